@@ -1,0 +1,334 @@
+//! The configuration of a node: what can be set, the defaults, and what is
+//! valid. Where the values come from is the business of the binary.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+use crate::{address::parse_address, secret::SecretString};
+
+mod validate;
+
+pub use validate::ConfigFault;
+
+/// Everything that an operator can set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Kind of chain; only `evm`.
+    pub blockchain_type: String,
+    /// JSON-RPC endpoint (http, https, ws, wss), or `devnet` for the embedded chain.
+    pub blockchain_url: String,
+    /// Operator account as 64 hexadecimal digits; else the keystore file is used.
+    pub private_key: Option<SecretString>,
+    /// Address under which clients name the chain's own coin.
+    pub native_token_address: String,
+    /// Where everything is kept that has no place of its own below.
+    pub data_dir: PathBuf,
+    /// Folder of the object store; `objects` in `data_dir` if not set.
+    pub db_path: Option<PathBuf>,
+    /// File of the catalog; `catalog.sqlite` in `data_dir` if not set.
+    pub sqlite_db_path: Option<PathBuf>,
+    /// TCP and UDP port of the peer-to-peer network; 0 lets the system choose.
+    pub p2p_port: u16,
+    /// Folder of the plugins; `plugins` in `data_dir` if not set.
+    pub plugin_dir: Option<PathBuf>,
+    /// Name of this node, 1 to 100 characters.
+    pub node_id: String,
+    /// An authorised user's statement that vouches for this node.
+    pub node_signature: Option<String>,
+    /// Peers to begin with: multiaddrs, `host:port`, or `http://host:port`.
+    pub initial_peers: Vec<String>,
+    /// Folder of contract artefacts of the older node; accepted and not used.
+    pub contracts_dir: Option<PathBuf>,
+    /// Password that protects the node's keys.
+    pub key_master_password: Option<SecretString>,
+    /// API for operators.
+    pub internal_api: ApiConfig,
+    /// API for clients.
+    pub external_api: ApiConfig,
+    /// Web page for operators.
+    pub dashboard_api: ListenConfig,
+    /// Peer-to-peer network.
+    pub network: NetworkConfig,
+    /// Local storage.
+    pub storage: StorageConfig,
+    /// Recording shares on the chain.
+    pub compliance: ComplianceConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            blockchain_type: "evm".to_owned(),
+            blockchain_url: "devnet".to_owned(),
+            private_key: None,
+            native_token_address: crate::token::NATIVE_TOKEN.to_string(),
+            data_dir: PathBuf::from("dm-data"),
+            db_path: None,
+            sqlite_db_path: None,
+            p2p_port: 9000,
+            plugin_dir: None,
+            node_id: "dm-node".to_owned(),
+            node_signature: None,
+            initial_peers: Vec::new(),
+            contracts_dir: None,
+            key_master_password: None,
+            internal_api: ApiConfig::internal(),
+            external_api: ApiConfig::external(),
+            dashboard_api: ListenConfig {
+                host: IpAddr::from([127, 0, 0, 1]),
+                port: 8082,
+            },
+            network: NetworkConfig::default(),
+            storage: StorageConfig::default(),
+            compliance: ComplianceConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenConfig {
+    /// Address of the interface.
+    pub host: IpAddr,
+    /// TCP port; 0 lets the system choose.
+    pub port: u16,
+}
+
+/// One of the two HTTP APIs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiConfig {
+    /// Address of the interface.
+    pub host: IpAddr,
+    /// TCP port; 0 lets the system choose.
+    pub port: u16,
+    /// Requests that a client may make.
+    pub rate_limit: RateLimit,
+    /// Largest JSON body in bytes.
+    pub max_json_bytes: usize,
+    /// Seconds that a request may take, uploads and downloads excepted.
+    pub request_timeout_secs: u64,
+    /// Seconds that an upload may stand still before it is given up.
+    pub idle_timeout_secs: u64,
+    /// Proxies whose `X-Forwarded-For` header names the client.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl ApiConfig {
+    /// Defaults of the API for operators.
+    pub fn internal() -> Self {
+        Self {
+            host: IpAddr::from([127, 0, 0, 1]),
+            port: 8080,
+            rate_limit: RateLimit {
+                per_second: 50,
+                burst: 100,
+            },
+            ..Self::external()
+        }
+    }
+
+    /// Defaults of the API for clients.
+    pub fn external() -> Self {
+        Self {
+            host: IpAddr::from([0, 0, 0, 0]),
+            port: 8081,
+            rate_limit: RateLimit {
+                per_second: 10,
+                burst: 20,
+            },
+            // 1 MiB of data may need six bytes a character in JSON.
+            max_json_bytes: 6 * 1024 * 1024 + 64 * 1024,
+            request_timeout_secs: 60,
+            idle_timeout_secs: 30,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self::external()
+    }
+}
+
+/// Rate and burst of a token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// Requests a second that a client may make for long; at least 1.
+    pub per_second: u32,
+    /// Requests that it may make at once; at least 1.
+    pub burst: u32,
+}
+
+/// The peer-to-peer network.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Interface for TCP and QUIC.
+    pub host: IpAddr,
+    /// Peers that shall hold a copy of each object.
+    pub replication_factor: u32,
+    /// Most connections, incoming and outgoing together.
+    pub max_connections: u32,
+    /// Most connections with one peer.
+    pub max_connections_per_peer: u32,
+    /// Process memory in bytes above which no new connection is accepted.
+    pub max_memory: u64,
+    /// Bytes of other nodes' objects that this node keeps as their replica.
+    pub max_foreign_bytes: u64,
+    /// Largest single object in bytes that this node keeps for others.
+    pub max_foreign_object: u64,
+    /// Seconds that one exchange with a peer may take before it counts as failed.
+    pub request_timeout_secs: u64,
+    /// Seconds between two attempts to complete what is owed: grants for
+    /// recipients that were unknown, copies that are missing.
+    pub retry_interval_secs: u64,
+    /// Seconds between two announcements of this node's address record.
+    pub announce_interval_secs: u64,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::from([0, 0, 0, 0]),
+            replication_factor: 3,
+            max_connections: 256,
+            max_connections_per_peer: 4,
+            max_memory: 2 << 30,
+            max_foreign_bytes: 100 << 30,
+            max_foreign_object: 10 << 30,
+            request_timeout_secs: 20,
+            retry_interval_secs: 15,
+            announce_interval_secs: 600,
+        }
+    }
+}
+
+/// Which engine keeps the objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectEngine {
+    /// fjall for small objects, a file for each large one.
+    #[default]
+    Fjall,
+    /// sled 0.34; does not survive a power cut. Needs the feature `sled`.
+    Sled,
+    /// RocksDB. Needs the feature `rocksdb`.
+    Rocksdb,
+}
+
+/// Local storage.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Engine of the object store: `fjall`, `sled` or `rocksdb`.
+    pub engine: ObjectEngine,
+    /// Objects of more than this many bytes are files of their own.
+    pub inline_limit: u64,
+    /// Bytes of memory for the engine's cache.
+    pub cache_bytes: u64,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            engine: ObjectEngine::Fjall,
+            inline_limit: 256 * 1024,
+            cache_bytes: 16 << 20,
+        }
+    }
+}
+
+/// Recording shares on the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ComplianceConfig {
+    /// Blocks on top of an anchor's own after which it counts as final and is
+    /// no longer watched for a reorganisation.
+    pub confirmations: u64,
+    /// Seconds that a share waits for its anchor before it answers `pending`.
+    pub anchor_timeout_secs: u64,
+    /// Most events in one anchor.
+    pub max_batch: usize,
+    /// Events that may wait to be recorded before new ones are turned away.
+    pub max_waiting: usize,
+    /// Seconds between two looks at anchors that are not final.
+    pub watch_interval_secs: u64,
+}
+
+impl Default for ComplianceConfig {
+    fn default() -> Self {
+        Self {
+            confirmations: 12,
+            anchor_timeout_secs: 30,
+            max_batch: 4096,
+            max_waiting: 16 * 1024,
+            watch_interval_secs: 5,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Filter in the form of `tracing`: a level, or `target=level`, comma-separated.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Folder of the object store.
+    pub fn objects_dir(&self) -> PathBuf {
+        self.db_path.clone().unwrap_or_else(|| self.data_dir.join("objects"))
+    }
+
+    /// File of the catalog.
+    pub fn catalog_file(&self) -> PathBuf {
+        self.sqlite_db_path.clone().unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
+    }
+
+    /// Whether the chain is the embedded one.
+    pub fn uses_devnet(&self) -> bool {
+        self.blockchain_url == "devnet"
+    }
+
+    /// Every fault of the configuration; empty where the node can start.
+    pub fn faults(&self) -> Vec<ConfigFault> {
+        validate::faults(self)
+    }
+}
+
+/// Whether a text is an address, for the validation.
+fn is_address(text: &str) -> bool {
+    parse_address(text).is_ok()
+}

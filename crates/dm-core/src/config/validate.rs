@@ -1,0 +1,124 @@
+//! Finds all faults of a configuration at once.
+
+use std::fmt;
+
+use super::{ApiConfig, NodeConfig, is_address};
+
+/// A setting that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFault {
+    /// Name of the setting, nested names joined by dots.
+    pub field: String,
+    /// Why it cannot be used.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.reason)
+    }
+}
+
+/// Collects faults.
+#[derive(Default)]
+struct Faults(Vec<ConfigFault>);
+
+impl Faults {
+    fn require(&mut self, holds: bool, field: impl Into<String>, reason: impl Into<String>) {
+        if !holds {
+            self.0.push(ConfigFault {
+                field: field.into(),
+                reason: reason.into(),
+            });
+        }
+    }
+}
+
+pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
+    let mut faults = Faults::default();
+    check_chain(config, &mut faults);
+    check_node(config, &mut faults);
+    check_api("internal_api", &config.internal_api, &mut faults);
+    check_api("external_api", &config.external_api, &mut faults);
+    check_network(config, &mut faults);
+    check_compliance(config, &mut faults);
+    faults.0
+}
+
+fn check_chain(config: &NodeConfig, faults: &mut Faults) {
+    faults.require(config.blockchain_type == "evm", "blockchain_type", "must be `evm`");
+    let url = config.blockchain_url.as_str();
+    let has_scheme = ["http://", "https://", "ws://", "wss://"]
+        .iter()
+        .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+    faults.require(
+        has_scheme || config.uses_devnet(),
+        "blockchain_url",
+        "must be an http, https, ws or wss URL, or `devnet`",
+    );
+    faults.require(
+        is_address(&config.native_token_address),
+        "native_token_address",
+        "must be a valid Ethereum address (0x + 40 hex chars)",
+    );
+    if let Some(key) = &config.private_key {
+        let digits = key.expose().trim();
+        let digits = digits.strip_prefix("0x").unwrap_or(digits);
+        faults.require(
+            digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+            "private_key",
+            "must be 64 hexadecimal digits",
+        );
+    }
+}
+
+fn check_node(config: &NodeConfig, faults: &mut Faults) {
+    let length = config.node_id.chars().count();
+    faults.require((1..=100).contains(&length), "node_id", "must have 1 to 100 characters");
+    faults.require(!config.data_dir.as_os_str().is_empty(), "data_dir", "must not be empty");
+    if let Some(password) = &config.key_master_password {
+        faults.require(!password.expose().is_empty(), "key_master_password", "must not be empty");
+    }
+}
+
+fn check_api(name: &str, api: &ApiConfig, faults: &mut Faults) {
+    let limit = api.rate_limit;
+    faults.require(limit.per_second > 0, format!("{name}.rate_limit.per_second"), "must be at least 1");
+    faults.require(limit.burst > 0, format!("{name}.rate_limit.burst"), "must be at least 1");
+    faults.require(api.max_json_bytes >= 1024, format!("{name}.max_json_bytes"), "must be at least 1024");
+    faults.require(api.request_timeout_secs > 0, format!("{name}.request_timeout_secs"), "must be at least 1");
+    faults.require(api.idle_timeout_secs > 0, format!("{name}.idle_timeout_secs"), "must be at least 1");
+}
+
+fn check_network(config: &NodeConfig, faults: &mut Faults) {
+    let network = &config.network;
+    faults.require(
+        network.replication_factor <= 20,
+        "network.replication_factor",
+        "must be at most 20, the size of a Kademlia bucket",
+    );
+    faults.require(network.max_connections > 0, "network.max_connections", "must be at least 1");
+    faults.require(
+        network.max_connections_per_peer > 0,
+        "network.max_connections_per_peer",
+        "must be at least 1",
+    );
+    for (field, seconds) in [
+        ("network.request_timeout_secs", network.request_timeout_secs),
+        ("network.retry_interval_secs", network.retry_interval_secs),
+        ("network.announce_interval_secs", network.announce_interval_secs),
+    ] {
+        faults.require(seconds > 0, field, "must be at least 1");
+    }
+}
+
+fn check_compliance(config: &NodeConfig, faults: &mut Faults) {
+    let compliance = &config.compliance;
+    faults.require(compliance.max_batch > 0, "compliance.max_batch", "must be at least 1");
+    faults.require(compliance.max_waiting > 0, "compliance.max_waiting", "must be at least 1");
+    faults.require(
+        compliance.watch_interval_secs > 0,
+        "compliance.watch_interval_secs",
+        "must be at least 1",
+    );
+}

@@ -1,0 +1,191 @@
+//! Envelopes: an owner's signed descriptions of objects.
+
+use alloy_primitives::Address;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    hash::{ChunkName, Locator},
+    signed::{Signed, Statement},
+};
+
+/// Plaintext bytes in every chunk but the last.
+pub const CHUNK_SIZE: u64 = 256 * 1024;
+/// Bytes of the longest chunk: a Fernet token (version, time, IV, padded
+/// ciphertext, HMAC) over [`CHUNK_SIZE`] bytes.
+pub const MAX_CHUNK_BYTES: usize = sealed_len(CHUNK_SIZE) as usize;
+/// Largest object in plaintext bytes: 1 PiB, far above any disk, so that
+/// arithmetic on sizes never overflows.
+pub const MAX_OBJECT_SIZE: u64 = 1 << 50;
+/// Grants in one envelope.
+pub const MAX_GRANTS: usize = 1024;
+/// Receipts in one envelope; the newest stay.
+pub const MAX_RECEIPTS: usize = 16;
+/// Bytes of one sealed receipt.
+pub const MAX_SEALED_RECEIPT: usize = 8 * 1024;
+
+/// Bytes of the Fernet token over `plaintext` bytes.
+pub const fn sealed_len(plaintext: u64) -> u64 {
+    const VERSION_TIME_IV_HMAC: u64 = 1 + 8 + 16 + 32;
+    const AES_BLOCK: u64 = 16;
+    VERSION_TIME_IV_HMAC + (plaintext / AES_BLOCK + 1) * AES_BLOCK
+}
+
+/// Which object: where it is found and who owns it. Two owners may share the
+/// same data; these are two objects under one locator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectId {
+    /// Where the network keeps it.
+    pub locator: Locator,
+    /// The operator account of the node that shared it.
+    pub owner: Address,
+}
+
+/// The content key, wrapped for one address with HPKE
+/// ([RFC 9180](https://www.rfc-editor.org/rfc/rfc9180), base mode,
+/// X25519-HKDF-SHA256, ChaCha20-Poly1305).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Who can open it.
+    pub recipient: Address,
+    /// First bytes of SHA-256 of the HPKE public key that it was made for.
+    pub key_id: [u8; 8],
+    /// HPKE's encapsulated key.
+    pub encapsulated_key: [u8; 32],
+    /// The content key (32 bytes) and the AEAD tag (16 bytes).
+    pub ciphertext: Vec<u8>,
+}
+
+/// The owner's description of an object: what it consists of and who may read.
+///
+/// The chunk names are not listed here but bound by [`Envelope::chunk_list`],
+/// so that an envelope stays small whatever the size of its object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Which object.
+    pub id: ObjectId,
+    /// Plaintext bytes, at least 1.
+    pub size: u64,
+    /// SHA-256 of all chunk names in order, 32 bytes each: see [`ChunkListHasher`].
+    pub chunk_list: [u8; 32],
+    /// Grows with every new envelope of the object; the highest one is valid.
+    pub sequence: u64,
+    /// When this envelope was made, in milliseconds since the Unix epoch.
+    pub created_at: u64,
+    /// Who may read.
+    pub grants: Vec<Grant>,
+    /// Receipts ([`crate::receipt::Receipt`]) sealed under
+    /// [`crate::secret::ContentKey::for_receipts`]: who knows the data hash can read them.
+    pub receipts: Vec<Bytes>,
+}
+
+/// An envelope whose owner's signature holds.
+pub type SignedEnvelope = Signed<Envelope>;
+
+impl Envelope {
+    /// Number of chunks.
+    pub fn chunk_count(&self) -> u64 {
+        self.size.div_ceil(CHUNK_SIZE)
+    }
+
+    /// Plaintext bytes of the chunk at `index`, 0 where there is none.
+    pub fn chunk_plaintext_len(&self, index: u64) -> u64 {
+        self.size
+            .saturating_sub(index.saturating_mul(CHUNK_SIZE))
+            .min(CHUNK_SIZE)
+    }
+
+    /// Bytes of the chunk at `index` as it is stored and sent.
+    pub fn chunk_len(&self, index: u64) -> u64 {
+        sealed_len(self.chunk_plaintext_len(index))
+    }
+
+    /// Bytes of all chunks together.
+    pub fn sealed_size(&self) -> u64 {
+        match self.chunk_count() {
+            0 => 0,
+            count => (count - 1) * sealed_len(CHUNK_SIZE) + self.chunk_len(count - 1),
+        }
+    }
+
+    /// Whether `address` is among the grants.
+    pub fn grants_to(&self, address: Address) -> bool {
+        self.grants.iter().any(|grant| grant.recipient == address)
+    }
+}
+
+impl Statement for Envelope {
+    const DOMAIN: &'static str = "datamgmt/envelope/1";
+    const MAX_BYTES: usize = 512 * 1024;
+
+    fn signer(&self) -> Address {
+        self.id.owner
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.size == 0 || self.size > MAX_OBJECT_SIZE {
+            return Err("the size of an object is between 1 byte and 1 PiB");
+        }
+        if self.grants.len() > MAX_GRANTS {
+            return Err("an envelope has at most 1024 grants");
+        }
+        if self.grants.iter().any(|grant| grant.ciphertext.len() != 48) {
+            return Err("a grant has 48 bytes of ciphertext");
+        }
+        if self.receipts.len() > MAX_RECEIPTS
+            || self.receipts.iter().any(|receipt| receipt.len() > MAX_SEALED_RECEIPT)
+        {
+            return Err("an envelope has at most 16 receipts of 8 KiB");
+        }
+        Ok(())
+    }
+}
+
+/// Computes [`Envelope::chunk_list`] from names in their order.
+#[derive(Default, Clone)]
+pub struct ChunkListHasher(Sha256);
+
+impl ChunkListHasher {
+    /// Takes the name of the next chunk.
+    pub fn push(&mut self, name: &ChunkName) {
+        self.0.update(name.as_bytes());
+    }
+
+    /// The digest of all names.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// A chunk and its name, which has been checked against the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    name: ChunkName,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    /// Names the bytes.
+    pub fn new(bytes: Bytes) -> Self {
+        Self {
+            name: ChunkName::of(&bytes),
+            bytes,
+        }
+    }
+
+    /// The bytes where they have this name, else nothing.
+    pub fn checked(name: ChunkName, bytes: Bytes) -> Option<Self> {
+        (ChunkName::of(&bytes) == name).then_some(Self { name, bytes })
+    }
+
+    /// SHA-256 of the bytes.
+    pub fn name(&self) -> ChunkName {
+        self.name
+    }
+
+    /// The raw Fernet token.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}

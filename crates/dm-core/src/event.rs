@@ -1,0 +1,155 @@
+//! Compliance events: the facts that the log keeps and the chain anchors.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use alloy_primitives::Address;
+use serde::{Deserialize, Serialize};
+
+use crate::hash::DataHash;
+
+/// What kind of fact an event states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Data was shared with a recipient.
+    DataShare,
+    /// Data was read.
+    DataAccess,
+    /// A further recipient was given access.
+    Grant,
+    /// A recipient's access was withdrawn.
+    Revoke,
+    /// An object and its key were destroyed.
+    DataDelete,
+    /// Tokens were moved.
+    Transfer,
+    /// A key was replaced by a newer version.
+    KeyRotation,
+}
+
+impl EventKind {
+    /// Every kind, in the order of their declaration.
+    pub const ALL: [Self; 7] = [
+        Self::DataShare,
+        Self::DataAccess,
+        Self::Grant,
+        Self::Revoke,
+        Self::DataDelete,
+        Self::Transfer,
+        Self::KeyRotation,
+    ];
+
+    /// The name in JSON and in filters, such as `data_share`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DataShare => "data_share",
+            Self::DataAccess => "data_access",
+            Self::Grant => "grant",
+            Self::Revoke => "revoke",
+            Self::DataDelete => "data_delete",
+            Self::Transfer => "transfer",
+            Self::KeyRotation => "key_rotation",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = UnknownEventKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(UnknownEventKind)
+    }
+}
+
+/// The text names no kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no event type")]
+pub struct UnknownEventKind;
+
+/// One compliance fact. Its leaf in the log is its canonical JSON
+/// ([RFC 8785](https://www.rfc-editor.org/rfc/rfc8785)); the random nonce keeps
+/// who sees only the leaf hash from guessing what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Version of this format: 1.
+    pub version: u8,
+    /// What happened.
+    pub event_type: EventKind,
+    /// The operator account in whose log the event stands.
+    pub log: Address,
+    /// The data that it concerns, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_hash: Option<DataHash>,
+    /// Who received something, if anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Address>,
+    /// When it was recorded, in milliseconds since the Unix epoch.
+    pub timestamp: u64,
+    /// 16 random bytes in hexadecimal.
+    #[serde(with = "hex::serde")]
+    pub nonce: [u8; 16],
+    /// What else belongs to the fact, such as a payment's transaction.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
+}
+
+/// A fact that has happened and is to be recorded; the log adds its own
+/// address, the time and the nonce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// The data that it concerns, if any.
+    pub data_hash: Option<DataHash>,
+    /// Who received something, if anybody.
+    pub recipient: Option<Address>,
+    /// What else belongs to the fact.
+    pub details: BTreeMap<String, String>,
+}
+
+impl NewEvent {
+    /// That `data_hash` was shared with `recipient`.
+    pub fn data_share(data_hash: DataHash, recipient: Address) -> Self {
+        Self {
+            kind: EventKind::DataShare,
+            data_hash: Some(data_hash),
+            recipient: Some(recipient),
+            details: BTreeMap::new(),
+        }
+    }
+
+    /// Completes the fact to an event of `log`, recorded now (`timestamp` in
+    /// milliseconds since the Unix epoch), with a fresh nonce.
+    pub fn into_event(self, log: Address, timestamp: u64) -> Event {
+        Event {
+            version: 1,
+            event_type: self.kind,
+            log,
+            data_hash: self.data_hash,
+            recipient: self.recipient,
+            timestamp,
+            nonce: rand::random(),
+            details: self.details,
+        }
+    }
+}
+
+impl Event {
+    /// The canonical JSON, which is the leaf's data.
+    ///
+    /// # Errors
+    /// Only where memory runs out: every event has a canonical form.
+    pub fn canonical(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json_canonicalizer::to_vec(self)
+    }
+}

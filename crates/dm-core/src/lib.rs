@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+pub mod address;
+pub mod address_record;
+pub mod api_key;
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod envelope;
+pub mod event;
+pub mod hash;
+pub mod health;
+pub mod peer;
+pub mod ports;
+pub mod receipt;
+pub mod secret;
+pub mod services;
+pub mod share;
+pub mod signed;
+pub mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod token;
+
+pub use alloy_primitives::{Address, B256, Signature, U256};

@@ -1,0 +1,132 @@
+use alloy_primitives::Address;
+use async_trait::async_trait;
+
+use crate::{
+    api_key::ApiKeyRecord,
+    envelope::ObjectId,
+    hash::DataHash,
+    peer::PeerRecord,
+    share::{IdempotencyKey, ReadableObject, ShareRecord},
+};
+
+/// Why the catalog did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// Disk full.
+    #[error("no space left in the catalog")]
+    Full,
+    /// Another writer was first: what was to be unique exists already.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The database is damaged or was written by a newer version.
+    #[error("the catalog is damaged: {0}")]
+    Corrupt(String),
+    /// The database failed.
+    #[error("the catalog failed: {0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What became of a share that was to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShareInsert {
+    /// It is new, and durable.
+    Inserted,
+    /// There is a share of the same data with the same recipient.
+    Exists(ShareRecord),
+    /// The client used the idempotency key for this other share.
+    KeyReused(ShareRecord),
+}
+
+/// Keeps the shares of this node. A share counts as recorded once the event
+/// log of the same catalog has a `data_share` or `grant` event with its data
+/// hash and recipient.
+#[async_trait]
+pub trait ShareCatalog: Send + Sync {
+    /// Keeps a new share; durable when it returns.
+    async fn insert_share(&self, share: &ShareRecord) -> Result<ShareInsert, CatalogError>;
+
+    /// The share of this data with this recipient.
+    async fn share(&self, data_hash: &DataHash, recipient: Address) -> Result<Option<ShareRecord>, CatalogError>;
+
+    /// The share for which a client used this key.
+    async fn share_by_key(&self, key: &IdempotencyKey) -> Result<Option<ShareRecord>, CatalogError>;
+
+    /// Shares that have no event yet: the node stopped in between.
+    async fn unrecorded_shares(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError>;
+
+    /// Notes that the recipient's key is unknown, so that a grant is owed;
+    /// `false` takes the note back.
+    async fn set_grant_owed(&self, data_hash: &DataHash, recipient: Address, owed: bool) -> Result<(), CatalogError>;
+
+    /// Shares whose grant is owed, oldest first.
+    async fn owed_grants(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError>;
+
+    /// Sets how many peers hold the object's envelope with this sequence number.
+    async fn set_replicas(&self, id: &ObjectId, sequence: u64, replicas: u32) -> Result<(), CatalogError>;
+
+    /// How many peers are known to hold the object, and the sequence number of
+    /// the envelope that they hold.
+    async fn replicas(&self, id: &ObjectId) -> Result<Option<(u32, u64)>, CatalogError>;
+
+    /// Own objects (owner `owner`) that fewer than `factor` peers hold, in the
+    /// order of their data hashes, after `after`.
+    async fn under_replicated(&self, owner: Address, factor: u32, after: Option<DataHash>, limit: usize) -> Result<Vec<ReadableObject>, CatalogError>;
+
+    /// Shares that are recorded at a log position below `anchored_size`, whose
+    /// object has at least one replica, and whose receipt has not been put into
+    /// the envelope yet, oldest first.
+    async fn receipts_to_spread(&self, anchored_size: u64, limit: usize) -> Result<Vec<ShareRecord>, CatalogError>;
+
+    /// Notes that the receipt of a share is in the object's envelope.
+    async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError>;
+}
+
+/// Keeps the wrapped content keys of the objects that this node can read.
+#[async_trait]
+pub trait ReadableObjects: Send + Sync {
+    /// Keeps or replaces the entry of a data hash; durable when it returns.
+    async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError>;
+
+    /// The entry of a data hash.
+    async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError>;
+
+    /// Destroys the entry and overwrites its key; whether there was one.
+    async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError>;
+}
+
+/// Keeps API keys, for this process and for command-line tools beside it.
+#[async_trait]
+pub trait ApiKeyCatalog: Send + Sync {
+    /// Keeps a new key.
+    ///
+    /// # Errors
+    /// [`CatalogError::Conflict`] where the id is taken.
+    async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError>;
+
+    /// The key with this id.
+    async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError>;
+
+    /// All keys, oldest first.
+    async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError>;
+
+    /// Marks a key as revoked at `now` (milliseconds since the Unix epoch);
+    /// whether there is such a key.
+    async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError>;
+
+    /// A number that changes whenever another process may have changed the
+    /// keys, so that what was cached must be read again.
+    async fn api_key_generation(&self) -> Result<u64, CatalogError>;
+}
+
+/// Keeps the peer book.
+#[async_trait]
+pub trait PeerCatalog: Send + Sync {
+    /// Keeps or replaces these lines.
+    async fn put_peers(&self, peers: &[PeerRecord]) -> Result<(), CatalogError>;
+
+    /// The whole book, last seen first.
+    async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError>;
+
+    /// Strikes peers out.
+    async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError>;
+}

@@ -1,0 +1,32 @@
+//! Ports: what the services need from the outside, one capability each.
+//!
+//! Every port has an in-memory implementation and a conformance suite in
+//! [`crate::testing`]; an adapter is done when it passes that suite.
+
+mod anchors;
+mod api_keys;
+mod catalog;
+mod chain;
+mod compliance;
+mod crypto;
+mod event_log;
+mod json_rpc;
+mod key_value;
+mod log_control;
+mod network;
+mod objects;
+mod signer;
+
+pub use anchors::{AnchorHead, AnchorRequest, Anchors};
+pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
+pub use catalog::{ApiKeyCatalog, CatalogError, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert};
+pub use chain::{Chain, ChainError, ChainHead};
+pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
+pub use crypto::{GrantError, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
+pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
+pub use json_rpc::JsonRpc;
+pub use key_value::{KeyValueStore, WriteBatch};
+pub use log_control::{InvalidLogFilter, LogControl};
+pub use network::{FetchError, Found, Network, NetworkError, PushReport};
+pub use objects::{ObjectStore, ObjectWriter, StoreError, StoreUsage};
+pub use signer::{Signer, SignerError};

@@ -1,0 +1,91 @@
+use alloy_primitives::Address;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::{
+    address_record::SignedAddressRecord,
+    envelope::{Chunk, ObjectId, SignedEnvelope},
+    hash::Locator,
+    peer::{NetworkStats, PeerStatus},
+};
+
+/// An object that peers have: its newest envelope and who holds it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The newest envelope that a holder sent; its signature holds.
+    pub envelope: SignedEnvelope,
+    /// Peer ids of the holders in text form, best first.
+    pub holders: Vec<String>,
+}
+
+/// What came of spreading an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushReport {
+    /// Peers that hold the object with the newest envelope now.
+    pub holders: Vec<String>,
+}
+
+/// The peer-to-peer network.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Puts this node's address record on the DHT, now and again at intervals.
+    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError>;
+
+    /// The newest valid record of an address that the DHT has.
+    async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError>;
+
+    /// Brings a locally stored object to the `copies` peers closest to its
+    /// locator and announces this node as provider. Peers that have the chunks
+    /// already are sent the envelope alone. Fewer reachable peers are no error.
+    async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError>;
+
+    /// The objects that peers hold under a locator, at most one for each owner
+    /// and at most 16.
+    async fn find(&self, locator: &Locator) -> Result<Vec<Found>, NetworkError>;
+
+    /// Fetches the chunks of an object in their order, from several holders in
+    /// parallel; each chunk has been checked against the envelope's chunk list.
+    /// Memory is bounded by a few chunks and the stream goes no faster than it
+    /// is read. The stream ends after the first error.
+    fn fetch(&self, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>>;
+
+    /// The peer book.
+    fn peers(&self) -> Vec<PeerStatus>;
+
+    /// Totals.
+    fn stats(&self) -> NetworkStats;
+
+    /// This node's own peer id, in text form.
+    fn local_peer_id(&self) -> String;
+
+    /// Multiaddrs on which this node listens, peer id included.
+    fn listen_addresses(&self) -> Vec<String>;
+
+    /// Whether the network is running.
+    fn is_running(&self) -> bool;
+}
+
+/// Why the network did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The network layer is stopping or was stopped.
+    #[error("the network is not running")]
+    Stopped,
+    /// The object to spread is not stored here, or cannot be read.
+    #[error("the object cannot be read from the local store: {0}")]
+    Local(String),
+    /// No answer in time.
+    #[error("no answer from the network in time")]
+    TimedOut,
+}
+
+/// Why an object could not be fetched to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// Every holder failed, withheld or sent wrong bytes.
+    #[error("no peer delivers the rest of the object: {0}")]
+    NoHolder(String),
+    /// The network layer was stopped.
+    #[error("the network is not running")]
+    Stopped,
+}

@@ -1,0 +1,116 @@
+use async_trait::async_trait;
+
+use crate::{
+    envelope::{Chunk, ObjectId, SignedEnvelope},
+    hash::{ChunkName, Locator},
+};
+
+/// Keeps objects: envelopes and their chunks, everything encrypted.
+///
+/// What a call has acknowledged survives the loss of power. Chunks are checked
+/// against their names whenever they are read.
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// Begins a new object. Nothing is visible before [`ObjectWriter::finish`];
+    /// a writer that is dropped leaves nothing behind.
+    async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError>;
+
+    /// Replaces the envelope of a stored object by a newer one over the same
+    /// chunks. Returns whether it was stored: an envelope whose sequence
+    /// number is not higher than the stored one's changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where the object is not stored, and
+    /// [`StoreError::Mismatch`] where the chunks or the size differ.
+    async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError>;
+
+    /// The envelope of one object.
+    async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError>;
+
+    /// The envelopes of all owners under one locator.
+    async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError>;
+
+    /// `count` chunk names from `first` on; fewer at the end.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where the object is not stored.
+    async fn chunk_names(&self, id: &ObjectId, first: u64, count: usize) -> Result<Vec<ChunkName>, StoreError>;
+
+    /// The chunk at `index`.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none, and [`StoreError::Corrupt`]
+    /// where its bytes do not have its name any more.
+    async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError>;
+
+    /// Deletes an object; whether there was one.
+    async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError>;
+
+    /// At most `limit` objects in the order of their ids, after `after`.
+    async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError>;
+
+    /// What is stored.
+    async fn usage(&self) -> Result<StoreUsage, StoreError>;
+}
+
+/// Takes the chunks of a new object in their order, with bounded memory.
+#[async_trait]
+pub trait ObjectWriter: Send {
+    /// Takes the next chunk.
+    async fn append(&mut self, chunk: Chunk) -> Result<(), StoreError>;
+
+    /// Makes the object durable and visible. An object with the same id is
+    /// replaced where this envelope's sequence number is higher.
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`] where the chunks are not those of the envelope,
+    /// [`StoreError::Stale`] where a stored envelope is as new or newer. Then
+    /// nothing changes.
+    async fn finish(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError>;
+}
+
+/// Totals of an object store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreUsage {
+    /// Number of objects.
+    pub objects: u64,
+    /// Bytes of their chunks.
+    pub bytes: u64,
+}
+
+/// Why a store did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The object or chunk is not here.
+    #[error("not stored here")]
+    Missing,
+    /// The chunks are not those that the envelope describes.
+    #[error("the chunks do not match the envelope: {0}")]
+    Mismatch(&'static str),
+    /// A newer envelope is stored already.
+    #[error("an envelope with sequence number {stored} is stored already")]
+    Stale {
+        /// Sequence number of the stored envelope.
+        stored: u64,
+    },
+    /// Disk full or quota reached; what was acknowledged stays readable.
+    #[error("no space left to store data")]
+    Full,
+    /// Stored bytes were damaged.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+    /// The medium failed.
+    #[error("the store failed: {0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// An error of the medium, or [`StoreError::Full`] where that is what it says.
+    pub fn from_io(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Self::Full,
+            _ => Self::Failed(Box::new(error)),
+        }
+    }
+}

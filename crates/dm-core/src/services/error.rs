@@ -1,0 +1,140 @@
+//! What can go wrong when the node serves a client.
+
+use alloy_primitives::{Address, U256};
+
+use crate::ports::{
+    CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, SignerError, StoreError,
+};
+
+/// Why a service did not do what a client asked; each variant is something
+/// that the client or the operator can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A field of the request is not valid.
+    #[error("{field} {reason}")]
+    Invalid {
+        /// Name of the field.
+        field: &'static str,
+        /// Completes the sentence "`<field>` …".
+        reason: String,
+    },
+    /// The idempotency key was used for another share.
+    #[error("Idempotency-Key was already used for another request")]
+    IdempotencyKeyReused,
+    /// Nobody has the data.
+    #[error("Data not found")]
+    NotFound,
+    /// The data exists, and this node has no grant for it.
+    #[error("this node has no access to the data")]
+    NotGranted,
+    /// The share is logged and not yet anchored, so that there is no receipt.
+    #[error("the share is not anchored yet; try again soon")]
+    NotAnchored,
+    /// Somebody cannot pay.
+    #[error("{account} has {balance} of token {token}, {needed} are needed")]
+    PaymentRequired {
+        /// Who should pay.
+        account: Address,
+        /// In which token.
+        token: Address,
+        /// What is needed, in its smallest unit.
+        needed: U256,
+        /// What there is.
+        balance: U256,
+        /// What the account allows the operator account to take.
+        allowance: U256,
+    },
+    /// What a peer or the store delivered is not what was asked for.
+    #[error("the data cannot be delivered intact: {0}")]
+    Damaged(String),
+    /// Disk full or quota reached.
+    #[error("no space left to store data")]
+    StorageFull,
+    /// Too much to do just now.
+    #[error("the node is overloaded; try again soon")]
+    Overloaded,
+    /// Something that the node needs is away or stopping.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The operator must act: the log has forked, a store is damaged.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl ServiceError {
+    /// A field that is not valid, with a reason that completes "`<field>` …".
+    pub fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Invalid {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::StorageFull,
+            StoreError::Corrupt(_) | StoreError::Mismatch(_) => Self::Damaged(error.to_string()),
+            StoreError::Missing | StoreError::Stale { .. } | StoreError::Failed(_) => Self::Fault(error.to_string()),
+        }
+    }
+}
+
+impl From<CatalogError> for ServiceError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Full => Self::StorageFull,
+            CatalogError::Conflict(_) | CatalogError::Corrupt(_) | CatalogError::Failed(_) => {
+                Self::Fault(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<ComplianceError> for ServiceError {
+    fn from(error: ComplianceError) -> Self {
+        match error {
+            ComplianceError::Overloaded => Self::Overloaded,
+            ComplianceError::Stopped => Self::Unavailable(error.to_string()),
+            ComplianceError::Catalog(error) => error.into(),
+            ComplianceError::Chain(error) => error.into(),
+            ComplianceError::Forked(_) | ComplianceError::NoEvent(_) | ComplianceError::Corrupt(_) => {
+                Self::Fault(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<ChainError> for ServiceError {
+    fn from(error: ChainError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<NetworkError> for ServiceError {
+    fn from(error: NetworkError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<FetchError> for ServiceError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::NoHolder(_) => Self::Damaged(error.to_string()),
+            FetchError::Stopped => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<KeyRingError> for ServiceError {
+    fn from(error: KeyRingError) -> Self {
+        Self::Fault(error.to_string())
+    }
+}
+
+impl From<SignerError> for ServiceError {
+    fn from(error: SignerError) -> Self {
+        Self::Fault(error.to_string())
+    }
+}

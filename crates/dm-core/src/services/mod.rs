@@ -1,0 +1,1 @@
+//! The services of the node that need nothing but ports.

@@ -1,0 +1,90 @@
+//! Shares: what a client asks for, what is kept of it, and what it is told.
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use crate::{envelope::ObjectId, hash::DataHash};
+
+/// How a client makes sure that a repeated request is one share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey {
+    /// Id of the API key that sent it: the keys of two clients never meet.
+    pub client: String,
+    /// The header's value, at most 255 characters.
+    pub key: String,
+}
+
+/// What is asked of the node when data is shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareTerms {
+    /// Who shall be able to read.
+    pub recipient: Address,
+    /// Makes repetitions of the request harmless.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A share as the catalog keeps it. (Data hash, recipient) is unique.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareRecord {
+    /// What was shared.
+    pub data_hash: DataHash,
+    /// With whom.
+    pub recipient: Address,
+    /// The client's key for the request, if it sent one.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub created_at: u64,
+}
+
+/// The content key of an object, wrapped by a version of the node's own key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappedKey {
+    /// Which version of the node's Fernet key wraps it.
+    pub version: u32,
+    /// The Fernet token, in its text form.
+    pub token: String,
+}
+
+/// An object that this node can read: its own, or one whose plaintext it has
+/// checked against the data hash once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadableObject {
+    /// The name by which clients ask.
+    pub data_hash: DataHash,
+    /// Which object holds the data.
+    pub id: ObjectId,
+    /// Plaintext bytes.
+    pub size: u64,
+    /// The content key.
+    pub key: WrappedKey,
+}
+
+/// How far a share has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareStatus {
+    /// Stored and logged; its anchor is not on the chain yet.
+    Pending,
+    /// Its anchor is on the chain.
+    Anchored,
+}
+
+/// What the client learns of its share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareOutcome {
+    /// The name of what was shared.
+    pub data_hash: DataHash,
+    /// With whom.
+    pub recipient: Address,
+    /// How far it has come.
+    pub status: ShareStatus,
+    /// The anchor's transaction, once there is one.
+    pub tx_hash: Option<B256>,
+    /// Position of the share's event in the log: the receipt's id.
+    pub leaf_index: u64,
+    /// Peers that are known to hold a copy.
+    pub replicas: u32,
+    /// Whether the recipient's key was unknown, so that the grant is made
+    /// when it appears.
+    pub grant_pending: bool,
+}
