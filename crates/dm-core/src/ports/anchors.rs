@@ -57,6 +57,12 @@ pub trait Anchors: Send + Sync {
     /// its own; `None` where the chain does not have it (any more).
     async fn anchor(&self, tx_hash: B256) -> Result<Option<(Anchor, u64)>, ChainError>;
 
+    /// The anchor whose transaction made this head: found on the chain, by what
+    /// happened in the head's block, for a node that was stopped between sending
+    /// the transaction and noting its hash. `None` where the chain does not have
+    /// that head (any more).
+    async fn anchor_of_head(&self, log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError>;
+
     /// Asks the contract, in one read, whether it holds the receipt's
     /// checkpoint for the event's log, with the block and time that the
     /// receipt says, and whether the inclusion proof leads to it. The contract's
