@@ -59,7 +59,14 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "0x", "f39fd6", &CHECKSUMMED[..41], "0xg", &format!("{CHECKSUMMED}0")] {
+        for text in [
+            "",
+            "0x",
+            "f39fd6",
+            &CHECKSUMMED[..41],
+            "0xg",
+            &format!("{CHECKSUMMED}0"),
+        ] {
             assert_eq!(parse_address(text), Err(InvalidAddress::Format), "{text}");
         }
     }

@@ -17,8 +17,8 @@ pub struct AddressRecord {
     pub address: Address,
     /// X25519 public key for HPKE.
     pub hpke_public_key: [u8; 32],
-    /// libp2p peer id, as its multihash bytes.
-    pub peer_id: Vec<u8>,
+    /// libp2p peer id in its text form.
+    pub peer_id: String,
     /// Of two records for an address the one with the higher number is valid.
     pub sequence: u64,
 }
@@ -47,7 +47,7 @@ impl Statement for AddressRecord {
 
     fn check(&self) -> Result<(), &'static str> {
         if self.peer_id.is_empty() || self.peer_id.len() > 64 {
-            return Err("a peer id has between 1 and 64 bytes");
+            return Err("a peer id has between 1 and 64 characters");
         }
         Ok(())
     }

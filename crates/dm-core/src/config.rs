@@ -21,6 +21,8 @@ pub struct NodeConfig {
     pub blockchain_url: String,
     /// Operator account as 64 hexadecimal digits; else the keystore file is used.
     pub private_key: Option<SecretString>,
+    /// File that holds `private_key`.
+    pub private_key_file: Option<PathBuf>,
     /// Address under which clients name the chain's own coin.
     pub native_token_address: String,
     /// Where everything is kept that has no place of its own below.
@@ -43,6 +45,8 @@ pub struct NodeConfig {
     pub contracts_dir: Option<PathBuf>,
     /// Password that protects the node's keys.
     pub key_master_password: Option<SecretString>,
+    /// File that holds `key_master_password`.
+    pub key_master_password_file: Option<PathBuf>,
     /// API for operators.
     pub internal_api: ApiConfig,
     /// API for clients.
@@ -65,6 +69,7 @@ impl Default for NodeConfig {
             blockchain_type: "evm".to_owned(),
             blockchain_url: "devnet".to_owned(),
             private_key: None,
+            private_key_file: None,
             native_token_address: crate::token::NATIVE_TOKEN.to_string(),
             data_dir: PathBuf::from("dm-data"),
             db_path: None,
@@ -76,6 +81,7 @@ impl Default for NodeConfig {
             initial_peers: Vec::new(),
             contracts_dir: None,
             key_master_password: None,
+            key_master_password_file: None,
             internal_api: ApiConfig::internal(),
             external_api: ApiConfig::external(),
             dashboard_api: ListenConfig {
@@ -118,6 +124,9 @@ pub struct ApiConfig {
     pub idle_timeout_secs: u64,
     /// Proxies whose `X-Forwarded-For` header names the client.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Host names, without port, under which the API for operators may be
+    /// called besides the loopback names and the address it listens on.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl ApiConfig {
@@ -148,6 +157,7 @@ impl ApiConfig {
             request_timeout_secs: 60,
             idle_timeout_secs: 30,
             trusted_proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
         }
     }
 }
@@ -309,12 +319,16 @@ impl Default for LogConfig {
 impl NodeConfig {
     /// Folder of the object store.
     pub fn objects_dir(&self) -> PathBuf {
-        self.db_path.clone().unwrap_or_else(|| self.data_dir.join("objects"))
+        self.db_path
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("objects"))
     }
 
     /// File of the catalog.
     pub fn catalog_file(&self) -> PathBuf {
-        self.sqlite_db_path.clone().unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
+        self.sqlite_db_path
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
     }
 
     /// Whether the chain is the embedded one.

@@ -134,7 +134,10 @@ impl Statement for Envelope {
             return Err("a grant has 48 bytes of ciphertext");
         }
         if self.receipts.len() > MAX_RECEIPTS
-            || self.receipts.iter().any(|receipt| receipt.len() > MAX_SEALED_RECEIPT)
+            || self
+                .receipts
+                .iter()
+                .any(|receipt| receipt.len() > MAX_SEALED_RECEIPT)
         {
             return Err("an envelope has at most 16 receipts of 8 KiB");
         }

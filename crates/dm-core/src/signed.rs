@@ -97,8 +97,8 @@ impl<T: Statement> Signed<T> {
         }
         let mut bytes = vec![0; SIGNATURE_LEN];
         bytes.push(VERSION);
-        let bytes = postcard::to_extend(&statement, bytes)
-            .map_err(|error| SignerError::Failed(error.to_string()))?;
+        let bytes =
+            postcard::to_extend(&statement, bytes).map_err(|error| SignerError::Failed(error.to_string()))?;
         let mut bytes = bytes;
         let signature = signer.sign_hash(&signing_hash(T::DOMAIN, &bytes[SIGNATURE_LEN..]))?;
         bytes[..SIGNATURE_LEN].copy_from_slice(&signature.as_bytes());

@@ -63,7 +63,8 @@ impl Supervisor {
     {
         let supervisor = self.clone();
         let name = name.to_owned();
-        self.tracker.spawn(async move { supervisor.supervise(&name, make).await });
+        self.tracker
+            .spawn(async move { supervisor.supervise(&name, make).await });
     }
 
     async fn supervise<Make, Task, Error>(&self, name: &str, make: Make)

@@ -46,7 +46,11 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
 }
 
 fn check_chain(config: &NodeConfig, faults: &mut Faults) {
-    faults.require(config.blockchain_type == "evm", "blockchain_type", "must be `evm`");
+    faults.require(
+        config.blockchain_type == "evm",
+        "blockchain_type",
+        "must be `evm`",
+    );
     let url = config.blockchain_url.as_str();
     let has_scheme = ["http://", "https://", "ws://", "wss://"]
         .iter()
@@ -74,20 +78,52 @@ fn check_chain(config: &NodeConfig, faults: &mut Faults) {
 
 fn check_node(config: &NodeConfig, faults: &mut Faults) {
     let length = config.node_id.chars().count();
-    faults.require((1..=100).contains(&length), "node_id", "must have 1 to 100 characters");
-    faults.require(!config.data_dir.as_os_str().is_empty(), "data_dir", "must not be empty");
+    faults.require(
+        (1..=100).contains(&length),
+        "node_id",
+        "must have 1 to 100 characters",
+    );
+    faults.require(
+        !config.data_dir.as_os_str().is_empty(),
+        "data_dir",
+        "must not be empty",
+    );
     if let Some(password) = &config.key_master_password {
-        faults.require(!password.expose().is_empty(), "key_master_password", "must not be empty");
+        faults.require(
+            !password.expose().is_empty(),
+            "key_master_password",
+            "must not be empty",
+        );
     }
 }
 
 fn check_api(name: &str, api: &ApiConfig, faults: &mut Faults) {
     let limit = api.rate_limit;
-    faults.require(limit.per_second > 0, format!("{name}.rate_limit.per_second"), "must be at least 1");
-    faults.require(limit.burst > 0, format!("{name}.rate_limit.burst"), "must be at least 1");
-    faults.require(api.max_json_bytes >= 1024, format!("{name}.max_json_bytes"), "must be at least 1024");
-    faults.require(api.request_timeout_secs > 0, format!("{name}.request_timeout_secs"), "must be at least 1");
-    faults.require(api.idle_timeout_secs > 0, format!("{name}.idle_timeout_secs"), "must be at least 1");
+    faults.require(
+        limit.per_second > 0,
+        format!("{name}.rate_limit.per_second"),
+        "must be at least 1",
+    );
+    faults.require(
+        limit.burst > 0,
+        format!("{name}.rate_limit.burst"),
+        "must be at least 1",
+    );
+    faults.require(
+        api.max_json_bytes >= 1024,
+        format!("{name}.max_json_bytes"),
+        "must be at least 1024",
+    );
+    faults.require(
+        api.request_timeout_secs > 0,
+        format!("{name}.request_timeout_secs"),
+        "must be at least 1",
+    );
+    faults.require(
+        api.idle_timeout_secs > 0,
+        format!("{name}.idle_timeout_secs"),
+        "must be at least 1",
+    );
 }
 
 fn check_network(config: &NodeConfig, faults: &mut Faults) {
@@ -97,7 +133,11 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         "network.replication_factor",
         "must be at most 20, the size of a Kademlia bucket",
     );
-    faults.require(network.max_connections > 0, "network.max_connections", "must be at least 1");
+    faults.require(
+        network.max_connections > 0,
+        "network.max_connections",
+        "must be at least 1",
+    );
     faults.require(
         network.max_connections_per_peer > 0,
         "network.max_connections_per_peer",
@@ -114,8 +154,16 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
 
 fn check_compliance(config: &NodeConfig, faults: &mut Faults) {
     let compliance = &config.compliance;
-    faults.require(compliance.max_batch > 0, "compliance.max_batch", "must be at least 1");
-    faults.require(compliance.max_waiting > 0, "compliance.max_waiting", "must be at least 1");
+    faults.require(
+        compliance.max_batch > 0,
+        "compliance.max_batch",
+        "must be at least 1",
+    );
+    faults.require(
+        compliance.max_waiting > 0,
+        "compliance.max_waiting",
+        "must be at least 1",
+    );
     faults.require(
         compliance.watch_interval_secs > 0,
         "compliance.watch_interval_secs",

@@ -36,7 +36,12 @@ pub trait Anchors: Send + Sync {
 
     /// Whether the contract's checkpoint of this size has this root, for a
     /// checkpoint that it accepted in this block at this time.
-    async fn is_anchored(&self, log: Address, checkpoint: &Checkpoint, head: &AnchorHead) -> Result<bool, ChainError>;
+    async fn is_anchored(
+        &self,
+        log: Address,
+        checkpoint: &Checkpoint,
+        head: &AnchorHead,
+    ) -> Result<bool, ChainError>;
 
     /// Sends the anchor transaction and returns its hash without waiting.
     /// Deploys the contract first where the chain does not have it.

@@ -46,7 +46,11 @@ pub trait ShareCatalog: Send + Sync {
     async fn insert_share(&self, share: &ShareRecord) -> Result<ShareInsert, CatalogError>;
 
     /// The share of this data with this recipient.
-    async fn share(&self, data_hash: &DataHash, recipient: Address) -> Result<Option<ShareRecord>, CatalogError>;
+    async fn share(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<ShareRecord>, CatalogError>;
 
     /// The share for which a client used this key.
     async fn share_by_key(&self, key: &IdempotencyKey) -> Result<Option<ShareRecord>, CatalogError>;
@@ -56,7 +60,12 @@ pub trait ShareCatalog: Send + Sync {
 
     /// Notes that the recipient's key is unknown, so that a grant is owed;
     /// `false` takes the note back.
-    async fn set_grant_owed(&self, data_hash: &DataHash, recipient: Address, owed: bool) -> Result<(), CatalogError>;
+    async fn set_grant_owed(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+        owed: bool,
+    ) -> Result<(), CatalogError>;
 
     /// Shares whose grant is owed, oldest first.
     async fn owed_grants(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError>;
@@ -70,12 +79,22 @@ pub trait ShareCatalog: Send + Sync {
 
     /// Own objects (owner `owner`) that fewer than `factor` peers hold, in the
     /// order of their data hashes, after `after`.
-    async fn under_replicated(&self, owner: Address, factor: u32, after: Option<DataHash>, limit: usize) -> Result<Vec<ReadableObject>, CatalogError>;
+    async fn under_replicated(
+        &self,
+        owner: Address,
+        factor: u32,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError>;
 
     /// Shares that are recorded at a log position below `anchored_size`, whose
     /// object has at least one replica, and whose receipt has not been put into
     /// the envelope yet, oldest first.
-    async fn receipts_to_spread(&self, anchored_size: u64, limit: usize) -> Result<Vec<ShareRecord>, CatalogError>;
+    async fn receipts_to_spread(
+        &self,
+        anchored_size: u64,
+        limit: usize,
+    ) -> Result<Vec<ShareRecord>, CatalogError>;
 
     /// Notes that the receipt of a share is in the object's envelope.
     async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError>;

@@ -63,7 +63,11 @@ pub trait ComplianceLog: Send + Sync {
     /// The anchor of the event at `index`, waiting for it no longer than
     /// `patience`; `None` where there is none by then, and at once while the
     /// chain is known to be away.
-    async fn wait_for_anchor(&self, index: u64, patience: Duration) -> Result<Option<Anchor>, ComplianceError>;
+    async fn wait_for_anchor(
+        &self,
+        index: u64,
+        patience: Duration,
+    ) -> Result<Option<Anchor>, ComplianceError>;
 
     /// The newest event of this log that matches.
     async fn find(&self, filter: &EventFilter) -> Result<Option<Recorded>, ComplianceError>;

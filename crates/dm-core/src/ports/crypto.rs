@@ -79,7 +79,12 @@ pub trait Grants: Send + Sync {
     ///
     /// # Errors
     /// [`GrantError::BadPublicKey`].
-    fn grant(&self, key: &ContentKey, object: &ObjectId, recipient: &AddressRecord) -> Result<Grant, GrantError>;
+    fn grant(
+        &self,
+        key: &ContentKey,
+        object: &ObjectId,
+        recipient: &AddressRecord,
+    ) -> Result<Grant, GrantError>;
 
     /// The content key from the grant for this node's address; `None` where
     /// the envelope has none.

@@ -81,7 +81,12 @@ pub trait EventLog: Send + Sync {
 
     /// At most `limit` events that match and stand before position `before`
     /// (or the end), newest first.
-    async fn events(&self, filter: &EventFilter, before: Option<u64>, limit: usize) -> Result<LogPage, CatalogError>;
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<LogPage, CatalogError>;
 
     /// The hashes of tree nodes, in the order asked; all must exist.
     ///

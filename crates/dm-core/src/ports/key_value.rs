@@ -12,7 +12,12 @@ pub trait KeyValueStore: Send + Sync {
 
     /// At most `limit` entries whose key begins with `prefix` and is greater
     /// than `after`, in the order of the keys.
-    async fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
 
     /// Applies all changes or none; once it returns they survive the loss of power.
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;

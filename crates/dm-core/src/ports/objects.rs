@@ -34,7 +34,12 @@ pub trait ObjectStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Missing`] where the object is not stored.
-    async fn chunk_names(&self, id: &ObjectId, first: u64, count: usize) -> Result<Vec<ChunkName>, StoreError>;
+    async fn chunk_names(
+        &self,
+        id: &ObjectId,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<ChunkName>, StoreError>;
 
     /// The chunk at `index`.
     ///

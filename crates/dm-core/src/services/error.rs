@@ -3,7 +3,8 @@
 use alloy_primitives::{Address, U256};
 
 use crate::ports::{
-    CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, SignerError, StoreError,
+    CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, SignerError,
+    StoreError,
 };
 
 /// Why a service did not do what a client asked; each variant is something
@@ -76,7 +77,9 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Full => Self::StorageFull,
             StoreError::Corrupt(_) | StoreError::Mismatch(_) => Self::Damaged(error.to_string()),
-            StoreError::Missing | StoreError::Stale { .. } | StoreError::Failed(_) => Self::Fault(error.to_string()),
+            StoreError::Missing | StoreError::Stale { .. } | StoreError::Failed(_) => {
+                Self::Fault(error.to_string())
+            }
         }
     }
 }

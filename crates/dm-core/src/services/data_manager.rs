@@ -1,0 +1,224 @@
+//! The node's main job: sharing data and reading it back.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::{ServiceError, cpu::Cpu};
+use crate::{
+    address_record::{AddressRecord, SignedAddressRecord},
+    bus::{EventBus, Topic},
+    clock::now_ms,
+    hash::DataHash,
+    ports::{
+        ComplianceLog, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer, ShareCatalog, Signer,
+    },
+    share::{ShareOutcome, ShareTerms},
+    signed::Signed,
+};
+
+mod distrust;
+mod envelopes;
+mod read;
+mod readable_cache;
+mod recipients;
+mod seal;
+mod share;
+mod spread;
+mod turns;
+mod upload;
+mod verify;
+
+pub use read::OpenObject;
+pub use upload::Upload;
+pub use verify::VerifiedShare;
+
+use distrust::Distrust;
+use readable_cache::ReadableCache;
+use recipients::Recipients;
+use turns::Turns;
+
+/// What the manager works with.
+#[derive(Clone)]
+pub struct DataPorts {
+    /// Where objects are kept.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Where shares are kept.
+    pub shares: Arc<dyn ShareCatalog>,
+    /// Where wrapped content keys are kept.
+    pub readable: Arc<dyn ReadableObjects>,
+    /// Encrypts and decrypts chunks.
+    pub sealer: Arc<dyn Sealer>,
+    /// Wraps content keys for this node.
+    pub key_ring: Arc<dyn KeyRing>,
+    /// Wraps content keys for others.
+    pub grants: Arc<dyn Grants>,
+    /// The operator account.
+    pub signer: Arc<dyn Signer>,
+    /// The peers.
+    pub network: Arc<dyn Network>,
+    /// The compliance log.
+    pub log: Arc<dyn ComplianceLog>,
+    /// Who wants to know.
+    pub bus: EventBus,
+}
+
+/// What an operator can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataSettings {
+    /// Peers that shall hold each object.
+    pub replication_factor: u32,
+    /// How long a share waits for its anchor before it answers `pending`.
+    pub anchor_patience: Duration,
+    /// Between two attempts to complete what is owed.
+    pub retry_interval: Duration,
+}
+
+/// Shares data and reads it back; cheap to clone.
+#[derive(Clone)]
+pub struct DataManager {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ports: DataPorts,
+    settings: DataSettings,
+    own_record: SignedAddressRecord,
+    cpu: Cpu,
+    turns: Turns<DataHash>,
+    recipients: Recipients,
+    readable: ReadableCache,
+    distrust: Distrust,
+    /// Tells the spreading task that something is owed.
+    owed: Notify,
+}
+
+impl DataManager {
+    /// A manager over these ports. What the node owes others is completed by
+    /// [`DataManager::run_spreading`], which the caller runs as a supervised task.
+    ///
+    /// # Errors
+    /// [`ServiceError::Fault`] where the operator account cannot sign.
+    pub fn new(ports: DataPorts, settings: DataSettings) -> Result<Self, ServiceError> {
+        let own_record = Signed::sign(
+            AddressRecord {
+                address: ports.signer.address(),
+                hpke_public_key: ports.grants.public_key(),
+                peer_id: ports.network.local_peer_id(),
+                sequence: now_ms(),
+            },
+            ports.signer.as_ref(),
+        )?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                own_record,
+                cpu: Cpu::new(),
+                turns: Turns::default(),
+                recipients: Recipients::default(),
+                readable: ReadableCache::new(ports.readable.clone()),
+                distrust: Distrust::default(),
+                owed: Notify::new(),
+                ports,
+            }),
+        })
+    }
+
+    /// The account that this node acts for.
+    pub fn address(&self) -> Address {
+        self.inner.own_record.address
+    }
+
+    /// Tells the network which account this node acts for.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`] where the network is not running.
+    pub async fn announce(&self) -> Result<(), ServiceError> {
+        Ok(self
+            .inner
+            .ports
+            .network
+            .announce(self.inner.own_record.clone())
+            .await?)
+    }
+
+    /// Shares data that is in memory with a recipient; larger data goes
+    /// through [`DataManager::begin_upload`]. The same data to the same
+    /// recipient again is the same share.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for empty data; what else can go wrong stands
+    /// there. What was acknowledged before is never lost.
+    #[tracing::instrument(level = "debug", skip_all, fields(recipient = %terms.recipient, size = data.len()))]
+    pub async fn share_bytes(&self, data: Bytes, terms: ShareTerms) -> Result<ShareOutcome, ServiceError> {
+        if data.is_empty() {
+            return Err(ServiceError::invalid("data", "cannot be empty"));
+        }
+        let data_hash = self.hash(data.clone()).await?;
+        let turn = self.inner.turns.take(data_hash).await;
+        self.ensure_log_accepts()?;
+        let progress = match self.begin_share(&data_hash, &terms).await? {
+            share::Begin::Continue(progress) => progress,
+            share::Begin::Store => {
+                let sealed = self.seal_bytes(data_hash, data).await?;
+                self.store_and_share(sealed, &terms).await?
+            }
+        };
+        let recorded = self.distribute_and_record(progress).await?;
+        drop(turn);
+        self.conclude(recorded).await
+    }
+
+    /// Begins to share data that arrives in pieces.
+    ///
+    /// # Errors
+    /// [`ServiceError::StorageFull`] where there is no room, and the faults of
+    /// the store and the log.
+    pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
+        self.ensure_log_accepts()?;
+        Upload::begin(self.clone()).await
+    }
+
+    /// Waits for the anchor and says how far the share has come.
+    async fn conclude(&self, share: share::RecordedShare) -> Result<ShareOutcome, ServiceError> {
+        let patience = self.inner.settings.anchor_patience;
+        let anchor = self
+            .inner
+            .ports
+            .log
+            .wait_for_anchor(share.leaf_index, patience)
+            .await?;
+        if anchor.is_some() && share.replicas > 0 {
+            self.inner.owed.notify_one();
+        }
+        let outcome = share.outcome(anchor.map(|anchor| anchor.tx_hash));
+        self.inner.ports.bus.publish(
+            Topic::DataShared,
+            json!({
+                "data_hash": outcome.data_hash,
+                "recipient": outcome.recipient,
+                "status": outcome.status,
+                "tx_hash": outcome.tx_hash,
+            }),
+        );
+        Ok(outcome)
+    }
+
+    /// A log that has forked takes no further events, so nothing is begun.
+    fn ensure_log_accepts(&self) -> Result<(), ServiceError> {
+        match self.inner.ports.log.fault() {
+            None => Ok(()),
+            Some(fault) => Err(ServiceError::Fault(fault)),
+        }
+    }
+
+    async fn hash(&self, data: Bytes) -> Result<DataHash, ServiceError> {
+        self.inner
+            .cpu
+            .run_on(data.len(), move || DataHash::of(&data))
+            .await
+    }
+}

@@ -1,0 +1,231 @@
+//! Reading data: from the local store, else from the network, every byte
+//! checked before it is handed on.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+
+use super::DataManager;
+use crate::{
+    envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
+    hash::DataHash,
+    ports::{Found, StoreError},
+    secret::ContentKey,
+    services::ServiceError,
+};
+
+mod check;
+
+/// Chunks that are read ahead and decrypted at the same time.
+const READ_AHEAD: usize = 4;
+
+/// Data that this node may read.
+pub struct OpenObject {
+    manager: DataManager,
+    data_hash: DataHash,
+    envelope: SignedEnvelope,
+    key: ContentKey,
+    source: Source,
+}
+
+/// Where the chunks come from.
+enum Source {
+    /// From the local store, and the plaintext has been checked before.
+    Checked,
+    /// From the local store; whether the plaintext has the right hash is open.
+    Local,
+    /// From peers.
+    Remote(Found),
+}
+
+impl DataManager {
+    /// Finds data and opens it.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where neither the local store nor a peer has
+    /// it, [`ServiceError::NotGranted`] where it exists and this node may not
+    /// read it.
+    #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
+    pub async fn open(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+        let inner = &self.inner;
+        if let Some(readable) = inner.readable.get(data_hash).await?
+            && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
+        {
+            let key = inner.ports.key_ring.unwrap(&readable.key)?;
+            return Ok(self.opened(data_hash, envelope, key, Source::Checked));
+        }
+        self.open_unchecked(data_hash).await
+    }
+
+    /// Looks for an object that is granted to this node, here and then at peers.
+    async fn open_unchecked(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+        let inner = &self.inner;
+        let locator = data_hash.locator();
+        let local = inner.ports.objects.envelopes(&locator).await?;
+        let mut exists = !local.is_empty();
+        for envelope in local {
+            if let Some(key) = self.open_grant(&envelope) {
+                return Ok(self.opened(data_hash, envelope, key, Source::Local));
+            }
+        }
+        for found in inner.ports.network.find(&locator).await? {
+            exists = true;
+            let envelope = found.envelope.clone();
+            if let Some(key) = self.open_grant(&envelope) {
+                let source = self.nearest_source(found).await?;
+                return Ok(self.opened(data_hash, envelope, key, source));
+            }
+        }
+        Err(if exists {
+            ServiceError::NotGranted
+        } else {
+            ServiceError::NotFound
+        })
+    }
+
+    /// A peer may have sent a newer envelope over chunks that are stored here.
+    async fn nearest_source(&self, found: Found) -> Result<Source, ServiceError> {
+        match self.inner.ports.objects.replace_envelope(&found.envelope).await {
+            Ok(_) => Ok(Source::Local),
+            Err(StoreError::Missing | StoreError::Mismatch(_)) => Ok(Source::Remote(found)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The content key, where the envelope has a grant that this node can open
+    /// and the object has not lied before.
+    fn open_grant(&self, envelope: &SignedEnvelope) -> Option<ContentKey> {
+        if self.inner.distrust.contains(&envelope.id) {
+            return None;
+        }
+        match self.inner.ports.grants.open_grant(envelope) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!(locator = %envelope.id.locator, owner = %envelope.id.owner, %error, "unusable grant");
+                None
+            }
+        }
+    }
+
+    fn opened(
+        &self,
+        data_hash: &DataHash,
+        envelope: SignedEnvelope,
+        key: ContentKey,
+        source: Source,
+    ) -> OpenObject {
+        OpenObject {
+            manager: self.clone(),
+            data_hash: *data_hash,
+            envelope,
+            key,
+            source,
+        }
+    }
+}
+
+impl OpenObject {
+    /// Plaintext bytes.
+    pub fn size(&self) -> u64 {
+        self.envelope.size
+    }
+
+    /// The plaintext bytes in `range`, in pieces of at most 256 KiB. What lies
+    /// beyond the end is not there.
+    ///
+    /// Every piece is checked against the chunk names that the owner signed. A
+    /// plaintext that has not been checked against the data hash before is
+    /// checked as it streams, and its last piece is held back until the hash
+    /// holds; a part of it is only delivered after the whole was checked.
+    /// Memory is bounded; dropping the stream ends all work for it.
+    pub fn read(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        let is_whole = range.start == 0 && range.end >= self.size();
+        match self.source {
+            Source::Checked => self.read_checked(range),
+            Source::Local | Source::Remote(_) if is_whole => check::whole(self),
+            Source::Local | Source::Remote(_) => {
+                stream::once(self.check_then_read(range)).try_flatten().boxed()
+            }
+        }
+    }
+
+    async fn check_then_read(
+        self,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, ServiceError>>, ServiceError> {
+        let (manager, data_hash) = (self.manager.clone(), self.data_hash);
+        let mut whole = check::whole(self);
+        while whole.try_next().await?.is_some() {}
+        let checked = manager.open(&data_hash).await?;
+        match checked.source {
+            Source::Checked => Ok(checked.read_checked(range)),
+            Source::Local | Source::Remote(_) => Err(ServiceError::Damaged(
+                "the object was replaced while it was read".to_owned(),
+            )),
+        }
+    }
+
+    fn read_checked(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        let end = range.end.min(self.size());
+        if range.start >= end {
+            return stream::empty().boxed();
+        }
+        let chunks = range.start / CHUNK_SIZE..end.div_ceil(CHUNK_SIZE);
+        let object = Arc::new(self);
+        stream::iter(chunks)
+            .map(move |index| {
+                let object = object.clone();
+                let wanted = range.start..end;
+                async move {
+                    let chunk = object.stored_chunk(index).await?;
+                    let plaintext = object.open_chunk(index, chunk).await?;
+                    Ok(part_of_chunk(index, &plaintext, &wanted))
+                }
+            })
+            .buffered(READ_AHEAD)
+            .boxed()
+    }
+
+    async fn stored_chunk(&self, index: u64) -> Result<Chunk, ServiceError> {
+        Ok(self
+            .manager
+            .inner
+            .ports
+            .objects
+            .chunk(&self.envelope.id, index)
+            .await?)
+    }
+
+    /// Decrypts a chunk and checks that it has the length of its place.
+    async fn open_chunk(&self, index: u64, chunk: Chunk) -> Result<Bytes, ServiceError> {
+        let sealer = self.manager.inner.ports.sealer.clone();
+        let key = self.key.clone();
+        let opened = self
+            .manager
+            .inner
+            .cpu
+            .run_on(chunk.bytes().len(), move || sealer.open(&key, chunk.bytes()))
+            .await?;
+        match opened {
+            Ok(plaintext) if plaintext.len() as u64 == self.envelope.chunk_plaintext_len(index) => {
+                Ok(plaintext.into())
+            }
+            Ok(_) => Err(ServiceError::Damaged(format!(
+                "chunk {index} has another length than it should"
+            ))),
+            Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}"))),
+        }
+    }
+}
+
+/// What of a chunk's plaintext lies in the wanted range of the object.
+fn part_of_chunk(index: u64, plaintext: &Bytes, wanted: &Range<u64>) -> Bytes {
+    let first = index * CHUNK_SIZE;
+    let start = wanted.start.saturating_sub(first).min(plaintext.len() as u64);
+    let end = wanted.end.saturating_sub(first).min(plaintext.len() as u64);
+    plaintext.slice(start as usize..end as usize)
+}

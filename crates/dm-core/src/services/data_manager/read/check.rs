@@ -1,0 +1,167 @@
+//! Streams a whole object whose plaintext has not been checked against the
+//! data hash yet, checks it on the way, and keeps it where it came from peers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use serde_json::json;
+
+use super::{OpenObject, READ_AHEAD, Source};
+use crate::{
+    bus::Topic,
+    envelope::Chunk,
+    hash::DataHasher,
+    ports::{Found, ObjectWriter, StoreError},
+    services::ServiceError,
+    share::ReadableObject,
+};
+
+/// A sealed chunk and its plaintext.
+type OpenedChunk = (Chunk, Bytes);
+
+/// An object on its way through the check.
+struct Check {
+    object: Arc<OpenObject>,
+    chunks: BoxStream<'static, Result<OpenedChunk, ServiceError>>,
+    /// Keeps what comes from peers.
+    keeper: Option<Box<dyn ObjectWriter>>,
+    hasher: DataHasher,
+    /// The newest piece; it is handed on once there is another or all is checked.
+    held_back: Option<Bytes>,
+}
+
+/// All pieces of the object in order; the last one only once the hash holds.
+pub(super) fn whole(object: OpenObject) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+    stream::once(Check::begin(object))
+        .map_ok(|check| {
+            stream::try_unfold(check, |mut check| async move {
+                let piece = check.next_piece().await?;
+                Ok(piece.map(|piece| (piece, check)))
+            })
+        })
+        .try_flatten()
+        .boxed()
+}
+
+impl Check {
+    async fn begin(object: OpenObject) -> Result<Self, ServiceError> {
+        let object = Arc::new(object);
+        let keeper = match object.source {
+            Source::Remote(_) => Some(object.manager.inner.ports.objects.create().await?),
+            Source::Checked | Source::Local => None,
+        };
+        Ok(Self {
+            chunks: opened_chunks(object.clone()),
+            object,
+            keeper,
+            hasher: DataHasher::new(),
+            held_back: None,
+        })
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, ServiceError> {
+        while let Some((sealed, plaintext)) = self.chunks.try_next().await? {
+            if let Some(keeper) = &mut self.keeper {
+                keeper.append(sealed).await?;
+            }
+            self.hash(plaintext.clone()).await?;
+            if let Some(piece) = self.held_back.replace(plaintext) {
+                return Ok(Some(piece));
+            }
+        }
+        let Some(last) = self.held_back.take() else {
+            return Ok(None);
+        };
+        self.conclude().await?;
+        Ok(Some(last))
+    }
+
+    async fn hash(&mut self, plaintext: Bytes) -> Result<(), ServiceError> {
+        let mut hasher = std::mem::take(&mut self.hasher);
+        let cpu = &self.object.manager.inner.cpu;
+        self.hasher = cpu
+            .run_on(plaintext.len(), move || {
+                hasher.update(&plaintext);
+                hasher
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The whole plaintext has passed: does it have the hash that was asked for?
+    async fn conclude(&mut self) -> Result<(), ServiceError> {
+        let object = &self.object;
+        let inner = &object.manager.inner;
+        if std::mem::take(&mut self.hasher).finish() != object.data_hash {
+            inner.distrust.add(object.envelope.id);
+            return Err(ServiceError::Damaged(format!(
+                "the object of {} does not hold what it was found under",
+                object.envelope.id.owner
+            )));
+        }
+        if let Some(keeper) = self.keeper.take() {
+            match keeper.finish(&object.envelope).await {
+                // Somebody else stored it, or a newer envelope of it, meanwhile.
+                Ok(()) | Err(StoreError::Stale { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            inner.ports.bus.publish(
+                Topic::DataReceived,
+                json!({"data_hash": object.data_hash, "owner": object.envelope.id.owner, "size": object.size()}),
+            );
+        }
+        let readable = ReadableObject {
+            data_hash: object.data_hash,
+            id: object.envelope.id,
+            size: object.size(),
+            key: inner.ports.key_ring.wrap(&object.key),
+        };
+        Ok(inner.readable.put(readable).await?)
+    }
+}
+
+fn opened_chunks(object: Arc<OpenObject>) -> BoxStream<'static, Result<OpenedChunk, ServiceError>> {
+    sealed_chunks(&object)
+        .enumerate()
+        .map(move |(index, chunk)| {
+            let object = object.clone();
+            async move {
+                let chunk = chunk?;
+                let plaintext = object.open_chunk(index as u64, chunk.clone()).await?;
+                Ok((chunk, plaintext))
+            }
+        })
+        .buffered(READ_AHEAD)
+        .boxed()
+}
+
+fn sealed_chunks(object: &Arc<OpenObject>) -> BoxStream<'static, Result<Chunk, ServiceError>> {
+    match &object.source {
+        Source::Remote(found) => from_peers(object, found),
+        Source::Checked | Source::Local => {
+            let object = object.clone();
+            stream::iter(0..object.envelope.chunk_count())
+                .map(move |index| {
+                    let object = object.clone();
+                    async move { object.stored_chunk(index).await }
+                })
+                .buffered(READ_AHEAD)
+                .boxed()
+        }
+    }
+}
+
+fn from_peers(object: &OpenObject, found: &Found) -> BoxStream<'static, Result<Chunk, ServiceError>> {
+    object
+        .manager
+        .inner
+        .ports
+        .network
+        .fetch(found)
+        .map_err(ServiceError::from)
+        .boxed()
+}

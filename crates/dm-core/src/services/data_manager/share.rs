@@ -1,0 +1,294 @@
+//! The steps of a share between its validation and its anchor. Callers hold
+//! the turn of the data hash.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256};
+
+use super::{DataManager, seal::Sealed};
+use crate::{
+    clock::now_ms,
+    envelope::{Envelope, ObjectId},
+    event::NewEvent,
+    hash::DataHash,
+    ports::{EventFilter, ShareInsert},
+    services::ServiceError,
+    share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus, ShareTerms},
+};
+
+/// How long a share waits for its first copies; the rest is made up later.
+const DISTRIBUTION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is to be done for a share that was asked for.
+pub(super) enum Begin {
+    /// The data is not stored yet.
+    Store,
+    /// The data is stored; go on from here.
+    Continue(Progress),
+}
+
+/// A share whose data is stored.
+pub(super) struct Progress {
+    data_hash: DataHash,
+    recipient: Address,
+    id: ObjectId,
+    grant_pending: bool,
+    /// Whether the share was accepted earlier, so that it may be logged and
+    /// distributed already.
+    repeated: bool,
+}
+
+/// A share that stands in the log.
+pub(super) struct RecordedShare {
+    data_hash: DataHash,
+    recipient: Address,
+    grant_pending: bool,
+    pub(super) replicas: u32,
+    pub(super) leaf_index: u64,
+}
+
+impl RecordedShare {
+    pub(super) fn outcome(self, tx_hash: Option<B256>) -> ShareOutcome {
+        ShareOutcome {
+            data_hash: self.data_hash,
+            recipient: self.recipient,
+            status: if tx_hash.is_some() {
+                ShareStatus::Anchored
+            } else {
+                ShareStatus::Pending
+            },
+            tx_hash,
+            leaf_index: self.leaf_index,
+            replicas: self.replicas,
+            grant_pending: self.grant_pending,
+        }
+    }
+}
+
+impl DataManager {
+    /// Finds out whether this share, or this data, is known.
+    pub(super) async fn begin_share(
+        &self,
+        data_hash: &DataHash,
+        terms: &ShareTerms,
+    ) -> Result<Begin, ServiceError> {
+        self.ensure_key_fits(data_hash, terms).await?;
+        let Some(object) = self.own_object(data_hash).await? else {
+            return Ok(Begin::Store);
+        };
+        let known = self.inner.ports.shares.share(data_hash, terms.recipient).await?;
+        let progress = match known {
+            Some(share) => Progress {
+                data_hash: *data_hash,
+                recipient: share.recipient,
+                id: object.id,
+                grant_pending: !self.has_grant(&object.id, share.recipient).await?,
+                repeated: true,
+            },
+            None => self.share_again(&object, terms).await?,
+        };
+        Ok(Begin::Continue(progress))
+    }
+
+    /// An idempotency key stands for one share.
+    async fn ensure_key_fits(&self, data_hash: &DataHash, terms: &ShareTerms) -> Result<(), ServiceError> {
+        let Some(key) = &terms.idempotency_key else {
+            return Ok(());
+        };
+        match self.inner.ports.shares.share_by_key(key).await? {
+            Some(share) if (share.data_hash, share.recipient) != (*data_hash, terms.recipient) => {
+                Err(ServiceError::IdempotencyKeyReused)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The object of this data that this node owns and still stores.
+    pub(super) async fn own_object(
+        &self,
+        data_hash: &DataHash,
+    ) -> Result<Option<ReadableObject>, ServiceError> {
+        let Some(object) = self.inner.readable.get(data_hash).await? else {
+            return Ok(None);
+        };
+        let is_own = object.id.owner == self.address();
+        let is_stored = is_own && self.inner.ports.objects.envelope(&object.id).await?.is_some();
+        Ok(is_stored.then(|| object.as_ref().clone()))
+    }
+
+    pub(super) async fn has_grant(&self, id: &ObjectId, recipient: Address) -> Result<bool, ServiceError> {
+        let envelope = self.inner.ports.objects.envelope(id).await?;
+        Ok(envelope.is_some_and(|envelope| envelope.grants_to(recipient)))
+    }
+
+    /// Stores new data, makes it readable for its owner and its recipient, and
+    /// keeps the share: all of it durable when this returns.
+    pub(super) async fn store_and_share(
+        &self,
+        sealed: Sealed,
+        terms: &ShareTerms,
+    ) -> Result<Progress, ServiceError> {
+        let inner = &self.inner;
+        let id = ObjectId {
+            locator: sealed.data_hash.locator(),
+            owner: self.address(),
+        };
+        let grant = self.make_grant(&sealed.key, id, terms.recipient).await?;
+        let grant_pending = grant.is_none();
+        let now = now_ms();
+        let envelope = self.sign_envelope(Envelope {
+            id,
+            size: sealed.size,
+            chunk_list: sealed.chunk_list,
+            sequence: now,
+            created_at: now,
+            grants: grant.into_iter().collect(),
+            receipts: Vec::new(),
+        })?;
+        let readable = ReadableObject {
+            data_hash: sealed.data_hash,
+            id,
+            size: sealed.size,
+            key: inner.ports.key_ring.wrap(&sealed.key),
+        };
+        let share = share_record(&sealed.data_hash, terms);
+        let (stored, kept, inserted) = tokio::join!(
+            sealed.writer.finish(&envelope),
+            inner.readable.put(readable),
+            inner.ports.shares.insert_share(&share),
+        );
+        stored?;
+        kept?;
+        ensure_inserted(inserted?)?;
+        if grant_pending {
+            self.owe_grant(&sealed.data_hash, terms.recipient).await?;
+        }
+        Ok(Progress {
+            data_hash: sealed.data_hash,
+            recipient: terms.recipient,
+            id,
+            grant_pending,
+            repeated: false,
+        })
+    }
+
+    /// Shares stored data with a further recipient: no new ciphertext is needed.
+    async fn share_again(
+        &self,
+        object: &ReadableObject,
+        terms: &ShareTerms,
+    ) -> Result<Progress, ServiceError> {
+        let inner = &self.inner;
+        let key = inner.ports.key_ring.unwrap(&object.key)?;
+        let grant = self.make_grant(&key, object.id, terms.recipient).await?;
+        let grant_pending = grant.is_none();
+        if let Some(grant) = grant {
+            self.add_grant(&object.id, grant).await?;
+        }
+        let share = share_record(&object.data_hash, terms);
+        ensure_inserted(inner.ports.shares.insert_share(&share).await?)?;
+        if grant_pending {
+            self.owe_grant(&object.data_hash, terms.recipient).await?;
+        }
+        Ok(Progress {
+            data_hash: object.data_hash,
+            recipient: terms.recipient,
+            id: object.id,
+            grant_pending,
+            repeated: false,
+        })
+    }
+
+    pub(super) async fn owe_grant(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<(), ServiceError> {
+        self.inner
+            .ports
+            .shares
+            .set_grant_owed(data_hash, recipient, true)
+            .await?;
+        self.inner.owed.notify_one();
+        Ok(())
+    }
+
+    /// Brings copies to peers and writes the share into the log, once.
+    pub(super) async fn distribute_and_record(&self, share: Progress) -> Result<RecordedShare, ServiceError> {
+        let log = &self.inner.ports.log;
+        let known = if share.repeated {
+            log.find(&EventFilter::share(share.data_hash, share.recipient))
+                .await?
+        } else {
+            None
+        };
+        let (replicas, recorded) = match known {
+            Some(recorded) => (self.known_replicas(&share.id).await?, recorded),
+            None => {
+                let replicas = self.distribute(&share.id, DISTRIBUTION_PATIENCE).await?;
+                let event = NewEvent::data_share(share.data_hash, share.recipient);
+                (replicas, log.record(event).await?)
+            }
+        };
+        Ok(RecordedShare {
+            data_hash: share.data_hash,
+            recipient: share.recipient,
+            grant_pending: share.grant_pending,
+            replicas,
+            leaf_index: recorded.index,
+        })
+    }
+
+    /// Brings the object to as many peers as it should have and returns how
+    /// many hold it. That none can be reached is no error: the copies are owed.
+    pub(super) async fn distribute(&self, id: &ObjectId, patience: Duration) -> Result<u32, ServiceError> {
+        let inner = &self.inner;
+        let copies = inner.settings.replication_factor;
+        if copies == 0 || inner.ports.network.stats().active_peers == 0 {
+            return Ok(0);
+        }
+        let Some(envelope) = inner.ports.objects.envelope(id).await? else {
+            return Ok(0);
+        };
+        let push = inner.ports.network.push(id, copies as usize);
+        let report = match tokio::time::timeout(patience, push).await {
+            Ok(Ok(report)) => report,
+            Ok(Err(error)) => {
+                tracing::warn!(locator = %id.locator, %error, "an object was not distributed; its copies are owed");
+                return Ok(0);
+            }
+            Err(_) => {
+                tracing::warn!(locator = %id.locator, "distribution takes too long; the copies are owed");
+                return Ok(0);
+            }
+        };
+        let replicas = u32::try_from(report.holders.len()).unwrap_or(u32::MAX);
+        inner
+            .ports
+            .shares
+            .set_replicas(id, envelope.sequence, replicas)
+            .await?;
+        Ok(replicas)
+    }
+
+    async fn known_replicas(&self, id: &ObjectId) -> Result<u32, ServiceError> {
+        let known = self.inner.ports.shares.replicas(id).await?;
+        Ok(known.map_or(0, |(replicas, _)| replicas))
+    }
+}
+
+fn share_record(data_hash: &DataHash, terms: &ShareTerms) -> ShareRecord {
+    ShareRecord {
+        data_hash: *data_hash,
+        recipient: terms.recipient,
+        idempotency_key: terms.idempotency_key.clone(),
+        created_at: now_ms(),
+    }
+}
+
+fn ensure_inserted(insert: ShareInsert) -> Result<(), ServiceError> {
+    match insert {
+        ShareInsert::Inserted | ShareInsert::Exists(_) => Ok(()),
+        ShareInsert::KeyReused(_) => Err(ServiceError::IdempotencyKeyReused),
+    }
+}

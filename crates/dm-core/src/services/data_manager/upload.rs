@@ -1,0 +1,164 @@
+//! Shares data that arrives in pieces, with bounded memory.
+
+use bytes::{Bytes, BytesMut};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+
+use super::{DataManager, seal::Sealed, share::Begin};
+use crate::{
+    envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_OBJECT_SIZE},
+    hash::DataHasher,
+    ports::ObjectWriter,
+    secret::ContentKey,
+    services::ServiceError,
+    share::{ShareOutcome, ShareTerms},
+};
+
+/// Chunks that are sealed at the same time or wait to be written.
+const IN_FLIGHT: usize = 8;
+
+/// Data on its way in. Nothing of it is visible before [`Upload::finish`], and
+/// dropping it leaves nothing behind.
+pub struct Upload {
+    manager: DataManager,
+    writer: Box<dyn ObjectWriter>,
+    key: ContentKey,
+    size: u64,
+    /// Plaintext that does not fill a chunk yet.
+    partial: BytesMut,
+    names: ChunkListHasher,
+    sealing: FuturesOrdered<BoxFuture<'static, Result<Chunk, ServiceError>>>,
+    hashing: Hashing,
+}
+
+/// The plaintext hash, computed on another thread while chunks are sealed.
+type Hashing = BoxFuture<'static, Result<DataHasher, ServiceError>>;
+
+impl Upload {
+    pub(super) async fn begin(manager: DataManager) -> Result<Self, ServiceError> {
+        let writer = manager.inner.ports.objects.create().await?;
+        Ok(Self {
+            manager,
+            writer,
+            key: ContentKey::random(),
+            size: 0,
+            partial: BytesMut::new(),
+            names: ChunkListHasher::default(),
+            sealing: FuturesOrdered::new(),
+            hashing: futures::future::ready(Ok(DataHasher::new())).boxed(),
+        })
+    }
+
+    /// Takes the next piece; waits while enough is in memory.
+    ///
+    /// # Errors
+    /// [`ServiceError::StorageFull`], and faults of the store; the upload is
+    /// lost then.
+    pub async fn write(&mut self, mut piece: Bytes) -> Result<(), ServiceError> {
+        self.size += piece.len() as u64;
+        if self.size > MAX_OBJECT_SIZE {
+            return Err(ServiceError::invalid("data", "is larger than 1 PiB"));
+        }
+        while !piece.is_empty() {
+            let room = CHUNK_SIZE as usize - self.partial.len();
+            let taken = piece.split_to(piece.len().min(room));
+            self.partial.reserve(room);
+            self.partial.extend_from_slice(&taken);
+            if self.partial.len() == CHUNK_SIZE as usize {
+                let full = std::mem::take(&mut self.partial).freeze();
+                self.take_chunk(full).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_chunk(&mut self, plaintext: Bytes) -> Result<(), ServiceError> {
+        self.hash(plaintext.clone()).await?;
+        let manager = self.manager.clone();
+        let key = self.key.clone();
+        let sealing = async move { manager.seal_chunk(&key, plaintext).await };
+        self.sealing.push_back(spawned(sealing));
+        while self.sealing.len() >= IN_FLIGHT {
+            self.store_next().await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on hashing on another thread, once the chunk before is done.
+    async fn hash(&mut self, plaintext: Bytes) -> Result<(), ServiceError> {
+        let idle = futures::future::ready(Ok(DataHasher::new())).boxed();
+        let mut hasher = std::mem::replace(&mut self.hashing, idle).await?;
+        let cpu = self.manager.inner.cpu.clone();
+        self.hashing = spawned(async move {
+            cpu.run_on(plaintext.len(), move || {
+                hasher.update(&plaintext);
+                hasher
+            })
+            .await
+        });
+        Ok(())
+    }
+
+    async fn store_next(&mut self) -> Result<(), ServiceError> {
+        if let Some(chunk) = self.sealing.next().await {
+            let chunk = chunk?;
+            self.names.push(&chunk.name());
+            self.writer.append(chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Shares what has arrived. The same data to the same recipient again is
+    /// the same share.
+    ///
+    /// # Errors
+    /// As [`DataManager::share_bytes`].
+    #[tracing::instrument(level = "debug", skip_all, fields(recipient = %terms.recipient, size = self.size))]
+    pub async fn finish(mut self, terms: ShareTerms) -> Result<ShareOutcome, ServiceError> {
+        if self.size == 0 {
+            return Err(ServiceError::invalid("data", "cannot be empty"));
+        }
+        if !self.partial.is_empty() {
+            let last = std::mem::take(&mut self.partial).freeze();
+            self.take_chunk(last).await?;
+        }
+        while !self.sealing.is_empty() {
+            self.store_next().await?;
+        }
+        let sealed = Sealed {
+            data_hash: self.hashing.await?.finish(),
+            size: self.size,
+            chunk_list: self.names.finish(),
+            key: self.key,
+            writer: self.writer,
+        };
+        share_sealed(&self.manager, sealed, &terms).await
+    }
+}
+
+async fn share_sealed(
+    manager: &DataManager,
+    sealed: Sealed,
+    terms: &ShareTerms,
+) -> Result<ShareOutcome, ServiceError> {
+    let turn = manager.inner.turns.take(sealed.data_hash).await;
+    manager.ensure_log_accepts()?;
+    let progress = match manager.begin_share(&sealed.data_hash, terms).await? {
+        Begin::Continue(progress) => progress,
+        Begin::Store => manager.store_and_share(sealed, terms).await?,
+    };
+    let recorded = manager.distribute_and_record(progress).await?;
+    drop(turn);
+    manager.conclude(recorded).await
+}
+
+/// Runs a piece of work at once, and not only when it is awaited.
+fn spawned<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) -> BoxFuture<'static, Result<T, ServiceError>> {
+    let task = tokio::spawn(work);
+    async move {
+        task.await
+            .unwrap_or_else(|error| Err(ServiceError::Unavailable(format!("work was cut off: {error}"))))
+    }
+    .boxed()
+}
