@@ -1,1 +1,23 @@
-#![doc = "x"]
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod endpoint;
+mod error;
+mod extract;
+mod json_rpc;
+mod listener;
+mod middleware;
+mod on_runtime;
+mod range;
+mod routes;
+mod running;
+mod server;
+mod state;
+
+pub use endpoint::{Access, RouteInfo};
+pub use error::ApiError;
+pub use json_rpc::serve_json_rpc;
+pub use routes::{external_routes, internal_routes};
+pub use running::RunningServer;
+pub use server::{ApiHandle, ApiServers, ServerError};
+pub use state::Services;

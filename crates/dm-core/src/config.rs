@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
@@ -97,7 +97,7 @@ impl Default for NodeConfig {
 }
 
 /// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenConfig {
     /// Address of the interface.
@@ -107,7 +107,7 @@ pub struct ListenConfig {
 }
 
 /// One of the two HTTP APIs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiConfig {
     /// Address of the interface.
@@ -169,7 +169,7 @@ impl Default for ApiConfig {
 }
 
 /// Rate and burst of a token bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// Requests a second that a client may make for long; at least 1.

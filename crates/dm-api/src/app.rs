@@ -1,0 +1,82 @@
+//! Puts the layers of a server together.
+//!
+//! A request meets them in this order: request id, tracing span, host check,
+//! rate limit (health excepted), and for each route its access check and its
+//! time limit.
+
+use actix_web::{
+    App, Error,
+    body::BoxBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::{Next, from_fn},
+    web,
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    endpoint::not_found,
+    middleware::{
+        host::{self, HostPolicy},
+        rate_limit::{RateLimits, WorkerData},
+        request_id::{self, RequestIds},
+        trace,
+    },
+    routes,
+    state::{Limits, Services, State},
+};
+
+/// Whom a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    Operators,
+    Clients,
+}
+
+/// What the worker threads of one server are made from.
+#[derive(Clone)]
+pub(crate) struct Blueprint {
+    pub(crate) audience: Audience,
+    pub(crate) services: Services,
+    pub(crate) limits: Limits,
+    pub(crate) rates: RateLimits,
+    pub(crate) hosts: HostPolicy,
+    pub(crate) runtime: Handle,
+}
+
+impl Blueprint {
+    /// The application of one worker thread.
+    pub(crate) fn app(
+        &self,
+    ) -> App<
+        impl ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<BoxBody>,
+            Error = Error,
+            InitError = (),
+        > + use<>,
+    > {
+        let (health, limited) = match self.audience {
+            Audience::Operators => (routes::internal_health(), routes::internal()),
+            Audience::Clients => (routes::external_health(), routes::external()),
+        };
+        let state = State::new(self.services.clone(), self.limits, self.runtime.clone());
+        let hosts = self.hosts.clone();
+        let rest = web::scope("")
+            .wrap(self.rates.layer())
+            .configure(|config| limited.configure(config))
+            .default_service(web::to(not_found));
+        App::new()
+            .app_data(web::Data::new(state))
+            .app_data(WorkerData::default())
+            .app_data(RequestIds::new())
+            .configure(|config| health.configure(config))
+            .service(rest)
+            .default_service(web::to(not_found))
+            .wrap(from_fn(move |request, next: Next<BoxBody>| {
+                host::check(hosts.clone(), request, next)
+            }))
+            .wrap(from_fn(trace::span))
+            .wrap(from_fn(request_id::assign))
+    }
+}

@@ -1,0 +1,264 @@
+//! Errors as clients see them: the one place where a failure gets its HTTP
+//! status and its sentence.
+
+use std::{borrow::Cow, fmt};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+};
+use dm_core::{
+    Address, U256,
+    ports::{ApiKeyError, CatalogError, ChainError, ComplianceError},
+    services::ServiceError,
+};
+use serde::Serialize;
+
+/// Seconds after which a client that was turned away may try again.
+const RETRY_SOON: &str = "1";
+
+/// A refusal or failure: status, JSON body `{"error", "field"?}`, and headers.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    body: Box<ErrorBody>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    error: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentNeeded>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<f64>,
+}
+
+/// What a client must know to make a payment possible.
+#[derive(Debug, Serialize)]
+struct PaymentNeeded {
+    #[serde(serialize_with = "checksummed")]
+    account: Address,
+    #[serde(serialize_with = "checksummed")]
+    token: Address,
+    #[serde(serialize_with = "decimal")]
+    amount: U256,
+    #[serde(serialize_with = "decimal")]
+    balance: U256,
+    #[serde(serialize_with = "decimal")]
+    allowance: U256,
+}
+
+fn checksummed<S: serde::Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
+}
+
+fn decimal<S: serde::Serializer>(amount: &U256, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(amount)
+}
+
+impl ApiError {
+    /// An error with this status and sentence.
+    pub(crate) fn new(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            body: Box::new(ErrorBody {
+                error: error.into(),
+                field: None,
+                payment: None,
+                retry_after: None,
+            }),
+            headers: Vec::new(),
+        }
+    }
+
+    /// 422: a field is not valid. `reason` completes "`<field>` …".
+    pub(crate) fn invalid(field: &'static str, reason: impl fmt::Display) -> Self {
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{field} {reason}"));
+        error.body.field = Some(field);
+        error
+    }
+
+    /// 401: no valid API key.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "Unauthorized. Provide valid X-API-Key header.",
+        )
+    }
+
+    /// 429: too many requests; `wait` in seconds.
+    #[cfg(feature = "rate-limit")]
+    pub(crate) fn rate_limited(wait: f64) -> Self {
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded");
+        error.body.retry_after = Some((wait * 1000.0).ceil() / 1000.0);
+        // A wait is a small positive number: rounding up cannot overflow.
+        let whole_seconds = (wait.ceil() as u64).max(1);
+        error.with_header(header::RETRY_AFTER, HeaderValue::from(whole_seconds))
+    }
+
+    /// The same error with a further header.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn retry_soon(self) -> Self {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SOON))
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.body.error)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        for header in &self.headers {
+            response.insert_header(header.clone());
+        }
+        response.json(&self.body)
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            ServiceError::Invalid { field, reason } => Self::invalid(field, reason),
+            ServiceError::IdempotencyKeyReused => {
+                let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, sentence);
+                error.body.field = Some("Idempotency-Key");
+                error
+            }
+            ServiceError::NotFound => Self::new(StatusCode::NOT_FOUND, sentence),
+            ServiceError::NotGranted => Self::new(StatusCode::FORBIDDEN, sentence),
+            ServiceError::NotAnchored => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
+            ServiceError::PaymentRequired {
+                account,
+                token,
+                needed,
+                balance,
+                allowance,
+            } => {
+                let mut error = Self::new(StatusCode::PAYMENT_REQUIRED, sentence);
+                error.body.payment = Some(PaymentNeeded {
+                    account,
+                    token,
+                    amount: needed,
+                    balance,
+                    allowance,
+                });
+                error
+            }
+            ServiceError::Damaged(_) => Self::new(StatusCode::BAD_GATEWAY, sentence),
+            ServiceError::StorageFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, sentence),
+            ServiceError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon(),
+            ServiceError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence),
+            ServiceError::Fault(_) => {
+                tracing::error!(error = sentence, "a request met a fault");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+            }
+        }
+    }
+}
+
+impl From<ComplianceError> for ApiError {
+    fn from(error: ComplianceError) -> Self {
+        match error {
+            ComplianceError::Chain(ChainError::WrongChain { expected, found }) => Self::invalid(
+                "receipt",
+                format!("is for chain {found}; this node reads chain {expected}"),
+            ),
+            other => ServiceError::from(other).into(),
+        }
+    }
+}
+
+impl From<ApiKeyError> for ApiError {
+    fn from(error: ApiKeyError) -> Self {
+        match error {
+            ApiKeyError::Unknown => Self::unauthorized(),
+            ApiKeyError::Invalid { field, reason } => Self::invalid(field, reason),
+            ApiKeyError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        ServiceError::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::{MessageBody, to_bytes};
+    use dm_core::U256;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn shown(error: impl Into<ApiError>) -> (u16, Value) {
+        let response = error.into().error_response();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body().boxed()).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[actix_web::test]
+    async fn every_service_error_has_its_status() {
+        use ServiceError as E;
+        for (error, status) in [
+            (E::IdempotencyKeyReused, 422),
+            (E::NotFound, 404),
+            (E::NotGranted, 403),
+            (E::NotAnchored, 409),
+            (E::Damaged("chunk 3".into()), 502),
+            (E::StorageFull, 507),
+            (E::Overloaded, 503),
+            (E::Unavailable("the chain is away".into()), 503),
+            (E::Fault("the log has forked".into()), 500),
+        ] {
+            let sentence = error.to_string();
+            let (found, body) = shown(error).await;
+            assert_eq!((found, &body["error"]), (status, &json!(sentence)));
+        }
+    }
+
+    #[actix_web::test]
+    async fn an_invalid_field_is_named() {
+        let (status, body) = shown(ServiceError::invalid("token", "is not supported")).await;
+        assert_eq!(status, 422);
+        assert_eq!(body, json!({"error": "token is not supported", "field": "token"}));
+    }
+
+    #[actix_web::test]
+    async fn who_cannot_pay_learns_what_is_missing() {
+        let (status, body) = shown(ServiceError::PaymentRequired {
+            account: Address::ZERO,
+            token: Address::ZERO,
+            needed: U256::from(5),
+            balance: U256::from(3),
+            allowance: U256::from(4),
+        })
+        .await;
+        assert_eq!(status, 402);
+        assert_eq!(body["amount"], "5");
+        assert_eq!(body["balance"], "3");
+        assert_eq!(body["allowance"], "4");
+        assert_eq!(body["token"], "0x0000000000000000000000000000000000000000");
+    }
+}

@@ -1,0 +1,62 @@
+//! Headers that handlers look at, and who the caller is.
+
+use actix_web::{
+    HttpMessage, HttpRequest,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName},
+    },
+};
+use dm_core::{api_key::Principal, share::IdempotencyKey};
+
+use crate::error::ApiError;
+
+/// Longest idempotency key.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Id of the API key that the request came with.
+fn caller(request: &HttpRequest) -> Result<String, ApiError> {
+    request
+        .extensions()
+        .get::<Principal>()
+        .map(|principal| principal.key_id.clone())
+        .ok_or_else(ApiError::unauthorized)
+}
+
+/// The `Idempotency-Key` header: 1 to 255 visible ASCII characters.
+pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut values = request.headers().get_all(&IDEMPOTENCY_KEY);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let bytes = value.as_bytes();
+    let is_valid = (1..=MAX_IDEMPOTENCY_KEY).contains(&bytes.len())
+        && bytes.iter().all(u8::is_ascii_graphic)
+        && values.next().is_none();
+    let key =
+        value.to_str().ok().filter(|_| is_valid).ok_or_else(|| {
+            ApiError::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+        })?;
+    Ok(Some(IdempotencyKey {
+        client: caller(request)?,
+        key: key.to_owned(),
+    }))
+}
+
+/// 415 for a body with a `Content-Encoding`: what is shared is the bytes as
+/// they are, and a small body that inflates without end is nobody's friend.
+pub(crate) fn refuse_encoded_body(headers: &HeaderMap) -> Result<(), ApiError> {
+    let plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if plain {
+        Ok(())
+    } else {
+        Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "bodies with a Content-Encoding are not supported",
+        ))
+    }
+}

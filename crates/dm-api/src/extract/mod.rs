@@ -1,0 +1,11 @@
+//! What handlers take out of a request, each with the sentence that a client
+//! gets where it is not valid.
+
+pub(crate) mod fields;
+mod headers;
+mod json_body;
+mod params;
+
+pub(crate) use headers::{idempotency_key, refuse_encoded_body};
+pub(crate) use json_body::{JsonBody, body_cut_off, body_stalled, not_json};
+pub(crate) use params::{address_param, data_hash_param, query};

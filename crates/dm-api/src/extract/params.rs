@@ -1,0 +1,28 @@
+//! Parameters of the path and the query string.
+
+use actix_web::{HttpRequest, http::StatusCode, web::Query};
+use dm_core::{Address, address::parse_address, hash::DataHash};
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
+
+/// The path's `{data_hash}`.
+pub(crate) fn data_hash_param(request: &HttpRequest) -> Result<DataHash, ApiError> {
+    request
+        .match_info()
+        .query("data_hash")
+        .parse()
+        .map_err(|reason| ApiError::invalid("data_hash", reason))
+}
+
+/// An address that was given in the path or the query string.
+pub(crate) fn address_param(name: &'static str, text: &str) -> Result<Address, ApiError> {
+    parse_address(text).map_err(|reason| ApiError::invalid(name, reason))
+}
+
+/// The query string; parameters that are not in `T` are skipped.
+pub(crate) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
+    Query::<T>::from_query(request.query_string())
+        .map(Query::into_inner)
+        .map_err(|_| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "the query string is not valid"))
+}

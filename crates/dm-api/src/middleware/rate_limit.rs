@@ -1,0 +1,114 @@
+//! Rate limits by actix-governor: a token bucket for each client.
+//!
+//! A client is its API key once that key was found valid, else its address, so
+//! that sending random keys opens no new bucket.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_governor::{
+    Governor, GovernorConfig, GovernorConfigBuilder, KeyExtractor, SimpleKeyExtractionError,
+    governor::{
+        NotUntil,
+        clock::{Clock, DefaultClock, QuantaInstant},
+        middleware::NoOpMiddleware,
+    },
+};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, dev::ServiceRequest};
+use dm_core::config::ApiConfig;
+use tokio_util::sync::CancellationToken;
+
+use super::{authenticate::api_key, client_address::client_address};
+use crate::error::ApiError;
+
+pub(crate) use super::known_keys::KnownKeys as WorkerData;
+
+/// Between two removals of buckets that are full again.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The buckets of one server, shared by its worker threads.
+#[derive(Clone)]
+pub(crate) struct RateLimits {
+    config: GovernorConfig<Clients, NoOpMiddleware<QuantaInstant>>,
+}
+
+impl RateLimits {
+    /// Full buckets; `None` where the rate or the burst is 0.
+    pub(crate) fn new(config: &ApiConfig) -> Option<Self> {
+        let limit = config.rate_limit;
+        let period = Duration::from_secs(1).checked_div(limit.per_second)?;
+        let config = GovernorConfigBuilder::default()
+            .key_extractor(Clients {
+                trusted_proxies: config.trusted_proxies.as_slice().into(),
+            })
+            .period(period)
+            .burst_size(limit.burst)
+            .finish()?;
+        Some(Self { config })
+    }
+
+    /// The middleware of one worker thread.
+    pub(crate) fn layer(&self) -> Governor<Clients, NoOpMiddleware<QuantaInstant>> {
+        Governor::new(&self.config)
+    }
+
+    /// Removes full buckets at intervals, so that passing clients leave nothing.
+    pub(crate) async fn sweep(self, stopped: CancellationToken) {
+        let limiter = self.config.limiter();
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+                limiter.retain_recent();
+                limiter.shrink_to_fit();
+            }
+        };
+        stopped.run_until_cancelled(sweeping).await;
+    }
+}
+
+/// Finds out whose bucket a request takes from.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    trusted_proxies: Arc<[IpAddr]>,
+}
+
+/// Whose bucket it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    /// The bearer of the API key with this id.
+    Key(Arc<str>),
+    /// Whoever comes from this address.
+    Address(IpAddr),
+}
+
+impl KeyExtractor for Clients {
+    type Key = Client;
+    type KeyExtractionError = SimpleKeyExtractionError<&'static str>;
+
+    fn extract(&self, request: &ServiceRequest) -> Result<Client, Self::KeyExtractionError> {
+        let known = request.app_data::<WorkerData>();
+        if let Some(id) = api_key(request.headers()).and_then(|key| known?.id(key)) {
+            return Ok(Client::Key(id));
+        }
+        let peer = request
+            .peer_addr()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        Ok(Client::Address(client_address(
+            peer,
+            request.headers(),
+            &self.trusted_proxies,
+        )))
+    }
+
+    fn exceed_rate_limit_response(
+        &self,
+        negative: &NotUntil<QuantaInstant>,
+        _response: HttpResponseBuilder,
+    ) -> HttpResponse {
+        let wait = negative.wait_time_from(DefaultClock::default().now());
+        ApiError::rate_limited(wait.as_secs_f64()).error_response()
+    }
+}

@@ -1,0 +1,69 @@
+//! `/health`, with `/healthz` and `/ready` as other names for it.
+
+use actix_web::{
+    HttpResponse,
+    http::{Method, StatusCode},
+    web::Data,
+};
+use dm_core::health::HealthLevel;
+use serde::Serialize;
+
+use crate::{
+    endpoint::{Access, Endpoint, Router},
+    state::State,
+};
+
+const PATHS: [&str; 3] = ["/health", "/healthz", "/ready"];
+
+/// Health for operators: every component.
+pub(crate) fn internal() -> Router {
+    let mut router = Router::default();
+    for path in PATHS {
+        router.add(Endpoint::at(path).on(Method::GET, Access::Open, components));
+    }
+    router
+}
+
+/// Health for clients: whether it is worth asking.
+pub(crate) fn external() -> Router {
+    let mut router = Router::default();
+    for path in PATHS {
+        router.add(Endpoint::at(path).on(Method::GET, Access::Open, summary));
+    }
+    router
+}
+
+async fn components(state: Data<State>) -> HttpResponse {
+    let report = state.services.health.report();
+    HttpResponse::build(status_code(report.status)).json(report)
+}
+
+#[derive(Serialize)]
+struct Summary {
+    status: HealthLevel,
+    p2p: PeerToPeer,
+}
+
+#[derive(Serialize)]
+struct PeerToPeer {
+    running: bool,
+    peers: u64,
+}
+
+async fn summary(state: Data<State>) -> HttpResponse {
+    let status = state.services.health.report().status;
+    HttpResponse::build(status_code(status)).json(Summary {
+        status,
+        p2p: PeerToPeer {
+            running: state.services.network.is_running(),
+            peers: state.services.network.stats().active_peers,
+        },
+    })
+}
+
+fn status_code(level: HealthLevel) -> StatusCode {
+    match level {
+        HealthLevel::Healthy | HealthLevel::Degraded => StatusCode::OK,
+        HealthLevel::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

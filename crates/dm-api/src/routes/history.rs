@@ -1,0 +1,139 @@
+//! `GET /compliance_history`: this node's log, newest first, in pages.
+
+use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
+use dm_core::{
+    B256,
+    api_key::Scope,
+    event::EventKind,
+    hash::DataHash,
+    ports::{EventFilter, HistoryEntry, HistoryPage, HistoryQuery},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    endpoint::{Access, Endpoint, Router},
+    error::ApiError,
+    extract::query,
+    state::State,
+};
+
+/// Entries of a page where the client does not say.
+const DEFAULT_LIMIT: usize = 100;
+/// Most entries of a page.
+const MAX_LIMIT: usize = 1000;
+/// Longest name in the filter list.
+const MAX_FILTER_LENGTH: usize = 100;
+
+pub(super) fn add(router: &mut Router) {
+    router.add(Endpoint::at("/compliance_history").on(Method::GET, Access::Needs(Scope::Read), get));
+}
+
+#[derive(Deserialize)]
+struct HistoryParams {
+    filters: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct HistoryAnswer {
+    history: Vec<HistoryLine>,
+    count: usize,
+    filters: Vec<String>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct HistoryLine {
+    event_type: EventKind,
+    data_hash: Option<DataHash>,
+    recipient: Option<String>,
+    /// Seconds since the Unix epoch, with milliseconds.
+    timestamp: f64,
+    tx_hash: Option<B256>,
+    /// Position in the log.
+    index: u64,
+}
+
+async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let params: HistoryParams = query(&request)?;
+    let filters = filters(params.filters.as_deref())?;
+    let page = match asked(&filters, &params)? {
+        Some(query) => state.run(state.services.log.history(&query)).await?,
+        None => HistoryPage::default(),
+    };
+    Ok(HttpResponse::Ok().json(HistoryAnswer {
+        count: page.entries.len(),
+        history: page.entries.into_iter().map(line).collect(),
+        filters,
+        next_cursor: page.next.map(|position| position.to_string()),
+    }))
+}
+
+/// What to ask the log; `None` where no event can match, because the filters
+/// name only types that there are none of.
+fn asked(filters: &[String], params: &HistoryParams) -> Result<Option<HistoryQuery>, ApiError> {
+    let limit = limit(params.limit.as_deref())?;
+    let before = cursor(params.cursor.as_deref())?;
+    let kinds: std::collections::BTreeSet<EventKind> =
+        filters.iter().filter_map(|name| name.parse().ok()).collect();
+    if kinds.is_empty() && !filters.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(HistoryQuery {
+        filter: EventFilter {
+            kinds,
+            ..EventFilter::default()
+        },
+        before,
+        limit,
+    }))
+}
+
+fn filters(text: Option<&str>) -> Result<Vec<String>, ApiError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    if !names.iter().all(|name| is_filter(name)) {
+        return Err(ApiError::invalid(
+            "filters",
+            "must be comma-separated names of 1 to 100 letters, digits, `_` or `-`",
+        ));
+    }
+    Ok(names.into_iter().map(str::to_owned).collect())
+}
+
+fn is_filter(name: &str) -> bool {
+    (1..=MAX_FILTER_LENGTH).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn limit(text: Option<&str>) -> Result<usize, ApiError> {
+    let Some(text) = text else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| ApiError::invalid("limit", format!("must be a number from 1 to {MAX_LIMIT}")))
+}
+
+fn cursor(text: Option<&str>) -> Result<Option<u64>, ApiError> {
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| ApiError::invalid("cursor", "must be a next_cursor of an earlier answer"))
+}
+
+fn line(entry: HistoryEntry) -> HistoryLine {
+    HistoryLine {
+        event_type: entry.event.event_type,
+        data_hash: entry.event.data_hash,
+        recipient: entry.event.recipient.map(|address| address.to_string()),
+        timestamp: entry.event.timestamp as f64 / 1000.0,
+        tx_hash: entry.tx_hash,
+        index: entry.index,
+    }
+}

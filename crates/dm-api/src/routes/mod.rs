@@ -1,0 +1,58 @@
+//! The routes, one file for each resource.
+
+use crate::endpoint::{RouteInfo, Router};
+
+mod api_keys;
+mod data;
+mod health;
+mod history;
+mod log_filter;
+mod network;
+mod objects;
+mod receipts;
+mod share_answer;
+mod shares;
+mod tokens;
+mod verification;
+
+/// Every route of the API for operators.
+pub fn internal_routes() -> Vec<RouteInfo> {
+    [health::internal().routes(), internal().routes()].concat()
+}
+
+/// Every route of the API for clients.
+pub fn external_routes() -> Vec<RouteInfo> {
+    [health::external().routes(), external().routes()].concat()
+}
+
+/// The routes of the API for operators that are subject to its rate limit.
+pub(crate) fn internal() -> Router {
+    let mut router = Router::default();
+    tokens::add(&mut router);
+    api_keys::add(&mut router);
+    log_filter::add(&mut router);
+    router
+}
+
+/// The routes of the API for clients that are subject to its rate limit.
+pub(crate) fn external() -> Router {
+    let mut router = Router::default();
+    shares::add(&mut router);
+    data::add(&mut router);
+    objects::add(&mut router);
+    verification::add(&mut router);
+    receipts::add(&mut router);
+    history::add(&mut router);
+    network::add(&mut router);
+    router
+}
+
+/// The routes of the API for operators that have no rate limit.
+pub(crate) fn internal_health() -> Router {
+    health::internal()
+}
+
+/// The routes of the API for clients that have no rate limit.
+pub(crate) fn external_health() -> Router {
+    health::external()
+}

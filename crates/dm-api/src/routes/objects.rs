@@ -1,0 +1,163 @@
+//! `/objects`: data of any size as raw bytes, streamed in and out.
+
+use std::ops::Range;
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
+    body::SizedStream,
+    http::{Method, StatusCode, header},
+    web::{Data, Payload},
+};
+use dm_core::{
+    api_key::Scope,
+    hash::DataHash,
+    services::{OpenObject, ServiceError, Upload},
+    share::ShareTerms,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Deserialize;
+
+use super::share_answer::share_answer;
+use crate::{
+    endpoint::{Access, Endpoint, Router},
+    error::ApiError,
+    extract::{
+        address_param, body_cut_off, body_stalled, data_hash_param, idempotency_key, query,
+        refuse_encoded_body,
+    },
+    middleware::deadline::timed_out,
+    on_runtime::ServiceStream,
+    range::{Part, is_known_to_client, requested_part},
+    state::State,
+};
+
+const RAW_BYTES: &str = "application/octet-stream";
+
+pub(super) fn add(router: &mut Router) {
+    router.add(Endpoint::at("/objects").on_streamed(Method::PUT, Access::Needs(Scope::Share), put));
+    router.add(
+        Endpoint::at("/objects/{data_hash}")
+            .on(Method::GET, Access::Needs(Scope::Read), get)
+            .on(Method::HEAD, Access::Needs(Scope::Read), head),
+    );
+}
+
+#[derive(Deserialize)]
+struct PutQuery {
+    recipient: Option<String>,
+}
+
+async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let PutQuery { recipient } = query(&request)?;
+    let terms = ShareTerms {
+        recipient: address_param("recipient", &recipient.unwrap_or_default())?,
+        idempotency_key: idempotency_key(&request)?,
+    };
+    refuse_encoded_body(request.headers())?;
+    let upload = receive(&state, body).await?;
+    let sharing = state.run(upload.finish(terms));
+    let outcome = tokio::time::timeout(state.limits.request, sharing)
+        .await
+        .map_err(|_| timed_out())??;
+    Ok(share_answer(&outcome))
+}
+
+/// Takes the body no faster than it can be stored. An upload that does not
+/// come to its end is dropped, which leaves nothing of it.
+async fn receive(state: &State, mut body: Payload) -> Result<Upload, ApiError> {
+    let mut upload = state.run(state.services.data.begin_upload()).await?;
+    loop {
+        let next = tokio::time::timeout(state.limits.idle, body.next());
+        match next.await.map_err(|_| body_stalled())? {
+            None => return Ok(upload),
+            Some(piece) => {
+                let piece = piece.map_err(|error| body_cut_off(&error))?;
+                state.run(upload.write(piece)).await?;
+            }
+        }
+    }
+}
+
+async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let hash = data_hash_param(&request)?;
+    let object = state.run(state.services.data.open(&hash)).await?;
+    let etag = etag(&hash);
+    if is_known_to_client(request.headers(), &etag) {
+        return Ok(not_modified(&etag));
+    }
+    let size = object.size();
+    match requested_part(request.headers(), &etag, size) {
+        Part::Unsatisfiable => Ok(range_not_satisfiable(size)),
+        Part::Whole => send(&state, object, 0..size, described(StatusCode::OK, &etag)).await,
+        Part::Range(range) => {
+            let mut response = described(StatusCode::PARTIAL_CONTENT, &etag);
+            let last = range.end.saturating_sub(1);
+            response.insert_header((
+                header::CONTENT_RANGE,
+                format!("bytes {}-{last}/{size}", range.start),
+            ));
+            send(&state, object, range, response).await
+        }
+    }
+}
+
+async fn head(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let hash = data_hash_param(&request)?;
+    let object = state.run(state.services.data.open(&hash)).await?;
+    let etag = etag(&hash);
+    if is_known_to_client(request.headers(), &etag) {
+        return Ok(not_modified(&etag));
+    }
+    let nothing = stream::empty::<Result<_, ServiceError>>();
+    Ok(described(StatusCode::OK, &etag).body(SizedStream::new(object.size(), nothing)))
+}
+
+/// Streams a part of an object. The first piece is awaited before the head is
+/// sent, so that what fails at once still gets its own status.
+async fn send(
+    state: &State,
+    object: OpenObject,
+    range: Range<u64>,
+    mut response: HttpResponseBuilder,
+) -> Result<HttpResponse, ApiError> {
+    let length = range.end - range.start;
+    let runtime = state.runtime().clone();
+    let pieces = {
+        let _entered = runtime.enter();
+        object.read(range)
+    };
+    let mut pieces = ServiceStream::new(runtime, pieces);
+    let first = pieces.next().await.transpose()?;
+    let body = stream::iter(first.map(Ok))
+        .chain(pieces)
+        .inspect_err(|error| tracing::warn!(%error, "a download was cut off"));
+    Ok(response.body(SizedStream::new(length, body)))
+}
+
+fn described(status: StatusCode, etag: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((header::CONTENT_TYPE, RAW_BYTES))
+        .insert_header((header::ETAG, etag))
+        .insert_header((header::ACCEPT_RANGES, "bytes"));
+    response
+}
+
+fn not_modified(etag: &str) -> HttpResponse {
+    HttpResponse::NotModified()
+        .insert_header((header::ETAG, etag))
+        .finish()
+}
+
+fn range_not_satisfiable(size: u64) -> HttpResponse {
+    let sentence = format!("the Range header asks for nothing that is in the {size} bytes of this object");
+    let mut response = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, sentence).error_response();
+    if let Ok(value) = format!("bytes */{size}").parse() {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
+}
+
+fn etag(hash: &DataHash) -> String {
+    format!("\"{hash}\"")
+}

@@ -1,0 +1,66 @@
+//! `/receipts`: what an auditor needs to check a share, and the check itself.
+
+use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
+use dm_core::{
+    api_key::Scope,
+    receipt::{Receipt, Verification},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    endpoint::{Access, Endpoint, Router},
+    error::ApiError,
+    extract::{JsonBody, address_param, data_hash_param, not_json, query},
+    state::State,
+};
+
+pub(super) fn add(router: &mut Router) {
+    // Before `/receipts/{data_hash}`, which would match it, too.
+    router.add(Endpoint::at("/receipts/verify").on(Method::POST, Access::Needs(Scope::Read), verify));
+    router.add(Endpoint::at("/receipts/{data_hash}").on(Method::GET, Access::Needs(Scope::Read), get));
+}
+
+#[derive(Deserialize)]
+struct ReceiptQuery {
+    recipient: Option<String>,
+}
+
+async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let hash = data_hash_param(&request)?;
+    let ReceiptQuery { recipient } = query(&request)?;
+    let recipient = recipient
+        .map(|text| address_param("recipient", &text))
+        .transpose()?;
+    let receipt = state.run(state.services.data.receipt(&hash, recipient)).await?;
+    Ok(HttpResponse::Ok().json(receipt))
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+async fn verify(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let receipt = read_receipt(&body)?;
+    let verdict = match state.run(state.services.log.verify(&receipt)).await? {
+        Verification::Valid => Verdict {
+            valid: true,
+            reason: None,
+        },
+        Verification::Invalid { reason } => Verdict {
+            valid: false,
+            reason: Some(reason),
+        },
+    };
+    Ok(HttpResponse::Ok().json(verdict))
+}
+
+/// Tells a body that is no JSON from JSON that is no receipt.
+fn read_receipt(body: &JsonBody) -> Result<Receipt, ApiError> {
+    serde_json::from_slice(body.bytes()).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ApiError::invalid("receipt", format!("cannot be read: {error}")),
+        _ => not_json(),
+    })
+}

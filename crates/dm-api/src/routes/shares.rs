@@ -1,0 +1,106 @@
+//! `POST /share_data`: shares a text with a recipient.
+
+use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
+use dm_core::{api_key::Scope, share::ShareTerms};
+use serde::Deserialize;
+
+use super::share_answer::share_answer;
+use crate::{
+    endpoint::{Access, Endpoint, Router},
+    error::ApiError,
+    extract::{
+        JsonBody,
+        fields::{self, Field},
+        idempotency_key,
+    },
+    state::State,
+};
+
+/// Largest text in bytes; for more there is `PUT /objects`.
+const MAX_DATA: usize = 1024 * 1024;
+
+pub(super) fn add(router: &mut Router) {
+    router.add(Endpoint::at("/share_data").on(Method::POST, Access::Needs(Scope::Share), share));
+}
+
+#[derive(Deserialize)]
+struct ShareRequest<'a> {
+    #[serde(borrow)]
+    data: Field<'a>,
+    #[serde(borrow)]
+    recipient: Field<'a>,
+    #[serde(borrow)]
+    payment_token: Field<'a>,
+    #[serde(borrow)]
+    payment_amount: Field<'a>,
+    #[serde(borrow)]
+    user_id: Field<'a>,
+    #[serde(borrow)]
+    signature: Field<'a>,
+}
+
+async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let asked: ShareRequest<'_> = body.parse()?;
+    let data = data(asked.data)?;
+    let recipient = fields::address("recipient", asked.recipient)?;
+    check_payment(asked.payment_token, asked.payment_amount)?;
+    check_order("user_id", asked.user_id)?;
+    check_order("signature", asked.signature)?;
+    let terms = ShareTerms {
+        recipient,
+        idempotency_key: idempotency_key(&request)?,
+    };
+    drop(body);
+    let outcome = state
+        .run(state.services.data.share_bytes(data.into(), terms))
+        .await?;
+    Ok(share_answer(&outcome))
+}
+
+fn data(field: Field<'_>) -> Result<String, ApiError> {
+    let data = fields::text("data", field)?.unwrap_or_default();
+    if data.is_empty() {
+        return Err(ApiError::invalid("data", "cannot be empty"));
+    }
+    if data.len() > MAX_DATA {
+        return Err(ApiError::invalid(
+            "data",
+            format!("must be at most {MAX_DATA} bytes here; use PUT /objects for more"),
+        ));
+    }
+    Ok(data)
+}
+
+/// A payment that this node would not take is refused, and not forgotten.
+fn check_payment(token: Field<'_>, amount: Field<'_>) -> Result<(), ApiError> {
+    match (fields::is_given(token), fields::is_given(amount)) {
+        (false, false) => Ok(()),
+        (false, true) => Err(ApiError::invalid(
+            "payment_token",
+            "is required when payment_amount is provided",
+        )),
+        (true, false) => Err(ApiError::invalid(
+            "payment_amount",
+            "is required when payment_token is provided",
+        )),
+        (true, true) => {
+            fields::address("payment_token", token)?;
+            fields::amount("payment_amount", amount)?;
+            Err(ApiError::invalid(
+                "payment_token",
+                "cannot be used: this node does not take payments for shares",
+            ))
+        }
+    }
+}
+
+/// Whoever signs an order counts on its being checked.
+fn check_order(name: &'static str, field: Field<'_>) -> Result<(), ApiError> {
+    if fields::is_given(field) {
+        return Err(ApiError::invalid(
+            name,
+            "cannot be used: this node does not check orders of users",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The two API servers.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use actix_web::HttpServer;
+use dm_core::config::ApiConfig;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{Audience, Blueprint},
+    listener::listen,
+    middleware::{host::HostPolicy, rate_limit::RateLimits},
+    running::RunningServer,
+    state::{Limits, Services},
+};
+
+/// Worker threads of the API for operators.
+const INTERNAL_WORKERS: usize = 1;
+/// Most worker threads of the API for clients: what they do beside their
+/// requests' heads and bodies runs on the node's own threads.
+const MAX_EXTERNAL_WORKERS: usize = 4;
+/// Connections that one worker holds at most.
+const CONNECTIONS_PER_WORKER: usize = 4096;
+/// How long a client may take for a request's head.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection is kept for a next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a closing connection may take.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The rate limit allows nothing.
+    #[error("rate limit: rate and burst must be at least 1")]
+    RateLimit,
+    /// The socket cannot be used.
+    #[error("the HTTP server does not start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// Both API servers, listening and not serving yet: clients that connect wait.
+pub struct ApiServers {
+    internal: Bound,
+    external: Bound,
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: ApiConfig,
+    rates: RateLimits,
+}
+
+impl Bound {
+    fn new(config: &ApiConfig) -> Result<Self, ServerError> {
+        let wanted = SocketAddr::new(config.host, config.port);
+        let listener = listen(wanted, Limits::from(config).idle)?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            rates: RateLimits::new(config).ok_or(ServerError::RateLimit)?,
+            config: config.clone(),
+        })
+    }
+}
+
+impl ApiServers {
+    /// Takes the ports; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// [`ServerError`], which names the address.
+    pub fn bind(internal: &ApiConfig, external: &ApiConfig) -> Result<Self, ServerError> {
+        Ok(Self {
+            internal: Bound::new(internal)?,
+            external: Bound::new(external)?,
+        })
+    }
+
+    /// Where the API for operators listens.
+    pub fn internal_address(&self) -> SocketAddr {
+        self.internal.address
+    }
+
+    /// Where the API for clients listens.
+    pub fn external_address(&self) -> SocketAddr {
+        self.external.address
+    }
+
+    /// Begins to serve. Call it on the node's tokio runtime: what the services
+    /// spawn goes there, while the servers' own threads only speak HTTP.
+    /// Requests in progress get `patience` (rounded up to seconds) when the
+    /// servers are stopped.
+    ///
+    /// # Errors
+    /// [`ServerError::Start`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve(self, services: &Services, patience: Duration) -> Result<ApiHandle, ServerError> {
+        let hosts = HostPolicy::Only {
+            bound: self.internal.address,
+            allowed: self.internal.config.allowed_hosts.as_slice().into(),
+        };
+        let stopped = CancellationToken::new();
+        let external_workers = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(MAX_EXTERNAL_WORKERS);
+        let plans = [
+            (self.internal, Audience::Operators, hosts, INTERNAL_WORKERS),
+            (
+                self.external,
+                Audience::Clients,
+                HostPolicy::Any,
+                external_workers,
+            ),
+        ];
+        let mut servers = Vec::with_capacity(plans.len());
+        for (bound, audience, hosts, workers) in plans {
+            tokio::spawn(bound.rates.clone().sweep(stopped.clone()));
+            let blueprint = Blueprint {
+                audience,
+                services: services.clone(),
+                limits: Limits::from(&bound.config),
+                rates: bound.rates,
+                hosts,
+                runtime: Handle::current(),
+            };
+            servers.push(start(bound.listener, blueprint, workers, patience)?);
+        }
+        Ok(ApiHandle { servers, stopped })
+    }
+}
+
+fn start(
+    listener: TcpListener,
+    blueprint: Blueprint,
+    workers: usize,
+    patience: Duration,
+) -> Result<RunningServer, ServerError> {
+    let server = HttpServer::new(move || blueprint.app())
+        .workers(workers)
+        .max_connections(CONNECTIONS_PER_WORKER)
+        .worker_max_blocking_threads(1)
+        .client_request_timeout(HEAD_PATIENCE)
+        .client_disconnect_timeout(CLOSE_PATIENCE)
+        .keep_alive(KEEP_ALIVE)
+        // A client that has closed its side has gone away: its request ends.
+        .h1_allow_half_closed(false)
+        .tcp_nodelay(true)
+        .disable_signals()
+        .shutdown_timeout(patience.as_secs_f64().ceil() as u64)
+        .listen(listener)?
+        .run();
+    Ok(RunningServer::new(server, patience))
+}
+
+/// Both API servers while they serve. Dropping it does not stop them.
+pub struct ApiHandle {
+    servers: Vec<RunningServer>,
+    stopped: CancellationToken,
+}
+
+impl ApiHandle {
+    /// Takes no more requests and waits for those in progress, no longer than
+    /// the patience given to [`ApiServers::serve`]; what is left then is cut off.
+    pub async fn stop(self) {
+        self.stopped.cancel();
+        futures::future::join_all(self.servers.into_iter().map(RunningServer::stop)).await;
+    }
+}

@@ -1,0 +1,79 @@
+//! What the handlers work with.
+
+use std::{sync::Arc, time::Duration};
+
+use dm_core::{
+    config::ApiConfig,
+    ports::{ApiKeys, ComplianceLog, LogControl, Network},
+    services::{DataManager, HealthMonitor, TokenManager},
+};
+use tokio::runtime::Handle;
+
+use crate::on_runtime::on_runtime;
+
+/// The parts of the node that clients reach through HTTP; cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Shares data and reads it back.
+    pub data: DataManager,
+    /// Tokens and balances.
+    pub tokens: TokenManager,
+    /// How the node is.
+    pub health: Arc<HealthMonitor>,
+    /// The transparency log: history, and checking receipts.
+    pub log: Arc<dyn ComplianceLog>,
+    /// The peers.
+    pub network: Arc<dyn Network>,
+    /// Recognises clients.
+    pub api_keys: Arc<dyn ApiKeys>,
+    /// Changes what is logged.
+    pub log_control: Arc<dyn LogControl>,
+}
+
+/// What a handler of one server works with: one for each worker thread.
+pub(crate) struct State {
+    pub(crate) services: Services,
+    pub(crate) limits: Limits,
+    runtime: Handle,
+}
+
+/// How large and how slow a request may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Largest JSON body in bytes.
+    pub(crate) json_bytes: usize,
+    /// How long a request may take, streaming excepted.
+    pub(crate) request: Duration,
+    /// How long a body may stand still.
+    pub(crate) idle: Duration,
+}
+
+impl From<&ApiConfig> for Limits {
+    fn from(config: &ApiConfig) -> Self {
+        Self {
+            json_bytes: config.max_json_bytes,
+            request: Duration::from_secs(config.request_timeout_secs),
+            idle: Duration::from_secs(config.idle_timeout_secs),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn new(services: Services, limits: Limits, runtime: Handle) -> Self {
+        Self {
+            services,
+            limits,
+            runtime,
+        }
+    }
+
+    /// Runs a call of a service so that what it starts belongs to the node's
+    /// runtime; see [`on_runtime`].
+    pub(crate) async fn run<F: Future>(&self, call: F) -> F::Output {
+        on_runtime(&self.runtime, call).await
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+}
