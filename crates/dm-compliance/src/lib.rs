@@ -1,1 +1,15 @@
-#![doc = "x"]
+#![doc = include_str!("../README.md")]
+
+mod anchoring;
+mod batch_error;
+mod board;
+mod leaf;
+mod local_log;
+mod manager;
+mod queue;
+mod sequencer;
+mod tree;
+mod verify;
+
+pub use manager::ComplianceManager;
+pub use verify::{ReceiptFlaw, verify_offline};

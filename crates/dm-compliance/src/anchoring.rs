@@ -1,0 +1,218 @@
+//! The one task that anchors: brings the contract to the local log's size,
+//! and watches what it anchored until it is final.
+//!
+//! Only this task writes checkpoints, so that sending, recovering and watching
+//! never race. It holds nothing that must survive: after a failure or a restart
+//! it compares the contract's head with the local log and goes on from there.
+
+use std::{sync::Arc, time::Duration};
+
+use dm_core::{
+    Address,
+    bus::{EventBus, Topic},
+    config::ComplianceConfig,
+    ports::{Anchors, CatalogError, ChainError, ComplianceError},
+    receipt::Checkpoint,
+};
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::send::InFlight;
+use crate::{
+    board::{Board, ChainState},
+    local_log::LocalLog,
+};
+
+mod head;
+mod send;
+mod watch;
+
+/// First pause after the chain did not answer or refused.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often in a row the chain must contradict the local log before it counts
+/// as a fork: one contradiction may be a reorganisation between two reads, or
+/// an endpoint that lags behind another one.
+const CONTRADICTIONS: u32 = 3;
+/// How long a stopping node waits for an anchor in flight.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the anchoring task works with; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    pub(crate) account: Address,
+    pub(crate) log: LocalLog,
+    pub(crate) anchors: Arc<dyn Anchors>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) bus: EventBus,
+    pub(crate) config: ComplianceConfig,
+}
+
+/// What is known of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    /// Nothing: at start, and after every failure.
+    Unknown,
+    /// Its newest checkpoint, which the local log agrees with; `None` for none.
+    Known(Option<Checkpoint>),
+}
+
+/// Why anchoring does not go on.
+#[derive(Debug)]
+enum Trouble {
+    /// The chain did not answer, or refused.
+    Chain(ChainError),
+    /// The chain contradicts the local log.
+    Forked(String),
+    /// The local log failed.
+    Log(ComplianceError),
+}
+
+impl From<ChainError> for Trouble {
+    fn from(error: ChainError) -> Self {
+        Self::Chain(error)
+    }
+}
+
+impl From<ComplianceError> for Trouble {
+    fn from(error: ComplianceError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<CatalogError> for Trouble {
+    fn from(error: CatalogError) -> Self {
+        Self::Log(error.into())
+    }
+}
+
+/// The anchoring task.
+pub(crate) struct Anchorer {
+    setting: Setting,
+    head: Head,
+    in_flight: Option<InFlight>,
+    next_look: Instant,
+    contradictions: u32,
+    pause: Duration,
+}
+
+impl Anchorer {
+    /// A task that knows nothing of the contract yet.
+    pub(crate) fn new(setting: Setting) -> Self {
+        Self {
+            next_look: Instant::now() + Duration::from_secs(setting.config.watch_interval_secs),
+            setting,
+            head: Head::Unknown,
+            in_flight: None,
+            contradictions: 0,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Runs until the node stops or the log has forked.
+    ///
+    /// # Errors
+    /// Where the local log fails; the task can be started again.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), ComplianceError> {
+        let board = self.setting.board.clone();
+        let patience = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(LAST_PATIENCE).await;
+        };
+        let ended = tokio::select! {
+            ended = self.anchor_until(&shutdown) => ended,
+            () = patience => Ok(()),
+        };
+        // Nobody need wait for an anchor that nobody makes.
+        board.set_chain(ChainState::Away);
+        ended
+    }
+
+    async fn anchor_until(&mut self, shutdown: &CancellationToken) -> Result<(), ComplianceError> {
+        while !shutdown.is_cancelled() {
+            match self.step().await {
+                Ok(()) => {
+                    self.all_is_well();
+                    self.rest_until_work(shutdown).await;
+                }
+                Err(Trouble::Log(error)) => return Err(error),
+                Err(Trouble::Forked(reason)) if self.contradictions + 1 >= CONTRADICTIONS => {
+                    self.report_fork(&reason);
+                    return Ok(());
+                }
+                Err(Trouble::Forked(reason)) => {
+                    tracing::warn!(reason, "the chain contradicts the local log; looking again");
+                    self.contradictions += 1;
+                    self.back_off(shutdown).await;
+                }
+                Err(Trouble::Chain(error)) => {
+                    self.chain_is_away(&error);
+                    self.back_off(shutdown).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One look at what is open, when it is due, and one anchor, when there is
+    /// something to anchor.
+    async fn step(&mut self) -> Result<(), Trouble> {
+        if Instant::now() >= self.next_look {
+            self.look_at_open_checkpoints().await?;
+            self.next_look = Instant::now() + Duration::from_secs(self.setting.config.watch_interval_secs);
+        }
+        let previous = match self.head {
+            Head::Known(checkpoint) => checkpoint,
+            Head::Unknown => self.compare_with_contract().await?,
+        };
+        if self.setting.board.recorded() > previous.map_or(0, |checkpoint| checkpoint.size) {
+            self.anchor_next(previous).await?;
+        }
+        Ok(())
+    }
+
+    fn all_is_well(&mut self) {
+        self.contradictions = 0;
+        self.pause = FIRST_PAUSE;
+        if self.setting.board.set_chain(ChainState::Reachable) {
+            tracing::info!("the compliance log can be anchored");
+        }
+    }
+
+    fn chain_is_away(&self, error: &ChainError) {
+        if self.setting.board.set_chain(ChainState::Away) {
+            tracing::warn!(%error, "the compliance log cannot be anchored now; it will be later");
+        } else {
+            tracing::debug!(%error, "the compliance log still cannot be anchored");
+        }
+    }
+
+    async fn back_off(&mut self, shutdown: &CancellationToken) {
+        self.head = Head::Unknown;
+        tokio::select! {
+            () = tokio::time::sleep(self.pause) => {}
+            () = shutdown.cancelled() => {}
+        }
+        self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+    }
+
+    async fn rest_until_work(&self, shutdown: &CancellationToken) {
+        let Head::Known(checkpoint) = self.head else { return };
+        let anchored = checkpoint.map_or(0, |checkpoint| checkpoint.size);
+        let mut recorded = self.setting.board.recorded.subscribe();
+        tokio::select! {
+            _ = recorded.wait_for(|recorded| *recorded > anchored) => {}
+            () = tokio::time::sleep_until(self.next_look) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    fn report_fork(&self, reason: &str) {
+        tracing::error!(reason, "the compliance log has forked; nothing more is recorded");
+        self.setting.board.set_fault(reason);
+        let news = json!({ "component": "compliance", "error": reason });
+        self.setting.bus.publish(Topic::SystemError, news);
+    }
+}

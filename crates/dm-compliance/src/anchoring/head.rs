@@ -1,0 +1,98 @@
+//! Comparing the contract's head with the local log.
+
+use dm_core::{
+    ports::{AnchorHead, AnchoredCheckpoint, ChainError},
+    receipt::Checkpoint,
+};
+
+use super::{Anchorer, Head, Trouble};
+
+impl Anchorer {
+    /// Reads the contract's head and brings the local checkpoints in line with
+    /// it: those that the chain does not have any more are forgotten, and one
+    /// that was sent by an earlier life of this node is taken over. Returns the
+    /// contract's newest checkpoint.
+    pub(super) async fn compare_with_contract(&mut self) -> Result<Option<Checkpoint>, Trouble> {
+        let setting = &self.setting;
+        let head = setting.anchors.anchor_head(setting.account).await?;
+        let checkpoint = match &head {
+            Some(head) => Some(self.checkpoint_at(head).await?),
+            None => None,
+        };
+        let size = checkpoint.map_or(0, |checkpoint| checkpoint.size);
+        self.forget_checkpoints_above(size).await?;
+        if let (Some(head), Some(checkpoint)) = (head, checkpoint) {
+            self.take_over(&head, checkpoint).await?;
+        }
+        self.setting.board.reset_anchored(size);
+        self.head = Head::Known(checkpoint);
+        Ok(checkpoint)
+    }
+
+    /// The local checkpoint of the head's size, if the contract has the same.
+    async fn checkpoint_at(&self, head: &AnchorHead) -> Result<Checkpoint, Trouble> {
+        let setting = &self.setting;
+        let recorded = setting.board.recorded();
+        if head.size > recorded {
+            return Err(Trouble::Forked(format!(
+                "the chain has {} events of account {}, the local log {recorded}: the catalog was restored from an \
+                 older backup, or another node uses this operator account",
+                head.size, setting.account,
+            )));
+        }
+        let checkpoint = setting.log.checkpoint(head.size).await?;
+        if !setting.anchors.is_anchored(setting.account, &checkpoint, head).await? {
+            return Err(Trouble::Forked(format!(
+                "the first {} events of account {} are others on the chain than in the local log: another node uses \
+                 this operator account, or went on from a copy of this node's catalog",
+                head.size, setting.account,
+            )));
+        }
+        Ok(checkpoint)
+    }
+
+    /// Forgets the checkpoints that are larger than the contract's newest: a
+    /// reorganisation took them, or the chain began anew.
+    async fn forget_checkpoints_above(&self, size: u64) -> Result<(), Trouble> {
+        let events = self.setting.log.events();
+        let mut is_confirmed = false;
+        while let Some(last) = events.last_checkpoint().await?.filter(|last| last.checkpoint.size > size) {
+            // An endpoint that lags behind shows an old head, but not that the
+            // transaction is gone.
+            if !is_confirmed && self.setting.anchors.anchor(last.anchor.tx_hash).await?.is_some() {
+                return Err(unsettled());
+            }
+            is_confirmed = true;
+            events.remove_checkpoint(last.checkpoint.size).await?;
+            self.setting.board.reset_anchored(size);
+            tracing::warn!(size = last.checkpoint.size, tx = %last.anchor.tx_hash, "an anchor left the chain");
+        }
+        Ok(())
+    }
+
+    /// Keeps the head's checkpoint with its anchor, if it is not kept already.
+    async fn take_over(&self, head: &AnchorHead, checkpoint: Checkpoint) -> Result<(), Trouble> {
+        let events = self.setting.log.events();
+        let is_kept = events.last_checkpoint().await?.is_some_and(|last| {
+            last.checkpoint == checkpoint && last.anchor.block == head.block && last.anchor.timestamp == head.timestamp
+        });
+        if is_kept {
+            return Ok(());
+        }
+        let anchor = self.setting.anchors.anchor_of_head(self.setting.account, head).await?;
+        let anchor = anchor.ok_or_else(unsettled)?;
+        let anchored = AnchoredCheckpoint {
+            checkpoint,
+            anchor,
+            is_final: false,
+        };
+        events.put_checkpoint(&anchored).await?;
+        tracing::info!(size = checkpoint.size, tx = %anchor.tx_hash, "took over an anchor that was sent before");
+        Ok(())
+    }
+}
+
+/// Two answers of the chain do not fit together: it changes at the moment.
+fn unsettled() -> Trouble {
+    ChainError::Unavailable("its answers contradict each other".to_owned()).into()
+}

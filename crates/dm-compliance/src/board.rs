@@ -1,0 +1,119 @@
+//! What the manager, the sequencer and the anchoring task tell each other.
+
+use std::sync::Arc;
+
+use dm_core::ports::AnchoredCheckpoint;
+use tokio::sync::watch;
+
+/// Whether anchors can be made at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChainState {
+    /// Not known yet: the local log has not been compared with the chain's.
+    Unchecked,
+    /// As far as is known.
+    Reachable,
+    /// The chain did not answer or refused; or the node stops.
+    Away,
+}
+
+/// The newest checkpoint and the events that it was the first to cover.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Newest {
+    /// The first of them.
+    pub(crate) first: u64,
+    /// The checkpoint, which covers them to its end.
+    pub(crate) checkpoint: AnchoredCheckpoint,
+}
+
+/// How far anchoring is.
+#[derive(Debug, Clone)]
+pub(crate) struct Anchoring {
+    /// Whether it can go on.
+    pub(crate) chain: ChainState,
+    /// Number of events that are anchored.
+    pub(crate) anchored: u64,
+    /// The anchor that was made last, where it is still unchanged; saves the
+    /// callers who waited for it a look into the catalog.
+    pub(crate) newest: Option<Newest>,
+    /// What is wrong with the log for good.
+    pub(crate) fault: Option<Arc<str>>,
+}
+
+/// The shared state. Everybody may look; only the sequencer writes `recorded`,
+/// and only the anchoring task the rest.
+#[derive(Debug)]
+pub(crate) struct Board {
+    /// Number of events that are recorded.
+    pub(crate) recorded: watch::Sender<u64>,
+    /// How far anchoring is.
+    pub(crate) anchoring: watch::Sender<Anchoring>,
+}
+
+impl Board {
+    /// The state of a log at start-up.
+    pub(crate) fn new(recorded: u64, anchored: u64) -> Self {
+        Self {
+            recorded: watch::Sender::new(recorded),
+            anchoring: watch::Sender::new(Anchoring {
+                chain: ChainState::Unchecked,
+                anchored,
+                newest: None,
+                fault: None,
+            }),
+        }
+    }
+
+    /// Number of events that are recorded.
+    pub(crate) fn recorded(&self) -> u64 {
+        *self.recorded.borrow()
+    }
+
+    /// Number of events that are anchored.
+    pub(crate) fn anchored(&self) -> u64 {
+        self.anchoring.borrow().anchored
+    }
+
+    /// What is wrong with the log for good.
+    pub(crate) fn fault(&self) -> Option<Arc<str>> {
+        self.anchoring.borrow().fault.clone()
+    }
+
+    /// Notes whether anchors can be made, and whether that is news.
+    pub(crate) fn set_chain(&self, chain: ChainState) -> bool {
+        self.anchoring.send_if_modified(|state| std::mem::replace(&mut state.chain, chain) != chain)
+    }
+
+    /// Notes a new anchor.
+    pub(crate) fn set_anchored(&self, checkpoint: AnchoredCheckpoint) {
+        self.anchoring.send_modify(|state| {
+            state.newest = Some(Newest {
+                first: state.anchored,
+                checkpoint,
+            });
+            state.anchored = checkpoint.checkpoint.size;
+        });
+    }
+
+    /// Notes that anchors changed or left the chain, and how many events are
+    /// anchored now.
+    pub(crate) fn reset_anchored(&self, anchored: u64) {
+        self.anchoring.send_modify(|state| {
+            state.newest = None;
+            state.anchored = anchored;
+        });
+    }
+
+    /// Notes what is wrong with the log for good.
+    pub(crate) fn set_fault(&self, fault: &str) {
+        self.anchoring.send_modify(|state| state.fault = Some(fault.into()));
+    }
+}
+
+impl Anchoring {
+    /// The checkpoint that covers this event, where it is the newest one.
+    pub(crate) fn newest_covering(&self, index: u64) -> Option<&AnchoredCheckpoint> {
+        let newest = self.newest.as_ref()?;
+        let covered = newest.first..newest.checkpoint.checkpoint.size;
+        covered.contains(&index).then_some(&newest.checkpoint)
+    }
+}

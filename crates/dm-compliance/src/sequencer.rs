@@ -1,0 +1,111 @@
+//! The one task that appends to the log: gives waiting events their positions
+//! and makes them durable together.
+
+use std::sync::Arc;
+
+use dm_core::{
+    bus::{EventBus, Topic},
+    ports::{ComplianceError, LogEntry, Recorded},
+};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    batch_error::BatchError,
+    board::Board,
+    local_log::LocalLog,
+    queue::{Answer, Queue, Waiting},
+    tree::RightEdge,
+};
+
+/// Most events in one append: enough to share the cost of a durable commit,
+/// few enough that hashing them holds an async thread for less than a
+/// millisecond (the leaves were hashed by their callers).
+const LARGEST_BATCH: usize = 512;
+
+/// Appends events in the order of their arrival.
+#[derive(Clone)]
+pub(crate) struct Sequencer {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) log: LocalLog,
+    pub(crate) board: Arc<Board>,
+    pub(crate) bus: EventBus,
+}
+
+impl Sequencer {
+    /// Runs until the node stops; what was accepted by then is still appended.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), ComplianceError> {
+        let mut edge = None;
+        while let Some(batch) = self.next_batch(&shutdown).await {
+            let span = tracing::debug_span!("append", events = batch.len());
+            edge = self.append(edge, batch).instrument(span).await;
+        }
+        Ok(())
+    }
+
+    async fn next_batch(&self, shutdown: &CancellationToken) -> Option<Vec<Waiting>> {
+        tokio::select! {
+            batch = self.queue.next_batch(LARGEST_BATCH) => return batch,
+            () = shutdown.cancelled() => self.queue.close(),
+        }
+        self.queue.next_batch(LARGEST_BATCH).await
+    }
+
+    /// Appends a batch and answers its callers. Returns the edge behind it, or
+    /// `None` after a failure: then it is unknown what the catalog holds, and
+    /// the edge must be read again.
+    async fn append(&self, edge: Option<RightEdge>, batch: Vec<Waiting>) -> Option<RightEdge> {
+        let (leaves, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.leaf, waiting.answer)).unzip();
+        let appended = async {
+            let mut edge = match edge {
+                Some(edge) => edge,
+                None => self.log.right_edge().await?,
+            };
+            let mut nodes = Vec::with_capacity(2 * leaves.len());
+            let mut entries = Vec::with_capacity(leaves.len());
+            for leaf in leaves {
+                entries.push(LogEntry {
+                    index: edge.size(),
+                    event: leaf.event,
+                });
+                edge.push(leaf.hash, &mut nodes);
+            }
+            self.log.events().append(&entries, &nodes).await?;
+            Ok::<_, ComplianceError>((edge, entries))
+        };
+        match appended.await {
+            Ok((edge, entries)) => {
+                self.board.recorded.send_replace(edge.size());
+                self.answer(entries, answers);
+                Some(edge)
+            }
+            Err(error) => {
+                tracing::error!(%error, events = answers.len(), "events could not be recorded");
+                let error = BatchError::from(error);
+                for answer in answers {
+                    // An error only says that the caller has gone away.
+                    let _ = answer.send(Err(error.for_caller()));
+                }
+                None
+            }
+        }
+    }
+
+    fn answer(&self, entries: Vec<LogEntry>, answers: Vec<oneshot::Sender<Answer>>) {
+        for (LogEntry { index, event }, answer) in entries.into_iter().zip(answers) {
+            let news = json!({
+                "index": index,
+                "event_type": event.event_type,
+                "data_hash": event.data_hash,
+                "recipient": event.recipient,
+                "timestamp": event.timestamp,
+            });
+            self.bus.publish(Topic::ComplianceEvent, news);
+            // An error only says that the caller has gone away; the event stands.
+            let _ = answer.send(Ok(Recorded { index, event }));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Two histories of one log are never continued silently.
+
+mod support;
+
+use std::time::Duration;
+
+use dm_core::{
+    bus::Topic,
+    ports::{ComplianceError, ComplianceLog},
+    testing::compliance::conformance::share,
+};
+
+use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+
+/// Records until the log refuses, and says why it does.
+async fn refusal(life: &Life) -> String {
+    loop {
+        match life.manager.record(share(99)).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(ComplianceError::Forked(reason)) => return reason,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_nodes_with_copies_of_one_log_the_second_reports_the_fork_and_refuses() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let first = Life::start(&events, &chain).await;
+    let index = first.record(0).await;
+    first.anchor_of(index).await;
+    let copy = events.copy();
+    let second = Life::start(&copy, &chain).await;
+    let index = first.record(1).await;
+    first.anchor_of(index).await;
+
+    let index = second.record(2).await;
+    let waited = second.manager.wait_for_anchor(index, Duration::from_secs(3600)).await;
+    assert!(matches!(waited, Ok(None) | Err(ComplianceError::Forked(_))));
+    let reason = refusal(&second).await;
+    assert!(reason.contains("another node"), "{reason}");
+    assert_eq!(second.manager.fault(), Some(reason));
+    assert!(second.bus.history(200).iter().any(|event| event.topic == Topic::SystemError));
+    assert_eq!(copy.checkpoint_sizes(), [1], "the fork is not anchored");
+
+    let index = first.record(3).await;
+    first.anchor_of(index).await;
+    assert_eq!(first.manager.fault(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_a_restored_backup_refuses_its_first_event() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    life.record(0).await;
+    let backup = events.copy();
+    let index = life.record(1).await;
+    life.anchor_of(index).await;
+    life.kill();
+
+    let restored = Life::start(&backup, &chain).await;
+    let refused = restored.manager.record(share(1)).await;
+    assert!(matches!(refused, Err(ComplianceError::Forked(_))), "{refused:?}");
+    let again = Life::start(&backup, &chain).await;
+    assert!(again.manager.record(share(1)).await.is_err(), "a restart does not heal a fork");
+    assert_eq!(chain.accepted().last().unwrap().0.size, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_recorded_while_the_chain_was_away_do_not_hide_a_fork() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    chain.anchor_foreign();
+    chain.set_away(true);
+    let life = Life::start(&events, &chain).await;
+    life.record(0).await;
+    assert_eq!(life.manager.fault(), None);
+    chain.set_away(false);
+    refusal(&life).await;
+    assert_eq!(chain.submitted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_anchored_before_the_fork_keeps_its_receipt() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    let index = life.record(0).await;
+    life.anchor_of(index).await;
+    chain.anchor_foreign();
+    refusal(&life).await;
+    assert!(life.has_valid_receipt(index).await);
+    life.anchor_of(index).await;
+}

@@ -1,0 +1,82 @@
+//! A node's compliance log on a simulated chain.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub mod chain;
+pub mod events;
+
+use std::{sync::Arc, time::Duration};
+
+use dm_compliance::ComplianceManager;
+use dm_core::{
+    bus::EventBus, config::ComplianceConfig, ports::ComplianceLog, receipt::Anchor, tasks::Supervisor,
+    testing::compliance::conformance::share,
+};
+
+use self::{
+    chain::{ACCOUNT, Endpoint, SimulatedChain},
+    events::MemoryEvents,
+};
+
+/// One life of a node: from start to stop, or to being killed.
+pub struct Life {
+    pub manager: Arc<ComplianceManager>,
+    pub endpoint: Endpoint,
+    pub bus: EventBus,
+    pub supervisor: Supervisor,
+}
+
+impl Life {
+    /// A node with the defaults.
+    pub async fn start(events: &MemoryEvents, chain: &SimulatedChain) -> Self {
+        Self::start_with(events, chain, ComplianceConfig::default()).await
+    }
+
+    pub async fn start_with(events: &MemoryEvents, chain: &SimulatedChain, config: ComplianceConfig) -> Self {
+        let endpoint = chain.endpoint();
+        let (bus, supervisor) = (EventBus::new(), Supervisor::new());
+        let manager = ComplianceManager::start(
+            ACCOUNT,
+            Arc::new(events.clone()),
+            Arc::new(endpoint.clone()),
+            config,
+            bus.clone(),
+            &supervisor,
+        );
+        Self {
+            manager: manager.await.unwrap(),
+            endpoint,
+            bus,
+            supervisor,
+        }
+    }
+
+    /// Records share number `n`, and returns its position.
+    pub async fn record(&self, n: u8) -> u64 {
+        self.manager.record(share(n)).await.unwrap().index
+    }
+
+    /// The anchor of an event, though the chain may be known to be away still.
+    pub async fn anchor_of(&self, index: u64) -> Anchor {
+        loop {
+            let patience = Duration::from_secs(60);
+            if let Some(anchor) = self.manager.wait_for_anchor(index, patience).await.unwrap() {
+                return anchor;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether the receipt of an event exists and is valid.
+    pub async fn has_valid_receipt(&self, index: u64) -> bool {
+        match self.manager.receipt(index).await.unwrap() {
+            Some(receipt) => self.manager.verify(&receipt).await.unwrap().is_valid(),
+            None => false,
+        }
+    }
+
+    /// Ends at once: what was asked of the chain is never answered.
+    pub fn kill(&self) {
+        self.endpoint.freeze();
+    }
+}
