@@ -1,0 +1,191 @@
+//! [`MemoryObjectStore`], sample objects, and the suite for object stores.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod conformance;
+mod sample;
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+
+pub use self::{conformance::*, sample::SampleObject};
+use crate::{
+    envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
+    hash::{ChunkName, Locator},
+    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+};
+
+/// Keeps objects in memory; clones share them.
+#[derive(Clone, Default)]
+pub struct MemoryObjectStore {
+    objects: Arc<Mutex<BTreeMap<ObjectId, StoredObject>>>,
+}
+
+#[derive(Clone)]
+struct StoredObject {
+    envelope: SignedEnvelope,
+    chunks: Arc<[Chunk]>,
+}
+
+impl MemoryObjectStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<ObjectId, StoredObject>> {
+        self.objects.lock().unwrap()
+    }
+
+    fn stored(&self, id: &ObjectId) -> Result<StoredObject, StoreError> {
+        self.objects().get(id).cloned().ok_or(StoreError::Missing)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for MemoryObjectStore {
+    async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
+        Ok(Box::new(MemoryWriter {
+            store: self.clone(),
+            chunks: Vec::new(),
+        }))
+    }
+
+    async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
+        let mut objects = self.objects();
+        let stored = objects.get_mut(&envelope.id).ok_or(StoreError::Missing)?;
+        if stored.envelope.chunk_list != envelope.chunk_list || stored.envelope.size != envelope.size {
+            return Err(StoreError::Mismatch("the new envelope is over other chunks"));
+        }
+        let newer = envelope.sequence > stored.envelope.sequence;
+        if newer {
+            stored.envelope = envelope.clone();
+        }
+        Ok(newer)
+    }
+
+    async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
+        Ok(self.objects().get(id).map(|stored| stored.envelope.clone()))
+    }
+
+    async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
+        let objects = self.objects();
+        let under_locator = objects.iter().filter(|(id, _)| id.locator == *locator);
+        Ok(under_locator.map(|(_, stored)| stored.envelope.clone()).collect())
+    }
+
+    async fn chunk_names(
+        &self,
+        id: &ObjectId,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<ChunkName>, StoreError> {
+        let stored = self.stored(id)?;
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        Ok(stored
+            .chunks
+            .iter()
+            .skip(first)
+            .take(count)
+            .map(Chunk::name)
+            .collect())
+    }
+
+    async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        let stored = self.stored(id)?;
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        stored.chunks.get(index).cloned().ok_or(StoreError::Missing)
+    }
+
+    async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
+        Ok(self.objects().remove(id).is_some())
+    }
+
+    async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
+        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(*id));
+        let objects = self.objects();
+        Ok(objects
+            .range((start, Bound::Unbounded))
+            .map(|(id, _)| *id)
+            .take(limit)
+            .collect())
+    }
+
+    async fn usage(&self) -> Result<StoreUsage, StoreError> {
+        let objects = self.objects();
+        Ok(StoreUsage {
+            objects: objects.len() as u64,
+            bytes: objects.values().map(|stored| stored.envelope.sealed_size()).sum(),
+        })
+    }
+}
+
+struct MemoryWriter {
+    store: MemoryObjectStore,
+    chunks: Vec<Chunk>,
+}
+
+#[async_trait]
+impl ObjectWriter for MemoryWriter {
+    async fn append(&mut self, chunk: Chunk) -> Result<(), StoreError> {
+        if self
+            .chunks
+            .last()
+            .is_some_and(|last| last.bytes().len() as u64 != sealed_len(CHUNK_SIZE))
+        {
+            return Err(StoreError::Mismatch("only the last chunk may be short"));
+        }
+        self.chunks.push(chunk);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        check_chunks(&self.chunks, envelope)?;
+        let mut objects = self.store.objects();
+        if let Some(stored) = objects.get(&envelope.id)
+            && stored.envelope.sequence >= envelope.sequence
+        {
+            return Err(StoreError::Stale {
+                stored: stored.envelope.sequence,
+            });
+        }
+        let stored = StoredObject {
+            envelope: envelope.clone(),
+            chunks: self.chunks.into(),
+        };
+        objects.insert(envelope.id, stored);
+        Ok(())
+    }
+}
+
+fn check_chunks(chunks: &[Chunk], envelope: &Envelope) -> Result<(), StoreError> {
+    if chunks.len() as u64 != envelope.chunk_count() {
+        return Err(StoreError::Mismatch("their number differs"));
+    }
+    let mut names = ChunkListHasher::default();
+    chunks.iter().for_each(|chunk| names.push(&chunk.name()));
+    if names.finish() != envelope.chunk_list {
+        return Err(StoreError::Mismatch("their names differ"));
+    }
+    let lengths_fit = (0..)
+        .zip(chunks)
+        .all(|(index, chunk)| chunk.bytes().len() as u64 == envelope.chunk_len(index));
+    if !lengths_fit {
+        return Err(StoreError::Mismatch("their lengths differ"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    async fn open() -> (std::sync::Arc<dyn crate::ports::ObjectStore>, ()) {
+        (std::sync::Arc::new(super::MemoryObjectStore::new()), ())
+    }
+
+    crate::object_store_conformance!(open);
+}
