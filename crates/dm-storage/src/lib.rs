@@ -1,1 +1,28 @@
-#![doc = "x"]
+#![doc = include_str!("../README.md")]
+
+mod blocking;
+mod cache;
+mod catalog;
+mod changes;
+mod chunks;
+mod committer;
+mod engine;
+mod error;
+mod file_writer;
+mod files;
+mod layout;
+mod meta;
+mod namespace;
+mod object_writer;
+mod objects;
+mod panics;
+mod record;
+mod recovery;
+mod space;
+mod storage;
+mod tally;
+mod transaction;
+
+pub use catalog::SqliteCatalog;
+pub use error::StorageFault;
+pub use storage::Storage;

@@ -1,0 +1,100 @@
+//! The changes that objects go through, as transactions over the tables. The
+//! counters of what is stored change with them.
+
+use bytes::Bytes;
+use dm_core::{
+    envelope::{Chunk, ObjectId, SignedEnvelope},
+    ports::StoreError,
+};
+
+use crate::{
+    chunks,
+    engine::Table,
+    record::{Body, Record, record_key},
+    transaction::Transaction,
+};
+
+/// The record that a change took out of the store.
+pub(crate) type Replaced = Record;
+
+/// The record of an object, by whatever reads the table of records.
+pub(crate) fn stored(
+    get: impl FnOnce(&[u8]) -> Result<Option<Bytes>, StoreError>,
+    id: &ObjectId,
+) -> Result<Option<Record>, StoreError> {
+    get(&record_key(id))?
+        .map(|bytes| Record::decode(&bytes))
+        .transpose()
+}
+
+/// Puts a new object, whose chunks are `inline` or else in their file already.
+///
+/// # Errors
+/// [`StoreError::Stale`] where the stored envelope is not older.
+pub(crate) fn put(
+    transaction: &mut Transaction<'_>,
+    record: &Record,
+    inline: &[Chunk],
+) -> Result<Option<Replaced>, StoreError> {
+    let id = record.envelope.id;
+    let replaced = stored(|key| transaction.get(Table::Records, key), &id)?;
+    if let Some(replaced) = &replaced {
+        if replaced.envelope.sequence >= record.envelope.sequence {
+            return Err(StoreError::Stale {
+                stored: replaced.envelope.sequence,
+            });
+        }
+        take_out(transaction, replaced);
+    }
+    if let Body::Inline(body) = record.body {
+        chunks::put_all(transaction, body, inline);
+    }
+    transaction.put(Table::Records, record_key(&id).to_vec(), record.encode());
+    transaction.count_object(record.envelope.sealed_size());
+    Ok(replaced)
+}
+
+/// Puts a newer envelope over the same chunks; whether it is newer.
+///
+/// # Errors
+/// [`StoreError::Missing`] and [`StoreError::Mismatch`], as the port says.
+pub(crate) fn replace_envelope(
+    transaction: &mut Transaction<'_>,
+    envelope: &SignedEnvelope,
+) -> Result<bool, StoreError> {
+    let present =
+        stored(|key| transaction.get(Table::Records, key), &envelope.id)?.ok_or(StoreError::Missing)?;
+    if present.envelope.chunk_list != envelope.chunk_list || present.envelope.size != envelope.size {
+        return Err(StoreError::Mismatch("the new envelope is over other chunks"));
+    }
+    let newer = envelope.sequence > present.envelope.sequence;
+    if newer {
+        let record = Record {
+            body: present.body,
+            envelope: envelope.clone(),
+        };
+        transaction.put(Table::Records, record_key(&envelope.id).to_vec(), record.encode());
+    }
+    Ok(newer)
+}
+
+/// Deletes an object.
+pub(crate) fn remove(
+    transaction: &mut Transaction<'_>,
+    id: &ObjectId,
+) -> Result<Option<Replaced>, StoreError> {
+    let removed = stored(|key| transaction.get(Table::Records, key), id)?;
+    if let Some(record) = &removed {
+        take_out(transaction, record);
+        transaction.delete(Table::Records, record_key(id).to_vec());
+    }
+    Ok(removed)
+}
+
+/// Deletes the chunks of a body in the engine, and takes it out of the count.
+fn take_out(transaction: &mut Transaction<'_>, record: &Record) {
+    if let Body::Inline(body) = record.body {
+        chunks::delete_all(transaction, body, record.envelope.chunk_count());
+    }
+    transaction.uncount_object(record.envelope.sealed_size());
+}

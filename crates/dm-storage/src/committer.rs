@@ -1,0 +1,210 @@
+//! The one thread that writes to the engine. Changes that arrive while a commit
+//! is on its way to the disk share the next one, so that many callers pay for
+//! one fsync; and since nobody else writes, what a caller checks in its
+//! transaction still holds when it is applied.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use dm_core::ports::{StoreError, StoreUsage};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    engine::Engine,
+    error::{StorageFault, failed, repeat},
+    meta,
+    space::Space,
+    transaction::{Group, Transaction},
+};
+
+/// Callers that may wait for the thread; more wait to be let in.
+const QUEUE: usize = 1024;
+/// Bytes after which a group takes no more callers, so that one commit stays
+/// far below the engine's journal and memory limits.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// What a change needs of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Refused where the disk is nearly full.
+    Space,
+    /// Takes next to nothing, and frees some: allowed to the last byte.
+    Nothing,
+}
+
+/// Hands changes to the committing thread.
+pub(crate) struct Committer {
+    jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    usage: Arc<Mutex<StoreUsage>>,
+}
+
+impl Committer {
+    /// Starts the thread. `usage` is what the engine has now.
+    pub(crate) fn start(
+        engine: Arc<dyn Engine>,
+        space: Space,
+        usage: StoreUsage,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let usage = Arc::new(Mutex::new(usage));
+        let worker = Worker {
+            engine,
+            space,
+            usage: usage.clone(),
+        };
+        let thread = thread::Builder::new()
+            .name("dm-storage-commit".to_owned())
+            .spawn(move || worker.run(queue))
+            .map_err(StoreError::from_io)?;
+        Ok(Self {
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+            usage,
+        })
+    }
+
+    /// Runs `work` on the thread and returns when its changes are durable.
+    /// Where it fails, nothing of it is applied. Work that has been handed
+    /// over is done even if nobody waits for it any more.
+    pub(crate) async fn run<T, Work>(&self, need: Need, work: Work) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Work: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let jobs = lock(&self.jobs).clone().ok_or(StorageFault::Closed)?;
+        let (reply, outcome) = oneshot::channel();
+        let job = Box::new(Task {
+            need,
+            work: Some(work),
+            done: None,
+            reply,
+        });
+        jobs.send(job).await.map_err(|_| StorageFault::Closed)?;
+        outcome.await.map_err(|_| StorageFault::Stopped)?
+    }
+
+    /// What is stored, as of the last commit.
+    pub(crate) fn usage(&self) -> StoreUsage {
+        *lock(&self.usage)
+    }
+
+    /// Lets no more changes in, and waits until those that are have been committed.
+    pub(crate) fn close(&self) {
+        drop(lock(&self.jobs).take());
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the committing thread of the object store had panicked");
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A caller's work with its type taken away.
+trait Job: Send {
+    fn need(&self) -> Need;
+    /// Adds the changes to the group.
+    fn apply(&mut self, group: &mut Group<'_>);
+    /// Tells the caller what became of it.
+    fn reply(self: Box<Self>, commit: &Result<(), StoreError>);
+}
+
+struct Task<T, Work> {
+    need: Need,
+    work: Option<Work>,
+    done: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, Work> Job for Task<T, Work>
+where
+    T: Send,
+    Work: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send,
+{
+    fn need(&self) -> Need {
+        self.need
+    }
+
+    fn apply(&mut self, group: &mut Group<'_>) {
+        self.done = self.work.take().map(|work| group.apply(work));
+    }
+
+    fn reply(self: Box<Self>, commit: &Result<(), StoreError>) {
+        let Self { done, reply, .. } = *self;
+        let result = match (done, commit) {
+            (Some(Err(refused)), _) => Err(refused),
+            (_, Err(error)) => Err(repeat(error)),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(failed("the change was not applied")),
+        };
+        // Nobody listens where the caller was cancelled.
+        drop(reply.send(result));
+    }
+}
+
+struct Worker {
+    engine: Arc<dyn Engine>,
+    space: Space,
+    usage: Arc<Mutex<StoreUsage>>,
+}
+
+impl Worker {
+    fn run(self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        while let Some(first) = queue.blocking_recv() {
+            self.commit_group(first, &mut queue);
+        }
+    }
+
+    fn commit_group(&self, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>) {
+        let mut group = Group::new(&*self.engine, *lock(&self.usage));
+        let space = self.space.check(GROUP_BYTES as u64);
+        let mut jobs = Vec::new();
+        let mut next = Some(first);
+        while let Some(mut job) = next {
+            match &space {
+                Err(full) if job.need() == Need::Space => job.reply(&Err(repeat(full))),
+                _ => {
+                    job.apply(&mut group);
+                    jobs.push(job);
+                }
+            }
+            next = (group.changes.bytes() < GROUP_BYTES)
+                .then(|| queue.try_recv().ok())
+                .flatten();
+        }
+        let committed = self.commit(group);
+        for job in jobs {
+            job.reply(&committed);
+        }
+    }
+
+    fn commit(&self, group: Group<'_>) -> Result<(), StoreError> {
+        let Group {
+            mut changes, usage, ..
+        } = group;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if usage != *lock(&self.usage) {
+            meta::set_usage(&mut changes, usage);
+        }
+        self.engine.commit(changes.into_list()).inspect_err(|error| {
+            tracing::error!(%error, "the object store could not commit");
+        })?;
+        *lock(&self.usage) = usage;
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,157 @@
+//! What the store needs from an embedded key-value engine: four ordered
+//! tables and atomic, durable commits. Everything else is written once, over this.
+
+pub(crate) mod fjall;
+#[cfg(feature = "rocksdb")]
+pub(crate) mod rocksdb;
+#[cfg(feature = "sled")]
+pub(crate) mod sled;
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use dm_core::{
+    config::{ObjectEngine, StorageConfig},
+    ports::StoreError,
+};
+
+use crate::{error::StorageFault, panics};
+
+/// An ordered table of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// Counters of the store itself.
+    Meta,
+    /// Object id → [`crate::record::Record`].
+    Records,
+    /// Body id and chunk index → chunk, for small objects.
+    Chunks,
+    /// Entries of all key-value namespaces.
+    Namespaces,
+}
+
+impl Table {
+    /// All tables in the order of their discriminants.
+    pub(crate) const ALL: [Self; 4] = [Self::Meta, Self::Records, Self::Chunks, Self::Namespaces];
+
+    /// The name under which an engine keeps the table.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Records => "records",
+            Self::Chunks => "chunks",
+            Self::Namespaces => "namespaces",
+        }
+    }
+}
+
+/// One entry that is set, or deleted where the value is `None`.
+pub(crate) struct Change {
+    pub(crate) table: Table,
+    pub(crate) key: Bytes,
+    pub(crate) value: Option<Bytes>,
+}
+
+/// A key and its value.
+pub(crate) type Entry = (Bytes, Bytes);
+
+/// An embedded engine. All calls block.
+pub(crate) trait Engine: Send + Sync {
+    /// The value of a key.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// At most `limit` entries from the first key that is not below `start`, in
+    /// the order of the keys, as long as `within` holds.
+    fn scan(
+        &self,
+        table: Table,
+        start: &[u8],
+        within: &dyn Fn(&[u8]) -> bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// Applies all changes or none; durable when it returns. Called by one
+    /// thread only, with at most one change to a key.
+    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+}
+
+/// At most `limit` entries whose key begins with `prefix` and is greater than `after`.
+pub(crate) fn scan_prefix(
+    engine: &dyn Engine,
+    table: Table,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let within = |key: &[u8]| key.starts_with(prefix);
+    match after {
+        Some(after) if after >= prefix => {
+            // The least key above `after` is `after` with a zero byte behind it.
+            let start = [after, &[0]].concat();
+            engine.scan(table, &start, &within, limit)
+        }
+        _ => engine.scan(table, prefix, &within, limit),
+    }
+}
+
+/// The name of an engine in the configuration, and of its folder.
+pub(crate) const fn engine_name(engine: ObjectEngine) -> &'static str {
+    match engine {
+        ObjectEngine::Fjall => "fjall",
+        ObjectEngine::Sled => "sled",
+        ObjectEngine::Rocksdb => "rocksdb",
+    }
+}
+
+/// Opens the configured engine in its folder below `dir`.
+pub(crate) fn open(
+    dir: &Path,
+    config: &StorageConfig,
+    cache_bytes: u64,
+) -> Result<Arc<dyn Engine>, StoreError> {
+    let wanted = engine_name(config.engine);
+    refuse_other_engines(dir, config.engine)?;
+    let folder = dir.join(wanted);
+    panics::as_damage(|| open_in(&folder, config.engine, cache_bytes))
+        .map_err(|error| with_way_out(error, &folder))
+}
+
+fn open_in(folder: &Path, engine: ObjectEngine, cache_bytes: u64) -> Result<Arc<dyn Engine>, StoreError> {
+    match engine {
+        ObjectEngine::Fjall => Ok(Arc::new(fjall::FjallEngine::open(folder, cache_bytes)?)),
+        #[cfg(feature = "sled")]
+        ObjectEngine::Sled => Ok(Arc::new(sled::SledEngine::open(folder, cache_bytes)?)),
+        #[cfg(feature = "rocksdb")]
+        ObjectEngine::Rocksdb => Ok(Arc::new(rocksdb::RocksEngine::open(folder, cache_bytes)?)),
+        #[cfg(not(all(feature = "sled", feature = "rocksdb")))]
+        other => Err(StorageFault::EngineNotBuilt(engine_name(other)).into()),
+    }
+}
+
+fn refuse_other_engines(dir: &Path, wanted: ObjectEngine) -> Result<(), StoreError> {
+    let all = [ObjectEngine::Fjall, ObjectEngine::Sled, ObjectEngine::Rocksdb];
+    let found = all
+        .into_iter()
+        .find(|engine| *engine != wanted && dir.join(engine_name(*engine)).exists());
+    match found {
+        None => Ok(()),
+        Some(found) => Err(StorageFault::OtherEngine {
+            dir: dir.to_owned(),
+            found: engine_name(found),
+            wanted: engine_name(wanted),
+        }
+        .into()),
+    }
+}
+
+/// Says where the damage is and what an operator can do about it.
+fn with_way_out(error: StoreError, folder: &Path) -> StoreError {
+    match error {
+        StoreError::Corrupt(what) => StoreError::Corrupt(format!(
+            "{what}, in {}. Nothing was changed. Restore the folder from a backup; or move it away and start again: \
+             large objects are then taken back from their files, small ones from the network",
+            folder.display()
+        )),
+        other => other,
+    }
+}

@@ -1,0 +1,142 @@
+//! [fjall](https://docs.rs/fjall): a log-structured engine in Rust, the default.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use dm_core::ports::StoreError;
+use fjall::{
+    CompressionType, Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode,
+    config::CompressionPolicy,
+};
+
+use super::{Change, Engine, Entry, Table};
+use crate::error::{StorageFault, failed};
+
+/// Bytes of a table's memtable before it is written out. fjall's own 64 MiB
+/// would be most of what a node may use.
+const MEMTABLE_BYTES: u64 = 4 << 20;
+/// As above, for the chunks, which are most of what is written.
+const CHUNKS_MEMTABLE_BYTES: u64 = 8 << 20;
+/// Bytes of journals before the oldest memtables are written out; fjall's minimum.
+const JOURNAL_BYTES: u64 = 64 << 20;
+/// One thread may be busy with a long compaction while the other writes memtables out.
+const WORKERS: usize = 2;
+/// Files that fjall keeps open.
+const OPEN_FILES: usize = 128;
+
+/// A fjall database with a keyspace for each table.
+pub(crate) struct FjallEngine {
+    database: Database,
+    tables: [Keyspace; 4],
+}
+
+impl FjallEngine {
+    pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let database = Database::builder(folder)
+            .cache_size(cache_bytes)
+            .journal_compression(CompressionType::None)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(WORKERS)
+            .max_cached_files(Some(OPEN_FILES))
+            .open()
+            .map_err(|error| opening_error(error, folder))?;
+        let open = |table: Table| {
+            database
+                .keyspace(table.name(), || options(table))
+                .map_err(|error| opening_error(error, folder))
+        };
+        let tables = [
+            open(Table::Meta)?,
+            open(Table::Records)?,
+            open(Table::Chunks)?,
+            open(Table::Namespaces)?,
+        ];
+        Ok(Self { database, tables })
+    }
+
+    fn keyspace(&self, table: Table) -> &Keyspace {
+        &self.tables[table as usize]
+    }
+}
+
+fn options(table: Table) -> KeyspaceCreateOptions {
+    let options = KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+    match table {
+        // Ciphertext does not get smaller.
+        Table::Chunks => options
+            .max_memtable_size(CHUNKS_MEMTABLE_BYTES)
+            .data_block_compression_policy(CompressionPolicy::disabled()),
+        Table::Meta | Table::Records | Table::Namespaces => options,
+    }
+}
+
+impl Engine for FjallEngine {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let value = self.keyspace(table).get(key).map_err(store_error)?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        start: &[u8],
+        within: &dyn Fn(&[u8]) -> bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        for guard in self.keyspace(table).range(start..).take(limit) {
+            let (key, value) = guard.into_inner().map_err(store_error)?;
+            if !within(&key) {
+                break;
+            }
+            entries.push((key.into(), value.into()));
+        }
+        Ok(entries)
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        for Change { table, key, value } in changes {
+            match value {
+                Some(value) => batch.insert(self.keyspace(table), key, value),
+                None => batch.remove(self.keyspace(table), key),
+            }
+        }
+        batch.commit().map_err(store_error)
+    }
+}
+
+fn opening_error(error: Error, folder: &Path) -> StoreError {
+    match error {
+        Error::Locked => StorageFault::InUse(folder.to_owned()).into(),
+        Error::Io(error) | Error::Storage(LsmError::Io(error)) if names_missing_part(&error) => {
+            StoreError::Corrupt(format!("a file is missing or cut short ({error})"))
+        }
+        other => store_error(other),
+    }
+}
+
+/// Whether an error of the medium says, at opening, that the files are not whole.
+fn names_missing_part(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    matches!(
+        error.kind(),
+        NotFound | UnexpectedEof | InvalidData | InvalidInput
+    )
+}
+
+fn store_error(error: Error) -> StoreError {
+    match error {
+        Error::Io(error) | Error::Storage(LsmError::Io(error)) => StoreError::from_io(error),
+        Error::Poisoned => StorageFault::Stopped.into(),
+        Error::JournalRecovery(error) => StoreError::Corrupt(format!("the journal is damaged ({error:?})")),
+        Error::InvalidVersion(_) => StoreError::Corrupt(
+            "the engine's files are of an unknown version or their version file is damaged".into(),
+        ),
+        Error::Storage(error) => StoreError::Corrupt(format!("a table is damaged ({error:?})")),
+        Error::Decompress(_) | Error::InvalidTrailer | Error::InvalidTag(_) | Error::Unrecoverable => {
+            StoreError::Corrupt(format!("the journal or a table is damaged ({error:?})"))
+        }
+        other => failed(other),
+    }
+}

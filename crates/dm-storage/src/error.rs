@@ -1,0 +1,63 @@
+use std::{error::Error, path::PathBuf};
+
+use dm_core::ports::StoreError;
+
+/// What the errors of the ports do not already say. Reaches the caller inside
+/// [`StoreError::Failed`].
+#[derive(Debug, thiserror::Error)]
+pub enum StorageFault {
+    /// Another process has the folder open.
+    #[error("{} is in use by another process; stop that one first", .0.display())]
+    InUse(PathBuf),
+    /// The folder belongs to another engine than the configured one.
+    #[error("{} was written by the engine `{found}`, but `{wanted}` is configured; set `storage.engine` back", dir.display())]
+    OtherEngine {
+        /// The store's folder.
+        dir: PathBuf,
+        /// The engine that wrote it.
+        found: &'static str,
+        /// The engine in the configuration.
+        wanted: &'static str,
+    },
+    /// The configured engine was left out of this build.
+    #[error("this build has no engine `{0}`; build it with the feature of that name")]
+    EngineNotBuilt(&'static str),
+    /// A write failed in a way after which the engine takes no more of them;
+    /// everything acknowledged can still be read.
+    #[error(
+        "the engine takes no more writes after one that failed; free space or replace the disk, then restart"
+    )]
+    Stopped,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A key of a key-value store is too long.
+    #[error("a key has at most {limit} bytes, not {len}")]
+    KeyTooLong {
+        /// Bytes of the key.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+}
+
+impl From<StorageFault> for StoreError {
+    fn from(fault: StorageFault) -> Self {
+        failed(fault)
+    }
+}
+
+/// An error of the medium.
+pub(crate) fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
+    StoreError::Failed(error.into())
+}
+
+/// The same error again, for everybody whose change was in a failed commit.
+pub(crate) fn repeat(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Full => StoreError::Full,
+        StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
+        StoreError::Failed(source) => failed(source.to_string()),
+        other => failed(other.to_string()),
+    }
+}

@@ -1,0 +1,248 @@
+//! The files of large objects: their names, and reading them.
+//!
+//! A file is written in `incoming/` and moved to `files/` when it is complete.
+//! Its name there says which object it belongs to:
+//! `<locator>-<owner>-<body id>`, in hexadecimal.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use dm_core::{
+    Address,
+    envelope::{Chunk, Envelope, ObjectId, SignedEnvelope},
+    hash::{ChunkName, Locator},
+    ports::StoreError,
+    signed::Statement,
+};
+
+use crate::{
+    layout::{GROUP_CHUNKS, MAGIC, NAME_LEN, TRAILER_LEN, chunk_offset, name_offset},
+    record::BodyId,
+};
+
+/// The two folders of a store's files.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    complete: PathBuf,
+    incoming: PathBuf,
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// There is no such file.
+    Gone,
+    /// Anything else.
+    Store(StoreError),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::Gone,
+            ErrorKind::UnexpectedEof => {
+                Self::Store(StoreError::Corrupt("the file of an object is cut short".into()))
+            }
+            _ => Self::Store(StoreError::from_io(error)),
+        }
+    }
+}
+
+impl Files {
+    /// Makes the folders where they do not exist, and removes what a stopped
+    /// process left half-written.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let files = Self {
+            complete: dir.join("files"),
+            incoming: dir.join("incoming"),
+        };
+        fs::create_dir_all(&files.complete)?;
+        fs::create_dir_all(&files.incoming)?;
+        sync_folder(dir)?;
+        for entry in fs::read_dir(&files.incoming)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(files)
+    }
+
+    /// Where a body is written.
+    pub(crate) fn incoming_path(&self, body: BodyId) -> PathBuf {
+        self.incoming.join(hex_body(body))
+    }
+
+    /// Where the complete body of an object is.
+    pub(crate) fn path(&self, id: &ObjectId, body: BodyId) -> PathBuf {
+        self.complete
+            .join(format!("{}-{:x}-{}", id.locator, id.owner, hex_body(body)))
+    }
+
+    /// Makes a file that was moved here stay here after a loss of power.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.complete)
+    }
+
+    /// All complete files whose names have the right form.
+    pub(crate) fn list(&self) -> io::Result<impl Iterator<Item = io::Result<(ObjectId, BodyId)>> + use<>> {
+        let entries = fs::read_dir(&self.complete)?;
+        Ok(entries.filter_map(|entry| match entry {
+            Ok(entry) => entry.file_name().to_str().and_then(parse_name).map(Ok),
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    /// Deletes a complete file; one that is gone already is no error.
+    pub(crate) fn remove(&self, id: &ObjectId, body: BodyId) -> io::Result<()> {
+        match fs::remove_file(self.path(id, body)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The chunk at `index`, which the envelope must have, checked against its name.
+    pub(crate) fn chunk(&self, envelope: &Envelope, body: BodyId, index: u64) -> Result<Chunk, ReadError> {
+        let file = File::open(self.path(&envelope.id, body))?;
+        let mut name = [0; NAME_LEN as usize];
+        file.read_exact_at(&mut name, name_offset(index))?;
+        let mut bytes = vec![0; envelope.chunk_len(index) as usize];
+        file.read_exact_at(&mut bytes, chunk_offset(index))?;
+        Chunk::checked(ChunkName::from_bytes(name), bytes.into())
+            .ok_or_else(|| ReadError::Store(StoreError::Corrupt(format!("chunk {index} of an object"))))
+    }
+
+    /// The names of the chunks from `first` up to, not including, `end`, all of
+    /// which the envelope must have.
+    pub(crate) fn names(
+        &self,
+        envelope: &Envelope,
+        body: BodyId,
+        first: u64,
+        end: u64,
+    ) -> Result<Vec<ChunkName>, ReadError> {
+        let file = File::open(self.path(&envelope.id, body))?;
+        let mut names = Vec::new();
+        let mut next = first;
+        while next < end {
+            let group_end = (next / GROUP_CHUNKS + 1) * GROUP_CHUNKS;
+            let count = group_end.min(end) - next;
+            let mut block = vec![0; (count * NAME_LEN) as usize];
+            file.read_exact_at(&mut block, name_offset(next))?;
+            let (block, _) = block.as_chunks::<{ NAME_LEN as usize }>();
+            names.extend(block.iter().copied().map(ChunkName::from_bytes));
+            next += count;
+        }
+        Ok(names)
+    }
+
+    /// The envelope that a file was stored with, its signature checked; `None`
+    /// where the file is not whole or belongs to another object.
+    pub(crate) fn stored_envelope(&self, id: &ObjectId, body: BodyId) -> io::Result<Option<SignedEnvelope>> {
+        let file = File::open(self.path(id, body))?;
+        let len = file.metadata()?.len();
+        let Some(fixed_at) = len.checked_sub(TRAILER_LEN) else {
+            return Ok(None);
+        };
+        let mut fixed = [0; TRAILER_LEN as usize];
+        file.read_exact_at(&mut fixed, fixed_at)?;
+        let [l0, l1, l2, l3, magic @ ..] = fixed;
+        let envelope_len = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+        if magic != MAGIC || envelope_len > Envelope::MAX_BYTES as u64 || envelope_len > fixed_at {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; envelope_len as usize];
+        file.read_exact_at(&mut bytes, fixed_at - envelope_len)?;
+        let envelope = SignedEnvelope::verify(Bytes::from(bytes)).ok();
+        Ok(envelope.filter(|envelope| {
+            let last = envelope.chunk_count() - 1;
+            let chunks_end = chunk_offset(last) + envelope.chunk_len(last);
+            envelope.id == *id && chunks_end == fixed_at - envelope_len
+        }))
+    }
+}
+
+/// The trailer of the file of an object.
+pub(crate) fn trailer(envelope: &SignedEnvelope) -> Bytes {
+    let mut trailer = envelope.bytes().to_vec();
+    trailer.extend_from_slice(&(envelope.bytes().len() as u32).to_le_bytes());
+    trailer.extend_from_slice(&MAGIC);
+    trailer.into()
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn hex_body(body: BodyId) -> String {
+    format!("{:032x}", u128::from_be_bytes(body.to_bytes()))
+}
+
+fn parse_name(name: &str) -> Option<(ObjectId, BodyId)> {
+    let mut parts = name.split('-');
+    let locator: Locator = parts.next()?.parse().ok()?;
+    let owner = parts.next().filter(|owner| owner.len() == 40)?;
+    let body = parts.next().filter(|body| body.len() == 32)?;
+    let id = ObjectId {
+        locator,
+        owner: owner.parse::<Address>().ok()?,
+    };
+    let body = BodyId::from_bytes(u128::from_str_radix(body, 16).ok()?.to_be_bytes());
+    parts.next().is_none().then_some((id, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_core::testing::objects::SampleObject;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_file_name_leads_back_to_its_object() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        let id = SampleObject::new(1, 1, 1).id();
+        let body = BodyId {
+            epoch: 5,
+            number: u64::MAX,
+        };
+        File::create(files.path(&id, body)).unwrap();
+        File::create(folder.path().join("files/README")).unwrap();
+        let listed: Vec<_> = files.list().unwrap().map(Result::unwrap).collect();
+        assert_eq!(listed, [(id, body)]);
+        files.remove(&id, body).unwrap();
+        files.remove(&id, body).unwrap();
+        assert_eq!(files.list().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn half_written_files_are_removed_at_opening() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        let path = files.incoming_path(BodyId { epoch: 1, number: 1 });
+        fs::write(&path, b"half").unwrap();
+        Files::open(folder.path()).unwrap();
+        assert!(!path.exists());
+    }
+
+    proptest! {
+        #[test]
+        fn odd_names_are_passed_over(name in "[0-9a-fg-]{0,140}") {
+            prop_assert!(parse_name(&name).is_none());
+        }
+
+        #[test]
+        fn a_file_of_random_bytes_has_no_envelope(bytes in proptest::collection::vec(any::<u8>(), 0..200), end: bool) {
+            let folder = tempfile::tempdir().unwrap();
+            let files = Files::open(folder.path()).unwrap();
+            let id = SampleObject::new(1, 1, 1).id();
+            let body = BodyId { epoch: 1, number: 1 };
+            let ending = if end { &MAGIC[..] } else { &[] };
+            fs::write(files.path(&id, body), [&bytes, ending].concat()).unwrap();
+            prop_assert!(files.stored_envelope(&id, body).unwrap().is_none());
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The store's own counters in the engine: what is stored, and how often the
+//! store has been opened.
+
+use bytes::Bytes;
+use dm_core::ports::{StoreError, StoreUsage};
+
+use crate::{
+    engine::{Engine, Table},
+    transaction::Changes,
+};
+
+/// Number of objects and bytes of their chunks, 8 bytes each, big-endian.
+const USAGE: &[u8] = b"usage";
+/// The epoch of the last opening, 8 bytes, big-endian.
+const EPOCH: &[u8] = b"epoch";
+
+/// Sets the counters of what is stored.
+pub(crate) fn set_usage(changes: &mut Changes, usage: StoreUsage) {
+    let mut value = Vec::with_capacity(16);
+    value.extend_from_slice(&usage.objects.to_be_bytes());
+    value.extend_from_slice(&usage.bytes.to_be_bytes());
+    changes.set(Table::Meta, Bytes::from_static(USAGE), Some(value.into()));
+}
+
+/// What is stored; nothing in a new engine.
+pub(crate) fn usage(engine: &dyn Engine) -> Result<StoreUsage, StoreError> {
+    let Some(value) = engine.get(Table::Meta, USAGE)? else {
+        return Ok(StoreUsage::default());
+    };
+    match value.split_at_checked(8) {
+        Some((objects, bytes)) => Ok(StoreUsage {
+            objects: number(objects, "usage")?,
+            bytes: number(bytes, "usage")?,
+        }),
+        None => Err(damaged("usage")),
+    }
+}
+
+/// Sets the epoch that body ids of this opening carry.
+pub(crate) fn set_epoch(changes: &mut Changes, epoch: u64) {
+    let value = Bytes::copy_from_slice(&epoch.to_be_bytes());
+    changes.set(Table::Meta, Bytes::from_static(EPOCH), Some(value));
+}
+
+/// The epoch of the last opening; `None` in a new engine.
+pub(crate) fn epoch(engine: &dyn Engine) -> Result<Option<u64>, StoreError> {
+    let value = engine.get(Table::Meta, EPOCH)?;
+    value.map(|value| number(&value, "epoch")).transpose()
+}
+
+fn number(bytes: &[u8], counter: &str) -> Result<u64, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| damaged(counter))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn damaged(counter: &str) -> StoreError {
+    StoreError::Corrupt(format!("the counter `{counter}` of the object store"))
+}

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dm_core::ports::{KeyValueStore, StoreError, WriteBatch};
+
+use crate::{
+    blocking::blocking,
+    committer::Need,
+    engine::{Entry, Table, scan_prefix},
+    error::StorageFault,
+    objects::Objects,
+};
+
+/// Bytes of the longest key.
+const MAX_KEY: usize = 1024;
+
+/// A key-value store of its own in the engine: its keys begin with its name
+/// and the name's length, so that no namespace is the beginning of another.
+pub(crate) struct Namespace {
+    objects: Arc<Objects>,
+    prefix: Bytes,
+}
+
+impl Namespace {
+    pub(crate) fn new(objects: Arc<Objects>, name: &str) -> Self {
+        let mut prefix = (name.len() as u32).to_be_bytes().to_vec();
+        prefix.extend_from_slice(name.as_bytes());
+        Self {
+            objects,
+            prefix: prefix.into(),
+        }
+    }
+
+    fn full_key(&self, key: &[u8]) -> Bytes {
+        [&self.prefix, key].concat().into()
+    }
+}
+
+#[async_trait]
+impl KeyValueStore for Namespace {
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let engine = self.objects.engine.clone();
+        let key = self.full_key(key);
+        blocking(move || engine.get(Table::Namespaces, &key)).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let engine = self.objects.engine.clone();
+        let own = self.prefix.len();
+        let prefix = self.full_key(prefix);
+        let after = after.map(|after| self.full_key(after));
+        blocking(move || {
+            let entries = scan_prefix(&*engine, Table::Namespaces, &prefix, after.as_deref(), limit)?;
+            Ok(entries
+                .into_iter()
+                .map(|(key, value)| (key.slice(own..), value))
+                .collect())
+        })
+        .await
+    }
+
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        if let Some((key, _)) = batch.changes.iter().find(|(key, _)| key.len() > MAX_KEY) {
+            return Err(StorageFault::KeyTooLong {
+                len: key.len(),
+                limit: MAX_KEY,
+            }
+            .into());
+        }
+        let changes: Vec<_> = batch
+            .changes
+            .into_iter()
+            .map(|(key, value)| (self.full_key(&key), value))
+            .collect();
+        let need = if changes.iter().all(|(_, value)| value.is_none()) {
+            Need::Nothing
+        } else {
+            Need::Space
+        };
+        self.objects
+            .committer
+            .run(need, move |transaction| {
+                for (key, value) in changes {
+                    match value {
+                        Some(value) => transaction.put(Table::Namespaces, key, value),
+                        None => transaction.delete(Table::Namespaces, key),
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+}

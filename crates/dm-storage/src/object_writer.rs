@@ -1,0 +1,121 @@
+use std::{mem, sync::Arc};
+
+use async_trait::async_trait;
+use dm_core::{
+    envelope::{Chunk, SignedEnvelope},
+    ports::{ObjectWriter, StoreError},
+};
+
+use crate::{
+    blocking::joined,
+    changes,
+    committer::Need,
+    file_writer::{FileWriter, Unfinished},
+    objects::Objects,
+    record::{Body, BodyId, Record},
+    tally::Tally,
+    transaction::Transaction,
+};
+
+/// Keeps the chunks of a new object in memory until they are too many, and
+/// from then on writes them to a file.
+pub(crate) struct LocalWriter {
+    objects: Arc<Objects>,
+    body: BodyId,
+    tally: Tally,
+    place: Place,
+}
+
+enum Place {
+    Memory(Vec<Chunk>),
+    File(Box<FileWriter>),
+    /// A write failed, and the file is gone.
+    Failed,
+}
+
+impl LocalWriter {
+    pub(crate) fn new(objects: Arc<Objects>) -> Self {
+        Self {
+            body: objects.ids.next(),
+            objects,
+            tally: Tally::default(),
+            place: Place::Memory(Vec::new()),
+        }
+    }
+
+    async fn move_to_file(&self, chunks: Vec<Chunk>) -> Result<FileWriter, StoreError> {
+        let (files, space) = (self.objects.files.clone(), self.objects.space.clone());
+        let mut file = FileWriter::create(files, space, self.body).await?;
+        for chunk in chunks {
+            file.append(chunk).await?;
+        }
+        Ok(file)
+    }
+}
+
+#[async_trait]
+impl ObjectWriter for LocalWriter {
+    async fn append(&mut self, chunk: Chunk) -> Result<(), StoreError> {
+        self.tally.push(&chunk)?;
+        let fits_inline = self.tally.bytes() <= self.objects.inline_bytes;
+        self.place = match mem::replace(&mut self.place, Place::Failed) {
+            Place::Memory(mut chunks) => {
+                chunks.push(chunk);
+                if fits_inline {
+                    Place::Memory(chunks)
+                } else {
+                    Place::File(Box::new(self.move_to_file(chunks).await?))
+                }
+            }
+            Place::File(mut file) => {
+                file.append(chunk).await?;
+                Place::File(file)
+            }
+            Place::Failed => return Err(StoreError::Mismatch("an earlier chunk could not be written")),
+        };
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        let envelope = envelope.clone();
+        // A task of its own: what follows the commit happens even if the caller goes away.
+        joined(tokio::spawn(async move { self.store(envelope).await })).await
+    }
+}
+
+impl LocalWriter {
+    async fn store(self, envelope: SignedEnvelope) -> Result<(), StoreError> {
+        let Self {
+            objects,
+            body,
+            tally,
+            place,
+        } = self;
+        tally.check(&envelope)?;
+        let id = envelope.id;
+        let (body, chunks, file) = match place {
+            Place::Memory(chunks) => (Body::Inline(body), chunks, None),
+            Place::File(file) => (Body::File(body), Vec::new(), Some(file.finish(&envelope).await?)),
+            Place::Failed => return Err(StoreError::Mismatch("an earlier chunk could not be written")),
+        };
+        let record = Record { body, envelope };
+        let change = move |transaction: &mut Transaction<'_>| changes::put(transaction, &record, &chunks);
+        let committed = objects.committer.run(Need::Space, change).await;
+        if let Some(file) = file {
+            after_commit(&committed, file);
+        }
+        objects.clean_up(id, committed?).await;
+        Ok(())
+    }
+}
+
+/// Deletes the file of an object that was refused. Where the disk failed in the
+/// commit its record may be there nevertheless: then the file stays, and the
+/// next start finds out whether anybody needs it. A disk that is full takes no
+/// whole record.
+fn after_commit<T>(committed: &Result<T, StoreError>, file: Unfinished) {
+    match committed {
+        Err(StoreError::Stale { .. } | StoreError::Full) => drop(file),
+        Ok(_) | Err(_) => file.keep(),
+    }
+}

@@ -1,0 +1,241 @@
+//! The object store: envelopes and small bodies in the engine, large bodies in files.
+
+use std::{fs::File, sync::Arc};
+
+use async_trait::async_trait;
+use dm_core::{
+    envelope::{Chunk, ObjectId, SignedEnvelope},
+    hash::{ChunkName, Locator},
+    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+};
+
+use crate::{
+    blocking::{blocking, joined},
+    cache::{MAX_CACHED_CHUNK, ReadCache},
+    changes::{self, Replaced},
+    chunks,
+    committer::{Committer, Need},
+    engine::{Engine, Table, scan_prefix},
+    files::{Files, ReadError},
+    object_writer::LocalWriter,
+    record::{Body, BodyId, BodyIds, Record, object_id, record_key},
+    space::Space,
+    transaction::Transaction,
+};
+
+/// What reads and writes of objects share.
+pub(crate) struct Objects {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) committer: Committer,
+    pub(crate) files: Files,
+    pub(crate) space: Space,
+    pub(crate) cache: ReadCache,
+    pub(crate) ids: BodyIds,
+    /// Bytes of chunks up to which a body goes to the engine.
+    pub(crate) inline_bytes: u64,
+    /// Keeps other processes out for as long as anything uses the store.
+    pub(crate) _lock: File,
+}
+
+/// The object store of one folder; clones are the same store.
+#[derive(Clone)]
+pub(crate) struct LocalObjects(pub(crate) Arc<Objects>);
+
+impl Objects {
+    /// The record of an object, from memory where it is there.
+    ///
+    /// A reader takes its place in the cache before it reads the engine, and a
+    /// writer clears that place after its commit: a record that was read before
+    /// a commit therefore never gets into the cache after it.
+    async fn record(&self, id: &ObjectId) -> Result<Option<Arc<Record>>, StoreError> {
+        let place = match self.cache.records.get_value_or_guard_async(id).await {
+            Ok(record) => return Ok(Some(record)),
+            Err(place) => place,
+        };
+        let engine = self.engine.clone();
+        let id = *id;
+        let Some((record, chunk)) = blocking(move || read_object(&*engine, &id)).await? else {
+            return Ok(None);
+        };
+        if let (Body::Inline(body), Some(chunk)) = (record.body, chunk) {
+            self.cache.keep_chunk(body, 0, &chunk);
+        }
+        let record = Arc::new(record);
+        // Refused where a writer has cleared the place: then nothing is cached.
+        drop(place.insert(record.clone()));
+        Ok(Some(record))
+    }
+
+    /// Reads something of an object's body. Where the body is gone because the
+    /// object was replaced or removed in between, the new one is read.
+    async fn read_body<T, Read>(self: &Arc<Self>, id: &ObjectId, read: Read) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Read: Fn(&Objects, &Record) -> Result<T, ReadError> + Clone + Send + 'static,
+    {
+        let mut record = self.record(id).await?.ok_or(StoreError::Missing)?;
+        loop {
+            let (objects, read, this) = (self.clone(), read.clone(), record.clone());
+            let outcome = blocking(move || Ok(read(&objects, &this))).await?;
+            match outcome {
+                Ok(value) => return Ok(value),
+                Err(ReadError::Store(error)) => return Err(error),
+                Err(ReadError::Gone) => {
+                    let newest = self.record(id).await?.ok_or(StoreError::Missing)?;
+                    if newest.body == record.body {
+                        return Err(StoreError::Corrupt("the chunks of an object are gone".into()));
+                    }
+                    record = newest;
+                }
+            }
+        }
+    }
+
+    /// Takes what a commit has replaced out of memory and off the disk.
+    pub(crate) async fn clean_up(&self, id: ObjectId, replaced: Option<Replaced>) {
+        self.cache.forget_object(&id, replaced.as_ref());
+        let Some(Body::File(body)) = replaced.map(|record| record.body) else {
+            return;
+        };
+        let files = self.files.clone();
+        let removed = blocking(move || files.remove(&id, body).map_err(StoreError::from_io)).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, "the file of a removed object stays until the next start");
+        }
+    }
+
+    fn read_chunk(&self, record: &Record, index: u64) -> Result<Chunk, ReadError> {
+        let body = match record.body {
+            Body::File(body) => return self.files.chunk(&record.envelope, body, index),
+            Body::Inline(body) => body,
+        };
+        let chunk = chunks::get(&*self.engine, body, index).map_err(ReadError::Store)?;
+        let chunk = chunk.ok_or(ReadError::Gone)?;
+        self.cache.keep_chunk(body, index, &chunk);
+        Ok(chunk)
+    }
+
+    fn read_names(&self, record: &Record, first: u64, end: u64) -> Result<Vec<ChunkName>, ReadError> {
+        let name = |body: BodyId, index| {
+            let name = chunks::name(&*self.engine, body, index).map_err(ReadError::Store)?;
+            name.ok_or(ReadError::Gone)
+        };
+        match record.body {
+            Body::File(body) => self.files.names(&record.envelope, body, first, end),
+            Body::Inline(body) => (first..end).map(|index| name(body, index)).collect(),
+        }
+    }
+}
+
+/// A record, and the chunk where it has but a small one: whoever wants the
+/// envelope wants the chunk next.
+fn read_object(engine: &dyn Engine, id: &ObjectId) -> Result<Option<(Record, Option<Chunk>)>, StoreError> {
+    let Some(record) = changes::stored(|key| engine.get(Table::Records, key), id)? else {
+        return Ok(None);
+    };
+    let chunk = match record.body {
+        Body::Inline(body) if record.envelope.sealed_size() <= MAX_CACHED_CHUNK => {
+            // An error shows when the chunk itself is asked for.
+            chunks::get(engine, body, 0).unwrap_or_default()
+        }
+        _ => None,
+    };
+    Ok(Some((record, chunk)))
+}
+
+#[async_trait]
+impl ObjectStore for LocalObjects {
+    async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
+        Ok(Box::new(LocalWriter::new(self.0.clone())))
+    }
+
+    async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
+        let (objects, envelope) = (self.0.clone(), envelope.clone());
+        // A task of its own, so that the cache is cleared even if the caller goes away.
+        joined(tokio::spawn(async move {
+            let id = envelope.id;
+            let change =
+                move |transaction: &mut Transaction<'_>| changes::replace_envelope(transaction, &envelope);
+            let newer = objects.committer.run(Need::Space, change).await?;
+            objects.clean_up(id, None).await;
+            Ok(newer)
+        }))
+        .await
+    }
+
+    async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
+        Ok(self.0.record(id).await?.map(|record| record.envelope.clone()))
+    }
+
+    async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
+        let engine = self.0.engine.clone();
+        let locator = *locator;
+        blocking(move || {
+            let records = scan_prefix(&*engine, Table::Records, locator.as_bytes(), None, usize::MAX)?;
+            let envelope = |(_, record): (_, bytes::Bytes)| Ok(Record::decode(&record)?.envelope);
+            records.into_iter().map(envelope).collect()
+        })
+        .await
+    }
+
+    async fn chunk_names(
+        &self,
+        id: &ObjectId,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<ChunkName>, StoreError> {
+        self.0
+            .read_body(id, move |objects, record| {
+                let end = first
+                    .saturating_add(count as u64)
+                    .min(record.envelope.chunk_count());
+                objects.read_names(record, first.min(end), end)
+            })
+            .await
+    }
+
+    async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        let record = self.0.record(id).await?.ok_or(StoreError::Missing)?;
+        if let Body::Inline(body) = record.body
+            && let Some(cached) = self.0.cache.chunk(body, index)
+        {
+            return Chunk::checked(cached.name(), cached.bytes().clone())
+                .ok_or_else(|| StoreError::Corrupt(format!("chunk {index} of an object, in memory")));
+        }
+        self.0
+            .read_body(id, move |objects, record| {
+                if index >= record.envelope.chunk_count() {
+                    return Err(ReadError::Store(StoreError::Missing));
+                }
+                objects.read_chunk(record, index)
+            })
+            .await
+    }
+
+    async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
+        let (objects, id) = (self.0.clone(), *id);
+        joined(tokio::spawn(async move {
+            let change = move |transaction: &mut Transaction<'_>| changes::remove(transaction, &id);
+            let removed = objects.committer.run(Need::Nothing, change).await?;
+            let existed = removed.is_some();
+            objects.clean_up(id, removed).await;
+            Ok(existed)
+        }))
+        .await
+    }
+
+    async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
+        let engine = self.0.engine.clone();
+        let after = after.map(record_key);
+        blocking(move || {
+            let after = after.as_ref().map(|key| &key[..]);
+            let records = scan_prefix(&*engine, Table::Records, &[], after, limit)?;
+            records.iter().map(|(key, _)| object_id(key)).collect()
+        })
+        .await
+    }
+
+    async fn usage(&self) -> Result<StoreUsage, StoreError> {
+        Ok(self.0.committer.usage())
+    }
+}

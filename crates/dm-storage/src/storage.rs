@@ -1,0 +1,152 @@
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use dm_core::{
+    config::StorageConfig,
+    ports::{KeyValueStore, ObjectStore, StoreError},
+};
+
+use crate::{
+    cache::ReadCache,
+    committer::Committer,
+    engine,
+    error::{StorageFault, failed},
+    files::Files,
+    layout, meta,
+    namespace::Namespace,
+    objects::{LocalObjects, Objects},
+    record::BodyIds,
+    recovery,
+    space::Space,
+};
+
+/// Largest inline limit in bytes: bodies up to it are held in memory while they are written.
+const MAX_INLINE_LIMIT: u64 = 4 << 20;
+/// Part of the configured cache that goes to the engine's blocks; the rest
+/// keeps records and small chunks ready.
+const ENGINE_CACHE_PERCENT: u64 = 40;
+
+/// Everything that this crate keeps in one folder, opened by one process:
+/// objects and key-value namespaces.
+pub struct Storage {
+    objects: Arc<Objects>,
+    sweeper: Sweeper,
+}
+
+impl Storage {
+    /// Opens the store in a folder, which is made where it does not exist.
+    /// Blocks: a few milliseconds, and up to a second after a crash under load.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] with a [`StorageFault`] where another process has
+    /// the folder open, another engine wrote it, or the engine was not built in;
+    /// [`StoreError::Corrupt`] says what is damaged and what to do.
+    pub fn open(dir: &Path, config: &StorageConfig) -> Result<Self, StoreError> {
+        fs::create_dir_all(dir).map_err(StoreError::from_io)?;
+        let lock = lock_folder(dir)?;
+        let engine_cache = config.cache_bytes * ENGINE_CACHE_PERCENT / 100;
+        let engine = engine::open(dir, config, engine_cache)?;
+        let files = Files::open(dir).map_err(StoreError::from_io)?;
+        let epoch = recovery::begin_epoch(&*engine, &files)?;
+        let space = Space::of(dir)?;
+        let usage = meta::usage(&*engine)?;
+        let sweeper = Sweeper::start(engine.clone(), files.clone(), epoch)?;
+        let objects = Objects {
+            committer: Committer::start(engine.clone(), space.clone(), usage)?,
+            engine,
+            files,
+            space,
+            cache: ReadCache::with_bytes(config.cache_bytes - engine_cache),
+            ids: BodyIds::of_epoch(epoch),
+            inline_bytes: layout::sealed_size(config.inline_limit.min(MAX_INLINE_LIMIT)),
+            _lock: lock,
+        };
+        Ok(Self {
+            objects: Arc::new(objects),
+            sweeper,
+        })
+    }
+
+    /// The object store.
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(LocalObjects(self.objects.clone()))
+    }
+
+    /// The key-value store of this name; its entries are apart from all others.
+    pub fn namespace(&self, name: &str) -> Arc<dyn KeyValueStore> {
+        Arc::new(Namespace::new(self.objects.clone(), name))
+    }
+
+    /// Takes no more changes and returns when those under way are durable.
+    /// What comes later is refused with [`StorageFault::Closed`]; reads still
+    /// work. The folder is free for another process when the store and all
+    /// ports from it are dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] where a background thread of the store panicked.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let (objects, sweeper) = (self.objects.clone(), self.sweeper.clone());
+        crate::blocking::blocking(move || {
+            objects.committer.close();
+            sweeper.stop()
+        })
+        .await
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Err(error) = self.sweeper.stop() {
+            tracing::error!(%error, "closing the object store");
+        }
+    }
+}
+
+/// Holds the folder for this process until the file is dropped.
+fn lock_folder(dir: &Path) -> Result<File, StoreError> {
+    let lock = File::create(dir.join("LOCK")).map_err(StoreError::from_io)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StorageFault::InUse(dir.to_owned()).into()),
+        Err(TryLockError::Error(error)) => Err(StoreError::from_io(error)),
+    }
+}
+
+/// The thread that looks through the files after opening.
+#[derive(Clone)]
+struct Sweeper {
+    stop: Arc<AtomicBool>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Sweeper {
+    fn start(engine: Arc<dyn engine::Engine>, files: Files, epoch: u64) -> Result<Self, StoreError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::Builder::new()
+            .name("dm-storage-sweep".to_owned())
+            .spawn(move || recovery::sweep(&engine, &files, epoch, &stopped))
+            .map_err(StoreError::from_io)?;
+        Ok(Self {
+            stop,
+            thread: Arc::new(Mutex::new(Some(thread))),
+        })
+    }
+
+    /// Lets the thread finish the file it is at, and waits for it.
+    fn stop(&self) -> Result<(), StoreError> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match thread.map(JoinHandle::join) {
+            Some(Err(_)) => Err(failed("the thread that looks through the files panicked")),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use dm_core::ports::{StoreError, StoreUsage};
+
+use crate::engine::{Change, Engine, Table};
+
+/// Changes to the tables, the last one to each key.
+#[derive(Default)]
+pub(crate) struct Changes {
+    tables: [HashMap<Bytes, Option<Bytes>>; Table::ALL.len()],
+    bytes: usize,
+}
+
+impl Changes {
+    pub(crate) fn set(&mut self, table: Table, key: Bytes, value: Option<Bytes>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.tables[table as usize].insert(key, value);
+    }
+
+    /// What was set, `None` where nothing was.
+    fn get(&self, table: Table, key: &[u8]) -> Option<&Option<Bytes>> {
+        self.tables[table as usize].get(key)
+    }
+
+    fn absorb(&mut self, later: Self) {
+        for (table, changes) in self.tables.iter_mut().zip(later.tables) {
+            table.extend(changes);
+        }
+        self.bytes += later.bytes;
+    }
+
+    /// Bytes of keys and values that were set, roughly what a commit writes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tables.iter().all(HashMap::is_empty)
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Change> {
+        let of_table = |(table, changes): (Table, HashMap<Bytes, Option<Bytes>>)| {
+            changes
+                .into_iter()
+                .map(move |(key, value)| Change { table, key, value })
+        };
+        Table::ALL
+            .into_iter()
+            .zip(self.tables)
+            .flat_map(of_table)
+            .collect()
+    }
+}
+
+/// The changes of several callers that are going to be one commit.
+pub(crate) struct Group<'a> {
+    engine: &'a dyn Engine,
+    pub(crate) changes: Changes,
+    pub(crate) usage: StoreUsage,
+}
+
+impl<'a> Group<'a> {
+    /// An empty group over the engine's state, which has this usage.
+    pub(crate) fn new(engine: &'a dyn Engine, usage: StoreUsage) -> Self {
+        Self {
+            engine,
+            changes: Changes::default(),
+            usage,
+        }
+    }
+
+    /// Runs one caller's work on top of what the group has so far. Where it
+    /// fails, nothing of it stays.
+    pub(crate) fn apply<T>(
+        &mut self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut transaction = Transaction {
+            group: self,
+            changes: Changes::default(),
+            usage: self.usage,
+        };
+        let result = work(&mut transaction)?;
+        let Transaction { changes, usage, .. } = transaction;
+        self.changes.absorb(changes);
+        self.usage = usage;
+        Ok(result)
+    }
+}
+
+/// One caller's reads and writes within a [`Group`].
+pub(crate) struct Transaction<'a> {
+    group: &'a Group<'a>,
+    changes: Changes,
+    usage: StoreUsage,
+}
+
+impl Transaction<'_> {
+    /// The value of a key, as this transaction and those before it left it.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let pending = self
+            .changes
+            .get(table, key)
+            .or_else(|| self.group.changes.get(table, key));
+        match pending {
+            Some(value) => Ok(value.clone()),
+            None => self.group.engine.get(table, key),
+        }
+    }
+
+    pub(crate) fn put(&mut self, table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.changes.set(table, key.into(), Some(value.into()));
+    }
+
+    pub(crate) fn delete(&mut self, table: Table, key: impl Into<Bytes>) {
+        self.changes.set(table, key.into(), None);
+    }
+
+    /// Counts an object with this many bytes of chunks.
+    pub(crate) fn count_object(&mut self, bytes: u64) {
+        self.usage.objects += 1;
+        self.usage.bytes += bytes;
+    }
+
+    /// Takes an object out of the count.
+    pub(crate) fn uncount_object(&mut self, bytes: u64) {
+        self.usage.objects = self.usage.objects.saturating_sub(1);
+        self.usage.bytes = self.usage.bytes.saturating_sub(bytes);
+    }
+}
