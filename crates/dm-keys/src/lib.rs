@@ -1,1 +1,24 @@
-#![doc = "x"]
+#![doc = include_str!("../README.md")]
+
+mod account;
+mod api_keys;
+mod error;
+mod grants;
+mod key_file;
+mod key_manager;
+mod key_set;
+mod keystore;
+mod legacy;
+mod master_key;
+mod node_keys;
+mod private_file;
+mod sealer;
+
+pub use account::OperatorAccount;
+pub use api_keys::ApiKeyManager;
+pub use error::KeyError;
+pub use grants::{HpkeGrants, grant_key_id};
+pub use key_manager::KeyManager;
+pub use legacy::ImportedVersion;
+pub use node_keys::{KEY_FILE, KEYSTORE_FILE, NodeKeys};
+pub use sealer::FernetSealer;

@@ -1,2 +1,13 @@
 //! For tests: an in-memory implementation of every port, and the conformance
 //! suite that every adapter of a port runs in its own tests.
+
+pub mod anchors;
+pub mod api_keys;
+pub mod catalog;
+pub mod chain;
+pub mod compliance;
+pub mod crypto;
+pub mod key_value;
+pub mod network;
+pub mod objects;
+pub mod signer;

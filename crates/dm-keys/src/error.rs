@@ -1,0 +1,101 @@
+use std::{io, path::PathBuf};
+
+use alloy_primitives::Address;
+
+/// Why keys cannot be made, opened or kept. Each message is one line that says
+/// what is wrong and, where there is something to do, what.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// No password was given, or an empty one; there is no default.
+    #[error(
+        "no master password: set KEY_MASTER_PASSWORD, or KEY_MASTER_PASSWORD_FILE to a file that holds it"
+    )]
+    NoPassword,
+    /// The file is not there.
+    #[error("{} does not exist: make keys with `init`, or restore the file from a backup", .0.display())]
+    Missing(PathBuf),
+    /// Keys are never overwritten.
+    #[error("{} exists already and is not overwritten: it may hold the only copy of your keys", .0.display())]
+    Exists(PathBuf),
+    /// Others than the owner may access the file.
+    #[error("{} can be accessed by others (mode {mode:03o}): run `chmod 600` on it, and think of its keys as seen", path.display())]
+    Permissions {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file is intact, and the password does not open it.
+    #[error("wrong password for {}", .0.display())]
+    WrongPassword(PathBuf),
+    /// The file was changed or cut short since it was written.
+    #[error("{} is damaged ({reason}): restore it from a backup", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What does not hold.
+        reason: String,
+    },
+    /// The file is in a form that this version does not know.
+    #[error("{} cannot be read by this version: {reason}", path.display())]
+    Unsupported {
+        /// Which file.
+        path: PathBuf,
+        /// What is not known.
+        reason: String,
+    },
+    /// The text given as private key is none.
+    #[error("the private key must be 64 hexadecimal digits, and a valid secp256k1 key")]
+    InvalidPrivateKey,
+    /// Neither a private key is configured nor do the files hold an account.
+    #[error("no operator account: set PRIVATE_KEY, or put its Web3 keystore file at {}", .0.display())]
+    NoAccount(PathBuf),
+    /// The keystore file was replaced by that of another account.
+    #[error(
+        "{} holds account {found}, the keys belong to {expected}: restore the file, delete it to have it \
+         written again, or set PRIVATE_KEY to act as another account", path.display()
+    )]
+    OtherAccount {
+        /// The keystore file.
+        path: PathBuf,
+        /// The account of the key file.
+        expected: Address,
+        /// The account of the keystore file.
+        found: Address,
+    },
+    /// Another process gave the key file another password or identity.
+    #[error("{} was replaced by another process: restart the node", .0.display())]
+    Replaced(PathBuf),
+    /// The medium failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, such as `write`.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl KeyError {
+    /// Turns an error of the medium into one that names the file.
+    pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn damaged(path: &std::path::Path, reason: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn unsupported(path: &std::path::Path, reason: impl Into<String>) -> Self {
+        Self::Unsupported {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}

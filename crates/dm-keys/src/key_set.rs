@@ -1,0 +1,168 @@
+//! All secrets of a node, as they are in memory.
+
+use alloy_primitives::Address;
+use dm_core::{clock::now_ms, ports::KeyVersion, secret::ContentKey};
+use fernet::Fernet;
+use hpke::{Deserializable, Kem, Serializable, kem::X25519HkdfSha256};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::sealer::{cipher, open_secret, seal_secret};
+
+/// 32 secret bytes, wiped when dropped.
+pub(crate) type Secret = Zeroizing<[u8; 32]>;
+
+/// The key encapsulation of grants.
+pub(crate) type GrantKem = X25519HkdfSha256;
+
+/// All secrets of a node.
+#[derive(Clone)]
+pub(crate) struct KeySet {
+    /// Versions of the Fernet key, numbered from 1; never empty.
+    pub(crate) data_keys: Vec<DataKey>,
+    /// HPKE keys, oldest first; never empty.
+    pub(crate) grant_keys: Vec<GrantKey>,
+    /// Seed of the node's network identity.
+    pub(crate) identity_seed: Secret,
+    /// The operator account, unless it comes from the configuration.
+    pub(crate) account: Option<StoredAccount>,
+}
+
+/// One version of the node's Fernet key.
+#[derive(Clone)]
+pub(crate) struct DataKey {
+    pub(crate) info: KeyVersion,
+    /// Its number in the older node's file that it was imported from.
+    pub(crate) imported_from: Option<u32>,
+    pub(crate) secret: Secret,
+    cipher: Fernet,
+}
+
+/// One HPKE key pair.
+#[derive(Clone)]
+pub(crate) struct GrantKey {
+    pub(crate) created_at: u64,
+    pub(crate) secret: Secret,
+    pub(crate) public: [u8; 32],
+    pub(crate) private: <GrantKem as Kem>::PrivateKey,
+}
+
+/// The operator account and the keystore file that it was read from or
+/// written to.
+#[derive(Clone)]
+pub(crate) struct StoredAccount {
+    pub(crate) address: Address,
+    pub(crate) secret: Secret,
+    /// SHA-256 of the keystore file.
+    pub(crate) keystore_digest: [u8; 32],
+}
+
+fn fresh_secret() -> Secret {
+    Zeroizing::new(rand::random())
+}
+
+impl KeySet {
+    /// Fresh secrets: one data key, one grant key, an identity.
+    pub(crate) fn generate(account: Option<StoredAccount>) -> Self {
+        let mut set = Self {
+            data_keys: Vec::new(),
+            grant_keys: vec![GrantKey::generate()],
+            identity_seed: fresh_secret(),
+            account,
+        };
+        set.add_data_key();
+        set
+    }
+
+    /// Makes a new version of the data key and returns its number.
+    pub(crate) fn add_data_key(&mut self) -> u32 {
+        self.push_data_key(fresh_secret(), None)
+    }
+
+    /// Adds a key of the older node as a version; one that is held already
+    /// keeps its number.
+    pub(crate) fn import_data_key(&mut self, secret: &Secret, legacy_version: u32) -> u32 {
+        match self.data_keys.iter().find(|key| key.secret == *secret) {
+            Some(key) => key.info.version,
+            None => self.push_data_key(secret.clone(), Some(legacy_version)),
+        }
+    }
+
+    fn push_data_key(&mut self, secret: Secret, imported_from: Option<u32>) -> u32 {
+        let version = self.data_keys.last().map_or(1, |key| key.info.version + 1);
+        self.data_keys
+            .push(DataKey::new(version, now_ms(), imported_from, secret));
+        version
+    }
+
+    /// Whether every key of `other` is in this set, too.
+    pub(crate) fn contains(&self, other: &Self) -> bool {
+        let holds_data_key = |key: &DataKey| {
+            self.data_keys
+                .iter()
+                .any(|own| own.info.version == key.info.version && own.secret == key.secret)
+        };
+        let holds_grant_key = |key: &GrantKey| self.grant_keys.iter().any(|own| own.public == key.public);
+        self.identity_seed == other.identity_seed
+            && other.data_keys.iter().all(holds_data_key)
+            && other.grant_keys.iter().all(holds_grant_key)
+    }
+}
+
+impl DataKey {
+    pub(crate) fn new(version: u32, created_at: u64, imported_from: Option<u32>, secret: Secret) -> Self {
+        Self {
+            info: KeyVersion { version, created_at },
+            imported_from,
+            cipher: cipher(&secret),
+            secret,
+        }
+    }
+
+    /// The Fernet token over a content key, in text form.
+    pub(crate) fn wrap(&self, key: &ContentKey) -> String {
+        seal_secret(&self.cipher, key.as_bytes())
+    }
+
+    /// The content key in a token of [`DataKey::wrap`].
+    pub(crate) fn unwrap(&self, token: &str) -> Option<ContentKey> {
+        open_secret(&self.cipher, token).map(|secret| ContentKey::from_bytes(*secret))
+    }
+}
+
+impl GrantKey {
+    /// A fresh key pair.
+    pub(crate) fn generate() -> Self {
+        let (private, _) = GrantKem::gen_keypair();
+        let mut secret = fresh_secret();
+        private.write_exact(secret.as_mut_slice());
+        Self::from_parts(now_ms(), secret, private)
+    }
+
+    /// The key pair with this private key.
+    pub(crate) fn new(created_at: u64, secret: Secret) -> Option<Self> {
+        let private = <GrantKem as Kem>::PrivateKey::from_bytes(secret.as_slice()).ok()?;
+        Some(Self::from_parts(created_at, secret, private))
+    }
+
+    fn from_parts(created_at: u64, secret: Secret, private: <GrantKem as Kem>::PrivateKey) -> Self {
+        Self {
+            created_at,
+            secret,
+            public: GrantKem::sk_to_pk(&private).to_bytes().into(),
+            private,
+        }
+    }
+
+    /// Names the key in grants.
+    pub(crate) fn id(&self) -> [u8; 8] {
+        grant_key_id(&self.public)
+    }
+}
+
+/// Names an HPKE public key in grants: the first 8 bytes of its SHA-256.
+pub fn grant_key_id(public_key: &[u8; 32]) -> [u8; 8] {
+    let mut id = [0; 8];
+    id.copy_from_slice(&Sha256::digest(public_key)[..8]);
+    id
+}

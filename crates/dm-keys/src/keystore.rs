@@ -1,0 +1,236 @@
+//! [Web3 Secret Storage](https://ethereum.org/developers/docs/data-structures-and-encoding/web3-secret-storage)
+//! version 3: the file format of Ethereum accounts.
+//!
+//! Written here, because the crate that others use writes scrypt with
+//! N = 2^13, which would make this file the cheap way to the master password,
+//! and because it panics on hostile files.
+
+use std::path::Path;
+
+use aes::Aes128;
+use alloy_primitives::{Address, keccak256};
+use ctr::{
+    Ctr128BE,
+    cipher::{KeyIvInit, StreamCipher},
+};
+use dm_core::secret::SecretString;
+use pbkdf2::pbkdf2_hmac;
+use scrypt::{Params, scrypt};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::{KeyError, key_set::Secret, master_key::check_scrypt_cost};
+
+/// Cost of scrypt in files that are written: N = 2^17, r = 8, p = 1.
+const LOG_N: u8 = 17;
+/// Most rounds of PBKDF2 in files that are read.
+const MAX_ROUNDS: u32 = 10_000_000;
+
+#[derive(Serialize, Deserialize)]
+struct Keystore {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(alias = "Crypto")]
+    crypto: Crypto,
+    #[serde(default)]
+    id: String,
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Crypto {
+    cipher: String,
+    cipherparams: CipherParams,
+    #[serde(with = "hex::serde")]
+    ciphertext: Vec<u8>,
+    kdf: String,
+    kdfparams: KdfParams,
+    #[serde(with = "hex::serde")]
+    mac: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CipherParams {
+    #[serde(with = "hex::serde")]
+    iv: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum KdfParams {
+    Scrypt {
+        dklen: u32,
+        n: u64,
+        r: u32,
+        p: u32,
+        #[serde(with = "hex::serde")]
+        salt: Vec<u8>,
+    },
+    Pbkdf2 {
+        dklen: u32,
+        c: u32,
+        prf: String,
+        #[serde(with = "hex::serde")]
+        salt: Vec<u8>,
+    },
+}
+
+/// The file that holds a private key under this password. Takes one key
+/// derivation (0.3 s, 128 MiB).
+pub(crate) fn write(
+    path: &Path,
+    secret: &Secret,
+    address: Address,
+    password: &SecretString,
+) -> Result<Vec<u8>, KeyError> {
+    let salt: [u8; 32] = rand::random();
+    let iv: [u8; 16] = rand::random();
+    let kdfparams = KdfParams::Scrypt {
+        dklen: 32,
+        n: 1 << LOG_N,
+        r: 8,
+        p: 1,
+        salt: salt.to_vec(),
+    };
+    let key = derive(password, &kdfparams).map_err(|reason| KeyError::unsupported(path, reason))?;
+    let ciphertext = apply_cipher(&key, &iv, secret.as_slice());
+    let keystore = Keystore {
+        address: Some(hex::encode(address)),
+        id: random_uuid(),
+        version: 3,
+        crypto: Crypto {
+            cipher: "aes-128-ctr".to_owned(),
+            cipherparams: CipherParams { iv: iv.to_vec() },
+            mac: mac(&key, &ciphertext).to_vec(),
+            ciphertext: ciphertext.to_vec(),
+            kdf: "scrypt".to_owned(),
+            kdfparams,
+        },
+    };
+    serde_json::to_vec_pretty(&keystore).map_err(|error| KeyError::io("encode", path)(error.into()))
+}
+
+/// The private key in a file, and the address that the file says it has:
+/// scrypt or PBKDF2-HMAC-SHA256, AES-128-CTR.
+///
+/// # Errors
+/// [`KeyError::Damaged`] and [`KeyError::Unsupported`] where the file is no such
+/// keystore, [`KeyError::WrongPassword`] where its MAC does not match.
+pub(crate) fn read(
+    path: &Path,
+    bytes: &[u8],
+    password: &SecretString,
+) -> Result<(Secret, Option<Address>), KeyError> {
+    let unsupported = |reason: String| KeyError::unsupported(path, reason);
+    let keystore: Keystore =
+        serde_json::from_slice(bytes).map_err(|error| KeyError::damaged(path, error.to_string()))?;
+    let crypto = &keystore.crypto;
+    if keystore.version != 3 || crypto.cipher != "aes-128-ctr" {
+        return Err(unsupported(format!(
+            "Web3 keystore version {}, {}",
+            keystore.version, crypto.cipher
+        )));
+    }
+    let address = keystore
+        .address
+        .as_deref()
+        .map(|text| parse_address(path, text))
+        .transpose()?;
+    let iv: &[u8; 16] = fixed(path, "iv", &crypto.cipherparams.iv)?;
+    let ciphertext: &[u8; 32] = fixed(path, "ciphertext", &crypto.ciphertext)?;
+    let expected_mac: &[u8; 32] = fixed(path, "mac", &crypto.mac)?;
+    let key = derive(password, &crypto.kdfparams).map_err(unsupported)?;
+    if !bool::from(mac(&key, ciphertext).ct_eq(expected_mac)) {
+        return Err(KeyError::WrongPassword(path.to_owned()));
+    }
+    Ok((apply_cipher(&key, iv, ciphertext), address))
+}
+
+fn parse_address(path: &Path, text: &str) -> Result<Address, KeyError> {
+    let mut address = Address::ZERO;
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), address.as_mut_slice())
+        .map_err(|_| KeyError::damaged(path, "its address is none"))?;
+    Ok(address)
+}
+
+fn fixed<'a, const N: usize>(path: &Path, field: &str, bytes: &'a [u8]) -> Result<&'a [u8; N], KeyError> {
+    bytes
+        .try_into()
+        .map_err(|_| KeyError::damaged(path, format!("{field} has {} bytes, not {N}", bytes.len())))
+}
+
+/// The derived key: 16 bytes for the cipher, 16 for the MAC.
+fn derive(password: &SecretString, params: &KdfParams) -> Result<Secret, String> {
+    let password = password.expose().as_bytes();
+    let mut key = Zeroizing::new([0; 32]);
+    match params {
+        KdfParams::Scrypt {
+            dklen: 32,
+            n,
+            r,
+            p,
+            salt,
+        } => {
+            if !n.is_power_of_two() || *n < 2 {
+                return Err("scrypt's n is no power of two".to_owned());
+            }
+            let log_n = n.trailing_zeros() as u8;
+            check_scrypt_cost(log_n, *r, *p)?;
+            let params = Params::new(log_n, *r, *p).map_err(|error| error.to_string())?;
+            scrypt(password, salt, &params, key.as_mut_slice()).map_err(|error| error.to_string())?;
+        }
+        KdfParams::Pbkdf2 {
+            dklen: 32,
+            c,
+            prf,
+            salt,
+        } => {
+            if prf != "hmac-sha256" || !(1..=MAX_ROUNDS).contains(c) {
+                return Err(format!("PBKDF2 with {c} rounds of {prf}"));
+            }
+            pbkdf2_hmac::<Sha256>(password, salt, *c, key.as_mut_slice());
+        }
+        KdfParams::Scrypt { dklen, .. } | KdfParams::Pbkdf2 { dklen, .. } => {
+            return Err(format!("a derived key of {dklen} bytes"));
+        }
+    }
+    Ok(key)
+}
+
+fn mac(key: &Secret, ciphertext: &[u8; 32]) -> [u8; 32] {
+    let mut message = Zeroizing::new([0; 48]);
+    message[..16].copy_from_slice(&key[16..]);
+    message[16..].copy_from_slice(ciphertext);
+    keccak256(message.as_slice()).0
+}
+
+/// Encrypts or decrypts.
+fn apply_cipher(key: &Secret, iv: &[u8; 16], input: &[u8]) -> Secret {
+    let mut output = Zeroizing::new([0; 32]);
+    output.copy_from_slice(input);
+    let mut cipher_key = Zeroizing::new([0; 16]);
+    cipher_key.copy_from_slice(&key[..16]);
+    Ctr128BE::<Aes128>::new((&*cipher_key).into(), iv.into()).apply_keystream(output.as_mut_slice());
+    output
+}
+
+/// A random identifier ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562), version 4).
+fn random_uuid() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let text = hex::encode(bytes);
+    [
+        &text[..8],
+        &text[8..12],
+        &text[12..16],
+        &text[16..20],
+        &text[20..],
+    ]
+    .join("-")
+}
+
+#[cfg(test)]
+mod tests;

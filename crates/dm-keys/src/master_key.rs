@@ -1,0 +1,130 @@
+//! From the master password to the keys that protect the key file.
+
+use std::path::Path;
+
+use dm_core::secret::SecretString;
+use fernet::Fernet;
+use hmac::{Hmac, KeyInit, Mac};
+use scrypt::{Params, scrypt};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::{KeyError, sealer::cipher};
+
+/// Memory that a derivation may take, in bytes, so that a hostile file cannot
+/// exhaust the machine.
+const MAX_MEMORY: u64 = 1 << 30;
+
+/// Which derivation: scrypt ([RFC 7914](https://www.rfc-editor.org/rfc/rfc7914)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KdfParams {
+    algorithm: String,
+    /// Binary logarithm of scrypt's N.
+    log_n: u8,
+    r: u32,
+    p: u32,
+    #[serde(with = "hex::serde")]
+    salt: [u8; 32],
+}
+
+impl KdfParams {
+    /// N = 2^17, r = 8, p = 1 (128 MiB) with a fresh salt.
+    pub(crate) fn fresh() -> Self {
+        Self {
+            algorithm: "scrypt".to_owned(),
+            log_n: 17,
+            r: 8,
+            p: 1,
+            salt: rand::random(),
+        }
+    }
+
+    fn scrypt_params(&self) -> Result<Params, String> {
+        if self.algorithm != "scrypt" {
+            return Err(format!("key derivation {}", self.algorithm));
+        }
+        check_scrypt_cost(self.log_n, self.r, self.p)?;
+        if self.log_n < 17 {
+            return Err("scrypt's N is less than 2^17".to_owned());
+        }
+        Params::new(self.log_n, self.r, self.p).map_err(|error| error.to_string())
+    }
+}
+
+/// Refuses parameters that would exhaust the machine.
+pub(crate) fn check_scrypt_cost(log_n: u8, r: u32, p: u32) -> Result<(), String> {
+    let memory = 128u64
+        .checked_mul(u64::from(r))
+        .and_then(|block| block.checked_shl(u32::from(log_n)).filter(|_| log_n <= 24));
+    if r == 0 || p == 0 || p > 16 || memory.is_none_or(|memory| memory > MAX_MEMORY) {
+        return Err("scrypt's parameters are out of bounds (at most 1 GiB of memory)".to_owned());
+    }
+    Ok(())
+}
+
+/// What is derived from the master password: three independent keys.
+pub(crate) struct MasterKey {
+    cipher: Fernet,
+    authentication: Authentication,
+}
+
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Authentication {
+    mac_key: [u8; 32],
+    password_check: [u8; 32],
+}
+
+impl MasterKey {
+    /// Derives the keys; takes some 0.3 s and the memory that the parameters say.
+    pub(crate) fn derive(path: &Path, password: &SecretString, kdf: &KdfParams) -> Result<Self, KeyError> {
+        let unsupported = |reason: String| KeyError::unsupported(path, reason);
+        let params = kdf.scrypt_params().map_err(unsupported)?;
+        let mut output = Zeroizing::new([0; 96]);
+        scrypt(
+            password.expose().as_bytes(),
+            &kdf.salt,
+            &params,
+            output.as_mut_slice(),
+        )
+        .map_err(|error| KeyError::unsupported(path, error.to_string()))?;
+        let part = |index: usize| {
+            let mut part = Zeroizing::new([0; 32]);
+            part.copy_from_slice(&output[32 * index..32 * (index + 1)]);
+            part
+        };
+        Ok(Self {
+            cipher: cipher(&part(0)),
+            authentication: Authentication {
+                mac_key: *part(1),
+                password_check: *part(2),
+            },
+        })
+    }
+
+    /// Encrypts the secrets in the file.
+    pub(crate) fn cipher(&self) -> &Fernet {
+        &self.cipher
+    }
+
+    /// Stands in the file, so that a wrong password is recognised. It says
+    /// nothing about the other two keys.
+    pub(crate) fn password_check(&self) -> [u8; 32] {
+        self.authentication.password_check
+    }
+
+    /// Whether a file with this check value was written under this password.
+    pub(crate) fn matches(&self, password_check: &[u8; 32]) -> bool {
+        self.authentication.password_check.ct_eq(password_check).into()
+    }
+
+    /// HMAC-SHA256 over the content of the file.
+    pub(crate) fn mac(&self, content: &[u8]) -> [u8; 32] {
+        let Ok(mac) = Hmac::<Sha256>::new_from_slice(&self.authentication.mac_key) else {
+            unreachable!("HMAC takes keys of any length")
+        };
+        mac.chain_update(content).finalize().into_bytes().into()
+    }
+}

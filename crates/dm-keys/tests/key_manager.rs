@@ -1,0 +1,192 @@
+//! The key file across processes, rotations and imports.
+
+use std::{fs, path::Path, sync::Arc};
+
+use dm_core::{
+    address::Address,
+    address_record::AddressRecord,
+    envelope::{Envelope, ObjectId},
+    hash::DataHash,
+    ports::{Grants, KeyRing, KeyRingError},
+    secret::{ContentKey, SecretString},
+    share::WrappedKey,
+};
+use dm_keys::{HpkeGrants, KeyError, KeyManager, grant_key_id};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+
+fn password() -> SecretString {
+    SecretString::new("correct horse")
+}
+
+#[test]
+fn keys_survive_a_restart_and_only_the_password_opens_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    let manager = KeyManager::create(&path, &password()).unwrap();
+    let key = ContentKey::random();
+    let wrapped = manager.wrap(&key);
+    assert_eq!(manager.rotate(), Ok(2));
+
+    let reopened = KeyManager::open(&path, &password()).unwrap();
+    assert_eq!(reopened.unwrap(&wrapped), Ok(key));
+    assert_eq!(reopened.versions(), manager.versions());
+    assert_eq!(*reopened.identity_seed(), *manager.identity_seed());
+
+    let wrong = KeyManager::open(&path, &SecretString::new("wrong horse"));
+    assert!(matches!(wrong, Err(KeyError::WrongPassword(_))));
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let truncated = KeyManager::open(&path, &password());
+    assert!(matches!(truncated, Err(KeyError::Damaged { .. })));
+    assert!(matches!(manager.rotate(), Err(KeyRingError::Failed(_))));
+    assert_eq!(manager.versions().len(), 2);
+}
+
+#[test]
+fn keys_are_never_overwritten_and_need_a_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    let no_password = SecretString::default();
+    assert!(matches!(
+        KeyManager::create(&path, &no_password),
+        Err(KeyError::NoPassword)
+    ));
+    assert!(matches!(
+        KeyManager::open(&path, &no_password),
+        Err(KeyError::NoPassword)
+    ));
+    assert!(matches!(
+        KeyManager::open(&path, &password()),
+        Err(KeyError::Missing(_))
+    ));
+    assert!(!path.exists());
+    fs::write(&path, "precious").unwrap();
+    assert!(matches!(
+        KeyManager::create(&path, &password()),
+        Err(KeyError::Exists(_))
+    ));
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn two_processes_do_not_undo_each_others_rotations() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    let node = KeyManager::create(&path, &password()).unwrap();
+    let tool = KeyManager::open(&path, &password()).unwrap();
+    let key = ContentKey::random();
+    assert_eq!(tool.rotate(), Ok(2));
+    let wrapped_by_tool = tool.wrap(&key);
+    assert_eq!(node.rotate(), Ok(3));
+    assert_eq!(node.unwrap(&wrapped_by_tool), Ok(key));
+}
+
+#[test]
+fn a_running_node_does_not_write_over_a_file_that_was_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    let node = KeyManager::create(&path, &password()).unwrap();
+    let older = fs::read(&path).unwrap();
+    node.rotate().unwrap();
+    fs::write(&path, &older).unwrap();
+    assert!(matches!(node.rotate(), Err(KeyRingError::Failed(_))));
+    assert_eq!(fs::read(&path).unwrap(), older);
+}
+
+#[test]
+fn grants_for_an_old_key_still_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = Arc::new(KeyManager::create(&dir.path().join("keys.json"), &password()).unwrap());
+    let address = Address::repeat_byte(9);
+    let grants = HpkeGrants::new(manager.clone(), address);
+    let key = ContentKey::random();
+    let id = ObjectId {
+        locator: DataHash::of(b"data").locator(),
+        owner: address,
+    };
+    let record = AddressRecord {
+        address,
+        hpke_public_key: grants.public_key(),
+        peer_id: "peer".to_owned(),
+        sequence: 1,
+    };
+    let grant = grants.grant(&key, &id, &record).unwrap();
+    assert_eq!(grant.key_id, grant_key_id(&record.hpke_public_key));
+    let public_key = manager.rotate_grant_key().unwrap();
+    assert_eq!(grants.public_key(), public_key);
+    assert_ne!(public_key, record.hpke_public_key);
+    let envelope = Envelope {
+        id,
+        size: 4,
+        chunk_list: [0; 32],
+        sequence: 1,
+        created_at: 0,
+        grants: vec![grant],
+        receipts: Vec::new(),
+    };
+    assert_eq!(grants.open_grant(&envelope), Ok(Some(key)));
+}
+
+#[test]
+fn the_older_nodes_keys_unwrap_after_import_and_wrap_nothing_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    let manager = KeyManager::create(&path, &password()).unwrap();
+    let legacy_file = Path::new(FIXTURES).join("encryption_keys.json");
+    let wrong = manager.import_legacy(&legacy_file, &password());
+    assert!(matches!(wrong, Err(KeyError::WrongPassword(_))));
+    assert_eq!(manager.versions().len(), 1);
+
+    let legacy_password = SecretString::new("legacy password");
+    let imported = manager.import_legacy(&legacy_file, &legacy_password).unwrap();
+    let numbers: Vec<_> = imported
+        .iter()
+        .map(|key| (key.legacy_version, key.version))
+        .collect();
+    assert_eq!(numbers, [(1, 2), (2, 3), (3, 4)]);
+    assert_eq!(manager.wrap(&ContentKey::random()).version, 5);
+    assert_eq!(
+        manager.import_legacy(&legacy_file, &legacy_password).unwrap(),
+        imported
+    );
+    assert_eq!(manager.versions().len(), 5);
+
+    let reopened = KeyManager::open(&path, &password()).unwrap();
+    let wrapped = fs::read(Path::new(FIXTURES).join("wrapped_by_legacy_keys.json")).unwrap();
+    let wrapped: std::collections::BTreeMap<u32, String> = serde_json::from_slice(&wrapped).unwrap();
+    for key in imported {
+        let wrapped = WrappedKey {
+            version: key.version,
+            token: wrapped[&key.legacy_version].clone(),
+        };
+        let content_key = ContentKey::from_bytes(std::array::from_fn(|index| index as u8));
+        assert_eq!(reopened.unwrap(&wrapped), Ok(content_key));
+    }
+}
+
+#[test]
+fn a_legacy_file_of_another_form_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    let manager = KeyManager::create(&path, &password()).unwrap();
+    let before = fs::read(&path).unwrap();
+    let legacy = fs::read_to_string(Path::new(FIXTURES).join("encryption_keys.json")).unwrap();
+    let cases = [
+        String::new(),
+        "[]".to_owned(),
+        "{\"salt\": \"\", \"current_version\": 1, \"keys\": {}}".to_owned(),
+        legacy.replace("\"current_version\": 3", "\"current_version\": 4"),
+        legacy.replace("\"1\"", "\"one\""),
+        legacy.replace("\"1\": \"Z0FB", "\"1\": \"Z0FC"),
+        legacy.replace("\"salt\": \"", "\"salt\": \"%"),
+        legacy[..legacy.len() - 20].to_owned(),
+    ];
+    let file = dir.path().join("encryption_keys.json");
+    for case in cases {
+        fs::write(&file, &case).unwrap();
+        let result = manager.import_legacy(&file, &SecretString::new("legacy password"));
+        assert!(matches!(result, Err(KeyError::Damaged { .. })), "{case}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}

@@ -1,0 +1,69 @@
+//! What several test files need.
+#![allow(dead_code, unreachable_pub)]
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use async_trait::async_trait;
+use dm_core::{
+    api_key::ApiKeyRecord,
+    ports::{ApiKeyCatalog, CatalogError},
+};
+
+/// A catalog of API keys in memory, which counts how often it is read and can
+/// play another process.
+#[derive(Default)]
+pub struct TestCatalog {
+    keys: Mutex<Vec<ApiKeyRecord>>,
+    generation: AtomicU64,
+    reads: AtomicU64,
+}
+
+impl TestCatalog {
+    /// Reads of single keys so far.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Relaxed)
+    }
+
+    /// What a command-line tool beside this process does.
+    pub fn revoke_from_another_process(&self, id: &str) {
+        self.set_revoked(id, 1);
+        self.generation.fetch_add(1, Relaxed);
+    }
+
+    fn set_revoked(&self, id: &str, now: u64) -> bool {
+        let mut keys = self.keys.lock().unwrap();
+        let key = keys.iter_mut().find(|key| key.id == id);
+        key.map(|key| key.revoked_at.get_or_insert(now)).is_some()
+    }
+}
+
+#[async_trait]
+impl ApiKeyCatalog for TestCatalog {
+    async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError> {
+        self.keys.lock().unwrap().push(key.clone());
+        Ok(())
+    }
+
+    async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
+        self.reads.fetch_add(1, Relaxed);
+        let found = self.keys.lock().unwrap().iter().find(|key| key.id == id).cloned();
+        // Lets a revocation come between the read and what follows from it.
+        tokio::task::yield_now().await;
+        Ok(found)
+    }
+
+    async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
+        Ok(self.keys.lock().unwrap().clone())
+    }
+
+    async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
+        Ok(self.set_revoked(id, now))
+    }
+
+    async fn api_key_generation(&self) -> Result<u64, CatalogError> {
+        Ok(self.generation.load(Relaxed))
+    }
+}
