@@ -1,1 +1,22 @@
-#![doc = "x"]
+#![doc = include_str!("../README.md")]
+
+mod addresses;
+mod client;
+mod dht;
+mod error;
+mod handle;
+mod identity;
+mod initial_peers;
+mod node;
+mod options;
+mod peers;
+mod server;
+mod traffic;
+mod wire;
+
+pub use error::P2pError;
+pub use handle::P2p;
+pub use identity::Identity;
+pub use initial_peers::{DialTarget, InvalidPeer, parse_initial_peer};
+pub use node::LookupTrace;
+pub use options::{P2pOptions, Transport};

@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    envelope::{Chunk, ObjectId, SignedEnvelope},
+    hash::{ChunkName, Locator},
+    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+};
+
+/// A store whose chunks have a wrong byte each: who serves from it lies.
+pub struct LyingStore {
+    honest: Arc<dyn ObjectStore>,
+}
+
+impl LyingStore {
+    /// Lies about what is in this store.
+    pub fn new(honest: Arc<dyn ObjectStore>) -> Self {
+        Self { honest }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LyingStore {
+    async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
+        self.honest.create().await
+    }
+
+    async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
+        self.honest.replace_envelope(envelope).await
+    }
+
+    async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
+        self.honest.envelope(id).await
+    }
+
+    async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
+        self.honest.envelopes(locator).await
+    }
+
+    async fn chunk_names(&self, id: &ObjectId, first: u64, count: usize) -> Result<Vec<ChunkName>, StoreError> {
+        self.honest.chunk_names(id, first, count).await
+    }
+
+    async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        let mut bytes = self.honest.chunk(id, index).await?.bytes().to_vec();
+        bytes[0] ^= 1;
+        Ok(Chunk::new(bytes.into()))
+    }
+
+    async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
+        self.honest.remove(id).await
+    }
+
+    async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
+        self.honest.list(after, limit).await
+    }
+
+    async fn usage(&self) -> Result<StoreUsage, StoreError> {
+        self.honest.usage().await
+    }
+}

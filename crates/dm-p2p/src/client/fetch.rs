@@ -1,0 +1,197 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dm_core::{
+    envelope::{Chunk, MAX_CHUNK_BYTES, SignedEnvelope},
+    hash::ChunkName,
+    ports::{FetchError, Found},
+};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
+use libp2p::{PeerId, Stream};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{
+    names::fetch_names,
+    plan::{Plan, Run},
+    roster::Roster,
+};
+use crate::{
+    node::Context,
+    wire::{Reply, Request, Wire, WireError},
+};
+
+/// Chunks that may wait for the reader, beside those of the plan: 1 MiB.
+const BUFFER: usize = 4;
+/// How often a slow holder may be overtaken.
+const PULSE: Duration = Duration::from_millis(250);
+
+/// The chunks of an object in their order, each checked; fetching begins when
+/// the stream is first read and ends when it is dropped.
+pub(crate) fn fetch(context: Arc<Context>, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
+    let envelope = found.envelope.clone();
+    let holders: Vec<PeerId> = found.holders.iter().filter_map(|holder| holder.parse().ok()).collect();
+    let begin = async move {
+        let (sender, receiver) = mpsc::channel(BUFFER);
+        tokio::spawn(fetch_into(context, envelope, holders, sender));
+        ReceiverStream::new(receiver)
+    };
+    futures::stream::once(begin).flatten().boxed()
+}
+
+async fn fetch_into(
+    context: Arc<Context>,
+    envelope: SignedEnvelope,
+    holders: Vec<PeerId>,
+    reader: mpsc::Sender<Result<Chunk, FetchError>>,
+) {
+    let mut roster = Roster::new(holders.into_iter().filter(|holder| !context.peers.is_banned(holder)));
+    let names = tokio::select! {
+        () = reader.closed() => return,
+        names = fetch_names(&context, &envelope, &mut roster) => names,
+    };
+    let outcome = match names {
+        Ok(names) => Fetch::new(context.clone(), envelope, names, roster).run(&reader).await,
+        Err(reason) => Err(reason),
+    };
+    if let Err(reason) = outcome {
+        let error = if context.link.is_connected() { FetchError::NoHolder(reason) } else { FetchError::Stopped };
+        // Nobody reads an error after the stream was dropped.
+        let _ = reader.send(Err(error)).await;
+    }
+}
+
+/// One object being fetched.
+struct Fetch {
+    context: Arc<Context>,
+    source: Arc<Source>,
+    plan: Plan<Chunk>,
+    roster: Roster,
+    lanes: JoinSet<LaneEnd>,
+    last_error: String,
+}
+
+/// What is being fetched.
+struct Source {
+    envelope: SignedEnvelope,
+    names: Arc<[ChunkName]>,
+}
+
+/// How a lane ended.
+struct LaneEnd {
+    holder: PeerId,
+    run: Run,
+    outcome: Result<Vec<Chunk>, WireError>,
+}
+
+impl Fetch {
+    fn new(context: Arc<Context>, envelope: SignedEnvelope, names: Arc<[ChunkName]>, roster: Roster) -> Self {
+        Self {
+            context,
+            plan: Plan::new(envelope.chunk_count()),
+            source: Arc::new(Source { envelope, names }),
+            roster,
+            lanes: JoinSet::new(),
+            last_error: String::new(),
+        }
+    }
+
+    /// Hands chunks to the reader until all are there, the reader has gone,
+    /// or no holder is left.
+    async fn run(mut self, reader: &mpsc::Sender<Result<Chunk, FetchError>>) -> Result<(), String> {
+        while !self.plan.is_done() {
+            self.start_lanes();
+            if self.lanes.is_empty() && !self.plan.has_ready() {
+                return Err(self.last_error);
+            }
+            tokio::select! {
+                slot = reader.reserve(), if self.plan.has_ready() => match (slot, self.plan.take_ready()) {
+                    (Ok(slot), Some(chunk)) => slot.send(Ok(chunk)),
+                    _ => return Ok(()),
+                },
+                Some(end) = self.lanes.join_next() => self.on_lane_end(end),
+                () = tokio::time::sleep(PULSE) => {}
+                () = reader.closed() => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_lanes(&mut self) {
+        loop {
+            let mut started = false;
+            for holder in self.roster.free() {
+                if let Some(run) = self.plan.assign(holder, Instant::now()) {
+                    self.roster.began(&holder);
+                    self.lanes.spawn(lane(self.context.clone(), self.source.clone(), holder, run));
+                    started = true;
+                }
+            }
+            if !started {
+                return;
+            }
+        }
+    }
+
+    fn on_lane_end(&mut self, end: Result<LaneEnd, JoinError>) {
+        let LaneEnd { holder, run, outcome } = match end {
+            Ok(end) => end,
+            // Lanes neither panic nor are aborted while anybody waits for them.
+            Err(error) => return tracing::error!(%error, "fetching chunks failed"),
+        };
+        self.roster.ended(&holder);
+        match outcome {
+            Ok(chunks) => self.plan.arrived(holder, run, chunks),
+            Err(error) => {
+                tracing::debug!(%holder, %error, "a holder did not deliver");
+                self.last_error = error.to_string();
+                self.roster.strike_out(&holder);
+                self.plan.failed(holder, run);
+            }
+        }
+    }
+}
+
+async fn lane(context: Arc<Context>, source: Arc<Source>, holder: PeerId, run: Run) -> LaneEnd {
+    let outcome = context
+        .streams
+        .exchange(&context, holder, |wire| {
+            let source = source.clone();
+            async move { run_on(wire, &source, run).await }.boxed()
+        })
+        .await;
+    LaneEnd { holder, run, outcome }
+}
+
+/// Receives a run; each chunk is checked while the next one arrives.
+async fn run_on(wire: &mut Wire<Stream>, source: &Source, run: Run) -> Result<Vec<Chunk>, WireError> {
+    let Run { first, count } = run;
+    let id = source.envelope.id;
+    wire.send(&Request::Chunks { id, first, count }).await?;
+    let mut checks = Vec::with_capacity(count as usize);
+    for index in first..first + u64::from(count) {
+        let bytes = match wire.receive().await? {
+            Reply::Chunk { len } if u64::from(len) == source.envelope.chunk_len(index) => {
+                wire.receive_bytes(len as usize, MAX_CHUNK_BYTES).await?
+            }
+            Reply::Chunk { .. } => return Err(WireError::Malformed("a chunk has another length")),
+            Reply::Missing => return Err(WireError::Missing),
+            _ => return Err(WireError::Malformed("a chunk was expected")),
+        };
+        let name = source.names[index as usize];
+        checks.push(tokio::task::spawn_blocking(move || Chunk::checked(name, bytes)));
+    }
+    let mut chunks = Vec::with_capacity(checks.len());
+    for check in checks {
+        match check.await {
+            Ok(Some(chunk)) => chunks.push(chunk),
+            _ => return Err(WireError::Malformed("a chunk does not have its name")),
+        }
+    }
+    Ok(chunks)
+}

@@ -1,0 +1,110 @@
+use std::collections::HashSet;
+
+use dm_core::{
+    envelope::{Envelope, SignedEnvelope},
+    hash::Locator,
+    ports::{Found, NetworkError},
+    signed::{Signed, Statement},
+};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use libp2p::{PeerId, Stream};
+use tokio::time::Instant;
+
+use super::{
+    merge::{Answers, Merged},
+    patience::Patience,
+};
+use crate::{
+    node::{Context, LookupTrace},
+    wire::{MAX_ENVELOPES, Reply, Request, Wire, WireError},
+};
+
+/// Connected peers that are asked directly, those closest to the locator.
+const MAX_CONNECTED: usize = 32;
+/// Peers that are asked for one locator.
+const MAX_ASKED: usize = 64;
+
+/// Asks connected peers, and the providers that the DHT knows, for what they
+/// hold under a locator.
+pub(crate) async fn find(context: &Context, locator: &Locator) -> Result<Vec<Found>, NetworkError> {
+    let connected = context.link.connected_near(locator, MAX_CONNECTED).await?;
+    let mut providers = context.link.find_providers(locator).await?;
+    let mut patience = Patience::new(Instant::now());
+    let mut answers = Answers::default();
+    let mut asked: HashSet<PeerId> = connected.iter().copied().collect();
+    let ask = |peer: PeerId| async move { (peer, ask(context, peer, *locator).await) };
+    let mut asking: FuturesUnordered<_> = connected.into_iter().map(ask).collect();
+    let mut dht_answers = true;
+    while dht_answers || !asking.is_empty() {
+        tokio::select! {
+            provider = providers.recv(), if dht_answers => match provider {
+                Some(found) => {
+                    if asked.len() < MAX_ASKED && !context.peers.is_banned(&found.peer) && asked.insert(found.peer) {
+                        asking.push(ask(found.peer));
+                    }
+                }
+                None => dht_answers = false,
+            },
+            Some((peer, Ok(envelopes))) = asking.next(), if !asking.is_empty() => {
+                if !envelopes.is_empty() {
+                    patience.answered(Instant::now());
+                }
+                for envelope in envelopes {
+                    answers.add(peer, envelope);
+                }
+            },
+            () = tokio::time::sleep_until(patience.until()) => break,
+        }
+    }
+    Ok(answers.merge().into_iter().map(|merged| ranked(context, merged)).collect())
+}
+
+fn ranked(context: &Context, Merged { envelope, mut holders }: Merged) -> Found {
+    context.peers.rank(&mut holders);
+    Found {
+        envelope,
+        holders: holders.into_iter().map(PeerId::to_base58).collect(),
+    }
+}
+
+/// The envelopes that a peer holds under a locator; their signatures hold.
+async fn ask(context: &Context, peer: PeerId, locator: Locator) -> Result<Vec<SignedEnvelope>, WireError> {
+    context.streams.exchange(context, peer, move |wire| ask_on(wire, locator).boxed()).await
+}
+
+async fn ask_on(wire: &mut Wire<Stream>, locator: Locator) -> Result<Vec<SignedEnvelope>, WireError> {
+    wire.send(&Request::Envelopes { locator }).await?;
+    let Reply::Envelopes { lengths } = wire.receive().await? else {
+        return Err(WireError::Malformed("envelopes were expected"));
+    };
+    if lengths.len() > MAX_ENVELOPES {
+        return Err(WireError::Malformed("too many envelopes"));
+    }
+    let mut envelopes = Vec::new();
+    for len in lengths {
+        let bytes = wire.receive_bytes(len as usize, Envelope::MAX_BYTES).await?;
+        let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
+        match verified {
+            Ok(Ok(envelope)) if is_under(&envelope, &locator) => envelopes.push(envelope),
+            _ => return Err(WireError::Malformed("an envelope does not verify")),
+        }
+    }
+    Ok(envelopes)
+}
+
+fn is_under(envelope: &SignedEnvelope, locator: &Locator) -> bool {
+    envelope.id.locator == *locator
+}
+
+/// Looks the providers of a locator up on the DHT and counts what it takes.
+pub(crate) async fn trace_lookup(context: &Context, locator: &Locator) -> Result<LookupTrace, NetworkError> {
+    let mut providers = context.link.find_providers(locator).await?;
+    let mut patience = Patience::new(Instant::now());
+    let mut trace = LookupTrace::default();
+    while let Ok(Some(found)) = tokio::time::timeout_at(patience.until(), providers.recv()).await {
+        trace.requests_to_first.get_or_insert(found.requests);
+        trace.providers.push(found.peer.to_base58());
+        patience.answered(Instant::now());
+    }
+    Ok(trace)
+}

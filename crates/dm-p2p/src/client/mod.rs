@@ -1,0 +1,17 @@
+//! Asks other nodes: finds objects, fetches them, and hands them out.
+
+mod fetch;
+mod find;
+mod merge;
+mod names;
+mod patience;
+mod plan;
+mod push;
+mod roster;
+mod streams;
+
+pub(crate) use fetch::fetch;
+pub(crate) use find::{find, trace_lookup};
+pub(crate) use patience::Patience;
+pub(crate) use push::Pushing;
+pub(crate) use streams::StreamPool;

@@ -1,0 +1,204 @@
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use dm_core::{
+    envelope::{ObjectId, SignedEnvelope},
+    ports::{NetworkError, ObjectStore, PushReport, StoreError},
+};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use libp2p::{PeerId, Stream};
+use tokio::sync::Semaphore;
+
+use crate::{
+    node::Context,
+    wire::{MAX_NAMES_PER_PIECE, Reply, Request, Verdict, Wire, WireError, encode_names},
+};
+
+/// Pushes that run at the same time.
+const MAX_PUSHES: usize = 64;
+/// Peers to which one object is offered.
+const MAX_OFFERS: usize = 20;
+
+/// Hands out objects, a bounded number at a time.
+pub(crate) struct Pushing {
+    permits: Semaphore,
+}
+
+impl Default for Pushing {
+    fn default() -> Self {
+        Self {
+            permits: Semaphore::new(MAX_PUSHES),
+        }
+    }
+}
+
+impl Pushing {
+    /// Offers a stored object to the closest peers that this node knows until
+    /// `copies` of them hold it; where these are too few, to the closest that
+    /// a walk through the DHT finds.
+    pub(crate) async fn push(
+        &self,
+        context: &Context,
+        id: &ObjectId,
+        copies: usize,
+    ) -> Result<PushReport, NetworkError> {
+        let envelope = match context.objects.envelope(id).await {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) => return Err(local(&StoreError::Missing)),
+            Err(error) => return Err(local(&error)),
+        };
+        let known = context.link.known_near(&id.locator, MAX_OFFERS).await?;
+        if known.is_empty() {
+            return Ok(PushReport::default());
+        }
+        let _permit = self.permits.acquire().await.map_err(|_| NetworkError::Stopped)?;
+        let mut round = Round::new(context, &envelope, copies);
+        round.offer_to(known).await?;
+        if round.is_short() {
+            round.offer_to(context.link.find_closest(&id.locator).await?).await?;
+        }
+        context.provide.push(id.locator);
+        Ok(PushReport {
+            holders: round.holders.into_iter().map(PeerId::to_base58).collect(),
+        })
+    }
+}
+
+/// One object on its way to several peers.
+struct Round<'a> {
+    context: &'a Context,
+    envelope: &'a SignedEnvelope,
+    copies: usize,
+    offered: HashSet<PeerId>,
+    holders: Vec<PeerId>,
+}
+
+impl<'a> Round<'a> {
+    fn new(context: &'a Context, envelope: &'a SignedEnvelope, copies: usize) -> Self {
+        Self {
+            context,
+            envelope,
+            copies,
+            offered: HashSet::from([context.local]),
+            holders: Vec::new(),
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.holders.len() < self.copies
+    }
+
+    /// Offers to peers in their order, to as many at once as copies are missing.
+    async fn offer_to(&mut self, mut candidates: Vec<PeerId>) -> Result<(), NetworkError> {
+        candidates.retain(|peer| !self.context.peers.is_banned(peer) && self.offered.insert(*peer));
+        let mut candidates = candidates.into_iter();
+        let mut offers = FuturesUnordered::new();
+        loop {
+            while self.holders.len() + offers.len() < self.copies {
+                let Some(peer) = candidates.next() else { break };
+                let (context, envelope) = (self.context, self.envelope);
+                offers.push(async move { (peer, offer(context, peer, envelope).await) });
+            }
+            let Some((peer, outcome)) = offers.next().await else {
+                return Ok(());
+            };
+            match outcome {
+                Ok(Verdict::Held) => self.holders.push(peer),
+                Ok(verdict) => tracing::debug!(%peer, ?verdict, "an object was not taken"),
+                Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "an object was not handed on"),
+                Err(OfferError::Local(error)) => return Err(local(&error)),
+            }
+        }
+    }
+}
+
+fn local(error: &StoreError) -> NetworkError {
+    NetworkError::Local(error.to_string())
+}
+
+/// Why an offer came to no verdict.
+enum OfferError {
+    Peer(WireError),
+    Local(StoreError),
+}
+
+impl From<WireError> for OfferError {
+    fn from(error: WireError) -> Self {
+        Self::Peer(error)
+    }
+}
+
+async fn offer(context: &Context, peer: PeerId, envelope: &SignedEnvelope) -> Result<Verdict, OfferError> {
+    let failed_here: Arc<Mutex<Option<StoreError>>> = Arc::default();
+    let outcome = context
+        .streams
+        .exchange(context, peer, |wire| {
+            let (objects, envelope) = (context.objects.clone(), envelope.clone());
+            let failed_here = failed_here.clone();
+            async move {
+                offer_on(wire, &*objects, &envelope).await.map_err(|error| match error {
+                    OfferError::Peer(error) => error,
+                    OfferError::Local(error) => {
+                        *failed_here.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        WireError::Missing
+                    }
+                })
+            }
+            .boxed()
+        })
+        .await;
+    let failed_here = failed_here.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match failed_here {
+        Some(error) => Err(OfferError::Local(error)),
+        None => Ok(outcome?),
+    }
+}
+
+async fn offer_on(
+    wire: &mut Wire<Stream>,
+    objects: &dyn ObjectStore,
+    envelope: &SignedEnvelope,
+) -> Result<Verdict, OfferError> {
+    // The format bounds envelopes far below 4 GiB.
+    let envelope_len = envelope.bytes().len() as u32;
+    wire.send_with(&Request::Offer { envelope_len }, envelope.bytes()).await?;
+    let verdict = receive_verdict(wire).await?;
+    if verdict != Verdict::Wanted {
+        return Ok(verdict);
+    }
+    send_names(wire, objects, envelope).await?;
+    for index in 0..envelope.chunk_count() {
+        let chunk = objects.chunk(&envelope.id, index).await.map_err(OfferError::Local)?;
+        let len = chunk.bytes().len() as u32;
+        wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
+    }
+    Ok(receive_verdict(wire).await?)
+}
+
+async fn send_names(
+    wire: &mut Wire<Stream>,
+    objects: &dyn ObjectStore,
+    envelope: &SignedEnvelope,
+) -> Result<(), OfferError> {
+    let count = envelope.chunk_count();
+    let mut first = 0;
+    while first < count {
+        let piece = (count - first).min(u64::from(MAX_NAMES_PER_PIECE)) as usize;
+        let names = objects.chunk_names(&envelope.id, first, piece).await.map_err(OfferError::Local)?;
+        if names.len() != piece {
+            return Err(OfferError::Local(StoreError::Missing));
+        }
+        wire.send_bytes(&encode_names(&names)).await?;
+        first += piece as u64;
+    }
+    Ok(())
+}
+
+async fn receive_verdict(wire: &mut Wire<Stream>) -> Result<Verdict, WireError> {
+    match wire.receive().await? {
+        Reply::Verdict(verdict) => Ok(verdict),
+        _ => Err(WireError::Malformed("a verdict was expected")),
+    }
+}

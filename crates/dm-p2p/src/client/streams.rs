@@ -1,0 +1,159 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use libp2p::{PeerId, Stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    node::Context,
+    traffic::Traffic,
+    wire::{PROTOCOL, Wire, WireError},
+};
+
+/// Streams that this node has open with one peer.
+const MAX_OF_PEER: usize = 8;
+/// Idle streams that are kept for each peer.
+const MAX_IDLE: usize = 4;
+/// How long an idle stream is kept: well below the time after which the other
+/// side closes it.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
+/// Time to connect to a peer and open a stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Peers that are remembered before unused ones are forgotten.
+const MAX_PEERS: usize = 512;
+
+/// Streams to peers, used again and again, so that a small exchange costs one
+/// round trip and not a negotiation.
+pub(crate) struct StreamPool {
+    traffic: Arc<Traffic>,
+    patience: Duration,
+    lanes: Mutex<HashMap<PeerId, Lane>>,
+}
+
+struct Lane {
+    permits: Arc<Semaphore>,
+    idle: Vec<(Instant, Wire<Stream>)>,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(MAX_OF_PEER)),
+            idle: Vec::new(),
+        }
+    }
+}
+
+/// A stream for the use of one task.
+pub(crate) struct Lease {
+    pub(crate) wire: Wire<Stream>,
+    peer: PeerId,
+    was_idle: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl StreamPool {
+    pub(crate) fn new(traffic: Arc<Traffic>, patience: Duration) -> Self {
+        Self {
+            traffic,
+            patience,
+            lanes: Mutex::default(),
+        }
+    }
+
+    /// A stream to the peer, an idle one if there is one; connects if needed.
+    pub(crate) async fn lease(&self, context: &Context, peer: PeerId) -> Result<Lease, WireError> {
+        let permits = self.permits(peer);
+        let permit = permits.acquire_owned().await.map_err(|_| WireError::Closed)?;
+        if let Some(wire) = self.take_idle(&peer) {
+            return Ok(Lease { wire, peer, was_idle: true, _permit: permit });
+        }
+        let mut control = context.link.streams().map_err(|_| WireError::Closed)?;
+        let stream = tokio::time::timeout(OPEN_TIMEOUT, control.open_stream(peer, PROTOCOL))
+            .await
+            .map_err(|_| WireError::TimedOut)?
+            .map_err(|error| WireError::Io(std::io::Error::other(error.to_string())))?;
+        Ok(Lease {
+            wire: Wire::new(stream, self.traffic.clone(), self.patience),
+            peer,
+            was_idle: false,
+            _permit: permit,
+        })
+    }
+
+    /// Keeps a stream, on which no answer is outstanding, for the next task.
+    pub(crate) fn give_back(&self, lease: Lease) {
+        let mut lanes = self.lock();
+        let lane = lanes.entry(lease.peer).or_default();
+        if lane.idle.len() < MAX_IDLE {
+            lane.idle.push((Instant::now(), lease.wire));
+        }
+    }
+
+    /// Does one exchange with a peer and notes how it went. Where a stream
+    /// that had been idle turns out to be closed, the exchange is tried once
+    /// more, so it must be one that may happen twice.
+    pub(crate) async fn exchange<T>(
+        &self,
+        context: &Context,
+        peer: PeerId,
+        exchange: impl for<'a> Fn(&'a mut Wire<Stream>) -> BoxFuture<'a, Result<T, WireError>>,
+    ) -> Result<T, WireError> {
+        loop {
+            let outcome = match self.lease(context, peer).await {
+                Ok(mut lease) => match exchange(&mut lease.wire).await {
+                    Ok(answer) => {
+                        self.give_back(lease);
+                        Ok(answer)
+                    }
+                    Err(error) if lease.was_idle && error.is_disconnect() => continue,
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            };
+            note_outcome(context, peer, &outcome);
+            return outcome;
+        }
+    }
+
+    /// Drops the idle streams of a peer that is gone.
+    pub(crate) fn forget(&self, peer: &PeerId) {
+        if let Some(lane) = self.lock().get_mut(peer) {
+            lane.idle.clear();
+        }
+    }
+
+    fn permits(&self, peer: PeerId) -> Arc<Semaphore> {
+        let mut lanes = self.lock();
+        if lanes.len() >= MAX_PEERS {
+            lanes.retain(|_, lane| !lane.idle.is_empty() || Arc::strong_count(&lane.permits) > 1);
+        }
+        lanes.entry(peer).or_default().permits.clone()
+    }
+
+    fn take_idle(&self, peer: &PeerId) -> Option<Wire<Stream>> {
+        let mut lanes = self.lock();
+        let idle = &mut lanes.get_mut(peer)?.idle;
+        idle.retain(|(since, _)| since.elapsed() < MAX_IDLE_TIME);
+        idle.pop().map(|(_, wire)| wire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes into the peer book how an exchange went.
+pub(crate) fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireError>) {
+    match outcome {
+        Ok(_) | Err(WireError::Missing) => context.peers.succeeded(peer),
+        Err(error) if error.is_misbehaviour() => {
+            context.peers.misbehaved(peer, &error.to_string());
+        }
+        Err(_) => context.peers.failed(peer),
+    }
+}

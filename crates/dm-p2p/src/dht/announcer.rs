@@ -1,0 +1,44 @@
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use dm_core::{address_record::SignedAddressRecord, ports::NetworkError};
+use tokio_util::sync::CancellationToken;
+
+use crate::node::Context;
+
+/// How long an announcement is waited for; it goes on without its caller.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Puts this node's record on the DHT; it is put there again at intervals and
+/// whenever a new peer is met. Having no peer yet is no error.
+pub(crate) async fn announce(context: &Context, record: SignedAddressRecord) -> Result<(), NetworkError> {
+    {
+        let mut own = context.own_record.lock().unwrap_or_else(PoisonError::into_inner);
+        *own = Some(record.clone());
+    }
+    let put = context.link.put_record(&record).await?;
+    // Whether it arrived, or is still on its way, or met no peer: it is
+    // repeated anyway.
+    let _ = tokio::time::timeout(PATIENCE, put).await;
+    Ok(())
+}
+
+/// Repeats the last announcement at intervals.
+pub(crate) async fn keep_announcing(
+    context: Arc<Context>,
+    interval: Duration,
+    shutdown: CancellationToken,
+) -> Result<(), NetworkError> {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(interval) => {}
+        }
+        let record = context.own_record();
+        if let Some(record) = record {
+            announce(&context, record).await?;
+        }
+    }
+}

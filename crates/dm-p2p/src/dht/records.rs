@@ -1,0 +1,168 @@
+//! Which records are kept for others.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dm_core::{
+    address_record::{AddressRecord, SignedAddressRecord},
+    signed::{Signed, Statement},
+};
+use libp2p::{PeerId, kad};
+use tokio::sync::mpsc;
+
+use crate::{addresses::MAX_ADDRESSES, node::Context};
+
+/// A record that a peer wants this node to keep.
+pub(crate) struct ReceivedRecord {
+    /// Who sent it.
+    pub(crate) source: PeerId,
+    /// The record.
+    pub(crate) record: kad::Record,
+    /// The bytes held under the same key.
+    pub(crate) held: Option<Vec<u8>>,
+}
+
+/// Why a record is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordFault {
+    /// No address record: wrong size, form, key or signature.
+    Forged,
+    /// A newer one is held.
+    Stale,
+}
+
+/// Checks an address record against its key and the one that is held.
+pub(crate) fn check_address_record(
+    key: &[u8],
+    value: Bytes,
+    held: Option<&[u8]>,
+) -> Result<SignedAddressRecord, RecordFault> {
+    if key.len() != 32 || value.len() > AddressRecord::MAX_BYTES {
+        return Err(RecordFault::Forged);
+    }
+    let record: SignedAddressRecord = Signed::verify(value).map_err(|_| RecordFault::Forged)?;
+    if AddressRecord::dht_key(record.address) != key {
+        return Err(RecordFault::Forged);
+    }
+    match held_sequence(held) {
+        Some(sequence) if sequence > record.sequence => Err(RecordFault::Stale),
+        // Of two with one number the first stays, so that replicas agree.
+        Some(sequence) if sequence == record.sequence && held != Some(record.bytes()) => Err(RecordFault::Stale),
+        _ => Ok(record),
+    }
+}
+
+fn held_sequence(held: Option<&[u8]>) -> Option<u64> {
+    let held: SignedAddressRecord = Signed::from_trusted(Bytes::copy_from_slice(held?)).ok()?;
+    Some(held.sequence)
+}
+
+/// Checks a provider record and bounds it; the DHT layer has already made
+/// sure that the provider is the sender.
+pub(crate) fn check_provider(mut record: kad::ProviderRecord) -> Option<kad::ProviderRecord> {
+    record.addresses.truncate(MAX_ADDRESSES);
+    (record.key.as_ref().len() == 32).then_some(record)
+}
+
+/// Checks records that peers sent, away from the event loop, and has the
+/// valid ones kept. Ends when the event loop does.
+pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Receiver<ReceivedRecord>) {
+    while let Some(ReceivedRecord { source, record, held }) = received.recv().await {
+        let key = record.key.clone();
+        let value = Bytes::copy_from_slice(&record.value);
+        let checked = tokio::task::spawn_blocking(move || {
+            check_address_record(key.as_ref(), value, held.as_deref()).map(drop)
+        })
+        .await;
+        match checked {
+            Ok(Ok(())) => context.link.keep_record(record).await,
+            Ok(Err(RecordFault::Forged)) => drop(context.peers.misbehaved(source, "a forged address record")),
+            Ok(Err(RecordFault::Stale)) => context.peers.failed(source),
+            Err(error) => tracing::error!(%error, "checking a record failed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_core::{Address, ports::Signer, testing::signer::TestSigner};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(signer: &TestSigner, sequence: u64) -> SignedAddressRecord {
+        let record = AddressRecord {
+            address: signer.address(),
+            hpke_public_key: [sequence as u8; 32],
+            peer_id: vec![1; 38],
+            sequence,
+        };
+        Signed::sign(record, signer).unwrap()
+    }
+
+    fn key(record: &SignedAddressRecord) -> [u8; 32] {
+        AddressRecord::dht_key(record.address)
+    }
+
+    #[test]
+    fn a_valid_record_under_its_key_is_kept() {
+        let record = record(&TestSigner::new(1), 1);
+        assert_eq!(check_address_record(&key(&record), record.bytes().clone(), None), Ok(record));
+    }
+
+    #[test]
+    fn a_record_under_another_key_is_forged() {
+        let record = record(&TestSigner::new(1), 1);
+        let other = AddressRecord::dht_key(Address::ZERO);
+        assert_eq!(check_address_record(&other, record.bytes().clone(), None), Err(RecordFault::Forged));
+        assert_eq!(check_address_record(&[1; 31], record.bytes().clone(), None), Err(RecordFault::Forged));
+    }
+
+    #[test]
+    fn an_older_or_differing_record_does_not_replace_the_one_held() {
+        let signer = TestSigner::new(1);
+        let (old, new) = (record(&signer, 1), record(&signer, 2));
+        let check = |value: &SignedAddressRecord, held: &SignedAddressRecord| {
+            check_address_record(&key(value), value.bytes().clone(), Some(held.bytes()))
+        };
+        assert_eq!(check(&old, &new), Err(RecordFault::Stale));
+        assert_eq!(check(&new, &old), Ok(new.clone()));
+        assert_eq!(check(&new, &new), Ok(new.clone()), "a refresh");
+    }
+
+    #[test]
+    fn oversized_values_are_forged() {
+        let value = Bytes::from(vec![0; AddressRecord::MAX_BYTES + 1]);
+        assert_eq!(check_address_record(&[0; 32], value, None), Err(RecordFault::Forged));
+    }
+
+    #[test]
+    fn provider_records_have_a_locator_for_a_key_and_few_addresses() {
+        let addresses = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); 100];
+        let record = kad::ProviderRecord::new(vec![0; 32], PeerId::random(), addresses);
+        assert_eq!(check_provider(record).unwrap().addresses.len(), MAX_ADDRESSES);
+        assert!(check_provider(kad::ProviderRecord::new(vec![0; 33], PeerId::random(), vec![])).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn altered_records_are_forged(position in 0usize..150, flip in 1u8..) {
+            let record = record(&TestSigner::new(1), 1);
+            let mut bytes = record.bytes().to_vec();
+            let position = position % bytes.len();
+            bytes[position] ^= flip;
+            prop_assert_eq!(
+                check_address_record(&key(&record), bytes.into(), None),
+                Err(RecordFault::Forged)
+            );
+        }
+
+        #[test]
+        fn random_bytes_are_forged(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert_eq!(
+                check_address_record(&[7; 32], bytes.into(), None),
+                Err(RecordFault::Forged)
+            );
+        }
+    }
+}

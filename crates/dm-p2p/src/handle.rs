@@ -1,0 +1,118 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dm_core::{
+    Address,
+    address_record::SignedAddressRecord,
+    bus::EventBus,
+    envelope::{Chunk, ObjectId},
+    hash::Locator,
+    peer::{NetworkStats, PeerStatus},
+    ports::{FetchError, Found, Network, NetworkError, ObjectStore, PeerCatalog, PushReport},
+    tasks::Supervisor,
+};
+use futures::stream::BoxStream;
+
+use crate::{
+    client::{Pushing, fetch, find, trace_lookup},
+    dht::{announce, find_address},
+    error::P2pError,
+    node::{Context, LookupTrace, start},
+    options::P2pOptions,
+};
+
+/// A running node of the peer-to-peer network.
+pub struct P2p {
+    context: Arc<Context>,
+    pushing: Pushing,
+}
+
+impl P2p {
+    /// Listens, loads the peer book, dials, and runs in the background until
+    /// the supervisor shuts down.
+    ///
+    /// # Errors
+    /// [`P2pError`] where an initial peer cannot be read, the port is taken,
+    /// or the peer book cannot be loaded. Then nothing runs.
+    pub async fn start(
+        options: P2pOptions,
+        objects: Arc<dyn ObjectStore>,
+        peers: Arc<dyn PeerCatalog>,
+        bus: EventBus,
+        supervisor: &Supervisor,
+    ) -> Result<Arc<Self>, P2pError> {
+        let context = start(options, objects, peers, bus, supervisor).await?;
+        Ok(Arc::new(Self {
+            context,
+            pushing: Pushing::default(),
+        }))
+    }
+
+    /// Looks the providers of a locator up on the DHT, and says what it took.
+    ///
+    /// # Errors
+    /// [`NetworkError::Stopped`] where the network is not running.
+    pub async fn trace_lookup(&self, locator: &Locator) -> Result<LookupTrace, NetworkError> {
+        trace_lookup(&self.context, locator).await
+    }
+}
+
+#[async_trait]
+impl Network for P2p {
+    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
+        announce(&self.context, record).await
+    }
+
+    async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
+        find_address(&self.context, address).await
+    }
+
+    async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError> {
+        self.pushing.push(&self.context, object, copies).await
+    }
+
+    async fn find(&self, locator: &Locator) -> Result<Vec<Found>, NetworkError> {
+        find(&self.context, locator).await
+    }
+
+    fn fetch(&self, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
+        fetch(self.context.clone(), found)
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.context.peers.statuses()
+    }
+
+    fn stats(&self) -> NetworkStats {
+        let peers = self.peers();
+        let count = |wanted: fn(&PeerStatus) -> bool| peers.iter().filter(|peer| wanted(peer)).count() as u64;
+        let latencies: Vec<f64> = peers
+            .iter()
+            .filter(|peer| peer.connected)
+            .filter_map(|peer| peer.record.latency_ms.map(f64::from))
+            .collect();
+        NetworkStats {
+            total_peers: peers.len() as u64,
+            healthy_peers: count(|peer| peer.healthy),
+            active_peers: count(|peer| peer.connected),
+            bootstrap_nodes: self.context.initial_peers as u64,
+            data_sent: self.context.traffic.sent(),
+            data_received: self.context.traffic.received(),
+            uptime: self.context.started.elapsed().as_secs(),
+            avg_latency_ms: (!latencies.is_empty())
+                .then(|| latencies.iter().sum::<f64>() / latencies.len() as f64),
+        }
+    }
+
+    fn local_peer_id(&self) -> String {
+        self.context.local.to_base58()
+    }
+
+    fn listen_addresses(&self) -> Vec<String> {
+        self.context.listening().iter().map(ToString::to_string).collect()
+    }
+
+    fn is_running(&self) -> bool {
+        self.context.link.is_connected()
+    }
+}

@@ -1,0 +1,84 @@
+use std::{num::NonZeroUsize, time::Duration};
+
+use libp2p::{
+    StreamProtocol, connection_limits, identify, identity::Keypair, kad,
+    memory_connection_limits, ping, swarm::NetworkBehaviour,
+};
+
+use crate::{
+    dht::BoundedStore,
+    options::P2pOptions,
+};
+
+/// Kademlia under our own name, so that our nodes keep to themselves.
+pub(crate) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/kad/1");
+/// What identify tells of this software.
+const AGENT: &str = concat!("dm-node/", env!("CARGO_PKG_VERSION"));
+const PROTOCOL_VERSION: &str = "/datamgmt/1";
+/// Records expire unless they are announced again.
+const RECORD_TTL: Duration = Duration::from_secs(48 * 60 * 60);
+/// Time of one DHT query as a whole.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time of one step of it.
+const STEP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Between two pings.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// Peers that a query asks at the same time.
+const PARALLELISM: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+/// Everything that a node does on its connections.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    pub(crate) limits: connection_limits::Behaviour,
+    pub(crate) memory: memory_connection_limits::Behaviour,
+    pub(crate) identify: identify::Behaviour,
+    pub(crate) ping: ping::Behaviour,
+    pub(crate) kad: kad::Behaviour<BoundedStore>,
+    pub(crate) objects: libp2p_stream::Behaviour,
+}
+
+impl Behaviour {
+    pub(crate) fn new(keypair: &Keypair, options: &P2pOptions) -> Self {
+        let network = &options.network;
+        let limits = connection_limits::ConnectionLimits::default()
+            .with_max_established(Some(network.max_connections))
+            .with_max_established_per_peer(Some(network.max_connections_per_peer))
+            .with_max_pending_incoming(Some(network.max_connections))
+            .with_max_pending_outgoing(Some(network.max_connections));
+        let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
+            .with_agent_version(AGENT.to_owned())
+            .with_push_listen_addr_updates(true);
+        Self {
+            limits: connection_limits::Behaviour::new(limits),
+            memory: memory_connection_limits::Behaviour::with_max_bytes(
+                usize::try_from(network.max_memory).unwrap_or(usize::MAX),
+            ),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+            kad: kademlia(keypair),
+            objects: libp2p_stream::Behaviour::new(),
+        }
+    }
+}
+
+/// Kademlia with records that pass through our checks before they are kept,
+/// and as a server from the start: nodes on loopback and in private networks
+/// have no confirmed public address.
+fn kademlia(keypair: &Keypair) -> kad::Behaviour<BoundedStore> {
+    let local = keypair.public().to_peer_id();
+    let mut config = kad::Config::new(KAD_PROTOCOL);
+    config
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_record_ttl(Some(RECORD_TTL))
+        .set_provider_record_ttl(Some(RECORD_TTL))
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None)
+        .set_caching(kad::Caching::Disabled)
+        .set_parallelism(PARALLELISM)
+        .set_query_timeout(QUERY_TIMEOUT)
+        .set_substreams_timeout(STEP_TIMEOUT);
+    let store = BoundedStore::new(local, crate::dht::StoreLimits::default());
+    let mut kademlia = kad::Behaviour::with_config(local, store, config);
+    kademlia.set_mode(Some(kad::Mode::Server));
+    kademlia
+}

@@ -1,0 +1,120 @@
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use dm_core::{
+    bus::EventBus,
+    peer::PeerRecord,
+    ports::{ObjectStore, PeerCatalog},
+    tasks::Supervisor,
+};
+use libp2p::{Multiaddr, PeerId};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context,
+    runner::Runner,
+    swarm::{ListeningSwarm, listening_swarm},
+};
+use crate::{
+    dht::{keep_announcing, provide_from_queue, provide_stored},
+    error::P2pError,
+    initial_peers::{DialTarget, parse_initial_peer},
+    options::P2pOptions,
+    peers::{Peers, keep_book},
+    server::measure_foreign,
+};
+
+/// Peers of the book that are dialled at the start, the last seen first.
+const MAX_REMEMBERED: usize = 32;
+
+/// Reads the options, binds the listeners, loads the peer book and starts the
+/// background tasks.
+pub(crate) async fn start(
+    options: P2pOptions,
+    objects: Arc<dyn ObjectStore>,
+    catalog: Arc<dyn PeerCatalog>,
+    bus: EventBus,
+    supervisor: &Supervisor,
+) -> Result<Arc<Context>, P2pError> {
+    let targets: Vec<DialTarget> =
+        options.initial_peers.iter().map(|entry| parse_initial_peer(entry)).collect::<Result<_, _>>()?;
+    let records = catalog.peers().await?;
+    let remembered = remembered(&records);
+    let swarm = listening_swarm(&options).await?;
+    let context = Arc::new(Context::new(&options, objects, Peers::new(records, bus)));
+    let seed = Seed { options, targets, remembered, context: context.clone() };
+    let runner = seed.runner(swarm);
+    spawn_runner(seed, runner, supervisor);
+    spawn_keepers(&context, catalog, supervisor);
+    Ok(context)
+}
+
+/// What the event loop is made from, at the start and after a failure.
+struct Seed {
+    options: P2pOptions,
+    targets: Vec<DialTarget>,
+    remembered: Vec<(PeerId, Vec<Multiaddr>)>,
+    context: Arc<Context>,
+}
+
+impl Seed {
+    fn runner(&self, swarm: ListeningSwarm) -> Runner {
+        Runner::new(swarm, self.context.clone(), self.targets.clone(), self.remembered.clone())
+    }
+}
+
+/// Runs the event loop; the first attempt takes the swarm that listens already.
+fn spawn_runner(seed: Seed, first: Runner, supervisor: &Supervisor) {
+    let seed = Arc::new(seed);
+    let first = Mutex::new(Some(first));
+    supervisor.spawn("p2p-swarm", move |shutdown| {
+        let seed = seed.clone();
+        let runner = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            let runner = match runner {
+                Some(runner) => runner,
+                None => seed.runner(listening_swarm(&seed.options).await?),
+            };
+            runner.run(shutdown).await
+        }
+    });
+}
+
+fn spawn_keepers(context: &Arc<Context>, catalog: Arc<dyn PeerCatalog>, supervisor: &Supervisor) {
+    let book = context.clone();
+    supervisor.spawn("p2p-peer-book", move |shutdown| {
+        let (context, catalog) = (book.clone(), catalog.clone());
+        async move { keep_book(&context.peers, &catalog, shutdown).await }
+    });
+    let interval = Duration::from_secs(context.network.announce_interval_secs);
+    spawn_task(supervisor, "p2p-announce", context, move |context, shutdown| {
+        keep_announcing(context, interval, shutdown)
+    });
+    spawn_task(supervisor, "p2p-provide", context, provide_from_queue);
+    spawn_task(supervisor, "p2p-provide-stored", context, provide_stored);
+    spawn_task(supervisor, "p2p-foreign-usage", context, measure_foreign);
+}
+
+fn spawn_task<Make, Task, Error>(supervisor: &Supervisor, name: &str, context: &Arc<Context>, make: Make)
+where
+    Make: Fn(Arc<Context>, CancellationToken) -> Task + Send + 'static,
+    Task: Future<Output = Result<(), Error>> + Send + 'static,
+    Error: std::fmt::Display + Send + 'static,
+{
+    let context = context.clone();
+    supervisor.spawn(name, move |shutdown| make(context.clone(), shutdown));
+}
+
+/// Peers of the book with addresses that can be dialled.
+fn remembered(records: &[PeerRecord]) -> Vec<(PeerId, Vec<Multiaddr>)> {
+    let dialable = records.iter().filter_map(|record| {
+        let peer = record.peer_id.parse().ok()?;
+        let addresses: Vec<Multiaddr> =
+            record.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+        (!addresses.is_empty()).then_some((peer, addresses))
+    });
+    dialable.take(MAX_REMEMBERED).collect()
+}

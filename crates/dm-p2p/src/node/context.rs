@@ -1,0 +1,71 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use dm_core::{
+    Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore,
+};
+use libp2p::{Multiaddr, PeerId};
+
+use super::link::Link;
+use crate::{
+    client::StreamPool, dht::ProvideQueue, options::P2pOptions, peers::Peers, server::ForeignQuota,
+    traffic::Traffic,
+};
+
+/// What the parts of a running node share.
+pub(crate) struct Context {
+    pub(crate) local: PeerId,
+    pub(crate) own_address: Address,
+    pub(crate) network: NetworkConfig,
+    pub(crate) initial_peers: usize,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) peers: Peers,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) link: Link,
+    pub(crate) streams: StreamPool,
+    pub(crate) provide: ProvideQueue,
+    pub(crate) quota: Arc<ForeignQuota>,
+    /// Where this node listens, peer id included.
+    pub(crate) listening: Mutex<Vec<Multiaddr>>,
+    /// The address record that this node announces.
+    pub(crate) own_record: Mutex<Option<SignedAddressRecord>>,
+    pub(crate) started: Instant,
+}
+
+impl Context {
+    pub(crate) fn new(options: &P2pOptions, objects: Arc<dyn ObjectStore>, peers: Peers) -> Self {
+        let traffic = Arc::new(Traffic::default());
+        let patience = Duration::from_secs(options.network.request_timeout_secs);
+        Self {
+            local: options.identity.id(),
+            own_address: options.own_address,
+            network: options.network.clone(),
+            initial_peers: options.initial_peers.len(),
+            objects,
+            peers,
+            streams: StreamPool::new(traffic.clone(), patience),
+            traffic,
+            link: Link::default(),
+            provide: ProvideQueue::default(),
+            quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),
+            listening: Mutex::default(),
+            own_record: Mutex::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Time for one step of an exchange.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.network.request_timeout_secs)
+    }
+
+    pub(crate) fn own_record(&self) -> Option<SignedAddressRecord> {
+        self.own_record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn listening(&self) -> Vec<Multiaddr> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,18 @@
+//! The running node: the swarm, the loop that drives it, and how the rest of
+//! the crate talks to that loop.
+
+mod behaviour;
+mod command;
+mod constructor;
+mod context;
+mod dialer;
+mod kad_events;
+mod link;
+mod patient;
+mod queries;
+mod runner;
+mod swarm;
+
+pub(crate) use constructor::start;
+pub(crate) use context::Context;
+pub use queries::LookupTrace;

@@ -1,0 +1,257 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    core::{ConnectedPoint, transport::ListenerId},
+    identify, ping,
+    swarm::{
+        DialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use libp2p_stream::IncomingStreams;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context,
+    behaviour::{Behaviour, BehaviourEvent, KAD_PROTOCOL},
+    command::Command,
+    dialer::Dialer,
+    link::Ends,
+    queries::Queries,
+    swarm::ListeningSwarm,
+};
+use crate::{
+    addresses::usable,
+    dht::{ReceivedRecord, check_received},
+    error::P2pError,
+    initial_peers::DialTarget,
+    server::Server,
+    wire::PROTOCOL,
+};
+
+/// Commands that may wait for the loop.
+const COMMANDS: usize = 256;
+/// Received records that may wait to be checked; more are dropped.
+const RECORDS: usize = 256;
+/// Between two looks at what is due.
+const TICK: Duration = Duration::from_millis(500);
+/// Time for exchanges in flight to end when the node stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Drives the swarm: the only place that touches it.
+pub(crate) struct Runner {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) context: Arc<Context>,
+    pub(super) queries: Queries,
+    pub(super) records: mpsc::Sender<ReceivedRecord>,
+    /// Where connected peers were first seen.
+    seen_at: HashMap<PeerId, Multiaddr>,
+    listeners: Vec<ListenerId>,
+    dialer: Dialer,
+    remembered: Vec<(PeerId, Vec<Multiaddr>)>,
+    commands: mpsc::Receiver<Command>,
+    server: Server,
+}
+
+impl Runner {
+    pub(crate) fn new(
+        ListeningSwarm { swarm, listeners }: ListeningSwarm,
+        context: Arc<Context>,
+        targets: Vec<DialTarget>,
+        remembered: Vec<(PeerId, Vec<Multiaddr>)>,
+    ) -> Self {
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let (records, received) = mpsc::channel(RECORDS);
+        tokio::spawn(check_received(context.clone(), received));
+        context.link.connect(Ends {
+            commands: sender,
+            streams: swarm.behaviour().objects.new_control(),
+        });
+        let mut runner = Self {
+            server: Server::new(context.clone()),
+            swarm,
+            context,
+            queries: Queries::default(),
+            records,
+            seen_at: HashMap::new(),
+            listeners,
+            dialer: Dialer::new(targets, Instant::now()),
+            remembered,
+            commands,
+        };
+        runner.listening_changed();
+        runner
+    }
+
+    /// Runs until the node stops.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), P2pError> {
+        let mut incoming = self.accept_streams()?;
+        self.dial_remembered();
+        let mut tick = tokio::time::interval(TICK);
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                event = self.swarm.select_next_some() => self.on_event(event),
+                Some(command) = self.commands.recv() => self.on_command(command),
+                Some((peer, stream)) = incoming.next() => self.server.accept(peer, stream),
+                _ = tick.tick() => self.on_tick(),
+            }
+        }
+        drop(incoming);
+        self.say_farewell().await;
+        Ok(())
+    }
+
+    fn accept_streams(&mut self) -> Result<IncomingStreams, P2pError> {
+        let mut control = self.swarm.behaviour().objects.new_control();
+        control.accept(PROTOCOL).map_err(|error| P2pError::Transport(error.to_string()))
+    }
+
+    /// Takes no new connection and lets what is in flight end.
+    async fn say_farewell(mut self) {
+        self.context.link.disconnect();
+        for listener in std::mem::take(&mut self.listeners) {
+            self.swarm.remove_listener(listener);
+        }
+        let server = self.server.clone();
+        let served = tokio::time::timeout(FAREWELL, server.finish());
+        tokio::pin!(served);
+        loop {
+            tokio::select! {
+                _ = &mut served => return,
+                _ = self.swarm.select_next_some() => {}
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let now = Instant::now();
+        for target in self.dialer.due(now) {
+            self.dial_target(target);
+        }
+        for query in self.queries.take_abandoned() {
+            if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&query) {
+                query.finish();
+            }
+        }
+    }
+
+    fn dial_target(&mut self, target: DialTarget) {
+        // Without a peer id one dial has one address.
+        let dials: Vec<DialOpts> = match target.peer {
+            Some(peer) => vec![dial_peer(peer, target.addresses)],
+            None => target.addresses.into_iter().map(DialOpts::from).collect(),
+        };
+        for opts in dials {
+            self.dial(opts);
+        }
+    }
+
+    fn dial_remembered(&mut self) {
+        for (peer, addresses) in std::mem::take(&mut self.remembered) {
+            self.dial(dial_peer(peer, addresses));
+        }
+    }
+
+    fn dial(&mut self, opts: DialOpts) {
+        if let Err(error) = self.swarm.dial(opts) {
+            tracing::debug!(%error, "not dialled");
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad_event(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id, info, ..
+            })) => self.on_identified(peer_id, info),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(time), .. })) => {
+                self.context.peers.answered_ping(peer, time);
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. } => {
+                self.on_connected(peer_id, &endpoint, num_established.get() == 1);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.on_disconnected(peer_id),
+            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => self.on_dial_failed(peer_id, &error),
+            SwarmEvent::NewListenAddr { .. }
+            | SwarmEvent::ExpiredListenAddr { .. }
+            | SwarmEvent::ListenerClosed { .. } => self.listening_changed(),
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
+            _ => {}
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint, is_first: bool) {
+        let dialled = match endpoint {
+            ConnectedPoint::Dialer { address, .. } => Some(address),
+            ConnectedPoint::Listener { .. } => None,
+        };
+        self.dialer.connected(peer, dialled);
+        if self.context.peers.is_banned(&peer) {
+            // It may be gone already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+            return;
+        }
+        if is_first {
+            self.seen_at.insert(peer, endpoint.get_remote_address().clone());
+            self.context.peers.connected(peer, dialled);
+        }
+    }
+
+    fn on_disconnected(&mut self, peer: PeerId) {
+        self.dialer.disconnected(&peer, Instant::now());
+        self.context.streams.forget(&peer);
+        if self.seen_at.remove(&peer).is_some() {
+            self.context.peers.disconnected(peer);
+        }
+    }
+
+    fn on_dial_failed(&mut self, peer: Option<PeerId>, error: &DialError) {
+        tracing::debug!(?peer, %error, "dial failed");
+        match (peer, error) {
+            (_, DialError::LocalPeerId { address }) => self.dialer.is_self(address),
+            (Some(peer), DialError::Transport(_) | DialError::WrongPeerId { .. }) => self.context.peers.failed(peer),
+            _ => {}
+        }
+    }
+
+    /// A peer told where it listens and what it speaks.
+    fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
+        let Some(seen_at) = self.seen_at.get(&peer) else {
+            return;
+        };
+        let addresses = usable(&info.listen_addrs, seen_at);
+        self.context.peers.reachable_at(peer, &addresses);
+        if !info.protocols.contains(&KAD_PROTOCOL) {
+            return;
+        }
+        for address in addresses {
+            self.swarm.behaviour_mut().kad.add_address(&peer, address);
+        }
+    }
+
+    fn listening_changed(&mut self) {
+        let local = *self.swarm.local_peer_id();
+        let listening: Vec<Multiaddr> =
+            self.swarm.listeners().filter_map(|address| address.clone().with_p2p(local).ok()).collect();
+        *self.context.listening.lock().unwrap_or_else(PoisonError::into_inner) = listening;
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.context.link.disconnect();
+    }
+}
+
+/// Dials a peer unless it is connected or being dialled.
+fn dial_peer(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
+    DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).addresses(addresses).build()
+}

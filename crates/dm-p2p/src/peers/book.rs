@@ -1,0 +1,301 @@
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use dm_core::peer::{PeerRecord, PeerStatus};
+use libp2p::{Multiaddr, PeerId};
+
+use crate::addresses::{MAX_ADDRESSES, without_peer};
+
+/// Peers in the book; where there are more, those go that were away longest.
+const MAX_PEERS: usize = 1024;
+
+/// The lines to write and the lines to strike out, to bring a stored book up to date.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// New and changed lines.
+    pub(crate) kept: Vec<PeerRecord>,
+    /// Peer ids of lines that are gone.
+    pub(crate) struck: Vec<String>,
+}
+
+/// The peer book: one line for each peer that was ever met, within bounds.
+/// Does no I/O and is told the time.
+#[derive(Default)]
+pub(crate) struct PeerBook {
+    lines: HashMap<PeerId, Line>,
+    changed: HashSet<PeerId>,
+    struck: Vec<String>,
+}
+
+struct Line {
+    record: PeerRecord,
+    connected: bool,
+    /// As it was last told to others.
+    healthy: bool,
+    /// Failures since the last success.
+    failing: u32,
+}
+
+impl PeerBook {
+    /// A book with the lines of an earlier run; lines that name no peer are struck out.
+    pub(crate) fn new(records: Vec<PeerRecord>) -> Self {
+        let mut book = Self::default();
+        for record in records {
+            match record.peer_id.parse() {
+                Ok(peer) => drop(book.lines.insert(peer, Line::new(record))),
+                Err(_) => book.struck.push(record.peer_id),
+            }
+        }
+        book.shrink();
+        book
+    }
+
+    pub(crate) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>, now: u64) {
+        let line = self.line(peer, now);
+        line.connected = true;
+        line.record.last_seen = now;
+        if let Some(address) = address {
+            line.add_address(address);
+        }
+        self.shrink();
+    }
+
+    pub(crate) fn disconnected(&mut self, peer: &PeerId, now: u64) {
+        self.change(peer, |line| {
+            line.connected = false;
+            line.record.last_seen = now;
+        });
+    }
+
+    pub(crate) fn reachable_at(&mut self, peer: &PeerId, addresses: &[Multiaddr]) {
+        self.change(peer, |line| {
+            for address in addresses.iter().rev() {
+                line.add_address(address);
+            }
+        });
+    }
+
+    pub(crate) fn answered_ping(&mut self, peer: &PeerId, round_trip: Duration, now: u64) {
+        self.change(peer, |line| {
+            line.record.latency_ms = Some(u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX));
+            line.record.last_seen = now;
+        });
+    }
+
+    pub(crate) fn succeeded(&mut self, peer: PeerId, now: u64) {
+        let line = self.line(peer, now);
+        line.record.successes += 1;
+        line.record.last_seen = now;
+        line.failing = 0;
+        self.shrink();
+    }
+
+    pub(crate) fn failed(&mut self, peer: PeerId, now: u64) {
+        let line = self.line(peer, now);
+        line.record.failures += 1;
+        line.failing = line.failing.saturating_add(1);
+        self.shrink();
+    }
+
+    /// Orders peers by how much is to be expected of them; equals keep their order.
+    pub(crate) fn rank(&self, peers: &mut [PeerId]) {
+        peers.sort_by_key(|peer| match self.lines.get(peer) {
+            Some(line) => (
+                !line.connected,
+                line.failing,
+                line.record.latency_ms.unwrap_or(u32::MAX),
+            ),
+            None => (true, 0, u32::MAX),
+        });
+    }
+
+    pub(crate) fn statuses(&self, now: u64) -> Vec<PeerStatus> {
+        let mut statuses: Vec<PeerStatus> = self
+            .lines
+            .values()
+            .map(|line| PeerStatus {
+                record: line.record.clone(),
+                connected: line.connected,
+                healthy: line.record.is_healthy(now),
+            })
+            .collect();
+        statuses.sort_by_key(|status| (!status.connected, Reverse(status.record.last_seen)));
+        statuses
+    }
+
+    /// Peers that became healthy or stopped being so since the last call.
+    pub(crate) fn take_health_changes(&mut self, now: u64) -> Vec<(PeerId, bool)> {
+        let mut turned = Vec::new();
+        for (peer, line) in &mut self.lines {
+            let healthy = line.record.is_healthy(now);
+            if healthy != line.healthy {
+                line.healthy = healthy;
+                turned.push((*peer, healthy));
+            }
+        }
+        turned
+    }
+
+    /// What changed since the last call.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        let kept = self
+            .changed
+            .drain()
+            .filter_map(|peer| Some(self.lines.get(&peer)?.record.clone()))
+            .collect();
+        Changes {
+            kept,
+            struck: std::mem::take(&mut self.struck),
+        }
+    }
+
+    fn line(&mut self, peer: PeerId, now: u64) -> &mut Line {
+        self.changed.insert(peer);
+        self.lines.entry(peer).or_insert_with(|| {
+            Line::new(PeerRecord {
+                peer_id: peer.to_base58(),
+                addresses: Vec::new(),
+                first_seen: now,
+                last_seen: 0,
+                latency_ms: None,
+                successes: 0,
+                failures: 0,
+            })
+        })
+    }
+
+    fn change(&mut self, peer: &PeerId, change: impl FnOnce(&mut Line)) {
+        if let Some(line) = self.lines.get_mut(peer) {
+            change(line);
+            self.changed.insert(*peer);
+        }
+    }
+
+    /// Strikes out peers that were away longest, an eighth of the book at
+    /// once, so that a flood of new peers does not sort it each time.
+    fn shrink(&mut self) {
+        if self.lines.len() <= MAX_PEERS {
+            return;
+        }
+        let mut away: Vec<(u64, PeerId)> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| !line.connected)
+            .map(|(peer, line)| (line.record.last_seen, *peer))
+            .collect();
+        away.sort_unstable();
+        let surplus = self.lines.len() - MAX_PEERS * 7 / 8;
+        for (_, peer) in away.into_iter().take(surplus) {
+            self.lines.remove(&peer);
+            self.changed.remove(&peer);
+            self.struck.push(peer.to_base58());
+        }
+    }
+}
+
+impl Line {
+    fn new(record: PeerRecord) -> Self {
+        Self {
+            record,
+            connected: false,
+            healthy: false,
+            failing: 0,
+        }
+    }
+
+    /// Puts an address in front of the others.
+    fn add_address(&mut self, address: &Multiaddr) {
+        let text = without_peer(address).to_string();
+        self.record.addresses.retain(|known| *known != text);
+        self.record.addresses.insert(0, text);
+        self.record.addresses.truncate(MAX_ADDRESSES);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Multiaddr {
+        format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
+    }
+
+    #[test]
+    fn a_saved_book_is_the_same_when_it_is_loaded() {
+        let peer = PeerId::random();
+        let mut book = PeerBook::default();
+        book.connected(peer, Some(&address(1)), 1000);
+        book.answered_ping(&peer, Duration::from_millis(7), 1500);
+        book.succeeded(peer, 2000);
+        book.failed(peer, 3000);
+        book.disconnected(&peer, 4000);
+        let changes = book.take_changes();
+        assert_eq!(book.take_changes(), Changes::default());
+
+        let loaded = PeerBook::new(changes.kept.clone()).statuses(5000);
+        assert_eq!(loaded, book.statuses(5000));
+        let record = &loaded[0].record;
+        assert_eq!((record.first_seen, record.last_seen), (1000, 4000));
+        assert_eq!((record.successes, record.failures, record.latency_ms), (1, 1, Some(7)));
+        assert_eq!(record.addresses, ["/ip4/127.0.0.1/tcp/1"]);
+    }
+
+    #[test]
+    fn the_book_is_bounded_and_keeps_the_connected() {
+        let mut book = PeerBook::default();
+        let friend = PeerId::random();
+        book.connected(friend, None, 0);
+        for now in 1..3000 {
+            book.failed(PeerId::random(), now);
+        }
+        assert!(book.lines.len() <= MAX_PEERS);
+        assert!(book.lines.contains_key(&friend));
+        assert!(!book.take_changes().struck.is_empty());
+    }
+
+    #[test]
+    fn addresses_are_bounded_and_the_newest_stand_first() {
+        let peer = PeerId::random();
+        let mut book = PeerBook::default();
+        for port in 1..100 {
+            book.connected(peer, Some(&address(port)), 0);
+        }
+        let addresses = book.statuses(0)[0].record.addresses.clone();
+        assert_eq!(addresses.len(), MAX_ADDRESSES);
+        assert_eq!(addresses[0], "/ip4/127.0.0.1/tcp/99");
+    }
+
+    #[test]
+    fn health_is_told_when_it_changes() {
+        let peer = PeerId::random();
+        let mut book = PeerBook::default();
+        book.connected(peer, None, 1000);
+        assert_eq!(book.take_health_changes(1000), [(peer, true)]);
+        assert_eq!(book.take_health_changes(2000), []);
+        let later = 1000 + PeerRecord::HEALTHY_FOR;
+        assert_eq!(book.take_health_changes(later), [(peer, false)]);
+    }
+
+    #[test]
+    fn peers_that_fail_come_last() {
+        let (good, bad, unknown) = (PeerId::random(), PeerId::random(), PeerId::random());
+        let mut book = PeerBook::default();
+        book.connected(good, None, 0);
+        book.connected(bad, None, 0);
+        book.failed(bad, 1);
+        let mut peers = [unknown, bad, good];
+        book.rank(&mut peers);
+        assert_eq!(peers, [good, bad, unknown]);
+    }
+
+    #[test]
+    fn a_line_without_a_peer_id_is_struck_out() {
+        let mut record = PeerBook::default().line(PeerId::random(), 0).record.clone();
+        record.peer_id = "nobody".to_owned();
+        let mut book = PeerBook::new(vec![record]);
+        assert_eq!(book.take_changes().struck, ["nobody"]);
+    }
+}

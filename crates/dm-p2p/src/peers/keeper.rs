@@ -1,0 +1,38 @@
+use std::{sync::Arc, time::Duration};
+
+use dm_core::ports::{CatalogError, PeerCatalog};
+use tokio_util::sync::CancellationToken;
+
+use super::Peers;
+
+/// Between two saves.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// Saves what changed in the peer book, at intervals and at the end.
+pub(crate) async fn keep_book(
+    peers: &Peers,
+    catalog: &Arc<dyn PeerCatalog>,
+    shutdown: CancellationToken,
+) -> Result<(), CatalogError> {
+    loop {
+        let ending = tokio::select! {
+            () = shutdown.cancelled() => true,
+            () = tokio::time::sleep(INTERVAL) => false,
+        };
+        save(peers, catalog).await?;
+        if ending {
+            return Ok(());
+        }
+    }
+}
+
+async fn save(peers: &Peers, catalog: &Arc<dyn PeerCatalog>) -> Result<(), CatalogError> {
+    let changes = peers.take_changes();
+    if !changes.struck.is_empty() {
+        catalog.remove_peers(&changes.struck).await?;
+    }
+    if !changes.kept.is_empty() {
+        catalog.put_peers(&changes.kept).await?;
+    }
+    Ok(())
+}

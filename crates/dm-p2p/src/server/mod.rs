@@ -1,0 +1,79 @@
+//! Answers the object protocol: gives out what is stored here, and takes what
+//! others want kept.
+
+mod admission;
+mod quota;
+mod receive;
+mod serve;
+
+use std::sync::Arc;
+
+use libp2p::{PeerId, Stream};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::admission::Admission;
+pub(crate) use self::quota::{ForeignQuota, measure_foreign};
+use crate::{node::Context, wire::Wire};
+
+/// Objects that are received at the same time.
+const MAX_RECEIVING: usize = 64;
+/// Chunks that are in memory to be sent, all streams together: 32 MiB.
+const MAX_SENDING: usize = 128;
+
+/// Accepts streams within limits; clones are the same server.
+#[derive(Clone)]
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+}
+
+/// What all streams of the server share.
+struct Shared {
+    context: Arc<Context>,
+    admission: Admission,
+    sending: Semaphore,
+    receiving: Semaphore,
+    ending: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                context,
+                admission: Admission::default(),
+                sending: Semaphore::new(MAX_SENDING),
+                receiving: Semaphore::new(MAX_RECEIVING),
+                ending: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// Serves a stream in the background, or drops it where the peer has too
+    /// many already or is banned.
+    pub(crate) fn accept(&self, peer: PeerId, stream: Stream) {
+        let shared = self.shared.clone();
+        let context = &shared.context;
+        if context.peers.is_banned(&peer) {
+            return;
+        }
+        let Some(admitted) = shared.admission.admit(peer) else {
+            tracing::debug!(%peer, "a stream was refused: too many");
+            return;
+        };
+        let wire = Wire::new(stream, context.traffic.clone(), context.patience());
+        self.shared.tasks.spawn(async move {
+            serve::serve(&shared, peer, wire).await;
+            drop(admitted);
+        });
+    }
+
+    /// Ends all streams after the request that each is working on.
+    pub(crate) async fn finish(self) {
+        self.shared.ending.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}

@@ -1,0 +1,201 @@
+use std::cmp::Ordering;
+
+use dm_core::{
+    envelope::{Chunk, ChunkListHasher, MAX_CHUNK_BYTES, SignedEnvelope},
+    hash::ChunkName,
+    ports::{ObjectWriter, StoreError},
+    signed::{Signed, Statement},
+};
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
+use tokio::sync::SemaphorePermit;
+
+use super::{Shared, quota::Reservation};
+use crate::wire::{MAX_NAMES_PER_PIECE, Refusal, Reply, Verdict, Wire, WireError, decode_names};
+
+/// How taking an object ends early.
+enum Stop {
+    /// This node cannot keep it.
+    Refuse(Refusal),
+    /// The stream is of no use any more.
+    Broken(WireError),
+}
+
+impl From<WireError> for Stop {
+    fn from(error: WireError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Refuse(refusal_for(&error))
+    }
+}
+
+fn refusal_for(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Full => Refusal::Full,
+        StoreError::Stale { .. } => Refusal::Stale,
+        StoreError::Mismatch(_) => Refusal::Invalid,
+        error => {
+            tracing::warn!(%error, "the object store failed while receiving");
+            Refusal::Failed
+        }
+    }
+}
+
+/// Decides about an offered object and takes it.
+pub(super) async fn receive<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    envelope_len: usize,
+) -> Result<(), WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let bytes = wire.receive_bytes(envelope_len, dm_core::envelope::Envelope::MAX_BYTES).await?;
+    let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
+    let Ok(Ok(envelope)) = verified else {
+        wire.send(&Reply::Verdict(Verdict::Refused(Refusal::Invalid))).await?;
+        return Err(WireError::Malformed("an offered envelope does not verify"));
+    };
+    let space = match judge(shared, &envelope).await {
+        Ok(Judgement::Held) => return wire.send(&Reply::Verdict(Verdict::Held)).await,
+        Ok(Judgement::Wanted(space)) => space,
+        Err(refusal) => return wire.send(&Reply::Verdict(Verdict::Refused(refusal))).await,
+    };
+    let (refusal, error) = match take(shared, wire, &envelope, space).await {
+        Ok(()) => {
+            shared.context.peers.succeeded(peer);
+            return wire.send(&Reply::Verdict(Verdict::Held)).await;
+        }
+        // What is left of the object on the stream is not read any more.
+        Err(Stop::Refuse(refusal)) => (refusal, WireError::Closed),
+        Err(Stop::Broken(error)) => (Refusal::Invalid, error),
+    };
+    // The sender may still be able to read why.
+    let _ = wire.send(&Reply::Verdict(Verdict::Refused(refusal))).await;
+    Err(error)
+}
+
+/// What is to be done about an offer that is not refused.
+enum Judgement<'a> {
+    /// Nothing more: the envelope is held, with its chunks.
+    Held,
+    /// The chunks are wanted, and this is set aside for them.
+    Wanted(Space<'a>),
+}
+
+/// What is set aside for an object that is being received.
+struct Space<'a> {
+    _receiving: SemaphorePermit<'a>,
+    /// Of the bytes for foreign objects; an own object needs none.
+    foreign: Option<Reservation>,
+}
+
+async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judgement<'a>, Refusal> {
+    let objects = &shared.context.objects;
+    let held = objects.envelope(&envelope.id).await.map_err(|error| refusal_for(&error))?;
+    if let Some(held) = held {
+        let same_chunks = held.chunk_list == envelope.chunk_list && held.size == envelope.size;
+        match held.sequence.cmp(&envelope.sequence) {
+            Ordering::Equal if same_chunks => return Ok(Judgement::Held),
+            Ordering::Less if same_chunks => {
+                objects.replace_envelope(envelope).await.map_err(|error| refusal_for(&error))?;
+                return Ok(Judgement::Held);
+            }
+            Ordering::Less => {}
+            Ordering::Equal | Ordering::Greater => return Err(Refusal::Stale),
+        }
+    }
+    Ok(Judgement::Wanted(Space {
+        foreign: reserve(shared, envelope)?,
+        _receiving: shared.receiving.try_acquire().map_err(|_| Refusal::Busy)?,
+    }))
+}
+
+fn reserve(shared: &Shared, envelope: &SignedEnvelope) -> Result<Option<Reservation>, Refusal> {
+    let context = &shared.context;
+    if envelope.id.owner == context.own_address {
+        return Ok(None);
+    }
+    let size = envelope.sealed_size();
+    if size > context.network.max_foreign_object {
+        return Err(Refusal::TooLarge);
+    }
+    context.quota.reserve(size).map(Some).ok_or(Refusal::Full)
+}
+
+/// Receives names and chunks and stores the object.
+async fn take<S>(
+    shared: &Shared,
+    wire: &mut Wire<S>,
+    envelope: &SignedEnvelope,
+    space: Space<'_>,
+) -> Result<(), Stop>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut writer = shared.context.objects.create().await?;
+    wire.send(&Reply::Verdict(Verdict::Wanted)).await?;
+    let names = receive_names(wire, envelope).await?;
+    for (index, name) in (0..).zip(names) {
+        receive_chunk(wire, envelope, index, name, &mut *writer).await?;
+    }
+    writer.finish(envelope).await?;
+    if let Some(foreign) = space.foreign {
+        foreign.keep();
+    }
+    shared.context.provide.push(envelope.id.locator);
+    Ok(())
+}
+
+/// All names, checked against the envelope: 32 bytes for each 256 KiB.
+async fn receive_names<S>(wire: &mut Wire<S>, envelope: &SignedEnvelope) -> Result<Vec<ChunkName>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut names = Vec::new();
+    let mut digest = ChunkListHasher::default();
+    let mut missing = envelope.chunk_count();
+    while missing > 0 {
+        let count = missing.min(u64::from(MAX_NAMES_PER_PIECE));
+        let len = count as usize * 32;
+        let piece = wire.receive_bytes(len, len).await?;
+        for name in decode_names(&piece) {
+            digest.push(&name);
+            names.push(name);
+        }
+        missing -= count;
+    }
+    if digest.finish() == envelope.chunk_list {
+        Ok(names)
+    } else {
+        Err(WireError::Malformed("names are not those of the envelope"))
+    }
+}
+
+async fn receive_chunk<S>(
+    wire: &mut Wire<S>,
+    envelope: &SignedEnvelope,
+    index: u64,
+    name: ChunkName,
+    writer: &mut dyn ObjectWriter,
+) -> Result<(), Stop>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let bytes = match wire.receive::<Reply>().await? {
+        Reply::Chunk { len } if u64::from(len) == envelope.chunk_len(index) => {
+            wire.receive_bytes(len as usize, MAX_CHUNK_BYTES).await?
+        }
+        _ => return Err(WireError::Malformed("a chunk of another length was expected").into()),
+    };
+    let checked = tokio::task::spawn_blocking(move || Chunk::checked(name, bytes)).await;
+    match checked {
+        Ok(Some(chunk)) => Ok(writer.append(chunk).await?),
+        _ => Err(WireError::Malformed("a chunk does not have its name").into()),
+    }
+}

@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use dm_core::{
+    envelope::{Chunk, ObjectId},
+    hash::Locator,
+    ports::StoreError,
+};
+use libp2p::PeerId;
+use tokio::sync::SemaphorePermit;
+
+use super::{Shared, receive::receive};
+use crate::wire::{
+    MAX_ENVELOPES, MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_names,
+};
+
+/// How long a stream may wait for its next request.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Answers the requests of one stream, until either side has had enough.
+pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, mut wire: Wire<S>)
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
+{
+    loop {
+        let request = tokio::select! {
+            () = shared.ending.cancelled() => return,
+            request = wire.receive_within(IDLE) => request,
+        };
+        let answered = match request {
+            Ok(request) => answer(shared, peer, &mut wire, request).await,
+            Err(WireError::Closed | WireError::TimedOut) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = answered {
+            if error.is_misbehaviour() {
+                shared.context.peers.misbehaved(peer, &error.to_string());
+            }
+            tracing::debug!(%peer, %error, "serving a peer ended");
+            return;
+        }
+    }
+}
+
+async fn answer<S>(shared: &Shared, peer: PeerId, wire: &mut Wire<S>, request: Request) -> Result<(), WireError>
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
+{
+    match request {
+        Request::Envelopes { locator } => send_envelopes(shared, wire, &locator).await,
+        Request::Names { id, first, count } if count <= MAX_NAMES_PER_PIECE => {
+            send_names(shared, wire, &id, first, count).await
+        }
+        Request::Chunks { id, first, count } if count <= MAX_RUN => {
+            send_chunks(shared, wire, &id, first, count).await
+        }
+        Request::Names { .. } | Request::Chunks { .. } => Err(WireError::Malformed("too much was asked for at once")),
+        Request::Offer { envelope_len } => receive(shared, peer, wire, envelope_len as usize).await,
+    }
+}
+
+async fn send_envelopes<S>(shared: &Shared, wire: &mut Wire<S>, locator: &Locator) -> Result<(), WireError>
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
+{
+    let mut envelopes = match shared.context.objects.envelopes(locator).await {
+        Ok(envelopes) => envelopes,
+        Err(error) => {
+            log_store_error(&error);
+            Vec::new()
+        }
+    };
+    envelopes.truncate(MAX_ENVELOPES);
+    // The protocol bounds envelopes far below 4 GiB.
+    let lengths = envelopes.iter().map(|envelope| envelope.bytes().len() as u32).collect();
+    wire.send(&Reply::Envelopes { lengths }).await?;
+    for envelope in &envelopes {
+        wire.send_bytes(envelope.bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn send_names<S>(
+    shared: &Shared,
+    wire: &mut Wire<S>,
+    id: &ObjectId,
+    first: u64,
+    count: u32,
+) -> Result<(), WireError>
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
+{
+    match shared.context.objects.chunk_names(id, first, count as usize).await {
+        Ok(names) if !names.is_empty() => {
+            let count = names.len() as u32;
+            wire.send_with(&Reply::Names { count }, &encode_names(&names)).await
+        }
+        Ok(_) | Err(StoreError::Missing) => wire.send(&Reply::Missing).await,
+        Err(error) => {
+            log_store_error(&error);
+            wire.send(&Reply::Missing).await
+        }
+    }
+}
+
+/// Sends chunks in their order; the next one is read while one is sent.
+async fn send_chunks<S>(
+    shared: &Shared,
+    wire: &mut Wire<S>,
+    id: &ObjectId,
+    first: u64,
+    count: u32,
+) -> Result<(), WireError>
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
+{
+    let end = first.saturating_add(u64::from(count));
+    let mut index = first;
+    let mut next = read_chunk(shared, id, index, end).await;
+    while let Some((chunk, _permit)) = next {
+        index += 1;
+        let len = chunk.bytes().len() as u32;
+        let reply = Reply::Chunk { len };
+        let (sent, following) = tokio::join!(
+            wire.send_with(&reply, chunk.bytes()),
+            read_chunk(shared, id, index, end),
+        );
+        sent?;
+        next = following;
+    }
+    if index < end { wire.send(&Reply::Missing).await } else { Ok(()) }
+}
+
+/// The chunk at `index` and its share of the memory for sending; `None` at
+/// the end, or where it cannot be read.
+async fn read_chunk<'a>(
+    shared: &'a Shared,
+    id: &ObjectId,
+    index: u64,
+    end: u64,
+) -> Option<(Chunk, SemaphorePermit<'a>)> {
+    if index >= end {
+        return None;
+    }
+    let permit = shared.sending.acquire().await.ok()?;
+    match shared.context.objects.chunk(id, index).await {
+        Ok(chunk) => Some((chunk, permit)),
+        Err(error) => {
+            log_store_error(&error);
+            None
+        }
+    }
+}
+
+fn log_store_error(error: &StoreError) {
+    if !matches!(error, StoreError::Missing) {
+        tracing::warn!(%error, "the object store failed while serving a peer");
+    }
+}
