@@ -78,7 +78,8 @@ pub trait ShareCatalog: Send + Sync {
     async fn replicas(&self, id: &ObjectId) -> Result<Option<(u32, u64)>, CatalogError>;
 
     /// Own objects (owner `owner`) that fewer than `factor` peers hold, in the
-    /// order of their data hashes, after `after`.
+    /// order in which they became readable, after `after` (nothing where that
+    /// one is not readable any more).
     async fn under_replicated(
         &self,
         owner: Address,
@@ -88,8 +89,8 @@ pub trait ShareCatalog: Send + Sync {
     ) -> Result<Vec<ReadableObject>, CatalogError>;
 
     /// Shares that are recorded at a log position below `anchored_size`, whose
-    /// object has at least one replica, and whose receipt has not been put into
-    /// the envelope yet, oldest first.
+    /// readable object has at least one replica, and whose receipt has not been
+    /// put into the envelope yet, in the order of their first log position.
     async fn receipts_to_spread(
         &self,
         anchored_size: u64,

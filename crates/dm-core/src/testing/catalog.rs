@@ -1,0 +1,75 @@
+//! [`MemoryCatalog`] and the suites for catalogs: one module of promises for
+//! each port, and a macro that makes one test of each promise.
+//!
+//! An adapter's test file says how to make an empty catalog (anything that
+//! dereferences to it, so that a temporary folder can come along) and calls
+//! the macros:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use dm_core::testing::catalog::MemoryCatalog;
+//!
+//! async fn empty() -> Arc<MemoryCatalog> {
+//!     Arc::new(MemoryCatalog::new())
+//! }
+//!
+//! mod peer_book {
+//!     use super::empty;
+//!     dm_core::peer_catalog_conformance!(empty);
+//! }
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod api_keys;
+pub mod checkpoints;
+pub mod event_log;
+pub mod history;
+mod memory;
+mod memory_log;
+pub mod peers;
+pub mod readable_objects;
+pub mod samples;
+pub mod shares;
+pub mod spreading;
+
+pub use self::memory::MemoryCatalog;
+use crate::ports::{EventLog, ReadableObjects, ShareCatalog};
+
+/// The ports that a catalog of shares has together: whether a share is
+/// recorded follows from the log, and what is to be spread from the objects.
+pub trait ShareLedger: ShareCatalog + ReadableObjects + EventLog {}
+
+impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
+
+/// Makes a test of each promise of a suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ($empty:path, $suite:ident: $($promise:ident),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $promise() {
+                let catalog = $empty().await;
+                $crate::testing::catalog::$suite::$promise(&*catalog).await;
+            }
+        )+
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::MemoryCatalog;
+
+    async fn empty() -> Arc<MemoryCatalog> {
+        Arc::new(MemoryCatalog::new())
+    }
+
+    crate::share_catalog_conformance!(empty);
+    crate::readable_objects_conformance!(empty);
+    crate::event_log_conformance!(empty);
+    crate::api_key_catalog_conformance!(empty);
+    crate::peer_catalog_conformance!(empty);
+}

@@ -1,0 +1,299 @@
+//! [`MemoryCatalog`]: shares, readable objects, API keys and peers; the log is
+//! in `memory_log`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+
+use super::memory_log::MemoryLog;
+use crate::{
+    Address,
+    api_key::ApiKeyRecord,
+    envelope::ObjectId,
+    hash::DataHash,
+    peer::PeerRecord,
+    ports::{ApiKeyCatalog, CatalogError, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert},
+    share::{IdempotencyKey, ReadableObject, ShareRecord},
+};
+
+/// Keeps everything in memory, without indexes: for tests.
+#[derive(Default)]
+pub struct MemoryCatalog {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    shares: Vec<Share>,
+    /// In the order of arrival; an entry that is replaced keeps its place.
+    readables: Vec<ReadableObject>,
+    replicas: HashMap<ObjectId, (u32, u64)>,
+    api_keys: Vec<ApiKeyRecord>,
+    api_key_generation: u64,
+    peers: BTreeMap<String, PeerRecord>,
+    pub(super) log: MemoryLog,
+}
+
+struct Share {
+    record: ShareRecord,
+    grant_owed: bool,
+    receipt_spread: bool,
+}
+
+impl MemoryCatalog {
+    /// An empty catalog.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn share(&mut self, data_hash: &DataHash, recipient: Address) -> Option<&mut Share> {
+        let name = (*data_hash, recipient);
+        self.shares
+            .iter_mut()
+            .find(|share| (share.record.data_hash, share.record.recipient) == name)
+    }
+
+    fn share_by_key(&self, key: &IdempotencyKey) -> Option<&ShareRecord> {
+        let mut records = self.shares.iter().map(|share| &share.record);
+        records.find(|record| record.idempotency_key.as_ref() == Some(key))
+    }
+
+    fn replica_count(&self, id: &ObjectId) -> u32 {
+        self.replicas.get(id).map_or(0, |(replicas, _)| *replicas)
+    }
+
+    fn has_replica(&self, data_hash: &DataHash) -> bool {
+        let object = self
+            .readables
+            .iter()
+            .find(|object| object.data_hash == *data_hash);
+        object.is_some_and(|object| self.replica_count(&object.id) > 0)
+    }
+}
+
+#[async_trait]
+impl ShareCatalog for MemoryCatalog {
+    async fn insert_share(&self, share: &ShareRecord) -> Result<ShareInsert, CatalogError> {
+        let mut state = self.state();
+        let by_key = share
+            .idempotency_key
+            .as_ref()
+            .and_then(|key| state.share_by_key(key));
+        if let Some(other) = by_key
+            && (other.data_hash, other.recipient) != (share.data_hash, share.recipient)
+        {
+            return Ok(ShareInsert::KeyReused(other.clone()));
+        }
+        if let Some(existing) = state.share(&share.data_hash, share.recipient) {
+            return Ok(ShareInsert::Exists(existing.record.clone()));
+        }
+        state.shares.push(Share {
+            record: share.clone(),
+            grant_owed: false,
+            receipt_spread: false,
+        });
+        Ok(ShareInsert::Inserted)
+    }
+
+    async fn share(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<ShareRecord>, CatalogError> {
+        Ok(self
+            .state()
+            .share(data_hash, recipient)
+            .map(|share| share.record.clone()))
+    }
+
+    async fn share_by_key(&self, key: &IdempotencyKey) -> Result<Option<ShareRecord>, CatalogError> {
+        Ok(self.state().share_by_key(key).cloned())
+    }
+
+    async fn unrecorded_shares(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError> {
+        let state = self.state();
+        let records = state.shares.iter().map(|share| &share.record);
+        let unrecorded = records.filter(|record| state.log.recorded_at(record).is_none());
+        Ok(unrecorded.take(limit).cloned().collect())
+    }
+
+    async fn set_grant_owed(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+        owed: bool,
+    ) -> Result<(), CatalogError> {
+        if let Some(share) = self.state().share(data_hash, recipient) {
+            share.grant_owed = owed;
+        }
+        Ok(())
+    }
+
+    async fn owed_grants(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError> {
+        let state = self.state();
+        let owed = state.shares.iter().filter(|share| share.grant_owed);
+        Ok(owed.take(limit).map(|share| share.record.clone()).collect())
+    }
+
+    async fn set_replicas(&self, id: &ObjectId, sequence: u64, replicas: u32) -> Result<(), CatalogError> {
+        self.state().replicas.insert(*id, (replicas, sequence));
+        Ok(())
+    }
+
+    async fn replicas(&self, id: &ObjectId) -> Result<Option<(u32, u64)>, CatalogError> {
+        Ok(self.state().replicas.get(id).copied())
+    }
+
+    async fn under_replicated(
+        &self,
+        owner: Address,
+        factor: u32,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError> {
+        let state = self.state();
+        let first = match after {
+            None => Some(0),
+            Some(after) => state
+                .readables
+                .iter()
+                .position(|object| object.data_hash == after)
+                .map(|at| at + 1),
+        };
+        let candidates = state.readables.iter().skip(first.unwrap_or(usize::MAX));
+        let lacking =
+            candidates.filter(|object| object.id.owner == owner && state.replica_count(&object.id) < factor);
+        Ok(lacking.take(limit).cloned().collect())
+    }
+
+    async fn receipts_to_spread(
+        &self,
+        anchored_size: u64,
+        limit: usize,
+    ) -> Result<Vec<ShareRecord>, CatalogError> {
+        let state = self.state();
+        let mut due: Vec<(u64, &ShareRecord)> = state
+            .shares
+            .iter()
+            .filter(|share| !share.receipt_spread && state.has_replica(&share.record.data_hash))
+            .filter_map(|share| Some((state.log.recorded_at(&share.record)?, &share.record)))
+            .filter(|(position, _)| *position < anchored_size)
+            .collect();
+        due.sort_by_key(|(position, _)| *position);
+        Ok(due
+            .into_iter()
+            .take(limit)
+            .map(|(_, record)| record.clone())
+            .collect())
+    }
+
+    async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
+        if let Some(share) = self.state().share(data_hash, recipient) {
+            share.receipt_spread = true;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ReadableObjects for MemoryCatalog {
+    async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        match state
+            .readables
+            .iter_mut()
+            .find(|kept| kept.data_hash == object.data_hash)
+        {
+            Some(kept) => *kept = object.clone(),
+            None => state.readables.push(object.clone()),
+        }
+        Ok(())
+    }
+
+    async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
+        let state = self.state();
+        Ok(state
+            .readables
+            .iter()
+            .find(|object| object.data_hash == *data_hash)
+            .cloned())
+    }
+
+    async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {
+        let mut state = self.state();
+        let before = state.readables.len();
+        state.readables.retain(|object| object.data_hash != *data_hash);
+        Ok(state.readables.len() < before)
+    }
+}
+
+#[async_trait]
+impl ApiKeyCatalog for MemoryCatalog {
+    async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        if state.api_keys.iter().any(|kept| kept.id == key.id) {
+            return Err(CatalogError::Conflict(format!(
+                "there is an API key {} already",
+                key.id
+            )));
+        }
+        state.api_keys.push(key.clone());
+        state.api_key_generation += 1;
+        Ok(())
+    }
+
+    async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
+        Ok(self.state().api_keys.iter().find(|key| key.id == id).cloned())
+    }
+
+    async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
+        let mut keys = self.state().api_keys.clone();
+        keys.sort_by_key(|key| key.created_at);
+        Ok(keys)
+    }
+
+    async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
+        let mut state = self.state();
+        let Some(key) = state.api_keys.iter_mut().find(|key| key.id == id) else {
+            return Ok(false);
+        };
+        key.revoked_at.get_or_insert(now);
+        state.api_key_generation += 1;
+        Ok(true)
+    }
+
+    async fn api_key_generation(&self) -> Result<u64, CatalogError> {
+        Ok(self.state().api_key_generation)
+    }
+}
+
+#[async_trait]
+impl PeerCatalog for MemoryCatalog {
+    async fn put_peers(&self, peers: &[PeerRecord]) -> Result<(), CatalogError> {
+        let lines = peers.iter().map(|peer| (peer.peer_id.clone(), peer.clone()));
+        self.state().peers.extend(lines);
+        Ok(())
+    }
+
+    async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError> {
+        let mut peers: Vec<PeerRecord> = self.state().peers.values().cloned().collect();
+        peers.sort_by_key(|peer| std::cmp::Reverse(peer.last_seen));
+        Ok(peers)
+    }
+
+    async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError> {
+        self.state()
+            .peers
+            .retain(|peer_id, _| !peer_ids.contains(peer_id));
+        Ok(())
+    }
+}

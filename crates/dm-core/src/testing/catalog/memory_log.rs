@@ -1,0 +1,158 @@
+//! The compliance log of a [`MemoryCatalog`].
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::MemoryCatalog;
+use crate::{
+    B256,
+    event::{Event, EventKind},
+    ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
+    share::ShareRecord,
+};
+
+#[derive(Default)]
+pub(super) struct MemoryLog {
+    events: Vec<Event>,
+    nodes: BTreeMap<u64, B256>,
+    checkpoints: BTreeMap<u64, AnchoredCheckpoint>,
+}
+
+impl MemoryLog {
+    /// The first position at which a share is recorded.
+    pub(super) fn recorded_at(&self, share: &ShareRecord) -> Option<u64> {
+        let records = |event: &Event| {
+            matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
+                && (event.data_hash, event.recipient) == (Some(share.data_hash), Some(share.recipient))
+        };
+        self.events
+            .iter()
+            .position(records)
+            .map(|position| position as u64)
+    }
+
+    fn length(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    fn append(&mut self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
+        if !entries
+            .iter()
+            .map(|entry| entry.index)
+            .eq((self.length()..).take(entries.len()))
+        {
+            return Err(CatalogError::Conflict(format!(
+                "the log has {} events",
+                self.length()
+            )));
+        }
+        if let Some(node) = nodes.iter().find(|node| self.nodes.contains_key(&node.position)) {
+            return Err(CatalogError::Conflict(format!(
+                "there is a tree node {} already",
+                node.position
+            )));
+        }
+        self.events
+            .extend(entries.iter().map(|entry| entry.event.clone()));
+        self.nodes
+            .extend(nodes.iter().map(|node| (node.position, node.hash)));
+        Ok(())
+    }
+
+    fn entry(&self, index: u64) -> Option<LogEntry> {
+        let event = self.events.get(usize::try_from(index).ok()?)?.clone();
+        Some(LogEntry { index, event })
+    }
+
+    fn page(&self, filter: &EventFilter, before: Option<u64>, limit: usize) -> LogPage {
+        let end = before.unwrap_or(u64::MAX).min(self.length());
+        let mut matching = (0..end)
+            .rev()
+            .filter_map(|index| self.entry(index))
+            .filter(|entry| matches(filter, &entry.event));
+        let entries: Vec<LogEntry> = matching.by_ref().take(limit).collect();
+        let next = entries
+            .last()
+            .map(|entry| entry.index)
+            .filter(|_| matching.next().is_some());
+        LogPage { entries, next }
+    }
+}
+
+fn matches(filter: &EventFilter, event: &Event) -> bool {
+    (filter.kinds.is_empty() || filter.kinds.contains(&event.event_type))
+        && (filter.data_hash.is_none() || filter.data_hash == event.data_hash)
+        && (filter.recipient.is_none() || filter.recipient == event.recipient)
+}
+
+#[async_trait]
+impl EventLog for MemoryCatalog {
+    async fn append(&self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
+        self.state().log.append(entries, nodes)
+    }
+
+    async fn event_count(&self) -> Result<u64, CatalogError> {
+        Ok(self.state().log.length())
+    }
+
+    async fn event(&self, index: u64) -> Result<Option<LogEntry>, CatalogError> {
+        Ok(self.state().log.entry(index))
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<LogPage, CatalogError> {
+        Ok(self.state().log.page(filter, before, limit))
+    }
+
+    async fn tree_nodes(&self, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {
+        let state = self.state();
+        let hash = |position: &u64| {
+            let missing = || CatalogError::Corrupt(format!("the log's tree has no node {position}"));
+            state.log.nodes.get(position).copied().ok_or_else(missing)
+        };
+        positions.iter().map(hash).collect()
+    }
+
+    async fn put_checkpoint(&self, checkpoint: &AnchoredCheckpoint) -> Result<(), CatalogError> {
+        self.state()
+            .log
+            .checkpoints
+            .insert(checkpoint.checkpoint.size, *checkpoint);
+        Ok(())
+    }
+
+    async fn remove_checkpoint(&self, size: u64) -> Result<(), CatalogError> {
+        self.state().log.checkpoints.remove(&size);
+        Ok(())
+    }
+
+    async fn checkpoint_covering(&self, index: u64) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
+        let state = self.state();
+        let mut larger = state
+            .log
+            .checkpoints
+            .values()
+            .filter(|kept| kept.checkpoint.size > index);
+        Ok(larger.next().copied())
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
+        Ok(self.state().log.checkpoints.values().next_back().copied())
+    }
+
+    async fn open_checkpoints(&self) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
+        let state = self.state();
+        Ok(state
+            .log
+            .checkpoints
+            .values()
+            .filter(|kept| !kept.is_final)
+            .copied()
+            .collect())
+    }
+}

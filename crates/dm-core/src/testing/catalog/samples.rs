@@ -1,0 +1,141 @@
+//! Shares, objects, events and keys to try a catalog with; those of equal
+//! numbers are equal.
+
+use crate::{
+    Address, B256,
+    api_key::{ApiKeyRecord, Scope},
+    envelope::ObjectId,
+    event::{Event, EventKind, NewEvent},
+    hash::DataHash,
+    peer::PeerRecord,
+    ports::{AnchoredCheckpoint, LogEntry, TreeNode},
+    receipt::{Anchor, Checkpoint},
+    share::{IdempotencyKey, ReadableObject, ShareRecord, WrappedKey},
+};
+
+/// The address number `n`.
+pub fn address(n: u8) -> Address {
+    Address::repeat_byte(n)
+}
+
+/// The data hash number `n`.
+pub fn data_hash(n: u64) -> DataHash {
+    DataHash::of(&n.to_be_bytes())
+}
+
+/// A share of data number `n` with recipient number `recipient`.
+pub fn share(n: u64, recipient: u8) -> ShareRecord {
+    ShareRecord {
+        data_hash: data_hash(n),
+        recipient: address(recipient),
+        idempotency_key: None,
+        created_at: 1_700_000_000_000 + n,
+    }
+}
+
+/// The same share, asked for under an idempotency key of a client.
+pub fn keyed(share: ShareRecord, client: &str, key: &str) -> ShareRecord {
+    let idempotency_key = Some(IdempotencyKey {
+        client: client.to_owned(),
+        key: key.to_owned(),
+    });
+    ShareRecord {
+        idempotency_key,
+        ..share
+    }
+}
+
+/// The object of data number `n` that belongs to `owner`.
+pub fn object_id(n: u64, owner: Address) -> ObjectId {
+    ObjectId {
+        locator: data_hash(n).locator(),
+        owner,
+    }
+}
+
+/// The entry of data number `n`, whose object belongs to `owner`.
+pub fn readable(n: u64, owner: Address) -> ReadableObject {
+    ReadableObject {
+        data_hash: data_hash(n),
+        id: object_id(n, owner),
+        size: n + 1,
+        key: WrappedKey {
+            version: 3,
+            token: format!("gAAAAA-token-of-{n}-{owner}"),
+        },
+    }
+}
+
+/// An event of a kind about data number `n`, with recipient number `recipient`.
+pub fn event(kind: EventKind, n: u64, recipient: u8) -> Event {
+    let new = NewEvent {
+        kind,
+        ..NewEvent::data_share(data_hash(n), address(recipient))
+    };
+    let mut event = new.into_event(address(0xEE), 1_700_000_000_000 + n);
+    event.nonce = n.to_be_bytes().repeat(2).try_into().unwrap();
+    event
+}
+
+/// Log entries from position `first` on.
+pub fn entries(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<LogEntry> {
+    (first..)
+        .zip(events)
+        .map(|(index, event)| LogEntry { index, event })
+        .collect()
+}
+
+/// The tree node at a position.
+pub fn node(position: u64) -> TreeNode {
+    TreeNode {
+        position,
+        hash: B256::from(*data_hash(position).as_bytes()),
+    }
+}
+
+/// A checkpoint over `size` events, anchored in block 100 + `size`.
+pub fn checkpoint(size: u64, is_final: bool) -> AnchoredCheckpoint {
+    AnchoredCheckpoint {
+        checkpoint: Checkpoint {
+            size,
+            root: B256::with_last_byte(1),
+        },
+        anchor: Anchor {
+            chain_id: 31337,
+            contract: address(0xCC),
+            tx_hash: B256::from(*data_hash(size).as_bytes()),
+            block: 100 + size,
+            timestamp: 1_700_000_000 + size,
+        },
+        is_final,
+    }
+}
+
+/// An API key of this id.
+pub fn api_key(id: &str, created_at: u64) -> ApiKeyRecord {
+    ApiKeyRecord {
+        id: id.to_owned(),
+        name: format!("key {id}"),
+        secret_hash: *DataHash::of(id.as_bytes()).as_bytes(),
+        scopes: [Scope::Share, Scope::Read].into(),
+        created_at,
+        expires_at: Some(created_at + 1),
+        revoked_at: None,
+    }
+}
+
+/// A line of the peer book.
+pub fn peer(peer_id: &str, last_seen: u64) -> PeerRecord {
+    PeerRecord {
+        peer_id: peer_id.to_owned(),
+        addresses: vec![
+            "/ip4/127.0.0.1/tcp/4001".to_owned(),
+            "/dns4/näher.example/udp/1/quic-v1".to_owned(),
+        ],
+        first_seen: 1,
+        last_seen,
+        latency_ms: Some(12),
+        successes: 3,
+        failures: 1,
+    }
+}
