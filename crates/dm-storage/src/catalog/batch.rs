@@ -1,0 +1,165 @@
+//! Many changes in one transaction, the frequent kinds many rows at a time.
+
+use dm_core::{
+    ports::{CatalogError, LogEntry, TreeNode},
+    share::{ReadableObject, ShareRecord},
+};
+use sqlx::{Connection, SqliteConnection};
+
+use super::{
+    api_keys,
+    change::{Change, Outcome},
+    checkpoints,
+    error::from_sqlx,
+    event_log, peers, readable_objects, replicas, shares,
+};
+
+/// Makes the changes in one transaction and says what came of each; when it
+/// returns they are durable.
+///
+/// # Errors
+/// Where the database fails. Then none of the changes is made.
+pub(super) async fn commit(
+    connection: &mut SqliteConnection,
+    changes: &[&Change],
+) -> Result<Vec<Outcome>, CatalogError> {
+    // The write lock at once: what is read before the writes must still hold.
+    let mut transaction = connection
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(from_sqlx)?;
+    let mut batch = Batch::new(&mut transaction, changes.len());
+    for (place, change) in changes.iter().enumerate() {
+        batch.add(place, change).await?;
+    }
+    batch.flush().await?;
+    let outcomes = batch.outcomes;
+    transaction.commit().await.map_err(from_sqlx)?;
+    Ok(outcomes)
+}
+
+/// Collects changes whose order does not matter, kind by kind. Those of
+/// different kinds touch different tables, or come to the same either way
+/// round; what they must not pass is [`Change::RemoveReadable`].
+struct Batch<'a> {
+    connection: &'a mut SqliteConnection,
+    outcomes: Vec<Outcome>,
+    shares: Vec<(usize, &'a ShareRecord)>,
+    readables: Vec<&'a ReadableObject>,
+    entries: Vec<&'a LogEntry>,
+    nodes: Vec<&'a TreeNode>,
+    log_length: Option<u64>,
+    others: Vec<(usize, &'a Change)>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(connection: &'a mut SqliteConnection, changes: usize) -> Self {
+        Self {
+            connection,
+            outcomes: vec![Outcome::Done; changes],
+            shares: Vec::new(),
+            readables: Vec::new(),
+            entries: Vec::new(),
+            nodes: Vec::new(),
+            log_length: None,
+            others: Vec::new(),
+        }
+    }
+
+    async fn add(&mut self, place: usize, change: &'a Change) -> Result<(), CatalogError> {
+        match change {
+            Change::InsertShare(share) => self.shares.push((place, share)),
+            Change::PutReadable(object) => self.readables.push(object),
+            Change::Append { entries, nodes } => self.add_events(place, entries, nodes).await?,
+            Change::RemoveReadable(data_hash) => {
+                self.flush().await?;
+                let existed = readable_objects::remove(self.connection, data_hash).await?;
+                self.set_outcome(place, Outcome::Existed(existed));
+            }
+            other => self.others.push((place, other)),
+        }
+        Ok(())
+    }
+
+    /// Takes events that go on where the log ends; others are refused alone.
+    async fn add_events(
+        &mut self,
+        place: usize,
+        entries: &'a [LogEntry],
+        nodes: &'a [TreeNode],
+    ) -> Result<(), CatalogError> {
+        let length = match self.log_length {
+            Some(length) => length,
+            None => event_log::length(&mut *self.connection).await?,
+        };
+        self.log_length = Some(length);
+        if !entries
+            .iter()
+            .map(|entry| entry.index)
+            .eq((length..).take(entries.len()))
+        {
+            let reason = format!("the log has {length} events, and the new ones do not go on from there");
+            self.set_outcome(place, Outcome::Refused(reason));
+            return Ok(());
+        }
+        self.log_length = Some(length + entries.len() as u64);
+        self.entries.extend(entries);
+        self.nodes.extend(nodes);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), CatalogError> {
+        let new_shares = std::mem::take(&mut self.shares);
+        for (place, inserted) in shares::insert(self.connection, &new_shares).await? {
+            self.set_outcome(place, Outcome::Share(inserted));
+        }
+        readable_objects::put(self.connection, &std::mem::take(&mut self.readables)).await?;
+        let mut nodes = std::mem::take(&mut self.nodes);
+        event_log::append(self.connection, &std::mem::take(&mut self.entries), &mut nodes).await?;
+        for (place, change) in std::mem::take(&mut self.others) {
+            let outcome = make_alone(self.connection, change).await?;
+            self.set_outcome(place, outcome);
+        }
+        Ok(())
+    }
+
+    fn set_outcome(&mut self, place: usize, outcome: Outcome) {
+        if let Some(slot) = self.outcomes.get_mut(place) {
+            *slot = outcome;
+        }
+    }
+}
+
+/// Makes a change of a kind that is not collected.
+async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Result<Outcome, CatalogError> {
+    match change {
+        Change::SetGrantOwed {
+            data_hash,
+            recipient,
+            owed,
+        } => {
+            shares::set_grant_owed(connection, data_hash, *recipient, *owed).await?;
+        }
+        Change::SetReceiptSpread { data_hash, recipient } => {
+            shares::set_receipt_spread(connection, data_hash, *recipient).await?;
+        }
+        Change::SetReplicas {
+            id,
+            sequence,
+            replicas,
+        } => {
+            replicas::set(connection, id, *sequence, *replicas).await?;
+        }
+        Change::PutCheckpoint(checkpoint) => checkpoints::put(connection, checkpoint).await?,
+        Change::RemoveCheckpoint(size) => checkpoints::remove(connection, *size).await?,
+        Change::InsertApiKey(key) => return api_keys::insert(connection, key).await,
+        Change::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
+        Change::PutPeers(records) => peers::put(connection, records).await?,
+        Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
+        Change::InsertShare(_)
+        | Change::PutReadable(_)
+        | Change::RemoveReadable(_)
+        | Change::Append { .. } => {}
+    }
+    Ok(Outcome::Done)
+}

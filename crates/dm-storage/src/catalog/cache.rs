@@ -1,0 +1,92 @@
+//! The readable objects that were asked for lately, so that a hot read does
+//! not wait for SQLite's thread.
+
+use std::future::Future;
+
+use dm_core::{hash::DataHash, ports::CatalogError, share::ReadableObject};
+use quick_cache::sync::Cache;
+
+/// Entries; each takes some 400 bytes.
+const CAPACITY: usize = 8192;
+
+pub(super) struct ReadableCache(Cache<DataHash, ReadableObject>);
+
+impl ReadableCache {
+    pub(super) fn new() -> Self {
+        Self(Cache::new(CAPACITY))
+    }
+
+    /// The entry, loaded where it is not here. What is forgotten while it
+    /// loads is not kept: a reader never puts back what a writer replaced.
+    pub(super) async fn get_or_load(
+        &self,
+        data_hash: &DataHash,
+        load: impl Future<Output = Result<Option<ReadableObject>, CatalogError>>,
+    ) -> Result<Option<ReadableObject>, CatalogError> {
+        match self.0.get_value_or_guard_async(data_hash).await {
+            Ok(object) => Ok(Some(object)),
+            Err(place) => {
+                let object = load.await?;
+                if let Some(object) = &object {
+                    // Refused where the entry was forgotten meanwhile.
+                    let _ = place.insert(object.clone());
+                }
+                Ok(object)
+            }
+        }
+    }
+
+    /// Drops an entry, and keeps a load under way from leaving one.
+    pub(super) fn forget(&self, data_hash: &DataHash) {
+        self.0.remove(data_hash);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_core::{Address, envelope::ObjectId, share::WrappedKey};
+
+    use super::*;
+
+    fn object() -> ReadableObject {
+        let data_hash = DataHash::of(b"cached");
+        ReadableObject {
+            data_hash,
+            id: ObjectId {
+                locator: data_hash.locator(),
+                owner: Address::ZERO,
+            },
+            size: 6,
+            key: WrappedKey {
+                version: 1,
+                token: "token".into(),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_while_it_loads_is_not_kept() {
+        let cache = ReadableCache::new();
+        let hash = object().data_hash;
+        let load = async {
+            cache.forget(&hash);
+            Ok(Some(object()))
+        };
+        assert_eq!(cache.get_or_load(&hash, load).await.unwrap(), Some(object()));
+        assert_eq!(cache.get_or_load(&hash, async { Ok(None) }).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_loaded_is_not_loaded_again() {
+        let cache = ReadableCache::new();
+        let hash = object().data_hash;
+        cache
+            .get_or_load(&hash, async { Ok(Some(object())) })
+            .await
+            .unwrap();
+        assert_eq!(
+            cache.get_or_load(&hash, async { Ok(None) }).await.unwrap(),
+            Some(object())
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! What can be written, and what came of it.
+
+use dm_core::{
+    Address,
+    api_key::ApiKeyRecord,
+    envelope::ObjectId,
+    hash::DataHash,
+    peer::PeerRecord,
+    ports::{AnchoredCheckpoint, LogEntry, ShareInsert, TreeNode},
+    share::{ReadableObject, ShareRecord},
+};
+
+/// One write, on its own all or nothing.
+#[derive(Debug)]
+pub(super) enum Change {
+    InsertShare(ShareRecord),
+    SetGrantOwed {
+        data_hash: DataHash,
+        recipient: Address,
+        owed: bool,
+    },
+    SetReplicas {
+        id: ObjectId,
+        sequence: u64,
+        replicas: u32,
+    },
+    SetReceiptSpread {
+        data_hash: DataHash,
+        recipient: Address,
+    },
+    PutReadable(ReadableObject),
+    RemoveReadable(DataHash),
+    Append {
+        entries: Vec<LogEntry>,
+        nodes: Vec<TreeNode>,
+    },
+    PutCheckpoint(AnchoredCheckpoint),
+    RemoveCheckpoint(u64),
+    InsertApiKey(ApiKeyRecord),
+    RevokeApiKey {
+        id: String,
+        now: u64,
+    },
+    PutPeers(Vec<PeerRecord>),
+    RemovePeers(Vec<String>),
+}
+
+/// What came of a change that the database could make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is made.
+    Done,
+    /// What became of a share.
+    Share(ShareInsert),
+    /// Whether there was what was to be changed.
+    Existed(bool),
+    /// It contradicts what is kept; nothing was changed.
+    Refused(String),
+}

@@ -1,0 +1,88 @@
+//! The checkpoints of the log that stand on the chain.
+
+use dm_core::{
+    B256,
+    ports::{AnchoredCheckpoint, CatalogError},
+    receipt::{Anchor, Checkpoint},
+};
+use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
+
+use super::{
+    columns::{Columns, bound, storable},
+    error::from_sqlx,
+};
+
+pub(super) const PUT: &str = "INSERT OR REPLACE INTO checkpoints
+    (size, root, chain_id, contract, tx_hash, block, timestamp, is_final) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+pub(super) const REMOVE: &str = "DELETE FROM checkpoints WHERE size = ?";
+pub(super) const COVERING: &str = "SELECT * FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1";
+pub(super) const LAST: &str = "SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1";
+pub(super) const OPEN: &str = "SELECT * FROM checkpoints WHERE is_final = 0 ORDER BY size";
+
+pub(super) async fn put(
+    connection: &mut SqliteConnection,
+    anchored: &AnchoredCheckpoint,
+) -> Result<(), CatalogError> {
+    let AnchoredCheckpoint {
+        checkpoint,
+        anchor,
+        is_final,
+    } = anchored;
+    let query = sqlx::query(PUT)
+        .bind(storable(checkpoint.size)?)
+        .bind(checkpoint.root.to_vec())
+        .bind(storable(anchor.chain_id)?)
+        .bind(anchor.contract.to_vec())
+        .bind(anchor.tx_hash.to_vec())
+        .bind(storable(anchor.block)?)
+        .bind(storable(anchor.timestamp)?)
+        .bind(*is_final);
+    query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
+}
+
+pub(super) async fn remove(connection: &mut SqliteConnection, size: u64) -> Result<(), CatalogError> {
+    let Ok(size) = i64::try_from(size) else {
+        return Ok(());
+    };
+    let query = sqlx::query(REMOVE).bind(size);
+    query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
+}
+
+/// The first checkpoint with more than `index` events.
+pub(super) async fn covering(
+    pool: &SqlitePool,
+    index: u64,
+) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
+    let query = sqlx::query(COVERING).bind(bound(index));
+    let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The largest checkpoint.
+pub(super) async fn last(pool: &SqlitePool) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
+    let row = sqlx::query(LAST).fetch_optional(pool).await.map_err(from_sqlx)?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Checkpoints that are not final yet, smallest first.
+pub(super) async fn open(pool: &SqlitePool) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
+    let rows = sqlx::query(OPEN).fetch_all(pool).await.map_err(from_sqlx)?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &SqliteRow) -> Result<AnchoredCheckpoint, CatalogError> {
+    Ok(AnchoredCheckpoint {
+        checkpoint: Checkpoint {
+            size: row.number("size")?,
+            root: B256::from(row.bytes("root")?),
+        },
+        anchor: Anchor {
+            chain_id: row.number("chain_id")?,
+            contract: row.address("contract")?,
+            tx_hash: B256::from(row.bytes("tx_hash")?),
+            block: row.number("block")?,
+            timestamp: row.number("timestamp")?,
+        },
+        is_final: row.value("is_final")?,
+    })
+}

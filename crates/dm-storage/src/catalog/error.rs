@@ -1,0 +1,82 @@
+//! What SQLite's errors mean to the callers of the catalog.
+
+use std::path::Path;
+
+use dm_core::ports::CatalogError;
+use sqlx::migrate::MigrateError;
+
+/// Primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
+mod code {
+    pub(super) const BUSY: u32 = 5;
+    pub(super) const CORRUPT: u32 = 11;
+    pub(super) const FULL: u32 = 13;
+    pub(super) const NOT_A_DATABASE: u32 = 26;
+}
+
+const HOW_TO_RECOVER: &str =
+    "stop the node, move the database with its -wal and -shm files aside, and restore a backup";
+
+/// The port's error for a failure of the database.
+pub(super) fn from_sqlx(error: sqlx::Error) -> CatalogError {
+    match &error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => corrupt(&error),
+        sqlx::Error::Database(database) if database.is_unique_violation() => {
+            CatalogError::Conflict(database.message().to_owned())
+        }
+        _ => match primary_code(&error) {
+            Some(code::FULL) => CatalogError::Full,
+            Some(code::CORRUPT | code::NOT_A_DATABASE) => corrupt(&error),
+            _ => CatalogError::Failed(Box::new(error)),
+        },
+    }
+}
+
+/// The port's error for a database at `path` that cannot be brought to this
+/// program's schema.
+pub(super) fn from_migration(error: MigrateError, path: &Path) -> CatalogError {
+    let path = path.display();
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => from_sqlx(error),
+        MigrateError::VersionMissing(version) => CatalogError::Corrupt(format!(
+            "{path} was written by a newer version of this program (schema {version}); run that version"
+        )),
+        other => CatalogError::Corrupt(format!("{path}: {other}; {HOW_TO_RECOVER}")),
+    }
+}
+
+/// That a stored value is not what was once written.
+pub(super) fn corrupt(what: impl std::fmt::Display) -> CatalogError {
+    CatalogError::Corrupt(format!("{what}; {HOW_TO_RECOVER}"))
+}
+
+/// A failure that is no error of the database.
+pub(super) fn failed(what: &'static str) -> CatalogError {
+    CatalogError::Failed(what.into())
+}
+
+/// Whether another process held the database for too long.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(code::BUSY)
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_damage_with_a_way_out() {
+        let error = from_sqlx(sqlx::Error::Decode("not a blob".into()));
+        assert!(matches!(error, CatalogError::Corrupt(why) if why.contains("restore a backup")));
+    }
+
+    #[test]
+    fn a_newer_schema_asks_for_the_newer_program() {
+        let error = from_migration(MigrateError::VersionMissing(7), Path::new("catalog.db"));
+        assert!(matches!(error, CatalogError::Corrupt(why) if why.contains("newer version")));
+    }
+}

@@ -1,0 +1,184 @@
+//! Opening the database file: permissions, settings, schema.
+
+use std::{io, path::Path, time::Duration};
+
+use dm_core::ports::CatalogError;
+use sqlx::{
+    ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool,
+    migrate::{Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::error::{corrupt, from_migration, from_sqlx, is_busy};
+
+/// `application_id` in the database's header: "dmnd".
+const APPLICATION_ID: i64 = 1_684_893_284;
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pages in the write-ahead log before they are moved into the database:
+/// 32 MiB. A page that many shares touch is moved once.
+const CHECKPOINT_PAGES: &str = "8192";
+/// What the log's file keeps after that, in bytes.
+const LOG_SIZE_LIMIT: &str = "33554432";
+/// Page cache of the writer, in KiB (a negative number, as SQLite wants it).
+const WRITER_CACHE: &str = "-8192";
+/// Page cache of each reader, in KiB; the system's file cache is behind it.
+const READER_CACHE: &str = "-1024";
+/// Connections that read.
+const READERS: u32 = 4;
+/// How often opening is tried while another process makes the same database.
+const ATTEMPTS: u32 = 20;
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The connection that writes, on a database of this program's schema.
+pub(super) async fn writing(path: &Path) -> Result<SqliteConnection, CatalogError> {
+    let is_new = create_private(path)
+        .await
+        .map_err(|error| cannot_open(path, &error))?;
+    let mut attempt = 1;
+    let connection = loop {
+        match connect_and_migrate(path).await {
+            Err(Attempt::Again(_)) if attempt < ATTEMPTS => tokio::time::sleep(PAUSE).await,
+            Err(Attempt::Again(error) | Attempt::Failed(error)) => return Err(error),
+            Ok(connection) => break connection,
+        }
+        attempt += 1;
+    };
+    if is_new {
+        sync_folder(path)
+            .await
+            .map_err(|error| cannot_open(path, &error))?;
+    }
+    Ok(connection)
+}
+
+/// The connections that read, opened when they are needed.
+pub(super) fn reading(path: &Path) -> SqlitePool {
+    let options = settings(path).read_only(true).pragma("cache_size", READER_CACHE);
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .min_connections(0)
+        .idle_timeout(Duration::from_secs(60))
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// Why an attempt to open did not succeed.
+enum Attempt {
+    /// Another process may be making the database at this moment.
+    Again(CatalogError),
+    /// Trying again would not help.
+    Failed(CatalogError),
+}
+
+async fn connect_and_migrate(path: &Path) -> Result<SqliteConnection, Attempt> {
+    let options = settings(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("secure_delete", "ON")
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", LOG_SIZE_LIMIT)
+        .pragma("cache_size", WRITER_CACHE);
+    let mut connection = options.connect().await.map_err(|error| attempt(error, path))?;
+    refuse_foreign(&mut connection, path).await?;
+    match schema().run_direct(None, &mut connection, false).await {
+        Ok(()) => Ok(connection),
+        Err(
+            error @ (sqlx::migrate::MigrateError::Execute(_)
+            | sqlx::migrate::MigrateError::ExecuteMigration(..)),
+        ) => match from_migration(error, path) {
+            CatalogError::Failed(error) => Err(Attempt::Again(CatalogError::Failed(error))),
+            CatalogError::Conflict(error) => Err(Attempt::Again(CatalogError::Conflict(error))),
+            other => Err(Attempt::Failed(other)),
+        },
+        Err(error) => Err(Attempt::Failed(from_migration(error, path))),
+    }
+}
+
+/// A database of another program is left alone.
+async fn refuse_foreign(connection: &mut SqliteConnection, path: &Path) -> Result<(), Attempt> {
+    let id: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| attempt(error, path))?;
+    let tables: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_schema WHERE name <> '_sqlx_migrations' AND name NOT LIKE 'sqlite_%'",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(|error| attempt(error, path))?;
+    if id == APPLICATION_ID || (id == 0 && tables == 0) {
+        return Ok(());
+    }
+    Err(Attempt::Failed(corrupt(format_args!(
+        "{} is a database of another program",
+        path.display()
+    ))))
+}
+
+fn attempt(error: sqlx::Error, path: &Path) -> Attempt {
+    if is_busy(&error) {
+        return Attempt::Again(from_sqlx(error));
+    }
+    Attempt::Failed(match from_sqlx(error) {
+        CatalogError::Corrupt(why) => CatalogError::Corrupt(format!("{}: {why}", path.display())),
+        other => other,
+    })
+}
+
+fn settings(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(64)
+        .thread_name(|id| format!("catalog-{id}"))
+        .disable_statement_logging()
+}
+
+/// Every version of the schema, oldest first. A published one never changes.
+fn schema() -> Migrator {
+    let first = include_str!("../../migrations/0001_catalog.sql");
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "catalog".into(),
+        MigrationType::Simple,
+        first.into_sql_str(),
+        false,
+    )])
+}
+
+/// Makes the file where there is none, and takes it away from other users;
+/// SQLite gives the files beside it the same permissions. Whether it is new.
+async fn create_private(path: &Path) -> io::Result<bool> {
+    let is_new = !tokio::fs::try_exists(path).await?;
+    let mut options = tokio::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    options.mode(0o600);
+    let file = options.open(path).await?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+            .await?;
+    }
+    drop(file);
+    Ok(is_new)
+}
+
+/// Makes the new file's entry in its folder durable.
+async fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    tokio::fs::File::open(folder.unwrap_or(Path::new(".")))
+        .await?
+        .sync_all()
+        .await
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> CatalogError {
+    CatalogError::Failed(
+        io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())).into(),
+    )
+}

@@ -1,0 +1,116 @@
+//! No query may walk through a table: what a call costs must not depend on how
+//! much the catalog holds.
+
+use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
+
+use super::{api_keys, checkpoints, event_log, history, open, peers, readable_objects, replicas, shares};
+
+async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    let rows = sqlx::query_with(AssertSqlSafe(explain), arguments)
+        .fetch_all(connection)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
+/// Lists of values are scanned, what a subquery has chosen, and indexes that
+/// hold nothing but what is asked for; no table, and no index of a whole table.
+fn walks_through_a_table(step: &str) -> bool {
+    const HARMLESS: [&str; 6] = [
+        "CONSTANT ROW",
+        "VIRTUAL TABLE",
+        "(subquery",
+        "shares_unrecorded",
+        "shares_grant_owed",
+        "checkpoints_open",
+    ];
+    step.starts_with("SCAN") && !HARMLESS.iter().any(|harmless| step.contains(harmless))
+}
+
+async fn assert_indexed(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) {
+    let steps = plan(connection, sql, arguments).await;
+    assert!(
+        !steps.iter().any(|step| walks_through_a_table(step)),
+        "{sql}\n{steps:#?}"
+    );
+    assert!(
+        !steps
+            .iter()
+            .any(|step| step == "USE TEMP B-TREE FOR ORDER BY" && steps.len() <= 2),
+        "{sql}\n{steps:#?}"
+    );
+}
+
+#[tokio::test]
+async fn every_lookup_uses_an_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    for sql in [
+        shares::BY_RECIPIENT,
+        shares::BY_KEY,
+        shares::UNRECORDED,
+        shares::GRANT_OWED,
+        shares::RECEIPT_DUE,
+        shares::SET_GRANT_OWED,
+        shares::SET_RECEIPT_SPREAD,
+        replicas::GET,
+        readable_objects::GET,
+        readable_objects::REMOVE,
+        readable_objects::ORDINAL,
+        readable_objects::WITH_REPLICAS,
+        event_log::LENGTH,
+        event_log::GET,
+        event_log::NODES,
+        checkpoints::REMOVE,
+        checkpoints::COVERING,
+        checkpoints::OPEN,
+        api_keys::GET,
+        api_keys::REVOKE,
+        api_keys::GENERATION,
+        peers::REMOVE,
+    ] {
+        assert_indexed(&mut connection, sql, SqliteArguments::default()).await;
+    }
+    for statement in replicas::SET.split(';') {
+        assert_indexed(&mut connection, statement, SqliteArguments::default()).await;
+    }
+    for bulk in [&shares::INSERT, &readable_objects::PUT, &event_log::MARK_RECORDED] {
+        for (sql, _) in bulk.runs(&[(); 127]) {
+            assert_indexed(&mut connection, &sql.0, SqliteArguments::default()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_newest_checkpoint_is_read_from_the_end_of_its_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let steps = plan(&mut connection, checkpoints::LAST, SqliteArguments::default()).await;
+    assert_eq!(
+        steps,
+        ["SCAN checkpoints"],
+        "in the order of its key, without a sort"
+    );
+}
+
+#[tokio::test]
+async fn every_filter_of_the_history_uses_an_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let one = [EventKind::DataShare];
+    for kinds in [&[][..], &one, &EventKind::ALL, &EventKind::ALL[..3]] {
+        for data_hash in [None, Some(DataHash::of(b"data"))] {
+            for recipient in [None, Some(Address::ZERO)] {
+                let filter = EventFilter {
+                    kinds: kinds.iter().copied().collect(),
+                    data_hash,
+                    recipient,
+                };
+                let query = history::query(&filter, 1_000, 20);
+                assert_indexed(&mut connection, query.sql().as_str(), SqliteArguments::default()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The objects that this node can read, with their wrapped content keys.
+
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use dm_core::{
+    Address,
+    envelope::ObjectId,
+    hash::{DataHash, Locator},
+    ports::{CatalogError, ReadableObjects},
+    share::{ReadableObject, WrappedKey},
+};
+use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
+
+use super::{
+    SqliteCatalog,
+    bulk::BulkStatement,
+    change::Change,
+    columns::{Columns, row_limit, storable},
+    error::from_sqlx,
+};
+
+macro_rules! object_columns {
+    () => {
+        "r.id, r.locator, r.data_hash, r.owner, r.size, r.key_version, r.key_token"
+    };
+}
+
+pub(super) const GET: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM readable_objects r WHERE r.locator = ?"
+);
+pub(super) const REMOVE: &str = "DELETE FROM readable_objects WHERE locator = ?";
+pub(super) const ORDINAL: &str = "SELECT id FROM readable_objects WHERE locator = ?";
+pub(super) const WITH_REPLICAS: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM readable_objects r WHERE r.owner = ? AND r.replicas = ? AND r.id > ? ORDER BY r.id LIMIT ?"
+);
+
+/// An entry may come after its object's replicas were counted.
+pub(super) static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
+    BulkStatement::new(
+        "INSERT INTO readable_objects
+            (locator, data_hash, owner, size, key_version, key_token, replicas)
+         SELECT column1, column2, column3, column4, column5, column6,
+            coalesce((SELECT replicas.replicas FROM replicas
+                      WHERE replicas.locator = column1 AND replicas.owner = column3), 0)
+         FROM (VALUES",
+        6,
+        ") WHERE true ON CONFLICT (locator) DO UPDATE SET
+            owner = excluded.owner, size = excluded.size, key_version = excluded.key_version,
+            key_token = excluded.key_token, replicas = excluded.replicas",
+    )
+});
+
+/// Keeps the entries; of two with the same data hash the later one stays.
+pub(super) async fn put(
+    connection: &mut SqliteConnection,
+    objects: &[&ReadableObject],
+) -> Result<(), CatalogError> {
+    for (sql, run) in PUT.runs(objects) {
+        let mut query = sqlx::query(sql);
+        for object in run {
+            query = query
+                .bind(object.id.locator.as_bytes().to_vec())
+                .bind(object.data_hash.as_bytes().to_vec())
+                .bind(object.id.owner.to_vec())
+                .bind(storable(object.size)?)
+                .bind(object.key.version)
+                .bind(object.key.token.clone());
+        }
+        query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    }
+    Ok(())
+}
+
+/// Deletes an entry; SQLite overwrites its bytes (`secure_delete`).
+pub(super) async fn remove(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+) -> Result<bool, CatalogError> {
+    let query = sqlx::query(REMOVE).bind(data_hash.locator().as_bytes().to_vec());
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(done.rows_affected() > 0)
+}
+
+async fn get(pool: &SqlitePool, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
+    let query = sqlx::query(GET).bind(data_hash.locator().as_bytes().to_vec());
+    let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Own objects with fewer than `factor` replicas, oldest first: one range of
+/// the index for each count below it, so that objects with enough replicas cost nothing.
+pub(super) async fn under_replicated(
+    pool: &SqlitePool,
+    owner: Address,
+    factor: u32,
+    after: Option<DataHash>,
+    limit: usize,
+) -> Result<Vec<ReadableObject>, CatalogError> {
+    let Some(after) = ordinal(pool, after).await? else {
+        return Ok(Vec::new());
+    };
+    let mut found: Vec<(i64, ReadableObject)> = Vec::new();
+    for replicas in 0..factor {
+        let query = sqlx::query(WITH_REPLICAS)
+            .bind(owner.to_vec())
+            .bind(replicas)
+            .bind(after)
+            .bind(row_limit(limit));
+        for row in query.fetch_all(pool).await.map_err(from_sqlx)? {
+            found.push((row.value("id")?, read(&row)?));
+        }
+    }
+    found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+    Ok(found.into_iter().take(limit).map(|(_, object)| object).collect())
+}
+
+/// Where an entry stands in the order of arrival: 0 for none, which is before
+/// all; nothing where it is gone.
+async fn ordinal(pool: &SqlitePool, data_hash: Option<DataHash>) -> Result<Option<i64>, CatalogError> {
+    let Some(data_hash) = data_hash else {
+        return Ok(Some(0));
+    };
+    let query = sqlx::query_scalar(ORDINAL).bind(data_hash.locator().as_bytes().to_vec());
+    query.fetch_optional(pool).await.map_err(from_sqlx)
+}
+
+fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
+    Ok(ReadableObject {
+        data_hash: DataHash::from_bytes(row.bytes("data_hash")?),
+        id: ObjectId {
+            locator: Locator::from_bytes(row.bytes("locator")?),
+            owner: row.address("owner")?,
+        },
+        size: row.number("size")?,
+        key: WrappedKey {
+            version: row.small_number("key_version")?,
+            token: row.value("key_token")?,
+        },
+    })
+}
+
+#[async_trait]
+impl ReadableObjects for SqliteCatalog {
+    async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
+        self.make(Change::PutReadable(object.clone())).await
+    }
+
+    async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
+        self.cache
+            .get_or_load(data_hash, get(&self.reads, data_hash))
+            .await
+    }
+
+    async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {
+        self.make_if_there(Change::RemoveReadable(*data_hash)).await
+    }
+}

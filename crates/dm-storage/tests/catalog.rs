@@ -1,0 +1,37 @@
+//! The SQLite catalog keeps every promise of its ports.
+
+use std::ops::Deref;
+
+use dm_storage::SqliteCatalog;
+use tempfile::TempDir;
+
+/// An empty catalog in a folder of its own.
+struct TemporaryCatalog {
+    catalog: SqliteCatalog,
+    _folder: TempDir,
+}
+
+impl Deref for TemporaryCatalog {
+    type Target = SqliteCatalog;
+
+    fn deref(&self) -> &SqliteCatalog {
+        &self.catalog
+    }
+}
+
+async fn empty() -> TemporaryCatalog {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(folder.path().join("catalog.db"))
+        .await
+        .unwrap();
+    TemporaryCatalog {
+        catalog,
+        _folder: folder,
+    }
+}
+
+dm_core::share_catalog_conformance!(empty);
+dm_core::readable_objects_conformance!(empty);
+dm_core::event_log_conformance!(empty);
+dm_core::api_key_catalog_conformance!(empty);
+dm_core::peer_catalog_conformance!(empty);
