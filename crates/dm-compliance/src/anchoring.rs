@@ -199,7 +199,9 @@ impl Anchorer {
     }
 
     async fn rest_until_work(&self, shutdown: &CancellationToken) {
-        let Head::Known(checkpoint) = self.head else { return };
+        let Head::Known(checkpoint) = self.head else {
+            return;
+        };
         let anchored = checkpoint.map_or(0, |checkpoint| checkpoint.size);
         let mut recorded = self.setting.board.recorded.subscribe();
         tokio::select! {

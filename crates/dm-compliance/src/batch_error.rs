@@ -24,8 +24,12 @@ impl BatchError {
     pub(crate) fn for_caller(&self) -> ComplianceError {
         match &*self.0 {
             ComplianceError::Catalog(CatalogError::Full) => CatalogError::Full.into(),
-            ComplianceError::Catalog(CatalogError::Conflict(with)) => CatalogError::Conflict(with.clone()).into(),
-            ComplianceError::Catalog(CatalogError::Corrupt(what)) => CatalogError::Corrupt(what.clone()).into(),
+            ComplianceError::Catalog(CatalogError::Conflict(with)) => {
+                CatalogError::Conflict(with.clone()).into()
+            }
+            ComplianceError::Catalog(CatalogError::Corrupt(what)) => {
+                CatalogError::Corrupt(what.clone()).into()
+            }
             ComplianceError::Corrupt(what) => ComplianceError::Corrupt(what.clone()),
             _ => CatalogError::Failed(Box::new(Shared(self.0.clone()))).into(),
         }

@@ -80,7 +80,8 @@ impl Board {
 
     /// Notes whether anchors can be made, and whether that is news.
     pub(crate) fn set_chain(&self, chain: ChainState) -> bool {
-        self.anchoring.send_if_modified(|state| std::mem::replace(&mut state.chain, chain) != chain)
+        self.anchoring
+            .send_if_modified(|state| std::mem::replace(&mut state.chain, chain) != chain)
     }
 
     /// Notes a new anchor.
@@ -105,7 +106,8 @@ impl Board {
 
     /// Notes what is wrong with the log for good.
     pub(crate) fn set_fault(&self, fault: &str) {
-        self.anchoring.send_modify(|state| state.fault = Some(fault.into()));
+        self.anchoring
+            .send_modify(|state| state.fault = Some(fault.into()));
     }
 }
 

@@ -16,7 +16,9 @@ pub(crate) struct Leaf {
 impl Leaf {
     /// Hashes the event.
     pub(crate) fn of(event: Event) -> Result<Self, ComplianceError> {
-        let canonical = event.canonical().map_err(|error| ComplianceError::Corrupt(error.to_string()))?;
+        let canonical = event
+            .canonical()
+            .map_err(|error| ComplianceError::Corrupt(error.to_string()))?;
         Ok(Self {
             hash: leaf_hash(&canonical),
             event,

@@ -51,7 +51,9 @@ impl LocalLog {
             Some(previous) => NodePlan::consistency(previous.size, size),
             None => Some(NodePlan::default()),
         };
-        let plan = proof.zip(NodePlan::root(size)).map(|(proof, root)| proof.and(root));
+        let plan = proof
+            .zip(NodePlan::root(size))
+            .map(|(proof, root)| proof.and(root));
         let mut consistency_proof = self.hashes(plan, size).await?;
         let root = consistency_proof.pop().ok_or_else(|| incomplete(size))?;
         Ok(AnchorRequest {

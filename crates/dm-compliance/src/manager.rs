@@ -10,8 +10,8 @@ use dm_core::{
     config::ComplianceConfig,
     event::NewEvent,
     ports::{
-        AnchoredCheckpoint, Anchors, ChainError, ComplianceError, ComplianceLog, EventFilter, EventLog, HistoryPage,
-        HistoryQuery, Recorded,
+        AnchoredCheckpoint, Anchors, ChainError, ComplianceError, ComplianceLog, EventFilter, EventLog,
+        HistoryPage, HistoryQuery, Recorded,
     },
     receipt::{Anchor, Receipt, Verification},
     tasks::Supervisor,
@@ -66,7 +66,10 @@ impl ComplianceManager {
         supervisor: &Supervisor,
     ) -> Result<Arc<Self>, ComplianceError> {
         let recorded = events.event_count().await?;
-        let anchored = events.last_checkpoint().await?.map_or(0, |last| last.checkpoint.size);
+        let anchored = events
+            .last_checkpoint()
+            .await?
+            .map_or(0, |last| last.checkpoint.size);
         let manager = Self {
             account,
             log: LocalLog::new(events),
@@ -86,7 +89,9 @@ impl ComplianceManager {
             board: self.board.clone(),
             bus,
         };
-        supervisor.spawn("compliance.record", move |shutdown| sequencer.clone().run(shutdown));
+        supervisor.spawn("compliance.record", move |shutdown| {
+            sequencer.clone().run(shutdown)
+        });
     }
 
     fn spawn_anchoring(&self, config: ComplianceConfig, bus: EventBus, supervisor: &Supervisor) {
@@ -98,7 +103,9 @@ impl ComplianceManager {
             bus,
             config,
         };
-        supervisor.spawn("compliance.anchor", move |shutdown| Anchorer::new(setting.clone()).run(shutdown));
+        supervisor.spawn("compliance.anchor", move |shutdown| {
+            Anchorer::new(setting.clone()).run(shutdown)
+        });
     }
 
     /// Waits until the local log was compared with the chain, or the chain is
@@ -108,7 +115,8 @@ impl ComplianceManager {
     /// [`ComplianceError::Forked`] where the log has forked.
     async fn compared(&self) -> Result<(), ComplianceError> {
         let mut anchoring = self.board.anchoring.subscribe();
-        let compared = anchoring.wait_for(|state| state.chain != ChainState::Unchecked || state.fault.is_some());
+        let compared =
+            anchoring.wait_for(|state| state.chain != ChainState::Unchecked || state.fault.is_some());
         // Neither a slow chain nor a stopping node says anything about the log.
         let _ = tokio::time::timeout(FIRST_COMPARISON, compared).await;
         match self.board.fault() {
@@ -167,7 +175,11 @@ impl ComplianceLog for ComplianceManager {
         answer.await.map_err(|_| ComplianceError::Stopped)?
     }
 
-    async fn wait_for_anchor(&self, index: u64, patience: Duration) -> Result<Option<Anchor>, ComplianceError> {
+    async fn wait_for_anchor(
+        &self,
+        index: u64,
+        patience: Duration,
+    ) -> Result<Option<Anchor>, ComplianceError> {
         self.require_event(index)?;
         match tokio::time::timeout(patience, self.hoped_anchor(index)).await {
             Ok(anchor) => anchor,
@@ -185,7 +197,10 @@ impl ComplianceLog for ComplianceManager {
 
     async fn receipt(&self, index: u64) -> Result<Option<Receipt>, ComplianceError> {
         self.require_event(index)?;
-        let Some(AnchoredCheckpoint { checkpoint, anchor, .. }) = self.covering(index).await? else {
+        let Some(AnchoredCheckpoint {
+            checkpoint, anchor, ..
+        }) = self.covering(index).await?
+        else {
             return Ok(None);
         };
         let entry = self.log.events().event(index).await?;
@@ -207,7 +222,9 @@ impl ComplianceLog for ComplianceManager {
         };
         match self.anchors.proves(receipt, leaf_hash).await {
             Ok(true) => Ok(Verification::Valid),
-            Ok(false) => Ok(Verification::invalid("the chain does not have this checkpoint of this log")),
+            Ok(false) => Ok(Verification::invalid(
+                "the chain does not have this checkpoint of this log",
+            )),
             Err(ChainError::WrongChain { .. }) => Ok(Verification::invalid(format!(
                 "the receipt is for the chain with id {}, which is not the chain of this node",
                 receipt.anchor.chain_id
@@ -217,7 +234,11 @@ impl ComplianceLog for ComplianceManager {
     }
 
     async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, ComplianceError> {
-        let page = self.log.events().events(&query.filter, query.before, query.limit).await?;
+        let page = self
+            .log
+            .events()
+            .events(&query.filter, query.before, query.limit)
+            .await?;
         Ok(HistoryPage {
             entries: self.with_transactions(page.entries).await?,
             next: page.next,

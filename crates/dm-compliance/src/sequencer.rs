@@ -57,8 +57,10 @@ impl Sequencer {
     /// `None` after a failure: then it is unknown what the catalog holds, and
     /// the edge must be read again.
     async fn append(&self, edge: Option<RightEdge>, batch: Vec<Waiting>) -> Option<RightEdge> {
-        let (leaves, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.leaf, waiting.answer)).unzip();
+        let (leaves, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.leaf, waiting.answer))
+            .unzip();
         let appended = async {
             let mut edge = match edge {
                 Some(edge) => edge,

@@ -23,14 +23,22 @@ pub(crate) fn leaf_hash(data: &[u8]) -> B256 {
 
 /// RFC 6962 hash of a node with these children.
 fn node_hash(left: &B256, right: &B256) -> B256 {
-    let digest = Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize();
+    let digest = Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize();
     B256::new(digest.into())
 }
 
 /// The hash of neighbouring subtrees, the larger ones to the left, as RFC 6962
 /// joins them; `None` for none.
 fn join(subtrees: &[B256]) -> Option<B256> {
-    subtrees.iter().rev().copied().reduce(|right, left| node_hash(&left, &right))
+    subtrees
+        .iter()
+        .rev()
+        .copied()
+        .reduce(|right, left| node_hash(&left, &right))
 }
 
 /// Position of the root of the full subtree of `1 << height` leaves from `start`.
@@ -123,7 +131,8 @@ impl NodePlan {
 
     /// The inclusion proof (RFC 6962, section 2.1.1) of the leaf at `index`.
     pub(crate) fn inclusion(index: u64, size: u64) -> Option<Self> {
-        (index < size && size <= MAX_SIZE).then(|| Self::nodes(&indices_for_inclusion_proof(size, index), size))
+        (index < size && size <= MAX_SIZE)
+            .then(|| Self::nodes(&indices_for_inclusion_proof(size, index), size))
     }
 
     /// The consistency proof (RFC 6962, section 2.1.2) from size `old` to `new`.
@@ -134,7 +143,10 @@ impl NodePlan {
 
     fn nodes(positions: &[u64], size: u64) -> Self {
         Self {
-            parts: positions.iter().map(|&position| parts_of_node(position, size)).collect(),
+            parts: positions
+                .iter()
+                .map(|&position| parts_of_node(position, size))
+                .collect(),
         }
     }
 

@@ -60,7 +60,8 @@ pub fn verify_offline(receipt: &Receipt) -> Result<B256, ReceiptFlaw> {
         .canonical()
         .map_err(|error| ReceiptFlaw::NoCanonicalForm(error.to_string()))?;
     let root = RootHash::<Sha256>::new(receipt.checkpoint.root.0.into(), receipt.checkpoint.size);
-    let proof = InclusionProof::try_from_bytes(receipt.inclusion_proof.concat()).map_err(|_| ReceiptFlaw::NotIncluded)?;
+    let proof = InclusionProof::try_from_bytes(receipt.inclusion_proof.concat())
+        .map_err(|_| ReceiptFlaw::NotIncluded)?;
     root.verify_inclusion(&canonical, receipt.leaf_index, &proof)
         .map_err(|_| ReceiptFlaw::NotIncluded)?;
     Ok(leaf_hash(&canonical))

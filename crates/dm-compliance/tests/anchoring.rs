@@ -21,7 +21,11 @@ async fn what_waited_for_the_chain_is_anchored_once_when_it_is_back() {
     let life = Life::start(&events, &chain).await;
     for n in 0..10 {
         let index = life.record(n).await;
-        let anchor = life.manager.wait_for_anchor(index, Duration::from_secs(3600)).await.unwrap();
+        let anchor = life
+            .manager
+            .wait_for_anchor(index, Duration::from_secs(3600))
+            .await
+            .unwrap();
         assert_eq!(anchor, None);
     }
     chain.set_away(false);
@@ -60,7 +64,7 @@ async fn an_anchor_lost_in_a_reorganisation_is_sent_again() {
     assert!(!life.has_valid_receipt(3).await);
     tokio::time::sleep(LOOKS).await;
     assert_eq!(chain.accepted().last().unwrap().0, before.last().unwrap().0);
-    assert_eq!(events.checkpoint_sizes(), [1, 2, 4]);
+    assert_eq!(events.checkpoint_sizes().await, [1, 2, 4]);
     for index in 0..4 {
         assert!(life.has_valid_receipt(index).await, "event {index}");
     }
@@ -111,7 +115,7 @@ async fn on_a_chain_that_began_anew_the_whole_log_is_anchored_again() {
     }
     assert_eq!(life.manager.fault(), None);
     assert_eq!(chain.accepted().len(), 1);
-    assert_eq!(events.checkpoint_sizes(), [5]);
+    assert_eq!(events.checkpoint_sizes().await, [5]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,6 +144,10 @@ async fn an_anchor_covers_no_more_new_events_than_configured() {
     }
     chain.set_away(false);
     life.anchor_of(24).await;
-    let sizes: Vec<_> = chain.accepted().iter().map(|(checkpoint, _)| checkpoint.size).collect();
+    let sizes: Vec<_> = chain
+        .accepted()
+        .iter()
+        .map(|(checkpoint, _)| checkpoint.size)
+        .collect();
     assert_eq!(sizes, [10, 20, 25]);
 }

@@ -29,19 +29,28 @@ async fn of_two_nodes_with_copies_of_one_log_the_second_reports_the_fork_and_ref
     let first = Life::start(&events, &chain).await;
     let index = first.record(0).await;
     first.anchor_of(index).await;
-    let copy = events.copy();
+    let copy = events.copy().await;
     let second = Life::start(&copy, &chain).await;
     let index = first.record(1).await;
     first.anchor_of(index).await;
 
     let index = second.record(2).await;
-    let waited = second.manager.wait_for_anchor(index, Duration::from_secs(3600)).await;
+    let waited = second
+        .manager
+        .wait_for_anchor(index, Duration::from_secs(3600))
+        .await;
     assert!(matches!(waited, Ok(None) | Err(ComplianceError::Forked(_))));
     let reason = refusal(&second).await;
     assert!(reason.contains("another node"), "{reason}");
     assert_eq!(second.manager.fault(), Some(reason));
-    assert!(second.bus.history(200).iter().any(|event| event.topic == Topic::SystemError));
-    assert_eq!(copy.checkpoint_sizes(), [1], "the fork is not anchored");
+    assert!(
+        second
+            .bus
+            .history(200)
+            .iter()
+            .any(|event| event.topic == Topic::SystemError)
+    );
+    assert_eq!(copy.checkpoint_sizes().await, [1], "the fork is not anchored");
 
     let index = first.record(3).await;
     first.anchor_of(index).await;
@@ -53,7 +62,7 @@ async fn a_node_with_a_restored_backup_refuses_its_first_event() {
     let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
     let life = Life::start(&events, &chain).await;
     life.record(0).await;
-    let backup = events.copy();
+    let backup = events.copy().await;
     let index = life.record(1).await;
     life.anchor_of(index).await;
     life.kill();
@@ -62,7 +71,10 @@ async fn a_node_with_a_restored_backup_refuses_its_first_event() {
     let refused = restored.manager.record(share(1)).await;
     assert!(matches!(refused, Err(ComplianceError::Forked(_))), "{refused:?}");
     let again = Life::start(&backup, &chain).await;
-    assert!(again.manager.record(share(1)).await.is_err(), "a restart does not heal a fork");
+    assert!(
+        again.manager.record(share(1)).await.is_err(),
+        "a restart does not heal a fork"
+    );
     assert_eq!(chain.accepted().last().unwrap().0.size, 2);
 }
 

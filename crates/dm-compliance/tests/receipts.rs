@@ -13,6 +13,7 @@ use dm_core::{
     receipt::{Anchor, Checkpoint, Receipt},
 };
 use proptest::prelude::*;
+use tokio::runtime::Runtime;
 
 use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
@@ -54,12 +55,18 @@ async fn a_receipt_is_judged_without_the_log_that_made_it() {
     assert!(chain.endpoint().proves(&receipt, leaf_hash).await.unwrap());
 }
 
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 /// The receipt of event 5 of 11, and its chain.
 fn example() -> &'static (Receipt, SimulatedChain) {
     static EXAMPLE: OnceLock<(Receipt, SimulatedChain)> = OnceLock::new();
     EXAMPLE.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        runtime().block_on(async {
             let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
             chain.set_away(true);
             let life = Life::start(&events, &chain).await;
@@ -74,9 +81,13 @@ fn example() -> &'static (Receipt, SimulatedChain) {
 }
 
 fn is_valid(receipt: &Receipt) -> bool {
-    let Ok(leaf_hash) = verify_offline(receipt) else { return false };
-    let proves = example().1.endpoint();
-    futures::executor::block_on(proves.proves(receipt, leaf_hash)).unwrap_or(false)
+    let Ok(leaf_hash) = verify_offline(receipt) else {
+        return false;
+    };
+    let chain = example().1.endpoint();
+    runtime()
+        .block_on(chain.proves(receipt, leaf_hash))
+        .unwrap_or(false)
 }
 
 #[test]
@@ -88,10 +99,22 @@ fn the_example_is_valid_and_its_flaws_are_named() {
         alter(&mut altered);
         verify_offline(&altered).unwrap_err()
     };
-    assert_eq!(flaw_of(|receipt| receipt.version = 0), ReceiptFlaw::ReceiptVersion(0));
-    assert_eq!(flaw_of(|receipt| receipt.event.version = 9), ReceiptFlaw::EventVersion(9));
-    assert_eq!(flaw_of(|receipt| receipt.event.log = Address::ZERO), ReceiptFlaw::NoLog);
-    assert_eq!(flaw_of(|receipt| receipt.inclusion_proof.clear()), ReceiptFlaw::NotIncluded);
+    assert_eq!(
+        flaw_of(|receipt| receipt.version = 0),
+        ReceiptFlaw::ReceiptVersion(0)
+    );
+    assert_eq!(
+        flaw_of(|receipt| receipt.event.version = 9),
+        ReceiptFlaw::EventVersion(9)
+    );
+    assert_eq!(
+        flaw_of(|receipt| receipt.event.log = Address::ZERO),
+        ReceiptFlaw::NoLog
+    );
+    assert_eq!(
+        flaw_of(|receipt| receipt.inclusion_proof.clear()),
+        ReceiptFlaw::NotIncluded
+    );
     let outside = ReceiptFlaw::OutsideCheckpoint { index: 11, size: 11 };
     assert_eq!(flaw_of(|receipt| receipt.leaf_index = 11), outside);
     let impossible = ReceiptFlaw::ImpossibleSize(u64::MAX);
@@ -144,31 +167,33 @@ fn hostile() -> impl Strategy<Value = Receipt> {
         ]
     };
     let proof = proptest::collection::vec(any::<[u8; 32]>().prop_map(B256::new), 0..200);
-    (edge(), edge(), proof, edge(), 0..3u8).prop_map(|(index, size, inclusion_proof, timestamp, version)| Receipt {
-        version: 1,
-        event: Event {
-            version,
-            event_type: EventKind::DataShare,
-            log: Address::repeat_byte(1),
-            data_hash: None,
-            recipient: None,
-            timestamp,
-            nonce: [0; 16],
-            details: BTreeMap::from([("\u{0}\"\\".to_owned(), "\u{10FFFF}".to_owned())]),
-        },
-        leaf_index: index,
-        inclusion_proof,
-        checkpoint: Checkpoint {
-            size,
-            root: B256::ZERO,
-        },
-        anchor: Anchor {
-            chain_id: u64::MAX,
-            contract: Address::ZERO,
-            tx_hash: B256::ZERO,
-            block: u64::MAX,
-            timestamp: u64::MAX,
-        },
+    (edge(), edge(), proof, edge(), 0..3u8).prop_map(|(index, size, inclusion_proof, timestamp, version)| {
+        Receipt {
+            version: 1,
+            event: Event {
+                version,
+                event_type: EventKind::DataShare,
+                log: Address::repeat_byte(1),
+                data_hash: None,
+                recipient: None,
+                timestamp,
+                nonce: [0; 16],
+                details: BTreeMap::from([("\u{0}\"\\".to_owned(), "\u{10FFFF}".to_owned())]),
+            },
+            leaf_index: index,
+            inclusion_proof,
+            checkpoint: Checkpoint {
+                size,
+                root: B256::ZERO,
+            },
+            anchor: Anchor {
+                chain_id: u64::MAX,
+                contract: Address::ZERO,
+                tx_hash: B256::ZERO,
+                block: u64::MAX,
+                timestamp: u64::MAX,
+            },
+        }
     })
 }
 

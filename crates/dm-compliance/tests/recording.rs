@@ -65,11 +65,14 @@ async fn a_full_disk_is_told_to_everybody_and_nothing_is_out_of_step_afterwards(
     let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
     let life = Life::start(&events, &chain).await;
     life.record(0).await;
-    events.set_failing(true);
+    events.set_full(true);
     for result in join_all((0..5).map(|n| life.manager.record(share(n)))).await {
-        assert!(matches!(result, Err(ComplianceError::Catalog(CatalogError::Full))));
+        assert!(matches!(
+            result,
+            Err(ComplianceError::Catalog(CatalogError::Full))
+        ));
     }
-    events.set_failing(false);
+    events.set_full(false);
     assert_eq!(life.record(1).await, 1);
     life.anchor_of(1).await;
     assert!(life.has_valid_receipt(0).await && life.has_valid_receipt(1).await);

@@ -52,7 +52,11 @@ async fn killed_before_its_anchor_was_mined_the_next_life_anchors_the_event_once
     chain.until_submitted(2).await;
     chain.mine();
     life.anchor_of(index).await;
-    assert_eq!(chain.accepted().len(), 1, "the contract takes one of the two transactions");
+    assert_eq!(
+        chain.accepted().len(),
+        1,
+        "the contract takes one of the two transactions"
+    );
     assert_eq!(life.manager.fault(), None);
     assert!(life.has_valid_receipt(index).await);
 }

@@ -41,7 +41,11 @@ impl Anchorer {
             )));
         }
         let checkpoint = setting.log.checkpoint(head.size).await?;
-        if !setting.anchors.is_anchored(setting.account, &checkpoint, head).await? {
+        if !setting
+            .anchors
+            .is_anchored(setting.account, &checkpoint, head)
+            .await?
+        {
             return Err(Trouble::Forked(format!(
                 "the first {} events of account {} are others on the chain than in the local log: another node uses \
                  this operator account, or went on from a copy of this node's catalog",
@@ -56,7 +60,11 @@ impl Anchorer {
     async fn forget_checkpoints_above(&self, size: u64) -> Result<(), Trouble> {
         let events = self.setting.log.events();
         let mut is_confirmed = false;
-        while let Some(last) = events.last_checkpoint().await?.filter(|last| last.checkpoint.size > size) {
+        while let Some(last) = events
+            .last_checkpoint()
+            .await?
+            .filter(|last| last.checkpoint.size > size)
+        {
             // An endpoint that lags behind shows an old head, but not that the
             // transaction is gone.
             if !is_confirmed && self.setting.anchors.anchor(last.anchor.tx_hash).await?.is_some() {
@@ -74,12 +82,18 @@ impl Anchorer {
     async fn take_over(&self, head: &AnchorHead, checkpoint: Checkpoint) -> Result<(), Trouble> {
         let events = self.setting.log.events();
         let is_kept = events.last_checkpoint().await?.is_some_and(|last| {
-            last.checkpoint == checkpoint && last.anchor.block == head.block && last.anchor.timestamp == head.timestamp
+            last.checkpoint == checkpoint
+                && last.anchor.block == head.block
+                && last.anchor.timestamp == head.timestamp
         });
         if is_kept {
             return Ok(());
         }
-        let anchor = self.setting.anchors.anchor_of_head(self.setting.account, head).await?;
+        let anchor = self
+            .setting
+            .anchors
+            .anchor_of_head(self.setting.account, head)
+            .await?;
         let anchor = anchor.ok_or_else(unsettled)?;
         let anchored = AnchoredCheckpoint {
             checkpoint,

@@ -58,7 +58,9 @@ impl Anchorer {
     async fn send(&self, previous: Option<Checkpoint>) -> Result<InFlight, Trouble> {
         let setting = &self.setting;
         let batch = u64::try_from(setting.config.max_batch).unwrap_or(u64::MAX);
-        let largest = previous.map_or(0, |checkpoint| checkpoint.size).saturating_add(batch);
+        let largest = previous
+            .map_or(0, |checkpoint| checkpoint.size)
+            .saturating_add(batch);
         let size = setting.board.recorded().min(largest);
         let request = setting.log.anchor_request(previous, size).await?;
         let tx_hash = setting.anchors.submit_anchor(&request).await?;

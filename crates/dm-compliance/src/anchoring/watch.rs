@@ -27,12 +27,17 @@ impl Anchorer {
             .buffer_unordered(LOOKS_AT_ONCE)
             .collect()
             .await;
-        if findings.iter().all(|finding| matches!(finding, Ok(Finding::Stands))) {
+        if findings
+            .iter()
+            .all(|finding| matches!(finding, Ok(Finding::Stands)))
+        {
             return Ok(());
         }
         self.head = Head::Unknown;
         let last = self.setting.log.events().last_checkpoint().await?;
-        self.setting.board.reset_anchored(last.map_or(0, |last| last.checkpoint.size));
+        self.setting
+            .board
+            .reset_anchored(last.map_or(0, |last| last.checkpoint.size));
         findings.into_iter().find_map(Result::err).map_or(Ok(()), Err)
     }
 

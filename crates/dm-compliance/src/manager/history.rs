@@ -7,7 +7,10 @@ use super::ComplianceManager;
 impl ComplianceManager {
     /// Adds to each entry of a page, newest first, the transaction that anchored
     /// it. Looks up one checkpoint for all entries that it was the first to cover.
-    pub(super) async fn with_transactions(&self, page: Vec<LogEntry>) -> Result<Vec<HistoryEntry>, ComplianceError> {
+    pub(super) async fn with_transactions(
+        &self,
+        page: Vec<LogEntry>,
+    ) -> Result<Vec<HistoryEntry>, ComplianceError> {
         let mut lines = Vec::with_capacity(page.len());
         let mut covering: Option<AnchoredCheckpoint> = None;
         // From the oldest: the first checkpoint that covers an event is also the

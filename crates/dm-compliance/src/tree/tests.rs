@@ -25,13 +25,21 @@ impl Pair {
         let mut completed = Vec::new();
         self.edge.push(leaf_hash(&data), &mut completed);
         for node in completed {
-            assert_eq!(self.nodes.insert(node.position, node.hash), None, "a full node never changes");
+            assert_eq!(
+                self.nodes.insert(node.position, node.hash),
+                None,
+                "a full node never changes"
+            );
         }
         self.reference.push(data);
     }
 
     fn hashes(&self, plan: &NodePlan) -> Vec<B256> {
-        let stored: Vec<_> = plan.positions().iter().map(|position| self.nodes[position]).collect();
+        let stored: Vec<_> = plan
+            .positions()
+            .iter()
+            .map(|position| self.nodes[position])
+            .collect();
         plan.assemble(&stored).unwrap()
     }
 
@@ -49,7 +57,11 @@ fn roots_and_all_proofs_are_those_of_the_reference_at_every_small_size() {
     let mut pair = Pair::default();
     for size in 1..=130 {
         pair.push();
-        assert_eq!(pair.root(size).as_slice(), pair.reference.root().as_bytes().as_slice(), "root at {size}");
+        assert_eq!(
+            pair.root(size).as_slice(),
+            pair.reference.root().as_bytes().as_slice(),
+            "root at {size}"
+        );
         for index in 0..size {
             let proof = pair.hashes(&NodePlan::inclusion(index, size).unwrap()).concat();
             let expected = pair.reference.prove_inclusion(index as usize);
@@ -71,12 +83,14 @@ fn proofs_at_past_sizes_verify_though_the_tree_has_grown() {
         for index in [0, size / 3, size / 2, size - 1] {
             let proof = pair.hashes(&NodePlan::inclusion(index, size).unwrap()).concat();
             let proof = InclusionProof::try_from_bytes(proof).unwrap();
-            root.verify_inclusion(&index.to_be_bytes(), index, &proof).unwrap();
+            root.verify_inclusion(&index.to_be_bytes(), index, &proof)
+                .unwrap();
         }
         for old in [1, size.div_ceil(3), size.div_ceil(2), size] {
             let proof = pair.hashes(&NodePlan::consistency(old, size).unwrap()).concat();
             let proof = ConsistencyProof::try_from_bytes(proof).unwrap();
-            root.verify_consistency(&reference_root(pair.root(old), old), &proof).unwrap();
+            root.verify_consistency(&reference_root(pair.root(old), old), &proof)
+                .unwrap();
         }
     }
 }
@@ -85,7 +99,10 @@ fn proofs_at_past_sizes_verify_though_the_tree_has_grown() {
 fn the_edge_can_be_restored_at_any_size() {
     let mut pair = Pair::default();
     for size in 0..300 {
-        let peaks = RightEdge::positions(size).iter().map(|position| pair.nodes[position]).collect();
+        let peaks = RightEdge::positions(size)
+            .iter()
+            .map(|position| pair.nodes[position])
+            .collect();
         assert_eq!(RightEdge::restore(size, peaks).as_ref(), Some(&pair.edge));
         pair.push();
     }

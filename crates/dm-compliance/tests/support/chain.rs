@@ -46,14 +46,20 @@ impl State {
 
     /// What the contract demands.
     fn check(&self, request: &AnchorRequest) -> Result<(), ChainError> {
-        let root = |checkpoint: Checkpoint| RootHash::<Sha256>::new(checkpoint.root.0.into(), checkpoint.size);
+        let root =
+            |checkpoint: Checkpoint| RootHash::<Sha256>::new(checkpoint.root.0.into(), checkpoint.size);
         let refused = |reason: &str| Err(ChainError::Reverted(reason.to_owned()));
         if request.previous != self.head() {
             return refused("not the newest checkpoint");
         }
-        let Some(previous) = request.previous else { return Ok(()) };
+        let Some(previous) = request.previous else {
+            return Ok(());
+        };
         let proof = ConsistencyProof::try_from_bytes(request.consistency_proof.concat()).unwrap();
-        if request.next.size <= previous.size || root(request.next).verify_consistency(&root(previous), &proof).is_err()
+        if request.next.size <= previous.size
+            || root(request.next)
+                .verify_consistency(&root(previous), &proof)
+                .is_err()
         {
             return refused("inconsistent");
         }
@@ -202,7 +208,10 @@ impl Endpoint {
         self.is_frozen.send_replace(true);
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(&mut State) -> Result<T, ChainError>) -> Result<T, ChainError> {
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut State) -> Result<T, ChainError>,
+    ) -> Result<T, ChainError> {
         self.unless_frozen().await;
         self.chain.change(|state| match state.is_away {
             true => Err(ChainError::Unavailable("switched away".to_owned())),
@@ -230,7 +239,12 @@ impl Anchors for Endpoint {
         .await
     }
 
-    async fn is_anchored(&self, _log: Address, checkpoint: &Checkpoint, head: &AnchorHead) -> Result<bool, ChainError> {
+    async fn is_anchored(
+        &self,
+        _log: Address,
+        checkpoint: &Checkpoint,
+        head: &AnchorHead,
+    ) -> Result<bool, ChainError> {
         self.ask(|state| {
             Ok(state.accepted.iter().any(|(accepted, anchor)| {
                 accepted == checkpoint && (anchor.block, anchor.timestamp) == (head.block, head.timestamp)
@@ -269,7 +283,11 @@ impl Anchors for Endpoint {
                 if !state.holds_back && !state.accepted.iter().any(|(_, anchor)| anchor.tx_hash == tx_hash) {
                     return Err(ChainError::NotMined(tx_hash));
                 }
-                state.accepted.iter().find(|(_, anchor)| anchor.tx_hash == tx_hash).copied()
+                state
+                    .accepted
+                    .iter()
+                    .find(|(_, anchor)| anchor.tx_hash == tx_hash)
+                    .copied()
             };
             if let Some((_, anchor)) = found {
                 return Ok(anchor);
@@ -280,7 +298,10 @@ impl Anchors for Endpoint {
 
     async fn anchor(&self, tx_hash: B256) -> Result<Option<(Anchor, u64)>, ChainError> {
         self.ask(|state| {
-            let found = state.accepted.iter().find(|(_, anchor)| anchor.tx_hash == tx_hash);
+            let found = state
+                .accepted
+                .iter()
+                .find(|(_, anchor)| anchor.tx_hash == tx_hash);
             Ok(found.map(|(_, anchor)| (*anchor, state.height - anchor.block)))
         })
         .await
@@ -288,9 +309,10 @@ impl Anchors for Endpoint {
 
     async fn anchor_of_head(&self, _log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError> {
         self.ask(|state| {
-            let found = state.accepted.iter().find(|(checkpoint, anchor)| {
-                (checkpoint.size, anchor.block) == (head.size, head.block)
-            });
+            let found = state
+                .accepted
+                .iter()
+                .find(|(checkpoint, anchor)| (checkpoint.size, anchor.block) == (head.size, head.block));
             Ok(found.map(|(_, anchor)| *anchor))
         })
         .await
@@ -307,7 +329,11 @@ impl Anchors for Endpoint {
             let stands = state.accepted.iter().any(|(checkpoint, anchor)| {
                 *checkpoint == receipt.checkpoint
                     && (anchor.contract, anchor.block, anchor.timestamp)
-                        == (receipt.anchor.contract, receipt.anchor.block, receipt.anchor.timestamp)
+                        == (
+                            receipt.anchor.contract,
+                            receipt.anchor.block,
+                            receipt.anchor.timestamp,
+                        )
             });
             Ok(stands && receipt.event.log == ACCOUNT && verify_offline(receipt) == Ok(leaf_hash))
         })

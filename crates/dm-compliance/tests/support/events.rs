@@ -1,131 +1,132 @@
-//! An event log in memory, of which copies can be made as of a database.
+//! The event log in memory, with a look inside, a switch for a full disk, and
+//! copies as of a database file.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 use async_trait::async_trait;
 use dm_core::{
     B256,
-    event::Event,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
+    testing::catalog::MemoryCatalog,
 };
 
 /// Clones are the same log.
 #[derive(Clone, Default)]
-pub struct MemoryEvents(Arc<Mutex<State>>);
+pub struct MemoryEvents(Arc<Inner>);
 
-#[derive(Clone, Default)]
-struct State {
-    events: Vec<Event>,
-    nodes: HashMap<u64, B256>,
-    checkpoints: BTreeMap<u64, AnchoredCheckpoint>,
-    appends: usize,
-    is_failing: bool,
+#[derive(Default)]
+struct Inner {
+    catalog: MemoryCatalog,
+    appends: AtomicUsize,
+    is_full: AtomicBool,
 }
 
 impl MemoryEvents {
-    /// A log of its own with the same content, like a restored backup.
-    pub fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.lock().clone())))
+    /// A log of its own with the same events and nodes, like a restored backup.
+    pub async fn copy(&self) -> Self {
+        let copy = Self::default();
+        let size = self.event_count().await.unwrap();
+        let mut entries = self
+            .events(&EventFilter::default(), None, usize::MAX)
+            .await
+            .unwrap()
+            .entries;
+        entries.reverse();
+        let is_full = |position: &u64| position + 1 + (1 << position.trailing_ones()) <= 2 * size;
+        let positions: Vec<_> = (0..2 * size).filter(is_full).collect();
+        let hashes = self.tree_nodes(&positions).await.unwrap();
+        let nodes = positions
+            .into_iter()
+            .zip(hashes)
+            .map(|(position, hash)| TreeNode { position, hash });
+        copy.append(&entries, &nodes.collect::<Vec<_>>()).await.unwrap();
+        for checkpoint in self.checkpoints().await {
+            copy.put_checkpoint(&checkpoint).await.unwrap();
+        }
+        copy
     }
 
     /// How often was appended.
     pub fn appends(&self) -> usize {
-        self.lock().appends
+        self.0.appends.load(SeqCst)
     }
 
     /// Sizes of all checkpoints.
-    pub fn checkpoint_sizes(&self) -> Vec<u64> {
-        self.lock().checkpoints.keys().copied().collect()
+    pub async fn checkpoint_sizes(&self) -> Vec<u64> {
+        self.checkpoints()
+            .await
+            .iter()
+            .map(|known| known.checkpoint.size)
+            .collect()
     }
 
-    /// Lets every append fail, or not any more.
-    pub fn set_failing(&self, is_failing: bool) {
-        self.lock().is_failing = is_failing;
+    /// Lets every append find the disk full, or not any more.
+    pub fn set_full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, SeqCst);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+    async fn checkpoints(&self) -> Vec<AnchoredCheckpoint> {
+        let mut found = Vec::new();
+        let mut index = 0;
+        while let Some(checkpoint) = self.checkpoint_covering(index).await.unwrap() {
+            index = checkpoint.checkpoint.size;
+            found.push(checkpoint);
+        }
+        found
     }
-}
-
-fn matches(filter: &EventFilter, event: &Event) -> bool {
-    (filter.kinds.is_empty() || filter.kinds.contains(&event.event_type))
-        && filter.data_hash.is_none_or(|hash| event.data_hash == Some(hash))
-        && filter.recipient.is_none_or(|recipient| event.recipient == Some(recipient))
 }
 
 #[async_trait]
 impl EventLog for MemoryEvents {
     async fn append(&self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
-        let mut state = self.lock();
-        if state.is_failing {
+        if self.0.is_full.load(SeqCst) {
             return Err(CatalogError::Full);
         }
-        if entries.first().is_none_or(|first| first.index != state.events.len() as u64) {
-            return Err(CatalogError::Conflict("not the next position".to_owned()));
-        }
-        state.events.extend(entries.iter().map(|entry| entry.event.clone()));
-        state.nodes.extend(nodes.iter().map(|node| (node.position, node.hash)));
-        state.appends += 1;
-        Ok(())
+        self.0.appends.fetch_add(1, SeqCst);
+        self.0.catalog.append(entries, nodes).await
     }
 
     async fn event_count(&self) -> Result<u64, CatalogError> {
-        Ok(self.lock().events.len() as u64)
+        self.0.catalog.event_count().await
     }
 
     async fn event(&self, index: u64) -> Result<Option<LogEntry>, CatalogError> {
-        let event = self.lock().events.get(index as usize).cloned();
-        Ok(event.map(|event| LogEntry { index, event }))
+        self.0.catalog.event(index).await
     }
 
-    async fn events(&self, filter: &EventFilter, before: Option<u64>, limit: usize) -> Result<LogPage, CatalogError> {
-        let state = self.lock();
-        let end = before.map_or(state.events.len(), |before| state.events.len().min(before as usize));
-        let mut matching = (0..end).rev().filter(|&index| matches(filter, &state.events[index]));
-        let entries: Vec<_> = matching
-            .by_ref()
-            .take(limit)
-            .map(|index| LogEntry {
-                index: index as u64,
-                event: state.events[index].clone(),
-            })
-            .collect();
-        let next = matching.next().and(entries.last()).map(|last| last.index);
-        Ok(LogPage { entries, next })
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<LogPage, CatalogError> {
+        self.0.catalog.events(filter, before, limit).await
     }
 
     async fn tree_nodes(&self, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {
-        let state = self.lock();
-        let node = |position| state.nodes.get(position).copied();
-        let hashes: Option<Vec<_>> = positions.iter().map(node).collect();
-        hashes.ok_or_else(|| CatalogError::Corrupt("a node is missing".to_owned()))
+        self.0.catalog.tree_nodes(positions).await
     }
 
     async fn put_checkpoint(&self, checkpoint: &AnchoredCheckpoint) -> Result<(), CatalogError> {
-        self.lock().checkpoints.insert(checkpoint.checkpoint.size, *checkpoint);
-        Ok(())
+        self.0.catalog.put_checkpoint(checkpoint).await
     }
 
     async fn remove_checkpoint(&self, size: u64) -> Result<(), CatalogError> {
-        self.lock().checkpoints.remove(&size);
-        Ok(())
+        self.0.catalog.remove_checkpoint(size).await
     }
 
     async fn checkpoint_covering(&self, index: u64) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
-        let state = self.lock();
-        Ok(state.checkpoints.range(index + 1..).next().map(|(_, checkpoint)| *checkpoint))
+        self.0.catalog.checkpoint_covering(index).await
     }
 
     async fn last_checkpoint(&self) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
-        Ok(self.lock().checkpoints.values().next_back().copied())
+        self.0.catalog.last_checkpoint().await
     }
 
     async fn open_checkpoints(&self) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
-        let state = self.lock();
-        Ok(state.checkpoints.values().filter(|checkpoint| !checkpoint.is_final).copied().collect())
+        self.0.catalog.open_checkpoints().await
     }
 }

@@ -1,6 +1,7 @@
 //! A node's compliance log on a simulated chain.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(unreachable_pub, reason = "a module of several test files")]
 
 pub mod chain;
 pub mod events;
