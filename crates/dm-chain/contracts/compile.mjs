@@ -12,9 +12,10 @@ const sources = ['AnchorLog.sol', 'Rfc6962.sol'];
 const contracts = [['AnchorLog.sol', 'AnchorLog']];
 
 // The contract's address follows from its bytecode: every setting here is part
-// of it. No metadata is appended, so that comments and paths are not.
+// of it. No metadata is appended, so that comments and paths are not. London's code
+// runs on every fork since Berlin, on chains without EIP-1559 too.
 const settings = {
-  evmVersion: 'shanghai',
+  evmVersion: 'london',
   viaIR: true,
   optimizer: { enabled: true, runs: 1_000_000 },
   metadata: { appendCBOR: false, bytecodeHash: 'none' },

@@ -1,0 +1,112 @@
+//! The port `Anchors` over the anchor contract.
+
+use alloy::{
+    primitives::{Address, B256, U256},
+    rpc::json_rpc::ErrorPayload,
+    sol_types::SolCall,
+};
+use async_trait::async_trait;
+use dm_core::{
+    ports::{AnchorHead, AnchorRequest, Anchors, ChainError},
+    receipt::{Anchor, Checkpoint, Receipt},
+};
+
+use crate::{
+    client::EvmClient,
+    contract::{AnchorLog, refusal_in_words},
+    rpc::shortened,
+    transactions::{Call, SimulationFailure, receipt},
+};
+
+#[async_trait]
+impl Anchors for EvmClient {
+    async fn anchor_head(&self, log: Address) -> Result<Option<AnchorHead>, ChainError> {
+        self.reader.head(log).await
+    }
+
+    async fn is_anchored(
+        &self,
+        log: Address,
+        checkpoint: &Checkpoint,
+        head: &AnchorHead,
+    ) -> Result<bool, ChainError> {
+        self.reader.holds(log, checkpoint, head).await
+    }
+
+    async fn submit_anchor(&self, request: &AnchorRequest) -> Result<B256, ChainError> {
+        self.deployment.ensure(&self.node, &self.transactions).await?;
+        let call = Call {
+            to: self.reader.contract(),
+            input: input_of(request),
+            value: U256::ZERO,
+        };
+        let gas_limit = self.transactions.simulate(&call).await.map_err(refusal)?;
+        self.transactions.send(call, gas_limit).await
+    }
+
+    async fn wait_for_anchor(&self, tx_hash: B256) -> Result<Anchor, ChainError> {
+        let receipt = self.transactions.wait(tx_hash).await?;
+        if !receipt.succeeded() {
+            return Err(ChainError::Reverted(format!(
+                "the contract refused transaction {tx_hash}: another one anchored in between"
+            )));
+        }
+        let anchor = self.reader.anchor_in(tx_hash, &receipt.logs).await?;
+        anchor.ok_or_else(|| {
+            self.deployment.forget();
+            ChainError::Reverted(format!("transaction {tx_hash} met no anchor contract"))
+        })
+    }
+
+    async fn anchor(&self, tx_hash: B256) -> Result<Option<(Anchor, u64)>, ChainError> {
+        let (receipt, height) = futures::try_join!(
+            async { receipt(&self.node, tx_hash).await.map_err(ChainError::from) },
+            self.height(),
+        )?;
+        let Some(receipt) = receipt else {
+            return Ok(None);
+        };
+        let Some(anchor) = self.reader.anchor_in(tx_hash, &receipt.logs).await? else {
+            return Ok(None);
+        };
+        // Not the anchor's block: on some rollups the contract sees that of the chain below.
+        let mined_in = receipt.block_number.map_or(height, |number| number.to());
+        Ok(Some((anchor, height.saturating_sub(mined_in))))
+    }
+
+    async fn anchor_of_head(&self, log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError> {
+        match self.reader.transaction_of(log, head).await? {
+            Some(tx_hash) => Ok(self.anchor(tx_hash).await?.map(|(anchor, _)| anchor)),
+            None => Ok(None),
+        }
+    }
+
+    async fn proves(&self, receipt: &Receipt, leaf_hash: B256) -> Result<bool, ChainError> {
+        self.reader.proves(receipt, leaf_hash).await
+    }
+}
+
+fn input_of(request: &AnchorRequest) -> alloy::primitives::Bytes {
+    AnchorLog::anchorCall {
+        previousRoot: request.previous.map_or(B256::ZERO, |previous| previous.root),
+        size: request.next.size,
+        root: request.next.root,
+        proof: request.consistency_proof.clone(),
+    }
+    .abi_encode()
+    .into()
+}
+
+fn refusal(failure: SimulationFailure) -> ChainError {
+    match failure {
+        SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
+        SimulationFailure::Chain(error) => error,
+    }
+}
+
+fn in_words(payload: &ErrorPayload) -> String {
+    payload
+        .as_revert_data()
+        .and_then(|data| refusal_in_words(&data))
+        .unwrap_or_else(|| shortened(&payload.message))
+}

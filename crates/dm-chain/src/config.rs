@@ -1,0 +1,44 @@
+//! What can be set about a client.
+
+use std::time::Duration;
+
+use dm_core::token::{NATIVE_TOKEN, TokenInfo, TokenKind};
+
+/// How a client treats its chain.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// EIP-155 id that the chain must have; else the one that it has first.
+    pub chain_id: Option<u64>,
+    /// The chain's own coin.
+    pub native_token: TokenInfo,
+    /// Longest wait for the answer to one request.
+    pub request_timeout: Duration,
+    /// Longest wait for a read, all attempts together: after this time a chain
+    /// counts as away.
+    pub patience: Duration,
+    /// Longest pause between two looks for a transaction that is not mined yet.
+    /// The first pauses are shorter, so that a chain that mines at once costs
+    /// no waiting.
+    pub poll_interval: Duration,
+    /// How long to wait for a transaction to be mined.
+    pub mining_timeout: Duration,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            chain_id: None,
+            native_token: TokenInfo {
+                address: NATIVE_TOKEN,
+                kind: TokenKind::Native,
+                symbol: "ETH".to_owned(),
+                name: "Ether".to_owned(),
+                decimals: 18,
+            },
+            request_timeout: Duration::from_secs(2),
+            patience: Duration::from_secs(4),
+            poll_interval: Duration::from_millis(500),
+            mining_timeout: Duration::from_secs(120),
+        }
+    }
+}

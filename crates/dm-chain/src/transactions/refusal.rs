@@ -1,0 +1,100 @@
+//! What chains say when they do not take a transaction. There is no standard:
+//! geth, reth, nethermind, besu, anvil and others each have their own words.
+
+use alloy::rpc::json_rpc::ErrorPayload;
+
+/// Why a chain did not take a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It has this very transaction.
+    AlreadyKnown,
+    /// A mined transaction has the nonce.
+    NonceTooLow,
+    /// Transactions before it are missing.
+    NonceTooHigh,
+    /// A waiting transaction has the nonce.
+    NonceTaken,
+    /// It pays too little for its gas.
+    FeeTooLow,
+    /// The account cannot pay for it.
+    LackOfFunds,
+    /// Something else, for good.
+    Other,
+}
+
+/// Words and what they mean; the first that occur in a message count.
+const WORDS: &[(&str, Refusal)] = &[
+    ("unknown transaction", Refusal::Other),
+    ("already known", Refusal::AlreadyKnown),
+    ("already imported", Refusal::AlreadyKnown),
+    ("known transaction", Refusal::AlreadyKnown),
+    ("alreadyknown", Refusal::AlreadyKnown),
+    ("replacement", Refusal::NonceTaken),
+    ("same nonce", Refusal::NonceTaken),
+    ("nonce too low", Refusal::NonceTooLow),
+    ("nonce is too low", Refusal::NonceTooLow),
+    ("oldnonce", Refusal::NonceTooLow),
+    ("nonce too high", Refusal::NonceTooHigh),
+    ("nonce is too high", Refusal::NonceTooHigh),
+    ("nonce gap", Refusal::NonceTooHigh),
+    ("noncegap", Refusal::NonceTooHigh),
+    ("too distant", Refusal::NonceTooHigh),
+    ("insufficient funds", Refusal::LackOfFunds),
+    ("insufficientfunds", Refusal::LackOfFunds),
+    ("insufficient balance", Refusal::LackOfFunds),
+    ("lack of funds", Refusal::LackOfFunds),
+    ("upfront cost exceeds", Refusal::LackOfFunds),
+    ("less than block base fee", Refusal::FeeTooLow),
+    ("underpriced", Refusal::FeeTooLow),
+    ("fee too low", Refusal::FeeTooLow),
+    ("feetoolow", Refusal::FeeTooLow),
+    ("gas price below", Refusal::FeeTooLow),
+];
+
+impl Refusal {
+    /// What a chain's error means.
+    pub(super) fn of(payload: &ErrorPayload) -> Self {
+        let message = payload.message.to_lowercase();
+        WORDS
+            .iter()
+            .find(|(words, _)| message.contains(words))
+            .map_or(Self::Other, |(_, refusal)| *refusal)
+    }
+}
+
+/// Whether a call was refused because its account cannot pay.
+pub(super) fn is_lack_of_funds(payload: &ErrorPayload) -> bool {
+    // A contract may say so too, about its own tokens; then there is revert data.
+    payload.as_revert_data().is_none() && Refusal::of(payload) == Refusal::LackOfFunds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_common_chains_are_understood() {
+        for (message, meaning) in [
+            ("already known", Refusal::AlreadyKnown),
+            ("nonce too low: next nonce 5, tx nonce 4", Refusal::NonceTooLow),
+            ("replacement transaction underpriced", Refusal::NonceTaken),
+            ("transaction underpriced: gas tip cap 0", Refusal::FeeTooLow),
+            (
+                "max fee per gas less than block base fee: address 0x…",
+                Refusal::FeeTooLow,
+            ),
+            ("Insufficient funds for gas * price + value", Refusal::LackOfFunds),
+            ("nonce too high", Refusal::NonceTooHigh),
+            ("Known transaction", Refusal::AlreadyKnown),
+            ("unknown transaction type", Refusal::Other),
+            ("intrinsic gas too low", Refusal::Other),
+        ] {
+            let payload = ErrorPayload {
+                code: -32000,
+                message: message.into(),
+                data: None,
+            };
+            assert_eq!(Refusal::of(&payload), meaning, "{message}");
+        }
+    }
+}

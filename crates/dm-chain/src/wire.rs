@@ -1,0 +1,46 @@
+//! The parts of a chain's answers that are used. What else stands there differs
+//! between chains and is not looked at.
+
+use alloy::primitives::{Address, B256, Bytes, U64, U128};
+use serde::Deserialize;
+
+/// Header of a block.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BlockHeader {
+    pub(crate) number: U64,
+    pub(crate) timestamp: U64,
+    /// Wei for each gas; chains without EIP-1559 have none.
+    #[serde(default)]
+    pub(crate) base_fee_per_gas: Option<U128>,
+}
+
+/// Receipt of a transaction.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TransactionReceipt {
+    pub(crate) transaction_hash: B256,
+    /// Absent while the transaction waits, on chains that say so by a receipt.
+    #[serde(default)]
+    pub(crate) block_number: Option<U64>,
+    pub(crate) status: U64,
+    pub(crate) logs: Vec<Log>,
+}
+
+impl TransactionReceipt {
+    /// Whether the transaction did what it should, and was not undone.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.status == U64::from(1)
+    }
+}
+
+/// Log entry of a contract.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Log {
+    pub(crate) address: Address,
+    pub(crate) topics: Vec<B256>,
+    pub(crate) data: Bytes,
+    #[serde(default)]
+    pub(crate) transaction_hash: Option<B256>,
+}

@@ -1,0 +1,17 @@
+//! The client on a real node keeps the promises of its ports.
+
+mod support;
+
+use dm_core::testing::{anchors::AnchorsFixture, chain::ChainFixture};
+use support::TestChain;
+
+async fn chain() -> Option<ChainFixture> {
+    Some(TestChain::anvil(&[]).await?.chain_fixture())
+}
+
+async fn anchors() -> Option<AnchorsFixture> {
+    Some(TestChain::anvil(&[]).await?.anchors_fixture())
+}
+
+dm_core::chain_conformance!(chain);
+dm_core::anchors_conformance!(anchors);

@@ -1,0 +1,17 @@
+//! The client on the embedded chain keeps the promises of its ports.
+
+mod support;
+
+use dm_core::testing::{anchors::AnchorsFixture, chain::ChainFixture};
+use support::TestChain;
+
+async fn chain() -> Option<ChainFixture> {
+    Some(TestChain::embedded().await.chain_fixture())
+}
+
+async fn anchors() -> Option<AnchorsFixture> {
+    Some(TestChain::embedded().await.anchors_fixture())
+}
+
+dm_core::chain_conformance!(chain);
+dm_core::anchors_conformance!(anchors);

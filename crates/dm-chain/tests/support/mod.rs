@@ -1,0 +1,138 @@
+//! Chains for the tests of the client.
+
+#![allow(dead_code, unreachable_pub)]
+
+pub mod anvil;
+pub mod fake_node;
+
+use std::{sync::Arc, time::Duration};
+
+use alloy::{
+    primitives::{Address, U256},
+    rpc::client::RpcClient,
+};
+use dm_chain::{
+    ClientConfig, EvmClient,
+    embedded::{EmbeddedChain, Genesis},
+};
+use dm_core::{
+    ports::Signer,
+    testing::{
+        anchors::AnchorsFixture,
+        chain::{ChainFixture, Mine},
+        key_value::MemoryKeyValueStore,
+        signer::TestSigner,
+    },
+};
+use serde_json::{Value, json};
+
+/// Chain id of the embedded chain and of anvil.
+pub const CHAIN_ID: u64 = 31_337;
+
+/// Settings for chains on the same machine.
+pub fn quick() -> ClientConfig {
+    ClientConfig {
+        poll_interval: Duration::from_millis(20),
+        ..ClientConfig::default()
+    }
+}
+
+/// A chain with what the tests need beside the client.
+pub struct TestChain {
+    pub rpc: RpcClient,
+    pub guard: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl TestChain {
+    /// A new embedded chain on which the first 16 test accounts have coins.
+    pub async fn embedded() -> Self {
+        let genesis = Genesis {
+            funded: (0..16).map(|n| TestSigner::new(n).address()).collect(),
+            ..Genesis::default()
+        };
+        let store = Arc::new(MemoryKeyValueStore::new());
+        let chain = EmbeddedChain::open(store, genesis).await.unwrap();
+        Self {
+            rpc: RpcClient::new(chain.transport(), true),
+            guard: Box::new(chain),
+        }
+    }
+
+    /// A new anvil with these arguments, on which the first 16 test accounts have coins.
+    pub async fn anvil(arguments: &[&str]) -> Option<Self> {
+        let anvil = anvil::Anvil::start(arguments)?;
+        let chain = Self {
+            rpc: RpcClient::new_http(anvil.url().parse().unwrap()),
+            guard: Box::new(anvil),
+        };
+        for n in 0..16 {
+            let balance = U256::from(10u64).pow(U256::from(20));
+            chain
+                .ask("anvil_setBalance", json!([TestSigner::new(n).address(), balance]))
+                .await;
+        }
+        Some(chain)
+    }
+
+    /// A client for the test account `n`.
+    pub fn client(&self, n: u8) -> EvmClient {
+        EvmClient::over(self.rpc.clone(), Arc::new(TestSigner::new(n)), quick())
+    }
+
+    /// The answer to a request that the client has no method for.
+    pub async fn ask(&self, method: &'static str, params: Value) -> Value {
+        self.rpc.request(method, params).await.unwrap()
+    }
+
+    /// Adds a block.
+    pub async fn mine(&self) {
+        self.ask("evm_mine", json!([])).await;
+    }
+
+    /// Gas that a mined transaction used.
+    pub async fn gas_used(&self, tx_hash: alloy::primitives::B256) -> u64 {
+        let receipt = self.ask("eth_getTransactionReceipt", json!([tx_hash])).await;
+        serde_json::from_value::<alloy::primitives::U64>(receipt["gasUsed"].clone())
+            .unwrap()
+            .to()
+    }
+
+    fn mining(&self) -> Mine {
+        let rpc = self.rpc.clone();
+        Arc::new(move || {
+            let rpc = rpc.clone();
+            Box::pin(async move {
+                rpc.request::<_, Value>("evm_mine", json!([])).await.unwrap();
+            })
+        })
+    }
+
+    /// For the conformance suite of `Chain`.
+    pub fn chain_fixture(self) -> ChainFixture {
+        ChainFixture {
+            chain: Arc::new(self.client(0)),
+            chain_id: CHAIN_ID,
+            funded: account(0),
+            mine: self.mining(),
+            guard: self.guard,
+        }
+    }
+
+    /// For the conformance suite of `Anchors`.
+    pub fn anchors_fixture(self) -> AnchorsFixture {
+        AnchorsFixture {
+            anchors: Arc::new(self.client(0)),
+            account: account(0),
+            other: Arc::new(self.client(1)),
+            other_account: account(1),
+            chain_id: CHAIN_ID,
+            mine: self.mining(),
+            guard: self.guard,
+        }
+    }
+}
+
+/// The test account `n`.
+pub fn account(n: u8) -> Address {
+    TestSigner::new(n).address()
+}
