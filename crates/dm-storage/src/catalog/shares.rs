@@ -59,14 +59,15 @@ pub(super) const SET_GRANT_OWED: &str =
 pub(super) const SET_RECEIPT_SPREAD: &str =
     "UPDATE shares SET receipt_state = 2 WHERE locator = ? AND recipient = ?";
 
-/// An event may be older than its share, and so may a replica.
+/// An event may be older than its share, and so may a replica. The + keeps
+/// SQLite from walking through all events of a recipient.
 pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO shares
             (locator, data_hash, recipient, client, idempotency_key, created_at, event_index, receipt_state)
          SELECT column1, column2, column3, column4, column5, column6,
             (SELECT min(position) FROM events
-             WHERE data_hash = column2 AND kind IN ('data_share', 'grant') AND recipient = column3),
+             WHERE data_hash = column2 AND kind IN ('data_share', 'grant') AND +recipient = column3),
             EXISTS (SELECT 1 FROM replicas WHERE replicas.locator = column1 AND replicas.replicas > 0)
          FROM (VALUES",
         6,

@@ -1,5 +1,7 @@
 //! What [`EventLog`] promises about checkpoints.
 
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
 use super::samples::checkpoint;
 use crate::ports::EventLog;
 

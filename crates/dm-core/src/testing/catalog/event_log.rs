@@ -1,6 +1,8 @@
 //! What [`EventLog`] promises about appending and reading by position; pages
 //! are in [`super::history`], checkpoints in [`super::checkpoints`].
 
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
 use super::samples::{entries, event, node};
 use crate::{
     event::{Event, EventKind},

@@ -1,5 +1,7 @@
 //! What [`EventLog::events`] promises.
 
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
 use std::collections::BTreeSet;
 
 use super::samples::{address, data_hash, entries, event};

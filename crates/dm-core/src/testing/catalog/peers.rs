@@ -1,5 +1,7 @@
 //! What [`PeerCatalog`] promises.
 
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
 use super::samples::peer;
 use crate::{peer::PeerRecord, ports::PeerCatalog};
 

@@ -1,5 +1,7 @@
 //! What [`ReadableObjects`] promises.
 
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
 use super::samples::{address, data_hash, readable};
 use crate::{
     ports::ReadableObjects,

@@ -1,6 +1,8 @@
 //! What a catalog of shares promises; what it promises about replicas and
 //! receipts is in [`super::spreading`].
 
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
 use super::{
     ShareLedger,
     samples::{address, data_hash, entries, event, keyed, share},

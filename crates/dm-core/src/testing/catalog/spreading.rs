@@ -1,5 +1,7 @@
 //! What a catalog of shares promises about replicas and receipts.
 
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
 use super::{
     ShareLedger,
     samples::{address, data_hash, entries, event, object_id, readable, share},
