@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dm_core::ports::JsonRpc;
 use tokio::runtime::Handle;
 
-use crate::{on_runtime::on_runtime, running::RunningServer, server::ServerError};
+use crate::{on_runtime::OnRuntime, running::RunningServer, server::ServerError};
 
 /// Largest request in bytes, a batch included.
 const MAX_REQUEST: usize = 16 << 20;
@@ -53,6 +53,6 @@ pub fn serve_json_rpc(listener: TcpListener, rpc: Arc<dyn JsonRpc>) -> Result<Ru
 }
 
 async fn call(request: Bytes, chain: web::Data<Chain>) -> HttpResponse {
-    let answer = on_runtime(&chain.runtime, chain.rpc.call(&request)).await;
+    let answer = OnRuntime::new(&chain.runtime, chain.rpc.call(&request)).await;
     HttpResponse::Ok().content_type(ContentType::json()).body(answer)
 }

@@ -15,20 +15,47 @@ use std::{
 
 use bytes::Bytes;
 use dm_core::services::ServiceError;
-use futures::{Stream, future, stream::BoxStream};
+use futures::{Stream, stream::BoxStream};
 use tokio::runtime::Handle;
 
-/// Polls `work` inside `runtime`.
-pub(crate) async fn on_runtime<F: Future>(runtime: &Handle, work: F) -> F::Output {
-    let mut work = std::pin::pin!(work);
-    future::poll_fn(|context| {
-        let _entered = runtime.enter();
-        work.as_mut().poll(context)
-    })
-    .await
+/// A service's future, polled and dropped inside the node's runtime: what it
+/// cleans up when a client goes away may need the runtime, too.
+pub(crate) struct OnRuntime<F> {
+    runtime: Handle,
+    /// `None` only while it is being dropped.
+    work: Option<Pin<Box<F>>>,
 }
 
-/// A service's stream of bytes, polled inside the node's runtime.
+impl<F: Future> OnRuntime<F> {
+    pub(crate) fn new(runtime: &Handle, work: F) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            work: Some(Box::pin(work)),
+        }
+    }
+}
+
+impl<F: Future> Future for OnRuntime<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.get_mut();
+        let _entered = this.runtime.enter();
+        match &mut this.work {
+            Some(work) => work.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for OnRuntime<F> {
+    fn drop(&mut self) {
+        let _entered = self.runtime.enter();
+        self.work = None;
+    }
+}
+
+/// A service's stream of bytes, polled and dropped inside the node's runtime.
 pub(crate) struct ServiceStream {
     runtime: Handle,
     inner: BoxStream<'static, Result<Bytes, ServiceError>>,
@@ -51,7 +78,6 @@ impl Stream for ServiceStream {
 }
 
 impl Drop for ServiceStream {
-    /// What the stream stops when it is dropped may need the runtime, too.
     fn drop(&mut self) {
         let _entered = self.runtime.enter();
         self.inner = Box::pin(futures::stream::empty());

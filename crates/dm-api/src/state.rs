@@ -9,7 +9,7 @@ use dm_core::{
 };
 use tokio::runtime::Handle;
 
-use crate::on_runtime::on_runtime;
+use crate::on_runtime::OnRuntime;
 
 /// The parts of the node that clients reach through HTTP; cheap to clone.
 #[derive(Clone)]
@@ -68,9 +68,9 @@ impl State {
     }
 
     /// Runs a call of a service so that what it starts belongs to the node's
-    /// runtime; see [`on_runtime`].
-    pub(crate) async fn run<F: Future>(&self, call: F) -> F::Output {
-        on_runtime(&self.runtime, call).await
+    /// runtime; see [`OnRuntime`].
+    pub(crate) fn run<F: Future>(&self, call: F) -> OnRuntime<F> {
+        OnRuntime::new(&self.runtime, call)
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

@@ -72,7 +72,7 @@ mod tests {
         RawValue::from_string(json.to_owned()).unwrap()
     }
 
-    fn amount(json: &str) -> Result<U256, String> {
+    fn read_amount(json: &str) -> Result<U256, String> {
         amount("amount", Some(&raw(json))).map_err(|error| error.to_string())
     }
 
@@ -80,20 +80,20 @@ mod tests {
     fn amounts_are_integers_or_decimal_strings() {
         let largest = "1000000000000000000000000000000";
         for json in [largest.to_owned(), format!("\"{largest}\"")] {
-            assert_eq!(amount(&json), Ok(U256::from(10u128.pow(30))));
+            assert_eq!(read_amount(&json), Ok(U256::from(10u128.pow(30))));
         }
         for json in ["0", "\"0\"", "-5", "\"-5\""] {
             assert_eq!(
-                amount(json),
+                read_amount(json),
                 Err("amount must be greater than 0".to_owned()),
                 "{json}"
             );
         }
         for json in ["1.5", "1e3", "\"+1\"", "\" 1\"", "true", "[1]", "\"\""] {
-            assert!(amount(json).unwrap_err().contains("whole number"), "{json}");
+            assert!(read_amount(json).unwrap_err().contains("whole number"), "{json}");
         }
         assert!(
-            amount("1000000000000000000000000000001")
+            read_amount("1000000000000000000000000000001")
                 .unwrap_err()
                 .contains("10^30")
         );
@@ -110,8 +110,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_field_makes_a_reader_panic(text in "\\PC{0,64}") {
-            if let Ok(value) = RawValue::from_string(text) {
+        fn no_field_makes_a_reader_panic(json in "\\PC{0,64}") {
+            if let Ok(value) = RawValue::from_string(json) {
                 let _ = amount("a", Some(&value));
                 let _ = address("a", Some(&value));
                 let _ = text("a", Some(&value));

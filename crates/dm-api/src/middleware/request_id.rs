@@ -43,7 +43,7 @@ impl RequestIds {
     fn make(&self) -> HeaderValue {
         let number = self.made.get();
         self.made.set(number.wrapping_add(1));
-        HeaderValue::from_str(&format!("{:016x}-{number:x}", self.prefix))
+        HeaderValue::from_str(&format!("{:016x}-{number:08x}", self.prefix))
             .unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
 }

@@ -1,5 +1,7 @@
 //! `GET /compliance_history`: this node's log, newest first, in pages.
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{
     B256,
@@ -64,7 +66,7 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
     };
     Ok(HttpResponse::Ok().json(HistoryAnswer {
         count: page.entries.len(),
-        history: page.entries.into_iter().map(line).collect(),
+        history: page.entries.iter().map(line).collect(),
         filters,
         next_cursor: page.next.map(|position| position.to_string()),
     }))
@@ -75,8 +77,7 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
 fn asked(filters: &[String], params: &HistoryParams) -> Result<Option<HistoryQuery>, ApiError> {
     let limit = limit(params.limit.as_deref())?;
     let before = cursor(params.cursor.as_deref())?;
-    let kinds: std::collections::BTreeSet<EventKind> =
-        filters.iter().filter_map(|name| name.parse().ok()).collect();
+    let kinds: BTreeSet<EventKind> = filters.iter().filter_map(|name| name.parse().ok()).collect();
     if kinds.is_empty() && !filters.is_empty() {
         return Ok(None);
     }
@@ -127,7 +128,7 @@ fn cursor(text: Option<&str>) -> Result<Option<u64>, ApiError> {
         .map_err(|_| ApiError::invalid("cursor", "must be a next_cursor of an earlier answer"))
 }
 
-fn line(entry: HistoryEntry) -> HistoryLine {
+fn line(entry: &HistoryEntry) -> HistoryLine {
     HistoryLine {
         event_type: entry.event.event_type,
         data_hash: entry.event.data_hash,

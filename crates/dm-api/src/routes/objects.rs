@@ -1,6 +1,6 @@
 //! `/objects`: data of any size as raw bytes, streamed in and out.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -8,11 +8,12 @@ use actix_web::{
     http::{Method, StatusCode, header},
     web::{Data, Payload},
 };
+use bytes::Bytes;
 use dm_core::{
     api_key::Scope,
     hash::DataHash,
-    services::{OpenObject, ServiceError, Upload},
-    share::ShareTerms,
+    services::{OpenObject, ServiceError},
+    share::{ShareOutcome, ShareTerms},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -54,28 +55,29 @@ async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<
         idempotency_key: idempotency_key(&request)?,
     };
     refuse_encoded_body(request.headers())?;
-    let upload = receive(&state, body).await?;
-    let sharing = state.run(upload.finish(terms));
-    let outcome = tokio::time::timeout(state.limits.request, sharing)
-        .await
-        .map_err(|_| timed_out())??;
+    let outcome = state.run(receive(&state, body, terms)).await?;
     Ok(share_answer(&outcome))
 }
 
-/// Takes the body no faster than it can be stored. An upload that does not
-/// come to its end is dropped, which leaves nothing of it.
-async fn receive(state: &State, mut body: Payload) -> Result<Upload, ApiError> {
-    let mut upload = state.run(state.services.data.begin_upload()).await?;
-    loop {
-        let next = tokio::time::timeout(state.limits.idle, body.next());
-        match next.await.map_err(|_| body_stalled())? {
-            None => return Ok(upload),
-            Some(piece) => {
-                let piece = piece.map_err(|error| body_cut_off(&error))?;
-                state.run(upload.write(piece)).await?;
-            }
-        }
+/// Takes the body no faster than it can be stored, and shares it. An upload
+/// that does not come to its end is dropped, which leaves nothing of it.
+async fn receive(state: &State, mut body: Payload, terms: ShareTerms) -> Result<ShareOutcome, ApiError> {
+    let mut upload = state.services.data.begin_upload().await?;
+    while let Some(piece) = next_piece(&mut body, state.limits.idle).await? {
+        upload.write(piece).await?;
     }
+    tokio::time::timeout(state.limits.request, upload.finish(terms))
+        .await
+        .map_err(|_| timed_out())?
+        .map_err(ApiError::from)
+}
+
+async fn next_piece(body: &mut Payload, patience: Duration) -> Result<Option<Bytes>, ApiError> {
+    tokio::time::timeout(patience, body.next())
+        .await
+        .map_err(|_| body_stalled())?
+        .transpose()
+        .map_err(|error| body_cut_off(&error))
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {

@@ -1,0 +1,240 @@
+//! Both API servers over in-memory ports, on ports of the system's choice.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses its own part")]
+
+use std::{sync::Arc, time::Duration};
+
+use dm_api::{ApiHandle, ApiServers, Services};
+use dm_core::{
+    Address,
+    api_key::Scope,
+    bus::EventBus,
+    config::{ApiConfig, RateLimit},
+    ports::{ApiKeys, NewApiKeyRequest, Signer},
+    services::{DataManager, DataPorts, DataSettings, HealthMonitor, TokenManager},
+    tasks::Supervisor,
+    testing::{
+        api_keys::MemoryApiKeys,
+        catalog::MemoryCatalog,
+        compliance::{MemoryComplianceLog, TestLedger},
+        crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        signer::TestSigner,
+    },
+};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+
+pub mod ports;
+pub mod raw;
+pub mod watched_store;
+
+use ports::{FixedChain, HeldLogFilter, QuietNetwork};
+use watched_store::WatchedStore;
+
+/// An address in EIP-55 form that nobody in the tests signs for.
+pub const RECIPIENT: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+/// Another one.
+pub const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+/// A data hash that nothing has.
+pub const NO_DATA: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
+
+/// What a test may change before the servers start.
+pub struct Setup {
+    pub internal: ApiConfig,
+    pub external: ApiConfig,
+    pub anchor_patience: Duration,
+    pub stop_patience: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let local = |config: ApiConfig| ApiConfig {
+            host: [127, 0, 0, 1].into(),
+            port: 0,
+            rate_limit: RateLimit {
+                per_second: 100_000,
+                burst: 100_000,
+            },
+            ..config
+        };
+        Self {
+            internal: local(ApiConfig::internal()),
+            external: local(ApiConfig::external()),
+            anchor_patience: Duration::from_millis(20),
+            stop_patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A running node as far as HTTP goes.
+pub struct TestNode {
+    pub internal: String,
+    pub external: String,
+    pub keys: Keys,
+    pub api_keys: Arc<MemoryApiKeys>,
+    pub log: Arc<MemoryComplianceLog>,
+    pub network: Arc<QuietNetwork>,
+    pub chain: Arc<FixedChain>,
+    pub store: Arc<WatchedStore>,
+    pub address: Address,
+    pub handle: ApiHandle,
+    client: reqwest::Client,
+}
+
+/// A key for each scope.
+pub struct Keys {
+    pub share: String,
+    pub read: String,
+    pub admin: String,
+}
+
+pub async fn start() -> TestNode {
+    start_with(Setup::default()).await
+}
+
+pub async fn start_with(setup: Setup) -> TestNode {
+    let signer = Arc::new(TestSigner::new(1));
+    let address = signer.address();
+    let catalog = Arc::new(MemoryCatalog::new());
+    let log = Arc::new(MemoryComplianceLog::new(address, &TestLedger::new()));
+    let network = Arc::new(QuietNetwork::default());
+    let chain = Arc::new(FixedChain::default());
+    let store = Arc::new(WatchedStore::default());
+    let api_keys = Arc::new(MemoryApiKeys::new());
+    let bus = EventBus::new();
+    let ports = DataPorts {
+        objects: store.clone(),
+        shares: catalog.clone(),
+        readable: catalog,
+        sealer: Arc::new(MemorySealer),
+        key_ring: Arc::new(MemoryKeyRing::default()),
+        grants: Arc::new(MemoryGrants::new(address)),
+        signer,
+        network: network.clone(),
+        log: log.clone(),
+        bus: bus.clone(),
+    };
+    let settings = DataSettings {
+        replication_factor: 3,
+        anchor_patience: setup.anchor_patience,
+        retry_interval: Duration::from_secs(15),
+    };
+    let services = Services {
+        data: DataManager::new(ports, settings).unwrap(),
+        tokens: TokenManager::new(chain.clone(), Address::ZERO),
+        health: HealthMonitor::start(
+            chain.clone(),
+            network.clone(),
+            log.clone(),
+            bus,
+            &Supervisor::new(),
+        )
+        .await,
+        log: log.clone(),
+        network: network.clone(),
+        api_keys: api_keys.clone(),
+        log_control: Arc::new(HeldLogFilter::default()),
+    };
+    let servers = ApiServers::bind(&setup.internal, &setup.external).unwrap();
+    TestNode {
+        internal: format!("http://{}", servers.internal_address()),
+        external: format!("http://{}", servers.external_address()),
+        keys: Keys {
+            share: new_key(&api_keys, Scope::Share).await,
+            read: new_key(&api_keys, Scope::Read).await,
+            admin: new_key(&api_keys, Scope::Admin).await,
+        },
+        handle: servers.serve(&services, setup.stop_patience).unwrap(),
+        api_keys,
+        log,
+        network,
+        chain,
+        store,
+        address,
+        client: reqwest::Client::new(),
+    }
+}
+
+async fn new_key(keys: &MemoryApiKeys, scope: Scope) -> String {
+    let request = NewApiKeyRequest {
+        name: scope.to_string(),
+        scopes: [scope].into(),
+        expires_at: None,
+    };
+    keys.create(request).await.unwrap().key
+}
+
+impl TestNode {
+    /// A request to the API for clients, with the admin key.
+    pub fn external(&self, method: Method, path: &str) -> RequestBuilder {
+        self.bare(method, &format!("{}{path}", self.external))
+            .header("X-API-Key", &self.keys.admin)
+    }
+
+    /// A request to the API for operators, with the admin key.
+    pub fn internal(&self, method: Method, path: &str) -> RequestBuilder {
+        self.bare(method, &format!("{}{path}", self.internal))
+            .header("X-API-Key", &self.keys.admin)
+    }
+
+    /// A request without a key.
+    pub fn bare(&self, method: Method, url: &str) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.external(Method::GET, path)).await
+    }
+
+    pub async fn get_internal(&self, path: &str) -> Answer {
+        Answer::of(self.internal(Method::GET, path)).await
+    }
+
+    pub async fn share(&self, body: &Value) -> Answer {
+        Answer::of(self.external(Method::POST, "/share_data").json(body)).await
+    }
+
+    /// Uploads bytes and returns their data hash.
+    pub async fn put(&self, bytes: Vec<u8>) -> String {
+        let path = format!("/objects?recipient={RECIPIENT}");
+        let answer = Answer::of(self.external(Method::PUT, &path).body(bytes)).await;
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+        answer.body["data_hash"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A response with a JSON body.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+    pub headers: reqwest::header::HeaderMap,
+}
+
+impl Answer {
+    pub async fn of(request: RequestBuilder) -> Self {
+        Self::from(request.send().await.unwrap()).await
+    }
+
+    pub async fn from(response: Response) -> Self {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = response.bytes().await.unwrap();
+        Self {
+            status,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts an error with exactly this sentence and field.
+    #[track_caller]
+    pub fn is_error(&self, status: u16, sentence: &str, field: Option<&str>) {
+        assert_eq!(self.status, status, "{:?}", self.body);
+        assert_eq!(self.body["error"], sentence);
+        assert_eq!(self.body["field"].as_str(), field, "{:?}", self.body);
+    }
+}

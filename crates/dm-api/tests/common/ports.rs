@@ -1,0 +1,161 @@
+//! The smallest network, chain and log control that a server can show.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use dm_core::{
+    Address, U256,
+    address_record::SignedAddressRecord,
+    envelope::{Chunk, ObjectId},
+    hash::Locator,
+    peer::{NetworkStats, PeerRecord, PeerStatus},
+    ports::{
+        Chain, ChainError, ChainHead, FetchError, Found, InvalidLogFilter, LogControl, Network, NetworkError,
+        PushReport,
+    },
+    token::{NATIVE_TOKEN, TokenInfo, TokenKind},
+};
+use futures::stream::{self, BoxStream, StreamExt};
+
+/// A network with two known peers and no connection.
+#[derive(Default)]
+pub struct QuietNetwork;
+
+fn peer(id: &str, healthy: bool) -> PeerStatus {
+    PeerStatus {
+        record: PeerRecord {
+            peer_id: id.to_owned(),
+            addresses: vec!["/ip4/127.0.0.1/tcp/9000".to_owned()],
+            first_seen: 1,
+            last_seen: 2,
+            latency_ms: Some(3),
+            successes: 4,
+            failures: 5,
+        },
+        connected: healthy,
+        healthy,
+    }
+}
+
+#[async_trait]
+impl Network for QuietNetwork {
+    async fn announce(&self, _: SignedAddressRecord) -> Result<(), NetworkError> {
+        Ok(())
+    }
+
+    async fn find_address(&self, _: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
+        Ok(None)
+    }
+
+    async fn push(&self, _: &ObjectId, _: usize) -> Result<PushReport, NetworkError> {
+        Ok(PushReport::default())
+    }
+
+    async fn find(&self, _: &Locator) -> Result<Vec<Found>, NetworkError> {
+        Ok(Vec::new())
+    }
+
+    fn fetch(&self, _: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
+        stream::empty().boxed()
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        vec![peer("well", true), peer("ill", false)]
+    }
+
+    fn stats(&self) -> NetworkStats {
+        NetworkStats {
+            total_peers: 2,
+            healthy_peers: 1,
+            active_peers: 1,
+            ..NetworkStats::default()
+        }
+    }
+
+    fn local_peer_id(&self) -> String {
+        "local".to_owned()
+    }
+
+    fn listen_addresses(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn is_running(&self) -> bool {
+        true
+    }
+}
+
+/// A chain where everybody has the same; it can be switched away, and made to
+/// leave a question without an answer.
+#[derive(Default)]
+pub struct FixedChain {
+    pub away: AtomicBool,
+    pub silent: AtomicBool,
+}
+
+impl FixedChain {
+    async fn answer<T>(&self, value: T) -> Result<T, ChainError> {
+        if self.silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        match self.away.load(Ordering::SeqCst) {
+            false => Ok(value),
+            true => Err(ChainError::Unavailable("no route".to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Chain for FixedChain {
+    async fn chain_id(&self) -> Result<u64, ChainError> {
+        self.answer(31_337).await
+    }
+
+    async fn head(&self) -> Result<ChainHead, ChainError> {
+        let head = ChainHead {
+            number: 1,
+            timestamp: 1,
+        };
+        self.answer(head).await
+    }
+
+    fn native_token(&self) -> TokenInfo {
+        TokenInfo {
+            address: NATIVE_TOKEN,
+            kind: TokenKind::Native,
+            symbol: "ETH".to_owned(),
+            name: "Ether".to_owned(),
+            decimals: 18,
+        }
+    }
+
+    async fn native_balance(&self, _: Address) -> Result<U256, ChainError> {
+        self.answer(U256::from(10u128.pow(22))).await
+    }
+}
+
+/// Keeps a filter and knows one that is wrong.
+pub struct HeldLogFilter(Mutex<String>);
+
+impl Default for HeldLogFilter {
+    fn default() -> Self {
+        Self(Mutex::new("info".to_owned()))
+    }
+}
+
+impl LogControl for HeldLogFilter {
+    fn filter(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn set_filter(&self, filter: &str) -> Result<(), InvalidLogFilter> {
+        if filter == "=" {
+            return Err(InvalidLogFilter("no target".to_owned()));
+        }
+        filter.clone_into(&mut self.0.lock().unwrap());
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! The committed OpenAPI documents describe the routes, all of them and no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dm_api::{Access, RouteInfo, external_routes, internal_routes};
+use serde_json::Value;
+
+fn documented(text: &str) -> BTreeMap<(String, String), Value> {
+    let document: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut operations = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            operations.insert((method.to_uppercase(), path.clone()), operation.clone());
+        }
+    }
+    operations
+}
+
+fn check(text: &str, routes: &[RouteInfo]) {
+    let documented = documented(text);
+    let described: BTreeSet<_> = documented.keys().cloned().collect();
+    let served: BTreeSet<_> = routes
+        .iter()
+        .map(|route| (route.method.to_string(), route.path.to_owned()))
+        .collect();
+    assert_eq!(described, served);
+    for route in routes {
+        let operation = &documented[&(route.method.to_string(), route.path.to_owned())];
+        let scope = match route.access {
+            Access::Open => None,
+            Access::Needs(scope) => Some(scope.as_str()),
+        };
+        assert_eq!(operation["security"][0]["ApiKey"][0].as_str(), scope, "{route:?}");
+    }
+}
+
+#[test]
+fn the_documents_and_the_routes_agree() {
+    check(include_str!("../openapi/internal.json"), &internal_routes());
+    check(include_str!("../openapi/external.json"), &external_routes());
+}
+
+#[test]
+fn every_reference_in_the_documents_leads_somewhere() {
+    for text in [
+        include_str!("../openapi/internal.json"),
+        include_str!("../openapi/external.json"),
+    ] {
+        let document: Value = serde_json::from_str(text).unwrap();
+        let mut open = vec![&document];
+        while let Some(value) = open.pop() {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                        let target = reference.trim_start_matches('#');
+                        assert!(document.pointer(target).is_some(), "{reference}");
+                    }
+                    open.extend(fields.values());
+                }
+                Value::Array(items) => open.extend(items),
+                _ => {}
+            }
+        }
+    }
+}

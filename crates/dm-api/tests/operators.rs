@@ -1,0 +1,267 @@
+//! The internal API, and what both APIs tell of the node's state.
+
+mod common;
+
+use std::sync::atomic::Ordering;
+
+use common::{Answer, RECIPIENT, Setup, raw, start, start_with};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const ZERO: &str = "0x0000000000000000000000000000000000000000";
+
+#[actix_web::test]
+async fn operators_see_every_component_without_a_key() {
+    let node = start().await;
+    for path in ["/health", "/healthz", "/ready"] {
+        let answer = Answer::of(node.bare(Method::GET, &format!("{}{path}", node.internal))).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body["status"], "healthy");
+        let components = &answer.body["components"];
+        assert_eq!(components["blockchain"], "connected");
+        assert_eq!(components["p2p_network"], "running");
+        assert_eq!(components["encryption"], "initialized");
+        assert!(answer.body["version"].is_string());
+    }
+}
+
+#[actix_web::test]
+async fn clients_see_whether_the_node_works_without_a_key() {
+    let node = start().await;
+    for path in ["/health", "/healthz", "/ready"] {
+        let answer = Answer::of(node.bare(Method::GET, &format!("{}{path}", node.external))).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            answer.body,
+            json!({"status": "healthy", "p2p": {"running": true, "peers": 1}})
+        );
+    }
+}
+
+#[actix_web::test]
+async fn a_node_that_an_operator_must_repair_is_unhealthy() {
+    let node = start().await;
+    node.log.set_fault("forked");
+    for url in [&node.internal, &node.external] {
+        let answer = Answer::of(node.bare(Method::GET, &format!("{url}/health"))).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.body["status"], "unhealthy");
+    }
+}
+
+#[actix_web::test]
+async fn balances_are_decimal_strings() {
+    let node = start().await;
+    for query in ["", &format!("?token={ZERO}")] {
+        let answer = node
+            .get_internal(&format!("/balance/{}{query}", RECIPIENT.to_lowercase()))
+            .await;
+        assert_eq!(answer.status, 200);
+        let expected = json!({"address": RECIPIENT, "balance": "10000000000000000000000", "token": ZERO});
+        assert_eq!(answer.body, expected);
+    }
+}
+
+#[actix_web::test]
+async fn balances_of_nobody_and_of_unknown_tokens_are_refused() {
+    let node = start().await;
+    let answer = node.get_internal("/balance/0x12").await;
+    answer.is_error(
+        422,
+        "address must be a valid Ethereum address (0x + 40 hex chars)",
+        Some("address"),
+    );
+    let answer = node.get_internal(&format!("/balance/{RECIPIENT}?token=x")).await;
+    answer.is_error(
+        422,
+        "token must be a valid Ethereum address (0x + 40 hex chars)",
+        Some("token"),
+    );
+    let answer = node
+        .get_internal(&format!("/balance/{RECIPIENT}?token={RECIPIENT}"))
+        .await;
+    answer.is_error(422, "token is not supported by this node", Some("token"));
+    node.chain.away.store(true, Ordering::SeqCst);
+    let answer = node.get_internal(&format!("/balance/{RECIPIENT}")).await;
+    answer.is_error(503, "the chain cannot be reached: no route", None);
+}
+
+#[actix_web::test]
+async fn tokens_are_listed() {
+    let node = start().await;
+    let answer = node.get_internal("/tokens").await;
+    assert_eq!(answer.status, 200);
+    let ether = json!({"address": ZERO, "type": "native", "symbol": "ETH", "name": "Ether", "decimals": 18});
+    assert_eq!(answer.body, json!({"tokens": [ether]}));
+}
+
+#[actix_web::test]
+async fn an_api_key_is_shown_once_works_and_ends_when_it_is_revoked() {
+    let node = start().await;
+    let request = node.internal(Method::POST, "/api_keys");
+    let made = Answer::of(request.json(&json!({"name": "ci", "scopes": ["read", "share"]}))).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(made.body["name"], "ci");
+    assert_eq!(made.body["scopes"], json!(["share", "read"]));
+    assert_eq!(made.body["expires_at"], Value::Null);
+    let key = made.body["key"].as_str().unwrap();
+    let id = made.body["id"].as_str().unwrap();
+
+    let listed = node.get_internal("/api_keys").await;
+    assert_eq!(listed.body["api_keys"].as_array().unwrap().len(), 4);
+    assert!(
+        !listed.body.to_string().contains(key),
+        "the key itself is never shown again"
+    );
+
+    let stats = || {
+        node.bare(Method::GET, &format!("{}/network/stats", node.external))
+            .header("X-API-Key", key)
+    };
+    assert_eq!(Answer::of(stats()).await.status, 200);
+    let revoked = Answer::of(node.internal(Method::DELETE, &format!("/api_keys/{id}"))).await;
+    assert_eq!(
+        (revoked.status, revoked.body),
+        (200, json!({"success": true, "id": id}))
+    );
+    assert_eq!(Answer::of(stats()).await.status, 401);
+    let unknown = Answer::of(node.internal(Method::DELETE, "/api_keys/none")).await;
+    unknown.is_error(404, "API key not found", None);
+}
+
+#[actix_web::test]
+async fn a_key_that_cannot_be_made_names_the_field() {
+    let node = start().await;
+    for (body, field) in [
+        (json!({"scopes": ["read"]}), "name"),
+        (json!({"name": 5, "scopes": ["read"]}), "name"),
+        (json!({"name": "n"}), "scopes"),
+        (json!({"name": "n", "scopes": "read"}), "scopes"),
+        (json!({"name": "n", "scopes": ["root"]}), "scopes"),
+        (
+            json!({"name": "n", "scopes": ["read"], "expires_at": "soon"}),
+            "expires_at",
+        ),
+        (
+            json!({"name": "n", "scopes": ["read"], "expires_at": 1}),
+            "expires_at",
+        ),
+    ] {
+        let answer = Answer::of(node.internal(Method::POST, "/api_keys").json(&body)).await;
+        assert_eq!(
+            (answer.status, &answer.body["field"]),
+            (422, &json!(field)),
+            "{body}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn the_log_filter_is_changed_at_run_time() {
+    let node = start().await;
+    assert_eq!(
+        node.get_internal("/log_filter").await.body,
+        json!({"filter": "info"})
+    );
+    let put = |filter: Value| {
+        node.internal(Method::PUT, "/log_filter")
+            .json(&json!({"filter": filter}))
+    };
+    let changed = Answer::of(put(json!("info,dm_p2p=debug"))).await;
+    assert_eq!(
+        (changed.status, changed.body),
+        (200, json!({"filter": "info,dm_p2p=debug"}))
+    );
+    for (filter, sentence) in [
+        (json!("="), "filter is no log filter: no target"),
+        (json!(""), "filter cannot be empty"),
+        (json!(5), "filter must be a string"),
+        (Value::Null, "filter cannot be empty"),
+    ] {
+        Answer::of(put(filter))
+            .await
+            .is_error(422, sentence, Some("filter"));
+    }
+    assert_eq!(
+        node.get_internal("/log_filter").await.body["filter"],
+        "info,dm_p2p=debug"
+    );
+}
+
+#[actix_web::test]
+async fn the_network_is_shown() {
+    let node = start().await;
+    let stats = node.get("/network/stats").await;
+    assert_eq!(stats.status, 200);
+    for field in [
+        "total_peers",
+        "healthy_peers",
+        "active_peers",
+        "bootstrap_nodes",
+        "data_sent",
+        "data_received",
+        "uptime",
+        "avg_latency_ms",
+    ] {
+        assert!(stats.body.get(field).is_some(), "{field}");
+    }
+    for (query, count) in [("", 2), ("?healthy=true", 1), ("?healthy=false", 2)] {
+        let peers = node.get(&format!("/network/peers{query}")).await;
+        assert_eq!(peers.status, 200);
+        assert_eq!(peers.body["count"], count);
+        assert_eq!(peers.body["peers"].as_array().unwrap().len(), count);
+    }
+    let answer = node.get("/network/peers?healthy=perhaps").await;
+    answer.is_error(422, "healthy must be true or false", Some("healthy"));
+}
+
+#[actix_web::test]
+async fn a_page_in_the_operators_browser_reaches_nothing() {
+    let mut setup = Setup::default();
+    setup.internal.allowed_hosts = vec!["node.internal".to_owned()];
+    let node = start_with(setup).await;
+    let port = node.internal.rsplit(':').next().unwrap().to_owned();
+    for (host, origin, status) in [
+        (format!("127.0.0.1:{port}"), None, 200),
+        (format!("localhost:{port}"), None, 200),
+        (format!("node.internal:{port}"), None, 200),
+        (
+            format!("localhost:{port}"),
+            Some(format!("http://localhost:{port}")),
+            200,
+        ),
+        (format!("evil.example:{port}"), None, 403),
+        (
+            format!("127.0.0.1:{port}"),
+            Some("http://evil.example".to_owned()),
+            403,
+        ),
+        (format!("127.0.0.1:{port}"), Some("null".to_owned()), 403),
+        (
+            format!("localhost:{port}"),
+            Some("http://localhost:3000".to_owned()),
+            403,
+        ),
+    ] {
+        for path in ["/health", "/tokens", "/nothing"] {
+            let origin_line = origin
+                .as_ref()
+                .map_or(String::new(), |origin| format!("Origin: {origin}\r\n"));
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\n{origin_line}X-API-Key: {}\r\nConnection: close\r\n\r\n",
+                node.keys.admin
+            );
+            let answer = raw::exchange(&node.internal, request.as_bytes()).await;
+            let expected = if path == "/nothing" && status == 200 {
+                404
+            } else {
+                status
+            };
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {expected} ")),
+                "{path} {host} {origin:?}: {answer}"
+            );
+            assert!(answer.contains("x-request-id"), "{answer}");
+        }
+    }
+}
