@@ -8,6 +8,8 @@
 //! Prints the ratio to the limit after each pair. Sizes in MiB of the streams
 //! can be given in `DM_BENCH_STREAM_MIB`, comma-separated; `64` by default.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "objects/peers.rs"]
 mod peers;
 

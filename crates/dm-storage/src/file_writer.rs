@@ -81,7 +81,7 @@ impl FileWriter {
             bytes: chunk.bytes().clone(),
         });
         self.count += 1;
-        if self.count % GROUP_CHUNKS == 0 {
+        if self.count.is_multiple_of(GROUP_CHUNKS) {
             self.end_group();
         }
         if self.pieces.len() >= CHUNKS_PER_WRITE {

@@ -2,10 +2,12 @@
 //! of power, at whatever moment. A child process writes and says what was
 //! acknowledged; the parent takes the process or the power away.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -170,6 +172,8 @@ async fn nothing_acknowledged_is_lost_when_the_power_goes() {
                     .expect("the child writes until the power goes"),
             );
         }
+        let control = disk.path().join("never-fsynced");
+        fs::write(&control, [7; 5000]).unwrap();
         if let Err(reason) = disk.cut_power() {
             println!("skipped: this ext4 cannot be shut down: {reason}");
             writer.kill(&mut acknowledged);
@@ -177,6 +181,7 @@ async fn nothing_acknowledged_is_lost_when_the_power_goes() {
         }
         writer.kill(&mut acknowledged);
         disk.restart().unwrap();
+        assert!(!control.exists(), "the power was not really gone");
         check(&folder, &acknowledged).await;
     }
 }

@@ -1,5 +1,7 @@
 //! A disk that is full: clear refusals, nothing lost.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::{LoopDisk, count_files};

@@ -1,5 +1,7 @@
 //! Opening, closing and reopening a store.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{fs, path::Path};
 
 use dm_core::{

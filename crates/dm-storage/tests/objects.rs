@@ -1,5 +1,7 @@
 //! The object store keeps the promises of its port, wherever bodies are kept.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{path::Path, sync::Arc};
 
 use dm_core::{

@@ -21,7 +21,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 const VALUE_LEN: usize = 1024 + 73 + 32 + 200;
 
 /// fjall with one thread that commits for all writers, and nothing else.
-pub struct BareFjall {
+pub(crate) struct BareFjall {
     database: Database,
     keyspace: Keyspace,
     next: AtomicU64,
@@ -31,7 +31,7 @@ pub struct BareFjall {
 type Put = (u64, mpsc::SyncSender<()>);
 
 impl BareFjall {
-    pub fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         let database = Database::builder(folder).open().unwrap();
         let keyspace = database
             .keyspace("values", KeyspaceCreateOptions::default)
@@ -44,7 +44,7 @@ impl BareFjall {
     }
 
     /// Puts `count` new values with this many writing threads.
-    pub fn put_all(&self, count: u64, writers: usize) -> Duration {
+    pub(crate) fn put_all(&self, count: u64, writers: usize) -> Duration {
         let first = self.next.fetch_add(count, Ordering::Relaxed);
         let turn = Arc::new(AtomicU64::new(first));
         let (puts, queue) = mpsc::sync_channel::<Put>(1024);
@@ -86,7 +86,7 @@ impl BareFjall {
     }
 
     /// Reads the first `hot` values in turn, `rounds` reads in all.
-    pub fn get_hot(&self, hot: u64, rounds: u64) -> Duration {
+    pub(crate) fn get_hot(&self, hot: u64, rounds: u64) -> Duration {
         let started = Instant::now();
         for n in (0..hot).cycle().take(rounds as usize) {
             hint::black_box(self.keyspace.get(key(n)).unwrap().unwrap());
@@ -110,7 +110,7 @@ fn value(n: u64) -> Vec<u8> {
 }
 
 /// Writes the chunks to a file, one after the other, and fsyncs it.
-pub fn plain_file(folder: &Path, chunks: &[Chunk]) -> Duration {
+pub(crate) fn plain_file(folder: &Path, chunks: &[Chunk]) -> Duration {
     let path = folder.join("plain");
     let started = Instant::now();
     let mut file = File::create(&path).unwrap();

@@ -9,14 +9,14 @@ use std::{
 use tempfile::TempDir;
 
 /// A small ext4 file system in a file, mounted for as long as this lives.
-pub struct LoopDisk {
+pub(crate) struct LoopDisk {
     folder: TempDir,
     mounted: bool,
 }
 
 impl LoopDisk {
     /// Makes and mounts one, or says why this machine does not allow it.
-    pub fn new(bytes: u64) -> Result<Self, String> {
+    pub(crate) fn new(bytes: u64) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut disk = Self {
             folder,
@@ -35,19 +35,19 @@ impl LoopDisk {
     }
 
     /// Where it is mounted.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")
     }
 
     /// Takes the power away: what is not on the disk by now never gets there.
     #[allow(dead_code)] // only the power-cut test does this
-    pub fn cut_power(&self) -> Result<(), String> {
+    pub(crate) fn cut_power(&self) -> Result<(), String> {
         run(Command::new("python3").arg("-c").arg(SHUTDOWN).arg(self.path()))
     }
 
     /// Mounts it again, as after a restart of the machine.
     #[allow(dead_code)] // only the power-cut test does this
-    pub fn restart(&mut self) -> Result<(), String> {
+    pub(crate) fn restart(&mut self) -> Result<(), String> {
         self.unmount()?;
         self.mount()
     }
@@ -102,6 +102,6 @@ fn run(command: &mut Command) -> Result<(), String> {
 
 /// Number of files in a folder.
 #[allow(dead_code)] // not every test counts
-pub fn count_files(folder: &Path) -> usize {
+pub(crate) fn count_files(folder: &Path) -> usize {
     fs::read_dir(folder).map_or(0, Iterator::count)
 }
