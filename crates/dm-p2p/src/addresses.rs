@@ -90,22 +90,37 @@ mod tests {
 
     #[test]
     fn a_far_peer_cannot_point_into_this_network() {
-        let claimed = addresses(&["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.9/tcp/1", "/ip4/8.8.8.8/tcp/1"]);
+        let claimed = addresses(&[
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/10.0.0.9/tcp/1",
+            "/ip4/8.8.8.8/tcp/1",
+        ]);
         let seen_at = "/ip4/9.9.9.9/tcp/5".parse().unwrap();
         assert_eq!(usable(&claimed, &seen_at), claimed[2..]);
     }
 
     #[test]
     fn peers_on_this_machine_and_on_the_same_network_are_usable() {
-        let claimed = addresses(&["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.9/tcp/1", "/ip4/0.0.0.0/tcp/1"]);
-        assert_eq!(usable(&claimed, &"/ip4/127.0.0.1/tcp/5".parse().unwrap()), claimed[..2]);
-        assert_eq!(usable(&claimed, &"/ip4/192.168.1.1/tcp/5".parse().unwrap()), claimed[1..2]);
+        let claimed = addresses(&[
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/10.0.0.9/tcp/1",
+            "/ip4/0.0.0.0/tcp/1",
+        ]);
+        assert_eq!(
+            usable(&claimed, &"/ip4/127.0.0.1/tcp/5".parse().unwrap()),
+            claimed[..2]
+        );
+        assert_eq!(
+            usable(&claimed, &"/ip4/192.168.1.1/tcp/5".parse().unwrap()),
+            claimed[1..2]
+        );
     }
 
     #[test]
     fn the_number_of_addresses_is_bounded() {
-        let claimed: Vec<Multiaddr> =
-            (1..100).map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()).collect();
+        let claimed: Vec<Multiaddr> = (1..100)
+            .map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())
+            .collect();
         assert_eq!(usable(&claimed, &claimed[0]).len(), MAX_ADDRESSES);
     }
 }

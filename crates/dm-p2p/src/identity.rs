@@ -16,6 +16,17 @@ impl Identity {
         Self(Keypair::generate_ed25519())
     }
 
+    /// The key that follows from a seed: the private key of
+    /// [RFC 8032](https://www.rfc-editor.org/rfc/rfc8032).
+    ///
+    /// # Errors
+    /// [`P2pError::Identity`] where the seed cannot be used.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, P2pError> {
+        Keypair::ed25519_from_bytes(*seed)
+            .map(Self)
+            .map_err(|error| P2pError::Identity(error.to_string()))
+    }
+
     /// Reads the form that [`Identity::to_bytes`] writes: libp2p's protobuf
     /// encoding of a private key.
     ///
@@ -35,17 +46,14 @@ impl Identity {
     /// # Errors
     /// [`P2pError::Identity`] where the key cannot be encoded.
     pub fn to_bytes(&self) -> Result<Vec<u8>, P2pError> {
-        self.0.to_protobuf_encoding().map_err(|error| P2pError::Identity(error.to_string()))
+        self.0
+            .to_protobuf_encoding()
+            .map_err(|error| P2pError::Identity(error.to_string()))
     }
 
-    /// The peer id in its text form.
+    /// The peer id in its text form, as an address record carries it.
     pub fn peer_id(&self) -> String {
         self.id().to_base58()
-    }
-
-    /// The peer id as multihash bytes, as an address record carries it.
-    pub fn peer_id_bytes(&self) -> Vec<u8> {
-        self.id().to_bytes()
     }
 
     pub(crate) fn id(&self) -> PeerId {
@@ -79,6 +87,9 @@ mod tests {
         assert!(Identity::from_bytes(b"rubbish").is_err());
         assert!(Identity::from_bytes(&[]).is_err());
         let identity = Identity::generate();
-        assert_eq!(format!("{identity:?}"), format!("Identity({:?})", identity.peer_id()));
+        assert_eq!(
+            format!("{identity:?}"),
+            format!("Identity({:?})", identity.peer_id())
+        );
     }
 }

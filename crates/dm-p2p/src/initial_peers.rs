@@ -15,7 +15,9 @@ pub struct DialTarget {
 
 /// An entry that names no peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{entry}' is no peer: {reason} (expected a multiaddr such as /ip4/192.0.2.1/tcp/9000, or host:port)")]
+#[error(
+    "'{entry}' is no peer: {reason} (expected a multiaddr such as /ip4/192.0.2.1/tcp/9000, or host:port)"
+)]
 pub struct InvalidPeer {
     /// The entry as it was given.
     pub entry: String,
@@ -30,7 +32,11 @@ pub struct InvalidPeer {
 /// [`InvalidPeer`] names the entry and says what is wrong.
 pub fn parse_initial_peer(entry: &str) -> Result<DialTarget, InvalidPeer> {
     let text = entry.trim();
-    let parsed = if text.starts_with('/') { parse_multiaddr(text) } else { parse_host_and_port(text) };
+    let parsed = if text.starts_with('/') {
+        parse_multiaddr(text)
+    } else {
+        parse_host_and_port(text)
+    };
     parsed.map_err(|reason| InvalidPeer {
         entry: entry.chars().take(200).collect(),
         reason,
@@ -71,7 +77,10 @@ fn is_dialable(address: &Multiaddr) -> bool {
 }
 
 fn parse_host_and_port(text: &str) -> Result<DialTarget, &'static str> {
-    let text = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    let text = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"))
+        .unwrap_or(text);
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     let port: u16 = port.parse().map_err(|_| "the port is not between 1 and 65535")?;
@@ -100,14 +109,20 @@ fn host_protocol(host: &str) -> Result<Protocol<'_>, &'static str> {
             ip => Ok(ip.into()),
         };
     }
-    if is_host_name(host) { Ok(Protocol::Dns(host.into())) } else { Err("not a host name or IP address") }
+    if is_host_name(host) {
+        Ok(Protocol::Dns(host.into()))
+    } else {
+        Err("not a host name or IP address")
+    }
 }
 
 /// RFC 1123 host names; a last label of digits alone would be a mistyped IP address.
 fn is_host_name(host: &str) -> bool {
     let label_ok = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -122,13 +137,25 @@ mod tests {
     use super::*;
 
     fn addresses(entry: &str) -> Vec<String> {
-        parse_initial_peer(entry).unwrap().addresses.iter().map(Multiaddr::to_string).collect()
+        parse_initial_peer(entry)
+            .unwrap()
+            .addresses
+            .iter()
+            .map(Multiaddr::to_string)
+            .collect()
     }
 
     #[test]
     fn host_and_port_are_tried_over_tcp_and_quic() {
-        for entry in ["127.0.0.1:9000", "http://127.0.0.1:9000", " http://127.0.0.1:9000/ "] {
-            assert_eq!(addresses(entry), ["/ip4/127.0.0.1/tcp/9000", "/ip4/127.0.0.1/udp/9000/quic-v1"]);
+        for entry in [
+            "127.0.0.1:9000",
+            "http://127.0.0.1:9000",
+            " http://127.0.0.1:9000/ ",
+        ] {
+            assert_eq!(
+                addresses(entry),
+                ["/ip4/127.0.0.1/tcp/9000", "/ip4/127.0.0.1/udp/9000/quic-v1"]
+            );
         }
         assert_eq!(addresses("node-a.example:1")[0], "/dns/node-a.example/tcp/1");
         assert_eq!(addresses("[::1]:9000")[1], "/ip6/::1/udp/9000/quic-v1");
@@ -140,7 +167,12 @@ mod tests {
         let target = parse_initial_peer(&format!("/ip4/10.0.0.1/tcp/9000/p2p/{peer}")).unwrap();
         assert_eq!(target.peer, Some(peer));
         assert_eq!(target.addresses[0].to_string(), "/ip4/10.0.0.1/tcp/9000");
-        assert_eq!(parse_initial_peer("/dns4/a.example/udp/9000/quic-v1").unwrap().peer, None);
+        assert_eq!(
+            parse_initial_peer("/dns4/a.example/udp/9000/quic-v1")
+                .unwrap()
+                .peer,
+            None
+        );
     }
 
     #[test]

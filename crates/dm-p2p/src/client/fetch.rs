@@ -35,7 +35,11 @@ const PULSE: Duration = Duration::from_millis(250);
 /// the stream is first read and ends when it is dropped.
 pub(crate) fn fetch(context: Arc<Context>, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
     let envelope = found.envelope.clone();
-    let holders: Vec<PeerId> = found.holders.iter().filter_map(|holder| holder.parse().ok()).collect();
+    let holders: Vec<PeerId> = found
+        .holders
+        .iter()
+        .filter_map(|holder| holder.parse().ok())
+        .collect();
     let begin = async move {
         let (sender, receiver) = mpsc::channel(BUFFER);
         tokio::spawn(fetch_into(context, envelope, holders, sender));
@@ -50,17 +54,29 @@ async fn fetch_into(
     holders: Vec<PeerId>,
     reader: mpsc::Sender<Result<Chunk, FetchError>>,
 ) {
-    let mut roster = Roster::new(holders.into_iter().filter(|holder| !context.peers.is_banned(holder)));
+    let mut roster = Roster::new(
+        holders
+            .into_iter()
+            .filter(|holder| !context.peers.is_banned(holder)),
+    );
     let names = tokio::select! {
         () = reader.closed() => return,
         names = fetch_names(&context, &envelope, &mut roster) => names,
     };
     let outcome = match names {
-        Ok(names) => Fetch::new(context.clone(), envelope, names, roster).run(&reader).await,
+        Ok(names) => {
+            Fetch::new(context.clone(), envelope, names, roster)
+                .run(&reader)
+                .await
+        }
         Err(reason) => Err(reason),
     };
     if let Err(reason) = outcome {
-        let error = if context.link.is_connected() { FetchError::NoHolder(reason) } else { FetchError::Stopped };
+        let error = if context.link.is_connected() {
+            FetchError::NoHolder(reason)
+        } else {
+            FetchError::Stopped
+        };
         // Nobody reads an error after the stream was dropped.
         let _ = reader.send(Err(error)).await;
     }
@@ -128,7 +144,8 @@ impl Fetch {
             for holder in self.roster.free() {
                 if let Some(run) = self.plan.assign(holder, Instant::now()) {
                     self.roster.began(&holder);
-                    self.lanes.spawn(lane(self.context.clone(), self.source.clone(), holder, run));
+                    self.lanes
+                        .spawn(lane(self.context.clone(), self.source.clone(), holder, run));
                     started = true;
                 }
             }

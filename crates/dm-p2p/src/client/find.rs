@@ -56,10 +56,20 @@ pub(crate) async fn find(context: &Context, locator: &Locator) -> Result<Vec<Fou
             () = tokio::time::sleep_until(patience.until()) => break,
         }
     }
-    Ok(answers.merge().into_iter().map(|merged| ranked(context, merged)).collect())
+    Ok(answers
+        .merge()
+        .into_iter()
+        .map(|merged| ranked(context, merged))
+        .collect())
 }
 
-fn ranked(context: &Context, Merged { envelope, mut holders }: Merged) -> Found {
+fn ranked(
+    context: &Context,
+    Merged {
+        envelope,
+        mut holders,
+    }: Merged,
+) -> Found {
     context.peers.rank(&mut holders);
     Found {
         envelope,
@@ -69,7 +79,10 @@ fn ranked(context: &Context, Merged { envelope, mut holders }: Merged) -> Found 
 
 /// The envelopes that a peer holds under a locator; their signatures hold.
 async fn ask(context: &Context, peer: PeerId, locator: Locator) -> Result<Vec<SignedEnvelope>, WireError> {
-    context.streams.exchange(context, peer, move |wire| ask_on(wire, locator).boxed()).await
+    context
+        .streams
+        .exchange(context, peer, move |wire| ask_on(wire, locator).boxed())
+        .await
 }
 
 async fn ask_on(wire: &mut Wire<Stream>, locator: Locator) -> Result<Vec<SignedEnvelope>, WireError> {

@@ -52,7 +52,10 @@ fn merge_owner(held: Vec<(PeerId, SignedEnvelope)>) -> Option<Merged> {
         .filter(|(_, envelope)| envelope.chunk_list == newest.chunk_list && envelope.size == newest.size)
         .map(|(peer, _)| peer)
         .collect();
-    Some(Merged { envelope: newest, holders })
+    Some(Merged {
+        envelope: newest,
+        holders,
+    })
 }
 
 #[cfg(test)]

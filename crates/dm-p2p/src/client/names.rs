@@ -47,13 +47,24 @@ pub(crate) async fn fetch_names(
     Err(reason)
 }
 
-async fn names_from(context: &Context, holder: PeerId, envelope: &SignedEnvelope) -> Result<Vec<ChunkName>, WireError> {
+async fn names_from(
+    context: &Context,
+    holder: PeerId,
+    envelope: &SignedEnvelope,
+) -> Result<Vec<ChunkName>, WireError> {
     let total = envelope.chunk_count();
     let mut names = Vec::with_capacity(total as usize);
     let mut digest = ChunkListHasher::default();
     while (names.len() as u64) < total {
         let first = names.len() as u64;
-        let piece = piece_from(context, holder, envelope.id, first, PIECE.min(total - first) as u32).await?;
+        let piece = piece_from(
+            context,
+            holder,
+            envelope.id,
+            first,
+            PIECE.min(total - first) as u32,
+        )
+        .await?;
         piece.iter().for_each(|name| digest.push(name));
         names.extend(piece);
     }
@@ -72,9 +83,9 @@ async fn piece_from(
     first: u64,
     count: u32,
 ) -> Result<Vec<ChunkName>, WireError> {
-    let exchange = context
-        .streams
-        .exchange(context, holder, move |wire| piece_on(wire, id, first, count).boxed());
+    let exchange = context.streams.exchange(context, holder, move |wire| {
+        piece_on(wire, id, first, count).boxed()
+    });
     match tokio::time::timeout(STALL, exchange).await {
         Ok(piece) => piece,
         Err(_) => {
@@ -84,7 +95,12 @@ async fn piece_from(
     }
 }
 
-async fn piece_on(wire: &mut Wire<Stream>, id: ObjectId, first: u64, count: u32) -> Result<Vec<ChunkName>, WireError> {
+async fn piece_on(
+    wire: &mut Wire<Stream>,
+    id: ObjectId,
+    first: u64,
+    count: u32,
+) -> Result<Vec<ChunkName>, WireError> {
     wire.send(&Request::Names { id, first, count }).await?;
     match wire.receive().await? {
         Reply::Names { count: sent } if sent == count => {

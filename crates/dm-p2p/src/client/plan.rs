@@ -66,7 +66,12 @@ impl<T> Plan<T> {
             None => self.overtake(holder, now)?,
         };
         let overtaken = self.flying.iter().any(|flight| flight.run == run);
-        self.flying.push(Flight { run, holder, since: now, overtaken });
+        self.flying.push(Flight {
+            run,
+            holder,
+            since: now,
+            overtaken,
+        });
         Some(run)
     }
 
@@ -83,7 +88,9 @@ impl<T> Plan<T> {
     /// A holder did not deliver a run; somebody else has to.
     pub(crate) fn failed(&mut self, holder: PeerId, run: Run) {
         self.land(holder, run);
-        let is_here = run.indexes().all(|index| index < self.delivered || self.ready.contains_key(&index));
+        let is_here = run
+            .indexes()
+            .all(|index| index < self.delivered || self.ready.contains_key(&index));
         let is_coming = self.flying.iter().any(|flight| flight.run == run);
         if !is_here && !is_coming {
             self.failed.push(run);
@@ -118,7 +125,10 @@ impl<T> Plan<T> {
         let end = self.total.min(self.delivered + WINDOW);
         let longest = if self.next == 0 { 1 } else { RUN };
         let count = end.saturating_sub(self.next).min(u64::from(longest)) as u32;
-        let run = Run { first: self.next, count };
+        let run = Run {
+            first: self.next,
+            count,
+        };
         self.next += u64::from(count);
         (count > 0).then_some(run)
     }
@@ -136,7 +146,8 @@ impl<T> Plan<T> {
     }
 
     fn land(&mut self, holder: PeerId, run: Run) {
-        self.flying.retain(|flight| flight.run != run || flight.holder != holder);
+        self.flying
+            .retain(|flight| flight.run != run || flight.holder != holder);
     }
 }
 
@@ -160,7 +171,13 @@ mod tests {
         plan.arrived(holder, runs[0], items(runs[0]));
         assert_eq!(plan.assign(holder, now), None, "the reader has not read yet");
         assert_eq!(plan.take_ready(), Some(0));
-        assert_eq!(plan.assign(holder, now), Some(Run { first: WINDOW, count: 1 }));
+        assert_eq!(
+            plan.assign(holder, now),
+            Some(Run {
+                first: WINDOW,
+                count: 1
+            })
+        );
     }
 
     #[test]

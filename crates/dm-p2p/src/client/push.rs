@@ -57,7 +57,9 @@ impl Pushing {
         let mut round = Round::new(context, &envelope, copies);
         round.offer_to(known).await?;
         if round.is_short() {
-            round.offer_to(context.link.find_closest(&id.locator).await?).await?;
+            round
+                .offer_to(context.link.find_closest(&id.locator).await?)
+                .await?;
         }
         context.provide.push(id.locator);
         Ok(PushReport {
@@ -138,13 +140,15 @@ async fn offer(context: &Context, peer: PeerId, envelope: &SignedEnvelope) -> Re
             let (objects, envelope) = (context.objects.clone(), envelope.clone());
             let failed_here = failed_here.clone();
             async move {
-                offer_on(wire, &*objects, &envelope).await.map_err(|error| match error {
-                    OfferError::Peer(error) => error,
-                    OfferError::Local(error) => {
-                        *failed_here.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                        WireError::Missing
-                    }
-                })
+                offer_on(wire, &*objects, &envelope)
+                    .await
+                    .map_err(|error| match error {
+                        OfferError::Peer(error) => error,
+                        OfferError::Local(error) => {
+                            *failed_here.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                            WireError::Missing
+                        }
+                    })
             }
             .boxed()
         })
@@ -163,14 +167,18 @@ async fn offer_on(
 ) -> Result<Verdict, OfferError> {
     // The format bounds envelopes far below 4 GiB.
     let envelope_len = envelope.bytes().len() as u32;
-    wire.send_with(&Request::Offer { envelope_len }, envelope.bytes()).await?;
+    wire.send_with(&Request::Offer { envelope_len }, envelope.bytes())
+        .await?;
     let verdict = receive_verdict(wire).await?;
     if verdict != Verdict::Wanted {
         return Ok(verdict);
     }
     send_names(wire, objects, envelope).await?;
     for index in 0..envelope.chunk_count() {
-        let chunk = objects.chunk(&envelope.id, index).await.map_err(OfferError::Local)?;
+        let chunk = objects
+            .chunk(&envelope.id, index)
+            .await
+            .map_err(OfferError::Local)?;
         let len = chunk.bytes().len() as u32;
         wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
     }
@@ -186,7 +194,10 @@ async fn send_names(
     let mut first = 0;
     while first < count {
         let piece = (count - first).min(u64::from(MAX_NAMES_PER_PIECE)) as usize;
-        let names = objects.chunk_names(&envelope.id, first, piece).await.map_err(OfferError::Local)?;
+        let names = objects
+            .chunk_names(&envelope.id, first, piece)
+            .await
+            .map_err(OfferError::Local)?;
         if names.len() != piece {
             return Err(OfferError::Local(StoreError::Missing));
         }

@@ -23,6 +23,12 @@ const MAX_IDLE: usize = 4;
 const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
 /// Time to connect to a peer and open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pauses before a stream that was closed at once is opened again.
+const REOPEN_PAUSES: [Duration; 3] = [
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+];
 /// Peers that are remembered before unused ones are forgotten.
 const MAX_PEERS: usize = 512;
 
@@ -70,7 +76,12 @@ impl StreamPool {
         let permits = self.permits(peer);
         let permit = permits.acquire_owned().await.map_err(|_| WireError::Closed)?;
         if let Some(wire) = self.take_idle(&peer) {
-            return Ok(Lease { wire, peer, was_idle: true, _permit: permit });
+            return Ok(Lease {
+                wire,
+                peer,
+                was_idle: true,
+                _permit: permit,
+            });
         }
         let mut control = context.link.streams().map_err(|_| WireError::Closed)?;
         let stream = tokio::time::timeout(OPEN_TIMEOUT, control.open_stream(peer, PROTOCOL))
@@ -94,30 +105,38 @@ impl StreamPool {
         }
     }
 
-    /// Does one exchange with a peer and notes how it went. Where a stream
-    /// that had been idle turns out to be closed, the exchange is tried once
-    /// more, so it must be one that may happen twice.
+    /// Does one exchange with a peer and notes how it went. Where the stream
+    /// turns out to be closed, the exchange is tried again on another, so it
+    /// must be one that may happen twice.
     pub(crate) async fn exchange<T>(
         &self,
         context: &Context,
         peer: PeerId,
         exchange: impl for<'a> Fn(&'a mut Wire<Stream>) -> BoxFuture<'a, Result<T, WireError>>,
     ) -> Result<T, WireError> {
-        loop {
-            let outcome = match self.lease(context, peer).await {
-                Ok(mut lease) => match exchange(&mut lease.wire).await {
-                    Ok(answer) => {
-                        self.give_back(lease);
-                        Ok(answer)
-                    }
-                    Err(error) if lease.was_idle && error.is_disconnect() => continue,
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
+        let mut pauses = REOPEN_PAUSES.iter();
+        let outcome = loop {
+            let mut lease = match self.lease(context, peer).await {
+                Ok(lease) => lease,
+                Err(error) => break Err(error),
             };
-            note_outcome(context, peer, &outcome);
-            return outcome;
-        }
+            match exchange(&mut lease.wire).await {
+                Ok(answer) => {
+                    self.give_back(lease);
+                    break Ok(answer);
+                }
+                // It was closed while it was idle, which says nothing.
+                Err(error) if error.is_disconnect() && lease.was_idle => {}
+                // A peer whose queue of new streams is full drops them.
+                Err(error) if error.is_disconnect() => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => break Err(error),
+                },
+                Err(error) => break Err(error),
+            }
+        };
+        note_outcome(context, peer, &outcome);
+        outcome
     }
 
     /// Drops the idle streams of a peer that is gone.
@@ -148,7 +167,7 @@ impl StreamPool {
 }
 
 /// Writes into the peer book how an exchange went.
-pub(crate) fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireError>) {
+fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireError>) {
     match outcome {
         Ok(_) | Err(WireError::Missing) => context.peers.succeeded(peer),
         Err(error) if error.is_misbehaviour() => {

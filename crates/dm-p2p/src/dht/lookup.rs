@@ -24,12 +24,16 @@ pub(crate) async fn find_address(
     let mut newest: Option<SignedAddressRecord> = None;
     let mut valid = 0;
     while let Ok(Some((peer, value))) = tokio::time::timeout_at(patience.until(), answers.recv()).await {
-        let checked = tokio::task::spawn_blocking(move || check_address_record(&key, Bytes::from(value), None));
+        let checked =
+            tokio::task::spawn_blocking(move || check_address_record(&key, Bytes::from(value), None));
         match checked.await {
             Ok(Ok(record)) => {
                 valid += 1;
                 patience.answered(Instant::now());
-                if newest.as_ref().is_none_or(|newest| newest.sequence < record.sequence) {
+                if newest
+                    .as_ref()
+                    .is_none_or(|newest| newest.sequence < record.sequence)
+                {
                     newest = Some(record);
                 }
             }

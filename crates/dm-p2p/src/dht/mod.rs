@@ -10,5 +10,5 @@ mod store;
 pub(crate) use announcer::{announce, keep_announcing};
 pub(crate) use lookup::find_address;
 pub(crate) use provide::{ProvideQueue, provide_from_queue, provide_stored};
-pub(crate) use records::{ReceivedRecord, check_received, check_provider};
+pub(crate) use records::{ReceivedRecord, check_provider, check_received};
 pub(crate) use store::{BoundedStore, StoreLimits};

@@ -74,7 +74,10 @@ impl ProvideQueue {
 }
 
 /// Announces new objects as they come.
-pub(crate) async fn provide_from_queue(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), StoreError> {
+pub(crate) async fn provide_from_queue(
+    context: Arc<Context>,
+    shutdown: CancellationToken,
+) -> Result<(), StoreError> {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -86,7 +89,10 @@ pub(crate) async fn provide_from_queue(context: Arc<Context>, shutdown: Cancella
 
 /// Announces everything that is stored, now and again at intervals: provider
 /// records expire, and the peers closest to a locator change.
-pub(crate) async fn provide_stored(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), StoreError> {
+pub(crate) async fn provide_stored(
+    context: Arc<Context>,
+    shutdown: CancellationToken,
+) -> Result<(), StoreError> {
     loop {
         let round = async {
             announce_all(&context).await?;

@@ -195,7 +195,9 @@ mod tests {
     fn one_provider_cannot_fill_the_store() {
         let mut store = store();
         let flooder = PeerId::random();
-        let stored = (0..10).filter(|key| store.add_provider(provider(*key, flooder)).is_ok()).count();
+        let stored = (0..10)
+            .filter(|key| store.add_provider(provider(*key, flooder)).is_ok())
+            .count();
         assert_eq!(stored, 3);
         assert!(store.add_provider(provider(0, PeerId::random())).is_ok());
     }

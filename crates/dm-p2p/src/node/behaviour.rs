@@ -1,14 +1,11 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    StreamProtocol, connection_limits, identify, identity::Keypair, kad,
-    memory_connection_limits, ping, swarm::NetworkBehaviour,
+    StreamProtocol, connection_limits, identify, identity::Keypair, kad, memory_connection_limits, ping,
+    swarm::NetworkBehaviour,
 };
 
-use crate::{
-    dht::BoundedStore,
-    options::P2pOptions,
-};
+use crate::{dht::BoundedStore, options::P2pOptions};
 
 /// Kademlia under our own name, so that our nodes keep to themselves.
 pub(crate) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/kad/1");

@@ -39,13 +39,21 @@ pub(crate) async fn start(
     bus: EventBus,
     supervisor: &Supervisor,
 ) -> Result<Arc<Context>, P2pError> {
-    let targets: Vec<DialTarget> =
-        options.initial_peers.iter().map(|entry| parse_initial_peer(entry)).collect::<Result<_, _>>()?;
+    let targets: Vec<DialTarget> = options
+        .initial_peers
+        .iter()
+        .map(|entry| parse_initial_peer(entry))
+        .collect::<Result<_, _>>()?;
     let records = catalog.peers().await?;
     let remembered = remembered(&records);
     let swarm = listening_swarm(&options).await?;
     let context = Arc::new(Context::new(&options, objects, Peers::new(records, bus)));
-    let seed = Seed { options, targets, remembered, context: context.clone() };
+    let seed = Seed {
+        options,
+        targets,
+        remembered,
+        context: context.clone(),
+    };
     let runner = seed.runner(swarm);
     spawn_runner(seed, runner, supervisor);
     spawn_keepers(&context, catalog, supervisor);
@@ -62,7 +70,12 @@ struct Seed {
 
 impl Seed {
     fn runner(&self, swarm: ListeningSwarm) -> Runner {
-        Runner::new(swarm, self.context.clone(), self.targets.clone(), self.remembered.clone())
+        Runner::new(
+            swarm,
+            self.context.clone(),
+            self.targets.clone(),
+            self.remembered.clone(),
+        )
     }
 }
 
@@ -112,8 +125,11 @@ where
 fn remembered(records: &[PeerRecord]) -> Vec<(PeerId, Vec<Multiaddr>)> {
     let dialable = records.iter().filter_map(|record| {
         let peer = record.peer_id.parse().ok()?;
-        let addresses: Vec<Multiaddr> =
-            record.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+        let addresses: Vec<Multiaddr> = record
+            .addresses
+            .iter()
+            .filter_map(|address| address.parse().ok())
+            .collect();
         (!addresses.is_empty()).then_some((peer, addresses))
     });
     dialable.take(MAX_REMEMBERED).collect()

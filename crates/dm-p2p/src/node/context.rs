@@ -3,9 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::{
-    Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore,
-};
+use dm_core::{Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore};
 use libp2p::{Multiaddr, PeerId};
 
 use super::link::Link;
@@ -62,10 +60,16 @@ impl Context {
     }
 
     pub(crate) fn own_record(&self) -> Option<SignedAddressRecord> {
-        self.own_record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.own_record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn listening(&self) -> Vec<Multiaddr> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -40,7 +40,10 @@ impl Dialer {
     pub(crate) fn connected(&mut self, peer: PeerId, dialled: Option<&Multiaddr>) {
         let dialled = dialled.map(without_peer);
         let target = self.targets.iter_mut().find(|target| {
-            target.peer == Some(peer) || dialled.as_ref().is_some_and(|address| target.addresses.contains(address))
+            target.peer == Some(peer)
+                || dialled
+                    .as_ref()
+                    .is_some_and(|address| target.addresses.contains(address))
         });
         let Some(target) = target else {
             return;

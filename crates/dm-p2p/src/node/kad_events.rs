@@ -19,7 +19,12 @@ use crate::dht::{ReceivedRecord, check_provider};
 impl Runner {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
-            Command::Near { locator, known, limit, reply } => {
+            Command::Near {
+                locator,
+                known,
+                limit,
+                reply,
+            } => {
                 // The asker may have given up.
                 let _ = reply.send(self.near(&locator, known, limit));
             }
@@ -58,16 +63,30 @@ impl Runner {
 
     pub(super) fn on_kad_event(&mut self, event: kad::Event) {
         match event {
-            kad::Event::OutboundQueryProgressed { id, result, stats, step } => {
+            kad::Event::OutboundQueryProgressed {
+                id,
+                result,
+                stats,
+                step,
+            } => {
                 self.queries.progressed(id, result, stats, step.last);
             }
             kad::Event::InboundRequest {
-                request: kad::InboundRequest::PutRecord { source, record: Some(record), .. },
+                request:
+                    kad::InboundRequest::PutRecord {
+                        source,
+                        record: Some(record),
+                        ..
+                    },
             } => self.check_later(source, record),
             kad::Event::InboundRequest {
                 request: kad::InboundRequest::AddProvider { record: Some(record) },
             } => self.keep_provider(record),
-            kad::Event::RoutingUpdated { peer, is_new_peer: true, .. } => self.greet(peer),
+            kad::Event::RoutingUpdated {
+                peer,
+                is_new_peer: true,
+                ..
+            } => self.greet(peer),
             _ => {}
         }
     }
@@ -83,7 +102,8 @@ impl Runner {
             publisher: Some(self.context.local),
             ..kad::Record::new(kad::RecordKey::new(&key), own.bytes().to_vec())
         };
-        self.kad().put_record_to(record, std::iter::once(peer), kad::Quorum::One);
+        self.kad()
+            .put_record_to(record, std::iter::once(peer), kad::Quorum::One);
     }
 
     /// Signatures are checked elsewhere; a sender that is faster than that
@@ -92,7 +112,11 @@ impl Runner {
         if self.context.peers.is_banned(&source) {
             return;
         }
-        let held = self.kad().store_mut().get(&record.key).map(|held| held.value.clone());
+        let held = self
+            .kad()
+            .store_mut()
+            .get(&record.key)
+            .map(|held| held.value.clone());
         let received = ReceivedRecord { source, record, held };
         if let Err(TrySendError::Full(_)) = self.records.try_send(received) {
             tracing::debug!(peer = %source, "a record was dropped: too many at once");
@@ -110,7 +134,11 @@ impl Runner {
                     tracing::debug!(%error, "a provider record was not kept");
                 }
             }
-            None => drop(self.context.peers.misbehaved(provider, "a malformed provider record")),
+            None => drop(
+                self.context
+                    .peers
+                    .misbehaved(provider, "a malformed provider record"),
+            ),
         }
     }
 
@@ -119,7 +147,12 @@ impl Runner {
         let target = kad::KBucketKey::new(locator.as_bytes().to_vec());
         let mut peers: HashSet<PeerId> = self.swarm.connected_peers().copied().collect();
         if known {
-            peers.extend(self.kad().get_closest_local_peers(&target).take(limit).map(|key| *key.preimage()));
+            peers.extend(
+                self.kad()
+                    .get_closest_local_peers(&target)
+                    .take(limit)
+                    .map(|key| *key.preimage()),
+            );
         }
         peers.retain(|peer| !self.context.peers.is_banned(peer));
         let mut peers: Vec<PeerId> = peers.into_iter().collect();

@@ -1,6 +1,10 @@
 use std::sync::{PoisonError, RwLock};
 
-use dm_core::{address_record::{AddressRecord, SignedAddressRecord}, hash::Locator, ports::NetworkError};
+use dm_core::{
+    address_record::{AddressRecord, SignedAddressRecord},
+    hash::Locator,
+    ports::NetworkError,
+};
 use libp2p::{PeerId, kad};
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,51 +46,84 @@ impl Link {
     }
 
     /// The connected peers closest to a locator, best first.
-    pub(crate) async fn connected_near(&self, locator: &Locator, limit: usize) -> Result<Vec<PeerId>, NetworkError> {
+    pub(crate) async fn connected_near(
+        &self,
+        locator: &Locator,
+        limit: usize,
+    ) -> Result<Vec<PeerId>, NetworkError> {
         self.near(locator, false, limit).await
     }
 
     /// The known peers, connected or not, closest to a locator, best first.
-    pub(crate) async fn known_near(&self, locator: &Locator, limit: usize) -> Result<Vec<PeerId>, NetworkError> {
+    pub(crate) async fn known_near(
+        &self,
+        locator: &Locator,
+        limit: usize,
+    ) -> Result<Vec<PeerId>, NetworkError> {
         self.near(locator, true, limit).await
     }
 
     async fn near(&self, locator: &Locator, known: bool, limit: usize) -> Result<Vec<PeerId>, NetworkError> {
         let (reply, answer) = oneshot::channel();
         let locator = *locator;
-        self.send(Command::Near { locator, known, limit, reply }).await?;
+        self.send(Command::Near {
+            locator,
+            known,
+            limit,
+            reply,
+        })
+        .await?;
         answer.await.map_err(|_| NetworkError::Stopped)
     }
 
     /// Whether any peer is connected.
     pub(crate) async fn has_peers(&self) -> bool {
         let anywhere = Locator::from_bytes([0; 32]);
-        self.connected_near(&anywhere, 1).await.is_ok_and(|peers| !peers.is_empty())
+        self.connected_near(&anywhere, 1)
+            .await
+            .is_ok_and(|peers| !peers.is_empty())
     }
 
     /// The peers closest to a locator in the whole network.
     pub(crate) async fn find_closest(&self, locator: &Locator) -> Result<Vec<PeerId>, NetworkError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::FindClosest { locator: *locator, reply }).await?;
+        self.send(Command::FindClosest {
+            locator: *locator,
+            reply,
+        })
+        .await?;
         answer.await.map_err(|_| NetworkError::Stopped)
     }
 
     /// Peers that say they have objects under a locator, as they are found.
-    pub(crate) async fn find_providers(&self, locator: &Locator) -> Result<mpsc::Receiver<ProviderFound>, NetworkError> {
+    pub(crate) async fn find_providers(
+        &self,
+        locator: &Locator,
+    ) -> Result<mpsc::Receiver<ProviderFound>, NetworkError> {
         let (found, answers) = mpsc::channel(ANSWERS);
-        self.send(Command::FindProviders { locator: *locator, found }).await?;
+        self.send(Command::FindProviders {
+            locator: *locator,
+            found,
+        })
+        .await?;
         Ok(answers)
     }
 
     /// Values that peers have for a key, unchecked, with the peer that sent each.
-    pub(crate) async fn find_record(&self, key: [u8; 32]) -> Result<mpsc::Receiver<(Option<PeerId>, Vec<u8>)>, NetworkError> {
+    pub(crate) async fn find_record(
+        &self,
+        key: [u8; 32],
+    ) -> Result<mpsc::Receiver<(Option<PeerId>, Vec<u8>)>, NetworkError> {
         let (found, answers) = mpsc::channel(ANSWERS);
         self.send(Command::FindRecord { key, found }).await?;
         Ok(answers)
     }
 
     /// Publishes an address record; what it returns resolves when it is done.
-    pub(crate) async fn put_record(&self, record: &SignedAddressRecord) -> Result<oneshot::Receiver<()>, NetworkError> {
+    pub(crate) async fn put_record(
+        &self,
+        record: &SignedAddressRecord,
+    ) -> Result<oneshot::Receiver<()>, NetworkError> {
         let (reply, done) = oneshot::channel();
         self.send(Command::PutRecord {
             key: AddressRecord::dht_key(record.address),

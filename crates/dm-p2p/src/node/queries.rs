@@ -103,8 +103,12 @@ impl Queries {
 
     /// Queries that nobody waits for any more; they are forgotten here.
     pub(crate) fn take_abandoned(&mut self) -> Vec<kad::QueryId> {
-        let abandoned: Vec<kad::QueryId> =
-            self.waiting.iter().filter(|(_, waiting)| waiting.is_deaf()).map(|(id, _)| *id).collect();
+        let abandoned: Vec<kad::QueryId> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.is_deaf())
+            .map(|(id, _)| *id)
+            .collect();
         for id in &abandoned {
             self.waiting.remove(id);
         }

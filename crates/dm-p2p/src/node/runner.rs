@@ -14,8 +14,7 @@ use libp2p::{
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use libp2p_stream::IncomingStreams;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -92,7 +91,7 @@ impl Runner {
 
     /// Runs until the node stops.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), P2pError> {
-        let mut incoming = self.accept_streams()?;
+        let accepting = self.accept_streams()?;
         self.dial_remembered();
         let mut tick = tokio::time::interval(TICK);
         while !shutdown.is_cancelled() {
@@ -100,18 +99,28 @@ impl Runner {
                 () = shutdown.cancelled() => {}
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(command) = self.commands.recv() => self.on_command(command),
-                Some((peer, stream)) = incoming.next() => self.server.accept(peer, stream),
                 _ = tick.tick() => self.on_tick(),
             }
         }
-        drop(incoming);
+        accepting.abort();
         self.say_farewell().await;
         Ok(())
     }
 
-    fn accept_streams(&mut self) -> Result<IncomingStreams, P2pError> {
+    /// Accepts streams in a task of its own: they are dropped where nobody
+    /// takes them at once.
+    fn accept_streams(&mut self) -> Result<AbortHandle, P2pError> {
         let mut control = self.swarm.behaviour().objects.new_control();
-        control.accept(PROTOCOL).map_err(|error| P2pError::Transport(error.to_string()))
+        let mut incoming = control
+            .accept(PROTOCOL)
+            .map_err(|error| P2pError::Transport(error.to_string()))?;
+        let server = self.server.clone();
+        let accepting = tokio::spawn(async move {
+            while let Some((peer, stream)) = incoming.next().await {
+                server.accept(peer, stream);
+            }
+        });
+        Ok(accepting.abort_handle())
     }
 
     /// Takes no new connection and lets what is in flight end.
@@ -170,16 +179,33 @@ impl Runner {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad_event(event),
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
-                peer_id, info, ..
+                peer_id,
+                info,
+                ..
             })) => self.on_identified(peer_id, info),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(time), .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                peer,
+                result: Ok(time),
+                ..
+            })) => {
                 self.context.peers.answered_ping(peer, time);
             }
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                endpoint,
+                num_established,
+                ..
+            } => {
                 self.on_connected(peer_id, &endpoint, num_established.get() == 1);
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.on_disconnected(peer_id),
-            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => self.on_dial_failed(peer_id, &error),
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established: 0,
+                ..
+            } => self.on_disconnected(peer_id),
+            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
+                self.on_dial_failed(peer_id, &error)
+            }
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
             | SwarmEvent::ListenerClosed { .. } => self.listening_changed(),
@@ -217,7 +243,9 @@ impl Runner {
         tracing::debug!(?peer, %error, "dial failed");
         match (peer, error) {
             (_, DialError::LocalPeerId { address }) => self.dialer.is_self(address),
-            (Some(peer), DialError::Transport(_) | DialError::WrongPeerId { .. }) => self.context.peers.failed(peer),
+            (Some(peer), DialError::Transport(_) | DialError::WrongPeerId { .. }) => {
+                self.context.peers.failed(peer)
+            }
             _ => {}
         }
     }
@@ -239,9 +267,16 @@ impl Runner {
 
     fn listening_changed(&mut self) {
         let local = *self.swarm.local_peer_id();
-        let listening: Vec<Multiaddr> =
-            self.swarm.listeners().filter_map(|address| address.clone().with_p2p(local).ok()).collect();
-        *self.context.listening.lock().unwrap_or_else(PoisonError::into_inner) = listening;
+        let listening: Vec<Multiaddr> = self
+            .swarm
+            .listeners()
+            .filter_map(|address| address.clone().with_p2p(local).ok())
+            .collect();
+        *self
+            .context
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = listening;
     }
 }
 
@@ -253,5 +288,8 @@ impl Drop for Runner {
 
 /// Dials a peer unless it is connected or being dialled.
 fn dial_peer(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
-    DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).addresses(addresses).build()
+    DialOpts::peer_id(peer)
+        .condition(PeerCondition::DisconnectedAndNotDialing)
+        .addresses(addresses)
+        .build()
 }

@@ -53,7 +53,11 @@ pub(crate) async fn listening_swarm(options: &P2pOptions) -> Result<ListeningSwa
 fn tcp_and_quic(options: &P2pOptions) -> Result<Swarm<Behaviour>, P2pError> {
     let builder = SwarmBuilder::with_existing_identity(options.identity.keypair().clone())
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux_config)
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            yamux_config,
+        )
         .map_err(transport_error)?
         .with_other_transport(|keypair| {
             let quic = quic::tokio::Transport::new(quic::Config::new(keypair));
@@ -71,20 +75,22 @@ fn tcp_and_quic(options: &P2pOptions) -> Result<Swarm<Behaviour>, P2pError> {
 
 fn memory(options: &P2pOptions) -> Result<Swarm<Behaviour>, P2pError> {
     let noise = noise::Config::new(options.identity.keypair()).map_err(transport_error)?;
-    Ok(SwarmBuilder::with_existing_identity(options.identity.keypair().clone())
-        .with_tokio()
-        .with_other_transport(|_| {
-            MemoryTransport::default()
-                .upgrade(Version::V1Lazy)
-                .authenticate(noise)
-                .multiplex(yamux_config())
-                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-        })
-        .map_err(transport_error)?
-        .with_behaviour(|keypair| Behaviour::new(keypair, options))
-        .map_err(transport_error)?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
-        .build())
+    Ok(
+        SwarmBuilder::with_existing_identity(options.identity.keypair().clone())
+            .with_tokio()
+            .with_other_transport(|_| {
+                MemoryTransport::default()
+                    .upgrade(Version::V1Lazy)
+                    .authenticate(noise)
+                    .multiplex(yamux_config())
+                    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+            })
+            .map_err(transport_error)?
+            .with_behaviour(|keypair| Behaviour::new(keypair, options))
+            .map_err(transport_error)?
+            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
+            .build(),
+    )
 }
 
 fn yamux_config() -> yamux::Config {
@@ -111,16 +117,24 @@ async fn listen(swarm: &mut Swarm<Behaviour>, address: Multiaddr) -> Result<List
         address: address.to_string(),
         reason,
     };
-    let listener = swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
+    let listener = swarm
+        .listen_on(address.clone())
+        .map_err(|error| failed(error.to_string()))?;
     let wait = async {
         loop {
             match swarm.select_next_some().await {
-                SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == listener => return Ok(listener),
+                SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == listener => {
+                    return Ok(listener);
+                }
                 SwarmEvent::ListenerError { listener_id, error } if listener_id == listener => {
                     return Err(failed(error.to_string()));
                 }
-                SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
-                    let reason = reason.err().map_or("closed".to_owned(), |error| error.to_string());
+                SwarmEvent::ListenerClosed {
+                    listener_id, reason, ..
+                } if listener_id == listener => {
+                    let reason = reason
+                        .err()
+                        .map_or("closed".to_owned(), |error| error.to_string());
                     return Err(failed(reason));
                 }
                 _ => {}

@@ -239,7 +239,10 @@ mod tests {
         assert_eq!(loaded, book.statuses(5000));
         let record = &loaded[0].record;
         assert_eq!((record.first_seen, record.last_seen), (1000, 4000));
-        assert_eq!((record.successes, record.failures, record.latency_ms), (1, 1, Some(7)));
+        assert_eq!(
+            (record.successes, record.failures, record.latency_ms),
+            (1, 1, Some(7))
+        );
         assert_eq!(record.addresses, ["/ip4/127.0.0.1/tcp/1"]);
     }
 

@@ -41,13 +41,15 @@ impl Peers {
     /// A first connection with the peer stands; `address` where this node dialled it.
     pub(crate) fn connected(&self, peer: PeerId, address: Option<&Multiaddr>) {
         self.book().connected(peer, address, now_ms());
-        self.bus.publish(Topic::PeerConnected, json!({ "peer_id": peer.to_base58() }));
+        self.bus
+            .publish(Topic::PeerConnected, json!({ "peer_id": peer.to_base58() }));
     }
 
     /// The last connection with the peer is gone.
     pub(crate) fn disconnected(&self, peer: PeerId) {
         self.book().disconnected(&peer, now_ms());
-        self.bus.publish(Topic::PeerDisconnected, json!({ "peer_id": peer.to_base58() }));
+        self.bus
+            .publish(Topic::PeerDisconnected, json!({ "peer_id": peer.to_base58() }));
     }
 
     /// The peer announced these addresses.

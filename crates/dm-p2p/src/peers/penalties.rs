@@ -22,7 +22,8 @@ impl Penalties {
     /// Notes a strike; whether the peer is banned now.
     pub(crate) fn strike(&mut self, peer: PeerId, now: Instant) -> bool {
         if self.strikes.len() >= MAX_REMEMBERED {
-            self.strikes.retain(|_, (_, last)| now.duration_since(*last) < BAN);
+            self.strikes
+                .retain(|_, (_, last)| now.duration_since(*last) < BAN);
         }
         if self.strikes.len() >= MAX_REMEMBERED && !self.strikes.contains_key(&peer) {
             return false;

@@ -78,7 +78,10 @@ impl Drop for Reservation {
 
 /// Measures what is kept for others, at the start and at intervals: objects
 /// also come and go by other ways than this protocol.
-pub(crate) async fn measure_foreign(context: Arc<Context>, shutdown: CancellationToken) -> Result<(), StoreError> {
+pub(crate) async fn measure_foreign(
+    context: Arc<Context>,
+    shutdown: CancellationToken,
+) -> Result<(), StoreError> {
     loop {
         let round = async {
             let bytes = foreign_bytes(&context).await?;

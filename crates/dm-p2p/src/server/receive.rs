@@ -55,10 +55,13 @@ pub(super) async fn receive<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let bytes = wire.receive_bytes(envelope_len, dm_core::envelope::Envelope::MAX_BYTES).await?;
+    let bytes = wire
+        .receive_bytes(envelope_len, dm_core::envelope::Envelope::MAX_BYTES)
+        .await?;
     let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
     let Ok(Ok(envelope)) = verified else {
-        wire.send(&Reply::Verdict(Verdict::Refused(Refusal::Invalid))).await?;
+        wire.send(&Reply::Verdict(Verdict::Refused(Refusal::Invalid)))
+            .await?;
         return Err(WireError::Malformed("an offered envelope does not verify"));
     };
     let space = match judge(shared, &envelope).await {
@@ -97,13 +100,19 @@ struct Space<'a> {
 
 async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judgement<'a>, Refusal> {
     let objects = &shared.context.objects;
-    let held = objects.envelope(&envelope.id).await.map_err(|error| refusal_for(&error))?;
+    let held = objects
+        .envelope(&envelope.id)
+        .await
+        .map_err(|error| refusal_for(&error))?;
     if let Some(held) = held {
         let same_chunks = held.chunk_list == envelope.chunk_list && held.size == envelope.size;
         match held.sequence.cmp(&envelope.sequence) {
             Ordering::Equal if same_chunks => return Ok(Judgement::Held),
             Ordering::Less if same_chunks => {
-                objects.replace_envelope(envelope).await.map_err(|error| refusal_for(&error))?;
+                objects
+                    .replace_envelope(envelope)
+                    .await
+                    .map_err(|error| refusal_for(&error))?;
                 return Ok(Judgement::Held);
             }
             Ordering::Less => {}

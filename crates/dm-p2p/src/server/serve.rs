@@ -41,7 +41,12 @@ where
     }
 }
 
-async fn answer<S>(shared: &Shared, peer: PeerId, wire: &mut Wire<S>, request: Request) -> Result<(), WireError>
+async fn answer<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    request: Request,
+) -> Result<(), WireError>
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
@@ -53,7 +58,9 @@ where
         Request::Chunks { id, first, count } if count <= MAX_RUN => {
             send_chunks(shared, wire, &id, first, count).await
         }
-        Request::Names { .. } | Request::Chunks { .. } => Err(WireError::Malformed("too much was asked for at once")),
+        Request::Names { .. } | Request::Chunks { .. } => {
+            Err(WireError::Malformed("too much was asked for at once"))
+        }
         Request::Offer { envelope_len } => receive(shared, peer, wire, envelope_len as usize).await,
     }
 }
@@ -71,7 +78,10 @@ where
     };
     envelopes.truncate(MAX_ENVELOPES);
     // The protocol bounds envelopes far below 4 GiB.
-    let lengths = envelopes.iter().map(|envelope| envelope.bytes().len() as u32).collect();
+    let lengths = envelopes
+        .iter()
+        .map(|envelope| envelope.bytes().len() as u32)
+        .collect();
     wire.send(&Reply::Envelopes { lengths }).await?;
     for envelope in &envelopes {
         wire.send_bytes(envelope.bytes()).await?;
@@ -89,10 +99,16 @@ async fn send_names<S>(
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
-    match shared.context.objects.chunk_names(id, first, count as usize).await {
+    match shared
+        .context
+        .objects
+        .chunk_names(id, first, count as usize)
+        .await
+    {
         Ok(names) if !names.is_empty() => {
             let count = names.len() as u32;
-            wire.send_with(&Reply::Names { count }, &encode_names(&names)).await
+            wire.send_with(&Reply::Names { count }, &encode_names(&names))
+                .await
         }
         Ok(_) | Err(StoreError::Missing) => wire.send(&Reply::Missing).await,
         Err(error) => {
@@ -113,7 +129,9 @@ async fn send_chunks<S>(
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
-    let end = first.saturating_add(u64::from(count));
+    let Some(end) = first.checked_add(u64::from(count)) else {
+        return wire.send(&Reply::Missing).await;
+    };
     let mut index = first;
     let mut next = read_chunk(shared, id, index, end).await;
     while let Some((chunk, _permit)) = next {
@@ -127,7 +145,11 @@ where
         sent?;
         next = following;
     }
-    if index < end { wire.send(&Reply::Missing).await } else { Ok(()) }
+    if index < end {
+        wire.send(&Reply::Missing).await
+    } else {
+        Ok(())
+    }
 }
 
 /// The chunk at `index` and its share of the memory for sending; `None` at

@@ -65,7 +65,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Sends a message and the bytes that follow it.
-    pub(crate) async fn send_with<T: Serialize>(&mut self, message: &T, bytes: &[u8]) -> Result<(), WireError> {
+    pub(crate) async fn send_with<T: Serialize>(
+        &mut self,
+        message: &T,
+        bytes: &[u8],
+    ) -> Result<(), WireError> {
         let mut frame = postcard::to_extend(message, vec![0, 0])
             .map_err(|_| WireError::Malformed("a message cannot be encoded"))?;
         let len = frame.len() - 2;
@@ -102,7 +106,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Receives the next message; it may take this long.
-    pub(crate) async fn receive_within<T: DeserializeOwned>(&mut self, patience: Duration) -> Result<T, WireError> {
+    pub(crate) async fn receive_within<T: DeserializeOwned>(
+        &mut self,
+        patience: Duration,
+    ) -> Result<T, WireError> {
         let (stream, traffic) = (&mut self.stream, &self.traffic);
         let body = within(patience, async {
             let len = read_length(stream).await?;
@@ -158,7 +165,9 @@ async fn within<T>(
     patience: Duration,
     step: impl Future<Output = Result<T, WireError>>,
 ) -> Result<T, WireError> {
-    tokio::time::timeout(patience, step).await.unwrap_or(Err(WireError::TimedOut))
+    tokio::time::timeout(patience, step)
+        .await
+        .unwrap_or(Err(WireError::TimedOut))
 }
 
 #[cfg(test)]
@@ -177,7 +186,10 @@ mod tests {
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         runtime.block_on(future)
     }
 
@@ -190,10 +202,11 @@ mod tests {
     }
 
     fn messages() -> impl Strategy<Value = Request> {
-        let id = (any::<[u8; 32]>(), any::<[u8; 20]>()).prop_map(|(data, owner)| dm_core::envelope::ObjectId {
-            locator: DataHash::of(&data).locator(),
-            owner: owner.into(),
-        });
+        let id =
+            (any::<[u8; 32]>(), any::<[u8; 20]>()).prop_map(|(data, owner)| dm_core::envelope::ObjectId {
+                locator: DataHash::of(&data).locator(),
+                owner: owner.into(),
+            });
         (id, any::<u64>(), any::<u32>(), 0..4u8).prop_map(|(id, first, count, kind)| match kind {
             0 => Request::Envelopes { locator: id.locator },
             1 => Request::Names { id, first, count },
@@ -205,7 +218,10 @@ mod tests {
     #[test]
     fn an_announced_length_above_the_limit_is_refused_before_it_is_read() {
         run(async {
-            let error = wire(Vec::new()).receive_bytes(usize::MAX, 1024).await.unwrap_err();
+            let error = wire(Vec::new())
+                .receive_bytes(usize::MAX, 1024)
+                .await
+                .unwrap_err();
             assert!(error.is_misbehaviour());
             let error = wire(vec![0xff, 0xff]).receive::<Request>().await.unwrap_err();
             assert!(error.is_misbehaviour());
@@ -215,15 +231,23 @@ mod tests {
     #[test]
     fn the_end_between_messages_is_told_from_the_end_within_one() {
         run(async {
-            assert!(matches!(wire(Vec::new()).receive::<Request>().await, Err(WireError::Closed)));
-            assert!(matches!(wire(vec![0]).receive::<Request>().await, Err(WireError::Io(_))));
+            assert!(matches!(
+                wire(Vec::new()).receive::<Request>().await,
+                Err(WireError::Closed)
+            ));
+            assert!(matches!(
+                wire(vec![0]).receive::<Request>().await,
+                Err(WireError::Io(_))
+            ));
         });
     }
 
     #[test]
     fn replies_are_read_as_they_were_written() {
         for reply in [
-            Reply::Envelopes { lengths: vec![1, 2, 3] },
+            Reply::Envelopes {
+                lengths: vec![1, 2, 3],
+            },
             Reply::Names { count: 7 },
             Reply::Chunk { len: 262_217 },
             Reply::Missing,
@@ -283,17 +307,29 @@ mod tests {
             ) -> std::task::Poll<io::Result<usize>> {
                 std::task::Poll::Pending
             }
-            fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+            fn poll_flush(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<io::Result<()>> {
                 std::task::Poll::Pending
             }
-            fn poll_close(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+            fn poll_close(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<io::Result<()>> {
                 std::task::Poll::Pending
             }
         }
         run(async {
             let mut silent = Wire::new(Silent, Arc::default(), Duration::from_millis(1));
-            assert!(matches!(silent.receive::<Reply>().await, Err(WireError::TimedOut)));
-            assert!(matches!(silent.send(&Reply::Missing).await, Err(WireError::TimedOut)));
+            assert!(matches!(
+                silent.receive::<Reply>().await,
+                Err(WireError::TimedOut)
+            ));
+            assert!(matches!(
+                silent.send(&Reply::Missing).await,
+                Err(WireError::TimedOut)
+            ));
         });
     }
 }

@@ -113,5 +113,9 @@ pub(crate) fn encode_names(names: &[ChunkName]) -> Bytes {
 
 /// The names that the bytes are; a last part of fewer than 32 bytes is none.
 pub(crate) fn decode_names(bytes: &[u8]) -> impl Iterator<Item = ChunkName> + '_ {
-    bytes.as_chunks::<32>().0.iter().map(|name| ChunkName::from_bytes(*name))
+    bytes
+        .as_chunks::<32>()
+        .0
+        .iter()
+        .map(|name| ChunkName::from_bytes(*name))
 }

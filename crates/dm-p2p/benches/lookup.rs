@@ -1,0 +1,120 @@
+//! Requests that a lookup of a locator takes until the first provider is
+//! known, in networks of growing size within one process, compared with
+//! log2(n): `cargo bench -p dm-p2p --bench lookup`.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dm_core::{
+    Address,
+    bus::EventBus,
+    ports::Network,
+    tasks::Supervisor,
+    testing::{
+        catalog::MemoryCatalog,
+        objects::{MemoryObjectStore, SampleObject},
+    },
+};
+use dm_p2p::{Identity, P2p, P2pOptions, Transport};
+
+const SIZES: [usize; 4] = [25, 50, 100, 200];
+const LOOKUPS: usize = 60;
+/// Pause between two looks at a network that is still forming.
+const SETTLING: Duration = Duration::from_millis(500);
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    println!(
+        "{:>6} {:>8} {:>8} {:>10} {:>8} {:>12}",
+        "nodes", "median", "90 %", "log2(n)", "ratio", "median time"
+    );
+    for size in SIZES {
+        runtime.block_on(measure(size));
+    }
+}
+
+struct Simulated {
+    p2p: Arc<P2p>,
+    store: Arc<MemoryObjectStore>,
+}
+
+async fn measure(size: usize) {
+    let supervisor = Supervisor::new();
+    let nodes = form_network(size, &supervisor).await;
+    let mut requests = Vec::new();
+    let mut times = Vec::new();
+    for number in 0..LOOKUPS {
+        let object = SampleObject::new(1, number as u64, 100);
+        let provider = &nodes[number * 7 % size];
+        object.store_in(&*provider.store).await.expect("the store works");
+        provider
+            .p2p
+            .push(&object.id(), 0)
+            .await
+            .expect("the network runs");
+        let reader = &nodes[(number * 7 + size / 2 + 1) % size];
+        let (count, time) = look_up(reader, &object).await;
+        requests.push(count);
+        times.push(time);
+    }
+    requests.sort_unstable();
+    times.sort_unstable();
+    let (median, limit) = (requests[LOOKUPS / 2], (size as f64).log2());
+    println!(
+        "{size:>6} {median:>8} {:>8} {limit:>10.1} {:>8.2} {:>9} µs",
+        requests[LOOKUPS * 9 / 10],
+        f64::from(median) / limit,
+        times[LOOKUPS / 2].as_micros(),
+    );
+    supervisor.shut_down(Duration::from_secs(30)).await;
+}
+
+/// Starts nodes that each know one earlier node, and waits until their
+/// routing tables no longer grow.
+async fn form_network(size: usize, supervisor: &Supervisor) -> Vec<Simulated> {
+    let mut nodes: Vec<Simulated> = Vec::new();
+    for number in 0..size {
+        let known = (number > 0).then(|| nodes[number / 2].p2p.listen_addresses().remove(0));
+        let store = Arc::new(MemoryObjectStore::new());
+        let options = P2pOptions {
+            initial_peers: known.into_iter().collect(),
+            transport: Transport::Memory,
+            ..P2pOptions::new(Identity::generate(), Address::ZERO)
+        };
+        let p2p = P2p::start(
+            options,
+            store.clone(),
+            Arc::new(MemoryCatalog::new()),
+            EventBus::new(),
+            supervisor,
+        )
+        .await
+        .expect("the node starts");
+        nodes.push(Simulated { p2p, store });
+    }
+    let known = |nodes: &[Simulated]| -> u64 { nodes.iter().map(|node| node.p2p.stats().total_peers).sum() };
+    let mut before = 0;
+    while before != known(&nodes) || before < size as u64 {
+        before = known(&nodes);
+        tokio::time::sleep(SETTLING).await;
+    }
+    nodes
+}
+
+/// Looks an object up until its announcement has arrived, and returns what
+/// the lookup that found it took.
+async fn look_up(reader: &Simulated, object: &SampleObject) -> (u32, Duration) {
+    loop {
+        let begun = Instant::now();
+        let trace = reader
+            .p2p
+            .trace_lookup(&object.id().locator)
+            .await
+            .expect("the network runs");
+        if let Some(requests) = trace.requests_to_first {
+            return (requests, begun.elapsed());
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Starts nodes on loopback.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
+
+pub mod script;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use dm_core::{
+    Address,
+    bus::EventBus,
+    config::NetworkConfig,
+    ports::{Network, ObjectStore, PeerCatalog},
+    tasks::Supervisor,
+    testing::{catalog::MemoryCatalog, objects::MemoryObjectStore},
+};
+use dm_p2p::{Identity, P2p, P2pOptions};
+
+/// Far longer than anything takes: only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running node and what it was made from.
+pub struct Node {
+    pub p2p: Arc<P2p>,
+    pub store: Arc<dyn ObjectStore>,
+    pub catalog: Arc<dyn PeerCatalog>,
+    pub bus: EventBus,
+    pub supervisor: Supervisor,
+    pub identity: Identity,
+}
+
+impl Node {
+    /// The first TCP address, peer id included.
+    pub fn address(&self) -> String {
+        let addresses = self.p2p.listen_addresses();
+        addresses
+            .into_iter()
+            .find(|address| address.contains("/tcp/"))
+            .unwrap()
+    }
+
+    /// The first TCP address as `host:port`.
+    pub fn host_and_port(&self) -> String {
+        let address = self.address();
+        let mut parts = address.split('/').skip(2);
+        let host = parts.next().unwrap();
+        format!("{host}:{}", parts.nth(1).unwrap())
+    }
+
+    pub async fn stop(&self) {
+        assert!(self.supervisor.shut_down(PATIENCE).await);
+    }
+
+    /// Waits until this many peers are connected and have said where they listen.
+    pub async fn knows_peers(&self, count: usize) {
+        let ready = || {
+            let peers = self.p2p.peers();
+            peers
+                .iter()
+                .filter(|peer| peer.connected && peer.record.addresses.len() >= 2)
+                .count()
+                >= count
+        };
+        wait_until(ready).await;
+    }
+}
+
+/// Options for a node on loopback.
+pub fn options(identity: Identity, initial_peers: Vec<String>) -> P2pOptions {
+    P2pOptions {
+        initial_peers,
+        network: NetworkConfig {
+            host: IpAddr::from([127, 0, 0, 1]),
+            ..NetworkConfig::default()
+        },
+        ..P2pOptions::new(identity, Address::repeat_byte(0xaa))
+    }
+}
+
+pub async fn start(options: P2pOptions, store: Arc<dyn ObjectStore>, catalog: Arc<dyn PeerCatalog>) -> Node {
+    let (bus, supervisor) = (EventBus::new(), Supervisor::new());
+    let identity = options.identity.clone();
+    let p2p = P2p::start(options, store.clone(), catalog.clone(), bus.clone(), &supervisor)
+        .await
+        .unwrap();
+    Node {
+        p2p,
+        store,
+        catalog,
+        bus,
+        supervisor,
+        identity,
+    }
+}
+
+pub async fn start_plain(initial_peers: Vec<String>) -> Node {
+    let store = Arc::new(MemoryObjectStore::new());
+    start(
+        options(Identity::generate(), initial_peers),
+        store,
+        Arc::new(MemoryCatalog::new()),
+    )
+    .await
+}
+
+/// Nodes that are all connected with each other.
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+}
+
+impl Cluster {
+    pub async fn start(stores: Vec<Arc<dyn ObjectStore>>) -> Self {
+        let mut nodes: Vec<Node> = Vec::new();
+        let others = stores.len() - 1;
+        for store in stores {
+            let known = nodes.iter().map(Node::address).collect();
+            nodes.push(
+                start(
+                    options(Identity::generate(), known),
+                    store,
+                    Arc::new(MemoryCatalog::new()),
+                )
+                .await,
+            );
+        }
+        for node in &nodes {
+            node.knows_peers(others).await;
+        }
+        Self { nodes }
+    }
+
+    pub fn networks(&self) -> Vec<Arc<dyn Network>> {
+        self.nodes
+            .iter()
+            .map(|node| node.p2p.clone() as Arc<dyn Network>)
+            .collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.supervisor.shutdown_token().cancel();
+    }
+}
+
+/// Waits for a state that no event tells of.
+pub async fn wait_until(ready: impl Fn() -> bool) {
+    let wait = async {
+        while !ready() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("the state is reached in time");
+}

@@ -1,0 +1,235 @@
+//! A peer that follows a script: it speaks the protocol, written down here a
+//! second time from its description, and lies as it is told.
+
+use std::sync::Arc;
+
+use dm_core::{
+    envelope::{Chunk, ObjectId, SignedEnvelope},
+    hash::Locator,
+};
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::{
+    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identify, kad, noise,
+    swarm::{NetworkBehaviour, SwarmEvent},
+    tcp, yamux,
+};
+use serde::{Deserialize, Serialize};
+
+const OBJECTS: StreamProtocol = StreamProtocol::new("/datamgmt/objects/1");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    Envelopes { locator: Locator },
+    Names { id: ObjectId, first: u64, count: u32 },
+    Chunks { id: ObjectId, first: u64, count: u32 },
+    Offer { envelope_len: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    Envelopes { lengths: Vec<u32> },
+    Names { count: u32 },
+    Chunk { len: u32 },
+    Missing,
+    Verdict(Verdict),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Verdict {
+    Held,
+    Wanted,
+    Refused(Refusal),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Refusal {
+    Stale,
+    TooLarge,
+    Full,
+    Busy,
+    Invalid,
+    Failed,
+}
+
+/// What the peer does when it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// Nothing wrong.
+    None,
+    /// Chunks with a wrong byte.
+    WrongChunks,
+    /// Names of other chunks.
+    WrongNames,
+    /// Claims the object and then does not have it.
+    Withholds,
+    /// Never sends a chunk.
+    Stalls,
+    /// Closes the stream after each request.
+    HangsUp,
+    /// Sends lengths that no message has.
+    Rubbish,
+}
+
+/// What the peer pretends to hold.
+#[derive(Clone)]
+pub struct Holding {
+    pub envelope: bytes::Bytes,
+    pub chunks: Vec<Chunk>,
+}
+
+impl Holding {
+    pub fn new(envelope: &SignedEnvelope, chunks: &[Chunk]) -> Self {
+        Self {
+            envelope: envelope.bytes().clone(),
+            chunks: chunks.to_vec(),
+        }
+    }
+}
+
+#[derive(NetworkBehaviour)]
+pub struct Behaviour {
+    pub objects: libp2p_stream::Behaviour,
+    pub identify: identify::Behaviour,
+    pub kad: kad::Behaviour<kad::store::MemoryStore>,
+}
+
+pub fn swarm() -> Swarm<Behaviour> {
+    SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|keypair| {
+            let local = keypair.public().to_peer_id();
+            let config = kad::Config::new(StreamProtocol::new("/datamgmt/kad/1"));
+            let mut kad = kad::Behaviour::with_config(local, kad::store::MemoryStore::new(local), config);
+            kad.set_mode(Some(kad::Mode::Server));
+            Behaviour {
+                objects: libp2p_stream::Behaviour::new(),
+                identify: identify::Behaviour::new(identify::Config::new(
+                    "/datamgmt/1".into(),
+                    keypair.public(),
+                )),
+                kad,
+            }
+        })
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(std::time::Duration::from_secs(60)))
+        .build()
+}
+
+/// A scripted peer, connected with a node.
+pub struct Scripted {
+    pub peer: PeerId,
+    pub control: libp2p_stream::Control,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Connects a peer that answers by the script.
+pub async fn connect(node: &str, lie: Lie, holding: Option<Holding>) -> Scripted {
+    let mut swarm = swarm();
+    let address: Multiaddr = node.parse().unwrap();
+    let mut control = swarm.behaviour().objects.new_control();
+    let mut incoming = control.accept(OBJECTS).unwrap();
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    swarm.dial(address).unwrap();
+    loop {
+        if let SwarmEvent::ConnectionEstablished { .. } = swarm.select_next_some().await {
+            break;
+        }
+    }
+    let peer = *swarm.local_peer_id();
+    let holding = Arc::new(holding);
+    let task = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = swarm.select_next_some() => {}
+                Some((_, stream)) = incoming.next() => {
+                    tokio::spawn(answer(stream, lie, holding.clone()));
+                }
+            }
+        }
+    });
+    Scripted { peer, control, task }
+}
+
+impl Scripted {
+    /// Opens a stream to the node.
+    pub async fn open(&mut self, node: &str) -> Stream {
+        let node = node.rsplit('/').next().unwrap().parse().unwrap();
+        self.control.open_stream(node, OBJECTS).await.unwrap()
+    }
+}
+
+pub async fn send<T: Serialize>(stream: &mut Stream, message: &T) {
+    let body = postcard::to_stdvec(message).unwrap();
+    let mut frame = (body.len() as u16).to_be_bytes().to_vec();
+    frame.extend(body);
+    let _ = stream.write_all(&frame).await;
+    let _ = stream.flush().await;
+}
+
+pub async fn send_bytes(stream: &mut Stream, bytes: &[u8]) {
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.flush().await;
+}
+
+pub async fn receive<T: for<'a> Deserialize<'a>>(stream: &mut Stream) -> Option<T> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len).await.ok()?;
+    let mut body = vec![0; usize::from(u16::from_be_bytes(len))];
+    stream.read_exact(&mut body).await.ok()?;
+    postcard::from_bytes(&body).ok()
+}
+
+async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>) {
+    while let Some(request) = receive::<Request>(&mut stream).await {
+        if lie == Lie::HangsUp {
+            return;
+        }
+        if lie == Lie::Rubbish {
+            send_bytes(&mut stream, &[0xff; 64]).await;
+            return;
+        }
+        match (request, &*holding) {
+            (Request::Envelopes { .. }, Some(holding)) => {
+                let lengths = vec![holding.envelope.len() as u32];
+                send(&mut stream, &Reply::Envelopes { lengths }).await;
+                send_bytes(&mut stream, &holding.envelope).await;
+            }
+            (Request::Envelopes { .. }, None) => {
+                send(&mut stream, &Reply::Envelopes { lengths: vec![] }).await
+            }
+            (Request::Names { first, count, .. }, Some(holding)) if lie != Lie::Withholds => {
+                send(&mut stream, &Reply::Names { count }).await;
+                for chunk in holding.chunks.iter().skip(first as usize).take(count as usize) {
+                    let mut name = *chunk.name().as_bytes();
+                    name[0] ^= u8::from(lie == Lie::WrongNames);
+                    send_bytes(&mut stream, &name).await;
+                }
+            }
+            (Request::Chunks { .. }, Some(_)) if lie == Lie::Stalls => std::future::pending().await,
+            (Request::Chunks { first, count, .. }, Some(holding)) if lie != Lie::Withholds => {
+                for chunk in holding.chunks.iter().skip(first as usize).take(count as usize) {
+                    let mut bytes = chunk.bytes().to_vec();
+                    bytes[0] ^= u8::from(lie == Lie::WrongChunks);
+                    send(
+                        &mut stream,
+                        &Reply::Chunk {
+                            len: bytes.len() as u32,
+                        },
+                    )
+                    .await;
+                    send_bytes(&mut stream, &bytes).await;
+                }
+            }
+            (Request::Offer { .. }, _) => return,
+            _ => send(&mut stream, &Reply::Missing).await,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The adapter keeps every promise of the port, over TCP on loopback.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::Cluster;
+use dm_core::ports::{Network, ObjectStore};
+
+async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Network>>, Cluster) {
+    let cluster = Cluster::start(stores).await;
+    (cluster.networks(), cluster)
+}
+
+dm_core::network_conformance!(open);

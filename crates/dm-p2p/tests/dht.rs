@@ -1,0 +1,107 @@
+//! What is planted on the DHT is refused.
+
+mod common;
+
+use common::{script, start_plain, wait_until};
+use dm_core::{
+    address_record::{AddressRecord, SignedAddressRecord},
+    ports::{Network, Signer},
+    signed::Signed,
+    testing::signer::TestSigner,
+};
+use futures::StreamExt;
+use libp2p::{Multiaddr, kad, swarm::SwarmEvent};
+
+fn record(account: u8, sequence: u64) -> SignedAddressRecord {
+    let signer = TestSigner::new(account);
+    let record = AddressRecord {
+        address: signer.address(),
+        hpke_public_key: [sequence as u8; 32],
+        peer_id: "somebody".to_owned(),
+        sequence,
+    };
+    Signed::sign(record, &signer).unwrap()
+}
+
+/// Puts a value on the DHT at a node, as a peer that follows no rules.
+async fn plant(node: &common::Node, key: &[u8], value: Vec<u8>) {
+    let mut swarm = script::swarm();
+    let address: Multiaddr = node.address().parse().unwrap();
+    let peer = node.p2p.local_peer_id().parse().unwrap();
+    swarm.behaviour_mut().kad.add_address(&peer, address);
+    let mut record = kad::Record::new(kad::RecordKey::new(&key), value);
+    record.publisher = None;
+    swarm
+        .behaviour_mut()
+        .kad
+        .put_record_to(record, std::iter::once(peer), kad::Quorum::One);
+    loop {
+        if let SwarmEvent::Behaviour(script::BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
+            result: kad::QueryResult::PutRecord(_),
+            ..
+        })) = swarm.select_next_some().await
+        {
+            return;
+        }
+    }
+}
+
+/// Waits until the node has checked what was planted: the sender is remembered.
+async fn remembered_failures(node: &common::Node, count: u64) {
+    wait_until(|| {
+        node.p2p
+            .peers()
+            .iter()
+            .map(|peer| peer.record.failures)
+            .sum::<u64>()
+            >= count
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_planted_record_is_refused_and_its_sender_remembered() {
+    let node = start_plain(Vec::new()).await;
+    let address = record(1, 1).address;
+    let key = AddressRecord::dht_key(address);
+    let mut forged = record(1, 1).bytes().to_vec();
+    forged[7] ^= 1;
+    plant(&node, &key, forged).await;
+    remembered_failures(&node, 1).await;
+    plant(&node, &key, record(2, 1).bytes().to_vec()).await;
+    remembered_failures(&node, 2).await;
+    plant(&node, &key, vec![0; 10_000]).await;
+    remembered_failures(&node, 3).await;
+    plant(&node, b"any key", b"any value".to_vec()).await;
+    remembered_failures(&node, 4).await;
+    assert_eq!(node.p2p.find_address(address).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_record_does_not_replace_a_newer_one() {
+    let node = start_plain(Vec::new()).await;
+    let (old, new) = (record(1, 1), record(1, 2));
+    let key = AddressRecord::dht_key(new.address);
+    plant(&node, &key, new.bytes().to_vec()).await;
+    let other = start_plain(vec![node.host_and_port()]).await;
+    other.knows_peers(1).await;
+    let found = || async { other.p2p.find_address(new.address).await.unwrap() };
+    while found().await != Some(new.clone()) {
+        tokio::task::yield_now().await;
+    }
+    plant(&node, &key, old.bytes().to_vec()).await;
+    remembered_failures(&node, 1).await;
+    assert_eq!(found().await, Some(new.clone()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_joins_later_learns_an_address_that_was_announced_to_nobody() {
+    let first = start_plain(Vec::new()).await;
+    first.p2p.announce(record(1, 1)).await.unwrap();
+    let second = start_plain(vec![first.host_and_port()]).await;
+    second.knows_peers(1).await;
+    assert_eq!(
+        second.p2p.find_address(record(1, 1).address).await.unwrap(),
+        Some(record(1, 1))
+    );
+}

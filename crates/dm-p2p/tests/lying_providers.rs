@@ -1,0 +1,175 @@
+//! A lying provider cannot make a reader accept wrong bytes, nor keep the
+//! right ones from it while an honest holder exists.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    Node, options,
+    script::{self, Holding, Lie, Scripted},
+    start, wait_until,
+};
+use dm_core::{
+    envelope::CHUNK_SIZE,
+    ports::{FetchError, Found, Network, ObjectStore},
+    testing::{
+        catalog::MemoryCatalog,
+        objects::{MemoryObjectStore, SampleObject},
+    },
+};
+use dm_p2p::Identity;
+use futures::TryStreamExt;
+
+fn object() -> SampleObject {
+    SampleObject::new(1, 7, 10 * CHUNK_SIZE + 3)
+}
+
+async fn node(store: &MemoryObjectStore, initial_peers: Vec<String>) -> Node {
+    let options = options(Identity::generate(), initial_peers);
+    start(options, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
+}
+
+/// A reader, an honest holder, and a peer that lies.
+async fn reader_holder_and_liar(lie: Lie, holding: Option<Holding>) -> (Node, Node, Scripted) {
+    let store = MemoryObjectStore::new();
+    object().store_in(&store).await.unwrap();
+    let holder = node(&store, Vec::new()).await;
+    let reader = node(&MemoryObjectStore::new(), vec![holder.address()]).await;
+    reader.knows_peers(1).await;
+    let liar = script::connect(&reader.address(), lie, holding).await;
+    wait_until(|| reader.p2p.stats().active_peers == 2).await;
+    (reader, holder, liar)
+}
+
+/// Fetches with the liar as the first choice.
+async fn assert_reads_past(lie: Lie) {
+    let object = object();
+    let holding = Holding::new(&object.envelope, &object.chunks);
+    let (reader, holder, liar) = reader_holder_and_liar(lie, Some(holding)).await;
+    let found = Found {
+        envelope: object.envelope.clone(),
+        holders: vec![liar.peer.to_base58(), holder.p2p.local_peer_id()],
+    };
+    let chunks: Vec<_> = reader.p2p.fetch(&found).try_collect().await.unwrap();
+    assert!(chunks == object.chunks, "{lie:?}");
+    if lie != Lie::Stalls {
+        let peers = reader.p2p.peers();
+        let liar = peers
+            .iter()
+            .find(|peer| peer.record.peer_id == liar.peer.to_base58())
+            .unwrap();
+        assert!(
+            liar.record.failures > 0 || lie == Lie::Withholds,
+            "{lie:?} is remembered"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_chunks_are_fetched_again_from_an_honest_holder() {
+    assert_reads_past(Lie::WrongChunks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_names_are_fetched_again_from_an_honest_holder() {
+    assert_reads_past(Lie::WrongNames).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_withholds_is_replaced() {
+    assert_reads_past(Lie::Withholds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stalls_is_overtaken() {
+    assert_reads_past(Lie::Stalls).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_is_replaced() {
+    assert_reads_past(Lie::HangsUp).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_breaks_the_protocol_is_replaced() {
+    assert_reads_past(Lie::Rubbish).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scripted_peer_that_does_not_lie_is_read_from() {
+    let object = object();
+    let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let holding = Holding::new(&object.envelope, &object.chunks);
+    let _peer = script::connect(&reader.address(), Lie::None, Some(holding)).await;
+    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    let chunks: Vec<_> = reader.p2p.fetch(&found[0]).try_collect().await.unwrap();
+    assert!(chunks == object.chunks);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_with_a_foreign_signature_is_not_found() {
+    let object = object();
+    let mut holding = Holding::new(&object.envelope_with_sequence(1, 9), &object.chunks);
+    let mut forged = holding.envelope.to_vec();
+    forged[5] ^= 1;
+    holding.envelope = forged.into();
+    let (reader, holder, _liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
+    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].envelope, object.envelope);
+    assert_eq!(found[0].holders, [holder.p2p.local_peer_id()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_of_another_locator_is_not_found() {
+    let (object, other) = (object(), SampleObject::new(1, 8, 100));
+    let holding = Holding::new(&other.envelope, &other.chunks);
+    let (reader, _holder, _liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
+    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].envelope, object.envelope);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_envelope_does_not_hide_the_newer_one() {
+    let object = object();
+    let holding = Holding::new(&object.envelope, &object.chunks);
+    let (reader, holder, liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
+    let newer = object.envelope_with_sequence(1, 2);
+    assert!(holder.store.replace_envelope(&newer).await.unwrap());
+    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    assert_eq!(found[0].envelope, newer);
+    let mut holders = found[0].holders.clone();
+    holders.sort();
+    let mut expected = vec![holder.p2p.local_peer_id(), liar.peer.to_base58()];
+    expected.sort();
+    assert_eq!(holders, expected, "the same chunks serve");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_everybody_lies_the_reader_gets_an_error_and_no_bytes() {
+    let object = object();
+    let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let holding = Holding::new(&object.envelope, &object.chunks);
+    let _liar = script::connect(&reader.address(), Lie::WrongChunks, Some(holding)).await;
+    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    let fetched: Result<Vec<_>, _> = reader.p2p.fetch(&found[0]).try_collect().await;
+    assert!(matches!(fetched, Err(FetchError::NoHolder(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_keeps_breaking_the_protocol_is_banned() {
+    let object = object();
+    let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let holding = Holding::new(&object.envelope, &object.chunks);
+    let liar = script::connect(&reader.address(), Lie::Rubbish, Some(holding)).await;
+    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    let failures = || reader.p2p.peers()[0].record.failures;
+    for _ in 0..6 {
+        assert!(reader.p2p.find(&object.id().locator).await.unwrap().is_empty());
+    }
+    assert_eq!(failures(), 3, "{} is not asked again", liar.peer);
+}
