@@ -27,10 +27,10 @@ impl JsonRpc for EmbeddedChain {
     async fn call(&self, request: &[u8]) -> Vec<u8> {
         if request.len() > MAX_REQUEST_BYTES {
             let why = format!("the request has more than {MAX_REQUEST_BYTES} bytes");
-            return failure(None, RpcError::invalid_request(why));
+            return failure(None, &RpcError::invalid_request(why));
         }
         let Ok(text) = serde_json::from_slice::<&RawValue>(request) else {
-            return failure(None, RpcError::PARSE);
+            return failure(None, &RpcError::PARSE);
         };
         match text.get().starts_with('[') {
             true => answer_batch(self.methods(), text).await,
@@ -82,12 +82,12 @@ struct ErrorObject<'a> {
 async fn answer_batch(methods: &Methods, text: &RawValue) -> Vec<u8> {
     let requests: Vec<&RawValue> = match serde_json::from_str(text.get()) {
         Ok(requests) => requests,
-        Err(_) => return failure(None, RpcError::PARSE),
+        Err(_) => return failure(None, &RpcError::PARSE),
     };
     if requests.is_empty() || requests.len() > MAX_BATCH {
         return failure(
             None,
-            RpcError::invalid_request(format!("a batch has 1 to {MAX_BATCH} requests")),
+            &RpcError::invalid_request(format!("a batch has 1 to {MAX_BATCH} requests")),
         );
     }
     let mut requests = requests.into_iter();
@@ -104,7 +104,7 @@ async fn answer_batch(methods: &Methods, text: &RawValue) -> Vec<u8> {
         if body.len() + answer.len() > MAX_RESPONSE_BYTES {
             return failure(
                 None,
-                RpcError::refused("the responses of the batch are too large together"),
+                &RpcError::refused("the responses of the batch are too large together"),
             );
         }
         body.push(if body.is_empty() { b'[' } else { b',' });
@@ -120,12 +120,12 @@ async fn answer_batch(methods: &Methods, text: &RawValue) -> Vec<u8> {
 async fn answer(methods: &Methods, text: &RawValue) -> Option<Vec<u8>> {
     let request: Request<'_> = match serde_json::from_str(text.get()) {
         Ok(request) => request,
-        Err(_) => return Some(failure(None, RpcError::invalid_request("not a request object"))),
+        Err(_) => return Some(failure(None, &RpcError::invalid_request("not a request object"))),
     };
     let id = request.id.filter(|id| is_id(id));
     let method = match check(&request) {
         Ok(method) => method,
-        Err(error) => return Some(failure(id, error)),
+        Err(error) => return Some(failure(id, &error)),
     };
     let result = methods.answer(method, request.params).await;
     let id = id?;
@@ -135,7 +135,7 @@ async fn answer(methods: &Methods, text: &RawValue) -> Option<Vec<u8>> {
             id,
             result: &result,
         }),
-        Err(error) => failure(Some(id), error),
+        Err(error) => failure(Some(id), &error),
     })
 }
 
@@ -158,7 +158,7 @@ fn is_id(id: &RawValue) -> bool {
     !id.get().starts_with(['{', '[', 't', 'f'])
 }
 
-fn failure(id: Option<&RawValue>, error: RpcError) -> Vec<u8> {
+fn failure(id: Option<&RawValue>, error: &RpcError) -> Vec<u8> {
     let error = ErrorObject {
         code: error.code,
         message: &error.message,

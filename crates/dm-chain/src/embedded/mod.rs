@@ -42,6 +42,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use alloy::rpc::client::RpcClient;
 use dm_core::ports::KeyValueStore;
 use tokio::runtime::Handle;
 
@@ -88,6 +89,12 @@ impl EmbeddedChain {
     /// A transport for alloy's clients.
     pub fn transport(&self) -> EmbeddedTransport {
         EmbeddedTransport::new(self.clone())
+    }
+
+    /// A client over [`EmbeddedChain::transport`], as
+    /// [`EvmClient::over`](crate::EvmClient::over) takes it.
+    pub fn client(&self) -> RpcClient {
+        RpcClient::new(self.transport(), true)
     }
 
     /// EIP-155 id of the chain.

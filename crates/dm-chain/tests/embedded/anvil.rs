@@ -35,21 +35,41 @@ impl Anvil {
             .ok()?;
         let mut lines = BufReader::new(process.stdout.take()?).lines();
         let address = loop {
-            let line = lines.next_line().await.unwrap().expect("anvil says where it listens");
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("anvil says where it listens");
             if let Some(address) = line.strip_prefix("Listening on ") {
                 break address.trim().to_owned();
             }
         };
         let provider = ProviderBuilder::default().connect_http(format!("http://{address}").parse().unwrap());
-        Some(Self { provider, _process: process })
+        Some(Self {
+            provider,
+            _process: process,
+        })
     }
 }
 
-async fn ask(provider: &RootProvider, method: &'static str, params: Value) -> Result<Value, (i64, Option<Value>)> {
-    provider.raw_request(method.into(), params).await.map_err(|error| {
-        let payload = error.as_error_resp().expect("an error of JSON-RPC");
-        (payload.code, payload.data.as_ref().map(|data| serde_json::from_str(data.get()).unwrap()))
-    })
+async fn ask(
+    provider: &RootProvider,
+    method: &'static str,
+    params: Value,
+) -> Result<Value, (i64, Option<Value>)> {
+    provider
+        .raw_request(method.into(), params)
+        .await
+        .map_err(|error| {
+            let payload = error.as_error_resp().expect("an error of JSON-RPC");
+            (
+                payload.code,
+                payload
+                    .data
+                    .as_ref()
+                    .map(|data| serde_json::from_str(data.get()).unwrap()),
+            )
+        })
 }
 
 /// What kind of value stands under each name, numbers and texts left out.
@@ -57,7 +77,14 @@ fn shape(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             // Fields that anvil adds to what the specification of the interface has.
-            let extra = ["blobGasPrice", "totalDifficulty", "yParity", "v", "timestamp", "blockTimestamp"];
+            let extra = [
+                "blobGasPrice",
+                "totalDifficulty",
+                "yParity",
+                "v",
+                "timestamp",
+                "blockTimestamp",
+            ];
             let fields = fields.iter().filter(|(name, _)| !extra.contains(&name.as_str()));
             Value::Object(fields.map(|(name, value)| (name.clone(), shape(value))).collect())
         }
@@ -74,11 +101,21 @@ fn transactions() -> Vec<Bytes> {
     let salted = [&[0; 32][..], &box_code()].concat();
     vec![
         transfer(0, 0, Address::repeat_byte(5), coins(2), PRICE),
-        dynamic(0, |tx| (tx.nonce, tx.to, tx.input) = (1, TxKind::Create, box_code())),
-        dynamic(0, |tx| (tx.nonce, tx.to, tx.input) = (2, deployed.into(), word(99))),
-        dynamic(0, |tx| (tx.nonce, tx.to, tx.input) = (3, deployed.into(), word(0))),
-        dynamic(0, |tx| (tx.nonce, tx.to, tx.input) = (4, CREATE2_PROXY.into(), salted.into())),
-        dynamic(0, |tx| (tx.nonce, tx.to, tx.input, tx.gas_limit) = (5, deployed.into(), word(1), 60_000)),
+        dynamic(0, |tx| {
+            (tx.nonce, tx.to, tx.input) = (1, TxKind::Create, box_code());
+        }),
+        dynamic(0, |tx| {
+            (tx.nonce, tx.to, tx.input) = (2, deployed.into(), word(99));
+        }),
+        dynamic(0, |tx| {
+            (tx.nonce, tx.to, tx.input) = (3, deployed.into(), word(0));
+        }),
+        dynamic(0, |tx| {
+            (tx.nonce, tx.to, tx.input) = (4, CREATE2_PROXY.into(), salted.into());
+        }),
+        dynamic(0, |tx| {
+            (tx.nonce, tx.to, tx.input, tx.gas_limit) = (5, deployed.into(), word(1), 60_000);
+        }),
     ]
 }
 
@@ -92,16 +129,37 @@ async fn the_chain_answers_as_anvil_does() {
     let embedded = RootProvider::new(RpcClient::new(chain.transport(), true));
 
     for raw in transactions() {
-        let hash = ask(&embedded, "eth_sendRawTransaction", json!([raw])).await.unwrap();
-        assert_eq!(hash, ask(&anvil.provider, "eth_sendRawTransaction", json!([raw])).await.unwrap());
-        let receipt = ask(&embedded, "eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        let hash = ask(&embedded, "eth_sendRawTransaction", json!([raw]))
+            .await
+            .unwrap();
+        assert_eq!(
+            hash,
+            ask(&anvil.provider, "eth_sendRawTransaction", json!([raw]))
+                .await
+                .unwrap()
+        );
+        let receipt = ask(&embedded, "eth_getTransactionReceipt", json!([hash]))
+            .await
+            .unwrap();
         let theirs = wait_for_receipt(&anvil.provider, &hash).await;
-        for field in ["gasUsed", "cumulativeGasUsed", "status", "contractAddress", "blockNumber", "type", "logsBloom"] {
+        for field in [
+            "gasUsed",
+            "cumulativeGasUsed",
+            "status",
+            "contractAddress",
+            "blockNumber",
+            "type",
+            "logsBloom",
+        ] {
             assert_eq!(receipt[field], theirs[field], "{field} of {hash}");
         }
         assert_eq!(shape(&receipt), shape(&theirs));
-        let transaction = ask(&embedded, "eth_getTransactionByHash", json!([hash])).await.unwrap();
-        let theirs = ask(&anvil.provider, "eth_getTransactionByHash", json!([hash])).await.unwrap();
+        let transaction = ask(&embedded, "eth_getTransactionByHash", json!([hash]))
+            .await
+            .unwrap();
+        let theirs = ask(&anvil.provider, "eth_getTransactionByHash", json!([hash]))
+            .await
+            .unwrap();
         assert_eq!(shape(&transaction), shape(&theirs));
     }
     for (method, params) in questions() {
@@ -118,7 +176,10 @@ async fn the_chain_answers_as_anvil_does() {
 
 async fn wait_for_receipt(provider: &RootProvider, hash: &Value) -> Value {
     loop {
-        match ask(provider, "eth_getTransactionReceipt", json!([hash])).await.unwrap() {
+        match ask(provider, "eth_getTransactionReceipt", json!([hash]))
+            .await
+            .unwrap()
+        {
             Value::Null => tokio::task::yield_now().await,
             receipt => return receipt,
         }
@@ -143,7 +204,10 @@ fn questions() -> Vec<(&'static str, Value)> {
         ("eth_getStorageAt", json!([deployed, "0x0", "latest"])),
         ("eth_call", call(5)),
         ("eth_call", call(0)),
-        ("eth_estimateGas", json!([{"from": DEV_ACCOUNTS[0], "to": DEV_ACCOUNTS[1], "value": "0x1"}])),
+        (
+            "eth_estimateGas",
+            json!([{"from": DEV_ACCOUNTS[0], "to": DEV_ACCOUNTS[1], "value": "0x1"}]),
+        ),
         ("eth_estimateGas", call(0)),
         ("eth_getTransactionReceipt", json!([B256::repeat_byte(1)])),
         ("eth_getBlockByNumber", json!(["0xffff", false])),

@@ -29,7 +29,11 @@ impl Gate {
     fn new() -> Arc<Self> {
         // One permit for the genesis.
         let inner = Arc::new(MemoryKeyValueStore::new());
-        Arc::new(Self { inner, permits: Semaphore::new(1), begun: Semaphore::new(0) })
+        Arc::new(Self {
+            inner,
+            permits: Semaphore::new(1),
+            begun: Semaphore::new(0),
+        })
     }
 
     async fn wait_for_commit(&self) {
@@ -43,7 +47,12 @@ impl KeyValueStore for Gate {
         self.inner.get(key).await
     }
 
-    async fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         self.inner.scan(prefix, after, limit).await
     }
 
@@ -56,7 +65,9 @@ impl KeyValueStore for Gate {
 
 async fn gated() -> (EmbeddedChain, Arc<Gate>) {
     let gate = Gate::new();
-    let chain = EmbeddedChain::open(Arc::clone(&gate) as _, Genesis::default()).await.unwrap();
+    let chain = EmbeddedChain::open(Arc::clone(&gate) as _, Genesis::default())
+        .await
+        .unwrap();
     gate.wait_for_commit().await;
     (chain, gate)
 }
@@ -92,8 +103,20 @@ async fn what_arrives_while_a_block_is_written_shares_the_next() {
     gate.wait_for_commit().await;
     let others: Vec<_> = (1..3).map(|from| spawn_transfer(&chain, from)).collect();
     // They wait in the pool before the first block is written.
-    while (call(&chain, "eth_getTransactionCount", json!([DEV_ACCOUNTS[1], "pending"])).await["result"] != "0x1")
-        || (call(&chain, "eth_getTransactionCount", json!([DEV_ACCOUNTS[2], "pending"])).await["result"] != "0x1")
+    while (call(
+        &chain,
+        "eth_getTransactionCount",
+        json!([DEV_ACCOUNTS[1], "pending"]),
+    )
+    .await["result"]
+        != "0x1")
+        || (call(
+            &chain,
+            "eth_getTransactionCount",
+            json!([DEV_ACCOUNTS[2], "pending"]),
+        )
+        .await["result"]
+            != "0x1")
     {
         tokio::task::yield_now().await;
     }
@@ -126,15 +149,23 @@ async fn a_restart_continues_the_chain_exactly() {
     let store = Arc::new(MemoryKeyValueStore::new());
     let chain = open(&store).await;
     let deployed = deploy_box(&provider(&chain)).await;
-    let request = alloy::rpc::types::TransactionRequest::default().to(deployed).input(word(77).into());
+    let request = alloy::rpc::types::TransactionRequest::default()
+        .to(deployed)
+        .input(word(77).into());
     let before = mined(&provider(&chain), request).await;
     let blocks = call(&chain, "eth_getBlockByNumber", json!(["latest", true])).await;
     chain.close().await;
     drop(chain);
 
     let again = open(&store).await;
-    assert_eq!(call(&again, "eth_getBlockByNumber", json!(["latest", true])).await, blocks);
-    assert_eq!(receipt(&again, &before.transaction_hash.to_string()).await, serde_json::to_value(&before).unwrap());
+    assert_eq!(
+        call(&again, "eth_getBlockByNumber", json!(["latest", true])).await,
+        blocks
+    );
+    assert_eq!(
+        receipt(&again, &before.transaction_hash.to_string()).await,
+        serde_json::to_value(&before).unwrap()
+    );
     let slot = call(&again, "eth_getStorageAt", json!([deployed, "0x0", "latest"])).await;
     assert_eq!(slot["result"], format!("{:#066x}", 77));
     let hash = send(&again, &transfer(0, 2, TO, coins(1), PRICE)).await.unwrap();
@@ -146,8 +177,13 @@ async fn a_restart_continues_the_chain_exactly() {
 #[tokio::test]
 async fn extra_accounts_are_funded_when_the_chain_begins() {
     let operator = Address::repeat_byte(0x0e);
-    let genesis = Genesis { funded: vec![operator], ..Genesis::default() };
-    let chain = EmbeddedChain::open(Arc::new(MemoryKeyValueStore::new()), genesis).await.unwrap();
+    let genesis = Genesis {
+        funded: vec![operator],
+        ..Genesis::default()
+    };
+    let chain = EmbeddedChain::open(Arc::new(MemoryKeyValueStore::new()), genesis)
+        .await
+        .unwrap();
     assert_eq!(balance(&chain, operator).await, coins(10_000));
 }
 
@@ -155,9 +191,18 @@ async fn extra_accounts_are_funded_when_the_chain_begins() {
 async fn another_chains_store_is_not_continued() {
     let store = Arc::new(MemoryKeyValueStore::new());
     open(&store).await.close().await;
-    let other = Genesis { chain_id: 5, ..Genesis::default() };
+    let other = Genesis {
+        chain_id: 5,
+        ..Genesis::default()
+    };
     let error = EmbeddedChain::open(store, other).await.unwrap_err();
-    assert!(matches!(error, EmbeddedChainError::WrongChain { expected: 5, found: 31_337 }));
+    assert!(matches!(
+        error,
+        EmbeddedChainError::WrongChain {
+            expected: 5,
+            found: 31_337
+        }
+    ));
 }
 
 #[tokio::test]
@@ -165,7 +210,9 @@ async fn a_closed_chain_refuses_and_does_not_hang() {
     let store = Arc::new(MemoryKeyValueStore::new());
     let chain = open(&store).await;
     chain.close().await;
-    let error = send(&chain, &transfer(0, 0, TO, coins(1), PRICE)).await.unwrap_err();
+    let error = send(&chain, &transfer(0, 0, TO, coins(1), PRICE))
+        .await
+        .unwrap_err();
     assert_eq!(error, "the chain is shutting down");
     assert!(call(&chain, "evm_mine", json!([])).await["error"].is_object());
 }

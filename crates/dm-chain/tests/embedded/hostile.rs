@@ -24,23 +24,42 @@ async fn code(chain: &EmbeddedChain, request: &str) -> i64 {
 #[tokio::test]
 async fn what_is_no_json_rpc_gets_the_errors_of_json_rpc() {
     let chain = new_chain().await;
-    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    for rubbish in ["", "{", "\u{0}", "nonsense", "[1,", "{\"a\":}", &deep] {
-        assert_eq!(code(&chain, rubbish).await, -32700, "{:?}", &rubbish[..rubbish.len().min(20)]);
+    for rubbish in ["", "{", "\u{0}", "nonsense", "[1,", "{\"a\":}"] {
+        assert_eq!(
+            code(&chain, rubbish).await,
+            -32700,
+            "{:?}",
+            &rubbish[..rubbish.len().min(20)]
+        );
     }
     let no_version = r#"{"id":1,"method":"eth_chainId"}"#;
     let strange_id = r#"{"jsonrpc":"2.0","id":{},"method":"eth_chainId"}"#;
     let no_method = r#"{"jsonrpc":"2.0","id":1}"#;
-    for request in ["1", "\"x\"", "null", "{}", "[]", no_version, strange_id, no_method] {
+    for request in [
+        "1", "\"x\"", "null", "{}", "[]", no_version, strange_id, no_method,
+    ] {
         assert_eq!(code(&chain, request).await, -32600, "{request}");
     }
-    assert_eq!(code(&chain, r#"{"jsonrpc":"2.0","id":1,"method":"eth_coinbaze"}"#).await, -32601);
+    assert_eq!(
+        code(&chain, r#"{"jsonrpc":"2.0","id":1,"method":"eth_coinbaze"}"#).await,
+        -32601
+    );
     let named = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":{"a":1}}"#;
     let missing = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}"#;
     let wrong = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12", 5]}"#;
     for request in [named, missing, wrong] {
         assert_eq!(code(&chain, request).await, -32602, "{request}");
     }
+}
+
+#[tokio::test]
+async fn deeply_nested_requests_are_refused() {
+    let chain = new_chain().await;
+    let nested = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+    assert_eq!(answer(&chain, nested("[", "]")).await[0]["error"]["code"], -32600);
+    let params = nested("[", "]");
+    let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{params}]}}"#);
+    assert_eq!(code(&chain, &call).await, -32602);
 }
 
 #[tokio::test]
@@ -53,11 +72,22 @@ async fn a_batch_is_answered_in_order_without_its_notifications() {
         {"jsonrpc": "2.0", "id": null, "method": "net_version"},
     ]);
     let answers = answer(&chain, batch.to_string()).await;
-    assert_eq!(answers[0], json!({"jsonrpc": "2.0", "id": "a", "result": "0x7a69"}));
+    assert_eq!(
+        answers[0],
+        json!({"jsonrpc": "2.0", "id": "a", "result": "0x7a69"})
+    );
     assert_eq!(answers[1]["error"]["code"], -32600);
-    assert_eq!(answers[2], json!({"jsonrpc": "2.0", "id": null, "result": "31337"}));
+    assert_eq!(
+        answers[2],
+        json!({"jsonrpc": "2.0", "id": null, "result": "31337"})
+    );
     assert_eq!(answers.as_array().unwrap().len(), 3);
-    assert!(chain.call(br#"{"jsonrpc":"2.0","method":"eth_chainId"}"#).await.is_empty());
+    assert!(
+        chain
+            .call(br#"{"jsonrpc":"2.0","method":"eth_chainId"}"#)
+            .await
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -68,11 +98,19 @@ async fn requests_over_the_limits_are_refused() {
     let many = format!("[{}1]", "1,".repeat(1_000));
     assert_eq!(code(&chain, &many).await, -32600);
     let wide = json!([{"fromBlock": "0x0", "toBlock": "0xffffffffffff"}]);
-    assert!(call(&chain, "eth_getLogs", wide).await["result"].is_array(), "the end is that of the chain");
+    assert!(
+        call(&chain, "eth_getLogs", wide).await["result"].is_array(),
+        "the end is that of the chain"
+    );
     let backwards = json!([{"fromBlock": "0x5", "toBlock": "0x1"}]);
-    assert_eq!(call(&chain, "eth_getLogs", backwards).await["error"]["code"], -32602);
+    assert_eq!(
+        call(&chain, "eth_getLogs", backwards).await["error"]["code"],
+        -32602
+    );
     let calldata: Bytes = vec![0; 200_000].into();
-    let error = send(&chain, &dynamic(0, |tx| tx.input = calldata)).await.unwrap_err();
+    let error = send(&chain, &dynamic(0, |tx| tx.input = calldata))
+        .await
+        .unwrap_err();
     assert!(error.contains("oversized data"), "{error}");
 }
 
@@ -81,11 +119,22 @@ async fn an_endless_loop_ends_with_its_gas() {
     let chain = new_chain().await;
     let provider = provider(&chain);
     let deployed = deploy_box(&provider).await;
-    let request = TransactionRequest::default().with_to(deployed).with_input(word(1));
+    let request = TransactionRequest::default()
+        .with_to(deployed)
+        .with_input(word(1));
     let error = provider.call(request.clone()).await.unwrap_err();
     assert!(error.to_string().contains("out of gas"), "{error}");
-    assert!(provider.estimate_gas(request).await.unwrap_err().to_string().contains("gas required exceeds allowance"));
-    let raw = dynamic(0, |tx| (tx.nonce, tx.to, tx.input, tx.gas_limit) = (1, deployed.into(), word(1), 16_000_000));
+    assert!(
+        provider
+            .estimate_gas(request)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("gas required exceeds allowance")
+    );
+    let raw = dynamic(0, |tx| {
+        (tx.nonce, tx.to, tx.input, tx.gas_limit) = (1, deployed.into(), word(1), 16_000_000);
+    });
     let hash = send(&chain, &raw).await.unwrap();
     let receipt = call(&chain, "eth_getTransactionReceipt", json!([hash])).await;
     assert_eq!(receipt["result"]["status"], "0x0");
@@ -115,7 +164,10 @@ async fn a_signature_that_was_tampered_with_moves_nothing_of_the_signer() {
         // Most recover to somebody else, who has no money.
         assert!(send(&chain, &forged.into()).await.is_err());
     }
-    assert_eq!(crate::support::balance(&chain, Address::repeat_byte(1)).await, U256::ZERO);
+    assert_eq!(
+        crate::support::balance(&chain, Address::repeat_byte(1)).await,
+        U256::ZERO
+    );
 }
 
 proptest! {
@@ -167,8 +219,10 @@ fn argument() -> impl Strategy<Value = Value> {
         prop::sample::select(vec!["latest", "pending", "earliest", "safe", "0x0"]).prop_map(|tag| json!(tag)),
         prop::collection::vec(any::<u8>(), 0..64).prop_map(|bytes| json!(Bytes::from(bytes))),
         any::<[u8; 32]>().prop_map(|hash| json!(Bytes::from(hash))),
-        any::<u64>().prop_map(|number| json!({"to": Address::repeat_byte(3), "gas": format!("{number:#x}"),
-            "value": "0x1", "data": "0xff", "fromBlock": format!("{number:#x}"), "maxFeePerGas": "0xffff"})),
+        any::<u64>().prop_map(
+            |number| json!({"to": Address::repeat_byte(3), "gas": format!("{number:#x}"),
+            "value": "0x1", "data": "0xff", "fromBlock": format!("{number:#x}"), "maxFeePerGas": "0xffff"})
+        ),
         Just(json!([25.0, 75.0])),
     ]
 }

@@ -13,7 +13,12 @@ use crate::support::{PRICE, balance, call, coins, open, send, transfer};
 #[derive(Debug, Clone)]
 enum Step {
     /// A transfer; the nonce is this far from the right one.
-    Transfer { from: usize, to: usize, value: u64, nonce_offset: i8 },
+    Transfer {
+        from: usize,
+        to: usize,
+        value: u64,
+        nonce_offset: i8,
+    },
     /// The chain is closed and opened again.
     Restart,
 }
@@ -37,7 +42,11 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let balances = [coins(10_000), coins(10_000), coins(10_000), U256::ZERO];
-        Self { balances, nonces: [0; 3], waiting: HashMap::new() }
+        Self {
+            balances,
+            nonces: [0; 3],
+            waiting: HashMap::new(),
+        }
     }
 
     fn gas_money() -> U256 {
@@ -54,7 +63,9 @@ impl Model {
         while let Some((to, value)) = self.waiting.remove(&(from, self.nonces[from])) {
             let cost = value + Self::gas_money();
             // What cannot be paid any more is dropped; what comes after it waits.
-            let Some(left) = self.balances[from].checked_sub(cost) else { break };
+            let Some(left) = self.balances[from].checked_sub(cost) else {
+                break;
+            };
             self.balances[from] = left;
             self.balances[to] += value;
             self.nonces[from] += 1;
@@ -82,7 +93,12 @@ async fn follow(steps: Vec<Step>) {
                 // The pool is not kept: what waited is gone.
                 model.waiting.clear();
             }
-            Step::Transfer { from, to, value, nonce_offset } => {
+            Step::Transfer {
+                from,
+                to,
+                value,
+                nonce_offset,
+            } => {
                 let nonce = model.nonces[from].saturating_add_signed(nonce_offset.into());
                 let value = coins(value);
                 let sent = send(&chain, &transfer(from, nonce, address(to), value, PRICE)).await;
@@ -93,11 +109,24 @@ async fn follow(steps: Vec<Step>) {
             }
         }
         for (index, expected) in model.balances.iter().enumerate() {
-            assert_eq!(balance(&chain, address(index)).await, *expected, "balance of account {index}");
+            assert_eq!(
+                balance(&chain, address(index)).await,
+                *expected,
+                "balance of account {index}"
+            );
         }
         for (index, expected) in model.nonces.iter().enumerate() {
-            let count = call(&chain, "eth_getTransactionCount", json!([address(index), "latest"])).await;
-            assert_eq!(count["result"], format!("{expected:#x}"), "nonce of account {index}");
+            let count = call(
+                &chain,
+                "eth_getTransactionCount",
+                json!([address(index), "latest"]),
+            )
+            .await;
+            assert_eq!(
+                count["result"],
+                format!("{expected:#x}"),
+                "nonce of account {index}"
+            );
         }
     }
 }

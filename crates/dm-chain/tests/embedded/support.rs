@@ -29,15 +29,15 @@ alloy::sol! {
 }
 
 /// One coin of 10^18 wei.
-pub fn coins(amount: u64) -> U256 {
+pub(crate) fn coins(amount: u64) -> U256 {
     U256::from(amount) * U256::from(10u64).pow(U256::from(18))
 }
 
 /// Wei per gas that is enough in every test.
-pub const PRICE: u128 = 2_000_000_000;
+pub(crate) const PRICE: u128 = 2_000_000_000;
 
 /// The keys of the first three development accounts.
-pub fn signer(index: usize) -> PrivateKeySigner {
+pub(crate) fn signer(index: usize) -> PrivateKeySigner {
     let keys = [
         "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
         "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
@@ -46,27 +46,35 @@ pub fn signer(index: usize) -> PrivateKeySigner {
     keys[index].parse().unwrap()
 }
 
-pub async fn open(store: &Arc<MemoryKeyValueStore>) -> EmbeddedChain {
-    EmbeddedChain::open(Arc::clone(store) as Arc<dyn KeyValueStore>, Genesis::default()).await.unwrap()
+pub(crate) async fn open(store: &Arc<MemoryKeyValueStore>) -> EmbeddedChain {
+    EmbeddedChain::open(Arc::clone(store) as Arc<dyn KeyValueStore>, Genesis::default())
+        .await
+        .unwrap()
 }
 
-pub async fn new_chain() -> EmbeddedChain {
+pub(crate) async fn new_chain() -> EmbeddedChain {
     open(&Arc::new(MemoryKeyValueStore::new())).await
 }
 
 /// An alloy provider that signs for the first development account.
-pub fn provider(chain: &EmbeddedChain) -> impl Provider + Clone + 'static {
-    ProviderBuilder::new().wallet(signer(0)).connect_client(RpcClient::new(chain.transport(), true))
+pub(crate) fn provider(chain: &EmbeddedChain) -> impl Provider + Clone + 'static {
+    ProviderBuilder::new()
+        .wallet(signer(0))
+        .connect_client(RpcClient::new(chain.transport(), true))
 }
 
 /// Sends a transaction and fetches the receipt, which is there at once.
-pub async fn mined(provider: &impl Provider, request: TransactionRequest) -> TransactionReceipt {
+pub(crate) async fn mined(provider: &impl Provider, request: TransactionRequest) -> TransactionReceipt {
     let sent = provider.send_transaction(request).await.unwrap();
-    provider.get_transaction_receipt(*sent.tx_hash()).await.unwrap().expect("mined when sending returns")
+    provider
+        .get_transaction_receipt(*sent.tx_hash())
+        .await
+        .unwrap()
+        .expect("mined when sending returns")
 }
 
 /// A signed transfer, as raw bytes.
-pub fn transfer(from: usize, nonce: u64, to: Address, value: U256, gas_price: u128) -> Bytes {
+pub(crate) fn transfer(from: usize, nonce: u64, to: Address, value: U256, gas_price: u128) -> Bytes {
     let tx = TxLegacy {
         chain_id: Some(DEV_CHAIN_ID),
         nonce,
@@ -80,7 +88,7 @@ pub fn transfer(from: usize, nonce: u64, to: Address, value: U256, gas_price: u1
 }
 
 /// A signed transaction of the present kind with these fields, as raw bytes.
-pub fn dynamic(from: usize, change: impl FnOnce(&mut TxEip1559)) -> Bytes {
+pub(crate) fn dynamic(from: usize, change: impl FnOnce(&mut TxEip1559)) -> Bytes {
     let mut tx = TxEip1559 {
         chain_id: DEV_CHAIN_ID,
         gas_limit: 100_000,
@@ -105,32 +113,38 @@ where
 /// Code that deploys the box. Called with a word, the box stores it in slot 0,
 /// logs it with itself as topic, and returns it; zero it refuses with
 /// [`Refused`] and code 7; one makes it run for ever.
-pub fn box_code() -> Bytes {
+pub(crate) fn box_code() -> Bytes {
     let mut code = bytes!("603c80600b6000396000f3").to_vec();
-    code.extend(bytes!("60003580156026578060011460225780600055806000528060206000a160206000f35b602256").iter());
+    code.extend(
+        bytes!("60003580156026578060011460225780600055806000528060206000a160206000f35b602256").iter(),
+    );
     code.extend(bytes!("5b63"));
     code.extend(Refused::SELECTOR);
     code.extend(bytes!("60e01b600052600760045260246000fd"));
     code.into()
 }
 
-pub fn word(value: u64) -> Bytes {
+pub(crate) fn word(value: u64) -> Bytes {
     U256::from(value).to_be_bytes::<32>().into()
 }
 
-pub async fn deploy_box(provider: &impl Provider) -> Address {
-    let request = TransactionRequest { to: Some(TxKind::Create), ..Default::default() }.input(box_code().into());
+pub(crate) async fn deploy_box(provider: &impl Provider) -> Address {
+    let request = TransactionRequest {
+        to: Some(TxKind::Create),
+        ..Default::default()
+    }
+    .input(box_code().into());
     mined(provider, request).await.contract_address.unwrap()
 }
 
 /// One request over the port, as other programs make it.
-pub async fn call(chain: &EmbeddedChain, method: &str, params: Value) -> Value {
+pub(crate) async fn call(chain: &EmbeddedChain, method: &str, params: Value) -> Value {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     serde_json::from_slice(&JsonRpc::call(chain, request.to_string().as_bytes()).await).unwrap()
 }
 
 /// Sends a raw transaction and returns the error message, or the hash.
-pub async fn send(chain: &EmbeddedChain, raw: &Bytes) -> Result<String, String> {
+pub(crate) async fn send(chain: &EmbeddedChain, raw: &Bytes) -> Result<String, String> {
     let answer = call(chain, "eth_sendRawTransaction", json!([raw])).await;
     match answer["result"].as_str() {
         Some(hash) => Ok(hash.to_owned()),
@@ -138,6 +152,7 @@ pub async fn send(chain: &EmbeddedChain, raw: &Bytes) -> Result<String, String> 
     }
 }
 
-pub async fn balance(chain: &EmbeddedChain, account: Address) -> U256 {
-    serde_json::from_value(call(chain, "eth_getBalance", json!([account, "latest"])).await["result"].clone()).unwrap()
+pub(crate) async fn balance(chain: &EmbeddedChain, account: Address) -> U256 {
+    serde_json::from_value(call(chain, "eth_getBalance", json!([account, "latest"])).await["result"].clone())
+        .unwrap()
 }

@@ -35,7 +35,7 @@ pub(super) fn receipts(
     let transactions = chain.store().transactions(block.header.number)?;
     let receipts = (0..)
         .zip(transactions)
-        .map(|(index, mined)| convert::receipt(mined, &block, index));
+        .map(|(index, mined)| convert::receipt(&mined, &block, index));
     Ok(Some(receipts.collect()))
 }
 

@@ -12,8 +12,8 @@ pub(super) fn transaction(mined: MinedTransaction, block: &Block, index: u32) ->
     types::Transaction::from_transaction(mined.transaction, place)
 }
 
-pub(super) fn receipt(mined: MinedTransaction, block: &Block, index: u32) -> TransactionReceipt {
-    let logs = logs(&mined, block, index);
+pub(super) fn receipt(mined: &MinedTransaction, block: &Block, index: u32) -> TransactionReceipt {
+    let logs = logs(mined, block, index);
     TransactionReceipt {
         inner: mined.receipt_with(logs),
         transaction_hash: *mined.transaction.inner().tx_hash(),

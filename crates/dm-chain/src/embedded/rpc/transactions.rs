@@ -67,7 +67,7 @@ pub(super) fn by_hash(chain: &Chain, params: &Params<'_>) -> Result<Option<types
 
 pub(super) fn receipt(chain: &Chain, hash: &B256) -> Result<Option<TransactionReceipt>, RpcError> {
     let found = find(chain, hash)?;
-    Ok(found.map(|(mined, block, index)| convert::receipt(mined, &block, index)))
+    Ok(found.map(|(mined, block, index)| convert::receipt(&mined, &block, index)))
 }
 
 fn find(chain: &Chain, hash: &B256) -> Result<Option<(MinedTransaction, Block, u32)>, EmbeddedChainError> {
