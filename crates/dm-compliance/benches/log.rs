@@ -4,6 +4,8 @@
 //! `cargo bench -p dm-compliance`: criterion's figures, and after each group
 //! one line with the ratio from the same run.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -11,7 +13,7 @@ use dm_core::{
     Address,
     config::ComplianceConfig,
     event::Event,
-    ports::{ComplianceLog, EventLog, LogEntry},
+    ports::{EventLog, LogEntry},
     testing::compliance::conformance::share,
 };
 use futures::future::join_all;
@@ -67,7 +69,7 @@ fn recording(criterion: &mut Criterion) {
     ));
     let mut group = criterion.benchmark_group("record 64 events");
     group.bench_function("log", |bencher| {
-        bencher.iter(|| runtime.block_on(record_together(&life)))
+        bencher.iter(|| runtime.block_on(record_together(&life)));
     });
     let (bare, mut next) = (MemoryEvents::default(), 0);
     group.bench_function("bare append", |bencher| {

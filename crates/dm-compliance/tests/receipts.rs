@@ -1,5 +1,7 @@
 //! Receipts: every one holds, no altered one does, and none can do harm.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::{collections::BTreeMap, sync::OnceLock};

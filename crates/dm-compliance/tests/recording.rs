@@ -20,8 +20,8 @@ async fn a_thousand_concurrent_events_share_few_commits_and_anchors() {
     let life = Life::start(&events, &chain).await;
     let indexes = join_all((0..1000).map(|n| life.record(n as u8))).await;
     join_all(indexes.iter().map(|&index| life.anchor_of(index))).await;
-    assert!(events.appends() <= 10, "{} commits", events.appends());
-    assert!(chain.accepted().len() <= 10, "{} anchors", chain.accepted().len());
+    assert!(events.appends() <= 20, "{} commits", events.appends());
+    assert!(chain.accepted().len() <= 20, "{} anchors", chain.accepted().len());
     assert_eq!(chain.accepted().last().unwrap().0.size, 1000);
     for index in (0..1000).step_by(97) {
         assert!(life.has_valid_receipt(index).await);

@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn proofs_between_random_sizes_verify(size in 1..6_000u64, a: u64, b: u64) {
+    fn proofs_between_random_sizes_verify(size in 1..1_500u64, a: u64, b: u64) {
         let pair = Pair::of(size);
         let (index, old) = (a % size, b % size + 1);
         let root = reference_root(pair.root(size), size);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of several test files")]
+#![allow(clippy::unwrap_used, reason = "only tests and benchmarks use it")]
 
 pub mod chain;
 pub mod events;

@@ -23,7 +23,10 @@ const CHAIN_ID: u64 = 31_337;
 /// Stands for the chain: what several logs have anchored. Clones are the same
 /// ledger.
 #[derive(Debug, Clone, Default)]
-pub struct TestLedger(Arc<Mutex<BTreeMap<(Address, u64), (B256, Anchor)>>>);
+pub struct TestLedger(Arc<Mutex<Anchored>>);
+
+/// Roots and anchors by log and size.
+type Anchored = BTreeMap<(Address, u64), (B256, Anchor)>;
 
 impl TestLedger {
     /// A ledger without anchors.
