@@ -3,6 +3,8 @@
 //! 64 callers. The peer is a loop on one bare sqlx connection that writes the
 //! same rows, 64 shares to a transaction, with one prepared statement a row.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::{
     cell::Cell,
     fs,

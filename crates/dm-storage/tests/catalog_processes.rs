@@ -1,5 +1,7 @@
 //! Several processes at one catalog, and processes that are killed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{
     collections::HashSet,
     io::{BufRead, BufReader, Write},

@@ -34,15 +34,12 @@ pub fn share(n: u64, recipient: u8) -> ShareRecord {
 }
 
 /// The same share, asked for under an idempotency key of a client.
-pub fn keyed(share: ShareRecord, client: &str, key: &str) -> ShareRecord {
-    let idempotency_key = Some(IdempotencyKey {
+pub fn keyed(mut share: ShareRecord, client: &str, key: &str) -> ShareRecord {
+    share.idempotency_key = Some(IdempotencyKey {
         client: client.to_owned(),
         key: key.to_owned(),
     });
-    ShareRecord {
-        idempotency_key,
-        ..share
-    }
+    share
 }
 
 /// The object of data number `n` that belongs to `owner`.
