@@ -164,10 +164,10 @@ fn client(criterion: &mut Criterion) {
         compare("verify", || bench.verify(), || bench.bare_call()).await;
     });
     criterion.bench_function("balance", |bencher| {
-        bencher.to_async(&runtime).iter(|| bench.balance())
+        bencher.to_async(&runtime).iter(|| bench.balance());
     });
     criterion.bench_function("verify", |bencher| {
-        bencher.to_async(&runtime).iter(|| bench.verify())
+        bencher.to_async(&runtime).iter(|| bench.verify());
     });
 }
 

@@ -1,5 +1,7 @@
 //! Chains that are away, slow, wrong or hostile.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::{
@@ -85,7 +87,7 @@ async fn reads_are_repeated_after_errors_that_pass() {
     for trouble in [429, 500, 503] {
         let asked = AtomicUsize::new(0);
         let node = FakeNode::start(move |method, params| {
-            if asked.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+            if asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
                 return Reply::Http(trouble, b"later".to_vec());
             }
             healthy(method, params)
@@ -197,13 +199,11 @@ async fn answers_that_make_no_sense_are_errors_and_nothing_worse() {
         })
         .await;
         let client = client(&node.url(), quick());
-        // Nothing at all is an answer to some of the questions.
+        // Nothing at all is an answer to some of the questions, and no digits are read as zero.
         let may_succeed = result.is_null() || result == json!("0x");
         assert!(may_succeed || all_fail(&client).await, "{result}");
-        if may_succeed {
-            assert!(client.native_balance(account(1)).await.is_err());
-            assert_ne!(client.proves(&receipt(), account(0).into_word()).await, Ok(true));
-        }
+        let proves = client.proves(&receipt(), account(0).into_word()).await;
+        assert_ne!(proves, Ok(true), "{result}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What anchoring costs. `--nocapture` prints the table.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use alloy::primitives::B256;

@@ -1,5 +1,7 @@
 //! The contract agrees with an implementation of RFC 6962 that knows nothing of it.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use alloy::primitives::B256;

@@ -1,5 +1,7 @@
 //! Transactions get through, whatever happens to them on the way.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Chains for the tests of the client.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod anvil;
 pub mod fake_node;

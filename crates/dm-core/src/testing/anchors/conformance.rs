@@ -269,7 +269,7 @@ pub async fn a_receipt_is_proven_and_none_that_differs(fixture: &AnchorsFixture)
         |receipt| receipt.leaf_index = 7,
         |receipt| receipt.leaf_index = u64::MAX,
         |receipt| receipt.inclusion_proof[1].0[0] ^= 1,
-        |receipt| drop(receipt.inclusion_proof.pop()),
+        |receipt| receipt.inclusion_proof.truncate(1),
         |receipt| receipt.inclusion_proof = vec![B256::ZERO; 1000],
         |receipt| receipt.checkpoint.root.0[5] ^= 1,
         |receipt| receipt.anchor.block += 1,

@@ -182,7 +182,7 @@ impl Anchors for MemoryAnchors {
         self.chain.reach()?;
         let state = self.lock();
         let entries = state.logs.get(&log).into_iter().flatten();
-        Ok(entries.filter_map(|entry| entry.mined).last())
+        Ok(entries.filter_map(|entry| entry.mined).next_back())
     }
 
     async fn is_anchored(
