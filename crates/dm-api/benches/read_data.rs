@@ -1,6 +1,11 @@
 //! `GET /data` of 1 KiB through every layer and over in-memory ports, against
 //! an empty actix route in the same run: 16 connections, each with one request
 //! under way. The goal is a ratio of at least 0.40.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     io::{Read, Write},
@@ -107,10 +112,10 @@ fn read_data(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("http");
     group.throughput(Throughput::Elements(1));
     group.bench_function("empty actix route", |bencher| {
-        bencher.iter_custom(|count| run(&mut empty, count))
+        bencher.iter_custom(|count| run(&mut empty, count));
     });
     group.bench_function("GET /data, 1 KiB", |bencher| {
-        bencher.iter_custom(|count| run(&mut data, count))
+        bencher.iter_custom(|count| run(&mut data, count));
     });
     group.finish();
 

@@ -1,4 +1,9 @@
 //! `/verify_data`, `/receipts` and `/compliance_history`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

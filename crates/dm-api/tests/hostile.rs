@@ -1,4 +1,9 @@
 //! Requests that no honest client sends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! Starting, stopping, and what is written to the log.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

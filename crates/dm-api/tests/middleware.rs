@@ -1,4 +1,9 @@
 //! What every request passes: ids, keys and scopes, rate limits, hosts, time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

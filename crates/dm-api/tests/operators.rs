@@ -1,4 +1,9 @@
 //! The internal API, and what both APIs tell of the node's state.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

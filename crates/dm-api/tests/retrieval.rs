@@ -1,4 +1,9 @@
 //! `GET /data` and `GET`, `HEAD /objects`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

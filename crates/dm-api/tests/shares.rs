@@ -1,4 +1,9 @@
 //! `POST /share_data` and `PUT /objects`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

@@ -20,7 +20,7 @@ impl RateLimits {
 
     /// A middleware that does nothing.
     pub(crate) fn layer(&self) -> Identity {
-        Identity
+        Identity::default()
     }
 
     /// Ends when the server stops.

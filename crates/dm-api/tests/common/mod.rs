@@ -96,7 +96,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let address = signer.address();
     let catalog = Arc::new(MemoryCatalog::new());
     let log = Arc::new(MemoryComplianceLog::new(address, &TestLedger::new()));
-    let network = Arc::new(QuietNetwork::default());
+    let network = Arc::new(QuietNetwork);
     let chain = Arc::new(FixedChain::default());
     let store = Arc::new(WatchedStore::default());
     let api_keys = Arc::new(MemoryApiKeys::new());

@@ -21,7 +21,6 @@ use dm_core::{
 use futures::stream::{self, BoxStream, StreamExt};
 
 /// A network with two known peers and no connection.
-#[derive(Default)]
 pub struct QuietNetwork;
 
 fn peer(id: &str, healthy: bool) -> PeerStatus {
