@@ -1,1 +1,57 @@
-fn main() {}
+//! The `dm-node` binary: puts the crates of a DataMgmt node together.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod cli;
+mod client;
+mod commands;
+mod home;
+mod logging;
+mod node;
+mod output;
+mod paths;
+mod progress;
+mod settings;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    match runtime.block_on(execute(cli)) {
+        Ok(code) => code,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Prints why nothing came of a command.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let as_json = cli.json;
+    match cli.command {
+        Command::Dev(args) => commands::dev::run(args, as_json).await?,
+        Command::Init(args) => commands::init::run(args, as_json).await?,
+        Command::Run(args) => commands::run::run(&args, as_json).await?,
+        Command::Devnet(args) => commands::devnet::run(args, as_json).await?,
+        Command::Config(command) => commands::config::run(command, as_json)?,
+        Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
+        Command::Key(command) => commands::key::run(command, as_json).await?,
+        Command::Share(args) => commands::share::run(args, as_json).await?,
+        Command::Get(args) => commands::get::run(args).await?,
+        Command::Verify(args) => return commands::verify::run(args, as_json).await,
+        Command::Status(args) => commands::status::run(args, as_json).await?,
+        Command::Peers(args) => commands::peers::run(args, as_json).await?,
+        Command::Tokens(args) => commands::tokens::run(args, as_json).await?,
+        Command::History(args) => commands::history::run(args, as_json).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

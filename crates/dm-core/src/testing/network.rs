@@ -21,7 +21,10 @@ mod tests {
 
     async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Network>>, MemoryNetwork) {
         let hub = MemoryNetwork::new();
-        let nodes = stores.into_iter().map(|store| hub.join(store) as Arc<dyn Network>).collect();
+        let nodes = stores
+            .into_iter()
+            .map(|store| hub.join(store) as Arc<dyn Network>)
+            .collect();
         (nodes, hub)
     }
 

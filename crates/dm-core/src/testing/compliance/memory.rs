@@ -13,8 +13,12 @@ use super::tree;
 use crate::{
     clock::now_ms,
     event::{Event, NewEvent},
-    ports::{ComplianceError, ComplianceLog, EventFilter, HistoryEntry, HistoryPage, HistoryQuery, Recorded},
+    ports::{
+        ComplianceError, ComplianceLog, EventFilter, EventLog, HistoryEntry, HistoryPage, HistoryQuery,
+        LogEntry, Recorded,
+    },
     receipt::{Anchor, Checkpoint, Receipt, Verification},
+    testing::catalog::MemoryCatalog,
 };
 
 /// Chain id of every [`TestLedger`].
@@ -58,11 +62,11 @@ impl TestLedger {
 /// A compliance log in memory. Every event is anchored at once, unless the
 /// chain is switched away; receipts are real. Its work grows with the square of
 /// its events: it is for tests with some hundred of them.
-#[derive(Debug)]
 pub struct MemoryComplianceLog {
     account: Address,
     ledger: TestLedger,
     state: Mutex<State>,
+    catalog: Option<Arc<MemoryCatalog>>,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +124,15 @@ impl MemoryComplianceLog {
             account,
             ledger: ledger.clone(),
             state: Mutex::default(),
+            catalog: None,
+        }
+    }
+
+    /// The log with its events in a catalog as well, where shares look for them.
+    pub fn kept_in(self, catalog: Arc<MemoryCatalog>) -> Self {
+        Self {
+            catalog: Some(catalog),
+            ..self
         }
     }
 
@@ -154,16 +167,26 @@ impl MemoryComplianceLog {
 #[async_trait]
 impl ComplianceLog for MemoryComplianceLog {
     async fn record(&self, event: NewEvent) -> Result<Recorded, ComplianceError> {
-        let mut state = self.lock();
-        if let Some(fault) = &state.fault {
-            return Err(ComplianceError::Forked(fault.clone()));
+        let recorded = {
+            let mut state = self.lock();
+            if let Some(fault) = &state.fault {
+                return Err(ComplianceError::Forked(fault.clone()));
+            }
+            let event = event.into_event(self.account, now_ms());
+            let index = state.events.len() as u64;
+            state.leaves.push(tree::leaf_hash(&event.canonical().unwrap()));
+            state.events.push(event.clone());
+            self.anchor_rest(&mut state);
+            Recorded { index, event }
+        };
+        if let Some(catalog) = &self.catalog {
+            let entry = LogEntry {
+                index: recorded.index,
+                event: recorded.event.clone(),
+            };
+            catalog.append(&[entry], &[]).await?;
         }
-        let event = event.into_event(self.account, now_ms());
-        let index = state.events.len() as u64;
-        state.leaves.push(tree::leaf_hash(&event.canonical().unwrap()));
-        state.events.push(event.clone());
-        self.anchor_rest(&mut state);
-        Ok(Recorded { index, event })
+        Ok(recorded)
     }
 
     async fn wait_for_anchor(

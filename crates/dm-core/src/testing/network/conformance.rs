@@ -57,7 +57,9 @@ type Store = Arc<dyn ObjectStore>;
 type Nodes<Guard> = (Vec<Arc<dyn Network>>, Guard);
 
 fn stores(count: usize) -> Vec<Store> {
-    (0..count).map(|_| Arc::new(MemoryObjectStore::new()) as Store).collect()
+    (0..count)
+        .map(|_| Arc::new(MemoryObjectStore::new()) as Store)
+        .collect()
 }
 
 fn record(account: u8, sequence: u64) -> SignedAddressRecord {
@@ -65,7 +67,7 @@ fn record(account: u8, sequence: u64) -> SignedAddressRecord {
     let record = AddressRecord {
         address: signer.address(),
         hpke_public_key: [sequence as u8; 32],
-        peer_id: vec![7; 38],
+        peer_id: "somebody".to_owned(),
         sequence,
     };
     Signed::sign(record, &signer).unwrap()
@@ -117,7 +119,10 @@ where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let (nodes, _guard) = open(stores(2)).await;
-    assert_eq!(nodes[0].find_address(Address::repeat_byte(9)).await.unwrap(), None);
+    assert_eq!(
+        nodes[0].find_address(Address::repeat_byte(9)).await.unwrap(),
+        None
+    );
 }
 
 /// What is pushed survives the node that pushed it, for objects of any size.
@@ -134,7 +139,11 @@ pub async fn a_pushed_object_is_found_and_fetched_by_others<Opened, Guard>(
         let report = nodes[0].push(&object.id(), 1).await.unwrap();
         assert_eq!(report.holders.len(), 1, "{size} bytes");
         stores[0].remove(&object.id()).await.unwrap();
-        let holder = if report.holders[0] == nodes[1].local_peer_id() { 1 } else { 2 };
+        let holder = if report.holders[0] == nodes[1].local_peer_id() {
+            1
+        } else {
+            2
+        };
         assert!(object.is_in(&*stores[holder]).await);
         let reader = &nodes[3 - holder];
         let found = find_one(reader, &object).await;
@@ -145,8 +154,9 @@ pub async fn a_pushed_object_is_found_and_fetched_by_others<Opened, Guard>(
 }
 
 /// A connected peer is asked although nothing was announced.
-pub async fn an_object_is_found_where_it_was_only_stored<Opened, Guard>(open: impl FnOnce(Vec<Store>) -> Opened)
-where
+pub async fn an_object_is_found_where_it_was_only_stored<Opened, Guard>(
+    open: impl FnOnce(Vec<Store>) -> Opened,
+) where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let stores = stores(2);
@@ -195,7 +205,13 @@ where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let (nodes, _guard) = open(stores(3)).await;
-    assert!(nodes[0].find(&DataHash::of(b"nothing").locator()).await.unwrap().is_empty());
+    assert!(
+        nodes[0]
+            .find(&DataHash::of(b"nothing").locator())
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 /// There is nothing to push.
@@ -205,7 +221,10 @@ where
 {
     let (nodes, _guard) = open(stores(2)).await;
     let missing = SampleObject::new(1, 7, 10).id();
-    assert!(matches!(nodes[0].push(&missing, 1).await, Err(NetworkError::Local(_))));
+    assert!(matches!(
+        nodes[0].push(&missing, 1).await,
+        Err(NetworkError::Local(_))
+    ));
 }
 
 /// A new envelope over the same chunks replaces the old one where it is held.
@@ -240,8 +259,9 @@ where
 }
 
 /// The same data shared by two accounts is two objects.
-pub async fn two_owners_under_one_locator_are_both_found<Opened, Guard>(open: impl FnOnce(Vec<Store>) -> Opened)
-where
+pub async fn two_owners_under_one_locator_are_both_found<Opened, Guard>(
+    open: impl FnOnce(Vec<Store>) -> Opened,
+) where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let stores = stores(3);
@@ -295,7 +315,11 @@ where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let (nodes, _guard) = open(stores(3)).await;
-    let mut listed: Vec<String> = nodes[0].peers().into_iter().map(|peer| peer.record.peer_id).collect();
+    let mut listed: Vec<String> = nodes[0]
+        .peers()
+        .into_iter()
+        .map(|peer| peer.record.peer_id)
+        .collect();
     listed.sort();
     let mut expected = vec![nodes[1].local_peer_id(), nodes[2].local_peer_id()];
     expected.sort();

@@ -38,7 +38,12 @@ impl ObjectStore for LyingStore {
         self.honest.envelopes(locator).await
     }
 
-    async fn chunk_names(&self, id: &ObjectId, first: u64, count: usize) -> Result<Vec<ChunkName>, StoreError> {
+    async fn chunk_names(
+        &self,
+        id: &ObjectId,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<ChunkName>, StoreError> {
         self.honest.chunk_names(id, first, count).await
     }
 

@@ -88,7 +88,13 @@ impl MemoryNode {
         if !self.is_online() {
             return Vec::new();
         }
-        let nodes: Vec<_> = self.network.hub().nodes.values().filter_map(Weak::upgrade).collect();
+        let nodes: Vec<_> = self
+            .network
+            .hub()
+            .nodes
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
         nodes
             .into_iter()
             .filter(|node| node.peer_id != self.peer_id && node.is_online())
@@ -103,14 +109,18 @@ impl MemoryNode {
                 other.objects.replace_envelope(envelope).await?;
             }
             return if held.sequence > envelope.sequence {
-                Err(StoreError::Stale { stored: held.sequence })
+                Err(StoreError::Stale {
+                    stored: held.sequence,
+                })
             } else {
                 Ok(())
             };
         }
         let mut writer = other.objects.create().await?;
         for index in 0..envelope.chunk_count() {
-            writer.append(self.objects.chunk(&envelope.id, index).await?).await?;
+            writer
+                .append(self.objects.chunk(&envelope.id, index).await?)
+                .await?;
         }
         writer.finish(envelope).await
     }
@@ -179,7 +189,11 @@ impl Network for MemoryNode {
     }
 
     fn fetch(&self, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
-        let holders = if self.is_online() { found.holders.clone() } else { Vec::new() };
+        let holders = if self.is_online() {
+            found.holders.clone()
+        } else {
+            Vec::new()
+        };
         let (network, envelope) = (self.network.clone(), found.envelope.clone());
         let indexes = futures::stream::iter(0..envelope.chunk_count());
         let chunks = indexes.then(move |index| {

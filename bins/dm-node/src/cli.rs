@@ -1,0 +1,247 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use dm_core::{Address, address::parse_address, hash::DataHash};
+
+/// Shares data between organisations: encrypted for the recipient, spread over
+/// peers, recorded on an EVM chain.
+#[derive(Debug, Parser)]
+#[command(name = "dm-node", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node on the embedded chain with throw-away keys, for trying and developing
+    Dev(DevArgs),
+    /// Make the keys and the configuration of a new node
+    Init(InitArgs),
+    /// Run the node
+    Run(RunArgs),
+    /// Serve the embedded chain as a JSON-RPC server of its own
+    Devnet(DevnetArgs),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Manage API keys in the data directory, whether or not the node runs
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
+    /// Manage the node's own data keys in the data directory
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Share a file with an address
+    Share(ShareArgs),
+    /// Fetch data by its hash
+    Get(GetArgs),
+    /// Check a share against the chain
+    Verify(VerifyArgs),
+    /// Show how a running node is
+    Status(ClientArgs),
+    /// Show the peers that a running node knows
+    Peers(PeersArgs),
+    /// Show the tokens that a running node supports
+    Tokens(InternalClientArgs),
+    /// Show what a running node has recorded
+    History(HistoryArgs),
+}
+
+/// Settings that may be given on the command line as well.
+#[derive(Debug, Args, Default)]
+pub(crate) struct NodeOptions {
+    /// Where the node keeps everything
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Name of the node
+    #[arg(long)]
+    pub(crate) node_id: Option<String>,
+    /// Port of the peer-to-peer network (TCP and UDP)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) p2p_port: Option<u16>,
+    /// Port of the API for operators
+    #[arg(long, value_name = "PORT")]
+    pub(crate) internal_port: Option<u16>,
+    /// Port of the API for clients
+    #[arg(long, value_name = "PORT")]
+    pub(crate) external_port: Option<u16>,
+    /// A peer to begin with: multiaddr or host:port; may be repeated
+    #[arg(long = "peer", value_name = "ADDRESS")]
+    pub(crate) peers: Vec<String>,
+    /// JSON-RPC endpoint of the chain, or `devnet`
+    #[arg(long, value_name = "URL")]
+    pub(crate) blockchain_url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    #[command(flatten)]
+    pub(crate) options: NodeOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where the node will keep everything
+    #[arg(long, value_name = "DIR", default_value = "dm-data")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Configuration file (default: dm-node.toml in the data directory or here)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) options: NodeOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevnetArgs {
+    /// Port of the JSON-RPC server; 0 lets the system choose
+    #[arg(long, default_value_t = 8545)]
+    pub(crate) port: u16,
+    /// Where the chain is kept
+    #[arg(long, value_name = "DIR", default_value = "dm-devnet")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every fault of the configuration, one a line
+    Check(RunArgs),
+    /// Print the default file with its comments
+    Default,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// Make a key and print it; it is never shown again
+    Create {
+        /// What you call it
+        #[arg(long)]
+        name: String,
+        /// What it allows, comma-separated: share, read, admin
+        #[arg(long, value_delimiter = ',', required = true)]
+        scopes: Vec<String>,
+        /// How long it is valid, such as 12h or 30d
+        #[arg(long)]
+        expires: Option<String>,
+        #[command(flatten)]
+        node: RunArgs,
+    },
+    /// List all keys
+    List(RunArgs),
+    /// End a key at once
+    Revoke {
+        /// The key's id
+        id: String,
+        #[command(flatten)]
+        node: RunArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List the versions
+    List(RunArgs),
+    /// Make a new version
+    Rotate(RunArgs),
+    /// Take over the older node's encryption_keys.json
+    Import {
+        /// The file
+        file: PathBuf,
+        /// File with the older node's password, where it is another one
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        #[command(flatten)]
+        node: RunArgs,
+    },
+}
+
+/// How a running node is reached.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// URL of the node's API for clients
+    #[arg(long, env = "DM_API", default_value = "http://127.0.0.1:8081")]
+    pub(crate) api: String,
+    /// API key
+    #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
+    pub(crate) api_key: String,
+}
+
+/// How the API for operators of a running node is reached.
+#[derive(Debug, Args)]
+pub(crate) struct InternalClientArgs {
+    /// URL of the node's API for operators
+    #[arg(long, env = "DM_INTERNAL_API_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) api: String,
+    /// API key
+    #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
+    pub(crate) api_key: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The file; `-` reads standard input
+    pub(crate) file: PathBuf,
+    /// Address of the recipient
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    /// Where to write it (default: standard output)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = false, args = ["hash", "receipt"])]
+pub(crate) struct VerifyArgs {
+    /// The data hash, for a running node to verify
+    pub(crate) hash: Option<DataHash>,
+    /// A receipt, to be verified with a chain and no node; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// JSON-RPC endpoint of the chain, for --receipt
+    #[arg(long, env = "BLOCKCHAIN_URL", default_value = "http://127.0.0.1:8545")]
+    pub(crate) chain: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PeersArgs {
+    /// Only healthy peers
+    #[arg(long)]
+    pub(crate) healthy: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Only these event types, comma-separated
+    #[arg(long, value_name = "TYPES")]
+    pub(crate) filters: Option<String>,
+    /// At most this many events
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Where to go on, from `next_cursor`
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}

@@ -1,0 +1,69 @@
+//! `dm-node get`: fetches data from a running node.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, ensure};
+use futures::TryStreamExt;
+use reqwest::{Method, Response};
+
+use crate::{cli::GetArgs, client::NodeClient, progress};
+
+pub(crate) async fn run(args: GetArgs) -> anyhow::Result<()> {
+    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let request = client.request(Method::GET, &format!("/objects/{}", args.hash));
+    let response = client.send(request).await?;
+    match &args.output {
+        Some(path) => to_file(response, path).await,
+        None => copy(response, std::io::stdout()).await,
+    }
+}
+
+/// Writes beside the target first, so that a file of that name is whole.
+async fn to_file(response: Response, path: &Path) -> anyhow::Result<()> {
+    let partial = partial_path(path);
+    let result = async {
+        let file = File::create(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
+        copy(response, file).await?;
+        fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+    }
+    .await;
+    if result.is_err() {
+        // What came so far is of no use; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&partial);
+    }
+    result
+}
+
+fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// Writes are not asynchronous: this process does nothing else.
+async fn copy(response: Response, mut target: impl Write) -> anyhow::Result<()> {
+    let expected = response.content_length();
+    let bar = progress::bytes(expected);
+    let mut pieces = response.bytes_stream();
+    let mut received = 0;
+    while let Some(piece) = pieces
+        .try_next()
+        .await
+        .context("the node broke the transfer off")?
+    {
+        target.write_all(&piece)?;
+        received += piece.len() as u64;
+        bar.set_position(received);
+    }
+    target.flush()?;
+    bar.finish_and_clear();
+    ensure!(
+        expected.is_none_or(|expected| expected == received),
+        "the node broke the transfer off"
+    );
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! `dm-node history`: what a running node has recorded.
+
+use serde_json::Value;
+
+use crate::{
+    cli::HistoryArgs,
+    client::NodeClient,
+    output::{self, cell},
+};
+
+pub(crate) async fn run(args: HistoryArgs, as_json: bool) -> anyhow::Result<()> {
+    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let mut query = vec![("limit", args.limit.to_string())];
+    query.extend(args.filters.map(|filters| ("filters", filters)));
+    query.extend(args.cursor.map(|cursor| ("cursor", cursor)));
+    let answer = client.get("/compliance_history", &query).await?;
+    output::print(as_json, &answer, describe)
+}
+
+fn describe(answer: &Value) -> String {
+    let events = answer["history"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let rows: Vec<Vec<String>> = events
+        .iter()
+        .map(|event| {
+            ["timestamp", "event_type", "data_hash", "recipient", "tx_hash"]
+                .map(|field| cell(&event[field]))
+                .to_vec()
+        })
+        .collect();
+    let table = output::table(&["TIME", "EVENT", "DATA HASH", "RECIPIENT", "TRANSACTION"], &rows);
+    match answer["next_cursor"].as_str() {
+        Some(cursor) => format!("{table}\nolder ones: --cursor {cursor}"),
+        None => table,
+    }
+}

@@ -1,0 +1,23 @@
+//! `dm-node run`: runs the node.
+
+use crate::{
+    cli::RunArgs,
+    commands::start,
+    home,
+    output::{self, cell},
+};
+
+pub(crate) async fn run(args: &RunArgs, as_json: bool) -> anyhow::Result<()> {
+    let config = home::load_config(args)?;
+    let node = start::start(&config, home::open_or_create_keys).await?;
+    output::print(as_json, &node.document(), |document| {
+        format!(
+            "The node runs as {}.\n  API for clients    {}\n  API for operators  {}\n  peers reach it at  {}",
+            cell(&document["address"]),
+            cell(&document["external_api"]),
+            cell(&document["internal_api"]),
+            cell(&document["p2p"][0]),
+        )
+    })?;
+    node.run_until_stopped().await
+}

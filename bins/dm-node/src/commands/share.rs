@@ -1,0 +1,63 @@
+//! `dm-node share`: hands a file to a running node.
+
+use anyhow::Context;
+use futures::TryStreamExt;
+use reqwest::{Body, Method, header::CONTENT_LENGTH};
+use serde_json::Value;
+use tokio::fs::File;
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    cli::ShareArgs,
+    client::NodeClient,
+    output::{self, cell},
+    paths::input_path,
+    progress,
+};
+
+/// Bytes that are read from the file at a time.
+const PIECE: usize = 256 * 1024;
+
+pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
+    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let (source, size) = open(&args).await?;
+    let bar = progress::bytes(size);
+    let sent = bar.clone();
+    let pieces =
+        ReaderStream::with_capacity(source, PIECE).inspect_ok(move |piece| sent.inc(piece.len() as u64));
+    let mut request = client
+        .request(Method::PUT, &format!("/objects?recipient={}", args.to))
+        .body(Body::wrap_stream(pieces));
+    if let Some(size) = size {
+        request = request.header(CONTENT_LENGTH, size);
+    }
+    let answer: Value = client.send(request).await?.json().await?;
+    bar.finish_and_clear();
+    output::print(as_json, &answer, describe)
+}
+
+/// The file and its size; the size of standard input is not known.
+async fn open(args: &ShareArgs) -> anyhow::Result<(File, Option<u64>)> {
+    let path = input_path(&args.file);
+    let file = File::open(path)
+        .await
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let metadata = file.metadata().await?;
+    Ok((file, metadata.is_file().then(|| metadata.len())))
+}
+
+fn describe(answer: &Value) -> String {
+    let mut lines = vec![
+        format!("data hash    {}", cell(&answer["data_hash"])),
+        format!("recipient    {}", cell(&answer["recipient"])),
+        format!("status       {}", cell(&answer["status"])),
+        format!("transaction  {}", cell(&answer["tx_hash"])),
+        format!("replicas     {}", cell(&answer["replicas"])),
+    ];
+    if answer["grant"] == "pending" {
+        lines.push(
+            "The recipient's node has not been seen yet; it can read as soon as it appears.".to_owned(),
+        );
+    }
+    lines.join("\n")
+}

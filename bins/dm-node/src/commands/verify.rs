@@ -1,0 +1,98 @@
+//! `dm-node verify`: checks a share, through a node or with a chain alone.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context;
+use dm_chain::{ClientConfig, ReceiptVerifier};
+use dm_core::receipt::{Receipt, Verification};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+
+use crate::{
+    cli::VerifyArgs,
+    client::NodeClient,
+    output::{self, cell},
+    paths::input_path,
+};
+
+/// Largest receipt that is read, in bytes.
+const MAX_RECEIPT: u64 = 1 << 20;
+
+/// Succeeds where the share holds, and fails where it does not.
+pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let verdict = match (&args.hash, &args.receipt) {
+        (Some(hash), _) => {
+            let client = NodeClient::new(&args.client.api, &args.client.api_key);
+            client.get(&format!("/verify_data/{hash}"), &[]).await?
+        }
+        (None, Some(file)) => verify_receipt(file, &args.chain).await?,
+        (None, None) => anyhow::bail!("give a data hash or --receipt FILE"),
+    };
+    output::print(as_json, &verdict, describe)?;
+    Ok(if verdict["verified"] == true {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn verify_receipt(file: &Path, chain: &str) -> anyhow::Result<Value> {
+    let receipt: Receipt = serde_json::from_slice(&read(file).await?)
+        .with_context(|| format!("{} is no receipt", file.display()))?;
+    let verdict = match dm_compliance::verify_offline(&receipt) {
+        Err(reason) => Verification::invalid(reason.to_string()),
+        Ok(leaf_hash) => {
+            let verifier = ReceiptVerifier::connect(chain, &ClientConfig::default())?;
+            if verifier.proves(&receipt, leaf_hash).await? {
+                Verification::Valid
+            } else {
+                Verification::invalid("the chain does not hold this checkpoint at this block and time")
+            }
+        }
+    };
+    Ok(json!({
+        "verified": verdict.is_valid(),
+        "reason": match &verdict {
+            Verification::Valid => Value::Null,
+            Verification::Invalid { reason } => json!(reason),
+        },
+        "event_type": receipt.event.event_type,
+        "hash": receipt.event.data_hash,
+        "recipient": receipt.event.recipient,
+        "log": receipt.event.log,
+        "tx_hash": receipt.anchor.tx_hash,
+        "block": receipt.anchor.block,
+        "anchored_at": receipt.anchor.timestamp,
+    }))
+}
+
+async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = input_path(file);
+    let opened = tokio::fs::File::open(file).await;
+    let opened = opened.with_context(|| format!("cannot read {}", file.display()))?;
+    let mut bytes = Vec::new();
+    opened.take(MAX_RECEIPT).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+fn describe(verdict: &Value) -> String {
+    if verdict["verified"] == true {
+        let mut lines = vec!["verified".to_owned()];
+        for (name, field) in [
+            ("event", "event_type"),
+            ("data hash", "hash"),
+            ("recipient", "recipient"),
+            ("log of", "log"),
+            ("transaction", "tx_hash"),
+            ("block", "block"),
+            ("anchored at", "anchored_at"),
+        ] {
+            if !verdict[field].is_null() {
+                lines.push(format!("{name:<12} {}", cell(&verdict[field])));
+            }
+        }
+        lines.join("\n")
+    } else {
+        format!("NOT verified: {}", cell(&verdict["reason"]))
+    }
+}

@@ -1,0 +1,180 @@
+//! The data directory: where the configuration file and the keys are, and how
+//! they are opened or made.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use dm_core::config::NodeConfig;
+use dm_keys::NodeKeys;
+
+use crate::{
+    cli::{NodeOptions, RunArgs},
+    settings::{self, Override, Sources, parsed},
+};
+
+/// Name of the configuration file.
+pub(crate) const CONFIG_FILE: &str = "dm-node.toml";
+
+/// The configuration for a command that works on a node's data directory.
+///
+/// # Errors
+/// See [`settings::load`].
+pub(crate) fn load_config(args: &RunArgs) -> anyhow::Result<NodeConfig> {
+    settings::read_dot_env()?;
+    let file = match &args.config {
+        Some(file) => Some(file.clone()),
+        None => find_config_file(&args.options),
+    };
+    settings::load(Sources {
+        presets: Vec::new(),
+        file: file.as_deref(),
+        flags: overrides(&args.options),
+    })
+}
+
+/// The file in the data directory, else the one in the working directory.
+fn find_config_file(options: &NodeOptions) -> Option<PathBuf> {
+    let data_dir = options
+        .data_dir
+        .clone()
+        .or_else(|| settings::data_dir_from_environment())
+        .unwrap_or_else(|| NodeConfig::default().data_dir);
+    [data_dir.join(CONFIG_FILE), PathBuf::from(CONFIG_FILE)]
+        .into_iter()
+        .find(|file| file.is_file())
+}
+
+/// The settings that the command line gives.
+pub(crate) fn overrides(options: &NodeOptions) -> Vec<Override> {
+    let number =
+        |name: &str, value: Option<u16>| value.map(|value| parsed(name.to_owned(), &value.to_string()));
+    let text = |name: &str, value: Option<&str>| value.map(|value| parsed(name.to_owned(), value));
+    let data_dir = options.data_dir.as_deref().map(Path::to_string_lossy);
+    [
+        text("data_dir", data_dir.as_deref()),
+        text("node_id", options.node_id.as_deref()),
+        text("blockchain_url", options.blockchain_url.as_deref()),
+        number("p2p_port", options.p2p_port),
+        number("internal_api.port", options.internal_port),
+        number("external_api.port", options.external_port),
+        (!options.peers.is_empty()).then(|| parsed("initial_peers".to_owned(), &options.peers.join(","))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Opens the node's keys, or makes them where the data directory has none and
+/// the operator account is given by the configuration.
+///
+/// # Errors
+/// Where a password or an account is missing or wrong: the message says which
+/// setting to give.
+pub(crate) async fn open_or_create_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
+    let dir = config.data_dir.clone();
+    let exist = NodeKeys::exist(&dir)?;
+    if !exist && config.private_key.is_none() && !config.uses_devnet() {
+        bail!(
+            "{} holds no keys: set PRIVATE_KEY (or PRIVATE_KEY_FILE), or make an account with `dm-node init`",
+            dir.display()
+        );
+    }
+    with_keys(config, move |dir, password, private_key| {
+        if exist {
+            NodeKeys::open(dir, password, private_key)
+        } else {
+            NodeKeys::create(dir, password, private_key)
+        }
+    })
+    .await
+}
+
+/// Opens the keys that are there.
+///
+/// # Errors
+/// As [`open_or_create_keys`].
+pub(crate) async fn open_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
+    with_keys(config, NodeKeys::open).await
+}
+
+/// Makes the keys of a new node.
+///
+/// # Errors
+/// Where there are keys already, and where no password is given.
+pub(crate) async fn create_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
+    with_keys(config, NodeKeys::create).await
+}
+
+/// Keys are derived slowly, on purpose; that must not block the runtime.
+async fn with_keys<F>(config: &NodeConfig, work: F) -> anyhow::Result<NodeKeys>
+where
+    F: FnOnce(
+            &Path,
+            Option<&dm_core::secret::SecretString>,
+            Option<&dm_core::secret::SecretString>,
+        ) -> Result<NodeKeys, dm_keys::KeyError>
+        + Send
+        + 'static,
+{
+    let (dir, password, private_key) = (
+        config.data_dir.clone(),
+        config.key_master_password.clone(),
+        config.private_key.clone(),
+    );
+    let keys =
+        tokio::task::spawn_blocking(move || work(&dir, password.as_ref(), private_key.as_ref())).await??;
+    Ok(keys)
+}
+
+/// Writes a new file that only its owner can read; never over another one.
+///
+/// # Errors
+/// Where there is one already, or it cannot be written.
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// A directory that is removed again where what was to be made in it fails, if
+/// it was not there before.
+pub(crate) struct FreshDir {
+    path: PathBuf,
+    remove: bool,
+}
+
+impl FreshDir {
+    /// Remembers whether the directory is there.
+    pub(crate) fn watch(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            remove: !path.exists(),
+        }
+    }
+
+    /// What was to be made is complete.
+    pub(crate) fn keep(mut self) {
+        self.remove = false;
+    }
+}
+
+impl Drop for FreshDir {
+    fn drop(&mut self) {
+        if self.remove
+            && let Err(error) = fs::remove_dir_all(&self.path)
+            && self.path.exists()
+        {
+            eprintln!("warning: cannot remove {}: {error}", self.path.display());
+        }
+    }
+}

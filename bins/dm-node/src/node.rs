@@ -1,0 +1,228 @@
+//! The composition root: makes every adapter, hands them to the services, and
+//! takes the whole down again.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use dm_api::{ApiHandle, ApiServers, Services};
+use dm_chain::{
+    ClientConfig, EvmClient,
+    embedded::{EmbeddedChain, Genesis},
+};
+use dm_compliance::ComplianceManager;
+use dm_core::{
+    Address,
+    address::parse_address,
+    bus::{EventBus, Topic},
+    config::NodeConfig,
+    ports::{ComplianceLog, LogControl, Network},
+    services::{DataManager, DataPorts, DataSettings, HealthMonitor, TokenManager},
+    tasks::Supervisor,
+};
+use dm_keys::{ApiKeyManager, NodeKeys};
+use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_storage::{SqliteCatalog, Storage};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::logging::LogFilter;
+
+/// How long requests in progress are waited for when the node stops.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
+/// How long background tasks are waited for after that.
+const TASK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A node that runs.
+pub(crate) struct Node {
+    storage: Storage,
+    catalog: SqliteCatalog,
+    embedded_chain: Option<EmbeddedChain>,
+    supervisor: Supervisor,
+    bus: EventBus,
+    apis: ApiHandle,
+    network: Arc<dyn Network>,
+    address: Address,
+    internal_api: String,
+    external_api: String,
+}
+
+impl Node {
+    /// Starts everything; the servers have taken their ports already.
+    ///
+    /// # Errors
+    /// Where a part does not start; those that had started end with the process.
+    pub(crate) async fn start(
+        config: &NodeConfig,
+        keys: &NodeKeys,
+        servers: ApiServers,
+        log_filter: LogFilter,
+    ) -> anyhow::Result<Self> {
+        let supervisor = Supervisor::new();
+        let bus = EventBus::new();
+        let signer = keys.signer();
+        let address = signer.address();
+
+        let objects_dir = config.objects_dir();
+        let storage_config = config.storage.clone();
+        let storage =
+            tokio::task::spawn_blocking(move || Storage::open(&objects_dir, &storage_config)).await??;
+        let catalog = SqliteCatalog::open(config.catalog_file()).await?;
+        let shared_catalog = Arc::new(catalog.clone());
+        let (chain, embedded_chain) = connect_chain(config, keys, &storage).await?;
+        let chain = Arc::new(chain);
+
+        let network: Arc<dyn Network> = P2p::start(
+            P2pOptions {
+                port: config.p2p_port,
+                initial_peers: config.initial_peers.clone(),
+                network: config.network.clone(),
+                ..P2pOptions::new(Identity::from_seed(&keys.identity_seed())?, address)
+            },
+            storage.objects(),
+            shared_catalog.clone(),
+            bus.clone(),
+            &supervisor,
+        )
+        .await?;
+        let log: Arc<dyn ComplianceLog> = ComplianceManager::start(
+            address,
+            shared_catalog.clone(),
+            chain.clone(),
+            config.compliance.clone(),
+            bus.clone(),
+            &supervisor,
+        )
+        .await?;
+        let data = DataManager::new(
+            DataPorts {
+                objects: storage.objects(),
+                shares: shared_catalog.clone(),
+                readable: shared_catalog.clone(),
+                sealer: keys.sealer(),
+                key_ring: keys.key_ring(),
+                grants: keys.grants(),
+                signer,
+                network: network.clone(),
+                log: log.clone(),
+                bus: bus.clone(),
+            },
+            DataSettings {
+                replication_factor: config.network.replication_factor,
+                anchor_patience: Duration::from_secs(config.compliance.anchor_timeout_secs),
+                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
+            },
+        )?;
+        data.announce().await?;
+        let spreading = data.clone();
+        supervisor.spawn("spreading", move |shutdown| {
+            let data = spreading.clone();
+            async move { data.run_spreading(shutdown).await }
+        });
+        let health = HealthMonitor::start(
+            chain.clone(),
+            network.clone(),
+            log.clone(),
+            bus.clone(),
+            &supervisor,
+        )
+        .await;
+        let log_control: Arc<dyn LogControl> = Arc::new(log_filter);
+        let internal_api = format!("http://{}", servers.internal_address());
+        let external_api = format!("http://{}", servers.external_address());
+        let apis = servers.serve(
+            &Services {
+                data,
+                tokens: TokenManager::new(chain, parse_address(&config.native_token_address)?),
+                health,
+                log,
+                network: network.clone(),
+                api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                log_control,
+            },
+            REQUEST_PATIENCE,
+        )?;
+        bus.publish(
+            Topic::NodeStarted,
+            json!({"node_id": config.node_id, "address": address}),
+        );
+        tracing::info!(%address, internal_api, external_api, "the node runs");
+        Ok(Self {
+            storage,
+            catalog,
+            embedded_chain,
+            supervisor,
+            bus,
+            apis,
+            network,
+            address,
+            internal_api,
+            external_api,
+        })
+    }
+
+    /// Where the node is reached, for people and for scripts.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        json!({
+            "address": self.address,
+            "internal_api": self.internal_api,
+            "external_api": self.external_api,
+            "peer_id": self.network.local_peer_id(),
+            "p2p": self.network.listen_addresses(),
+        })
+    }
+
+    /// The catalog, for keys that a command makes beside the running node.
+    pub(crate) fn catalog(&self) -> &SqliteCatalog {
+        &self.catalog
+    }
+
+    /// Runs until SIGINT or SIGTERM, and then finishes what was accepted.
+    ///
+    /// # Errors
+    /// Where the stores cannot be closed in order.
+    pub(crate) async fn run_until_stopped(self) -> anyhow::Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        self.stop().await
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        tracing::info!("the node stops");
+        self.bus.publish(Topic::NodeStopping, json!({}));
+        self.apis.stop().await;
+        if !self.supervisor.shut_down(TASK_PATIENCE).await {
+            tracing::warn!("background tasks did not end in time");
+        }
+        if let Some(chain) = self.embedded_chain {
+            chain.close().await;
+        }
+        self.catalog.close().await.context("closing the catalog")?;
+        self.storage.close().await.context("closing the object store")?;
+        tracing::info!("the node has stopped");
+        Ok(())
+    }
+}
+
+/// The chain of the configuration: the embedded one, or one behind a URL.
+async fn connect_chain(
+    config: &NodeConfig,
+    keys: &NodeKeys,
+    storage: &Storage,
+) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
+    let client_config = ClientConfig::default();
+    if !config.uses_devnet() {
+        let client = EvmClient::connect(&config.blockchain_url, keys.signer(), client_config)?;
+        return Ok((client, None));
+    }
+    let genesis = Genesis {
+        funded: vec![keys.signer().address()],
+        ..Genesis::default()
+    };
+    let chain = EmbeddedChain::open(storage.namespace("chain"), genesis).await?;
+    let client = EvmClient::over(chain.client(), keys.signer(), client_config);
+    Ok((client, Some(chain)))
+}

@@ -1,0 +1,126 @@
+//! A node that is measured, in a process of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+pub(crate) struct Node {
+    pub(crate) address: String,
+    pub(crate) api_key: String,
+    pub(crate) external_api: String,
+    pub(crate) p2p: String,
+    /// From the start of the process to its being ready.
+    pub(crate) started_in: Duration,
+    child: Child,
+    home: Option<TempDir>,
+}
+
+impl Node {
+    /// Starts a node in a new directory.
+    pub(crate) async fn start(binary: &Path, args: &[&str]) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let mut node = Self::start_in(binary, home.path(), args).await?;
+        node.home = Some(home);
+        Ok(node)
+    }
+
+    /// Starts a node in a directory.
+    pub(crate) async fn start_in(binary: &Path, home: &Path, args: &[&str]) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let mut child = Command::new(binary)
+            .args([
+                "dev",
+                "--json",
+                "--internal-port",
+                "0",
+                "--external-port",
+                "0",
+                "--p2p-port",
+                "0",
+            ])
+            .arg("--data-dir")
+            .arg(home)
+            .args(args)
+            .env("DM_EXTERNAL_API__RATE_LIMIT__PER_SECOND", "1000000")
+            .env("DM_EXTERNAL_API__RATE_LIMIT__BURST", "1000000")
+            .env("DM_LOG__FILTER", "warn")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+        let mut printed = String::new();
+        let started: Value = loop {
+            let Some(line) = lines.next_line().await? else {
+                bail!("the node ended: {printed}");
+            };
+            printed.push_str(&line);
+            if let Ok(document) = serde_json::from_str(&printed) {
+                break document;
+            }
+        };
+        let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+        Ok(Self {
+            address: text(&started["address"]),
+            api_key: text(&started["api_key"]),
+            external_api: text(&started["external_api"]),
+            p2p: text(&started["p2p"][0]),
+            started_in: began.elapsed(),
+            child,
+            home: None,
+        })
+    }
+
+    /// Ends the node in order and returns its directory.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<Option<TempDir>> {
+        let pid = self.pid().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await?;
+        self.child.wait().await?;
+        Ok(self.home.take())
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    /// CPU time that the process has used.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        /// `sysconf(_SC_CLK_TCK)` of Linux on every architecture that matters.
+        const TICKS_PER_SECOND: u64 = 100;
+        let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/stat", self.pid())))?;
+        let (_, fields) = stat.rsplit_once(')').context("the format of /proc/PID/stat")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    }
+
+    /// Resident memory in MiB: now, and the most since [`Node::forget_peak`].
+    pub(crate) fn memory(&self) -> anyhow::Result<(f64, f64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let mib = |name: &str| -> f64 {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default();
+            let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap_or_default();
+            kib / 1024.0
+        };
+        Ok((mib("VmRSS:"), mib("VmHWM:")))
+    }
+
+    /// Begins the peak of the resident memory anew.
+    pub(crate) fn forget_peak(&self) {
+        // Where the kernel does not allow it, the peak is that since the start.
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5");
+    }
+}

@@ -1,0 +1,71 @@
+//! Shares of 1 KiB over 64 connections: durable and anchored.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+
+use crate::{
+    http::{Connection, request},
+    node::Node,
+    report,
+};
+
+const CONNECTIONS: usize = 64;
+const PERIOD: Duration = Duration::from_secs(10);
+
+pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
+    let node = Node::start(binary, &[]).await?;
+    // The first share deploys the contract.
+    share_for(&node, Duration::from_secs(1)).await?;
+    let (cpu, began) = (node.cpu()?, Instant::now());
+    let shares = share_for(&node, PERIOD).await? as f64;
+    let rate = shares / began.elapsed().as_secs_f64();
+    let cpu = (node.cpu()? - cpu).as_secs_f64() * 1000.0 / shares;
+    report::line(
+        "shares of 1 KiB, 64 connections",
+        &format!("{rate:.0}/s"),
+        "goal 2,000/s",
+    );
+    report::line("CPU for each", &format!("{cpu:.2} ms"), "goal 0.5 ms");
+    node.stop().await?;
+    Ok(())
+}
+
+/// Shares as fast as it goes; how many shares were anchored.
+pub(crate) async fn share_for(node: &Node, period: Duration) -> anyhow::Result<u64> {
+    let counter = Arc::new(AtomicU64::new(rand::random::<u32>().into()));
+    let deadline = Instant::now() + period;
+    let clients = (0..CONNECTIONS).map(|_| {
+        let counter = counter.clone();
+        async move {
+            let mut connection = Connection::open(&node.external_api).await?;
+            let mut anchored = 0;
+            while Instant::now() < deadline {
+                let number = counter.fetch_add(1, Ordering::Relaxed);
+                let response = connection.exchange(&share_request(node, number)).await?;
+                ensure!(
+                    response.status == 201,
+                    "{}",
+                    String::from_utf8_lossy(&response.body)
+                );
+                anchored += 1;
+            }
+            Ok(anchored)
+        }
+    });
+    Ok(futures::future::try_join_all(clients).await?.into_iter().sum())
+}
+
+/// A request to share 1 KiB that differs for each number.
+pub(crate) fn share_request(node: &Node, number: u64) -> Vec<u8> {
+    let data = format!("{number:01024}");
+    let body = format!("{{\"data\": \"{data}\", \"recipient\": \"{}\"}}", node.address);
+    request("POST", "/share_data", &node.api_key, body.as_bytes())
+}

@@ -1,0 +1,165 @@
+//! Starting, stopping and starting again.
+
+use reqwest::{Method, StatusCode};
+use tempfile::tempdir;
+
+use crate::support::{Node, NodeSetup, SOMEBODY, http::answer, node::dm_node};
+
+#[tokio::test]
+async fn a_restart_keeps_everything_the_chain_included() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    let hash = node.must_share("still here tomorrow", SOMEBODY).await;
+    let before = node.verifies(&hash).await;
+    let (_, receipt) = node.get(&format!("/receipts/{hash}")).await;
+    let balance_of = format!("/balance/{}", node.address());
+    let (_, balance) = answer(node.internal(Method::GET, &balance_of)).await;
+
+    let node = node.restart().await;
+    assert_eq!(
+        node.object(&hash).await,
+        (StatusCode::OK, b"still here tomorrow".to_vec())
+    );
+    assert_eq!(node.verifies(&hash).await, before);
+    assert_eq!(node.get(&format!("/receipts/{hash}")).await.1, receipt);
+    assert_eq!(answer(node.internal(Method::GET, &balance_of)).await.1, balance);
+    let (status, again) = node.share("still here tomorrow", SOMEBODY).await;
+    assert_eq!(
+        (status, &again["tx_hash"]),
+        (StatusCode::CREATED, &before["tx_hash"])
+    );
+    node.must_share("and it goes on", SOMEBODY).await;
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_was_accepted_and_succeeds() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    let shares: Vec<_> = (0..50)
+        .map(|number| {
+            let body = serde_json::json!({"data": format!("share {number}"), "recipient": SOMEBODY});
+            let request = node.request(Method::POST, "/share_data").json(&body);
+            tokio::spawn(async move {
+                let response = request.send().await.ok()?;
+                let accepted = response.status().is_success();
+                let answer: serde_json::Value = response.json().await.ok()?;
+                accepted.then(|| answer["data_hash"].as_str().unwrap().to_owned())
+            })
+        })
+        .collect();
+    // Some are under way by now, some not yet: either is answered or refused.
+    tokio::task::yield_now().await;
+    let (setup, status, errors) = node.stop().await;
+    assert!(status.success(), "{status}: {errors}");
+    let node = setup.start().await;
+    for share in shares {
+        if let Some(hash) = share.await.unwrap() {
+            assert_eq!(node.object(&hash).await.0, StatusCode::OK);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_why_in_one_line_and_leaves_nothing() {
+    let home = tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let data_dir = home.path().join("node");
+    let output = dm_node()
+        .args([
+            "dev",
+            "--external-port",
+            "0",
+            "--p2p-port",
+            "0",
+            "--internal-port",
+            &port,
+            "--data-dir",
+        ])
+        .arg(&data_dir)
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = errors.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(lines.len(), 1, "{errors}");
+    assert!(lines[0].contains(&port), "{errors}");
+    assert!(
+        !data_dir.exists(),
+        "{:?}",
+        std::fs::read_dir(&data_dir).map(|dir| dir.count())
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_from_a_damaged_file_and_nothing_is_touched() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    node.must_share("behind a password", SOMEBODY).await;
+    let (setup, _, _) = node.stop().await;
+    let keys = home.path().join("keys.json");
+    let before = std::fs::read(&keys).unwrap();
+
+    let wrong = setup.clone().env("KEY_MASTER_PASSWORD", "not this one");
+    let failure = wrong.try_start().await.err().unwrap();
+    assert!(failure.contains("password"), "{failure}");
+    assert_eq!(std::fs::read(&keys).unwrap(), before);
+
+    let mut damaged = before.clone();
+    let middle = damaged.len() / 2;
+    damaged.truncate(middle);
+    std::fs::write(&keys, &damaged).unwrap();
+    let failure = setup.clone().try_start().await.err().unwrap();
+    assert!(failure.contains("damaged"), "{failure}");
+    assert_eq!(std::fs::read(&keys).unwrap(), damaged);
+
+    std::fs::write(&keys, &before).unwrap();
+    setup.start().await;
+}
+
+#[tokio::test]
+async fn a_second_node_on_the_same_directory_does_not_start() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    let failure = NodeSetup::new(home.path()).try_start().await.err().unwrap();
+    assert!(failure.contains("error:"), "{failure}");
+    node.must_share("the first goes on", SOMEBODY).await;
+}
+
+#[tokio::test]
+async fn no_key_file_can_be_read_by_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempdir().unwrap();
+    let _node = Node::start(&home).await;
+    for name in [
+        "keys.json",
+        "keystore.json",
+        "catalog.sqlite",
+        "dev-password",
+        "dev-api-key",
+    ] {
+        let mode = std::fs::metadata(home.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn health_tells_the_state_of_the_parts() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    let (status, health) = answer(node.internal(Method::GET, "/health")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(health["status"], "healthy", "{health}");
+    assert_eq!(health["components"]["blockchain"], "connected");
+    assert_eq!(health["components"]["p2p_network"], "running");
+    assert_eq!(health["components"]["encryption"], "initialized");
+    let external = reqwest::get(format!("{}/health", node.started.external_api))
+        .await
+        .unwrap();
+    let health: serde_json::Value = external.json().await.unwrap();
+    assert_eq!(health["p2p"]["running"], true, "{health}");
+}

@@ -1,0 +1,14 @@
+//! The whole node as a black box: these tests start the real binary, several
+//! at once on loopback, and speak to it as its users do. Each is named after
+//! the promise that it holds.
+
+mod support;
+
+mod chain_trouble;
+mod command_line;
+mod crashes;
+mod lifecycle;
+mod receipts;
+mod requests;
+mod sharing;
+mod workspace;

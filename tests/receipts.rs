@@ -1,0 +1,113 @@
+//! Receipts convince whoever has the chain.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{Devnet, FUNDED_KEYS, NodeSetup, SOMEBODY, http::answer, node::dm_node};
+
+#[tokio::test]
+async fn a_receipt_convinces_a_verifier_who_has_only_the_chain() {
+    let (chain_home, home, files) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let chain = Devnet::start(chain_home.path()).await;
+    let node = NodeSetup::new(home.path())
+        .on_chain(&chain.url, FUNDED_KEYS[0])
+        .start()
+        .await;
+    let hash = node.must_share("to be audited", SOMEBODY).await;
+    for other in 0..5 {
+        node.must_share(&format!("and {other} more"), SOMEBODY).await;
+    }
+    let (status, receipt) = node.get(&format!("/receipts/{hash}")).await;
+    assert_eq!(status, StatusCode::OK, "{receipt}");
+    assert_eq!(receipt["event"]["data_hash"], hash);
+    node.kill().await;
+
+    let file = files.path().join("receipt.json");
+    let (verified, printed) = verify(&file, &receipt, &chain.url).await;
+    assert!(verified, "{printed}");
+
+    let forgeries: [(&str, Value); 6] = [
+        ("/event/timestamp", 1.into()),
+        (
+            "/event/recipient",
+            "0x70997970c51812dc3a010c7d01b50e0d17dc79c8".into(),
+        ),
+        ("/leaf_index", 1.into()),
+        ("/checkpoint/size", 99.into()),
+        ("/anchor/block", 1_000_000.into()),
+        ("/anchor/timestamp", 1.into()),
+    ];
+    for (field, value) in forgeries {
+        let mut forged = receipt.clone();
+        *forged.pointer_mut(field).unwrap() = value;
+        let (verified, printed) = verify(&file, &forged, &chain.url).await;
+        assert!(!verified, "{field}: {printed}");
+    }
+}
+
+/// `dm-node verify --receipt`, where there is no node.
+async fn verify(file: &std::path::Path, receipt: &Value, chain: &str) -> (bool, String) {
+    std::fs::write(file, receipt.to_string()).unwrap();
+    let mut command = dm_node();
+    let output = command
+        .args(["verify", "--chain", chain, "--receipt"])
+        .arg(file)
+        .output()
+        .await
+        .unwrap();
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    (output.status.success(), printed)
+}
+
+#[tokio::test]
+async fn a_node_says_whether_a_receipt_holds_and_why_not() {
+    let home = tempdir().unwrap();
+    let node = NodeSetup::new(home.path()).start().await;
+    let hash = node.must_share("checked by a node", SOMEBODY).await;
+    let (_, receipt) = node.get(&format!("/receipts/{hash}")).await;
+    let check = |receipt: Value| answer(node.request(Method::POST, "/receipts/verify").json(&receipt));
+    let (status, verdict) = check(receipt.clone()).await;
+    assert_eq!(
+        (status, &verdict["valid"]),
+        (StatusCode::OK, &true.into()),
+        "{verdict}"
+    );
+    let mut forged = receipt;
+    forged["event"]["nonce"] = "00".repeat(16).into();
+    let (status, verdict) = check(forged).await;
+    assert_eq!(
+        (status, &verdict["valid"]),
+        (StatusCode::OK, &false.into()),
+        "{verdict}"
+    );
+    assert!(!verdict["reason"].as_str().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn verification_needs_no_key_and_does_not_tell_who_shared_with_whom() {
+    let home = tempdir().unwrap();
+    let node = NodeSetup::new(home.path()).start().await;
+    let hash = node.must_share("who is it for?", SOMEBODY).await;
+    let url = format!("{}/verify_data/{hash}", node.started.external_api);
+    let text = reqwest::get(&url)
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
+        .to_lowercase();
+    assert!(text.contains("\"verified\":true"), "{text}");
+    assert!(!text.contains(&SOMEBODY.to_lowercase()), "{text}");
+    let receipt = reqwest::get(format!("{}/receipts/{hash}", node.started.external_api))
+        .await
+        .unwrap();
+    assert_eq!(receipt.status(), StatusCode::UNAUTHORIZED);
+    let unknown = "0".repeat(64);
+    let (status, answer) = node.get(&format!("/verify_data/{unknown}")).await;
+    assert_eq!(
+        (status, &answer["verified"]),
+        (StatusCode::OK, &false.into()),
+        "{answer}"
+    );
+}

@@ -1,0 +1,65 @@
+//! Starts nodes and chains for the tests and ends them with the test.
+
+pub(crate) mod anvil;
+pub(crate) mod devnet;
+pub(crate) mod http;
+pub(crate) mod node;
+pub(crate) mod process;
+
+use std::{future::Future, time::Duration};
+
+pub(crate) use anvil::Anvil;
+pub(crate) use devnet::Devnet;
+pub(crate) use node::{Node, NodeSetup};
+
+/// Private keys of the accounts that development chains fund by default.
+pub(crate) const FUNDED_KEYS: [&str; 6] = [
+    "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+    "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+    "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+    "7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+    "47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a",
+    "8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba",
+];
+
+/// An address that belongs to nobody here.
+pub(crate) const SOMEBODY: &str = "0x000000000000000000000000000000000000dEaD";
+
+/// Longest wait for something that must happen; a test that waits this long fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer, or panics.
+pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "it never happens that {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// SHA-256 in hexadecimal: the data hash that the node must arrive at.
+pub(crate) fn data_hash(data: &[u8]) -> String {
+    dm_core::hash::DataHash::of(data).to_string()
+}
+
+/// `len` bytes that look random and depend on `seed` alone.
+pub(crate) fn bytes(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
+}

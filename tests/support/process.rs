@@ -1,0 +1,89 @@
+//! A child process that is ended with the test.
+
+use std::{
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    task::JoinHandle,
+};
+
+/// How long a process may take to print what it must print.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Process {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: JoinHandle<String>,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut errors = child.stderr.take().unwrap();
+        let stderr = tokio::spawn(async move {
+            let mut text = Vec::new();
+            let _ = errors.read_to_end(&mut text).await;
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Reads lines of the standard output until `parse` makes something of
+    /// what came so far.
+    pub(crate) async fn read_until<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        let mut output = String::new();
+        loop {
+            match tokio::time::timeout(PATIENCE, self.stdout.next_line()).await {
+                Ok(Ok(Some(line))) => {
+                    output.push_str(&line);
+                    output.push('\n');
+                    if let Some(parsed) = parse(&output) {
+                        return Ok(parsed);
+                    }
+                }
+                Ok(_) => {
+                    let status = self.child.wait().await.unwrap();
+                    let errors = (&mut self.stderr).await.unwrap();
+                    return Err(format!("ended with {status} after printing\n{output}\n{errors}"));
+                }
+                Err(_) => panic!("the process prints nothing more after\n{output}"),
+            }
+        }
+    }
+
+    /// Ends the process at once, as `kill -9` does.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks the process to end, as `kill` does, and waits.
+    pub(crate) async fn terminate(mut self) -> (ExitStatus, String) {
+        let pid = self.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        assert!(sent.success());
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("the process does not end when it is asked to")
+            .unwrap();
+        (status, self.stderr.await.unwrap())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("the process runs")
+    }
+}
