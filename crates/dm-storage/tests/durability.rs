@@ -172,7 +172,8 @@ async fn nothing_acknowledged_is_lost_when_the_power_goes() {
                     .expect("the child writes until the power goes"),
             );
         }
-        let control = disk.path().join("never-fsynced");
+        // A new name each time: ext4 flushes files that are overwritten when they are closed.
+        let control = disk.path().join(format!("never-fsynced-{round}"));
         fs::write(&control, [7; 5000]).unwrap();
         if let Err(reason) = disk.cut_power() {
             println!("skipped: this ext4 cannot be shut down: {reason}");
@@ -181,7 +182,11 @@ async fn nothing_acknowledged_is_lost_when_the_power_goes() {
         }
         writer.kill(&mut acknowledged);
         disk.restart().unwrap();
-        assert!(!control.exists(), "the power was not really gone");
+        // Its name may be there, by the store's own fsyncs; its bytes may not.
+        assert!(
+            fs::read(control).unwrap_or_default().is_empty(),
+            "the power was not really gone"
+        );
         check(&folder, &acknowledged).await;
     }
 }
