@@ -1,5 +1,6 @@
 //! What the cryptography costs, beside its limits: the ratios are printed at
 //! the end and are what counts, not the numbers of one machine.
+#![allow(clippy::unwrap_used, reason = "what fails ends the benchmark")]
 
 use std::{hint::black_box, sync::Arc, time::Duration, time::Instant};
 
@@ -157,11 +158,27 @@ fn wrapping_and_grants(criterion: &mut Criterion) {
         receipts: Vec::new(),
     };
     criterion.bench_function("grant", |bencher| {
-        bencher.iter(|| grants.grant(&key, &id, &record))
+        bencher.iter(|| grants.grant(&key, &id, &record));
     });
     criterion.bench_function("open grant", |bencher| {
-        bencher.iter(|| grants.open_grant(&envelope))
+        bencher.iter(|| grants.open_grant(&envelope));
     });
+    let exchange = median(|| {
+        let private = x25519_dalek::StaticSecret::from([7; 32]);
+        black_box(private.diffie_hellman(&x25519_dalek::PublicKey::from(&private)));
+    });
+    let granting = median(|| drop(black_box(grants.grant(&key, &id, &record))));
+    print_ratio(
+        "grant to one X25519 exchange with a fresh key",
+        granting,
+        exchange,
+    );
+    let opening = median(|| drop(black_box(grants.open_grant(&envelope))));
+    print_ratio(
+        "open grant to one X25519 exchange with a fresh key",
+        opening,
+        exchange,
+    );
 }
 
 fn signing(criterion: &mut Criterion) {
@@ -217,7 +234,9 @@ fn api_keys(criterion: &mut Criterion) {
     criterion.bench_function("authenticate", |bencher| {
         bencher.to_async(&runtime).iter(|| manager.authenticate(&key));
     });
-    let hash = || drop(black_box(<Sha256 as sha2::Digest>::digest(black_box(&key))));
+    let hash = || {
+        black_box(<Sha256 as sha2::Digest>::digest(black_box(&key)));
+    };
     let authenticate = || drop(black_box(runtime.block_on(manager.authenticate(&key))));
     print_ratio(
         "authenticate to SHA-256 of the key",

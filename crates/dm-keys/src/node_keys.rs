@@ -1,7 +1,4 @@
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use dm_core::{
     ports::{Grants, KeyRing, Sealer, Signer},
@@ -44,8 +41,8 @@ impl NodeKeys {
     /// Makes the keys of a new node; nothing is left behind where it fails. The
     /// operator account is that of `private_key` where it is given (which is
     /// not stored then), else that of a keystore file that is there already,
-    /// else a fresh one. Takes two key derivations at once (0.3 s, 256 MiB);
-    /// blocking.
+    /// else a fresh one. Takes two key derivations, one after the other (0.3 s
+    /// and 128 MiB each); blocking.
     ///
     /// # Errors
     /// [`KeyError::Exists`]: keys are never overwritten; and those of
@@ -107,7 +104,7 @@ impl NodeKeys {
         let manager = KeyManager::open(&dir.join(KEY_FILE), password)?;
         let account = match configured {
             Some(account) => account,
-            None => open_account(&manager, dir.join(KEYSTORE_FILE), password)?,
+            None => open_account(&manager, &dir.join(KEYSTORE_FILE), password)?,
         };
         Ok(Self::new(manager, account))
     }
@@ -175,7 +172,7 @@ fn read_keystore(path: &Path, password: &SecretString) -> Result<(OperatorAccoun
 /// that it was read from or written to.
 fn open_account(
     manager: &KeyManager,
-    keystore: PathBuf,
+    keystore: &Path,
     password: &SecretString,
 ) -> Result<OperatorAccount, KeyError> {
     let Some(stored) = manager.account() else {
@@ -189,13 +186,13 @@ fn open_account(
                 "its account is not consistent",
             )
         })?;
-    match private_file::read(&keystore) {
+    match private_file::read(keystore) {
         Ok(bytes) if Sha256::digest(&bytes)[..] == stored.keystore_digest => Ok(account),
         Ok(bytes) => {
-            let found = OperatorAccount::from_keystore(&keystore, &bytes, password)?;
+            let found = OperatorAccount::from_keystore(keystore, &bytes, password)?;
             if found.address() != account.address() {
                 return Err(KeyError::OtherAccount {
-                    path: keystore,
+                    path: keystore.to_owned(),
                     expected: account.address(),
                     found: found.address(),
                 });
@@ -205,9 +202,9 @@ fn open_account(
         }
         Err(KeyError::Missing(_)) => {
             tracing::warn!(file = %keystore.display(), "the keystore file is missing and is written again");
-            let bytes = account.to_keystore(&keystore, password)?;
+            let bytes = account.to_keystore(keystore, password)?;
             manager.set_account(stored_account(&account, &bytes))?;
-            private_file::replace(&keystore, &bytes)?;
+            private_file::replace(keystore, &bytes)?;
             Ok(account)
         }
         Err(error) => Err(error),
@@ -218,10 +215,10 @@ fn open_account(
 /// keystore file instead.
 fn adopt_keystore(
     manager: &KeyManager,
-    keystore: PathBuf,
+    keystore: &Path,
     password: &SecretString,
 ) -> Result<OperatorAccount, KeyError> {
-    match read_keystore(&keystore, password) {
+    match read_keystore(keystore, password) {
         Ok((account, stored)) => {
             manager.set_account(stored)?;
             Ok(account)

@@ -1,4 +1,5 @@
 //! API keys over a catalog that other processes change, too.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
 //! The adapters of this crate keep the promises of their ports.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::sync::Arc;
 

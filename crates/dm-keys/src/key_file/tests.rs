@@ -42,7 +42,7 @@ fn forged(change: impl FnOnce(&mut Content)) -> Result<KeyFile, KeyError> {
     parse(path(), &file_json(path(), &file).unwrap())
 }
 
-fn is_damaged<T>(result: Result<T, KeyError>) -> bool {
+fn is_damaged<T>(result: &Result<T, KeyError>) -> bool {
     matches!(result, Err(KeyError::Damaged { .. }))
 }
 
@@ -76,11 +76,11 @@ fn no_secret_stands_in_the_file() {
 fn a_file_that_is_cut_short_anywhere_is_damaged() {
     for length in 0..SAMPLE.bytes.len() {
         assert!(
-            is_damaged(parse(path(), &SAMPLE.bytes[..length])),
+            is_damaged(&parse(path(), &SAMPLE.bytes[..length])),
             "{length} bytes"
         );
     }
-    assert!(is_damaged(parse(
+    assert!(is_damaged(&parse(
         path(),
         &[SAMPLE.bytes.as_slice(), b"\n"].concat()
     )));
@@ -98,7 +98,7 @@ fn changes_with_a_repaired_checksum_are_noticed() {
         |content| content.data_keys[2].imported_from = None,
     ];
     for change in changes {
-        assert!(is_damaged(forged(change).unwrap().open(path(), &SAMPLE.master)));
+        assert!(is_damaged(&forged(change).unwrap().open(path(), &SAMPLE.master)));
     }
     let other_check = forged(|content| content.password_check[0] ^= 1).unwrap();
     assert!(matches!(
