@@ -226,7 +226,10 @@ async fn deployed_countdown() -> (RpcClient, Address) {
     let signature = signer.sign_transaction_sync(&mut tx).unwrap();
     let raw: Bytes = TxEnvelope::from(tx.into_signed(signature)).encoded_2718().into();
     let _: B256 = client.request("eth_sendRawTransaction", (raw,)).await.unwrap();
-    (client, signer.address().create(0))
+    let deployed = signer.address().create(0);
+    let code: Bytes = client.request("eth_getCode", (deployed, "latest")).await.unwrap();
+    assert_eq!(code, COUNTDOWN);
+    (client, deployed)
 }
 
 async fn call(client: &RpcClient, to: Address) {
@@ -242,6 +245,7 @@ fn call_bare(evm: &mut BareEvm) {
     let environment = TxEnv {
         kind: to,
         gas_limit: 10_000_000,
+        chain_id: Some(DEV_CHAIN_ID),
         caller: DEV_ACCOUNTS[0],
         ..TxEnv::default()
     };
