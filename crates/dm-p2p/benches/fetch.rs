@@ -1,6 +1,8 @@
 //! Throughput of a fetch over loopback, compared with a bare noise and yamux
 //! stream over TCP in the same run: `cargo bench -p dm-p2p --bench fetch`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{
     net::IpAddr,
     sync::Arc,

@@ -2,6 +2,8 @@
 //! known, in networks of growing size within one process, compared with
 //! log2(n): `cargo bench -p dm-p2p --bench lookup`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -1,5 +1,7 @@
 //! The adapter keeps every promise of the port, over TCP on loopback.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::sync::Arc;

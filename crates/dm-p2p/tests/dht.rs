@@ -1,5 +1,7 @@
 //! What is planted on the DHT is refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use common::{script, start_plain, wait_until};

@@ -1,5 +1,7 @@
 //! What is offered is checked and limited before it is kept.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Starting, stopping, and finding each other again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! A lying provider cannot make a reader accept wrong bytes, nor keep the
 //! right ones from it while an honest holder exists.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use common::{
 };
 use dm_core::{
     envelope::CHUNK_SIZE,
-    ports::{FetchError, Found, Network, ObjectStore},
+    ports::{FetchError, Found, Network},
     testing::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},

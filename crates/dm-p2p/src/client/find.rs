@@ -45,7 +45,9 @@ pub(crate) async fn find(context: &Context, locator: &Locator) -> Result<Vec<Fou
                 }
                 None => dht_answers = false,
             },
-            Some((peer, Ok(envelopes))) = asking.next(), if !asking.is_empty() => {
+            Some((peer, answer)) = asking.next() => {
+                // A peer that failed has been noted; it has nothing to say.
+                let envelopes = answer.unwrap_or_default();
                 if !envelopes.is_empty() {
                     patience.answered(Instant::now());
                 }

@@ -36,8 +36,9 @@ impl Default for Pushing {
 
 impl Pushing {
     /// Offers a stored object to the closest peers that this node knows until
-    /// `copies` of them hold it; where these are too few, to the closest that
-    /// a walk through the DHT finds.
+    /// `copies` of them hold it; where these are too few and the network is
+    /// larger than this node knows, to the closest that a walk through the DHT
+    /// finds.
     pub(crate) async fn push(
         &self,
         context: &Context,
@@ -54,9 +55,10 @@ impl Pushing {
             return Ok(PushReport::default());
         }
         let _permit = self.permits.acquire().await.map_err(|_| NetworkError::Stopped)?;
+        let knows_everybody = known.len() < MAX_OFFERS;
         let mut round = Round::new(context, &envelope, copies);
         round.offer_to(known).await?;
-        if round.is_short() {
+        if round.is_short() && !knows_everybody {
             round
                 .offer_to(context.link.find_closest(&id.locator).await?)
                 .await?;
@@ -95,6 +97,8 @@ impl<'a> Round<'a> {
     /// Offers to peers in their order, to as many at once as copies are missing.
     async fn offer_to(&mut self, mut candidates: Vec<PeerId>) -> Result<(), NetworkError> {
         candidates.retain(|peer| !self.context.peers.is_banned(peer) && self.offered.insert(*peer));
+        // Those that could not be reached last time would only cost time.
+        candidates.sort_by_key(|peer| self.context.peers.is_doubtful(peer));
         let mut candidates = candidates.into_iter();
         let mut offers = FuturesUnordered::new();
         loop {

@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Streams that this node has open with one peer.
-const MAX_OF_PEER: usize = 8;
+const MAX_OF_PEER: usize = 12;
 /// Idle streams that are kept for each peer.
-const MAX_IDLE: usize = 4;
+const MAX_IDLE: usize = 8;
 /// How long an idle stream is kept: well below the time after which the other
 /// side closes it.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(20);

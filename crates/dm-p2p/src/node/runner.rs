@@ -182,7 +182,7 @@ impl Runner {
                 peer_id,
                 info,
                 ..
-            })) => self.on_identified(peer_id, info),
+            })) => self.on_identified(peer_id, &info),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
                 peer,
                 result: Ok(time),
@@ -204,7 +204,7 @@ impl Runner {
                 ..
             } => self.on_disconnected(peer_id),
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
-                self.on_dial_failed(peer_id, &error)
+                self.on_dial_failed(peer_id, &error);
             }
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
@@ -244,14 +244,14 @@ impl Runner {
         match (peer, error) {
             (_, DialError::LocalPeerId { address }) => self.dialer.is_self(address),
             (Some(peer), DialError::Transport(_) | DialError::WrongPeerId { .. }) => {
-                self.context.peers.failed(peer)
+                self.context.peers.failed(peer);
             }
             _ => {}
         }
     }
 
     /// A peer told where it listens and what it speaks.
-    fn on_identified(&mut self, peer: PeerId, info: identify::Info) {
+    fn on_identified(&mut self, peer: PeerId, info: &identify::Info) {
         let Some(seen_at) = self.seen_at.get(&peer) else {
             return;
         };

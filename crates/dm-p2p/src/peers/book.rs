@@ -112,6 +112,13 @@ impl PeerBook {
         });
     }
 
+    /// Whether the peer is away and failed when it was last tried.
+    pub(crate) fn is_doubtful(&self, peer: &PeerId) -> bool {
+        self.lines
+            .get(peer)
+            .is_some_and(|line| !line.connected && line.failing > 0)
+    }
+
     pub(crate) fn statuses(&self, now: u64) -> Vec<PeerStatus> {
         let mut statuses: Vec<PeerStatus> = self
             .lines
@@ -289,6 +296,9 @@ mod tests {
         book.connected(good, None, 0);
         book.connected(bad, None, 0);
         book.failed(bad, 1);
+        book.disconnected(&bad, 2);
+        assert!(book.is_doubtful(&bad) && !book.is_doubtful(&good) && !book.is_doubtful(&unknown));
+        book.connected(bad, None, 3);
         let mut peers = [unknown, bad, good];
         book.rank(&mut peers);
         assert_eq!(peers, [good, bad, unknown]);

@@ -89,6 +89,11 @@ impl Peers {
         self.book().rank(peers);
     }
 
+    /// Whether the peer is away and failed when it was last tried.
+    pub(crate) fn is_doubtful(&self, peer: &PeerId) -> bool {
+        self.book().is_doubtful(peer)
+    }
+
     pub(crate) fn statuses(&self) -> Vec<PeerStatus> {
         self.book().statuses(now_ms())
     }

@@ -1,5 +1,6 @@
 //! Starts nodes on loopback.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
 
 pub mod script;

@@ -203,7 +203,7 @@ async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>) {
                 send_bytes(&mut stream, &holding.envelope).await;
             }
             (Request::Envelopes { .. }, None) => {
-                send(&mut stream, &Reply::Envelopes { lengths: vec![] }).await
+                send(&mut stream, &Reply::Envelopes { lengths: vec![] }).await;
             }
             (Request::Names { first, count, .. }, Some(holding)) if lie != Lie::Withholds => {
                 send(&mut stream, &Reply::Names { count }).await;
