@@ -88,7 +88,7 @@ async fn what_can_never_be_mined_is_refused_in_the_words_of_geth() {
         ),
         (
             dynamic(0, |tx| {
-                (tx.to, tx.input) = (TxKind::Create, vec![0; 49_153].into())
+                (tx.to, tx.input) = (TxKind::Create, vec![0; 49_153].into());
             }),
             "max initcode size exceeded",
         ),
