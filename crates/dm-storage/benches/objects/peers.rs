@@ -50,7 +50,7 @@ impl BareFjall {
         let (puts, queue) = mpsc::sync_channel::<Put>(1024);
         let started = Instant::now();
         thread::scope(|scope| {
-            scope.spawn(|| self.commit_all(queue));
+            scope.spawn(move || self.commit_all(&queue));
             for _ in 0..writers {
                 let (puts, turn) = (puts.clone(), turn.clone());
                 scope.spawn(move || {
@@ -70,7 +70,7 @@ impl BareFjall {
         started.elapsed()
     }
 
-    fn commit_all(&self, queue: mpsc::Receiver<Put>) {
+    fn commit_all(&self, queue: &mpsc::Receiver<Put>) {
         while let Ok(first) = queue.recv() {
             let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
             let mut waiting = Vec::new();
