@@ -44,7 +44,7 @@ async fn an_upload_cut_off_in_the_middle_leaves_nothing() {
             .await
             .unwrap();
         if framing.contains("chunked") {
-            socket.write_all(b"10000\r\n").await.unwrap();
+            socket.write_all(b"80000\r\n").await.unwrap();
         }
         socket.write_all(&vec![7; 400_000]).await.unwrap_or_default();
         WatchedStore::until(&node.store.writers, |open| *open == 1).await;
