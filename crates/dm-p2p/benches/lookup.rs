@@ -22,8 +22,8 @@ use dm_core::{
 use dm_p2p::{Identity, P2p, P2pOptions, Transport};
 
 const SIZES: [usize; 4] = [25, 50, 100, 200];
-const LOOKUPS: usize = 60;
-/// Pause between two looks at a network that is still forming.
+const LOOKUPS: usize = 40;
+/// Time for messages that are still on their way.
 const SETTLING: Duration = Duration::from_millis(500);
 
 fn main() {
@@ -57,6 +57,7 @@ async fn measure(size: usize) {
             .await
             .expect("the network runs");
         let reader = &nodes[(number * 7 + size / 2 + 1) % size];
+        announced(&nodes[(number * 7 + 1) % size], &object).await;
         let (count, time) = look_up(reader, &object).await;
         requests.push(count);
         times.push(time);
@@ -105,18 +106,32 @@ async fn form_network(size: usize, supervisor: &Supervisor) -> Vec<Simulated> {
     nodes
 }
 
-/// Looks an object up until its announcement has arrived, and returns what
-/// the lookup that found it took.
-async fn look_up(reader: &Simulated, object: &SampleObject) -> (u32, Duration) {
-    loop {
-        let begun = Instant::now();
-        let trace = reader
+/// Waits until the announcement of an object has arrived: other nodes than
+/// the reader, which must not remember it, find it.
+async fn announced(observer: &Simulated, object: &SampleObject) {
+    let locator = object.id().locator;
+    let found = || async {
+        let trace = observer
             .p2p
-            .trace_lookup(&object.id().locator)
+            .trace_lookup(&locator)
             .await
             .expect("the network runs");
-        if let Some(requests) = trace.requests_to_first {
-            return (requests, begun.elapsed());
-        }
-    }
+        !trace.providers.is_empty()
+    };
+    while !found().await {}
+    tokio::time::sleep(SETTLING).await;
+}
+
+/// What looking an object up takes.
+async fn look_up(reader: &Simulated, object: &SampleObject) -> (u32, Duration) {
+    let begun = Instant::now();
+    let trace = reader
+        .p2p
+        .trace_lookup(&object.id().locator)
+        .await
+        .expect("the network runs");
+    (
+        trace.requests_to_first.expect("the object was announced"),
+        begun.elapsed(),
+    )
 }
