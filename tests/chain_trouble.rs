@@ -66,11 +66,14 @@ async fn a_reorganised_anchor_is_sent_again() {
     let hash = node.must_share("on a shaky chain", SOMEBODY).await;
     let before = node.verifies(&hash).await;
 
-    // The block of the anchor is replaced by an empty one.
-    anvil.rpc("anvil_reorg", json!([1, []])).await;
+    // The block of the anchor, and all after it, are replaced by empty ones.
+    let height = anvil.rpc("eth_blockNumber", json!([])).await;
+    let height = u64::from_str_radix(height.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    let depth = height - before["block"].as_u64().unwrap() + 1;
+    anvil.rpc("anvil_reorg", json!([depth, []])).await;
     let after = eventually("the anchor is on the chain again", || async {
         let (_, body) = node.get(&format!("/verify_data/{hash}")).await;
-        (body["verified"] == true && body["tx_hash"] != before["tx_hash"]).then_some(body)
+        (body["verified"] == true && body["block"] != before["block"]).then_some(body)
     })
     .await;
     let receipt = anvil

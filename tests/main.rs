@@ -2,6 +2,12 @@
 //! at once on loopback, and speak to it as its users do. Each is named after
 //! the promise that it holds.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 mod chain_trouble;

@@ -179,7 +179,7 @@ async fn an_idempotency_key_stands_for_one_share() {
         let body = json!({"data": data, "recipient": SOMEBODY});
         answer(
             node.request(Method::POST, "/share_data")
-                .header("Idempotency-Key", "order 4711")
+                .header("Idempotency-Key", "order-4711")
                 .json(&body),
         )
     };

@@ -40,11 +40,7 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
             100.0 * read_rate / empty_rate
         ),
     );
-    report::line(
-        "CPU for each",
-        &format!("{:.3} ms", cpu),
-        "the older node: 0.17 ms",
-    );
+    report::line("CPU for each", &format!("{cpu:.3} ms"), "the older node: 0.17 ms");
     node.stop().await?;
     Ok(())
 }

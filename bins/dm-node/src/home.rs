@@ -40,7 +40,7 @@ fn find_config_file(options: &NodeOptions) -> Option<PathBuf> {
     let data_dir = options
         .data_dir
         .clone()
-        .or_else(|| settings::data_dir_from_environment())
+        .or_else(settings::data_dir_from_environment)
         .unwrap_or_else(|| NodeConfig::default().data_dir);
     [data_dir.join(CONFIG_FILE), PathBuf::from(CONFIG_FILE)]
         .into_iter()

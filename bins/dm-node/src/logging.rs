@@ -1,7 +1,7 @@
 //! Log lines on standard error, with a filter that can be changed while the
 //! node runs.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use anyhow::Context;
 use dm_core::{
@@ -19,7 +19,9 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<LogFilter> {
         .parse(&config.filter)
         .with_context(|| format!("log.filter: `{}` is no log filter", config.filter))?;
     let (filter, handle) = reload::Layer::new(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let lines: Box<dyn Layer<_> + Send + Sync> = match config.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

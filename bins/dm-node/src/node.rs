@@ -163,7 +163,7 @@ impl Node {
     /// Where the node is reached, for people and for scripts.
     pub(crate) fn document(&self) -> serde_json::Value {
         json!({
-            "address": self.address,
+            "address": self.address.to_string(),
             "internal_api": self.internal_api,
             "external_api": self.external_api,
             "peer_id": self.network.local_peer_id(),

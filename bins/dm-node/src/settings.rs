@@ -229,15 +229,14 @@ fn extract(mut merged: Dict) -> (NodeConfig, Vec<ConfigFault>) {
             Ok(config) => return (config, faults),
             Err(error) => error,
         };
-        let mut path = error.path.clone();
-        if let Kind::UnknownField(name, _) = &error.kind {
-            path.push(name.clone());
-        }
         faults.push(ConfigFault {
-            field: path.join("."),
-            reason: error.kind.to_string(),
+            field: error.path.join("."),
+            reason: match &error.kind {
+                Kind::UnknownField(..) => "there is no such setting".to_owned(),
+                kind => kind.to_string(),
+            },
         });
-        if !remove(&mut merged, &path) {
+        if !remove(&mut merged, &error.path) {
             return (NodeConfig::default(), faults);
         }
     }
@@ -262,11 +261,13 @@ fn remove(dict: &mut Dict, path: &[String]) -> bool {
     match path {
         [] => false,
         [name] => dict.remove(name).is_some(),
-        [section, rest @ ..] => match dict.get_mut(section) {
-            Some(Value::Dict(_, inner)) if remove(inner, rest) => true,
-            Some(_) => dict.remove(section).is_some(),
-            None => false,
-        },
+        [section, rest @ ..] => {
+            let removed_inside = match dict.get_mut(section) {
+                Some(Value::Dict(_, inner)) => remove(inner, rest),
+                _ => false,
+            };
+            removed_inside || dict.remove(section).is_some()
+        }
     }
 }
 

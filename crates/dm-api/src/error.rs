@@ -146,20 +146,14 @@ impl From<ServiceError> for ApiError {
             ServiceError::NotFound => Self::new(StatusCode::NOT_FOUND, sentence),
             ServiceError::NotGranted => Self::new(StatusCode::FORBIDDEN, sentence),
             ServiceError::NotAnchored => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
-            ServiceError::PaymentRequired {
-                account,
-                token,
-                needed,
-                balance,
-                allowance,
-            } => {
+            ServiceError::PaymentRequired(shortfall) => {
                 let mut error = Self::new(StatusCode::PAYMENT_REQUIRED, sentence);
                 error.body.payment = Some(PaymentNeeded {
-                    account,
-                    token,
-                    amount: needed,
-                    balance,
-                    allowance,
+                    account: shortfall.account,
+                    token: shortfall.token,
+                    amount: shortfall.needed,
+                    balance: shortfall.balance,
+                    allowance: shortfall.allowance,
                 });
                 error
             }
@@ -206,7 +200,7 @@ impl From<CatalogError> for ApiError {
 #[cfg(test)]
 mod tests {
     use actix_web::body::{MessageBody, to_bytes};
-    use dm_core::U256;
+    use dm_core::{U256, services::Shortfall};
     use serde_json::{Value, json};
 
     use super::*;
@@ -247,14 +241,14 @@ mod tests {
 
     #[actix_web::test]
     async fn who_cannot_pay_learns_what_is_missing() {
-        let (status, body) = shown(ServiceError::PaymentRequired {
+        let shortfall = Shortfall {
             account: Address::ZERO,
             token: Address::ZERO,
             needed: U256::from(5),
             balance: U256::from(3),
             allowance: U256::from(4),
-        })
-        .await;
+        };
+        let (status, body) = shown(ServiceError::PaymentRequired(Box::new(shortfall))).await;
         assert_eq!(status, 402);
         assert_eq!(body["amount"], "5");
         assert_eq!(body["balance"], "3");

@@ -118,7 +118,8 @@ impl<T: Statement> Signed<T> {
         let (signature, payload) = signed.bytes.split_at(SIGNATURE_LEN);
         let signer = Signature::from_raw(signature)
             .ok()
-            .filter(|signature| signature.normalize_s().is_none())
+            // One statement has one form: low `s`, and `v` as 27 or 28.
+            .filter(|parsed| parsed.normalize_s().is_none() && parsed.as_bytes() == signature)
             .and_then(|signature| {
                 signature
                     .recover_address_from_prehash(&signing_hash(T::DOMAIN, payload))

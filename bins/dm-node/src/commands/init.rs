@@ -46,7 +46,7 @@ async fn make(config: &NodeConfig) -> anyhow::Result<serde_json::Value> {
     Ok(json!({
         "data_dir": config.data_dir,
         "config": file,
-        "address": keys.signer().address(),
+        "address": keys.signer().address().to_string(),
         "api_key": key.key,
     }))
 }

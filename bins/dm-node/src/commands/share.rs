@@ -43,7 +43,7 @@ async fn open(args: &ShareArgs) -> anyhow::Result<(File, Option<u64>)> {
         .await
         .with_context(|| format!("cannot read {}", path.display()))?;
     let metadata = file.metadata().await?;
-    Ok((file, metadata.is_file().then(|| metadata.len())))
+    Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
 fn describe(answer: &Value) -> String {

@@ -35,7 +35,8 @@ fn is_setting(text: &str) -> bool {
 
 #[test]
 fn the_default_file_can_be_used_as_it_is() {
-    let config: NodeConfig = Figment::from(Toml::string(DEFAULT_FILE)).extract().unwrap();
+    let (config, faults) = extract(Figment::from(Toml::string(DEFAULT_FILE)).extract().unwrap());
+    assert_eq!(faults, []);
     assert_eq!(format!("{config:?}"), format!("{:?}", NodeConfig::default()));
 }
 

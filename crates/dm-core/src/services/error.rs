@@ -7,6 +7,22 @@ use crate::ports::{
     StoreError,
 };
 
+/// What an account lacks to pay.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{account} has {balance} of token {token}, {needed} are needed")]
+pub struct Shortfall {
+    /// Who should pay.
+    pub account: Address,
+    /// In which token.
+    pub token: Address,
+    /// What is needed, in its smallest unit.
+    pub needed: U256,
+    /// What there is.
+    pub balance: U256,
+    /// What the account allows the operator account to take.
+    pub allowance: U256,
+}
+
 /// Why a service did not do what a client asked; each variant is something
 /// that the client or the operator can act on.
 #[derive(Debug, thiserror::Error)]
@@ -32,19 +48,8 @@ pub enum ServiceError {
     #[error("the share is not anchored yet; try again soon")]
     NotAnchored,
     /// Somebody cannot pay.
-    #[error("{account} has {balance} of token {token}, {needed} are needed")]
-    PaymentRequired {
-        /// Who should pay.
-        account: Address,
-        /// In which token.
-        token: Address,
-        /// What is needed, in its smallest unit.
-        needed: U256,
-        /// What there is.
-        balance: U256,
-        /// What the account allows the operator account to take.
-        allowance: U256,
-    },
+    #[error(transparent)]
+    PaymentRequired(Box<Shortfall>),
     /// What a peer or the store delivered is not what was asked for.
     #[error("the data cannot be delivered intact: {0}")]
     Damaged(String),

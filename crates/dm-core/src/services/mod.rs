@@ -7,6 +7,6 @@ mod health_monitor;
 mod token_manager;
 
 pub use data_manager::{DataManager, DataPorts, DataSettings, OpenObject, Upload, VerifiedShare};
-pub use error::ServiceError;
+pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
 pub use token_manager::TokenManager;

@@ -39,7 +39,7 @@ enum Source {
     /// From the local store; whether the plaintext has the right hash is open.
     Local,
     /// From peers.
-    Remote(Found),
+    Remote(Box<Found>),
 }
 
 impl DataManager {
@@ -91,7 +91,7 @@ impl DataManager {
     async fn nearest_source(&self, found: Found) -> Result<Source, ServiceError> {
         match self.inner.ports.objects.replace_envelope(&found.envelope).await {
             Ok(_) => Ok(Source::Local),
-            Err(StoreError::Missing | StoreError::Mismatch(_)) => Ok(Source::Remote(found)),
+            Err(StoreError::Missing | StoreError::Mismatch(_)) => Ok(Source::Remote(Box::new(found))),
             Err(error) => Err(error.into()),
         }
     }

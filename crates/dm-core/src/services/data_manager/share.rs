@@ -159,7 +159,7 @@ impl DataManager {
         );
         stored?;
         kept?;
-        ensure_inserted(inserted?)?;
+        ensure_inserted(&inserted?)?;
         if grant_pending {
             self.owe_grant(&sealed.data_hash, terms.recipient).await?;
         }
@@ -186,7 +186,7 @@ impl DataManager {
             self.add_grant(&object.id, grant).await?;
         }
         let share = share_record(&object.data_hash, terms);
-        ensure_inserted(inner.ports.shares.insert_share(&share).await?)?;
+        ensure_inserted(&inner.ports.shares.insert_share(&share).await?)?;
         if grant_pending {
             self.owe_grant(&object.data_hash, terms.recipient).await?;
         }
@@ -286,7 +286,7 @@ fn share_record(data_hash: &DataHash, terms: &ShareTerms) -> ShareRecord {
     }
 }
 
-fn ensure_inserted(insert: ShareInsert) -> Result<(), ServiceError> {
+fn ensure_inserted(insert: &ShareInsert) -> Result<(), ServiceError> {
     match insert {
         ShareInsert::Inserted | ShareInsert::Exists(_) => Ok(()),
         ShareInsert::KeyReused(_) => Err(ServiceError::IdempotencyKeyReused),

@@ -27,23 +27,27 @@ pub struct VerifiedShare {
     pub anchor: Option<Anchor>,
 }
 
+impl VerifiedShare {
+    fn not(reason: &str) -> Self {
+        Self {
+            verified: false,
+            reason: Some(reason.to_owned()),
+            anchor: None,
+        }
+    }
+}
+
 impl DataManager {
     /// Checks a share of this data against the chain, by this node's own log
     /// or by a receipt that travels with the object.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] where nothing is known of a share, and
     /// [`ServiceError::Unavailable`] where the chain does not answer.
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub async fn verify(&self, data_hash: &DataHash) -> Result<VerifiedShare, ServiceError> {
         let receipt = match self.receipt(data_hash, None).await {
-            Err(ServiceError::NotAnchored) => {
-                return Ok(VerifiedShare {
-                    verified: false,
-                    reason: Some(ServiceError::NotAnchored.to_string()),
-                    anchor: None,
-                });
-            }
+            Err(ServiceError::NotFound) => return Ok(VerifiedShare::not("no share of this data is known")),
+            Err(error @ ServiceError::NotAnchored) => return Ok(VerifiedShare::not(&error.to_string())),
             other => other?,
         };
         let verified = match self.inner.ports.log.verify(&receipt).await? {
@@ -52,11 +56,7 @@ impl DataManager {
                 reason: None,
                 anchor: Some(receipt.anchor),
             },
-            Verification::Invalid { reason } => VerifiedShare {
-                verified: false,
-                reason: Some(reason),
-                anchor: None,
-            },
+            Verification::Invalid { reason } => VerifiedShare::not(&reason),
         };
         self.inner.ports.bus.publish(
             Topic::DataVerified,

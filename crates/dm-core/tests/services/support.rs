@@ -7,7 +7,7 @@ use dm_core::{
     Address,
     bus::EventBus,
     hash::DataHash,
-    ports::{ComplianceLog, Network, ObjectStore, Signer},
+    ports::{ComplianceLog, ObjectStore, Signer},
     services::{DataManager, DataPorts, DataSettings, ServiceError},
     share::{IdempotencyKey, ShareTerms},
     tasks::Supervisor,

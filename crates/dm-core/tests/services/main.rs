@@ -1,0 +1,7 @@
+//! The services, on in-memory ports.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod reading;
+mod sharing;
+mod support;
