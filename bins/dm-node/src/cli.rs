@@ -61,7 +61,7 @@ pub(crate) struct NodeOptions {
     /// Name of the node
     #[arg(long)]
     pub(crate) node_id: Option<String>,
-    /// Port of the peer-to-peer network (TCP and UDP)
+    /// Port of the peer-to-peer network (TCP and UDP); 0 takes one that is free
     #[arg(long, value_name = "PORT")]
     pub(crate) p2p_port: Option<u16>,
     /// Port of the API for operators
@@ -87,8 +87,8 @@ pub(crate) struct DevArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Where the node will keep everything
-    #[arg(long, value_name = "DIR", default_value = "dm-data")]
-    pub(crate) data_dir: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

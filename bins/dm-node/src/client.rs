@@ -47,6 +47,16 @@ impl NodeClient {
         bail!("the node answers {status}: {reason}")
     }
 
+    /// What `/health` says, also where it says that the node is not well.
+    pub(crate) async fn health(&self) -> anyhow::Result<Value> {
+        let request = self.request(Method::GET, "/health");
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("no node answers at {}", self.api))?;
+        response.json().await.context("the node's answer is no JSON")
+    }
+
     /// The JSON document at a route.
     pub(crate) async fn get(&self, route: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let request = self.request(Method::GET, &with_query(route, query));

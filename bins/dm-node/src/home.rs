@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::UdpSocket,
     path::{Path, PathBuf},
 };
 
@@ -23,7 +24,6 @@ pub(crate) const CONFIG_FILE: &str = "dm-node.toml";
 /// # Errors
 /// See [`settings::load`].
 pub(crate) fn load_config(args: &RunArgs) -> anyhow::Result<NodeConfig> {
-    settings::read_dot_env()?;
     let file = match &args.config {
         Some(file) => Some(file.clone()),
         None => find_config_file(&args.options),
@@ -57,7 +57,7 @@ pub(crate) fn overrides(options: &NodeOptions) -> Vec<Override> {
         text("data_dir", data_dir.as_deref()),
         text("node_id", options.node_id.as_deref()),
         text("blockchain_url", options.blockchain_url.as_deref()),
-        number("p2p_port", options.p2p_port),
+        number("p2p_port", options.p2p_port.map(port_or_free)),
         number("internal_api.port", options.internal_port),
         number("external_api.port", options.external_port),
         (!options.peers.is_empty()).then(|| parsed("initial_peers".to_owned(), &options.peers.join(","))),
@@ -65,6 +65,16 @@ pub(crate) fn overrides(options: &NodeOptions) -> Vec<Override> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The port, or one that is free now for 0. Peers remember where a node
+/// listens, so that its configuration must name a port; for a trial it need not.
+fn port_or_free(port: u16) -> u16 {
+    let free = || UdpSocket::bind(("127.0.0.1", 0))?.local_addr();
+    match port {
+        0 => free().map_or(0, |address| address.port()),
+        port => port,
+    }
 }
 
 /// Opens the node's keys, or makes them where the data directory has none and

@@ -15,9 +15,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, reloa
 /// # Errors
 /// Where the filter cannot be read.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<LogFilter> {
-    let filter = EnvFilter::builder()
-        .parse(&config.filter)
-        .with_context(|| format!("log.filter: `{}` is no log filter", config.filter))?;
+    let filter = parse_filter(&config.filter)?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -34,6 +32,16 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<LogFilter> {
     Ok(LogFilter { handle })
 }
 
+/// Reads a filter such as `info,dm_p2p=debug`.
+///
+/// # Errors
+/// Where the text is no filter.
+pub(crate) fn parse_filter(text: &str) -> Result<EnvFilter, InvalidLogFilter> {
+    EnvFilter::builder()
+        .parse(text)
+        .map_err(|error| InvalidLogFilter(error.to_string()))
+}
+
 /// Changes the filter of a running process.
 pub(crate) struct LogFilter {
     handle: reload::Handle<EnvFilter, Registry>,
@@ -45,9 +53,7 @@ impl LogControl for LogFilter {
     }
 
     fn set_filter(&self, filter: &str) -> Result<(), InvalidLogFilter> {
-        let parsed = EnvFilter::builder()
-            .parse(filter)
-            .map_err(|error| InvalidLogFilter(error.to_string()))?;
+        let parsed = parse_filter(filter)?;
         self.handle
             .reload(parsed)
             .map_err(|error| InvalidLogFilter(error.to_string()))?;

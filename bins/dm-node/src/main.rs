@@ -14,10 +14,14 @@ mod output;
 mod paths;
 mod progress;
 mod settings;
+mod stop_signal;
 
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    if let Err(error) = settings::read_dot_env() {
+        return failed(&error);
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -46,7 +50,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,
         Command::Share(args) => commands::share::run(args, as_json).await?,
-        Command::Get(args) => commands::get::run(args).await?,
+        Command::Get(args) => commands::get::run(args, as_json).await?,
         Command::Verify(args) => return commands::verify::run(args, as_json).await,
         Command::Status(args) => commands::status::run(args, as_json).await?,
         Command::Peers(args) => commands::peers::run(args, as_json).await?,

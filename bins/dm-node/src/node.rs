@@ -23,9 +23,8 @@ use dm_keys::{ApiKeyManager, NodeKeys};
 use dm_p2p::{Identity, P2p, P2pOptions};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::logging::LogFilter;
+use crate::{logging::LogFilter, stop_signal::StopSignal};
 
 /// How long requests in progress are waited for when the node stops.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
@@ -40,6 +39,7 @@ pub(crate) struct Node {
     supervisor: Supervisor,
     bus: EventBus,
     apis: ApiHandle,
+    data: DataManager,
     network: Arc<dyn Network>,
     address: Address,
     internal_api: String,
@@ -131,7 +131,7 @@ impl Node {
         let external_api = format!("http://{}", servers.external_address());
         let apis = servers.serve(
             &Services {
-                data,
+                data: data.clone(),
                 tokens: TokenManager::new(chain, parse_address(&config.native_token_address)?),
                 health,
                 log,
@@ -153,6 +153,7 @@ impl Node {
             supervisor,
             bus,
             apis,
+            data,
             network,
             address,
             internal_api,
@@ -180,19 +181,15 @@ impl Node {
     ///
     /// # Errors
     /// Where the stores cannot be closed in order.
-    pub(crate) async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+    pub(crate) async fn run_until_stopped(self, mut stop: StopSignal) -> anyhow::Result<()> {
+        stop.wait().await;
         self.stop().await
     }
 
     async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("the node stops");
         self.bus.publish(Topic::NodeStopping, json!({}));
+        self.data.stop_waiting();
         self.apis.stop().await;
         if !self.supervisor.shut_down(TASK_PATIENCE).await {
             tracing::warn!("background tasks did not end in time");

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::logging;
 use anyhow::{Context, bail};
 use dm_core::{
     config::{ConfigFault, NodeConfig},
@@ -91,11 +92,29 @@ pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<NodeConfig> {
     let (mut config, mut faults) = extract(merged);
     read_secret_files(&mut config, &mut faults);
     faults.extend(config.faults());
+    faults.extend(faults_that_crates_know(&config));
     if faults.is_empty() {
         return Ok(config);
     }
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     bail!("the configuration has faults:\n{}", lines.join("\n"))
+}
+
+/// Faults of settings whose form is the business of the crate that uses them.
+fn faults_that_crates_know(config: &NodeConfig) -> Vec<ConfigFault> {
+    let peers = config.initial_peers.iter().filter_map(|peer| {
+        let error = dm_p2p::parse_initial_peer(peer).err()?;
+        Some(("initial_peers", error.to_string()))
+    });
+    let filter = logging::parse_filter(&config.log.filter).err();
+    let filter = filter.map(|error| ("log.filter", error.to_string()));
+    peers
+        .chain(filter)
+        .map(|(field, reason)| ConfigFault {
+            field: field.to_owned(),
+            reason,
+        })
+        .collect()
 }
 
 fn from_file(file: Option<&Path>) -> anyhow::Result<Dict> {
@@ -133,6 +152,8 @@ pub(crate) fn data_dir_from_environment() -> Option<PathBuf> {
 fn environment() -> Vec<Override> {
     let variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        // Compose files set what is not set to nothing.
+        .filter(|(_, value)| !value.is_empty())
         .collect();
     let older = OLDER_NAMES
         .iter()

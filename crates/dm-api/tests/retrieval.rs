@@ -48,7 +48,7 @@ async fn shared_text_is_read_by_its_hash_in_any_case() {
 #[actix_web::test]
 async fn what_nobody_has_is_not_found() {
     let node = start().await;
-    for path in ["/data/", "/objects/", "/verify_data/", "/receipts/"] {
+    for path in ["/data/", "/objects/", "/receipts/"] {
         node.get(&format!("{path}{NO_DATA}"))
             .await
             .is_error(404, "Data not found", None);

@@ -31,7 +31,7 @@ pub struct NodeConfig {
     pub db_path: Option<PathBuf>,
     /// File of the catalog; `catalog.sqlite` in `data_dir` if not set.
     pub sqlite_db_path: Option<PathBuf>,
-    /// TCP and UDP port of the peer-to-peer network; 0 lets the system choose.
+    /// TCP and UDP port of the peer-to-peer network, 1 to 65535.
     pub p2p_port: u16,
     /// Folder of the plugins; `plugins` in `data_dir` if not set.
     pub plugin_dir: Option<PathBuf>,

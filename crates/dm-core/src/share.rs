@@ -55,6 +55,9 @@ pub struct ReadableObject {
     pub id: ObjectId,
     /// Plaintext bytes.
     pub size: u64,
+    /// The chunks whose plaintext has been checked: see
+    /// [`Envelope::chunk_list`](crate::envelope::Envelope::chunk_list).
+    pub chunk_list: [u8; 32],
     /// The content key.
     pub key: WrappedKey,
 }

@@ -36,6 +36,7 @@ CREATE TABLE readable_objects (
     data_hash   BLOB NOT NULL,
     owner       BLOB NOT NULL,
     size        INTEGER NOT NULL,
+    chunk_list  BLOB NOT NULL,
     key_version INTEGER NOT NULL,
     key_token   TEXT NOT NULL,
     -- Copy of the object's count in `replicas`, 0 where it has none.

@@ -13,6 +13,7 @@ use crate::{
     node::Node,
     output::{self, cell},
     settings::{self, Override, Sources, parsed},
+    stop_signal::StopSignal,
 };
 
 /// Holds the throw-away password.
@@ -23,12 +24,12 @@ const API_KEY_FILE: &str = "dev-api-key";
 const EXAMPLE: &str = "Hello, DataMgmt!";
 
 pub(crate) async fn run(args: DevArgs, as_json: bool) -> anyhow::Result<()> {
-    settings::read_dot_env()?;
     let config = settings::load(Sources {
         presets: presets(),
         file: None,
         flags: home::overrides(&args.options),
     })?;
+    let stop = StopSignal::catch()?;
     let node = start::start(&config, async |config| {
         let config = with_password(config)?;
         if dm_keys::NodeKeys::exist(&config.data_dir)? {
@@ -43,7 +44,7 @@ pub(crate) async fn run(args: DevArgs, as_json: bool) -> anyhow::Result<()> {
     document["api_key"] = json!(api_key);
     document["data_dir"] = json!(config.data_dir);
     output::print(as_json, &document, describe)?;
-    node.run_until_stopped().await
+    node.run_until_stopped(stop).await
 }
 
 /// What is different from `run`: everything stays on this machine.

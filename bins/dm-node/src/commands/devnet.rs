@@ -7,13 +7,13 @@ use dm_chain::embedded::{DEV_ACCOUNTS, EmbeddedChain, Genesis};
 use dm_core::config::{LogConfig, StorageConfig};
 use dm_storage::Storage;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::DevnetArgs,
     home::FreshDir,
     logging,
     output::{self, cell},
+    stop_signal::StopSignal,
 };
 
 pub(crate) async fn run(args: DevnetArgs, as_json: bool) -> anyhow::Result<()> {
@@ -21,6 +21,7 @@ pub(crate) async fn run(args: DevnetArgs, as_json: bool) -> anyhow::Result<()> {
         filter: "warn".to_owned(),
         ..LogConfig::default()
     })?;
+    let mut stop = StopSignal::catch()?;
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .with_context(|| format!("cannot listen on 127.0.0.1:{}", args.port))?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: DevnetArgs, as_json: bool) -> anyhow::Result<()> {
     let chain = EmbeddedChain::open(storage.namespace("chain"), Genesis::default()).await?;
     let server = dm_api::serve_json_rpc(listener, Arc::new(chain.clone()))?;
     fresh.keep();
-    let document = json!({"url": url, "chain_id": chain.chain_id(), "accounts": DEV_ACCOUNTS});
+    let document = json!({"url": url, "chain_id": chain.chain_id(), "accounts": DEV_ACCOUNTS.map(|account| account.to_string())});
     output::print(as_json, &document, |document| {
         format!(
             "The embedded chain answers JSON-RPC at {}, chain id {}.\n\
@@ -41,12 +42,7 @@ pub(crate) async fn run(args: DevnetArgs, as_json: bool) -> anyhow::Result<()> {
             DEV_ACCOUNTS.map(|account| format!("  {account}")).join("\n"),
         )
     })?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    stop.wait().await;
     server.stop().await;
     chain.close().await;
     Ok(storage.close().await?)

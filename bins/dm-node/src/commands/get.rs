@@ -9,26 +9,34 @@ use std::{
 use anyhow::{Context, ensure};
 use futures::TryStreamExt;
 use reqwest::{Method, Response};
+use serde_json::json;
 
-use crate::{cli::GetArgs, client::NodeClient, progress};
+use crate::{cli::GetArgs, client::NodeClient, output, progress};
 
-pub(crate) async fn run(args: GetArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
     let request = client.request(Method::GET, &format!("/objects/{}", args.hash));
     let response = client.send(request).await?;
     match &args.output {
-        Some(path) => to_file(response, path).await,
-        None => copy(response, std::io::stdout()).await,
+        Some(path) => {
+            let bytes = to_file(response, path).await?;
+            let document = json!({"hash": args.hash, "file": path, "bytes": bytes});
+            output::print(as_json, &document, |_| {
+                format!("{bytes} bytes are in {}", path.display())
+            })
+        }
+        None => copy(response, std::io::stdout()).await.map(drop),
     }
 }
 
 /// Writes beside the target first, so that a file of that name is whole.
-async fn to_file(response: Response, path: &Path) -> anyhow::Result<()> {
+async fn to_file(response: Response, path: &Path) -> anyhow::Result<u64> {
     let partial = partial_path(path);
     let result = async {
         let file = File::create(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
-        copy(response, file).await?;
-        fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+        let bytes = copy(response, file).await?;
+        fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(bytes)
     }
     .await;
     if result.is_err() {
@@ -45,7 +53,7 @@ fn partial_path(path: &Path) -> PathBuf {
 }
 
 /// Writes are not asynchronous: this process does nothing else.
-async fn copy(response: Response, mut target: impl Write) -> anyhow::Result<()> {
+async fn copy(response: Response, mut target: impl Write) -> anyhow::Result<u64> {
     let expected = response.content_length();
     let bar = progress::bytes(expected);
     let mut pieces = response.bytes_stream();
@@ -65,5 +73,5 @@ async fn copy(response: Response, mut target: impl Write) -> anyhow::Result<()> 
         expected.is_none_or(|expected| expected == received),
         "the node broke the transfer off"
     );
-    Ok(())
+    Ok(received)
 }

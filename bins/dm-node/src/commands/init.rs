@@ -13,9 +13,12 @@ use crate::{
 };
 
 pub(crate) async fn run(args: InitArgs, as_json: bool) -> anyhow::Result<()> {
-    settings::read_dot_env()?;
     let config = settings::load(Sources {
-        flags: vec![parsed("data_dir".to_owned(), &args.data_dir.to_string_lossy())],
+        flags: args
+            .data_dir
+            .map(|dir| parsed("data_dir".to_owned(), &dir.to_string_lossy()))
+            .into_iter()
+            .collect(),
         ..Sources::default()
     })?;
     refuse_existing(&config)?;

@@ -5,10 +5,12 @@ use crate::{
     commands::start,
     home,
     output::{self, cell},
+    stop_signal::StopSignal,
 };
 
 pub(crate) async fn run(args: &RunArgs, as_json: bool) -> anyhow::Result<()> {
     let config = home::load_config(args)?;
+    let stop = StopSignal::catch()?;
     let node = start::start(&config, home::open_or_create_keys).await?;
     output::print(as_json, &node.document(), |document| {
         format!(
@@ -19,5 +21,5 @@ pub(crate) async fn run(args: &RunArgs, as_json: bool) -> anyhow::Result<()> {
             cell(&document["p2p"][0]),
         )
     })?;
-    node.run_until_stopped().await
+    node.run_until_stopped(stop).await
 }

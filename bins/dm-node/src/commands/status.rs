@@ -10,7 +10,7 @@ use crate::{
 
 pub(crate) async fn run(args: ClientArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.api, &args.api_key);
-    let health = client.get("/health", &[]).await?;
+    let health = client.health().await?;
     let network = client.get("/network/stats", &[]).await?;
     output::print(as_json, &json!({"health": health, "network": network}), describe)
 }

@@ -4,7 +4,10 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use dm_chain::{ClientConfig, ReceiptVerifier};
-use dm_core::receipt::{Receipt, Verification};
+use dm_core::{
+    ports::ChainError,
+    receipt::{Receipt, Verification},
+};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -43,10 +46,13 @@ async fn verify_receipt(file: &Path, chain: &str) -> anyhow::Result<Value> {
         Err(reason) => Verification::invalid(reason.to_string()),
         Ok(leaf_hash) => {
             let verifier = ReceiptVerifier::connect(chain, &ClientConfig::default())?;
-            if verifier.proves(&receipt, leaf_hash).await? {
-                Verification::Valid
-            } else {
-                Verification::invalid("the chain does not hold this checkpoint at this block and time")
+            match verifier.proves(&receipt, leaf_hash).await {
+                Ok(true) => Verification::Valid,
+                Ok(false) => {
+                    Verification::invalid("the chain does not hold this checkpoint at this block and time")
+                }
+                Err(error @ ChainError::WrongChain { .. }) => Verification::invalid(error.to_string()),
+                Err(error) => return Err(error.into()),
             }
         }
     };
@@ -58,8 +64,8 @@ async fn verify_receipt(file: &Path, chain: &str) -> anyhow::Result<Value> {
         },
         "event_type": receipt.event.event_type,
         "hash": receipt.event.data_hash,
-        "recipient": receipt.event.recipient,
-        "log": receipt.event.log,
+        "recipient": receipt.event.recipient.map(|address| address.to_string()),
+        "log": receipt.event.log.to_string(),
         "tx_hash": receipt.anchor.tx_hash,
         "block": receipt.anchor.block,
         "anchored_at": receipt.anchor.timestamp,

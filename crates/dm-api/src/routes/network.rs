@@ -33,7 +33,7 @@ struct PeersAnswer {
 
 async fn peers(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let PeersQuery { healthy } = query(&request)?;
-    let only_healthy = match healthy.as_deref() {
+    let only_healthy = match healthy.map(|text| text.to_ascii_lowercase()).as_deref() {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(ApiError::invalid("healthy", "must be true or false")),

@@ -128,6 +128,7 @@ fn check_api(name: &str, api: &ApiConfig, faults: &mut Faults) {
 
 fn check_network(config: &NodeConfig, faults: &mut Faults) {
     let network = &config.network;
+    faults.require(config.p2p_port > 0, "p2p_port", "must be between 1 and 65535");
     faults.require(
         network.replication_factor <= 20,
         "network.replication_factor",

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::Address;
 use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{ServiceError, cpu::Cpu};
 use crate::{
@@ -22,8 +23,8 @@ use crate::{
 
 mod distrust;
 mod envelopes;
+mod owed;
 mod read;
-mod readable_cache;
 mod recipients;
 mod seal;
 mod share;
@@ -37,7 +38,7 @@ pub use upload::Upload;
 pub use verify::VerifiedShare;
 
 use distrust::Distrust;
-use readable_cache::ReadableCache;
+use owed::Owed;
 use recipients::Recipients;
 use turns::Turns;
 
@@ -90,10 +91,11 @@ struct Inner {
     cpu: Cpu,
     turns: Turns<DataHash>,
     recipients: Recipients,
-    readable: ReadableCache,
     distrust: Distrust,
-    /// Tells the spreading task that something is owed.
-    owed: Notify,
+    /// What the background work has to do.
+    owed: Owed,
+    /// Ends the waiting for anchors when the node stops.
+    stopping: CancellationToken,
 }
 
 impl DataManager {
@@ -119,9 +121,9 @@ impl DataManager {
                 cpu: Cpu::new(),
                 turns: Turns::default(),
                 recipients: Recipients::default(),
-                readable: ReadableCache::new(ports.readable.clone()),
                 distrust: Distrust::default(),
-                owed: Notify::new(),
+                owed: Owed::default(),
+                stopping: CancellationToken::new(),
                 ports,
             }),
         })
@@ -158,18 +160,20 @@ impl DataManager {
             return Err(ServiceError::invalid("data", "cannot be empty"));
         }
         let data_hash = self.hash(data.clone()).await?;
-        let turn = self.inner.turns.take(data_hash).await;
-        self.ensure_log_accepts()?;
-        let progress = match self.begin_share(&data_hash, &terms).await? {
-            share::Begin::Continue(progress) => progress,
-            share::Begin::Store => {
-                let sealed = self.seal_bytes(data_hash, data).await?;
-                self.store_and_share(sealed, &terms).await?
-            }
-        };
-        let recorded = self.distribute_and_record(progress).await?;
-        drop(turn);
-        self.conclude(recorded).await
+        let manager = self.clone();
+        let recorded = uninterrupted(async move {
+            let _turn = manager.inner.turns.take(data_hash).await;
+            manager.ensure_log_accepts()?;
+            let progress = match manager.begin_share(&data_hash, &terms).await? {
+                share::Begin::Continue(progress) => progress,
+                share::Begin::Store => {
+                    let sealed = manager.seal_bytes(data_hash, data).await?;
+                    manager.store_and_share(sealed, &terms).await?
+                }
+            };
+            manager.distribute_and_record(progress).await
+        });
+        self.conclude(recorded.await?).await
     }
 
     /// Begins to share data that arrives in pieces.
@@ -182,17 +186,22 @@ impl DataManager {
         Upload::begin(self.clone()).await
     }
 
+    /// Ends the waiting for anchors: shares that are recorded answer `pending`
+    /// from now on. For a node that stops.
+    pub fn stop_waiting(&self) {
+        self.inner.stopping.cancel();
+    }
+
     /// Waits for the anchor and says how far the share has come.
     async fn conclude(&self, share: share::RecordedShare) -> Result<ShareOutcome, ServiceError> {
         let patience = self.inner.settings.anchor_patience;
-        let anchor = self
-            .inner
-            .ports
-            .log
-            .wait_for_anchor(share.leaf_index, patience)
-            .await?;
+        let anchored = self.inner.ports.log.wait_for_anchor(share.leaf_index, patience);
+        let anchor = match self.inner.stopping.run_until_cancelled(anchored).await {
+            Some(anchor) => anchor?,
+            None => None,
+        };
         if anchor.is_some() && share.replicas > 0 {
-            self.inner.owed.notify_one();
+            self.inner.owed.receipts.notify_one();
         }
         let outcome = share.outcome(anchor.map(|anchor| anchor.tx_hash));
         self.inner.ports.bus.publish(
@@ -220,5 +229,16 @@ impl DataManager {
             .cpu
             .run_on(data.len(), move || DataHash::of(&data))
             .await
+    }
+}
+
+/// Runs `work` to its end also where nobody waits for it any more: a client
+/// that goes away must not leave a share half done.
+async fn uninterrupted<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) -> Result<T, ServiceError> {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(result) => result,
+        Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}"))),
     }
 }

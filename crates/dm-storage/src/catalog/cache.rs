@@ -57,6 +57,7 @@ mod tests {
                 owner: Address::ZERO,
             },
             size: 6,
+            chunk_list: [7; 32],
             key: WrappedKey {
                 version: 1,
                 token: "token".into(),

@@ -22,7 +22,7 @@ use super::{
 
 macro_rules! object_columns {
     () => {
-        "r.id, r.locator, r.data_hash, r.owner, r.size, r.key_version, r.key_token"
+        "r.id, r.locator, r.data_hash, r.owner, r.size, r.chunk_list, r.key_version, r.key_token"
     };
 }
 
@@ -43,15 +43,15 @@ pub(super) const WITH_REPLICAS: &str = concat!(
 pub(super) static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO readable_objects
-            (locator, data_hash, owner, size, key_version, key_token, replicas)
-         SELECT column1, column2, column3, column4, column5, column6,
+            (locator, data_hash, owner, size, chunk_list, key_version, key_token, replicas)
+         SELECT column1, column2, column3, column4, column5, column6, column7,
             coalesce((SELECT replicas.replicas FROM replicas
                       WHERE replicas.locator = column1 AND replicas.owner = column3), 0)
          FROM (VALUES",
-        6,
+        7,
         ") WHERE true ON CONFLICT (locator) DO UPDATE SET
-            owner = excluded.owner, size = excluded.size, key_version = excluded.key_version,
-            key_token = excluded.key_token, replicas = excluded.replicas",
+            owner = excluded.owner, size = excluded.size, chunk_list = excluded.chunk_list,
+            key_version = excluded.key_version, key_token = excluded.key_token, replicas = excluded.replicas",
     )
 });
 
@@ -68,6 +68,7 @@ pub(super) async fn put(
                 .bind(object.data_hash.as_bytes().to_vec())
                 .bind(object.id.owner.to_vec())
                 .bind(storable(object.size)?)
+                .bind(object.chunk_list.to_vec())
                 .bind(object.key.version)
                 .bind(object.key.token.clone());
         }
@@ -137,6 +138,7 @@ fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
             owner: row.address("owner")?,
         },
         size: row.number("size")?,
+        chunk_list: row.bytes("chunk_list")?,
         key: WrappedKey {
             version: row.small_number("key_version")?,
             token: row.value("key_token")?,

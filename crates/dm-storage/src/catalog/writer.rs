@@ -1,7 +1,7 @@
 //! The only task that writes: it commits whatever waits together, so that many
 //! callers share the cost of one durable commit.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dm_core::ports::CatalogError;
 use sqlx::{Connection, SqliteConnection};
@@ -18,6 +18,12 @@ use super::{
 const BATCH: usize = 256;
 /// Changes that may wait; callers beyond that wait to hand theirs over.
 const QUEUE: usize = 1024;
+/// How long a batch stays open where the one before it had [`CROWD`] changes:
+/// under load a wait this short saves most of the commits.
+const LINGER: Duration = Duration::from_millis(2);
+/// Changes in a batch that show that more are about to come. One caller alone
+/// makes a few at a time and never waits for others.
+const CROWD: usize = 8;
 
 type Reply = oneshot::Sender<Result<Outcome, CatalogError>>;
 
@@ -73,7 +79,13 @@ struct WriterTask {
 impl WriterTask {
     async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut messages = Vec::with_capacity(BATCH);
+        let mut crowded = false;
         while inbox.recv_many(&mut messages, BATCH).await > 0 {
+            if crowded {
+                tokio::time::sleep(LINGER).await;
+                take_waiting(&mut inbox, &mut messages);
+            }
+            crowded = messages.len() >= CROWD;
             let mut writes = Vec::with_capacity(messages.len());
             let mut closing = None;
             for message in messages.drain(..) {
@@ -142,6 +154,15 @@ impl WriterTask {
             tracing::warn!(%error, "the write-ahead log could not be emptied");
         }
         self.connection.close().await.map_err(super::error::from_sqlx)
+    }
+}
+
+/// Takes what has come meanwhile, as far as the batch has room.
+fn take_waiting(inbox: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+    while messages.len() < BATCH
+        && let Ok(message) = inbox.try_recv()
+    {
+        messages.push(message);
     }
 }
 

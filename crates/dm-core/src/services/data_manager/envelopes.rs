@@ -72,6 +72,13 @@ impl DataManager {
         next.created_at = now;
         let signed = self.sign_envelope(next)?;
         objects.replace_envelope(&signed).await?;
+        // Nobody else holds this envelope yet, whatever they hold of the object.
+        self.inner
+            .ports
+            .shares
+            .set_replicas(id, signed.sequence, 0)
+            .await?;
+        self.inner.owed.note_copies();
         Ok(Some(signed))
     }
 

@@ -52,8 +52,9 @@ impl DataManager {
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub async fn open(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
         let inner = &self.inner;
-        if let Some(readable) = inner.readable.get(data_hash).await?
+        if let Some(readable) = inner.ports.readable.readable(data_hash).await?
             && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
+            && envelope.chunk_list == readable.chunk_list
         {
             let key = inner.ports.key_ring.unwrap(&readable.key)?;
             return Ok(self.opened(data_hash, envelope, key, Source::Checked));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 
-use super::{DataManager, seal::Sealed};
+use super::{DataManager, seal::Sealed, uninterrupted};
 use crate::{
     clock::now_ms,
     envelope::{Envelope, ObjectId},
@@ -16,7 +16,7 @@ use crate::{
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus, ShareTerms},
 };
 
-/// How long a share waits for its first copies; the rest is made up later.
+/// How long a share waits for its copies; the rest is made up later.
 const DISTRIBUTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be done for a share that was asked for.
@@ -78,13 +78,19 @@ impl DataManager {
         };
         let known = self.inner.ports.shares.share(data_hash, terms.recipient).await?;
         let progress = match known {
-            Some(share) => Progress {
-                data_hash: *data_hash,
-                recipient: share.recipient,
-                id: object.id,
-                grant_pending: !self.has_grant(&object.id, share.recipient).await?,
-                repeated: true,
-            },
+            Some(share) => {
+                let grant_pending = !self.has_grant(&object.id, share.recipient).await?;
+                if grant_pending {
+                    self.owe_grant(data_hash, share.recipient).await?;
+                }
+                Progress {
+                    data_hash: *data_hash,
+                    recipient: share.recipient,
+                    id: object.id,
+                    grant_pending,
+                    repeated: true,
+                }
+            }
             None => self.share_again(&object, terms).await?,
         };
         Ok(Begin::Continue(progress))
@@ -108,12 +114,17 @@ impl DataManager {
         &self,
         data_hash: &DataHash,
     ) -> Result<Option<ReadableObject>, ServiceError> {
-        let Some(object) = self.inner.readable.get(data_hash).await? else {
+        let Some(object) = self.inner.ports.readable.readable(data_hash).await? else {
             return Ok(None);
         };
-        let is_own = object.id.owner == self.address();
-        let is_stored = is_own && self.inner.ports.objects.envelope(&object.id).await?.is_some();
-        Ok(is_stored.then(|| object.as_ref().clone()))
+        if object.id.owner != self.address() {
+            return Ok(None);
+        }
+        // The key is for these chunks and no others: an interrupted share may
+        // have left the one without the other.
+        let envelope = self.inner.ports.objects.envelope(&object.id).await?;
+        let is_stored = envelope.is_some_and(|envelope| envelope.chunk_list == object.chunk_list);
+        Ok(is_stored.then_some(object))
     }
 
     pub(super) async fn has_grant(&self, id: &ObjectId, recipient: Address) -> Result<bool, ServiceError> {
@@ -149,12 +160,13 @@ impl DataManager {
             data_hash: sealed.data_hash,
             id,
             size: sealed.size,
+            chunk_list: sealed.chunk_list,
             key: inner.ports.key_ring.wrap(&sealed.key),
         };
         let share = share_record(&sealed.data_hash, terms);
         let (stored, kept, inserted) = tokio::join!(
             sealed.writer.finish(&envelope),
-            inner.readable.put(readable),
+            inner.ports.readable.put_readable(&readable),
             inner.ports.shares.insert_share(&share),
         );
         stored?;
@@ -209,7 +221,7 @@ impl DataManager {
             .shares
             .set_grant_owed(data_hash, recipient, true)
             .await?;
-        self.inner.owed.notify_one();
+        self.inner.owed.grants.notify_one();
         Ok(())
     }
 
@@ -225,7 +237,7 @@ impl DataManager {
         let (replicas, recorded) = match known {
             Some(recorded) => (self.known_replicas(&share.id).await?, recorded),
             None => {
-                let replicas = self.distribute(&share.id, DISTRIBUTION_PATIENCE).await?;
+                let replicas = self.distribute_soon(&share.id).await?;
                 let event = NewEvent::data_share(share.data_hash, share.recipient);
                 (replicas, log.record(event).await?)
             }
@@ -239,30 +251,39 @@ impl DataManager {
         })
     }
 
-    /// Brings the object to as many peers as it should have and returns how
-    /// many hold it. That none can be reached is no error: the copies are owed.
-    pub(super) async fn distribute(&self, id: &ObjectId, patience: Duration) -> Result<u32, ServiceError> {
-        let inner = &self.inner;
-        let copies = inner.settings.replication_factor;
-        if copies == 0 || inner.ports.network.stats().active_peers == 0 {
+    /// Brings the object to its peers, and waits for that only so long; it goes
+    /// on in the background. Returns how many are known to hold it by then.
+    async fn distribute_soon(&self, id: &ObjectId) -> Result<u32, ServiceError> {
+        if self.inner.ports.network.stats().active_peers == 0 {
+            self.inner.owed.note_copies();
             return Ok(0);
         }
+        let (manager, id) = (self.clone(), *id);
+        let distribution = uninterrupted(async move { manager.distribute(&id).await });
+        match tokio::time::timeout(DISTRIBUTION_PATIENCE, distribution).await {
+            Ok(replicas) => replicas,
+            Err(_) => Ok(0),
+        }
+    }
+
+    /// Brings the object to as many peers as it should have and returns how
+    /// many hold it. That none can be reached is no error: the copies are owed.
+    pub(super) async fn distribute(&self, id: &ObjectId) -> Result<u32, ServiceError> {
+        let inner = &self.inner;
+        let copies = inner.settings.replication_factor;
         let Some(envelope) = inner.ports.objects.envelope(id).await? else {
             return Ok(0);
         };
-        let push = inner.ports.network.push(id, copies as usize);
-        let report = match tokio::time::timeout(patience, push).await {
-            Ok(Ok(report)) => report,
-            Ok(Err(error)) => {
+        let replicas = match inner.ports.network.push(id, copies as usize).await {
+            Ok(report) => u32::try_from(report.holders.len()).unwrap_or(u32::MAX),
+            Err(error) => {
                 tracing::warn!(locator = %id.locator, %error, "an object was not distributed; its copies are owed");
-                return Ok(0);
-            }
-            Err(_) => {
-                tracing::warn!(locator = %id.locator, "distribution takes too long; the copies are owed");
-                return Ok(0);
+                0
             }
         };
-        let replicas = u32::try_from(report.holders.len()).unwrap_or(u32::MAX);
+        if u64::from(replicas) < u64::from(copies).min(inner.ports.network.stats().active_peers) {
+            inner.owed.note_copies();
+        }
         inner
             .ports
             .shares

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 
-use super::{DataManager, seal::Sealed, share::Begin};
+use super::{DataManager, seal::Sealed, share::Begin, uninterrupted};
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_OBJECT_SIZE},
     hash::DataHasher,
@@ -76,7 +76,7 @@ impl Upload {
         let manager = self.manager.clone();
         let key = self.key.clone();
         let sealing = async move { manager.seal_chunk(&key, plaintext).await };
-        self.sealing.push_back(spawned(sealing));
+        self.sealing.push_back(begun(sealing));
         while self.sealing.len() >= IN_FLIGHT {
             self.store_next().await?;
         }
@@ -88,7 +88,7 @@ impl Upload {
         let idle = futures::future::ready(Ok(DataHasher::new())).boxed();
         let mut hasher = std::mem::replace(&mut self.hashing, idle).await?;
         let cpu = self.manager.inner.cpu.clone();
-        self.hashing = spawned(async move {
+        self.hashing = begun(async move {
             cpu.run_on(plaintext.len(), move || {
                 hasher.update(&plaintext);
                 hasher
@@ -131,34 +131,30 @@ impl Upload {
             key: self.key,
             writer: self.writer,
         };
-        share_sealed(&self.manager, sealed, &terms).await
+        let manager = self.manager.clone();
+        let recorded = uninterrupted(async move {
+            let _turn = manager.inner.turns.take(sealed.data_hash).await;
+            manager.ensure_log_accepts()?;
+            let progress = match manager.begin_share(&sealed.data_hash, &terms).await? {
+                Begin::Continue(progress) => progress,
+                Begin::Store => manager.store_and_share(sealed, &terms).await?,
+            };
+            manager.distribute_and_record(progress).await
+        });
+        self.manager.conclude(recorded.await?).await
     }
 }
 
-async fn share_sealed(
-    manager: &DataManager,
-    sealed: Sealed,
-    terms: &ShareTerms,
-) -> Result<ShareOutcome, ServiceError> {
-    let turn = manager.inner.turns.take(sealed.data_hash).await;
-    manager.ensure_log_accepts()?;
-    let progress = match manager.begin_share(&sealed.data_hash, terms).await? {
-        Begin::Continue(progress) => progress,
-        Begin::Store => manager.store_and_share(sealed, terms).await?,
-    };
-    let recorded = manager.distribute_and_record(progress).await?;
-    drop(turn);
-    manager.conclude(recorded).await
-}
-
 /// Runs a piece of work at once, and not only when it is awaited.
-fn spawned<T: Send + 'static>(
+fn begun<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, ServiceError>> {
     let task = tokio::spawn(work);
     async move {
-        task.await
-            .unwrap_or_else(|error| Err(ServiceError::Unavailable(format!("work was cut off: {error}"))))
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}"))),
+        }
     }
     .boxed()
 }

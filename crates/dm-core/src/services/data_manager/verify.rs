@@ -7,14 +7,18 @@ use serde_json::json;
 use super::DataManager;
 use crate::{
     bus::Topic,
-    envelope::{Envelope, MAX_SEALED_RECEIPT},
+    envelope::{Envelope, MAX_SEALED_RECEIPT, SignedEnvelope},
     event::EventKind,
     hash::DataHash,
-    ports::EventFilter,
+    ports::{EventFilter, HistoryQuery},
     receipt::{Anchor, Receipt, Verification},
     secret::ContentKey,
     services::ServiceError,
 };
+
+/// Shares of the same data with different recipients among which an anchored
+/// one is looked for.
+const SHARES_LOOKED_AT: usize = 16;
 
 /// What checking a share against the chain showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,25 +43,32 @@ impl VerifiedShare {
 
 impl DataManager {
     /// Checks a share of this data against the chain, by this node's own log
-    /// or by a receipt that travels with the object.
+    /// or by the receipts that travel with its objects.
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`] where the chain does not answer.
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub async fn verify(&self, data_hash: &DataHash) -> Result<VerifiedShare, ServiceError> {
-        let receipt = match self.receipt(data_hash, None).await {
-            Err(ServiceError::NotFound) => return Ok(VerifiedShare::not("no share of this data is known")),
+        let receipts = match self.own_receipt(data_hash, None).await {
+            Ok(Some(receipt)) => vec![receipt],
+            Ok(None) => self.travelling_receipts(data_hash, None).await?,
             Err(error @ ServiceError::NotAnchored) => return Ok(VerifiedShare::not(&error.to_string())),
-            other => other?,
+            Err(error) => return Err(error),
         };
-        let verified = match self.inner.ports.log.verify(&receipt).await? {
-            Verification::Valid => VerifiedShare {
-                verified: true,
-                reason: None,
-                anchor: Some(receipt.anchor),
-            },
-            Verification::Invalid { reason } => VerifiedShare::not(&reason),
-        };
+        let mut verified = VerifiedShare::not("no share of this data is known");
+        for receipt in &receipts {
+            match self.inner.ports.log.verify(receipt).await? {
+                Verification::Valid => {
+                    verified = VerifiedShare {
+                        verified: true,
+                        reason: None,
+                        anchor: Some(receipt.anchor),
+                    };
+                    break;
+                }
+                Verification::Invalid { reason } => verified = VerifiedShare::not(&reason),
+            }
+        }
         self.inner.ports.bus.publish(
             Topic::DataVerified,
             json!({"data_hash": data_hash, "verified": verified.verified}),
@@ -65,8 +76,8 @@ impl DataManager {
         Ok(verified)
     }
 
-    /// The receipt of the newest share of this data, or of the share with
-    /// `recipient`.
+    /// The receipt of the newest anchored share of this data, or of the share
+    /// with `recipient`.
     ///
     /// # Errors
     /// [`ServiceError::NotAnchored`] while this node's own share waits for its
@@ -76,39 +87,69 @@ impl DataManager {
         data_hash: &DataHash,
         recipient: Option<Address>,
     ) -> Result<Receipt, ServiceError> {
-        let filter = EventFilter {
-            recipient,
-            ..EventFilter::shares_of(*data_hash)
-        };
-        let log = &self.inner.ports.log;
-        match log.find(&filter).await? {
-            Some(recorded) => log
-                .receipt(recorded.index)
-                .await?
-                .ok_or(ServiceError::NotAnchored),
-            None => self.travelling_receipt(data_hash, recipient).await,
+        match self.own_receipt(data_hash, recipient).await? {
+            Some(receipt) => Ok(receipt),
+            None => {
+                let travelling = self.travelling_receipts(data_hash, recipient).await?;
+                travelling.into_iter().next().ok_or(ServiceError::NotFound)
+            }
         }
     }
 
-    /// A receipt that came with an object: a local copy, else one at peers.
-    async fn travelling_receipt(
+    /// The receipt from this node's own log; `None` where the log has no share
+    /// of this data.
+    async fn own_receipt(
         &self,
         data_hash: &DataHash,
         recipient: Option<Address>,
-    ) -> Result<Receipt, ServiceError> {
+    ) -> Result<Option<Receipt>, ServiceError> {
+        let query = HistoryQuery {
+            filter: EventFilter {
+                recipient,
+                ..EventFilter::shares_of(*data_hash)
+            },
+            before: None,
+            limit: SHARES_LOOKED_AT,
+        };
+        let log = &self.inner.ports.log;
+        let shares = log.history(&query).await?.entries;
+        if shares.is_empty() {
+            return Ok(None);
+        }
+        let anchored = shares.iter().find(|entry| entry.tx_hash.is_some());
+        let anchored = anchored.ok_or(ServiceError::NotAnchored)?;
+        let receipt = log.receipt(anchored.index).await?;
+        receipt.map(Some).ok_or(ServiceError::NotAnchored)
+    }
+
+    /// The receipts that came with objects: those of local copies, else those
+    /// at peers.
+    async fn travelling_receipts(
+        &self,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Result<Vec<Receipt>, ServiceError> {
         let ports = &self.inner.ports;
         let locator = data_hash.locator();
-        for envelope in ports.objects.envelopes(&locator).await? {
-            if let Some(receipt) = self.receipt_in(&envelope, data_hash, recipient) {
-                return Ok(receipt);
-            }
+        let local = ports.objects.envelopes(&locator).await?;
+        let receipts = self.receipts_in(local.iter(), data_hash, recipient);
+        if !receipts.is_empty() {
+            return Ok(receipts);
         }
-        for found in ports.network.find(&locator).await? {
-            if let Some(receipt) = self.receipt_in(&found.envelope, data_hash, recipient) {
-                return Ok(receipt);
-            }
-        }
-        Err(ServiceError::NotFound)
+        let found = ports.network.find(&locator).await?;
+        let envelopes = found.iter().map(|found| &found.envelope);
+        Ok(self.receipts_in(envelopes, data_hash, recipient))
+    }
+
+    fn receipts_in<'a>(
+        &self,
+        envelopes: impl Iterator<Item = &'a SignedEnvelope>,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Vec<Receipt> {
+        envelopes
+            .filter_map(|envelope| self.receipt_in(envelope, data_hash, recipient))
+            .collect()
     }
 
     /// The newest fitting receipt in an envelope. It speaks for a share by the

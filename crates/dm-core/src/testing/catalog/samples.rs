@@ -56,6 +56,7 @@ pub fn readable(n: u64, owner: Address) -> ReadableObject {
         data_hash: data_hash(n),
         id: object_id(n, owner),
         size: n + 1,
+        chunk_list: [7; 32],
         key: WrappedKey {
             version: 3,
             token: format!("gAAAAA-token-of-{n}-{owner}"),

@@ -103,6 +103,14 @@ impl Check {
                 object.envelope.id.owner
             )));
         }
+        self.keep().await
+    }
+
+    /// Keeps what has been checked, so that it can be read again at once.
+    async fn keep(&mut self) -> Result<(), ServiceError> {
+        let object = &self.object;
+        let inner = &object.manager.inner;
+        let _turn = inner.turns.take(object.data_hash).await;
         if let Some(keeper) = self.keeper.take() {
             match keeper.finish(&object.envelope).await {
                 // Somebody else stored it, or a newer envelope of it, meanwhile.
@@ -114,13 +122,18 @@ impl Check {
                 json!({"data_hash": object.data_hash, "owner": object.envelope.id.owner, "size": object.size()}),
             );
         }
+        // This node may have shared the same data itself meanwhile.
+        if object.manager.own_object(&object.data_hash).await?.is_some() {
+            return Ok(());
+        }
         let readable = ReadableObject {
             data_hash: object.data_hash,
             id: object.envelope.id,
             size: object.size(),
+            chunk_list: object.envelope.chunk_list,
             key: inner.ports.key_ring.wrap(&object.key),
         };
-        Ok(inner.readable.put(readable).await?)
+        Ok(inner.ports.readable.put_readable(&readable).await?)
     }
 }
 
