@@ -9,21 +9,21 @@ use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
-    bus::{EventBus, Topic},
+    bus::EventBus,
     config::ComplianceConfig,
     ports::{Anchors, CatalogError, ChainError, ComplianceError},
     receipt::Checkpoint,
 };
-use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::send::InFlight;
+use self::{contradiction::Contradiction, send::InFlight};
 use crate::{
     board::{Board, ChainState},
     local_log::LocalLog,
 };
 
+mod contradiction;
 mod head;
 mod send;
 mod watch;
@@ -32,10 +32,8 @@ mod watch;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often in a row the chain must contradict the local log before it counts
-/// as a fork: one contradiction may be a reorganisation between two reads, or
-/// an endpoint that lags behind another one.
-const CONTRADICTIONS: u32 = 3;
+/// Pause between two looks at a chain that has forked from the local log.
+const FORKED_PAUSE: Duration = Duration::from_secs(60);
 /// How long a stopping node waits for an anchor in flight.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -94,7 +92,7 @@ pub(crate) struct Anchorer {
     head: Head,
     in_flight: Option<InFlight>,
     next_look: Instant,
-    contradictions: u32,
+    contradiction: Option<Contradiction>,
     pause: Duration,
 }
 
@@ -106,12 +104,12 @@ impl Anchorer {
             setting,
             head: Head::Unknown,
             in_flight: None,
-            contradictions: 0,
+            contradiction: None,
             pause: FIRST_PAUSE,
         }
     }
 
-    /// Runs until the node stops or the log has forked.
+    /// Runs until the node stops.
     ///
     /// # Errors
     /// Where the local log fails; the task can be started again.
@@ -126,7 +124,7 @@ impl Anchorer {
             () = patience => Ok(()),
         };
         // Nobody need wait for an anchor that nobody makes.
-        board.set_chain(ChainState::Away);
+        board.set_away();
         ended
     }
 
@@ -138,13 +136,8 @@ impl Anchorer {
                     self.rest_until_work(shutdown).await;
                 }
                 Err(Trouble::Log(error)) => return Err(error),
-                Err(Trouble::Forked(reason)) if self.contradictions + 1 >= CONTRADICTIONS => {
-                    self.report_fork(&reason);
-                    return Ok(());
-                }
                 Err(Trouble::Forked(reason)) => {
-                    tracing::warn!(reason, "the chain contradicts the local log; looking again");
-                    self.contradictions += 1;
+                    self.chain_contradicts(&reason);
                     self.back_off(shutdown).await;
                 }
                 Err(Trouble::Chain(error)) => {
@@ -165,7 +158,11 @@ impl Anchorer {
         }
         let previous = match self.head {
             Head::Known(checkpoint) => checkpoint,
-            Head::Unknown => self.compare_with_contract().await?,
+            Head::Unknown => {
+                let checkpoint = self.compare_with_contract().await?;
+                self.chain_agrees();
+                checkpoint
+            }
         };
         if self.setting.board.recorded() > previous.map_or(0, |checkpoint| checkpoint.size) {
             self.anchor_next(previous).await?;
@@ -174,7 +171,6 @@ impl Anchorer {
     }
 
     fn all_is_well(&mut self) {
-        self.contradictions = 0;
         self.pause = FIRST_PAUSE;
         if self.setting.board.set_chain(ChainState::Reachable) {
             tracing::info!("the compliance log can be anchored");
@@ -182,7 +178,7 @@ impl Anchorer {
     }
 
     fn chain_is_away(&self, error: &ChainError) {
-        if self.setting.board.set_chain(ChainState::Away) {
+        if self.setting.board.set_away() {
             tracing::warn!(%error, "the compliance log cannot be anchored now; it will be later");
         } else {
             tracing::debug!(%error, "the compliance log still cannot be anchored");
@@ -191,8 +187,12 @@ impl Anchorer {
 
     async fn back_off(&mut self, shutdown: &CancellationToken) {
         self.head = Head::Unknown;
+        let pause = match self.setting.board.fault() {
+            Some(_) => FORKED_PAUSE,
+            None => self.pause,
+        };
         tokio::select! {
-            () = tokio::time::sleep(self.pause) => {}
+            () = tokio::time::sleep(pause) => {}
             () = shutdown.cancelled() => {}
         }
         self.pause = (2 * self.pause).min(LONGEST_PAUSE);
@@ -209,12 +209,5 @@ impl Anchorer {
             () = tokio::time::sleep_until(self.next_look) => {}
             () = shutdown.cancelled() => {}
         }
-    }
-
-    fn report_fork(&self, reason: &str) {
-        tracing::error!(reason, "the compliance log has forked; nothing more is recorded");
-        self.setting.board.set_fault(reason);
-        let news = json!({ "component": "compliance", "error": reason });
-        self.setting.bus.publish(Topic::SystemError, news);
     }
 }

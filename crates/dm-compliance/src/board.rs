@@ -12,6 +12,9 @@ pub(crate) enum ChainState {
     Unchecked,
     /// As far as is known.
     Reachable,
+    /// The chain contradicts the local log. It is looked at again until it
+    /// agrees, and nothing is recorded meanwhile.
+    Contradicts,
     /// The chain did not answer or refused; or the node stops.
     Away,
 }
@@ -35,7 +38,7 @@ pub(crate) struct Anchoring {
     /// The anchor that was made last, where it is still unchanged; saves the
     /// callers who waited for it a look into the catalog.
     pub(crate) newest: Option<Newest>,
-    /// What is wrong with the log for good.
+    /// Why nothing is recorded: a contradiction that has lasted.
     pub(crate) fault: Option<Arc<str>>,
 }
 
@@ -73,7 +76,7 @@ impl Board {
         self.anchoring.borrow().anchored
     }
 
-    /// What is wrong with the log for good.
+    /// Why nothing is recorded: a contradiction that has lasted.
     pub(crate) fn fault(&self) -> Option<Arc<str>> {
         self.anchoring.borrow().fault.clone()
     }
@@ -82,6 +85,33 @@ impl Board {
     pub(crate) fn set_chain(&self, chain: ChainState) -> bool {
         self.anchoring
             .send_if_modified(|state| std::mem::replace(&mut state.chain, chain) != chain)
+    }
+
+    /// Notes that no anchor can be made now, and whether that is news. A
+    /// contradiction stays one: a chain that is away does not take it back.
+    pub(crate) fn set_away(&self) -> bool {
+        self.anchoring.send_if_modified(|state| match state.chain {
+            ChainState::Away | ChainState::Contradicts => false,
+            ChainState::Unchecked | ChainState::Reachable => {
+                state.chain = ChainState::Away;
+                true
+            }
+        })
+    }
+
+    /// Notes that the chain agrees with the local log. Returns the fault that
+    /// is none any more, if there was one.
+    pub(crate) fn set_agreed(&self) -> Option<Arc<str>> {
+        let mut fault = None;
+        self.anchoring.send_if_modified(|state| {
+            fault = state.fault.take();
+            let contradicted = state.chain == ChainState::Contradicts;
+            if contradicted {
+                state.chain = ChainState::Reachable;
+            }
+            contradicted
+        });
+        fault
     }
 
     /// Notes a new anchor.
@@ -104,7 +134,7 @@ impl Board {
         });
     }
 
-    /// Notes what is wrong with the log for good.
+    /// Notes a contradiction that has lasted.
     pub(crate) fn set_fault(&self, fault: &str) {
         self.anchoring
             .send_modify(|state| state.fault = Some(fault.into()));

@@ -29,9 +29,9 @@ use crate::{
 
 mod history;
 
-/// How long recording waits at start-up for the comparison with the chain; a
+/// How long recording waits for the comparison with the chain. At start-up a
 /// chain that is slower counts as away.
-const FIRST_COMPARISON: Duration = Duration::from_secs(10);
+const COMPARISON: Duration = Duration::from_secs(10);
 
 /// The transparency log of one operator account.
 ///
@@ -109,19 +109,24 @@ impl ComplianceManager {
     }
 
     /// Waits until the local log was compared with the chain, or the chain is
-    /// known to be away.
+    /// known to be away; and while the chain contradicts the local log.
     ///
     /// # Errors
-    /// [`ComplianceError::Forked`] where the log has forked.
+    /// [`ComplianceError::Forked`] where the log has forked,
+    /// [`ComplianceError::Chain`] where that is not known yet.
     async fn compared(&self) -> Result<(), ComplianceError> {
         let mut anchoring = self.board.anchoring.subscribe();
-        let compared =
-            anchoring.wait_for(|state| state.chain != ChainState::Unchecked || state.fault.is_some());
+        let compared = anchoring.wait_for(|state| {
+            let is_open = matches!(state.chain, ChainState::Unchecked | ChainState::Contradicts);
+            !is_open || state.fault.is_some()
+        });
         // Neither a slow chain nor a stopping node says anything about the log.
-        let _ = tokio::time::timeout(FIRST_COMPARISON, compared).await;
-        match self.board.fault() {
-            Some(fault) => Err(ComplianceError::Forked(fault.to_string())),
-            None => Ok(()),
+        let _ = tokio::time::timeout(COMPARISON, compared).await;
+        let state = self.board.anchoring.borrow();
+        match (&state.fault, state.chain) {
+            (Some(fault), _) => Err(ComplianceError::Forked(fault.to_string())),
+            (None, ChainState::Contradicts) => Err(contradicts().into()),
+            (None, _) => Ok(()),
         }
     }
 
@@ -256,4 +261,8 @@ impl ComplianceLog for ComplianceManager {
     fn fault(&self) -> Option<String> {
         self.board.fault().map(|fault| fault.to_string())
     }
+}
+
+fn contradicts() -> ChainError {
+    ChainError::Unavailable("it contradicts the local log at the moment".to_owned())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dm_core::{
     bus::Topic,
-    ports::{ComplianceError, ComplianceLog},
+    ports::{ComplianceError, ComplianceLog, EventLog},
     testing::compliance::conformance::share,
 };
 
@@ -89,6 +89,66 @@ async fn events_recorded_while_the_chain_was_away_do_not_hide_a_fork() {
     chain.set_away(false);
     refusal(&life).await;
     assert_eq!(chain.submitted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contradiction_that_passes_is_no_fork_and_shares_wait_for_its_end() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    let index = life.record(0).await;
+    life.anchor_of(index).await;
+    chain.anchor_foreign();
+    life.record(1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let waiting = tokio::spawn({
+        let manager = life.manager.clone();
+        async move { manager.record(share(2)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(life.manager.fault(), None);
+    chain.reorganise(1);
+    let recorded = waiting.await.unwrap().unwrap();
+    life.anchor_of(recorded.index).await;
+    assert_eq!(life.manager.fault(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_goes_on_when_the_chain_agrees_with_it_again() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    let index = life.record(0).await;
+    life.anchor_of(index).await;
+    chain.anchor_foreign();
+    refusal(&life).await;
+    assert!(life.manager.fault().is_some());
+
+    chain.reorganise(1);
+    while life.manager.fault().is_some() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let index = life.record(1).await;
+    life.anchor_of(index).await;
+    assert!(life.has_valid_receipt(index).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_goes_away_does_not_take_a_contradiction_back() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    let index = life.record(0).await;
+    life.anchor_of(index).await;
+    chain.anchor_foreign();
+    life.record(1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    chain.set_away(true);
+    let refused = life.manager.record(share(2)).await;
+    assert!(matches!(refused, Err(ComplianceError::Chain(_))), "{refused:?}");
+    assert_eq!(events.event_count().await.unwrap(), 2);
+
+    chain.set_away(false);
+    refusal(&life).await;
 }
 
 #[tokio::test(start_paused = true)]

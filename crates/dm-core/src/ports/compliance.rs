@@ -57,7 +57,8 @@ pub trait ComplianceLog: Send + Sync {
     ///
     /// # Errors
     /// [`ComplianceError::Forked`] where the chain holds another history of
-    /// this log: then nothing is recorded.
+    /// this log, and [`ComplianceError::Chain`] while it seems to: then nothing
+    /// is recorded.
     async fn record(&self, event: NewEvent) -> Result<Recorded, ComplianceError>;
 
     /// The anchor of the event at `index`, waiting for it no longer than
@@ -88,8 +89,9 @@ pub trait ComplianceLog: Send + Sync {
     /// The account whose log this is.
     fn log_address(&self) -> Address;
 
-    /// What is wrong with the log for good, if anything: it is shown in the
-    /// node's health, and nothing is recorded until an operator acts.
+    /// What is wrong with the log, if anything: it is shown in the node's
+    /// health, and nothing is recorded until an operator acts, or the chain
+    /// agrees with the log again.
     fn fault(&self) -> Option<String>;
 }
 
