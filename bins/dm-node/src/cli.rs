@@ -61,7 +61,7 @@ pub(crate) struct NodeOptions {
     /// Name of the node
     #[arg(long)]
     pub(crate) node_id: Option<String>,
-    /// Port of the peer-to-peer network (TCP and UDP); 0 takes one that is free
+    /// Port of the peer-to-peer network (TCP and UDP); 0 lets the system choose
     #[arg(long, value_name = "PORT")]
     pub(crate) p2p_port: Option<u16>,
     /// Port of the API for operators

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::UdpSocket,
     path::{Path, PathBuf},
 };
 
@@ -28,11 +27,13 @@ pub(crate) fn load_config(args: &RunArgs) -> anyhow::Result<NodeConfig> {
         Some(file) => Some(file.clone()),
         None => find_config_file(&args.options),
     };
-    settings::load(Sources {
+    let mut config = settings::load(Sources {
         presets: Vec::new(),
         file: file.as_deref(),
         flags: overrides(&args.options),
-    })
+    })?;
+    choose_port(&mut config, &args.options);
+    Ok(config)
 }
 
 /// The file in the data directory, else the one in the working directory.
@@ -57,7 +58,7 @@ pub(crate) fn overrides(options: &NodeOptions) -> Vec<Override> {
         text("data_dir", data_dir.as_deref()),
         text("node_id", options.node_id.as_deref()),
         text("blockchain_url", options.blockchain_url.as_deref()),
-        number("p2p_port", options.p2p_port.map(port_or_free)),
+        number("p2p_port", options.p2p_port.filter(|port| *port > 0)),
         number("internal_api.port", options.internal_port),
         number("external_api.port", options.external_port),
         (!options.peers.is_empty()).then(|| parsed("initial_peers".to_owned(), &options.peers.join(","))),
@@ -67,13 +68,11 @@ pub(crate) fn overrides(options: &NodeOptions) -> Vec<Override> {
     .collect()
 }
 
-/// The port, or one that is free now for 0. Peers remember where a node
-/// listens, so that its configuration must name a port; for a trial it need not.
-fn port_or_free(port: u16) -> u16 {
-    let free = || UdpSocket::bind(("127.0.0.1", 0))?.local_addr();
-    match port {
-        0 => free().map_or(0, |address| address.port()),
-        port => port,
+/// Lets the system choose the port of the peer-to-peer network where the
+/// command line asks for 0. A configuration must name one: peers remember it.
+pub(crate) fn choose_port(config: &mut NodeConfig, options: &NodeOptions) {
+    if options.p2p_port == Some(0) {
+        config.p2p_port = 0;
     }
 }
 

@@ -24,11 +24,12 @@ const API_KEY_FILE: &str = "dev-api-key";
 const EXAMPLE: &str = "Hello, DataMgmt!";
 
 pub(crate) async fn run(args: DevArgs, as_json: bool) -> anyhow::Result<()> {
-    let config = settings::load(Sources {
+    let mut config = settings::load(Sources {
         presets: presets(),
         file: None,
         flags: home::overrides(&args.options),
     })?;
+    home::choose_port(&mut config, &args.options);
     let stop = StopSignal::catch()?;
     let node = start::start(&config, async |config| {
         let config = with_password(config)?;

@@ -156,6 +156,7 @@ async fn forge(liar: &TestNode, from: &DataHash, to: &DataHash) {
     let key = liar.ports.key_ring.unwrap(&key).unwrap();
     let mut forged = envelope.statement().clone();
     forged.id = target;
+    forged.sequence += 1_000_000;
     for grant in &mut forged.grants {
         let record = liar
             .ports
@@ -176,4 +177,37 @@ async fn forge(liar: &TestNode, from: &DataHash, to: &DataHash) {
     let forged = dm_core::signed::Signed::sign(forged, liar.ports.signer.as_ref()).unwrap();
     writer.finish(&forged).await.unwrap();
     assert!(holders(liar, to).await <= 1);
+}
+
+#[tokio::test]
+async fn an_owner_that_replaces_its_object_cannot_change_what_a_hash_stands_for() {
+    let world = World::new();
+    let (owner, reader) = (world.node(1).await, world.node(2).await);
+    let (promised, other) = (data(1000), data(2000));
+    let outcome = owner
+        .data
+        .share_bytes(promised.clone(), terms(reader.address()))
+        .await
+        .unwrap();
+    assert!(reader.read(&outcome.data_hash).await.unwrap() == promised);
+    // The owner puts other data in its place, here and at the reader.
+    let replacement = owner
+        .data
+        .share_bytes(other, terms(reader.address()))
+        .await
+        .unwrap();
+    forge(&owner, &replacement.data_hash, &outcome.data_hash).await;
+    let id = ObjectId {
+        locator: outcome.data_hash.locator(),
+        owner: owner.address(),
+    };
+    let envelope = owner.objects.envelope(&id).await.unwrap().unwrap();
+    let mut writer = reader.objects.create().await.unwrap();
+    writer
+        .append(owner.objects.chunk(&id, 0).await.unwrap())
+        .await
+        .unwrap();
+    writer.finish(&envelope).await.unwrap();
+    let read = reader.read(&outcome.data_hash).await;
+    assert!(matches!(read, Err(ServiceError::Damaged(_))), "{read:?}");
 }

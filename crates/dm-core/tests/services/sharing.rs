@@ -3,11 +3,14 @@
 use crate::support::{World, data, eventually, keyed, terms};
 use bytes::Bytes;
 use dm_core::{
+    address_record::AddressRecord,
     envelope::{CHUNK_SIZE, ObjectId},
     hash::DataHash,
-    ports::{ComplianceLog, ObjectStore, ShareCatalog},
+    ports::{ComplianceLog, ObjectStore, ShareCatalog, Signer},
     services::ServiceError,
     share::{ShareRecord, ShareStatus},
+    signed::Signed,
+    testing::signer::TestSigner,
 };
 
 const CHUNK: usize = CHUNK_SIZE as usize;
@@ -156,8 +159,7 @@ async fn a_share_made_before_the_recipient_existed_becomes_readable() {
     let world = World::new();
     let owner = world.node(1).await;
     owner.spread();
-    let later = dm_core::testing::signer::TestSigner::new(2);
-    let recipient = dm_core::ports::Signer::address(&later);
+    let recipient = TestSigner::new(2).address();
     let outcome = owner.data.share_bytes(data(100), terms(recipient)).await.unwrap();
     assert!(outcome.grant_pending);
 
@@ -318,4 +320,91 @@ async fn a_share_that_the_node_was_stopped_in_is_recorded_once_at_the_next_start
     let receipt = owner.log.receipt(1).await.unwrap().unwrap();
     assert_eq!(receipt.event.data_hash, Some(stored.data_hash));
     assert_eq!(owner.events().await, 2);
+}
+
+#[tokio::test]
+async fn copies_that_were_missed_are_made_when_the_same_peer_comes_back() {
+    let world = World::new();
+    let (owner, peer) = (world.node(1).await, world.node(2).await);
+    owner.spread();
+    owner
+        .data
+        .share_bytes(data(10), terms(owner.address()))
+        .await
+        .unwrap();
+    peer.network.set_online(false);
+    let missed = owner
+        .data
+        .share_bytes(data(11), terms(owner.address()))
+        .await
+        .unwrap();
+    assert_eq!(missed.replicas, 0);
+    peer.network.set_online(true);
+    eventually("the peer holds both", async || {
+        (peer.objects.usage().await.unwrap().objects == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_a_whole_share() {
+    let world = World::new();
+    let owner = world.node(1).await;
+    for polls in 0..12 {
+        let data = data(20_000 + polls);
+        let mut share = Box::pin(owner.data.share_bytes(data.clone(), terms(owner.address())));
+        for _ in 0..polls {
+            if futures::poll!(&mut share).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(share);
+        let hash = DataHash::of(&data);
+        // Either nothing was begun, or everything is done.
+        eventually("the share is whole or not there", async || {
+            let recorded = owner.data.receipt(&hash, None).await.is_ok();
+            let readable = owner.read(&hash).await.is_ok();
+            (recorded == readable).then_some(())
+        })
+        .await;
+        owner
+            .data
+            .share_bytes(data, terms(owner.address()))
+            .await
+            .unwrap();
+    }
+    assert_eq!(owner.events().await, 12);
+}
+
+#[tokio::test]
+async fn a_recipient_with_an_unusable_key_does_not_keep_others_from_their_grants() {
+    let world = World::new();
+    let owner = world.node(1).await;
+    owner.spread();
+    let (hostile, honest) = (TestSigner::new(7), TestSigner::new(8));
+    owner
+        .data
+        .share_bytes(data(1), terms(hostile.address()))
+        .await
+        .unwrap();
+    let outcome = owner
+        .data
+        .share_bytes(data(2), terms(honest.address()))
+        .await
+        .unwrap();
+    let record = AddressRecord {
+        address: hostile.address(),
+        hpke_public_key: [0; 32],
+        peer_id: "nobody".to_owned(),
+        sequence: u64::MAX,
+    };
+    let record = Signed::sign(record, &hostile).unwrap();
+    owner.ports.network.announce(record).await.unwrap();
+    let recipient = world.node(8).await;
+    let read = eventually("the honest one reads", async || {
+        recipient.read(&outcome.data_hash).await.ok()
+    })
+    .await;
+    assert!(read == data(2));
 }
