@@ -1,7 +1,7 @@
 //! The task that owns an account's nonces: every transaction of the account
 //! goes through it, one after the other.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256, U64, U256};
 use dm_core::ports::{ChainError, Signer};
@@ -14,6 +14,7 @@ use super::{
     Call, Order,
     fees::{FeeGauge, Fees},
     is_known,
+    outstanding::{COUNTED_AFTER, Outstanding},
     refusal::Refusal,
     signing::{SignedTransaction, Terms, sign},
 };
@@ -23,21 +24,13 @@ use crate::rpc::{Node, RpcFailure};
 const MAX_ATTEMPTS: u32 = 12;
 /// Pause before a transaction is made anew; a lagging chain may catch up in it.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A transaction that the chain does not count after this time is given to it again.
-const COUNTED_AFTER: Duration = Duration::from_secs(5);
 
 /// The account's state.
 pub(super) struct Account {
     node: Arc<Node>,
     signer: Arc<dyn Signer>,
     fees: FeeGauge,
-    /// Transactions that the chain took and nobody has seen mined, by nonce.
-    outstanding: BTreeMap<u64, Outstanding>,
-}
-
-struct Outstanding {
-    transaction: SignedTransaction,
-    sent: Instant,
+    outstanding: Outstanding,
 }
 
 /// What to do after the chain did not take a transaction.
@@ -61,7 +54,7 @@ impl Account {
             node,
             signer,
             fees: FeeGauge::default(),
-            outstanding: BTreeMap::new(),
+            outstanding: Outstanding::default(),
         }
     }
 
@@ -78,7 +71,7 @@ impl Account {
                     // Who asked may have gone; the transaction stays sent.
                     let _ = answer.send(result);
                 }
-                Order::Settled(hash) => self.outstanding.retain(|_, sent| sent.transaction.hash != hash),
+                Order::Settled(hash) => self.outstanding.settle(hash),
                 Order::Resend(hash) => self.resend(hash).await,
             }
         }
@@ -153,44 +146,35 @@ impl Account {
             .read("eth_getTransactionCount", (self.signer.address(), "pending"))
             .await?;
         let counted = counted.to();
-        self.outstanding = self.outstanding.split_off(&counted);
+        self.outstanding.forget_counted(counted, Instant::now());
         self.resend_older_than(COUNTED_AFTER).await?;
-        let after_own = self
-            .outstanding
-            .last_key_value()
-            .map_or(0, |(nonce, _)| nonce.saturating_add(1));
-        Ok(after_own.max(counted))
+        Ok(self.outstanding.next_nonce().max(counted))
     }
 
     /// Gives outstanding transactions to the chain again; those that it refuses
     /// for good are dropped, so that their nonces are used again.
     async fn resend_older_than(&mut self, age: Duration) -> Result<(), ChainError> {
         let mut dropped = Vec::new();
-        for (nonce, outstanding) in &mut self.outstanding {
-            if outstanding.sent.elapsed() < age {
-                continue;
-            }
-            match broadcast(&self.node, &outstanding.transaction).await {
-                Ok(()) => outstanding.sent = Instant::now(),
+        for (nonce, sent) in self.outstanding.older_than(age, Instant::now()) {
+            match broadcast(&self.node, &sent.transaction).await {
+                Ok(()) => sent.at = Instant::now(),
                 Err(RpcFailure::Refused(payload)) if Refusal::of(&payload) == Refusal::AlreadyKnown => {
-                    outstanding.sent = Instant::now();
+                    sent.at = Instant::now();
                 }
-                Err(RpcFailure::Refused(_)) => dropped.push(*nonce),
+                Err(RpcFailure::Refused(_)) => dropped.push(nonce),
                 Err(other) => return Err(other.into()),
             }
         }
-        self.outstanding.retain(|nonce, _| !dropped.contains(nonce));
+        self.outstanding.drop_nonces(&dropped);
         Ok(())
     }
 
     async fn resend(&mut self, hash: B256) {
-        let lost = self
-            .outstanding
-            .values()
-            .find(|sent| sent.transaction.hash == hash);
-        let Some(lost) = lost else { return };
+        let Some(lost) = self.outstanding.find(hash) else {
+            return;
+        };
         tracing::info!(%hash, "the chain lost a transaction; sending it again");
-        if let Err(failure) = broadcast(&self.node, &lost.transaction).await {
+        if let Err(failure) = broadcast(&self.node, lost).await {
             // Whoever waits for it looks again, and asks again.
             tracing::debug!(%hash, ?failure, "could not send it again");
         }
@@ -198,13 +182,7 @@ impl Account {
 
     fn note(&mut self, nonce: u64, transaction: SignedTransaction) -> B256 {
         let hash = transaction.hash;
-        self.outstanding.insert(
-            nonce,
-            Outstanding {
-                transaction,
-                sent: Instant::now(),
-            },
-        );
+        self.outstanding.note(nonce, transaction, Instant::now());
         hash
     }
 

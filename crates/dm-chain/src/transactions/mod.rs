@@ -1,11 +1,13 @@
 //! Transactions of one account, in one queue with its own nonces.
 //!
 //! [`Transactions`] is the handle, [`account`] the task behind it that decides
-//! on nonces, [`fees`] knows the price of gas, [`signing`] makes the bytes, and
-//! [`refusal`] reads what chains say when they do not take them.
+//! on nonces, [`outstanding`] what it has sent and not seen mined, [`fees`] knows
+//! the price of gas, [`signing`] makes the bytes, and [`refusal`] reads what
+//! chains say when they do not take them.
 
 mod account;
 mod fees;
+mod outstanding;
 mod refusal;
 mod signing;
 
