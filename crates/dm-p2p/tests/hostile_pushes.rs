@@ -12,10 +12,12 @@ use common::{
     start,
 };
 use dm_core::{
-    envelope::{CHUNK_SIZE, SignedEnvelope},
+    envelope::{CHUNK_SIZE, Envelope, MAX_SEALED_RECEIPT, SignedEnvelope},
+    signed::Signed,
     testing::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
+        signer::TestSigner,
     },
 };
 use dm_p2p::Identity;
@@ -63,6 +65,30 @@ async fn send_object(stream: &mut Stream, object: &SampleObject) {
         )
         .await;
         send_bytes(stream, chunk.bytes()).await;
+    }
+}
+
+/// Offers an object that is taken.
+async fn push(stream: &mut Stream, object: &SampleObject) {
+    assert_eq!(
+        offer(stream, object.envelope.bytes()).await,
+        Some(Reply::Verdict(Verdict::Wanted))
+    );
+    send_object(stream, object).await;
+    assert_eq!(receive(stream).await, Some(Reply::Verdict(Verdict::Held)));
+}
+
+/// The object of account number 1 under an envelope with this many of the
+/// largest receipts.
+fn with_receipts(object: &SampleObject, sequence: u64, count: usize) -> SampleObject {
+    let envelope = Envelope {
+        sequence,
+        receipts: vec![vec![0; MAX_SEALED_RECEIPT].into(); count],
+        ..object.envelope.statement().clone()
+    };
+    SampleObject {
+        envelope: Signed::sign(envelope, &TestSigner::new(1)).unwrap(),
+        chunks: object.chunks.clone(),
     }
 }
 
@@ -134,6 +160,76 @@ async fn objects_above_the_quota_are_refused() {
     assert_eq!(
         offer(&mut stream, second.envelope.bytes()).await,
         refused(Refusal::Full)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throw_away_owners_cannot_crowd_one_locator() {
+    let (node, mut peer) = node_and_peer().await;
+    let mut stream = peer.open(&node.address()).await;
+    for owner in 1..=16 {
+        push(&mut stream, &SampleObject::new(owner, 7, 1)).await;
+    }
+    let one_more = SampleObject::new(17, 7, 1);
+    assert_eq!(
+        offer(&mut stream, one_more.envelope.bytes()).await,
+        refused(Refusal::Full)
+    );
+    // Those that are kept can be replaced, and other locators have room.
+    let mut newer = SampleObject::new(1, 7, 2);
+    newer.envelope = newer.envelope_with_sequence(1, 2);
+    push(&mut stream, &newer).await;
+    push(&mut stream, &SampleObject::new(17, 8, 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_envelopes_of_small_objects_use_up_the_quota() {
+    let (node, mut peer) = node_and_peer().await;
+    let mut stream = peer.open(&node.address()).await;
+    let mut kept = 0;
+    loop {
+        let object = with_receipts(&SampleObject::new(1, kept, 1), 1, 16);
+        match offer(&mut stream, object.envelope.bytes()).await {
+            Some(Reply::Verdict(Verdict::Wanted)) => send_object(&mut stream, &object).await,
+            answer => {
+                assert_eq!(answer, refused(Refusal::Full));
+                break;
+            }
+        }
+        assert_eq!(receive(&mut stream).await, Some(Reply::Verdict(Verdict::Held)));
+        kept += 1;
+    }
+    assert!(
+        (8..=16).contains(&kept),
+        "{kept} envelopes of 128 KiB within 2 MiB"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_that_grows_beyond_the_quota_is_refused() {
+    let (node, mut peer) = node_and_peer().await;
+    let mut stream = peer.open(&node.address()).await;
+    let large = SampleObject::new(1, 7, 7 * CHUNK_SIZE);
+    push(&mut stream, &large).await;
+    let small = [8, 9].map(|seed| SampleObject::new(1, seed, 1));
+    for object in &small {
+        push(&mut stream, object).await;
+    }
+    // There is room for one envelope of 128 KiB, not for two.
+    let [first, second] = small.map(|object| with_receipts(&object, 2, 16));
+    assert_eq!(
+        offer(&mut stream, first.envelope.bytes()).await,
+        Some(Reply::Verdict(Verdict::Held))
+    );
+    assert_eq!(
+        offer(&mut stream, second.envelope.bytes()).await,
+        refused(Refusal::Full)
+    );
+    // The chunks are there already: one that does not grow needs no space for them.
+    let newer = large.envelope_with_sequence(1, 2);
+    assert_eq!(
+        offer(&mut stream, newer.bytes()).await,
+        Some(Reply::Verdict(Verdict::Held))
     );
 }
 

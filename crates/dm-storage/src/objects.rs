@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+    ports::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage},
 };
 
 use crate::{
@@ -171,7 +171,8 @@ impl ObjectStore for LocalObjects {
         let engine = self.0.engine.clone();
         let locator = *locator;
         blocking(move || {
-            let records = scan_prefix(&*engine, Table::Records, locator.as_bytes(), None, usize::MAX)?;
+            let prefix = locator.as_bytes();
+            let records = scan_prefix(&*engine, Table::Records, prefix, None, MAX_OWNERS_LISTED)?;
             let envelope = |(_, record): (_, bytes::Bytes)| Ok(Record::decode(&record)?.envelope);
             records.into_iter().map(envelope).collect()
         })

@@ -28,5 +28,5 @@ pub use json_rpc::JsonRpc;
 pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
-pub use objects::{ObjectStore, ObjectWriter, StoreError, StoreUsage};
+pub use objects::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage};
 pub use signer::{Signer, SignerError};

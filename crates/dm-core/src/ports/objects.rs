@@ -5,6 +5,11 @@ use crate::{
     hash::{ChunkName, Locator},
 };
 
+/// Owners whose envelopes [`ObjectStore::envelopes`] returns: more than the
+/// network lets in under one locator, and at 512 KiB for an envelope never
+/// more than 32 MiB.
+pub const MAX_OWNERS_LISTED: usize = 64;
+
 /// Keeps objects: envelopes and their chunks, everything encrypted.
 ///
 /// What a call has acknowledged survives the loss of power. Chunks are checked
@@ -27,7 +32,9 @@ pub trait ObjectStore: Send + Sync {
     /// The envelope of one object.
     async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError>;
 
-    /// The envelopes of all owners under one locator.
+    /// The envelopes under one locator in the order of their owners, those of
+    /// the first [`MAX_OWNERS_LISTED`] owners. [`ObjectStore::envelope`] finds
+    /// every object, however many share its locator.
     async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError>;
 
     /// `count` chunk names from `first` on; fewer at the end.

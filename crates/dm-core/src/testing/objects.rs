@@ -17,7 +17,7 @@ pub use self::{conformance::*, sample::SampleObject};
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
     hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+    ports::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage},
 };
 
 /// Keeps objects in memory; clones share them.
@@ -76,7 +76,10 @@ impl ObjectStore for MemoryObjectStore {
     async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
         let objects = self.objects();
         let under_locator = objects.iter().filter(|(id, _)| id.locator == *locator);
-        Ok(under_locator.map(|(_, stored)| stored.envelope.clone()).collect())
+        Ok(under_locator
+            .take(MAX_OWNERS_LISTED)
+            .map(|(_, stored)| stored.envelope.clone())
+            .collect())
     }
 
     async fn chunk_names(

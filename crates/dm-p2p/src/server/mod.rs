@@ -2,6 +2,7 @@
 //! others want kept.
 
 mod admission;
+mod owners;
 mod quota;
 mod receive;
 mod serve;
@@ -12,8 +13,8 @@ use libp2p::{PeerId, Stream};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::admission::Admission;
 pub(crate) use self::quota::{ForeignQuota, measure_foreign};
+use self::{admission::Admission, owners::Arrivals};
 use crate::{node::Context, wire::Wire};
 
 /// Objects that are received at the same time.
@@ -33,6 +34,7 @@ struct Shared {
     admission: Admission,
     sending: Semaphore,
     receiving: Semaphore,
+    arrivals: Arrivals,
     ending: CancellationToken,
     tasks: TaskTracker,
 }
@@ -45,6 +47,7 @@ impl Server {
                 admission: Admission::default(),
                 sending: Semaphore::new(MAX_SENDING),
                 receiving: Semaphore::new(MAX_RECEIVING),
+                arrivals: Arrivals::default(),
                 ending: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),

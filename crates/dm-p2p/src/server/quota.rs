@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use dm_core::ports::StoreError;
+use dm_core::{envelope::SignedEnvelope, ports::StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Context;
@@ -12,6 +12,19 @@ use crate::node::Context;
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Objects that are listed at once.
 const PAGE: usize = 256;
+
+/// Bytes that an object takes besides its chunks and its envelope: the keys and
+/// names of the records that describe it, and its share of the engine's own.
+const FIXED_COST: u64 = 1024;
+
+/// Bytes that an object takes of the quota. The envelope counts: its owner
+/// decides how large it is, and up to 512 KiB may describe a single byte.
+pub(crate) fn cost(envelope: &SignedEnvelope) -> u64 {
+    envelope
+        .sealed_size()
+        .saturating_add(envelope.bytes().len() as u64)
+        .saturating_add(FIXED_COST)
+}
 
 /// How many bytes of other nodes' objects are kept here, and how many may be.
 pub(crate) struct ForeignQuota {
@@ -29,6 +42,8 @@ struct Used {
 pub(crate) struct Reservation {
     quota: Arc<ForeignQuota>,
     bytes: u64,
+    /// What the object takes already in the version that it replaces.
+    replaced: u64,
 }
 
 impl ForeignQuota {
@@ -39,8 +54,9 @@ impl ForeignQuota {
         }
     }
 
-    /// Sets space aside, if there is enough.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+    /// Sets space aside, if there is enough. An object needs space beside its
+    /// old version of `replaced` bytes until it is stored.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64, replaced: u64) -> Option<Reservation> {
         let mut used = self.lock();
         let total = used.stored.checked_add(used.reserved)?.checked_add(bytes)?;
         if total > self.limit {
@@ -51,6 +67,7 @@ impl ForeignQuota {
         Some(Reservation {
             quota: self.clone(),
             bytes,
+            replaced,
         })
     }
 
@@ -64,9 +81,10 @@ impl ForeignQuota {
 }
 
 impl Reservation {
-    /// The object is stored.
+    /// The object is stored, in place of its old version.
     pub(crate) fn keep(self) {
-        self.quota.lock().stored += self.bytes;
+        let mut used = self.quota.lock();
+        used.stored = used.stored.saturating_sub(self.replaced) + self.bytes;
     }
 }
 
@@ -106,7 +124,7 @@ async fn foreign_bytes(context: &Context) -> Result<u64, StoreError> {
         };
         for id in page.iter().filter(|id| id.owner != context.own_address) {
             if let Some(envelope) = context.objects.envelope(id).await? {
-                bytes = bytes.saturating_add(envelope.sealed_size());
+                bytes = bytes.saturating_add(cost(&envelope));
             }
         }
         after = Some(last);
@@ -120,20 +138,37 @@ mod tests {
     #[test]
     fn space_is_given_back_unless_the_object_was_kept() {
         let quota = Arc::new(ForeignQuota::new(100));
-        let first = quota.reserve(60).unwrap();
-        assert!(quota.reserve(60).is_none());
+        let first = quota.reserve(60, 0).unwrap();
+        assert!(quota.reserve(60, 0).is_none());
         drop(first);
-        quota.reserve(60).unwrap().keep();
-        assert!(quota.reserve(60).is_none());
-        assert!(quota.reserve(40).is_some());
+        quota.reserve(60, 0).unwrap().keep();
+        assert!(quota.reserve(60, 0).is_none());
+        assert!(quota.reserve(40, 0).is_some());
         quota.set_stored(0);
-        assert!(quota.reserve(100).is_some());
+        assert!(quota.reserve(100, 0).is_some());
+    }
+
+    #[test]
+    fn a_replaced_object_gives_its_space_back_once_the_new_one_is_stored() {
+        let quota = Arc::new(ForeignQuota::new(100));
+        quota.reserve(40, 0).unwrap().keep();
+        assert!(quota.reserve(70, 40).is_none(), "both exist for a while");
+        quota.reserve(60, 40).unwrap().keep();
+        assert!(quota.reserve(41, 0).is_none());
+        assert!(quota.reserve(40, 0).is_some());
+    }
+
+    #[test]
+    fn the_envelope_of_a_small_object_is_paid_for() {
+        let envelope = dm_core::testing::objects::SampleObject::new(1, 1, 1).envelope;
+        let chunks_and_envelope = envelope.sealed_size() + envelope.bytes().len() as u64;
+        assert_eq!(cost(&envelope), chunks_and_envelope + FIXED_COST);
     }
 
     #[test]
     fn an_enormous_object_does_not_overflow() {
         let quota = Arc::new(ForeignQuota::new(100));
-        quota.reserve(1).unwrap().keep();
-        assert!(quota.reserve(u64::MAX).is_none());
+        quota.reserve(1, 0).unwrap().keep();
+        assert!(quota.reserve(u64::MAX, 0).is_none());
     }
 }

@@ -10,7 +10,11 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
-use super::{Shared, quota::Reservation};
+use super::{
+    Shared,
+    owners::Arrival,
+    quota::{Reservation, cost},
+};
 use crate::wire::{MAX_NAMES_PER_PIECE, Refusal, Reply, Verdict, Wire, WireError, decode_names};
 
 /// How taking an object ends early.
@@ -94,6 +98,8 @@ enum Judgement<'a> {
 /// What is set aside for an object that is being received.
 struct Space<'a> {
     _receiving: SemaphorePermit<'a>,
+    /// The place of a new foreign owner among those of the locator.
+    _arrival: Option<Arrival<'a>>,
     /// Of the bytes for foreign objects; an own object needs none.
     foreign: Option<Reservation>,
 }
@@ -104,15 +110,12 @@ async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judg
         .envelope(&envelope.id)
         .await
         .map_err(|error| refusal_for(&error))?;
-    if let Some(held) = held {
+    if let Some(held) = &held {
         let same_chunks = held.chunk_list == envelope.chunk_list && held.size == envelope.size;
         match held.sequence.cmp(&envelope.sequence) {
             Ordering::Equal if same_chunks => return Ok(Judgement::Held),
             Ordering::Less if same_chunks => {
-                objects
-                    .replace_envelope(envelope)
-                    .await
-                    .map_err(|error| refusal_for(&error))?;
+                replace_envelope(shared, held, envelope).await?;
                 return Ok(Judgement::Held);
             }
             Ordering::Less => {}
@@ -120,21 +123,71 @@ async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judg
         }
     }
     Ok(Judgement::Wanted(Space {
-        foreign: reserve(shared, envelope)?,
+        foreign: reserve(shared, held.as_ref(), envelope)?,
         _receiving: shared.receiving.try_acquire().map_err(|_| Refusal::Busy)?,
+        _arrival: match held {
+            Some(_) => None,
+            None => admit_owner(shared, envelope).await?,
+        },
     }))
 }
 
-fn reserve(shared: &Shared, envelope: &SignedEnvelope) -> Result<Option<Reservation>, Refusal> {
+/// Stores a newer envelope over the chunks that are held. Only what it is
+/// larger than the old one needs space.
+async fn replace_envelope(
+    shared: &Shared,
+    held: &SignedEnvelope,
+    envelope: &SignedEnvelope,
+) -> Result<(), Refusal> {
+    let context = &shared.context;
+    let growth = cost(envelope).saturating_sub(cost(held));
+    let foreign = if growth == 0 || envelope.id.owner == context.own_address {
+        None
+    } else {
+        Some(context.quota.reserve(growth, 0).ok_or(Refusal::Full)?)
+    };
+    let replaced = context.objects.replace_envelope(envelope).await;
+    if replaced.map_err(|error| refusal_for(&error))?
+        && let Some(foreign) = foreign
+    {
+        foreign.keep();
+    }
+    Ok(())
+}
+
+/// Space for a foreign object, beside the version that is held.
+fn reserve(
+    shared: &Shared,
+    held: Option<&SignedEnvelope>,
+    envelope: &SignedEnvelope,
+) -> Result<Option<Reservation>, Refusal> {
     let context = &shared.context;
     if envelope.id.owner == context.own_address {
         return Ok(None);
     }
-    let size = envelope.sealed_size();
-    if size > context.network.max_foreign_object {
+    if envelope.sealed_size() > context.network.max_foreign_object {
         return Err(Refusal::TooLarge);
     }
-    context.quota.reserve(size).map(Some).ok_or(Refusal::Full)
+    let reserved = context.quota.reserve(cost(envelope), held.map_or(0, cost));
+    reserved.map(Some).ok_or(Refusal::Full)
+}
+
+/// A place for an owner that has no object under the locator yet; this node
+/// itself needs none.
+async fn admit_owner<'a>(
+    shared: &'a Shared,
+    envelope: &SignedEnvelope,
+) -> Result<Option<Arrival<'a>>, Refusal> {
+    let context = &shared.context;
+    if envelope.id.owner == context.own_address {
+        return Ok(None);
+    }
+    let admitted = shared
+        .arrivals
+        .admit(&*context.objects, context.own_address, envelope.id.locator)
+        .await
+        .map_err(|error| refusal_for(&error))?;
+    admitted.map(Some).ok_or(Refusal::Full)
 }
 
 /// Receives names and chunks and stores the object.

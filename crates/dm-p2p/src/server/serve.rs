@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use dm_core::{
-    envelope::{Chunk, ObjectId},
+    envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::Locator,
     ports::StoreError,
 };
@@ -69,14 +69,13 @@ async fn send_envelopes<S>(shared: &Shared, wire: &mut Wire<S>, locator: &Locato
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
-    let mut envelopes = match shared.context.objects.envelopes(locator).await {
+    let envelopes = match envelopes_to_send(shared, locator).await {
         Ok(envelopes) => envelopes,
         Err(error) => {
             log_store_error(&error);
             Vec::new()
         }
     };
-    envelopes.truncate(MAX_ENVELOPES);
     // The protocol bounds envelopes far below 4 GiB.
     let lengths = envelopes
         .iter()
@@ -87,6 +86,25 @@ where
         wire.send_bytes(envelope.bytes()).await?;
     }
     Ok(())
+}
+
+/// The envelopes under a locator, as many as one answer holds. Where there are
+/// more, this node's own goes first: other owners cannot crowd it out.
+async fn envelopes_to_send(shared: &Shared, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
+    let context = &shared.context;
+    let mut envelopes = context.objects.envelopes(locator).await?;
+    if envelopes.len() > MAX_ENVELOPES {
+        let own = ObjectId {
+            locator: *locator,
+            owner: context.own_address,
+        };
+        if let Some(envelope) = context.objects.envelope(&own).await? {
+            envelopes.retain(|other| other.id != own);
+            envelopes.insert(0, envelope);
+        }
+    }
+    envelopes.truncate(MAX_ENVELOPES);
+    Ok(envelopes)
 }
 
 async fn send_names<S>(

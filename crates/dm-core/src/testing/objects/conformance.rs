@@ -3,7 +3,7 @@
 use super::SampleObject;
 use crate::{
     envelope::{CHUNK_SIZE, Chunk},
-    ports::{ObjectStore, StoreError, StoreUsage},
+    ports::{MAX_OWNERS_LISTED, ObjectStore, StoreError, StoreUsage},
 };
 
 /// Makes one test for every promise of [`ObjectStore`]. Takes the name of an
@@ -21,6 +21,7 @@ macro_rules! object_store_conformance {
             a_newer_envelope_replaces_the_object,
             only_a_newer_envelope_over_the_same_chunks_is_stored,
             two_owners_share_a_locator,
+            one_locator_lists_a_bounded_number_of_owners,
             names_and_chunks_are_read_in_ranges,
             a_removed_object_is_gone,
             objects_are_listed_in_pages,
@@ -208,6 +209,25 @@ pub async fn two_owners_share_a_locator(store: &dyn ObjectStore) {
         store.envelopes(&first.id().locator).await.unwrap(),
         [second.envelope]
     );
+}
+
+/// However many owners share a locator, reading their envelopes takes bounded
+/// memory, and the object of each of them is still found by its id.
+pub async fn one_locator_lists_a_bounded_number_of_owners(store: &dyn ObjectStore) {
+    let owners = MAX_OWNERS_LISTED as u8 + 2;
+    let mut expected = Vec::new();
+    for owner in 1..=owners {
+        let object = SampleObject::new(owner, 0, 1);
+        object.store_in(store).await.unwrap();
+        expected.push(object.envelope);
+    }
+    expected.sort_by_key(|envelope| envelope.id);
+    let locator = expected[0].id.locator;
+    let listed = store.envelopes(&locator).await.unwrap();
+    assert_eq!(listed, expected[..MAX_OWNERS_LISTED]);
+    for envelope in expected {
+        assert_eq!(store.envelope(&envelope.id).await.unwrap(), Some(envelope));
+    }
 }
 
 /// Names and chunks beyond the end are missing; ranges may begin anywhere.
