@@ -161,8 +161,8 @@ impl DataManager {
         }
         let data_hash = self.hash(data.clone()).await?;
         let manager = self.clone();
-        let recorded = uninterrupted(async move {
-            let _turn = manager.inner.turns.take(data_hash).await;
+        uninterrupted(async move {
+            let turn = manager.inner.turns.take(data_hash).await;
             manager.ensure_log_accepts()?;
             let progress = match manager.begin_share(&data_hash, &terms).await? {
                 share::Begin::Continue(progress) => progress,
@@ -171,9 +171,11 @@ impl DataManager {
                     manager.store_and_share(sealed, &terms).await?
                 }
             };
-            manager.distribute_and_record(progress).await
-        });
-        self.conclude(recorded.await?).await
+            let recorded = manager.distribute_and_record(progress).await?;
+            drop(turn);
+            manager.conclude(recorded).await
+        })
+        .await
     }
 
     /// Begins to share data that arrives in pieces.

@@ -70,6 +70,8 @@ fn kademlia(keypair: &Keypair) -> kad::Behaviour<BoundedStore> {
         .set_provider_record_ttl(Some(RECORD_TTL))
         .set_publication_interval(None)
         .set_provider_publication_interval(None)
+        // The runner does it, where there is a peer to do it with.
+        .set_periodic_bootstrap_interval(None)
         .set_caching(kad::Caching::Disabled)
         .set_parallelism(PARALLELISM)
         .set_query_timeout(QUERY_TIMEOUT)

@@ -91,6 +91,16 @@ impl Runner {
         }
     }
 
+    /// Looks for peers that are missing in the routing table, and meets those
+    /// again that are in it. Alone, a node has nobody to ask: then this also
+    /// takes back the attempt, with a warning, that Kademlia plans by itself
+    /// after every new listening address.
+    pub(super) fn refresh_routing_table(&mut self) {
+        if let Err(error) = self.kad().bootstrap() {
+            tracing::debug!(%error, "the routing table was not refreshed");
+        }
+    }
+
     /// Gives a new peer of the routing table this node's address record, so
     /// that it is found before the next announcement to everybody.
     fn greet(&mut self, peer: PeerId) {

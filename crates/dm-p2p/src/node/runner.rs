@@ -41,6 +41,9 @@ const COMMANDS: usize = 256;
 const RECORDS: usize = 256;
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(500);
+/// Between two refreshes of the routing table; well below the time after which
+/// idle connections are closed.
+const REFRESH: Duration = Duration::from_secs(5 * 60);
 /// Time for exchanges in flight to end when the node stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -94,12 +97,14 @@ impl Runner {
         let accepting = self.accept_streams()?;
         self.dial_remembered();
         let mut tick = tokio::time::interval(TICK);
+        let mut refresh = tokio::time::interval(REFRESH);
         while !shutdown.is_cancelled() {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(command) = self.commands.recv() => self.on_command(command),
                 _ = tick.tick() => self.on_tick(),
+                _ = refresh.tick() => self.refresh_routing_table(),
             }
         }
         accepting.abort();
@@ -208,7 +213,10 @@ impl Runner {
             }
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
-            | SwarmEvent::ListenerClosed { .. } => self.listening_changed(),
+            | SwarmEvent::ListenerClosed { .. } => {
+                self.listening_changed();
+                self.refresh_routing_table();
+            }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
             _ => {}
         }

@@ -34,20 +34,20 @@ pub(super) const NODES: &str = "SELECT n.position, n.hash FROM json_each(?) AS w
 static INSERT_EVENTS: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO events
-            (position, version, kind, log, data_hash, recipient, timestamp, nonce, details) VALUES",
+            (position, version, kind, log, data_hash, recipient, timestamp, nonce, details) SELECT * FROM",
         9,
         "",
     )
 });
 
 static INSERT_NODES: LazyLock<BulkStatement> =
-    LazyLock::new(|| BulkStatement::new("INSERT INTO tree_nodes (position, hash) VALUES", 2, ""));
+    LazyLock::new(|| BulkStatement::new("INSERT INTO tree_nodes (position, hash) SELECT * FROM", 2, ""));
 
 pub(super) static MARK_RECORDED: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
-        "UPDATE shares SET event_index = column3 FROM (VALUES",
+        "UPDATE shares SET event_index = column3 FROM",
         3,
-        ") WHERE locator = column1 AND recipient = column2 AND event_index IS NULL",
+        "AND locator = column1 AND recipient = column2 AND event_index IS NULL",
     )
 });
 

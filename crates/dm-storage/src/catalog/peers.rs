@@ -23,7 +23,7 @@ pub(super) const REMOVE: &str = "DELETE FROM peers WHERE peer_id IN (SELECT valu
 static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT OR REPLACE INTO peers
-            (peer_id, addresses, first_seen, last_seen, latency_ms, successes, failures) VALUES",
+            (peer_id, addresses, first_seen, last_seen, latency_ms, successes, failures) SELECT * FROM",
         7,
         "",
     )

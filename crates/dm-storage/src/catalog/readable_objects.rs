@@ -47,9 +47,9 @@ pub(super) static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
          SELECT column1, column2, column3, column4, column5, column6, column7,
             coalesce((SELECT replicas.replicas FROM replicas
                       WHERE replicas.locator = column1 AND replicas.owner = column3), 0)
-         FROM (VALUES",
+         FROM",
         7,
-        ") WHERE true ON CONFLICT (locator) DO UPDATE SET
+        "ON CONFLICT (locator) DO UPDATE SET
             owner = excluded.owner, size = excluded.size, chunk_list = excluded.chunk_list,
             key_version = excluded.key_version, key_token = excluded.key_token, replicas = excluded.replicas",
     )

@@ -69,9 +69,9 @@ pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
             (SELECT min(position) FROM events
              WHERE data_hash = column2 AND kind IN ('data_share', 'grant') AND +recipient = column3),
             EXISTS (SELECT 1 FROM replicas WHERE replicas.locator = column1 AND replicas.replicas > 0)
-         FROM (VALUES",
+         FROM",
         6,
-        ") WHERE true ON CONFLICT DO NOTHING RETURNING locator, recipient",
+        "ON CONFLICT DO NOTHING RETURNING locator, recipient",
     )
 });
 

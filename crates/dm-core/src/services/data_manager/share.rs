@@ -114,17 +114,24 @@ impl DataManager {
         &self,
         data_hash: &DataHash,
     ) -> Result<Option<ReadableObject>, ServiceError> {
-        let Some(object) = self.inner.ports.readable.readable(data_hash).await? else {
+        let ports = &self.inner.ports;
+        let id = self.own_id(data_hash);
+        // The store is asked first: for new data it knows without reading.
+        let Some(envelope) = ports.objects.envelope(&id).await? else {
             return Ok(None);
         };
-        if object.id.owner != self.address() {
-            return Ok(None);
-        }
+        let readable = ports.readable.readable(data_hash).await?;
         // The key is for these chunks and no others: an interrupted share may
         // have left the one without the other.
-        let envelope = self.inner.ports.objects.envelope(&object.id).await?;
-        let is_stored = envelope.is_some_and(|envelope| envelope.chunk_list == object.chunk_list);
-        Ok(is_stored.then_some(object))
+        Ok(readable.filter(|object| object.id == id && object.chunk_list == envelope.chunk_list))
+    }
+
+    /// This node's object with this data.
+    pub(super) fn own_id(&self, data_hash: &DataHash) -> ObjectId {
+        ObjectId {
+            locator: data_hash.locator(),
+            owner: self.address(),
+        }
     }
 
     pub(super) async fn has_grant(&self, id: &ObjectId, recipient: Address) -> Result<bool, ServiceError> {
@@ -140,10 +147,7 @@ impl DataManager {
         terms: &ShareTerms,
     ) -> Result<Progress, ServiceError> {
         let inner = &self.inner;
-        let id = ObjectId {
-            locator: sealed.data_hash.locator(),
-            owner: self.address(),
-        };
+        let id = self.own_id(&sealed.data_hash);
         let grant = self.make_grant(&sealed.key, id, terms.recipient).await?;
         let grant_pending = grant.is_none();
         let now = now_ms();

@@ -8,10 +8,7 @@ use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::DataManager;
-use crate::{
-    bus::Topic, envelope::ObjectId, event::NewEvent, hash::DataHash, ports::EventFilter,
-    services::ServiceError, share::ShareRecord,
-};
+use crate::{bus::Topic, event::NewEvent, ports::EventFilter, services::ServiceError, share::ShareRecord};
 
 mod copies;
 mod grants;
@@ -110,13 +107,6 @@ impl DataManager {
         let interval = self.inner.settings.retry_interval;
         // That nobody rang is no failure.
         let _ = tokio::time::timeout(interval, bell.notified()).await;
-    }
-
-    fn own_id(&self, data_hash: &DataHash) -> ObjectId {
-        ObjectId {
-            locator: data_hash.locator(),
-            owner: self.address(),
-        }
     }
 
     /// Waits for the next connection to a peer, no longer than `patience`.

@@ -132,16 +132,18 @@ impl Upload {
             writer: self.writer,
         };
         let manager = self.manager.clone();
-        let recorded = uninterrupted(async move {
-            let _turn = manager.inner.turns.take(sealed.data_hash).await;
+        uninterrupted(async move {
+            let turn = manager.inner.turns.take(sealed.data_hash).await;
             manager.ensure_log_accepts()?;
             let progress = match manager.begin_share(&sealed.data_hash, &terms).await? {
                 Begin::Continue(progress) => progress,
                 Begin::Store => manager.store_and_share(sealed, &terms).await?,
             };
-            manager.distribute_and_record(progress).await
-        });
-        self.manager.conclude(recorded.await?).await
+            let recorded = manager.distribute_and_record(progress).await?;
+            drop(turn);
+            manager.conclude(recorded).await
+        })
+        .await
     }
 }
 
