@@ -14,7 +14,7 @@ use dm_core::{
     Address,
     address::parse_address,
     bus::{EventBus, Topic},
-    config::NodeConfig,
+    config::{NodeConfig, ObjectEngine},
     ports::{ComplianceLog, LogControl, Network},
     services::{DataManager, DataPorts, DataSettings, HealthMonitor, TokenManager},
     tasks::Supervisor,
@@ -64,6 +64,9 @@ impl Node {
 
         let objects_dir = config.objects_dir();
         let storage_config = config.storage.clone();
+        if storage_config.engine == ObjectEngine::Sled {
+            tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
+        }
         let storage =
             tokio::task::spawn_blocking(move || Storage::open(&objects_dir, &storage_config)).await??;
         let catalog = SqliteCatalog::open(config.catalog_file()).await?;

@@ -1,7 +1,7 @@
 //! Ports: what the services need from the outside, one capability each.
 //!
 //! Every port has an in-memory implementation and a conformance suite in
-//! [`crate::testing`]; an adapter is done when it passes that suite.
+//! `dm_core::testing` (feature `testing`); an adapter is done when it passes that suite.
 
 mod anchors;
 mod api_keys;
