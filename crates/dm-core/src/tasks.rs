@@ -171,6 +171,9 @@ mod tests {
     async fn a_task_that_does_not_end_is_reported_at_shutdown() {
         let supervisor = Supervisor::new();
         supervisor.spawn("deaf", |_| std::future::pending::<Result<(), String>>());
+        // It must have begun: a task that has not is never started any more.
+        tokio::task::yield_now().await;
+        assert!(supervisor.statuses()["deaf"].running);
         assert!(!supervisor.shut_down(Duration::from_secs(1)).await);
     }
 }
