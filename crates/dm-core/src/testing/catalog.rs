@@ -6,6 +6,7 @@
 //! the macros:
 //!
 //! ```
+//! # fn main() {}
 //! # use std::sync::Arc;
 //! use dm_core::testing::catalog::MemoryCatalog;
 //!
