@@ -165,6 +165,37 @@ proptest! {
     }
 }
 
+/// Every byte of them, for the engine takes sizes of memory from these files.
+#[test]
+fn a_damaged_list_of_tables_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(original(), folder.path());
+    let current: Vec<_> = files(folder.path())
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name == "current"))
+        .collect();
+    let newest = current.iter().map(|current| {
+        let number: [u8; 8] = fs::read(current).unwrap()[..8].try_into().unwrap();
+        current.with_file_name(format!("v{}", u64::from_le_bytes(number)))
+    });
+    let lists: Vec<_> = current.iter().cloned().chain(newest).collect();
+    assert!(lists.len() >= 2 * 4, "{lists:?}");
+    for list in lists {
+        let whole = fs::read(&list).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            fs::write(&list, bytes).unwrap();
+            let refused = Storage::open(folder.path(), &StorageConfig::default())
+                .err()
+                .unwrap();
+            assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+        }
+        fs::write(&list, whole).unwrap();
+    }
+    open_and_read(folder.path());
+}
+
 #[test]
 fn a_damaged_journal_is_refused_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();

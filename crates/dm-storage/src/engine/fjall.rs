@@ -1,5 +1,7 @@
 //! [fjall](https://docs.rs/fjall): a log-structured engine in Rust, the default.
 
+mod manifest;
+
 use std::path::Path;
 
 use bytes::Bytes;
@@ -32,6 +34,7 @@ pub(crate) struct FjallEngine {
 
 impl FjallEngine {
     pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        manifest::check(folder)?;
         let database = Database::builder(folder)
             .cache_size(cache_bytes)
             .journal_compression(CompressionType::None)
