@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod event;
 pub mod hash;
 pub mod health;
+pub mod operation;
 pub mod peer;
 pub mod ports;
 pub mod receipt;

@@ -15,7 +15,9 @@ mod key_value;
 mod log_control;
 mod network;
 mod objects;
+mod operations;
 mod signer;
+mod tokens;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
@@ -29,4 +31,6 @@ pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
 pub use objects::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage};
+pub use operations::{MinedOperation, OperationState, Operations};
 pub use signer::{Signer, SignerError};
+pub use tokens::{TokenError, Tokens};
