@@ -8,6 +8,7 @@ pub mod chain;
 pub mod compliance;
 pub mod crypto;
 pub mod key_value;
+pub mod money;
 pub mod network;
 pub mod objects;
 pub mod signer;

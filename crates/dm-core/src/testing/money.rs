@@ -1,0 +1,11 @@
+//! [`MemoryMoney`], which is tokens and operations without a chain, and the
+//! conformance suites of [`Tokens`](crate::ports::Tokens) and
+//! [`Operations`](crate::ports::Operations).
+
+mod conformance;
+mod ledger;
+mod memory;
+
+pub use conformance::*;
+pub use ledger::{Habit, MemoryToken};
+pub use memory::{MemoryMoney, MemoryOperations};
