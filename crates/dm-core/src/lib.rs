@@ -11,6 +11,7 @@ pub mod event;
 pub mod hash;
 pub mod health;
 pub mod operation;
+pub mod order;
 pub mod peer;
 pub mod ports;
 pub mod receipt;

@@ -16,6 +16,7 @@ mod log_control;
 mod network;
 mod objects;
 mod operations;
+mod orders;
 mod signer;
 mod tokens;
 
@@ -32,5 +33,6 @@ pub use log_control::{InvalidLogFilter, LogControl};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
 pub use objects::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage};
 pub use operations::{MinedOperation, OperationState, Operations};
+pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
 pub use signer::{Signer, SignerError};
 pub use tokens::{TokenError, Tokens};

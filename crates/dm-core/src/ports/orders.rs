@@ -1,0 +1,76 @@
+use alloy_primitives::Address;
+use async_trait::async_trait;
+
+use super::CatalogError;
+use crate::{
+    hash::DataHash,
+    operation::OperationId,
+    order::{OrderRecord, OrderState, TokenRecord},
+    share::IdempotencyKey,
+};
+
+/// What became of an order that was to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderInsert {
+    /// It is new, and durable.
+    Inserted,
+    /// There is an order with this id or this idempotency key.
+    Exists(Box<OrderRecord>),
+}
+
+/// An order with its number, which grows in the order of arrival.
+pub type NumberedOrder = (u64, OrderRecord);
+
+/// Keeps the orders of this node. An order counts as recorded once the event
+/// log of the same catalog has a `transfer` event whose detail `operation` is
+/// the order's id.
+#[async_trait]
+pub trait OrderCatalog: Send + Sync {
+    /// Keeps a new order; durable when it returns.
+    async fn insert_order(&self, order: &OrderRecord) -> Result<OrderInsert, CatalogError>;
+
+    /// The order with this id.
+    async fn order(&self, id: OperationId) -> Result<Option<OrderRecord>, CatalogError>;
+
+    /// The order for which a client used this key.
+    async fn order_by_key(&self, key: &IdempotencyKey) -> Result<Option<OrderRecord>, CatalogError>;
+
+    /// Sets how far an order has come; durable when it returns.
+    async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError>;
+
+    /// Notes that nothing is left to do for an order.
+    async fn close_order(&self, id: OperationId) -> Result<(), CatalogError>;
+
+    /// Orders that are not closed, oldest first, with a number above `after`.
+    async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError>;
+
+    /// The newest payment for this share that has neither failed nor is to be
+    /// given back.
+    async fn payment_for(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<OrderRecord>, CatalogError>;
+
+    /// Completed payments that were accepted before `before` (milliseconds
+    /// since the Unix epoch), whose share does not exist, and which are not to be
+    /// given back yet; oldest first.
+    async fn undelivered_payments(&self, before: u64, limit: usize)
+    -> Result<Vec<OrderRecord>, CatalogError>;
+
+    /// Orders with a number below `before` (or all), newest first.
+    async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError>;
+}
+
+/// Keeps the tokens that the node supports besides the chain's own coin.
+#[async_trait]
+pub trait TokenCatalog: Send + Sync {
+    /// Keeps a token; one that is there stays as it is. Whether it is new.
+    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError>;
+
+    /// The token at this address.
+    async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError>;
+
+    /// All tokens in the order in which they were added.
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError>;
+}
