@@ -12,6 +12,7 @@ pub mod hash;
 pub mod health;
 pub mod operation;
 pub mod order;
+pub mod payment;
 pub mod peer;
 pub mod ports;
 pub mod receipt;

@@ -3,7 +3,11 @@
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use crate::{envelope::ObjectId, hash::DataHash};
+use crate::{
+    envelope::ObjectId,
+    hash::DataHash,
+    payment::{PaymentReceipt, PaymentTerms},
+};
 
 /// How a client makes sure that a repeated request is one share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,6 +25,19 @@ pub struct ShareTerms {
     pub recipient: Address,
     /// Makes repetitions of the request harmless.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// What the recipient pays for it.
+    pub payment: Option<PaymentTerms>,
+}
+
+impl ShareTerms {
+    /// A share with this recipient that costs nothing.
+    pub const fn with(recipient: Address) -> Self {
+        Self {
+            recipient,
+            idempotency_key: None,
+            payment: None,
+        }
+    }
 }
 
 /// A share as the catalog keeps it. (Data hash, recipient) is unique.
@@ -90,4 +107,6 @@ pub struct ShareOutcome {
     /// Whether the recipient's key was unknown, so that the grant is made
     /// when it appears.
     pub grant_pending: bool,
+    /// What the recipient paid for it.
+    pub payment: Option<PaymentReceipt>,
 }

@@ -6,14 +6,14 @@ use alloy_primitives::Address;
 use bytes::Bytes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use super::{ServiceError, cpu::Cpu};
+use super::{PaymentProcessor, ServiceError, cpu::Cpu, turns::Turns, uninterrupted};
 use crate::{
     address_record::{AddressRecord, SignedAddressRecord},
     bus::{EventBus, Topic},
     clock::now_ms,
     hash::DataHash,
+    payment::PaymentReceipt,
     ports::{
         ComplianceLog, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer, ShareCatalog, Signer,
     },
@@ -24,12 +24,12 @@ use crate::{
 mod distrust;
 mod envelopes;
 mod owed;
+mod pay;
 mod read;
 mod recipients;
 mod seal;
 mod share;
 mod spread;
-mod turns;
 mod upload;
 mod verify;
 
@@ -40,7 +40,6 @@ pub use verify::VerifiedShare;
 use distrust::Distrust;
 use owed::Owed;
 use recipients::Recipients;
-use turns::Turns;
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -63,6 +62,8 @@ pub struct DataPorts {
     pub network: Arc<dyn Network>,
     /// The compliance log.
     pub log: Arc<dyn ComplianceLog>,
+    /// Takes payments for shares; where there is nobody, none is taken.
+    pub payments: Option<PaymentProcessor>,
     /// Who wants to know.
     pub bus: EventBus,
 }
@@ -166,9 +167,11 @@ impl DataManager {
             manager.ensure_log_accepts()?;
             let progress = match manager.begin_share(&data_hash, &terms).await? {
                 share::Begin::Continue(progress) => progress,
-                share::Begin::Store => {
-                    let sealed = manager.seal_bytes(data_hash, data).await?;
-                    manager.store_and_share(sealed, &terms).await?
+                share::Begin::Store(payment) => {
+                    let stored = manager
+                        .seal_and_share(data_hash, data, &terms, payment.clone())
+                        .await;
+                    manager.after_payment(payment.as_ref(), stored)?
                 }
             };
             let recorded = manager.distribute_and_record(progress).await?;
@@ -176,6 +179,17 @@ impl DataManager {
             manager.conclude(recorded).await
         })
         .await
+    }
+
+    async fn seal_and_share(
+        &self,
+        data_hash: DataHash,
+        data: Bytes,
+        terms: &ShareTerms,
+        payment: Option<PaymentReceipt>,
+    ) -> Result<share::Progress, ServiceError> {
+        let sealed = self.seal_bytes(data_hash, data).await?;
+        self.store_and_share(sealed, terms, payment).await
     }
 
     /// Begins to share data that arrives in pieces.
@@ -231,16 +245,5 @@ impl DataManager {
             .cpu
             .run_on(data.len(), move || DataHash::of(&data))
             .await
-    }
-}
-
-/// Runs `work` to its end also where nobody waits for it any more: a client
-/// that goes away must not leave a share half done.
-async fn uninterrupted<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
-) -> Result<T, ServiceError> {
-    match tokio::spawn(work.in_current_span()).await {
-        Ok(result) => result,
-        Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}"))),
     }
 }

@@ -1,10 +1,13 @@
 //! What can go wrong when the node serves a client.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 
-use crate::ports::{
-    CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, SignerError,
-    StoreError,
+use crate::{
+    ports::{
+        CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, SignerError,
+        StoreError, TokenError,
+    },
+    token::NATIVE_TOKEN,
 };
 
 /// What an account lacks to pay.
@@ -35,7 +38,37 @@ pub enum ServiceError {
         /// Completes the sentence "`<field>` …".
         reason: String,
     },
-    /// The idempotency key was used for another share.
+    /// A field is well formed, and the node or the chain does not accept it.
+    #[error("{field} {reason}")]
+    Rejected {
+        /// Name of the field.
+        field: &'static str,
+        /// Completes the sentence "`<field>` …".
+        reason: String,
+    },
+    /// The chain undid a transaction, or would.
+    #[error("the transaction fails: {0}")]
+    TransactionFailed(String),
+    /// The payment for a share is on its way; the request, repeated, goes on
+    /// with it.
+    #[error("the payment is not mined yet; repeat the request to go on with it, it is not charged again")]
+    PaymentPending {
+        /// Its transaction, once there is one.
+        tx_hash: Option<B256>,
+    },
+    /// A share failed after it was paid for.
+    #[error(
+        "{cause}; payment {tx_hash} counts when the request is repeated within {refund_after_secs} s and is given back after that"
+    )]
+    PaidInVain {
+        /// Why it failed.
+        cause: Box<ServiceError>,
+        /// The payment's transaction.
+        tx_hash: B256,
+        /// When the payment is given back, in seconds.
+        refund_after_secs: u64,
+    },
+    /// The idempotency key was used for another request.
     #[error("Idempotency-Key was already used for another request")]
     IdempotencyKeyReused,
     /// Nobody has the data.
@@ -71,6 +104,14 @@ impl ServiceError {
     /// A field that is not valid, with a reason that completes "`<field>` …".
     pub fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Invalid {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+
+    /// A field that is not accepted, with a reason that completes "`<field>` …".
+    pub fn rejected(field: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Rejected {
             field,
             reason: reason.to_string(),
         }
@@ -116,7 +157,32 @@ impl From<ComplianceError> for ServiceError {
 
 impl From<ChainError> for ServiceError {
     fn from(error: ChainError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            ChainError::InsufficientFunds {
+                account,
+                balance,
+                needed,
+            } => Self::PaymentRequired(Box::new(Shortfall {
+                account,
+                token: NATIVE_TOKEN,
+                needed,
+                balance,
+                allowance: U256::ZERO,
+            })),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<TokenError> for ServiceError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::NoContract(_) => Self::rejected("address", "has no contract"),
+            TokenError::NotErc20 { reason, .. } => {
+                Self::rejected("address", format!("is no ERC-20 token: {reason}"))
+            }
+            TokenError::Chain(error) => error.into(),
+        }
     }
 }
 

@@ -4,9 +4,17 @@ mod cpu;
 mod data_manager;
 mod error;
 mod health_monitor;
+mod order_desk;
+mod payment_processor;
 mod token_manager;
+mod turns;
+mod uninterrupted;
 
 pub use data_manager::{DataManager, DataPorts, DataSettings, OpenObject, Upload, VerifiedShare};
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
-pub use token_manager::TokenManager;
+pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
+pub use payment_processor::{PaymentProcessor, TransferRequest};
+pub use token_manager::{NewToken, TokenManager};
+
+use uninterrupted::uninterrupted;

@@ -74,6 +74,7 @@ impl World {
             signer,
             network: network.clone(),
             log: log.clone(),
+            payments: None,
             bus: EventBus::new(),
         };
         let data = DataManager::new(ports.clone(), settings()).unwrap();
@@ -99,19 +100,16 @@ pub(crate) fn settings() -> DataSettings {
 }
 
 pub(crate) fn terms(recipient: Address) -> ShareTerms {
-    ShareTerms {
-        recipient,
-        idempotency_key: None,
-    }
+    ShareTerms::with(recipient)
 }
 
 pub(crate) fn keyed(recipient: Address, key: &str) -> ShareTerms {
     ShareTerms {
-        recipient,
         idempotency_key: Some(IdempotencyKey {
             client: "client".to_owned(),
             key: key.to_owned(),
         }),
+        ..ShareTerms::with(recipient)
     }
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 
-use super::{DataManager, seal::Sealed, uninterrupted};
+use super::{DataManager, seal::Sealed};
 use crate::{
     clock::now_ms,
     envelope::{Envelope, ObjectId},
     event::NewEvent,
     hash::DataHash,
+    payment::PaymentReceipt,
     ports::{EventFilter, ShareInsert},
-    services::ServiceError,
+    services::{ServiceError, uninterrupted},
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus, ShareTerms},
 };
 
@@ -21,8 +22,8 @@ const DISTRIBUTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be done for a share that was asked for.
 pub(super) enum Begin {
-    /// The data is not stored yet.
-    Store,
+    /// The data is not stored yet, and was paid for as far as that was asked.
+    Store(Option<PaymentReceipt>),
     /// The data is stored; go on from here.
     Continue(Progress),
 }
@@ -36,6 +37,7 @@ pub(super) struct Progress {
     /// Whether the share was accepted earlier, so that it may be logged and
     /// distributed already.
     repeated: bool,
+    payment: Option<PaymentReceipt>,
 }
 
 /// A share that stands in the log.
@@ -43,6 +45,7 @@ pub(super) struct RecordedShare {
     data_hash: DataHash,
     recipient: Address,
     grant_pending: bool,
+    payment: Option<PaymentReceipt>,
     pub(super) replicas: u32,
     pub(super) leaf_index: u64,
 }
@@ -61,39 +64,54 @@ impl RecordedShare {
             leaf_index: self.leaf_index,
             replicas: self.replicas,
             grant_pending: self.grant_pending,
+            payment: self.payment,
         }
     }
 }
 
 impl DataManager {
-    /// Finds out whether this share, or this data, is known.
+    /// Finds out whether this share, or this data, is known, and takes the
+    /// payment for a share that is not.
     pub(super) async fn begin_share(
         &self,
         data_hash: &DataHash,
         terms: &ShareTerms,
     ) -> Result<Begin, ServiceError> {
         self.ensure_key_fits(data_hash, terms).await?;
-        let Some(object) = self.own_object(data_hash).await? else {
-            return Ok(Begin::Store);
+        let object = self.own_object(data_hash).await?;
+        let known = match &object {
+            Some(_) => self.inner.ports.shares.share(data_hash, terms.recipient).await?,
+            None => None,
         };
-        let known = self.inner.ports.shares.share(data_hash, terms.recipient).await?;
-        let progress = match known {
-            Some(share) => {
-                let grant_pending = !self.has_grant(&object.id, share.recipient).await?;
-                if grant_pending {
-                    self.owe_grant(data_hash, share.recipient).await?;
-                }
-                Progress {
-                    data_hash: *data_hash,
-                    recipient: share.recipient,
-                    id: object.id,
-                    grant_pending,
-                    repeated: true,
-                }
+        match (object, known) {
+            (Some(object), Some(share)) => self.continue_share(&object, &share).await.map(Begin::Continue),
+            (Some(object), None) => {
+                let payment = self.take_payment(data_hash, terms).await?;
+                let shared = self.share_again(&object, terms, payment.clone()).await;
+                self.after_payment(payment.as_ref(), shared).map(Begin::Continue)
             }
-            None => self.share_again(&object, terms).await?,
-        };
-        Ok(Begin::Continue(progress))
+            (None, _) => Ok(Begin::Store(self.take_payment(data_hash, terms).await?)),
+        }
+    }
+
+    /// Goes on with a share that was accepted earlier.
+    async fn continue_share(
+        &self,
+        object: &ReadableObject,
+        share: &ShareRecord,
+    ) -> Result<Progress, ServiceError> {
+        let grant_pending = !self.has_grant(&object.id, share.recipient).await?;
+        if grant_pending {
+            self.owe_grant(&share.data_hash, share.recipient).await?;
+        }
+        Ok(Progress {
+            data_hash: share.data_hash,
+            recipient: share.recipient,
+            id: object.id,
+            grant_pending,
+            repeated: true,
+            payment: self.payment_of(&share.data_hash, share.recipient).await?,
+        })
     }
 
     /// An idempotency key stands for one share.
@@ -145,6 +163,7 @@ impl DataManager {
         &self,
         sealed: Sealed,
         terms: &ShareTerms,
+        payment: Option<PaymentReceipt>,
     ) -> Result<Progress, ServiceError> {
         let inner = &self.inner;
         let id = self.own_id(&sealed.data_hash);
@@ -185,6 +204,7 @@ impl DataManager {
             id,
             grant_pending,
             repeated: false,
+            payment,
         })
     }
 
@@ -193,6 +213,7 @@ impl DataManager {
         &self,
         object: &ReadableObject,
         terms: &ShareTerms,
+        payment: Option<PaymentReceipt>,
     ) -> Result<Progress, ServiceError> {
         let inner = &self.inner;
         let key = inner.ports.key_ring.unwrap(&object.key)?;
@@ -212,6 +233,7 @@ impl DataManager {
             id: object.id,
             grant_pending,
             repeated: false,
+            payment,
         })
     }
 
@@ -250,6 +272,7 @@ impl DataManager {
             data_hash: share.data_hash,
             recipient: share.recipient,
             grant_pending: share.grant_pending,
+            payment: share.payment,
             replicas,
             leaf_index: recorded.index,
         })

@@ -1,6 +1,7 @@
 //! Completes in the background what shares have left open: events of shares
 //! that were interrupted, grants for recipients that were unknown, receipts
-//! that are to travel with their objects, and missing copies.
+//! that are to travel with their objects, missing copies, and payments that are
+//! to be given back.
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ impl DataManager {
                 self.complete_grants(),
                 self.spread_receipts(),
                 self.replicate(),
+                self.refund_overdue_payments(),
             )?;
             Ok(())
         };

@@ -3,13 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 
-use super::{DataManager, seal::Sealed, share::Begin, uninterrupted};
+use super::{DataManager, seal::Sealed, share::Begin};
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_OBJECT_SIZE},
     hash::DataHasher,
     ports::ObjectWriter,
     secret::ContentKey,
-    services::ServiceError,
+    services::{ServiceError, uninterrupted},
     share::{ShareOutcome, ShareTerms},
 };
 
@@ -137,7 +137,10 @@ impl Upload {
             manager.ensure_log_accepts()?;
             let progress = match manager.begin_share(&sealed.data_hash, &terms).await? {
                 Begin::Continue(progress) => progress,
-                Begin::Store => manager.store_and_share(sealed, &terms).await?,
+                Begin::Store(payment) => {
+                    let stored = manager.store_and_share(sealed, &terms, payment.clone()).await;
+                    manager.after_payment(payment.as_ref(), stored)?
+                }
             };
             let recorded = manager.distribute_and_record(progress).await?;
             drop(turn);

@@ -1,0 +1,134 @@
+//! What goes on in the background: orders that were interrupted, orders whose
+//! blocks a reorganisation may still take back, and balances that have changed.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use alloy_primitives::Address;
+use futures::{StreamExt, stream};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{OrderDesk, advance::PERMIT};
+use crate::{
+    bus::Topic,
+    operation::OperationId,
+    order::{OrderRecord, OrderState},
+    ports::OperationState,
+    services::ServiceError,
+    token::NATIVE_TOKEN,
+};
+
+/// Orders that are taken from the catalog at a time.
+const PAGE: usize = 256;
+/// Orders that are looked after at the same time.
+const AT_ONCE: usize = 32;
+
+/// The tokens of which the operator's balance has changed.
+#[derive(Default)]
+pub(super) struct Touched(Mutex<HashSet<Address>>);
+
+impl Touched {
+    pub(super) fn note(&self, token: Address) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(token);
+    }
+
+    fn take(&self) -> HashSet<Address> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl OrderDesk {
+    /// Runs until `shutdown`; an error ends it, and whoever supervises it
+    /// starts it again. What fails for one order does not stop the others.
+    ///
+    /// # Errors
+    /// Faults of the catalog.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let upkeep = async {
+            loop {
+                self.look_after_all().await?;
+                self.tell_balances().await;
+                tokio::time::sleep(self.inner.settings.retry_interval).await;
+            }
+        };
+        shutdown.run_until_cancelled(upkeep).await.unwrap_or(Ok(()))
+    }
+
+    async fn look_after_all(&self) -> Result<(), ServiceError> {
+        let mut after = 0;
+        loop {
+            let page = self.inner.ports.orders.open_orders(after, PAGE).await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = *last;
+            stream::iter(page)
+                .for_each_concurrent(AT_ONCE, |(_, order)| async move {
+                    if let Err(error) = self.look_after(order.id).await {
+                        tracing::warn!(order = %order.id, %error, "an order is not done yet");
+                    }
+                })
+                .await;
+        }
+    }
+
+    async fn look_after(&self, id: OperationId) -> Result<(), ServiceError> {
+        let mut record = self.advance(id, Duration::ZERO).await?;
+        if self.is_settled(&mut record).await? {
+            let ports = &self.inner.ports;
+            ports.operations.conclude(id.part(PERMIT)).await?;
+            ports.operations.conclude(id).await?;
+            ports.orders.close_order(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing can change any more what has become of an order.
+    async fn is_settled(&self, record: &mut OrderRecord) -> Result<bool, ServiceError> {
+        match record.state {
+            OrderState::Accepted | OrderState::Sent { .. } => return Ok(false),
+            OrderState::Failed { tx_hash: None, .. } => return Ok(true),
+            OrderState::Completed { .. } | OrderState::Failed { .. } => {}
+        }
+        let _turn = self.inner.turns.take(record.id).await;
+        match self.inner.ports.operations.state(record.id).await? {
+            // It was concluded, and the order was not closed before the node stopped.
+            None => Ok(true),
+            Some(OperationState::Mined(mined)) if mined.is_final => {
+                self.note_progress(record, OperationState::Mined(mined)).await?;
+                Ok(true)
+            }
+            Some(state) => {
+                self.note_progress(record, state).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Tells the bus what the operator has now of tokens that were moved.
+    async fn tell_balances(&self) {
+        let operator = self.operator();
+        for token in self.inner.touched.take() {
+            let ports = &self.inner.ports;
+            let balance = if token == NATIVE_TOKEN {
+                ports.chain.native_balance(operator).await.ok()
+            } else {
+                ports.tokens.balance_of(token, operator).await.ok()
+            };
+            match balance {
+                Some(balance) => ports.bus.publish(
+                    Topic::TokenBalanceUpdate,
+                    json!({"address": operator, "token": token, "balance": balance.to_string()}),
+                ),
+                None => self.inner.touched.note(token),
+            }
+        }
+    }
+}

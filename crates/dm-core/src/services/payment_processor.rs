@@ -1,0 +1,245 @@
+//! Moves money: transfers that clients ask for, payments for shares, and
+//! refunds of payments whose share never came.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
+
+use super::{OrderDesk, ServiceError};
+use crate::{
+    clock::now_ms,
+    hash::DataHash,
+    operation::OperationId,
+    order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder},
+    payment::{PaymentReceipt, PaymentTerms, SignedConsent},
+    ports::NumberedOrder,
+    share::IdempotencyKey,
+    token::NATIVE_TOKEN,
+};
+
+mod checks;
+
+/// A transfer that a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRequest {
+    /// What is paid with.
+    pub token: Address,
+    /// Who pays.
+    pub from: Address,
+    /// Who is paid.
+    pub to: Address,
+    /// How much, in the token's smallest unit.
+    pub amount: U256,
+    /// The payer's signed consent, where it did not give it on the chain.
+    pub consent: Option<SignedConsent>,
+}
+
+/// Moves money; cheap to clone.
+#[derive(Clone)]
+pub struct PaymentProcessor {
+    desk: OrderDesk,
+}
+
+impl PaymentProcessor {
+    /// A processor whose orders this desk carries out.
+    pub fn new(desk: OrderDesk) -> Self {
+        Self { desk }
+    }
+
+    /// Moves money as a client asks. The same idempotency key again gives the
+    /// same transfer. Waits for the transaction to be mined, and returns before
+    /// that when it takes too long: it goes on then.
+    ///
+    /// # Errors
+    /// [`ServiceError::PaymentRequired`] where balance or allowance do not
+    /// suffice, [`ServiceError::Rejected`] for a token that is not supported or a
+    /// consent that does not fit, [`ServiceError::TransactionFailed`] where the
+    /// chain would undo it. Nothing is moved then.
+    pub async fn transfer(
+        &self,
+        request: TransferRequest,
+        key: Option<IdempotencyKey>,
+    ) -> Result<OrderRecord, ServiceError> {
+        let transfer = self.order_for(request);
+        let order = Order::Transfer(transfer.clone());
+        if let Some(kept) = self.desk.repeated(key.as_ref(), &order).await? {
+            return self.desk.continue_with(kept.id).await;
+        }
+        self.check(&transfer).await?;
+        self.desk
+            .carry_out(OperationId::random(), order, Purpose::Request, key)
+            .await
+    }
+
+    /// Orders with a number below `before` (or all), newest first.
+    ///
+    /// # Errors
+    /// Faults of the catalog.
+    pub async fn orders(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<NumberedOrder>, ServiceError> {
+        Ok(self.desk.ports().orders.orders(before, limit).await?)
+    }
+
+    /// Takes the payment for a share, once: one that was begun before is
+    /// continued, one that was made is returned.
+    pub(super) async fn collect(
+        &self,
+        data_hash: DataHash,
+        payer: Address,
+        terms: &PaymentTerms,
+    ) -> Result<PaymentReceipt, ServiceError> {
+        let payment = self.payment(payer, terms);
+        let kept = self.desk.ports().orders.payment_for(&data_hash, payer).await?;
+        let record = match kept {
+            Some(kept) => {
+                ensure_same_price(&kept, &payment)?;
+                self.desk.continue_with(kept.id).await?
+            }
+            None => {
+                self.check(&payment).await?;
+                let purpose = Purpose::Payment {
+                    data_hash,
+                    recipient: payer,
+                };
+                let id = OperationId::random();
+                self.desk
+                    .carry_out(id, Order::Transfer(payment.clone()), purpose, None)
+                    .await?
+            }
+        };
+        self.collected(record, &payment).await
+    }
+
+    /// The payment that was made for a share, if there is one.
+    pub(super) async fn made(
+        &self,
+        data_hash: &DataHash,
+        payer: Address,
+    ) -> Result<Option<PaymentReceipt>, ServiceError> {
+        let kept = self.desk.ports().orders.payment_for(data_hash, payer).await?;
+        Ok(kept.as_ref().and_then(PaymentReceipt::of))
+    }
+
+    /// The payment that an order has become, if it has arrived whole.
+    async fn collected(
+        &self,
+        record: OrderRecord,
+        payment: &TransferOrder,
+    ) -> Result<PaymentReceipt, ServiceError> {
+        match &record.state {
+            OrderState::Completed { received, .. } if *received < payment.amount => {
+                let reason = format!(
+                    "keeps a part of each transfer: {received} of {} have arrived, and are given back",
+                    payment.amount
+                );
+                self.refund(&record).await?;
+                Err(ServiceError::rejected("payment_token", reason))
+            }
+            OrderState::Failed { reason, .. } => Err(ServiceError::TransactionFailed(reason.clone())),
+            _ => PaymentReceipt::of(&record).ok_or(ServiceError::PaymentPending {
+                tx_hash: record.state.tx_hash(),
+            }),
+        }
+    }
+
+    /// Gives back what has arrived of a payment, once.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`] where the chain is away; the refund is kept
+    /// and made later.
+    pub(super) async fn refund(&self, payment: &OrderRecord) -> Result<(), ServiceError> {
+        let (Order::Transfer(paid), OrderState::Completed { received, .. }) =
+            (&payment.order, &payment.state)
+        else {
+            return Ok(());
+        };
+        let back = TransferOrder {
+            token: paid.token,
+            from: paid.to,
+            to: paid.from,
+            amount: *received,
+            consent: Consent::Own,
+        };
+        let id = payment.id.part("refund");
+        let purpose = Purpose::Refund { of: payment.id };
+        let refund = self
+            .desk
+            .carry_out(id, Order::Transfer(back), purpose, None)
+            .await?;
+        tracing::info!(payment = %payment.id, refund = %id, state = refund.state.as_str(), "a payment without a share is given back");
+        Ok(())
+    }
+
+    /// Payments that have waited too long for their share.
+    pub(super) async fn overdue_payments(&self, limit: usize) -> Result<Vec<OrderRecord>, ServiceError> {
+        let patience = self.refund_after().as_millis() as u64;
+        let before = now_ms().saturating_sub(patience);
+        Ok(self
+            .desk
+            .ports()
+            .orders
+            .undelivered_payments(before, limit)
+            .await?)
+    }
+
+    /// How long a payment waits for its share before it is given back.
+    pub(super) fn refund_after(&self) -> Duration {
+        self.desk.settings().refund_after
+    }
+
+    fn payment(&self, payer: Address, terms: &PaymentTerms) -> TransferOrder {
+        self.order_for(TransferRequest {
+            token: terms.token,
+            from: payer,
+            to: self.desk.operator(),
+            amount: terms.amount,
+            consent: terms.consent.clone(),
+        })
+    }
+
+    fn order_for(&self, request: TransferRequest) -> TransferOrder {
+        let consent = match request.consent {
+            Some(SignedConsent::Permit(permit)) => Consent::Permit(permit),
+            Some(SignedConsent::Authorization(authorization)) => Consent::Authorization(authorization),
+            None if request.from == self.desk.operator() => Consent::Own,
+            None => Consent::Allowance,
+        };
+        TransferOrder {
+            token: self.plain_token(request.token),
+            from: request.from,
+            to: request.to,
+            amount: request.amount,
+            consent,
+        }
+    }
+
+    /// The token under the one address that orders name it by.
+    fn plain_token(&self, token: Address) -> Address {
+        if token == self.desk.settings().native_alias {
+            NATIVE_TOKEN
+        } else {
+            token
+        }
+    }
+}
+
+/// A share that was paid for is not paid for again at another price.
+fn ensure_same_price(kept: &OrderRecord, payment: &TransferOrder) -> Result<(), ServiceError> {
+    match &kept.order {
+        Order::Transfer(paid) if (paid.token, paid.amount) == (payment.token, payment.amount) => Ok(()),
+        Order::Transfer(paid) => Err(ServiceError::invalid(
+            "payment_amount",
+            format!(
+                "differs from the payment of {} of token {} that was begun for this share",
+                paid.amount, paid.token
+            ),
+        )),
+        other => Err(ServiceError::Fault(format!(
+            "a payment is kept as {}",
+            other.kind()
+        ))),
+    }
+}
