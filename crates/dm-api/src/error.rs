@@ -11,7 +11,7 @@ use actix_web::{
     },
 };
 use dm_core::{
-    Address, U256,
+    Address, B256, U256,
     ports::{ApiKeyError, CatalogError, ChainError, ComplianceError},
     services::ServiceError,
 };
@@ -37,6 +37,9 @@ struct ErrorBody {
     payment: Option<PaymentNeeded>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<f64>,
+    /// The payment that was made for what failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tx_hash: Option<B256>,
 }
 
 /// What a client must know to make a payment possible.
@@ -72,6 +75,7 @@ impl ApiError {
                 field: None,
                 payment: None,
                 retry_after: None,
+                tx_hash: None,
             }),
             headers: Vec::new(),
         }
@@ -141,6 +145,23 @@ impl From<ServiceError> for ApiError {
             ServiceError::IdempotencyKeyReused => {
                 let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, sentence);
                 error.body.field = Some("Idempotency-Key");
+                error
+            }
+            ServiceError::Rejected { field, .. } => {
+                let mut error = Self::new(StatusCode::BAD_REQUEST, sentence);
+                error.body.field = Some(field);
+                error
+            }
+            ServiceError::TransactionFailed(_) => Self::new(StatusCode::BAD_REQUEST, sentence),
+            ServiceError::PaymentPending { tx_hash } => {
+                let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon();
+                error.body.tx_hash = tx_hash;
+                error
+            }
+            ServiceError::PaidInVain { cause, tx_hash, .. } => {
+                let mut error = Self::from(*cause);
+                error.body.error = sentence.into();
+                error.body.tx_hash = Some(tx_hash);
                 error
             }
             ServiceError::NotFound => Self::new(StatusCode::NOT_FOUND, sentence),
@@ -217,6 +238,17 @@ mod tests {
         use ServiceError as E;
         for (error, status) in [
             (E::IdempotencyKeyReused, 422),
+            (E::rejected("token", "is not supported by this node"), 400),
+            (E::TransactionFailed("paused".into()), 400),
+            (E::PaymentPending { tx_hash: None }, 503),
+            (
+                E::PaidInVain {
+                    cause: Box::new(E::StorageFull),
+                    tx_hash: B256::ZERO,
+                    refund_after_secs: 60,
+                },
+                507,
+            ),
             (E::NotFound, 404),
             (E::NotGranted, 403),
             (E::NotAnchored, 409),

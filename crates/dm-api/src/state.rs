@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dm_core::{
     config::ApiConfig,
     ports::{ApiKeys, ComplianceLog, LogControl, Network},
-    services::{DataManager, HealthMonitor, TokenManager},
+    services::{DataManager, HealthMonitor, PaymentProcessor, TokenManager},
 };
 use tokio::runtime::Handle;
 
@@ -18,6 +18,8 @@ pub struct Services {
     pub data: DataManager,
     /// Tokens and balances.
     pub tokens: TokenManager,
+    /// Moves money.
+    pub payments: PaymentProcessor,
     /// How the node is.
     pub health: Arc<HealthMonitor>,
     /// The transparency log: history, and checking receipts.

@@ -17,7 +17,8 @@ pub use validate::ConfigFault;
 pub struct NodeConfig {
     /// Kind of chain; only `evm`.
     pub blockchain_type: String,
-    /// JSON-RPC endpoint (http, https, ws, wss), or `devnet` for the embedded chain.
+    /// JSON-RPC endpoints of one chain (http, https, ws, wss), comma-separated
+    /// and the preferred one first, or `devnet` for the embedded chain.
     pub blockchain_url: String,
     /// Operator account as 64 hexadecimal digits; else the keystore file is used.
     pub private_key: Option<SecretString>,
@@ -57,6 +58,10 @@ pub struct NodeConfig {
     pub network: NetworkConfig,
     /// Local storage.
     pub storage: StorageConfig,
+    /// Transactions on the chain.
+    pub chain: ChainConfig,
+    /// Payments for shares.
+    pub payments: PaymentsConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
     /// What is logged, and how.
@@ -90,6 +95,8 @@ impl Default for NodeConfig {
             },
             network: NetworkConfig::default(),
             storage: StorageConfig::default(),
+            chain: ChainConfig::default(),
+            payments: PaymentsConfig::default(),
             compliance: ComplianceConfig::default(),
             log: LogConfig::default(),
         }
@@ -257,6 +264,52 @@ impl Default for StorageConfig {
     }
 }
 
+/// Transactions on the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChainConfig {
+    /// The most that is paid for each gas, in gwei (10^9 wei). While the chain
+    /// asks for more, transactions wait.
+    pub max_fee_gwei: u64,
+    /// Seconds after which a transaction that is not mined is replaced by one
+    /// with a higher fee, if the chain asks for more than it pays.
+    pub replace_after_secs: u64,
+    /// Blocks on top of a transaction's own after which it counts as final.
+    pub confirmations: u64,
+    /// Transactions that may wait to be mined at the same time.
+    pub max_in_flight: usize,
+}
+
+impl Default for ChainConfig {
+    fn default() -> Self {
+        Self {
+            max_fee_gwei: 500,
+            replace_after_secs: 30,
+            confirmations: 12,
+            max_in_flight: 4096,
+        }
+    }
+}
+
+/// Payments for shares.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaymentsConfig {
+    /// Seconds that a request waits for its transaction to be mined.
+    pub patience_secs: u64,
+    /// Seconds that a payment waits for its share before it is given back.
+    pub refund_after_secs: u64,
+}
+
+impl Default for PaymentsConfig {
+    fn default() -> Self {
+        Self {
+            patience_secs: 30,
+            refund_after_secs: 3600,
+        }
+    }
+}
+
 /// Recording shares on the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -329,6 +382,11 @@ impl NodeConfig {
         self.sqlite_db_path
             .clone()
             .unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
+    }
+
+    /// The JSON-RPC endpoints of the chain, the preferred one first.
+    pub fn blockchain_urls(&self) -> Vec<&str> {
+        self.blockchain_url.split(',').map(str::trim).collect()
     }
 
     /// Whether the chain is the embedded one.

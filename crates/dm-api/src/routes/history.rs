@@ -15,14 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
-    extract::query,
+    extract::{page_cursor, page_limit, query},
     state::State,
 };
 
-/// Entries of a page where the client does not say.
-const DEFAULT_LIMIT: usize = 100;
-/// Most entries of a page.
-const MAX_LIMIT: usize = 1000;
 /// Longest name in the filter list.
 const MAX_FILTER_LENGTH: usize = 100;
 
@@ -75,8 +71,8 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
 /// What to ask the log; `None` where no event can match, because the filters
 /// name only types that there are none of.
 fn asked(filters: &[String], params: &HistoryParams) -> Result<Option<HistoryQuery>, ApiError> {
-    let limit = limit(params.limit.as_deref())?;
-    let before = cursor(params.cursor.as_deref())?;
+    let limit = page_limit(params.limit.as_deref())?;
+    let before = page_cursor(params.cursor.as_deref())?;
     let kinds: BTreeSet<EventKind> = filters.iter().filter_map(|name| name.parse().ok()).collect();
     if kinds.is_empty() && !filters.is_empty() {
         return Ok(None);
@@ -110,22 +106,6 @@ fn is_filter(name: &str) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
-
-fn limit(text: Option<&str>) -> Result<usize, ApiError> {
-    let Some(text) = text else {
-        return Ok(DEFAULT_LIMIT);
-    };
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        .ok_or_else(|| ApiError::invalid("limit", format!("must be a number from 1 to {MAX_LIMIT}")))
-}
-
-fn cursor(text: Option<&str>) -> Result<Option<u64>, ApiError> {
-    text.map(str::parse)
-        .transpose()
-        .map_err(|_| ApiError::invalid("cursor", "must be a next_cursor of an earlier answer"))
 }
 
 fn line(entry: &HistoryEntry) -> HistoryLine {

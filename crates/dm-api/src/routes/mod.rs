@@ -9,10 +9,12 @@ mod history;
 mod log_filter;
 mod network;
 mod objects;
+mod order_answer;
 mod receipts;
 mod share_answer;
 mod shares;
 mod tokens;
+mod transfers;
 mod verification;
 
 /// Every route of the API for operators.
@@ -29,6 +31,7 @@ pub fn external_routes() -> Vec<RouteInfo> {
 pub(crate) fn internal() -> Router {
     let mut router = Router::default();
     tokens::add(&mut router);
+    transfers::add(&mut router);
     api_keys::add(&mut router);
     log_filter::add(&mut router);
     router

@@ -23,8 +23,8 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        address_param, body_cut_off, body_stalled, data_hash_param, idempotency_key, query,
-        refuse_encoded_body,
+        address_param, body_cut_off, body_stalled, data_hash_param, idempotency_key, money::price_params,
+        query, refuse_encoded_body,
     },
     middleware::deadline::timed_out,
     on_runtime::ServiceStream,
@@ -46,13 +46,16 @@ pub(super) fn add(router: &mut Router) {
 #[derive(Deserialize)]
 struct PutQuery {
     recipient: Option<String>,
+    payment_token: Option<String>,
+    payment_amount: Option<String>,
 }
 
 async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let PutQuery { recipient } = query(&request)?;
+    let asked: PutQuery = query(&request)?;
     let terms = ShareTerms {
-        recipient: address_param("recipient", &recipient.unwrap_or_default())?,
+        recipient: address_param("recipient", &asked.recipient.unwrap_or_default())?,
         idempotency_key: idempotency_key(&request)?,
+        payment: price_params(asked.payment_token.as_deref(), asked.payment_amount.as_deref())?,
     };
     refuse_encoded_body(request.headers())?;
     let outcome = state.run(receive(&state, body, terms)).await?;

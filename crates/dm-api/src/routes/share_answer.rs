@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use dm_core::{
     B256,
     hash::DataHash,
+    payment::PaymentReceipt,
     share::{ShareOutcome, ShareStatus},
 };
 use serde::Serialize;
@@ -20,6 +21,29 @@ struct ShareAnswer {
     replicas: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentAnswer>,
+}
+
+#[derive(Serialize)]
+struct PaymentAnswer {
+    id: String,
+    tx_hash: B256,
+    paid_by: String,
+    token: String,
+    amount: String,
+}
+
+impl From<&PaymentReceipt> for PaymentAnswer {
+    fn from(payment: &PaymentReceipt) -> Self {
+        Self {
+            id: payment.id.to_string(),
+            tx_hash: payment.tx_hash,
+            paid_by: payment.payer.to_string(),
+            token: payment.token.to_string(),
+            amount: payment.amount.to_string(),
+        }
+    }
 }
 
 /// 201 where the share is anchored, 202 where it will be.
@@ -37,5 +61,6 @@ pub(super) fn share_answer(outcome: &ShareOutcome) -> HttpResponse {
         receipt: outcome.leaf_index,
         replicas: outcome.replicas,
         grant: outcome.grant_pending.then_some("pending"),
+        payment: outcome.payment.as_ref().map(PaymentAnswer::from),
     })
 }

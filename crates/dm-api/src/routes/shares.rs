@@ -12,6 +12,7 @@ use crate::{
         JsonBody,
         fields::{self, Field},
         idempotency_key,
+        money::PaymentFields,
     },
     state::State,
 };
@@ -34,6 +35,10 @@ struct ShareRequest<'a> {
     #[serde(borrow)]
     payment_amount: Field<'a>,
     #[serde(borrow)]
+    permit: Field<'a>,
+    #[serde(borrow)]
+    authorization: Field<'a>,
+    #[serde(borrow)]
     user_id: Field<'a>,
     #[serde(borrow)]
     signature: Field<'a>,
@@ -43,12 +48,19 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let asked: ShareRequest<'_> = body.parse()?;
     let data = data(asked.data)?;
     let recipient = fields::address("recipient", asked.recipient)?;
-    check_payment(asked.payment_token, asked.payment_amount)?;
+    let price = PaymentFields {
+        payment_token: asked.payment_token,
+        payment_amount: asked.payment_amount,
+        permit: asked.permit,
+        authorization: asked.authorization,
+    };
+    let payment = price.terms(recipient, state.services.data.address())?;
     check_order("user_id", asked.user_id)?;
     check_order("signature", asked.signature)?;
     let terms = ShareTerms {
         recipient,
         idempotency_key: idempotency_key(&request)?,
+        payment,
     };
     drop(body);
     let outcome = state
@@ -69,29 +81,6 @@ fn data(field: Field<'_>) -> Result<String, ApiError> {
         ));
     }
     Ok(data)
-}
-
-/// A payment that this node would not take is refused, and not forgotten.
-fn check_payment(token: Field<'_>, amount: Field<'_>) -> Result<(), ApiError> {
-    match (fields::is_given(token), fields::is_given(amount)) {
-        (false, false) => Ok(()),
-        (false, true) => Err(ApiError::invalid(
-            "payment_token",
-            "is required when payment_amount is provided",
-        )),
-        (true, false) => Err(ApiError::invalid(
-            "payment_amount",
-            "is required when payment_token is provided",
-        )),
-        (true, true) => {
-            fields::address("payment_token", token)?;
-            fields::amount("payment_amount", amount)?;
-            Err(ApiError::invalid(
-                "payment_token",
-                "cannot be used: this node does not take payments for shares",
-            ))
-        }
-    }
 }
 
 /// Whoever signs an order counts on its being checked.

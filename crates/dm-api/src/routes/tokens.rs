@@ -1,21 +1,43 @@
-//! Tokens and balances.
+//! Tokens: listed, added, issued, minted and allowed; and balances.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{
+    U256,
     api_key::Scope,
+    services::NewToken,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use super::order_answer::{contract, order_answer};
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
-    extract::{address_param, query},
+    extract::{
+        JsonBody, address_param,
+        fields::{self, Field},
+        idempotency_key, query,
+    },
     state::State,
 };
 
+/// Decimal places of a token that is issued without saying.
+const DEFAULT_DECIMALS: u8 = 18;
+
 pub(super) fn add(router: &mut Router) {
-    router.add(Endpoint::at("/tokens").on(Method::GET, Access::Needs(Scope::Read), tokens));
+    router.add(
+        Endpoint::at("/tokens")
+            .on(Method::GET, Access::Needs(Scope::Read), tokens)
+            .on(Method::POST, Access::Needs(Scope::Admin), add_token),
+    );
+    router.add(Endpoint::at("/tokens/issue").on(Method::POST, Access::Needs(Scope::Admin), issue));
+    router.add(Endpoint::at("/tokens/{address}/mint").on(Method::POST, Access::Needs(Scope::Admin), mint));
+    router.add(Endpoint::at("/tokens/{address}/approve").on(
+        Method::POST,
+        Access::Needs(Scope::Admin),
+        approve,
+    ));
     router.add(Endpoint::at("/balance/{address}").on(Method::GET, Access::Needs(Scope::Read), balance));
 }
 
@@ -52,6 +74,122 @@ async fn tokens(state: Data<State>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(TokensAnswer {
         tokens: tokens.into_iter().map(TokenLine::from).collect(),
     }))
+}
+
+#[derive(Deserialize)]
+struct AddRequest<'a> {
+    #[serde(borrow)]
+    address: Field<'a>,
+    #[serde(borrow)]
+    abi: Field<'a>,
+}
+
+#[derive(Serialize)]
+struct AddedAnswer {
+    success: bool,
+    #[serde(flatten)]
+    token: TokenLine,
+}
+
+async fn add_token(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let asked: AddRequest<'_> = body.parse()?;
+    let address = fields::address("address", asked.address)?;
+    let abi = asked
+        .abi
+        .filter(|_| fields::is_given(asked.abi))
+        .map(RawValue::get);
+    let token = state.run(state.services.tokens.add(address, abi)).await?;
+    Ok(HttpResponse::Created().json(AddedAnswer {
+        success: true,
+        token: token.into(),
+    }))
+}
+
+#[derive(Deserialize)]
+struct IssueRequest<'a> {
+    #[serde(borrow)]
+    name: Field<'a>,
+    #[serde(borrow)]
+    symbol: Field<'a>,
+    #[serde(borrow)]
+    decimals: Field<'a>,
+    #[serde(borrow)]
+    initial_supply: Field<'a>,
+}
+
+#[derive(Serialize)]
+struct IssuedToken {
+    /// Once it is deployed.
+    address: Option<String>,
+}
+
+async fn issue(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let asked: IssueRequest<'_> = body.parse()?;
+    let decimals = fields::value("decimals", asked.decimals, "must be a number from 0 to 255")?;
+    let token = NewToken {
+        name: fields::text("name", asked.name)?.unwrap_or_default(),
+        symbol: fields::text("symbol", asked.symbol)?.unwrap_or_default(),
+        decimals: decimals.unwrap_or(DEFAULT_DECIMALS),
+        initial_supply: supply(asked.initial_supply)?,
+    };
+    let key = idempotency_key(&request)?;
+    let record = state.run(state.services.tokens.issue(token, key)).await?;
+    let issued = IssuedToken {
+        address: contract(&record.state).map(|address| address.to_string()),
+    };
+    order_answer(&record, HttpResponse::Created(), &issued)
+}
+
+/// A token may begin with nothing.
+fn supply(field: Field<'_>) -> Result<U256, ApiError> {
+    let written = field.map_or("0", RawValue::get);
+    if matches!(written, "0" | "\"0\"" | "null") {
+        return Ok(U256::ZERO);
+    }
+    fields::amount("initial_supply", field)
+}
+
+#[derive(Deserialize)]
+struct MintRequest<'a> {
+    #[serde(borrow)]
+    to: Field<'a>,
+    #[serde(borrow)]
+    amount: Field<'a>,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+async fn mint(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let token = address_param("address", request.match_info().query("address"))?;
+    let asked: MintRequest<'_> = body.parse()?;
+    let to = fields::address("to", asked.to)?;
+    let amount = fields::amount("amount", asked.amount)?;
+    let key = idempotency_key(&request)?;
+    let record = state
+        .run(state.services.tokens.mint(token, to, amount, key))
+        .await?;
+    order_answer(&record, HttpResponse::Ok(), &Nothing {})
+}
+
+#[derive(Deserialize)]
+struct ApproveRequest<'a> {
+    #[serde(borrow)]
+    spender: Field<'a>,
+    #[serde(borrow)]
+    amount: Field<'a>,
+}
+
+async fn approve(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let token = address_param("address", request.match_info().query("address"))?;
+    let asked: ApproveRequest<'_> = body.parse()?;
+    let spender = fields::address("spender", asked.spender)?;
+    let amount = fields::amount("amount", asked.amount)?;
+    let key = idempotency_key(&request)?;
+    let record = state
+        .run(state.services.tokens.approve(token, spender, amount, key))
+        .await?;
+    order_answer(&record, HttpResponse::Ok(), &Nothing {})
 }
 
 #[derive(Deserialize)]

@@ -37,6 +37,7 @@ impl Faults {
 pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     let mut faults = Faults::default();
     check_chain(config, &mut faults);
+    check_transactions(config, &mut faults);
     check_node(config, &mut faults);
     check_api("internal_api", &config.internal_api, &mut faults);
     check_api("external_api", &config.external_api, &mut faults);
@@ -51,14 +52,10 @@ fn check_chain(config: &NodeConfig, faults: &mut Faults) {
         "blockchain_type",
         "must be `evm`",
     );
-    let url = config.blockchain_url.as_str();
-    let has_scheme = ["http://", "https://", "ws://", "wss://"]
-        .iter()
-        .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
     faults.require(
-        has_scheme || config.uses_devnet(),
+        config.uses_devnet() || config.blockchain_urls().into_iter().all(is_endpoint),
         "blockchain_url",
-        "must be an http, https, ws or wss URL, or `devnet`",
+        "must be an http, https, ws or wss URL, several of them separated by commas, or `devnet`",
     );
     faults.require(
         is_address(&config.native_token_address),
@@ -73,6 +70,24 @@ fn check_chain(config: &NodeConfig, faults: &mut Faults) {
             "private_key",
             "must be 64 hexadecimal digits",
         );
+    }
+}
+
+fn is_endpoint(url: &str) -> bool {
+    ["http://", "https://", "ws://", "wss://"]
+        .iter()
+        .any(|scheme| url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+}
+
+fn check_transactions(config: &NodeConfig, faults: &mut Faults) {
+    for (field, value) in [
+        ("chain.max_fee_gwei", config.chain.max_fee_gwei),
+        ("chain.replace_after_secs", config.chain.replace_after_secs),
+        ("chain.max_in_flight", config.chain.max_in_flight as u64),
+        ("payments.patience_secs", config.payments.patience_secs),
+        ("payments.refund_after_secs", config.payments.refund_after_secs),
+    ] {
+        faults.require(value > 0, field, "must be at least 1");
     }
 }
 
