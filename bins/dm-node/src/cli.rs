@@ -46,8 +46,14 @@ pub(crate) enum Command {
     Status(ClientArgs),
     /// Show the peers that a running node knows
     Peers(PeersArgs),
-    /// Show the tokens that a running node supports
-    Tokens(InternalClientArgs),
+    /// Show, add, issue, mint or allow tokens of a running node
+    Tokens(TokensArgs),
+    /// Show what an account has
+    Balance(BalanceArgs),
+    /// Move coins or tokens
+    Transfer(TransferArgs),
+    /// Show what a running node has done with money
+    Transfers(TransfersArgs),
     /// Show what a running node has recorded
     History(HistoryArgs),
 }
@@ -186,12 +192,141 @@ pub(crate) struct InternalClientArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TokensArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<TokensCommand>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Support a token that is on the chain
+    Add {
+        /// Its contract
+        #[arg(value_parser = parse_address)]
+        address: Address,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Deploy a token that this node owns
+    Issue {
+        /// Full name
+        #[arg(long)]
+        name: String,
+        /// Short name
+        #[arg(long)]
+        symbol: String,
+        /// Decimal places
+        #[arg(long, default_value_t = 18)]
+        decimals: u8,
+        /// What the node has of it at first, such as 1000 or 0.5
+        #[arg(long, default_value = "0")]
+        supply: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Make more of a token that this node has issued
+    Mint {
+        #[command(flatten)]
+        amount: AmountArgs,
+        /// Who gets it
+        #[arg(long, value_parser = parse_address)]
+        to: Address,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Let another account, such as a node that sells data, take tokens from this node
+    Approve {
+        #[command(flatten)]
+        amount: AmountArgs,
+        /// Who may take them
+        #[arg(long, value_parser = parse_address)]
+        spender: Address,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+}
+
+/// How much of what.
+#[derive(Debug, Args)]
+pub(crate) struct AmountArgs {
+    /// Such as `1.5 DATA`; a whole number alone counts the smallest unit of --token
+    #[arg(required = true, num_args = 1..=2, value_names = ["AMOUNT", "SYMBOL"])]
+    pub(crate) amount: Vec<String>,
+    /// The token's contract (default: the chain's own coin)
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) token: Option<Address>,
+}
+
+/// Whether to ask before money moves.
+#[derive(Debug, Args)]
+pub(crate) struct ConfirmArgs {
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BalanceArgs {
+    /// The account (default: the node's operator account)
+    #[arg(value_parser = parse_address)]
+    pub(crate) address: Option<Address>,
+    /// The token's contract (default: all that the node supports)
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) token: Option<Address>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TransferArgs {
+    #[command(flatten)]
+    pub(crate) amount: AmountArgs,
+    /// Who is paid
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    /// Who pays, having allowed it to the node (default: the node's operator account)
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) from: Option<Address>,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TransfersArgs {
+    /// At most this many
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Where to go on, from `next_cursor`
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ShareArgs {
     /// The file; `-` reads standard input
     pub(crate) file: PathBuf,
     /// Address of the recipient
     #[arg(long, value_parser = parse_address)]
     pub(crate) to: Address,
+    /// What the recipient pays, in the smallest unit of --payment-token
+    #[arg(long, value_name = "AMOUNT", requires = "payment_token")]
+    pub(crate) payment_amount: Option<String>,
+    /// The contract of the token that the recipient pays with
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "payment_amount")]
+    pub(crate) payment_token: Option<Address>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -57,6 +57,12 @@ impl NodeClient {
         response.json().await.context("the node's answer is no JSON")
     }
 
+    /// Hands a JSON document to a route and returns the answer.
+    pub(crate) async fn post(&self, route: &str, body: &Value) -> anyhow::Result<Value> {
+        let response = self.send(self.request(Method::POST, route).json(body)).await?;
+        response.json().await.context("the node's answer is no JSON")
+    }
+
     /// The JSON document at a route.
     pub(crate) async fn get(&self, route: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let request = self.request(Method::GET, &with_query(route, query));

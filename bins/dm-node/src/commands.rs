@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(crate) mod api_key;
+pub(crate) mod balance;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod devnet;
@@ -14,4 +15,19 @@ pub(crate) mod share;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod tokens;
+pub(crate) mod transfer;
+pub(crate) mod transfers;
 pub(crate) mod verify;
+
+use anyhow::Context;
+
+use crate::client::NodeClient;
+
+/// The operator account of a running node.
+async fn operator(client: &NodeClient) -> anyhow::Result<String> {
+    let account = client.get("/account", &[]).await?;
+    let address = account["address"].as_str();
+    address
+        .map(str::to_owned)
+        .context("the node's answer makes no sense")
+}

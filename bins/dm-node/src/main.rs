@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod amount;
 mod cli;
 mod client;
 mod commands;
+mod confirm;
 mod home;
 mod logging;
 mod node;
@@ -55,6 +57,9 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => commands::status::run(args, as_json).await?,
         Command::Peers(args) => commands::peers::run(args, as_json).await?,
         Command::Tokens(args) => commands::tokens::run(args, as_json).await?,
+        Command::Balance(args) => commands::balance::run(args, as_json).await?,
+        Command::Transfer(args) => commands::transfer::run(args, as_json).await?,
+        Command::Transfers(args) => commands::transfers::run(args, as_json).await?,
         Command::History(args) => commands::history::run(args, as_json).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -43,12 +43,50 @@ pub enum InvalidAmount {
     /// Not a string of decimal digits.
     #[error("must be a whole number in the token's smallest unit")]
     Format,
+    /// Not a decimal number.
+    #[error("must be a number such as 1.5")]
+    Decimal,
+    /// More decimal places than the token has.
+    #[error("has more than the token's {0} decimal places")]
+    TooFine(u8),
     /// Zero.
     #[error("must be greater than 0")]
     NotPositive,
     /// Above [`max_amount`].
     #[error("must be at most 10^30")]
     TooLarge,
+}
+
+/// Reads an amount in the unit that people use, such as `1.5`, and returns it in
+/// the smallest unit.
+///
+/// # Errors
+/// [`InvalidAmount`], with a reason that completes "`<field>` …".
+pub fn parse_units(text: &str, decimals: u8) -> Result<U256, InvalidAmount> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = !whole.is_empty()
+        && (whole.len() == text.len() || !fraction.is_empty())
+        && whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
+    if !is_number {
+        return Err(InvalidAmount::Decimal);
+    }
+    let places = usize::from(decimals);
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > places {
+        return Err(InvalidAmount::TooFine(decimals));
+    }
+    parse_amount(&format!("{whole}{fraction:0<places$}"))
+}
+
+/// An amount in the smallest unit, written in the unit that people use.
+pub fn format_units(amount: U256, decimals: u8) -> String {
+    let places = usize::from(decimals);
+    let digits = format!("{amount:0>width$}", width = places + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - places);
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
+    }
 }
 
 /// Reads an amount in the smallest unit: decimal digits, from 1 to 10^30.
@@ -74,4 +112,37 @@ pub fn parse_amount(text: &str) -> Result<U256, InvalidAmount> {
         return Err(InvalidAmount::TooLarge);
     }
     Ok(amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_in_the_unit_of_people() {
+        for (text, decimals, units) in [
+            ("1.5", 6, 1_500_000),
+            ("2", 0, 2),
+            ("0.01", 2, 1),
+            ("3.10", 1, 31),
+        ] {
+            assert_eq!(parse_units(text, decimals), Ok(U256::from(units)), "{text}");
+        }
+        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", " 1", "0x1"] {
+            assert_eq!(parse_units(text, 6), Err(InvalidAmount::Decimal), "{text}");
+        }
+        assert_eq!(parse_units("0.001", 2), Err(InvalidAmount::TooFine(2)));
+        assert_eq!(parse_units("0.00", 2), Err(InvalidAmount::NotPositive));
+        assert_eq!(parse_units("1", 31), Err(InvalidAmount::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(units in 1..=10_u128.pow(30), decimals in 0..=30_u8) {
+            let units = U256::from(units);
+            prop_assert_eq!(parse_units(&format_units(units, decimals), decimals), Ok(units));
+        }
+    }
 }

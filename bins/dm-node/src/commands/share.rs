@@ -26,7 +26,7 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let pieces =
         ReaderStream::with_capacity(source, PIECE).inspect_ok(move |piece| sent.inc(piece.len() as u64));
     let mut request = client
-        .request(Method::PUT, &format!("/objects?recipient={}", args.to))
+        .request(Method::PUT, &route(&args))
         .body(Body::wrap_stream(pieces));
     if let Some(size) = size {
         request = request.header(CONTENT_LENGTH, size);
@@ -34,6 +34,14 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let answer: Value = client.send(request).await?.json().await?;
     bar.finish_and_clear();
     output::print(as_json, &answer, describe)
+}
+
+fn route(args: &ShareArgs) -> String {
+    let mut route = format!("/objects?recipient={}", args.to);
+    if let (Some(token), Some(amount)) = (&args.payment_token, &args.payment_amount) {
+        route.push_str(&format!("&payment_token={token}&payment_amount={amount}"));
+    }
+    route
 }
 
 /// The file and its size; the size of standard input is not known.
@@ -54,6 +62,10 @@ fn describe(answer: &Value) -> String {
         format!("transaction  {}", cell(&answer["tx_hash"])),
         format!("replicas     {}", cell(&answer["replicas"])),
     ];
+    if let Some(payment) = answer.get("payment") {
+        lines.push(format!("paid by      {}", cell(&payment["paid_by"])));
+        lines.push(format!("payment      {}", cell(&payment["tx_hash"])));
+    }
     if answer["grant"] == "pending" {
         lines.push(
             "The recipient's node has not been seen yet; it can read as soon as it appears.".to_owned(),

@@ -1,20 +1,86 @@
 //! `dm-node tokens`: the tokens that a running node supports.
 
-use serde_json::Value;
+use dm_core::token::parse_units;
+use serde_json::{Value, json};
 
 use crate::{
-    cli::InternalClientArgs,
+    amount::Amount,
+    cli::{InternalClientArgs, TokensArgs, TokensCommand},
     client::NodeClient,
+    confirm::confirm,
     output::{self, cell},
 };
 
-pub(crate) async fn run(args: InternalClientArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.api, &args.api_key);
-    let answer = client.get("/tokens", &[]).await?;
+pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
+    let answer = match args.command {
+        None => {
+            let answer = client(&args.client).get("/tokens", &[]).await?;
+            return output::print(as_json, &answer, list);
+        }
+        Some(TokensCommand::Add {
+            address,
+            client: node,
+        }) => {
+            let body = json!({"address": address.to_string()});
+            client(&node).post("/tokens", &body).await?
+        }
+        Some(TokensCommand::Issue {
+            name,
+            symbol,
+            decimals,
+            supply,
+            confirm: asked,
+            client: node,
+        }) => {
+            let units = initial_supply(&supply, decimals)?;
+            confirm(&asked, &format!("Issue {supply} {symbol} ({units})"))?;
+            let body = json!({"name": name, "symbol": symbol, "decimals": decimals, "initial_supply": units});
+            client(&node).post("/tokens/issue", &body).await?
+        }
+        Some(TokensCommand::Mint {
+            amount,
+            to,
+            confirm: asked,
+            client: node,
+        }) => {
+            let node = client(&node);
+            let amount = Amount::read(&amount, &node).await?;
+            confirm(&asked, &format!("Mint {amount} for {to}"))?;
+            let body = json!({"to": to.to_string(), "amount": amount.units.to_string()});
+            node.post(&format!("/tokens/{}/mint", amount.token), &body)
+                .await?
+        }
+        Some(TokensCommand::Approve {
+            amount,
+            spender,
+            confirm: asked,
+            client: node,
+        }) => {
+            let node = client(&node);
+            let amount = Amount::read(&amount, &node).await?;
+            confirm(&asked, &format!("Let {spender} take up to {amount}"))?;
+            let body = json!({"spender": spender.to_string(), "amount": amount.units.to_string()});
+            node.post(&format!("/tokens/{}/approve", amount.token), &body)
+                .await?
+        }
+    };
     output::print(as_json, &answer, describe)
 }
 
-fn describe(answer: &Value) -> String {
+fn client(args: &InternalClientArgs) -> NodeClient {
+    NodeClient::new(&args.api, &args.api_key)
+}
+
+/// A token may begin with nothing.
+fn initial_supply(supply: &str, decimals: u8) -> anyhow::Result<String> {
+    if supply == "0" {
+        return Ok(supply.to_owned());
+    }
+    let units = parse_units(supply, decimals).map_err(|reason| anyhow::anyhow!("supply {reason}"))?;
+    Ok(units.to_string())
+}
+
+fn list(answer: &Value) -> String {
     let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
     let rows: Vec<Vec<String>> = tokens
         .iter()
@@ -25,4 +91,13 @@ fn describe(answer: &Value) -> String {
         })
         .collect();
     output::table(&["SYMBOL", "NAME", "TYPE", "DECIMALS", "ADDRESS"], &rows)
+}
+
+fn describe(answer: &Value) -> String {
+    ["symbol", "address", "token", "status", "tx_hash"]
+        .into_iter()
+        .filter(|field| !answer[*field].is_null())
+        .map(|field| format!("{field:<10} {}", cell(&answer[field])))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

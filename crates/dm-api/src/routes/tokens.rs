@@ -38,6 +38,7 @@ pub(super) fn add(router: &mut Router) {
         Access::Needs(Scope::Admin),
         approve,
     ));
+    router.add(Endpoint::at("/account").on(Method::GET, Access::Needs(Scope::Read), account));
     router.add(Endpoint::at("/balance/{address}").on(Method::GET, Access::Needs(Scope::Read), balance));
 }
 
@@ -190,6 +191,18 @@ async fn approve(request: HttpRequest, body: JsonBody, state: Data<State>) -> Re
         .run(state.services.tokens.approve(token, spender, amount, key))
         .await?;
     order_answer(&record, HttpResponse::Ok(), &Nothing {})
+}
+
+#[derive(Serialize)]
+struct AccountAnswer {
+    address: String,
+}
+
+/// The account that this node acts for.
+async fn account(state: Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(AccountAnswer {
+        address: state.services.data.address().to_string(),
+    })
 }
 
 #[derive(Deserialize)]
