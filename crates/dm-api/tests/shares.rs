@@ -131,11 +131,6 @@ async fn every_invalid_field_is_named_in_the_words_of_the_interface() {
             "payment_amount must be greater than 0".to_owned(),
         ),
         (
-            json!({"data": "x", "recipient": RECIPIENT, "payment_token": OTHER, "payment_amount": 1}),
-            "payment_token",
-            "payment_token cannot be used: this node does not take payments for shares".to_owned(),
-        ),
-        (
             json!({"data": "x", "recipient": RECIPIENT, "user_id": "ann", "signature": "s"}),
             "user_id",
             "user_id cannot be used: this node does not check orders of users".to_owned(),

@@ -10,13 +10,17 @@ use dm_core::{
     bus::EventBus,
     config::{ApiConfig, RateLimit},
     ports::{ApiKeys, NewApiKeyRequest, Signer},
-    services::{DataManager, DataPorts, DataSettings, HealthMonitor, TokenManager},
+    services::{
+        DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts, MoneySettings, OrderDesk,
+        PaymentProcessor, TokenManager,
+    },
     tasks::Supervisor,
     testing::{
         api_keys::MemoryApiKeys,
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        money::MemoryMoney,
         signer::TestSigner,
     },
 };
@@ -42,6 +46,7 @@ pub struct Setup {
     pub internal: ApiConfig,
     pub external: ApiConfig,
     pub anchor_patience: Duration,
+    pub money_patience: Duration,
     pub stop_patience: Duration,
 }
 
@@ -60,6 +65,7 @@ impl Default for Setup {
             internal: local(ApiConfig::internal()),
             external: local(ApiConfig::external()),
             anchor_patience: Duration::from_millis(20),
+            money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
         }
     }
@@ -75,6 +81,7 @@ pub struct TestNode {
     pub network: Arc<QuietNetwork>,
     pub chain: Arc<FixedChain>,
     pub store: Arc<WatchedStore>,
+    pub money: Arc<MemoryMoney>,
     pub address: Address,
     pub handle: ApiHandle,
     client: reqwest::Client,
@@ -101,10 +108,30 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let store = Arc::new(WatchedStore::default());
     let api_keys = Arc::new(MemoryApiKeys::new());
     let bus = EventBus::new();
+    let money = Arc::new(MemoryMoney::new());
+    let desk = OrderDesk::new(
+        MoneyPorts {
+            chain: chain.clone(),
+            tokens: money.clone(),
+            operations: money.operations(address),
+            orders: catalog.clone(),
+            supported: catalog.clone(),
+            log: log.clone(),
+            bus: bus.clone(),
+        },
+        MoneySettings {
+            native_alias: Address::ZERO,
+            patience: setup.money_patience,
+            refund_after: Duration::from_secs(3600),
+            retry_interval: Duration::from_secs(15),
+        },
+    );
+    let payments = PaymentProcessor::new(desk.clone());
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
         readable: catalog,
+        payments: Some(payments.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),
@@ -120,7 +147,8 @@ pub async fn start_with(setup: Setup) -> TestNode {
     };
     let services = Services {
         data: DataManager::new(ports, settings).unwrap(),
-        tokens: TokenManager::new(chain.clone(), Address::ZERO),
+        tokens: TokenManager::new(desk),
+        payments,
         health: HealthMonitor::start(
             chain.clone(),
             network.clone(),
@@ -149,6 +177,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         network,
         chain,
         store,
+        money,
         address,
         client: reqwest::Client::new(),
     }
@@ -187,6 +216,10 @@ impl TestNode {
 
     pub async fn get_internal(&self, path: &str) -> Answer {
         Answer::of(self.internal(Method::GET, path)).await
+    }
+
+    pub async fn post_internal(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.internal(Method::POST, path).json(body)).await
     }
 
     pub async fn share(&self, body: &Value) -> Answer {

@@ -99,7 +99,7 @@ impl PaymentProcessor {
                 self.desk.continue_with(kept.id).await?
             }
             None => {
-                self.check(&payment).await?;
+                self.check(&payment).await.map_err(as_payment_field)?;
                 let purpose = Purpose::Payment {
                     data_hash,
                     recipient: payer,
@@ -241,5 +241,16 @@ fn ensure_same_price(kept: &OrderRecord, payment: &TransferOrder) -> Result<(), 
             "a payment is kept as {}",
             other.kind()
         ))),
+    }
+}
+
+/// What is at fault has another name where a share is paid for.
+fn as_payment_field(error: ServiceError) -> ServiceError {
+    match error {
+        ServiceError::Rejected {
+            field: "token",
+            reason,
+        } => ServiceError::rejected("payment_token", reason),
+        other => other,
     }
 }

@@ -8,7 +8,10 @@ mod sample;
 use std::{
     collections::BTreeMap,
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -24,6 +27,7 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct MemoryObjectStore {
     objects: Arc<Mutex<BTreeMap<ObjectId, StoredObject>>>,
+    is_full: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -38,6 +42,11 @@ impl MemoryObjectStore {
         Self::default()
     }
 
+    /// Lets the disk be full, or have room again: no new object is taken then.
+    pub fn set_full(&self, full: bool) {
+        self.is_full.store(full, Ordering::Relaxed);
+    }
+
     fn objects(&self) -> MutexGuard<'_, BTreeMap<ObjectId, StoredObject>> {
         self.objects.lock().unwrap()
     }
@@ -50,6 +59,9 @@ impl MemoryObjectStore {
 #[async_trait]
 impl ObjectStore for MemoryObjectStore {
     async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(StoreError::Full);
+        }
         Ok(Box::new(MemoryWriter {
             store: self.clone(),
             chunks: Vec::new(),

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod crashes;
+mod payments;
 mod reading;
 mod sharing;
 mod support;
+mod transfers;

@@ -8,23 +8,29 @@ use dm_core::{
     bus::EventBus,
     hash::DataHash,
     ports::{ComplianceLog, ObjectStore, Signer},
-    services::{DataManager, DataPorts, DataSettings, ServiceError},
+    services::{
+        DataManager, DataPorts, DataSettings, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor,
+        ServiceError, TokenManager,
+    },
     share::{IdempotencyKey, ShareTerms},
     tasks::Supervisor,
     testing::{
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        money::MemoryMoney,
         network::{MemoryNetwork, MemoryNode},
         objects::MemoryObjectStore,
         signer::TestSigner,
     },
+    token::NATIVE_TOKEN,
 };
 use futures::TryStreamExt;
 
 /// A chain and a network for several nodes.
 pub(crate) struct World {
     pub(crate) network: MemoryNetwork,
+    pub(crate) money: Arc<MemoryMoney>,
     ledger: TestLedger,
 }
 
@@ -35,6 +41,7 @@ pub(crate) struct TestNode {
     pub(crate) catalog: Arc<MemoryCatalog>,
     pub(crate) log: Arc<MemoryComplianceLog>,
     pub(crate) network: Arc<MemoryNode>,
+    pub(crate) desk: OrderDesk,
     supervisor: Supervisor,
 }
 
@@ -42,6 +49,7 @@ impl World {
     pub(crate) fn new() -> Self {
         Self {
             network: MemoryNetwork::new(),
+            money: Arc::new(MemoryMoney::new()),
             ledger: TestLedger::new(),
         }
     }
@@ -64,6 +72,19 @@ impl World {
         let log = MemoryComplianceLog::new(signer.address(), &self.ledger).kept_in(catalog.clone());
         let log = Arc::new(log);
         let network = self.network.join(shown);
+        let bus = EventBus::new();
+        let desk = OrderDesk::new(
+            MoneyPorts {
+                chain: self.money.clone(),
+                tokens: self.money.clone(),
+                operations: self.money.operations(signer.address()),
+                orders: catalog.clone(),
+                supported: catalog.clone(),
+                log: log.clone(),
+                bus: bus.clone(),
+            },
+            money_settings(),
+        );
         let ports = DataPorts {
             objects: objects.clone(),
             shares: catalog.clone(),
@@ -74,8 +95,8 @@ impl World {
             signer,
             network: network.clone(),
             log: log.clone(),
-            payments: None,
-            bus: EventBus::new(),
+            payments: Some(PaymentProcessor::new(desk.clone())),
+            bus,
         };
         let data = DataManager::new(ports.clone(), settings()).unwrap();
         data.announce().await.unwrap();
@@ -86,6 +107,7 @@ impl World {
             catalog,
             log,
             network,
+            desk,
             supervisor: Supervisor::new(),
         }
     }
@@ -95,6 +117,15 @@ pub(crate) fn settings() -> DataSettings {
     DataSettings {
         replication_factor: 3,
         anchor_patience: Duration::from_secs(5),
+        retry_interval: Duration::from_millis(20),
+    }
+}
+
+pub(crate) fn money_settings() -> MoneySettings {
+    MoneySettings {
+        native_alias: NATIVE_TOKEN,
+        patience: Duration::from_millis(50),
+        refund_after: Duration::from_millis(100),
         retry_interval: Duration::from_millis(20),
     }
 }
@@ -116,6 +147,23 @@ pub(crate) fn keyed(recipient: Address, key: &str) -> ShareTerms {
 impl TestNode {
     pub(crate) fn address(&self) -> Address {
         self.data.address()
+    }
+
+    pub(crate) fn payments(&self) -> PaymentProcessor {
+        PaymentProcessor::new(self.desk.clone())
+    }
+
+    pub(crate) fn tokens(&self) -> TokenManager {
+        TokenManager::new(self.desk.clone())
+    }
+
+    /// Goes on in the background with orders that are not done.
+    pub(crate) fn look_after_orders(&self) {
+        let desk = self.desk.clone();
+        self.supervisor.spawn("orders", move |shutdown| {
+            let desk = desk.clone();
+            async move { desk.run(shutdown).await }
+        });
     }
 
     /// Completes in the background what is owed.

@@ -13,9 +13,12 @@ use tokio::sync::watch;
 use super::ledger::{Effect, Ledger, MemoryToken};
 use crate::{
     operation::{Operation, OperationId},
-    ports::{ChainError, MinedOperation, OperationState, Operations, TokenError, Tokens},
-    token::{TokenInfo, TokenKind},
+    ports::{Chain, ChainError, ChainHead, MinedOperation, OperationState, Operations, TokenError, Tokens},
+    token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
+
+/// The id that it has as a chain.
+const CHAIN_ID: u64 = 31_337;
 
 /// Accounts, tokens, and blocks that come with each operation, or when they
 /// are asked for.
@@ -160,6 +163,37 @@ impl State {
 
 fn transaction_of(id: OperationId) -> B256 {
     keccak256(id.as_bytes())
+}
+
+#[async_trait]
+impl Chain for MemoryMoney {
+    async fn chain_id(&self) -> Result<u64, ChainError> {
+        self.reach().map(|_| CHAIN_ID)
+    }
+
+    async fn head(&self) -> Result<ChainHead, ChainError> {
+        self.reach()?;
+        let number = *self.blocks.borrow();
+        Ok(ChainHead {
+            number,
+            timestamp: number,
+        })
+    }
+
+    fn native_token(&self) -> TokenInfo {
+        TokenInfo {
+            address: NATIVE_TOKEN,
+            kind: TokenKind::Native,
+            symbol: "MEM".to_owned(),
+            name: "Memory coin".to_owned(),
+            decimals: 18,
+        }
+    }
+
+    async fn native_balance(&self, account: Address) -> Result<U256, ChainError> {
+        let state = self.reach()?;
+        Ok(state.ledger.coins.get(&account).copied().unwrap_or_default())
+    }
 }
 
 #[async_trait]

@@ -1,0 +1,507 @@
+//! What transfers and tokens promise, on in-memory ports.
+
+use dm_core::{
+    Address, B256, U256,
+    bus::Topic,
+    event::EventKind,
+    operation::{Authorization, Operation, OperationId, Permit, SignatureParts},
+    order::{Order, OrderRecord, OrderState},
+    payment::SignedConsent,
+    ports::{ComplianceLog, EventFilter, Operations, Tokens},
+    services::{NewToken, ServiceError, TransferRequest},
+    share::IdempotencyKey,
+    testing::money::Habit,
+    token::NATIVE_TOKEN,
+};
+
+use crate::support::{TestNode, World, eventually};
+
+pub(crate) fn key(text: &str) -> Option<IdempotencyKey> {
+    Some(IdempotencyKey {
+        client: "client".to_owned(),
+        key: text.to_owned(),
+    })
+}
+
+fn signature() -> SignatureParts {
+    SignatureParts {
+        v: 27,
+        r: B256::from(rand::random::<[u8; 32]>()),
+        s: B256::ZERO,
+    }
+}
+
+fn request(token: Address, from: Address, to: Address, amount: u64) -> TransferRequest {
+    TransferRequest {
+        token,
+        from,
+        to,
+        amount: U256::from(amount),
+        consent: None,
+    }
+}
+
+/// A token that the node supports, all of which `owner` has.
+pub(crate) async fn supported_token(world: &World, node: &TestNode, owner: Address) -> Address {
+    let token = world.money.issue(owner, "DATA", 1000);
+    node.tokens().add(token, None).await.unwrap();
+    token
+}
+
+pub(crate) async fn balance(world: &World, token: Address, account: Address) -> u64 {
+    world.money.balance_of(token, account).await.unwrap().to()
+}
+
+/// Lets an account allow the node to take tokens.
+pub(crate) async fn allow(world: &World, owner: Address, token: Address, spender: Address, amount: u64) {
+    let approve = Operation::Approve {
+        token,
+        spender,
+        amount: U256::from(amount),
+    };
+    let operations = world.money.operations(owner);
+    operations.begin(OperationId::random(), &approve).await.unwrap();
+}
+
+fn is_completed(record: &OrderRecord) -> bool {
+    matches!(record.state, OrderState::Completed { .. })
+}
+
+const TO: Address = Address::repeat_byte(0x70);
+const OTHER: Address = Address::repeat_byte(0x71);
+
+#[tokio::test]
+async fn the_operator_pays_from_its_own_account_and_the_log_says_so() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    let mut events = node.ports.bus.subscribe();
+    let moved = node
+        .payments()
+        .transfer(request(token, node.address(), TO, 30), None)
+        .await
+        .unwrap();
+    assert!(is_completed(&moved), "{moved:?}");
+    assert_eq!(balance(&world, token, TO).await, 30);
+    let filter = EventFilter {
+        kinds: [EventKind::Transfer].into(),
+        ..EventFilter::default()
+    };
+    let recorded = node.log.find(&filter).await.unwrap().unwrap();
+    let details = &recorded.event.details;
+    assert_eq!(recorded.event.recipient, Some(TO));
+    assert_eq!(details["from"], node.address().to_string());
+    assert_eq!(details["amount"], "30");
+    assert_eq!(details["tx_hash"], moved.state.tx_hash().unwrap().to_string());
+    let topics = std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.topic);
+    assert!(
+        topics
+            .collect::<Vec<_>>()
+            .contains(&Topic::TokenTransferCompleted)
+    );
+}
+
+#[tokio::test]
+async fn nobody_elses_money_moves_without_consent() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, OTHER).await;
+    let refused = node
+        .payments()
+        .transfer(request(token, OTHER, TO, 30), None)
+        .await;
+    let Err(ServiceError::PaymentRequired(shortfall)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(shortfall.account, OTHER);
+    assert_eq!(
+        (shortfall.balance, shortfall.allowance),
+        (U256::from(1000), U256::ZERO)
+    );
+    let coin = node
+        .payments()
+        .transfer(request(NATIVE_TOKEN, OTHER, TO, 1), None)
+        .await;
+    assert!(
+        matches!(coin, Err(ServiceError::Rejected { field: "token", .. })),
+        "{coin:?}"
+    );
+    assert_eq!(balance(&world, token, TO).await, 0);
+}
+
+#[tokio::test]
+async fn an_allowance_is_used_and_not_exceeded() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, OTHER).await;
+    allow(&world, OTHER, token, node.address(), 40).await;
+    let moved = node
+        .payments()
+        .transfer(request(token, OTHER, TO, 30), None)
+        .await
+        .unwrap();
+    assert!(is_completed(&moved));
+    let more = node
+        .payments()
+        .transfer(request(token, OTHER, TO, 11), None)
+        .await;
+    assert!(matches!(more, Err(ServiceError::PaymentRequired(_))), "{more:?}");
+    assert_eq!(balance(&world, token, TO).await, 30);
+}
+
+#[tokio::test]
+async fn a_permit_that_comes_along_is_handed_in_once() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, OTHER).await;
+    let permit = Permit {
+        owner: OTHER,
+        spender: node.address(),
+        value: U256::from(30),
+        deadline: U256::MAX,
+        signature: signature(),
+    };
+    let with = |permit: Permit| TransferRequest {
+        consent: Some(SignedConsent::Permit(permit)),
+        ..request(token, OTHER, TO, 30)
+    };
+    for (wrong, words) in [
+        (
+            Permit {
+                deadline: U256::ZERO,
+                ..permit.clone()
+            },
+            "has expired",
+        ),
+        (
+            Permit {
+                spender: TO,
+                ..permit.clone()
+            },
+            "another spender",
+        ),
+        (
+            Permit {
+                owner: TO,
+                ..permit.clone()
+            },
+            "not by the payer",
+        ),
+        (
+            Permit {
+                value: U256::from(29),
+                ..permit.clone()
+            },
+            "less than the amount",
+        ),
+    ] {
+        let refused = node.payments().transfer(with(wrong), None).await.unwrap_err();
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+    assert!(is_completed(
+        &node
+            .payments()
+            .transfer(with(permit.clone()), None)
+            .await
+            .unwrap()
+    ));
+    let again = node.payments().transfer(with(permit), None).await.unwrap_err();
+    assert!(again.to_string().contains("used before"), "{again}");
+    assert_eq!(balance(&world, token, TO).await, 30);
+}
+
+#[tokio::test]
+async fn a_permit_that_somebody_else_handed_in_still_counts() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, OTHER).await;
+    let permit = Permit {
+        owner: OTHER,
+        spender: node.address(),
+        value: U256::from(30),
+        deadline: U256::MAX,
+        signature: signature(),
+    };
+    let front_run = Operation::Permit {
+        token,
+        permit: permit.clone(),
+    };
+    let stranger = world.money.operations(TO);
+    stranger.begin(OperationId::random(), &front_run).await.unwrap();
+    let transfer = TransferRequest {
+        consent: Some(SignedConsent::Permit(permit)),
+        ..request(token, OTHER, TO, 30)
+    };
+    assert!(is_completed(
+        &node.payments().transfer(transfer, None).await.unwrap()
+    ));
+    assert_eq!(balance(&world, token, TO).await, 30);
+}
+
+#[tokio::test]
+async fn a_signed_transfer_is_made_as_it_was_signed() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, OTHER).await;
+    let authorization = Authorization {
+        from: OTHER,
+        to: TO,
+        value: U256::from(30),
+        valid_after: U256::ZERO,
+        valid_before: U256::MAX,
+        nonce: B256::repeat_byte(9),
+        signature: signature(),
+    };
+    let with = |authorization: Authorization| TransferRequest {
+        consent: Some(SignedConsent::Authorization(authorization)),
+        ..request(token, OTHER, TO, 30)
+    };
+    for (wrong, words) in [
+        (
+            Authorization {
+                valid_before: U256::from(1),
+                ..authorization.clone()
+            },
+            "has expired",
+        ),
+        (
+            Authorization {
+                valid_after: U256::MAX,
+                ..authorization.clone()
+            },
+            "not valid yet",
+        ),
+        (
+            Authorization {
+                to: OTHER,
+                ..authorization.clone()
+            },
+            "another payer, receiver or amount",
+        ),
+    ] {
+        let refused = node.payments().transfer(with(wrong), None).await.unwrap_err();
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+    assert!(is_completed(
+        &node
+            .payments()
+            .transfer(with(authorization.clone()), None)
+            .await
+            .unwrap()
+    ));
+    let again = node.payments().transfer(with(authorization), None).await;
+    assert!(
+        matches!(
+            again,
+            Err(ServiceError::Rejected {
+                field: "authorization",
+                ..
+            })
+        ),
+        "{again:?}"
+    );
+    assert_eq!(balance(&world, token, TO).await, 30);
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_one_transfer() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    let transfer = request(token, node.address(), TO, 30);
+    let first = node
+        .payments()
+        .transfer(transfer.clone(), key("a"))
+        .await
+        .unwrap();
+    let again = node
+        .payments()
+        .transfer(transfer.clone(), key("a"))
+        .await
+        .unwrap();
+    assert_eq!((first.id, &first.state), (again.id, &again.state));
+    let other = TransferRequest {
+        amount: U256::from(31),
+        ..transfer
+    };
+    let reused = node.payments().transfer(other, key("a")).await;
+    assert!(
+        matches!(reused, Err(ServiceError::IdempotencyKeyReused)),
+        "{reused:?}"
+    );
+    assert_eq!(balance(&world, token, TO).await, 30);
+}
+
+#[tokio::test]
+async fn a_transfer_that_takes_long_is_completed_in_the_background() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    world.money.set_mining(false);
+    let sent = node
+        .payments()
+        .transfer(request(token, node.address(), TO, 30), None)
+        .await
+        .unwrap();
+    assert!(matches!(sent.state, OrderState::Sent { .. }), "{sent:?}");
+    node.look_after_orders();
+    world.money.mine();
+    eventually("the transfer is completed and recorded", async || {
+        let page = node.payments().orders(None, 10).await.unwrap();
+        page.iter()
+            .any(|(_, record)| is_completed(record) && record.event_index.is_some())
+            .then_some(())
+    })
+    .await;
+    assert_eq!(node.events().await, 1);
+}
+
+#[tokio::test]
+async fn a_token_that_lies_or_fails_moves_nothing_and_is_told() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    world.money.change(token, |token| token.habit = Habit::Lies);
+    let lied = node
+        .payments()
+        .transfer(request(token, node.address(), TO, 30), None)
+        .await
+        .unwrap();
+    let OrderState::Failed { reason, .. } = lied.state else {
+        panic!("{lied:?}");
+    };
+    assert!(reason.contains("moved nothing"), "{reason}");
+    world.money.change(token, |token| token.habit = Habit::Reverts);
+    let failed = node
+        .payments()
+        .transfer(request(token, node.address(), TO, 30), None)
+        .await;
+    assert!(
+        matches!(failed, Err(ServiceError::TransactionFailed(_))),
+        "{failed:?}"
+    );
+    assert_eq!(node.events().await, 0);
+}
+
+#[tokio::test]
+async fn an_issued_token_is_supported_and_minted_by_its_issuer_alone() {
+    let world = World::new();
+    let (node, other) = (world.node(1).await, world.node(2).await);
+    let new = NewToken {
+        name: "Data credit".to_owned(),
+        symbol: "CREDIT".to_owned(),
+        decimals: 6,
+        initial_supply: U256::from(500),
+    };
+    let issued = node.tokens().issue(new.clone(), key("i")).await.unwrap();
+    let again = node.tokens().issue(new.clone(), key("i")).await.unwrap();
+    assert_eq!(issued.state, again.state);
+    let OrderState::Completed {
+        contract: Some(token),
+        ..
+    } = issued.state
+    else {
+        panic!("{issued:?}");
+    };
+    assert_eq!(node.tokens().tokens().await.unwrap()[1].symbol, "CREDIT");
+    assert_eq!(
+        node.tokens().balance(node.address(), token).await.unwrap(),
+        U256::from(500)
+    );
+    assert!(is_completed(
+        &node.tokens().mint(token, TO, U256::from(7), None).await.unwrap()
+    ));
+    assert_eq!(balance(&world, token, TO).await, 7);
+    other.tokens().add(token, None).await.unwrap();
+    let refused = other.tokens().mint(token, TO, U256::from(7), None).await;
+    assert!(
+        matches!(refused, Err(ServiceError::Rejected { field: "token", .. })),
+        "{refused:?}"
+    );
+    let nameless = NewToken {
+        name: " ".to_owned(),
+        ..new
+    };
+    assert!(matches!(
+        node.tokens().issue(nameless, None).await,
+        Err(ServiceError::Invalid { field: "name", .. })
+    ));
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_not_supported() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let nothing = node.tokens().add(OTHER, None).await;
+    assert!(
+        matches!(nothing, Err(ServiceError::Rejected { field: "address", .. })),
+        "{nothing:?}"
+    );
+    let unknown = world.money.issue(node.address(), "NEW", 5);
+    for refused in [
+        node.payments()
+            .transfer(request(unknown, node.address(), TO, 1), None)
+            .await
+            .err(),
+        node.tokens().balance(TO, unknown).await.err(),
+    ] {
+        assert!(
+            matches!(refused, Some(ServiceError::Rejected { field: "token", .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_that_a_reorganisation_took_back_is_made_again_and_recorded_once() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    let moved = node
+        .payments()
+        .transfer(request(token, node.address(), TO, 30), None)
+        .await
+        .unwrap();
+    world.money.set_mining(false);
+    world.money.reorganise(node.address(), moved.id);
+    assert_eq!(balance(&world, token, TO).await, 0);
+    node.look_after_orders();
+    eventually("the order waits again", async || {
+        let page = node.payments().orders(None, 1).await.unwrap();
+        matches!(page[0].1.state, OrderState::Sent { .. }).then_some(())
+    })
+    .await;
+    world.money.mine();
+    eventually("it is done again", async || {
+        let page = node.payments().orders(None, 1).await.unwrap();
+        is_completed(&page[0].1).then_some(())
+    })
+    .await;
+    assert_eq!(balance(&world, token, TO).await, 30);
+    assert_eq!(node.events().await, 1);
+}
+
+#[tokio::test]
+async fn orders_are_listed_newest_first() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    for amount in 1..=5 {
+        node.payments()
+            .transfer(request(token, node.address(), TO, amount), None)
+            .await
+            .unwrap();
+    }
+    let amounts = |page: &[(u64, OrderRecord)]| -> Vec<u64> {
+        page.iter()
+            .map(|(_, record)| match &record.order {
+                Order::Transfer(transfer) => transfer.amount.to(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    let first = node.payments().orders(None, 3).await.unwrap();
+    assert_eq!(amounts(&first), [5, 4, 3]);
+    let rest = node.payments().orders(Some(first[2].0), 3).await.unwrap();
+    assert_eq!(amounts(&rest), [2, 1]);
+}
