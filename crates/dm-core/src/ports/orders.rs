@@ -18,7 +18,7 @@ pub enum OrderInsert {
     Exists(Box<OrderRecord>),
 }
 
-/// An order with its number, which grows in the order of arrival.
+/// An order with its number, which is above 0 and grows in the order of arrival.
 pub type NumberedOrder = (u64, OrderRecord);
 
 /// Keeps the orders of this node. An order counts as recorded once the event
@@ -26,7 +26,8 @@ pub type NumberedOrder = (u64, OrderRecord);
 /// the order's id.
 #[async_trait]
 pub trait OrderCatalog: Send + Sync {
-    /// Keeps a new order; durable when it returns.
+    /// Keeps a new order; durable when it returns. Where it is recorded is for
+    /// the log to say: the `event_index` that is handed in is not kept.
     async fn insert_order(&self, order: &OrderRecord) -> Result<OrderInsert, CatalogError>;
 
     /// The order with this id.
@@ -35,7 +36,8 @@ pub trait OrderCatalog: Send + Sync {
     /// The order for which a client used this key.
     async fn order_by_key(&self, key: &IdempotencyKey) -> Result<Option<OrderRecord>, CatalogError>;
 
-    /// Sets how far an order has come; durable when it returns.
+    /// Sets how far an order has come; durable when it returns. Nothing happens
+    /// where there is no such order.
     async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError>;
 
     /// Notes that nothing is left to do for an order.
@@ -53,8 +55,8 @@ pub trait OrderCatalog: Send + Sync {
     ) -> Result<Option<OrderRecord>, CatalogError>;
 
     /// Completed payments that were accepted before `before` (milliseconds
-    /// since the Unix epoch), whose share does not exist, and which are not to be
-    /// given back yet; oldest first.
+    /// since the Unix epoch), whose share does not exist in the same catalog,
+    /// and which are not to be given back yet; oldest first.
     async fn undelivered_payments(&self, before: u64, limit: usize)
     -> Result<Vec<OrderRecord>, CatalogError>;
 

@@ -28,20 +28,34 @@ pub mod event_log;
 pub mod history;
 mod memory;
 mod memory_log;
+mod memory_orders;
+mod memory_tables;
+pub mod order_samples;
+pub mod orders;
+pub mod payments;
 pub mod peers;
 pub mod readable_objects;
+pub mod recorded_orders;
 pub mod samples;
 pub mod shares;
 pub mod spreading;
+pub mod tokens;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{EventLog, ReadableObjects, ShareCatalog};
+use crate::ports::{EventLog, OrderCatalog, ReadableObjects, ShareCatalog};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
 pub trait ShareLedger: ShareCatalog + ReadableObjects + EventLog {}
 
 impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
+
+/// The ports that a catalog of orders has together: whether an order is
+/// recorded follows from the log, and whether a payment has led to anything
+/// from the shares.
+pub trait OrderLedger: OrderCatalog + ShareCatalog + EventLog {}
+
+impl<T: OrderCatalog + ShareCatalog + EventLog> OrderLedger for T {}
 
 /// Makes a test of each promise of a suite.
 #[doc(hidden)]
@@ -73,4 +87,6 @@ mod tests {
     crate::event_log_conformance!(empty);
     crate::api_key_catalog_conformance!(empty);
     crate::peer_catalog_conformance!(empty);
+    crate::order_catalog_conformance!(empty);
+    crate::token_catalog_conformance!(empty);
 }

@@ -1,5 +1,5 @@
-//! [`MemoryCatalog`]: shares, readable objects, API keys and peers; the log is
-//! in `memory_log`.
+//! [`MemoryCatalog`]: shares and readable objects; the rest is in `memory_log`,
+//! `memory_orders` and `memory_tables`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,14 +8,15 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::memory_log::MemoryLog;
+use super::{memory_log::MemoryLog, memory_orders::MemoryOrders};
 use crate::{
     Address,
     api_key::ApiKeyRecord,
     envelope::ObjectId,
     hash::DataHash,
+    order::TokenRecord,
     peer::PeerRecord,
-    ports::{ApiKeyCatalog, CatalogError, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert},
+    ports::{CatalogError, ReadableObjects, ShareCatalog, ShareInsert},
     share::{IdempotencyKey, ReadableObject, ShareRecord},
 };
 
@@ -31,9 +32,12 @@ pub(super) struct State {
     /// In the order of arrival; an entry that is replaced keeps its place.
     readables: Vec<ReadableObject>,
     replicas: HashMap<ObjectId, (u32, u64)>,
-    api_keys: Vec<ApiKeyRecord>,
-    api_key_generation: u64,
-    peers: BTreeMap<String, PeerRecord>,
+    pub(super) api_keys: Vec<ApiKeyRecord>,
+    pub(super) api_key_generation: u64,
+    pub(super) peers: BTreeMap<String, PeerRecord>,
+    /// In the order of arrival.
+    pub(super) tokens: Vec<TokenRecord>,
+    pub(super) orders: MemoryOrders,
     pub(super) log: MemoryLog,
 }
 
@@ -60,6 +64,12 @@ impl State {
         self.shares
             .iter_mut()
             .find(|share| (share.record.data_hash, share.record.recipient) == name)
+    }
+
+    pub(super) fn has_share(&self, data_hash: &DataHash, recipient: Address) -> bool {
+        let name = (*data_hash, recipient);
+        let mut records = self.shares.iter().map(|share| &share.record);
+        records.any(|record| (record.data_hash, record.recipient) == name)
     }
 
     fn share_by_key(&self, key: &IdempotencyKey) -> Option<&ShareRecord> {
@@ -233,67 +243,5 @@ impl ReadableObjects for MemoryCatalog {
         let before = state.readables.len();
         state.readables.retain(|object| object.data_hash != *data_hash);
         Ok(state.readables.len() < before)
-    }
-}
-
-#[async_trait]
-impl ApiKeyCatalog for MemoryCatalog {
-    async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError> {
-        let mut state = self.state();
-        if state.api_keys.iter().any(|kept| kept.id == key.id) {
-            return Err(CatalogError::Conflict(format!(
-                "there is an API key {} already",
-                key.id
-            )));
-        }
-        state.api_keys.push(key.clone());
-        state.api_key_generation += 1;
-        Ok(())
-    }
-
-    async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
-        Ok(self.state().api_keys.iter().find(|key| key.id == id).cloned())
-    }
-
-    async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
-        let mut keys = self.state().api_keys.clone();
-        keys.sort_by_key(|key| key.created_at);
-        Ok(keys)
-    }
-
-    async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
-        let mut state = self.state();
-        let Some(key) = state.api_keys.iter_mut().find(|key| key.id == id) else {
-            return Ok(false);
-        };
-        key.revoked_at.get_or_insert(now);
-        state.api_key_generation += 1;
-        Ok(true)
-    }
-
-    async fn api_key_generation(&self) -> Result<u64, CatalogError> {
-        Ok(self.state().api_key_generation)
-    }
-}
-
-#[async_trait]
-impl PeerCatalog for MemoryCatalog {
-    async fn put_peers(&self, peers: &[PeerRecord]) -> Result<(), CatalogError> {
-        let lines = peers.iter().map(|peer| (peer.peer_id.clone(), peer.clone()));
-        self.state().peers.extend(lines);
-        Ok(())
-    }
-
-    async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError> {
-        let mut peers: Vec<PeerRecord> = self.state().peers.values().cloned().collect();
-        peers.sort_by_key(|peer| std::cmp::Reverse(peer.last_seen));
-        Ok(peers)
-    }
-
-    async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError> {
-        self.state()
-            .peers
-            .retain(|peer_id, _| !peer_ids.contains(peer_id));
-        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use super::MemoryCatalog;
 use crate::{
     B256,
     event::{Event, EventKind},
+    operation::OperationId,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
     share::ShareRecord,
 };
@@ -26,9 +27,21 @@ impl MemoryLog {
             matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
                 && (event.data_hash, event.recipient) == (Some(share.data_hash), Some(share.recipient))
         };
+        self.first(records)
+    }
+
+    /// The first position at which an order is recorded.
+    pub(super) fn order_recorded_at(&self, id: OperationId) -> Option<u64> {
+        let operation = id.to_string();
+        self.first(|event| {
+            event.event_type == EventKind::Transfer && event.details.get("operation") == Some(&operation)
+        })
+    }
+
+    fn first(&self, matches: impl Fn(&Event) -> bool) -> Option<u64> {
         self.events
             .iter()
-            .position(records)
+            .position(matches)
             .map(|position| position as u64)
     }
 

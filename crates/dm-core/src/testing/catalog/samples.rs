@@ -1,5 +1,5 @@
 //! Shares, objects, events and keys to try a catalog with; those of equal
-//! numbers are equal.
+//! numbers are equal. Orders and tokens are in [`super::order_samples`].
 
 use crate::{
     Address, B256,

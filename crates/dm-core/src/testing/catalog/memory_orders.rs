@@ -1,0 +1,165 @@
+//! The orders of a [`MemoryCatalog`].
+
+use async_trait::async_trait;
+
+use super::{MemoryCatalog, memory::State};
+use crate::{
+    Address,
+    hash::DataHash,
+    operation::OperationId,
+    order::{OrderRecord, OrderState, Purpose},
+    ports::{CatalogError, NumberedOrder, OrderCatalog, OrderInsert},
+    share::IdempotencyKey,
+};
+
+/// In the order of arrival; the first has number 1.
+#[derive(Default)]
+pub(super) struct MemoryOrders(Vec<KeptOrder>);
+
+struct KeptOrder {
+    /// Its `event_index` is unset: the log says where an order is recorded.
+    record: OrderRecord,
+    closed: bool,
+}
+
+impl MemoryOrders {
+    fn get_mut(&mut self, id: OperationId) -> Option<&mut KeptOrder> {
+        self.0.iter_mut().find(|kept| kept.record.id == id)
+    }
+
+    fn is_to_be_given_back(&self, id: OperationId) -> bool {
+        let mut purposes = self.0.iter().map(|kept| kept.record.purpose);
+        purposes.any(|purpose| purpose == Purpose::Refund { of: id })
+    }
+}
+
+impl State {
+    fn order(&self, matches: impl Fn(&OrderRecord) -> bool) -> Option<OrderRecord> {
+        let mut records = self.orders.0.iter().map(|kept| &kept.record);
+        records.find(|record| matches(record)).map(|kept| self.seen(kept))
+    }
+
+    /// An order with the position of its event.
+    fn seen(&self, kept: &OrderRecord) -> OrderRecord {
+        OrderRecord {
+            event_index: self.log.order_recorded_at(kept.id),
+            ..kept.clone()
+        }
+    }
+
+    fn numbered(&self) -> impl DoubleEndedIterator<Item = (u64, &KeptOrder)> {
+        let orders = self.orders.0.iter().enumerate();
+        orders.map(|(place, kept)| (place as u64 + 1, kept))
+    }
+
+    /// Whether it is a completed payment that has neither led to a share nor is
+    /// to be given back.
+    fn is_undelivered(&self, order: &OrderRecord) -> bool {
+        let Purpose::Payment { data_hash, recipient } = order.purpose else {
+            return false;
+        };
+        matches!(order.state, OrderState::Completed { .. })
+            && !self.has_share(&data_hash, recipient)
+            && !self.orders.is_to_be_given_back(order.id)
+    }
+}
+
+#[async_trait]
+impl OrderCatalog for MemoryCatalog {
+    async fn insert_order(&self, order: &OrderRecord) -> Result<OrderInsert, CatalogError> {
+        let mut state = self.state();
+        let same_key = |kept: &OrderRecord| {
+            order.idempotency_key.is_some() && kept.idempotency_key == order.idempotency_key
+        };
+        let existing = state.order(|kept| kept.id == order.id);
+        if let Some(kept) = existing.or_else(|| state.order(same_key)) {
+            return Ok(OrderInsert::Exists(Box::new(kept)));
+        }
+        let record = OrderRecord {
+            event_index: None,
+            ..order.clone()
+        };
+        let closed = false;
+        state.orders.0.push(KeptOrder { record, closed });
+        Ok(OrderInsert::Inserted)
+    }
+
+    async fn order(&self, id: OperationId) -> Result<Option<OrderRecord>, CatalogError> {
+        Ok(self.state().order(|kept| kept.id == id))
+    }
+
+    async fn order_by_key(&self, key: &IdempotencyKey) -> Result<Option<OrderRecord>, CatalogError> {
+        Ok(self
+            .state()
+            .order(|kept| kept.idempotency_key.as_ref() == Some(key)))
+    }
+
+    async fn set_order_state(&self, id: OperationId, new: &OrderState) -> Result<(), CatalogError> {
+        if let Some(kept) = self.state().orders.get_mut(id) {
+            kept.record.state = new.clone();
+        }
+        Ok(())
+    }
+
+    async fn close_order(&self, id: OperationId) -> Result<(), CatalogError> {
+        if let Some(kept) = self.state().orders.get_mut(id) {
+            kept.closed = true;
+        }
+        Ok(())
+    }
+
+    async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
+        let state = self.state();
+        let open = state
+            .numbered()
+            .filter(|(number, kept)| *number > after && !kept.closed);
+        Ok(open
+            .take(limit)
+            .map(|(number, kept)| (number, state.seen(&kept.record)))
+            .collect())
+    }
+
+    async fn payment_for(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<OrderRecord>, CatalogError> {
+        let state = self.state();
+        let data_hash = *data_hash;
+        let mut newest_first = state.orders.0.iter().rev().map(|kept| &kept.record);
+        let standing = newest_first.find(|order| {
+            order.purpose == Purpose::Payment { data_hash, recipient }
+                && !matches!(order.state, OrderState::Failed { .. })
+                && !state.orders.is_to_be_given_back(order.id)
+        });
+        Ok(standing.map(|order| state.seen(order)))
+    }
+
+    async fn undelivered_payments(
+        &self,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<OrderRecord>, CatalogError> {
+        let state = self.state();
+        let records = state.orders.0.iter().map(|kept| &kept.record);
+        let mut undelivered: Vec<&OrderRecord> = records
+            .filter(|order| order.created_at < before && state.is_undelivered(order))
+            .collect();
+        undelivered.sort_by_key(|order| order.created_at);
+        Ok(undelivered
+            .into_iter()
+            .take(limit)
+            .map(|order| state.seen(order))
+            .collect())
+    }
+
+    async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
+        let state = self.state();
+        let before = before.unwrap_or(u64::MAX);
+        let newest_first = state.numbered().rev().filter(|(number, _)| *number < before);
+        Ok(newest_first
+            .take(limit)
+            .map(|(number, kept)| (number, state.seen(&kept.record)))
+            .collect())
+    }
+}

@@ -1,0 +1,97 @@
+//! The small tables of a [`MemoryCatalog`]: API keys, peers and tokens.
+
+use async_trait::async_trait;
+
+use super::MemoryCatalog;
+use crate::{
+    Address,
+    api_key::ApiKeyRecord,
+    order::TokenRecord,
+    peer::PeerRecord,
+    ports::{ApiKeyCatalog, CatalogError, PeerCatalog, TokenCatalog},
+};
+
+#[async_trait]
+impl ApiKeyCatalog for MemoryCatalog {
+    async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        if state.api_keys.iter().any(|kept| kept.id == key.id) {
+            return Err(CatalogError::Conflict(format!(
+                "there is an API key {} already",
+                key.id
+            )));
+        }
+        state.api_keys.push(key.clone());
+        state.api_key_generation += 1;
+        Ok(())
+    }
+
+    async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
+        Ok(self.state().api_keys.iter().find(|key| key.id == id).cloned())
+    }
+
+    async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
+        let mut keys = self.state().api_keys.clone();
+        keys.sort_by_key(|key| key.created_at);
+        Ok(keys)
+    }
+
+    async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
+        let mut state = self.state();
+        let Some(key) = state.api_keys.iter_mut().find(|key| key.id == id) else {
+            return Ok(false);
+        };
+        key.revoked_at.get_or_insert(now);
+        state.api_key_generation += 1;
+        Ok(true)
+    }
+
+    async fn api_key_generation(&self) -> Result<u64, CatalogError> {
+        Ok(self.state().api_key_generation)
+    }
+}
+
+#[async_trait]
+impl PeerCatalog for MemoryCatalog {
+    async fn put_peers(&self, peers: &[PeerRecord]) -> Result<(), CatalogError> {
+        let lines = peers.iter().map(|peer| (peer.peer_id.clone(), peer.clone()));
+        self.state().peers.extend(lines);
+        Ok(())
+    }
+
+    async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError> {
+        let mut peers: Vec<PeerRecord> = self.state().peers.values().cloned().collect();
+        peers.sort_by_key(|peer| std::cmp::Reverse(peer.last_seen));
+        Ok(peers)
+    }
+
+    async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError> {
+        self.state()
+            .peers
+            .retain(|peer_id, _| !peer_ids.contains(peer_id));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TokenCatalog for MemoryCatalog {
+    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
+        let mut state = self.state();
+        let address = token.info.address;
+        let is_new = state.tokens.iter().all(|kept| kept.info.address != address);
+        if is_new {
+            state.tokens.push(token.clone());
+        }
+        Ok(is_new)
+    }
+
+    async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError> {
+        let state = self.state();
+        let mut tokens = state.tokens.iter();
+        Ok(tokens.find(|token| token.info.address == address).cloned())
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError> {
+        Ok(self.state().tokens.clone())
+    }
+}
