@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tempfile::tempdir;
 
-use crate::support::{Node, NodeSetup, SOMEBODY, bytes};
+use crate::support::{Node, NodeSetup, SOMEBODY, bytes, process::kill_9};
 
 /// Rounds of load and `kill -9`.
 const ROUNDS: u64 = 8;
@@ -89,14 +89,6 @@ async fn share_until_it_is_gone(node: &Node, round: u64) -> Vec<(String, String)
         shared
     });
     futures::future::join_all(clients).await.concat()
-}
-
-async fn kill_9(pid: u32) {
-    let sent = tokio::process::Command::new("kill")
-        .args(["-9", &pid.to_string()])
-        .status()
-        .await;
-    assert!(sent.unwrap().success());
 }
 
 #[tokio::test]

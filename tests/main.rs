@@ -14,6 +14,8 @@ mod chain_trouble;
 mod command_line;
 mod crashes;
 mod lifecycle;
+mod money;
+mod money_under_fire;
 mod receipts;
 mod requests;
 mod sharing;

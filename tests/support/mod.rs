@@ -3,6 +3,7 @@
 pub(crate) mod anvil;
 pub(crate) mod devnet;
 pub(crate) mod http;
+pub(crate) mod money;
 pub(crate) mod node;
 pub(crate) mod process;
 

@@ -87,3 +87,9 @@ impl Process {
         self.child.id().expect("the process runs")
     }
 }
+
+/// Ends a process as a power failure of it would, while others hold it.
+pub(crate) async fn kill_9(pid: u32) {
+    let sent = Command::new("kill").args(["-9", &pid.to_string()]).status().await;
+    assert!(sent.unwrap().success());
+}

@@ -233,9 +233,11 @@ async fn a_paid_share_shows_its_payment_and_an_unpaid_one_is_refused() {
     let token = token(&node, buyer).await;
     let body = json!({"data": "x", "recipient": RECIPIENT, "payment_token": token, "payment_amount": 40});
     let unknown = json!({"data": "x", "recipient": RECIPIENT, "payment_token": OTHER, "payment_amount": 1});
-    node.share(&unknown)
-        .await
-        .is_error(400, "payment_token is not supported by this node", Some("payment_token"));
+    node.share(&unknown).await.is_error(
+        400,
+        "payment_token is not supported by this node",
+        Some("payment_token"),
+    );
     let refused = node.share(&body).await;
     assert_eq!(refused.status, 402, "{:?}", refused.body);
     assert_eq!(

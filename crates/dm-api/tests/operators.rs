@@ -85,7 +85,7 @@ async fn balances_of_nobody_and_of_unknown_tokens_are_refused() {
     let answer = node
         .get_internal(&format!("/balance/{RECIPIENT}?token={RECIPIENT}"))
         .await;
-    answer.is_error(422, "token is not supported by this node", Some("token"));
+    answer.is_error(400, "token is not supported by this node", Some("token"));
     node.chain.away.store(true, Ordering::SeqCst);
     let answer = node.get_internal(&format!("/balance/{RECIPIENT}")).await;
     answer.is_error(503, "the chain cannot be reached: no route", None);

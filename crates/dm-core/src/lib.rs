@@ -25,4 +25,4 @@ pub mod tasks;
 pub mod testing;
 pub mod token;
 
-pub use alloy_primitives::{Address, B256, Signature, U256};
+pub use alloy_primitives::{Address, B256, Signature, U256, keccak256};

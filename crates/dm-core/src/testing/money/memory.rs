@@ -172,7 +172,7 @@ impl Chain for MemoryMoney {
     }
 
     async fn head(&self) -> Result<ChainHead, ChainError> {
-        self.reach()?;
+        drop(self.reach()?);
         let number = *self.blocks.borrow();
         Ok(ChainHead {
             number,
