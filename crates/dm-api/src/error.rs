@@ -12,7 +12,7 @@ use actix_web::{
 };
 use dm_core::{
     Address, B256, U256,
-    ports::{ApiKeyError, CatalogError, ChainError, ComplianceError},
+    ports::{ApiKeyError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
     services::ServiceError,
 };
 use serde::Serialize;
@@ -198,6 +198,20 @@ impl From<ComplianceError> for ApiError {
                 format!("is for chain {found}; this node reads chain {expected}"),
             ),
             other => ServiceError::from(other).into(),
+        }
+    }
+}
+
+impl From<ChainSwitchError> for ApiError {
+    fn from(error: ChainSwitchError) -> Self {
+        match error {
+            ChainSwitchError::Url(reason) => Self::invalid("blockchain_url", reason),
+            ChainSwitchError::Key(reason) => Self::invalid("private_key", reason),
+            ChainSwitchError::Chain(error) => {
+                let mut refusal = Self::new(StatusCode::BAD_REQUEST, error.to_string());
+                refusal.body.field = Some("blockchain_url");
+                refusal
+            }
         }
     }
 }

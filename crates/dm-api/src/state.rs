@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
-    ports::{ApiKeys, ComplianceLog, LogControl, Network},
+    ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
     services::{DataManager, HealthMonitor, PaymentProcessor, TokenManager},
 };
 use tokio::runtime::Handle;
@@ -28,6 +28,8 @@ pub struct Services {
     pub network: Arc<dyn Network>,
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// Moves the node to other endpoints of its chain.
+    pub chain_control: Arc<dyn ChainControl>,
     /// Changes what is logged.
     pub log_control: Arc<dyn LogControl>,
 }

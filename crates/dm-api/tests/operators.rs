@@ -270,3 +270,27 @@ async fn a_page_in_the_operators_browser_reaches_nothing() {
         }
     }
 }
+
+#[actix_web::test]
+async fn the_node_is_moved_to_another_endpoint_or_says_why_not() {
+    let node = start().await;
+    for (body, status, field) in [
+        (json!({}), 422, json!("blockchain_url")),
+        (json!({"blockchain_url": "ftp://x"}), 422, json!("blockchain_url")),
+        (
+            json!({"blockchain_url": "http://other"}),
+            400,
+            json!("blockchain_url"),
+        ),
+        (
+            json!({"blockchain_url": "http://a", "private_key": "11"}),
+            422,
+            json!("private_key"),
+        ),
+        (json!({"blockchain_url": "http://a, http://b"}), 200, Value::Null),
+    ] {
+        let answer = node.post_internal("/blockchain", &body).await;
+        assert_eq!(answer.status, status, "{:?}", answer.body);
+        assert_eq!(answer.body["field"], field, "{:?}", answer.body);
+    }
+}

@@ -3,6 +3,7 @@
 use crate::endpoint::{RouteInfo, Router};
 
 mod api_keys;
+mod blockchain;
 mod data;
 mod health;
 mod history;
@@ -32,6 +33,7 @@ pub(crate) fn internal() -> Router {
     let mut router = Router::default();
     tokens::add(&mut router);
     transfers::add(&mut router);
+    blockchain::add(&mut router);
     api_keys::add(&mut router);
     log_filter::add(&mut router);
     router

@@ -31,7 +31,7 @@ pub mod ports;
 pub mod raw;
 pub mod watched_store;
 
-use ports::{FixedChain, HeldLogFilter, QuietNetwork};
+use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork};
 use watched_store::WatchedStore;
 
 /// An address in EIP-55 form that nobody in the tests signs for.
@@ -160,6 +160,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         log: log.clone(),
         network: network.clone(),
         api_keys: api_keys.clone(),
+        chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };
     let servers = ApiServers::bind(&setup.internal, &setup.external).unwrap();

@@ -13,9 +13,10 @@ use dm_core::{
     hash::Locator,
     peer::{NetworkStats, PeerRecord, PeerStatus},
     ports::{
-        Chain, ChainError, ChainHead, FetchError, Found, InvalidLogFilter, LogControl, Network, NetworkError,
-        PushReport,
+        Chain, ChainControl, ChainError, ChainHead, ChainSwitchError, FetchError, Found, InvalidLogFilter,
+        LogControl, Network, NetworkError, PushReport,
     },
+    secret::SecretString,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
 use futures::stream::{self, BoxStream, StreamExt};
@@ -156,5 +157,30 @@ impl LogControl for HeldLogFilter {
         }
         filter.clone_into(&mut self.0.lock().unwrap());
         Ok(())
+    }
+}
+
+/// Stays where it is, and says why by the URL it was given.
+pub struct FixedEndpoint;
+
+#[async_trait]
+impl ChainControl for FixedEndpoint {
+    async fn switch(
+        &self,
+        urls: &[String],
+        private_key: Option<&SecretString>,
+    ) -> Result<(), ChainSwitchError> {
+        match (urls[0].as_str(), private_key) {
+            (_, Some(_)) => Err(ChainSwitchError::Key(
+                "is not that of the operator account".to_owned(),
+            )),
+            ("http://other", _) => Err(ChainError::WrongChain {
+                expected: 1,
+                found: 2,
+            }
+            .into()),
+            (url, _) if url.starts_with("http://") => Ok(()),
+            _ => Err(ChainSwitchError::Url("is no URL".to_owned())),
+        }
     }
 }
