@@ -37,3 +37,5 @@ dm_core::readable_objects_conformance!(empty);
 dm_core::event_log_conformance!(empty);
 dm_core::api_key_catalog_conformance!(empty);
 dm_core::peer_catalog_conformance!(empty);
+dm_core::order_catalog_conformance!(empty);
+dm_core::token_catalog_conformance!(empty);

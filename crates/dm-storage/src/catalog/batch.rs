@@ -1,6 +1,8 @@
 //! Many changes in one transaction, the frequent kinds many rows at a time.
 
 use dm_core::{
+    operation::OperationId,
+    order::{OrderRecord, OrderState},
     ports::{CatalogError, LogEntry, TreeNode},
     share::{ReadableObject, ShareRecord},
 };
@@ -11,7 +13,7 @@ use super::{
     change::{Change, Outcome},
     checkpoints,
     error::from_sqlx,
-    event_log, peers, readable_objects, replicas, shares,
+    event_log, order_writes, peers, readable_objects, replicas, shares, tokens,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
@@ -46,6 +48,9 @@ struct Batch<'a> {
     outcomes: Vec<Outcome>,
     shares: Vec<(usize, &'a ShareRecord)>,
     readables: Vec<&'a ReadableObject>,
+    orders: Vec<(usize, &'a OrderRecord)>,
+    order_states: Vec<(OperationId, &'a OrderState)>,
+    closed_orders: Vec<OperationId>,
     entries: Vec<&'a LogEntry>,
     nodes: Vec<&'a TreeNode>,
     log_length: Option<u64>,
@@ -59,6 +64,9 @@ impl<'a> Batch<'a> {
             outcomes: vec![Outcome::Done; changes],
             shares: Vec::new(),
             readables: Vec::new(),
+            orders: Vec::new(),
+            order_states: Vec::new(),
+            closed_orders: Vec::new(),
             entries: Vec::new(),
             nodes: Vec::new(),
             log_length: None,
@@ -70,6 +78,9 @@ impl<'a> Batch<'a> {
         match change {
             Change::InsertShare(share) => self.shares.push((place, share)),
             Change::PutReadable(object) => self.readables.push(object),
+            Change::InsertOrder(order) => self.orders.push((place, order)),
+            Change::SetOrderState { id, state } => self.order_states.push((*id, state)),
+            Change::CloseOrder(id) => self.closed_orders.push(*id),
             Change::Append { entries, nodes } => self.add_events(place, entries, nodes).await?,
             Change::RemoveReadable(data_hash) => {
                 self.flush().await?;
@@ -114,6 +125,7 @@ impl<'a> Batch<'a> {
             self.set_outcome(place, Outcome::Share(inserted));
         }
         readable_objects::put(self.connection, &std::mem::take(&mut self.readables)).await?;
+        self.flush_orders().await?;
         let mut nodes = std::mem::take(&mut self.nodes);
         event_log::append(self.connection, &std::mem::take(&mut self.entries), &mut nodes).await?;
         for (place, change) in std::mem::take(&mut self.others) {
@@ -121,6 +133,16 @@ impl<'a> Batch<'a> {
             self.set_outcome(place, outcome);
         }
         Ok(())
+    }
+
+    /// New orders first: a state may be that of one of them.
+    async fn flush_orders(&mut self) -> Result<(), CatalogError> {
+        let new_orders = std::mem::take(&mut self.orders);
+        for (place, inserted) in order_writes::insert(self.connection, &new_orders).await? {
+            self.set_outcome(place, Outcome::Order(inserted));
+        }
+        order_writes::set_states(self.connection, &std::mem::take(&mut self.order_states)).await?;
+        order_writes::close(self.connection, &std::mem::take(&mut self.closed_orders)).await
     }
 
     fn set_outcome(&mut self, place: usize, outcome: Outcome) {
@@ -156,9 +178,13 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
         Change::PutPeers(records) => peers::put(connection, records).await?,
         Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
+        Change::AddToken(token) => return tokens::add(connection, token).await,
         Change::InsertShare(_)
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)
+        | Change::InsertOrder(_)
+        | Change::SetOrderState { .. }
+        | Change::CloseOrder(_)
         | Change::Append { .. } => {}
     }
     Ok(Outcome::Done)

@@ -5,8 +5,10 @@ use dm_core::{
     api_key::ApiKeyRecord,
     envelope::ObjectId,
     hash::DataHash,
+    operation::OperationId,
+    order::{OrderRecord, OrderState, TokenRecord},
     peer::PeerRecord,
-    ports::{AnchoredCheckpoint, LogEntry, ShareInsert, TreeNode},
+    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, ShareInsert, TreeNode},
     share::{ReadableObject, ShareRecord},
 };
 
@@ -43,6 +45,13 @@ pub(super) enum Change {
     },
     PutPeers(Vec<PeerRecord>),
     RemovePeers(Vec<String>),
+    InsertOrder(Box<OrderRecord>),
+    SetOrderState {
+        id: OperationId,
+        state: OrderState,
+    },
+    CloseOrder(OperationId),
+    AddToken(TokenRecord),
 }
 
 /// What came of a change that the database could make.
@@ -52,6 +61,8 @@ pub(super) enum Outcome {
     Done,
     /// What became of a share.
     Share(ShareInsert),
+    /// What became of an order.
+    Order(OrderInsert),
     /// Whether there was what was to be changed.
     Existed(bool),
     /// It contradicts what is kept; nothing was changed.

@@ -22,7 +22,7 @@ use super::{
     checkpoints,
     columns::{Columns, bound, storable},
     error::{corrupt, failed, from_sqlx},
-    history,
+    history, order_writes,
 };
 
 pub(super) const LENGTH: &str = "SELECT coalesce(max(position) + 1, 0) AS length FROM events";
@@ -58,7 +58,7 @@ pub(super) async fn length(executor: impl SqliteExecutor<'_>) -> Result<u64, Cat
 }
 
 /// Writes events that were found to go on where the log ends, their tree
-/// nodes, and at which position their shares are recorded.
+/// nodes, and at which position their shares and orders are recorded.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     entries: &[&LogEntry],
@@ -68,7 +68,8 @@ pub(super) async fn append(
     // In the table's order, so that it grows at its end.
     nodes.sort_unstable_by_key(|node| node.position);
     insert_nodes(connection, nodes).await?;
-    mark_recorded(connection, entries).await
+    mark_recorded(connection, entries).await?;
+    order_writes::mark_recorded(connection, entries).await
 }
 
 async fn insert_events(connection: &mut SqliteConnection, entries: &[&LogEntry]) -> Result<(), CatalogError> {

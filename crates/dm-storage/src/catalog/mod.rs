@@ -1,5 +1,5 @@
-//! The catalog: shares, readable objects, the compliance log, API keys and the
-//! peer book in one SQLite database.
+//! The catalog: shares, readable objects, the compliance log, orders, tokens,
+//! API keys and the peer book in one SQLite database.
 
 mod api_keys;
 mod batch;
@@ -12,10 +12,14 @@ mod error;
 mod event_log;
 mod history;
 mod open;
+mod order_rows;
+mod order_writes;
+mod orders;
 mod peers;
 mod readable_objects;
 mod replicas;
 mod shares;
+mod tokens;
 mod writer;
 
 #[cfg(test)]
@@ -38,6 +42,8 @@ use self::{
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
 /// [`ReadableObjects`](dm_core::ports::ReadableObjects),
 /// [`EventLog`](dm_core::ports::EventLog),
+/// [`OrderCatalog`](dm_core::ports::OrderCatalog),
+/// [`TokenCatalog`](dm_core::ports::TokenCatalog),
 /// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog) and
 /// [`PeerCatalog`](dm_core::ports::PeerCatalog).
 ///

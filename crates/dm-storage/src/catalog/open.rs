@@ -24,6 +24,9 @@ const LOG_SIZE_LIMIT: &str = "33554432";
 const WRITER_CACHE: &str = "-8192";
 /// Page cache of each reader, in KiB; the system's file cache is behind it.
 const READER_CACHE: &str = "-1024";
+/// Prepared statements that a connection keeps: enough for the writer's, of
+/// which each bulk statement has seven.
+const STATEMENTS: usize = 128;
 /// Connections that read.
 const READERS: u32 = 4;
 /// How often opening is tried while another process makes the same database.
@@ -132,21 +135,27 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        .statement_cache_capacity(64)
+        .statement_cache_capacity(STATEMENTS)
         .thread_name(|id| format!("catalog-{id}"))
         .disable_statement_logging()
 }
 
 /// Every version of the schema, oldest first. A published one never changes.
 fn schema() -> Migrator {
-    let first = include_str!("../../migrations/0001_catalog.sql");
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "catalog".into(),
+    Migrator::with_migrations(vec![
+        version(1, "catalog", include_str!("../../migrations/0001_catalog.sql")),
+        version(2, "orders", include_str!("../../migrations/0002_orders.sql")),
+    ])
+}
+
+fn version(number: i64, name: &'static str, sql: &'static str) -> Migration {
+    Migration::new(
+        number,
+        name.into(),
         MigrationType::Simple,
-        first.into_sql_str(),
+        sql.into_sql_str(),
         false,
-    )])
+    )
 }
 
 /// Makes the file where there is none, and takes it away from other users;

@@ -4,7 +4,10 @@
 use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
-use super::{api_keys, checkpoints, event_log, history, open, peers, readable_objects, replicas, shares};
+use super::{
+    api_keys, checkpoints, event_log, history, open, order_writes, orders, peers, readable_objects, replicas,
+    shares, tokens,
+};
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
     let explain = format!("EXPLAIN QUERY PLAN {sql}");
@@ -71,13 +74,29 @@ async fn every_lookup_uses_an_index() {
         api_keys::REVOKE,
         api_keys::GENERATION,
         peers::REMOVE,
+        orders::BY_ID,
+        orders::BY_KEY,
+        orders::OPEN,
+        orders::PAGE,
+        orders::PAYMENT_FOR,
+        orders::UNDELIVERED,
+        tokens::ADD,
+        tokens::GET,
     ] {
         assert_indexed(&mut connection, sql, SqliteArguments::default()).await;
     }
     for statement in replicas::SET.split(';') {
         assert_indexed(&mut connection, statement, SqliteArguments::default()).await;
     }
-    for bulk in [&shares::INSERT, &readable_objects::PUT, &event_log::MARK_RECORDED] {
+    for bulk in [
+        &shares::INSERT,
+        &readable_objects::PUT,
+        &event_log::MARK_RECORDED,
+        &order_writes::INSERT,
+        &order_writes::SET_STATE,
+        &order_writes::CLOSE,
+        &order_writes::MARK_RECORDED,
+    ] {
         for (sql, _) in [1, 2, 4, 8, 16, 32, 64]
             .iter()
             .flat_map(|rows| bulk.runs(&[(); 64][..*rows]))
@@ -99,6 +118,54 @@ async fn a_new_share_is_looked_up_by_its_data_in_the_log() {
         );
         assert!(
             !steps.iter().any(|step| step.contains("events_by_recipient")),
+            "{steps:#?}"
+        );
+    }
+}
+
+/// What each query would also get from another index, but not without looking
+/// at more rows the longer the node has run.
+#[tokio::test]
+async fn orders_that_are_done_cost_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    for (sql, steps) in [
+        (orders::OPEN, &["SEARCH o USING INDEX orders_open (number>?)"][..]),
+        (
+            orders::UNDELIVERED,
+            &["SEARCH o USING INDEX orders_undelivered (created_at<?)"],
+        ),
+        (
+            orders::PAYMENT_FOR,
+            &[
+                "SEARCH o USING INDEX orders_by_share (locator=? AND recipient=?)",
+                "CORRELATED SCALAR SUBQUERY 1",
+                "SEARCH r USING COVERING INDEX orders_by_refunded (refund_of=?)",
+            ],
+        ),
+        (
+            // What the trigger share_delivers_payments does.
+            "UPDATE orders SET undelivered = 0 WHERE locator = ? AND recipient = ? AND undelivered = 1",
+            &["SEARCH orders USING INDEX orders_by_share (locator=? AND recipient=?)"],
+        ),
+    ] {
+        assert_eq!(
+            plan(&mut connection, sql, SqliteArguments::default()).await,
+            steps
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_order_is_looked_up_by_its_operation_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    for (sql, _) in order_writes::INSERT.runs(&[(); 3]) {
+        let steps = plan(&mut connection, &sql.0, SqliteArguments::default()).await;
+        assert!(
+            steps
+                .iter()
+                .any(|step| step.starts_with("SEARCH events USING") && step.contains("events_by_operation")),
             "{steps:#?}"
         );
     }

@@ -1,0 +1,134 @@
+//! The orders of this node.
+
+use async_trait::async_trait;
+use dm_core::{
+    Address,
+    hash::DataHash,
+    operation::OperationId,
+    order::{OrderRecord, OrderState},
+    ports::{CatalogError, NumberedOrder, OrderCatalog, OrderInsert},
+    share::IdempotencyKey,
+};
+use sqlx::SqliteExecutor;
+
+use super::{
+    SqliteCatalog,
+    change::{Change, Outcome},
+    columns::{bound, row_limit},
+    error::{failed, from_sqlx},
+    order_rows::{order_columns, read, read_numbered},
+};
+
+pub(super) const BY_ID: &str = concat!("SELECT ", order_columns!(), " FROM orders o WHERE o.id = ?");
+pub(super) const BY_KEY: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders o WHERE o.client = ? AND o.idempotency_key = ?"
+);
+pub(super) const OPEN: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders o WHERE o.is_closed = 0 AND o.number > ? ORDER BY o.number LIMIT ?"
+);
+pub(super) const PAGE: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders o WHERE o.number < ? ORDER BY o.number DESC LIMIT ?"
+);
+pub(super) const PAYMENT_FOR: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders o WHERE o.locator = ? AND o.recipient = ? AND o.status <> 'failed'
+      AND NOT EXISTS (SELECT 1 FROM orders r WHERE r.refund_of = o.id)
+      ORDER BY o.number DESC LIMIT 1"
+);
+pub(super) const UNDELIVERED: &str = concat!(
+    "SELECT ",
+    order_columns!(),
+    " FROM orders o WHERE o.undelivered = 1 AND o.status = 'completed' AND o.created_at < ?
+      ORDER BY o.created_at, o.number LIMIT ?"
+);
+
+pub(super) async fn by_id(
+    executor: impl SqliteExecutor<'_>,
+    id: OperationId,
+) -> Result<Option<OrderRecord>, CatalogError> {
+    let query = sqlx::query(BY_ID).bind(id.as_bytes().to_vec());
+    let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
+    row.as_ref().map(read).transpose()
+}
+
+pub(super) async fn by_key(
+    executor: impl SqliteExecutor<'_>,
+    key: &IdempotencyKey,
+) -> Result<Option<OrderRecord>, CatalogError> {
+    let query = sqlx::query(BY_KEY).bind(key.client.clone()).bind(key.key.clone());
+    let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
+    row.as_ref().map(read).transpose()
+}
+
+#[async_trait]
+impl OrderCatalog for SqliteCatalog {
+    async fn insert_order(&self, order: &OrderRecord) -> Result<OrderInsert, CatalogError> {
+        let change = Change::InsertOrder(Box::new(order.clone()));
+        match self.writer.write(change).await? {
+            Outcome::Order(insert) => Ok(insert),
+            _ => Err(failed("the outcome is not that of an order")),
+        }
+    }
+
+    async fn order(&self, id: OperationId) -> Result<Option<OrderRecord>, CatalogError> {
+        by_id(&self.reads, id).await
+    }
+
+    async fn order_by_key(&self, key: &IdempotencyKey) -> Result<Option<OrderRecord>, CatalogError> {
+        by_key(&self.reads, key).await
+    }
+
+    async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError> {
+        let state = state.clone();
+        self.make(Change::SetOrderState { id, state }).await
+    }
+
+    async fn close_order(&self, id: OperationId) -> Result<(), CatalogError> {
+        self.make(Change::CloseOrder(id)).await
+    }
+
+    async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
+        let query = sqlx::query(OPEN).bind(bound(after)).bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read_numbered).collect()
+    }
+
+    async fn payment_for(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<OrderRecord>, CatalogError> {
+        let query = sqlx::query(PAYMENT_FOR)
+            .bind(data_hash.locator().as_bytes().to_vec())
+            .bind(recipient.to_vec());
+        let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn undelivered_payments(
+        &self,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<OrderRecord>, CatalogError> {
+        let query = sqlx::query(UNDELIVERED)
+            .bind(bound(before))
+            .bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
+        let query = sqlx::query(PAGE)
+            .bind(before.map_or(i64::MAX, bound))
+            .bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read_numbered).collect()
+    }
+}

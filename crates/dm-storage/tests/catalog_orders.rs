@@ -1,0 +1,197 @@
+//! Orders in the catalog's file: what was there before them, and damage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+
+use dm_core::{
+    order::OrderRecord,
+    ports::{ApiKeyCatalog, CatalogError, EventLog, OrderCatalog, OrderInsert, ShareCatalog, TokenCatalog},
+    testing::catalog::{
+        order_samples::{operation_id, payment, refund, request, token, transfer_event},
+        samples::{address, api_key, data_hash, entries, share},
+    },
+};
+use dm_storage::SqliteCatalog;
+use sqlx::{
+    Connection, SqlSafeStr, SqliteConnection,
+    migrate::{Migration, MigrationType, Migrator},
+    sqlite::SqliteConnectOptions,
+};
+use tempfile::TempDir;
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.db");
+    (folder, path)
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+/// Runs a statement on a catalog that nobody has open.
+async fn tamper(path: &Path, sql: &'static str) {
+    let mut database = raw(path).await;
+    sqlx::query(sql).execute(&mut database).await.unwrap();
+    database.close().await.unwrap();
+}
+
+/// A catalog as the version before orders has left it: a share, a key, and an
+/// event that names operation 1.
+async fn catalog_without_orders(path: &Path) {
+    let mut database = raw(path).await;
+    let first = include_str!("../migrations/0001_catalog.sql").into_sql_str();
+    let first = Migration::new(1, "catalog".into(), MigrationType::Simple, first, false);
+    Migrator::with_migrations(vec![first])
+        .run_direct(None, &mut database, false)
+        .await
+        .unwrap();
+    let share = share(1, 1);
+    sqlx::query(
+        "INSERT INTO shares (locator, data_hash, recipient, created_at, event_index) VALUES (?, ?, ?, ?, 0)",
+    )
+    .bind(share.data_hash.locator().as_bytes().to_vec())
+    .bind(share.data_hash.as_bytes().to_vec())
+    .bind(share.recipient.to_vec())
+    .bind(share.created_at as i64)
+    .execute(&mut database)
+    .await
+    .unwrap();
+    let event = transfer_event(1);
+    sqlx::query("INSERT INTO events VALUES (0, 1, 'transfer', ?, NULL, ?, ?, ?, ?)")
+        .bind(event.log.to_vec())
+        .bind(event.recipient.unwrap().to_vec())
+        .bind(event.timestamp as i64)
+        .bind(event.nonce.to_vec())
+        .bind(serde_json::to_string(&event.details).unwrap())
+        .execute(&mut database)
+        .await
+        .unwrap();
+    let key = api_key("a", 1);
+    sqlx::query("INSERT INTO api_keys VALUES (1, 'a', 'key a', ?, 'share,read', 1, 2, NULL)")
+        .bind(key.secret_hash.to_vec())
+        .execute(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_catalog_from_before_orders_keeps_what_it_has() {
+    let (_folder, path) = folder();
+    catalog_without_orders(&path).await;
+    let catalog = SqliteCatalog::open(&path).await.unwrap();
+    assert_eq!(
+        catalog.share(&data_hash(1), address(1)).await.unwrap(),
+        Some(share(1, 1))
+    );
+    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), []);
+    assert_eq!(
+        catalog.event(0).await.unwrap().as_ref(),
+        entries(0, [transfer_event(1)]).first()
+    );
+    assert_eq!(catalog.api_keys().await.unwrap(), [api_key("a", 1)]);
+    assert_eq!(catalog.api_key_generation().await.unwrap(), 1);
+
+    // The new tables know what was there before them.
+    let new = payment(1, 1, 1);
+    assert_eq!(catalog.insert_order(&new).await.unwrap(), OrderInsert::Inserted);
+    assert_eq!(catalog.order(new.id).await.unwrap().unwrap().event_index, Some(0));
+    assert_eq!(catalog.undelivered_payments(u64::MAX, 9).await.unwrap(), []);
+    assert!(catalog.add_token(&token(1)).await.unwrap());
+    assert_eq!(catalog.tokens().await.unwrap(), [token(1)]);
+}
+
+#[tokio::test]
+async fn orders_and_tokens_are_there_after_reopening() {
+    let (_folder, path) = folder();
+    let catalog = SqliteCatalog::open(&path).await.unwrap();
+    for order in [request(1), payment(2, 2, 1), payment(3, 3, 1), refund(4, 3)] {
+        catalog.insert_order(&order).await.unwrap();
+    }
+    let state = payment(1, 1, 1).state;
+    catalog.set_order_state(operation_id(1), &state).await.unwrap();
+    catalog.close_order(operation_id(4)).await.unwrap();
+    let logged = entries(0, [transfer_event(1)]);
+    catalog.append(&logged, &[]).await.unwrap();
+    catalog.add_token(&token(1)).await.unwrap();
+    catalog.close().await.unwrap();
+
+    let catalog = SqliteCatalog::open(&path).await.unwrap();
+    let first = OrderRecord {
+        state,
+        event_index: Some(0),
+        ..request(1)
+    };
+    let open = [(1, first), (2, payment(2, 2, 1)), (3, payment(3, 3, 1))];
+    assert_eq!(catalog.open_orders(0, 9).await.unwrap(), open);
+    assert_eq!(
+        catalog.undelivered_payments(u64::MAX, 9).await.unwrap(),
+        [payment(2, 2, 1)]
+    );
+    assert_eq!(catalog.tokens().await.unwrap(), [token(1)]);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_reported_as_such() {
+    for damage in [
+        "UPDATE orders SET content = '{\"kind\":\"gift\"}'",
+        "UPDATE orders SET content = '{'",
+        "UPDATE orders SET state = '{}'",
+        "UPDATE orders SET purpose = 'request'",
+        "UPDATE orders SET purpose = 'gift'",
+        "UPDATE orders SET data_hash = NULL",
+        "UPDATE orders SET recipient = x'00'",
+        "UPDATE orders SET created_at = -1",
+        "UPDATE orders SET event_index = -1",
+    ] {
+        let (_folder, path) = folder();
+        let catalog = SqliteCatalog::open(&path).await.unwrap();
+        catalog.insert_order(&payment(1, 1, 1)).await.unwrap();
+        catalog.insert_order(&refund(2, 9)).await.unwrap();
+        catalog.close().await.unwrap();
+        tamper(&path, damage).await;
+        let catalog = SqliteCatalog::open(&path).await.unwrap();
+        let id = operation_id(1);
+        for result in [
+            catalog.order(id).await.map(|_| ()),
+            catalog.orders(None, 9).await.map(|_| ()),
+            catalog.insert_order(&request(1)).await.map(|_| ()),
+        ] {
+            assert!(
+                matches!(&result, Err(CatalogError::Corrupt(why)) if why.contains("restore a backup")),
+                "{damage}: {result:?}"
+            );
+        }
+        // What is damaged does not take down what is not.
+        catalog.insert_order(&request(3)).await.unwrap();
+        assert_eq!(catalog.order(operation_id(3)).await.unwrap(), Some(request(3)));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_token_is_reported_as_such() {
+    for damage in [
+        "UPDATE tokens SET kind = 'gift'",
+        "UPDATE tokens SET decimals = 256",
+        "UPDATE tokens SET added_at = -1",
+    ] {
+        let (_folder, path) = folder();
+        let catalog = SqliteCatalog::open(&path).await.unwrap();
+        catalog.add_token(&token(1)).await.unwrap();
+        catalog.close().await.unwrap();
+        tamper(&path, damage).await;
+        let catalog = SqliteCatalog::open(&path).await.unwrap();
+        for result in [
+            catalog.token(address(1)).await.map(|_| ()),
+            catalog.tokens().await.map(|_| ()),
+        ] {
+            assert!(
+                matches!(result, Err(CatalogError::Corrupt(_))),
+                "{damage}: {result:?}"
+            );
+        }
+    }
+}
