@@ -215,7 +215,12 @@ async fn connect_chain(
 ) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
     let client_config = ClientConfig::default();
     if !config.uses_devnet() {
-        let client = EvmClient::connect(&config.blockchain_url, keys.signer(), client_config)?;
+        let client = EvmClient::connect(
+            &[&config.blockchain_url],
+            keys.signer(),
+            storage.namespace("transactions"),
+            client_config,
+        )?;
         return Ok((client, None));
     }
     let genesis = Genesis {
@@ -223,6 +228,11 @@ async fn connect_chain(
         ..Genesis::default()
     };
     let chain = EmbeddedChain::open(storage.namespace("chain"), genesis).await?;
-    let client = EvmClient::over(chain.client(), keys.signer(), client_config);
+    let client = EvmClient::over(
+        chain.client(),
+        keys.signer(),
+        storage.namespace("transactions"),
+        client_config,
+    );
     Ok((client, Some(chain)))
 }

@@ -80,7 +80,12 @@ impl Bench {
             .await
             .unwrap();
         let rpc = RpcClient::new(chain.transport(), true);
-        let client = EvmClient::over(rpc.clone(), Arc::new(signer), ClientConfig::default());
+        let client = EvmClient::over(
+            rpc.clone(),
+            Arc::new(signer),
+            Arc::new(MemoryKeyValueStore::new()),
+            ClientConfig::default(),
+        );
         let log = ReferenceLog::numbered(LOG, 1);
         let tx_hash = client.submit_anchor(&request(&log, 0, LOG)).await.unwrap();
         let anchor = client.wait_for_anchor(tx_hash).await.unwrap();

@@ -1,4 +1,5 @@
-// Compiles the contracts and writes one JSON file for each to `artifacts/`.
+// Compiles the contracts and writes one JSON file for each to `artifacts/`,
+// for those that only tests use to `artifacts/test/`.
 //
 //   node compile.mjs           writes the artifacts
 //   node compile.mjs --check   fails where a committed artifact differs from its source
@@ -8,34 +9,71 @@ import { fileURLToPath } from 'node:url';
 import solc from 'solc';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const sources = ['AnchorLog.sol', 'Rfc6962.sol'];
-const contracts = [['AnchorLog.sol', 'AnchorLog']];
 
-// The contract's address follows from its bytecode: every setting here is part
+// The anchor contract's address follows from its bytecode: every setting here is part
 // of it. No metadata is appended, so that comments and paths are not. London's code
 // runs on every fork since Berlin, on chains without EIP-1559 too.
-const settings = {
+const anchorSettings = {
   evmVersion: 'london',
   viaIR: true,
   optimizer: { enabled: true, runs: 1_000_000 },
   metadata: { appendCBOR: false, bytecodeHash: 'none' },
 };
+// OpenZeppelin's contracts need Cancun.
+const tokenSettings = { ...anchorSettings, evmVersion: 'cancun', optimizer: { enabled: true, runs: 200 } };
 
-function compile() {
+const units = [
+  { source: 'AnchorLog.sol', settings: anchorSettings, folder: 'artifacts', names: ['AnchorLog'] },
+  { source: 'NodeToken.sol', settings: tokenSettings, folder: 'artifacts', names: ['NodeToken'] },
+  {
+    source: 'test/OddTokens.sol',
+    settings: anchorSettings,
+    folder: 'artifacts/test',
+    names: [
+      'PlainToken',
+      'SilentToken',
+      'Bytes32Token',
+      'FeeToken',
+      'RefusingToken',
+      'MuteToken',
+      'FalseToken',
+      'LyingToken',
+      'BoastingToken',
+      'ManyDecimalsToken',
+      'NamelessToken',
+      'LongNameToken',
+      'EndlessNameToken',
+      'GarbledNameToken',
+      'Hole',
+      'Counter',
+    ],
+  },
+];
+
+// What a source imports: other sources here, and packages.
+function read(path) {
+  const at = path.startsWith('@') ? join(here, 'node_modules', path) : join(here, path);
+  try {
+    return { contents: readFileSync(at, 'utf8') };
+  } catch (error) {
+    return { error: error.message };
+  }
+}
+
+function compile({ source, settings }) {
   const input = {
     language: 'Solidity',
-    sources: Object.fromEntries(sources.map((name) => [name, { content: readFileSync(join(here, name), 'utf8') }])),
+    sources: { [source]: { content: read(source).contents } },
     settings: { ...settings, outputSelection: { '*': { '*': ['abi', 'evm.bytecode.object'] } } },
   };
-  const output = JSON.parse(solc.compile(JSON.stringify(input)));
+  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: read }));
   const messages = output.errors ?? [];
   for (const message of messages) console.error(message.formattedMessage);
   if (messages.length > 0) process.exit(1);
-  return output.contracts;
+  return output.contracts[source];
 }
 
-function artifact(compiled, source, name) {
-  const { abi, evm } = compiled[source][name];
+function artifact({ abi, evm }, settings, name) {
   const content = { contractName: name, compiler: solc.version(), settings, abi, bytecode: `0x${evm.bytecode.object}` };
   return `${JSON.stringify(content, null, 2)}\n`;
 }
@@ -48,15 +86,17 @@ function committed(path) {
   }
 }
 
-const compiled = compile();
-for (const [source, name] of contracts) {
-  const path = join(here, 'artifacts', `${name}.json`);
-  const fresh = artifact(compiled, source, name);
-  if (!process.argv.includes('--check')) {
-    writeFileSync(path, fresh);
-    console.log(`${name}: ${(JSON.parse(fresh).bytecode.length - 2) / 2} bytes`);
-  } else if (committed(path) !== fresh) {
-    console.error(`artifacts/${name}.json is not what ${source} compiles to; run: node compile.mjs`);
-    process.exit(1);
+for (const unit of units) {
+  const compiled = compile(unit);
+  for (const name of unit.names) {
+    const path = join(unit.folder, `${name}.json`);
+    const fresh = artifact(compiled[name], unit.settings, name);
+    if (!process.argv.includes('--check')) {
+      writeFileSync(join(here, path), fresh);
+      console.log(`${name}: ${(JSON.parse(fresh).bytecode.length - 2) / 2} bytes`);
+    } else if (committed(join(here, path)) !== fresh) {
+      console.error(`${path} is not what ${unit.source} compiles to; run: node compile.mjs`);
+      process.exit(1);
+    }
   }
 }

@@ -15,7 +15,7 @@ use crate::{
     client::EvmClient,
     contract::{AnchorLog, refusal_in_words},
     rpc::shortened,
-    transactions::{Call, SimulationFailure, receipt},
+    transactions::{Call, Draft, Gain, SimulationFailure, receipt},
 };
 
 #[async_trait]
@@ -36,12 +36,17 @@ impl Anchors for EvmClient {
     async fn submit_anchor(&self, request: &AnchorRequest) -> Result<B256, ChainError> {
         self.deployment.ensure(&self.node, &self.transactions).await?;
         let call = Call {
-            to: self.reader.contract(),
+            to: Some(self.reader.contract()),
             input: input_of(request),
             value: U256::ZERO,
         };
-        let gas_limit = self.transactions.simulate(&call).await.map_err(refusal)?;
-        self.transactions.send(call, gas_limit).await
+        let gas_limit = self.transactions.simulator().gas(&call).await.map_err(refusal)?;
+        let draft = Draft {
+            call,
+            gas_limit,
+            gain: Gain::Nothing,
+        };
+        self.transactions.send(draft).await
     }
 
     async fn wait_for_anchor(&self, tx_hash: B256) -> Result<Anchor, ChainError> {
@@ -51,6 +56,8 @@ impl Anchors for EvmClient {
                 "the contract refused transaction {tx_hash}: another one anchored in between"
             )));
         }
+        // One that paid more may have taken its place.
+        let tx_hash = receipt.transaction_hash;
         let anchor = self.reader.anchor_in(tx_hash, &receipt.logs).await?;
         anchor.ok_or_else(|| {
             self.deployment.forget();

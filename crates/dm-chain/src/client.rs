@@ -8,7 +8,7 @@ use alloy::{
 };
 use async_trait::async_trait;
 use dm_core::{
-    ports::{Chain, ChainError, ChainHead, Signer},
+    ports::{Chain, ChainError, ChainHead, KeyValueStore, Signer},
     token::TokenInfo,
 };
 
@@ -16,13 +16,25 @@ use crate::{
     config::ClientConfig,
     deployment::Deployment,
     reader::AnchorReader,
-    rpc::{Connection, InvalidUrl, Node},
+    rpc::{Connection, EndpointState, InvalidUrl, Node, SwitchFailure},
     transactions::Transactions,
     wire::BlockHeader,
 };
 
+/// Why a client stays with the URLs that it has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SwitchError {
+    /// A URL is none.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// One of the endpoints does not answer, or belongs to another chain.
+    #[error(transparent)]
+    Chain(ChainError),
+}
+
 /// An EVM chain and the operator's account on it. Implements the ports
-/// [`Chain`] and [`dm_core::ports::Anchors`].
+/// [`Chain`], [`dm_core::ports::Anchors`], [`dm_core::ports::Tokens`] and
+/// [`dm_core::ports::Operations`].
 pub struct EvmClient {
     pub(crate) node: Arc<Node>,
     pub(crate) reader: AnchorReader,
@@ -32,30 +44,66 @@ pub struct EvmClient {
 }
 
 impl EvmClient {
-    /// A client of the chain at an http, https, ws or wss URL. Nothing is sent
-    /// yet: the chain may be away. Must be called within a tokio runtime.
+    /// A client of the chain at these http, https, ws or wss URLs, of which the
+    /// first that answers is used. Nothing is sent yet: the chain may be away.
+    /// `journal` keeps the operations that are not concluded; what it has kept is
+    /// gone on with. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    pub fn connect(url: &str, signer: Arc<dyn Signer>, config: ClientConfig) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(Connection::to_url(url)?, signer, config))
+    pub fn connect<U: AsRef<str>>(
+        urls: &[U],
+        signer: Arc<dyn Signer>,
+        journal: Arc<dyn KeyValueStore>,
+        config: ClientConfig,
+    ) -> Result<Self, InvalidUrl> {
+        Ok(Self::new(Node::at(urls, &config)?, signer, journal, config))
     }
 
     /// A client over any of alloy's transports, such as that of the embedded
     /// chain. Must be called within a tokio runtime.
-    pub fn over(client: RpcClient, signer: Arc<dyn Signer>, config: ClientConfig) -> Self {
-        Self::new(Connection::Ready(client), signer, config)
+    pub fn over(
+        client: RpcClient,
+        signer: Arc<dyn Signer>,
+        journal: Arc<dyn KeyValueStore>,
+        config: ClientConfig,
+    ) -> Self {
+        let node = Node::over(Connection::Ready(client), &config);
+        Self::new(node, signer, journal, config)
     }
 
-    fn new(connection: Connection, signer: Arc<dyn Signer>, config: ClientConfig) -> Self {
-        let node = Arc::new(Node::new(connection, &config));
+    fn new(
+        node: Node,
+        signer: Arc<dyn Signer>,
+        journal: Arc<dyn KeyValueStore>,
+        config: ClientConfig,
+    ) -> Self {
+        let node = Arc::new(node);
         Self {
             reader: AnchorReader::new(node.clone()),
-            transactions: Transactions::start(node.clone(), signer, &config),
+            transactions: Transactions::start(node.clone(), signer, journal, &config),
             deployment: Deployment::default(),
             native_token: config.native_token,
             node,
         }
+    }
+
+    /// Moves to other URLs of the same chain, once each of them has answered with
+    /// its id. What is queued or waits for a block goes on there.
+    ///
+    /// # Errors
+    /// [`SwitchError`]; then everything stays as it was.
+    pub async fn switch<U: AsRef<str>>(&self, urls: &[U]) -> Result<(), SwitchError> {
+        self.node.switch(urls).await.map_err(|failure| match failure {
+            SwitchFailure::Url(error) => SwitchError::Url(error),
+            SwitchFailure::Chain(failure) => SwitchError::Chain(failure.into()),
+        })
+    }
+
+    /// The endpoints in the order of their preference, and what is wrong with
+    /// those that are not used at present.
+    pub fn endpoints(&self) -> Vec<EndpointState> {
+        self.node.report()
     }
 
     /// The account that sends and anchors.

@@ -20,8 +20,19 @@ pub struct ClientConfig {
     /// The first pauses are shorter, so that a chain that mines at once costs
     /// no waiting.
     pub poll_interval: Duration,
-    /// How long to wait for a transaction to be mined.
+    /// How long to wait for an anchor to be mined.
     pub mining_timeout: Duration,
+    /// Blocks on top of a transaction's own after which a reorganisation is no
+    /// longer expected; 0 for chains that never reorganise, such as the embedded one.
+    pub confirmations: u64,
+    /// The most that a transaction may offer for one gas, in wei.
+    pub max_fee_per_gas: u128,
+    /// A transaction that is not mined after this time is replaced by one that
+    /// pays more, where it offers less than the chain asks by then.
+    pub replace_after: Duration,
+    /// Transactions of the account that the chain gets before one of them is
+    /// mined; others wait.
+    pub max_unmined: u64,
 }
 
 impl Default for ClientConfig {
@@ -39,6 +50,10 @@ impl Default for ClientConfig {
             patience: Duration::from_secs(4),
             poll_interval: Duration::from_millis(500),
             mining_timeout: Duration::from_secs(120),
+            confirmations: 12,
+            max_fee_per_gas: 500_000_000_000,
+            replace_after: Duration::from_secs(30),
+            max_unmined: 4096,
         }
     }
 }

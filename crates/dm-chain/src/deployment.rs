@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use crate::{
     contract::{DEPLOYMENT_PROXY, anchor_contract, deployment_input},
     rpc::{Node, shortened},
-    transactions::{Call, SimulationFailure, Transactions},
+    transactions::{Call, Draft, Gain, SimulationFailure, Transactions},
 };
 
 /// Remembers that the contract is deployed, and sees to it once where it is not.
@@ -47,7 +47,7 @@ async fn deploy(node: &Node, transactions: &Transactions) -> Result<(), ChainErr
     }
     tracing::info!(contract = %anchor_contract(), "deploying the anchor contract");
     let call = Call {
-        to: DEPLOYMENT_PROXY,
+        to: Some(DEPLOYMENT_PROXY),
         input: deployment_input(),
         value: U256::ZERO,
     };
@@ -63,13 +63,19 @@ async fn deploy(node: &Node, transactions: &Transactions) -> Result<(), ChainErr
 
 async fn send_and_wait(transactions: &Transactions, call: Call) -> Result<(), ChainError> {
     let gas_limit = transactions
-        .simulate(&call)
+        .simulator()
+        .gas(&call)
         .await
         .map_err(|failure| match failure {
             SimulationFailure::Reverted(payload) => ChainError::Reverted(shortened(&payload.message)),
             SimulationFailure::Chain(error) => error,
         })?;
-    let hash = transactions.send(call, gas_limit).await?;
+    let draft = Draft {
+        call,
+        gas_limit,
+        gain: Gain::Nothing,
+    };
+    let hash = transactions.send(draft).await?;
     transactions.wait(hash).await?;
     Ok(())
 }

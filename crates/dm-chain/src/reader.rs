@@ -143,12 +143,7 @@ impl AnchorReader {
 
     /// Calls a view of the contract; `None` where the contract is not deployed.
     async fn call<C: SolCall>(&self, call: C) -> Result<Option<C::Return>, ChainError> {
-        let request = CallRequest {
-            from: None,
-            to: self.contract,
-            input: call.abi_encode().into(),
-            value: U256::ZERO,
-        };
+        let request = CallRequest::view(self.contract, call.abi_encode().into());
         let answer: Bytes = self.node.read("eth_call", (request, "latest")).await?;
         if answer.is_empty() {
             return Ok(None);

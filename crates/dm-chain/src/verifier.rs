@@ -27,16 +27,16 @@ impl ReceiptVerifier {
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
     pub fn connect(url: &str, config: &ClientConfig) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(Connection::to_url(url)?, config))
+        Ok(Self::new(Node::at(&[url], config)?))
     }
 
     /// A verifier over any of alloy's transports.
     pub fn over(client: RpcClient, config: &ClientConfig) -> Self {
-        Self::new(Connection::Ready(client), config)
+        Self::new(Node::over(Connection::Ready(client), config))
     }
 
-    fn new(connection: Connection, config: &ClientConfig) -> Self {
-        let node = Arc::new(Node::new(connection, config));
+    fn new(node: Node) -> Self {
+        let node = Arc::new(node);
         Self {
             reader: AnchorReader::new(node.clone()),
             node,

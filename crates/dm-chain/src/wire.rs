@@ -9,6 +9,8 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BlockHeader {
     pub(crate) number: U64,
+    #[serde(default)]
+    pub(crate) hash: Option<B256>,
     pub(crate) timestamp: U64,
     /// Wei for each gas; chains without EIP-1559 have none.
     #[serde(default)]
@@ -23,6 +25,8 @@ pub(crate) struct TransactionReceipt {
     /// Absent while the transaction waits, on chains that say so by a receipt.
     #[serde(default)]
     pub(crate) block_number: Option<U64>,
+    #[serde(default)]
+    pub(crate) block_hash: Option<B256>,
     pub(crate) status: U64,
     pub(crate) logs: Vec<Log>,
 }

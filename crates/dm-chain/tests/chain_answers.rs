@@ -25,11 +25,11 @@ use serde_json::{Value, json};
 use support::{
     CHAIN_ID, account,
     fake_node::{FakeNode, Reply},
-    quick,
+    journal, quick,
 };
 
 fn client(url: &str, config: ClientConfig) -> EvmClient {
-    EvmClient::connect(url, Arc::new(TestSigner::new(0)), config).unwrap()
+    EvmClient::connect(&[url], Arc::new(TestSigner::new(0)), journal(), config).unwrap()
 }
 
 /// A node that has the right id, and one coin for everybody.
@@ -257,7 +257,13 @@ async fn no_error_shows_the_key_in_the_url() {
         .chain_id()
         .await;
     assert!(!error.unwrap_err().to_string().contains("SECRET"));
-    let error = EvmClient::connect("ftp://host/SECRET", Arc::new(TestSigner::new(0)), quick()).err();
+    let error = EvmClient::connect(
+        &["ftp://host/SECRET"],
+        Arc::new(TestSigner::new(0)),
+        journal(),
+        quick(),
+    )
+    .err();
     assert_eq!(error, Some(InvalidUrl::Scheme("ftp".to_owned())));
 }
 

@@ -16,7 +16,7 @@ use dm_core::{
     },
 };
 use serde_json::json;
-use support::{TestChain, account, anvil::Anvil, quick};
+use support::{TestChain, account, anvil::Anvil, journal, quick};
 
 async fn nonce(chain: &TestChain, n: u8) -> u64 {
     let count = chain
@@ -193,7 +193,13 @@ async fn websockets_serve_as_well() {
     let Some(anvil) = Anvil::start(&[]) else {
         return;
     };
-    let client = EvmClient::connect(&anvil.websocket_url(), Arc::new(TestSigner::new(0)), quick()).unwrap();
+    let client = EvmClient::connect(
+        &[anvil.websocket_url()],
+        Arc::new(TestSigner::new(0)),
+        journal(),
+        quick(),
+    )
+    .unwrap();
     assert_eq!(client.chain_id().await, Ok(support::CHAIN_ID));
     drop(anvil);
     assert!(matches!(client.chain_id().await, Err(ChainError::Unavailable(_))));

@@ -3,7 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use alloy::{
-    rpc::client::{ClientBuilder, RpcClient},
+    rpc::{
+        client::{ClientBuilder, RpcClient},
+        json_rpc::{RpcRecv, RpcSend},
+    },
     transports::{
         TransportError, TransportErrorKind,
         ws::{WebSocketConfig, WsConnect},
@@ -68,8 +71,16 @@ impl Connection {
         }
     }
 
-    /// A client to send a request with; connects where it must.
-    pub(super) async fn client(&self) -> Result<RpcClient, TransportError> {
+    /// Sends one request and waits for its answer; connects where it must.
+    pub(super) async fn request<P: RpcSend, R: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, TransportError> {
+        self.client().await?.request(method, params).await
+    }
+
+    async fn client(&self) -> Result<RpcClient, TransportError> {
         let (target, current) = match self {
             Self::Ready(client) => return Ok(client.clone()),
             Self::WebSocket { target, current } => (target, current),

@@ -8,6 +8,8 @@ use dm_core::ports::ChainError;
 
 /// Longest text of a chain that is passed on, in characters.
 const MAX_TEXT: usize = 300;
+/// What is said of an answer that is none.
+const NONSENSE: &str = "its answer makes no sense";
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -30,14 +32,21 @@ impl RpcFailure {
     pub(super) fn from_transport(error: TransportError) -> Self {
         match error {
             RpcError::ErrorResp(payload) => Self::Refused(payload),
-            RpcError::DeserError { .. } | RpcError::NullResp => Self::nonsense(),
-            other => Self::Unavailable(shortened(&other.to_string())),
+            other => Self::Unavailable(reason(&other)),
         }
     }
 
     /// An answer came that is none.
     pub(crate) fn nonsense() -> Self {
-        Self::Unavailable("its answer makes no sense".to_owned())
+        Self::Unavailable(NONSENSE.to_owned())
+    }
+}
+
+/// A transport's error in words.
+pub(super) fn reason(error: &TransportError) -> String {
+    match error {
+        RpcError::DeserError { .. } | RpcError::NullResp => NONSENSE.to_owned(),
+        other => shortened(&other.to_string()),
     }
 }
 

@@ -1,19 +1,20 @@
-//! One chain: requests with time limits, repeated where that may help, and
-//! never believed before the chain is known to be the right one.
+//! One chain behind one or several endpoints: requests with time limits,
+//! repeated where that may help, and never believed before an endpoint is known
+//! to belong to the right chain.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use alloy::{
-    primitives::U64,
-    rpc::json_rpc::{RpcRecv, RpcSend},
-    transports::{TransportError, TransportErrorKind},
-};
+use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
 use backon::{ExponentialBuilder, Retryable};
 
-use super::{Connection, RpcFailure, failure::is_transient};
+use super::{
+    Connection, EndpointState, InvalidUrl, RpcFailure,
+    endpoint::{Endpoint, Trouble},
+    failure::is_transient,
+};
 use crate::config::ClientConfig;
 
 /// Attempts after the first one.
@@ -21,35 +22,57 @@ const MAX_RETRIES: usize = 3;
 /// Pause before the second attempt; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// A chain behind a connection.
+/// A chain behind its endpoints.
 pub(crate) struct Node {
-    connection: Connection,
+    endpoints: Mutex<Arc<[Endpoint]>>,
+    /// The chain's id: the one that was configured or seen first.
+    chain_id: OnceLock<u64>,
     request_timeout: Duration,
     patience: Duration,
-    identity: Mutex<Identity>,
-}
-
-/// What is known about which chain it is.
-#[derive(Clone, Copy)]
-struct Identity {
-    /// The id that was configured or seen first.
-    expected: Option<u64>,
-    /// Whether the chain had it when it was asked last, and has answered since.
-    confirmed: bool,
 }
 
 impl Node {
     /// The chain at the end of this connection.
-    pub(crate) fn new(connection: Connection, config: &ClientConfig) -> Self {
+    pub(crate) fn over(connection: Connection, config: &ClientConfig) -> Self {
+        Self::new(
+            [Endpoint::new("this process".to_owned(), connection)].into(),
+            config,
+        )
+    }
+
+    /// The chain at these URLs; the first are preferred.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`], with a reason that completes "`<field>` …".
+    pub(crate) fn at<U: AsRef<str>>(urls: &[U], config: &ClientConfig) -> Result<Self, InvalidUrl> {
+        Ok(Self::new(endpoints_at(urls)?, config))
+    }
+
+    fn new(endpoints: Arc<[Endpoint]>, config: &ClientConfig) -> Self {
         Self {
-            connection,
+            endpoints: Mutex::new(endpoints),
+            chain_id: config.chain_id.map(OnceLock::from).unwrap_or_default(),
             request_timeout: config.request_timeout,
             patience: config.patience,
-            identity: Mutex::new(Identity {
-                expected: config.chain_id,
-                confirmed: false,
-            }),
         }
+    }
+
+    /// Uses other endpoints from now on, once all of them have answered that
+    /// they belong to this chain. Requests that are under way end where they began.
+    pub(crate) async fn switch<U: AsRef<str>>(&self, urls: &[U]) -> Result<(), SwitchFailure> {
+        let endpoints = endpoints_at(urls).map_err(SwitchFailure::Url)?;
+        for endpoint in endpoints.iter() {
+            self.identify(endpoint)
+                .await
+                .map_err(|trouble| SwitchFailure::Chain(self.failure_of(trouble)))?;
+        }
+        *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
+        Ok(())
+    }
+
+    /// What is known of each endpoint.
+    pub(crate) fn report(&self) -> Vec<EndpointState> {
+        self.endpoints().iter().map(Endpoint::report).collect()
     }
 
     /// Reads; repeated on errors that pass, so only for requests that change nothing.
@@ -58,89 +81,142 @@ impl Node {
         method: &'static str,
         params: P,
     ) -> Result<R, RpcFailure> {
-        self.known_chain_id().await?;
-        self.repeat(method, params).await
+        // Boxed: a caller may make many of them one large future.
+        self.repeat(|| Box::pin(self.ask_one(method, params.clone())))
+            .await
     }
 
-    /// Sends once.
+    /// Sends what may be given to several endpoints, since it is the same
+    /// everywhere; to each once, until one answers.
     pub(crate) async fn send<P: RpcSend, R: RpcRecv>(
         &self,
         method: &'static str,
         params: P,
     ) -> Result<R, RpcFailure> {
-        self.known_chain_id().await?;
-        self.attempt(method, params)
+        Box::pin(self.ask_one(method, params))
             .await
-            .map_err(|error| self.failed(error))
+            .map_err(|trouble| self.failure_of(trouble))
     }
 
     /// Id of the chain, without asking where it is known.
     pub(crate) async fn known_chain_id(&self) -> Result<u64, RpcFailure> {
-        let Identity { expected, confirmed } = *self.identity();
-        match expected {
-            Some(id) if confirmed => Ok(id),
+        match self.chain_id.get() {
+            Some(id) if self.endpoints().iter().any(Endpoint::is_confirmed) => Ok(*id),
             _ => self.chain_id().await,
         }
     }
 
     /// Id of the chain, as it says now.
     pub(crate) async fn chain_id(&self) -> Result<u64, RpcFailure> {
-        let found: U64 = self.repeat("eth_chainId", ()).await?;
-        let found = found.to();
-        let mut identity = self.identity();
-        let expected = *identity.expected.get_or_insert(found);
-        identity.confirmed = expected == found;
-        if identity.confirmed {
-            Ok(found)
-        } else {
-            Err(RpcFailure::WrongChain { expected, found })
-        }
+        self.repeat(|| self.identify_one()).await
     }
 
-    async fn repeat<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, RpcFailure> {
-        let attempts = (|| self.attempt(method, params.clone()))
+    async fn repeat<R, F: Future<Output = Result<R, Trouble>>>(
+        &self,
+        attempt: impl FnMut() -> F,
+    ) -> Result<R, RpcFailure> {
+        let attempts = attempt
             .retry(
                 ExponentialBuilder::new()
                     .with_min_delay(FIRST_PAUSE)
                     .with_max_times(MAX_RETRIES)
                     .with_jitter(),
             )
-            .when(is_transient);
+            .when(|trouble| matches!(trouble, Trouble::Transport(error) if is_transient(error)));
         tokio::time::timeout(self.patience, attempts)
             .await
-            .unwrap_or_else(|_| Err(timed_out()))
-            .map_err(|error| self.failed(error))
+            .unwrap_or_else(|_| Err(Trouble::timed_out()))
+            .map_err(|trouble| self.failure_of(trouble))
     }
 
-    async fn attempt<P: RpcSend, R: RpcRecv>(
-        &self,
-        method: &'static str,
-        params: P,
-    ) -> Result<R, TransportError> {
-        let exchange = async { self.connection.client().await?.request(method, params).await };
-        let answer = tokio::time::timeout(self.request_timeout, exchange)
-            .await
-            .unwrap_or_else(|_| Err(timed_out()));
-        if let Err(TransportError::Transport(_)) = &answer {
-            self.connection.forget();
+    /// The answer of the first endpoint that gives one.
+    async fn ask_one<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, Trouble> {
+        let mut trouble = Trouble::timed_out();
+        let endpoints = self.endpoints();
+        for endpoint in in_order(&endpoints) {
+            let answer = match endpoint.is_confirmed() {
+                true => endpoint.ask(method, params.clone(), self.request_timeout).await,
+                false => match self.identify(endpoint).await {
+                    Ok(_) => endpoint.ask(method, params.clone(), self.request_timeout).await,
+                    Err(other) => Err(other),
+                },
+            };
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(refusal) if refusal.is_final() => return Err(refusal),
+                Err(other) => trouble = other,
+            }
         }
-        answer
+        Err(trouble)
+    }
+
+    async fn identify_one(&self) -> Result<u64, Trouble> {
+        let mut trouble = Trouble::timed_out();
+        let endpoints = self.endpoints();
+        for endpoint in in_order(&endpoints) {
+            match self.identify(endpoint).await {
+                Ok(id) => return Ok(id),
+                Err(other) => trouble = other,
+            }
+        }
+        Err(trouble)
+    }
+
+    async fn identify(&self, endpoint: &Endpoint) -> Result<u64, Trouble> {
+        let found = endpoint
+            .identify(self.chain_id.get().copied(), self.request_timeout)
+            .await?;
+        match *self.chain_id.get_or_init(|| found) {
+            expected if expected == found => Ok(found),
+            // Another request was first, at an endpoint of another chain.
+            _ => {
+                endpoint.doubt();
+                Err(Trouble::WrongChain { found })
+            }
+        }
     }
 
     /// After an outage another chain may stand at the same place.
-    fn failed(&self, error: TransportError) -> RpcFailure {
-        let failure = RpcFailure::from_transport(error);
-        if matches!(failure, RpcFailure::Unavailable(_)) {
-            self.identity().confirmed = false;
+    fn failure_of(&self, trouble: Trouble) -> RpcFailure {
+        match (trouble, self.chain_id.get()) {
+            (Trouble::WrongChain { found }, Some(&expected)) => RpcFailure::WrongChain { expected, found },
+            (Trouble::WrongChain { .. }, None) => RpcFailure::nonsense(),
+            (Trouble::Transport(error), _) => {
+                let failure = RpcFailure::from_transport(error);
+                if matches!(failure, RpcFailure::Unavailable(_)) {
+                    self.endpoints().iter().for_each(Endpoint::doubt);
+                }
+                failure
+            }
         }
-        failure
     }
 
-    fn identity(&self) -> std::sync::MutexGuard<'_, Identity> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    fn endpoints(&self) -> Arc<[Endpoint]> {
+        self.endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
-fn timed_out() -> TransportError {
-    TransportErrorKind::custom_str("no answer in time")
+/// Why a node stays with the endpoints that it has.
+pub(crate) enum SwitchFailure {
+    /// A URL is none.
+    Url(InvalidUrl),
+    /// An endpoint does not answer, or belongs to another chain.
+    Chain(RpcFailure),
+}
+
+fn endpoints_at<U: AsRef<str>>(urls: &[U]) -> Result<Arc<[Endpoint]>, InvalidUrl> {
+    if urls.is_empty() {
+        return Err(InvalidUrl::Format("empty".to_owned()));
+    }
+    urls.iter().map(|url| Endpoint::at(url.as_ref())).collect()
+}
+
+/// Those that answered last before those that did not.
+fn in_order(endpoints: &[Endpoint]) -> Vec<&Endpoint> {
+    let mut order: Vec<_> = endpoints.iter().collect();
+    order.sort_by_cached_key(|endpoint| endpoint.rests());
+    order
 }

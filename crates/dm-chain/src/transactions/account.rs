@@ -1,211 +1,253 @@
-//! The task that owns an account's nonces: every transaction of the account
-//! goes through it, one after the other.
+//! The task that does what an account's queue decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, B256, U64, U256};
-use dm_core::ports::{ChainError, Signer};
+use alloy::primitives::{B256, Bytes, U256};
+use dm_core::{
+    operation::OperationId,
+    ports::{ChainError, KeyValueStore, OperationState, Signer},
+};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
 };
 
 use super::{
-    Call, Order,
-    fees::{FeeGauge, Fees},
-    is_known,
-    outstanding::{COUNTED_AFTER, Outstanding},
-    refusal::Refusal,
-    signing::{SignedTransaction, Terms, sign},
+    Simulator,
+    draft::{Call, Draft, Gain},
+    journal::Journal,
+    perform::Performer,
+    queue::{Action, Answer, Event, Queue, Settings, Subject, Ticket},
 };
-use crate::rpc::{Node, RpcFailure};
+use crate::rpc::Node;
 
-/// How often a transaction is made anew before it is given up.
-const MAX_ATTEMPTS: u32 = 12;
-/// Pause before a transaction is made anew; a lagging chain may catch up in it.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between two attempts to find the chain at the start.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Far enough away never to come.
+const NEVER: Duration = Duration::from_secs(86_400 * 365);
+/// The ticket of orders that nobody waits for.
+const NOBODY: Ticket = 0;
 
-/// The account's state.
-pub(super) struct Account {
-    node: Arc<Node>,
-    signer: Arc<dyn Signer>,
-    fees: FeeGauge,
-    outstanding: Outstanding,
+/// What the task is asked to do.
+pub(super) enum Order {
+    /// Make a transaction.
+    Begin {
+        id: Option<OperationId>,
+        draft: Draft,
+        answer: oneshot::Sender<Result<B256, ChainError>>,
+    },
+    /// Say the hash of an operation that was begun.
+    Find {
+        id: OperationId,
+        answer: oneshot::Sender<Result<Option<B256>, ChainError>>,
+    },
+    /// Say how far a transaction is.
+    Ask {
+        subject: Subject,
+        until: Option<Instant>,
+        answer: oneshot::Sender<Result<Option<OperationState>, ChainError>>,
+    },
+    /// Forget an operation that is final.
+    Conclude {
+        id: OperationId,
+        answer: oneshot::Sender<Result<(), ChainError>>,
+    },
 }
 
-/// What to do after the chain did not take a transaction.
-enum Next {
-    /// Give up with this error.
-    Stop(ChainError),
-    /// The chain has the transaction after all.
-    Taken,
-    /// Make it anew with a nonce not below this one.
-    NonceFrom(u64),
-    /// Make it anew after all outstanding ones were given to the chain again.
-    AfterGap,
-    /// Make it anew with higher fees.
-    HigherFees,
+/// Who waits for an answer of the queue.
+enum Waiting {
+    Begun(oneshot::Sender<Result<B256, ChainError>>),
+    State(oneshot::Sender<Result<Option<OperationState>, ChainError>>),
+    Concluded(oneshot::Sender<Result<(), ChainError>>),
+}
+
+/// What the task works with.
+pub(super) struct Setup {
+    pub(super) node: Arc<Node>,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) store: Arc<dyn KeyValueStore>,
+    pub(super) settings: Settings,
+}
+
+impl Setup {
+    /// Carries out orders until all who could give some are gone.
+    pub(super) async fn run(self, mut orders: mpsc::Receiver<Order>) {
+        if let Some(mut account) = self.open(&mut orders).await {
+            account.run(orders).await;
+        }
+    }
+
+    /// Waits for the chain; who asks for something meanwhile hears why it is not there.
+    async fn open(self, orders: &mut mpsc::Receiver<Order>) -> Option<Account> {
+        let mut pause = self.settings.poll_interval;
+        loop {
+            let error = match self.load().await {
+                Ok(account) => return Some(account),
+                Err(error) => error,
+            };
+            tracing::debug!(%error, "the account's transactions wait for the chain");
+            let until = Instant::now() + pause;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            // The order that begins the next attempt is answered by it.
+            let next = tokio::select! {
+                order = orders.recv() => Some(order?),
+                () = sleep_until(until) => None,
+            };
+            if let Some(order) = next {
+                match self.load().await {
+                    Ok(mut account) => {
+                        account.take(order);
+                        return Some(account);
+                    }
+                    Err(error) => order.refuse(&error),
+                }
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<Account, ChainError> {
+        let chain_id = self.node.known_chain_id().await?;
+        let journal = Journal::new(self.store.clone(), chain_id, self.signer.address());
+        let entries = journal.load().await?;
+        let queue = Queue::restore(self.settings.clone(), entries, Instant::now());
+        Ok(Account {
+            queue,
+            performer: Performer::new(self.node.clone(), self.signer.clone(), chain_id, journal),
+            work: FuturesUnordered::new(),
+            waiting: HashMap::new(),
+            next_ticket: NOBODY + 1,
+        })
+    }
+}
+
+/// An account whose chain is known.
+struct Account {
+    queue: Queue,
+    performer: Performer,
+    work: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
+    waiting: HashMap<Ticket, Waiting>,
+    next_ticket: Ticket,
 }
 
 impl Account {
-    /// The account of this signer, with nothing outstanding.
-    pub(super) fn new(node: Arc<Node>, signer: Arc<dyn Signer>) -> Self {
-        Self {
-            node,
-            signer,
-            fees: FeeGauge::default(),
-            outstanding: Outstanding::default(),
+    async fn run(&mut self, mut orders: mpsc::Receiver<Order>) {
+        self.tell(Event::Woken);
+        loop {
+            let wake_at = self.queue.wake_at().unwrap_or_else(|| Instant::now() + NEVER);
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => self.take(order),
+                    None => break,
+                },
+                Some(event) = self.work.next(), if !self.work.is_empty() => {
+                    if let Some(event) = event {
+                        self.tell(event);
+                    }
+                }
+                () = sleep_until(wake_at) => self.tell(Event::Woken),
+            }
+        }
+        // Whoever opens the journal next must not meet a change that is under way.
+        while self.queue.is_writing() {
+            match self.work.next().await {
+                Some(Some(event @ Event::Written(_))) => {
+                    self.queue.handle(event, Instant::now());
+                    break;
+                }
+                Some(_) => {}
+                None => break,
+            }
         }
     }
 
-    /// Carries out orders until all who could give some are gone.
-    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Send {
+    fn take(&mut self, order: Order) {
+        let event = match order {
+            Order::Begin { id, draft, answer } => Event::Ordered {
+                ticket: self.ticket(Waiting::Begun(answer)),
+                id,
+                draft,
+            },
+            Order::Find { id, answer } => {
+                let _ = answer.send(Ok(self.queue.begun(&id)));
+                return;
+            }
+            Order::Ask {
+                subject,
+                until,
+                answer,
+            } => Event::Asked {
+                ticket: self.ticket(Waiting::State(answer)),
+                subject,
+                until,
+            },
+            Order::Conclude { id, answer } => Event::Concluded {
+                ticket: self.ticket(Waiting::Concluded(answer)),
+                id,
+            },
+        };
+        self.tell(event);
+    }
+
+    fn ticket(&mut self, waiting: Waiting) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, waiting);
+        ticket
+    }
+
+    fn tell(&mut self, event: Event) {
+        for action in self.queue.handle(event, Instant::now()) {
+            match action {
+                Action::Answer(ticket, answer) => self.answer(ticket, answer),
+                Action::FillGap => self.work.push(self.filler().boxed()),
+                action => self.work.push(self.performer.clone().perform(action).boxed()),
+            }
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        // Who asked may have gone; what was begun goes on.
+        match (self.waiting.remove(&ticket), answer) {
+            (Some(Waiting::Begun(sender)), Answer::Begun(result)) => drop(sender.send(result)),
+            (Some(Waiting::State(sender)), Answer::State(state)) => drop(sender.send(Ok(state))),
+            (Some(Waiting::Concluded(sender)), Answer::Concluded) => drop(sender.send(Ok(()))),
+            _ => {}
+        }
+    }
+
+    /// A transaction that does nothing, so that those behind it can be mined.
+    fn filler(&self) -> impl Future<Output = Option<Event>> + Send + 'static {
+        let account = self.performer.signer.address();
+        let simulator = Simulator::new(self.performer.node.clone(), account);
+        async move {
+            let call = Call {
+                to: Some(account),
+                input: Bytes::new(),
+                value: U256::ZERO,
+            };
+            let gas_limit = simulator.gas(&call).await.ok()?;
+            tracing::info!("filling a gap between the transactions of this account");
+            Some(Event::Ordered {
+                ticket: NOBODY,
+                id: None,
+                draft: Draft {
                     call,
                     gas_limit,
-                    answer,
-                } => {
-                    let result = self.send(&call, gas_limit).await;
-                    // Who asked may have gone; the transaction stays sent.
-                    let _ = answer.send(result);
-                }
-                Order::Settled(hash) => self.outstanding.settle(hash),
-                Order::Resend(hash) => self.resend(hash).await,
-            }
+                    gain: Gain::Nothing,
+                },
+            })
         }
-    }
-
-    async fn send(&mut self, call: &Call, gas_limit: u64) -> Result<B256, ChainError> {
-        let mut least_nonce = 0;
-        let mut raises = 0;
-        for attempt in 0..MAX_ATTEMPTS {
-            if attempt > 0 {
-                sleep(PAUSE).await;
-            }
-            let chain_id = self.node.known_chain_id().await?;
-            let nonce = self.next_nonce().await?.max(least_nonce);
-            let fees = self.fees.current(&self.node).await?.raised(raises);
-            let terms = Terms {
-                chain_id,
-                nonce,
-                gas_limit,
-                fees,
-            };
-            let transaction = sign(call, terms, self.signer.as_ref())?;
-            let next = match broadcast(&self.node, &transaction).await {
-                Ok(()) => Next::Taken,
-                Err(failure) => self.after(failure, call, terms, &transaction).await?,
-            };
-            match next {
-                Next::Stop(error) => return Err(error),
-                Next::Taken => return Ok(self.note(nonce, transaction)),
-                Next::NonceFrom(least) => least_nonce = least,
-                Next::AfterGap => self.resend_older_than(Duration::ZERO).await?,
-                Next::HigherFees => {
-                    self.fees.forget();
-                    raises += 1;
-                }
-            }
-        }
-        Err(ChainError::Refused(
-            "the chain refuses every nonce and fee that it asks for".to_owned(),
-        ))
-    }
-
-    async fn after(
-        &self,
-        failure: RpcFailure,
-        call: &Call,
-        terms: Terms,
-        transaction: &SignedTransaction,
-    ) -> Result<Next, ChainError> {
-        let RpcFailure::Refused(payload) = failure else {
-            return Ok(Next::Stop(failure.into()));
-        };
-        tracing::debug!(nonce = terms.nonce, reason = %payload.message, "the chain did not take a transaction");
-        let next = match Refusal::of(&payload) {
-            Refusal::AlreadyKnown => Next::Taken,
-            // The answer to an earlier attempt may have been lost.
-            Refusal::NonceTooLow if is_known(&self.node, transaction.hash).await? => Next::Taken,
-            Refusal::NonceTooLow | Refusal::NonceTaken => Next::NonceFrom(terms.nonce.saturating_add(1)),
-            Refusal::NonceTooHigh => Next::AfterGap,
-            Refusal::FeeTooLow => Next::HigherFees,
-            Refusal::LackOfFunds => Next::Stop(self.lack_of_funds(call, terms.gas_limit, terms.fees).await),
-            Refusal::Other => Next::Stop(ChainError::Refused(crate::rpc::shortened(&payload.message))),
-        };
-        Ok(next)
-    }
-
-    /// The first nonce that is neither used on the chain nor by a transaction
-    /// that is still outstanding.
-    async fn next_nonce(&mut self) -> Result<u64, ChainError> {
-        let counted: U64 = self
-            .node
-            .read("eth_getTransactionCount", (self.signer.address(), "pending"))
-            .await?;
-        let counted = counted.to();
-        self.outstanding.forget_counted(counted, Instant::now());
-        self.resend_older_than(COUNTED_AFTER).await?;
-        Ok(self.outstanding.next_nonce().max(counted))
-    }
-
-    /// Gives outstanding transactions to the chain again; those that it refuses
-    /// for good are dropped, so that their nonces are used again.
-    async fn resend_older_than(&mut self, age: Duration) -> Result<(), ChainError> {
-        let mut dropped = Vec::new();
-        for (nonce, sent) in self.outstanding.older_than(age, Instant::now()) {
-            match broadcast(&self.node, &sent.transaction).await {
-                Ok(()) => sent.at = Instant::now(),
-                Err(RpcFailure::Refused(payload)) if Refusal::of(&payload) == Refusal::AlreadyKnown => {
-                    sent.at = Instant::now();
-                }
-                Err(RpcFailure::Refused(_)) => dropped.push(nonce),
-                Err(other) => return Err(other.into()),
-            }
-        }
-        self.outstanding.drop_nonces(&dropped);
-        Ok(())
-    }
-
-    async fn resend(&mut self, hash: B256) {
-        let Some(lost) = self.outstanding.find(hash) else {
-            return;
-        };
-        tracing::info!(%hash, "the chain lost a transaction; sending it again");
-        if let Err(failure) = broadcast(&self.node, lost).await {
-            // Whoever waits for it looks again, and asks again.
-            tracing::debug!(%hash, ?failure, "could not send it again");
-        }
-    }
-
-    fn note(&mut self, nonce: u64, transaction: SignedTransaction) -> B256 {
-        let hash = transaction.hash;
-        self.outstanding.note(nonce, transaction, Instant::now());
-        hash
-    }
-
-    async fn lack_of_funds(&self, call: &Call, gas_limit: u64, fees: Fees) -> ChainError {
-        let gas = U256::from(gas_limit).saturating_mul(U256::from(fees.highest()));
-        lack_of_funds(&self.node, self.signer.address(), call.value.saturating_add(gas)).await
     }
 }
 
-/// The error that an account has less than it needs.
-pub(super) async fn lack_of_funds(node: &Node, account: Address, needed: U256) -> ChainError {
-    match node.read("eth_getBalance", (account, "latest")).await {
-        Ok(balance) => ChainError::InsufficientFunds {
-            account,
-            balance,
-            needed,
-        },
-        Err(failure) => failure.into(),
+impl Order {
+    fn refuse(self, error: &ChainError) {
+        match self {
+            Self::Begin { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Find { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Ask { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Conclude { answer, .. } => drop(answer.send(Err(error.clone()))),
+        }
     }
-}
-
-async fn broadcast(node: &Node, transaction: &SignedTransaction) -> Result<(), RpcFailure> {
-    // The hash follows from the bytes; what the chain says it is does not matter.
-    let _: serde::de::IgnoredAny = node.send("eth_sendRawTransaction", (&transaction.bytes,)).await?;
-    Ok(())
 }

@@ -1,21 +1,17 @@
 //! The price of gas.
 
-use std::time::Duration;
-
 use alloy::primitives::U128;
-use tokio::time::Instant;
+use dm_core::ports::ChainError;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     rpc::{Node, RpcFailure},
     wire::BlockHeader,
 };
 
-/// How long a price is used before the chain is asked again.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// What a transaction offers for each gas, in wei.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fees {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fees {
     /// [EIP-1559](https://eips.ethereum.org/EIPS/eip-1559).
     Dynamic {
         /// At most this much in all.
@@ -30,24 +26,81 @@ pub(super) enum Fees {
     },
 }
 
-impl Fees {
-    /// The fees, raised by so many quarters.
-    pub(super) fn raised(self, quarters: u32) -> Self {
-        let raise = |fee: u128| fee.saturating_add((fee / 4).max(1).saturating_mul(u128::from(quarters)));
-        match self {
-            _ if quarters == 0 => self,
-            Self::Dynamic { max_fee, tip } => Self::Dynamic {
-                max_fee: raise(max_fee),
-                tip: raise(tip),
-            },
-            Self::Legacy { gas_price } => Self::Legacy {
-                gas_price: raise(gas_price),
-            },
+/// What the chain asks now for each gas, in wei.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Price {
+    /// What the block keeps; zero on chains without EIP-1559.
+    pub(crate) base: u128,
+    /// What its producer wants beside that.
+    pub(crate) tip: u128,
+    /// Whether the chain has EIP-1559.
+    pub(crate) is_dynamic: bool,
+}
+
+impl Price {
+    /// What a transaction should offer, no more than the ceiling.
+    ///
+    /// # Errors
+    /// [`ChainError::Refused`] where the ceiling is below the price.
+    pub(crate) fn fees(self, ceiling: u128) -> Result<Fees, ChainError> {
+        let least = self.base.saturating_add(self.tip);
+        if least > ceiling {
+            return Err(ChainError::Refused(format!(
+                "the chain asks {least} wei for each gas, more than the ceiling max_fee_per_gas of {ceiling} wei"
+            )));
         }
+        // Twice the base fee stays enough for six full blocks in a row.
+        let max_fee = self.base.saturating_mul(2).saturating_add(self.tip).min(ceiling);
+        Ok(match self.is_dynamic {
+            true => Fees::Dynamic {
+                max_fee,
+                tip: self.tip,
+            },
+            false => Fees::Legacy { gas_price: least },
+        })
+    }
+
+    /// Whether these fees are less than what the chain asks.
+    pub(crate) fn is_above(self, fees: Fees) -> bool {
+        match fees {
+            Fees::Dynamic { max_fee, tip } => match max_fee.checked_sub(self.base) {
+                Some(rest) => rest.min(tip) < self.tip,
+                None => true,
+            },
+            Fees::Legacy { gas_price } => gas_price < self.base.saturating_add(self.tip),
+        }
+    }
+}
+
+impl Fees {
+    /// Fees with which chains let a transaction take the place of one with
+    /// these: an eighth more, and no less than `least`. `None` where that is above
+    /// the ceiling.
+    pub(crate) fn raised(self, least: Self, ceiling: u128) -> Option<Self> {
+        let raise = |fee: u128| fee.saturating_add((fee / 8).saturating_add(1));
+        let raised = match (self, least) {
+            (
+                Self::Dynamic { max_fee, tip },
+                Self::Dynamic {
+                    max_fee: least_fee,
+                    tip: least_tip,
+                },
+            ) => {
+                let tip = raise(tip).max(least_tip);
+                Self::Dynamic {
+                    max_fee: raise(max_fee).max(least_fee).max(tip),
+                    tip,
+                }
+            }
+            (fees, least) => Self::Legacy {
+                gas_price: raise(fees.highest()).max(least.highest()),
+            },
+        };
+        (raised.highest() <= ceiling).then_some(raised)
     }
 
     /// The most that one gas can cost.
-    pub(super) fn highest(self) -> u128 {
+    pub(crate) fn highest(self) -> u128 {
         match self {
             Self::Dynamic { max_fee, .. } => max_fee,
             Self::Legacy { gas_price } => gas_price,
@@ -55,65 +108,95 @@ impl Fees {
     }
 }
 
-/// Knows the price of gas, asking the chain at most once a second.
-#[derive(Default)]
-pub(super) struct FeeGauge {
-    known: Option<(Instant, Fees)>,
-}
-
-impl FeeGauge {
-    /// The price now.
-    pub(super) async fn current(&mut self, node: &Node) -> Result<Fees, RpcFailure> {
-        if let Some((since, fees)) = self.known
-            && since.elapsed() < FRESH
-        {
-            return Ok(fees);
-        }
-        let fees = ask(node).await?;
-        self.known = Some((Instant::now(), fees));
-        Ok(fees)
-    }
-
-    /// The price turned out to be wrong.
-    pub(super) fn forget(&mut self) {
-        self.known = None;
-    }
-}
-
-async fn ask(node: &Node) -> Result<Fees, RpcFailure> {
-    let block: BlockHeader = node.read("eth_getBlockByNumber", ("latest", false)).await?;
+/// Asks for the price in the block after this one.
+pub(crate) async fn price_after(node: &Node, block: &BlockHeader) -> Result<Price, RpcFailure> {
     let Some(base) = block.base_fee_per_gas else {
-        let gas_price: U128 = node.read("eth_gasPrice", ()).await?;
-        return Ok(Fees::Legacy {
-            gas_price: gas_price.to(),
+        return Ok(Price {
+            base: 0,
+            tip: gas_price(node).await?,
+            is_dynamic: false,
         });
     };
     let base = base.to::<u128>();
     let tip = match node.read::<_, U128>("eth_maxPriorityFeePerGas", ()).await {
         Ok(tip) => tip.to(),
         // Not every chain with EIP-1559 has this method.
-        Err(RpcFailure::Refused(_)) => {
-            let gas_price: U128 = node.read("eth_gasPrice", ()).await?;
-            gas_price.to::<u128>().saturating_sub(base)
-        }
+        Err(RpcFailure::Refused(_)) => gas_price(node).await?.saturating_sub(base),
         Err(other) => return Err(other),
     };
-    // Twice the base fee stays enough for six full blocks in a row.
-    Ok(Fees::Dynamic {
-        max_fee: base.saturating_mul(2).saturating_add(tip),
+    Ok(Price {
+        base,
         tip,
+        is_dynamic: true,
     })
+}
+
+async fn gas_price(node: &Node) -> Result<u128, RpcFailure> {
+    let price: U128 = node.read("eth_gasPrice", ()).await?;
+    Ok(price.to())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PRICE: Price = Price {
+        base: 100,
+        tip: 10,
+        is_dynamic: true,
+    };
+
     #[test]
-    fn raised_fees_are_higher_even_from_nothing() {
-        let free = Fees::Dynamic { max_fee: 0, tip: 0 };
-        assert_eq!(free.raised(0), free);
-        assert_eq!(free.raised(2), Fees::Dynamic { max_fee: 2, tip: 2 });
-        assert_eq!(Fees::Legacy { gas_price: 100 }.raised(1).highest(), 125);
+    fn a_price_above_the_ceiling_is_refused_with_both() {
+        let refusal = PRICE.fees(109).unwrap_err().to_string();
+        assert!(refusal.contains("110") && refusal.contains("109"), "{refusal}");
+        assert_eq!(
+            PRICE.fees(110),
+            Ok(Fees::Dynamic {
+                max_fee: 110,
+                tip: 10
+            })
+        );
+        assert_eq!(
+            PRICE.fees(1000),
+            Ok(Fees::Dynamic {
+                max_fee: 210,
+                tip: 10
+            })
+        );
+    }
+
+    #[test]
+    fn a_replacement_offers_an_eighth_more_of_everything() {
+        let fees = Fees::Dynamic {
+            max_fee: 1000,
+            tip: 8,
+        };
+        let none = Fees::Dynamic { max_fee: 0, tip: 0 };
+        assert_eq!(
+            fees.raised(none, 2000),
+            Some(Fees::Dynamic {
+                max_fee: 1126,
+                tip: 10
+            })
+        );
+        assert_eq!(fees.raised(none, 1100), None);
+        let free = Fees::Legacy { gas_price: 0 };
+        assert_eq!(free.raised(free, 1), Some(Fees::Legacy { gas_price: 1 }));
+    }
+
+    #[test]
+    fn fees_are_too_low_where_the_block_or_its_producer_would_get_less() {
+        assert!(!PRICE.is_above(Fees::Dynamic {
+            max_fee: 110,
+            tip: 10
+        }));
+        assert!(PRICE.is_above(Fees::Dynamic {
+            max_fee: 109,
+            tip: 10
+        }));
+        assert!(PRICE.is_above(Fees::Dynamic { max_fee: 900, tip: 9 }));
+        assert!(PRICE.is_above(Fees::Dynamic { max_fee: 99, tip: 10 }));
+        assert!(PRICE.is_above(Fees::Legacy { gas_price: 109 }));
     }
 }

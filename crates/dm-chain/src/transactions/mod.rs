@@ -1,89 +1,53 @@
 //! Transactions of one account, in one queue with its own nonces.
 //!
-//! [`Transactions`] is the handle, [`account`] the task behind it that decides
-//! on nonces, [`outstanding`] what it has sent and not seen mined, [`fees`] knows
-//! the price of gas, [`signing`] makes the bytes, and [`refusal`] reads what
-//! chains say when they do not take them.
+//! [`Transactions`] is the handle. Behind it [`account`] is the task that does
+//! what [`queue`] decides, by means of [`perform`]; [`journal`] keeps operations
+//! through restarts, [`fees`] knows the price of gas, [`signing`] makes the bytes,
+//! [`refusal`] reads what chains say when they do not take them, and
+//! [`simulation`] tries calls beforehand.
 
 mod account;
+mod draft;
 mod fees;
-mod outstanding;
+mod journal;
+mod perform;
+mod queue;
 mod refusal;
 mod signing;
+mod simulation;
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::{
-    primitives::{Address, B256, Bytes, U64, U256},
-    rpc::json_rpc::ErrorPayload,
+use alloy::primitives::{Address, B256};
+use dm_core::{
+    operation::OperationId,
+    ports::{ChainError, KeyValueStore, OperationState, Signer},
 };
-use dm_core::ports::{ChainError, Signer};
-use serde::Serialize;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep},
 };
 
-use self::account::Account;
+use self::{
+    account::{Order, Setup},
+    queue::{Settings, Subject},
+};
+pub(crate) use self::{
+    draft::{Call, Draft, Gain},
+    simulation::{CallRequest, SimulationFailure, Simulator},
+};
 use crate::{
     config::ClientConfig,
     rpc::{Node, RpcFailure},
     wire::TransactionReceipt,
 };
 
-/// Transactions that may wait for the account's task before callers wait.
-const QUEUE_LENGTH: usize = 1024;
+/// Orders that may wait for the account's task before callers wait.
+const QUEUE_LENGTH: usize = 4096;
 /// Shortest pause between two looks for a transaction.
 const FIRST_POLL: Duration = Duration::from_millis(2);
-/// The chain is asked whether it still knows a transaction after so many looks.
-const LOOKS_BEFORE_DOUBT: u32 = 16;
 
-/// What a transaction shall do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
-    /// The contract, or who is paid.
-    pub(crate) to: Address,
-    /// Selector and arguments.
-    pub(crate) input: Bytes,
-    /// Wei that are sent along.
-    pub(crate) value: U256,
-}
-
-/// A call in the form of `eth_call` and `eth_estimateGas`.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct CallRequest {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) from: Option<Address>,
-    pub(crate) to: Address,
-    pub(crate) input: Bytes,
-    #[serde(skip_serializing_if = "U256::is_zero")]
-    pub(crate) value: U256,
-}
-
-/// What the account's task is asked to do.
-enum Order {
-    /// Send a call; the answer is the transaction's hash.
-    Send {
-        call: Call,
-        gas_limit: u64,
-        answer: oneshot::Sender<Result<B256, ChainError>>,
-    },
-    /// A transaction is mined, or given up: it needs no more care.
-    Settled(B256),
-    /// The chain has lost a transaction: give it to it again.
-    Resend(B256),
-}
-
-/// Why a call cannot become a transaction.
-#[derive(Debug)]
-pub(crate) enum SimulationFailure {
-    /// The call would be undone.
-    Reverted(ErrorPayload),
-    /// It could not be tried.
-    Chain(ChainError),
-}
-
-/// Sends transactions of one account; cheap to clone.
+/// Makes transactions of one account; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Transactions {
     node: Arc<Node>,
@@ -91,21 +55,41 @@ pub(crate) struct Transactions {
     orders: mpsc::Sender<Order>,
     poll_interval: Duration,
     mining_timeout: Duration,
+    max_fee_per_gas: u128,
 }
 
 impl Transactions {
-    /// Starts the account's task; it ends when the last handle is gone. Must be
-    /// called within a tokio runtime.
-    pub(crate) fn start(node: Arc<Node>, signer: Arc<dyn Signer>, config: &ClientConfig) -> Self {
+    /// Starts the account's task, which goes on with what the journal has kept;
+    /// it ends when the last handle is gone. Must be called within a tokio runtime.
+    pub(crate) fn start(
+        node: Arc<Node>,
+        signer: Arc<dyn Signer>,
+        store: Arc<dyn KeyValueStore>,
+        config: &ClientConfig,
+    ) -> Self {
         let (orders, inbox) = mpsc::channel(QUEUE_LENGTH);
         let account = signer.address();
-        tokio::spawn(Account::new(node.clone(), signer).run(inbox));
+        let setup = Setup {
+            node: node.clone(),
+            signer,
+            store,
+            settings: Settings {
+                account,
+                confirmations: config.confirmations,
+                max_fee_per_gas: config.max_fee_per_gas,
+                replace_after: config.replace_after,
+                poll_interval: config.poll_interval,
+                max_unmined: config.max_unmined,
+            },
+        };
+        tokio::spawn(setup.run(inbox));
         Self {
             node,
             account,
             orders,
             poll_interval: config.poll_interval,
             mining_timeout: config.mining_timeout,
+            max_fee_per_gas: config.max_fee_per_gas,
         }
     }
 
@@ -114,74 +98,107 @@ impl Transactions {
         self.account
     }
 
-    /// Tries a call on the chain's pending state and returns the gas that it
-    /// needs, with a reserve of a quarter.
-    pub(crate) async fn simulate(&self, call: &Call) -> Result<u64, SimulationFailure> {
-        let request = CallRequest {
-            from: Some(self.account),
-            to: call.to,
-            input: call.input.clone(),
-            value: call.value,
-        };
-        let gas: U64 = match self.node.read("eth_estimateGas", (request, "pending")).await {
-            Ok(gas) => gas,
-            Err(RpcFailure::Refused(payload)) if refusal::is_lack_of_funds(&payload) => {
-                return Err(SimulationFailure::Chain(self.lack_of_funds(call).await));
-            }
-            Err(RpcFailure::Refused(payload)) => return Err(SimulationFailure::Reverted(payload)),
-            Err(other) => return Err(SimulationFailure::Chain(other.into())),
-        };
-        let gas = gas.to::<u64>();
-        Ok(gas.saturating_add(gas / 4))
+    /// Tries calls of the account.
+    pub(crate) fn simulator(&self) -> Simulator {
+        Simulator::new(self.node.clone(), self.account)
+    }
+
+    /// Fails where the account could not pay for this now.
+    ///
+    /// # Errors
+    /// [`ChainError::InsufficientFunds`], and [`ChainError::Refused`] where gas
+    /// costs more than the ceiling.
+    pub(crate) async fn check_funds(&self, draft: &Draft) -> Result<(), ChainError> {
+        self.simulator().check_funds(draft, self.max_fee_per_gas).await
     }
 
     /// Sends a call and returns the transaction's hash, as soon as the chain
-    /// has taken it.
-    pub(crate) async fn send(&self, call: Call, gas_limit: u64) -> Result<B256, ChainError> {
-        let (answer, receiver) = oneshot::channel();
-        let order = Order::Send {
-            call,
-            gas_limit,
+    /// has taken it. It may happen twice.
+    pub(crate) async fn send(&self, draft: Draft) -> Result<B256, ChainError> {
+        self.order(|answer| Order::Begin {
+            id: None,
+            draft,
             answer,
-        };
-        self.orders.send(order).await.map_err(|_| stopped())?;
-        receiver.await.map_err(|_| stopped())?
+        })
+        .await
     }
 
-    /// Waits until a transaction is mined.
+    /// Begins an operation: once, however often it is called.
+    pub(crate) async fn begin(&self, id: OperationId, draft: Draft) -> Result<B256, ChainError> {
+        self.order(|answer| Order::Begin {
+            id: Some(id),
+            draft,
+            answer,
+        })
+        .await
+    }
+
+    /// The newest hash of an operation that was begun.
+    pub(crate) async fn find(&self, id: OperationId) -> Result<Option<B256>, ChainError> {
+        self.order(|answer| Order::Find { id, answer }).await
+    }
+
+    /// How far an operation is: now, or where there is a patience, once it is
+    /// mined or the patience is over.
+    pub(crate) async fn state(
+        &self,
+        id: OperationId,
+        patience: Option<Duration>,
+    ) -> Result<Option<OperationState>, ChainError> {
+        self.ask(Subject::Operation(id), patience).await
+    }
+
+    /// Forgets an operation that is final.
+    pub(crate) async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
+        self.order(|answer| Order::Conclude { id, answer }).await
+    }
+
+    /// Waits until a transaction that was sent is mined, or one in its place.
     ///
     /// # Errors
     /// [`ChainError::NotMined`] after the configured time.
     pub(crate) async fn wait(&self, hash: B256) -> Result<TransactionReceipt, ChainError> {
         let deadline = Instant::now() + self.mining_timeout;
+        let state = self.ask(Subject::Hash(hash), Some(self.mining_timeout)).await?;
+        let hash = match state {
+            Some(OperationState::Mined(mined)) => mined.tx_hash,
+            // The queue does not know what an earlier process sent.
+            _ => hash,
+        };
         let mut pause = FIRST_POLL;
-        let mut looks = 0u32;
         loop {
             if let Some(receipt) = receipt(&self.node, hash).await? {
-                self.order(Order::Settled(hash)).await;
                 return Ok(receipt);
             }
-            looks += 1;
-            let is_lost = looks.is_multiple_of(LOOKS_BEFORE_DOUBT) && !is_known(&self.node, hash).await?;
             if Instant::now() >= deadline {
-                self.order(Order::Settled(hash)).await;
                 return Err(ChainError::NotMined(hash));
-            }
-            if is_lost {
-                self.order(Order::Resend(hash)).await;
             }
             sleep(pause).await;
             pause = (pause * 2).min(self.poll_interval);
         }
     }
 
-    async fn order(&self, order: Order) {
-        // Where the task is gone the runtime is stopping, and there is nothing left to care for.
-        let _ = self.orders.send(order).await;
+    async fn ask(
+        &self,
+        subject: Subject,
+        patience: Option<Duration>,
+    ) -> Result<Option<OperationState>, ChainError> {
+        let until = patience.map(|patience| Instant::now() + patience);
+        self.order(|answer| Order::Ask {
+            subject,
+            until,
+            answer,
+        })
+        .await
     }
 
-    async fn lack_of_funds(&self, call: &Call) -> ChainError {
-        account::lack_of_funds(&self.node, self.account, call.value).await
+    async fn order<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, ChainError>>) -> Order,
+    ) -> Result<T, ChainError> {
+        let (answer, receiver) = oneshot::channel();
+        self.orders.send(order(answer)).await.map_err(|_| stopped())?;
+        receiver.await.map_err(|_| stopped())?
     }
 }
 
@@ -193,12 +210,6 @@ pub(crate) async fn receipt(node: &Node, hash: B256) -> Result<Option<Transactio
         Some(receipt) if receipt.block_number.is_some() => Ok(Some(receipt)),
         _ => Ok(None),
     }
-}
-
-/// Whether the chain has the transaction, mined or waiting.
-pub(crate) async fn is_known(node: &Node, hash: B256) -> Result<bool, RpcFailure> {
-    let transaction: Option<serde::de::IgnoredAny> = node.read("eth_getTransactionByHash", (hash,)).await?;
-    Ok(transaction.is_some())
 }
 
 fn stopped() -> ChainError {

@@ -16,6 +16,8 @@ pub(super) enum Refusal {
     NonceTaken,
     /// It pays too little for its gas.
     FeeTooLow,
+    /// There is no room for it now.
+    NoRoom,
     /// The account cannot pay for it.
     LackOfFunds,
     /// Something else, for good.
@@ -29,6 +31,16 @@ const WORDS: &[(&str, Refusal)] = &[
     ("already imported", Refusal::AlreadyKnown),
     ("known transaction", Refusal::AlreadyKnown),
     ("alreadyknown", Refusal::AlreadyKnown),
+    ("pool is full", Refusal::NoRoom),
+    ("pool full", Refusal::NoRoom),
+    ("poolfull", Refusal::NoRoom),
+    ("exceeds the maximum number of", Refusal::NoRoom),
+    ("account limit", Refusal::NoRoom),
+    ("accountlimitexceeded", Refusal::NoRoom),
+    ("limit reached", Refusal::NoRoom),
+    ("too many", Refusal::NoRoom),
+    ("inflight transaction limit", Refusal::NoRoom),
+    ("in-flight transaction limit", Refusal::NoRoom),
     ("replacement", Refusal::NonceTaken),
     ("same nonce", Refusal::NonceTaken),
     ("nonce too low", Refusal::NonceTooLow),
@@ -87,6 +99,11 @@ mod tests {
             ("nonce too high", Refusal::NonceTooHigh),
             ("Known transaction", Refusal::AlreadyKnown),
             ("unknown transaction type", Refusal::Other),
+            ("txpool is full", Refusal::NoRoom),
+            (
+                "in-flight transaction limit reached for delegated accounts",
+                Refusal::NoRoom,
+            ),
             ("intrinsic gas too low", Refusal::Other),
         ] {
             let payload = ErrorPayload {

@@ -26,6 +26,11 @@ use dm_core::{
 };
 use serde_json::{Value, json};
 
+/// A journal in memory.
+pub fn journal() -> Arc<MemoryKeyValueStore> {
+    Arc::new(MemoryKeyValueStore::new())
+}
+
 /// Chain id of the embedded chain and of anvil.
 pub const CHAIN_ID: u64 = 31_337;
 
@@ -76,7 +81,12 @@ impl TestChain {
 
     /// A client for the test account `n`.
     pub fn client(&self, n: u8) -> EvmClient {
-        EvmClient::over(self.rpc.clone(), Arc::new(TestSigner::new(n)), quick())
+        self.client_with(n, quick())
+    }
+
+    /// A client for the test account `n` with these settings and a journal of its own.
+    pub fn client_with(&self, n: u8, config: ClientConfig) -> EvmClient {
+        EvmClient::over(self.rpc.clone(), Arc::new(TestSigner::new(n)), journal(), config)
     }
 
     /// The answer to a request that the client has no method for.

@@ -1,0 +1,101 @@
+//! The port `Operations`: what the operator account does, each at most once.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes};
+use async_trait::async_trait;
+use dm_core::{
+    operation::{Operation, OperationId},
+    ports::{ChainError, OperationState, Operations},
+};
+
+use crate::{
+    client::EvmClient,
+    erc20::{call_of, gain_of, returns_success},
+    reverts::in_words,
+    tokens::word,
+    transactions::{Call, Draft, SimulationFailure},
+};
+
+#[async_trait]
+impl Operations for EvmClient {
+    fn operator(&self) -> Address {
+        self.account()
+    }
+
+    async fn check(&self, operation: &Operation) -> Result<(), ChainError> {
+        let draft = self.draft(operation).await?;
+        self.transactions.check_funds(&draft).await
+    }
+
+    async fn begin(&self, id: OperationId, operation: &Operation) -> Result<B256, ChainError> {
+        if let Some(hash) = self.transactions.find(id).await? {
+            return Ok(hash);
+        }
+        let draft = self.draft(operation).await?;
+        self.transactions.begin(id, draft).await
+    }
+
+    async fn state(&self, id: OperationId) -> Result<Option<OperationState>, ChainError> {
+        self.transactions.state(id, None).await
+    }
+
+    async fn wait(&self, id: OperationId, patience: Duration) -> Result<Option<OperationState>, ChainError> {
+        self.transactions.state(id, Some(patience)).await
+    }
+
+    async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
+        self.transactions.conclude(id).await
+    }
+}
+
+impl EvmClient {
+    /// Tries an operation, and says what its transaction needs.
+    async fn draft(&self, operation: &Operation) -> Result<Draft, ChainError> {
+        let call = call_of(operation);
+        let simulator = self.transactions.simulator();
+        let gas_limit = if returns_success(operation) {
+            let (output, gas) =
+                futures::try_join!(simulator.output(&call), simulator.gas(&call)).map_err(refusal)?;
+            self.require_success(&call, &output).await?;
+            gas
+        } else {
+            if let (Some(contract), false) = (call.to, call.input.is_empty()) {
+                self.require_contract(contract).await?;
+            }
+            simulator.gas(&call).await.map_err(refusal)?
+        };
+        Ok(Draft {
+            call,
+            gas_limit,
+            gain: gain_of(operation),
+        })
+    }
+
+    /// A token may say no without a revert; one that says nothing says yes.
+    async fn require_success(&self, call: &Call, output: &Bytes) -> Result<(), ChainError> {
+        match (word(output), call.to) {
+            (Some(answer), _) if !answer.is_zero() => Ok(()),
+            (None, Some(token)) if output.is_empty() => self.require_contract(token).await,
+            _ => Err(ChainError::Reverted(
+                "the token answers that it does not do it, and says no reason".to_owned(),
+            )),
+        }
+    }
+
+    /// A call of an address without code succeeds and does nothing.
+    async fn require_contract(&self, contract: Address) -> Result<(), ChainError> {
+        let code: Bytes = self.node.read("eth_getCode", (contract, "latest")).await?;
+        match code.is_empty() {
+            true => Err(ChainError::Reverted(format!("no contract is at {contract}"))),
+            false => Ok(()),
+        }
+    }
+}
+
+fn refusal(failure: SimulationFailure) -> ChainError {
+    match failure {
+        SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
+        SimulationFailure::Chain(error) => error,
+    }
+}

@@ -1,0 +1,65 @@
+//! What a transaction shall do, before it has a nonce and a price.
+
+use alloy::primitives::{Address, Bytes, U256};
+use serde::{Deserialize, Serialize};
+
+use crate::wire::Log;
+
+/// What a transaction shall do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    /// The contract, or who is paid; `None` makes a contract.
+    pub(crate) to: Option<Address>,
+    /// Selector and arguments, or the code of the contract.
+    pub(crate) input: Bytes,
+    /// Wei that are sent along.
+    pub(crate) value: U256,
+}
+
+/// A call that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Draft {
+    /// The call.
+    pub(crate) call: Call,
+    /// Gas that it may use.
+    pub(crate) gas_limit: u64,
+    /// What somebody gets by it.
+    pub(crate) gain: Gain,
+}
+
+impl Draft {
+    /// What it may cost at most, in wei, with this fee for each gas.
+    pub(super) fn cost(&self, fee: u128) -> U256 {
+        U256::from(self.gas_limit)
+            .saturating_mul(U256::from(fee))
+            .saturating_add(self.call.value)
+    }
+}
+
+/// What somebody gets by a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Gain {
+    /// Nobody gets anything.
+    Nothing,
+    /// The receiver gets the value that is sent along.
+    Coin(U256),
+    /// Somebody gets what the token's events say.
+    Tokens {
+        /// The token's contract.
+        token: Address,
+        /// Who gets them.
+        receiver: Address,
+    },
+}
+
+impl Gain {
+    /// How much it was, by the log entries of the receipt.
+    pub(super) fn amount(self, succeeded: bool, logs: &[Log]) -> U256 {
+        match self {
+            _ if !succeeded => U256::ZERO,
+            Self::Nothing => U256::ZERO,
+            Self::Coin(value) => value,
+            Self::Tokens { token, receiver } => crate::erc20::received(logs, token, receiver),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the account has begun, kept through restarts: one entry for each
+//! operation that is not concluded, under chain, account and operation.
+
+use std::sync::Arc;
+
+use alloy::primitives::Address;
+use dm_core::{
+    operation::OperationId,
+    ports::{ChainError, KeyValueStore, StoreError, WriteBatch},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    draft::Draft,
+    queue::{Mined, Version},
+};
+
+/// Entries that are read at a time.
+const PAGE: usize = 256;
+/// First byte of every entry: its format.
+const FORMAT: u8 = 1;
+
+/// What is kept of an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// Borne by all versions.
+    pub(crate) nonce: u64,
+    /// What it shall do.
+    pub(crate) draft: Draft,
+    /// Every transaction that the chain may have got, oldest first.
+    pub(crate) versions: Vec<Version>,
+    /// What came of it, once that is final.
+    pub(crate) done: Option<Mined>,
+}
+
+impl Entry {
+    fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        postcard::to_extend(self, vec![FORMAT]).map_err(|error| StoreError::Failed(error.into()))
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&FORMAT, content) = bytes.split_first()? else {
+            return None;
+        };
+        let (entry, rest) = postcard::take_from_bytes::<Self>(content).ok()?;
+        let is_complete = rest.is_empty() && (entry.done.is_some() || !entry.versions.is_empty());
+        is_complete.then_some(entry)
+    }
+}
+
+/// The entries of one account on one chain.
+#[derive(Clone)]
+pub(super) struct Journal {
+    store: Arc<dyn KeyValueStore>,
+    prefix: [u8; 28],
+}
+
+impl Journal {
+    /// The entries of this account on this chain.
+    pub(super) fn new(store: Arc<dyn KeyValueStore>, chain_id: u64, account: Address) -> Self {
+        let mut prefix = [0; 28];
+        prefix[..8].copy_from_slice(&chain_id.to_be_bytes());
+        prefix[8..].copy_from_slice(account.as_slice());
+        Self { store, prefix }
+    }
+
+    /// All entries.
+    ///
+    /// # Errors
+    /// [`ChainError::Refused`] where the store cannot be read, or an entry is damaged:
+    /// without it, nobody knows what was begun.
+    pub(super) async fn load(&self) -> Result<Vec<(OperationId, Entry)>, ChainError> {
+        let mut entries = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self
+                .store
+                .scan(&self.prefix, after.as_deref(), PAGE)
+                .await
+                .map_err(|error| unusable(&error.to_string()))?;
+            let Some((last, _)) = page.last() else {
+                return Ok(entries);
+            };
+            after = Some(last.clone());
+            for (key, value) in page {
+                let id = key.get(self.prefix.len()..).and_then(|id| id.try_into().ok());
+                let (Some(id), Some(entry)) = (id, Entry::decode(&value)) else {
+                    return Err(unusable("an entry is damaged"));
+                };
+                entries.push((OperationId::from_bytes(id), entry));
+            }
+        }
+    }
+
+    /// Makes changes durable, all or none.
+    pub(super) async fn write(&self, changes: Vec<(OperationId, Option<Entry>)>) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::new();
+        for (id, entry) in changes {
+            let key = [self.prefix.as_slice(), id.as_bytes()].concat();
+            match entry {
+                Some(entry) => batch.put(key, entry.encode()?),
+                None => batch.delete(key),
+            };
+        }
+        self.store.commit(batch).await
+    }
+}
+
+/// Nothing is begun that cannot be noted.
+pub(super) fn unusable(reason: &str) -> ChainError {
+    ChainError::Refused(format!("the journal of transactions cannot be used: {reason}"))
+}

@@ -1,0 +1,201 @@
+//! Does what the queue wants done.
+
+use std::sync::Arc;
+
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
+use dm_core::ports::{ChainError, Signer};
+use futures::{StreamExt, stream};
+use tokio::sync::Semaphore;
+
+use super::{
+    draft::Gain,
+    fees::price_after,
+    journal::Journal,
+    queue::{Action, Event, LookFor, Mined, Outcome, Sight, SigningJob, Version},
+    receipt,
+    refusal::Refusal,
+    signing::sign,
+};
+use crate::{
+    rpc::{Node, RpcFailure, shortened},
+    wire::BlockHeader,
+};
+
+/// Transactions that are being sent at the same time. A chain may answer only
+/// when it has mined one.
+const MAX_SENDS: usize = 256;
+/// Receipts that are asked for at the same time.
+const MAX_FETCHES: usize = 32;
+
+/// What is needed for it.
+#[derive(Clone)]
+pub(super) struct Performer {
+    pub(super) node: Arc<Node>,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) chain_id: u64,
+    pub(super) journal: Journal,
+    sends: Arc<Semaphore>,
+}
+
+impl Performer {
+    pub(super) fn new(node: Arc<Node>, signer: Arc<dyn Signer>, chain_id: u64, journal: Journal) -> Self {
+        Self {
+            node,
+            signer,
+            chain_id,
+            journal,
+            sends: Arc::new(Semaphore::new(MAX_SENDS)),
+        }
+    }
+
+    /// Does it, and says what came of it; answers are not its business.
+    pub(super) async fn perform(self, action: Action) -> Option<Event> {
+        Some(match action {
+            Action::Look(wanted) => Event::Looked(self.look(wanted).await.map_err(ChainError::from)),
+            Action::Fetch(hashes) => Event::Fetched(self.fetch(hashes).await),
+            Action::Sign(jobs) => Event::Signed(self.sign(jobs).await),
+            Action::Write(changes) => {
+                let result = self.journal.write(changes).await;
+                Event::Written(result.map_err(|error| error.to_string()))
+            }
+            Action::Send { hash, bytes } => Event::Sent {
+                hash,
+                outcome: self.send(&bytes).await,
+            },
+            Action::FillGap | Action::Answer(..) => return None,
+        })
+    }
+
+    fn account(&self) -> Address {
+        self.signer.address()
+    }
+
+    async fn look(&self, wanted: LookFor) -> Result<Sight, RpcFailure> {
+        let count = |block: String| {
+            let params = (self.account(), block);
+            self.node.read::<_, U64>("eth_getTransactionCount", params)
+        };
+        let head = async {
+            let head: BlockHeader = self.node.read("eth_getBlockByNumber", ("latest", false)).await?;
+            let price = match wanted.price {
+                true => Some(price_after(&self.node, &head).await?),
+                false => None,
+            };
+            Ok((head.number.to::<u64>(), price))
+        };
+        let block = async {
+            let Some(number) = wanted.block else {
+                return Ok(None);
+            };
+            let params = (U64::from(number), false);
+            let block: Option<BlockHeader> = self.node.read("eth_getBlockByNumber", params).await?;
+            Ok(block.and_then(|block| block.hash))
+        };
+        let count_at = async {
+            match wanted.count_at {
+                // Not every node still has the state of that block.
+                Some(number) => count(format!("{number:#x}")).await.ok(),
+                None => None,
+            }
+        };
+        let balance = async {
+            match wanted.balance {
+                true => self
+                    .node
+                    .read("eth_getBalance", (self.account(), "latest"))
+                    .await
+                    .map(Some),
+                false => Ok(None),
+            }
+        };
+        let (latest, pending) = (count("latest".to_owned()), count("pending".to_owned()));
+        let waits = futures::future::join(count_at, async {
+            futures::try_join!(head, block, balance, latest, pending)
+        });
+        let (count_at, rest) = waits.await;
+        let ((height, price), block, balance, count, pending) = rest?;
+        Ok(Sight {
+            height,
+            count: count.to(),
+            pending: pending.to(),
+            block,
+            count_at: count_at.map(|count| count.to()),
+            price,
+            balance,
+        })
+    }
+
+    async fn fetch(&self, hashes: Vec<(B256, Gain)>) -> Vec<(B256, Option<Mined>)> {
+        let receipts = stream::iter(hashes).map(|(hash, gain)| async move {
+            let mined = match receipt(&self.node, hash).await {
+                Ok(Some(receipt)) => Some(Mined {
+                    hash,
+                    block: receipt.block_number?.to(),
+                    block_hash: receipt.block_hash?,
+                    succeeded: receipt.succeeded(),
+                    received: gain.amount(receipt.succeeded(), &receipt.logs),
+                }),
+                Ok(None) => None,
+                Err(_) => return None,
+            };
+            Some((hash, mined))
+        });
+        receipts
+            .buffer_unordered(MAX_FETCHES)
+            .filter_map(std::future::ready)
+            .collect()
+            .await
+    }
+
+    async fn sign(&self, jobs: Vec<SigningJob>) -> Result<Vec<Version>, ChainError> {
+        let (signer, chain_id) = (self.signer.clone(), self.chain_id);
+        let work = move || {
+            jobs.iter()
+                .map(|job| sign(job, chain_id, signer.as_ref()))
+                .collect()
+        };
+        let signed = tokio::task::spawn_blocking(work).await;
+        signed.unwrap_or_else(|_| Err(ChainError::Unavailable("signing was cut off".to_owned())))
+    }
+
+    async fn send(&self, bytes: &Bytes) -> Outcome {
+        let Ok(_permit) = self.sends.acquire().await else {
+            return Outcome::Unknown(super::stopped());
+        };
+        // The hash follows from the bytes; what the chain says it is does not matter.
+        let answer = self
+            .node
+            .send::<_, serde::de::IgnoredAny>("eth_sendRawTransaction", (bytes,));
+        let payload = match answer.await {
+            Ok(_) => return Outcome::Taken,
+            Err(RpcFailure::Refused(payload)) => payload,
+            Err(other) => return Outcome::Unknown(other.into()),
+        };
+        let reason = ChainError::Refused(shortened(&payload.message));
+        match Refusal::of(&payload) {
+            Refusal::AlreadyKnown => Outcome::Taken,
+            Refusal::NonceTooLow => Outcome::NonceTooLow,
+            Refusal::NonceTaken => Outcome::NonceTaken,
+            Refusal::NonceTooHigh => Outcome::NonceTooHigh,
+            Refusal::FeeTooLow => Outcome::FeeTooLow,
+            Refusal::NoRoom => Outcome::NoRoom,
+            Refusal::LackOfFunds => Outcome::LackOfFunds(reason),
+            Refusal::Other if payload.is_retry_err() => {
+                Outcome::Unknown(ChainError::Unavailable(shortened(&payload.message)))
+            }
+            Refusal::Other => Outcome::Refused(reason),
+        }
+    }
+}
+
+/// The error that an account has less than it needs.
+pub(super) async fn lack_of_funds(node: &Node, account: Address, needed: U256) -> ChainError {
+    match node.read("eth_getBalance", (account, "latest")).await {
+        Ok(balance) => ChainError::InsufficientFunds {
+            account,
+            balance,
+            needed,
+        },
+        Err(failure) => failure.into(),
+    }
+}

@@ -1,0 +1,202 @@
+//! One transaction that somebody wants.
+
+use alloy::primitives::{B256, Bytes, U256};
+use dm_core::{
+    operation::OperationId,
+    ports::{MinedOperation, OperationState},
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{
+    super::{draft::Draft, fees::Fees},
+    event::Ticket,
+};
+use crate::transactions::journal::Entry;
+
+/// One way in which the chain may get it: signed with its nonce and a price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) hash: B256,
+    pub(crate) bytes: Bytes,
+    pub(crate) fees: Fees,
+}
+
+/// What the receipt said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mined {
+    pub(crate) hash: B256,
+    pub(crate) block: u64,
+    pub(crate) block_hash: B256,
+    pub(crate) succeeded: bool,
+    pub(crate) received: U256,
+}
+
+/// A transaction, from the order until nobody needs it any more.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// Its operation; those without are neither kept through a restart nor
+    /// watched once they are mined.
+    pub(super) id: Option<OperationId>,
+    pub(super) draft: Draft,
+    /// Who waits for it to be begun.
+    pub(super) tickets: Vec<Ticket>,
+    /// Meaningful once it has versions, or is staged.
+    pub(super) nonce: u64,
+    /// The chain said that the nonces below are in use.
+    pub(super) least_nonce: u64,
+    /// How often it got another nonce.
+    pub(super) moves: u32,
+    /// All bear one nonce; the newest is the last.
+    pub(super) versions: Vec<Version>,
+    /// Hashes that it had with an earlier nonce.
+    pub(super) past: Vec<B256>,
+    pub(super) phase: Phase,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// It needs a nonce.
+    Queued,
+    /// It has one, and is being signed and noted.
+    Staged,
+    /// The chain gets it until a block has it.
+    Sending(Sending),
+    /// A block has it.
+    Mined(Mined),
+    /// And it will stay there.
+    Final(Mined),
+}
+
+/// What is known of a transaction on its way into a block.
+#[derive(Debug)]
+pub(super) struct Sending {
+    /// The version that the chain gets.
+    pub(super) current: usize,
+    /// When it gets it next.
+    pub(super) next: Option<Instant>,
+    /// It gets it at this moment.
+    pub(super) in_flight: bool,
+    /// How often it got it in vain.
+    pub(super) tries: u32,
+    /// When it took it last.
+    pub(super) taken: Option<Instant>,
+    /// How often it was given to the chain again that had taken it.
+    pub(super) resends: u32,
+    /// When the newest version was made.
+    pub(super) priced: Instant,
+    /// The chain said that it pays too little.
+    pub(super) too_cheap: bool,
+    /// A version that pays more is being made.
+    pub(super) is_replaced: bool,
+    /// How often in a row the nonce was counted and no version had a receipt.
+    pub(super) absent: u32,
+}
+
+impl Sending {
+    /// A version was made that the chain has to get now.
+    pub(super) fn new(current: usize, now: Instant) -> Self {
+        Self {
+            current,
+            next: Some(now),
+            in_flight: false,
+            tries: 0,
+            taken: None,
+            resends: 0,
+            priced: now,
+            too_cheap: false,
+            is_replaced: false,
+            absent: 0,
+        }
+    }
+}
+
+impl Item {
+    pub(super) fn new(id: Option<OperationId>, draft: Draft, ticket: Ticket) -> Self {
+        Self {
+            id,
+            draft,
+            tickets: vec![ticket],
+            nonce: 0,
+            least_nonce: 0,
+            moves: 0,
+            versions: Vec::new(),
+            past: Vec::new(),
+            phase: Phase::Queued,
+        }
+    }
+
+    /// What the journal kept, to be given to the chain again.
+    pub(super) fn restored(id: OperationId, entry: Entry, now: Instant) -> Self {
+        let current = entry.versions.len().saturating_sub(1);
+        Self {
+            id: Some(id),
+            draft: entry.draft,
+            tickets: Vec::new(),
+            nonce: entry.nonce,
+            least_nonce: 0,
+            moves: 0,
+            versions: entry.versions,
+            past: Vec::new(),
+            phase: match entry.done {
+                Some(mined) => Phase::Final(mined),
+                None => Phase::Sending(Sending::new(current, now)),
+            },
+        }
+    }
+
+    /// What the journal shall keep.
+    pub(super) fn entry(&self) -> Entry {
+        let mut entry = Entry {
+            nonce: self.nonce,
+            draft: self.draft.clone(),
+            versions: self.versions.clone(),
+            done: None,
+        };
+        if let Phase::Final(mined) = self.phase {
+            entry.done = Some(mined);
+            entry.versions.clear();
+            entry.draft.call.input = Bytes::new();
+        }
+        entry
+    }
+
+    /// The hash by which it is known now, once it is begun.
+    pub(super) fn hash(&self) -> Option<B256> {
+        match &self.phase {
+            Phase::Mined(mined) | Phase::Final(mined) => Some(mined.hash),
+            _ => self.versions.last().map(|version| version.hash),
+        }
+    }
+
+    /// Every hash that it has or had.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = B256> {
+        let present = self.versions.iter().map(|version| version.hash);
+        present.chain(self.past.iter().copied())
+    }
+
+    /// What it may cost at most, in wei.
+    pub(super) fn cost(&self) -> U256 {
+        let dearest = self.versions.iter().map(|version| version.fees.highest()).max();
+        self.draft.cost(dearest.unwrap_or_default())
+    }
+
+    /// Its state for those who ask; `None` while it is not begun.
+    pub(super) fn state(&self, account: alloy::primitives::Address) -> Option<OperationState> {
+        let (mined, is_final) = match &self.phase {
+            Phase::Mined(mined) => (mined, false),
+            Phase::Final(mined) => (mined, true),
+            _ => return self.hash().map(|tx_hash| OperationState::Pending { tx_hash }),
+        };
+        let makes_contract = self.draft.call.to.is_none() && mined.succeeded;
+        Some(OperationState::Mined(MinedOperation {
+            tx_hash: mined.hash,
+            block: mined.block,
+            succeeded: mined.succeeded,
+            received: mined.received,
+            contract: makes_contract.then(|| account.create(self.nonce)),
+            is_final,
+        }))
+    }
+}

@@ -1,0 +1,254 @@
+//! Decides what happens to the transactions of one account, without doing any
+//! of it: takes events with their time, and says what shall be done.
+//!
+//! An order waits in [`Queue::queued`] until a look at the chain tells nonce,
+//! price and balance ([`assign`]). It is signed, its operation is noted in the
+//! journal, and only then the chain gets it ([`send`]). Looks find out what is
+//! mined, what has to be given to the chain again, and what costs more by now
+//! ([`watch`]). Those who ask are answered after a look that began later ([`asks`]).
+//!
+//! What makes an operation happen at most once: all its versions bear one nonce,
+//! and each is durable before the chain can have it. It gets another nonce only
+//! in [`watch`], after the chain has counted that nonce in a block that is final
+//! and has shown repeatedly that no version is what it counted.
+
+mod asks;
+mod assign;
+mod event;
+mod item;
+mod send;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+use alloy::primitives::{Address, B256};
+use dm_core::operation::OperationId;
+use tokio::time::Instant;
+
+use self::{
+    asks::Ask,
+    assign::Stage,
+    item::{Item, Phase, Sending},
+    watch::Watch,
+};
+pub(crate) use self::{
+    event::{Action, Answer, Event, LookFor, Outcome, Sight, SigningJob, Subject, Ticket},
+    item::{Mined, Version},
+};
+use super::{
+    draft::{Draft, Gain},
+    journal::Entry,
+};
+
+/// Own number of a transaction in the queue.
+type Key = u64;
+
+/// Pause before the journal is tried again after it failed.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How the queue treats its chain.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Whose transactions they are.
+    pub(crate) account: Address,
+    /// See [`ClientConfig::confirmations`](crate::ClientConfig::confirmations).
+    pub(crate) confirmations: u64,
+    /// In wei.
+    pub(crate) max_fee_per_gas: u128,
+    /// See [`ClientConfig::replace_after`](crate::ClientConfig::replace_after).
+    pub(crate) replace_after: Duration,
+    /// Longest pause between two looks while something waits for a block.
+    pub(crate) poll_interval: Duration,
+    /// See [`ClientConfig::max_unmined`](crate::ClientConfig::max_unmined).
+    pub(crate) max_unmined: u64,
+}
+
+/// The transactions of one account.
+pub(crate) struct Queue {
+    settings: Settings,
+    items: BTreeMap<Key, Item>,
+    next_key: Key,
+    /// Those that have a nonce and are not final.
+    nonces: BTreeSet<(u64, Key)>,
+    ids: HashMap<OperationId, Key>,
+    hashes: HashMap<B256, Key>,
+    /// Those that need a nonce, in order.
+    queued: VecDeque<Key>,
+    /// When the chain gets which one.
+    agenda: BTreeSet<(Instant, Key)>,
+    stage: Stage,
+    /// What the journal has to be told.
+    dirty: BTreeMap<OperationId, Option<Entry>>,
+    /// What it is being told.
+    writing: Option<Vec<(OperationId, Option<Entry>)>>,
+    write_not_before: Option<Instant>,
+    watch: Watch,
+    asks: Vec<Ask>,
+    actions: Vec<Action>,
+}
+
+impl Queue {
+    /// The queue with what the journal has kept.
+    pub(crate) fn restore(settings: Settings, entries: Vec<(OperationId, Entry)>, now: Instant) -> Self {
+        let mut queue = Self {
+            settings,
+            items: BTreeMap::new(),
+            next_key: 0,
+            nonces: BTreeSet::new(),
+            ids: HashMap::new(),
+            hashes: HashMap::new(),
+            queued: VecDeque::new(),
+            agenda: BTreeSet::new(),
+            stage: Stage::Idle,
+            dirty: BTreeMap::new(),
+            writing: None,
+            write_not_before: None,
+            watch: Watch::new(now),
+            asks: Vec::new(),
+            actions: Vec::new(),
+        };
+        for (id, entry) in entries {
+            let key = queue.insert(Item::restored(id, entry, now));
+            queue.index(key);
+        }
+        queue
+    }
+
+    /// Takes note of an event and says what shall be done now.
+    pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Ordered { ticket, id, draft } => self.ordered(ticket, id, draft),
+            Event::Asked {
+                ticket,
+                subject,
+                until,
+            } => self.asked(ticket, subject, until),
+            Event::Concluded { ticket, id } => self.concluded(ticket, id),
+            Event::Looked(result) => self.looked(result, now),
+            Event::Fetched(receipts) => self.fetched(receipts, now),
+            Event::Signed(result) => self.signed(result, now),
+            Event::Written(result) => self.written(result, now),
+            Event::Sent { hash, outcome } => self.sent(hash, outcome, now),
+            Event::Woken => {}
+        }
+        self.answer_late_asks(now);
+        self.send_due(now);
+        self.write(now);
+        self.look_if_due(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Event::Woken`] is to come, if nothing else happens before.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let sending = self.agenda.first().map(|(at, _)| *at);
+        let writing = self.write_not_before.filter(|_| !self.dirty.is_empty());
+        [sending, writing, self.next_look(), self.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The newest hash of an operation that was begun.
+    pub(crate) fn begun(&self, id: &OperationId) -> Option<B256> {
+        self.items.get(self.ids.get(id)?)?.hash()
+    }
+
+    /// Whether a change of the journal is under way.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    fn ordered(&mut self, ticket: Ticket, id: Option<OperationId>, draft: Draft) {
+        let known = id
+            .and_then(|id| self.ids.get(&id))
+            .and_then(|key| self.items.get_mut(key));
+        match known {
+            Some(item) => match item.hash() {
+                Some(hash) => self.answer(ticket, Answer::Begun(Ok(hash))),
+                None => item.tickets.push(ticket),
+            },
+            None => {
+                let key = self.insert(Item::new(id, draft, ticket));
+                self.queued.push_back(key);
+            }
+        }
+    }
+
+    fn insert(&mut self, item: Item) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        if let Some(id) = item.id {
+            self.ids.insert(id, key);
+        }
+        self.items.insert(key, item);
+        key
+    }
+
+    /// Lets a restored item be found by its nonce and its hashes, and sent.
+    fn index(&mut self, key: Key) {
+        let Some(item) = self.items.get(&key) else {
+            return;
+        };
+        self.hashes.extend(item.hashes().map(|hash| (hash, key)));
+        match &item.phase {
+            Phase::Final(mined) => {
+                self.hashes.insert(mined.hash, key);
+                self.watch.raise_floor(item.nonce);
+            }
+            Phase::Sending(sending) => {
+                self.nonces.insert((item.nonce, key));
+                self.agenda.extend(sending.next.map(|at| (at, key)));
+            }
+            Phase::Queued | Phase::Staged | Phase::Mined(_) => {}
+        }
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Item> {
+        let item = self.items.remove(&key)?;
+        for hash in item.hashes().chain(item.hash()) {
+            self.hashes.remove(&hash);
+        }
+        if let Some(id) = item.id {
+            self.ids.remove(&id);
+        }
+        self.nonces.remove(&(item.nonce, key));
+        if let Phase::Sending(Sending { next: Some(at), .. }) = item.phase {
+            self.agenda.remove(&(at, key));
+        }
+        Some(item)
+    }
+
+    /// Tells the journal what it does not know yet.
+    fn write(&mut self, now: Instant) {
+        if self.writing.is_some() || self.dirty.is_empty() || self.write_not_before.is_some_and(|at| at > now)
+        {
+            return;
+        }
+        self.write_not_before = None;
+        let changes: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
+        self.stage.begin_writing();
+        self.writing = Some(changes.clone());
+        self.actions.push(Action::Write(changes));
+    }
+
+    fn written(&mut self, result: Result<(), String>, now: Instant) {
+        let changes = self.writing.take().unwrap_or_default();
+        let error = match result {
+            Ok(()) => return self.staged_are_noted(now),
+            Err(error) => error,
+        };
+        tracing::error!(error, "the journal of transactions cannot be written");
+        self.write_not_before = Some(now + WRITE_AGAIN_AFTER);
+        for (id, change) in changes {
+            self.dirty.entry(id).or_insert(change);
+        }
+        self.staged_failed(&super::journal::unusable(&error));
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        self.actions.push(Action::Answer(ticket, answer));
+    }
+}
