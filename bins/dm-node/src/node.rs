@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers, Services};
-use dm_chain::{
-    ClientConfig, EvmClient,
-    embedded::{EmbeddedChain, Genesis},
-};
+use dm_chain::embedded::EmbeddedChain;
 use dm_compliance::ComplianceManager;
 use dm_core::{
     Address,
@@ -16,7 +13,10 @@ use dm_core::{
     bus::{EventBus, Topic},
     config::{NodeConfig, ObjectEngine},
     ports::{ComplianceLog, LogControl, Network},
-    services::{DataManager, DataPorts, DataSettings, HealthMonitor, TokenManager},
+    services::{
+        DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts, MoneySettings, OrderDesk,
+        PaymentProcessor, TokenManager,
+    },
     tasks::Supervisor,
 };
 use dm_keys::{ApiKeyManager, NodeKeys};
@@ -24,7 +24,11 @@ use dm_p2p::{Identity, P2p, P2pOptions};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
-use crate::{logging::LogFilter, stop_signal::StopSignal};
+use crate::{
+    chain::{self, ChainSwitch},
+    logging::LogFilter,
+    stop_signal::StopSignal,
+};
 
 /// How long requests in progress are waited for when the node stops.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
@@ -71,7 +75,7 @@ impl Node {
             tokio::task::spawn_blocking(move || Storage::open(&objects_dir, &storage_config)).await??;
         let catalog = SqliteCatalog::open(config.catalog_file()).await?;
         let shared_catalog = Arc::new(catalog.clone());
-        let (chain, embedded_chain) = connect_chain(config, keys, &storage).await?;
+        let (chain, embedded_chain) = chain::connect(config, keys, &storage).await?;
         let chain = Arc::new(chain);
 
         let network: Arc<dyn Network> = P2p::start(
@@ -96,6 +100,24 @@ impl Node {
             &supervisor,
         )
         .await?;
+        let desk = OrderDesk::new(
+            MoneyPorts {
+                chain: chain.clone(),
+                tokens: chain.clone(),
+                operations: chain.clone(),
+                orders: shared_catalog.clone(),
+                supported: shared_catalog.clone(),
+                log: log.clone(),
+                bus: bus.clone(),
+            },
+            MoneySettings {
+                native_alias: parse_address(&config.native_token_address)?,
+                patience: Duration::from_secs(config.payments.patience_secs),
+                refund_after: Duration::from_secs(config.payments.refund_after_secs),
+                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
+            },
+        );
+        let payments = PaymentProcessor::new(desk.clone());
         let data = DataManager::new(
             DataPorts {
                 objects: storage.objects(),
@@ -107,6 +129,7 @@ impl Node {
                 signer,
                 network: network.clone(),
                 log: log.clone(),
+                payments: Some(payments.clone()),
                 bus: bus.clone(),
             },
             DataSettings {
@@ -120,6 +143,11 @@ impl Node {
         supervisor.spawn("spreading", move |shutdown| {
             let data = spreading.clone();
             async move { data.run_spreading(shutdown).await }
+        });
+        let orders = desk.clone();
+        supervisor.spawn("orders", move |shutdown| {
+            let desk = orders.clone();
+            async move { desk.run(shutdown).await }
         });
         let health = HealthMonitor::start(
             chain.clone(),
@@ -135,11 +163,13 @@ impl Node {
         let apis = servers.serve(
             &Services {
                 data: data.clone(),
-                tokens: TokenManager::new(chain, parse_address(&config.native_token_address)?),
+                tokens: TokenManager::new(desk),
+                payments,
                 health,
                 log,
                 network: network.clone(),
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some())),
                 log_control,
             },
             REQUEST_PATIENCE,
@@ -205,34 +235,4 @@ impl Node {
         tracing::info!("the node has stopped");
         Ok(())
     }
-}
-
-/// The chain of the configuration: the embedded one, or one behind a URL.
-async fn connect_chain(
-    config: &NodeConfig,
-    keys: &NodeKeys,
-    storage: &Storage,
-) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
-    let client_config = ClientConfig::default();
-    if !config.uses_devnet() {
-        let client = EvmClient::connect(
-            &[&config.blockchain_url],
-            keys.signer(),
-            storage.namespace("transactions"),
-            client_config,
-        )?;
-        return Ok((client, None));
-    }
-    let genesis = Genesis {
-        funded: vec![keys.signer().address()],
-        ..Genesis::default()
-    };
-    let chain = EmbeddedChain::open(storage.namespace("chain"), genesis).await?;
-    let client = EvmClient::over(
-        chain.client(),
-        keys.signer(),
-        storage.namespace("transactions"),
-        client_config,
-    );
-    Ok((client, Some(chain)))
 }
