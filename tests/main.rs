@@ -10,6 +10,7 @@
 
 mod support;
 
+mod chain_endpoints;
 mod chain_trouble;
 mod command_line;
 mod crashes;

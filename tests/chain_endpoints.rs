@@ -1,0 +1,88 @@
+//! Several endpoints of one chain, and the way to others.
+
+use reqwest::StatusCode;
+use serde_json::json;
+use tempfile::tempdir;
+
+use crate::support::{Anvil, Devnet, FUNDED_KEYS, NodeSetup, SOMEBODY, eventually};
+
+/// Nobody listens there.
+const DEAD: &str = "http://127.0.0.1:1";
+
+#[tokio::test]
+async fn a_node_whose_first_endpoint_is_dead_uses_the_second() {
+    let (home, chain) = (tempdir().unwrap(), tempdir().unwrap());
+    let devnet = Devnet::start(chain.path()).await;
+    let urls = format!("{DEAD}, {}", devnet.url);
+    let node = NodeSetup::new(home.path())
+        .on_chain(&urls, FUNDED_KEYS[0])
+        .start()
+        .await;
+    let (status, shared) = node.share("by way of the second", SOMEBODY).await;
+    assert_eq!(status, StatusCode::CREATED, "{shared}");
+}
+
+#[tokio::test]
+async fn a_running_node_moves_to_another_endpoint_with_what_is_queued() {
+    let Some(anvil) = Anvil::start(&[]).await else {
+        return;
+    };
+    let home = tempdir().unwrap();
+    let node = NodeSetup::new(home.path())
+        .on_chain(&anvil.url, FUNDED_KEYS[0])
+        .env("DM_PAYMENTS__PATIENCE_SECS", "1")
+        .start()
+        .await;
+    let token = node.issue(1000).await;
+    anvil.rpc("evm_setAutomine", json!([false])).await;
+    let (status, queued) = node
+        .order("/transfer", &node.transfer_to(SOMEBODY, &token, 5))
+        .await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{queued}");
+    let same_chain = anvil.url.replace("127.0.0.1", "localhost");
+    let (status, moved) = node
+        .order("/blockchain", &json!({"blockchain_url": same_chain}))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    anvil.rpc("evm_setAutomine", json!([true])).await;
+    anvil.rpc("evm_mine", json!([])).await;
+    eventually("the queued transfer is made", || async {
+        (node.balance(SOMEBODY, &token).await == 5).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_does_not_move_to_another_chain_another_account_or_nowhere() {
+    let (home, chain) = (tempdir().unwrap(), tempdir().unwrap());
+    let devnet = Devnet::start(chain.path()).await;
+    let node = NodeSetup::new(home.path())
+        .on_chain(&devnet.url, FUNDED_KEYS[0])
+        .start()
+        .await;
+    let mut refusals = vec![
+        (json!({"blockchain_url": DEAD}), "blockchain_url"),
+        (json!({"blockchain_url": "nonsense"}), "blockchain_url"),
+        (
+            json!({"blockchain_url": devnet.url, "private_key": FUNDED_KEYS[1]}),
+            "private_key",
+        ),
+        (
+            json!({"blockchain_url": devnet.url, "private_key": "12"}),
+            "private_key",
+        ),
+    ];
+    let other = Anvil::start(&["--chain-id", "1"]).await;
+    if let Some(other) = &other {
+        refusals.push((json!({"blockchain_url": other.url}), "blockchain_url"));
+    }
+    for (body, field) in refusals {
+        let (status, refused) = node.order("/blockchain", &body).await;
+        assert!(status.is_client_error(), "{status} {refused}");
+        assert_eq!(refused["field"], field, "{refused}");
+    }
+    let same = json!({"blockchain_url": devnet.url, "private_key": FUNDED_KEYS[0]});
+    let (status, moved) = node.order("/blockchain", &same).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    assert_eq!(node.share("still here", SOMEBODY).await.0, StatusCode::CREATED);
+}
