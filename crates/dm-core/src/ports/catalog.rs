@@ -97,7 +97,9 @@ pub trait ShareCatalog: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ShareRecord>, CatalogError>;
 
-    /// Notes that the receipt of a share is in the object's envelope.
+    /// Notes that the receipt of a share is in the object's envelope. It is due
+    /// again once the anchor that first covered its event moves or leaves the
+    /// chain (see [`EventLog::put_checkpoint`](super::EventLog::put_checkpoint)).
     async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError>;
 }
 

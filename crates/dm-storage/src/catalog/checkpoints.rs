@@ -12,8 +12,12 @@ use super::{
     error::from_sqlx,
 };
 
-pub(super) const PUT: &str = "INSERT OR REPLACE INTO checkpoints
-    (size, root, chain_id, contract, tx_hash, block, timestamp, is_final) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+/// Triggers of the database see to receipts whose anchor moves or leaves.
+pub(super) const PUT: &str = "INSERT INTO checkpoints
+    (size, root, chain_id, contract, tx_hash, block, timestamp, is_final) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (size) DO UPDATE SET root = excluded.root, chain_id = excluded.chain_id,
+        contract = excluded.contract, tx_hash = excluded.tx_hash, block = excluded.block,
+        timestamp = excluded.timestamp, is_final = excluded.is_final";
 pub(super) const REMOVE: &str = "DELETE FROM checkpoints WHERE size = ?";
 pub(super) const COVERING: &str = "SELECT * FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1";
 pub(super) const LAST: &str = "SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1";

@@ -146,6 +146,11 @@ fn schema() -> Migrator {
     Migrator::with_migrations(vec![
         version(1, "catalog", include_str!("../../migrations/0001_catalog.sql")),
         version(2, "orders", include_str!("../../migrations/0002_orders.sql")),
+        version(
+            3,
+            "moved anchors",
+            include_str!("../../migrations/0003_moved_anchors.sql"),
+        ),
     ])
 }
 

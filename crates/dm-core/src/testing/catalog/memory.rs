@@ -81,6 +81,17 @@ impl State {
         self.replicas.get(id).map_or(0, |(replicas, _)| *replicas)
     }
 
+    /// The anchor of the checkpoint of this size has moved or left the chain.
+    pub(super) fn spread_receipts_again(&mut self, size: u64) {
+        let covered = self.log.covered_first(size);
+        for share in &mut self.shares {
+            let position = self.log.recorded_at(&share.record);
+            if position.is_some_and(|position| covered.contains(&position)) {
+                share.receipt_spread = false;
+            }
+        }
+    }
+
     fn has_replica(&self, data_hash: &DataHash) -> bool {
         let object = self
             .readables

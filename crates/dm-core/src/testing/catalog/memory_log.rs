@@ -10,6 +10,7 @@ use crate::{
     event::{Event, EventKind},
     operation::OperationId,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
+    receipt::Anchor,
     share::ShareRecord,
 };
 
@@ -43,6 +44,12 @@ impl MemoryLog {
             .iter()
             .position(matches)
             .map(|position| position as u64)
+    }
+
+    /// The positions of the events that a checkpoint of this size covers first.
+    pub(super) fn covered_first(&self, size: u64) -> std::ops::Range<u64> {
+        let smaller = self.checkpoints.range(..size).next_back();
+        smaller.map_or(0, |(size, _)| *size)..size
     }
 
     fn length(&self) -> u64 {
@@ -132,15 +139,21 @@ impl EventLog for MemoryCatalog {
     }
 
     async fn put_checkpoint(&self, checkpoint: &AnchoredCheckpoint) -> Result<(), CatalogError> {
-        self.state()
-            .log
-            .checkpoints
-            .insert(checkpoint.checkpoint.size, *checkpoint);
+        let mut state = self.state();
+        let size = checkpoint.checkpoint.size;
+        let before = state.log.checkpoints.insert(size, *checkpoint);
+        let place = |anchor: &Anchor| (anchor.block, anchor.timestamp);
+        if before.is_some_and(|before| place(&before.anchor) != place(&checkpoint.anchor)) {
+            state.spread_receipts_again(size);
+        }
         Ok(())
     }
 
     async fn remove_checkpoint(&self, size: u64) -> Result<(), CatalogError> {
-        self.state().log.checkpoints.remove(&size);
+        let mut state = self.state();
+        if state.log.checkpoints.remove(&size).is_some() {
+            state.spread_receipts_again(size);
+        }
         Ok(())
     }
 

@@ -39,6 +39,7 @@ macro_rules! share_catalog_conformance {
             a_receipt_is_due_once_anchored_and_replicated,
             a_receipt_is_not_due_while_all_replicas_are_gone,
             a_receipt_that_was_spread_is_not_due_again,
+            a_receipt_is_due_again_when_its_anchor_moves_or_leaves,
             a_share_of_an_object_with_replicas_gets_its_receipt_too,
             due_receipts_come_in_the_order_of_the_log,
         }

@@ -4,7 +4,7 @@
 
 use super::{
     ShareLedger,
-    samples::{address, data_hash, entries, event, object_id, readable, share},
+    samples::{address, checkpoint, data_hash, entries, event, object_id, readable, share},
 };
 use crate::{Address, event::EventKind, hash::DataHash};
 
@@ -128,6 +128,33 @@ pub async fn a_receipt_that_was_spread_is_not_due_again(catalog: &impl ShareLedg
     assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), []);
     catalog.set_replicas(&object_id(0, OWNER), 2, 3).await.unwrap();
     assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), []);
+}
+
+pub async fn a_receipt_is_due_again_when_its_anchor_moves_or_leaves(catalog: &impl ShareLedger) {
+    for n in 0..3 {
+        recorded(catalog, n).await;
+        catalog.set_replicas(&object_id(n, OWNER), 1, 1).await.unwrap();
+        catalog.put_checkpoint(&checkpoint(n + 1, false)).await.unwrap();
+    }
+    let spread = async || {
+        for n in 0..3 {
+            catalog
+                .set_receipt_spread(&data_hash(n), address(1))
+                .await
+                .unwrap();
+        }
+    };
+    spread().await;
+    // That it has become final changes nothing for a receipt.
+    catalog.put_checkpoint(&checkpoint(2, true)).await.unwrap();
+    assert_eq!(catalog.receipts_to_spread(3, 9).await.unwrap(), []);
+    let mut moved = checkpoint(2, false);
+    moved.anchor.block += 1;
+    catalog.put_checkpoint(&moved).await.unwrap();
+    assert_eq!(catalog.receipts_to_spread(3, 9).await.unwrap(), [share(1, 1)]);
+    spread().await;
+    catalog.remove_checkpoint(3).await.unwrap();
+    assert_eq!(catalog.receipts_to_spread(3, 9).await.unwrap(), [share(2, 1)]);
 }
 
 pub async fn a_share_of_an_object_with_replicas_gets_its_receipt_too(catalog: &impl ShareLedger) {
