@@ -146,12 +146,23 @@ async fn a_transfer_that_a_reorganisation_took_back_is_made_again() {
         .order("/transfer", &node.transfer_to(SOMEBODY, &token, 5))
         .await;
     assert_eq!(status, StatusCode::OK, "{moved}");
-    anvil.rpc("anvil_reorg", json!([1, []])).await;
+    // After the anchor of its event nothing more is sent.
+    eventually("the transfer's event is anchored", || async {
+        let (_, page) = node.get("/compliance_history?filters=transfer").await;
+        page["history"][0]["tx_hash"].is_string().then_some(())
+    })
+    .await;
+    let newest = anvil.rpc("eth_blockNumber", json!([])).await;
+    let newest = u64::from_str_radix(newest.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    let depth = newest + 1 - moved["block"].as_u64().unwrap();
+    anvil.rpc("evm_setAutomine", json!([false])).await;
+    anvil.rpc("anvil_reorg", json!([depth, []])).await;
     assert_eq!(
         node.balance(SOMEBODY, &token).await,
         0,
         "the chain has taken it back"
     );
+    anvil.rpc("evm_setAutomine", json!([true])).await;
     eventually("the transfer is made again", || async {
         (node.balance(SOMEBODY, &token).await == 5).then_some(())
     })

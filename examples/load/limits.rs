@@ -1,6 +1,7 @@
 //! What the machine can do at best: the figures that the node's are held against.
 
 use std::{
+    io::Write,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -72,4 +73,16 @@ pub(crate) fn sealing_rate() -> f64 {
         .into_iter()
         .map(|thread| thread.join().unwrap_or_default())
         .sum()
+}
+
+/// MiB/s at which a file of `mebibytes` MiB is written, and synced in the end.
+pub(crate) fn disk_rate(mebibytes: usize) -> anyhow::Result<f64> {
+    let mut file = tempfile::tempfile()?;
+    let piece = vec![7; 1 << 20];
+    let began = Instant::now();
+    for _ in 0..mebibytes {
+        file.write_all(&piece)?;
+    }
+    file.sync_data()?;
+    Ok(mebibytes as f64 / began.elapsed().as_secs_f64())
 }

@@ -6,12 +6,14 @@
 //! ```
 //!
 //! Names of measurements after the binary run only these: `start`, `shares`,
-//! `latency`, `reads`, `verify`, `upload`, `download`.
+//! `latency`, `reads`, `verify`, `upload`, `download`; and `growth`, which takes
+//! minutes and is left out otherwise.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
+mod growth;
 mod http;
 mod latency;
 mod limits;
@@ -27,7 +29,7 @@ mod verify;
 async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
-        bail!("usage: load PATH-OF-DM-NODE [start|shares|latency|reads|verify|upload|download]…");
+        bail!("usage: load PATH-OF-DM-NODE [start|shares|latency|reads|verify|upload|download|growth]…");
     };
     if first == limits::EMPTY_SERVER {
         return limits::serve_empty_route().await;
@@ -57,6 +59,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if is_wanted("download") {
         objects::measure_download(&binary).await?;
+    }
+    if wanted.iter().any(|wanted| wanted == "growth") {
+        growth::measure(&binary).await?;
     }
     Ok(())
 }

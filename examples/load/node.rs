@@ -36,6 +36,16 @@ impl Node {
 
     /// Starts a node in a directory.
     pub(crate) async fn start_in(binary: &Path, home: &Path, args: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(binary, home, args, &[]).await
+    }
+
+    /// Starts a node in a directory, with variables in its environment.
+    pub(crate) async fn start_with(
+        binary: &Path,
+        home: &Path,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let began = Instant::now();
         let mut child = Command::new(binary)
             .args([
@@ -54,21 +64,12 @@ impl Node {
             .env("DM_EXTERNAL_API__RATE_LIMIT__PER_SECOND", "1000000")
             .env("DM_EXTERNAL_API__RATE_LIMIT__BURST", "1000000")
             .env("DM_LOG__FILTER", "warn")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-        let mut printed = String::new();
-        let started: Value = loop {
-            let Some(line) = lines.next_line().await? else {
-                bail!("the node ended: {printed}");
-            };
-            printed.push_str(&line);
-            if let Ok(document) = serde_json::from_str(&printed) {
-                break document;
-            }
-        };
+        let started = first_document(&mut child).await?;
         let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
         Ok(Self {
             address: text(&started["address"]),
@@ -123,4 +124,17 @@ impl Node {
         // Where the kernel does not allow it, the peak is that since the start.
         let _ = std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5");
     }
+}
+
+/// The JSON document that a command of the binary prints once it is ready.
+pub(crate) async fn first_document(child: &mut Child) -> anyhow::Result<Value> {
+    let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+    let mut printed = String::new();
+    while let Some(line) = lines.next_line().await? {
+        printed.push_str(&line);
+        if let Ok(document) = serde_json::from_str(&printed) {
+            return Ok(document);
+        }
+    }
+    bail!("the process ended: {printed}");
 }

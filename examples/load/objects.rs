@@ -16,6 +16,7 @@ const PIECE: usize = 1 << 20;
 
 pub(crate) async fn measure_upload(binary: &Path) -> anyhow::Result<()> {
     let limit = limits::sealing_rate();
+    let disk = limits::disk_rate(SIZE >> 20)?;
     let node = Node::start(binary, &[]).await?;
     node.forget_peak();
     let cpu = node.cpu()?;
@@ -29,7 +30,16 @@ pub(crate) async fn measure_upload(binary: &Path) -> anyhow::Result<()> {
             100.0 * rate / limit
         ),
     );
-    report::line("CPU of the node", &format!("{cpu:.1} s"), "");
+    report::line(
+        "CPU of the node",
+        &format!("{cpu:.1} s"),
+        &format!("both cores could give {:.1} s", 2.0 * (SIZE >> 20) as f64 / rate),
+    );
+    report::line(
+        "a file of 1 GiB, written and synced",
+        &format!("{disk:.0} MiB/s"),
+        "",
+    );
     report::line(
         "most resident memory",
         &format!("{:.0} MiB", node.memory()?.1),

@@ -19,17 +19,10 @@ const ASKED: usize = 200;
 
 pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
     let node = Node::start(binary, &[]).await?;
-    let mut connection = Connection::open(&node.external_api).await?;
-    let response = connection.exchange(&share_request(&node, 1)).await?;
-    let answer: serde_json::Value = serde_json::from_slice(&response.body)?;
-    let route = format!(
-        "/verify_data/{}",
-        answer["data_hash"].as_str().unwrap_or_default()
-    );
-    let request = request("GET", &route, "", b"");
-    let short = verify(&mut connection, &request).await?;
+    let request = share_and_ask(&node, 1).await?;
+    let short = verify(&node, &request).await?;
     let shares = share_for(&node, Duration::from_secs(20)).await?;
-    let long = verify(&mut connection, &request).await?;
+    let long = verify(&node, &request).await?;
     report::line("verify_data, one event", &format!("{short:.2} ms"), "goal 3 ms");
     report::line(
         &format!("verify_data, {shares} events later"),
@@ -40,8 +33,18 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Shares something; the request that verifies it.
+pub(crate) async fn share_and_ask(node: &Node, number: u64) -> anyhow::Result<Vec<u8>> {
+    let mut connection = Connection::open(&node.external_api).await?;
+    let response = connection.exchange(&share_request(node, number)).await?;
+    let answer: serde_json::Value = serde_json::from_slice(&response.body)?;
+    let hash = answer["data_hash"].as_str().unwrap_or_default();
+    Ok(request("GET", &format!("/verify_data/{hash}"), "", b""))
+}
+
 /// The median time of a verification in milliseconds.
-async fn verify(connection: &mut Connection, request: &[u8]) -> anyhow::Result<f64> {
+pub(crate) async fn verify(node: &Node, request: &[u8]) -> anyhow::Result<f64> {
+    let mut connection = Connection::open(&node.external_api).await?;
     let mut times = Vec::new();
     for _ in 0..ASKED {
         let began = Instant::now();

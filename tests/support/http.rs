@@ -1,6 +1,6 @@
 //! What a client says to a node.
 
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Node, eventually};
@@ -10,13 +10,13 @@ pub(crate) type Answer = (StatusCode, Value);
 
 impl Node {
     pub(crate) fn request(&self, method: Method, route: &str) -> RequestBuilder {
-        Client::new()
+        self.client
             .request(method, format!("{}{route}", self.started.external_api))
             .header("X-API-Key", &self.started.api_key)
     }
 
     pub(crate) fn internal(&self, method: Method, route: &str) -> RequestBuilder {
-        Client::new()
+        self.client
             .request(method, format!("{}{route}", self.started.internal_api))
             .header("X-API-Key", &self.started.api_key)
     }

@@ -94,6 +94,7 @@ impl NodeSetup {
         Ok(Node {
             setup: self,
             started,
+            client: reqwest::Client::new(),
             process,
         })
     }
@@ -115,6 +116,8 @@ pub(crate) fn dm_node() -> Command {
 pub(crate) struct Node {
     pub(crate) setup: NodeSetup,
     pub(crate) started: Started,
+    /// Made once: that takes long.
+    pub(super) client: reqwest::Client,
     process: Process,
 }
 

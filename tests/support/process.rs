@@ -6,8 +6,9 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, ChildStdout, Command},
+    sync::mpsc,
     task::JoinHandle,
 };
 
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Process {
     child: Child,
-    stdout: Lines<BufReader<ChildStdout>>,
+    stdout: mpsc::UnboundedReceiver<String>,
     stderr: JoinHandle<String>,
 }
 
@@ -29,7 +30,7 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let stdout = lines(child.stdout.take().unwrap());
         let mut errors = child.stderr.take().unwrap();
         let stderr = tokio::spawn(async move {
             let mut text = Vec::new();
@@ -48,15 +49,15 @@ impl Process {
     pub(crate) async fn read_until<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         let mut output = String::new();
         loop {
-            match tokio::time::timeout(PATIENCE, self.stdout.next_line()).await {
-                Ok(Ok(Some(line))) => {
+            match tokio::time::timeout(PATIENCE, self.stdout.recv()).await {
+                Ok(Some(line)) => {
                     output.push_str(&line);
                     output.push('\n');
                     if let Some(parsed) = parse(&output) {
                         return Ok(parsed);
                     }
                 }
-                Ok(_) => {
+                Ok(None) => {
                     let status = self.child.wait().await.unwrap();
                     let errors = (&mut self.stderr).await.unwrap();
                     return Err(format!("ended with {status} after printing\n{output}\n{errors}"));
@@ -86,6 +87,20 @@ impl Process {
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("the process runs")
     }
+}
+
+/// The lines of an output, read also where nobody asks for them: a process
+/// whose output is full stands still.
+fn lines(output: ChildStdout) -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            // Nobody wants them any more; they are read on all the same.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
 }
 
 /// Ends a process as a power failure of it would, while others hold it.

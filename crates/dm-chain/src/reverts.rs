@@ -45,13 +45,12 @@ fn decoded(data: &[u8]) -> Option<String> {
     if let Ok(error) = Errors::abi_decode(data) {
         return Some(refusal(error));
     }
-    match GenericRevertReason::decode(data)? {
-        GenericRevertReason::ContractError(error) => {
-            let words = error.to_string();
-            Some(printable(&shortened(words.trim_start_matches("revert: "))))
-        }
-        GenericRevertReason::RawString(words) => Some(printable(&shortened(&words))),
-    }
+    let words = match GenericRevertReason::decode(data)? {
+        GenericRevertReason::ContractError(error) => error.to_string(),
+        GenericRevertReason::RawString(words) => words,
+    };
+    let words = printable(&shortened(words.trim_start_matches("revert: ")));
+    Some(words).filter(|words| !words.trim().is_empty())
 }
 
 fn refusal(error: Errors) -> String {

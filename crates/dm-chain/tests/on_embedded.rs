@@ -2,7 +2,7 @@
 
 mod support;
 
-use dm_core::testing::{anchors::AnchorsFixture, chain::ChainFixture};
+use dm_core::testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
 use support::TestChain;
 
 async fn chain() -> Option<ChainFixture> {
@@ -13,5 +13,10 @@ async fn anchors() -> Option<AnchorsFixture> {
     Some(TestChain::embedded().await.anchors_fixture())
 }
 
+async fn money() -> Option<MoneyFixture> {
+    Some(TestChain::embedded().await.money_fixture())
+}
+
 dm_core::chain_conformance!(chain);
 dm_core::anchors_conformance!(anchors);
+dm_core::money_conformance!(money);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    hash::{ChunkName, Locator},
+    hash::{ChunkHasher, ChunkName, Locator},
     signed::{Signed, Statement},
 };
 
@@ -175,6 +175,13 @@ impl Chunk {
             name: ChunkName::of(&bytes),
             bytes,
         }
+    }
+
+    /// The bytes that a hasher has seen, all of them and nothing else.
+    pub fn hashed(hasher: ChunkHasher, bytes: Bytes) -> Self {
+        let name = hasher.finish();
+        debug_assert_eq!(name, ChunkName::of(&bytes), "other bytes were hashed");
+        Self { name, bytes }
     }
 
     /// The bytes where they have this name, else nothing.

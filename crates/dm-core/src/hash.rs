@@ -119,25 +119,39 @@ impl ChunkName {
     }
 }
 
-/// Computes a [`DataHash`] from plaintext that arrives in pieces.
-#[derive(Default, Clone)]
-pub struct DataHasher(Sha256);
+macro_rules! hasher {
+    ($(#[$doc:meta])* $hasher:ident, $name:ident) => {
+        $(#[$doc])*
+        #[derive(Default, Clone)]
+        pub struct $hasher(Sha256);
 
-impl DataHasher {
-    /// A hasher that has seen nothing.
-    pub fn new() -> Self {
-        Self::default()
-    }
+        impl $hasher {
+            /// A hasher that has seen nothing.
+            pub fn new() -> Self {
+                Self::default()
+            }
 
-    /// Takes the next piece.
-    pub fn update(&mut self, piece: &[u8]) {
-        self.0.update(piece);
-    }
+            /// Takes the next piece.
+            pub fn update(&mut self, piece: &[u8]) {
+                self.0.update(piece);
+            }
 
-    /// The hash of all pieces in their order.
-    pub fn finish(self) -> DataHash {
-        DataHash(self.0.finalize().into())
-    }
+            /// The hash of all pieces in their order.
+            pub fn finish(self) -> $name {
+                $name(self.0.finalize().into())
+            }
+        }
+    };
+}
+
+hasher! {
+    /// Computes a [`DataHash`] from plaintext that arrives in pieces.
+    DataHasher, DataHash
+}
+
+hasher! {
+    /// Computes a [`ChunkName`] while the chunk is made.
+    ChunkHasher, ChunkName
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod legacy;
 mod master_key;
 mod node_keys;
 mod private_file;
+mod raw_token;
 mod sealer;
 
 pub use account::OperatorAccount;

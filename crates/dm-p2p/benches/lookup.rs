@@ -1,6 +1,7 @@
 //! Requests that a lookup of a locator takes until the first provider is
 //! known, in networks of growing size within one process, compared with
-//! log2(n): `cargo bench -p dm-p2p --bench lookup`.
+//! log2(n): `cargo bench -p dm-p2p --bench lookup`; numbers after `--` are
+//! other sizes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -32,7 +33,11 @@ fn main() {
         "{:>6} {:>8} {:>8} {:>10} {:>8} {:>12}",
         "nodes", "median", "90 %", "log2(n)", "ratio", "median time"
     );
-    for size in SIZES {
+    let mut sizes: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes = SIZES.to_vec();
+    }
+    for size in sizes {
         runtime.block_on(measure(size));
     }
 }
@@ -81,11 +86,13 @@ async fn form_network(size: usize, supervisor: &Supervisor) -> Vec<Simulated> {
     for number in 0..size {
         let known = (number > 0).then(|| nodes[number / 2].p2p.listen_addresses().remove(0));
         let store = Arc::new(MemoryObjectStore::new());
-        let options = P2pOptions {
+        let mut options = P2pOptions {
             initial_peers: known.into_iter().collect(),
             transport: Transport::Memory,
             ..P2pOptions::new(Identity::generate(), Address::ZERO)
         };
+        // It counts the whole process, which is all nodes here.
+        options.network.max_memory = u64::MAX;
         let p2p = P2p::start(
             options,
             store.clone(),

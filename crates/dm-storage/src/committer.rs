@@ -27,7 +27,7 @@ const QUEUE: usize = 1024;
 const GROUP_BYTES: usize = 4 << 20;
 /// How long a group stays open where the one before it had [`CROWD`] callers:
 /// under load a wait this short saves most of the fsyncs and thread wake-ups.
-const LINGER: Duration = Duration::from_millis(2);
+const LINGER: Duration = Duration::from_millis(1);
 /// Callers in a group that show that more are about to come. A caller or two
 /// that come one after the other never wait for others.
 const CROWD: usize = 4;

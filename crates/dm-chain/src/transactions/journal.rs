@@ -1,5 +1,6 @@
 //! What the account has begun, kept through restarts: one entry for each
-//! operation that is not concluded, under chain, account and operation.
+//! operation that is not concluded, and for each other transaction that is not
+//! mined, so that none stands unknown before the operations that come after it.
 
 use std::sync::Arc;
 
@@ -20,9 +21,11 @@ const PAGE: usize = 256;
 /// First byte of every entry: its format.
 const FORMAT: u8 = 1;
 
-/// What is kept of an operation.
+/// What is kept of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
+    /// Whether the key is an operation; else it is the first transaction's hash.
+    pub(crate) is_operation: bool,
     /// Borne by all versions.
     pub(crate) nonce: u64,
     /// What it shall do.

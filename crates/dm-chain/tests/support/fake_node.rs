@@ -1,11 +1,9 @@
 //! A node that answers whatever a test tells it to.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use serde_json::{Value, json};
@@ -31,13 +29,15 @@ pub enum Reply {
     Cut,
 }
 
+/// How often each method was asked for.
+type Asked = Arc<Mutex<HashMap<String, usize>>>;
 type Script = dyn Fn(&str, &Value) -> Reply + Send + Sync;
 
 /// The node; ended when dropped.
 pub struct FakeNode {
     address: SocketAddr,
     script: Arc<Mutex<Arc<Script>>>,
-    asked: Arc<AtomicUsize>,
+    asked: Asked,
     server: JoinHandle<()>,
 }
 
@@ -47,7 +47,7 @@ impl FakeNode {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
-        let asked = Arc::new(AtomicUsize::new(0));
+        let asked = Asked::default();
         let (shared, counter) = (script.clone(), asked.clone());
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -71,9 +71,19 @@ impl FakeNode {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
+    /// How many requests for this method came.
+    pub fn asked_for(&self, method: &str) -> usize {
+        self.asked
+            .lock()
+            .unwrap()
+            .get(method)
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// How many requests came.
     pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+        self.asked.lock().unwrap().values().sum()
     }
 }
 
@@ -83,12 +93,13 @@ impl Drop for FakeNode {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<Arc<Script>>>, asked: Arc<AtomicUsize>) {
+async fn serve(mut stream: TcpStream, script: Arc<Mutex<Arc<Script>>>, asked: Asked) {
     while let Some(body) = read_request(&mut stream).await {
-        asked.fetch_add(1, Ordering::SeqCst);
         let request: Value = serde_json::from_slice(&body).unwrap();
+        let method = request["method"].as_str().unwrap();
+        *asked.lock().unwrap().entry(method.to_owned()).or_default() += 1;
         let script = script.lock().unwrap().clone();
-        let (status, extra, body) = match script(request["method"].as_str().unwrap(), &request["params"]) {
+        let (status, extra, body) = match script(method, &request["params"]) {
             Reply::Result(result) => {
                 let answer = json!({"jsonrpc": "2.0", "id": request["id"], "result": result});
                 (200, String::new(), answer.to_string().into_bytes())

@@ -4,11 +4,14 @@
 
 pub mod anvil;
 pub mod fake_node;
+pub mod money;
 
 use std::{sync::Arc, time::Duration};
 
 use alloy::{
-    primitives::{Address, U256},
+    consensus::{SignableTransaction, TxLegacy},
+    eips::Encodable2718,
+    primitives::{Address, B256, Bytes, U256},
     rpc::client::RpcClient,
 };
 use dm_chain::{
@@ -16,11 +19,12 @@ use dm_chain::{
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
-    ports::Signer,
+    ports::{Operations, Signer},
     testing::{
         anchors::AnchorsFixture,
         chain::{ChainFixture, Mine},
         key_value::MemoryKeyValueStore,
+        money::MoneyFixture,
         signer::TestSigner,
     },
 };
@@ -94,6 +98,15 @@ impl TestChain {
         self.rpc.request(method, params).await.unwrap()
     }
 
+    /// Sends a transaction without any client, as another program does.
+    pub async fn send_signed(&self, signer: &TestSigner, transaction: TxLegacy) -> B256 {
+        let signature = signer.sign_hash(&transaction.signature_hash()).unwrap();
+        let signed = transaction.into_signed(signature);
+        let bytes = Bytes::from(signed.encoded_2718());
+        self.ask("eth_sendRawTransaction", json!([bytes])).await;
+        *signed.hash()
+    }
+
     /// Adds a block.
     pub async fn mine(&self) {
         self.ask("evm_mine", json!([])).await;
@@ -124,6 +137,26 @@ impl TestChain {
             chain_id: CHAIN_ID,
             funded: account(0),
             mine: self.mining(),
+            guard: self.guard,
+        }
+    }
+
+    /// For the conformance suite of `Tokens` and `Operations`.
+    pub fn money_fixture(self) -> MoneyFixture {
+        let (rpc, journal) = (self.rpc.clone(), journal());
+        let start = move || {
+            let signer = Arc::new(TestSigner::new(0));
+            Arc::new(EvmClient::over(rpc.clone(), signer, journal.clone(), quick()))
+        };
+        let client = start();
+        MoneyFixture {
+            tokens: client.clone(),
+            operations: client,
+            other: Arc::new(self.client(1)),
+            restart: Arc::new(move || {
+                let client: Arc<dyn Operations> = start();
+                Box::pin(async move { client })
+            }),
             guard: self.guard,
         }
     }

@@ -1,8 +1,6 @@
-use bytes::Bytes;
-
 use crate::{
     address_record::AddressRecord,
-    envelope::{Envelope, Grant, ObjectId},
+    envelope::{Chunk, Envelope, Grant, ObjectId},
     secret::ContentKey,
     share::WrappedKey,
 };
@@ -10,8 +8,9 @@ use crate::{
 /// Encrypts and decrypts chunks: raw Fernet tokens, as bytes and not as base64
 /// text. Calls keep a core busy; callers take them off the async threads.
 pub trait Sealer: Send + Sync {
-    /// The token over this plaintext.
-    fn seal(&self, key: &ContentKey, plaintext: &[u8]) -> Bytes;
+    /// The token over this plaintext, and its name: computing it on the way
+    /// costs less than afterwards.
+    fn seal(&self, key: &ContentKey, plaintext: &[u8]) -> Chunk;
 
     /// The plaintext of a token.
     ///

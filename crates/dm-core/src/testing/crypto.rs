@@ -21,8 +21,8 @@ pub use key_ring::{
 };
 pub use sealer::{
     MemorySealer, another_key_does_not_open, any_changed_byte_is_noticed, run_sealer_suite,
-    tokens_have_the_length_that_envelopes_count_with, truncated_and_random_bytes_do_not_open,
-    two_tokens_over_the_same_are_different, what_was_sealed_opens,
+    tokens_have_the_length_that_envelopes_count_with, tokens_have_their_names,
+    truncated_and_random_bytes_do_not_open, two_tokens_over_the_same_are_different, what_was_sealed_opens,
 };
 
 #[cfg(test)]

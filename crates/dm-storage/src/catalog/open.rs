@@ -80,6 +80,7 @@ async fn connect_and_migrate(path: &Path) -> Result<SqliteConnection, Attempt> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("secure_delete", "ON")
+        .pragma("temp_store", "MEMORY")
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("journal_size_limit", LOG_SIZE_LIMIT)
         .pragma("cache_size", WRITER_CACHE);

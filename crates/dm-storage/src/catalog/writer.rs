@@ -20,7 +20,7 @@ const BATCH: usize = 256;
 const QUEUE: usize = 1024;
 /// How long a batch stays open where the one before it had [`CROWD`] changes:
 /// under load a wait this short saves most of the commits.
-const LINGER: Duration = Duration::from_millis(2);
+const LINGER: Duration = Duration::from_millis(1);
 /// Changes in a batch that show that more are about to come. One caller alone
 /// makes a few at a time and never waits for others.
 const CROWD: usize = 8;

@@ -78,16 +78,6 @@ impl Queue {
         }
     }
 
-    /// Answers those who wait for one that is about to be forgotten.
-    pub(super) fn answer_asks_about(&mut self, key: Key) {
-        for ask in std::mem::take(&mut self.asks) {
-            match self.find(ask.subject) == Some(key) {
-                true => self.answer_state(ask.ticket, ask.subject),
-                false => self.asks.push(ask),
-            }
-        }
-    }
-
     /// Answers those who wait no longer.
     pub(super) fn answer_late_asks(&mut self, now: Instant) {
         if self.next_deadline().is_none_or(|deadline| deadline > now) {

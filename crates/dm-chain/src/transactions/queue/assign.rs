@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::U256;
-use dm_core::ports::ChainError;
+use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
@@ -162,7 +162,7 @@ impl Queue {
         unmined.fold(U256::ZERO, |sum, item| sum.saturating_add(item.cost()))
     }
 
-    pub(super) fn signed(&mut self, result: Result<Vec<Version>, ChainError>, now: Instant) {
+    pub(super) fn signed(&mut self, result: Result<Vec<Version>, ChainError>) {
         let Stage::Signing(keys) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             return;
         };
@@ -177,27 +177,21 @@ impl Queue {
         let batch: Vec<_> = keys.into_iter().zip(versions).collect();
         let mut entries = BTreeMap::new();
         for (key, version) in &batch {
-            if let Some(item) = self.items.get(key)
-                && let Some(id) = item.id
+            if let Some(item) = self.items.get_mut(key)
                 && !matches!(item.phase, Phase::Final(_))
             {
+                let note = *item.note.get_or_insert(OperationId::from_bytes(version.hash.0));
                 let mut entry = item.entry();
                 if matches!(item.phase, Phase::Staged) {
                     entry.versions.clear();
                 }
                 entry.versions.push(version.clone());
-                entries.insert(id, Some(entry));
+                entries.insert(note, Some(entry));
             }
         }
-        let is_noted = entries.is_empty();
         self.dirty.extend(entries);
-        if is_noted {
-            self.stage = Stage::Writing(batch);
-            self.staged_are_noted(now);
-        } else {
-            self.write_not_before = None;
-            self.stage = Stage::Ready(batch);
-        }
+        self.write_not_before = None;
+        self.stage = Stage::Ready(batch);
     }
 
     /// The batch may go to the chain.
@@ -262,9 +256,9 @@ impl Queue {
             }
             Phase::Sending(sending) => {
                 sending.is_replaced = false;
-                if let Some(id) = item.id {
+                if let Some(note) = item.note {
                     let entry = item.entry();
-                    self.dirty.insert(id, Some(entry));
+                    self.dirty.insert(note, Some(entry));
                 }
             }
             _ => {}
@@ -288,11 +282,9 @@ impl Queue {
         let Some(item) = self.remove(key) else {
             return;
         };
-        if let Some(id) = item.id {
+        if let Some(note) = item.note.filter(|_| !matches!(item.phase, Phase::Queued)) {
             // A write that failed may have reached the medium all the same.
-            if matches!(item.phase, Phase::Staged) {
-                self.dirty.insert(id, None);
-            }
+            self.dirty.insert(note, None);
         }
         for ticket in item.tickets {
             self.answer(ticket, Answer::Begun(Err(refusal.clone())));

@@ -35,9 +35,13 @@ pub(crate) struct Mined {
 /// A transaction, from the order until nobody needs it any more.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// Its operation; those without are neither kept through a restart nor
-    /// watched once they are mined.
+    /// Its operation; those without may happen twice.
     pub(super) id: Option<OperationId>,
+    /// Under what the journal keeps it, once it has a version.
+    pub(super) note: Option<OperationId>,
+    /// It is no operation, and nobody waits for it: it only has to make room
+    /// for those behind it.
+    pub(super) is_orphan: bool,
     pub(super) draft: Draft,
     /// Who waits for it to be begun.
     pub(super) tickets: Vec<Ticket>,
@@ -116,6 +120,8 @@ impl Item {
     pub(super) fn new(id: Option<OperationId>, draft: Draft, ticket: Ticket) -> Self {
         Self {
             id,
+            note: id,
+            is_orphan: false,
             draft,
             tickets: vec![ticket],
             nonce: 0,
@@ -128,10 +134,14 @@ impl Item {
     }
 
     /// What the journal kept, to be given to the chain again.
-    pub(super) fn restored(id: OperationId, entry: Entry, now: Instant) -> Self {
-        let current = entry.versions.len().saturating_sub(1);
+    pub(super) fn restored(note: OperationId, entry: Entry, now: Instant) -> Self {
+        let mut sending = Sending::new(entry.versions.len().saturating_sub(1), now);
+        // The chain may have it already, so that it refuses it.
+        sending.tries = 1;
         Self {
-            id: Some(id),
+            id: entry.is_operation.then_some(note),
+            note: Some(note),
+            is_orphan: !entry.is_operation,
             draft: entry.draft,
             tickets: Vec::new(),
             nonce: entry.nonce,
@@ -141,7 +151,7 @@ impl Item {
             past: Vec::new(),
             phase: match entry.done {
                 Some(mined) => Phase::Final(mined),
-                None => Phase::Sending(Sending::new(current, now)),
+                None => Phase::Sending(sending),
             },
         }
     }
@@ -149,6 +159,7 @@ impl Item {
     /// What the journal shall keep.
     pub(super) fn entry(&self) -> Entry {
         let mut entry = Entry {
+            is_operation: self.id.is_some(),
             nonce: self.nonce,
             draft: self.draft.clone(),
             versions: self.versions.clone(),

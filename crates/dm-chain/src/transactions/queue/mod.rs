@@ -17,6 +17,8 @@ mod assign;
 mod event;
 mod item;
 mod send;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::{
@@ -129,7 +131,7 @@ impl Queue {
             Event::Concluded { ticket, id } => self.concluded(ticket, id),
             Event::Looked(result) => self.looked(result, now),
             Event::Fetched(receipts) => self.fetched(receipts, now),
-            Event::Signed(result) => self.signed(result, now),
+            Event::Signed(result) => self.signed(result),
             Event::Written(result) => self.written(result, now),
             Event::Sent { hash, outcome } => self.sent(hash, outcome, now),
             Event::Woken => {}
@@ -219,6 +221,12 @@ impl Queue {
             self.agenda.remove(&(at, key));
         }
         Some(item)
+    }
+
+    /// Nobody needs it any more, nor its note.
+    fn forget(&mut self, key: Key) {
+        let note = self.remove(key).and_then(|item| item.note);
+        self.dirty.extend(note.map(|note| (note, None)));
     }
 
     /// Tells the journal what it does not know yet.

@@ -67,7 +67,7 @@ impl Queue {
             return;
         }
         let is_new = sending.taken.is_none();
-        let is_first_try = is_new && sending.tries == 0 && !was_replaced;
+        let is_first_try = is_new && sending.tries == 0 && !was_replaced && !item.is_orphan;
         if outcome == Outcome::Taken {
             sending.taken = Some(now);
             sending.tries = 0;
@@ -89,10 +89,17 @@ impl Queue {
                 self.hasten_look(now);
             }
             Outcome::NonceTooHigh => self.send_those_before(key, now),
-            Outcome::Refused(error) | Outcome::LackOfFunds(error) | Outcome::Unknown(error)
-                if !is_operation && is_new =>
-            {
+            Outcome::Refused(error) | Outcome::LackOfFunds(error) if !is_operation && is_first_try => {
                 return self.give_up(key, &error);
+            }
+            Outcome::Unknown(error) if !is_operation => {
+                // The chain may have it, so it must not stand in the way of others.
+                item.is_orphan = true;
+                for ticket in std::mem::take(&mut item.tickets) {
+                    self.actions
+                        .push(Action::Answer(ticket, Answer::Begun(Err(error.clone()))));
+                }
+                sending.tries -= 1;
             }
             _ => {}
         }
@@ -159,7 +166,7 @@ impl Queue {
             self.agenda.remove(&(at, key));
         }
         item.moves += 1;
-        if item.id.is_none() && item.moves > MAX_TRIES {
+        if item.id.is_none() && (item.is_orphan || item.moves > MAX_TRIES) {
             let refusal = "other programs use every nonce of the account";
             return self.give_up(key, &ChainError::Refused(refusal.to_owned()));
         }

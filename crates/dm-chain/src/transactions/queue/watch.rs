@@ -45,6 +45,7 @@ pub(super) struct Watch {
     has_failed: bool,
     height: u64,
     count: u64,
+    pending: u64,
     count_at: Option<u64>,
     /// Behind the nonces of those that are final.
     floor: u64,
@@ -63,6 +64,7 @@ impl Watch {
             has_failed: false,
             height: 0,
             count: 0,
+            pending: 0,
             count_at: None,
             floor: 0,
             gap_since: None,
@@ -151,6 +153,7 @@ impl Queue {
         self.watch.has_failed = false;
         self.watch.height = sight.height;
         self.watch.count = sight.count;
+        self.watch.pending = sight.pending;
         self.watch.count_at = sight.count_at.filter(|_| self.watch.asked.count_at.is_some());
         let is_same_chain = self.watch.mark.map(|(number, hash)| match sight.block {
             Some(found) => found == hash,
@@ -160,9 +163,13 @@ impl Queue {
         if self.watch.mark.is_some_and(|(_, hash)| sight.block == Some(hash)) {
             self.finish_old(sight.height);
         }
-        let wanted = self.in_doubt(sight.count, is_same_chain == Some(false));
+        let is_reorganised = is_same_chain == Some(false);
+        let wanted = self.in_doubt(sight.count, is_reorganised);
         self.resend(&sight, has_advanced, now);
-        self.assign(&sight, now);
+        if !is_reorganised {
+            // Else it is not known which nonces are in use.
+            self.assign(&sight, now);
+        }
         self.note_gap(&sight, now);
         match wanted.is_empty() {
             true => self.end_round(now),
@@ -233,11 +240,9 @@ impl Queue {
             self.actions
                 .push(Action::Answer(ticket, super::Answer::Begun(Ok(mined.hash))));
         }
-        if item.id.is_none() {
-            // Whoever sent it looks after it from now on.
-            self.answer_asks_about(key);
-            self.remove(key);
-        } else if self.settings.confirmations == 0 {
+        // Whoever sent an anchor looks after it from now on.
+        item.is_orphan = item.id.is_none();
+        if self.settings.confirmations == 0 {
             self.is_final(key, mined);
         }
     }
@@ -250,6 +255,10 @@ impl Queue {
         match &mut item.phase {
             Phase::Mined(mined) => {
                 let hash = mined.hash;
+                if item.is_orphan && self.watch.pending <= item.nonce {
+                    // Its nonce is free for those who want one.
+                    return self.forget(key);
+                }
                 tracing::warn!(%hash, "a reorganisation took a transaction back; sending it again");
                 let current = item.versions.iter().position(|version| version.hash == hash);
                 item.phase = Phase::Sending(Sending::new(current.unwrap_or_default(), now));
@@ -289,15 +298,16 @@ impl Queue {
             return;
         };
         item.phase = Phase::Final(mined);
-        let entry = item.entry();
         self.watch.raise_floor(item.nonce);
+        if item.id.is_none() {
+            return self.forget(key);
+        }
+        let entry = item.entry();
         self.nonces.remove(&(item.nonce, key));
         item.past
             .extend(item.versions.drain(..).map(|version| version.hash));
         item.draft.call.input = Default::default();
-        if let Some(id) = item.id {
-            self.dirty.insert(id, Some(entry));
-        }
+        self.dirty.extend(item.note.map(|note| (note, Some(entry))));
     }
 
     /// Gives to the chain again what it does not have (any more).

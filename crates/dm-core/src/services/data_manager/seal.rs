@@ -49,7 +49,7 @@ impl DataManager {
         let key = key.clone();
         self.inner
             .cpu
-            .run_on(plaintext.len(), move || Chunk::new(sealer.seal(&key, &plaintext)))
+            .run_on(plaintext.len(), move || sealer.seal(&key, &plaintext))
             .await
     }
 }

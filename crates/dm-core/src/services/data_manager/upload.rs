@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use tokio::sync::oneshot;
 
 use super::{DataManager, seal::Sealed, share::Begin};
 use crate::{
@@ -27,11 +28,9 @@ pub struct Upload {
     partial: BytesMut,
     names: ChunkListHasher,
     sealing: FuturesOrdered<BoxFuture<'static, Result<Chunk, ServiceError>>>,
-    hashing: Hashing,
+    /// Passed from chunk to chunk: it has seen all before the next one.
+    hasher: oneshot::Receiver<DataHasher>,
 }
-
-/// The plaintext hash, computed on another thread while chunks are sealed.
-type Hashing = BoxFuture<'static, Result<DataHasher, ServiceError>>;
 
 impl Upload {
     pub(super) async fn begin(manager: DataManager) -> Result<Self, ServiceError> {
@@ -44,7 +43,7 @@ impl Upload {
             partial: BytesMut::new(),
             names: ChunkListHasher::default(),
             sealing: FuturesOrdered::new(),
-            hashing: futures::future::ready(Ok(DataHasher::new())).boxed(),
+            hasher: passed(DataHasher::new()),
         })
     }
 
@@ -72,29 +71,13 @@ impl Upload {
     }
 
     async fn take_chunk(&mut self, plaintext: Bytes) -> Result<(), ServiceError> {
-        self.hash(plaintext.clone()).await?;
-        let manager = self.manager.clone();
-        let key = self.key.clone();
-        let sealing = async move { manager.seal_chunk(&key, plaintext).await };
-        self.sealing.push_back(begun(sealing));
+        let (pass_on, hasher) = oneshot::channel();
+        let before = std::mem::replace(&mut self.hasher, hasher);
+        let work = hash_and_seal(self.manager.clone(), self.key.clone(), plaintext, before, pass_on);
+        self.sealing.push_back(begun(work));
         while self.sealing.len() >= IN_FLIGHT {
             self.store_next().await?;
         }
-        Ok(())
-    }
-
-    /// Goes on hashing on another thread, once the chunk before is done.
-    async fn hash(&mut self, plaintext: Bytes) -> Result<(), ServiceError> {
-        let idle = futures::future::ready(Ok(DataHasher::new())).boxed();
-        let mut hasher = std::mem::replace(&mut self.hashing, idle).await?;
-        let cpu = self.manager.inner.cpu.clone();
-        self.hashing = begun(async move {
-            cpu.run_on(plaintext.len(), move || {
-                hasher.update(&plaintext);
-                hasher
-            })
-            .await
-        });
         Ok(())
     }
 
@@ -125,7 +108,7 @@ impl Upload {
             self.store_next().await?;
         }
         let sealed = Sealed {
-            data_hash: self.hashing.await?.finish(),
+            data_hash: self.hasher.await.map_err(cut_off)?.finish(),
             size: self.size,
             chunk_list: self.names.finish(),
             key: self.key,
@@ -150,6 +133,35 @@ impl Upload {
     }
 }
 
+/// Hashes a chunk once those before it are hashed, passes the hasher on, and
+/// seals the chunk while it is in the processor's cache and the next is hashed.
+async fn hash_and_seal(
+    manager: DataManager,
+    key: ContentKey,
+    plaintext: Bytes,
+    before: oneshot::Receiver<DataHasher>,
+    pass_on: oneshot::Sender<DataHasher>,
+) -> Result<Chunk, ServiceError> {
+    let mut hasher = before.await.map_err(cut_off)?;
+    let sealer = manager.inner.ports.sealer.clone();
+    let length = plaintext.len();
+    let work = move || {
+        hasher.update(&plaintext);
+        // Where the upload was given up, nobody takes it.
+        let _ = pass_on.send(hasher);
+        sealer.seal(&key, &plaintext)
+    };
+    manager.inner.cpu.run_on(length, work).await
+}
+
+/// Something that has been passed on already.
+fn passed<T>(value: T) -> oneshot::Receiver<T> {
+    let (sender, receiver) = oneshot::channel();
+    // The receiver is there.
+    let _ = sender.send(value);
+    receiver
+}
+
 /// Runs a piece of work at once, and not only when it is awaited.
 fn begun<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
@@ -158,8 +170,13 @@ fn begun<T: Send + 'static>(
     async move {
         match task.await {
             Ok(result) => result,
-            Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}"))),
+            Err(error) => Err(cut_off(error)),
         }
     }
     .boxed()
+}
+
+/// The runtime is shutting down, or the work panicked.
+fn cut_off(error: impl std::fmt::Display) -> ServiceError {
+    ServiceError::Unavailable(format!("work was cut off: {error}"))
 }

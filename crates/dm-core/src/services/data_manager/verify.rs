@@ -179,6 +179,7 @@ impl DataManager {
         let key = ContentKey::for_receipts(data_hash);
         let json = serde_json::to_vec(receipt).ok()?;
         let sealed = self.inner.ports.sealer.seal(&key, &json);
-        (sealed.len() <= MAX_SEALED_RECEIPT).then_some(sealed)
+        let token = sealed.bytes();
+        (token.len() <= MAX_SEALED_RECEIPT).then(|| token.clone())
     }
 }

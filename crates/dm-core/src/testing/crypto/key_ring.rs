@@ -32,7 +32,7 @@ impl KeyRing for MemoryKeyRing {
         let (newest, secret) = versions.last().unwrap();
         WrappedKey {
             version: newest.version,
-            token: hex::encode(MemorySealer.seal(secret, key.as_bytes())),
+            token: hex::encode(MemorySealer.seal(secret, key.as_bytes()).bytes()),
         }
     }
 

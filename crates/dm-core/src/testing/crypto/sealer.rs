@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    envelope::{CHUNK_SIZE, sealed_len},
+    envelope::{CHUNK_SIZE, Chunk, sealed_len},
+    hash::ChunkName,
     ports::{Sealer, Unsealable},
     secret::ContentKey,
 };
@@ -18,7 +18,7 @@ const TAG: usize = 32;
 pub struct MemorySealer;
 
 impl Sealer for MemorySealer {
-    fn seal(&self, key: &ContentKey, plaintext: &[u8]) -> Bytes {
+    fn seal(&self, key: &ContentKey, plaintext: &[u8]) -> Chunk {
         let mut token = vec![0x80; HEADER];
         token[9..].copy_from_slice(&rand::random::<[u8; 16]>());
         let padding = BLOCK - plaintext.len() % BLOCK;
@@ -27,7 +27,7 @@ impl Sealer for MemorySealer {
         apply_keystream(key, &mut token);
         let tag = tag(key, &token);
         token.extend_from_slice(&tag);
-        token.into()
+        Chunk::new(token.into())
     }
 
     fn open(&self, key: &ContentKey, token: &[u8]) -> Result<Vec<u8>, Unsealable> {
@@ -75,6 +75,7 @@ fn tag(key: &ContentKey, message: &[u8]) -> [u8; TAG] {
 pub fn run_sealer_suite(sealer: &dyn Sealer) {
     what_was_sealed_opens(sealer);
     tokens_have_the_length_that_envelopes_count_with(sealer);
+    tokens_have_their_names(sealer);
     two_tokens_over_the_same_are_different(sealer);
     another_key_does_not_open(sealer);
     any_changed_byte_is_noticed(sealer);
@@ -92,7 +93,10 @@ pub fn what_was_sealed_opens(sealer: &dyn Sealer) {
     let key = ContentKey::random();
     for length in LENGTHS {
         let plaintext = sample(length);
-        assert_eq!(sealer.open(&key, &sealer.seal(&key, &plaintext)), Ok(plaintext));
+        assert_eq!(
+            sealer.open(&key, sealer.seal(&key, &plaintext).bytes()),
+            Ok(plaintext)
+        );
     }
 }
 
@@ -101,7 +105,17 @@ pub fn tokens_have_the_length_that_envelopes_count_with(sealer: &dyn Sealer) {
     let key = ContentKey::random();
     for length in LENGTHS {
         let token = sealer.seal(&key, &sample(length));
+        let token = token.bytes();
         assert_eq!(token.len() as u64, sealed_len(length as u64));
+    }
+}
+
+/// The name of a token is the hash of its bytes.
+pub fn tokens_have_their_names(sealer: &dyn Sealer) {
+    let key = ContentKey::random();
+    for length in LENGTHS {
+        let token = sealer.seal(&key, &sample(length));
+        assert_eq!(token.name(), ChunkName::of(token.bytes()));
     }
 }
 
@@ -114,13 +128,13 @@ pub fn two_tokens_over_the_same_are_different(sealer: &dyn Sealer) {
 /// A token opens with its own key alone.
 pub fn another_key_does_not_open(sealer: &dyn Sealer) {
     let token = sealer.seal(&ContentKey::random(), b"secret");
-    assert_eq!(sealer.open(&ContentKey::random(), &token), Err(Unsealable));
+    assert_eq!(sealer.open(&ContentKey::random(), token.bytes()), Err(Unsealable));
 }
 
 /// No byte of a token can be changed.
 pub fn any_changed_byte_is_noticed(sealer: &dyn Sealer) {
     let key = ContentKey::random();
-    let token = sealer.seal(&key, &sample(40));
+    let token = sealer.seal(&key, &sample(40)).bytes().clone();
     for position in 0..token.len() {
         let mut changed = token.to_vec();
         changed[position] ^= 1;
@@ -131,7 +145,7 @@ pub fn any_changed_byte_is_noticed(sealer: &dyn Sealer) {
 /// Bytes that are no whole token are refused.
 pub fn truncated_and_random_bytes_do_not_open(sealer: &dyn Sealer) {
     let key = ContentKey::random();
-    let token = sealer.seal(&key, &sample(40));
+    let token = sealer.seal(&key, &sample(40)).bytes().clone();
     for length in 0..token.len() {
         assert_eq!(
             sealer.open(&key, &token[..length]),

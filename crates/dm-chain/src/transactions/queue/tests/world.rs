@@ -1,0 +1,292 @@
+//! A queue, its journal, and a chain, with everything that can happen between them.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use dm_core::operation::OperationId;
+use tokio::time::Instant;
+
+use super::{
+    super::{Action, Answer, Event, Outcome, Queue, Settings, SigningJob, Subject, Version},
+    chain::{Chain, Transaction, away},
+};
+use crate::transactions::{
+    draft::{Call, Draft, Gain},
+    journal::Entry,
+};
+
+/// Blocks after which nothing is taken back.
+pub(super) const CONFIRMATIONS: usize = 4;
+
+/// How an action ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Luck {
+    /// Well.
+    Good,
+    /// Nothing was done, and an error comes back.
+    Fails,
+    /// It was done, and an error comes back.
+    AnswerLost,
+    /// It was done by a node that is this many blocks behind.
+    Lags(usize),
+}
+
+pub(super) struct World {
+    pub(super) chain: Chain,
+    queue: Queue,
+    pub(super) under_way: Vec<Action>,
+    journal: BTreeMap<OperationId, Entry>,
+    signed: HashMap<B256, Transaction>,
+    now: Instant,
+    /// Operations whose beginning was answered, by their numbers.
+    begun: HashSet<u8>,
+    /// Those that were answered with an error.
+    refused: HashSet<u8>,
+    /// Those whose note may be in the journal although its writing failed.
+    unclear: HashSet<u8>,
+}
+
+fn settings() -> Settings {
+    Settings {
+        account: Address::repeat_byte(1),
+        confirmations: CONFIRMATIONS as u64,
+        max_fee_per_gas: 1_000_000,
+        replace_after: Duration::from_secs(30),
+        poll_interval: Duration::from_millis(500),
+        max_unmined: 6,
+    }
+}
+
+pub(super) fn id(operation: u8) -> OperationId {
+    OperationId::from_bytes([operation; 32])
+}
+
+fn draft(operation: Option<u8>) -> Draft {
+    Draft {
+        call: Call {
+            to: Some(Address::repeat_byte(2)),
+            input: Bytes::new(),
+            value: U256::from(operation.map_or(0, |operation| u16::from(operation) + 1)),
+        },
+        gas_limit: 21_000,
+        gain: Gain::Nothing,
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            chain: Chain::new(),
+            queue: Queue::restore(settings(), Vec::new(), now),
+            under_way: Vec::new(),
+            journal: BTreeMap::new(),
+            signed: HashMap::new(),
+            now,
+            begun: HashSet::new(),
+            refused: HashSet::new(),
+            unclear: HashSet::new(),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        for action in self.queue.handle(event, self.now) {
+            match action {
+                Action::Answer(ticket, answer) => self.answered(ticket, &answer),
+                Action::FillGap => self.order(None),
+                action => self.under_way.push(action),
+            }
+        }
+    }
+
+    /// Tickets are the numbers of operations.
+    fn answered(&mut self, ticket: u64, answer: &Answer) {
+        let Ok(operation) = u8::try_from(ticket) else {
+            return;
+        };
+        match answer {
+            Answer::Begun(Ok(_)) => {
+                assert!(
+                    self.journal.contains_key(&id(operation)),
+                    "{operation} is begun and not noted"
+                );
+                self.begun.insert(operation);
+                self.refused.remove(&operation);
+            }
+            Answer::Begun(Err(_)) => drop(self.refused.insert(operation)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn order(&mut self, operation: Option<u8>) {
+        // What was refused may be wanted again.
+        operation.map(|operation| self.refused.remove(&operation));
+        self.tell(Event::Ordered {
+            ticket: operation.map_or(u64::MAX, u64::from),
+            id: operation.map(id),
+            draft: draft(operation),
+        });
+    }
+
+    pub(super) fn ask(&mut self, operation: u8) {
+        self.tell(Event::Asked {
+            ticket: u64::MAX,
+            subject: Subject::Operation(id(operation)),
+            until: None,
+        });
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.tell(Event::Woken);
+    }
+
+    /// Lets one of the actions under way end.
+    pub(super) fn perform(&mut self, which: usize, luck: Luck) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let action = self.under_way.swap_remove(which % self.under_way.len());
+        let event = self.end(action, luck);
+        self.tell(event);
+        self.assert_at_most_once();
+    }
+
+    fn end(&mut self, action: Action, luck: Luck) -> Event {
+        let lag = match luck {
+            Luck::Lags(lag) => lag,
+            _ => 0,
+        };
+        let is_lost = matches!(luck, Luck::Fails | Luck::AnswerLost);
+        match action {
+            Action::Look(_) if is_lost => Event::Looked(Err(away())),
+            Action::Look(wanted) => Event::Looked(Ok(self.chain.look(wanted, lag))),
+            Action::Fetch(_) if is_lost => Event::Fetched(Vec::new()),
+            Action::Fetch(hashes) => {
+                let receipts = hashes
+                    .into_iter()
+                    .map(|(hash, _)| (hash, self.chain.receipt(hash, lag)));
+                Event::Fetched(receipts.collect())
+            }
+            Action::Sign(_) if luck == Luck::Fails => Event::Signed(Err(away())),
+            Action::Sign(jobs) => Event::Signed(Ok(jobs.iter().map(|job| self.sign(job)).collect())),
+            Action::Write(changes) => self.write(changes, luck),
+            Action::Send { hash, .. } => {
+                let outcome = match luck {
+                    Luck::Fails => Outcome::Unknown(away()),
+                    _ => self.chain.send(self.signed[&hash]),
+                };
+                Event::Sent {
+                    hash,
+                    outcome: match luck {
+                        Luck::AnswerLost => Outcome::Unknown(away()),
+                        Luck::Lags(2) => Outcome::NoRoom,
+                        _ => outcome,
+                    },
+                }
+            }
+            Action::FillGap | Action::Answer(..) => Event::Woken,
+        }
+    }
+
+    fn sign(&mut self, job: &SigningJob) -> Version {
+        let operation = u8::try_from(job.draft.call.value.to::<u64>().wrapping_sub(1)).ok();
+        let hash = keccak256(format!("{job:?}"));
+        let transaction = Transaction {
+            hash,
+            nonce: job.nonce,
+            max_fee: job.fees.highest(),
+            operation,
+        };
+        self.signed.insert(hash, transaction);
+        Version {
+            hash,
+            bytes: Bytes::new(),
+            fees: job.fees,
+        }
+    }
+
+    fn write(&mut self, changes: Vec<(OperationId, Option<Entry>)>, luck: Luck) -> Event {
+        if luck != Luck::Fails {
+            for (id, entry) in &changes {
+                match entry {
+                    Some(entry) => drop(self.journal.insert(*id, entry.clone())),
+                    None => drop(self.journal.remove(id)),
+                }
+            }
+        }
+        let is_noted = !matches!(luck, Luck::Fails | Luck::AnswerLost);
+        if luck == Luck::AnswerLost {
+            self.unclear
+                .extend(changes.iter().map(|(id, _)| id.as_bytes()[0]));
+        }
+        Event::Written(is_noted.then_some(()).ok_or_else(|| "no space".to_owned()))
+    }
+
+    /// The process dies and starts again. What was under way may have been done.
+    pub(super) fn crash(&mut self, were_done: bool) {
+        for action in std::mem::take(&mut self.under_way) {
+            let is_harmless = matches!(action, Action::Write(_) | Action::Send { .. });
+            if were_done && is_harmless {
+                self.end(action, Luck::AnswerLost);
+            }
+        }
+        let entries = self.journal.clone().into_iter().collect();
+        self.queue = Queue::restore(settings(), entries, self.now);
+        self.tell(Event::Woken);
+        self.assert_at_most_once();
+    }
+
+    /// From here on all goes well, until everything is final.
+    pub(super) fn settle(&mut self) {
+        self.chain.base_fee = 10;
+        for round in 0..2_000 {
+            while !self.under_way.is_empty() {
+                self.perform(0, Luck::Good);
+            }
+            if self.is_settled() {
+                return self.assert_all_done();
+            }
+            if round % 2 == 0 {
+                self.chain.mine(100);
+            }
+            self.pass(Duration::from_millis(700));
+        }
+        panic!(
+            "begun operations were never done: {:?}, done are {:?}",
+            self.begun,
+            self.chain.done()
+        );
+    }
+
+    fn is_settled(&self) -> bool {
+        let is_final = |operation: &u8| {
+            self.journal
+                .get(&id(*operation))
+                .is_some_and(|entry| entry.done.is_some())
+        };
+        self.begun.iter().all(is_final) && self.journal.values().all(|entry| entry.done.is_some())
+    }
+
+    fn assert_at_most_once(&self) {
+        self.chain.assert_sound();
+        for (operation, times) in self.chain.done() {
+            assert!(times <= 1, "operation {operation} was done {times} times");
+            let may_be_done = !self.refused.contains(&operation) || self.unclear.contains(&operation);
+            assert!(may_be_done, "operation {operation} was refused and done");
+        }
+    }
+
+    fn assert_all_done(&self) {
+        let done = self.chain.done();
+        for operation in &self.begun {
+            assert_eq!(done.get(operation), Some(&1), "operation {operation}");
+        }
+        for (operation, times) in done {
+            assert_eq!(times, 1, "operation {operation}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A thousand operations at once: none lost, none done twice.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy::primitives::{Address, B256, U64, U256};
+use dm_chain::EvmClient;
+use dm_core::{
+    operation::OperationId,
+    ports::{Chain, Operations},
+    token::NATIVE_TOKEN,
+};
+use futures::future::join_all;
+use serde_json::json;
+use support::{
+    TestChain, account, journal,
+    money::{PATIENCE, mined, pay},
+    quick,
+};
+
+const MANY: usize = 1000;
+
+async fn count(chain: &TestChain) -> u64 {
+    let count = chain
+        .ask("eth_getTransactionCount", json!([account(0), "latest"]))
+        .await;
+    serde_json::from_value::<U64>(count).unwrap().to()
+}
+
+/// Pays a wei each and waits until all are mined; returns the blocks.
+async fn pay_many(chain: &TestChain, client: Arc<EvmClient>) -> HashSet<u64> {
+    let to = Address::random();
+    let payments = (0..MANY).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let id = OperationId::random();
+            client.begin(id, &pay(NATIVE_TOKEN, to, 1)).await.unwrap();
+            mined(&client, id).await
+        })
+    });
+    let all: Vec<_> = join_all(payments).await.into_iter().map(Result::unwrap).collect();
+    assert!(all.iter().all(|mined| mined.succeeded));
+    let hashes: HashSet<B256> = all.iter().map(|mined| mined.tx_hash).collect();
+    assert_eq!(hashes.len(), MANY);
+    assert_eq!(count(chain).await, MANY as u64);
+    assert_eq!(client.native_balance(to).await, Ok(U256::from(MANY)));
+    all.iter().map(|mined| mined.block).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_at_once_are_a_thousand_transactions() {
+    let chain = TestChain::embedded().await;
+    let started = Instant::now();
+    pay_many(&chain, Arc::new(chain.client(0))).await;
+    println!("{MANY} on the embedded chain: {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_at_once_need_no_more_blocks_than_their_gas() {
+    let Some(chain) = TestChain::anvil(&["--block-time", "2"]).await else {
+        return;
+    };
+    let started = Instant::now();
+    let blocks = pay_many(&chain, Arc::new(chain.client(0))).await;
+    println!(
+        "{MANY} on anvil with blocks of 2 s: {:?}, blocks {blocks:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mempool_with_little_room_is_filled_bit_by_bit() {
+    let chain = TestChain::embedded().await;
+    let client = chain.client_with(
+        0,
+        dm_chain::ClientConfig {
+            max_unmined: 7,
+            ..quick()
+        },
+    );
+    pay_many(&chain, Arc::new(client)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_dies_in_the_middle_loses_nothing_and_doubles_nothing() {
+    let mut chains = vec![TestChain::embedded().await];
+    chains.extend(TestChain::anvil(&["--block-time", "1"]).await);
+    for chain in chains {
+        let (journal, to) = (journal(), Address::random());
+        let client = || {
+            let signer = Arc::new(dm_core::testing::signer::TestSigner::new(0));
+            Arc::new(EvmClient::over(
+                chain.rpc.clone(),
+                signer,
+                journal.clone(),
+                quick(),
+            ))
+        };
+        let ids: Vec<_> = (0..200).map(|_| OperationId::random()).collect();
+        for pause in [1, 20, 60, 150] {
+            let first = client();
+            let beginnings = ids.iter().map(|id| {
+                let (client, id) = (first.clone(), *id);
+                tokio::spawn(async move { client.begin(id, &pay(NATIVE_TOKEN, to, 1)).await })
+            });
+            let beginnings: Vec<_> = beginnings.collect();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            beginnings.iter().for_each(tokio::task::JoinHandle::abort);
+            join_all(beginnings).await;
+        }
+        let last = client();
+        for id in &ids {
+            last.begin(*id, &pay(NATIVE_TOKEN, to, 1)).await.unwrap();
+        }
+        let waits = ids.iter().map(|id| last.wait(*id, PATIENCE));
+        assert!(
+            join_all(waits)
+                .await
+                .into_iter()
+                .all(|state| state.unwrap().is_some())
+        );
+        assert_eq!(last.native_balance(to).await, Ok(U256::from(200)));
+    }
+}
