@@ -35,7 +35,7 @@ async fn balance(node: &TestNode, token: &str, account: &str) -> u64 {
     node.money.balance_of(token, account).await.unwrap().to()
 }
 
-fn transfer(node: &TestNode, token: &str, amount: Value) -> Value {
+fn transfer(node: &TestNode, token: &str, amount: &str) -> Value {
     json!({"from": node.address.to_string(), "to": RECIPIENT, "amount": amount, "token": token})
 }
 
@@ -44,7 +44,7 @@ async fn a_transfer_says_who_paid_what_to_whom() {
     let node = start().await;
     let token = token(&node, node.address).await;
     let answer = node
-        .post_internal("/transfer", &transfer(&node, &token, json!("30")))
+        .post_internal("/transfer", &transfer(&node, &token, "30"))
         .await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let body = &answer.body;
@@ -65,7 +65,7 @@ async fn a_bad_transfer_moves_nothing_and_names_its_field() {
     let node = start().await;
     let token = token(&node, node.address).await;
     let with = |field: &str, value: Value| {
-        let mut body = transfer(&node, &token, json!(5));
+        let mut body = transfer(&node, &token, "5");
         body[field] = value;
         body
     };
@@ -102,7 +102,7 @@ async fn somebody_elses_money_needs_an_allowance() {
     let node = start().await;
     let owner: Address = OTHER.parse().unwrap();
     let token = token(&node, owner).await;
-    let mut body = transfer(&node, &token, json!(30));
+    let mut body = transfer(&node, &token, "30");
     body["from"] = json!(OTHER);
     let refused = node.post_internal("/transfer", &body).await;
     assert_eq!(refused.status, 402, "{:?}", refused.body);
@@ -128,7 +128,7 @@ async fn somebody_elses_money_needs_an_allowance() {
 async fn a_repeated_transfer_is_one_transfer() {
     let node = start().await;
     let token = token(&node, node.address).await;
-    let body = transfer(&node, &token, json!(30));
+    let body = transfer(&node, &token, "30");
     let mut ids = Vec::new();
     for _ in 0..3 {
         let request = node
@@ -151,7 +151,7 @@ async fn a_transfer_that_is_not_mined_in_time_answers_202() {
     let token = token(&node, node.address).await;
     node.money.set_mining(false);
     let answer = node
-        .post_internal("/transfer", &transfer(&node, &token, json!(30)))
+        .post_internal("/transfer", &transfer(&node, &token, "30"))
         .await;
     assert_eq!(answer.status, 202, "{:?}", answer.body);
     assert_eq!(answer.body["status"], "sent");

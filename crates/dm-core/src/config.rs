@@ -210,6 +210,23 @@ pub struct NetworkConfig {
     pub retry_interval_secs: u64,
     /// Seconds between two announcements of this node's address record.
     pub announce_interval_secs: u64,
+    /// Seconds between two checks whether a peer is still there.
+    pub health_check_interval_secs: u64,
+    /// Seconds between two times that a peer is asked for further peers.
+    pub peer_exchange_interval_secs: u64,
+    /// Connected peers below which the node looks for more with all it knows.
+    pub min_peers: u32,
+    /// Seconds after which a peer that is away and mostly failed is forgotten.
+    pub forget_peers_after_secs: u64,
+    /// Seconds between two challenges of a peer to prove that it has an object.
+    pub challenge_interval_secs: u64,
+    /// Seconds that a holder may be away before another copy is made; fewer
+    /// where fewer copies are left, and none for the last.
+    pub repair_grace_secs: u64,
+    /// Bytes of copies that repair makes in a second.
+    pub repair_bytes_per_sec: u64,
+    /// Challenges and searches of repair in a second.
+    pub challenges_per_sec: u64,
 }
 
 impl Default for NetworkConfig {
@@ -225,6 +242,14 @@ impl Default for NetworkConfig {
             request_timeout_secs: 20,
             retry_interval_secs: 15,
             announce_interval_secs: 600,
+            health_check_interval_secs: 60,
+            peer_exchange_interval_secs: 120,
+            min_peers: 3,
+            forget_peers_after_secs: 24 * 60 * 60,
+            challenge_interval_secs: 6 * 60 * 60,
+            repair_grace_secs: 120,
+            repair_bytes_per_sec: 32 << 20,
+            challenges_per_sec: 50,
         }
     }
 }

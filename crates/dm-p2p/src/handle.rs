@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use dm_core::{
@@ -8,13 +8,17 @@ use dm_core::{
     envelope::{Chunk, ObjectId},
     hash::Locator,
     peer::{NetworkStats, PeerStatus},
-    ports::{FetchError, Found, Network, NetworkError, ObjectStore, PeerCatalog, PushReport},
+    ports::{
+        Challenged, FetchError, Found, HoldersNews, Network, NetworkError, ObjectStore, PeerCatalog,
+        PushReport, Replication,
+    },
     tasks::Supervisor,
 };
 use futures::stream::BoxStream;
+use libp2p::PeerId;
 
 use crate::{
-    client::{Pushing, fetch, find, trace_lookup},
+    client::{Pushing, challenge, fetch, find, trace_lookup},
     dht::{announce, find_address},
     error::P2pError,
     node::{Context, LookupTrace, start},
@@ -68,7 +72,7 @@ impl Network for P2p {
     }
 
     async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError> {
-        self.pushing.push(&self.context, object, copies).await
+        self.pushing.push(&self.context, object, copies, &[]).await
     }
 
     async fn find(&self, locator: &Locator) -> Result<Vec<Found>, NetworkError> {
@@ -115,4 +119,53 @@ impl Network for P2p {
     fn is_running(&self) -> bool {
         self.context.link.is_connected()
     }
+}
+
+#[async_trait]
+impl Replication for P2p {
+    async fn challenge(
+        &self,
+        peer: &str,
+        object: &ObjectId,
+        known: &[String],
+    ) -> Result<Challenged, NetworkError> {
+        match peer.parse() {
+            Ok(peer) => challenge(&self.context, peer, object, &peer_ids(known)).await,
+            // Nobody has this name.
+            Err(_) => Ok(Challenged::Silent),
+        }
+    }
+
+    async fn search(&self, object: &ObjectId) -> Result<Vec<String>, NetworkError> {
+        let found = self.find(&object.locator).await?;
+        let of_object = found.into_iter().find(|found| found.envelope.id == *object);
+        Ok(of_object.map(|found| found.holders).unwrap_or_default())
+    }
+
+    async fn place(
+        &self,
+        object: &ObjectId,
+        copies: usize,
+        avoid: &[String],
+    ) -> Result<PushReport, NetworkError> {
+        let avoid = peer_ids(avoid);
+        self.pushing.push(&self.context, object, copies, &avoid).await
+    }
+
+    fn reachable(&self) -> HashSet<String> {
+        let peers = self.context.peers.reachable();
+        peers.into_iter().map(PeerId::to_base58).collect()
+    }
+
+    async fn next_news(&self) -> HoldersNews {
+        let (object, holders) = self.context.news.next().await;
+        HoldersNews {
+            object,
+            holders: holders.into_iter().map(PeerId::to_base58).collect(),
+        }
+    }
+}
+
+fn peer_ids(texts: &[String]) -> Vec<PeerId> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }

@@ -15,3 +15,22 @@ async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Network>>, Clus
 }
 
 dm_core::network_conformance!(open);
+
+mod replication {
+    use std::sync::Arc;
+
+    use dm_core::{ports::ObjectStore, testing::network::Replicator};
+
+    use super::common::Cluster;
+
+    async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Replicator>>, Cluster) {
+        let cluster = Cluster::start(stores).await;
+        let nodes = cluster.nodes.iter();
+        let nodes = nodes
+            .map(|node| node.p2p.clone() as Arc<dyn Replicator>)
+            .collect();
+        (nodes, cluster)
+    }
+
+    dm_core::replication_conformance!(open);
+}

@@ -183,3 +183,56 @@ async fn traffic_is_counted() {
     assert!(first.p2p.stats().data_received > 100_000);
     assert!(sent(&first) < 10_000);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time() {
+    let mut eager = options(Identity::generate(), Vec::new());
+    eager.network.health_check_interval_secs = 1;
+    eager.network.forget_peers_after_secs = 1;
+    let watcher = start(
+        eager,
+        Arc::new(MemoryObjectStore::new()),
+        Arc::new(MemoryCatalog::new()),
+    )
+    .await;
+    let mut events = watcher.bus.subscribe();
+    let peer = start_plain(vec![watcher.address()]).await;
+    watcher.knows_peers(1).await;
+    let health = loop {
+        let event = events.recv().await.unwrap();
+        if event.topic == Topic::PeerHealth {
+            break event.data;
+        }
+    };
+    assert_eq!(health["peer_id"], peer.p2p.local_peer_id());
+    assert_eq!(health["healthy"], true);
+    peer.stop().await;
+    drop(peer);
+    // Each second it is dialled in vain, until it has mostly failed.
+    wait_until(|| {
+        let peers = watcher.p2p.peers();
+        peers[0].record.failures > peers[0].record.successes
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_share_no_initial_peer_meet_through_one_that_both_know() {
+    let eager = |initial_peers: Vec<String>| {
+        let mut options = options(Identity::generate(), initial_peers);
+        options.network.peer_exchange_interval_secs = 1;
+        options
+    };
+    let start_eager = |initial_peers| {
+        start(
+            eager(initial_peers),
+            Arc::new(MemoryObjectStore::new()),
+            Arc::new(MemoryCatalog::new()),
+        )
+    };
+    let middle = start_eager(Vec::new()).await;
+    let left = start_eager(vec![middle.address()]).await;
+    let right = start_eager(vec![middle.address()]).await;
+    left.knows_peers(2).await;
+    right.knows_peers(2).await;
+}

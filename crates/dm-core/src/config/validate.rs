@@ -163,6 +163,18 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         ("network.request_timeout_secs", network.request_timeout_secs),
         ("network.retry_interval_secs", network.retry_interval_secs),
         ("network.announce_interval_secs", network.announce_interval_secs),
+        (
+            "network.health_check_interval_secs",
+            network.health_check_interval_secs,
+        ),
+        (
+            "network.peer_exchange_interval_secs",
+            network.peer_exchange_interval_secs,
+        ),
+        ("network.forget_peers_after_secs", network.forget_peers_after_secs),
+        ("network.challenge_interval_secs", network.challenge_interval_secs),
+        ("network.repair_bytes_per_sec", network.repair_bytes_per_sec),
+        ("network.challenges_per_sec", network.challenges_per_sec),
     ] {
         faults.require(seconds > 0, field, "must be at least 1");
     }

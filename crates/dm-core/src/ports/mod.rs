@@ -18,6 +18,7 @@ mod network;
 mod objects;
 mod operations;
 mod orders;
+mod replication;
 mod signer;
 mod tokens;
 
@@ -36,5 +37,6 @@ pub use network::{FetchError, Found, Network, NetworkError, PushReport};
 pub use objects::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage};
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
+pub use replication::{Challenged, HoldersNews, Replication};
 pub use signer::{Signer, SignerError};
 pub use tokens::{TokenError, Tokens};

@@ -1,5 +1,6 @@
 //! The services of the node that need nothing but ports.
 
+pub mod caretaker;
 mod cpu;
 mod data_manager;
 mod error;
@@ -10,6 +11,7 @@ mod token_manager;
 mod turns;
 mod uninterrupted;
 
+pub use caretaker::{Caretaker, CaretakerPorts, HeldBy, HeldObject};
 pub use data_manager::{DataManager, DataPorts, DataSettings, OpenObject, Upload, VerifiedShare};
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;

@@ -5,18 +5,21 @@
 mod conformance;
 mod lying_store;
 mod memory;
+mod replication;
+mod replication_conformance;
 
 pub use self::{
     conformance::*,
     lying_store::LyingStore,
     memory::{MemoryNetwork, MemoryNode},
+    replication_conformance::*,
 };
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::MemoryNetwork;
+    use super::{MemoryNetwork, Replicator};
     use crate::ports::{Network, ObjectStore};
 
     async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Network>>, MemoryNetwork) {
@@ -29,4 +32,19 @@ mod tests {
     }
 
     crate::network_conformance!(open);
+
+    mod replication {
+        use super::{Arc, MemoryNetwork, ObjectStore, Replicator};
+
+        async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Replicator>>, MemoryNetwork) {
+            let hub = MemoryNetwork::new();
+            let nodes = stores
+                .into_iter()
+                .map(|store| hub.join(store) as Arc<dyn Replicator>)
+                .collect();
+            (nodes, hub)
+        }
+
+        crate::replication_conformance!(open);
+    }
 }

@@ -80,7 +80,11 @@ fn ranked(
 }
 
 /// The envelopes that a peer holds under a locator; their signatures hold.
-async fn ask(context: &Context, peer: PeerId, locator: Locator) -> Result<Vec<SignedEnvelope>, WireError> {
+pub(super) async fn ask(
+    context: &Context,
+    peer: PeerId,
+    locator: Locator,
+) -> Result<Vec<SignedEnvelope>, WireError> {
     context
         .streams
         .exchange(context, peer, move |wire| ask_on(wire, locator).boxed())

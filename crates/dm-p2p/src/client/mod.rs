@@ -1,7 +1,9 @@
 //! Asks other nodes: finds objects, fetches them, and hands them out.
 
+mod challenge;
 mod fetch;
 mod find;
+mod hearsay;
 mod merge;
 mod names;
 mod patience;
@@ -10,8 +12,10 @@ mod push;
 mod roster;
 mod streams;
 
+pub(crate) use challenge::challenge;
 pub(crate) use fetch::fetch;
 pub(crate) use find::{find, trace_lookup};
+pub(crate) use hearsay::exchange_peers;
 pub(crate) use patience::Patience;
 pub(crate) use push::Pushing;
 pub(crate) use streams::StreamPool;

@@ -39,24 +39,28 @@ impl Pushing {
     /// `copies` of them hold it; where these are too few and the network is
     /// larger than this node knows, to the closest that a walk through the DHT
     /// finds.
+    ///
+    /// Nothing is offered to the peers in `avoid`.
     pub(crate) async fn push(
         &self,
         context: &Context,
         id: &ObjectId,
         copies: usize,
+        avoid: &[PeerId],
     ) -> Result<PushReport, NetworkError> {
         let envelope = match context.objects.envelope(id).await {
             Ok(Some(envelope)) => envelope,
             Ok(None) => return Err(local(&StoreError::Missing)),
             Err(error) => return Err(local(&error)),
         };
-        let known = context.link.known_near(&id.locator, MAX_OFFERS).await?;
+        let candidates = MAX_OFFERS + avoid.len();
+        let known = context.link.known_near(&id.locator, candidates).await?;
         if known.is_empty() {
             return Ok(PushReport::default());
         }
         let _permit = self.permits.acquire().await.map_err(|_| NetworkError::Stopped)?;
-        let knows_everybody = known.len() < MAX_OFFERS;
-        let mut round = Round::new(context, &envelope, copies);
+        let knows_everybody = known.len() < candidates;
+        let mut round = Round::new(context, &envelope, copies, avoid);
         round.offer_to(known).await?;
         if round.is_short() && !knows_everybody {
             round
@@ -64,6 +68,7 @@ impl Pushing {
                 .await?;
         }
         context.provide.push(id.locator);
+        context.news.tell(*id, round.holders.iter().copied());
         Ok(PushReport {
             holders: round.holders.into_iter().map(PeerId::to_base58).collect(),
         })
@@ -80,12 +85,12 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(context: &'a Context, envelope: &'a SignedEnvelope, copies: usize) -> Self {
+    fn new(context: &'a Context, envelope: &'a SignedEnvelope, copies: usize, avoid: &[PeerId]) -> Self {
         Self {
             context,
             envelope,
             copies,
-            offered: HashSet::from([context.local]),
+            offered: avoid.iter().copied().chain([context.local]).collect(),
             holders: Vec::new(),
         }
     }
@@ -133,6 +138,16 @@ enum OfferError {
 impl From<WireError> for OfferError {
     fn from(error: WireError) -> Self {
         Self::Peer(error)
+    }
+}
+
+/// Offers a peer an envelope over chunks that it has; what fails is noted with
+/// the peer.
+pub(super) async fn offer_envelope(context: &Context, peer: PeerId, envelope: &SignedEnvelope) {
+    match offer(context, peer, envelope).await {
+        Ok(verdict) => tracing::debug!(%peer, ?verdict, "offered a newer envelope"),
+        Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "a newer envelope was not taken"),
+        Err(OfferError::Local(error)) => tracing::warn!(%error, "a newer envelope was not offered"),
     }
 }
 

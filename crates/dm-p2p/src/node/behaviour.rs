@@ -18,8 +18,10 @@ const RECORD_TTL: Duration = Duration::from_secs(48 * 60 * 60);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time of one step of it.
 const STEP_TIMEOUT: Duration = Duration::from_secs(4);
-/// Between two pings.
+/// Longest time between two pings.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// Pings between two checks whether a peer is still there, at the least.
+const PINGS_PER_CHECK: u32 = 4;
 /// Peers that a query asks at the same time.
 const PARALLELISM: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
@@ -45,13 +47,15 @@ impl Behaviour {
         let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
             .with_agent_version(AGENT.to_owned())
             .with_push_listen_addr_updates(true);
+        let check_interval = Duration::from_secs(network.health_check_interval_secs);
+        let ping_interval = PING_INTERVAL.min(check_interval / PINGS_PER_CHECK);
         Self {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_bytes(
                 usize::try_from(network.max_memory).unwrap_or(usize::MAX),
             ),
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
             kad: kademlia(keypair),
             objects: libp2p_stream::Behaviour::new(),
         }

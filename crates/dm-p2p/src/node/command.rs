@@ -3,6 +3,7 @@ use libp2p::{PeerId, kad};
 use tokio::sync::{mpsc, oneshot};
 
 use super::queries::ProviderFound;
+use crate::wire::Hint;
 
 /// What the rest of the crate asks of the event loop.
 pub(crate) enum Command {
@@ -39,4 +40,6 @@ pub(crate) enum Command {
     KeepRecord { record: kad::Record },
     /// Announces this node as provider.
     Provide { locator: Locator },
+    /// Dials some of the peers that a peer has named.
+    Meet { from: PeerId, hints: Vec<Hint> },
 }

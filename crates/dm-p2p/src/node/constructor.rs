@@ -23,7 +23,7 @@ use crate::{
     error::P2pError,
     initial_peers::{DialTarget, parse_initial_peer},
     options::P2pOptions,
-    peers::{Peers, keep_book},
+    peers::{Peers, Rules, keep_book},
     server::measure_foreign,
 };
 
@@ -47,7 +47,11 @@ pub(crate) async fn start(
     let records = catalog.peers().await?;
     let remembered = remembered(&records);
     let swarm = listening_swarm(&options).await?;
-    let context = Arc::new(Context::new(&options, objects, Peers::new(records, bus)));
+    let rules = Rules {
+        check_interval: options.network.health_check_interval_secs.saturating_mul(1000),
+        forget_after: options.network.forget_peers_after_secs.saturating_mul(1000),
+    };
+    let context = Arc::new(Context::new(&options, objects, Peers::new(records, rules, bus)));
     let seed = Seed {
         options,
         targets,

@@ -8,8 +8,8 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::link::Link;
 use crate::{
-    client::StreamPool, dht::ProvideQueue, options::P2pOptions, peers::Peers, server::ForeignQuota,
-    traffic::Traffic,
+    client::StreamPool, dht::ProvideQueue, news::News, options::P2pOptions, peers::Peers,
+    server::ForeignQuota, traffic::Traffic,
 };
 
 /// What the parts of a running node share.
@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) link: Link,
     pub(crate) streams: StreamPool,
     pub(crate) provide: ProvideQueue,
+    /// What was learned about holders of objects.
+    pub(crate) news: News,
     pub(crate) quota: Arc<ForeignQuota>,
     /// Where this node listens, peer id included.
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
@@ -47,6 +49,7 @@ impl Context {
             traffic,
             link: Link::default(),
             provide: ProvideQueue::default(),
+            news: News::default(),
             quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),
             listening: Mutex::default(),
             own_record: Mutex::default(),

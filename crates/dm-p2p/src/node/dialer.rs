@@ -8,32 +8,44 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Decides when the initial peers are dialled: at the start, and with growing
-/// pauses for as long as none of them is connected. Does no I/O.
+/// pauses for as long as none of them is connected, or too few peers are. Does
+/// no I/O.
 pub(crate) struct Dialer {
     targets: Vec<DialTarget>,
+    /// Connected peers that are enough.
+    enough: usize,
     connected: Vec<PeerId>,
     next: Instant,
     pause: Duration,
 }
 
 impl Dialer {
-    pub(crate) fn new(targets: Vec<DialTarget>, now: Instant) -> Self {
+    pub(crate) fn new(targets: Vec<DialTarget>, enough: usize, now: Instant) -> Self {
         Self {
             targets,
+            enough,
             connected: Vec::new(),
             next: now,
             pause: FIRST_PAUSE,
         }
     }
 
-    /// The peers to dial now.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<DialTarget> {
-        if !self.connected.is_empty() || now < self.next {
-            return Vec::new();
+    /// Whether a node with this many connected peers is to look for more now.
+    pub(crate) fn is_due(&mut self, peers: usize, now: Instant) -> bool {
+        let has_enough = peers >= self.enough && (self.targets.is_empty() || !self.connected.is_empty());
+        if has_enough || now < self.next {
+            return false;
         }
         self.next = now + self.pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.targets.clone()
+        true
+    }
+
+    /// The initial peers that are not connected.
+    pub(crate) fn missing(&self) -> Vec<DialTarget> {
+        let is_missing =
+            |target: &&DialTarget| target.peer.is_none_or(|peer| !self.connected.contains(&peer));
+        self.targets.iter().filter(is_missing).cloned().collect()
     }
 
     /// A connection stands; `dialled` where this node opened it.
@@ -76,7 +88,15 @@ mod tests {
     use crate::initial_peers::parse_initial_peer;
 
     fn dialer(now: Instant) -> Dialer {
-        Dialer::new(vec![parse_initial_peer("127.0.0.1:9000").unwrap()], now)
+        Dialer::new(vec![parse_initial_peer("127.0.0.1:9000").unwrap()], 3, now)
+    }
+
+    fn due(dialer: &mut Dialer, peers: usize, now: Instant) -> usize {
+        if dialer.is_due(peers, now) {
+            dialer.missing().len()
+        } else {
+            0
+        }
     }
 
     #[test]
@@ -85,8 +105,8 @@ mod tests {
         let mut dialer = dialer(now);
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            assert_eq!(dialer.due(now).len(), 1);
-            assert!(dialer.due(now).is_empty());
+            assert_eq!(due(&mut dialer, 0, now), 1);
+            assert_eq!(due(&mut dialer, 0, now), 0);
             let pause = dialer.next - now;
             pauses.push(pause.as_secs());
             now += pause;
@@ -99,12 +119,26 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(3600);
         let (mut dialer, peer) = (dialer(now), PeerId::random());
-        dialer.due(now);
+        due(&mut dialer, 0, now);
         dialer.connected(peer, Some(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap()));
-        assert!(dialer.due(later).is_empty());
+        assert_eq!(due(&mut dialer, 3, later), 0);
         dialer.disconnected(&peer, later);
-        assert!(dialer.due(later).is_empty());
-        assert_eq!(dialer.due(later + FIRST_PAUSE).len(), 1);
+        assert_eq!(due(&mut dialer, 0, later), 0);
+        assert_eq!(due(&mut dialer, 0, later + FIRST_PAUSE), 1);
+    }
+
+    #[test]
+    fn below_three_peers_a_node_looks_for_more_although_an_initial_one_is_connected() {
+        let now = Instant::now();
+        let mut dialer = dialer(now);
+        dialer.connected(
+            PeerId::random(),
+            Some(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap()),
+        );
+        assert!(dialer.is_due(2, now));
+        assert!(!dialer.is_due(2, now), "not without a pause");
+        assert!(dialer.is_due(2, now + LONGEST_PAUSE));
+        assert!(!dialer.is_due(3, now + LONGEST_PAUSE * 2), "three are enough");
     }
 
     #[test]
@@ -113,7 +147,7 @@ mod tests {
         let mut dialer = dialer(now);
         dialer.connected(PeerId::random(), Some(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()));
         dialer.connected(PeerId::random(), None);
-        assert_eq!(dialer.due(now).len(), 1);
+        assert_eq!(due(&mut dialer, 5, now), 1);
     }
 
     #[test]
@@ -121,6 +155,6 @@ mod tests {
         let now = Instant::now();
         let mut dialer = dialer(now);
         dialer.is_self(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap());
-        assert!(dialer.due(now).is_empty());
+        assert_eq!(due(&mut dialer, 0, now), 0);
     }
 }

@@ -58,6 +58,7 @@ impl Runner {
                     tracing::debug!(%error, "an object was not announced");
                 }
             }
+            Command::Meet { from, hints } => self.meet(from, hints),
         }
     }
 

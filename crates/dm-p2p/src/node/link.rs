@@ -9,6 +9,7 @@ use libp2p::{PeerId, kad};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{command::Command, queries::ProviderFound};
+use crate::wire::Hint;
 
 /// Answers of a query that may wait to be read.
 const ANSWERS: usize = 64;
@@ -143,6 +144,11 @@ impl Link {
     /// repeated with everything that is stored.
     pub(crate) async fn provide(&self, locator: &Locator) {
         let _ = self.send(Command::Provide { locator: *locator }).await;
+    }
+
+    /// Has peers dialled that a peer has named; lost where the loop has ended.
+    pub(crate) async fn meet(&self, from: PeerId, hints: Vec<Hint>) {
+        let _ = self.send(Command::Meet { from, hints }).await;
     }
 
     async fn send(&self, command: Command) -> Result<(), NetworkError> {

@@ -12,6 +12,7 @@ mod patient;
 mod queries;
 mod runner;
 mod swarm;
+mod upkeep;
 
 pub(crate) use constructor::start;
 pub(crate) use context::Context;

@@ -25,6 +25,7 @@ use super::{
     link::Ends,
     queries::Queries,
     swarm::ListeningSwarm,
+    upkeep::Exchange,
 };
 use crate::{
     addresses::usable,
@@ -54,9 +55,10 @@ pub(crate) struct Runner {
     pub(super) queries: Queries,
     pub(super) records: mpsc::Sender<ReceivedRecord>,
     /// Where connected peers were first seen.
-    seen_at: HashMap<PeerId, Multiaddr>,
+    pub(super) seen_at: HashMap<PeerId, Multiaddr>,
     listeners: Vec<ListenerId>,
-    dialer: Dialer,
+    pub(super) dialer: Dialer,
+    pub(super) exchange: Exchange,
     remembered: Vec<(PeerId, Vec<Multiaddr>)>,
     commands: mpsc::Receiver<Command>,
     server: Server,
@@ -76,6 +78,9 @@ impl Runner {
             commands: sender,
             streams: swarm.behaviour().objects.new_control(),
         });
+        let now = Instant::now();
+        let enough = context.network.min_peers as usize;
+        let exchange_interval = Duration::from_secs(context.network.peer_exchange_interval_secs);
         let mut runner = Self {
             server: Server::new(context.clone()),
             swarm,
@@ -84,7 +89,8 @@ impl Runner {
             records,
             seen_at: HashMap::new(),
             listeners,
-            dialer: Dialer::new(targets, Instant::now()),
+            dialer: Dialer::new(targets, enough, now),
+            exchange: Exchange::new(exchange_interval, now),
             remembered,
             commands,
         };
@@ -146,10 +152,7 @@ impl Runner {
     }
 
     fn on_tick(&mut self) {
-        let now = Instant::now();
-        for target in self.dialer.due(now) {
-            self.dial_target(target);
-        }
+        self.keep_up(Instant::now());
         for query in self.queries.take_abandoned() {
             if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&query) {
                 query.finish();
@@ -157,7 +160,7 @@ impl Runner {
         }
     }
 
-    fn dial_target(&mut self, target: DialTarget) {
+    pub(super) fn dial_target(&mut self, target: DialTarget) {
         // Without a peer id one dial has one address.
         let dials: Vec<DialOpts> = match target.peer {
             Some(peer) => vec![dial_peer(peer, target.addresses)],
@@ -174,7 +177,7 @@ impl Runner {
         }
     }
 
-    fn dial(&mut self, opts: DialOpts) {
+    pub(super) fn dial(&mut self, opts: DialOpts) {
         if let Err(error) = self.swarm.dial(opts) {
             tracing::debug!(%error, "not dialled");
         }
@@ -295,7 +298,7 @@ impl Drop for Runner {
 }
 
 /// Dials a peer unless it is connected or being dialled.
-fn dial_peer(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
+pub(super) fn dial_peer(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
     DialOpts::peer_id(peer)
         .condition(PeerCondition::DisconnectedAndNotDialing)
         .addresses(addresses)

@@ -9,6 +9,10 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::addresses::{MAX_ADDRESSES, without_peer};
 
+mod checks;
+
+pub(crate) use checks::{Check, Rules};
+
 /// Peers in the book; where there are more, those go that were away longest.
 const MAX_PEERS: usize = 1024;
 
@@ -37,6 +41,11 @@ struct Line {
     healthy: bool,
     /// Failures since the last success.
     failing: u32,
+    /// When it answered last, whatever it was asked.
+    answered: u64,
+    /// When its health was checked last, and when it is checked next.
+    checked: u64,
+    next_check: u64,
 }
 
 impl PeerBook {
@@ -57,6 +66,7 @@ impl PeerBook {
         let line = self.line(peer, now);
         line.connected = true;
         line.record.last_seen = now;
+        line.answered = now;
         if let Some(address) = address {
             line.add_address(address);
         }
@@ -67,6 +77,8 @@ impl PeerBook {
         self.change(peer, |line| {
             line.connected = false;
             line.record.last_seen = now;
+            // Whether it is still there is to be known soon.
+            line.next_check = now;
         });
     }
 
@@ -82,21 +94,19 @@ impl PeerBook {
         self.change(peer, |line| {
             line.record.latency_ms = Some(u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX));
             line.record.last_seen = now;
+            line.answered = now;
         });
     }
 
     pub(crate) fn succeeded(&mut self, peer: PeerId, now: u64) {
         let line = self.line(peer, now);
-        line.record.successes += 1;
-        line.record.last_seen = now;
-        line.failing = 0;
+        line.succeeded(now);
         self.shrink();
     }
 
     pub(crate) fn failed(&mut self, peer: PeerId, now: u64) {
         let line = self.line(peer, now);
-        line.record.failures += 1;
-        line.failing = line.failing.saturating_add(1);
+        line.failed();
         self.shrink();
     }
 
@@ -196,10 +206,14 @@ impl PeerBook {
         away.sort_unstable();
         let surplus = self.lines.len() - MAX_PEERS * 7 / 8;
         for (_, peer) in away.into_iter().take(surplus) {
-            self.lines.remove(&peer);
-            self.changed.remove(&peer);
-            self.struck.push(peer.to_base58());
+            self.strike_out(&peer);
         }
+    }
+
+    fn strike_out(&mut self, peer: &PeerId) {
+        self.lines.remove(peer);
+        self.changed.remove(peer);
+        self.struck.push(peer.to_base58());
     }
 }
 
@@ -210,7 +224,22 @@ impl Line {
             connected: false,
             healthy: false,
             failing: 0,
+            answered: 0,
+            checked: 0,
+            next_check: 0,
         }
+    }
+
+    fn succeeded(&mut self, now: u64) {
+        self.record.successes += 1;
+        self.record.last_seen = now;
+        self.answered = now;
+        self.failing = 0;
+    }
+
+    fn failed(&mut self) {
+        self.record.failures += 1;
+        self.failing = self.failing.saturating_add(1);
     }
 
     /// Puts an address in front of the others.
@@ -223,92 +252,4 @@ impl Line {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(port: u16) -> Multiaddr {
-        format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
-    }
-
-    #[test]
-    fn a_saved_book_is_the_same_when_it_is_loaded() {
-        let peer = PeerId::random();
-        let mut book = PeerBook::default();
-        book.connected(peer, Some(&address(1)), 1000);
-        book.answered_ping(&peer, Duration::from_millis(7), 1500);
-        book.succeeded(peer, 2000);
-        book.failed(peer, 3000);
-        book.disconnected(&peer, 4000);
-        let changes = book.take_changes();
-        assert_eq!(book.take_changes(), Changes::default());
-
-        let loaded = PeerBook::new(changes.kept.clone()).statuses(5000);
-        assert_eq!(loaded, book.statuses(5000));
-        let record = &loaded[0].record;
-        assert_eq!((record.first_seen, record.last_seen), (1000, 4000));
-        assert_eq!(
-            (record.successes, record.failures, record.latency_ms),
-            (1, 1, Some(7))
-        );
-        assert_eq!(record.addresses, ["/ip4/127.0.0.1/tcp/1"]);
-    }
-
-    #[test]
-    fn the_book_is_bounded_and_keeps_the_connected() {
-        let mut book = PeerBook::default();
-        let friend = PeerId::random();
-        book.connected(friend, None, 0);
-        for now in 1..3000 {
-            book.failed(PeerId::random(), now);
-        }
-        assert!(book.lines.len() <= MAX_PEERS);
-        assert!(book.lines.contains_key(&friend));
-        assert!(!book.take_changes().struck.is_empty());
-    }
-
-    #[test]
-    fn addresses_are_bounded_and_the_newest_stand_first() {
-        let peer = PeerId::random();
-        let mut book = PeerBook::default();
-        for port in 1..100 {
-            book.connected(peer, Some(&address(port)), 0);
-        }
-        let addresses = book.statuses(0)[0].record.addresses.clone();
-        assert_eq!(addresses.len(), MAX_ADDRESSES);
-        assert_eq!(addresses[0], "/ip4/127.0.0.1/tcp/99");
-    }
-
-    #[test]
-    fn health_is_told_when_it_changes() {
-        let peer = PeerId::random();
-        let mut book = PeerBook::default();
-        book.connected(peer, None, 1000);
-        assert_eq!(book.take_health_changes(1000), [(peer, true)]);
-        assert_eq!(book.take_health_changes(2000), []);
-        let later = 1000 + PeerRecord::HEALTHY_FOR;
-        assert_eq!(book.take_health_changes(later), [(peer, false)]);
-    }
-
-    #[test]
-    fn peers_that_fail_come_last() {
-        let (good, bad, unknown) = (PeerId::random(), PeerId::random(), PeerId::random());
-        let mut book = PeerBook::default();
-        book.connected(good, None, 0);
-        book.connected(bad, None, 0);
-        book.failed(bad, 1);
-        book.disconnected(&bad, 2);
-        assert!(book.is_doubtful(&bad) && !book.is_doubtful(&good) && !book.is_doubtful(&unknown));
-        book.connected(bad, None, 3);
-        let mut peers = [unknown, bad, good];
-        book.rank(&mut peers);
-        assert_eq!(peers, [good, bad, unknown]);
-    }
-
-    #[test]
-    fn a_line_without_a_peer_id_is_struck_out() {
-        let mut record = PeerBook::default().line(PeerId::random(), 0).record.clone();
-        record.peer_id = "nobody".to_owned();
-        let mut book = PeerBook::new(vec![record]);
-        assert_eq!(book.take_changes().struck, ["nobody"]);
-    }
-}
+mod tests;

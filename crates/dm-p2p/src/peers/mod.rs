@@ -17,23 +17,27 @@ use dm_core::{
 use libp2p::{Multiaddr, PeerId};
 use serde_json::json;
 
-pub(crate) use book::{Changes, PeerBook};
+pub(crate) use book::{Changes, Check, PeerBook, Rules};
 pub(crate) use keeper::keep_book;
 use penalties::Penalties;
+
+use crate::wire::{Hint, MAX_HINTS};
 
 /// The peer book and the penalties, shared by everything that meets peers;
 /// tells the event bus what changes.
 pub(crate) struct Peers {
     book: Mutex<PeerBook>,
     penalties: Mutex<Penalties>,
+    rules: Rules,
     bus: EventBus,
 }
 
 impl Peers {
-    pub(crate) fn new(records: Vec<PeerRecord>, bus: EventBus) -> Self {
+    pub(crate) fn new(records: Vec<PeerRecord>, rules: Rules, bus: EventBus) -> Self {
         Self {
             book: Mutex::new(PeerBook::new(records)),
             penalties: Mutex::default(),
+            rules,
             bus,
         }
     }
@@ -94,15 +98,23 @@ impl Peers {
         self.book().is_doubtful(peer)
     }
 
+    /// Peers that are connected, or answered when they were last asked.
+    pub(crate) fn reachable(&self) -> Vec<PeerId> {
+        self.book().reachable(now_ms())
+    }
+
     pub(crate) fn statuses(&self) -> Vec<PeerStatus> {
         self.book().statuses(now_ms())
     }
 
-    /// Publishes the peers whose health changed, and returns what is to be saved.
-    pub(crate) fn take_changes(&self) -> Changes {
-        let (turned, changes) = {
+    /// The checks that are due, with at most `dials` dials. Publishes the peers
+    /// whose health has changed.
+    pub(crate) fn due_checks(&self, dials: usize) -> Vec<Check> {
+        let now = now_ms();
+        let (checks, turned) = {
             let mut book = self.book();
-            (book.take_health_changes(now_ms()), book.take_changes())
+            let checks = book.due_checks(&self.rules, dials, now);
+            (checks, book.take_health_changes(now))
         };
         for (peer, healthy) in turned {
             self.bus.publish(
@@ -110,7 +122,27 @@ impl Peers {
                 json!({ "peer_id": peer.to_base58(), "healthy": healthy }),
             );
         }
-        changes
+        checks
+    }
+
+    /// Peers that are away and the likeliest to answer, with their addresses.
+    pub(crate) fn best_away(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        self.book().best_away(limit)
+    }
+
+    /// Healthy peers that may be named to `asker`.
+    pub(crate) fn hints_for(&self, asker: &PeerId) -> Vec<Hint> {
+        // One more than can be told: the asker may be among them.
+        let mut hints = self.book().hints(MAX_HINTS + 1, now_ms());
+        hints.retain(|hint| hint.peer != *asker && !self.is_banned(&hint.peer));
+        hints
+    }
+
+    /// Forgets who is dead, and returns what is to be saved.
+    pub(crate) fn take_changes(&self) -> Changes {
+        let mut book = self.book();
+        book.forget_dead(&self.rules, now_ms());
+        book.take_changes()
     }
 
     fn book(&self) -> MutexGuard<'_, PeerBook> {

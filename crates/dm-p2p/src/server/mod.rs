@@ -3,6 +3,7 @@
 
 mod admission;
 mod owners;
+mod prove;
 mod quota;
 mod receive;
 mod serve;

@@ -69,13 +69,17 @@ where
         return Err(WireError::Malformed("an offered envelope does not verify"));
     };
     let space = match judge(shared, &envelope).await {
-        Ok(Judgement::Held) => return wire.send(&Reply::Verdict(Verdict::Held)).await,
+        Ok(Judgement::Held) => {
+            shared.context.news.tell(envelope.id, [peer]);
+            return wire.send(&Reply::Verdict(Verdict::Held)).await;
+        }
         Ok(Judgement::Wanted(space)) => space,
         Err(refusal) => return wire.send(&Reply::Verdict(Verdict::Refused(refusal))).await,
     };
     let (refusal, error) = match take(shared, wire, &envelope, space).await {
         Ok(()) => {
             shared.context.peers.succeeded(peer);
+            shared.context.news.tell(envelope.id, [peer]);
             return wire.send(&Reply::Verdict(Verdict::Held)).await;
         }
         // What is left of the object on the stream is not read any more.

@@ -8,9 +8,13 @@ use dm_core::{
 use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
-use super::{Shared, receive::receive};
+use super::{
+    Shared,
+    prove::{self, Question},
+    receive::receive,
+};
 use crate::wire::{
-    MAX_ENVELOPES, MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_names,
+    MAX_ENVELOPES, MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_hints, encode_names,
 };
 
 /// How long a stream may wait for its next request.
@@ -62,6 +66,21 @@ where
             Err(WireError::Malformed("too much was asked for at once"))
         }
         Request::Offer { envelope_len } => receive(shared, peer, wire, envelope_len as usize).await,
+        Request::Peers => send_peers(shared, peer, wire).await,
+        Request::Prove {
+            id,
+            chunk_list,
+            nonce,
+            known,
+        } => {
+            let question = Question {
+                id,
+                chunk_list,
+                nonce,
+                known,
+            };
+            prove::answer(shared, peer, wire, question).await
+        }
     }
 }
 
@@ -105,6 +124,15 @@ async fn envelopes_to_send(shared: &Shared, locator: &Locator) -> Result<Vec<Sig
     }
     envelopes.truncate(MAX_ENVELOPES);
     Ok(envelopes)
+}
+
+async fn send_peers<S>(shared: &Shared, peer: PeerId, wire: &mut Wire<S>) -> Result<(), WireError>
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
+{
+    let hints = encode_hints(&shared.context.peers.hints_for(&peer));
+    let len = hints.len() as u32;
+    wire.send_with(&Reply::Peers { len }, &hints).await
 }
 
 async fn send_names<S>(

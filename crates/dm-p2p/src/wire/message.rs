@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const MAX_ENVELOPES: usize = 16;
 /// Names that are sent in one piece: 256 KiB.
 pub(crate) const MAX_NAMES_PER_PIECE: u32 = 8192;
+/// Holders that a challenge tells of.
+pub(crate) const MAX_KNOWN: usize = 12;
 /// Chunks that may be asked for at once.
 pub(crate) const MAX_RUN: u32 = 16;
 
@@ -48,6 +50,20 @@ pub(crate) enum Request {
         /// Bytes of the envelope.
         envelope_len: u32,
     },
+    /// Asks for peers that the peer knows; answered by [`Reply::Peers`].
+    Peers,
+    /// Asks for a proof that the peer holds the object over these chunks;
+    /// answered by [`Reply::Proof`] or [`Reply::Missing`].
+    Prove {
+        /// Which object.
+        id: ObjectId,
+        /// Digest of its chunk names.
+        chunk_list: [u8; 32],
+        /// Decides which bytes are asked for.
+        nonce: [u8; 32],
+        /// Further holders, at most [`MAX_KNOWN`] peer ids.
+        known: Vec<Vec<u8>>,
+    },
 }
 
 /// What a peer answers.
@@ -72,6 +88,18 @@ pub(crate) enum Reply {
     Missing,
     /// What becomes of an offer.
     Verdict(Verdict),
+    /// Peers follow, at most 32 of them in at most 16 KiB.
+    Peers {
+        /// Bytes of the list.
+        len: u32,
+    },
+    /// A proof that the object is held.
+    Proof {
+        /// Over the bytes that were asked for.
+        digest: [u8; 32],
+        /// Sequence number of the envelope that is held.
+        sequence: u64,
+    },
 }
 
 /// What becomes of an offer.

@@ -23,6 +23,7 @@ pub enum Request {
     Names { id: ObjectId, first: u64, count: u32 },
     Chunks { id: ObjectId, first: u64, count: u32 },
     Offer { envelope_len: u32 },
+    Peers,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,7 @@ pub enum Reply {
     Chunk { len: u32 },
     Missing,
     Verdict(Verdict),
+    Peers { len: u32 },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -26,7 +26,8 @@ impl DataManager {
     /// # Errors
     /// Faults of the catalog.
     pub async fn run_spreading(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
-        let spreading = async {
+        // Boxed: the tasks together are a large future.
+        let spreading = Box::pin(async {
             tokio::try_join!(
                 self.record_interrupted_shares(),
                 self.complete_grants(),
@@ -35,7 +36,7 @@ impl DataManager {
                 self.refund_overdue_payments(),
             )?;
             Ok(())
-        };
+        });
         shutdown.run_until_cancelled(spreading).await.unwrap_or(Ok(()))
     }
 

@@ -86,11 +86,11 @@ mod tests {
             .map(|(name, inputs)| function(name, inputs))
             .collect();
         assert!(check(&json!(whole).to_string()).is_ok());
-        for missing in 0..whole.len() {
+        for (missing, (name, _)) in NEEDED.iter().enumerate() {
             let mut part = whole.clone();
             part.remove(missing);
             let refused = check(&json!(part).to_string()).unwrap_err().to_string();
-            assert!(refused.contains(NEEDED[missing].0), "{refused}");
+            assert!(refused.contains(name), "{refused}");
         }
     }
 

@@ -10,6 +10,7 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 
+use super::replication::News;
 use crate::{
     address_record::SignedAddressRecord,
     envelope::{Chunk, ChunkListHasher, ObjectId, SignedEnvelope},
@@ -39,8 +40,9 @@ struct Hub {
 pub struct MemoryNode {
     network: MemoryNetwork,
     peer_id: String,
-    objects: Arc<dyn ObjectStore>,
+    pub(super) objects: Arc<dyn ObjectStore>,
     online: AtomicBool,
+    pub(super) news: News,
 }
 
 impl MemoryNetwork {
@@ -57,6 +59,7 @@ impl MemoryNetwork {
             peer_id: format!("memory-peer-{}", hub.nodes.len()),
             objects,
             online: AtomicBool::new(true),
+            news: News::default(),
         });
         hub.nodes.insert(node.peer_id.clone(), Arc::downgrade(&node));
         node
@@ -99,6 +102,35 @@ impl MemoryNode {
             .into_iter()
             .filter(|node| node.peer_id != self.peer_id && node.is_online())
             .collect()
+    }
+
+    /// Another node, where both are online.
+    pub(super) fn reach(&self, peer_id: &str) -> Option<Arc<MemoryNode>> {
+        self.is_online().then(|| self.network.node(peer_id)).flatten()
+    }
+
+    /// Brings an object to `copies` others, and to none of `avoid`.
+    pub(super) async fn push_past(
+        &self,
+        object: &ObjectId,
+        copies: usize,
+        avoid: &[String],
+    ) -> Result<PushReport, NetworkError> {
+        let envelope = match self.objects.envelope(object).await {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) => return Err(NetworkError::Local(StoreError::Missing.to_string())),
+            Err(error) => return Err(NetworkError::Local(error.to_string())),
+        };
+        let mut report = PushReport::default();
+        let others = self.others().into_iter();
+        for other in others.filter(|other| !avoid.contains(&other.peer_id)) {
+            if report.holders.len() < copies && self.copy_to(&other, &envelope).await.is_ok() {
+                other.news.tell(*object, vec![self.peer_id.clone()]);
+                report.holders.push(other.peer_id.clone());
+            }
+        }
+        self.news.tell(*object, report.holders.clone());
+        Ok(report)
     }
 
     /// Brings an object of this node's store into the store of another.
@@ -148,18 +180,7 @@ impl Network for MemoryNode {
     }
 
     async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError> {
-        let envelope = match self.objects.envelope(object).await {
-            Ok(Some(envelope)) => envelope,
-            Ok(None) => return Err(NetworkError::Local(StoreError::Missing.to_string())),
-            Err(error) => return Err(NetworkError::Local(error.to_string())),
-        };
-        let mut report = PushReport::default();
-        for other in self.others() {
-            if report.holders.len() < copies && self.copy_to(&other, &envelope).await.is_ok() {
-                report.holders.push(other.peer_id.clone());
-            }
-        }
-        Ok(report)
+        self.push_past(object, copies, &[]).await
     }
 
     async fn find(&self, locator: &Locator) -> Result<Vec<Found>, NetworkError> {
@@ -272,7 +293,11 @@ async fn honest_chunk(
 }
 
 /// The name of a chunk, if the holder's names are those of the envelope.
-async fn checked_name(objects: &dyn ObjectStore, envelope: &SignedEnvelope, index: u64) -> Option<ChunkName> {
+pub(super) async fn checked_name(
+    objects: &dyn ObjectStore,
+    envelope: &SignedEnvelope,
+    index: u64,
+) -> Option<ChunkName> {
     let count = usize::try_from(envelope.chunk_count()).ok()?;
     let names = objects.chunk_names(&envelope.id, 0, count).await.ok()?;
     let mut digest = ChunkListHasher::default();

@@ -173,7 +173,7 @@ impl World {
             }
             Action::Sign(_) if luck == Luck::Fails => Event::Signed(Err(away())),
             Action::Sign(jobs) => Event::Signed(Ok(jobs.iter().map(|job| self.sign(job)).collect())),
-            Action::Write(changes) => self.write(changes, luck),
+            Action::Write(changes) => self.write(&changes, luck),
             Action::Send { hash, .. } => {
                 let outcome = match luck {
                     Luck::Fails => Outcome::Unknown(away()),
@@ -209,9 +209,9 @@ impl World {
         }
     }
 
-    fn write(&mut self, changes: Vec<(OperationId, Option<Entry>)>, luck: Luck) -> Event {
+    fn write(&mut self, changes: &[(OperationId, Option<Entry>)], luck: Luck) -> Event {
         if luck != Luck::Fails {
-            for (id, entry) in &changes {
+            for (id, entry) in changes {
                 match entry {
                     Some(entry) => drop(self.journal.insert(*id, entry.clone())),
                     None => drop(self.journal.remove(id)),

@@ -1,0 +1,432 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use alloy_primitives::Address;
+use proptest::prelude::*;
+
+use super::*;
+use crate::hash::DataHash;
+
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
+
+fn object(seed: u8) -> ObjectId {
+    ObjectId {
+        locator: DataHash::of(&[seed]).locator(),
+        owner: Address::repeat_byte(1),
+    }
+}
+
+fn key(index: u64) -> PeerKey {
+    PeerKey::of(&format!("peer {index}"))
+}
+
+fn proven(index: u64) -> Holder {
+    Holder {
+        peer: key(index),
+        since: 0,
+        proved: Some(0),
+    }
+}
+
+/// A plan whose only object has these proven holders.
+fn plan_with(own: bool, holders: &[u64]) -> RepairPlan {
+    let mut plan = RepairPlan::new(key(1000), Policy::default(), 0);
+    let holders = holders.iter().map(|index| proven(*index)).collect();
+    plan.keep(object(1), own, 1000, holders, 0);
+    plan
+}
+
+/// Answers challenges with proofs and searches with nothing until a copy is
+/// to be placed; when that is, and how many.
+fn time_to_place(plan: &mut RepairPlan, mut now: u64) -> Option<(u64, u32)> {
+    for _ in 0..10_000 {
+        for action in plan.due(now) {
+            match action {
+                Action::Challenge { object, peer } if plan.peers.is_up(peer) => {
+                    plan.proved(&object, peer, Proof::Proven, now);
+                }
+                Action::Challenge { object, peer } => plan.proved(&object, peer, Proof::Silent, now),
+                Action::Search { object } => plan.found(&object, &[], now),
+                Action::Place { copies, .. } => return Some((now, copies)),
+                Action::Record { .. } => {}
+            }
+        }
+        now = plan.next_due(now)?.max(now + 1);
+    }
+    None
+}
+
+#[test]
+fn a_holder_that_has_gone_is_replaced_after_its_grace() {
+    let policy = Policy::default();
+    let mut plan = plan_with(true, &[1, 2, 3]);
+    assert_eq!(plan.copies(&object(1), 0).unwrap().live, 3);
+    plan.peer_down(key(1), 0);
+    let (at, copies) = time_to_place(&mut plan, 0).unwrap();
+    assert_eq!(copies, 1);
+    let latest = policy.grace + 3 * policy.turn;
+    assert!((policy.grace..=latest).contains(&at), "{at}");
+}
+
+#[test]
+fn a_holder_that_comes_back_in_time_is_not_replaced() {
+    let mut plan = plan_with(true, &[1, 2, 3]);
+    plan.peer_down(key(1), 0);
+    for action in plan.due(30 * SECOND) {
+        assert!(!matches!(action, Action::Place { .. } | Action::Search { .. }));
+    }
+    plan.peer_up(key(1), 60 * SECOND);
+    assert_eq!(plan.copies(&object(1), 60 * SECOND).unwrap().live, 3);
+    let due = plan.due(200 * SECOND);
+    let asked = Action::Challenge {
+        object: object(1),
+        peer: key(1),
+    };
+    assert!(due.contains(&asked), "whether it still has its disk: {due:?}");
+    assert!(!due.iter().any(|action| matches!(action, Action::Place { .. })));
+}
+
+#[test]
+fn with_one_copy_left_nothing_is_waited_for() {
+    let mut plan = plan_with(true, &[1, 2, 3]);
+    for index in 1..=3 {
+        plan.peer_down(key(index), 5);
+    }
+    assert_eq!(time_to_place(&mut plan, 5), Some((6, 3)));
+}
+
+#[test]
+fn one_copy_left_goes_first() {
+    let mut plan = RepairPlan::new(
+        key(1000),
+        Policy {
+            places: 1,
+            ..Policy::default()
+        },
+        0,
+    );
+    for seed in 0..20 {
+        // The more holders are left, the lower the seed.
+        let left = (19 - u64::from(seed)) / 7;
+        let holders = (0..left).map(proven).collect();
+        plan.keep(object(seed), true, 1000, holders, 0);
+    }
+    let mut order = Vec::new();
+    let mut now = HOUR;
+    while order.len() < 20 {
+        for action in plan.due(now) {
+            match action {
+                Action::Challenge { object, peer } => plan.proved(&object, peer, Proof::Proven, now),
+                Action::Search { object } => plan.found(&object, &[], now),
+                Action::Place { object, copies, .. } => {
+                    order.push(copies);
+                    plan.placed(&object, &[key(7), key(8), key(9)], now);
+                }
+                Action::Record { .. } => {}
+            }
+        }
+        now += SECOND / 10;
+    }
+    // Those with no other copy were waiting no longer than the rest.
+    assert!(order[..6].iter().all(|copies| *copies == 3), "{order:?}");
+}
+
+#[test]
+fn holders_take_turns() {
+    let policy = Policy::default();
+    let mut peers = [1, 2, 3];
+    peers.sort_by_key(|index| key(*index).distance(&object(1)));
+    let [near, far, gone] = peers;
+    let begins = |me: u64, other: u64| {
+        let mut plan = RepairPlan::new(key(me), policy, 0);
+        plan.keep(object(1), false, 1000, vec![proven(other), proven(gone)], 0);
+        // A replica counts itself: two others are enough.
+        assert_eq!(plan.copies(&object(1), 0).unwrap().wanted, 2);
+        plan.peer_down(key(gone), 0);
+        time_to_place(&mut plan, 0).unwrap().0
+    };
+    let (first, second) = (begins(near, far), begins(far, near));
+    assert!((policy.grace / 2..policy.grace).contains(&first), "{first}");
+    assert!(second >= first + policy.turn, "{first} {second}");
+}
+
+#[test]
+fn who_had_no_copy_is_replaced_and_not_believed_again() {
+    let policy = Policy::default();
+    for (proof, avoided) in [
+        (Proof::Missing, policy.longest_pause),
+        (Proof::Wrong, policy.forget_after),
+    ] {
+        let mut plan = plan_with(true, &[1, 2, 3]);
+        plan.proved(&object(1), key(2), proof, 0);
+        plan.told(&object(1), &[key(2)], 1);
+        assert_eq!(plan.copies(&object(1), 1).unwrap().live, 2);
+        let mut now = 1;
+        let avoid = loop {
+            now += SECOND;
+            let due = plan.due(now);
+            if due.iter().any(|action| matches!(action, Action::Search { .. })) {
+                plan.found(&object(1), &[key(2)], now);
+            }
+            if let Some(Action::Place { avoid, .. }) = due
+                .into_iter()
+                .find(|action| matches!(action, Action::Place { .. }))
+            {
+                break avoid;
+            }
+        };
+        assert!([1, 2, 3].iter().all(|index| avoid.contains(&key(*index))));
+        let later = avoided + now;
+        plan.told(&object(1), &[key(2)], later);
+        assert!(
+            plan.record(&object(1))
+                .unwrap()
+                .iter()
+                .any(|holder| holder.peer == key(2))
+        );
+    }
+}
+
+#[test]
+fn claims_that_are_not_proven_do_not_count_for_long() {
+    let mut plan = plan_with(true, &[]);
+    plan.told(&object(1), &[key(1), key(2), key(3)], 0);
+    assert_eq!(plan.copies(&object(1), 0).unwrap().live, 3);
+    let asked = plan.due(1);
+    assert_eq!(
+        asked
+            .iter()
+            .filter(|action| matches!(action, Action::Challenge { .. }))
+            .count(),
+        3
+    );
+    let patience = Policy::default().claim_patience;
+    assert_eq!(plan.copies(&object(1), patience).unwrap().live, 0);
+}
+
+#[test]
+fn copies_that_nobody_takes_are_offered_ever_more_rarely_until_a_peer_appears() {
+    let mut plan = plan_with(true, &[]);
+    let mut times = Vec::new();
+    let mut now = 0;
+    for _ in 0..6 {
+        let (at, _) = time_to_place(&mut plan, now).unwrap();
+        times.push(at);
+        plan.placed(&object(1), &[], at);
+        now = at;
+    }
+    let pauses: Vec<u64> = times
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) / SECOND)
+        .collect();
+    assert_eq!(pauses, [60, 120, 240, 480, 960]);
+    plan.peer_up(key(5), now + SECOND);
+    let (at, _) = time_to_place(&mut plan, now + SECOND).unwrap();
+    assert!(at <= now + 2 * SECOND);
+}
+
+#[test]
+fn challenges_and_bytes_are_limited() {
+    let policy = Policy {
+        challenges_per_second: 10,
+        bytes_per_second: 1000,
+        places: 100,
+        ..Policy::default()
+    };
+    let mut plan = RepairPlan::new(key(1000), policy, 0);
+    for seed in 0..200 {
+        plan.keep(object(seed), true, 500, Vec::new(), 0);
+    }
+    let (mut searches, mut copies) = (0, 0);
+    for now in (0..20 * SECOND).step_by(100) {
+        for action in plan.due(now) {
+            match action {
+                Action::Search { object } => {
+                    searches += 1;
+                    plan.found(&object, &[], now);
+                }
+                Action::Place {
+                    object,
+                    copies: missing,
+                    ..
+                } => {
+                    copies += u64::from(missing);
+                    plan.placed(&object, &[key(1), key(2), key(3)], now);
+                }
+                Action::Challenge { object, peer } => plan.proved(&object, peer, Proof::Proven, now),
+                Action::Record { .. } => {}
+            }
+        }
+        assert!(searches <= 11 + now / 100, "{searches} after {now} ms");
+        assert!(copies * 500 <= 1000 + 1500 + now, "{copies} after {now} ms");
+    }
+    assert!(searches >= 10 && copies >= 30);
+}
+
+#[test]
+fn a_peer_that_is_away_is_asked_once_for_all_of_its_objects() {
+    let mut plan = RepairPlan::new(key(1000), Policy::default(), 0);
+    for seed in 0..50 {
+        let holders = (0..4).map(proven).collect();
+        plan.keep(object(seed), true, 1000, holders, 0);
+    }
+    plan.peer_down(key(0), 0);
+    let mut probes = 0;
+    let mut now = 0;
+    while now < HOUR {
+        for action in plan.due(now) {
+            if let Action::Challenge { object, peer } = action {
+                probes += u32::from(peer == key(0));
+                let proof = if peer == key(0) {
+                    Proof::Silent
+                } else {
+                    Proof::Proven
+                };
+                plan.proved(&object, peer, proof, now);
+            }
+        }
+        now = plan.next_due(now).unwrap().max(now + 1);
+    }
+    assert!((3..=8).contains(&probes), "{probes}");
+}
+
+#[test]
+fn what_is_dropped_is_not_looked_after_any_more() {
+    let mut plan = plan_with(true, &[]);
+    assert_eq!(time_to_place(&mut plan, 0).unwrap().1, 3);
+    plan.drop_object(&object(1));
+    plan.placed(&object(1), &[key(1)], 10);
+    plan.told(&object(1), &[key(1)], 10);
+    assert_eq!(plan.due(HOUR), [Action::Record { object: object(1) }]);
+    assert_eq!((plan.totals(), plan.record(&object(1))), ((0, 0), None));
+    assert_eq!(plan.next_due(HOUR), None);
+}
+
+/// A network of peers with disks, some of which lie.
+struct World {
+    up: BTreeSet<u64>,
+    disks: HashMap<ObjectId, BTreeSet<u64>>,
+    liars: BTreeSet<u64>,
+}
+
+impl World {
+    fn answer(&mut self, plan: &mut RepairPlan, action: Action, now: u64) {
+        let index = |peer: PeerKey| (0..20).find(|index| key(*index) == peer).unwrap();
+        match action {
+            Action::Challenge { object, peer } => {
+                let peer_index = index(peer);
+                let proof = match self.up.contains(&peer_index) {
+                    false => Proof::Silent,
+                    true if self.disks[&object].contains(&peer_index) => Proof::Proven,
+                    true if self.liars.contains(&peer_index) => Proof::Wrong,
+                    true => Proof::Missing,
+                };
+                plan.proved(&object, peer, proof, now);
+            }
+            Action::Search { object } => {
+                let honest = self.disks[&object].iter().filter(|peer| self.up.contains(peer));
+                let liars = self.liars.iter().filter(|peer| self.up.contains(peer));
+                let claims: Vec<PeerKey> = honest.chain(liars).map(|peer| key(*peer)).collect();
+                plan.found(&object, &claims, now);
+            }
+            Action::Place {
+                object,
+                copies,
+                avoid,
+            } => {
+                let mut free: Vec<u64> = self.up.iter().copied().collect();
+                free.retain(|peer| !avoid.contains(&key(*peer)));
+                free.sort_by_key(|peer| key(*peer).distance(&object));
+                free.truncate(copies as usize);
+                for peer in free.iter().filter(|peer| !self.liars.contains(peer)) {
+                    self.disks.get_mut(&object).unwrap().insert(*peer);
+                }
+                let taken: Vec<PeerKey> = free.iter().map(|peer| key(*peer)).collect();
+                plan.placed(&object, &taken, now);
+            }
+            Action::Record { .. } => {}
+        }
+    }
+
+    fn honest_copies(&self, object: &ObjectId) -> usize {
+        self.disks[object]
+            .iter()
+            .filter(|peer| self.up.contains(peer))
+            .count()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever comes and goes and lies: once the network is quiet, and has
+    /// peers enough, every object has its copies, proven, and no more is done.
+    #[test]
+    fn after_any_history_every_object_gets_its_copies(
+        liars in prop::collection::btree_set(0..12u64, 0..5),
+        steps in prop::collection::vec((0..5u8, 0..12u64, 0..400u64), 0..60),
+    ) {
+        let objects: Vec<ObjectId> = (0..4).map(object).collect();
+        let mut world = World {
+            up: (0..12).collect(),
+            disks: objects.iter().map(|object| (*object, BTreeSet::new())).collect(),
+            liars,
+        };
+        let mut plan = RepairPlan::new(key(1000), Policy::default(), 0);
+        for object in &objects {
+            plan.keep(*object, true, 1000, Vec::new(), 0);
+        }
+        let mut now = 0;
+        let mut run = |world: &mut World, plan: &mut RepairPlan, until: u64| {
+            while now < until {
+                for action in plan.due(now) {
+                    world.answer(plan, action, now);
+                }
+                now = plan.next_due(now).unwrap_or(until).clamp(now + 1, until);
+            }
+        };
+        let mut clock = 0;
+        for (step, peer, pause) in steps {
+            clock += pause * SECOND;
+            run(&mut world, &mut plan, clock);
+            match step {
+                0 | 1 => {
+                    world.up.remove(&peer);
+                    // Sometimes nobody notices but by its silence.
+                    if step == 0 {
+                        plan.peer_down(key(peer), clock);
+                    }
+                }
+                2 | 3 => {
+                    world.up.insert(peer);
+                    if step == 2 {
+                        for disk in world.disks.values_mut() {
+                            disk.remove(&peer);
+                        }
+                    }
+                    plan.peer_up(key(peer), clock);
+                }
+                _ => {}
+            }
+        }
+        world.up = (0..12).collect();
+        for peer in 0..12 {
+            plan.peer_up(key(peer), clock);
+        }
+        run(&mut world, &mut plan, clock + 24 * HOUR);
+        for object in &objects {
+            prop_assert!(world.honest_copies(object) >= 3);
+            let copies = plan.copies(object, clock + 24 * HOUR).unwrap();
+            let live: BTreeMap<PeerKey, bool> =
+                copies.holders.iter().map(|(holder, live)| (holder.peer, *live)).collect();
+            prop_assert!(copies.live >= 3);
+            for liar in &world.liars {
+                prop_assert_ne!(live.get(&key(*liar)), Some(&true), "a liar never counts");
+            }
+        }
+        prop_assert_eq!(plan.totals(), (4, 0));
+        let before = world.disks.clone();
+        run(&mut world, &mut plan, clock + 72 * HOUR);
+        prop_assert_eq!(before, world.disks, "a quiet network makes no copies");
+    }
+}

@@ -1,0 +1,216 @@
+//! Copies are watched and renewed, by owners and by replicas.
+
+use std::{sync::Arc, time::Duration};
+
+use dm_core::{
+    Address,
+    config::NetworkConfig,
+    hash::DataHash,
+    ports::{KeyValueStore, Network, ObjectStore},
+    services::{Caretaker, CaretakerPorts, HeldObject, caretaker::plan::Policy},
+    tasks::Supervisor,
+    testing::{
+        catalog::MemoryCatalog,
+        key_value::MemoryKeyValueStore,
+        network::{LyingStore, MemoryNetwork, MemoryNode},
+        objects::{MemoryObjectStore, SampleObject},
+    },
+};
+
+/// Far longer than anything takes: only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn policy() -> Policy {
+    Policy {
+        challenge_interval: 200,
+        grace: 50,
+        turn: 20,
+        first_pause: 50,
+        longest_pause: 200,
+        claim_patience: 2_000,
+        ..Policy::of(&NetworkConfig::default())
+    }
+}
+
+/// A node that looks after its copies.
+struct Guard {
+    node: Arc<MemoryNode>,
+    store: Arc<dyn ObjectStore>,
+    notes: MemoryKeyValueStore,
+    caretaker: Caretaker,
+    tasks: Supervisor,
+}
+
+impl Guard {
+    fn join(network: &MemoryNetwork, store: Arc<dyn ObjectStore>) -> Self {
+        let notes = MemoryKeyValueStore::new();
+        let node = network.join(store.clone());
+        Self::start(node, store, notes)
+    }
+
+    fn start(node: Arc<MemoryNode>, store: Arc<dyn ObjectStore>, notes: MemoryKeyValueStore) -> Self {
+        let ports = CaretakerPorts {
+            objects: store.clone(),
+            replication: node.clone(),
+            holders: Arc::new(notes.clone()) as Arc<dyn KeyValueStore>,
+            shares: Arc::new(MemoryCatalog::new()),
+        };
+        // Nobody here owns the objects: all are replicas that cannot read.
+        let caretaker = Caretaker::new(ports, Address::repeat_byte(9), &node.local_peer_id(), policy());
+        let tasks = Supervisor::new();
+        let running = caretaker.clone();
+        tasks.spawn("caretaker", move |shutdown| {
+            let caretaker = running.clone();
+            async move { caretaker.run(shutdown).await }
+        });
+        Self {
+            node,
+            store,
+            notes,
+            caretaker,
+            tasks,
+        }
+    }
+
+    async fn held(&self) -> HeldObject {
+        self.caretaker.holders(&data_hash()).await.unwrap().remove(0)
+    }
+}
+
+fn object() -> SampleObject {
+    SampleObject::new(1, 7, 300_000)
+}
+
+fn data_hash() -> DataHash {
+    DataHash::of(&7_u64.to_le_bytes())
+}
+
+async fn copies(stores: &[MemoryObjectStore]) -> usize {
+    let mut copies = 0;
+    for store in stores {
+        copies += usize::from(object().is_in(store).await);
+    }
+    copies
+}
+
+async fn wait_until(ready: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !ready().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+}
+
+fn network(nodes: usize) -> (Vec<MemoryObjectStore>, Vec<Guard>) {
+    let hub = MemoryNetwork::new();
+    let stores: Vec<MemoryObjectStore> = (0..nodes).map(|_| MemoryObjectStore::new()).collect();
+    let guards = stores
+        .iter()
+        .map(|store| Guard::join(&hub, Arc::new(store.clone())))
+        .collect();
+    (stores, guards)
+}
+
+#[tokio::test]
+async fn a_replica_repairs_what_it_cannot_read() {
+    let (stores, guards) = network(5);
+    object().store_in(&stores[0]).await.unwrap();
+    // It was stored before the caretaker looked: its peers are found.
+    guards[0].node.push(&object().id(), 1).await.unwrap();
+    wait_until(async || copies(&stores).await == 3).await;
+    wait_until(async || guards[0].held().await.live == 2).await;
+
+    let held = guards[0].held().await;
+    assert_eq!((held.wanted, held.own, held.size), (2, false, 300_000));
+    let gone = guards
+        .iter()
+        .position(|guard| held.holders[0].peer_id == guard.node.local_peer_id())
+        .unwrap();
+    guards[gone].node.set_online(false);
+    wait_until(async || copies(&stores).await == 4).await;
+    wait_until(async || guards[0].held().await.live == 2).await;
+}
+
+#[tokio::test]
+async fn holders_are_proven_and_their_times_are_told() {
+    let (stores, guards) = network(3);
+    for store in &stores {
+        object().store_in(store).await.unwrap();
+    }
+    guards[0].node.push(&object().id(), 2).await.unwrap();
+    wait_until(async || {
+        let holders = guards[0].held().await.holders;
+        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+    })
+    .await;
+    for holder in guards[0].held().await.holders {
+        assert!(holder.live && holder.proved_at.unwrap() >= holder.since && holder.since > 0);
+    }
+    // The others learned of all three by being asked.
+    wait_until(async || guards[2].held().await.live == 2).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_threw_its_copy_away_is_replaced() {
+    let (stores, guards) = network(4);
+    object().store_in(&stores[0]).await.unwrap();
+    guards[0].node.push(&object().id(), 2).await.unwrap();
+    wait_until(async || guards[0].held().await.live == 2).await;
+    stores[1].remove(&object().id()).await.unwrap();
+    wait_until(async || object().is_in(&stores[3]).await).await;
+}
+
+#[tokio::test]
+async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
+    let hub = MemoryNetwork::new();
+    let stores: Vec<MemoryObjectStore> = (0..3).map(|_| MemoryObjectStore::new()).collect();
+    let liar = LyingStore::new(Arc::new(MemoryObjectStore::new()));
+    let keeper = Guard::join(&hub, Arc::new(stores[0].clone()));
+    let liar = Guard::join(&hub, Arc::new(liar));
+    object().store_in(&stores[0]).await.unwrap();
+    keeper.node.push(&object().id(), 1).await.unwrap();
+    wait_until(async || keeper.held().await.holders.is_empty()).await;
+    let _others: Vec<Guard> = stores[1..]
+        .iter()
+        .map(|store| Guard::join(&hub, Arc::new(store.clone())))
+        .collect();
+    wait_until(async || keeper.held().await.live == 2).await;
+    let held = keeper.held().await;
+    let liar_id = liar.node.local_peer_id();
+    assert!(held.holders.iter().all(|holder| holder.peer_id != liar_id));
+}
+
+#[tokio::test]
+async fn after_a_restart_the_holders_are_known_at_once() {
+    let (stores, guards) = network(3);
+    object().store_in(&stores[0]).await.unwrap();
+    guards[0].node.push(&object().id(), 2).await.unwrap();
+    wait_until(async || {
+        let holders = guards[0].held().await.holders;
+        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+    })
+    .await;
+    let before = guards[0].held().await;
+    // What was learned last is written down in the next round.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(guards[0].tasks.shut_down(PATIENCE).await);
+    for guard in &guards {
+        guard.node.set_online(false);
+    }
+    let again = Guard::start(
+        guards[0].node.clone(),
+        guards[0].store.clone(),
+        guards[0].notes.clone(),
+    );
+    wait_until(async || again.held().await.holders.len() == 2).await;
+    let after = again.held().await;
+    let since = |held: &HeldObject| held.holders.iter().map(|holder| holder.since).collect::<Vec<_>>();
+    assert_eq!(since(&after), since(&before));
+}
+
+#[tokio::test]
+async fn what_is_not_stored_here_has_no_holders_to_show() {
+    let (_stores, guards) = network(1);
+    assert!(guards[0].caretaker.holders(&data_hash()).await.is_err());
+}

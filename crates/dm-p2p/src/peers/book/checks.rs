@@ -1,0 +1,305 @@
+//! Who is asked whether he is still there, and when; who is forgotten.
+
+use dm_core::peer::PeerRecord;
+use libp2p::{Multiaddr, PeerId};
+
+use super::{Line, PeerBook};
+use crate::wire::Hint;
+
+/// Checks without an answer after which a connection counts as dead.
+const SILENT_CHECKS: u32 = 3;
+/// A peer that does not answer is tried less and less often: after at most
+/// two to this power intervals.
+const LONGEST_BACK_OFF: u32 = 6;
+
+/// When peers are checked and forgotten, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Between two checks of a peer that answers.
+    pub(crate) check_interval: u64,
+    /// A peer that has been away this long and mostly failed is forgotten.
+    pub(crate) forget_after: u64,
+}
+
+/// What a check needs to have done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// The peer is away: dial it.
+    Dial(PeerId, Vec<Multiaddr>),
+    /// The connection stands and nobody answers on it: close it.
+    Close(PeerId),
+}
+
+impl PeerBook {
+    /// Notes which connected peers have answered since their last check, and
+    /// says whom to dial, at most `dials` peers, and whose connection to
+    /// close. Those that are due longest come first.
+    pub(crate) fn due_checks(&mut self, rules: &Rules, dials: usize, now: u64) -> Vec<Check> {
+        let mut due: Vec<(u64, PeerId)> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.next_check <= now)
+            .map(|(peer, line)| (line.next_check, *peer))
+            .collect();
+        due.sort_unstable();
+        let mut checks = Vec::new();
+        let mut dials_left = dials;
+        for (_, peer) in due {
+            let Some(line) = self.lines.get_mut(&peer) else {
+                continue;
+            };
+            if line.connected {
+                checks.extend(line.check_connected(peer, rules, now));
+            } else if dials_left > 0 {
+                dials_left -= 1;
+                checks.push(line.check_away(peer, rules, now));
+            } else {
+                continue;
+            }
+            self.changed.insert(peer);
+        }
+        checks
+    }
+
+    /// Peers that are away, those that were seen last first: whom to dial by
+    /// a node that has lost its network.
+    pub(crate) fn best_away(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let mut away: Vec<_> = self.lines.iter().filter(|(_, line)| !line.connected).collect();
+        away.sort_by_key(|(_, line)| (line.failing, u64::MAX - line.record.last_seen));
+        away.truncate(limit);
+        away.into_iter()
+            .map(|(peer, line)| (*peer, line.addresses()))
+            .collect()
+    }
+
+    /// Strikes out who has been away for long and mostly failed.
+    pub(crate) fn forget_dead(&mut self, rules: &Rules, now: u64) {
+        let dead: Vec<PeerId> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.is_dead(rules, now))
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in dead {
+            self.strike_out(&peer);
+        }
+    }
+
+    /// Peers that are connected, or answered when they were last asked, which
+    /// was not long ago.
+    pub(crate) fn reachable(&self, now: u64) -> Vec<PeerId> {
+        let is_reachable = |line: &Line| {
+            let answered = now.saturating_sub(line.record.last_seen) < PeerRecord::HEALTHY_FOR;
+            line.connected || (line.failing == 0 && answered)
+        };
+        let lines = self.lines.iter().filter(|(_, line)| is_reachable(line));
+        lines.map(|(peer, _)| *peer).collect()
+    }
+
+    /// Healthy peers that others may want to meet, the last seen first.
+    pub(crate) fn hints(&self, limit: usize, now: u64) -> Vec<Hint> {
+        let mut healthy: Vec<_> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.record.is_healthy(now))
+            .collect();
+        healthy.sort_by_key(|(_, line)| u64::MAX - line.record.last_seen);
+        let hints = healthy.into_iter().map(|(peer, line)| Hint {
+            peer: *peer,
+            addresses: line.addresses(),
+        });
+        hints
+            .filter(|hint| !hint.addresses.is_empty())
+            .take(limit)
+            .collect()
+    }
+}
+
+impl Line {
+    /// An answer to a ping since the last check is a success, none is a failure.
+    fn check_connected(&mut self, peer: PeerId, rules: &Rules, now: u64) -> Option<Check> {
+        let answered = self.answered > self.checked;
+        self.checked = now;
+        self.next_check = now + rules.check_interval;
+        if answered {
+            self.succeeded(self.answered);
+            return None;
+        }
+        self.failed();
+        (self.failing >= SILENT_CHECKS).then_some(Check::Close(peer))
+    }
+
+    /// That the dial fails is noted when it does.
+    fn check_away(&mut self, peer: PeerId, rules: &Rules, now: u64) -> Check {
+        let back_off = 1 << self.failing.min(LONGEST_BACK_OFF);
+        self.checked = now;
+        self.next_check = now + rules.check_interval * back_off;
+        Check::Dial(peer, self.addresses())
+    }
+
+    fn is_dead(&self, rules: &Rules, now: u64) -> bool {
+        !self.connected
+            && now.saturating_sub(self.record.last_seen) >= rules.forget_after
+            && self.record.failures > self.record.successes
+    }
+
+    fn addresses(&self) -> Vec<Multiaddr> {
+        let addresses = self.record.addresses.iter();
+        addresses.filter_map(|address| address.parse().ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: u64 = 60_000;
+    const RULES: Rules = Rules {
+        check_interval: MINUTE,
+        forget_after: 24 * 60 * MINUTE,
+    };
+
+    fn address() -> Multiaddr {
+        "/ip4/127.0.0.1/tcp/1".parse().unwrap()
+    }
+
+    fn record(book: &PeerBook) -> dm_core::peer::PeerRecord {
+        book.statuses(0)[0].record.clone()
+    }
+
+    fn knows(book: &PeerBook, peer: &PeerId) -> bool {
+        book.lines.contains_key(peer)
+    }
+
+    #[test]
+    fn only_healthy_peers_with_an_address_are_named() {
+        let (healthy, nowhere, failing) = (PeerId::random(), PeerId::random(), PeerId::random());
+        let mut book = PeerBook::default();
+        book.connected(healthy, Some(&address()), 1);
+        book.connected(nowhere, None, 1);
+        book.connected(failing, Some(&address()), 1);
+        for _ in 0..3 {
+            book.failed(failing, 1);
+        }
+        let named: Vec<PeerId> = book.hints(9, 2).into_iter().map(|hint| hint.peer).collect();
+        assert_eq!(named, [healthy]);
+    }
+
+    #[test]
+    fn a_peer_that_answers_pings_is_healthy_and_one_that_does_not_is_closed() {
+        let peer = PeerId::random();
+        let mut book = PeerBook::default();
+        book.connected(peer, None, 1);
+        for minute in 1..=10 {
+            book.answered_ping(&peer, Duration::from_millis(1), minute * MINUTE - 1);
+            assert_eq!(book.due_checks(&RULES, 9, minute * MINUTE), []);
+        }
+        assert_eq!((record(&book).successes, record(&book).failures), (10, 0));
+        let silent: Vec<Check> = (11..=13)
+            .flat_map(|minute| book.due_checks(&RULES, 9, minute * MINUTE))
+            .collect();
+        assert_eq!(silent, [Check::Close(peer)]);
+        assert_eq!(record(&book).failures, 3);
+    }
+
+    #[test]
+    fn who_is_lost_is_dialled_at_once_and_then_ever_more_rarely() {
+        let peer = PeerId::random();
+        let mut book = PeerBook::default();
+        book.connected(peer, Some(&address()), 0);
+        book.disconnected(&peer, 5);
+        let mut now = 5;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            assert_eq!(
+                book.due_checks(&RULES, 1, now),
+                [Check::Dial(peer, vec![address()])]
+            );
+            assert_eq!(book.due_checks(&RULES, 1, now), []);
+            book.failed(peer, now);
+            let next = book.lines[&peer].next_check;
+            pauses.push((next - now) / MINUTE);
+            now = next;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+    }
+
+    #[test]
+    fn those_that_wait_longest_are_dialled_first() {
+        let peers: Vec<PeerId> = (0..5).map(|_| PeerId::random()).collect();
+        let mut book = PeerBook::default();
+        for (now, peer) in (10..).zip(&peers) {
+            book.connected(*peer, None, 0);
+            book.disconnected(peer, now);
+        }
+        let dialled: Vec<Check> = (0..3).flat_map(|_| book.due_checks(&RULES, 2, 100)).collect();
+        let expected: Vec<Check> = peers.iter().map(|peer| Check::Dial(*peer, vec![])).collect();
+        assert_eq!(dialled, expected);
+    }
+
+    #[test]
+    fn who_is_dead_for_a_day_and_mostly_failed_is_forgotten() {
+        let (dead, reliable, connected) = (PeerId::random(), PeerId::random(), PeerId::random());
+        let mut book = PeerBook::default();
+        for peer in [dead, reliable, connected] {
+            book.connected(peer, None, 0);
+            book.failed(peer, 1);
+        }
+        book.succeeded(reliable, 1);
+        book.disconnected(&dead, 1);
+        book.disconnected(&reliable, 1);
+        book.forget_dead(&RULES, RULES.forget_after);
+        assert!(knows(&book, &dead), "a day has not passed");
+        book.forget_dead(&RULES, RULES.forget_after + 1);
+        assert!(!knows(&book, &dead) && knows(&book, &reliable) && knows(&book, &connected));
+        assert_eq!(book.take_changes().struck, [dead.to_base58()]);
+    }
+
+    proptest! {
+        /// Whatever happens, health is what the interface says, each peer is
+        /// checked at its interval, and nobody is dialled while connected.
+        #[test]
+        fn health_follows_from_the_history_alone(steps in prop::collection::vec((0..6u8, 0..3usize, 0..90_000u64), 1..120)) {
+            let peers: Vec<PeerId> = (0..3).map(|_| PeerId::random()).collect();
+            let mut book = PeerBook::default();
+            let mut model = [(0u64, 0u64, None::<u64>); 3];
+            let mut now = 1;
+            for (step, index, pause) in steps {
+                now += pause;
+                let (peer, entry) = (peers[index], &mut model[index]);
+                match step {
+                    0 => { book.connected(peer, None, now); entry.2 = Some(now); }
+                    1 => { book.disconnected(&peer, now); entry.2 = entry.2.map(|_| now); }
+                    2 => { book.succeeded(peer, now); entry.0 += 1; entry.2 = Some(now); }
+                    3 => { book.failed(peer, now); entry.1 += 1; entry.2 = entry.2.or(Some(0)); }
+                    4 if entry.2.is_some() => { book.answered_ping(&peer, Duration::ZERO, now); entry.2 = Some(now); }
+                    _ => {
+                        for check in book.due_checks(&RULES, 3, now) {
+                            if let Check::Dial(peer, _) = check {
+                                prop_assert!(!book.lines[&peer].connected);
+                            }
+                        }
+                        // What the checks counted is part of the history.
+                        for (peer, entry) in peers.iter().zip(&mut model) {
+                            if let Some(line) = book.lines.get(peer) {
+                                entry.0 = line.record.successes;
+                                entry.1 = line.record.failures;
+                            }
+                        }
+                    }
+                }
+                for status in book.statuses(now) {
+                    let index = peers.iter().position(|peer| peer.to_base58() == status.record.peer_id).unwrap();
+                    let (successes, failures, last) = model[index];
+                    let recent = now - last.unwrap_or(0) < 5 * MINUTE;
+                    let mostly = successes + failures < 3 || successes * 2 > successes + failures;
+                    prop_assert_eq!(status.healthy, recent && mostly);
+                }
+            }
+        }
+    }
+}

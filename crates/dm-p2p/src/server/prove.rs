@@ -1,0 +1,76 @@
+use dm_core::{envelope::ObjectId, ports::StoreError};
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
+
+use super::Shared;
+use crate::{
+    proof::{Nonce, prove},
+    wire::{MAX_KNOWN, Reply, Wire, WireError},
+};
+
+/// What a peer asks to have proved.
+pub(super) struct Question {
+    pub(super) id: ObjectId,
+    pub(super) chunk_list: [u8; 32],
+    pub(super) nonce: Nonce,
+    /// Peers that hold the object as well, it says.
+    pub(super) known: Vec<Vec<u8>>,
+}
+
+/// Answers a challenge, and takes note of the holders that it tells of: who
+/// asks has the object himself, or says so.
+pub(super) async fn answer<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    question: Question,
+) -> Result<(), WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let known: Result<Vec<PeerId>, _> = question
+        .known
+        .iter()
+        .map(|bytes| PeerId::from_bytes(bytes))
+        .collect();
+    let Ok(mut holders) = known else {
+        return Err(WireError::Malformed("a holder is no peer"));
+    };
+    if holders.len() > MAX_KNOWN {
+        return Err(WireError::Malformed("too many holders"));
+    }
+    let reply = match proof(shared, peer, &question).await {
+        Ok(reply) => reply,
+        Err(StoreError::Missing) => Reply::Missing,
+        Err(error) => {
+            tracing::warn!(locator = %question.id.locator, %error, "an object cannot be proved to be held");
+            Reply::Missing
+        }
+    };
+    if reply != Reply::Missing {
+        holders.push(peer);
+        shared.context.news.tell(question.id, holders);
+    }
+    wire.send(&reply).await
+}
+
+async fn proof(shared: &Shared, peer: PeerId, question: &Question) -> Result<Reply, StoreError> {
+    let context = &shared.context;
+    let envelope = context.objects.envelope(&question.id).await?;
+    let envelope = envelope
+        .filter(|envelope| envelope.chunk_list == question.chunk_list)
+        .ok_or(StoreError::Missing)?;
+    let _permit = shared.sending.acquire().await.map_err(|_| StoreError::Missing)?;
+    let digest = prove(
+        &*context.objects,
+        &envelope,
+        &question.nonce,
+        &peer,
+        &context.local,
+    )
+    .await?;
+    Ok(Reply::Proof {
+        digest,
+        sequence: envelope.sequence,
+    })
+}

@@ -1,0 +1,98 @@
+use bytes::Bytes;
+use libp2p::{Multiaddr, PeerId};
+
+/// Peers in one answer.
+pub(crate) const MAX_HINTS: usize = 32;
+/// Bytes of one answer.
+pub(crate) const MAX_HINT_BYTES: usize = 16 * 1024;
+/// Addresses of one of these peers.
+const MAX_HINT_ADDRESSES: usize = 4;
+
+/// A peer that another one says it knows: hearsay until it was met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) peer: PeerId,
+    pub(crate) addresses: Vec<Multiaddr>,
+}
+
+/// Peer id and addresses in their binary forms.
+type Line = (Vec<u8>, Vec<Vec<u8>>);
+
+/// The bytes of hints: as many as fit into [`MAX_HINT_BYTES`], and no more
+/// than [`MAX_HINTS`].
+pub(crate) fn encode_hints(hints: &[Hint]) -> Bytes {
+    let mut lines: Vec<Line> = hints.iter().take(MAX_HINTS).map(to_line).collect();
+    loop {
+        match postcard::to_stdvec(&lines) {
+            Ok(bytes) if bytes.len() <= MAX_HINT_BYTES => return bytes.into(),
+            _ if lines.pop().is_none() => return Bytes::new(),
+            _ => {}
+        }
+    }
+}
+
+/// The hints that the bytes are; `None` where they are none, or too many.
+pub(crate) fn decode_hints(bytes: &[u8]) -> Option<Vec<Hint>> {
+    let (lines, rest): (Vec<Line>, _) = postcard::take_from_bytes(bytes).ok()?;
+    if !rest.is_empty() || lines.len() > MAX_HINTS {
+        return None;
+    }
+    lines.into_iter().map(from_line).collect()
+}
+
+fn to_line(hint: &Hint) -> Line {
+    let addresses = hint.addresses.iter().take(MAX_HINT_ADDRESSES);
+    (hint.peer.to_bytes(), addresses.map(Multiaddr::to_vec).collect())
+}
+
+fn from_line((peer, addresses): Line) -> Option<Hint> {
+    if addresses.len() > MAX_HINT_ADDRESSES {
+        return None;
+    }
+    let addresses = addresses
+        .into_iter()
+        .map(|address| Multiaddr::try_from(address).ok());
+    Some(Hint {
+        peer: PeerId::from_bytes(&peer).ok()?,
+        addresses: addresses.collect::<Option<_>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hint(port: u16) -> Hint {
+        Hint {
+            peer: PeerId::random(),
+            addresses: vec![format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn hints_are_read_as_they_were_written() {
+        let hints: Vec<Hint> = (1..=MAX_HINTS as u16).map(hint).collect();
+        assert_eq!(decode_hints(&encode_hints(&hints)), Some(hints));
+        assert_eq!(decode_hints(&encode_hints(&[])), Some(vec![]));
+    }
+
+    #[test]
+    fn the_number_of_hints_and_of_their_addresses_is_bounded() {
+        let many: Vec<Hint> = (1..100).map(hint).collect();
+        assert_eq!(decode_hints(&encode_hints(&many)).unwrap().len(), MAX_HINTS);
+        let lines: Vec<Line> = many.iter().map(to_line).collect();
+        assert_eq!(decode_hints(&postcard::to_stdvec(&lines).unwrap()), None);
+        let mut wide = to_line(&many[0]);
+        wide.1 = vec![wide.1[0].clone(); MAX_HINT_ADDRESSES + 1];
+        assert_eq!(decode_hints(&postcard::to_stdvec(&vec![wide]).unwrap()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = decode_hints(&bytes);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Copies are kept up over real connections, by replicas that cannot read.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use common::{Node, options, start};
+use dm_core::{
+    Address,
+    hash::DataHash,
+    ports::Network,
+    services::{Caretaker, CaretakerPorts, HeldObject, caretaker::plan::Policy},
+    testing::{
+        catalog::MemoryCatalog,
+        key_value::MemoryKeyValueStore,
+        objects::{MemoryObjectStore, SampleObject},
+    },
+};
+use dm_p2p::Identity;
+
+/// Far longer than anything takes: only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+struct Guard {
+    node: Node,
+    caretaker: Caretaker,
+}
+
+fn object() -> SampleObject {
+    SampleObject::new(1, 7, 700_000)
+}
+
+async fn guard(initial_peers: Vec<String>) -> Guard {
+    let mut options = options(Identity::generate(), initial_peers);
+    options.network.health_check_interval_secs = 1;
+    let policy = Policy {
+        challenge_interval: 1_000,
+        grace: 100,
+        turn: 200,
+        first_pause: 300,
+        longest_pause: 1_000,
+        ..Policy::of(&options.network)
+    };
+    let node = start(
+        options,
+        Arc::new(MemoryObjectStore::new()),
+        Arc::new(MemoryCatalog::new()),
+    )
+    .await;
+    let ports = CaretakerPorts {
+        objects: node.store.clone(),
+        replication: node.p2p.clone(),
+        holders: Arc::new(MemoryKeyValueStore::new()),
+        shares: Arc::new(MemoryCatalog::new()),
+    };
+    let own = Address::repeat_byte(9);
+    let caretaker = Caretaker::new(ports, own, &node.p2p.local_peer_id(), policy);
+    let running = caretaker.clone();
+    node.supervisor.spawn("caretaker", move |shutdown| {
+        let caretaker = running.clone();
+        async move { caretaker.run(shutdown).await }
+    });
+    Guard { node, caretaker }
+}
+
+impl Guard {
+    async fn held(&self) -> Option<HeldObject> {
+        let hash = DataHash::of(&7_u64.to_le_bytes());
+        self.caretaker
+            .holders(&hash)
+            .await
+            .ok()
+            .map(|mut held| held.remove(0))
+    }
+
+    async fn live(&self) -> u32 {
+        self.held().await.map_or(0, |held| held.live)
+    }
+}
+
+async fn cluster(size: usize) -> Vec<Guard> {
+    let mut guards: Vec<Guard> = Vec::new();
+    for _ in 0..size {
+        let known = guards.iter().map(|guard| guard.node.address()).collect();
+        guards.push(guard(known).await);
+    }
+    for guard in &guards {
+        guard.node.knows_peers(size - 1).await;
+    }
+    guards
+}
+
+async fn until(ready: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !ready().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("the state is reached in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_copies_outlive_the_nodes_that_made_them() {
+    let mut guards = cluster(6).await;
+    object().store_in(&*guards[0].node.store).await.unwrap();
+    guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
+    // One after the other, those that hold it leave for good.
+    for _ in 0..3 {
+        until(async || {
+            for guard in &guards {
+                if guard.live().await >= 2 {
+                    return true;
+                }
+            }
+            false
+        })
+        .await;
+        let mut holder = 0;
+        while !object().is_in(&*guards[holder].node.store).await {
+            holder += 1;
+        }
+        let gone = guards.remove(holder);
+        gone.node.stop().await;
+    }
+    until(async || {
+        let mut copies = 0;
+        for guard in &guards {
+            copies += usize::from(object().is_in(&*guard.node.store).await);
+        }
+        copies == 3
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
+    let guards = cluster(4).await;
+    object().store_in(&*guards[0].node.store).await.unwrap();
+    guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
+    until(async || guards[0].live().await == 2).await;
+    let mut holders = Vec::new();
+    for (index, guard) in guards.iter().enumerate().skip(1) {
+        if object().is_in(&*guard.node.store).await {
+            holders.push(index);
+        }
+    }
+    let spare = (1..4).find(|index| !holders.contains(index)).unwrap();
+    let lost = &guards[holders[0]].node.store;
+    assert!(lost.remove(&object().id()).await.unwrap());
+    until(async || object().is_in(&*guards[spare].node.store).await).await;
+}
