@@ -1,5 +1,7 @@
-//! What the client adds to a read: its balance and verification against the
-//! same requests made without it, over the same transport in the same run.
+//! What the client adds to a read: its balance, the balance of a token, and
+//! verification against bare requests over the same transport in the same run;
+//! and how many operations a second it gets through, each noted in a journal, and
+//! mined.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -23,13 +25,15 @@ use dm_chain::{
 use dm_core::{
     event::NewEvent,
     hash::DataHash,
-    ports::{Anchors, Chain, Signer},
+    operation::{Operation, OperationId},
+    ports::{Anchors, Chain, MinedOperation, OperationState, Operations, Signer, Tokens},
     receipt::Receipt,
     testing::{
         anchors::{ReferenceLog, conformance::request},
         key_value::MemoryKeyValueStore,
         signer::TestSigner,
     },
+    token::NATIVE_TOKEN,
 };
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -38,6 +42,8 @@ use tokio::runtime::Runtime;
 const ROUND: u32 = 200;
 /// Rounds of a comparison; the median counts.
 const ROUNDS: usize = 21;
+/// Operations that are begun at the same time.
+const OPERATIONS: usize = 1000;
 /// Events in the log that is verified.
 const LOG: u64 = 1000;
 
@@ -61,8 +67,9 @@ fn proves_input(receipt: &Receipt, log: &ReferenceLog) -> Bytes {
 
 struct Bench {
     rpc: RpcClient,
-    client: EvmClient,
+    client: Arc<EvmClient>,
     account: Address,
+    token: Address,
     receipt: Receipt,
     log: ReferenceLog,
     input: Bytes,
@@ -80,12 +87,12 @@ impl Bench {
             .await
             .unwrap();
         let rpc = RpcClient::new(chain.transport(), true);
-        let client = EvmClient::over(
+        let client = Arc::new(EvmClient::over(
             rpc.clone(),
             Arc::new(signer),
             Arc::new(MemoryKeyValueStore::new()),
             ClientConfig::default(),
-        );
+        ));
         let log = ReferenceLog::numbered(LOG, 1);
         let tx_hash = client.submit_anchor(&request(&log, 0, LOG)).await.unwrap();
         let anchor = client.wait_for_anchor(tx_hash).await.unwrap();
@@ -97,10 +104,18 @@ impl Bench {
             checkpoint: log.checkpoint(LOG),
             anchor,
         };
+        let issue = Operation::IssueToken {
+            name: "Data credit".to_owned(),
+            symbol: "DATA".to_owned(),
+            decimals: 6,
+            initial_supply: U256::from(1_000_000_000),
+        };
+        let token = done(&client, &issue).await.contract.unwrap();
         Self {
             rpc,
             client,
             account,
+            token,
             input: proves_input(&receipt, &log),
             receipt,
             log,
@@ -109,6 +124,34 @@ impl Bench {
 
     async fn balance(&self) {
         black_box(self.client.native_balance(self.account).await.unwrap());
+    }
+
+    async fn token_balance(&self) {
+        black_box(self.client.balance_of(self.token, self.account).await.unwrap());
+    }
+
+    /// Operations at the same time, from their beginning until they are mined.
+    async fn transfers(&self, token: Address) {
+        let started = Instant::now();
+        let transfers = (0..OPERATIONS).map(|_| {
+            let client = self.client.clone();
+            tokio::spawn(async move {
+                let transfer = Operation::Transfer {
+                    token,
+                    to: Address::repeat_byte(9),
+                    amount: U256::ONE,
+                };
+                assert!(done(&client, &transfer).await.succeeded);
+            })
+        });
+        for transfer in futures::future::join_all(transfers).await {
+            transfer.unwrap();
+        }
+        let rate = OPERATIONS as f64 / started.elapsed().as_secs_f64();
+        println!(
+            "{OPERATIONS} transfers of {token}: {rate:.0}/s, {:.0} % of 1,000/s",
+            rate / 10.0
+        );
     }
 
     async fn bare_balance(&self) {
@@ -129,6 +172,16 @@ impl Bench {
         let call = json!({"to": anchor_contract(), "input": self.input});
         let answer: Bytes = self.rpc.request("eth_call", (call, "latest")).await.unwrap();
         black_box(answer);
+    }
+}
+
+/// Begins an operation and waits until it is mined.
+async fn done(client: &EvmClient, operation: &Operation) -> MinedOperation {
+    let id = OperationId::random();
+    client.begin(id, operation).await.unwrap();
+    match client.wait(id, Duration::from_secs(60)).await.unwrap() {
+        Some(OperationState::Mined(mined)) => mined,
+        other => panic!("not mined: {other:?}"),
     }
 }
 
@@ -166,7 +219,16 @@ fn client(criterion: &mut Criterion) {
     let bench = runtime.block_on(Bench::start());
     runtime.block_on(async {
         compare("balance", || bench.balance(), || bench.bare_balance()).await;
+        compare(
+            "balance of a token",
+            || bench.token_balance(),
+            || bench.bare_balance(),
+        )
+        .await;
         compare("verify", || bench.verify(), || bench.bare_call()).await;
+        for token in [NATIVE_TOKEN, bench.token, NATIVE_TOKEN, bench.token] {
+            bench.transfers(token).await;
+        }
     });
     criterion.bench_function("balance", |bencher| {
         bencher.to_async(&runtime).iter(|| bench.balance());

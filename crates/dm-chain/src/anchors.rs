@@ -3,7 +3,6 @@
 use alloy::{
     primitives::{Address, B256, U256},
     rpc::json_rpc::ErrorPayload,
-    sol_types::SolCall,
 };
 use async_trait::async_trait;
 use dm_core::{
@@ -13,7 +12,7 @@ use dm_core::{
 
 use crate::{
     client::EvmClient,
-    contract::{AnchorLog, refusal_in_words},
+    contract::refusal_in_words,
     rpc::shortened,
     transactions::{Call, Draft, Gain, SimulationFailure, receipt},
 };
@@ -37,7 +36,7 @@ impl Anchors for EvmClient {
         self.deployment.ensure(&self.node, &self.transactions).await?;
         let call = Call {
             to: Some(self.reader.contract()),
-            input: input_of(request),
+            input: self.node.library().anchor(request),
             value: U256::ZERO,
         };
         let gas_limit = self.transactions.simulator().gas(&call).await.map_err(refusal)?;
@@ -91,17 +90,6 @@ impl Anchors for EvmClient {
     async fn proves(&self, receipt: &Receipt, leaf_hash: B256) -> Result<bool, ChainError> {
         self.reader.proves(receipt, leaf_hash).await
     }
-}
-
-fn input_of(request: &AnchorRequest) -> alloy::primitives::Bytes {
-    AnchorLog::anchorCall {
-        previousRoot: request.previous.map_or(B256::ZERO, |previous| previous.root),
-        size: request.next.size,
-        root: request.next.root,
-        proof: request.consistency_proof.clone(),
-    }
-    .abi_encode()
-    .into()
 }
 
 fn refusal(failure: SimulationFailure) -> ChainError {

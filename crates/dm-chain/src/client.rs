@@ -15,6 +15,7 @@ use dm_core::{
 use crate::{
     config::ClientConfig,
     deployment::Deployment,
+    library::Alloy,
     reader::AnchorReader,
     rpc::{Connection, EndpointState, InvalidUrl, Node, SwitchFailure},
     transactions::Transactions,
@@ -57,7 +58,12 @@ impl EvmClient {
         journal: Arc<dyn KeyValueStore>,
         config: ClientConfig,
     ) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(Node::at(urls, &config)?, signer, journal, config))
+        Ok(Self::new(
+            Node::at(urls, &Alloy, &config)?,
+            signer,
+            journal,
+            config,
+        ))
     }
 
     /// A client over any of alloy's transports, such as that of the embedded
@@ -68,7 +74,37 @@ impl EvmClient {
         journal: Arc<dyn KeyValueStore>,
         config: ClientConfig,
     ) -> Self {
-        let node = Node::over(Connection::Ready(client), &config);
+        let node = Node::over(Connection::Ready(client), &Alloy, &config);
+        Self::new(node, signer, journal, config)
+    }
+
+    /// As [`EvmClient::connect`], by ethers-rs, which knows http and https alone,
+    /// follows redirects, and reads answers of any length.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`], with a reason that completes "`<field>` …".
+    #[cfg(feature = "ethers")]
+    pub fn connect_with_ethers<U: AsRef<str>>(
+        urls: &[U],
+        signer: Arc<dyn Signer>,
+        journal: Arc<dyn KeyValueStore>,
+        config: ClientConfig,
+    ) -> Result<Self, InvalidUrl> {
+        let node = Node::at(urls, &crate::library::ethers::Ethers, &config)?;
+        Ok(Self::new(node, signer, journal, config))
+    }
+
+    /// A client by ethers-rs of a chain in this process, such as the embedded
+    /// one. Must be called within a tokio runtime.
+    #[cfg(feature = "ethers")]
+    pub fn within_with_ethers(
+        chain: Arc<dyn dm_core::ports::JsonRpc>,
+        signer: Arc<dyn Signer>,
+        journal: Arc<dyn KeyValueStore>,
+        config: ClientConfig,
+    ) -> Self {
+        let connection = Connection::Ethers(crate::rpc::EthersConnection::Within(chain));
+        let node = Node::over(connection, &crate::library::ethers::Ethers, &config);
         Self::new(node, signer, journal, config)
     }
 

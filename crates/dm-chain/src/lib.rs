@@ -6,7 +6,7 @@ mod config;
 mod contract;
 mod deployment;
 pub mod embedded;
-mod erc20;
+mod library;
 mod operations;
 mod reader;
 mod reverts;

@@ -11,7 +11,7 @@ use dm_core::{
 
 use crate::{
     client::EvmClient,
-    erc20::{call_of, gain_of, returns_success},
+    library::{gain_of, returns_success},
     reverts::in_words,
     tokens::word,
     transactions::{Call, Draft, SimulationFailure},
@@ -52,7 +52,7 @@ impl Operations for EvmClient {
 impl EvmClient {
     /// Tries an operation, and says what its transaction needs.
     async fn draft(&self, operation: &Operation) -> Result<Draft, ChainError> {
-        let call = call_of(operation);
+        let call = self.node.library().call_of(operation);
         let simulator = self.transactions.simulator();
         let gas_limit = if returns_success(operation) {
             let (output, gas) =

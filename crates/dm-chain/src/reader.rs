@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy::{
     primitives::{Address, B256, Bytes, U64, U256},
-    sol_types::{SolCall, SolEvent},
+    sol_types::SolEvent,
 };
 use dm_core::{
     ports::{AnchorHead, ChainError},
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::{
     contract::{AnchorLog, anchor_contract},
+    library::{AnchorQuestion, Anchored},
     rpc::{Node, RpcFailure},
     transactions::CallRequest,
     wire::Log,
@@ -45,12 +46,13 @@ impl AnchorReader {
 
     /// The newest checkpoint of a log.
     pub(crate) async fn head(&self, log: Address) -> Result<Option<AnchorHead>, ChainError> {
-        let head = self.call(AnchorLog::headCall { log }).await?;
-        Ok(head.filter(|head| head.size > 0).map(|head| AnchorHead {
-            size: head.size,
-            block: head.blockNumber,
-            timestamp: head.timestamp,
-        }))
+        let answer = self.ask(&AnchorQuestion::Head(log)).await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let head = self.node.library().anchor_head(&answer);
+        let head = head.ok_or_else(RpcFailure::nonsense)?;
+        Ok(Some(head).filter(|head| head.size > 0))
     }
 
     /// Whether a log has this checkpoint, accepted in this block at this time.
@@ -60,14 +62,7 @@ impl AnchorReader {
         checkpoint: &Checkpoint,
         head: &AnchorHead,
     ) -> Result<bool, ChainError> {
-        let call = AnchorLog::holdsCall {
-            log,
-            size: checkpoint.size,
-            root: checkpoint.root,
-            blockNumber: head.block,
-            timestamp: head.timestamp,
-        };
-        Ok(self.call(call).await?.unwrap_or(false))
+        self.is_true(&AnchorQuestion::Holds(log, checkpoint, head)).await
     }
 
     /// Whether the receipt's event stands in its log, under the checkpoint and
@@ -83,17 +78,7 @@ impl AnchorReader {
         if receipt.inclusion_proof.len() > MAX_PROOF {
             return Ok(false);
         }
-        let call = AnchorLog::provesCall {
-            log: receipt.event.log,
-            size: receipt.checkpoint.size,
-            root: receipt.checkpoint.root,
-            blockNumber: receipt.anchor.block,
-            timestamp: receipt.anchor.timestamp,
-            leafHash: leaf_hash,
-            leafIndex: receipt.leaf_index,
-            proof: receipt.inclusion_proof.clone(),
-        };
-        Ok(self.call(call).await?.unwrap_or(false))
+        self.is_true(&AnchorQuestion::Proves(receipt, leaf_hash)).await
     }
 
     /// The transaction that made a head, by the events of the head's block.
@@ -110,14 +95,15 @@ impl AnchorReader {
             "topics": [AnchorLog::Anchored::SIGNATURE_HASH, log.into_word(), B256::from(U256::from(head.size))],
         });
         let logs: Vec<Log> = self.node.read("eth_getLogs", (filter,)).await?;
-        Ok(logs.iter().find_map(|entry| {
-            let event = self.anchored(entry)?;
-            let is_it = event.log == log
-                && event.size == head.size
-                && event.blockNumber == head.block
-                && event.timestamp == head.timestamp;
-            entry.transaction_hash.filter(|_| is_it)
-        }))
+        let made_it = |entry: &&Log| {
+            let event = self.anchored(entry);
+            event.is_some_and(|event| event.log == log && event.head == *head)
+        };
+        let entry = logs
+            .iter()
+            .filter(|entry| entry.transaction_hash.is_some())
+            .find(made_it);
+        Ok(entry.and_then(|entry| entry.transaction_hash))
     }
 
     /// The anchor that the contract noted in the log entries of a transaction.
@@ -129,26 +115,32 @@ impl AnchorReader {
             chain_id: self.node.known_chain_id().await?,
             contract: self.contract,
             tx_hash,
-            block: event.blockNumber,
-            timestamp: event.timestamp,
+            block: event.head.block,
+            timestamp: event.head.timestamp,
         }))
     }
 
-    fn anchored(&self, entry: &Log) -> Option<AnchorLog::Anchored> {
+    fn anchored(&self, entry: &Log) -> Option<Anchored> {
         if entry.address != self.contract {
             return None;
         }
-        AnchorLog::Anchored::decode_raw_log_validate(entry.topics.iter().copied(), &entry.data).ok()
+        self.node.library().anchored(entry)
     }
 
-    /// Calls a view of the contract; `None` where the contract is not deployed.
-    async fn call<C: SolCall>(&self, call: C) -> Result<Option<C::Return>, ChainError> {
-        let request = CallRequest::view(self.contract, call.abi_encode().into());
-        let answer: Bytes = self.node.read("eth_call", (request, "latest")).await?;
+    /// Whether the contract says yes; it says no where it is not deployed.
+    async fn is_true(&self, question: &AnchorQuestion<'_>) -> Result<bool, ChainError> {
+        let answer = self.ask(question).await?;
         if answer.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
-        let decoded = C::abi_decode_returns_validate(&answer).map_err(|_| RpcFailure::nonsense())?;
-        Ok(Some(decoded))
+        let answer = self.node.library().truth(&answer);
+        Ok(answer.ok_or_else(RpcFailure::nonsense)?)
+    }
+
+    /// What the contract answers; nothing where it is not deployed.
+    async fn ask(&self, question: &AnchorQuestion<'_>) -> Result<Bytes, ChainError> {
+        let input = self.node.library().anchor_question(question);
+        let request = CallRequest::view(self.contract, input);
+        Ok(self.node.read("eth_call", (request, "latest")).await?)
     }
 }

@@ -8,7 +8,7 @@ use dm_core::{
 };
 
 use crate::{
-    client::EvmClient, erc20::Question, reverts::in_words, rpc::RpcFailure, text::token_text,
+    client::EvmClient, library::TokenQuestion, reverts::in_words, rpc::RpcFailure, text::token_text,
     transactions::CallRequest,
 };
 
@@ -19,18 +19,18 @@ const DESCRIPTION_GAS: u64 = 1_000_000;
 impl Tokens for EvmClient {
     async fn describe(&self, token: Address) -> Result<TokenInfo, TokenError> {
         let somebody = self.account();
-        let allowance = Question::Allowance {
+        let allowance = TokenQuestion::Allowance {
             owner: somebody,
             spender: somebody,
         };
         let (_, _, _, _, name, symbol, decimals) = futures::try_join!(
             self.require_code(token),
-            self.number(token, Question::TotalSupply),
-            self.number(token, Question::BalanceOf(somebody)),
+            self.number(token, TokenQuestion::TotalSupply),
+            self.number(token, TokenQuestion::BalanceOf(somebody)),
             self.number(token, allowance),
-            self.answer_if_any(token, Question::Name),
-            self.answer_if_any(token, Question::Symbol),
-            self.answer_if_any(token, Question::Decimals),
+            self.answer_if_any(token, TokenQuestion::Name),
+            self.answer_if_any(token, TokenQuestion::Symbol),
+            self.answer_if_any(token, TokenQuestion::Decimals),
         )?;
         // Something has to be shown, and nothing is certain but the address.
         let fallback = || token.to_string().chars().take(10).collect();
@@ -46,18 +46,19 @@ impl Tokens for EvmClient {
     }
 
     async fn balance_of(&self, token: Address, account: Address) -> Result<U256, TokenError> {
-        self.number(token, Question::BalanceOf(account)).await
+        self.number(token, TokenQuestion::BalanceOf(account)).await
     }
 
     async fn allowance(&self, token: Address, owner: Address, spender: Address) -> Result<U256, TokenError> {
-        self.number(token, Question::Allowance { owner, spender }).await
+        self.number(token, TokenQuestion::Allowance { owner, spender })
+            .await
     }
 }
 
 impl EvmClient {
     /// A number that every token has to tell.
-    async fn number(&self, token: Address, question: Question) -> Result<U256, TokenError> {
-        let request = CallRequest::view(token, question.input());
+    async fn number(&self, token: Address, question: TokenQuestion) -> Result<U256, TokenError> {
+        let request = CallRequest::view(token, self.node.library().token_question(question));
         let reason = match self.node.read::<_, Bytes>("eth_call", (request, "latest")).await {
             Ok(answer) => match word(&answer) {
                 Some(number) => return Ok(number),
@@ -68,8 +69,8 @@ impl EvmClient {
         };
         self.require_code(token).await?;
         let question = match question {
-            Question::BalanceOf(_) => "balanceOf",
-            Question::Allowance { .. } => "allowance",
+            TokenQuestion::BalanceOf(_) => "balanceOf",
+            TokenQuestion::Allowance { .. } => "allowance",
             _ => "totalSupply",
         };
         Err(TokenError::NotErc20 {
@@ -80,10 +81,10 @@ impl EvmClient {
 
     /// What a contract answers to a question that it need not know; nothing
     /// where it refuses.
-    async fn answer_if_any(&self, token: Address, question: Question) -> Result<Bytes, TokenError> {
+    async fn answer_if_any(&self, token: Address, question: TokenQuestion) -> Result<Bytes, TokenError> {
         let request = CallRequest {
             gas: Some(U64::from(DESCRIPTION_GAS)),
-            ..CallRequest::view(token, question.input())
+            ..CallRequest::view(token, self.node.library().token_question(question))
         };
         match self.node.read("eth_call", (request, "latest")).await {
             Ok(answer) => Ok(answer),

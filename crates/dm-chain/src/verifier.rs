@@ -10,6 +10,7 @@ use dm_core::{ports::ChainError, receipt::Receipt};
 
 use crate::{
     config::ClientConfig,
+    library::Alloy,
     reader::AnchorReader,
     rpc::{Connection, InvalidUrl, Node},
 };
@@ -27,12 +28,12 @@ impl ReceiptVerifier {
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
     pub fn connect(url: &str, config: &ClientConfig) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(Node::at(&[url], config)?))
+        Ok(Self::new(Node::at(&[url], &Alloy, config)?))
     }
 
     /// A verifier over any of alloy's transports.
     pub fn over(client: RpcClient, config: &ClientConfig) -> Self {
-        Self::new(Node::over(Connection::Ready(client), config))
+        Self::new(Node::over(Connection::Ready(client), &Alloy, config))
     }
 
     fn new(node: Node) -> Self {

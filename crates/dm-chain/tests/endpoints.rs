@@ -7,13 +7,16 @@ mod support;
 use std::sync::Arc;
 
 use alloy::primitives::U256;
-use dm_chain::{EvmClient, SwitchError};
+use dm_chain::{
+    EvmClient, SwitchError,
+    embedded::{EmbeddedChain, Genesis},
+};
 use dm_core::{
-    ports::{Chain, ChainError, JsonRpc},
+    ports::{Chain, ChainError},
     testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{
     CHAIN_ID, account,
     fake_node::{FakeNode, Reply},
@@ -118,15 +121,11 @@ async fn a_client_moves_only_to_its_own_chain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_queued_goes_on_at_the_new_endpoint() {
-    let chain = dm_chain::embedded::EmbeddedChain::open(
-        journal(),
-        dm_chain::embedded::Genesis {
-            funded: vec![account(0)],
-            ..Default::default()
-        },
-    )
-    .await
-    .unwrap();
+    let genesis = Genesis {
+        funded: vec![account(0)],
+        ..Genesis::default()
+    };
+    let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
     // The first endpoint answers, and loses every transaction that it gets.
     let forgetful = forwarding(&chain, |method| method == "eth_sendRawTransaction").await;
     let good = forwarding(&chain, |_| false).await;
@@ -146,20 +145,13 @@ async fn what_is_queued_goes_on_at_the_new_endpoint() {
 /// A node that passes requests on to the embedded chain, but for those that it
 /// swallows with a friendly answer.
 async fn forwarding(
-    chain: &dm_chain::embedded::EmbeddedChain,
+    chain: &EmbeddedChain,
     swallows: impl Fn(&str) -> bool + Send + Sync + 'static,
 ) -> FakeNode {
-    let chain = chain.clone();
-    FakeNode::start(move |method, params| {
-        if swallows(method) {
-            return Reply::Result(json!(format!("0x{}", "0".repeat(64))));
-        }
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let answer = tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(chain.call(request.as_bytes()))
-        });
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
-        Reply::Result(answer["result"].clone())
+    let forward = support::forward(chain);
+    FakeNode::start(move |method, params| match swallows(method) {
+        true => Reply::Result(json!(format!("0x{}", "0".repeat(64)))),
+        false => forward(method, params),
     })
     .await
 }

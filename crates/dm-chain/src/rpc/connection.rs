@@ -14,6 +14,8 @@ use alloy::{
 };
 use reqwest::Url;
 
+#[cfg(feature = "ethers")]
+use super::ethers::EthersConnection;
 use super::http::HttpTransport;
 
 /// Longest WebSocket message that is read, in bytes.
@@ -38,6 +40,9 @@ pub enum InvalidUrl {
 pub(crate) enum Connection {
     /// A client that looks after its connections itself.
     Ready(RpcClient),
+    /// ethers-rs.
+    #[cfg(feature = "ethers")]
+    Ethers(EthersConnection),
     /// One WebSocket, made again after it broke.
     WebSocket {
         /// Where to.
@@ -48,12 +53,11 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    /// The way to an http, https, ws or wss URL. Nothing is sent yet.
+    /// The way to an http, https, ws or wss URL, by alloy. Nothing is sent yet.
     ///
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    pub(crate) fn to_url(url: &str) -> Result<Self, InvalidUrl> {
-        let url = Url::parse(url).map_err(|error| InvalidUrl::Format(error.to_string()))?;
+    pub(crate) fn to_url(url: Url) -> Result<Self, InvalidUrl> {
         match url.scheme() {
             "http" | "https" => {
                 let transport = HttpTransport::new(url)
@@ -71,31 +75,33 @@ impl Connection {
         }
     }
 
+    /// The way to an http or https URL, by ethers-rs. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`InvalidUrl::Scheme`] for others.
+    #[cfg(feature = "ethers")]
+    pub(crate) fn to_url_with_ethers(url: Url) -> Result<Self, InvalidUrl> {
+        match url.scheme() {
+            "http" | "https" => Ok(Self::Ethers(EthersConnection::to_url(url))),
+            other => Err(InvalidUrl::Scheme(other.to_owned())),
+        }
+    }
+
     /// Sends one request and waits for its answer; connects where it must.
     pub(super) async fn request<P: RpcSend, R: RpcRecv>(
         &self,
         method: &'static str,
         params: P,
     ) -> Result<R, TransportError> {
-        self.client().await?.request(method, params).await
-    }
-
-    async fn client(&self) -> Result<RpcClient, TransportError> {
-        let (target, current) = match self {
-            Self::Ready(client) => return Ok(client.clone()),
-            Self::WebSocket { target, current } => (target, current),
-        };
-        let present = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(client) = present {
-            return Ok(client);
+        match self {
+            Self::Ready(client) => client.request(method, params).await,
+            #[cfg(feature = "ethers")]
+            Self::Ethers(connection) => connection.request(method, params).await,
+            Self::WebSocket { target, current } => {
+                let client = web_socket(target, current).await?;
+                client.request(method, params).await
+            }
         }
-        let client = ClientBuilder::default()
-            .ws(target.clone())
-            .await
-            // The error of a WebSocket may show the URL and so a key in it.
-            .map_err(|_| TransportErrorKind::custom_str("no WebSocket connection"))?;
-        *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
-        Ok(client)
     }
 
     /// Forgets a connection that failed, so that the next request makes a new one.
@@ -104,4 +110,22 @@ impl Connection {
             *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
+}
+
+/// The present WebSocket, or a new one.
+async fn web_socket(
+    target: &WsConnect,
+    current: &Mutex<Option<RpcClient>>,
+) -> Result<RpcClient, TransportError> {
+    let present = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(client) = present {
+        return Ok(client);
+    }
+    let client = ClientBuilder::default()
+        .ws(target.clone())
+        .await
+        // The error of a WebSocket may show the URL and so a key in it.
+        .map_err(|_| TransportErrorKind::custom_str("no WebSocket connection"))?;
+    *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+    Ok(client)
 }

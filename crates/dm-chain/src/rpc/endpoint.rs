@@ -14,6 +14,7 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::{Connection, InvalidUrl, failure::reason};
+use crate::library::Library;
 
 /// How long an endpoint that failed is asked only where no other answers.
 const REST: Duration = Duration::from_secs(30);
@@ -79,16 +80,15 @@ impl Endpoint {
     /// The endpoint at a URL.
     ///
     /// # Errors
-    /// As [`Connection::to_url`].
-    pub(super) fn at(url: &str) -> Result<Self, InvalidUrl> {
-        let connection = Connection::to_url(url)?;
-        let parsed = Url::parse(url).map_err(|error| InvalidUrl::Format(error.to_string()))?;
-        let host = parsed.host_str().unwrap_or_default();
-        let name = match parsed.port() {
+    /// [`InvalidUrl`], with a reason that completes "`<field>` …".
+    pub(super) fn at(url: &str, library: &dyn Library) -> Result<Self, InvalidUrl> {
+        let url = Url::parse(url).map_err(|error| InvalidUrl::Format(error.to_string()))?;
+        let host = url.host_str().unwrap_or_default();
+        let name = match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        Ok(Self::new(name, connection))
+        Ok(Self::new(name, library.connect(url)?))
     }
 
     /// Sends one request.

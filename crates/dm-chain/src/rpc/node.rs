@@ -15,7 +15,7 @@ use super::{
     endpoint::{Endpoint, Trouble},
     failure::is_transient,
 };
-use crate::config::ClientConfig;
+use crate::{config::ClientConfig, library::Library};
 
 /// Attempts after the first one.
 const MAX_RETRIES: usize = 3;
@@ -27,31 +27,35 @@ pub(crate) struct Node {
     endpoints: Mutex<Arc<[Endpoint]>>,
     /// The chain's id: the one that was configured or seen first.
     chain_id: OnceLock<u64>,
+    library: &'static dyn Library,
     request_timeout: Duration,
     patience: Duration,
 }
 
 impl Node {
     /// The chain at the end of this connection.
-    pub(crate) fn over(connection: Connection, config: &ClientConfig) -> Self {
-        Self::new(
-            [Endpoint::new("this process".to_owned(), connection)].into(),
-            config,
-        )
+    pub(crate) fn over(connection: Connection, library: &'static dyn Library, config: &ClientConfig) -> Self {
+        let endpoint = Endpoint::new("this process".to_owned(), connection);
+        Self::new([endpoint].into(), library, config)
     }
 
     /// The chain at these URLs; the first are preferred.
     ///
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    pub(crate) fn at<U: AsRef<str>>(urls: &[U], config: &ClientConfig) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(endpoints_at(urls)?, config))
+    pub(crate) fn at<U: AsRef<str>>(
+        urls: &[U],
+        library: &'static dyn Library,
+        config: &ClientConfig,
+    ) -> Result<Self, InvalidUrl> {
+        Ok(Self::new(endpoints_at(urls, library)?, library, config))
     }
 
-    fn new(endpoints: Arc<[Endpoint]>, config: &ClientConfig) -> Self {
+    fn new(endpoints: Arc<[Endpoint]>, library: &'static dyn Library, config: &ClientConfig) -> Self {
         Self {
             endpoints: Mutex::new(endpoints),
             chain_id: config.chain_id.map(OnceLock::from).unwrap_or_default(),
+            library,
             request_timeout: config.request_timeout,
             patience: config.patience,
         }
@@ -60,7 +64,7 @@ impl Node {
     /// Uses other endpoints from now on, once all of them have answered that
     /// they belong to this chain. Requests that are under way end where they began.
     pub(crate) async fn switch<U: AsRef<str>>(&self, urls: &[U]) -> Result<(), SwitchFailure> {
-        let endpoints = endpoints_at(urls).map_err(SwitchFailure::Url)?;
+        let endpoints = endpoints_at(urls, self.library).map_err(SwitchFailure::Url)?;
         for endpoint in endpoints.iter() {
             self.identify(endpoint)
                 .await
@@ -68,6 +72,11 @@ impl Node {
         }
         *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
         Ok(())
+    }
+
+    /// What encodes and decodes for this chain.
+    pub(crate) fn library(&self) -> &'static dyn Library {
+        self.library
     }
 
     /// What is known of each endpoint.
@@ -207,11 +216,13 @@ pub(crate) enum SwitchFailure {
     Chain(RpcFailure),
 }
 
-fn endpoints_at<U: AsRef<str>>(urls: &[U]) -> Result<Arc<[Endpoint]>, InvalidUrl> {
+fn endpoints_at<U: AsRef<str>>(urls: &[U], library: &dyn Library) -> Result<Arc<[Endpoint]>, InvalidUrl> {
     if urls.is_empty() {
         return Err(InvalidUrl::Format("empty".to_owned()));
     }
-    urls.iter().map(|url| Endpoint::at(url.as_ref())).collect()
+    urls.iter()
+        .map(|url| Endpoint::at(url.as_ref(), library))
+        .collect()
 }
 
 /// Those that answered last before those that did not.

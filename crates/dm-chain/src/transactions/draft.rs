@@ -3,7 +3,10 @@
 use alloy::primitives::{Address, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::Log;
+use crate::{
+    library::{Library, received},
+    wire::Log,
+};
 
 /// What a transaction shall do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,12 +57,12 @@ pub(crate) enum Gain {
 
 impl Gain {
     /// How much it was, by the log entries of the receipt.
-    pub(super) fn amount(self, succeeded: bool, logs: &[Log]) -> U256 {
+    pub(super) fn amount(self, library: &dyn Library, succeeded: bool, logs: &[Log]) -> U256 {
         match self {
             _ if !succeeded => U256::ZERO,
             Self::Nothing => U256::ZERO,
             Self::Coin(value) => value,
-            Self::Tokens { token, receiver } => crate::erc20::received(logs, token, receiver),
+            Self::Tokens { token, receiver } => received(library, logs, token, receiver),
         }
     }
 }

@@ -113,3 +113,87 @@ impl Journal {
 pub(super) fn unusable(reason: &str) -> ChainError {
     ChainError::Refused(format!("the journal of transactions cannot be used: {reason}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, Bytes, U256};
+    use dm_core::testing::key_value::MemoryKeyValueStore;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::transactions::{Call, Fees, Gain};
+
+    fn entry() -> Entry {
+        Entry {
+            is_operation: true,
+            nonce: 7,
+            draft: Draft {
+                call: Call {
+                    to: Some(Address::repeat_byte(1)),
+                    input: Bytes::from_static(b"input"),
+                    value: U256::from(5),
+                },
+                gas_limit: 21_000,
+                gain: Gain::Coin(U256::from(5)),
+            },
+            versions: vec![Version {
+                hash: B256::repeat_byte(2),
+                bytes: Bytes::from_static(b"bytes"),
+                fees: Fees::Dynamic { max_fee: 9, tip: 1 },
+            }],
+            done: None,
+        }
+    }
+
+    fn journal(store: &MemoryKeyValueStore, chain_id: u64, account: u8) -> Journal {
+        Journal::new(Arc::new(store.clone()), chain_id, Address::repeat_byte(account))
+    }
+
+    #[tokio::test]
+    async fn entries_belong_to_one_chain_and_one_account() {
+        let store = MemoryKeyValueStore::new();
+        let ids: Vec<_> = (0..600).map(|_| OperationId::random()).collect();
+        let changes = ids.iter().map(|id| (*id, Some(entry()))).collect();
+        journal(&store, 5, 1).write(changes).await.unwrap();
+        let mut found = journal(&store, 5, 1).load().await.unwrap();
+        found.sort_by_key(|(id, _)| *id);
+        assert!(found.iter().all(|(_, found)| *found == entry()) && found.len() == ids.len());
+        for (chain_id, account) in [(6, 1), (5, 2)] {
+            assert_eq!(journal(&store, chain_id, account).load().await, Ok(Vec::new()));
+        }
+        let gone = ids.iter().map(|id| (*id, None)).collect();
+        journal(&store, 5, 1).write(gone).await.unwrap();
+        assert_eq!(journal(&store, 5, 1).load().await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_entry_is_no_reason_to_guess() {
+        let store = MemoryKeyValueStore::new();
+        let journal = journal(&store, 5, 1);
+        journal
+            .write(vec![(OperationId::random(), Some(entry()))])
+            .await
+            .unwrap();
+        let (key, value) = store.scan(&journal.prefix, None, 1).await.unwrap().remove(0);
+        let mut batch = WriteBatch::new();
+        batch.put(key, value.slice(..value.len() - 1));
+        store.commit(batch).await.unwrap();
+        assert!(matches!(journal.load().await, Err(ChainError::Refused(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_are_no_entry_and_nothing_worse(bytes: Vec<u8>, is_marked: bool) {
+            let bytes = if is_marked { [vec![FORMAT], bytes].concat() } else { bytes };
+            if let Some(entry) = Entry::decode(&bytes) {
+                prop_assert!(entry.encode().is_ok());
+            }
+        }
+
+        #[test]
+        fn a_cut_entry_is_none(length in 0usize..60) {
+            let whole = entry().encode().unwrap();
+            prop_assert_eq!(Entry::decode(&whole[..length.min(whole.len() - 1)]), None);
+        }
+    }
+}

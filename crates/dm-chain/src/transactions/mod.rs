@@ -2,8 +2,7 @@
 //!
 //! [`Transactions`] is the handle. Behind it [`account`] is the task that does
 //! what [`queue`] decides, by means of [`perform`]; [`journal`] keeps operations
-//! through restarts, [`fees`] knows the price of gas, [`signing`] makes the bytes,
-//! [`refusal`] reads what chains say when they do not take them, and
+//! through restarts, [`fees`] knows the price of gas, [`refusal`] reads what chains say when they do not take them, and
 //! [`simulation`] tries calls beforehand.
 
 mod account;
@@ -13,7 +12,6 @@ mod journal;
 mod perform;
 mod queue;
 mod refusal;
-mod signing;
 mod simulation;
 
 use std::{sync::Arc, time::Duration};
@@ -34,6 +32,8 @@ use self::{
 };
 pub(crate) use self::{
     draft::{Call, Draft, Gain},
+    fees::Fees,
+    queue::{SigningJob, Version},
     simulation::{CallRequest, SimulationFailure, Simulator},
 };
 use crate::{

@@ -14,7 +14,6 @@ use super::{
     queue::{Action, Event, LookFor, Mined, Outcome, Sight, SigningJob, Version},
     receipt,
     refusal::Refusal,
-    signing::sign,
 };
 use crate::{
     rpc::{Node, RpcFailure, shortened},
@@ -133,7 +132,7 @@ impl Performer {
                     block: receipt.block_number?.to(),
                     block_hash: receipt.block_hash?,
                     succeeded: receipt.succeeded(),
-                    received: gain.amount(receipt.succeeded(), &receipt.logs),
+                    received: gain.amount(self.node.library(), receipt.succeeded(), &receipt.logs),
                 }),
                 Ok(None) => None,
                 Err(_) => return None,
@@ -148,10 +147,10 @@ impl Performer {
     }
 
     async fn sign(&self, jobs: Vec<SigningJob>) -> Result<Vec<Version>, ChainError> {
-        let (signer, chain_id) = (self.signer.clone(), self.chain_id);
+        let (library, signer, chain_id) = (self.node.library(), self.signer.clone(), self.chain_id);
         let work = move || {
             jobs.iter()
-                .map(|job| sign(job, chain_id, signer.as_ref()))
+                .map(|job| library.sign(job, chain_id, signer.as_ref()))
                 .collect()
         };
         let signed = tokio::task::spawn_blocking(work).await;

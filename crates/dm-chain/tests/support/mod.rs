@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod anvil;
+#[cfg(feature = "ethers")]
+pub mod ethers;
 pub mod fake_node;
 pub mod money;
 
@@ -19,7 +21,7 @@ use dm_chain::{
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
-    ports::{Operations, Signer},
+    ports::{JsonRpc, Operations, Signer},
     testing::{
         anchors::AnchorsFixture,
         chain::{ChainFixture, Mine},
@@ -120,7 +122,7 @@ impl TestChain {
             .to()
     }
 
-    fn mining(&self) -> Mine {
+    pub(crate) fn mining(&self) -> Mine {
         let rpc = self.rpc.clone();
         Arc::new(move || {
             let rpc = rpc.clone();
@@ -173,6 +175,29 @@ impl TestChain {
             guard: self.guard,
         }
     }
+}
+
+/// Answers as some chain does.
+pub type Forward = dyn Fn(&str, &Value) -> fake_node::Reply + Send + Sync;
+
+/// For a fake node that passes requests on to the embedded chain. Needs a
+/// runtime with several threads.
+pub fn forward(chain: &EmbeddedChain) -> Box<Forward> {
+    let chain = chain.clone();
+    Box::new(move |method, params| {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let answer = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(chain.call(request.as_bytes()))
+        });
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        match answer.get("error") {
+            None => fake_node::Reply::Result(answer["result"].clone()),
+            Some(error) => {
+                let message = error["message"].as_str().unwrap().to_owned();
+                fake_node::Reply::Error(error["code"].as_i64().unwrap(), message.leak())
+            }
+        }
+    })
 }
 
 /// The test account `n`.

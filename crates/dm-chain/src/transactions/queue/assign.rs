@@ -94,6 +94,15 @@ impl Queue {
                 continue;
             }
             reserved = needed;
+            if item.id.is_none()
+                && let Some((orphan, fees)) = self.replaceable(sight.count, fees)
+            {
+                batch.extend(self.take_over(key, orphan, fees).map(|job| (key, job)));
+                continue;
+            }
+            let Some(item) = self.items.get_mut(&key) else {
+                continue;
+            };
             let nonce = free_nonce(&self.nonces, next.max(item.least_nonce));
             next = next.max(if item.least_nonce > next { next } else { nonce + 1 });
             item.nonce = nonce;
@@ -107,6 +116,30 @@ impl Queue {
         for key in left.into_iter().rev() {
             self.queued.push_front(key);
         }
+    }
+
+    /// The first transaction of no use that waits, and fees with which another
+    /// one takes its place.
+    fn replaceable(&self, count: u64, least: Fees) -> Option<(Key, Fees)> {
+        let waiting = self.nonces.range((count, 0)..);
+        let mut orphans = waiting.filter_map(|(_, key)| Some((*key, self.items.get(key)?)));
+        let (key, orphan) = orphans.find(|(_, item)| {
+            let is_idle = matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight);
+            item.is_orphan && is_idle
+        })?;
+        let newest = orphan.versions.last()?.fees;
+        Some((key, newest.raised(least, self.settings.max_fee_per_gas)?))
+    }
+
+    /// Gives a transaction the nonce of one that is of no use.
+    fn take_over(&mut self, key: Key, orphan: Key, fees: Fees) -> Option<SigningJob> {
+        let nonce = self.items.get(&orphan)?.nonce;
+        self.forget(orphan);
+        let item = self.items.get_mut(&key)?;
+        item.nonce = nonce;
+        item.phase = Phase::Staged;
+        self.nonces.insert((nonce, key));
+        Some(job(item, fees))
     }
 
     /// New versions of what waits too long, or pays too little.

@@ -45,7 +45,6 @@ pub(super) struct Watch {
     has_failed: bool,
     height: u64,
     count: u64,
-    pending: u64,
     count_at: Option<u64>,
     /// Behind the nonces of those that are final.
     floor: u64,
@@ -64,7 +63,6 @@ impl Watch {
             has_failed: false,
             height: 0,
             count: 0,
-            pending: 0,
             count_at: None,
             floor: 0,
             gap_since: None,
@@ -153,7 +151,6 @@ impl Queue {
         self.watch.has_failed = false;
         self.watch.height = sight.height;
         self.watch.count = sight.count;
-        self.watch.pending = sight.pending;
         self.watch.count_at = sight.count_at.filter(|_| self.watch.asked.count_at.is_some());
         let is_same_chain = self.watch.mark.map(|(number, hash)| match sight.block {
             Some(found) => found == hash,
@@ -255,14 +252,16 @@ impl Queue {
         match &mut item.phase {
             Phase::Mined(mined) => {
                 let hash = mined.hash;
-                if item.is_orphan && self.watch.pending <= item.nonce {
-                    // Its nonce is free for those who want one.
-                    return self.forget(key);
-                }
-                tracing::warn!(%hash, "a reorganisation took a transaction back; sending it again");
+                tracing::warn!(%hash, "a reorganisation took a transaction back");
                 let current = item.versions.iter().position(|version| version.hash == hash);
-                item.phase = Phase::Sending(Sending::new(current.unwrap_or_default(), now));
-                self.agenda.insert((now, key));
+                let mut sending = Sending::new(current.unwrap_or_default(), now);
+                if item.is_orphan {
+                    // Whoever sent it may want its nonce for the next one.
+                    sending.next = None;
+                    sending.taken = Some(now);
+                }
+                self.agenda.extend(sending.next.map(|at| (at, key)));
+                item.phase = Phase::Sending(sending);
             }
             Phase::Sending(sending) if item.nonce < count => {
                 sending.absent += 1;

@@ -1,4 +1,4 @@
-//! From a call to the bytes that a chain takes.
+//! From a call to the bytes that a chain takes, by alloy.
 
 use alloy::{
     consensus::{SignableTransaction, Signed, TxEip1559, TxLegacy},
@@ -7,10 +7,7 @@ use alloy::{
 };
 use dm_core::ports::{ChainError, Signer};
 
-use super::{
-    fees::Fees,
-    queue::{SigningJob, Version},
-};
+use crate::transactions::{Fees, SigningJob, Version};
 
 /// Signs a transaction for one chain alone
 /// ([EIP-155](https://eips.ethereum.org/EIPS/eip-155)).
@@ -66,49 +63,4 @@ where
         bytes: signed.encoded_2718().into(),
         fees,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use alloy::{
-        consensus::{Transaction, TxEnvelope, transaction::SignerRecoverable},
-        eips::Decodable2718,
-        primitives::{Address, Bytes, U256},
-    };
-    use dm_core::testing::signer::TestSigner;
-
-    use super::*;
-    use crate::transactions::draft::{Call, Draft, Gain};
-
-    #[test]
-    fn the_chain_id_is_signed_in_both_kinds_of_transactions() {
-        let signer = TestSigner::new(1);
-        for to in [Some(Address::repeat_byte(7)), None] {
-            for fees in [
-                Fees::Dynamic { max_fee: 9, tip: 1 },
-                Fees::Legacy { gas_price: 9 },
-            ] {
-                let call = Call {
-                    to,
-                    input: Bytes::from_static(b"abc"),
-                    value: U256::from(5),
-                };
-                let job = SigningJob {
-                    draft: Draft {
-                        call,
-                        gas_limit: 21_000,
-                        gain: Gain::Nothing,
-                    },
-                    nonce: 3,
-                    fees,
-                };
-                let signed = sign(&job, 31337, &signer).unwrap();
-                let read = TxEnvelope::decode_2718_exact(&signed.bytes).unwrap();
-                assert_eq!(read.chain_id(), Some(31337));
-                assert_eq!((read.nonce(), read.to()), (3, to));
-                assert_eq!(*read.tx_hash(), signed.hash);
-                assert_eq!(read.recover_signer().unwrap(), signer.address());
-            }
-        }
-    }
 }

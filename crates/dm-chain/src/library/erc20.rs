@@ -1,4 +1,4 @@
-//! Token contracts: what they are asked, told, and what their events say.
+//! Token contracts: what they are asked and told, and what their events say, by alloy.
 
 use alloy::{
     primitives::{Address, Bytes, U256},
@@ -6,6 +6,7 @@ use alloy::{
 };
 use dm_core::{operation::Operation, token::NATIVE_TOKEN};
 
+use super::TokenQuestion;
 use crate::{
     transactions::{Call, Gain},
     wire::Log,
@@ -35,36 +36,24 @@ mod abi {
     alloy::sol!(NodeToken, "contracts/artifacts/NodeToken.json");
 }
 
-use abi::{NodeToken, Token};
+pub(super) use abi::NodeToken;
+use abi::Token;
 
-/// A question to a token contract.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Question {
-    Name,
-    Symbol,
-    Decimals,
-    TotalSupply,
-    BalanceOf(Address),
-    Allowance { owner: Address, spender: Address },
-}
-
-impl Question {
-    /// Selector and arguments.
-    pub(crate) fn input(self) -> Bytes {
-        match self {
-            Self::Name => Token::nameCall {}.abi_encode(),
-            Self::Symbol => Token::symbolCall {}.abi_encode(),
-            Self::Decimals => Token::decimalsCall {}.abi_encode(),
-            Self::TotalSupply => Token::totalSupplyCall {}.abi_encode(),
-            Self::BalanceOf(account) => Token::balanceOfCall { account }.abi_encode(),
-            Self::Allowance { owner, spender } => Token::allowanceCall { owner, spender }.abi_encode(),
-        }
-        .into()
+/// Selector and arguments of a question.
+pub(super) fn question(question: TokenQuestion) -> Bytes {
+    match question {
+        TokenQuestion::Name => Token::nameCall {}.abi_encode(),
+        TokenQuestion::Symbol => Token::symbolCall {}.abi_encode(),
+        TokenQuestion::Decimals => Token::decimalsCall {}.abi_encode(),
+        TokenQuestion::TotalSupply => Token::totalSupplyCall {}.abi_encode(),
+        TokenQuestion::BalanceOf(account) => Token::balanceOfCall { account }.abi_encode(),
+        TokenQuestion::Allowance { owner, spender } => Token::allowanceCall { owner, spender }.abi_encode(),
     }
+    .into()
 }
 
 /// The call that an operation makes.
-pub(crate) fn call_of(operation: &Operation) -> Call {
+pub(super) fn call_of(operation: &Operation) -> Call {
     if let Operation::Transfer { token, to, amount } = operation
         && *token == NATIVE_TOKEN
     {
@@ -188,74 +177,9 @@ pub(crate) fn returns_success(operation: &Operation) -> bool {
     }
 }
 
-/// What an account got of a token by the events of a transaction.
-pub(crate) fn received(logs: &[Log], token: Address, receiver: Address) -> U256 {
-    logs.iter()
-        .filter(|log| log.address == token)
-        .filter_map(|log| {
-            Token::Transfer::decode_raw_log_validate(log.topics.iter().copied(), &log.data).ok()
-        })
-        .filter(|transfer| transfer.to == receiver)
-        .fold(U256::ZERO, |sum, transfer| sum.saturating_add(transfer.value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn transfer(token: Address, to: Address, value: U256) -> Log {
-        let event = Token::Transfer {
-            from: Address::repeat_byte(1),
-            to,
-            value,
-        };
-        let data = event.encode_log_data();
-        Log {
-            address: token,
-            topics: data.topics().to_vec(),
-            data: data.data,
-            transaction_hash: None,
-        }
-    }
-
-    #[test]
-    fn only_the_tokens_own_transfers_to_the_receiver_count() {
-        let (token, receiver, other) = (
-            Address::repeat_byte(7),
-            Address::repeat_byte(8),
-            Address::repeat_byte(9),
-        );
-        let logs = [
-            transfer(token, receiver, U256::from(5)),
-            transfer(token, other, U256::from(100)),
-            transfer(other, receiver, U256::from(1000)),
-            transfer(token, receiver, U256::from(2)),
-        ];
-        assert_eq!(received(&logs, token, receiver), U256::from(7));
-    }
-
-    #[test]
-    fn no_event_makes_the_sum_overflow() {
-        let (token, receiver) = (Address::repeat_byte(7), Address::repeat_byte(8));
-        let logs = [
-            transfer(token, receiver, U256::MAX),
-            transfer(token, receiver, U256::MAX),
-        ];
-        assert_eq!(received(&logs, token, receiver), U256::MAX);
-    }
-
-    #[test]
-    fn events_of_another_shape_are_no_transfers() {
-        let (token, receiver) = (Address::repeat_byte(7), Address::repeat_byte(8));
-        let good = transfer(token, receiver, U256::from(5));
-        let short = Log {
-            data: Bytes::from_static(&[1; 31]),
-            ..good.clone()
-        };
-        let unindexed = Log {
-            topics: good.topics[..1].to_vec(),
-            ..good
-        };
-        assert_eq!(received(&[short, unindexed], token, receiver), U256::ZERO);
-    }
+/// Receiver and amount of a `Transfer` event.
+pub(super) fn transfer(log: &Log) -> Option<(Address, U256)> {
+    let topics = log.topics.iter().copied();
+    let transfer = Token::Transfer::decode_raw_log_validate(topics, &log.data).ok()?;
+    Some((transfer.to, transfer.value))
 }

@@ -1,0 +1,106 @@
+//! alloy as the library.
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256},
+    sol_types::{SolCall, SolEvent},
+};
+use dm_core::{
+    operation::Operation,
+    ports::{AnchorHead, AnchorRequest, ChainError, Signer},
+};
+use reqwest::Url;
+
+use super::{AnchorQuestion, Anchored, Library, TokenQuestion, erc20, signing};
+use crate::{
+    contract::AnchorLog,
+    rpc::{Connection, InvalidUrl},
+    transactions::{Call, SigningJob, Version},
+    wire::Log,
+};
+
+/// alloy.
+pub(crate) struct Alloy;
+
+impl Library for Alloy {
+    fn connect(&self, url: Url) -> Result<Connection, InvalidUrl> {
+        Connection::to_url(url)
+    }
+
+    fn sign(&self, job: &SigningJob, chain_id: u64, signer: &dyn Signer) -> Result<Version, ChainError> {
+        signing::sign(job, chain_id, signer)
+    }
+
+    fn token_question(&self, question: TokenQuestion) -> Bytes {
+        erc20::question(question)
+    }
+
+    fn call_of(&self, operation: &Operation) -> Call {
+        erc20::call_of(operation)
+    }
+
+    fn transfer(&self, log: &Log) -> Option<(Address, U256)> {
+        erc20::transfer(log)
+    }
+
+    fn anchor(&self, request: &AnchorRequest) -> Bytes {
+        let call = AnchorLog::anchorCall {
+            previousRoot: request.previous.map_or(B256::ZERO, |previous| previous.root),
+            size: request.next.size,
+            root: request.next.root,
+            proof: request.consistency_proof.clone(),
+        };
+        call.abi_encode().into()
+    }
+
+    fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes {
+        match *question {
+            AnchorQuestion::Head(log) => AnchorLog::headCall { log }.abi_encode(),
+            AnchorQuestion::Holds(log, checkpoint, head) => AnchorLog::holdsCall {
+                log,
+                size: checkpoint.size,
+                root: checkpoint.root,
+                blockNumber: head.block,
+                timestamp: head.timestamp,
+            }
+            .abi_encode(),
+            AnchorQuestion::Proves(receipt, leaf_hash) => AnchorLog::provesCall {
+                log: receipt.event.log,
+                size: receipt.checkpoint.size,
+                root: receipt.checkpoint.root,
+                blockNumber: receipt.anchor.block,
+                timestamp: receipt.anchor.timestamp,
+                leafHash: leaf_hash,
+                leafIndex: receipt.leaf_index,
+                proof: receipt.inclusion_proof.clone(),
+            }
+            .abi_encode(),
+        }
+        .into()
+    }
+
+    fn anchor_head(&self, answer: &[u8]) -> Option<AnchorHead> {
+        let head = AnchorLog::headCall::abi_decode_returns_validate(answer).ok()?;
+        Some(AnchorHead {
+            size: head.size,
+            block: head.blockNumber,
+            timestamp: head.timestamp,
+        })
+    }
+
+    fn truth(&self, answer: &[u8]) -> Option<bool> {
+        AnchorLog::holdsCall::abi_decode_returns_validate(answer).ok()
+    }
+
+    fn anchored(&self, log: &Log) -> Option<Anchored> {
+        let topics = log.topics.iter().copied();
+        let event = AnchorLog::Anchored::decode_raw_log_validate(topics, &log.data).ok()?;
+        Some(Anchored {
+            log: event.log,
+            head: AnchorHead {
+                size: event.size,
+                block: event.blockNumber,
+                timestamp: event.timestamp,
+            },
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! What a library for Ethereum does for the client: it connects, encodes, decodes
+//! and signs. alloy does it, and behind the feature `ethers` also ethers-rs.
+
+mod alloy;
+mod erc20;
+#[cfg(feature = "ethers")]
+pub(crate) mod ethers;
+mod signing;
+
+use ::alloy::primitives::{Address, B256, Bytes, U256};
+use dm_core::{
+    operation::Operation,
+    ports::{AnchorHead, AnchorRequest, ChainError, Signer},
+    receipt::{Checkpoint, Receipt},
+};
+use reqwest::Url;
+
+pub(crate) use self::{
+    alloy::Alloy,
+    erc20::{gain_of, returns_success},
+};
+use crate::{
+    rpc::{Connection, InvalidUrl},
+    transactions::{Call, SigningJob, Version},
+    wire::Log,
+};
+
+/// A library for Ethereum.
+pub(crate) trait Library: Send + Sync {
+    /// The way to a chain at a URL. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`], with a reason that completes "`<field>` …".
+    fn connect(&self, url: Url) -> Result<Connection, InvalidUrl>;
+
+    /// Signs a transaction for one chain alone
+    /// ([EIP-155](https://eips.ethereum.org/EIPS/eip-155)).
+    ///
+    /// # Errors
+    /// [`ChainError::Refused`] where the account cannot sign.
+    fn sign(&self, job: &SigningJob, chain_id: u64, signer: &dyn Signer) -> Result<Version, ChainError>;
+
+    /// What a token contract is sent to be asked this.
+    fn token_question(&self, question: TokenQuestion) -> Bytes;
+
+    /// The call that an operation makes.
+    fn call_of(&self, operation: &Operation) -> Call;
+
+    /// Receiver and amount of a token's `Transfer` event.
+    fn transfer(&self, log: &Log) -> Option<(Address, U256)>;
+
+    /// What the anchor contract is sent to take a checkpoint.
+    fn anchor(&self, request: &AnchorRequest) -> Bytes;
+
+    /// What the anchor contract is sent to be asked this.
+    fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes;
+
+    /// What it answers to [`AnchorQuestion::Head`].
+    fn anchor_head(&self, answer: &[u8]) -> Option<AnchorHead>;
+
+    /// What it answers to the other questions.
+    fn truth(&self, answer: &[u8]) -> Option<bool>;
+
+    /// The anchor contract's event about an accepted checkpoint.
+    fn anchored(&self, log: &Log) -> Option<Anchored>;
+}
+
+/// A question to a token contract.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TokenQuestion {
+    /// Its full name.
+    Name,
+    /// Its short name.
+    Symbol,
+    /// Its decimal places.
+    Decimals,
+    /// How much there is.
+    TotalSupply,
+    /// What an account has.
+    BalanceOf(Address),
+    /// What `spender` may take of what `owner` has.
+    Allowance {
+        /// Who has it.
+        owner: Address,
+        /// Who may take it.
+        spender: Address,
+    },
+}
+
+/// A question to the anchor contract.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AnchorQuestion<'a> {
+    /// The newest checkpoint of a log.
+    Head(Address),
+    /// Whether a log has this checkpoint, accepted there and then.
+    Holds(Address, &'a Checkpoint, &'a AnchorHead),
+    /// Whether the receipt's event, with this leaf hash, stands in its log.
+    Proves(&'a Receipt, B256),
+}
+
+/// The anchor contract accepted a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Anchored {
+    /// Whose log it is.
+    pub(crate) log: Address,
+    /// Size, block and time.
+    pub(crate) head: AnchorHead,
+}
+
+/// What an account got of a token by the events of a transaction.
+pub(crate) fn received(library: &dyn Library, logs: &[Log], token: Address, receiver: Address) -> U256 {
+    logs.iter()
+        .filter(|log| log.address == token)
+        .filter_map(|log| library.transfer(log))
+        .filter(|(to, _)| *to == receiver)
+        .fold(U256::ZERO, |sum, (_, amount)| sum.saturating_add(amount))
+}
+
+#[cfg(test)]
+mod tests;
