@@ -13,6 +13,7 @@ mod support;
 mod chain_trouble;
 mod command_line;
 mod crashes;
+mod liars;
 mod lifecycle;
 mod money;
 mod money_under_fire;
