@@ -14,6 +14,7 @@ mod chain_endpoints;
 mod chain_trouble;
 mod command_line;
 mod crashes;
+mod liars;
 mod lifecycle;
 mod money;
 mod money_under_fire;

@@ -42,9 +42,12 @@ impl NodeSetup {
         self.env("BLOCKCHAIN_URL", url).env("PRIVATE_KEY", private_key)
     }
 
-    pub(crate) fn peer(mut self, node: &Node) -> Self {
-        self.args
-            .extend(["--peer".to_owned(), node.started.p2p[0].clone()]);
+    pub(crate) fn peer(self, node: &Node) -> Self {
+        self.peer_at(&node.started.p2p[0])
+    }
+
+    pub(crate) fn peer_at(mut self, address: &str) -> Self {
+        self.args.extend(["--peer".to_owned(), address.to_owned()]);
         self
     }
 
