@@ -6,6 +6,7 @@ mod caretaking;
 mod crashes;
 mod payments;
 mod reading;
+mod scrubbing;
 mod sharing;
 mod support;
 mod transfers;
