@@ -16,6 +16,7 @@ mod crashes;
 mod lifecycle;
 mod money;
 mod money_under_fire;
+mod network;
 mod receipts;
 mod requests;
 mod sharing;

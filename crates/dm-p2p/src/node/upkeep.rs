@@ -89,7 +89,9 @@ impl Runner {
             return;
         };
         let room = self.free_dials().min(DIALS_PER_EXCHANGE);
-        let strangers = hints.into_iter().filter_map(|hint| self.stranger(hint, &seen_at));
+        let strangers = hints
+            .into_iter()
+            .filter_map(|hint| self.stranger(&hint, &seen_at));
         let strangers: Vec<_> = strangers.take(room).collect();
         for (peer, addresses) in strangers {
             self.dial(dial_peer(peer, addresses));
@@ -97,7 +99,7 @@ impl Runner {
     }
 
     /// A named peer that is worth dialling, with the addresses that are.
-    fn stranger(&self, hint: Hint, seen_at: &Multiaddr) -> Option<(PeerId, Vec<Multiaddr>)> {
+    fn stranger(&self, hint: &Hint, seen_at: &Multiaddr) -> Option<(PeerId, Vec<Multiaddr>)> {
         let addresses = usable(&hint.addresses, seen_at);
         let is_stranger = hint.peer != self.context.local
             && !self.swarm.is_connected(&hint.peer)
