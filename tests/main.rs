@@ -18,6 +18,7 @@ mod liars;
 mod lifecycle;
 mod money;
 mod money_under_fire;
+mod network;
 mod receipts;
 mod requests;
 mod sharing;

@@ -11,11 +11,12 @@ use dm_core::{
     Address,
     address::parse_address,
     bus::{EventBus, Topic},
-    config::{NodeConfig, ObjectEngine},
-    ports::{ComplianceLog, LogControl, Network},
+    config::{NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
+    ports::{ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     services::{
-        DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts, MoneySettings, OrderDesk,
-        PaymentProcessor, TokenManager,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
+        MoneySettings, OrderDesk, PaymentProcessor, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
@@ -71,14 +72,20 @@ impl Node {
         if storage_config.engine == ObjectEngine::Sled {
             tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
         }
+        let limits = KeptLimits {
+            account: address,
+            own: storage_config.max_own_bytes,
+            foreign: config.network.max_foreign_bytes,
+        };
         let storage =
-            tokio::task::spawn_blocking(move || Storage::open(&objects_dir, &storage_config)).await??;
+            tokio::task::spawn_blocking(move || Storage::open_within(&objects_dir, &storage_config, limits))
+                .await??;
         let catalog = SqliteCatalog::open(config.catalog_file()).await?;
         let shared_catalog = Arc::new(catalog.clone());
         let (chain, embedded_chain) = chain::connect(config, keys, &storage).await?;
         let chain = Arc::new(chain);
 
-        let network: Arc<dyn Network> = P2p::start(
+        let p2p = P2p::start(
             P2pOptions {
                 port: config.p2p_port,
                 initial_peers: config.initial_peers.clone(),
@@ -91,6 +98,21 @@ impl Node {
             &supervisor,
         )
         .await?;
+        let network: Arc<dyn Network> = p2p.clone();
+        let caretaker = start_caretaker(
+            CaretakerPorts {
+                objects: storage.objects(),
+                replication: p2p,
+                holders: storage.namespace("holders"),
+                shares: shared_catalog.clone(),
+                quota: storage.quota(),
+            },
+            address,
+            &network.local_peer_id(),
+            &config.network,
+            &supervisor,
+        );
+        start_scrubber(storage.objects(), network.clone(), &config.storage, &supervisor);
         let log: Arc<dyn ComplianceLog> = ComplianceManager::start(
             address,
             shared_catalog.clone(),
@@ -168,6 +190,7 @@ impl Node {
                 health,
                 log,
                 network: network.clone(),
+                caretaker,
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some())),
                 log_control,
@@ -235,4 +258,39 @@ impl Node {
         tracing::info!("the node has stopped");
         Ok(())
     }
+}
+
+/// Looks after the copies of what is stored, in the background.
+fn start_caretaker(
+    ports: CaretakerPorts,
+    own: Address,
+    local_peer: &str,
+    network: &NetworkConfig,
+    supervisor: &Supervisor,
+) -> Caretaker {
+    let caretaker = Caretaker::new(ports, own, local_peer, Policy::of(network));
+    let running = caretaker.clone();
+    supervisor.spawn("caretaker", move |shutdown| {
+        let caretaker = running.clone();
+        async move { caretaker.run(shutdown).await }
+    });
+    caretaker
+}
+
+/// Looks for damage in the background.
+fn start_scrubber(
+    objects: Arc<dyn ObjectStore>,
+    network: Arc<dyn Network>,
+    storage: &StorageConfig,
+    supervisor: &Supervisor,
+) {
+    let settings = ScrubSettings {
+        bytes_per_second: storage.scrub_bytes_per_sec,
+        interval: Duration::from_secs(storage.scrub_interval_secs),
+    };
+    let scrubber = Scrubber::new(objects, network, settings);
+    supervisor.spawn("scrub", move |shutdown| {
+        let scrubber = scrubber.clone();
+        async move { scrubber.run(shutdown).await }
+    });
 }

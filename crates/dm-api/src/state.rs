@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dm_core::{
     config::ApiConfig,
     ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
-    services::{DataManager, HealthMonitor, PaymentProcessor, TokenManager},
+    services::{Caretaker, DataManager, HealthMonitor, PaymentProcessor, TokenManager},
 };
 use tokio::runtime::Handle;
 
@@ -26,6 +26,8 @@ pub struct Services {
     pub log: Arc<dyn ComplianceLog>,
     /// The peers.
     pub network: Arc<dyn Network>,
+    /// Who holds which object.
+    pub caretaker: Caretaker,
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
     /// Moves the node to other endpoints of its chain.

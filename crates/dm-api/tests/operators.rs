@@ -221,6 +221,26 @@ async fn the_network_is_shown() {
 }
 
 #[actix_web::test]
+async fn who_holds_an_object_is_shown_to_operators_alone() {
+    let node = start().await;
+    let hash = node.put(vec![7; 300_000]).await;
+    let path = format!("/network/objects/{hash}");
+    let answer = node.get(&path).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body["hash"], hash);
+    let object = &answer.body["objects"][0];
+    assert_eq!(object["size"], 300_000);
+    assert_eq!(object["own"], true);
+    assert_eq!(object["holders"], serde_json::json!([]));
+    let read = node
+        .bare(Method::GET, &format!("{}{path}", node.external))
+        .header("X-API-Key", &node.keys.read);
+    assert_eq!(Answer::of(read).await.status, 403);
+    let unknown = node.get(&format!("/network/objects/{}", "0".repeat(64))).await;
+    unknown.is_error(404, "Data not found", None);
+}
+
+#[actix_web::test]
 async fn a_page_in_the_operators_browser_reaches_nothing() {
     let mut setup = Setup::default();
     setup.internal.allowed_hosts = vec!["node.internal".to_owned()];

@@ -216,6 +216,8 @@ pub struct NetworkConfig {
     pub peer_exchange_interval_secs: u64,
     /// Connected peers below which the node looks for more with all it knows.
     pub min_peers: u32,
+    /// Peer ids that may connect and are dialled; empty means everybody.
+    pub allowed_peers: Vec<String>,
     /// Seconds after which a peer that is away and mostly failed is forgotten.
     pub forget_peers_after_secs: u64,
     /// Seconds between two challenges of a peer to prove that it has an object.
@@ -245,6 +247,7 @@ impl Default for NetworkConfig {
             health_check_interval_secs: 60,
             peer_exchange_interval_secs: 120,
             min_peers: 3,
+            allowed_peers: Vec::new(),
             forget_peers_after_secs: 24 * 60 * 60,
             challenge_interval_secs: 6 * 60 * 60,
             repair_grace_secs: 120,
@@ -277,6 +280,13 @@ pub struct StorageConfig {
     pub inline_limit: u64,
     /// Bytes of memory for the engine's cache.
     pub cache_bytes: u64,
+    /// Most bytes of this node's own objects, envelopes included; for those of
+    /// others see `network.max_foreign_bytes`.
+    pub max_own_bytes: u64,
+    /// Bytes that are read in a second to find damage.
+    pub scrub_bytes_per_sec: u64,
+    /// Seconds between two rounds through everything that is stored.
+    pub scrub_interval_secs: u64,
 }
 
 impl Default for StorageConfig {
@@ -285,6 +295,9 @@ impl Default for StorageConfig {
             engine: ObjectEngine::Fjall,
             inline_limit: 256 * 1024,
             cache_bytes: 16 << 20,
+            max_own_bytes: 1 << 40,
+            scrub_bytes_per_sec: 8 << 20,
+            scrub_interval_secs: 7 * 24 * 60 * 60,
         }
     }
 }

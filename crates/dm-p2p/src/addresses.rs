@@ -41,6 +41,11 @@ pub(crate) fn usable(claimed: &[Multiaddr], seen_at: &Multiaddr) -> Vec<Multiadd
     usable
 }
 
+/// Whether the address can be reached from everywhere.
+pub(crate) fn is_public(address: &Multiaddr) -> bool {
+    reach(address) == Some(Reach::Public)
+}
+
 /// The address without its trailing peer id.
 pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
     let mut address = address.clone();

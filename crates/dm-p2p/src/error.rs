@@ -9,6 +9,9 @@ pub enum P2pError {
     /// The bytes are no Ed25519 key in libp2p's protobuf form.
     #[error("the node's network identity cannot be read: {0}")]
     Identity(String),
+    /// An entry of `network.allowed_peers` is no peer id.
+    #[error("network.allowed_peers: '{0}' is no peer id")]
+    AllowedPeer(String),
     /// The port is taken, or the interface does not exist.
     #[error("cannot listen on {address}: {reason}")]
     Listen {

@@ -54,6 +54,7 @@ async fn guard(initial_peers: Vec<String>) -> Guard {
         replication: node.p2p.clone(),
         holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
+        quota: Arc::new(MemoryObjectStore::new()),
     };
     let own = Address::repeat_byte(9);
     let caretaker = Caretaker::new(ports, own, &node.p2p.local_peer_id(), policy);
@@ -92,6 +93,15 @@ async fn cluster(size: usize) -> Vec<Guard> {
     guards
 }
 
+/// Nodes that have the object on their disks.
+async fn copies(guards: &[Guard]) -> usize {
+    let mut copies = 0;
+    for guard in guards {
+        copies += usize::from(object().is_in(&*guard.node.store).await);
+    }
+    copies
+}
+
 async fn until(ready: impl AsyncFn() -> bool) {
     let wait = async {
         while !ready().await {
@@ -110,15 +120,7 @@ async fn the_copies_outlive_the_nodes_that_made_them() {
     guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
     // One after the other, those that hold it leave for good.
     for _ in 0..3 {
-        until(async || {
-            for guard in &guards {
-                if guard.live().await >= 2 {
-                    return true;
-                }
-            }
-            false
-        })
-        .await;
+        until(async || copies(&guards).await == 3).await;
         let mut holder = 0;
         while !object().is_in(&*guards[holder].node.store).await {
             holder += 1;
@@ -126,14 +128,7 @@ async fn the_copies_outlive_the_nodes_that_made_them() {
         let gone = guards.remove(holder);
         gone.node.stop().await;
     }
-    until(async || {
-        let mut copies = 0;
-        for guard in &guards {
-            copies += usize::from(object().is_in(&*guard.node.store).await);
-        }
-        copies == 3
-    })
-    .await;
+    until(async || copies(&guards).await == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,16 +30,18 @@ pub(crate) fn stored(
 /// Puts a new object, whose chunks are `inline` or else in their file already.
 ///
 /// # Errors
-/// [`StoreError::Stale`] where the stored envelope is not older.
+/// [`StoreError::Stale`] where the stored envelope has the sequence number
+/// `refused` or a higher one, [`StoreError::Full`] where a limit is reached.
 pub(crate) fn put(
     transaction: &mut Transaction<'_>,
     record: &Record,
     inline: &[Chunk],
+    refused: u64,
 ) -> Result<Option<Replaced>, StoreError> {
     let id = record.envelope.id;
     let replaced = stored(|key| transaction.get(Table::Records, key), &id)?;
     if let Some(replaced) = &replaced {
-        if replaced.envelope.sequence >= record.envelope.sequence {
+        if replaced.envelope.sequence >= refused {
             return Err(StoreError::Stale {
                 stored: replaced.envelope.sequence,
             });
@@ -50,7 +52,7 @@ pub(crate) fn put(
         chunks::put_all(transaction, body, inline);
     }
     transaction.put(Table::Records, record_key(&id).to_vec(), record.encode());
-    transaction.count_object(record.envelope.sealed_size());
+    transaction.count_object(&record.envelope)?;
     Ok(replaced)
 }
 
@@ -74,6 +76,8 @@ pub(crate) fn replace_envelope(
             envelope: envelope.clone(),
         };
         transaction.put(Table::Records, record_key(&envelope.id).to_vec(), record.encode());
+        transaction.uncount_object(&present.envelope);
+        transaction.count_object(envelope)?;
     }
     Ok(newer)
 }
@@ -96,5 +100,5 @@ fn take_out(transaction: &mut Transaction<'_>, record: &Record) {
     if let Body::Inline(body) = record.body {
         chunks::delete_all(transaction, body, record.envelope.chunk_count());
     }
-    transaction.uncount_object(record.envelope.sealed_size());
+    transaction.uncount_object(&record.envelope);
 }

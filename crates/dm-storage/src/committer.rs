@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use dm_core::ports::{StoreError, StoreUsage};
+use dm_core::ports::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     engine::Engine,
     error::{StorageFault, failed, repeat},
-    meta,
     space::Space,
+    totals::Totals,
     transaction::{Group, Transaction},
 };
 
@@ -45,22 +45,18 @@ pub(crate) enum Need {
 pub(crate) struct Committer {
     jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    usage: Arc<Mutex<StoreUsage>>,
+    totals: Arc<Mutex<Totals>>,
 }
 
 impl Committer {
-    /// Starts the thread. `usage` is what the engine has now.
-    pub(crate) fn start(
-        engine: Arc<dyn Engine>,
-        space: Space,
-        usage: StoreUsage,
-    ) -> Result<Self, StoreError> {
+    /// Starts the thread. `totals` are those of the engine now.
+    pub(crate) fn start(engine: Arc<dyn Engine>, space: Space, totals: Totals) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let usage = Arc::new(Mutex::new(usage));
+        let totals = Arc::new(Mutex::new(totals));
         let worker = Worker {
             engine,
             space,
-            usage: usage.clone(),
+            totals: totals.clone(),
         };
         let thread = thread::Builder::new()
             .name("dm-storage-commit".to_owned())
@@ -69,7 +65,7 @@ impl Committer {
         Ok(Self {
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
-            usage,
+            totals,
         })
     }
 
@@ -94,8 +90,8 @@ impl Committer {
     }
 
     /// What is stored, as of the last commit.
-    pub(crate) fn usage(&self) -> StoreUsage {
-        *lock(&self.usage)
+    pub(crate) fn totals(&self) -> Totals {
+        *lock(&self.totals)
     }
 
     /// Lets no more changes in, and waits until those that are have been committed.
@@ -161,7 +157,7 @@ where
 struct Worker {
     engine: Arc<dyn Engine>,
     space: Space,
-    usage: Arc<Mutex<StoreUsage>>,
+    totals: Arc<Mutex<Totals>>,
 }
 
 impl Worker {
@@ -177,7 +173,7 @@ impl Worker {
 
     /// Commits what waits, and returns how many callers shared the commit.
     fn commit_group(&self, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>) -> usize {
-        let mut group = Group::new(&*self.engine, *lock(&self.usage));
+        let mut group = Group::new(&*self.engine, *lock(&self.totals));
         let space = self.space.check(GROUP_BYTES as u64);
         let mut jobs = Vec::new();
         let mut next = Some(first);
@@ -203,18 +199,18 @@ impl Worker {
 
     fn commit(&self, group: Group<'_>) -> Result<(), StoreError> {
         let Group {
-            mut changes, usage, ..
+            mut changes, totals, ..
         } = group;
         if changes.is_empty() {
             return Ok(());
         }
-        if usage != *lock(&self.usage) {
-            meta::set_usage(&mut changes, usage);
+        if totals != *lock(&self.totals) {
+            totals.write(&mut changes);
         }
         self.engine.commit(changes.into_list()).inspect_err(|error| {
             tracing::error!(%error, "the object store could not commit");
         })?;
-        *lock(&self.usage) = usage;
+        *lock(&self.totals) = totals;
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ mod recovery;
 mod space;
 mod storage;
 mod tally;
+mod totals;
 mod transaction;
 
 pub use catalog::SqliteCatalog;

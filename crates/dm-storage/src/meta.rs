@@ -2,13 +2,19 @@
 //! store has been opened.
 
 use bytes::Bytes;
-use dm_core::ports::{StoreError, StoreUsage};
+use dm_core::{
+    Address,
+    ports::{Kept, StoreError, StoreUsage},
+};
 
 use crate::{
     engine::{Engine, Table},
     transaction::Changes,
 };
 
+/// The account whose objects are the own ones (20 bytes), bytes of own and of
+/// foreign objects, 8 bytes each, big-endian.
+const KEPT: &[u8] = b"kept";
 /// Number of objects and bytes of their chunks, 8 bytes each, big-endian.
 const USAGE: &[u8] = b"usage";
 /// The epoch of the last opening, 8 bytes, big-endian.
@@ -34,6 +40,30 @@ pub(crate) fn usage(engine: &dyn Engine) -> Result<StoreUsage, StoreError> {
         }),
         None => Err(damaged("usage")),
     }
+}
+
+/// Sets how much is kept for this account and for others.
+pub(crate) fn set_kept(changes: &mut Changes, account: Address, kept: Kept) {
+    let mut value = Vec::with_capacity(36);
+    value.extend_from_slice(account.as_slice());
+    value.extend_from_slice(&kept.own.to_be_bytes());
+    value.extend_from_slice(&kept.foreign.to_be_bytes());
+    changes.set(Table::Meta, Bytes::from_static(KEPT), Some(value.into()));
+}
+
+/// For which account the objects were told apart, and how much is kept for it
+/// and for others; `None` where that was never done.
+pub(crate) fn kept(engine: &dyn Engine) -> Result<Option<(Address, Kept)>, StoreError> {
+    let Some(value) = engine.get(Table::Meta, KEPT)? else {
+        return Ok(None);
+    };
+    let (account, counters) = value.split_at_checked(20).ok_or_else(|| damaged("kept"))?;
+    let (own, foreign) = counters.split_at_checked(8).ok_or_else(|| damaged("kept"))?;
+    let kept = Kept {
+        own: number(own, "kept")?,
+        foreign: number(foreign, "kept")?,
+    };
+    Ok(Some((Address::from_slice(account), kept)))
 }
 
 /// Sets the epoch that body ids of this opening carry.

@@ -77,14 +77,21 @@ impl ObjectWriter for LocalWriter {
     }
 
     async fn finish(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
-        let envelope = envelope.clone();
+        let (envelope, refused) = (envelope.clone(), envelope.sequence);
         // A task of its own: what follows the commit happens even if the caller goes away.
-        joined(tokio::spawn(async move { self.store(envelope).await })).await
+        joined(tokio::spawn(async move { self.store(envelope, refused).await })).await
+    }
+
+    async fn restore(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        let (envelope, refused) = (envelope.clone(), envelope.sequence.saturating_add(1));
+        joined(tokio::spawn(async move { self.store(envelope, refused).await })).await
     }
 }
 
 impl LocalWriter {
-    async fn store(self, envelope: SignedEnvelope) -> Result<(), StoreError> {
+    /// Stores the object unless the stored one has the sequence number
+    /// `refused` or a higher one.
+    async fn store(self, envelope: SignedEnvelope, refused: u64) -> Result<(), StoreError> {
         let Self {
             objects,
             body,
@@ -99,7 +106,8 @@ impl LocalWriter {
             Place::Failed => return Err(StoreError::Mismatch("an earlier chunk could not be written")),
         };
         let record = Record { body, envelope };
-        let change = move |transaction: &mut Transaction<'_>| changes::put(transaction, &record, &chunks);
+        let change =
+            move |transaction: &mut Transaction<'_>| changes::put(transaction, &record, &chunks, refused);
         let committed = objects.committer.run(Need::Space, change).await;
         if let Some(file) = file {
             after_commit(&committed, file);

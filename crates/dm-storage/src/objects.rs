@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
-    ports::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage},
+    ports::{
+        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StorageQuota, StoreError, StoreUsage,
+    },
 };
 
 use crate::{
@@ -237,6 +239,16 @@ impl ObjectStore for LocalObjects {
     }
 
     async fn usage(&self) -> Result<StoreUsage, StoreError> {
-        Ok(self.0.committer.usage())
+        Ok(self.0.committer.totals().usage)
+    }
+}
+
+impl StorageQuota for LocalObjects {
+    fn kept(&self) -> Kept {
+        self.0.committer.totals().kept
+    }
+
+    fn limits(&self) -> KeptLimits {
+        self.0.committer.totals().limits
     }
 }

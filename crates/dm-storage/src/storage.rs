@@ -10,7 +10,7 @@ use std::{
 
 use dm_core::{
     config::StorageConfig,
-    ports::{KeyValueStore, ObjectStore, StoreError},
+    ports::{KeptLimits, KeyValueStore, ObjectStore, StorageQuota, StoreError},
 };
 
 use crate::{
@@ -19,12 +19,13 @@ use crate::{
     engine,
     error::{StorageFault, failed},
     files::Files,
-    layout, meta,
+    layout,
     namespace::Namespace,
     objects::{LocalObjects, Objects},
     record::BodyIds,
     recovery,
     space::Space,
+    totals::Totals,
 };
 
 /// Largest inline limit in bytes: bodies up to it are held in memory while they are written.
@@ -49,6 +50,17 @@ impl Storage {
     /// the folder open, another engine wrote it, or the engine was not built in;
     /// [`StoreError::Corrupt`] says what is damaged and what to do.
     pub fn open(dir: &Path, config: &StorageConfig) -> Result<Self, StoreError> {
+        Self::open_within(dir, config, KeptLimits::NONE)
+    }
+
+    /// Opens the store of an account, which keeps no more than `limits` for it
+    /// and for others. What is stored already stays, whatever the limits are.
+    /// With another account than at the last opening, everything is counted
+    /// anew: about a second for each hundred thousand objects.
+    ///
+    /// # Errors
+    /// Those of [`Storage::open`].
+    pub fn open_within(dir: &Path, config: &StorageConfig, limits: KeptLimits) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(StoreError::from_io)?;
         let lock = lock_folder(dir)?;
         let engine_cache = config.cache_bytes * ENGINE_CACHE_PERCENT / 100;
@@ -56,10 +68,10 @@ impl Storage {
         let files = Files::open(dir).map_err(StoreError::from_io)?;
         let epoch = recovery::begin_epoch(&*engine, &files)?;
         let space = Space::of(dir)?;
-        let usage = meta::usage(&*engine)?;
+        let totals = Totals::load(&*engine, limits)?;
         let sweeper = Sweeper::start(engine.clone(), files.clone(), epoch)?;
         let objects = Objects {
-            committer: Committer::start(engine.clone(), space.clone(), usage)?,
+            committer: Committer::start(engine.clone(), space.clone(), totals)?,
             engine,
             files,
             space,
@@ -76,6 +88,11 @@ impl Storage {
 
     /// The object store.
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(LocalObjects(self.objects.clone()))
+    }
+
+    /// How much of its limits the object store has used.
+    pub fn quota(&self) -> Arc<dyn StorageQuota> {
         Arc::new(LocalObjects(self.objects.clone()))
     }
 

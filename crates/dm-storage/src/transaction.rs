@@ -1,9 +1,12 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use dm_core::ports::{StoreError, StoreUsage};
+use dm_core::{envelope::SignedEnvelope, ports::StoreError};
 
-use crate::engine::{Change, Engine, Table};
+use crate::{
+    engine::{Change, Engine, Table},
+    totals::Totals,
+};
 
 /// Changes to the tables, the last one to each key.
 #[derive(Default)]
@@ -57,16 +60,16 @@ impl Changes {
 pub(crate) struct Group<'a> {
     engine: &'a dyn Engine,
     pub(crate) changes: Changes,
-    pub(crate) usage: StoreUsage,
+    pub(crate) totals: Totals,
 }
 
 impl<'a> Group<'a> {
-    /// An empty group over the engine's state, which has this usage.
-    pub(crate) fn new(engine: &'a dyn Engine, usage: StoreUsage) -> Self {
+    /// An empty group over the engine's state, which has these totals.
+    pub(crate) fn new(engine: &'a dyn Engine, totals: Totals) -> Self {
         Self {
             engine,
             changes: Changes::default(),
-            usage,
+            totals,
         }
     }
 
@@ -79,12 +82,12 @@ impl<'a> Group<'a> {
         let mut transaction = Transaction {
             group: self,
             changes: Changes::default(),
-            usage: self.usage,
+            totals: self.totals,
         };
         let result = work(&mut transaction)?;
-        let Transaction { changes, usage, .. } = transaction;
+        let Transaction { changes, totals, .. } = transaction;
         self.changes.absorb(changes);
-        self.usage = usage;
+        self.totals = totals;
         Ok(result)
     }
 }
@@ -93,7 +96,7 @@ impl<'a> Group<'a> {
 pub(crate) struct Transaction<'a> {
     group: &'a Group<'a>,
     changes: Changes,
-    usage: StoreUsage,
+    totals: Totals,
 }
 
 impl Transaction<'_> {
@@ -117,15 +120,16 @@ impl Transaction<'_> {
         self.changes.set(table, key.into(), None);
     }
 
-    /// Counts an object with this many bytes of chunks.
-    pub(crate) fn count_object(&mut self, bytes: u64) {
-        self.usage.objects += 1;
-        self.usage.bytes += bytes;
+    /// Counts an object.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where it is more than may be kept.
+    pub(crate) fn count_object(&mut self, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        self.totals.add(envelope)
     }
 
     /// Takes an object out of the count.
-    pub(crate) fn uncount_object(&mut self, bytes: u64) {
-        self.usage.objects = self.usage.objects.saturating_sub(1);
-        self.usage.bytes = self.usage.bytes.saturating_sub(bytes);
+    pub(crate) fn uncount_object(&mut self, envelope: &SignedEnvelope) {
+        self.totals.subtract(envelope);
     }
 }

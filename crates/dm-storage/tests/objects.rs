@@ -16,6 +16,7 @@ fn config(engine: ObjectEngine, inline_limit: u64) -> StorageConfig {
         engine,
         inline_limit,
         cache_bytes: 1 << 20,
+        ..StorageConfig::default()
     }
 }
 

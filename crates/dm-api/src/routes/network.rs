@@ -1,23 +1,40 @@
 //! `/network`: what the node knows of other nodes.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{api_key::Scope, peer::PeerStatus};
+use dm_core::{api_key::Scope, hash::DataHash, peer::PeerStatus, services::HeldObject};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
-    extract::query,
+    extract::{data_hash_param, query},
     state::State,
 };
 
 pub(super) fn add(router: &mut Router) {
     router.add(Endpoint::at("/network/stats").on(Method::GET, Access::Needs(Scope::Read), stats));
     router.add(Endpoint::at("/network/peers").on(Method::GET, Access::Needs(Scope::Read), peers));
+    router.add(Endpoint::at("/network/objects/{data_hash}").on(
+        Method::GET,
+        Access::Needs(Scope::Admin),
+        holders,
+    ));
 }
 
 async fn stats(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(state.services.network.stats())
+}
+
+#[derive(Serialize)]
+struct HoldersAnswer {
+    hash: DataHash,
+    objects: Vec<HeldObject>,
+}
+
+async fn holders(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let hash = data_hash_param(&request)?;
+    let objects = state.run(state.services.caretaker.holders(&hash)).await?;
+    Ok(HttpResponse::Ok().json(HoldersAnswer { hash, objects }))
 }
 
 #[derive(Deserialize)]

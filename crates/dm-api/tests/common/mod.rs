@@ -11,8 +11,8 @@ use dm_core::{
     config::{ApiConfig, RateLimit},
     ports::{ApiKeys, NewApiKeyRequest, Signer},
     services::{
-        DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts, MoneySettings, OrderDesk,
-        PaymentProcessor, TokenManager,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
+        MoneySettings, OrderDesk, PaymentProcessor, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -20,7 +20,10 @@ use dm_core::{
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        key_value::MemoryKeyValueStore,
         money::MemoryMoney,
+        network::MemoryNetwork,
+        objects::MemoryObjectStore,
         signer::TestSigner,
     },
 };
@@ -130,7 +133,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
-        readable: catalog,
+        readable: catalog.clone(),
         payments: Some(payments.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
@@ -145,6 +148,18 @@ pub async fn start_with(setup: Setup) -> TestNode {
         anchor_patience: setup.anchor_patience,
         retry_interval: Duration::from_secs(15),
     };
+    let caretaker = Caretaker::new(
+        CaretakerPorts {
+            objects: store.clone(),
+            replication: MemoryNetwork::new().join(store.clone()),
+            holders: Arc::new(MemoryKeyValueStore::new()),
+            shares: catalog,
+            quota: Arc::new(MemoryObjectStore::new()),
+        },
+        address,
+        "this-peer",
+        Policy::default(),
+    );
     let services = Services {
         data: DataManager::new(ports, settings).unwrap(),
         tokens: TokenManager::new(desk),
@@ -159,6 +174,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         .await,
         log: log.clone(),
         network: network.clone(),
+        caretaker,
         api_keys: api_keys.clone(),
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),

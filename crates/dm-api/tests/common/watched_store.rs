@@ -79,6 +79,10 @@ impl ObjectWriter for WatchedWriter {
     async fn finish(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
         self.inner.finish(envelope).await
     }
+
+    async fn restore(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        self.inner.restore(envelope).await
+    }
 }
 
 #[async_trait]

@@ -42,6 +42,7 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_api("internal_api", &config.internal_api, &mut faults);
     check_api("external_api", &config.external_api, &mut faults);
     check_network(config, &mut faults);
+    check_storage(config, &mut faults);
     check_compliance(config, &mut faults);
     faults.0
 }
@@ -177,6 +178,17 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         ("network.challenges_per_sec", network.challenges_per_sec),
     ] {
         faults.require(seconds > 0, field, "must be at least 1");
+    }
+}
+
+fn check_storage(config: &NodeConfig, faults: &mut Faults) {
+    let storage = &config.storage;
+    for (field, value) in [
+        ("storage.max_own_bytes", storage.max_own_bytes),
+        ("storage.scrub_bytes_per_sec", storage.scrub_bytes_per_sec),
+        ("storage.scrub_interval_secs", storage.scrub_interval_secs),
+    ] {
+        faults.require(value > 0, field, "must be at least 1");
     }
 }
 

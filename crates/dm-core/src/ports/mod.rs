@@ -34,7 +34,10 @@ pub use json_rpc::JsonRpc;
 pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
-pub use objects::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage};
+pub use objects::{
+    Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StorageQuota, StoreError, StoreUsage,
+    storage_cost,
+};
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
 pub use replication::{Challenged, HoldersNews, Replication};

@@ -1,3 +1,4 @@
+use alloy_primitives::Address;
 use async_trait::async_trait;
 
 use crate::{
@@ -79,6 +80,68 @@ pub trait ObjectWriter: Send {
     /// [`StoreError::Stale`] where a stored envelope is as new or newer. Then
     /// nothing changes.
     async fn finish(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError>;
+
+    /// Like [`ObjectWriter::finish`], but also replaces an object with the same
+    /// sequence number: for one whose stored chunks are damaged.
+    ///
+    /// # Errors
+    /// Those of [`ObjectWriter::finish`]; [`StoreError::Stale`] only where a
+    /// newer envelope is stored.
+    async fn restore(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError>;
+}
+
+/// Bytes that an object takes besides its chunks and its envelope: the keys and
+/// names of the records that describe it, and its share of the engine's own.
+const FIXED_COST: u64 = 1024;
+
+/// Bytes that an object takes of a quota. The envelope counts: its owner
+/// decides how large it is, and up to 512 KiB may describe a single byte.
+pub fn storage_cost(envelope: &SignedEnvelope) -> u64 {
+    envelope
+        .sealed_size()
+        .saturating_add(envelope.bytes().len() as u64)
+        .saturating_add(FIXED_COST)
+}
+
+/// Bytes that are kept for this node itself and for others, by
+/// [`storage_cost`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Of the objects of this node's own account.
+    pub own: u64,
+    /// Of all others.
+    pub foreign: u64,
+}
+
+/// How much may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptLimits {
+    /// This node's own account.
+    pub account: Address,
+    /// Most bytes of its objects.
+    pub own: u64,
+    /// Most bytes of the objects of others.
+    pub foreign: u64,
+}
+
+impl KeptLimits {
+    /// No limits; everything counts as the object of somebody else.
+    pub const NONE: Self = Self {
+        account: Address::ZERO,
+        own: u64::MAX,
+        foreign: u64::MAX,
+    };
+}
+
+/// Tells how much of its limits an object store has used. Usage changes in the
+/// same transaction as what is stored, and a change that would exceed a limit
+/// fails with [`StoreError::Full`].
+pub trait StorageQuota: Send + Sync {
+    /// What is kept, as of the last change.
+    fn kept(&self) -> Kept;
+
+    /// What may be kept.
+    fn limits(&self) -> KeptLimits;
 }
 
 /// Totals of an object store.

@@ -21,10 +21,11 @@ use crate::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
     hash::DataHash,
-    ports::{KeyValueStore, ObjectStore, Replication, ShareCatalog, StoreError},
+    ports::{KeyValueStore, ObjectStore, Replication, ShareCatalog, StorageQuota, StoreError},
 };
 
 mod act;
+mod collect;
 mod notebook;
 pub mod plan;
 
@@ -46,6 +47,8 @@ pub struct CaretakerPorts {
     pub holders: Arc<dyn KeyValueStore>,
     /// Learns how many peers hold this node's own objects.
     pub shares: Arc<dyn ShareCatalog>,
+    /// How much of its limits the store has used.
+    pub quota: Arc<dyn StorageQuota>,
 }
 
 /// Keeps the number of copies up; cheap to clone.
@@ -121,7 +124,13 @@ impl Caretaker {
     /// Faults of the stores.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), StoreError> {
         let work = async {
-            tokio::try_join!(self.walk(), self.take_news(), self.watch_peers(), self.act())?;
+            tokio::try_join!(
+                self.walk(),
+                self.take_news(),
+                self.watch_peers(),
+                self.act(),
+                self.collect(),
+            )?;
             Ok(())
         };
         shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))

@@ -7,6 +7,7 @@ mod error;
 mod health_monitor;
 mod order_desk;
 mod payment_processor;
+mod scrubber;
 mod token_manager;
 mod turns;
 mod uninterrupted;
@@ -17,6 +18,7 @@ pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};
+pub use scrubber::{ScrubReport, ScrubSettings, Scrubber};
 pub use token_manager::{NewToken, TokenManager};
 
 use uninterrupted::uninterrupted;

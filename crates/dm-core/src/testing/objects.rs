@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod conformance;
+mod damaged;
 mod sample;
 
 use std::{
@@ -16,11 +17,14 @@ use std::{
 
 use async_trait::async_trait;
 
-pub use self::{conformance::*, sample::SampleObject};
+pub use self::{conformance::*, damaged::DamagedStore, sample::SampleObject};
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
     hash::{ChunkName, Locator},
-    ports::{MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StoreError, StoreUsage},
+    ports::{
+        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StorageQuota, StoreError, StoreUsage,
+        storage_cost,
+    },
 };
 
 /// Keeps objects in memory; clones share them.
@@ -140,6 +144,22 @@ impl ObjectStore for MemoryObjectStore {
     }
 }
 
+/// Without limits; everything counts as foreign.
+impl StorageQuota for MemoryObjectStore {
+    fn kept(&self) -> Kept {
+        let foreign = self
+            .objects()
+            .values()
+            .map(|stored| storage_cost(&stored.envelope))
+            .sum();
+        Kept { own: 0, foreign }
+    }
+
+    fn limits(&self) -> KeptLimits {
+        KeptLimits::NONE
+    }
+}
+
 struct MemoryWriter {
     store: MemoryObjectStore,
     chunks: Vec<Chunk>,
@@ -160,10 +180,22 @@ impl ObjectWriter for MemoryWriter {
     }
 
     async fn finish(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        self.store(envelope, envelope.sequence)
+    }
+
+    async fn restore(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        self.store(envelope, envelope.sequence.saturating_add(1))
+    }
+}
+
+impl MemoryWriter {
+    /// Stores the object unless the stored one has this sequence number or a
+    /// higher one.
+    fn store(self, envelope: &SignedEnvelope, refused: u64) -> Result<(), StoreError> {
         check_chunks(&self.chunks, envelope)?;
         let mut objects = self.store.objects();
         if let Some(stored) = objects.get(&envelope.id)
-            && stored.envelope.sequence >= envelope.sequence
+            && stored.envelope.sequence >= refused
         {
             return Err(StoreError::Stale {
                 stored: stored.envelope.sequence,

@@ -54,6 +54,7 @@ impl Guard {
             replication: node.clone(),
             holders: Arc::new(notes.clone()) as Arc<dyn KeyValueStore>,
             shares: Arc::new(MemoryCatalog::new()),
+            quota: Arc::new(MemoryObjectStore::new()),
         };
         // Nobody here owns the objects: all are replicas that cannot read.
         let caretaker = Caretaker::new(ports, Address::repeat_byte(9), &node.local_peer_id(), policy());

@@ -7,6 +7,7 @@ mod consents;
 mod crashes;
 mod payments;
 mod reading;
+mod scrubbing;
 mod sharing;
 mod support;
 mod transfers;

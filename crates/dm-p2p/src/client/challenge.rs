@@ -57,7 +57,11 @@ pub(crate) async fn challenge(
                 .misbehaved(peer, "a proof is not over the bytes of the object");
             Ok(Challenged::Wrong)
         }
-        Err(WireError::Missing) => Ok(Challenged::Missing),
+        Err(WireError::Missing) => {
+            // It was thought to have it, and said so, or took it once.
+            context.peers.failed(peer);
+            Ok(Challenged::Missing)
+        }
         Err(error) if error.is_misbehaviour() => Ok(Challenged::Wrong),
         Err(_) => Ok(Challenged::Silent),
     }

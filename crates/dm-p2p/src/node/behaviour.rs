@@ -1,8 +1,12 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    StreamProtocol, connection_limits, identify, identity::Keypair, kad, memory_connection_limits, ping,
-    swarm::NetworkBehaviour,
+    PeerId, StreamProtocol,
+    allow_block_list::{self, AllowedPeers},
+    connection_limits, identify,
+    identity::Keypair,
+    kad, memory_connection_limits, ping,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
 use crate::{dht::BoundedStore, options::P2pOptions};
@@ -28,6 +32,8 @@ const PARALLELISM: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 /// Everything that a node does on its connections.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
+    /// Where the network is private: who may connect.
+    pub(crate) allowed: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
     pub(crate) limits: connection_limits::Behaviour,
     pub(crate) memory: memory_connection_limits::Behaviour,
     pub(crate) identify: identify::Behaviour,
@@ -37,7 +43,7 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    pub(crate) fn new(keypair: &Keypair, options: &P2pOptions) -> Self {
+    pub(crate) fn new(keypair: &Keypair, options: &P2pOptions, allowed: &[PeerId]) -> Self {
         let network = &options.network;
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established(Some(network.max_connections))
@@ -50,6 +56,7 @@ impl Behaviour {
         let check_interval = Duration::from_secs(network.health_check_interval_secs);
         let ping_interval = PING_INTERVAL.min(check_interval / PINGS_PER_CHECK);
         Self {
+            allowed: only(allowed).into(),
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_bytes(
                 usize::try_from(network.max_memory).unwrap_or(usize::MAX),
@@ -60,6 +67,15 @@ impl Behaviour {
             objects: libp2p_stream::Behaviour::new(),
         }
     }
+}
+
+/// Lets nobody but these peers in; everybody, where there are none.
+fn only(allowed: &[PeerId]) -> Option<allow_block_list::Behaviour<AllowedPeers>> {
+    let mut behaviour = allow_block_list::Behaviour::<AllowedPeers>::default();
+    for peer in allowed {
+        behaviour.allow_peer(*peer);
+    }
+    (!allowed.is_empty()).then_some(behaviour)
 }
 
 /// Kademlia with records that pass through our checks before they are kept,
@@ -78,6 +94,10 @@ fn kademlia(keypair: &Keypair) -> kad::Behaviour<BoundedStore> {
         .set_periodic_bootstrap_interval(None)
         .set_caching(kad::Caching::Disabled)
         .set_parallelism(PARALLELISM)
+        // As many paths as questions at a time: one liar does not spoil all.
+        .disjoint_query_paths(true)
+        // The runner does it, and not too many of one network.
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_query_timeout(QUERY_TIMEOUT)
         .set_substreams_timeout(STEP_TIMEOUT);
     let store = BoundedStore::new(local, crate::dht::StoreLimits::default());

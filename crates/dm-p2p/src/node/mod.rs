@@ -11,6 +11,7 @@ mod link;
 mod patient;
 mod queries;
 mod runner;
+mod subnets;
 mod swarm;
 mod upkeep;
 

@@ -24,6 +24,7 @@ use super::{
     dialer::Dialer,
     link::Ends,
     queries::Queries,
+    subnets::is_crowded,
     swarm::ListeningSwarm,
     upkeep::Exchange,
 };
@@ -271,9 +272,23 @@ impl Runner {
         if !info.protocols.contains(&KAD_PROTOCOL) {
             return;
         }
+        if self.is_crowded(&peer, &addresses) {
+            tracing::debug!(%peer, "too many peers of its network are in the routing table");
+            return;
+        }
         for address in addresses {
             self.swarm.behaviour_mut().kad.add_address(&peer, address);
         }
+    }
+
+    /// Whether the routing table has enough of the networks of these addresses.
+    fn is_crowded(&mut self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
+        let mut table: Vec<Vec<Multiaddr>> = Vec::new();
+        for bucket in self.swarm.behaviour_mut().kad.kbuckets() {
+            let others = bucket.iter().filter(|entry| entry.node.key.preimage() != peer);
+            table.extend(others.map(|entry| entry.node.value.iter().cloned().collect()));
+        }
+        is_crowded(addresses, table.iter().map(|entry| entry.iter().collect()))
     }
 
     fn listening_changed(&mut self) {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, Swarm, SwarmBuilder, Transport as _,
+    Multiaddr, PeerId, Swarm, SwarmBuilder, Transport as _,
     core::{
         muxing::StreamMuxerBox,
         transport::{ListenerId, MemoryTransport},
@@ -39,9 +39,10 @@ pub(crate) struct ListeningSwarm {
 
 /// Builds a swarm and binds its listeners.
 pub(crate) async fn listening_swarm(options: &P2pOptions) -> Result<ListeningSwarm, P2pError> {
+    let allowed = allowed_peers(options)?;
     let mut swarm = match options.transport {
-        Transport::TcpAndQuic => tcp_and_quic(options)?,
-        Transport::Memory => memory(options)?,
+        Transport::TcpAndQuic => tcp_and_quic(options, &allowed)?,
+        Transport::Memory => memory(options, &allowed)?,
     };
     let mut listeners = Vec::new();
     for address in listen_addresses(options) {
@@ -50,7 +51,7 @@ pub(crate) async fn listening_swarm(options: &P2pOptions) -> Result<ListeningSwa
     Ok(ListeningSwarm { swarm, listeners })
 }
 
-fn tcp_and_quic(options: &P2pOptions) -> Result<Swarm<Behaviour>, P2pError> {
+fn tcp_and_quic(options: &P2pOptions, allowed: &[PeerId]) -> Result<Swarm<Behaviour>, P2pError> {
     let builder = SwarmBuilder::with_existing_identity(options.identity.keypair().clone())
         .with_tokio()
         .with_tcp(
@@ -67,13 +68,13 @@ fn tcp_and_quic(options: &P2pOptions) -> Result<Swarm<Behaviour>, P2pError> {
         .with_dns()
         .map_err(transport_error)?;
     Ok(builder
-        .with_behaviour(|keypair| Behaviour::new(keypair, options))
+        .with_behaviour(|keypair| Behaviour::new(keypair, options, allowed))
         .map_err(transport_error)?
         .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
         .build())
 }
 
-fn memory(options: &P2pOptions) -> Result<Swarm<Behaviour>, P2pError> {
+fn memory(options: &P2pOptions, allowed: &[PeerId]) -> Result<Swarm<Behaviour>, P2pError> {
     let noise = noise::Config::new(options.identity.keypair()).map_err(transport_error)?;
     Ok(
         SwarmBuilder::with_existing_identity(options.identity.keypair().clone())
@@ -86,11 +87,18 @@ fn memory(options: &P2pOptions) -> Result<Swarm<Behaviour>, P2pError> {
                     .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
             })
             .map_err(transport_error)?
-            .with_behaviour(|keypair| Behaviour::new(keypair, options))
+            .with_behaviour(|keypair| Behaviour::new(keypair, options, allowed))
             .map_err(transport_error)?
             .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
             .build(),
     )
+}
+
+fn allowed_peers(options: &P2pOptions) -> Result<Vec<PeerId>, P2pError> {
+    let peers = options.network.allowed_peers.iter();
+    peers
+        .map(|peer| peer.parse().map_err(|_| P2pError::AllowedPeer(peer.clone())))
+        .collect()
 }
 
 fn yamux_config() -> yamux::Config {

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use dm_core::{envelope::SignedEnvelope, ports::StoreError};
+use dm_core::ports::{StoreError, storage_cost};
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Context;
@@ -12,19 +12,6 @@ use crate::node::Context;
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Objects that are listed at once.
 const PAGE: usize = 256;
-
-/// Bytes that an object takes besides its chunks and its envelope: the keys and
-/// names of the records that describe it, and its share of the engine's own.
-const FIXED_COST: u64 = 1024;
-
-/// Bytes that an object takes of the quota. The envelope counts: its owner
-/// decides how large it is, and up to 512 KiB may describe a single byte.
-pub(crate) fn cost(envelope: &SignedEnvelope) -> u64 {
-    envelope
-        .sealed_size()
-        .saturating_add(envelope.bytes().len() as u64)
-        .saturating_add(FIXED_COST)
-}
 
 /// How many bytes of other nodes' objects are kept here, and how many may be.
 pub(crate) struct ForeignQuota {
@@ -124,7 +111,7 @@ async fn foreign_bytes(context: &Context) -> Result<u64, StoreError> {
         };
         for id in page.iter().filter(|id| id.owner != context.own_address) {
             if let Some(envelope) = context.objects.envelope(id).await? {
-                bytes = bytes.saturating_add(cost(&envelope));
+                bytes = bytes.saturating_add(storage_cost(&envelope));
             }
         }
         after = Some(last);
@@ -156,13 +143,6 @@ mod tests {
         quota.reserve(60, 40).unwrap().keep();
         assert!(quota.reserve(41, 0).is_none());
         assert!(quota.reserve(40, 0).is_some());
-    }
-
-    #[test]
-    fn the_envelope_of_a_small_object_is_paid_for() {
-        let envelope = dm_core::testing::objects::SampleObject::new(1, 1, 1).envelope;
-        let chunks_and_envelope = envelope.sealed_size() + envelope.bytes().len() as u64;
-        assert_eq!(cost(&envelope), chunks_and_envelope + FIXED_COST);
     }
 
     #[test]

@@ -3,18 +3,14 @@ use std::cmp::Ordering;
 use dm_core::{
     envelope::{Chunk, ChunkListHasher, MAX_CHUNK_BYTES, SignedEnvelope},
     hash::ChunkName,
-    ports::{ObjectWriter, StoreError},
+    ports::{ObjectWriter, StoreError, storage_cost},
     signed::{Signed, Statement},
 };
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
-use super::{
-    Shared,
-    owners::Arrival,
-    quota::{Reservation, cost},
-};
+use super::{Shared, owners::Arrival, quota::Reservation};
 use crate::wire::{MAX_NAMES_PER_PIECE, Refusal, Reply, Verdict, Wire, WireError, decode_names};
 
 /// How taking an object ends early.
@@ -144,7 +140,7 @@ async fn replace_envelope(
     envelope: &SignedEnvelope,
 ) -> Result<(), Refusal> {
     let context = &shared.context;
-    let growth = cost(envelope).saturating_sub(cost(held));
+    let growth = storage_cost(envelope).saturating_sub(storage_cost(held));
     let foreign = if growth == 0 || envelope.id.owner == context.own_address {
         None
     } else {
@@ -172,7 +168,9 @@ fn reserve(
     if envelope.sealed_size() > context.network.max_foreign_object {
         return Err(Refusal::TooLarge);
     }
-    let reserved = context.quota.reserve(cost(envelope), held.map_or(0, cost));
+    let reserved = context
+        .quota
+        .reserve(storage_cost(envelope), held.map_or(0, storage_cost));
     reserved.map(Some).ok_or(Refusal::Full)
 }
 

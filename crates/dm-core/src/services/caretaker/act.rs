@@ -171,7 +171,13 @@ impl Caretaker {
             return Ok(());
         };
         let replicas = u32::try_from(holders).unwrap_or(u32::MAX);
-        let counted = ports.shares.set_replicas(id, envelope.sequence, replicas).await;
+        let counted = match ports.shares.replicas(id).await {
+            // A newer envelope that nobody has yet is still owed to all of them.
+            Ok(Some((known, sequence))) if sequence == envelope.sequence && known > 0 => {
+                ports.shares.set_replicas(id, sequence, replicas).await
+            }
+            other => other.map(drop),
+        };
         // The count is for people; copies are made without it.
         if let Err(error) = counted {
             tracing::warn!(locator = %id.locator, %error, "the number of copies was not written down");

@@ -90,7 +90,8 @@ pub struct Copies {
 
 /// The objects for which this node owes copies, and who holds them.
 ///
-/// Memory: some 250 bytes for each object and 56 for each of its holders.
+/// Memory: some 300 bytes for each object and 64 for each of its holders. Each
+/// peer that comes or goes has the holders of all objects looked through.
 pub struct RepairPlan {
     me: PeerKey,
     policy: Policy,
@@ -100,6 +101,8 @@ pub struct RepairPlan {
     agenda: BTreeSet<(u64, ObjectId)>,
     /// Objects that need copies: fewest copies first, then those that wait longest.
     shortages: BTreeSet<(u32, u64, ObjectId)>,
+    /// Objects with too few copies, whatever is being done about it.
+    short: BTreeSet<ObjectId>,
     changed: BTreeSet<ObjectId>,
     challenges: Bucket,
     bytes: Bucket,
@@ -116,6 +119,7 @@ impl RepairPlan {
             peers: Peers::default(),
             agenda: BTreeSet::new(),
             shortages: BTreeSet::new(),
+            short: BTreeSet::new(),
             changed: BTreeSet::new(),
             challenges: Bucket::new(policy.challenges_per_second, policy.challenges_per_second, now),
             bytes: Bucket::new(policy.bytes_per_second, policy.bytes_per_second, now),
@@ -145,6 +149,7 @@ impl RepairPlan {
             if let Some((copies, since)) = entry.queued {
                 self.shortages.remove(&(copies, since, *object));
             }
+            self.short.remove(object);
             self.placing -= usize::from(entry.busy == Some(Busy::Placing));
             self.changed.insert(*object);
         }
@@ -173,7 +178,7 @@ impl RepairPlan {
             // It may have lost its disk.
             peers::Was::Down => self.held_by(peer),
             // It may take what nobody else could.
-            peers::Was::Unknown => self.short(),
+            peers::Was::Unknown => self.short.iter().copied().collect(),
         };
         for object in objects {
             let spread = self.policy.spread(&object, peer);
@@ -303,6 +308,18 @@ impl RepairPlan {
         Some(entry.holders().map(|slot| slot.holder).collect())
     }
 
+    /// At most `limit` objects of others that are held by enough peers without
+    /// this node, all of them proven of late. Of all holders only the one that
+    /// is farthest from an object may drop it, so that no two do.
+    pub fn surplus(&self, limit: usize, now: u64) -> Vec<ObjectId> {
+        let entries = self.entries.iter();
+        entries
+            .filter(|(object, entry)| entry.is_surplus(object, self.me, &self.peers, &self.policy, now))
+            .map(|(object, _)| *object)
+            .take(limit)
+            .collect()
+    }
+
     /// Whether this node stores the object, as far as the plan was told.
     pub fn keeps(&self, object: &ObjectId) -> bool {
         self.entries.contains_key(object)
@@ -322,7 +339,7 @@ impl RepairPlan {
         if entry.forget(&self.peers, &self.policy, now) {
             self.changed.insert(*object);
         }
-        for peer in entry.due_for_challenge(&mut self.peers, &self.policy, now) {
+        for peer in entry.take_due(&mut self.peers, &self.policy, now) {
             self.challenges.take(1);
             actions.push(Action::Challenge {
                 object: *object,
@@ -342,6 +359,11 @@ impl RepairPlan {
                 entry.queued = Some((copies, since));
                 self.shortages.insert((copies, since, *object));
             }
+        }
+        if entry.is_short() {
+            self.short.insert(*object);
+        } else {
+            self.short.remove(object);
         }
         entry.due = entry.next_due(object, self.me, &self.peers, &self.policy, now);
         self.agenda.insert((entry.due, *object));
@@ -388,14 +410,6 @@ impl RepairPlan {
         let holds = |entry: &&Entry| entry.holders().any(|slot| slot.holder.peer == peer);
         let entries = self.entries.iter().filter(|(_, entry)| holds(entry));
         entries.map(|(object, _)| *object).collect()
-    }
-
-    fn short(&self) -> Vec<ObjectId> {
-        let entries = self.entries.iter();
-        entries
-            .filter(|(_, entry)| entry.is_short())
-            .map(|(object, _)| *object)
-            .collect()
     }
 }
 

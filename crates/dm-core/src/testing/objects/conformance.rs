@@ -2,7 +2,7 @@
 
 use super::SampleObject;
 use crate::{
-    envelope::{CHUNK_SIZE, Chunk},
+    envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     ports::{MAX_OWNERS_LISTED, ObjectStore, StoreError, StoreUsage},
 };
 
@@ -19,6 +19,7 @@ macro_rules! object_store_conformance {
             chunks_that_do_not_match_the_envelope_are_refused,
             a_stale_envelope_is_refused_and_changes_nothing,
             a_newer_envelope_replaces_the_object,
+            an_object_is_restored_under_the_envelope_it_has,
             only_a_newer_envelope_over_the_same_chunks_is_stored,
             two_owners_share_a_locator,
             one_locator_lists_a_bounded_number_of_owners,
@@ -135,6 +136,32 @@ pub async fn a_stale_envelope_is_refused_and_changes_nothing(store: &dyn ObjectS
         assert!(object.is_in(store).await);
     }
     assert_eq!(store.usage().await.unwrap(), usage);
+}
+
+/// Chunks are stored anew under the same envelope, and never under an older one.
+pub async fn an_object_is_restored_under_the_envelope_it_has(store: &dyn ObjectStore) {
+    for (seed, size) in [(0, 900), (1, 3 * CHUNK_SIZE)] {
+        let object = SampleObject::new(1, seed, size);
+        object.store_in(store).await.unwrap();
+        let usage = store.usage().await.unwrap();
+        let restore = async |envelope: &SignedEnvelope| {
+            let mut writer = store.create().await.unwrap();
+            for chunk in &object.chunks {
+                writer.append(chunk.clone()).await.unwrap();
+            }
+            writer.restore(envelope).await
+        };
+        restore(&object.envelope).await.unwrap();
+        assert!(object.is_in(store).await);
+        assert_eq!(store.usage().await.unwrap(), usage);
+        let newer = object.envelope_with_sequence(1, 2);
+        assert!(store.replace_envelope(&newer).await.unwrap());
+        let refused = restore(&object.envelope).await;
+        assert!(
+            matches!(refused, Err(StoreError::Stale { stored: 2 })),
+            "{refused:?}"
+        );
+    }
 }
 
 /// A newer envelope with chunks of its own replaces a stored object.

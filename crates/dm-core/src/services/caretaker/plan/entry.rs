@@ -201,7 +201,7 @@ impl Entry {
 
     /// The holders that are to be challenged now. One that is away is asked
     /// as well from time to time: perhaps only nobody noticed its return.
-    pub(super) fn due_for_challenge(&mut self, peers: &mut Peers, policy: &Policy, now: u64) -> Vec<PeerKey> {
+    pub(super) fn take_due(&mut self, peers: &mut Peers, policy: &Policy, now: u64) -> Vec<PeerKey> {
         let mut challenged = Vec::new();
         for slot in self.slots.iter_mut().filter(|slot| !slot.asked) {
             let peer = slot.holder.peer;
@@ -289,6 +289,26 @@ impl Entry {
         let next = challenges.chain(forgetting).chain(shortage).min();
         // Never in the same moment again: what is due now has been done.
         next.unwrap_or(u64::MAX).max(now + 1)
+    }
+
+    /// Whether enough others hold the object, who have proved it within two
+    /// intervals, and all of them are closer to it than this node.
+    pub(super) fn is_surplus(
+        &self,
+        object: &ObjectId,
+        me: PeerKey,
+        peers: &Peers,
+        policy: &Policy,
+        now: u64,
+    ) -> bool {
+        let is_proven = |slot: &&Slot| {
+            let proved = slot.holder.proved.unwrap_or_default();
+            slot.is_live(peers, policy, now) && now < proved.saturating_add(2 * policy.challenge_interval)
+        };
+        let live = self.slots.iter().filter(|slot| slot.is_live(peers, policy, now));
+        let mut closer = live.map(|slot| slot.holder.peer.distance(object) < me.distance(object));
+        let proven = self.slots.iter().filter(is_proven).count();
+        !self.own && self.busy.is_none() && proven >= policy.factor as usize && closer.all(|closer| closer)
     }
 
     /// Peers to which no copy is brought.

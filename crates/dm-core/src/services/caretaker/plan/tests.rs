@@ -302,6 +302,38 @@ fn what_is_dropped_is_not_looked_after_any_more() {
     assert_eq!(plan.next_due(HOUR), None);
 }
 
+#[test]
+fn only_the_farthest_of_more_holders_than_needed_may_drop_its_copy() {
+    let mut peers = [1, 2, 3, 4];
+    peers.sort_by_key(|index| key(*index).distance(&object(1)));
+    let plan_of = |me: u64| {
+        let mut plan = RepairPlan::new(key(me), Policy::default(), 0);
+        let others = peers.iter().filter(|peer| **peer != me);
+        plan.keep(
+            object(1),
+            false,
+            1000,
+            others.map(|peer| proven(*peer)).collect(),
+            0,
+        );
+        plan
+    };
+    let droppers: Vec<u64> = peers
+        .into_iter()
+        .filter(|me| plan_of(*me).surplus(9, HOUR) == [object(1)])
+        .collect();
+    assert_eq!(droppers, [peers[3]]);
+    let mut farthest = plan_of(peers[3]);
+    assert_eq!(farthest.surplus(9, 13 * HOUR), [], "nobody proved it of late");
+    farthest.peer_down(key(peers[0]), HOUR);
+    assert_eq!(farthest.surplus(9, HOUR), [], "two others are too few");
+    assert_eq!(
+        plan_with(true, &[1, 2, 3, 4]).surplus(9, HOUR),
+        [],
+        "own ones stay"
+    );
+}
+
 /// A network of peers with disks, some of which lie.
 struct World {
     up: BTreeSet<u64>,

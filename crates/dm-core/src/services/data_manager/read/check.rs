@@ -115,6 +115,11 @@ impl Check {
             match keeper.finish(&object.envelope).await {
                 // Somebody else stored it, or a newer envelope of it, meanwhile.
                 Ok(()) | Err(StoreError::Stale { .. }) => {}
+                // The reader gets what was checked; next time it is fetched again.
+                Err(StoreError::Full) => {
+                    tracing::warn!(locator = %object.envelope.id.locator, "no room to keep what was read");
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             }
             inner.ports.bus.publish(
