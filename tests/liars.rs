@@ -9,7 +9,7 @@ use dm_core::{
     config::NetworkConfig,
     envelope::CHUNK_SIZE,
     ports::{Network, ObjectStore, Signer},
-    signed::{Signed, Statement},
+    signed::Signed,
     tasks::Supervisor,
     testing::{catalog::MemoryCatalog, network::LyingStore, objects::MemoryObjectStore, signer::TestSigner},
 };
@@ -70,12 +70,12 @@ impl Liar {
             peer_id: self.p2p.local_peer_id(),
             sequence: u64::MAX,
         };
-        self.p2p.announce(signed_by_nobody(record)).await.unwrap();
+        self.p2p.announce(signed_by_nobody(&record)).await.unwrap();
     }
 }
 
 /// A record under the signature of another account.
-fn signed_by_nobody(record: AddressRecord) -> SignedAddressRecord {
+fn signed_by_nobody(record: &AddressRecord) -> SignedAddressRecord {
     let signer = TestSigner::new(1);
     let own = AddressRecord {
         address: signer.address(),

@@ -84,7 +84,7 @@ async fn a_buyer_pays_once_for_a_share_and_reads_it() {
 
 /// The EIP-712 hash of a permit for a token that a node has issued.
 fn permit_hash(token: Address, owner: Address, spender: Address, value: u64, deadline: u64) -> B256 {
-    let hash = |words: &[[u8; 32]]| keccak256(&words.concat());
+    let hash = |words: &[[u8; 32]]| keccak256(words.concat());
     let word = |address: Address| address.into_word().0;
     let number = |number: u64| U256::from(number).to_be_bytes::<32>();
     let domain = hash(&[
@@ -102,7 +102,7 @@ fn permit_hash(token: Address, owner: Address, spender: Address, value: u64, dea
         number(0),
         number(deadline),
     ]);
-    keccak256(&[b"\x19\x01", domain.as_slice(), permit.as_slice()].concat())
+    keccak256([b"\x19\x01", domain.as_slice(), permit.as_slice()].concat())
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn nothing_is_lost_when_holders_are_killed_and_replaced_by_empty_nodes() {
     owner.has_peers(4).await;
 
     let data: Vec<Vec<u8>> = (0..6)
-        .map(|seed| bytes(40_000 + 100_000 * seed, seed as u8))
+        .map(|seed| bytes(40_000 + 100_000 * seed, seed as u64))
         .collect();
     let hashes: Vec<String> = data.iter().map(|data| data_hash(data)).collect();
     for data in &data {

@@ -8,7 +8,7 @@ use dm_core::{
     Address,
     config::StorageConfig,
     envelope::CHUNK_SIZE,
-    ports::{Kept, KeptLimits, ObjectStore, Signer, StoreError, storage_cost},
+    ports::{Kept, KeptLimits, Signer, StoreError, storage_cost},
     testing::{objects::SampleObject, signer::TestSigner},
 };
 use dm_storage::Storage;
