@@ -141,7 +141,7 @@ async fn the_chain_answers_as_anvil_does() {
         let receipt = ask(&embedded, "eth_getTransactionReceipt", json!([hash]))
             .await
             .unwrap();
-        let theirs = wait_for_receipt(&anvil.provider, &hash).await;
+        let theirs = once_mined(&anvil.provider, "eth_getTransactionReceipt", &hash).await;
         for field in [
             "gasUsed",
             "cumulativeGasUsed",
@@ -157,9 +157,7 @@ async fn the_chain_answers_as_anvil_does() {
         let transaction = ask(&embedded, "eth_getTransactionByHash", json!([hash]))
             .await
             .unwrap();
-        let theirs = ask(&anvil.provider, "eth_getTransactionByHash", json!([hash]))
-            .await
-            .unwrap();
+        let theirs = once_mined(&anvil.provider, "eth_getTransactionByHash", &hash).await;
         assert_eq!(shape(&transaction), shape(&theirs));
     }
     for (method, params) in questions() {
@@ -174,15 +172,15 @@ async fn the_chain_answers_as_anvil_does() {
     }
 }
 
-async fn wait_for_receipt(provider: &RootProvider, hash: &Value) -> Value {
+/// What anvil says of a transaction as soon as it names its block: for a
+/// moment it has the receipt, and shows the transaction as one that waits.
+async fn once_mined(provider: &RootProvider, method: &'static str, hash: &Value) -> Value {
     loop {
-        match ask(provider, "eth_getTransactionReceipt", json!([hash]))
-            .await
-            .unwrap()
-        {
-            Value::Null => tokio::task::yield_now().await,
-            receipt => return receipt,
+        let answer = ask(provider, method, json!([hash])).await.unwrap();
+        if answer["blockHash"].is_string() {
+            return answer;
         }
+        tokio::task::yield_now().await;
     }
 }
 
