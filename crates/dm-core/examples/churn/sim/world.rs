@@ -137,11 +137,11 @@ impl World {
             Event::Share { object } => self.share(object),
             Event::Come { node } => self.come(node),
             Event::Leave { node, start, last } if self.is_at(node, start) => self.leave(node, last),
-            Event::Wake { node, start } if self.is_at(node, start) => {
-                if self.nodes[node].wakes == self.clock.now() {
-                    self.nodes[node].wakes = u64::MAX;
-                    self.act(node);
-                }
+            Event::Wake { node, start }
+                if self.is_at(node, start) && self.nodes[node].wakes == self.clock.now() =>
+            {
+                self.nodes[node].wakes = u64::MAX;
+                self.act(node);
             }
             Event::Notice { node, start, other } if self.is_at(node, start) => self.notice(node, other),
             Event::Answer {
