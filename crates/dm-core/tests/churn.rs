@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[allow(dead_code, reason = "the example uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the example uses the rest")]
 #[path = "../examples/churn/sim/mod.rs"]
 mod sim;
 
