@@ -7,6 +7,7 @@ mod common;
 use common::{script, start_plain, wait_until};
 use dm_core::{
     address_record::{AddressRecord, SignedAddressRecord},
+    hash::DataHash,
     ports::{Network, Signer},
     signed::Signed,
     testing::signer::TestSigner,
@@ -106,4 +107,58 @@ async fn a_node_that_joins_later_learns_an_address_that_was_announced_to_nobody(
         second.p2p.find_address(record(1, 1).address).await.unwrap(),
         Some(record(1, 1))
     );
+}
+
+/// As in a network whose routing tables have no room for most of its nodes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_is_found_through_a_node_that_has_it_in_no_routing_table() {
+    let node = start_plain(Vec::new()).await;
+    let reader = start_plain(vec![node.address()]).await;
+    reader.knows_peers(1).await;
+
+    let mut swarm = script::swarm();
+    let provider = swarm.local_peer_id().to_base58();
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    // Who does not serve the DHT comes into no routing table.
+    swarm.behaviour_mut().kad.set_mode(Some(kad::Mode::Client));
+    let address: Multiaddr = node.address().parse().unwrap();
+    let peer = node.p2p.local_peer_id().parse().unwrap();
+    swarm.behaviour_mut().kad.add_address(&peer, address.clone());
+    swarm.dial(address).unwrap();
+    let (announce, mut announced) = tokio::sync::mpsc::channel(1);
+    let task = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = swarm.select_next_some() => {}
+                Some(key) = announced.recv() => {
+                    swarm.behaviour_mut().kad.start_providing(key).unwrap();
+                }
+            }
+        }
+    });
+    wait_until(|| {
+        let peers = node.p2p.peers();
+        peers
+            .iter()
+            .any(|peer| peer.record.peer_id == provider && !peer.record.addresses.is_empty())
+    })
+    .await;
+
+    let locator = DataHash::of(b"far away").locator();
+    announce
+        .send(kad::RecordKey::new(locator.as_bytes()))
+        .await
+        .unwrap();
+    let found = async {
+        loop {
+            let trace = reader.p2p.trace_lookup(&locator).await.unwrap();
+            if !trace.providers.is_empty() {
+                return trace.providers;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let found = tokio::time::timeout(std::time::Duration::from_secs(10), found).await;
+    assert_eq!(found.expect("it is found"), [provider]);
+    task.abort();
 }

@@ -134,8 +134,15 @@ impl Runner {
         }
     }
 
-    fn keep_provider(&mut self, record: kad::ProviderRecord) {
+    /// A provider tells only of addresses that are confirmed from outside, and
+    /// none of ours is: without those by which this node knows it, the record
+    /// would be answered only while the provider is in the routing table here,
+    /// which in a large network it hardly ever is.
+    fn keep_provider(&mut self, mut record: kad::ProviderRecord) {
         let provider = record.provider;
+        if record.addresses.is_empty() {
+            record.addresses = self.context.peers.addresses(&provider);
+        }
         if self.context.peers.is_banned(&provider) {
             return;
         }

@@ -129,6 +129,16 @@ impl PeerBook {
             .is_some_and(|line| !line.connected && line.failing > 0)
     }
 
+    /// Where the peer can be reached, the newest first.
+    pub(crate) fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        let known = self.lines.get(peer).map(|line| line.record.addresses.as_slice());
+        known
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|address| address.parse().ok())
+            .collect()
+    }
+
     pub(crate) fn statuses(&self, now: u64) -> Vec<PeerStatus> {
         let mut statuses: Vec<PeerStatus> = self
             .lines

@@ -103,6 +103,11 @@ impl Peers {
         self.book().reachable(now_ms())
     }
 
+    /// Where the peer can be reached, as far as is known.
+    pub(crate) fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        self.book().addresses(peer)
+    }
+
     pub(crate) fn statuses(&self) -> Vec<PeerStatus> {
         self.book().statuses(now_ms())
     }
