@@ -15,6 +15,7 @@ use dm_chain::EvmClient;
 use dm_core::{
     operation::OperationId,
     ports::{Chain, Operations},
+    testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
 use futures::future::join_all;
@@ -24,6 +25,7 @@ use support::{
     money::{PATIENCE, mined, pay},
     quick,
 };
+use tokio::runtime::Runtime;
 
 const MANY: usize = 1000;
 
@@ -88,34 +90,37 @@ async fn a_mempool_with_little_room_is_filled_bit_by_bit() {
     pay_many(&chain, Arc::new(client)).await;
 }
 
+/// Does this for some time in a runtime of its own, with which everything ends
+/// that was begun in it, as with a process.
+async fn die_after(time: Duration, work: impl Future<Output = ()> + Send + 'static) {
+    let process = Runtime::new().unwrap();
+    process.spawn(work);
+    tokio::time::sleep(time).await;
+    let end = move || process.shutdown_timeout(PATIENCE);
+    tokio::task::spawn_blocking(end).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_dies_in_the_middle_loses_nothing_and_doubles_nothing() {
     let mut chains = vec![TestChain::embedded().await];
     chains.extend(TestChain::anvil(&["--block-time", "1"]).await);
     for chain in chains {
         let (journal, to) = (journal(), Address::random());
-        let client = || {
-            let signer = Arc::new(dm_core::testing::signer::TestSigner::new(0));
-            Arc::new(EvmClient::over(
-                chain.rpc.clone(),
-                signer,
-                journal.clone(),
-                quick(),
-            ))
+        let next_client = || {
+            let (rpc, journal) = (chain.connection(), journal.clone());
+            move || EvmClient::over(rpc, Arc::new(TestSigner::new(0)), journal, quick())
         };
         let ids: Vec<_> = (0..200).map(|_| OperationId::random()).collect();
         for pause in [1, 20, 60, 150] {
-            let first = client();
-            let beginnings = ids.iter().map(|id| {
-                let (client, id) = (first.clone(), *id);
-                tokio::spawn(async move { client.begin(id, &pay(NATIVE_TOKEN, to, 1)).await })
-            });
-            let beginnings: Vec<_> = beginnings.collect();
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            beginnings.iter().for_each(tokio::task::JoinHandle::abort);
-            join_all(beginnings).await;
+            let (client, ids) = (next_client(), ids.clone());
+            let begin_all = async move {
+                let client = client();
+                let payment = pay(NATIVE_TOKEN, to, 1);
+                join_all(ids.iter().map(|id| client.begin(*id, &payment))).await;
+            };
+            die_after(Duration::from_millis(pause), begin_all).await;
         }
-        let last = client();
+        let last = next_client()();
         for id in &ids {
             last.begin(*id, &pay(NATIVE_TOKEN, to, 1)).await.unwrap();
         }

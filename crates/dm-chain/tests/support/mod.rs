@@ -85,6 +85,14 @@ impl TestChain {
         Some(chain)
     }
 
+    /// A connection that shares nothing with the others.
+    pub fn connection(&self) -> RpcClient {
+        match self.guard.downcast_ref::<anvil::Anvil>() {
+            Some(anvil) => RpcClient::new_http(anvil.url().parse().unwrap()),
+            None => self.rpc.clone(),
+        }
+    }
+
     /// A client for the test account `n`.
     pub fn client(&self, n: u8) -> EvmClient {
         self.client_with(n, quick())
