@@ -20,6 +20,7 @@ mod operations;
 mod orders;
 mod replication;
 mod signer;
+mod succession;
 mod tokens;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
@@ -42,4 +43,5 @@ pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
 pub use replication::{Challenged, HoldersNews, Replication};
 pub use signer::{Signer, SignerError};
+pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};
