@@ -10,7 +10,9 @@ use alloy::primitives::{Address, B256, U256};
 use dm_chain::{ClientConfig, EvmClient};
 use dm_core::{
     operation::{Operation, OperationId},
-    ports::{AnchorRequest, Anchors, Chain, ChainError, LogKeeping, OperationState, Operations, Signer, Tokens},
+    ports::{
+        AnchorRequest, Anchors, Chain, ChainError, LogKeeping, OperationState, Operations, Signer, Tokens,
+    },
     receipt::Checkpoint,
     testing::{anchors::reference::node_hash, signer::TestSigner},
     token::NATIVE_TOKEN,
@@ -116,7 +118,10 @@ async fn a_hand_over_that_was_mined_is_not_sent_again() {
     restarted.hand_over(signer(1)).await.unwrap();
     assert_eq!(restarted.account(), account(1));
     let count = chain
-        .ask("eth_getTransactionCount", serde_json::json!([account(0), "latest"]))
+        .ask(
+            "eth_getTransactionCount",
+            serde_json::json!([account(0), "latest"]),
+        )
         .await;
     // The deployment of the contract, and one hand-over.
     assert_eq!(count, "0x2");

@@ -135,7 +135,10 @@ fn all_libraries_say_the_same_about_a_log_that_changes_hands() {
         );
         assert_eq!(library.hand_over(TOKEN, OTHER), Alloy.hand_over(TOKEN, OTHER));
         let question = AnchorQuestion::Keeper(TOKEN);
-        assert_eq!(library.anchor_question(&question), Alloy.anchor_question(&question));
+        assert_eq!(
+            library.anchor_question(&question),
+            Alloy.anchor_question(&question)
+        );
         assert_eq!(library.keeper(word.as_slice()), Some(OTHER));
         assert_eq!(library.keeper(&word[1..]), None);
     }
