@@ -25,7 +25,9 @@ mod tokens;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
-pub use catalog::{ApiKeyCatalog, CatalogError, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert};
+pub use catalog::{
+    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert,
+};
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
