@@ -14,6 +14,7 @@ mod chain_endpoints;
 mod chain_trouble;
 mod command_line;
 mod crashes;
+mod erasing;
 mod liars;
 mod lifecycle;
 mod money;

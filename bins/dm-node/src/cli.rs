@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Share(ShareArgs),
     /// Fetch data by its hash
     Get(GetArgs),
+    /// Let a further address read data
+    Grant(GrantArgs),
+    /// Erase data for good
+    Erase(EraseArgs),
     /// Check a share against the chain
     Verify(VerifyArgs),
     /// Show how a running node is
@@ -266,7 +270,7 @@ pub(crate) struct AmountArgs {
     pub(crate) token: Option<Address>,
 }
 
-/// Whether to ask before money moves.
+/// Whether to ask before something is done that cannot be undone.
 #[derive(Debug, Args)]
 pub(crate) struct ConfirmArgs {
     /// Do not ask
@@ -338,6 +342,27 @@ pub(crate) struct GetArgs {
     /// Where to write it (default: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    /// Who shall be able to read it
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -154,6 +154,7 @@ impl Node {
                 objects: storage.objects(),
                 shares: shared_catalog.clone(),
                 readable: shared_catalog.clone(),
+                erasures: shared_catalog.clone(),
                 sealer: keys.sealer(),
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),

@@ -1,4 +1,4 @@
-//! `GET /data/{data_hash}`: shared text, in JSON.
+//! `/data/{data_hash}`: shared text, in JSON.
 
 use std::ops::Range;
 
@@ -12,6 +12,7 @@ use dm_core::{api_key::Scope, hash::DataHash, services::ServiceError};
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 
+use super::erasures::erase;
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
@@ -23,7 +24,11 @@ use crate::{
 const MAX_DATA: u64 = 1024 * 1024;
 
 pub(super) fn add(router: &mut Router) {
-    router.add(Endpoint::at("/data/{data_hash}").on(Method::GET, Access::Needs(Scope::Read), get));
+    router.add(
+        Endpoint::at("/data/{data_hash}")
+            .on(Method::GET, Access::Needs(Scope::Read), get)
+            .on(Method::DELETE, Access::Needs(Scope::Admin), erase),
+    );
 }
 
 #[derive(Serialize)]

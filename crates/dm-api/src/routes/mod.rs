@@ -5,6 +5,8 @@ use crate::endpoint::{RouteInfo, Router};
 mod api_keys;
 mod blockchain;
 mod data;
+mod erasures;
+mod grants;
 mod health;
 mod history;
 mod log_filter;
@@ -44,6 +46,7 @@ pub(crate) fn external() -> Router {
     let mut router = Router::default();
     shares::add(&mut router);
     data::add(&mut router);
+    grants::add(&mut router);
     objects::add(&mut router);
     verification::add(&mut router);
     receipts::add(&mut router);

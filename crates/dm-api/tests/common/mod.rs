@@ -134,6 +134,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         objects: store.clone(),
         shares: catalog.clone(),
         readable: catalog.clone(),
+        erasures: catalog.clone(),
         payments: Some(payments.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),

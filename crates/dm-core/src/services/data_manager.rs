@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,8 @@ use crate::{
     hash::DataHash,
     payment::PaymentReceipt,
     ports::{
-        ComplianceLog, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer, ShareCatalog, Signer,
+        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer,
+        ShareCatalog, Signer,
     },
     share::{ShareOutcome, ShareTerms},
     signed::Signed,
@@ -23,6 +24,8 @@ use crate::{
 
 mod distrust;
 mod envelopes;
+mod erase;
+mod grant;
 mod owed;
 mod pay;
 mod read;
@@ -33,6 +36,7 @@ mod spread;
 mod upload;
 mod verify;
 
+pub use erase::Erasure;
 pub use read::OpenObject;
 pub use upload::Upload;
 pub use verify::VerifiedShare;
@@ -50,6 +54,8 @@ pub struct DataPorts {
     pub shares: Arc<dyn ShareCatalog>,
     /// Where wrapped content keys are kept.
     pub readable: Arc<dyn ReadableObjects>,
+    /// Where it is kept what is to be erased.
+    pub erasures: Arc<dyn Erasures>,
     /// Encrypts and decrypts chunks.
     pub sealer: Arc<dyn Sealer>,
     /// Wraps content keys for this node.
@@ -210,16 +216,11 @@ impl DataManager {
 
     /// Waits for the anchor and says how far the share has come.
     async fn conclude(&self, share: share::RecordedShare) -> Result<ShareOutcome, ServiceError> {
-        let patience = self.inner.settings.anchor_patience;
-        let anchored = self.inner.ports.log.wait_for_anchor(share.leaf_index, patience);
-        let anchor = match self.inner.stopping.run_until_cancelled(anchored).await {
-            Some(anchor) => anchor?,
-            None => None,
-        };
-        if anchor.is_some() && share.replicas > 0 {
+        let tx_hash = self.anchor_of(share.leaf_index).await?;
+        if tx_hash.is_some() && share.replicas > 0 {
             self.inner.owed.receipts.notify_one();
         }
-        let outcome = share.outcome(anchor.map(|anchor| anchor.tx_hash));
+        let outcome = share.outcome(tx_hash);
         self.inner.ports.bus.publish(
             Topic::DataShared,
             json!({
@@ -230,6 +231,17 @@ impl DataManager {
             }),
         );
         Ok(outcome)
+    }
+
+    /// The transaction that anchors an event, waited for only so long.
+    async fn anchor_of(&self, leaf_index: u64) -> Result<Option<B256>, ServiceError> {
+        let patience = self.inner.settings.anchor_patience;
+        let anchored = self.inner.ports.log.wait_for_anchor(leaf_index, patience);
+        let anchor = match self.inner.stopping.run_until_cancelled(anchored).await {
+            Some(anchor) => anchor?,
+            None => None,
+        };
+        Ok(anchor.map(|anchor| anchor.tx_hash))
     }
 
     /// A log that has forked takes no further events, so nothing is begun.

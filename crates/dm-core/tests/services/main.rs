@@ -5,6 +5,7 @@
 mod caretaking;
 mod consents;
 mod crashes;
+mod erasing;
 mod payments;
 mod reading;
 mod scrubbing;

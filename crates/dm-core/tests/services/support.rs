@@ -89,6 +89,7 @@ impl World {
             objects: objects.clone(),
             shares: catalog.clone(),
             readable: catalog.clone(),
+            erasures: catalog.clone(),
             sealer: Arc::new(MemorySealer),
             key_ring: Arc::new(MemoryKeyRing::default()),
             grants: Arc::new(MemoryGrants::new(signer.address())),

@@ -67,15 +67,20 @@ impl DataManager {
         let inner = &self.inner;
         let locator = data_hash.locator();
         let local = inner.ports.objects.envelopes(&locator).await?;
-        let mut exists = !local.is_empty();
-        for envelope in local {
-            if let Some(key) = self.open_grant(&envelope) {
-                return Ok(self.opened(data_hash, envelope, key, Source::Local));
+        let mut exists = local.iter().any(|envelope| !envelope.is_tombstone());
+        for envelope in &local {
+            if let Some(key) = self.open_grant(envelope) {
+                return Ok(self.opened(data_hash, envelope.clone(), key, Source::Local));
             }
         }
         for found in inner.ports.network.find(&locator).await? {
-            exists = true;
             let envelope = found.envelope.clone();
+            let is_outdated =
+                |own: &SignedEnvelope| own.id == envelope.id && own.sequence > envelope.sequence;
+            if envelope.is_tombstone() || local.iter().any(is_outdated) {
+                continue;
+            }
+            exists = true;
             if let Some(key) = self.open_grant(&envelope) {
                 let source = self.nearest_source(found).await?;
                 return Ok(self.opened(data_hash, envelope, key, source));
