@@ -10,9 +10,12 @@ mod kad_events;
 mod link;
 mod patient;
 mod queries;
+mod reach;
+mod relays;
 mod runner;
 mod subnets;
 mod swarm;
+mod transport;
 mod upkeep;
 
 pub(crate) use constructor::start;

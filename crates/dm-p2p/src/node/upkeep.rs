@@ -109,7 +109,7 @@ impl Runner {
 
     /// Connections that this node may still open: a quarter of all is left to
     /// those who come to it.
-    fn free_dials(&self) -> usize {
+    pub(super) fn free_dials(&self) -> usize {
         let most = self.context.network.max_connections as usize * 3 / 4;
         most.saturating_sub(self.swarm.connected_peers().count())
     }
