@@ -68,6 +68,17 @@ pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
+/// Whether the address means the same place for everybody who sees the peer
+/// where this node sees it: many private networks have the same addresses, and
+/// names may stand for several machines.
+pub(crate) fn is_unambiguous(address: &Multiaddr) -> bool {
+    let is_name = matches!(
+        address.iter().next(),
+        Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
+    );
+    !is_name && reach(address).is_some_and(|reach| reach != Reach::Private)
+}
+
 /// The address without its trailing peer id.
 pub(crate) fn without_peer(address: &Multiaddr) -> Multiaddr {
     let mut address = address.clone();

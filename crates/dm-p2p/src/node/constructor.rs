@@ -22,7 +22,7 @@ use crate::{
     dht::{keep_announcing, provide_from_queue, provide_stored},
     error::P2pError,
     options::P2pOptions,
-    peers::{Peers, Rules, keep_book},
+    peers::{Peers, keep_book},
     server::measure_foreign,
     setup::Setup,
 };
@@ -43,11 +43,8 @@ pub(crate) async fn start(
     let records = catalog.peers().await?;
     let remembered = remembered(&records);
     let swarm = listening_swarm(&options, &setup).await?;
-    let rules = Rules {
-        check_interval: options.network.health_check_interval_secs.saturating_mul(1000),
-        forget_after: options.network.forget_peers_after_secs.saturating_mul(1000),
-    };
-    let context = Arc::new(Context::new(&options, objects, Peers::new(records, rules, bus)));
+    let peers = Peers::new(records, &options.network, bus);
+    let context = Arc::new(Context::new(&options, objects, peers));
     let seed = Seed {
         options,
         setup,

@@ -9,6 +9,7 @@ mod dialer;
 mod kad_events;
 mod link;
 mod patient;
+mod places;
 mod queries;
 mod reach;
 mod relays;

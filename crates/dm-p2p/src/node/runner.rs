@@ -24,6 +24,7 @@ use super::{
     command::Command,
     dialer::Dialer,
     link::Ends,
+    places::Places,
     queries::Queries,
     relays::Relays,
     subnets::is_crowded,
@@ -64,6 +65,9 @@ pub(crate) struct Runner {
     pub(super) dialer: Dialer,
     pub(super) exchange: Exchange,
     pub(super) relays: Relays,
+    pub(super) places: Places,
+    /// Peers that others have named and that are being dialled, and by whom.
+    pub(super) rumours: HashMap<PeerId, PeerId>,
     /// The listeners that go through relays, with the relay's address.
     pub(super) circuits: HashMap<ListenerId, Multiaddr>,
     /// Connections that go through relays.
@@ -101,6 +105,8 @@ impl Runner {
             dialer: Dialer::new(setup.targets.clone(), enough, now),
             exchange: Exchange::new(exchange_interval, now),
             relays: Relays::new(setup.relays.clone(), now),
+            places: Places::default(),
+            rumours: HashMap::new(),
             circuits: HashMap::new(),
             relayed: HashMap::new(),
             remembered,
@@ -169,6 +175,10 @@ impl Runner {
     fn on_tick(&mut self) {
         self.keep_up(Instant::now());
         self.keep_reachable(Instant::now());
+        for peer in self.context.peers.take_banned() {
+            // It may be gone already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
         for query in self.queries.take_abandoned() {
             if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&query) {
                 query.finish();
@@ -193,10 +203,13 @@ impl Runner {
         }
     }
 
-    pub(super) fn dial(&mut self, opts: DialOpts) {
-        if let Err(error) = self.swarm.dial(opts) {
+    /// Whether the dial has begun.
+    pub(super) fn dial(&mut self, opts: DialOpts) -> bool {
+        let begun = self.swarm.dial(opts);
+        if let Err(error) = &begun {
             tracing::debug!(%error, "not dialled");
         }
+        begun.is_ok()
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -257,6 +270,7 @@ impl Runner {
             ConnectedPoint::Listener { .. } => None,
         };
         self.dialer.connected(peer, dialled);
+        self.rumours.remove(&peer);
         if self.context.peers.is_banned(&peer) {
             // It may be gone already.
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -264,6 +278,9 @@ impl Runner {
         }
         if endpoint.is_relayed() {
             self.relayed.entry(peer).or_default().push(connection);
+        }
+        if let Some(address) = dialled {
+            self.places.met(peer, address);
         }
         match self.seen_at.get(&peer) {
             None => self.context.peers.connected(peer, dialled),
@@ -286,6 +303,7 @@ impl Runner {
         }
         self.dialer.disconnected(&peer, Instant::now());
         self.relays.disconnected(&peer);
+        self.places.disconnected(&peer);
         self.relayed.remove(&peer);
         self.context.streams.forget(&peer);
         if self.seen_at.remove(&peer).is_some() {
@@ -295,11 +313,16 @@ impl Runner {
 
     fn on_dial_failed(&mut self, peer: Option<PeerId>, error: &DialError) {
         tracing::debug!(?peer, %error, "dial failed");
+        let teller = peer.and_then(|peer| self.rumours.remove(&peer));
+        if let (Some(teller), DialError::WrongPeerId { .. }) = (teller, error) {
+            self.context
+                .peers
+                .disturbed(teller, "it names a peer that is not there");
+        }
         match (peer, error) {
             (_, DialError::LocalPeerId { address }) => self.dialer.is_self(address),
-            (Some(peer), DialError::Transport(_) | DialError::WrongPeerId { .. }) => {
-                self.context.peers.failed(peer);
-            }
+            (Some(peer), DialError::WrongPeerId { address, .. }) => self.is_elsewhere(peer, address),
+            (Some(peer), DialError::Transport(_)) => self.context.peers.failed(peer),
             _ => {}
         }
     }
@@ -309,7 +332,8 @@ impl Runner {
         let Some(seen_at) = self.seen_at.get(&peer) else {
             return;
         };
-        let addresses = usable(&info.listen_addrs, seen_at);
+        let mut addresses = usable(&info.listen_addrs, seen_at);
+        self.remove_foreign(peer, &peer, &mut addresses);
         self.context.peers.reachable_at(peer, &addresses);
         self.note_relay(peer, info, &addresses);
         if !info.protocols.contains(&KAD_PROTOCOL) {
