@@ -53,10 +53,11 @@ const OLDER_NAMES: [(&str, &str); 22] = [
 const NOT_SETTINGS: [&str; 4] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL", "DM_REQUIRE_ANVIL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 8] = [
+const LISTS: [&str; 9] = [
     "initial_peers",
     "network.allowed_peers",
     "network.external_addresses",
+    "network.more_hosts",
     "network.relays",
     "internal_api.allowed_hosts",
     "internal_api.trusted_proxies",

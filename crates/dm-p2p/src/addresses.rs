@@ -171,6 +171,12 @@ mod tests {
     }
 
     #[test]
+    fn a_neighbour_cannot_point_into_this_machine() {
+        let claimed = addresses(&["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.9/tcp/1"]);
+        assert_eq!(usable_nearby(&claimed), claimed[1..]);
+    }
+
+    #[test]
     fn the_number_of_addresses_is_bounded() {
         let claimed: Vec<Multiaddr> = (1..100)
             .map(|port| format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap())

@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub struct NetworkConfig {
     /// Interface for TCP and QUIC.
     pub host: IpAddr,
+    /// Further interfaces: `::` beside `0.0.0.0` for IPv6 and IPv4.
+    pub more_hosts: Vec<IpAddr>,
     /// Peers that shall hold a copy of each object.
     pub replication_factor: u32,
     /// Most connections, incoming and outgoing together.
@@ -86,6 +88,7 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             host: IpAddr::from([0, 0, 0, 0]),
+            more_hosts: Vec::new(),
             replication_factor: 3,
             max_connections: 256,
             max_connections_per_peer: 4,

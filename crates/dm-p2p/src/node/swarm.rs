@@ -48,14 +48,21 @@ fn listen_addresses(options: &P2pOptions, setup: &Setup) -> Vec<Multiaddr> {
     if !options.network.listen {
         return Vec::new();
     }
-    let host = Multiaddr::from(options.network.host);
-    let tcp = host.clone().with(Protocol::Tcp(options.port));
-    let quic = host.with(Protocol::Udp(options.port)).with(Protocol::QuicV1);
-    match options.transport {
-        Transport::TcpAndQuic if setup.swarm_key.is_some() => vec![tcp],
-        Transport::TcpAndQuic => vec![tcp, quic],
-        Transport::Memory => vec![Multiaddr::empty().with(Protocol::Memory(u64::from(options.port)))],
+    if options.transport == Transport::Memory {
+        return vec![Multiaddr::empty().with(Protocol::Memory(u64::from(options.port)))];
     }
+    let network = &options.network;
+    let hosts = std::iter::once(network.host).chain(network.more_hosts.iter().copied());
+    let addresses = hosts.flat_map(|host| {
+        let host = Multiaddr::from(host);
+        let quic = host
+            .clone()
+            .with(Protocol::Udp(options.port))
+            .with(Protocol::QuicV1);
+        let quic = setup.swarm_key.is_none().then_some(quic);
+        std::iter::once(host.with(Protocol::Tcp(options.port))).chain(quic)
+    });
+    addresses.collect()
 }
 
 /// Listens, and waits until the listener has its first address, so that a
