@@ -26,8 +26,8 @@ use crate::client::NodeClient;
 /// The operator account of a running node.
 async fn operator(client: &NodeClient) -> anyhow::Result<String> {
     let account = client.get("/account", &[]).await?;
-    let address = account["address"].as_str();
-    address
+    let operator = account["operator"].as_str();
+    operator
         .map(str::to_owned)
         .context("the node's answer makes no sense")
 }

@@ -15,8 +15,8 @@ use dm_core::{
     ports::{ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     services::{
         Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
-        MoneySettings, OrderDesk, PaymentProcessor, ScrubSettings, Scrubber, TokenManager,
-        caretaker::plan::Policy,
+        MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor, ScrubSettings,
+        Scrubber, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
@@ -135,6 +135,15 @@ impl Node {
                 retry_interval: Duration::from_secs(config.network.retry_interval_secs),
             },
         );
+        let operator_change = start_operator_change(
+            OperatorChangePorts {
+                chain: chain.clone(),
+                keys: Arc::new(keys.clone()),
+                log: log.clone(),
+            },
+            desk.clone(),
+            &supervisor,
+        );
         let payments = PaymentProcessor::new(desk.clone());
         let data = DataManager::new(
             DataPorts {
@@ -188,7 +197,7 @@ impl Node {
                 network: network.clone(),
                 caretaker,
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
-                chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some())),
+                chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
                 log_control,
             },
             REQUEST_PATIENCE,
@@ -285,6 +294,21 @@ fn start_caretaker(
         async move { caretaker.run(shutdown).await }
     });
     caretaker
+}
+
+/// Finishes in the background what a stop has interrupted of a change of the operator account.
+fn start_operator_change(
+    ports: OperatorChangePorts,
+    desk: OrderDesk,
+    supervisor: &Supervisor,
+) -> OperatorChange {
+    let change = OperatorChange::new(ports, desk);
+    let running = change.clone();
+    supervisor.spawn("operator account", move |shutdown| {
+        let change = running.clone();
+        async move { change.run(shutdown).await }
+    });
+    change
 }
 
 /// Looks for damage in the background.

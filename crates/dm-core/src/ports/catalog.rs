@@ -116,6 +116,21 @@ pub trait ReadableObjects: Send + Sync {
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError>;
 }
 
+/// Keeps what is to be erased until all of it is done, through restarts.
+#[async_trait]
+pub trait Erasures: Send + Sync {
+    /// Destroys the key of the data, overwrites it, and forgets its shares; no
+    /// file of the catalog holds the key when this returns. What else belongs to
+    /// the erasure is to be finished.
+    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
+
+    /// Erasures that were begun and not ended.
+    async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError>;
+
+    /// Everything that belongs to the erasure is done.
+    async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
+}
+
 /// Keeps API keys, for this process and for command-line tools beside it.
 #[async_trait]
 pub trait ApiKeyCatalog: Send + Sync {

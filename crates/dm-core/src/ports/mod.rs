@@ -20,11 +20,14 @@ mod operations;
 mod orders;
 mod replication;
 mod signer;
+mod succession;
 mod tokens;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
-pub use catalog::{ApiKeyCatalog, CatalogError, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert};
+pub use catalog::{
+    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert,
+};
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
@@ -42,4 +45,5 @@ pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
 pub use replication::{Challenged, HoldersNews, Replication};
 pub use signer::{Signer, SignerError};
+pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};

@@ -32,6 +32,8 @@ pub(super) enum Change {
     },
     PutReadable(ReadableObject),
     RemoveReadable(DataHash),
+    BeginErasure(DataHash),
+    EndErasure(DataHash),
     Append {
         entries: Vec<LogEntry>,
         nodes: Vec<TreeNode>,

@@ -151,6 +151,7 @@ fn schema() -> Migrator {
             "moved anchors",
             include_str!("../../migrations/0003_moved_anchors.sql"),
         ),
+        version(4, "erasures", include_str!("../../migrations/0004_erasures.sql")),
     ])
 }
 

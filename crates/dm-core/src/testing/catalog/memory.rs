@@ -16,7 +16,7 @@ use crate::{
     hash::DataHash,
     order::TokenRecord,
     peer::PeerRecord,
-    ports::{CatalogError, ReadableObjects, ShareCatalog, ShareInsert},
+    ports::{CatalogError, Erasures, ReadableObjects, ShareCatalog, ShareInsert},
     share::{IdempotencyKey, ReadableObject, ShareRecord},
 };
 
@@ -32,6 +32,7 @@ pub(super) struct State {
     /// In the order of arrival; an entry that is replaced keeps its place.
     readables: Vec<ReadableObject>,
     replicas: HashMap<ObjectId, (u32, u64)>,
+    erasures: Vec<DataHash>,
     pub(super) api_keys: Vec<ApiKeyRecord>,
     pub(super) api_key_generation: u64,
     pub(super) peers: BTreeMap<String, PeerRecord>,
@@ -254,5 +255,27 @@ impl ReadableObjects for MemoryCatalog {
         let before = state.readables.len();
         state.readables.retain(|object| object.data_hash != *data_hash);
         Ok(state.readables.len() < before)
+    }
+}
+
+#[async_trait]
+impl Erasures for MemoryCatalog {
+    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        state.readables.retain(|object| object.data_hash != *data_hash);
+        state.shares.retain(|share| share.record.data_hash != *data_hash);
+        if !state.erasures.contains(data_hash) {
+            state.erasures.push(*data_hash);
+        }
+        Ok(())
+    }
+
+    async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
+        Ok(self.state().erasures.iter().copied().take(limit).collect())
+    }
+
+    async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
+        self.state().erasures.retain(|erased| erased != data_hash);
+        Ok(())
     }
 }
