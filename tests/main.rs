@@ -23,5 +23,6 @@ mod network;
 mod operator_change;
 mod receipts;
 mod requests;
+mod routers;
 mod sharing;
 mod workspace;

@@ -90,6 +90,9 @@ pub(crate) struct NodeOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
+    /// Find other nodes on the local network by multicast, and let them in
+    #[arg(long)]
+    pub(crate) mdns: bool,
     #[command(flatten)]
     pub(crate) options: NodeOptions,
 }

@@ -72,11 +72,7 @@ impl Node {
         if storage_config.engine == ObjectEngine::Sled {
             tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
         }
-        let limits = KeptLimits {
-            account: address,
-            own: storage_config.max_own_bytes,
-            foreign: config.network.max_foreign_bytes,
-        };
+        let limits = kept_limits(config, address);
         let storage =
             tokio::task::spawn_blocking(move || Storage::open_within(&objects_dir, &storage_config, limits))
                 .await??;
@@ -267,6 +263,20 @@ impl Node {
         self.storage.close().await.context("closing the object store")?;
         tracing::info!("the node has stopped");
         Ok(())
+    }
+}
+
+/// How much is kept; nothing by a node that only introduces others.
+fn kept_limits(config: &NodeConfig, account: Address) -> KeptLimits {
+    let (own, foreign) = if config.network.bootstrap_only {
+        (0, 0)
+    } else {
+        (config.storage.max_own_bytes, config.network.max_foreign_bytes)
+    };
+    KeptLimits {
+        account,
+        own,
+        foreign,
     }
 }
 

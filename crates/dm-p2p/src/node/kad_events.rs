@@ -14,7 +14,10 @@ use super::{
     queries::{Waiting, provider_key},
     runner::Runner,
 };
-use crate::dht::{ReceivedRecord, check_provider};
+use crate::{
+    dht::{ReceivedRecord, check_provider},
+    peers::Turn,
+};
 
 impl Runner {
     pub(super) fn on_command(&mut self, command: Command) {
@@ -117,10 +120,16 @@ impl Runner {
             .put_record_to(record, std::iter::once(peer), kad::Quorum::One);
     }
 
+    /// Whether a record of the peer is looked at: not where it sends too many.
+    fn may_send(&self, peer: PeerId) -> bool {
+        let peers = &self.context.peers;
+        !peers.is_banned(&peer) && peers.count_request(peer) == Turn::Now
+    }
+
     /// Signatures are checked elsewhere; a sender that is faster than that
     /// loses records, which it will send again.
     fn check_later(&mut self, source: PeerId, record: kad::Record) {
-        if self.context.peers.is_banned(&source) {
+        if !self.may_send(source) {
             return;
         }
         let held = self
@@ -143,7 +152,7 @@ impl Runner {
         if record.addresses.is_empty() {
             record.addresses = self.context.peers.addresses(&provider);
         }
-        if self.context.peers.is_banned(&provider) {
+        if !self.may_send(provider) {
             return;
         }
         match check_provider(record) {

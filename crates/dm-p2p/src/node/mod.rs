@@ -9,10 +9,14 @@ mod dialer;
 mod kad_events;
 mod link;
 mod patient;
+mod places;
 mod queries;
+mod reach;
+mod relays;
 mod runner;
 mod subnets;
 mod swarm;
+mod transport;
 mod upkeep;
 
 pub(crate) use constructor::start;
