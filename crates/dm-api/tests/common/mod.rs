@@ -135,6 +135,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         shares: catalog.clone(),
         readable: catalog.clone(),
         payments: Some(payments.clone()),
+        plugins: None,
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),

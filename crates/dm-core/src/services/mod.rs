@@ -7,6 +7,7 @@ mod error;
 mod health_monitor;
 mod order_desk;
 mod payment_processor;
+mod plugin_manager;
 mod scrubber;
 mod token_manager;
 mod turns;
@@ -18,6 +19,7 @@ pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};
+pub use plugin_manager::{PluginManager, PluginSettings, RegisteredPlugins};
 pub use scrubber::{ScrubReport, ScrubSettings, Scrubber};
 pub use token_manager::{NewToken, TokenManager};
 

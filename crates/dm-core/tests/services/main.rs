@@ -6,6 +6,7 @@ mod caretaking;
 mod consents;
 mod crashes;
 mod payments;
+mod plugins;
 mod reading;
 mod scrubbing;
 mod sharing;

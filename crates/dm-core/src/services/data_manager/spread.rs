@@ -9,7 +9,7 @@ use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::DataManager;
-use crate::{bus::Topic, event::NewEvent, ports::EventFilter, services::ServiceError, share::ShareRecord};
+use crate::{bus::Topic, ports::EventFilter, services::ServiceError, share::ShareRecord};
 
 mod copies;
 mod grants;
@@ -64,8 +64,7 @@ impl DataManager {
         let log = &self.inner.ports.log;
         let filter = EventFilter::share(share.data_hash, share.recipient);
         if log.find(&filter).await?.is_none() {
-            log.record(NewEvent::data_share(share.data_hash, share.recipient))
-                .await?;
+            self.record_share(share.data_hash, share.recipient).await?;
         }
         Ok(())
     }
