@@ -158,6 +158,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
+                plugins: None,
                 bus: bus.clone(),
             },
             DataSettings {

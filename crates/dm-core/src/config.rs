@@ -9,10 +9,12 @@ use crate::{address::parse_address, secret::SecretString};
 
 mod money;
 mod network;
+mod plugins;
 mod validate;
 
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
+pub use plugins::PluginsConfig;
 pub use validate::ConfigFault;
 
 /// Everything that an operator can set.
@@ -68,6 +70,8 @@ pub struct NodeConfig {
     pub payments: PaymentsConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
+    /// What plugins may do.
+    pub plugins: PluginsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -102,6 +106,7 @@ impl Default for NodeConfig {
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
             compliance: ComplianceConfig::default(),
+            plugins: PluginsConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -306,6 +311,13 @@ impl NodeConfig {
         self.sqlite_db_path
             .clone()
             .unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
+    }
+
+    /// Folder of the plugins.
+    pub fn plugins_dir(&self) -> PathBuf {
+        self.plugin_dir
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("plugins"))
     }
 
     /// The JSON-RPC endpoints of the chain, the preferred one first.

@@ -136,6 +136,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         readable: catalog.clone(),
         erasures: catalog.clone(),
         payments: Some(payments.clone()),
+        plugins: None,
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),

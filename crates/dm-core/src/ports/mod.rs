@@ -18,6 +18,7 @@ mod network;
 mod objects;
 mod operations;
 mod orders;
+mod plugins;
 mod replication;
 mod signer;
 mod succession;
@@ -43,6 +44,7 @@ pub use objects::{
 };
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
+pub use plugins::{NodeFunctions, Plugin, PluginContext, PluginSource};
 pub use replication::{Challenged, HoldersNews, Replication};
 pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{PaymentProcessor, ServiceError, cpu::Cpu, turns::Turns, uninterrupted};
+use super::{
+    PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner, turns::Turns,
+    uninterrupted,
+};
 use crate::{
     address_record::{AddressRecord, SignedAddressRecord},
     bus::{EventBus, Topic},
@@ -28,6 +31,7 @@ mod erase;
 mod grant;
 mod owed;
 mod pay;
+mod plugins;
 mod read;
 mod recipients;
 mod seal;
@@ -43,6 +47,7 @@ pub use verify::VerifiedShare;
 
 use distrust::Distrust;
 use owed::Owed;
+use plugins::Content;
 use recipients::Recipients;
 
 /// What the manager works with.
@@ -70,6 +75,8 @@ pub struct DataPorts {
     pub log: Arc<dyn ComplianceLog>,
     /// Takes payments for shares; where there is nobody, none is taken.
     pub payments: Option<PaymentProcessor>,
+    /// Have a say in what is shared and read; where there are none, nobody has.
+    pub plugins: Option<PluginManager>,
     /// Who wants to know.
     pub bus: EventBus,
 }
@@ -171,7 +178,12 @@ impl DataManager {
         uninterrupted(async move {
             let turn = manager.inner.turns.take(data_hash).await;
             manager.ensure_log_accepts()?;
-            let progress = match manager.begin_share(&data_hash, &terms).await? {
+            let data_size = data.len() as u64;
+            let content = Content::Whole(&data);
+            let progress = match manager
+                .begin_share(&data_hash, data_size, content, &terms)
+                .await?
+            {
                 share::Begin::Continue(progress) => progress,
                 share::Begin::Store(payment) => {
                     let stored = manager

@@ -8,6 +8,7 @@ mod health_monitor;
 mod operator_change;
 mod order_desk;
 mod payment_processor;
+mod plugin_manager;
 mod scrubber;
 mod token_manager;
 mod turns;
@@ -20,6 +21,7 @@ pub use health_monitor::HealthMonitor;
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};
+pub use plugin_manager::{PluginManager, PluginSettings, RegisteredPlugins};
 pub use scrubber::{ScrubReport, ScrubSettings, Scrubber};
 pub use token_manager::{NewToken, TokenManager};
 

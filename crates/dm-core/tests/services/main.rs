@@ -7,6 +7,7 @@ mod consents;
 mod crashes;
 mod erasing;
 mod payments;
+mod plugins;
 mod reading;
 mod scrubbing;
 mod sharing;

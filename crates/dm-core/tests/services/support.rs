@@ -97,6 +97,7 @@ impl World {
             network: network.clone(),
             log: log.clone(),
             payments: Some(PaymentProcessor::new(desk.clone())),
+            plugins: None,
             bus,
         };
         let data = DataManager::new(ports.clone(), settings()).unwrap();

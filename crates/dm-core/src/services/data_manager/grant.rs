@@ -2,12 +2,13 @@
 
 use alloy_primitives::Address;
 
-use super::DataManager;
+use super::{DataManager, plugins::Content, share::Progress};
 use crate::{
     event::EventKind,
     hash::DataHash,
+    plugin::Notes,
     services::{ServiceError, uninterrupted},
-    share::{ShareOutcome, ShareTerms},
+    share::{ReadableObject, ShareOutcome, ShareTerms},
 };
 
 impl DataManager {
@@ -34,11 +35,7 @@ impl DataManager {
             let known = manager.inner.ports.shares.share(&data_hash, recipient).await?;
             let mut progress = match known {
                 Some(share) => manager.continue_share(&object, &share).await?,
-                None => {
-                    manager
-                        .share_again(&object, &ShareTerms::with(recipient), None)
-                        .await?
-                }
+                None => manager.share_with_plugins(&object, recipient).await?,
             };
             progress.kind = EventKind::Grant;
             let recorded = manager.distribute_and_record(progress).await?;
@@ -46,6 +43,21 @@ impl DataManager {
             manager.conclude(recorded).await
         })
         .await
+    }
+
+    /// Asks the plugins, who have no data to examine, and grants.
+    async fn share_with_plugins(
+        &self,
+        object: &ReadableObject,
+        recipient: Address,
+    ) -> Result<Progress, ServiceError> {
+        let terms = ShareTerms::with(recipient);
+        let content = Content::Examined(Notes::new());
+        let notes = self
+            .consult_plugins(&object.data_hash, object.size, content, &terms)
+            .await?;
+        self.keep_notes(&object.data_hash, recipient, notes).await?;
+        self.share_again(object, &terms, None).await
     }
 
     /// The addresses that can read data, by the envelope that is stored here: all of

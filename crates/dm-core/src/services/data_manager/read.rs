@@ -13,6 +13,7 @@ use super::DataManager;
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     hash::DataHash,
+    plugin::Notes,
     ports::{Found, StoreError},
     secret::ContentKey,
     services::ServiceError,
@@ -30,6 +31,7 @@ pub struct OpenObject {
     envelope: SignedEnvelope,
     key: ContentKey,
     source: Source,
+    notes: Notes,
 }
 
 /// Where the chunks come from.
@@ -48,9 +50,15 @@ impl DataManager {
     /// # Errors
     /// [`ServiceError::NotFound`] where neither the local store nor a peer has
     /// it, [`ServiceError::NotGranted`] where it exists and this node may not
-    /// read it.
+    /// read it, [`ServiceError::Refused`] where a plugin does not allow it.
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub async fn open(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+        let mut object = self.find_object(data_hash).await?;
+        object.notes = self.consult_on_retrieval(data_hash, &object.envelope).await?;
+        Ok(object)
+    }
+
+    async fn find_object(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
         let inner = &self.inner;
         if let Some(readable) = inner.ports.readable.readable(data_hash).await?
             && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
@@ -130,11 +138,17 @@ impl DataManager {
             envelope,
             key,
             source,
+            notes: Notes::new(),
         }
     }
 }
 
 impl OpenObject {
+    /// What plugins note on this retrieval.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
     /// Plaintext bytes.
     pub fn size(&self) -> u64 {
         self.envelope.size
@@ -166,7 +180,7 @@ impl OpenObject {
         let (manager, data_hash) = (self.manager.clone(), self.data_hash);
         let mut whole = check::whole(self);
         while whole.try_next().await?.is_some() {}
-        let checked = manager.open(&data_hash).await?;
+        let checked = manager.find_object(&data_hash).await?;
         match checked.source {
             Source::Checked => Ok(checked.read_checked(range)),
             Source::Local | Source::Remote(_) => Err(ServiceError::Damaged(

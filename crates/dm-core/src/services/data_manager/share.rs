@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 
-use super::{DataManager, seal::Sealed};
+use super::{DataManager, plugins::Content, seal::Sealed};
 use crate::{
     clock::now_ms,
     envelope::{Envelope, ObjectId},
-    event::{EventKind, NewEvent},
+    event::EventKind,
     hash::DataHash,
     payment::PaymentReceipt,
+    plugin::Notes,
     ports::{EventFilter, Recorded, ShareInsert},
     services::{ServiceError, uninterrupted},
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus, ShareTerms},
@@ -72,11 +73,13 @@ impl RecordedShare {
 }
 
 impl DataManager {
-    /// Finds out whether this share, or this data, is known, and takes the
-    /// payment for a share that is not.
+    /// Finds out whether this share, or this data, is known. For a share that
+    /// is not, asks the plugins and takes the payment.
     pub(super) async fn begin_share(
         &self,
         data_hash: &DataHash,
+        size: u64,
+        content: Content<'_>,
         terms: &ShareTerms,
     ) -> Result<Begin, ServiceError> {
         self.ensure_key_fits(data_hash, terms).await?;
@@ -85,15 +88,34 @@ impl DataManager {
             Some(_) => self.inner.ports.shares.share(data_hash, terms.recipient).await?,
             None => None,
         };
-        match (object, known) {
-            (Some(object), Some(share)) => self.continue_share(&object, &share).await.map(Begin::Continue),
-            (Some(object), None) => {
-                let payment = self.take_payment(data_hash, terms).await?;
+        if let (Some(object), Some(share)) = (&object, &known) {
+            return self.continue_share(object, share).await.map(Begin::Continue);
+        }
+        let notes = self.consult_plugins(data_hash, size, content, terms).await?;
+        match object {
+            Some(object) => {
+                let payment = self.take_payment_and_keep(data_hash, terms, notes).await?;
                 let shared = self.share_again(&object, terms, payment.clone()).await;
                 self.after_payment(payment.as_ref(), shared).map(Begin::Continue)
             }
-            (None, _) => Ok(Begin::Store(self.take_payment(data_hash, terms).await?)),
+            None => {
+                let payment = self.take_payment_and_keep(data_hash, terms, notes).await?;
+                Ok(Begin::Store(payment))
+            }
         }
+    }
+
+    /// Takes the payment, and keeps the notes of plugins until the share is logged.
+    async fn take_payment_and_keep(
+        &self,
+        data_hash: &DataHash,
+        terms: &ShareTerms,
+        notes: Notes,
+    ) -> Result<Option<PaymentReceipt>, ServiceError> {
+        let payment = self.take_payment(data_hash, terms).await?;
+        let kept = self.keep_notes(data_hash, terms.recipient, notes).await;
+        self.after_payment(payment.as_ref(), kept)?;
+        Ok(payment)
     }
 
     /// Goes on with a share that was accepted earlier.
@@ -260,7 +282,6 @@ impl DataManager {
 
     /// Brings copies to peers and writes the share into the log, once.
     pub(super) async fn distribute_and_record(&self, share: Progress) -> Result<RecordedShare, ServiceError> {
-        let log = &self.inner.ports.log;
         let known = match share.repeated {
             true => self.share_event(&share.data_hash, share.recipient).await?,
             false => None,
@@ -269,11 +290,8 @@ impl DataManager {
             Some(recorded) => (self.known_replicas(&share.id).await?, recorded),
             None => {
                 let replicas = self.distribute_soon(&share.id).await?;
-                let event = NewEvent {
-                    kind: share.kind,
-                    ..NewEvent::data_share(share.data_hash, share.recipient)
-                };
-                (replicas, log.record(event).await?)
+                let recorded = self.record_share(share.kind, share.data_hash, share.recipient);
+                (replicas, recorded.await?)
             }
         };
         Ok(RecordedShare {

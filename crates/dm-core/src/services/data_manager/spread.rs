@@ -9,7 +9,7 @@ use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::DataManager;
-use crate::{bus::Topic, event::NewEvent, services::ServiceError, share::ShareRecord};
+use crate::{bus::Topic, event::EventKind, services::ServiceError, share::ShareRecord};
 
 mod copies;
 mod grants;
@@ -62,13 +62,12 @@ impl DataManager {
         if !self.has_grant(&object.id, share.recipient).await? {
             self.owe_grant(&share.data_hash, share.recipient).await?;
         }
-        let log = &self.inner.ports.log;
         if self
             .share_event(&share.data_hash, share.recipient)
             .await?
             .is_none()
         {
-            log.record(NewEvent::data_share(share.data_hash, share.recipient))
+            self.record_share(EventKind::DataShare, share.data_hash, share.recipient)
                 .await?;
         }
         Ok(())
