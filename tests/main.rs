@@ -15,6 +15,7 @@ mod chain_trouble;
 mod command_line;
 mod crashes;
 mod erasing;
+mod keys;
 mod liars;
 mod lifecycle;
 mod money;

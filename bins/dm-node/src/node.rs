@@ -11,12 +11,12 @@ use dm_core::{
     Address,
     address::parse_address,
     bus::{EventBus, Topic},
-    config::{NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
+    config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
     ports::{ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
-        MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor, ScrubSettings,
-        Scrubber, TokenManager, caretaker::plan::Policy,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
+        KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
+        PaymentProcessor, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
@@ -144,6 +144,15 @@ impl Node {
             desk.clone(),
             &supervisor,
         );
+        let key_rotation = start_key_rotation(
+            KeyRotationPorts {
+                key_ring: keys.key_ring(),
+                readable: shared_catalog.clone(),
+                log: log.clone(),
+            },
+            &config.keys,
+            &supervisor,
+        );
         let payments = PaymentProcessor::new(desk.clone());
         let data = DataManager::new(
             DataPorts {
@@ -199,6 +208,7 @@ impl Node {
                 network: network.clone(),
                 caretaker,
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                key_rotation,
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
                 log_control,
             },
@@ -296,6 +306,19 @@ fn start_caretaker(
         async move { caretaker.run(shutdown).await }
     });
     caretaker
+}
+
+/// Wraps content keys again in the background, and rotates the data key by its age.
+fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: &Supervisor) -> KeyRotation {
+    let days = u64::from(config.rotate_after_days);
+    let max_age = (days > 0).then(|| Duration::from_secs(days * 86_400));
+    let rotation = KeyRotation::new(ports, max_age);
+    let running = rotation.clone();
+    supervisor.spawn("key rotation", move |shutdown| {
+        let rotation = running.clone();
+        async move { rotation.run(shutdown).await }
+    });
+    rotation
 }
 
 /// Finishes in the background what a stop has interrupted of a change of the operator account.

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
+mod keys;
 mod money;
 mod network;
 mod plugins;
 mod validate;
 
+pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
 pub use plugins::PluginsConfig;
@@ -68,6 +70,8 @@ pub struct NodeConfig {
     pub chain: ChainConfig,
     /// Payments for shares.
     pub payments: PaymentsConfig,
+    /// The node's own keys.
+    pub keys: KeysConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
     /// What plugins may do.
@@ -105,6 +109,7 @@ impl Default for NodeConfig {
             storage: StorageConfig::default(),
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
+            keys: KeysConfig::default(),
             compliance: ComplianceConfig::default(),
             plugins: PluginsConfig::default(),
             log: LogConfig::default(),

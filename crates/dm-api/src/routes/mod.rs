@@ -9,6 +9,7 @@ mod erasures;
 mod grants;
 mod health;
 mod history;
+mod keys;
 mod log_filter;
 mod network;
 mod objects;
@@ -37,6 +38,7 @@ pub(crate) fn internal() -> Router {
     transfers::add(&mut router);
     blockchain::add(&mut router);
     api_keys::add(&mut router);
+    keys::add(&mut router);
     log_filter::add(&mut router);
     router
 }

@@ -11,8 +11,9 @@ use dm_core::{
     config::{ApiConfig, RateLimit},
     ports::{ApiKeys, NewApiKeyRequest, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
-        MoneySettings, OrderDesk, PaymentProcessor, TokenManager, caretaker::plan::Policy,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
+        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -130,6 +131,15 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
     );
     let payments = PaymentProcessor::new(desk.clone());
+    let key_ring = Arc::new(MemoryKeyRing::default());
+    let key_rotation = KeyRotation::new(
+        KeyRotationPorts {
+            key_ring: key_ring.clone(),
+            readable: catalog.clone(),
+            log: log.clone(),
+        },
+        None,
+    );
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
@@ -138,7 +148,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         payments: Some(payments.clone()),
         plugins: None,
         sealer: Arc::new(MemorySealer),
-        key_ring: Arc::new(MemoryKeyRing::default()),
+        key_ring: key_ring.clone(),
         grants: Arc::new(MemoryGrants::new(address)),
         signer,
         network: network.clone(),
@@ -178,6 +188,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         network: network.clone(),
         caretaker,
         api_keys: api_keys.clone(),
+        key_rotation,
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };

@@ -27,7 +27,7 @@ mod tokens;
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
 pub use catalog::{
-    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert,
+    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
 };
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
