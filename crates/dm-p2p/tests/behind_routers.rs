@@ -103,6 +103,29 @@ async fn a_node_that_opens_no_port_serves_an_object_through_a_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_comes_back_is_used_again() {
+    let identity = Identity::generate();
+    let relay = |port| {
+        let mut options = options(identity.clone(), Vec::new());
+        options.network.relay_server = true;
+        options.port = port;
+        let store = Arc::new(MemoryObjectStore::new());
+        start(options, store, Arc::new(MemoryCatalog::new()))
+    };
+    let first = relay(0).await;
+    let port: u16 = first.host_and_port().rsplit(':').next().unwrap().parse().unwrap();
+    let (hidden, _) = hidden_behind(&first).await;
+    first.stop().await;
+    drop(first);
+    wait_until(|| hidden.p2p.external_addresses().is_empty()).await;
+    let second = relay(port).await;
+    let address = circuit_of(&hidden).await;
+    let reader = start_plain(vec![address]).await;
+    wait_until(|| is_connected(&reader, &hidden)).await;
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_direct_connection_takes_the_place_of_the_relay() {
     let relay = relay().await;
     let relay_address = relay.address();

@@ -25,7 +25,7 @@ use dm_core::{
     },
 };
 use dm_p2p::Identity;
-use futures::{StreamExt, TryStreamExt};
+use futures::{AsyncReadExt, StreamExt, TryStreamExt};
 use libp2p::{Multiaddr, PeerId, kad};
 
 async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
@@ -119,6 +119,29 @@ async fn who_floods_with_streams_is_ignored_and_others_are_served() {
     }
     is_banned(&node, flood.peer).await;
     serves_others(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored() {
+    let node = node(Vec::new(), |network| {
+        network.peer_requests_per_sec = 5;
+        network.peer_requests_burst = 2;
+    })
+    .await;
+    let mut peer = connected(&node, Lie::None, None, Part::default()).await;
+    let mut stream = peer.open(&node.address()).await;
+    // All at once, before the first is answered.
+    for _ in 0..8 {
+        send(&mut stream, &Request::Peers).await;
+    }
+    for _ in 0..8 {
+        let Some(Reply::Peers { len }) = receive(&mut stream).await else {
+            panic!("each request is answered");
+        };
+        let mut bytes = vec![0; len as usize];
+        stream.read_exact(&mut bytes).await.unwrap();
+    }
+    assert_eq!(failures(&node, peer.peer), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,6 +252,8 @@ async fn a_ban_ends() {
     let object = SampleObject::new(1, 7, 100);
     let holding = Holding::new(&object.envelope, &object.chunks);
     let liar = connected(&node, Lie::Rubbish, Some(holding), Part::default()).await;
+    // The node knows where to find it again.
+    wait_until(|| !node.p2p.peers()[0].record.addresses.is_empty()).await;
     for _ in 0..3 {
         assert!(node.p2p.find(&object.id().locator).await.unwrap().is_empty());
     }
