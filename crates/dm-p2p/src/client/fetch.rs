@@ -109,7 +109,7 @@ impl Fetch {
     fn new(context: Arc<Context>, envelope: SignedEnvelope, names: Arc<[ChunkName]>, roster: Roster) -> Self {
         Self {
             context,
-            plan: Plan::new(envelope.chunk_count()),
+            plan: Plan::new(0, envelope.chunk_count()),
             source: Arc::new(Source { envelope, names }),
             roster,
             lanes: JoinSet::new(),
@@ -163,7 +163,7 @@ impl Fetch {
         };
         self.roster.ended(&holder);
         match outcome {
-            Ok(chunks) => self.plan.arrived(holder, run, chunks),
+            Ok(chunks) => self.plan.arrived(holder, run, chunks, Instant::now()),
             Err(error) => {
                 tracing::debug!(%holder, %error, "a holder did not deliver");
                 self.last_error = error.to_string();

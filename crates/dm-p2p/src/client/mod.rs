@@ -10,6 +10,7 @@ mod patience;
 mod plan;
 mod push;
 mod roster;
+mod speeds;
 mod streams;
 
 pub(crate) use challenge::challenge;
