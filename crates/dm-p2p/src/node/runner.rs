@@ -201,17 +201,26 @@ impl Runner {
             }
             SwarmEvent::ConnectionEstablished {
                 peer_id,
+                connection_id,
                 endpoint,
                 num_established,
                 ..
             } => {
+                let remote = endpoint.get_remote_address();
+                self.context.paths.opened(peer_id, connection_id, remote);
                 self.on_connected(peer_id, &endpoint, num_established.get() == 1);
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
-                num_established: 0,
+                connection_id,
+                num_established,
                 ..
-            } => self.on_disconnected(peer_id),
+            } => {
+                self.context.paths.closed(&peer_id, connection_id);
+                if num_established == 0 {
+                    self.on_disconnected(peer_id);
+                }
+            }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 self.on_dial_failed(peer_id, &error);
             }
