@@ -5,6 +5,7 @@ pub(crate) mod balance;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod devnet;
+mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod init;

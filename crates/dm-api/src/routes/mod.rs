@@ -12,6 +12,7 @@ mod network;
 mod objects;
 mod order_answer;
 mod receipts;
+mod retrievals;
 mod share_answer;
 mod shares;
 mod tokens;
@@ -45,6 +46,7 @@ pub(crate) fn external() -> Router {
     shares::add(&mut router);
     data::add(&mut router);
     objects::add(&mut router);
+    retrievals::add(&mut router);
     verification::add(&mut router);
     receipts::add(&mut router);
     history::add(&mut router);

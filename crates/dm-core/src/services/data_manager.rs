@@ -27,6 +27,7 @@ mod owed;
 mod pay;
 mod read;
 mod recipients;
+mod retrievals;
 mod seal;
 mod share;
 mod spread;
@@ -40,6 +41,7 @@ pub use verify::VerifiedShare;
 use distrust::Distrust;
 use owed::Owed;
 use recipients::Recipients;
+use retrievals::Retrievals;
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -93,6 +95,7 @@ struct Inner {
     turns: Turns<DataHash>,
     recipients: Recipients,
     distrust: Distrust,
+    retrievals: Retrievals,
     /// What the background work has to do.
     owed: Owed,
     /// Ends the waiting for anchors when the node stops.
@@ -123,6 +126,7 @@ impl DataManager {
                 turns: Turns::default(),
                 recipients: Recipients::default(),
                 distrust: Distrust::default(),
+                retrievals: Retrievals::default(),
                 owed: Owed::default(),
                 stopping: CancellationToken::new(),
                 ports,

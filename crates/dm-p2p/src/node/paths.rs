@@ -17,7 +17,7 @@ impl Paths {
         self.lock()
             .entry(peer)
             .or_default()
-            .push((connection, path_of(remote)));
+            .push((connection, path_of(&peer, remote)));
     }
 
     pub(crate) fn closed(&self, peer: &PeerId, connection: ConnectionId) {
@@ -42,7 +42,12 @@ impl Paths {
     }
 }
 
-fn path_of(remote: &Multiaddr) -> PeerPath {
+fn path_of(peer: &PeerId, remote: &Multiaddr) -> PeerPath {
+    let mut remote = remote.clone();
+    // Whose address it is stands beside it.
+    if remote.iter().last() == Some(Protocol::P2p(*peer)) {
+        remote.pop();
+    }
     let has = |wanted: fn(&Protocol<'_>) -> bool| remote.iter().any(|part| wanted(&part));
     let transport = if has(|part| matches!(part, Protocol::QuicV1 | Protocol::Quic)) {
         "quic"
@@ -65,7 +70,7 @@ mod tests {
     #[test]
     fn a_path_tells_its_transport_and_whether_it_is_relayed() {
         let seen = |address: &str| {
-            let path = path_of(&address.parse().unwrap());
+            let path = path_of(&PeerId::random(), &address.parse().unwrap());
             (path.transport, path.relayed)
         };
         let relay = PeerId::random();

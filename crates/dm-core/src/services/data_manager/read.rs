@@ -16,7 +16,7 @@ use crate::{
     ports::{Found, StoreError},
     secret::ContentKey,
     services::ServiceError,
-    trace::{Trace, TraceSource},
+    trace::{Trace, TraceReport, TraceSource},
 };
 
 mod check;
@@ -63,6 +63,12 @@ impl DataManager {
             return Ok(self.opened(data_hash, envelope, key, Source::Checked, trace));
         }
         self.open_unchecked(data_hash, trace).await
+    }
+
+    /// What a retrieval takes or took, by the id that
+    /// [`OpenObject::remembered`] gave; `None` for one that is unknown, or long ago.
+    pub fn retrieval(&self, id: &str) -> Option<TraceReport> {
+        self.inner.retrievals.report(id)
     }
 
     /// Looks for an object that is granted to this node, here and then at peers.
@@ -164,6 +170,12 @@ impl OpenObject {
     /// What this retrieval takes: noted while the pieces are read.
     pub fn trace(&self) -> Trace {
         self.trace.clone()
+    }
+
+    /// Lets the node remember what this retrieval takes, for
+    /// [`DataManager::retrieval`]; returns its id.
+    pub fn remembered(&self) -> String {
+        self.manager.inner.retrievals.add(self.trace())
     }
 
     /// The plaintext bytes in `range`, in pieces of at most 256 KiB. What lies
