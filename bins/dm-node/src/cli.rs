@@ -345,6 +345,9 @@ pub(crate) struct GetArgs {
     /// Where to write it (default: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Tell which peers were asked and what each of them sent, on standard error
+    #[arg(long)]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod devnet;
 pub(crate) mod erase;
+mod explain;
 pub(crate) mod get;
 pub(crate) mod grant;
 pub(crate) mod history;

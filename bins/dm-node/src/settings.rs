@@ -204,13 +204,14 @@ pub(crate) fn parsed(setting: String, text: &str) -> Override {
 /// Whether a setting is a number; a name such as `node_id` may consist of
 /// digits and is a text all the same.
 fn is_number(setting: &str) -> bool {
-    const ENDINGS: [&str; 16] = [
+    const ENDINGS: [&str; 17] = [
         "port",
         "per_second",
         "per_sec",
         "burst",
         "_bytes",
         "_secs",
+        "_days",
         "_factor",
         "_circuits",
         "_in_flight",

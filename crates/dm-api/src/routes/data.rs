@@ -8,7 +8,12 @@ use actix_web::{
     web::Data,
 };
 use bytes::Bytes;
-use dm_core::{api_key::Scope, hash::DataHash, services::ServiceError};
+use dm_core::{
+    api_key::Scope,
+    hash::DataHash,
+    services::ServiceError,
+    trace::{Trace, TraceReport},
+};
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 
@@ -16,7 +21,7 @@ use super::erasures::erase;
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
-    extract::data_hash_param,
+    extract::{data_hash_param, wants_explanation},
     state::State,
 };
 
@@ -35,18 +40,26 @@ pub(super) fn add(router: &mut Router) {
 struct DataAnswer<'a> {
     hash: DataHash,
     data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<TraceReport>,
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
-    let pieces = state.run(read_all(&state, &hash)).await?;
+    let explains = wants_explanation(&request)?;
+    let (pieces, trace) = state.run(read_all(&state, &hash)).await?;
     let bytes = joined(pieces);
     let data = std::str::from_utf8(&bytes).map_err(|_| elsewhere(&hash, "is not UTF-8 text"))?;
-    Ok(HttpResponse::Ok().json(DataAnswer { hash, data }))
+    Ok(HttpResponse::Ok().json(DataAnswer {
+        hash,
+        data,
+        explain: explains.then(|| trace.report()),
+    }))
 }
 
-async fn read_all(state: &State, hash: &DataHash) -> Result<Vec<Bytes>, ApiError> {
+async fn read_all(state: &State, hash: &DataHash) -> Result<(Vec<Bytes>, Trace), ApiError> {
     let object = state.services.data.open(hash).await?;
+    let trace = object.trace();
     let size = object.size();
     if size > MAX_DATA {
         return Err(elsewhere(hash, "is larger than 1 MiB"));
@@ -57,7 +70,7 @@ async fn read_all(state: &State, hash: &DataHash) -> Result<Vec<Bytes>, ApiError
     while let Some(piece) = stream.next().await {
         pieces.push(piece?);
     }
-    Ok(pieces)
+    Ok((pieces, trace))
 }
 
 /// Small data is one piece, which is not copied.

@@ -15,6 +15,7 @@ mod network;
 mod objects;
 mod order_answer;
 mod receipts;
+mod retrievals;
 mod share_answer;
 mod shares;
 mod tokens;
@@ -50,6 +51,7 @@ pub(crate) fn external() -> Router {
     data::add(&mut router);
     grants::add(&mut router);
     objects::add(&mut router);
+    retrievals::add(&mut router);
     verification::add(&mut router);
     receipts::add(&mut router);
     history::add(&mut router);

@@ -39,8 +39,8 @@ pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
 pub use objects::{
-    Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StorageQuota, StoreError, StoreUsage,
-    storage_cost,
+    Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
+    StoreUsage, storage_cost,
 };
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};

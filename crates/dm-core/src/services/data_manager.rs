@@ -34,6 +34,7 @@ mod pay;
 mod plugins;
 mod read;
 mod recipients;
+mod retrievals;
 mod seal;
 mod share;
 mod spread;
@@ -49,6 +50,7 @@ use distrust::Distrust;
 use owed::Owed;
 use plugins::Content;
 use recipients::Recipients;
+use retrievals::Retrievals;
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -106,6 +108,7 @@ struct Inner {
     turns: Turns<DataHash>,
     recipients: Recipients,
     distrust: Distrust,
+    retrievals: Retrievals,
     /// What the background work has to do.
     owed: Owed,
     /// Ends the waiting for anchors when the node stops.
@@ -136,6 +139,7 @@ impl DataManager {
                 turns: Turns::default(),
                 recipients: Recipients::default(),
                 distrust: Distrust::default(),
+                retrievals: Retrievals::default(),
                 owed: Owed::default(),
                 stopping: CancellationToken::new(),
                 ports,

@@ -11,11 +11,13 @@ mod patience;
 mod plan;
 mod push;
 mod roster;
+mod speeds;
 mod streams;
+mod traced;
 
 pub(crate) use challenge::challenge;
 pub(crate) use fetch::fetch;
-pub(crate) use find::{find, trace_lookup};
+pub(crate) use find::{find, find_at_known, trace_lookup};
 pub(crate) use hearsay::exchange_peers;
 pub(crate) use patience::Patience;
 pub(crate) use push::Pushing;

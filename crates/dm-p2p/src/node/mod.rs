@@ -8,6 +8,7 @@ mod context;
 mod dialer;
 mod kad_events;
 mod link;
+mod paths;
 mod patient;
 mod places;
 mod queries;
