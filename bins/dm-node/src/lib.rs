@@ -1,8 +1,9 @@
-//! The `dm-node` binary: puts the crates of a DataMgmt node together.
+#![doc = include_str!("../README.md")]
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use dm_core::services::RegisteredPlugins;
 
 mod amount;
 mod chain;
@@ -15,13 +16,16 @@ mod logging;
 mod node;
 mod output;
 mod paths;
+mod plugins;
 mod progress;
 mod settings;
 mod stop_signal;
 
 use cli::{Cli, Command};
 
-fn main() -> ExitCode {
+/// Runs the command line of a node that has these plugins besides those in its
+/// folder of plugins.
+pub fn run(plugins: RegisteredPlugins) -> ExitCode {
     if let Err(error) = settings::read_dot_env() {
         return failed(&error);
     }
@@ -30,7 +34,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(execute(cli)) {
+    match runtime.block_on(execute(cli, plugins)) {
         Ok(code) => code,
         Err(error) => failed(&error),
     }
@@ -42,12 +46,12 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCode> {
     let as_json = cli.json;
     match cli.command {
-        Command::Dev(args) => commands::dev::run(args, as_json).await?,
+        Command::Dev(args) => commands::dev::run(args, as_json, plugins).await?,
         Command::Init(args) => commands::init::run(args, as_json).await?,
-        Command::Run(args) => commands::run::run(&args, as_json).await?,
+        Command::Run(args) => commands::run::run(&args, as_json, plugins).await?,
         Command::Devnet(args) => commands::devnet::run(args, as_json).await?,
         Command::Config(command) => commands::config::run(command, as_json)?,
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
@@ -61,6 +65,7 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Balance(args) => commands::balance::run(args, as_json).await?,
         Command::Transfer(args) => commands::transfer::run(args, as_json).await?,
         Command::Transfers(args) => commands::transfers::run(args, as_json).await?,
+        Command::Plugins(args) => commands::plugins::run(args, as_json).await?,
         Command::History(args) => commands::history::run(args, as_json).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -53,13 +53,17 @@ const OLDER_NAMES: [(&str, &str); 22] = [
 const NOT_SETTINGS: [&str; 4] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL", "DM_REQUIRE_ANVIL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 5] = [
+const LISTS: [&str; 6] = [
     "initial_peers",
     "internal_api.allowed_hosts",
     "internal_api.trusted_proxies",
     "external_api.allowed_hosts",
     "external_api.trusted_proxies",
+    "plugins.required",
 ];
+
+/// Begins the settings that grant a plugin something, which are lists as well.
+const GRANTED: &str = "plugins.granted.";
 
 /// A setting by its dotted name, and its value.
 pub(crate) type Override = (String, Value);
@@ -106,9 +110,19 @@ fn faults_that_crates_know(config: &NodeConfig) -> Vec<ConfigFault> {
         let error = dm_p2p::parse_initial_peer(peer).err()?;
         Some(("initial_peers", error.to_string()))
     });
+    let permissions = config
+        .plugins
+        .granted
+        .values()
+        .flatten()
+        .filter_map(|permission| {
+            let error = permission.parse::<dm_plugins::Permission>().err()?;
+            Some(("plugins.granted", error.to_string()))
+        });
     let filter = logging::parse_filter(&config.log.filter).err();
     let filter = filter.map(|error| ("log.filter", error.to_string()));
     peers
+        .chain(permissions)
         .chain(filter)
         .map(|(field, reason)| ConfigFault {
             field: field.to_owned(),
@@ -173,7 +187,7 @@ fn environment() -> Vec<Override> {
 
 /// A setting from text: a list, a number, or the text itself.
 pub(crate) fn parsed(setting: String, text: &str) -> Override {
-    let value = if LISTS.contains(&setting.as_str()) {
+    let value = if LISTS.contains(&setting.as_str()) || setting.starts_with(GRANTED) {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         Value::from(items.map(Value::from).collect::<Vec<_>>())
     } else if is_number(&setting)

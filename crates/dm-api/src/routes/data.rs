@@ -1,6 +1,6 @@
 //! `GET /data/{data_hash}`: shared text, in JSON.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,7 +8,7 @@ use actix_web::{
     web::Data,
 };
 use bytes::Bytes;
-use dm_core::{api_key::Scope, hash::DataHash, services::ServiceError};
+use dm_core::{api_key::Scope, hash::DataHash, plugin::Notes, services::ServiceError};
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 
@@ -30,19 +30,23 @@ pub(super) fn add(router: &mut Router) {
 struct DataAnswer<'a> {
     hash: DataHash,
     data: &'a str,
+    /// What plugins note on the retrieval, by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    notes: Notes,
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
-    let pieces = state.run(read_all(&state, &hash)).await?;
+    let (pieces, notes) = state.run(read_all(&state, &hash)).await?;
     let bytes = joined(pieces);
     let data = std::str::from_utf8(&bytes).map_err(|_| elsewhere(&hash, "is not UTF-8 text"))?;
-    Ok(HttpResponse::Ok().json(DataAnswer { hash, data }))
+    Ok(HttpResponse::Ok().json(DataAnswer { hash, data, notes }))
 }
 
-async fn read_all(state: &State, hash: &DataHash) -> Result<Vec<Bytes>, ApiError> {
+async fn read_all(state: &State, hash: &DataHash) -> Result<(Vec<Bytes>, Notes), ApiError> {
     let object = state.services.data.open(hash).await?;
     let size = object.size();
+    let notes = object.notes().clone();
     if size > MAX_DATA {
         return Err(elsewhere(hash, "is larger than 1 MiB"));
     }
@@ -52,7 +56,7 @@ async fn read_all(state: &State, hash: &DataHash) -> Result<Vec<Bytes>, ApiError
     while let Some(piece) = stream.next().await {
         pieces.push(piece?);
     }
-    Ok(pieces)
+    Ok((pieces, notes))
 }
 
 /// Small data is one piece, which is not copied.

@@ -11,6 +11,7 @@ mod log_filter;
 mod network;
 mod objects;
 mod order_answer;
+mod plugins;
 mod receipts;
 mod share_answer;
 mod shares;
@@ -36,6 +37,7 @@ pub(crate) fn internal() -> Router {
     blockchain::add(&mut router);
     api_keys::add(&mut router);
     log_filter::add(&mut router);
+    plugins::add(&mut router);
     router
 }
 

@@ -1,0 +1,9 @@
+//! The `dm-node` binary.
+
+use std::process::ExitCode;
+
+use dm_core::services::RegisteredPlugins;
+
+fn main() -> ExitCode {
+    dm_node::run(RegisteredPlugins::default())
+}
