@@ -19,6 +19,7 @@ mod lifecycle;
 mod money;
 mod money_under_fire;
 mod network;
+mod plugins;
 mod receipts;
 mod requests;
 mod sharing;
