@@ -22,6 +22,7 @@ mod money;
 mod money_under_fire;
 mod network;
 mod operator_change;
+mod plugins;
 mod receipts;
 mod requests;
 mod routers;

@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Transfer(TransferArgs),
     /// Show what a running node has done with money
     Transfers(TransfersArgs),
+    /// Show, enable, disable or reload plugins of a running node
+    Plugins(PluginsArgs),
     /// Show what a running node has recorded
     History(HistoryArgs),
 }
@@ -395,6 +397,40 @@ pub(crate) struct PeersArgs {
     pub(crate) healthy: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PluginsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PluginsCommand>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsCommand {
+    /// Switch a plugin on, for good
+    Enable {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Switch a plugin off, for good
+    Disable {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Load a plugin anew, or for the first time
+    Reload {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
 }
 
 #[derive(Debug, Args)]

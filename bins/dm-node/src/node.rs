@@ -16,7 +16,8 @@ use dm_core::{
     services::{
         Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
         KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
-        PaymentProcessor, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
+        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
@@ -28,6 +29,7 @@ use serde_json::json;
 use crate::{
     chain::{self, ChainSwitch},
     logging::LogFilter,
+    plugins::{self, Functions},
     stop_signal::StopSignal,
 };
 
@@ -45,6 +47,7 @@ pub(crate) struct Node {
     bus: EventBus,
     apis: ApiHandle,
     data: DataManager,
+    plugins: PluginManager,
     network: Arc<dyn Network>,
     address: Address,
     internal_api: String,
@@ -61,6 +64,7 @@ impl Node {
         keys: &NodeKeys,
         servers: ApiServers,
         log_filter: LogFilter,
+        registered: RegisteredPlugins,
     ) -> anyhow::Result<Self> {
         let supervisor = Supervisor::new();
         let bus = EventBus::new();
@@ -154,6 +158,7 @@ impl Node {
             &supervisor,
         );
         let payments = PaymentProcessor::new(desk.clone());
+        let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
         let data = DataManager::new(
             DataPorts {
                 objects: storage.objects(),
@@ -167,7 +172,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
-                plugins: None,
+                plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
             DataSettings {
@@ -191,10 +196,16 @@ impl Node {
             chain.clone(),
             network.clone(),
             log.clone(),
+            Some(plugins.clone()),
             bus.clone(),
             &supervisor,
         )
         .await;
+        let functions = Functions {
+            health: health.clone(),
+            data: data.clone(),
+        };
+        plugins::start(&plugins, config, registered, functions, &supervisor).await?;
         let log_control: Arc<dyn LogControl> = Arc::new(log_filter);
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
@@ -207,6 +218,7 @@ impl Node {
                 log,
                 network: network.clone(),
                 caretaker,
+                plugins: plugins.clone(),
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
                 key_rotation,
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
@@ -227,6 +239,7 @@ impl Node {
             bus,
             apis,
             data,
+            plugins,
             network,
             address,
             internal_api,
@@ -267,6 +280,7 @@ impl Node {
         if !self.supervisor.shut_down(TASK_PATIENCE).await {
             tracing::warn!("background tasks did not end in time");
         }
+        self.plugins.shut_down().await;
         if let Some(chain) = self.embedded_chain {
             chain.close().await;
         }

@@ -14,6 +14,7 @@ mod log_filter;
 mod network;
 mod objects;
 mod order_answer;
+mod plugins;
 mod receipts;
 mod retrievals;
 mod share_answer;
@@ -41,6 +42,7 @@ pub(crate) fn internal() -> Router {
     api_keys::add(&mut router);
     keys::add(&mut router);
     log_filter::add(&mut router);
+    plugins::add(&mut router);
     router
 }
 

@@ -9,11 +9,11 @@ use dm_core::{
     api_key::Scope,
     bus::EventBus,
     config::{ApiConfig, RateLimit},
-    ports::{ApiKeys, NewApiKeyRequest, Signer},
+    ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
         Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, TokenManager,
-        caretaker::plan::Policy,
+        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
+        PluginSettings, RegisteredPlugins, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -52,6 +52,7 @@ pub struct Setup {
     pub anchor_patience: Duration,
     pub money_patience: Duration,
     pub stop_patience: Duration,
+    pub plugins: Vec<Arc<dyn Plugin>>,
 }
 
 impl Default for Setup {
@@ -71,6 +72,7 @@ impl Default for Setup {
             anchor_patience: Duration::from_millis(20),
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
+            plugins: Vec::new(),
         }
     }
 }
@@ -140,13 +142,28 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
         None,
     );
+    let plugins = PluginManager::open(
+        PluginSettings {
+            node_id: "test".to_owned(),
+            address,
+            required: Vec::new(),
+        },
+        Arc::new(MemoryKeyValueStore::new()),
+        bus.clone(),
+    )
+    .await
+    .unwrap();
+    let registered = RegisteredPlugins::from_iter(setup.plugins);
+    plugins
+        .start(vec![Arc::new(registered)], &Supervisor::new())
+        .await;
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
         readable: catalog.clone(),
         erasures: catalog.clone(),
         payments: Some(payments.clone()),
-        plugins: None,
+        plugins: Some(plugins.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants: Arc::new(MemoryGrants::new(address)),
@@ -180,6 +197,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             chain.clone(),
             network.clone(),
             log.clone(),
+            Some(plugins.clone()),
             bus,
             &Supervisor::new(),
         )
@@ -187,6 +205,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         log: log.clone(),
         network: network.clone(),
         caretaker,
+        plugins,
         api_keys: api_keys.clone(),
         key_rotation,
         chain_control: Arc::new(FixedEndpoint),
