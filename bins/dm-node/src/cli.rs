@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Share(ShareArgs),
     /// Fetch data by its hash
     Get(GetArgs),
+    /// Let a further address read data
+    Grant(GrantArgs),
+    /// Erase data for good
+    Erase(EraseArgs),
     /// Check a share against the chain
     Verify(VerifyArgs),
     /// Show how a running node is
@@ -88,6 +92,9 @@ pub(crate) struct NodeOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
+    /// Find other nodes on the local network by multicast, and let them in
+    #[arg(long)]
+    pub(crate) mdns: bool,
     #[command(flatten)]
     pub(crate) options: NodeOptions,
 }
@@ -268,7 +275,7 @@ pub(crate) struct AmountArgs {
     pub(crate) token: Option<Address>,
 }
 
-/// Whether to ask before money moves.
+/// Whether to ask before something is done that cannot be undone.
 #[derive(Debug, Args)]
 pub(crate) struct ConfirmArgs {
     /// Do not ask
@@ -340,6 +347,30 @@ pub(crate) struct GetArgs {
     /// Where to write it (default: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Tell which peers were asked and what each of them sent, on standard error
+    #[arg(long)]
+    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    /// Who shall be able to read it
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

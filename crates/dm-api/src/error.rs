@@ -216,6 +216,13 @@ impl From<ChainSwitchError> for ApiError {
                 refusal.body.field = Some("blockchain_url");
                 refusal
             }
+            ChainSwitchError::HandOver(
+                error @ (ChainError::InsufficientFunds { .. }
+                | ChainError::Refused(_)
+                | ChainError::Reverted(_)),
+            ) => Self::invalid("private_key", format!("cannot be used: {error}")),
+            ChainSwitchError::HandOver(error) => ServiceError::from(error).into(),
+            ChainSwitchError::Log(error) => error.into(),
         }
     }
 }

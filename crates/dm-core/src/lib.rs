@@ -25,5 +25,6 @@ pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+pub mod trace;
 
 pub use alloy_primitives::{Address, B256, Signature, U256, keccak256};

@@ -15,6 +15,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
+    trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pError};
 
@@ -62,7 +63,7 @@ async fn a_bad_initial_peer_is_named_and_nothing_starts() {
         &supervisor,
     );
     let error = started.await.err().unwrap();
-    assert!(matches!(error, P2pError::InitialPeer(_)));
+    assert!(matches!(error, P2pError::Settings(_)));
     assert!(error.to_string().contains("'no peer'"), "{error}");
     assert!(supervisor.statuses().is_empty());
 }
@@ -160,7 +161,7 @@ async fn a_stopped_network_says_so() {
     node.stop().await;
     assert!(!node.p2p.is_running());
     assert!(matches!(
-        node.p2p.find(&object.id().locator).await,
+        node.p2p.find(&object.id().locator, &Trace::default()).await,
         Err(NetworkError::Stopped)
     ));
     assert!(matches!(

@@ -27,7 +27,7 @@ const EXAMPLE: &str = "Hello, DataMgmt!";
 
 pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
     let mut config = settings::load(Sources {
-        presets: presets(),
+        presets: presets(args.mdns),
         file: None,
         flags: home::overrides(&args.options),
     })?;
@@ -50,14 +50,21 @@ pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins
     node.run_until_stopped(stop).await
 }
 
-/// What is different from `run`: everything stays on this machine.
-fn presets() -> Vec<Override> {
+/// What is different from `run`: everything stays on this machine, or with
+/// mDNS the peer-to-peer network on the local one.
+fn presets(mdns: bool) -> Vec<Override> {
+    let (mdns, host) = if mdns {
+        ("true", "0.0.0.0")
+    } else {
+        ("false", "127.0.0.1")
+    };
     [
         ("data_dir", "dm-dev"),
         ("node_id", "dm-dev"),
         ("log.filter", "warn"),
         ("external_api.host", "127.0.0.1"),
-        ("network.host", "127.0.0.1"),
+        ("network.host", host),
+        ("network.mdns", mdns),
     ]
     .map(|(name, value)| parsed(name.to_owned(), value))
     .to_vec()

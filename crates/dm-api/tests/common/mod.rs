@@ -11,9 +11,9 @@ use dm_core::{
     config::{ApiConfig, RateLimit},
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
-        MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings, RegisteredPlugins,
-        TokenManager, caretaker::plan::Policy,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
+        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
+        PluginSettings, RegisteredPlugins, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -133,6 +133,15 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
     );
     let payments = PaymentProcessor::new(desk.clone());
+    let key_ring = Arc::new(MemoryKeyRing::default());
+    let key_rotation = KeyRotation::new(
+        KeyRotationPorts {
+            key_ring: key_ring.clone(),
+            readable: catalog.clone(),
+            log: log.clone(),
+        },
+        None,
+    );
     let plugins = PluginManager::open(
         PluginSettings {
             node_id: "test".to_owned(),
@@ -152,10 +161,11 @@ pub async fn start_with(setup: Setup) -> TestNode {
         objects: store.clone(),
         shares: catalog.clone(),
         readable: catalog.clone(),
+        erasures: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         sealer: Arc::new(MemorySealer),
-        key_ring: Arc::new(MemoryKeyRing::default()),
+        key_ring: key_ring.clone(),
         grants: Arc::new(MemoryGrants::new(address)),
         signer,
         network: network.clone(),
@@ -197,6 +207,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         caretaker,
         plugins,
         api_keys: api_keys.clone(),
+        key_rotation,
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };

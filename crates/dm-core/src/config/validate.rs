@@ -162,7 +162,12 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         "network.max_connections_per_peer",
         "must be at least 1",
     );
-    for (field, seconds) in [
+    faults.require(
+        network.listen || !network.relay_server,
+        "network.relay_server",
+        "a relay has to listen: network.listen is false",
+    );
+    for (field, number) in [
         ("network.request_timeout_secs", network.request_timeout_secs),
         ("network.retry_interval_secs", network.retry_interval_secs),
         ("network.announce_interval_secs", network.announce_interval_secs),
@@ -178,8 +183,16 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         ("network.challenge_interval_secs", network.challenge_interval_secs),
         ("network.repair_bytes_per_sec", network.repair_bytes_per_sec),
         ("network.challenges_per_sec", network.challenges_per_sec),
+        ("network.relay_max_circuits", network.relay_max_circuits.into()),
+        ("network.relay_circuit_bytes", network.relay_circuit_bytes),
+        (
+            "network.peer_requests_per_sec",
+            network.peer_requests_per_sec.into(),
+        ),
+        ("network.peer_requests_burst", network.peer_requests_burst.into()),
+        ("network.ban_secs", network.ban_secs),
     ] {
-        faults.require(seconds > 0, field, "must be at least 1");
+        faults.require(number > 0, field, "must be at least 1");
     }
 }
 

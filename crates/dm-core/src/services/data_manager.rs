@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,8 @@ use crate::{
     hash::DataHash,
     payment::PaymentReceipt,
     ports::{
-        ComplianceLog, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer, ShareCatalog, Signer,
+        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer,
+        ShareCatalog, Signer,
     },
     share::{ShareOutcome, ShareTerms},
     signed::Signed,
@@ -26,17 +27,21 @@ use crate::{
 
 mod distrust;
 mod envelopes;
+mod erase;
+mod grant;
 mod owed;
 mod pay;
 mod plugins;
 mod read;
 mod recipients;
+mod retrievals;
 mod seal;
 mod share;
 mod spread;
 mod upload;
 mod verify;
 
+pub use erase::Erasure;
 pub use read::OpenObject;
 pub use upload::Upload;
 pub use verify::VerifiedShare;
@@ -45,6 +50,7 @@ use distrust::Distrust;
 use owed::Owed;
 use plugins::Content;
 use recipients::Recipients;
+use retrievals::Retrievals;
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -55,6 +61,8 @@ pub struct DataPorts {
     pub shares: Arc<dyn ShareCatalog>,
     /// Where wrapped content keys are kept.
     pub readable: Arc<dyn ReadableObjects>,
+    /// Where it is kept what is to be erased.
+    pub erasures: Arc<dyn Erasures>,
     /// Encrypts and decrypts chunks.
     pub sealer: Arc<dyn Sealer>,
     /// Wraps content keys for this node.
@@ -100,6 +108,7 @@ struct Inner {
     turns: Turns<DataHash>,
     recipients: Recipients,
     distrust: Distrust,
+    retrievals: Retrievals,
     /// What the background work has to do.
     owed: Owed,
     /// Ends the waiting for anchors when the node stops.
@@ -130,6 +139,7 @@ impl DataManager {
                 turns: Turns::default(),
                 recipients: Recipients::default(),
                 distrust: Distrust::default(),
+                retrievals: Retrievals::default(),
                 owed: Owed::default(),
                 stopping: CancellationToken::new(),
                 ports,
@@ -222,16 +232,11 @@ impl DataManager {
 
     /// Waits for the anchor and says how far the share has come.
     async fn conclude(&self, share: share::RecordedShare) -> Result<ShareOutcome, ServiceError> {
-        let patience = self.inner.settings.anchor_patience;
-        let anchored = self.inner.ports.log.wait_for_anchor(share.leaf_index, patience);
-        let anchor = match self.inner.stopping.run_until_cancelled(anchored).await {
-            Some(anchor) => anchor?,
-            None => None,
-        };
-        if anchor.is_some() && share.replicas > 0 {
+        let tx_hash = self.anchor_of(share.leaf_index).await?;
+        if tx_hash.is_some() && share.replicas > 0 {
             self.inner.owed.receipts.notify_one();
         }
-        let outcome = share.outcome(anchor.map(|anchor| anchor.tx_hash));
+        let outcome = share.outcome(tx_hash);
         self.inner.ports.bus.publish(
             Topic::DataShared,
             json!({
@@ -242,6 +247,17 @@ impl DataManager {
             }),
         );
         Ok(outcome)
+    }
+
+    /// The transaction that anchors an event, waited for only so long.
+    async fn anchor_of(&self, leaf_index: u64) -> Result<Option<B256>, ServiceError> {
+        let patience = self.inner.settings.anchor_patience;
+        let anchored = self.inner.ports.log.wait_for_anchor(leaf_index, patience);
+        let anchor = match self.inner.stopping.run_until_cancelled(anchored).await {
+            Some(anchor) => anchor?,
+            None => None,
+        };
+        Ok(anchor.map(|anchor| anchor.tx_hash))
     }
 
     /// A log that has forked takes no further events, so nothing is begun.

@@ -5,6 +5,8 @@
 mod caretaking;
 mod consents;
 mod crashes;
+mod erasing;
+mod key_rotation;
 mod payments;
 mod plugins;
 mod reading;

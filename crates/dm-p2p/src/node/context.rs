@@ -6,7 +6,7 @@ use std::{
 use dm_core::{Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore};
 use libp2p::{Multiaddr, PeerId};
 
-use super::link::Link;
+use super::{link::Link, paths::Paths};
 use crate::{
     client::StreamPool, dht::ProvideQueue, news::News, options::P2pOptions, peers::Peers,
     server::ForeignQuota, traffic::Traffic,
@@ -22,6 +22,7 @@ pub(crate) struct Context {
     pub(crate) peers: Peers,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) link: Link,
+    pub(crate) paths: Paths,
     pub(crate) streams: StreamPool,
     pub(crate) provide: ProvideQueue,
     /// What was learned about holders of objects.
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) quota: Arc<ForeignQuota>,
     /// Where this node listens, peer id included.
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
+    /// Where it is reached from outside, as far as that is known, relays included.
+    pub(crate) external: Mutex<Vec<Multiaddr>>,
     /// The address record that this node announces.
     pub(crate) own_record: Mutex<Option<SignedAddressRecord>>,
     pub(crate) started: Instant,
@@ -48,10 +51,12 @@ impl Context {
             streams: StreamPool::new(traffic.clone(), patience),
             traffic,
             link: Link::default(),
+            paths: Paths::default(),
             provide: ProvideQueue::default(),
             news: News::default(),
             quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),
             listening: Mutex::default(),
+            external: Mutex::default(),
             own_record: Mutex::default(),
             started: Instant::now(),
         }
@@ -64,6 +69,17 @@ impl Context {
 
     pub(crate) fn own_record(&self) -> Option<SignedAddressRecord> {
         self.own_record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_external(&self, addresses: Vec<Multiaddr>) {
+        *self.external.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    pub(crate) fn external(&self) -> Vec<Multiaddr> {
+        self.external
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

@@ -8,11 +8,16 @@ mod context;
 mod dialer;
 mod kad_events;
 mod link;
+mod paths;
 mod patient;
+mod places;
 mod queries;
+mod reach;
+mod relays;
 mod runner;
 mod subnets;
 mod swarm;
+mod transport;
 mod upkeep;
 
 pub(crate) use constructor::start;

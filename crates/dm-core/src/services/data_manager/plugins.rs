@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{DataManager, Examiner};
 use crate::{
     envelope::SignedEnvelope,
-    event::NewEvent,
+    event::{EventKind, NewEvent},
     hash::DataHash,
     plugin::{Hook, Notes, RetrievalView, ShareView},
     ports::Recorded,
@@ -80,13 +80,17 @@ impl DataManager {
         }
     }
 
-    /// Writes a share into the log, with the notes of plugins.
+    /// Writes a share or a grant into the log, with the notes of plugins.
     pub(super) async fn record_share(
         &self,
+        kind: EventKind,
         data_hash: DataHash,
         recipient: Address,
     ) -> Result<Recorded, ServiceError> {
-        let mut event = NewEvent::data_share(data_hash, recipient);
+        let mut event = NewEvent {
+            kind,
+            ..NewEvent::data_share(data_hash, recipient)
+        };
         let log = &self.inner.ports.log;
         let Some(plugins) = &self.inner.ports.plugins else {
             return Ok(log.record(event).await?);

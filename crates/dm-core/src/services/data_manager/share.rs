@@ -9,10 +9,11 @@ use super::{DataManager, plugins::Content, seal::Sealed};
 use crate::{
     clock::now_ms,
     envelope::{Envelope, ObjectId},
+    event::EventKind,
     hash::DataHash,
     payment::PaymentReceipt,
     plugin::Notes,
-    ports::{EventFilter, ShareInsert},
+    ports::{EventFilter, Recorded, ShareInsert},
     services::{ServiceError, uninterrupted},
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus, ShareTerms},
 };
@@ -37,6 +38,8 @@ pub(super) struct Progress {
     /// Whether the share was accepted earlier, so that it may be logged and
     /// distributed already.
     repeated: bool,
+    /// What its event says.
+    pub(super) kind: EventKind,
     payment: Option<PaymentReceipt>,
 }
 
@@ -116,7 +119,7 @@ impl DataManager {
     }
 
     /// Goes on with a share that was accepted earlier.
-    async fn continue_share(
+    pub(super) async fn continue_share(
         &self,
         object: &ReadableObject,
         share: &ShareRecord,
@@ -131,6 +134,7 @@ impl DataManager {
             id: object.id,
             grant_pending,
             repeated: true,
+            kind: EventKind::DataShare,
             payment: self.payment_of(&share.data_hash, share.recipient).await?,
         })
     }
@@ -191,11 +195,13 @@ impl DataManager {
         let grant = self.make_grant(&sealed.key, id, terms.recipient).await?;
         let grant_pending = grant.is_none();
         let now = now_ms();
+        // A tombstone or an object without a key may be in its place.
+        let replaced = inner.ports.objects.envelope(&id).await?;
         let envelope = self.sign_envelope(Envelope {
             id,
             size: sealed.size,
             chunk_list: sealed.chunk_list,
-            sequence: now,
+            sequence: replaced.map_or(now, |replaced| now.max(replaced.sequence.saturating_add(1))),
             created_at: now,
             grants: grant.into_iter().collect(),
             receipts: Vec::new(),
@@ -225,12 +231,13 @@ impl DataManager {
             id,
             grant_pending,
             repeated: false,
+            kind: EventKind::DataShare,
             payment,
         })
     }
 
     /// Shares stored data with a further recipient: no new ciphertext is needed.
-    async fn share_again(
+    pub(super) async fn share_again(
         &self,
         object: &ReadableObject,
         terms: &ShareTerms,
@@ -254,6 +261,7 @@ impl DataManager {
             id: object.id,
             grant_pending,
             repeated: false,
+            kind: EventKind::DataShare,
             payment,
         })
     }
@@ -274,21 +282,16 @@ impl DataManager {
 
     /// Brings copies to peers and writes the share into the log, once.
     pub(super) async fn distribute_and_record(&self, share: Progress) -> Result<RecordedShare, ServiceError> {
-        let log = &self.inner.ports.log;
-        let known = if share.repeated {
-            log.find(&EventFilter::share(share.data_hash, share.recipient))
-                .await?
-        } else {
-            None
+        let known = match share.repeated {
+            true => self.share_event(&share.data_hash, share.recipient).await?,
+            false => None,
         };
         let (replicas, recorded) = match known {
             Some(recorded) => (self.known_replicas(&share.id).await?, recorded),
             None => {
                 let replicas = self.distribute_soon(&share.id).await?;
-                (
-                    replicas,
-                    self.record_share(share.data_hash, share.recipient).await?,
-                )
+                let recorded = self.record_share(share.kind, share.data_hash, share.recipient);
+                (replicas, recorded.await?)
             }
         };
         Ok(RecordedShare {
@@ -301,9 +304,23 @@ impl DataManager {
         })
     }
 
+    /// The event of a share, where the data was not erased since.
+    pub(super) async fn share_event(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<Recorded>, ServiceError> {
+        let log = &self.inner.ports.log;
+        let Some(shared) = log.find(&EventFilter::share(*data_hash, recipient)).await? else {
+            return Ok(None);
+        };
+        let erased = log.find(&EventFilter::erasure(*data_hash)).await?;
+        Ok(Some(shared).filter(|shared| erased.is_none_or(|erased| erased.index < shared.index)))
+    }
+
     /// Brings the object to its peers, and waits for that only so long; it goes
     /// on in the background. Returns how many are known to hold it by then.
-    async fn distribute_soon(&self, id: &ObjectId) -> Result<u32, ServiceError> {
+    pub(super) async fn distribute_soon(&self, id: &ObjectId) -> Result<u32, ServiceError> {
         if self.inner.ports.network.stats().active_peers == 0 {
             self.inner.owed.note_copies();
             return Ok(0);
@@ -342,7 +359,7 @@ impl DataManager {
         Ok(replicas)
     }
 
-    async fn known_replicas(&self, id: &ObjectId) -> Result<u32, ServiceError> {
+    pub(super) async fn known_replicas(&self, id: &ObjectId) -> Result<u32, ServiceError> {
         let known = self.inner.ports.shares.replicas(id).await?;
         Ok(known.map_or(0, |(replicas, _)| replicas))
     }
