@@ -81,6 +81,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         objects,
         shares: catalog.clone(),
         readable: catalog.clone(),
+        erasures: catalog.clone(),
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),
