@@ -12,6 +12,7 @@ mod support;
 
 mod chain_endpoints;
 mod chain_trouble;
+mod churn;
 mod command_line;
 mod crashes;
 mod liars;
@@ -19,7 +20,9 @@ mod lifecycle;
 mod money;
 mod money_under_fire;
 mod network;
+mod offline_first;
 mod receipts;
 mod requests;
+mod retrieval;
 mod sharing;
 mod workspace;
