@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{Devnet, Node, NodeSetup};
 
 /// Far longer than anything takes: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A node that looks after its copies every few seconds, not every few hours.
 pub(crate) fn watchful(home: &TempDir, chain: &Devnet, key: &str) -> NodeSetup {
@@ -44,6 +44,25 @@ pub(crate) async fn have_copies<'a>(
             }
         }
     };
-    let waited = tokio::time::timeout(PATIENCE, wait).await;
-    waited.expect("every object has its copies in time");
+    if tokio::time::timeout(PATIENCE, wait).await.is_ok() {
+        return;
+    }
+    let mut missing = String::new();
+    for hash in hashes {
+        if copies(nodes.clone(), hash).await < wanted {
+            missing.push_str(&describe(nodes.clone(), hash).await);
+        }
+    }
+    panic!("objects do not get their copies in time:{missing}");
+}
+
+/// What each node knows of the copies of an object.
+async fn describe<'a>(nodes: impl IntoIterator<Item = &'a Node>, hash: &str) -> String {
+    let mut text = format!("\n{hash}");
+    for node in nodes {
+        let (_, held) = node.get(&format!("/network/objects/{hash}")).await;
+        let peer = node.started.p2p[0].rsplit('/').next().unwrap_or_default();
+        text.push_str(&format!("\n  {peer}: {held}"));
+    }
+    text
 }
