@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Share(ShareArgs),
     /// Fetch data by its hash
     Get(GetArgs),
+    /// Let a further address read data
+    Grant(GrantArgs),
+    /// Erase data for good
+    Erase(EraseArgs),
     /// Check a share against the chain
     Verify(VerifyArgs),
     /// Show how a running node is
@@ -54,6 +58,8 @@ pub(crate) enum Command {
     Transfer(TransferArgs),
     /// Show what a running node has done with money
     Transfers(TransfersArgs),
+    /// Show, enable, disable or reload plugins of a running node
+    Plugins(PluginsArgs),
     /// Show what a running node has recorded
     History(HistoryArgs),
 }
@@ -269,7 +275,7 @@ pub(crate) struct AmountArgs {
     pub(crate) token: Option<Address>,
 }
 
-/// Whether to ask before money moves.
+/// Whether to ask before something is done that cannot be undone.
 #[derive(Debug, Args)]
 pub(crate) struct ConfirmArgs {
     /// Do not ask
@@ -341,6 +347,30 @@ pub(crate) struct GetArgs {
     /// Where to write it (default: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Tell which peers were asked and what each of them sent, on standard error
+    #[arg(long)]
+    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    /// Who shall be able to read it
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -367,6 +397,40 @@ pub(crate) struct PeersArgs {
     pub(crate) healthy: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PluginsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PluginsCommand>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsCommand {
+    /// Switch a plugin on, for good
+    Enable {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Switch a plugin off, for good
+    Disable {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Load a plugin anew, or for the first time
+    Reload {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
 }
 
 #[derive(Debug, Args)]

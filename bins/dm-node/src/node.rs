@@ -11,12 +11,13 @@ use dm_core::{
     Address,
     address::parse_address,
     bus::{EventBus, Topic},
-    config::{NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
+    config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
     ports::{ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
-        MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor, ScrubSettings,
-        Scrubber, TokenManager, caretaker::plan::Policy,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
+        KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
+        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
@@ -28,6 +29,7 @@ use serde_json::json;
 use crate::{
     chain::{self, ChainSwitch},
     logging::LogFilter,
+    plugins::{self, Functions},
     stop_signal::StopSignal,
 };
 
@@ -45,6 +47,7 @@ pub(crate) struct Node {
     bus: EventBus,
     apis: ApiHandle,
     data: DataManager,
+    plugins: PluginManager,
     network: Arc<dyn Network>,
     address: Address,
     internal_api: String,
@@ -61,6 +64,7 @@ impl Node {
         keys: &NodeKeys,
         servers: ApiServers,
         log_filter: LogFilter,
+        registered: RegisteredPlugins,
     ) -> anyhow::Result<Self> {
         let supervisor = Supervisor::new();
         let bus = EventBus::new();
@@ -144,12 +148,23 @@ impl Node {
             desk.clone(),
             &supervisor,
         );
+        let key_rotation = start_key_rotation(
+            KeyRotationPorts {
+                key_ring: keys.key_ring(),
+                readable: shared_catalog.clone(),
+                log: log.clone(),
+            },
+            &config.keys,
+            &supervisor,
+        );
         let payments = PaymentProcessor::new(desk.clone());
+        let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
         let data = DataManager::new(
             DataPorts {
                 objects: storage.objects(),
                 shares: shared_catalog.clone(),
                 readable: shared_catalog.clone(),
+                erasures: shared_catalog.clone(),
                 sealer: keys.sealer(),
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),
@@ -157,6 +172,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
+                plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
             DataSettings {
@@ -180,10 +196,16 @@ impl Node {
             chain.clone(),
             network.clone(),
             log.clone(),
+            Some(plugins.clone()),
             bus.clone(),
             &supervisor,
         )
         .await;
+        let functions = Functions {
+            health: health.clone(),
+            data: data.clone(),
+        };
+        plugins::start(&plugins, config, registered, functions, &supervisor).await?;
         let log_control: Arc<dyn LogControl> = Arc::new(log_filter);
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
@@ -196,7 +218,9 @@ impl Node {
                 log,
                 network: network.clone(),
                 caretaker,
+                plugins: plugins.clone(),
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                key_rotation,
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
                 log_control,
             },
@@ -215,6 +239,7 @@ impl Node {
             bus,
             apis,
             data,
+            plugins,
             network,
             address,
             internal_api,
@@ -255,6 +280,7 @@ impl Node {
         if !self.supervisor.shut_down(TASK_PATIENCE).await {
             tracing::warn!("background tasks did not end in time");
         }
+        self.plugins.shut_down().await;
         if let Some(chain) = self.embedded_chain {
             chain.close().await;
         }
@@ -294,6 +320,19 @@ fn start_caretaker(
         async move { caretaker.run(shutdown).await }
     });
     caretaker
+}
+
+/// Wraps content keys again in the background, and rotates the data key by its age.
+fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: &Supervisor) -> KeyRotation {
+    let days = u64::from(config.rotate_after_days);
+    let max_age = (days > 0).then(|| Duration::from_secs(days * 86_400));
+    let rotation = KeyRotation::new(ports, max_age);
+    let running = rotation.clone();
+    supervisor.spawn("key rotation", move |shutdown| {
+        let rotation = running.clone();
+        async move { rotation.run(shutdown).await }
+    });
+    rotation
 }
 
 /// Finishes in the background what a stop has interrupted of a change of the operator account.

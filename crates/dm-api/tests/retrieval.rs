@@ -244,3 +244,37 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_holds_a_part_of_the_object()
     );
     assert!(raw::read_all(socket).await.len() < chunks * 256 * 1024);
 }
+
+#[actix_web::test]
+async fn a_retrieval_is_explained_where_that_is_asked_for() {
+    let node = start().await;
+    let shared = node
+        .share(&json!({"data": "hello", "recipient": RECIPIENT}))
+        .await;
+    let hash = shared.body["data_hash"].as_str().unwrap();
+    let explained = node.get(&format!("/data/{hash}?explain=true")).await;
+    assert_eq!(explained.status, 200);
+    assert_eq!(explained.body["data"], "hello");
+    assert_eq!(explained.body["explain"]["source"], "store");
+    assert_eq!(explained.body["explain"]["chunks"], 1);
+    assert_eq!(explained.body["explain"]["complete"], true);
+    let not = node.get(&format!("/data/{hash}?explain=false")).await;
+    assert_eq!(not.body, json!({"hash": hash, "data": "hello"}));
+    node.get(&format!("/data/{hash}?explain=perhaps")).await.is_error(
+        422,
+        "explain must be true or false",
+        Some("explain"),
+    );
+
+    let download = get_object(&node, &format!("{hash}?explain=true"), &[]).await;
+    let id = header(&download, "X-Retrieval").to_owned();
+    assert_eq!(download.bytes().await.unwrap(), "hello");
+    let trace = node.get(&format!("/retrievals/{id}")).await;
+    assert_eq!(trace.status, 200);
+    assert_eq!(trace.body["peers"], json!([]));
+    let plain = get_object(&node, hash, &[]).await;
+    assert_eq!(header(&plain, "X-Retrieval"), "");
+    node.get("/retrievals/00000000000000000000000000000000")
+        .await
+        .is_error(404, "Data not found", None);
+}

@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
+mod keys;
 mod money;
 mod network;
+mod plugins;
 mod validate;
 
+pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
+pub use plugins::PluginsConfig;
 pub use validate::ConfigFault;
 
 /// Everything that an operator can set.
@@ -66,8 +70,12 @@ pub struct NodeConfig {
     pub chain: ChainConfig,
     /// Payments for shares.
     pub payments: PaymentsConfig,
+    /// The node's own keys.
+    pub keys: KeysConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
+    /// What plugins may do.
+    pub plugins: PluginsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -101,7 +109,9 @@ impl Default for NodeConfig {
             storage: StorageConfig::default(),
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
+            keys: KeysConfig::default(),
             compliance: ComplianceConfig::default(),
+            plugins: PluginsConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -306,6 +316,13 @@ impl NodeConfig {
         self.sqlite_db_path
             .clone()
             .unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
+    }
+
+    /// Folder of the plugins.
+    pub fn plugins_dir(&self) -> PathBuf {
+        self.plugin_dir
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("plugins"))
     }
 
     /// The JSON-RPC endpoints of the chain, the preferred one first.

@@ -14,6 +14,7 @@ pub mod operation;
 pub mod order;
 pub mod payment;
 pub mod peer;
+pub mod plugin;
 pub mod ports;
 pub mod receipt;
 pub mod secret;
@@ -24,5 +25,6 @@ pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+pub mod trace;
 
 pub use alloy_primitives::{Address, B256, Signature, U256, keccak256};

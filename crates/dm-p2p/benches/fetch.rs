@@ -18,6 +18,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
+    trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pOptions};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
@@ -149,7 +150,7 @@ async fn measure_fetch() -> (f64, Duration) {
     };
     let (mut rates, mut first_byte) = (Vec::new(), Duration::MAX);
     for _ in 0..ROUNDS {
-        let (begun, mut chunks, mut bytes) = (Instant::now(), reader.fetch(&found), 0);
+        let (begun, mut chunks, mut bytes) = (Instant::now(), reader.fetch(&found, 0, &Trace::default()), 0);
         while let Some(chunk) = chunks.next().await {
             if bytes == 0 {
                 first_byte = first_byte.min(begun.elapsed());

@@ -13,12 +13,13 @@ use dm_core::{
         PushReport, Replication,
     },
     tasks::Supervisor,
+    trace::Trace,
 };
 use futures::stream::BoxStream;
 use libp2p::PeerId;
 
 use crate::{
-    client::{Pushing, challenge, fetch, find, trace_lookup},
+    client::{Pushing, challenge, fetch, find, find_at_known, trace_lookup},
     dht::{announce, find_address},
     error::P2pError,
     node::{Context, LookupTrace, start},
@@ -81,12 +82,21 @@ impl Network for P2p {
         self.pushing.push(&self.context, object, copies, &[]).await
     }
 
-    async fn find(&self, locator: &Locator) -> Result<Vec<Found>, NetworkError> {
-        find(&self.context, locator).await
+    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
+        find(&self.context, locator, trace).await
     }
 
-    fn fetch(&self, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
-        fetch(self.context.clone(), found)
+    async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
+        find_at_known(&self.context, locator, trace).await
+    }
+
+    fn fetch(
+        &self,
+        found: &Found,
+        first: u64,
+        trace: &Trace,
+    ) -> BoxStream<'static, Result<Chunk, FetchError>> {
+        fetch(self.context.clone(), found, first, trace)
     }
 
     fn peers(&self) -> Vec<PeerStatus> {
@@ -143,7 +153,7 @@ impl Replication for P2p {
     }
 
     async fn search(&self, object: &ObjectId) -> Result<Vec<String>, NetworkError> {
-        let found = self.find(&object.locator).await?;
+        let found = self.find(&object.locator, &Trace::default()).await?;
         let of_object = found.into_iter().find(|found| found.envelope.id == *object);
         Ok(of_object.map(|found| found.holders).unwrap_or_default())
     }

@@ -7,6 +7,7 @@ mod error;
 mod handle;
 mod identity;
 mod initial_peers;
+mod known_holders;
 mod news;
 mod node;
 mod options;

@@ -7,6 +7,8 @@ use dm_core::envelope::ObjectId;
 use libp2p::PeerId;
 use tokio::sync::Notify;
 
+use crate::known_holders::KnownHolders;
+
 /// News that may wait to be taken; the oldest are dropped.
 const MAX_WAITING: usize = 16 * 1024;
 
@@ -17,16 +19,20 @@ type Item = (ObjectId, Vec<PeerId>);
 pub(crate) struct News {
     waiting: Mutex<VecDeque<Item>>,
     arrived: Notify,
+    /// Remembered for those who look for objects.
+    pub(crate) known: KnownHolders,
 }
 
 impl News {
     /// These peers hold the object, or say so; never waits.
     pub(crate) fn tell(&self, object: ObjectId, holders: impl IntoIterator<Item = PeerId>) {
+        let holders: Vec<PeerId> = holders.into_iter().collect();
+        self.known.remember(object.locator, holders.iter().copied());
         let mut waiting = self.lock();
         if waiting.len() == MAX_WAITING {
             waiting.pop_front();
         }
-        waiting.push_back((object, holders.into_iter().collect()));
+        waiting.push_back((object, holders));
         drop(waiting);
         self.arrived.notify_one();
     }

@@ -14,6 +14,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
+    trace::Trace,
 };
 use dm_p2p::Identity;
 use futures::TryStreamExt;
@@ -79,8 +80,17 @@ fn has_direct_address(node: &Node, other: &Node) -> bool {
 }
 
 async fn reads(reader: &Node, object: &SampleObject) {
-    let found = reader.p2p.find(&object.id().locator).await.unwrap();
-    let chunks: Vec<_> = reader.p2p.fetch(&found[0]).try_collect().await.unwrap();
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
+    let chunks: Vec<_> = reader
+        .p2p
+        .fetch(&found[0], 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
     assert!(chunks == object.chunks);
 }
 

@@ -23,6 +23,7 @@ use dm_core::{
         objects::{MemoryObjectStore, SampleObject},
         signer::TestSigner,
     },
+    trace::Trace,
 };
 use dm_p2p::Identity;
 use futures::{AsyncReadExt, StreamExt, TryStreamExt};
@@ -90,7 +91,7 @@ async fn is_found_out(lie: Lie) {
         holders: vec![liar.peer.to_base58()],
     };
     for _ in 0..6 {
-        let read: Result<Vec<_>, _> = reader.p2p.fetch(&found).try_collect().await;
+        let read: Result<Vec<_>, _> = reader.p2p.fetch(&found, 0, &Trace::default()).try_collect().await;
         assert!(read.is_err());
     }
     is_banned(&reader, liar.peer).await;
@@ -255,7 +256,13 @@ async fn a_ban_ends() {
     // The node knows where to find it again.
     wait_until(|| !node.p2p.peers()[0].record.addresses.is_empty()).await;
     for _ in 0..3 {
-        assert!(node.p2p.find(&object.id().locator).await.unwrap().is_empty());
+        assert!(
+            node.p2p
+                .find(&object.id().locator, &Trace::default())
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
     is_banned(&node, liar.peer).await;
     // The node itself looks whether the peer is there again.

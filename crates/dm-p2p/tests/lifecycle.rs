@@ -15,6 +15,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
+    trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pError};
 
@@ -160,7 +161,7 @@ async fn a_stopped_network_says_so() {
     node.stop().await;
     assert!(!node.p2p.is_running());
     assert!(matches!(
-        node.p2p.find(&object.id().locator).await,
+        node.p2p.find(&object.id().locator, &Trace::default()).await,
         Err(NetworkError::Stopped)
     ));
     assert!(matches!(

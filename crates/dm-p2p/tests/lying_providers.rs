@@ -19,6 +19,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
+    trace::Trace,
 };
 use dm_p2p::Identity;
 use futures::TryStreamExt;
@@ -53,7 +54,12 @@ async fn assert_reads_past(lie: Lie) {
         envelope: object.envelope.clone(),
         holders: vec![liar.peer.to_base58(), holder.p2p.local_peer_id()],
     };
-    let chunks: Vec<_> = reader.p2p.fetch(&found).try_collect().await.unwrap();
+    let chunks: Vec<_> = reader
+        .p2p
+        .fetch(&found, 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
     assert!(chunks == object.chunks, "{lie:?}");
     if lie != Lie::Stalls {
         let peers = reader.p2p.peers();
@@ -105,8 +111,17 @@ async fn a_scripted_peer_that_does_not_lie_is_read_from() {
     let holding = Holding::new(&object.envelope, &object.chunks);
     let _peer = script::connect(&reader.address(), Lie::None, Some(holding)).await;
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
-    let found = reader.p2p.find(&object.id().locator).await.unwrap();
-    let chunks: Vec<_> = reader.p2p.fetch(&found[0]).try_collect().await.unwrap();
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
+    let chunks: Vec<_> = reader
+        .p2p
+        .fetch(&found[0], 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
     assert!(chunks == object.chunks);
 }
 
@@ -118,7 +133,11 @@ async fn an_envelope_with_a_foreign_signature_is_not_found() {
     forged[5] ^= 1;
     holding.envelope = forged.into();
     let (reader, holder, _liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
-    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].envelope, object.envelope);
     assert_eq!(found[0].holders, [holder.p2p.local_peer_id()]);
@@ -129,7 +148,11 @@ async fn an_envelope_of_another_locator_is_not_found() {
     let (object, other) = (object(), SampleObject::new(1, 8, 100));
     let holding = Holding::new(&other.envelope, &other.chunks);
     let (reader, _holder, _liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
-    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].envelope, object.envelope);
 }
@@ -141,7 +164,11 @@ async fn an_older_envelope_does_not_hide_the_newer_one() {
     let (reader, holder, liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
     let newer = object.envelope_with_sequence(1, 2);
     assert!(holder.store.replace_envelope(&newer).await.unwrap());
-    let found = reader.p2p.find(&object.id().locator).await.unwrap();
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
     assert_eq!(found[0].envelope, newer);
     let mut holders = found[0].holders.clone();
     holders.sort();
@@ -157,8 +184,16 @@ async fn where_everybody_lies_the_reader_gets_an_error_and_no_bytes() {
     let holding = Holding::new(&object.envelope, &object.chunks);
     let _liar = script::connect(&reader.address(), Lie::WrongChunks, Some(holding)).await;
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
-    let found = reader.p2p.find(&object.id().locator).await.unwrap();
-    let fetched: Result<Vec<_>, _> = reader.p2p.fetch(&found[0]).try_collect().await;
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
+    let fetched: Result<Vec<_>, _> = reader
+        .p2p
+        .fetch(&found[0], 0, &Trace::default())
+        .try_collect()
+        .await;
     assert!(matches!(fetched, Err(FetchError::NoHolder(_))));
 }
 
@@ -171,7 +206,14 @@ async fn a_peer_that_keeps_breaking_the_protocol_is_banned() {
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
     let failures = || reader.p2p.peers()[0].record.failures;
     for _ in 0..6 {
-        assert!(reader.p2p.find(&object.id().locator).await.unwrap().is_empty());
+        assert!(
+            reader
+                .p2p
+                .find(&object.id().locator, &Trace::default())
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
     assert_eq!(failures(), 3, "{} is not asked again", liar.peer);
 }

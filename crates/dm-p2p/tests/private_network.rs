@@ -15,6 +15,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
+    trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pError};
 use futures::{StreamExt, TryStreamExt};
@@ -94,8 +95,17 @@ async fn nodes_with_one_key_share_objects() {
     object.store_in(&*holder.store).await.unwrap();
     let reader = with_key(key_file(&dir, 7), vec![holder.host_and_port()]).await;
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
-    let found = reader.p2p.find(&object.id().locator).await.unwrap();
-    let chunks: Vec<_> = reader.p2p.fetch(&found[0]).try_collect().await.unwrap();
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
+    let chunks: Vec<_> = reader
+        .p2p
+        .fetch(&found[0], 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
     assert!(chunks == object.chunks);
 }
 

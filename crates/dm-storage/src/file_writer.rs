@@ -5,12 +5,13 @@ use std::{
     io, mem,
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
 use dm_core::{
     envelope::{Chunk, SignedEnvelope},
+    hash::ChunkName,
     ports::StoreError,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -18,7 +19,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::{
     blocking::joined,
     files::{Files, trailer},
-    layout::{GROUP_CHUNKS, chunk_offset, name_offset},
+    layout::{GROUP_CHUNKS, NAME_LEN, chunk_offset, name_offset},
+    partial::Claim,
     record::BodyId,
     space::Space,
 };
@@ -43,7 +45,10 @@ pub(crate) struct FileWriter {
     body: BodyId,
     file: Arc<File>,
     unfinished: Unfinished,
+    /// Chunks that are in the file already; they are not written again.
+    kept: Kept,
     count: u64,
+    /// Names that are not among the pieces yet.
     names: Vec<u8>,
     pieces: Vec<Piece>,
     writing: Option<JoinHandle<Result<(), StoreError>>>,
@@ -51,38 +56,87 @@ pub(crate) struct FileWriter {
     unflushed: u64,
 }
 
+/// Names of the first chunks of a file that was found, as far as they have
+/// been read and checked.
+pub(crate) type Kept = Arc<Mutex<Vec<ChunkName>>>;
+
 impl FileWriter {
+    /// A new file, which is deleted where nothing comes of it.
     pub(crate) async fn create(files: Files, space: Space, body: BodyId) -> Result<Self, StoreError> {
         let path = files.incoming_path(body);
         let (file, unfinished) = joined(spawn_blocking(move || {
             let file = File::create_new(&path).map_err(StoreError::from_io)?;
-            Ok((Arc::new(file), Unfinished::at(path)))
+            Ok((file, Unfinished::deleted_at(path)))
         }))
         .await?;
-        Ok(Self {
+        Ok(Self::new(files, space, body, Arc::new(file), unfinished))
+    }
+
+    /// A file that stays where it is when the writer is dropped before its end.
+    /// The other file is for reading what it has already.
+    pub(crate) async fn resume(
+        files: Files,
+        space: Space,
+        body: BodyId,
+        claim: Claim,
+    ) -> Result<(Self, Arc<File>), StoreError> {
+        let partials = files.partials.clone();
+        let (file, unfinished) = joined(spawn_blocking(move || {
+            let open = || {
+                partials.prune()?;
+                let mut options = File::options();
+                options.read(true).write(true).create(true).truncate(false);
+                options.open(claim.path())
+            };
+            let file = open().map_err(StoreError::from_io)?;
+            Ok((file, Unfinished::kept_at(claim)))
+        }))
+        .await?;
+        let file = Arc::new(file);
+        let writer = Self::new(files, space, body, file.clone(), unfinished);
+        Ok((writer, file))
+    }
+
+    fn new(files: Files, space: Space, body: BodyId, file: Arc<File>, unfinished: Unfinished) -> Self {
+        Self {
             files,
             space,
             body,
             file,
             unfinished,
+            kept: Kept::default(),
             count: 0,
             names: Vec::new(),
             pieces: Vec::new(),
             writing: None,
             flushing: None,
             unflushed: 0,
-        })
+        }
+    }
+
+    /// Where the names of chunks go that turn out to be in the file already.
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept.clone()
+    }
+
+    /// Lets the file be deleted when the writer is dropped.
+    pub(crate) fn discard(mut self) {
+        self.unfinished.delete_when_dropped();
     }
 
     pub(crate) async fn append(&mut self, chunk: Chunk) -> Result<(), StoreError> {
+        let index = self.count;
+        self.count += 1;
+        if self.names.is_empty() && self.is_kept(index, &chunk) {
+            return Ok(());
+        }
         self.names.extend_from_slice(chunk.name().as_bytes());
         self.pieces.push(Piece {
-            offset: chunk_offset(self.count),
+            offset: chunk_offset(index),
             bytes: chunk.bytes().clone(),
         });
-        self.count += 1;
         if self.count.is_multiple_of(GROUP_CHUNKS) {
-            self.end_group();
+            self.add_names();
         }
         if self.pieces.len() >= CHUNKS_PER_WRITE {
             self.write_pieces().await?;
@@ -94,12 +148,15 @@ impl FileWriter {
     /// again with the returned guard, unless that is told to keep it. The envelope
     /// must be that of the chunks.
     pub(crate) async fn finish(mut self, envelope: &SignedEnvelope) -> Result<Unfinished, StoreError> {
+        // Whatever goes wrong from here on, it is of no use to go on with it.
+        self.unfinished.delete_when_dropped();
         let last = self.count.saturating_sub(1);
-        let end = chunk_offset(last) + envelope.chunk_len(last);
-        self.end_group();
+        let chunks_end = chunk_offset(last) + envelope.chunk_len(last);
+        let trailer = trailer(envelope);
+        let end = chunks_end + trailer.len() as u64;
         self.pieces.push(Piece {
-            offset: end,
-            bytes: trailer(envelope),
+            offset: chunks_end,
+            bytes: trailer,
         });
         self.write_pieces().await?;
         if let Some(writing) = self.writing.take() {
@@ -118,6 +175,8 @@ impl FileWriter {
         let path = files.path(&envelope.id, body);
         joined(spawn_blocking(move || {
             let publish = || {
+                // An earlier writer may have come to a longer trailer.
+                file.set_len(end)?;
                 file.sync_data()?;
                 unfinished.move_to(path)?;
                 files.sync()
@@ -128,20 +187,27 @@ impl FileWriter {
         .await
     }
 
-    /// Puts the names of the present group, where it has any, to the pieces.
-    fn end_group(&mut self) {
+    fn is_kept(&self, index: u64, chunk: &Chunk) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // What does not fit into memory has no such index.
+        let name = usize::try_from(index).ok().and_then(|index| kept.get(index));
+        name == Some(&chunk.name())
+    }
+
+    /// Puts the names of the newest chunks, all of one group, to the pieces.
+    fn add_names(&mut self) {
         let names = mem::take(&mut self.names);
-        if let Some(last) = self.count.checked_sub(1)
-            && !names.is_empty()
-        {
+        if !names.is_empty() {
+            let first = self.count - names.len() as u64 / NAME_LEN;
             self.pieces.push(Piece {
-                offset: name_offset(last - last % GROUP_CHUNKS),
+                offset: name_offset(first),
                 bytes: names.into(),
             });
         }
     }
 
     async fn write_pieces(&mut self) -> Result<(), StoreError> {
+        self.add_names();
         if let Some(writing) = self.writing.take() {
             joined(writing).await?;
         }
@@ -178,14 +244,33 @@ impl FileWriter {
     }
 }
 
-/// A file that is deleted when nothing came of it.
+/// A file that nothing may come of: then it is deleted, or stays to be gone on
+/// with.
 pub(crate) struct Unfinished {
+    /// What is deleted.
     path: Option<PathBuf>,
+    claim: Option<Claim>,
 }
 
 impl Unfinished {
-    fn at(path: PathBuf) -> Self {
-        Self { path: Some(path) }
+    fn deleted_at(path: PathBuf) -> Self {
+        Self {
+            path: Some(path),
+            claim: None,
+        }
+    }
+
+    fn kept_at(claim: Claim) -> Self {
+        Self {
+            path: None,
+            claim: Some(claim),
+        }
+    }
+
+    fn delete_when_dropped(&mut self) {
+        if let Some(claim) = &self.claim {
+            self.path = Some(claim.path().to_owned());
+        }
     }
 
     fn move_to(&mut self, path: PathBuf) -> io::Result<()> {
@@ -207,7 +292,10 @@ impl Drop for Unfinished {
         let Some(path) = self.path.take() else {
             return;
         };
+        // Nobody takes the file up again before it is gone.
+        let claim = self.claim.take();
         let remove = move || {
+            let _claim = claim;
             if let Err(error) = fs::remove_file(&path) {
                 tracing::warn!(%error, path = %path.display(), "an unfinished file stays until the next start");
             }

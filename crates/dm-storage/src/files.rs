@@ -2,7 +2,8 @@
 //!
 //! A file is written in `incoming/` and moved to `files/` when it is complete.
 //! Its name there says which object it belongs to:
-//! `<locator>-<owner>-<body id>`, in hexadecimal.
+//! `<locator>-<owner>-<body id>`, in hexadecimal. One that takes long to come is
+//! written in `partial/`, and stays there when that is interrupted.
 
 use std::{
     fs::{self, File},
@@ -22,14 +23,17 @@ use dm_core::{
 
 use crate::{
     layout::{GROUP_CHUNKS, MAGIC, NAME_LEN, TRAILER_LEN, chunk_offset, name_offset},
+    partial::Partials,
     record::BodyId,
 };
 
-/// The two folders of a store's files.
+/// The folders of a store's files.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     complete: PathBuf,
     incoming: PathBuf,
+    /// Files of objects that are gone on with after an interruption.
+    pub(crate) partials: Partials,
 }
 
 /// Why a file was not read.
@@ -60,6 +64,7 @@ impl Files {
         let files = Self {
             complete: dir.join("files"),
             incoming: dir.join("incoming"),
+            partials: Partials::open(dir.join("partial"))?,
         };
         fs::create_dir_all(&files.complete)?;
         fs::create_dir_all(&files.incoming)?;

@@ -16,6 +16,7 @@ mod namespace;
 mod object_writer;
 mod objects;
 mod panics;
+mod partial;
 mod record;
 mod recovery;
 mod space;

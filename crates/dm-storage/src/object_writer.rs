@@ -1,21 +1,33 @@
-use std::{mem, sync::Arc};
+use std::{
+    fs::File,
+    mem,
+    sync::{Arc, PoisonError},
+};
 
 use async_trait::async_trait;
 use dm_core::{
     envelope::{Chunk, SignedEnvelope},
-    ports::{ObjectWriter, StoreError},
+    ports::{ObjectWriter, Resumed, StoreError},
+};
+use futures::{
+    StreamExt, future,
+    stream::{self, BoxStream},
 };
 
 use crate::{
-    blocking::joined,
+    blocking::{blocking, joined},
     changes,
     committer::Need,
-    file_writer::{FileWriter, Unfinished},
+    file_writer::{FileWriter, Kept, Unfinished},
     objects::Objects,
+    partial::whole_chunk,
     record::{Body, BodyId, Record},
     tally::Tally,
     transaction::Transaction,
 };
+
+/// Kept chunks that are read at the same time.
+const READ_AHEAD: usize = 4;
 
 /// Keeps the chunks of a new object in memory until they are too many, and
 /// from then on writes them to a file.
@@ -43,6 +55,31 @@ impl LocalWriter {
         }
     }
 
+    /// Goes on with what an earlier writer has left of a large object.
+    pub(crate) async fn resume(
+        objects: Arc<Objects>,
+        envelope: &SignedEnvelope,
+    ) -> Result<Resumed, StoreError> {
+        let mut writer = Self::new(objects);
+        let objects = &writer.objects;
+        let is_large = envelope.sealed_size() > objects.inline_bytes;
+        let claim = is_large.then(|| objects.files.partials.claim(envelope)).flatten();
+        let Some(claim) = claim else {
+            return Ok(Resumed {
+                kept: stream::empty().boxed(),
+                writer: Box::new(writer),
+            });
+        };
+        let (files, space) = (objects.files.clone(), objects.space.clone());
+        let (file_writer, file) = FileWriter::resume(files, space, writer.body, claim).await?;
+        let kept = kept_chunks(file, envelope.clone(), file_writer.kept());
+        writer.place = Place::File(Box::new(file_writer));
+        Ok(Resumed {
+            kept,
+            writer: Box::new(writer),
+        })
+    }
+
     async fn move_to_file(&self, chunks: Vec<Chunk>) -> Result<FileWriter, StoreError> {
         let (files, space) = (self.objects.files.clone(), self.objects.space.clone());
         let mut file = FileWriter::create(files, space, self.body).await?;
@@ -67,10 +104,13 @@ impl ObjectWriter for LocalWriter {
                     Place::File(Box::new(self.move_to_file(chunks).await?))
                 }
             }
-            Place::File(mut file) => {
-                file.append(chunk).await?;
-                Place::File(file)
-            }
+            Place::File(mut file) => match file.append(chunk).await {
+                Ok(()) => Place::File(file),
+                Err(error) => {
+                    file.discard();
+                    return Err(error);
+                }
+            },
             Place::Failed => return Err(StoreError::Mismatch("an earlier chunk could not be written")),
         };
         Ok(())
@@ -86,6 +126,12 @@ impl ObjectWriter for LocalWriter {
         let (envelope, refused) = (envelope.clone(), envelope.sequence.saturating_add(1));
         joined(tokio::spawn(async move { self.store(envelope, refused).await })).await
     }
+
+    fn discard(self: Box<Self>) {
+        if let Place::File(file) = self.place {
+            file.discard();
+        }
+    }
 }
 
 impl LocalWriter {
@@ -98,7 +144,12 @@ impl LocalWriter {
             tally,
             place,
         } = self;
-        tally.check(&envelope)?;
+        if let Err(mismatch) = tally.check(&envelope) {
+            if let Place::File(file) = place {
+                file.discard();
+            }
+            return Err(mismatch);
+        }
         let id = envelope.id;
         let (body, chunks, file) = match place {
             Place::Memory(chunks) => (Body::Inline(body), chunks, None),
@@ -115,6 +166,26 @@ impl LocalWriter {
         objects.clean_up(id, committed?).await;
         Ok(())
     }
+}
+
+/// The whole chunks at the beginning of an unfinished file; their names are
+/// written down as they are read.
+fn kept_chunks(file: Arc<File>, envelope: SignedEnvelope, kept: Kept) -> BoxStream<'static, Chunk> {
+    let envelope = Arc::new(envelope);
+    stream::iter(0..envelope.chunk_count())
+        .map(move |index| {
+            let (file, envelope) = (file.clone(), envelope.clone());
+            blocking(move || Ok(whole_chunk(&file, &envelope, index)))
+        })
+        .buffered(READ_AHEAD)
+        .map(|read| read.ok().flatten())
+        .take_while(|chunk| future::ready(chunk.is_some()))
+        .filter_map(future::ready)
+        .inspect(move |chunk| {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(chunk.name());
+        })
+        .boxed()
 }
 
 /// Deletes the file of an object that was refused. Where the disk failed in the

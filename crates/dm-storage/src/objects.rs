@@ -7,7 +7,8 @@ use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     ports::{
-        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StorageQuota, StoreError, StoreUsage,
+        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
+        StoreUsage,
     },
 };
 
@@ -151,6 +152,10 @@ impl ObjectStore for LocalObjects {
         Ok(Box::new(LocalWriter::new(self.0.clone())))
     }
 
+    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
+        LocalWriter::resume(self.0.clone(), envelope).await
+    }
+
     async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
         let (objects, envelope) = (self.0.clone(), envelope.clone());
         // A task of its own, so that the cache is cleared even if the caller goes away.
@@ -222,6 +227,8 @@ impl ObjectStore for LocalObjects {
             let removed = objects.committer.run(Need::Nothing, change).await?;
             let existed = removed.is_some();
             objects.clean_up(id, removed).await;
+            let partials = objects.files.partials.clone();
+            blocking(move || partials.forget(&id).map_err(StoreError::from_io)).await?;
             Ok(existed)
         }))
         .await

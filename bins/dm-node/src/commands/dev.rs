@@ -3,7 +3,9 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use dm_core::{api_key::Scope, config::NodeConfig, hash::DataHash, secret::ContentKey};
+use dm_core::{
+    api_key::Scope, config::NodeConfig, hash::DataHash, secret::ContentKey, services::RegisteredPlugins,
+};
 use serde_json::json;
 
 use crate::{
@@ -23,7 +25,7 @@ const API_KEY_FILE: &str = "dev-api-key";
 /// What the printed example shares.
 const EXAMPLE: &str = "Hello, DataMgmt!";
 
-pub(crate) async fn run(args: DevArgs, as_json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
     let mut config = settings::load(Sources {
         presets: presets(args.mdns),
         file: None,
@@ -31,7 +33,7 @@ pub(crate) async fn run(args: DevArgs, as_json: bool) -> anyhow::Result<()> {
     })?;
     home::choose_port(&mut config, &args.options);
     let stop = StopSignal::catch()?;
-    let node = start::start(&config, async |config| {
+    let node = start::start(&config, plugins, async |config| {
         let config = with_password(config)?;
         if dm_keys::NodeKeys::exist(&config.data_dir)? {
             home::open_keys(&config).await

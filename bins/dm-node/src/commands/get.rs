@@ -11,21 +11,27 @@ use futures::TryStreamExt;
 use reqwest::{Method, Response};
 use serde_json::json;
 
+use super::explain;
 use crate::{cli::GetArgs, client::NodeClient, output, progress};
 
 pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
-    let request = client.request(Method::GET, &format!("/objects/{}", args.hash));
-    let response = client.send(request).await?;
+    let route = format!("/objects/{}?explain={}", args.hash, args.explain);
+    let response = client.send(client.request(Method::GET, &route)).await?;
+    let retrieval = response.headers().get("x-retrieval").cloned();
     match &args.output {
         Some(path) => {
             let bytes = to_file(response, path).await?;
             let document = json!({"hash": args.hash, "file": path, "bytes": bytes});
             output::print(as_json, &document, |_| {
                 format!("{bytes} bytes are in {}", path.display())
-            })
+            })?;
         }
-        None => copy(response, std::io::stdout()).await.map(drop),
+        None => drop(copy(response, std::io::stdout()).await?),
+    }
+    match retrieval {
+        Some(id) => explain::print(&client, id.to_str()?, as_json).await,
+        None => Ok(()),
     }
 }
 

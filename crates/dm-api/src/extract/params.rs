@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, http::StatusCode, web::Query};
 use dm_core::{Address, address::parse_address, hash::DataHash};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::error::ApiError;
 
@@ -18,6 +18,26 @@ pub(crate) fn data_hash_param(request: &HttpRequest) -> Result<DataHash, ApiErro
 /// An address that was given in the path or the query string.
 pub(crate) fn address_param(name: &'static str, text: &str) -> Result<Address, ApiError> {
     parse_address(text).map_err(|reason| ApiError::invalid(name, reason))
+}
+
+/// A switch in the query string, which is off where it is not given.
+pub(crate) fn switch_param(name: &'static str, text: Option<&str>) -> Result<bool, ApiError> {
+    match text.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::invalid(name, "must be true or false")),
+    }
+}
+
+/// Whether the query string asks for a trace of the retrieval.
+pub(crate) fn wants_explanation(request: &HttpRequest) -> Result<bool, ApiError> {
+    let Explain { explain } = query(request)?;
+    switch_param("explain", explain.as_deref())
+}
+
+#[derive(Deserialize)]
+struct Explain {
+    explain: Option<String>,
 }
 
 /// The query string; parameters that are not in `T` are skipped.

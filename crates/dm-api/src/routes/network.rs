@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
-    extract::{data_hash_param, query},
+    extract::{data_hash_param, query, switch_param},
     state::State,
 };
 
@@ -50,11 +50,7 @@ struct PeersAnswer {
 
 async fn peers(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let PeersQuery { healthy } = query(&request)?;
-    let only_healthy = match healthy.map(|text| text.to_ascii_lowercase()).as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(ApiError::invalid("healthy", "must be true or false")),
-    };
+    let only_healthy = switch_param("healthy", healthy.as_deref())?;
     let mut peers = state.services.network.peers();
     if only_healthy {
         peers.retain(|peer| peer.healthy);

@@ -5,7 +5,10 @@ use std::{ops::Range, time::Duration};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
     body::SizedStream,
-    http::{Method, StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderName},
+    },
     web::{Data, Payload},
 };
 use bytes::Bytes;
@@ -24,7 +27,7 @@ use crate::{
     error::ApiError,
     extract::{
         address_param, body_cut_off, body_stalled, data_hash_param, idempotency_key, money::price_params,
-        query, refuse_encoded_body,
+        query, refuse_encoded_body, wants_explanation,
     },
     middleware::deadline::timed_out,
     on_runtime::ServiceStream,
@@ -33,6 +36,8 @@ use crate::{
 };
 
 const RAW_BYTES: &str = "application/octet-stream";
+/// Names the trace of a download, for `GET /retrievals/{id}`.
+const RETRIEVAL: HeaderName = HeaderName::from_static("x-retrieval");
 
 pub(super) fn add(router: &mut Router) {
     router.add(Endpoint::at("/objects").on_streamed(Method::PUT, Access::Needs(Scope::Share), put));
@@ -91,11 +96,19 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
         return Ok(not_modified(&etag));
     }
     let size = object.size();
+    let retrieval = wants_explanation(&request)?.then(|| object.remembered());
+    let described = |status| {
+        let mut response = described(status, &etag);
+        if let Some(id) = &retrieval {
+            response.insert_header((RETRIEVAL, id.as_str()));
+        }
+        response
+    };
     match requested_part(request.headers(), &etag, size) {
         Part::Unsatisfiable => Ok(range_not_satisfiable(size)),
-        Part::Whole => send(&state, object, 0..size, described(StatusCode::OK, &etag)).await,
+        Part::Whole => send(&state, object, 0..size, described(StatusCode::OK)).await,
         Part::Range(range) => {
-            let mut response = described(StatusCode::PARTIAL_CONTENT, &etag);
+            let mut response = described(StatusCode::PARTIAL_CONTENT);
             let last = range.end.saturating_sub(1);
             response.insert_header((
                 header::CONTENT_RANGE,

@@ -18,6 +18,7 @@ use dm_core::{
     },
     secret::SecretString,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
+    trace::Trace,
 };
 use futures::stream::{self, BoxStream, StreamExt};
 
@@ -54,11 +55,15 @@ impl Network for QuietNetwork {
         Ok(PushReport::default())
     }
 
-    async fn find(&self, _: &Locator) -> Result<Vec<Found>, NetworkError> {
+    async fn find(&self, _: &Locator, _: &Trace) -> Result<Vec<Found>, NetworkError> {
         Ok(Vec::new())
     }
 
-    fn fetch(&self, _: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
+    async fn find_at_known(&self, _: &Locator, _: &Trace) -> Result<Vec<Found>, NetworkError> {
+        Ok(Vec::new())
+    }
+
+    fn fetch(&self, _: &Found, _: u64, _: &Trace) -> BoxStream<'static, Result<Chunk, FetchError>> {
         stream::empty().boxed()
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+    ports::{ObjectStore, ObjectWriter, Resumed, StoreError, StoreUsage},
     testing::objects::MemoryObjectStore,
 };
 use tokio::sync::watch;
@@ -83,6 +83,10 @@ impl ObjectWriter for WatchedWriter {
     async fn restore(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
         self.inner.restore(envelope).await
     }
+
+    fn discard(self: Box<Self>) {
+        self.inner.discard();
+    }
 }
 
 #[async_trait]
@@ -92,6 +96,17 @@ impl ObjectStore for WatchedStore {
             inner: self.inner.create().await?,
             _open: Counted::new(&self.writers),
         }))
+    }
+
+    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
+        let Resumed { kept, writer } = self.inner.resume(envelope).await?;
+        Ok(Resumed {
+            kept,
+            writer: Box::new(WatchedWriter {
+                inner: writer,
+                _open: Counted::new(&self.writers),
+            }),
+        })
     }
 
     async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {

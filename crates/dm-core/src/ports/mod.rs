@@ -18,6 +18,7 @@ mod network;
 mod objects;
 mod operations;
 mod orders;
+mod plugins;
 mod replication;
 mod signer;
 mod succession;
@@ -26,7 +27,7 @@ mod tokens;
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
 pub use catalog::{
-    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert,
+    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
 };
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
@@ -38,11 +39,12 @@ pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
 pub use objects::{
-    Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StorageQuota, StoreError, StoreUsage,
-    storage_cost,
+    Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
+    StoreUsage, storage_cost,
 };
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
+pub use plugins::{NodeFunctions, Plugin, PluginContext, PluginSource};
 pub use replication::{Challenged, HoldersNews, Replication};
 pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};

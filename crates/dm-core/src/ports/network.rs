@@ -7,6 +7,7 @@ use crate::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::Locator,
     peer::{NetworkStats, PeerStatus},
+    trace::Trace,
 };
 
 /// An object that peers have: its newest envelope and who holds it.
@@ -40,14 +41,25 @@ pub trait Network: Send + Sync {
     async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError>;
 
     /// The objects that peers hold under a locator, at most one for each owner
-    /// and at most 16.
-    async fn find(&self, locator: &Locator) -> Result<Vec<Found>, NetworkError>;
+    /// and at most 16. Notes in the trace who was asked.
+    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError>;
 
-    /// Fetches the chunks of an object in their order, from several holders in
-    /// parallel; each chunk has been checked against the envelope's chunk list.
-    /// Memory is bounded by a few chunks and the stream goes no faster than it
-    /// is read. The stream ends after the first error.
-    fn fetch(&self, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>>;
+    /// Like [`Network::find`], but asks nobody but the peers that are known to
+    /// hold something under the locator: quick, no load for the DHT, and
+    /// perhaps not the newest envelope. Empty where nobody is known.
+    async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError>;
+
+    /// Fetches the chunks of an object in their order, beginning with the one
+    /// at index `first`, from several holders in parallel; each chunk has been
+    /// checked against the envelope's chunk list. Memory is bounded by a few
+    /// chunks and the stream goes no faster than it is read. The stream ends
+    /// after the first error. Notes in the trace who sent what.
+    fn fetch(
+        &self,
+        found: &Found,
+        first: u64,
+        trace: &Trace,
+    ) -> BoxStream<'static, Result<Chunk, FetchError>>;
 
     /// The peer book.
     fn peers(&self) -> Vec<PeerStatus>;

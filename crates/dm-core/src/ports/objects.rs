@@ -1,5 +1,6 @@
 use alloy_primitives::Address;
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
 use crate::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
@@ -20,6 +21,12 @@ pub trait ObjectStore: Send + Sync {
     /// Begins a new object. Nothing is visible before [`ObjectWriter::finish`];
     /// a writer that is dropped leaves nothing behind.
     async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError>;
+
+    /// Begins a new object that takes long to come, or goes on with one: a
+    /// writer from here that is dropped before its end leaves its chunks for
+    /// the next one of the same object and chunk list, also after a restart.
+    /// A small object, and one that another writer is at, begins anew.
+    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError>;
 
     /// Replaces the envelope of a stored object by a newer one over the same
     /// chunks. Returns whether it was stored: an envelope whose sequence
@@ -66,6 +73,16 @@ pub trait ObjectStore: Send + Sync {
     async fn usage(&self) -> Result<StoreUsage, StoreError>;
 }
 
+/// An object that is being written, and what is here of it already.
+pub struct Resumed {
+    /// The first chunks of the object as an earlier writer left them, in their
+    /// order and up to the first one that is not whole; each has been checked
+    /// against its name. They are to be appended like all others.
+    pub kept: BoxStream<'static, Chunk>,
+    /// Takes all chunks, those that were kept first.
+    pub writer: Box<dyn ObjectWriter>,
+}
+
 /// Takes the chunks of a new object in their order, with bounded memory.
 #[async_trait]
 pub trait ObjectWriter: Send {
@@ -88,6 +105,9 @@ pub trait ObjectWriter: Send {
     /// Those of [`ObjectWriter::finish`]; [`StoreError::Stale`] only where a
     /// newer envelope is stored.
     async fn restore(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError>;
+
+    /// Gives the object up and leaves nothing behind, also of a resumed one.
+    fn discard(self: Box<Self>);
 }
 
 /// Bytes that an object takes besides its chunks and its envelope: the keys and

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,8 @@ use super::ServiceError;
 use crate::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
-    ports::{Found, Network, ObjectStore, StoreError, StoreUsage},
+    ports::{Found, Network, ObjectStore, Resumed, StoreError, StoreUsage},
+    trace::Trace,
 };
 
 /// Objects that are listed at once.
@@ -185,16 +186,14 @@ impl Scrubber {
 
     /// Fetches an object whose chunks are damaged here, and stores it anew.
     async fn bring_back(&self, envelope: &SignedEnvelope) -> Result<(), ServiceError> {
-        let found = self.network.find(&envelope.id.locator).await?;
-        let same_chunks = |found: &Found| {
-            found.envelope.id == envelope.id && found.envelope.chunk_list == envelope.chunk_list
-        };
-        let found = found
-            .into_iter()
-            .find(same_chunks)
-            .ok_or(ServiceError::NotFound)?;
-        let mut writer = self.objects.create().await?;
-        let mut chunks = self.network.fetch(&found);
+        let found = self.find_copy(envelope).await?.ok_or(ServiceError::NotFound)?;
+        let Resumed { mut kept, mut writer } = self.objects.resume(envelope).await?;
+        let mut first = 0;
+        while let Some(chunk) = kept.next().await {
+            writer.append(chunk).await?;
+            first += 1;
+        }
+        let mut chunks = self.network.fetch(&found, first, &Trace::default());
         while let Some(chunk) = chunks.try_next().await? {
             writer.append(chunk).await?;
         }
@@ -205,6 +204,20 @@ impl Scrubber {
             envelope
         };
         Ok(writer.restore(newest).await?)
+    }
+
+    /// Who has the same chunks; the peers that are known to are asked first.
+    async fn find_copy(&self, envelope: &SignedEnvelope) -> Result<Option<Found>, ServiceError> {
+        let (locator, trace) = (&envelope.id.locator, Trace::default());
+        let same_chunks = |found: &Found| {
+            found.envelope.id == envelope.id && found.envelope.chunk_list == envelope.chunk_list
+        };
+        let known = self.network.find_at_known(locator, &trace).await?;
+        if let Some(found) = known.into_iter().find(same_chunks) {
+            return Ok(Some(found));
+        }
+        let found = self.network.find(locator, &trace).await?;
+        Ok(found.into_iter().find(same_chunks))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod damaged;
+mod resuming;
 mod sample;
 
 use std::{
@@ -16,14 +17,15 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::{StreamExt, stream};
 
-pub use self::{conformance::*, damaged::DamagedStore, sample::SampleObject};
+pub use self::{conformance::*, damaged::DamagedStore, resuming::*, sample::SampleObject};
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
     hash::{ChunkName, Locator},
     ports::{
-        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, StorageQuota, StoreError, StoreUsage,
-        storage_cost,
+        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
+        StoreUsage, storage_cost,
     },
 };
 
@@ -31,8 +33,13 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct MemoryObjectStore {
     objects: Arc<Mutex<BTreeMap<ObjectId, StoredObject>>>,
+    /// What interrupted writers have left.
+    unfinished: Arc<Mutex<BTreeMap<Unfinished, Vec<Chunk>>>>,
     is_full: Arc<AtomicBool>,
 }
+
+/// Object and chunk list.
+type Unfinished = (ObjectId, [u8; 32]);
 
 #[derive(Clone)]
 struct StoredObject {
@@ -55,6 +62,10 @@ impl MemoryObjectStore {
         self.objects.lock().unwrap()
     }
 
+    fn unfinished(&self) -> MutexGuard<'_, BTreeMap<Unfinished, Vec<Chunk>>> {
+        self.unfinished.lock().unwrap()
+    }
+
     fn stored(&self, id: &ObjectId) -> Result<StoredObject, StoreError> {
         self.objects().get(id).cloned().ok_or(StoreError::Missing)
     }
@@ -69,7 +80,24 @@ impl ObjectStore for MemoryObjectStore {
         Ok(Box::new(MemoryWriter {
             store: self.clone(),
             chunks: Vec::new(),
+            resumes: None,
         }))
+    }
+
+    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(StoreError::Full);
+        }
+        let resumes = (envelope.id, envelope.chunk_list);
+        let kept = self.unfinished().get(&resumes).cloned().unwrap_or_default();
+        Ok(Resumed {
+            kept: stream::iter(kept).boxed(),
+            writer: Box::new(MemoryWriter {
+                store: self.clone(),
+                chunks: Vec::new(),
+                resumes: Some(resumes),
+            }),
+        })
     }
 
     async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
@@ -163,6 +191,18 @@ impl StorageQuota for MemoryObjectStore {
 struct MemoryWriter {
     store: MemoryObjectStore,
     chunks: Vec<Chunk>,
+    resumes: Option<Unfinished>,
+}
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        let Some(resumes) = self.resumes else { return };
+        let mut unfinished = self.store.unfinished();
+        let kept = unfinished.entry(resumes).or_default();
+        if kept.len() < self.chunks.len() {
+            *kept = std::mem::take(&mut self.chunks);
+        }
+    }
 }
 
 #[async_trait]
@@ -186,12 +226,17 @@ impl ObjectWriter for MemoryWriter {
     async fn restore(self: Box<Self>, envelope: &SignedEnvelope) -> Result<(), StoreError> {
         self.store(envelope, envelope.sequence.saturating_add(1))
     }
+
+    fn discard(mut self: Box<Self>) {
+        self.forget();
+    }
 }
 
 impl MemoryWriter {
     /// Stores the object unless the stored one has this sequence number or a
     /// higher one.
-    fn store(self, envelope: &SignedEnvelope, refused: u64) -> Result<(), StoreError> {
+    fn store(mut self, envelope: &SignedEnvelope, refused: u64) -> Result<(), StoreError> {
+        self.forget();
         check_chunks(&self.chunks, envelope)?;
         let mut objects = self.store.objects();
         if let Some(stored) = objects.get(&envelope.id)
@@ -203,10 +248,17 @@ impl MemoryWriter {
         }
         let stored = StoredObject {
             envelope: envelope.clone(),
-            chunks: self.chunks.into(),
+            chunks: std::mem::take(&mut self.chunks).into(),
         };
         objects.insert(envelope.id, stored);
         Ok(())
+    }
+
+    /// Leaves nothing for a later writer.
+    fn forget(&mut self) {
+        if let Some(resumes) = self.resumes.take() {
+            self.store.unfinished().remove(&resumes);
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use dm_core::{
     ports::ObjectStore,
     services::ServiceError,
     testing::{network::LyingStore, objects::MemoryObjectStore},
+    trace::{AskedFor, TraceReport, TraceSource},
 };
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 const CHUNK: usize = CHUNK_SIZE as usize;
 
@@ -210,4 +211,82 @@ async fn an_owner_that_replaces_its_object_cannot_change_what_a_hash_stands_for(
     writer.finish(&envelope).await.unwrap();
     let read = reader.read(&outcome.data_hash).await;
     assert!(matches!(read, Err(ServiceError::Damaged(_))), "{read:?}");
+}
+
+/// Chunks that peers have sent for this retrieval, and those that were here.
+fn chunks_asked_and_kept(trace: &TraceReport) -> (u64, u64) {
+    let chunks = trace
+        .peers
+        .iter()
+        .filter(|peer| peer.asked_for == AskedFor::Chunks);
+    (chunks.map(|peer| peer.items).sum(), trace.chunks_kept)
+}
+
+#[tokio::test]
+async fn an_interrupted_retrieval_asks_for_the_rest_alone() {
+    let world = World::new();
+    let (owner, recipient) = (world.node(1).await, world.node(2).await);
+    // Away while the object spreads, so that it has to fetch it.
+    recipient.network.set_online(false);
+    let data = data(30 * CHUNK);
+    let outcome = owner
+        .data
+        .share_bytes(data.clone(), terms(recipient.address()))
+        .await
+        .unwrap();
+    recipient.network.set_online(true);
+
+    let object = recipient.data.open(&outcome.data_hash).await.unwrap();
+    let trace = object.trace();
+    let mut pieces = object.read(0..u64::MAX);
+    for _ in 0..10 {
+        pieces.try_next().await.unwrap().unwrap();
+    }
+    drop(pieces);
+    assert!(!trace.report().complete);
+
+    let object = recipient.data.open(&outcome.data_hash).await.unwrap();
+    let trace = object.trace();
+    let pieces: Vec<Bytes> = object.read(0..u64::MAX).try_collect().await.unwrap();
+    assert!(pieces.concat() == data);
+    let report = trace.report();
+    let (asked, kept) = chunks_asked_and_kept(&report);
+    assert!(kept >= 10, "{kept} were kept");
+    assert_eq!(asked, 30 - kept);
+    assert_eq!(
+        (report.source, report.chunks, report.complete),
+        (TraceSource::Network, 30, true)
+    );
+
+    // And now nothing is asked of anybody.
+    let object = recipient.data.open(&outcome.data_hash).await.unwrap();
+    let trace = object.trace();
+    let _: Vec<Bytes> = object.read(0..u64::MAX).try_collect().await.unwrap();
+    assert_eq!(trace.report().source, TraceSource::Store);
+    assert_eq!(chunks_asked_and_kept(&trace.report()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_interrupted_object_that_lies_is_not_gone_on_with() {
+    let world = World::new();
+    let (liar, reader) = (world.node(1).await, world.node(3).await);
+    reader.network.set_online(false);
+    let (asked, other) = (data(3 * CHUNK), data(3 * CHUNK + 2));
+    let outcome = liar
+        .data
+        .share_bytes(other, terms(reader.address()))
+        .await
+        .unwrap();
+    forge(&liar, &outcome.data_hash, &DataHash::of(&asked)).await;
+    reader.network.set_online(true);
+    let object = reader.data.open(&DataHash::of(&asked)).await.unwrap();
+    let failed: Result<Vec<Bytes>, _> = object.read(0..u64::MAX).try_collect().await;
+    assert!(matches!(failed, Err(ServiceError::Damaged(_))));
+    let id = ObjectId {
+        locator: DataHash::of(&asked).locator(),
+        owner: liar.address(),
+    };
+    let envelope = liar.objects.envelope(&id).await.unwrap().unwrap();
+    let mut kept = reader.objects.resume(&envelope).await.unwrap().kept;
+    assert!(kept.next().await.is_none());
 }

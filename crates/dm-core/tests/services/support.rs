@@ -24,6 +24,7 @@ use dm_core::{
         signer::TestSigner,
     },
     token::NATIVE_TOKEN,
+    trace::Trace,
 };
 use futures::TryStreamExt;
 
@@ -89,6 +90,7 @@ impl World {
             objects: objects.clone(),
             shares: catalog.clone(),
             readable: catalog.clone(),
+            erasures: catalog.clone(),
             sealer: Arc::new(MemorySealer),
             key_ring: Arc::new(MemoryKeyRing::default()),
             grants: Arc::new(MemoryGrants::new(signer.address())),
@@ -96,6 +98,7 @@ impl World {
             network: network.clone(),
             log: log.clone(),
             payments: Some(PaymentProcessor::new(desk.clone())),
+            plugins: None,
             bus,
         };
         let data = DataManager::new(ports.clone(), settings()).unwrap();
@@ -219,6 +222,11 @@ pub(crate) fn data(len: usize) -> Bytes {
 
 /// The names of peers that hold the object of this data.
 pub(crate) async fn holders(node: &TestNode, hash: &DataHash) -> usize {
-    let found = node.ports.network.find(&hash.locator()).await.unwrap();
+    let found = node
+        .ports
+        .network
+        .find(&hash.locator(), &Trace::default())
+        .await
+        .unwrap();
     found.first().map_or(0, |found| found.holders.len())
 }

@@ -7,6 +7,7 @@ use dm_core::{
     envelope::{Chunk, MAX_CHUNK_BYTES, SignedEnvelope},
     hash::ChunkName,
     ports::{FetchError, Found},
+    trace::{AskedFor, Trace},
 };
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use libp2p::{PeerId, Stream};
@@ -20,6 +21,7 @@ use super::{
     names::fetch_names,
     plan::{Plan, Run},
     roster::Roster,
+    traced::traced,
 };
 use crate::{
     node::Context,
@@ -31,10 +33,23 @@ const BUFFER: usize = 4;
 /// How often a slow holder may be overtaken.
 const PULSE: Duration = Duration::from_millis(250);
 
-/// The chunks of an object in their order, each checked; fetching begins when
-/// the stream is first read and ends when it is dropped.
-pub(crate) fn fetch(context: Arc<Context>, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
+/// The chunks of an object from `first` on in their order, each checked;
+/// fetching begins when the stream is first read and ends when it is dropped.
+pub(crate) fn fetch(
+    context: Arc<Context>,
+    found: &Found,
+    first: u64,
+    trace: &Trace,
+) -> BoxStream<'static, Result<Chunk, FetchError>> {
     let envelope = found.envelope.clone();
+    if first >= envelope.chunk_count() {
+        return futures::stream::empty().boxed();
+    }
+    let wanted = Wanted {
+        envelope,
+        first,
+        trace: trace.clone(),
+    };
     let holders: Vec<PeerId> = found
         .holders
         .iter()
@@ -42,15 +57,23 @@ pub(crate) fn fetch(context: Arc<Context>, found: &Found) -> BoxStream<'static, 
         .collect();
     let begin = async move {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        tokio::spawn(fetch_into(context, envelope, holders, sender));
+        tokio::spawn(fetch_into(context, wanted, holders, sender));
         ReceiverStream::new(receiver)
     };
     futures::stream::once(begin).flatten().boxed()
 }
 
+/// What is asked for.
+struct Wanted {
+    envelope: SignedEnvelope,
+    /// Index of the first chunk.
+    first: u64,
+    trace: Trace,
+}
+
 async fn fetch_into(
     context: Arc<Context>,
-    envelope: SignedEnvelope,
+    wanted: Wanted,
     holders: Vec<PeerId>,
     reader: mpsc::Sender<Result<Chunk, FetchError>>,
 ) {
@@ -61,11 +84,11 @@ async fn fetch_into(
     );
     let names = tokio::select! {
         () = reader.closed() => return,
-        names = fetch_names(&context, &envelope, &mut roster) => names,
+        names = fetch_names(&context, &wanted.envelope, &mut roster, &wanted.trace) => names,
     };
     let outcome = match names {
         Ok(names) => {
-            Fetch::new(context.clone(), envelope, names, roster)
+            Fetch::new(context.clone(), wanted, names, roster)
                 .run(&reader)
                 .await
         }
@@ -96,6 +119,7 @@ struct Fetch {
 struct Source {
     envelope: SignedEnvelope,
     names: Arc<[ChunkName]>,
+    trace: Trace,
 }
 
 /// How a lane ended.
@@ -106,11 +130,21 @@ struct LaneEnd {
 }
 
 impl Fetch {
-    fn new(context: Arc<Context>, envelope: SignedEnvelope, names: Arc<[ChunkName]>, roster: Roster) -> Self {
+    fn new(context: Arc<Context>, wanted: Wanted, names: Arc<[ChunkName]>, roster: Roster) -> Self {
+        let Wanted {
+            envelope,
+            first,
+            trace,
+        } = wanted;
+        let source = Source {
+            envelope,
+            names,
+            trace,
+        };
         Self {
             context,
-            plan: Plan::new(envelope.chunk_count()),
-            source: Arc::new(Source { envelope, names }),
+            plan: Plan::new(first, source.envelope.chunk_count()),
+            source: Arc::new(source),
             roster,
             lanes: JoinSet::new(),
             last_error: String::new(),
@@ -163,7 +197,7 @@ impl Fetch {
         };
         self.roster.ended(&holder);
         match outcome {
-            Ok(chunks) => self.plan.arrived(holder, run, chunks),
+            Ok(chunks) => self.plan.arrived(holder, run, chunks, Instant::now()),
             Err(error) => {
                 tracing::debug!(%holder, %error, "a holder did not deliver");
                 self.last_error = error.to_string();
@@ -175,13 +209,15 @@ impl Fetch {
 }
 
 async fn lane(context: Arc<Context>, source: Arc<Source>, holder: PeerId, run: Run) -> LaneEnd {
-    let outcome = context
-        .streams
-        .exchange(&context, holder, |wire| {
-            let source = source.clone();
-            async move { run_on(wire, &source, run).await }.boxed()
-        })
-        .await;
+    let exchange = context.streams.exchange(&context, holder, |wire| {
+        let source = source.clone();
+        async move { run_on(wire, &source, run).await }.boxed()
+    });
+    let count = |chunks: &Vec<Chunk>| {
+        let bytes = chunks.iter().map(|chunk| chunk.bytes().len()).sum();
+        (chunks.len(), bytes)
+    };
+    let outcome = traced(&context, &source.trace, holder, AskedFor::Chunks, count, exchange).await;
     LaneEnd { holder, run, outcome }
 }
 

@@ -5,14 +5,16 @@ use dm_core::{
     hash::Locator,
     ports::{Found, NetworkError},
     signed::{Signed, Statement},
+    trace::{AskedFor, Trace},
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use libp2p::{PeerId, Stream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     merge::{Answers, Merged},
     patience::Patience,
+    traced::traced,
 };
 use crate::{
     node::{Context, LookupTrace},
@@ -26,13 +28,18 @@ const MAX_ASKED: usize = 64;
 
 /// Asks connected peers, and the providers that the DHT knows, for what they
 /// hold under a locator.
-pub(crate) async fn find(context: &Context, locator: &Locator) -> Result<Vec<Found>, NetworkError> {
+pub(crate) async fn find(
+    context: &Context,
+    locator: &Locator,
+    trace: &Trace,
+) -> Result<Vec<Found>, NetworkError> {
     let connected = context.link.connected_near(locator, MAX_CONNECTED).await?;
+    trace.asked_dht();
     let mut providers = context.link.find_providers(locator).await?;
     let mut patience = Patience::new(Instant::now());
     let mut answers = Answers::default();
     let mut asked: HashSet<PeerId> = connected.iter().copied().collect();
-    let ask = |peer: PeerId| async move { (peer, ask(context, peer, *locator).await) };
+    let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, trace).await) };
     let mut asking: FuturesUnordered<_> = connected.into_iter().map(ask).collect();
     let mut dht_answers = true;
     while dht_answers || !asking.is_empty() {
@@ -58,11 +65,52 @@ pub(crate) async fn find(context: &Context, locator: &Locator) -> Result<Vec<Fou
             () = tokio::time::sleep_until(patience.until()) => break,
         }
     }
-    Ok(answers
-        .merge()
-        .into_iter()
-        .map(|merged| ranked(context, merged))
-        .collect())
+    Ok(found(context, locator, answers))
+}
+
+/// Asks the peers that are known to hold something under a locator, and
+/// nobody else.
+pub(crate) async fn find_at_known(
+    context: &Context,
+    locator: &Locator,
+    trace: &Trace,
+) -> Result<Vec<Found>, NetworkError> {
+    let mut known = context.news.known.of(locator);
+    // Who was away when it was last tried would only cost time.
+    known.retain(|peer| !context.peers.is_banned(peer) && !context.peers.is_doubtful(peer));
+    let mut patience = Patience::new(Instant::now());
+    let mut answers = Answers::default();
+    let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, trace).await) };
+    let mut asking: FuturesUnordered<_> = known.into_iter().map(ask).collect();
+    while let Ok(Some((peer, answer))) = timeout_at(patience.until(), asking.next()).await {
+        for envelope in answer.unwrap_or_default() {
+            patience.answered(Instant::now());
+            answers.add(peer, envelope);
+        }
+    }
+    Ok(found(context, locator, answers))
+}
+
+/// What the answers come to; who holds it is remembered.
+fn found(context: &Context, locator: &Locator, answers: Answers) -> Vec<Found> {
+    let merged = answers.merge();
+    let holders = merged.iter().flat_map(|merged| merged.holders.iter().copied());
+    context.news.known.remember(*locator, holders);
+    merged.into_iter().map(|merged| ranked(context, merged)).collect()
+}
+
+async fn ask_traced(
+    context: &Context,
+    peer: PeerId,
+    locator: Locator,
+    trace: &Trace,
+) -> Result<Vec<SignedEnvelope>, WireError> {
+    let count = |envelopes: &Vec<SignedEnvelope>| {
+        let bytes = envelopes.iter().map(|envelope| envelope.bytes().len()).sum();
+        (envelopes.len(), bytes)
+    };
+    let asked = ask(context, peer, locator);
+    traced(context, trace, peer, AskedFor::Envelopes, count, asked).await
 }
 
 fn ranked(
@@ -120,7 +168,7 @@ pub(crate) async fn trace_lookup(context: &Context, locator: &Locator) -> Result
     let mut providers = context.link.find_providers(locator).await?;
     let mut patience = Patience::new(Instant::now());
     let mut trace = LookupTrace::default();
-    while let Ok(Some(found)) = tokio::time::timeout_at(patience.until(), providers.recv()).await {
+    while let Ok(Some(found)) = timeout_at(patience.until(), providers.recv()).await {
         trace.requests_to_first.get_or_insert(found.requests);
         trace.providers.push(found.peer.to_base58());
         patience.answered(Instant::now());

@@ -3,11 +3,12 @@ use std::{sync::Arc, time::Duration};
 use dm_core::{
     envelope::{ChunkListHasher, ObjectId, SignedEnvelope},
     hash::ChunkName,
+    trace::{AskedFor, Trace},
 };
 use futures::FutureExt;
 use libp2p::{PeerId, Stream};
 
-use super::roster::Roster;
+use super::{roster::Roster, traced::traced};
 use crate::{
     node::Context,
     wire::{Reply, Request, Wire, WireError, decode_names},
@@ -29,13 +30,14 @@ pub(crate) async fn fetch_names(
     context: &Context,
     envelope: &SignedEnvelope,
     roster: &mut Roster,
+    trace: &Trace,
 ) -> Result<Arc<[ChunkName]>, String> {
     if envelope.chunk_count() > MAX_NAMES {
         return Err("the object is larger than this node can fetch".to_owned());
     }
     let mut reason = "no holder is known".to_owned();
     while let Some(holder) = roster.first_waiting() {
-        match names_from(context, holder, envelope).await {
+        match names_from(context, holder, envelope, trace).await {
             Ok(names) => return Ok(names.into()),
             Err(error) => {
                 tracing::debug!(%holder, %error, "a holder did not deliver the chunk names");
@@ -57,20 +59,17 @@ async fn names_from(
     context: &Context,
     holder: PeerId,
     envelope: &SignedEnvelope,
+    trace: &Trace,
 ) -> Result<Vec<ChunkName>, WireError> {
     let total = envelope.chunk_count();
     let mut names = Vec::with_capacity(total as usize);
     let mut digest = ChunkListHasher::default();
     while (names.len() as u64) < total {
         let first = names.len() as u64;
-        let piece = piece_from(
-            context,
-            holder,
-            envelope.id,
-            first,
-            PIECE.min(total - first) as u32,
-        )
-        .await?;
+        let count = PIECE.min(total - first) as u32;
+        let asked = piece_from(context, holder, envelope.id, first, count);
+        let counted = |names: &Vec<ChunkName>| (names.len(), names.len() * 32);
+        let piece = traced(context, trace, holder, AskedFor::Names, counted, asked).await?;
         piece.iter().for_each(|name| digest.push(name));
         names.extend(piece);
     }

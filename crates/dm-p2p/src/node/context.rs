@@ -6,7 +6,7 @@ use std::{
 use dm_core::{Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore};
 use libp2p::{Multiaddr, PeerId};
 
-use super::link::Link;
+use super::{link::Link, paths::Paths};
 use crate::{
     client::StreamPool, dht::ProvideQueue, news::News, options::P2pOptions, peers::Peers,
     server::ForeignQuota, traffic::Traffic,
@@ -22,6 +22,7 @@ pub(crate) struct Context {
     pub(crate) peers: Peers,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) link: Link,
+    pub(crate) paths: Paths,
     pub(crate) streams: StreamPool,
     pub(crate) provide: ProvideQueue,
     /// What was learned about holders of objects.
@@ -50,6 +51,7 @@ impl Context {
             streams: StreamPool::new(traffic.clone(), patience),
             traffic,
             link: Link::default(),
+            paths: Paths::default(),
             provide: ProvideQueue::default(),
             news: News::default(),
             quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),

@@ -9,6 +9,7 @@ mod dialer;
 mod guarded;
 mod kad_events;
 mod link;
+mod paths;
 mod patient;
 mod places;
 mod queries;

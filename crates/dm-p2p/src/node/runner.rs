@@ -240,13 +240,20 @@ impl Runner {
                 connection_id,
                 endpoint,
                 ..
-            } => self.on_connected(peer_id, connection_id, &endpoint),
+            } => {
+                let remote = endpoint.get_remote_address();
+                self.context.paths.opened(peer_id, connection_id, remote);
+                self.on_connected(peer_id, connection_id, &endpoint);
+            }
             SwarmEvent::ConnectionClosed {
                 peer_id,
                 connection_id,
                 num_established,
                 ..
-            } => self.on_connection_closed(peer_id, connection_id, num_established),
+            } => {
+                self.context.paths.closed(&peer_id, connection_id);
+                self.on_connection_closed(peer_id, connection_id, num_established);
+            }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 self.on_dial_failed(peer_id, &error);
             }

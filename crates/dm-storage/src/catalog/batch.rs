@@ -184,6 +184,7 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
         Change::PutPeers(records) => peers::put(connection, records).await?,
         Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
+        Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
         Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
         Change::AddToken(token) => return tokens::add(connection, token).await,
         Change::InsertShare(_)

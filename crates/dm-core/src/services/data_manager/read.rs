@@ -13,9 +13,11 @@ use super::DataManager;
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     hash::DataHash,
+    plugin::Notes,
     ports::{Found, StoreError},
     secret::ContentKey,
     services::ServiceError,
+    trace::{Trace, TraceReport, TraceSource},
 };
 
 mod check;
@@ -30,6 +32,8 @@ pub struct OpenObject {
     envelope: SignedEnvelope,
     key: ContentKey,
     source: Source,
+    notes: Notes,
+    trace: Trace,
 }
 
 /// Where the chunks come from.
@@ -48,43 +52,72 @@ impl DataManager {
     /// # Errors
     /// [`ServiceError::NotFound`] where neither the local store nor a peer has
     /// it, [`ServiceError::NotGranted`] where it exists and this node may not
-    /// read it.
+    /// read it, [`ServiceError::Refused`] where a plugin does not allow it.
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub async fn open(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+        let mut object = self.find_object(data_hash).await?;
+        object.notes = self.consult_on_retrieval(data_hash, &object.envelope).await?;
+        Ok(object)
+    }
+
+    async fn find_object(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
         let inner = &self.inner;
+        let trace = Trace::default();
         if let Some(readable) = inner.ports.readable.readable(data_hash).await?
             && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
             && envelope.chunk_list == readable.chunk_list
         {
             let key = inner.ports.key_ring.unwrap(&readable.key)?;
-            return Ok(self.opened(data_hash, envelope, key, Source::Checked));
+            return Ok(self.opened(data_hash, envelope, key, Source::Checked, trace));
         }
-        self.open_unchecked(data_hash).await
+        self.open_unchecked(data_hash, trace).await
+    }
+
+    /// What a retrieval takes or took, by the id that
+    /// [`OpenObject::remembered`] gave; `None` for one that is unknown, or long ago.
+    pub fn retrieval(&self, id: &str) -> Option<TraceReport> {
+        self.inner.retrievals.report(id)
     }
 
     /// Looks for an object that is granted to this node, here and then at peers.
-    async fn open_unchecked(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+    async fn open_unchecked(&self, data_hash: &DataHash, trace: Trace) -> Result<OpenObject, ServiceError> {
         let inner = &self.inner;
         let locator = data_hash.locator();
         let local = inner.ports.objects.envelopes(&locator).await?;
-        let mut exists = !local.is_empty();
-        for envelope in local {
-            if let Some(key) = self.open_grant(&envelope) {
-                return Ok(self.opened(data_hash, envelope, key, Source::Local));
+        for envelope in &local {
+            if let Some(key) = self.open_grant(envelope) {
+                return Ok(self.opened(data_hash, envelope.clone(), key, Source::Local, trace));
             }
         }
-        for found in inner.ports.network.find(&locator).await? {
-            exists = true;
-            let envelope = found.envelope.clone();
-            if let Some(key) = self.open_grant(&envelope) {
+        let mut exists = local.iter().any(|envelope| !envelope.is_tombstone());
+        let network = &inner.ports.network;
+        let known = present(network.find_at_known(&locator, &trace).await?, &local);
+        exists |= !known.is_empty();
+        let granted = match self.granted_among(known) {
+            Some(granted) => Some(granted),
+            None => {
+                // Somebody else may have a newer envelope, with a grant.
+                let found = present(network.find(&locator, &trace).await?, &local);
+                exists |= !found.is_empty();
+                self.granted_among(found)
+            }
+        };
+        match granted {
+            Some((found, key)) => {
+                let envelope = found.envelope.clone();
                 let source = self.nearest_source(found).await?;
-                return Ok(self.opened(data_hash, envelope, key, source));
+                Ok(self.opened(data_hash, envelope, key, source, trace))
             }
+            None if exists => Err(ServiceError::NotGranted),
+            None => Err(ServiceError::NotFound),
         }
-        Err(if exists {
-            ServiceError::NotGranted
-        } else {
-            ServiceError::NotFound
+    }
+
+    /// The first object that this node may read, and its content key.
+    fn granted_among(&self, found: Vec<Found>) -> Option<(Found, ContentKey)> {
+        found.into_iter().find_map(|found| {
+            let key = self.open_grant(&found.envelope)?;
+            Some((found, key))
         })
     }
 
@@ -118,21 +151,45 @@ impl DataManager {
         envelope: SignedEnvelope,
         key: ContentKey,
         source: Source,
+        trace: Trace,
     ) -> OpenObject {
+        let traced = match source {
+            Source::Checked | Source::Local => TraceSource::Store,
+            Source::Remote(_) => TraceSource::Network,
+        };
+        trace.comes_from(traced, envelope.chunk_count());
         OpenObject {
             manager: self.clone(),
             data_hash: *data_hash,
             envelope,
             key,
             source,
+            notes: Notes::new(),
+            trace,
         }
     }
 }
 
 impl OpenObject {
+    /// What plugins note on this retrieval.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
     /// Plaintext bytes.
     pub fn size(&self) -> u64 {
         self.envelope.size
+    }
+
+    /// What this retrieval takes: noted while the pieces are read.
+    pub fn trace(&self) -> Trace {
+        self.trace.clone()
+    }
+
+    /// Lets the node remember what this retrieval takes, for
+    /// [`DataManager::retrieval`]; returns its id.
+    pub fn remembered(&self) -> String {
+        self.manager.inner.retrievals.add(self.trace())
     }
 
     /// The plaintext bytes in `range`, in pieces of at most 256 KiB. What lies
@@ -145,13 +202,25 @@ impl OpenObject {
     /// Memory is bounded; dropping the stream ends all work for it.
     pub fn read(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, ServiceError>> {
         let is_whole = range.start == 0 && range.end >= self.size();
-        match self.source {
+        let trace = self.trace.clone();
+        let pieces = match self.source {
             Source::Checked => self.read_checked(range),
             Source::Local | Source::Remote(_) if is_whole => check::whole(self),
             Source::Local | Source::Remote(_) => {
                 stream::once(self.check_then_read(range)).try_flatten().boxed()
             }
-        }
+        };
+        let noted = stream::try_unfold(pieces, move |mut pieces| {
+            let trace = trace.clone();
+            async move {
+                let piece = pieces.try_next().await?;
+                if piece.is_none() {
+                    trace.completed();
+                }
+                Ok(piece.map(|piece| (piece, pieces)))
+            }
+        });
+        noted.boxed()
     }
 
     async fn check_then_read(
@@ -161,7 +230,7 @@ impl OpenObject {
         let (manager, data_hash) = (self.manager.clone(), self.data_hash);
         let mut whole = check::whole(self);
         while whole.try_next().await?.is_some() {}
-        let checked = manager.open(&data_hash).await?;
+        let checked = manager.find_object(&data_hash).await?;
         match checked.source {
             Source::Checked => Ok(checked.read_checked(range)),
             Source::Local | Source::Remote(_) => Err(ServiceError::Damaged(
@@ -221,6 +290,17 @@ impl OpenObject {
             Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}"))),
         }
     }
+}
+
+/// Those objects that were not erased, as far as is known here.
+fn present(mut found: Vec<Found>, local: &[SignedEnvelope]) -> Vec<Found> {
+    let is_outdated = |found: &Found| {
+        local
+            .iter()
+            .any(|own| own.id == found.envelope.id && own.sequence > found.envelope.sequence)
+    };
+    found.retain(|found| !found.envelope.is_tombstone() && !is_outdated(found));
+    found
 }
 
 /// What of a chunk's plaintext lies in the wanted range of the object.

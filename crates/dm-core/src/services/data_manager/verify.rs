@@ -14,6 +14,7 @@ use crate::{
     receipt::{Anchor, Receipt, Verification},
     secret::ContentKey,
     services::ServiceError,
+    trace::Trace,
 };
 
 /// Shares of the same data with different recipients among which an anchored
@@ -136,7 +137,7 @@ impl DataManager {
         if !receipts.is_empty() {
             return Ok(receipts);
         }
-        let found = ports.network.find(&locator).await?;
+        let found = ports.network.find(&locator, &Trace::default()).await?;
         let envelopes = found.iter().map(|found| &found.envelope);
         Ok(self.receipts_in(envelopes, data_hash, recipient))
     }

@@ -16,7 +16,7 @@ use crate::{
     hash::DataHash,
     order::TokenRecord,
     peer::PeerRecord,
-    ports::{CatalogError, Erasures, ReadableObjects, ShareCatalog, ShareInsert},
+    ports::{CatalogError, Erasures, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert},
     share::{IdempotencyKey, ReadableObject, ShareRecord},
 };
 
@@ -248,6 +248,40 @@ impl ReadableObjects for MemoryCatalog {
             .iter()
             .find(|object| object.data_hash == *data_hash)
             .cloned())
+    }
+
+    async fn wrapped_before(
+        &self,
+        version: u32,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError> {
+        let state = self.state();
+        let begin = match after {
+            Some(after) => state
+                .readables
+                .iter()
+                .position(|object| object.data_hash == after),
+            None => None,
+        };
+        if after.is_some() && begin.is_none() {
+            return Ok(Vec::new());
+        }
+        let rest = state.readables.iter().skip(begin.map_or(0, |place| place + 1));
+        let outdated = rest.filter(|object| object.key.version < version);
+        Ok(outdated.take(limit).cloned().collect())
+    }
+
+    async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        for key in keys {
+            let is_meant =
+                |object: &&mut ReadableObject| object.data_hash == key.data_hash && object.key == key.old;
+            if let Some(object) = state.readables.iter_mut().find(is_meant) {
+                object.key = key.new;
+            }
+        }
+        Ok(())
     }
 
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {

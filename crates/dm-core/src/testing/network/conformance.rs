@@ -16,6 +16,7 @@ use crate::{
         objects::{MemoryObjectStore, SampleObject},
         signer::TestSigner,
     },
+    trace::Trace,
 };
 
 /// Makes one test for every promise of [`Network`]. Takes the name of an async
@@ -74,13 +75,17 @@ fn record(account: u8, sequence: u64) -> SignedAddressRecord {
 }
 
 async fn find_one(node: &Arc<dyn Network>, object: &SampleObject) -> Found {
-    let mut found = node.find(&object.id().locator).await.unwrap();
+    let mut found = node.find(&object.id().locator, &Trace::default()).await.unwrap();
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
 
 async fn assert_fetches(node: &Arc<dyn Network>, object: &SampleObject, found: &Found) {
-    let chunks: Vec<_> = node.fetch(found).try_collect().await.unwrap();
+    let chunks: Vec<_> = node
+        .fetch(found, 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
     assert!(chunks == object.chunks, "{} bytes", object.envelope.size);
 }
 
@@ -194,7 +199,13 @@ where
     let object = SampleObject::new(1, 7, 1000);
     object.store_in(&*stores[0]).await.unwrap();
     assert!(nodes[0].push(&object.id(), 3).await.unwrap().holders.is_empty());
-    assert!(nodes[0].find(&object.id().locator).await.unwrap().is_empty());
+    assert!(
+        nodes[0]
+            .find(&object.id().locator, &Trace::default())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     nodes[0].announce(record(1, 1)).await.unwrap();
     assert!(nodes[0].is_running());
 }
@@ -207,7 +218,7 @@ where
     let (nodes, _guard) = open(stores(3)).await;
     assert!(
         nodes[0]
-            .find(&DataHash::of(b"nothing").locator())
+            .find(&DataHash::of(b"nothing").locator(), &Trace::default())
             .await
             .unwrap()
             .is_empty()
@@ -269,7 +280,10 @@ pub async fn two_owners_under_one_locator_are_both_found<Opened, Guard>(
     let objects = [SampleObject::new(1, 7, 1000), SampleObject::new(2, 7, 1000)];
     objects[0].store_in(&*stores[0]).await.unwrap();
     objects[1].store_in(&*stores[1]).await.unwrap();
-    let found = nodes[2].find(&objects[0].id().locator).await.unwrap();
+    let found = nodes[2]
+        .find(&objects[0].id().locator, &Trace::default())
+        .await
+        .unwrap();
     assert_eq!(found.len(), 2);
     for object in objects {
         assert!(found.iter().any(|found| found.envelope == object.envelope));
@@ -287,7 +301,7 @@ where
     stores[1] = Arc::new(LyingStore::new(stores[1].clone()));
     let (nodes, _guard) = open(stores).await;
     let found = find_one(&nodes[0], &object).await;
-    let fetched: Result<Vec<_>, _> = nodes[0].fetch(&found).try_collect().await;
+    let fetched: Result<Vec<_>, _> = nodes[0].fetch(&found, 0, &Trace::default()).try_collect().await;
     assert!(matches!(fetched, Err(FetchError::NoHolder(_))));
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+    ports::{ObjectStore, ObjectWriter, Resumed, StoreError, StoreUsage},
 };
 
 /// A store whose chunks have a wrong byte each: who serves from it lies.
@@ -30,6 +30,10 @@ impl LyingStore {
 impl ObjectStore for LyingStore {
     async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
         self.honest.create().await
+    }
+
+    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
+        self.honest.resume(envelope).await
     }
 
     async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {

@@ -4,6 +4,7 @@ use std::{
         Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use alloy_primitives::Address;
@@ -18,6 +19,7 @@ use crate::{
     peer::{NetworkStats, PeerRecord, PeerStatus},
     ports::{FetchError, Found, Network, NetworkError, ObjectStore, PushReport, StoreError},
     signed::Signed,
+    trace::{AskedFor, Exchanged, PeerPath, Trace},
 };
 
 /// Owners that are told apart under one locator.
@@ -183,11 +185,22 @@ impl Network for MemoryNode {
         self.push_past(object, copies, &[]).await
     }
 
-    async fn find(&self, locator: &Locator) -> Result<Vec<Found>, NetworkError> {
+    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
         let mut found: BTreeMap<Address, Found> = BTreeMap::new();
         let mut answers = Vec::new();
         for other in self.others() {
-            for envelope in other.objects.envelopes(locator).await.unwrap_or_default() {
+            let envelopes = other.objects.envelopes(locator).await.unwrap_or_default();
+            let bytes = envelopes
+                .iter()
+                .map(|envelope| envelope.bytes().len() as u64)
+                .sum();
+            trace.exchanged(exchanged(
+                &other.peer_id,
+                AskedFor::Envelopes,
+                envelopes.len() as u64,
+                bytes,
+            ));
+            for envelope in envelopes {
                 answers.push((other.peer_id.clone(), envelope));
             }
         }
@@ -209,17 +222,29 @@ impl Network for MemoryNode {
         Ok(found.into_values().take(MAX_OWNERS).collect())
     }
 
-    fn fetch(&self, found: &Found) -> BoxStream<'static, Result<Chunk, FetchError>> {
+    /// Every node knows what every other one holds: there is nobody to look up.
+    async fn find_at_known(&self, _: &Locator, _: &Trace) -> Result<Vec<Found>, NetworkError> {
+        Ok(Vec::new())
+    }
+
+    fn fetch(
+        &self,
+        found: &Found,
+        first: u64,
+        trace: &Trace,
+    ) -> BoxStream<'static, Result<Chunk, FetchError>> {
         let holders = if self.is_online() {
             found.holders.clone()
         } else {
             Vec::new()
         };
         let (network, envelope) = (self.network.clone(), found.envelope.clone());
-        let indexes = futures::stream::iter(0..envelope.chunk_count());
+        let trace = trace.clone();
+        let indexes = futures::stream::iter(first..envelope.chunk_count());
         let chunks = indexes.then(move |index| {
             let (network, envelope, holders) = (network.clone(), envelope.clone(), holders.clone());
-            async move { honest_chunk(&network, &envelope, &holders, index).await }
+            let trace = trace.clone();
+            async move { honest_chunk(&network, &envelope, &holders, index, &trace).await }
         });
         // The stream ends after its first error.
         let ended = chunks.scan(false, |ended, chunk| {
@@ -270,12 +295,30 @@ impl Network for MemoryNode {
     }
 }
 
+/// An exchange that takes no time.
+fn exchanged(peer_id: &str, asked_for: AskedFor, items: u64, bytes: u64) -> Exchanged {
+    Exchanged {
+        peer_id: peer_id.to_owned(),
+        paths: vec![PeerPath {
+            address: format!("/memory/{peer_id}"),
+            transport: "memory".to_owned(),
+            relayed: false,
+        }],
+        asked_for,
+        items,
+        bytes,
+        took: Duration::ZERO,
+        error: None,
+    }
+}
+
 /// The chunk at `index` from the first holder that has the right one.
 async fn honest_chunk(
     network: &MemoryNetwork,
     envelope: &SignedEnvelope,
     holders: &[String],
     index: u64,
+    trace: &Trace,
 ) -> Result<Chunk, FetchError> {
     for holder in holders {
         let Some(node) = network.node(holder) else {
@@ -286,6 +329,8 @@ async fn honest_chunk(
         if let (Some(name), Ok(chunk)) = (name, chunk)
             && chunk.name() == name
         {
+            let bytes = chunk.bytes().len() as u64;
+            trace.exchanged(exchanged(holder, AskedFor::Chunks, 1, bytes));
             return Ok(chunk);
         }
     }

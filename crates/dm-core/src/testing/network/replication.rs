@@ -7,6 +7,7 @@ use super::memory::{MemoryNode, checked_name};
 use crate::{
     envelope::ObjectId,
     ports::{Challenged, HoldersNews, Network, NetworkError, PushReport, Replication, StoreError},
+    trace::Trace,
 };
 
 /// What a node was told about holders.
@@ -77,7 +78,7 @@ impl Replication for MemoryNode {
     }
 
     async fn search(&self, object: &ObjectId) -> Result<Vec<String>, NetworkError> {
-        let found = self.find(&object.locator).await?;
+        let found = self.find(&object.locator, &Trace::default()).await?;
         let of_object = found.into_iter().find(|found| found.envelope.id == *object);
         Ok(of_object.map(|found| found.holders).unwrap_or_default())
     }

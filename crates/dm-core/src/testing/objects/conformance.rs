@@ -29,6 +29,11 @@ macro_rules! object_store_conformance {
             usage_counts_objects_and_bytes,
             concurrent_writers_all_succeed,
             of_two_writers_of_one_object_the_newer_wins,
+            an_interrupted_writer_is_gone_on_with,
+            what_an_interrupted_writer_left_is_not_visible,
+            only_the_same_chunks_are_gone_on_with,
+            nothing_is_left_of_what_was_finished_or_discarded,
+            two_resumed_writers_do_not_disturb_each_other,
         );
     };
     ($open:path: $($promise:ident),* $(,)?) => {

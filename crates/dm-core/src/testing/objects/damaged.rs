@@ -9,7 +9,7 @@ use super::MemoryObjectStore;
 use crate::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, StoreError, StoreUsage},
+    ports::{ObjectStore, ObjectWriter, Resumed, StoreError, StoreUsage},
 };
 
 /// A store in which some chunks cannot be read until their object is stored
@@ -67,6 +67,10 @@ impl ObjectWriter for Writer {
         Self::mend(&self.store, &envelope.id);
         Ok(())
     }
+
+    fn discard(self: Box<Self>) {
+        self.inner.discard();
+    }
 }
 
 #[async_trait]
@@ -76,6 +80,17 @@ impl ObjectStore for DamagedStore {
             inner: self.sound.create().await?,
             store: self.clone(),
         }))
+    }
+
+    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
+        let Resumed { kept, writer } = self.sound.resume(envelope).await?;
+        Ok(Resumed {
+            kept,
+            writer: Box::new(Writer {
+                inner: writer,
+                store: self.clone(),
+            }),
+        })
     }
 
     async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {

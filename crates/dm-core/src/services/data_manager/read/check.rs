@@ -1,7 +1,12 @@
 //! Streams a whole object whose plaintext has not been checked against the
 //! data hash yet, checks it on the way, and keeps it where it came from peers.
+//! Where that is interrupted, the chunks that came stay here, and the next
+//! retrieval asks for the others.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use futures::{
@@ -15,7 +20,7 @@ use crate::{
     bus::Topic,
     envelope::Chunk,
     hash::DataHasher,
-    ports::{Found, ObjectWriter, StoreError},
+    ports::{Found, ObjectWriter, Resumed, StoreError},
     services::ServiceError,
     share::ReadableObject,
 };
@@ -50,12 +55,16 @@ pub(super) fn whole(object: OpenObject) -> BoxStream<'static, Result<Bytes, Serv
 impl Check {
     async fn begin(object: OpenObject) -> Result<Self, ServiceError> {
         let object = Arc::new(object);
-        let keeper = match object.source {
-            Source::Remote(_) => Some(object.manager.inner.ports.objects.create().await?),
-            Source::Checked | Source::Local => None,
+        let (chunks, keeper) = match &object.source {
+            Source::Remote(found) => {
+                let objects = &object.manager.inner.ports.objects;
+                let Resumed { kept, writer } = objects.resume(&object.envelope).await?;
+                (rest_from_peers(&object, found, kept), Some(writer))
+            }
+            Source::Checked | Source::Local => (stored_chunks(object.clone()), None),
         };
         Ok(Self {
-            chunks: opened_chunks(object.clone()),
+            chunks: opened_chunks(object.clone(), chunks),
             object,
             keeper,
             hasher: DataHasher::new(),
@@ -64,6 +73,17 @@ impl Check {
     }
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, ServiceError> {
+        let piece = self.next_checked_piece().await;
+        if matches!(piece, Err(ServiceError::Damaged(_)))
+            && let Some(keeper) = self.keeper.take()
+        {
+            // Going on with what is wrong would be of no use.
+            keeper.discard();
+        }
+        piece
+    }
+
+    async fn next_checked_piece(&mut self) -> Result<Option<Bytes>, ServiceError> {
         while let Some((sealed, plaintext)) = self.chunks.try_next().await? {
             if let Some(keeper) = &mut self.keeper {
                 keeper.append(sealed).await?;
@@ -142,8 +162,11 @@ impl Check {
     }
 }
 
-fn opened_chunks(object: Arc<OpenObject>) -> BoxStream<'static, Result<OpenedChunk, ServiceError>> {
-    sealed_chunks(&object)
+fn opened_chunks(
+    object: Arc<OpenObject>,
+    sealed: BoxStream<'static, Result<Chunk, ServiceError>>,
+) -> BoxStream<'static, Result<OpenedChunk, ServiceError>> {
+    sealed
         .enumerate()
         .map(move |(index, chunk)| {
             let object = object.clone();
@@ -157,29 +180,33 @@ fn opened_chunks(object: Arc<OpenObject>) -> BoxStream<'static, Result<OpenedChu
         .boxed()
 }
 
-fn sealed_chunks(object: &Arc<OpenObject>) -> BoxStream<'static, Result<Chunk, ServiceError>> {
-    match &object.source {
-        Source::Remote(found) => from_peers(object, found),
-        Source::Checked | Source::Local => {
+fn stored_chunks(object: Arc<OpenObject>) -> BoxStream<'static, Result<Chunk, ServiceError>> {
+    stream::iter(0..object.envelope.chunk_count())
+        .map(move |index| {
             let object = object.clone();
-            stream::iter(0..object.envelope.chunk_count())
-                .map(move |index| {
-                    let object = object.clone();
-                    async move { object.stored_chunk(index).await }
-                })
-                .buffered(READ_AHEAD)
-                .boxed()
-        }
-    }
+            async move { object.stored_chunk(index).await }
+        })
+        .buffered(READ_AHEAD)
+        .boxed()
 }
 
-fn from_peers(object: &OpenObject, found: &Found) -> BoxStream<'static, Result<Chunk, ServiceError>> {
-    object
-        .manager
-        .inner
-        .ports
-        .network
-        .fetch(found)
-        .map_err(ServiceError::from)
-        .boxed()
+/// The chunks that were kept, and those that follow, from peers.
+fn rest_from_peers(
+    object: &OpenObject,
+    found: &Found,
+    kept: BoxStream<'static, Chunk>,
+) -> BoxStream<'static, Result<Chunk, ServiceError>> {
+    let network = object.manager.inner.ports.network.clone();
+    let (found, trace) = (found.clone(), object.trace.clone());
+    let count = Arc::new(AtomicU64::new(0));
+    let (counted, counting_trace) = (count.clone(), trace.clone());
+    let kept = kept.inspect(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        counting_trace.kept_chunk();
+    });
+    // How many were kept is known once they have passed.
+    let rest = stream::once(async move { network.fetch(&found, count.load(Ordering::Relaxed), &trace) })
+        .flatten()
+        .map_err(ServiceError::from);
+    kept.map(Ok).chain(rest).boxed()
 }

@@ -1,0 +1,88 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use dm_core::hash::Locator;
+use libp2p::PeerId;
+
+/// Locators that are remembered; the oldest are forgotten.
+const MAX_LOCATORS: usize = 4096;
+/// Peers that are remembered for one of them, those named last.
+const MAX_PEERS: usize = 12;
+
+/// Remembers who has said that it holds something, so that it can be asked
+/// before anybody is looked for. Lost with the process: then the DHT knows.
+#[derive(Default)]
+pub(crate) struct KnownHolders {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    peers: HashMap<Locator, Vec<PeerId>>,
+    order: VecDeque<Locator>,
+}
+
+impl KnownHolders {
+    /// These peers hold something under the locator, or say so.
+    pub(crate) fn remember(&self, locator: Locator, holders: impl IntoIterator<Item = PeerId>) {
+        let mut holders = holders.into_iter().peekable();
+        if holders.peek().is_none() {
+            return;
+        }
+        let mut known = self.lock();
+        if !known.peers.contains_key(&locator) {
+            known.order.push_back(locator);
+        }
+        let peers = known.peers.entry(locator).or_default();
+        for holder in holders {
+            peers.retain(|peer| *peer != holder);
+            peers.push(holder);
+        }
+        let surplus = peers.len().saturating_sub(MAX_PEERS);
+        peers.drain(..surplus);
+        if known.order.len() > MAX_LOCATORS
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.peers.remove(&oldest);
+        }
+    }
+
+    /// Who is known to hold something under the locator.
+    pub(crate) fn of(&self, locator: &Locator) -> Vec<PeerId> {
+        self.lock().peers.get(locator).cloned().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_core::hash::DataHash;
+
+    use super::*;
+
+    fn locator(n: usize) -> Locator {
+        DataHash::of(&n.to_le_bytes()).locator()
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
+        let known = KnownHolders::default();
+        let peers: Vec<PeerId> = (0..MAX_PEERS + 2).map(|_| PeerId::random()).collect();
+        known.remember(locator(0), peers.iter().copied());
+        assert_eq!(known.of(&locator(0)), peers[2..]);
+        known.remember(locator(0), [peers[3]]);
+        assert_eq!(known.of(&locator(0)).len(), MAX_PEERS);
+        for n in 1..=MAX_LOCATORS {
+            known.remember(locator(n), [peers[0]]);
+        }
+        assert!(known.of(&locator(0)).is_empty());
+        assert_eq!(known.of(&locator(1)), [peers[0]]);
+        known.remember(locator(MAX_LOCATORS + 1), []);
+        assert_eq!(known.of(&locator(1)), [peers[0]]);
+    }
+}
