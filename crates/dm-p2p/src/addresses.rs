@@ -53,6 +53,12 @@ fn reaching(claimed: &[Multiaddr], least: Reach) -> Vec<Multiaddr> {
     usable
 }
 
+/// Whether the address carries at least as far as the one under which its
+/// peer was seen, so that the peer may well be there.
+pub(crate) fn reaches_as_far(address: &Multiaddr, seen_at: &Multiaddr) -> bool {
+    reach(address).is_some_and(|reach_of_address| Some(reach_of_address) >= reach(seen_at))
+}
+
 /// Whether the address can be reached from everywhere.
 pub(crate) fn is_public(address: &Multiaddr) -> bool {
     reach(address) == Some(Reach::Public)

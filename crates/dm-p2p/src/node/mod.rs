@@ -6,6 +6,7 @@ mod command;
 mod constructor;
 mod context;
 mod dialer;
+mod guarded;
 mod kad_events;
 mod link;
 mod paths;

@@ -10,7 +10,7 @@ const ENOUGH: usize = 2;
 /// Peers that are remembered as relays.
 const MAX_VOLUNTEERS: usize = 16;
 /// Between two attempts to listen through relays.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Decides through which relays this node listens: those that were set, and
 /// where none was and others have found that they cannot reach it, peers that

@@ -23,6 +23,7 @@ use super::{
     behaviour::{Behaviour, BehaviourEvent, KAD_PROTOCOL},
     command::Command,
     dialer::Dialer,
+    guarded::Whereabouts,
     link::Ends,
     places::Places,
     queries::Queries,
@@ -61,6 +62,7 @@ pub(crate) struct Runner {
     pub(super) records: mpsc::Sender<ReceivedRecord>,
     /// Where connected peers were first seen.
     pub(super) seen_at: HashMap<PeerId, Multiaddr>,
+    whereabouts: Arc<Whereabouts>,
     listeners: Vec<ListenerId>,
     pub(super) dialer: Dialer,
     pub(super) exchange: Exchange,
@@ -79,7 +81,11 @@ pub(crate) struct Runner {
 
 impl Runner {
     pub(crate) fn new(
-        ListeningSwarm { swarm, listeners }: ListeningSwarm,
+        ListeningSwarm {
+            swarm,
+            listeners,
+            whereabouts,
+        }: ListeningSwarm,
         context: Arc<Context>,
         setup: &Setup,
         remembered: Vec<(PeerId, Vec<Multiaddr>)>,
@@ -101,6 +107,7 @@ impl Runner {
             queries: Queries::default(),
             records,
             seen_at: HashMap::new(),
+            whereabouts,
             listeners,
             dialer: Dialer::new(setup.targets.clone(), enough, now),
             exchange: Exchange::new(exchange_interval, now),
@@ -299,6 +306,7 @@ impl Runner {
             Some(_) => return,
         }
         self.seen_at.insert(peer, seen_at(endpoint));
+        self.whereabouts.connected(peer, seen_at(endpoint));
     }
 
     fn on_connection_closed(&mut self, peer: PeerId, connection: ConnectionId, left: u32) {
@@ -312,6 +320,7 @@ impl Runner {
         self.relays.disconnected(&peer);
         self.places.disconnected(&peer);
         self.relayed.remove(&peer);
+        self.whereabouts.disconnected(&peer);
         self.context.streams.forget(&peer);
         if self.seen_at.remove(&peer).is_some() {
             self.context.peers.disconnected(peer);

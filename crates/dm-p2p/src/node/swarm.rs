@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
@@ -8,7 +8,7 @@ use libp2p::{
     swarm::{Config, SwarmEvent},
 };
 
-use super::{behaviour::Behaviour, transport::Transports};
+use super::{behaviour::Behaviour, guarded::Whereabouts, transport::Transports};
 use crate::{
     error::P2pError,
     options::{P2pOptions, Transport},
@@ -25,11 +25,19 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct ListeningSwarm {
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) listeners: Vec<ListenerId>,
+    /// What its transport knows of where peers are.
+    pub(crate) whereabouts: Arc<Whereabouts>,
 }
 
 /// Builds a swarm and binds its listeners.
 pub(crate) async fn listening_swarm(options: &P2pOptions, setup: &Setup) -> Result<ListeningSwarm, P2pError> {
-    let transports = Transports::new(options.transport, &options.identity, setup.swarm_key)?;
+    let whereabouts = Arc::new(Whereabouts::default());
+    let transports = Transports::new(
+        options.transport,
+        &options.identity,
+        setup.swarm_key,
+        &whereabouts,
+    )?;
     let config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let behaviour = Behaviour::new(options, setup, transports.relay_client)?;
     let mut swarm = Swarm::new(transports.connections, behaviour, options.identity.id(), config);
@@ -40,7 +48,11 @@ pub(crate) async fn listening_swarm(options: &P2pOptions, setup: &Setup) -> Resu
     for address in listen_addresses(options, setup) {
         listeners.push(listen(&mut swarm, address).await?);
     }
-    Ok(ListeningSwarm { swarm, listeners })
+    Ok(ListeningSwarm {
+        swarm,
+        listeners,
+        whereabouts,
+    })
 }
 
 /// None where the node is reached through relays only.

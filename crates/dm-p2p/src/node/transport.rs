@@ -1,6 +1,6 @@
 //! How bytes get from node to node.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
@@ -15,7 +15,10 @@ use libp2p::{
     quic, relay, tcp, yamux,
 };
 
-use super::patient::Patient;
+use super::{
+    guarded::{Guarded, Whereabouts},
+    patient::Patient,
+};
 use crate::{error::P2pError, identity::Identity, options, swarm_key::SwarmKey};
 
 /// TCP is given this long before QUIC is tried: where both work, TCP with
@@ -40,9 +43,10 @@ impl Transports {
         kind: options::Transport,
         identity: &Identity,
         swarm_key: Option<SwarmKey>,
+        whereabouts: &Arc<Whereabouts>,
     ) -> Result<Self, P2pError> {
         let direct = match kind {
-            options::Transport::TcpAndQuic => internet(identity, swarm_key)?,
+            options::Transport::TcpAndQuic => internet(identity, swarm_key, whereabouts)?,
             options::Transport::Memory => upgraded(MemoryTransport::default(), identity, swarm_key)?,
         };
         let (relayed, relay_client) = relay::client::new(identity.id());
@@ -51,6 +55,7 @@ impl Transports {
         let all = upgraded(relayed, identity, None)?
             .or_transport(direct)
             .map(|either, _| either.into_inner());
+        let all = Guarded::new(all.boxed(), whereabouts.clone());
         Ok(Self {
             connections: TransportTimeout::new(all, CONNECT_TIMEOUT).boxed(),
             relay_client,
@@ -59,7 +64,11 @@ impl Transports {
 }
 
 /// TCP, and QUIC where no key is asked for, with names resolved.
-fn internet(identity: &Identity, swarm_key: Option<SwarmKey>) -> Result<Connections, P2pError> {
+fn internet(
+    identity: &Identity,
+    swarm_key: Option<SwarmKey>,
+    whereabouts: &Arc<Whereabouts>,
+) -> Result<Connections, P2pError> {
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let tcp = upgraded(tcp, identity, swarm_key)?;
     let both = if swarm_key.is_some() {
@@ -71,9 +80,12 @@ fn internet(identity: &Identity, swarm_key: Option<SwarmKey>) -> Result<Connecti
             .map(|either, _| either.into_inner())
             .boxed()
     };
-    Ok(dns::tokio::Transport::system(both)
-        .map_err(|error| P2pError::Transport(error.to_string()))?
-        .boxed())
+    // Also here: a name may stand for any address.
+    Ok(
+        dns::tokio::Transport::system(Guarded::new(both, whereabouts.clone()))
+            .map_err(|error| P2pError::Transport(error.to_string()))?
+            .boxed(),
+    )
 }
 
 /// A transport of plain bytes with encryption and streams; with a swarm key
