@@ -46,3 +46,21 @@ fn the_same_seed_is_the_same_history() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_quiet_network_sends_nothing_but_challenges() {
+    let quiet = |days| Scenario {
+        // Less than one departure in a million years.
+        leaving: 1e-9,
+        duration: days * DAY,
+        ..scenario()
+    };
+    // The owners leave in the first day.
+    let (before, after) = (quiet(3).run(), quiet(5).run());
+    assert_eq!(after.copies_made, before.copies_made);
+    assert_eq!(after.searches, before.searches);
+    let objects = quiet(1).objects as f64;
+    let each_day = (after.challenges - before.challenges) as f64 / 2.0 / objects;
+    // Three holders, or four, ask each other every six hours.
+    assert!((24.0..=48.0).contains(&each_day), "{each_day}");
+}

@@ -4,6 +4,8 @@ mod addresses;
 mod client;
 mod dht;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handle;
 mod identity;
 mod initial_peers;

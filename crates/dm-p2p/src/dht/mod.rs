@@ -10,5 +10,7 @@ mod store;
 pub(crate) use announcer::{announce, keep_announcing};
 pub(crate) use lookup::find_address;
 pub(crate) use provide::{ProvideQueue, provide_from_queue, provide_stored};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use records::check_address_record;
 pub(crate) use records::{ReceivedRecord, check_provider, check_received};
 pub(crate) use store::{BoundedStore, StoreLimits};

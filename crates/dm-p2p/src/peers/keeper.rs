@@ -5,8 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Peers;
 
-/// Between two saves.
-const INTERVAL: Duration = Duration::from_secs(30);
+/// Between two saves: what a process that is killed forgets of its peers. Where
+/// all its initial peers are gone, others that it met are its only way back.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Saves what changed in the peer book, at intervals and at the end.
 pub(crate) async fn keep_book(

@@ -279,6 +279,32 @@ mod tests {
         }
     }
 
+    /// The figure in `docs/network.md`.
+    #[test]
+    fn a_challenge_and_its_answer_are_at_most_two_thirds_of_a_kibibyte() {
+        let id = dm_core::envelope::ObjectId {
+            locator: DataHash::of(b"data").locator(),
+            owner: [7; 20].into(),
+        };
+        let known = |count| vec![vec![8; 38]; count];
+        let asked = |count| {
+            framed(&Request::Prove {
+                id,
+                chunk_list: [1; 32],
+                nonce: [2; 32],
+                known: known(count),
+            })
+        };
+        let answered = framed(&Reply::Proof {
+            digest: [3; 32],
+            sequence: u64::MAX,
+        });
+        let most = asked(super::super::MAX_KNOWN).len() + answered.len();
+        assert!(most <= 1024 * 2 / 3, "{most}");
+        // Of three holders one is told of.
+        assert!(asked(1).len() + answered.len() <= 220);
+    }
+
     proptest! {
         #[test]
         fn requests_are_read_as_they_were_written(request in messages()) {
