@@ -87,3 +87,40 @@ impl ShareNotes {
 fn key(data_hash: &DataHash, recipient: Address) -> String {
     format!("{PREFIX}{data_hash}/{recipient}")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use super::*;
+    use crate::testing::key_value::MemoryKeyValueStore;
+
+    #[tokio::test]
+    async fn notes_on_an_interrupted_share_are_there_after_a_restart_until_it_is_logged() {
+        let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
+        let (hash, recipient) = (DataHash::of(b"data"), Address::repeat_byte(1));
+        let made = Notes::from([("guard".to_owned(), "seen".to_owned())]);
+        let notes = ShareNotes::open(store.clone()).await.unwrap();
+        notes.keep(&hash, recipient, made.clone()).await.unwrap();
+        let notes = ShareNotes::open(store.clone()).await.unwrap();
+        assert_eq!(notes.of(&hash, recipient), made);
+        assert!(notes.of(&hash, Address::repeat_byte(2)).is_empty());
+        notes.forget(&hash, recipient).await.unwrap();
+        let notes = ShareNotes::open(store).await.unwrap();
+        assert!(notes.of(&hash, recipient).is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_notes_are_not_written_and_replace_earlier_ones() {
+        let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
+        let (hash, recipient) = (DataHash::of(b"data"), Address::repeat_byte(1));
+        let notes = ShareNotes::open(store.clone()).await.unwrap();
+        notes.keep(&hash, recipient, Notes::new()).await.unwrap();
+        assert!(store.scan(b"", None, 10).await.unwrap().is_empty());
+        let made = Notes::from([("guard".to_owned(), "seen".to_owned())]);
+        notes.keep(&hash, recipient, made).await.unwrap();
+        notes.keep(&hash, recipient, Notes::new()).await.unwrap();
+        let notes = ShareNotes::open(store).await.unwrap();
+        assert!(notes.of(&hash, recipient).is_empty());
+    }
+}
