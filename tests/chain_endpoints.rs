@@ -53,7 +53,7 @@ async fn a_running_node_moves_to_another_endpoint_with_what_is_queued() {
 }
 
 #[tokio::test]
-async fn a_node_does_not_move_to_another_chain_another_account_or_nowhere() {
+async fn a_node_does_not_move_to_another_chain_a_poor_account_or_nowhere() {
     let (home, chain) = (tempdir().unwrap(), tempdir().unwrap());
     let devnet = Devnet::start(chain.path()).await;
     let node = NodeSetup::new(home.path())
@@ -64,7 +64,7 @@ async fn a_node_does_not_move_to_another_chain_another_account_or_nowhere() {
         (json!({"blockchain_url": DEAD}), "blockchain_url"),
         (json!({"blockchain_url": "nonsense"}), "blockchain_url"),
         (
-            json!({"blockchain_url": devnet.url, "private_key": FUNDED_KEYS[1]}),
+            json!({"blockchain_url": devnet.url, "private_key": "77".repeat(32)}),
             "private_key",
         ),
         (

@@ -3,13 +3,14 @@
 use std::{fs, path::Path};
 
 /// The library crates: each imports `dm-core` and none of its siblings.
-const LIBRARIES: [&str; 7] = [
+const LIBRARIES: [&str; 8] = [
     "dm-api",
     "dm-chain",
     "dm-compliance",
     "dm-core",
     "dm-keys",
     "dm-p2p",
+    "dm-plugins",
     "dm-storage",
 ];
 

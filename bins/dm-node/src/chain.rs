@@ -10,10 +10,11 @@ use dm_chain::{
 use dm_core::{
     Address,
     config::NodeConfig,
-    ports::{ChainControl, ChainSwitchError, Signer},
+    ports::{ChainControl, ChainSwitchError},
     secret::SecretString,
+    services::{OperatorChange, OperatorChangeError},
 };
-use dm_keys::{NodeKeys, OperatorAccount};
+use dm_keys::NodeKeys;
 use dm_storage::Storage;
 
 /// Wei in a gwei.
@@ -28,10 +29,23 @@ pub(crate) async fn connect(
     keys: &NodeKeys,
     storage: &Storage,
 ) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
+    let (client, chain) = open(config, keys, storage).await?;
+    for former in keys.former_operators() {
+        client.go_on_with(former);
+    }
+    Ok((client, chain))
+}
+
+async fn open(
+    config: &NodeConfig,
+    keys: &NodeKeys,
+    storage: &Storage,
+) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
     let journal = storage.namespace("transactions");
+    let client_config = client_config(config, keys);
     if !config.uses_devnet() {
         let urls = config.blockchain_urls();
-        let client = EvmClient::connect(&urls, keys.signer(), journal, client_config(config))?;
+        let client = EvmClient::connect(&urls, keys.operator(), journal, client_config)?;
         return Ok((client, None));
     }
     let genesis = Genesis {
@@ -42,14 +56,15 @@ pub(crate) async fn connect(
     // Its blocks are never taken back.
     let client_config = ClientConfig {
         confirmations: 0,
-        ..client_config(config)
+        ..client_config
     };
-    let client = EvmClient::over(chain.client(), keys.signer(), journal, client_config);
+    let client = EvmClient::over(chain.client(), keys.operator(), journal, client_config);
     Ok((client, Some(chain)))
 }
 
-fn client_config(config: &NodeConfig) -> ClientConfig {
+fn client_config(config: &NodeConfig, keys: &NodeKeys) -> ClientConfig {
     ClientConfig {
+        log: Some(keys.signer().address()),
         confirmations: config.chain.confirmations,
         max_fee_per_gas: u128::from(config.chain.max_fee_gwei).saturating_mul(GWEI),
         replace_after: Duration::from_secs(config.chain.replace_after_secs),
@@ -58,33 +73,28 @@ fn client_config(config: &NodeConfig) -> ClientConfig {
     }
 }
 
-/// Moves the client to other endpoints.
+/// Moves the client to other endpoints, or to another account.
 pub(crate) struct ChainSwitch {
     client: Arc<EvmClient>,
     is_embedded: bool,
+    operator: OperatorChange,
 }
 
 impl ChainSwitch {
     /// A switch for this client.
-    pub(crate) fn new(client: Arc<EvmClient>, is_embedded: bool) -> Self {
-        Self { client, is_embedded }
+    pub(crate) fn new(client: Arc<EvmClient>, is_embedded: bool, operator: OperatorChange) -> Self {
+        Self {
+            client,
+            is_embedded,
+            operator,
+        }
     }
-}
 
-#[async_trait]
-impl ChainControl for ChainSwitch {
-    async fn switch(
-        &self,
-        urls: &[String],
-        private_key: Option<&SecretString>,
-    ) -> Result<(), ChainSwitchError> {
+    async fn use_endpoints(&self, urls: &[String]) -> Result<(), ChainSwitchError> {
         if self.is_embedded {
             return Err(ChainSwitchError::Url(
                 "cannot be changed: this node runs on its embedded chain".to_owned(),
             ));
-        }
-        if let Some(key) = private_key {
-            ensure_operator(self.client.account(), key)?;
         }
         self.client.switch(urls).await.map_err(|error| match error {
             SwitchError::Url(reason) => ChainSwitchError::Url(reason.to_string()),
@@ -98,13 +108,30 @@ impl ChainControl for ChainSwitch {
     }
 }
 
-/// The log, the objects and the grants of a node belong to its account.
-fn ensure_operator(operator: Address, key: &SecretString) -> Result<(), ChainSwitchError> {
-    match OperatorAccount::from_private_key(key).map(|account| account.address()) {
-        Ok(account) if account == operator => Ok(()),
-        Ok(account) => Err(ChainSwitchError::Key(format!(
-            "is that of {account}; the log and the objects of this node belong to {operator}"
-        ))),
-        Err(_) => Err(ChainSwitchError::Key("must be 64 hexadecimal digits".to_owned())),
+#[async_trait]
+impl ChainControl for ChainSwitch {
+    async fn switch(
+        &self,
+        urls: &[String],
+        private_key: Option<&SecretString>,
+    ) -> Result<Address, ChainSwitchError> {
+        if let Some(key) = private_key {
+            self.operator.check_key(key).map_err(key_refused)?;
+        }
+        if !urls.is_empty() {
+            self.use_endpoints(urls).await?;
+        }
+        match private_key {
+            Some(key) => self.operator.change_to(key).await.map_err(key_refused),
+            None => Ok(self.client.account()),
+        }
+    }
+}
+
+fn key_refused(error: OperatorChangeError) -> ChainSwitchError {
+    match error {
+        OperatorChangeError::Key(reason) => ChainSwitchError::Key(reason.to_string()),
+        OperatorChangeError::Chain(error) => ChainSwitchError::HandOver(error),
+        OperatorChangeError::Log(error) => ChainSwitchError::Log(error),
     }
 }

@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Share(ShareArgs),
     /// Fetch data by its hash
     Get(GetArgs),
+    /// Let a further address read data
+    Grant(GrantArgs),
+    /// Erase data for good
+    Erase(EraseArgs),
     /// Check a share against the chain
     Verify(VerifyArgs),
     /// Show how a running node is
@@ -54,6 +58,8 @@ pub(crate) enum Command {
     Transfer(TransferArgs),
     /// Show what a running node has done with money
     Transfers(TransfersArgs),
+    /// Show, enable, disable or reload plugins of a running node
+    Plugins(PluginsArgs),
     /// Show what a running node has recorded
     History(HistoryArgs),
 }
@@ -86,6 +92,9 @@ pub(crate) struct NodeOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
+    /// Find other nodes on the local network by multicast, and let them in
+    #[arg(long)]
+    pub(crate) mdns: bool,
     #[command(flatten)]
     pub(crate) options: NodeOptions,
 }
@@ -266,7 +275,7 @@ pub(crate) struct AmountArgs {
     pub(crate) token: Option<Address>,
 }
 
-/// Whether to ask before money moves.
+/// Whether to ask before something is done that cannot be undone.
 #[derive(Debug, Args)]
 pub(crate) struct ConfirmArgs {
     /// Do not ask
@@ -346,6 +355,27 @@ pub(crate) struct GetArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    /// Who shall be able to read it
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = false, args = ["hash", "receipt"])]
 pub(crate) struct VerifyArgs {
     /// The data hash, for a running node to verify
@@ -367,6 +397,40 @@ pub(crate) struct PeersArgs {
     pub(crate) healthy: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PluginsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PluginsCommand>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsCommand {
+    /// Switch a plugin on, for good
+    Enable {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Switch a plugin off, for good
+    Disable {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// Load a plugin anew, or for the first time
+    Reload {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -63,6 +63,12 @@ impl NodeClient {
         response.json().await.context("the node's answer is no JSON")
     }
 
+    /// Has what is at a route deleted and returns the answer.
+    pub(crate) async fn delete(&self, route: &str) -> anyhow::Result<Value> {
+        let response = self.send(self.request(Method::DELETE, route)).await?;
+        response.json().await.context("the node's answer is no JSON")
+    }
+
     /// The JSON document at a route.
     pub(crate) async fn get(&self, route: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let request = self.request(Method::GET, &with_query(route, query));

@@ -5,12 +5,15 @@ pub(crate) mod balance;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod devnet;
+pub(crate) mod erase;
 mod explain;
 pub(crate) mod get;
+pub(crate) mod grant;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod peers;
+pub(crate) mod plugins;
 pub(crate) mod run;
 pub(crate) mod share;
 pub(crate) mod start;
@@ -27,8 +30,8 @@ use crate::client::NodeClient;
 /// The operator account of a running node.
 async fn operator(client: &NodeClient) -> anyhow::Result<String> {
     let account = client.get("/account", &[]).await?;
-    let address = account["address"].as_str();
-    address
+    let operator = account["operator"].as_str();
+    operator
         .map(str::to_owned)
         .context("the node's answer makes no sense")
 }

@@ -1,4 +1,4 @@
-//! Asks before money moves.
+//! Asks before something is done that cannot be undone.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 

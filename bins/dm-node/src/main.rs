@@ -1,67 +1,9 @@
-//! The `dm-node` binary: puts the crates of a DataMgmt node together.
+//! The `dm-node` binary.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-mod amount;
-mod chain;
-mod cli;
-mod client;
-mod commands;
-mod confirm;
-mod home;
-mod logging;
-mod node;
-mod output;
-mod paths;
-mod progress;
-mod settings;
-mod stop_signal;
-
-use cli::{Cli, Command};
+use dm_core::services::RegisteredPlugins;
 
 fn main() -> ExitCode {
-    if let Err(error) = settings::read_dot_env() {
-        return failed(&error);
-    }
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error.into()),
-    };
-    match runtime.block_on(execute(cli)) {
-        Ok(code) => code,
-        Err(error) => failed(&error),
-    }
-}
-
-/// Prints why nothing came of a command.
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
-    ExitCode::FAILURE
-}
-
-async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
-    let as_json = cli.json;
-    match cli.command {
-        Command::Dev(args) => commands::dev::run(args, as_json).await?,
-        Command::Init(args) => commands::init::run(args, as_json).await?,
-        Command::Run(args) => commands::run::run(&args, as_json).await?,
-        Command::Devnet(args) => commands::devnet::run(args, as_json).await?,
-        Command::Config(command) => commands::config::run(command, as_json)?,
-        Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
-        Command::Key(command) => commands::key::run(command, as_json).await?,
-        Command::Share(args) => commands::share::run(args, as_json).await?,
-        Command::Get(args) => commands::get::run(args, as_json).await?,
-        Command::Verify(args) => return commands::verify::run(args, as_json).await,
-        Command::Status(args) => commands::status::run(args, as_json).await?,
-        Command::Peers(args) => commands::peers::run(args, as_json).await?,
-        Command::Tokens(args) => commands::tokens::run(args, as_json).await?,
-        Command::Balance(args) => commands::balance::run(args, as_json).await?,
-        Command::Transfer(args) => commands::transfer::run(args, as_json).await?,
-        Command::Transfers(args) => commands::transfers::run(args, as_json).await?,
-        Command::History(args) => commands::history::run(args, as_json).await?,
-    }
-    Ok(ExitCode::SUCCESS)
+    dm_node::run(RegisteredPlugins::default())
 }

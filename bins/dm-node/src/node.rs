@@ -11,11 +11,12 @@ use dm_core::{
     Address,
     address::parse_address,
     bus::{EventBus, Topic},
-    config::{NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
+    config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
     ports::{ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
-        MoneySettings, OrderDesk, PaymentProcessor, ScrubSettings, Scrubber, TokenManager,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
+        KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
+        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubSettings, Scrubber, TokenManager,
         caretaker::plan::Policy,
     },
     tasks::Supervisor,
@@ -28,6 +29,7 @@ use serde_json::json;
 use crate::{
     chain::{self, ChainSwitch},
     logging::LogFilter,
+    plugins::{self, Functions},
     stop_signal::StopSignal,
 };
 
@@ -45,6 +47,7 @@ pub(crate) struct Node {
     bus: EventBus,
     apis: ApiHandle,
     data: DataManager,
+    plugins: PluginManager,
     network: Arc<dyn Network>,
     address: Address,
     internal_api: String,
@@ -61,6 +64,7 @@ impl Node {
         keys: &NodeKeys,
         servers: ApiServers,
         log_filter: LogFilter,
+        registered: RegisteredPlugins,
     ) -> anyhow::Result<Self> {
         let supervisor = Supervisor::new();
         let bus = EventBus::new();
@@ -72,11 +76,7 @@ impl Node {
         if storage_config.engine == ObjectEngine::Sled {
             tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
         }
-        let limits = KeptLimits {
-            account: address,
-            own: storage_config.max_own_bytes,
-            foreign: config.network.max_foreign_bytes,
-        };
+        let limits = kept_limits(config, address);
         let storage =
             tokio::task::spawn_blocking(move || Storage::open_within(&objects_dir, &storage_config, limits))
                 .await??;
@@ -139,12 +139,32 @@ impl Node {
                 retry_interval: Duration::from_secs(config.network.retry_interval_secs),
             },
         );
+        let operator_change = start_operator_change(
+            OperatorChangePorts {
+                chain: chain.clone(),
+                keys: Arc::new(keys.clone()),
+                log: log.clone(),
+            },
+            desk.clone(),
+            &supervisor,
+        );
+        let key_rotation = start_key_rotation(
+            KeyRotationPorts {
+                key_ring: keys.key_ring(),
+                readable: shared_catalog.clone(),
+                log: log.clone(),
+            },
+            &config.keys,
+            &supervisor,
+        );
         let payments = PaymentProcessor::new(desk.clone());
+        let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
         let data = DataManager::new(
             DataPorts {
                 objects: storage.objects(),
                 shares: shared_catalog.clone(),
                 readable: shared_catalog.clone(),
+                erasures: shared_catalog.clone(),
                 sealer: keys.sealer(),
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),
@@ -152,6 +172,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
+                plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
             DataSettings {
@@ -175,10 +196,16 @@ impl Node {
             chain.clone(),
             network.clone(),
             log.clone(),
+            Some(plugins.clone()),
             bus.clone(),
             &supervisor,
         )
         .await;
+        let functions = Functions {
+            health: health.clone(),
+            data: data.clone(),
+        };
+        plugins::start(&plugins, config, registered, functions, &supervisor).await?;
         let log_control: Arc<dyn LogControl> = Arc::new(log_filter);
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
@@ -191,8 +218,10 @@ impl Node {
                 log,
                 network: network.clone(),
                 caretaker,
+                plugins: plugins.clone(),
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
-                chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some())),
+                key_rotation,
+                chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
                 log_control,
             },
             REQUEST_PATIENCE,
@@ -210,6 +239,7 @@ impl Node {
             bus,
             apis,
             data,
+            plugins,
             network,
             address,
             internal_api,
@@ -250,6 +280,7 @@ impl Node {
         if !self.supervisor.shut_down(TASK_PATIENCE).await {
             tracing::warn!("background tasks did not end in time");
         }
+        self.plugins.shut_down().await;
         if let Some(chain) = self.embedded_chain {
             chain.close().await;
         }
@@ -257,6 +288,20 @@ impl Node {
         self.storage.close().await.context("closing the object store")?;
         tracing::info!("the node has stopped");
         Ok(())
+    }
+}
+
+/// How much is kept; nothing by a node that only introduces others.
+fn kept_limits(config: &NodeConfig, account: Address) -> KeptLimits {
+    let (own, foreign) = if config.network.bootstrap_only {
+        (0, 0)
+    } else {
+        (config.storage.max_own_bytes, config.network.max_foreign_bytes)
+    };
+    KeptLimits {
+        account,
+        own,
+        foreign,
     }
 }
 
@@ -275,6 +320,34 @@ fn start_caretaker(
         async move { caretaker.run(shutdown).await }
     });
     caretaker
+}
+
+/// Wraps content keys again in the background, and rotates the data key by its age.
+fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: &Supervisor) -> KeyRotation {
+    let days = u64::from(config.rotate_after_days);
+    let max_age = (days > 0).then(|| Duration::from_secs(days * 86_400));
+    let rotation = KeyRotation::new(ports, max_age);
+    let running = rotation.clone();
+    supervisor.spawn("key rotation", move |shutdown| {
+        let rotation = running.clone();
+        async move { rotation.run(shutdown).await }
+    });
+    rotation
+}
+
+/// Finishes in the background what a stop has interrupted of a change of the operator account.
+fn start_operator_change(
+    ports: OperatorChangePorts,
+    desk: OrderDesk,
+    supervisor: &Supervisor,
+) -> OperatorChange {
+    let change = OperatorChange::new(ports, desk);
+    let running = change.clone();
+    supervisor.spawn("operator account", move |shutdown| {
+        let change = running.clone();
+        async move { change.run(shutdown).await }
+    });
+    change
 }
 
 /// Looks for damage in the background.

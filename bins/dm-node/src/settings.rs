@@ -50,16 +50,39 @@ const OLDER_NAMES: [(&str, &str); 22] = [
 ];
 
 /// Variables with our prefix that are no settings of the node.
-const NOT_SETTINGS: [&str; 4] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL", "DM_REQUIRE_ANVIL"];
+const NOT_SETTINGS: [&str; 5] = [
+    "DM_API",
+    "DM_API_KEY",
+    "DM_INTERNAL_API_URL",
+    "DM_REQUIRE_ANVIL",
+    "DM_REQUIRE_GUARD",
+];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 5] = [
+const LISTS: [&str; 10] = [
     "initial_peers",
+    "network.allowed_peers",
+    "network.external_addresses",
+    "network.more_hosts",
+    "network.relays",
     "internal_api.allowed_hosts",
     "internal_api.trusted_proxies",
     "external_api.allowed_hosts",
     "external_api.trusted_proxies",
+    "plugins.required",
 ];
+
+/// Settings that are `true` or `false`.
+const SWITCHES: [&str; 6] = [
+    "network.autonat",
+    "network.bootstrap_only",
+    "network.listen",
+    "network.mdns",
+    "network.relay_server",
+    "network.upnp",
+];
+/// Begins the settings that grant a plugin something, which are lists as well.
+const GRANTED: &str = "plugins.granted.";
 
 /// A setting by its dotted name, and its value.
 pub(crate) type Override = (String, Value);
@@ -102,19 +125,21 @@ pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<NodeConfig> {
 
 /// Faults of settings whose form is the business of the crate that uses them.
 fn faults_that_crates_know(config: &NodeConfig) -> Vec<ConfigFault> {
-    let peers = config.initial_peers.iter().filter_map(|peer| {
-        let error = dm_p2p::parse_initial_peer(peer).err()?;
-        Some(("initial_peers", error.to_string()))
-    });
+    let mut faults = dm_p2p::network_faults(&config.initial_peers, &config.network);
+    let permissions = config
+        .plugins
+        .granted
+        .values()
+        .flatten()
+        .filter_map(|permission| permission.parse::<dm_plugins::Permission>().err())
+        .map(|error| ("plugins.granted", error.to_string()));
     let filter = logging::parse_filter(&config.log.filter).err();
     let filter = filter.map(|error| ("log.filter", error.to_string()));
-    peers
-        .chain(filter)
-        .map(|(field, reason)| ConfigFault {
-            field: field.to_owned(),
-            reason,
-        })
-        .collect()
+    faults.extend(permissions.chain(filter).map(|(field, reason)| ConfigFault {
+        field: field.to_owned(),
+        reason,
+    }));
+    faults
 }
 
 fn from_file(file: Option<&Path>) -> anyhow::Result<Dict> {
@@ -171,11 +196,15 @@ fn environment() -> Vec<Override> {
         .collect()
 }
 
-/// A setting from text: a list, a number, or the text itself.
+/// A setting from text: a list, a number, yes or no, or the text itself.
 pub(crate) fn parsed(setting: String, text: &str) -> Override {
-    let value = if LISTS.contains(&setting.as_str()) {
+    let value = if LISTS.contains(&setting.as_str()) || setting.starts_with(GRANTED) {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         Value::from(items.map(Value::from).collect::<Vec<_>>())
+    } else if SWITCHES.contains(&setting.as_str())
+        && let Ok(switch) = text.trim().parse::<bool>()
+    {
+        Value::from(switch)
     } else if is_number(&setting)
         && let Ok(number) = text.trim().parse::<u64>()
     {
@@ -189,13 +218,18 @@ pub(crate) fn parsed(setting: String, text: &str) -> Override {
 /// Whether a setting is a number; a name such as `node_id` may consist of
 /// digits and is a text all the same.
 fn is_number(setting: &str) -> bool {
-    const ENDINGS: [&str; 12] = [
+    const ENDINGS: [&str; 17] = [
         "port",
         "per_second",
+        "per_sec",
         "burst",
         "_bytes",
         "_secs",
+        "_days",
         "_factor",
+        "_circuits",
+        "_in_flight",
+        ".min_peers",
         "connections",
         "_peer",
         "_memory",

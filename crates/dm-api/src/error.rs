@@ -165,7 +165,11 @@ impl From<ServiceError> for ApiError {
                 error
             }
             ServiceError::NotFound => Self::new(StatusCode::NOT_FOUND, sentence),
-            ServiceError::NotGranted => Self::new(StatusCode::FORBIDDEN, sentence),
+            ServiceError::NotGranted | ServiceError::Refused { .. } => {
+                Self::new(StatusCode::FORBIDDEN, sentence)
+            }
+            ServiceError::UnknownPlugin(_) => Self::new(StatusCode::NOT_FOUND, sentence),
+            ServiceError::RequiredPlugin(_) => Self::new(StatusCode::CONFLICT, sentence),
             ServiceError::NotAnchored => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
             ServiceError::PaymentRequired(shortfall) => {
                 let mut error = Self::new(StatusCode::PAYMENT_REQUIRED, sentence);
@@ -212,6 +216,13 @@ impl From<ChainSwitchError> for ApiError {
                 refusal.body.field = Some("blockchain_url");
                 refusal
             }
+            ChainSwitchError::HandOver(
+                error @ (ChainError::InsufficientFunds { .. }
+                | ChainError::Refused(_)
+                | ChainError::Reverted(_)),
+            ) => Self::invalid("private_key", format!("cannot be used: {error}")),
+            ChainSwitchError::HandOver(error) => ServiceError::from(error).into(),
+            ChainSwitchError::Log(error) => error.into(),
         }
     }
 }
@@ -265,6 +276,15 @@ mod tests {
             ),
             (E::NotFound, 404),
             (E::NotGranted, 403),
+            (
+                E::Refused {
+                    plugin: "guard".into(),
+                    reason: "a card number".into(),
+                },
+                403,
+            ),
+            (E::UnknownPlugin("guard".into()), 404),
+            (E::RequiredPlugin("guard".into()), 409),
             (E::NotAnchored, 409),
             (E::Damaged("chunk 3".into()), 502),
             (E::StorageFull, 507),

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use dm_core::{
     config::ApiConfig,
     ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
-    services::{Caretaker, DataManager, HealthMonitor, PaymentProcessor, TokenManager},
+    services::{
+        Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager, TokenManager,
+    },
 };
 use tokio::runtime::Handle;
 
@@ -28,8 +30,12 @@ pub struct Services {
     pub network: Arc<dyn Network>,
     /// Who holds which object.
     pub caretaker: Caretaker,
+    /// Extend the node.
+    pub plugins: PluginManager,
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// Rotates the data key.
+    pub key_rotation: KeyRotation,
     /// Moves the node to other endpoints of its chain.
     pub chain_control: Arc<dyn ChainControl>,
     /// Changes what is logged.

@@ -66,7 +66,7 @@ async fn what_is_not_there_has_the_shape_of_every_error() {
     ] {
         node.get(path).await.is_error(404, "Not found", None);
     }
-    for path in ["/share_data", "/users", "/keys/rotate", "/objects"] {
+    for path in ["/share_data", "/users", "/objects"] {
         node.get_internal(path).await.is_error(404, "Not found", None);
     }
 }
@@ -77,7 +77,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
     for (method, path, allow) in [
         (Method::GET, "/share_data".to_owned(), "POST"),
         (Method::POST, format!("/objects/{NO_DATA}"), "GET, HEAD"),
-        (Method::DELETE, format!("/data/{NO_DATA}"), "GET"),
+        (Method::PUT, format!("/data/{NO_DATA}"), "DELETE, GET"),
         (Method::POST, "/health".to_owned(), "GET"),
         (Method::OPTIONS, "/objects".to_owned(), "PUT"),
     ] {

@@ -307,7 +307,9 @@ async fn the_node_is_moved_to_another_endpoint_or_says_why_not() {
             422,
             json!("private_key"),
         ),
+        (json!({"private_key": "22"}), 503, Value::Null),
         (json!({"blockchain_url": "http://a, http://b"}), 200, Value::Null),
+        (json!({"private_key": "33"}), 200, Value::Null),
     ] {
         let answer = node.post_internal("/blockchain", &body).await;
         assert_eq!(answer.status, status, "{:?}", answer.body);

@@ -4,9 +4,9 @@ pragma solidity 0.8.37;
 import {Rfc6962} from "./Rfc6962.sol";
 
 /// @title Anchors of append-only logs
-/// @notice Every account has one log, named by its address. The account anchors checkpoints of its
-/// log here: a size and the root of the RFC 6962 Merkle tree over that many entries. A checkpoint is
-/// accepted only with the proof that it continues the one before, so that nobody, the account
+/// @notice Every account has one log, named by its address for ever. Its keeper, at first the account
+/// itself, anchors checkpoints of the log here and can hand it over to another account: a size and the root of the RFC 6962 Merkle tree over that many entries. A checkpoint is
+/// accepted only with the proof that it continues the one before, so that nobody, the keeper
 /// included, can change or remove an entry that was anchored once.
 /// @dev There is no owner, no setting, no upgrade, no call to another contract but the SHA-256
 /// precompile, and no ether is accepted. Roots are not stored: for each checkpoint there is one word,
@@ -16,11 +16,15 @@ contract AnchorLog {
     /// @dev What is stored of a log.
     struct Log {
         /// The newest checkpoint in one word: size, block and time, 64 bits each, from the highest of
-        /// the lower 192 bits down; 0 for a log without checkpoint.
+        /// the lower 192 bits down; 0 for a log without checkpoint. Above them the bit `HANDED_OVER`.
         uint256 head;
         /// The commitment of every checkpoint, by its size.
         mapping(uint256 size => bytes32) commitments;
     }
+
+    /// @dev Bit of `Log.head` of a log whose keeper is in `keepers`. Logs that were never handed over,
+    /// which are nearly all, need no further read.
+    uint256 private constant HANDED_OVER = 1 << 192;
 
     /// @notice A checkpoint was accepted.
     /// @param log Whose log it is.
@@ -29,6 +33,20 @@ contract AnchorLog {
     /// @param blockNumber Number of this block.
     /// @param timestamp Time of this block in seconds since the Unix epoch.
     event Anchored(address indexed log, uint64 indexed size, bytes32 root, uint64 blockNumber, uint64 timestamp);
+
+    /// @notice A log has another keeper from now on.
+    /// @param log Whose log it is.
+    /// @param from Who kept it.
+    /// @param to Who keeps it now.
+    event HandedOver(address indexed log, address indexed from, address indexed to);
+
+    /// @notice Only the keeper of a log anchors it and hands it over.
+    /// @param log Whose log it is.
+    /// @param keeper Who keeps it.
+    error NotTheKeeper(address log, address keeper);
+
+    /// @notice The zero address can keep nothing.
+    error NobodyToKeep();
 
     /// @notice The chain lacks the SHA-256 precompile at address 2; the contract cannot work there.
     error Sha256Missing();
@@ -62,6 +80,7 @@ contract AnchorLog {
     error NotAContinuation(bytes32 previousRoot, bytes32 provenPreviousRoot, bytes32 root, bytes32 provenRoot);
 
     mapping(address account => Log) private logs;
+    mapping(address log => address) private keepers;
 
     /// @notice Refuses a chain on which no proof could be checked.
     constructor() {
@@ -70,28 +89,45 @@ contract AnchorLog {
         }
     }
 
-    /// @notice Anchors the next checkpoint of the caller's log.
+    /// @notice Anchors the next checkpoint of the caller's own log.
     /// @param previousRoot Root of the newest checkpoint; zero for a new log.
     /// @param size Number of entries; more than the newest checkpoint has.
     /// @param root Root of the Merkle tree over them.
     /// @param proof Consistency proof (RFC 6962, section 2.1.2) between the two; empty for a new log.
     function anchor(bytes32 previousRoot, uint64 size, bytes32 root, bytes32[] calldata proof) external {
-        Log storage log = logs[msg.sender];
-        uint256 previous = log.head;
-        uint64 previousSize = sizeOf(previous);
-        if (size <= previousSize) revert NotLarger(previousSize, size);
-        if (previousSize != 0) {
-            if (log.commitments[previousSize] != commitment(previousRoot, previous)) {
-                revert OtherPreviousRoot(previousSize, previousRoot);
-            }
-            requireContinuation(previousSize, previousRoot, size, root, proof);
-        } else if (previousRoot != 0 || proof.length != 0) {
-            revert NoPreviousCheckpoint(previousRoot, proof.length);
-        }
-        uint256 next = pack(size, uint64(block.number), uint64(block.timestamp));
-        log.head = next;
-        log.commitments[size] = commitment(root, next);
-        emit Anchored(msg.sender, size, root, uint64(block.number), uint64(block.timestamp));
+        append(msg.sender, previousRoot, size, root, proof);
+    }
+
+    /// @notice Anchors the next checkpoint of a log that was handed over to the caller.
+    /// @param log Whose log.
+    /// @param previousRoot Root of the newest checkpoint; zero for a new log.
+    /// @param size Number of entries; more than the newest checkpoint has.
+    /// @param root Root of the Merkle tree over them.
+    /// @param proof Consistency proof (RFC 6962, section 2.1.2) between the two; empty for a new log.
+    function anchorFor(address log, bytes32 previousRoot, uint64 size, bytes32 root, bytes32[] calldata proof)
+        external
+    {
+        append(log, previousRoot, size, root, proof);
+    }
+
+    /// @notice Hands a log that the caller keeps over to another account. What is anchored stays, and
+    /// the log goes on under its name.
+    /// @param log Whose log.
+    /// @param to Who keeps it from now on.
+    function handOver(address log, address to) external {
+        if (to == address(0)) revert NobodyToKeep();
+        uint256 newest = logs[log].head;
+        requireKeeper(log, newest);
+        logs[log].head = newest | HANDED_OVER;
+        keepers[log] = to;
+        emit HandedOver(log, msg.sender, to);
+    }
+
+    /// @notice Who anchors a log and can hand it over.
+    /// @param log Whose log.
+    /// @return The account itself, before its log was handed over.
+    function keeper(address log) external view returns (address) {
+        return keeperOf(log, logs[log].head);
     }
 
     /// @notice The newest checkpoint of a log.
@@ -145,6 +181,54 @@ contract AnchorLog {
             && Rfc6962.includes(size, root, leafHash, leafIndex, proof);
     }
 
+    /// @dev Accepts the next checkpoint of a log from its keeper.
+    /// @param name Whose log.
+    /// @param previousRoot Root of the newest checkpoint; zero for a new log.
+    /// @param size Number of entries; more than the newest checkpoint has.
+    /// @param root Root of the Merkle tree over them.
+    /// @param proof Consistency proof between the two; empty for a new log.
+    function append(
+        address name,
+        bytes32 previousRoot,
+        uint64 size,
+        bytes32 root,
+        bytes32[] calldata proof
+    ) private {
+        Log storage log = logs[name];
+        uint256 previous = log.head;
+        requireKeeper(name, previous);
+        uint64 previousSize = sizeOf(previous);
+        if (size <= previousSize) revert NotLarger(previousSize, size);
+        if (previousSize != 0) {
+            if (log.commitments[previousSize] != commitment(previousRoot, checkpointIn(previous))) {
+                revert OtherPreviousRoot(previousSize, previousRoot);
+            }
+            requireContinuation(previousSize, previousRoot, size, root, proof);
+        } else if (previousRoot != 0 || proof.length != 0) {
+            revert NoPreviousCheckpoint(previousRoot, proof.length);
+        }
+        uint256 next = pack(size, uint64(block.number), uint64(block.timestamp));
+        log.head = next | (previous & HANDED_OVER);
+        log.commitments[size] = commitment(root, next);
+        emit Anchored(name, size, root, uint64(block.number), uint64(block.timestamp));
+    }
+
+    /// @dev Reverts unless the caller keeps the log.
+    /// @param log Whose log.
+    /// @param newest Its `Log.head`.
+    function requireKeeper(address log, uint256 newest) private view {
+        address kept = keeperOf(log, newest);
+        if (msg.sender != kept) revert NotTheKeeper(log, kept);
+    }
+
+    /// @dev Who keeps a log.
+    /// @param log Whose log.
+    /// @param newest Its `Log.head`.
+    /// @return The keeper.
+    function keeperOf(address log, uint256 newest) private view returns (address) {
+        return newest & HANDED_OVER == 0 ? log : keepers[log];
+    }
+
     /// @dev Reverts unless the proof leads from the root of the newest checkpoint to the offered one.
     /// @param previousSize Size of the newest checkpoint; at least 1.
     /// @param previousRoot Root of the newest checkpoint.
@@ -166,13 +250,20 @@ contract AnchorLog {
         }
     }
 
-    /// @dev A checkpoint without its root, in the form of `Log.head`.
+    /// @dev A checkpoint without its root: the lower 192 bits of `Log.head`.
     /// @param size Number of entries.
     /// @param blockNumber Number of the block that accepted it.
     /// @param timestamp Time of that block in seconds since the Unix epoch.
     /// @return The three in one word.
     function pack(uint64 size, uint64 blockNumber, uint64 timestamp) private pure returns (uint256) {
         return (uint256(size) << 128) | (uint256(blockNumber) << 64) | timestamp;
+    }
+
+    /// @dev The checkpoint in a word of the form of `Log.head`.
+    /// @param newest The word.
+    /// @return Size, block and time alone.
+    function checkpointIn(uint256 newest) private pure returns (uint256) {
+        return newest & (HANDED_OVER - 1);
     }
 
     /// @dev The size in a word of the form of `Log.head`.
@@ -184,7 +275,7 @@ contract AnchorLog {
 
     /// @dev The word that stands for a checkpoint in storage.
     /// @param root Root of the checkpoint.
-    /// @param packed Its size, block and time in the form of `Log.head`.
+    /// @param packed Its size, block and time, as `pack` returns them.
     /// @return keccak256 over the two words.
     function commitment(bytes32 root, uint256 packed) private pure returns (bytes32) {
         return keccak256(abi.encode(root, packed));

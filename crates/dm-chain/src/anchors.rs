@@ -33,23 +33,26 @@ impl Anchors for EvmClient {
     }
 
     async fn submit_anchor(&self, request: &AnchorRequest) -> Result<B256, ChainError> {
-        self.deployment.ensure(&self.node, &self.transactions).await?;
+        let _keeping = self.hand_over.read().await;
+        let account = self.accounts.current();
+        self.deployment.ensure(&self.node, &account).await?;
+        let keeping = self.accounts.keeping(account.account());
         let call = Call {
             to: Some(self.reader.contract()),
-            input: self.node.library().anchor(request),
+            input: self.node.library().anchor(request, keeping),
             value: U256::ZERO,
         };
-        let gas_limit = self.transactions.simulator().gas(&call).await.map_err(refusal)?;
+        let gas_limit = account.simulator().gas(&call).await.map_err(refusal)?;
         let draft = Draft {
             call,
             gas_limit,
             gain: Gain::Nothing,
         };
-        self.transactions.send(draft).await
+        account.send(draft).await
     }
 
     async fn wait_for_anchor(&self, tx_hash: B256) -> Result<Anchor, ChainError> {
-        let receipt = self.transactions.wait(tx_hash).await?;
+        let receipt = self.accounts.current().wait(tx_hash).await?;
         if !receipt.succeeded() {
             return Err(ChainError::Reverted(format!(
                 "the contract refused transaction {tx_hash}: another one anchored in between"
@@ -92,7 +95,7 @@ impl Anchors for EvmClient {
     }
 }
 
-fn refusal(failure: SimulationFailure) -> ChainError {
+pub(crate) fn refusal(failure: SimulationFailure) -> ChainError {
     match failure {
         SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
         SimulationFailure::Chain(error) => error,

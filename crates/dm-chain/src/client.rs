@@ -11,14 +11,15 @@ use dm_core::{
     ports::{Chain, ChainError, ChainHead, KeyValueStore, Signer},
     token::TokenInfo,
 };
+use tokio::sync::RwLock;
 
 use crate::{
+    accounts::Accounts,
     config::ClientConfig,
     deployment::Deployment,
     library::Alloy,
     reader::AnchorReader,
     rpc::{Connection, EndpointState, InvalidUrl, Node, SwitchFailure},
-    transactions::Transactions,
     wire::BlockHeader,
 };
 
@@ -39,7 +40,9 @@ pub enum SwitchError {
 pub struct EvmClient {
     pub(crate) node: Arc<Node>,
     pub(crate) reader: AnchorReader,
-    pub(crate) transactions: Transactions,
+    pub(crate) accounts: Accounts,
+    /// Held by those who anchor; nobody does while the log changes hands.
+    pub(crate) hand_over: RwLock<()>,
     pub(crate) deployment: Deployment,
     native_token: TokenInfo,
 }
@@ -117,9 +120,10 @@ impl EvmClient {
         let node = Arc::new(node);
         Self {
             reader: AnchorReader::new(node.clone()),
-            transactions: Transactions::start(node.clone(), signer, journal, &config),
+            native_token: config.native_token.clone(),
+            accounts: Accounts::new(node.clone(), signer, journal, config),
+            hand_over: RwLock::default(),
             deployment: Deployment::default(),
-            native_token: config.native_token,
             node,
         }
     }
@@ -144,7 +148,7 @@ impl EvmClient {
 
     /// The account that sends and anchors.
     pub fn account(&self) -> Address {
-        self.transactions.account()
+        self.accounts.current().account()
     }
 
     /// Number of the newest block.

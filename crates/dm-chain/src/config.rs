@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alloy::primitives::Address;
 use dm_core::token::{NATIVE_TOKEN, TokenInfo, TokenKind};
 
 /// How a client treats its chain.
@@ -9,6 +10,9 @@ use dm_core::token::{NATIVE_TOKEN, TokenInfo, TokenKind};
 pub struct ClientConfig {
     /// EIP-155 id that the chain must have; else the one that it has first.
     pub chain_id: Option<u64>,
+    /// Whose log is anchored; else the account's own. One that was handed over
+    /// to the account keeps the name of whom it belongs to.
+    pub log: Option<Address>,
     /// The chain's own coin.
     pub native_token: TokenInfo,
     /// Longest wait for the answer to one request.
@@ -39,6 +43,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             chain_id: None,
+            log: None,
             native_token: TokenInfo {
                 address: NATIVE_TOKEN,
                 kind: TokenKind::Native,

@@ -38,6 +38,10 @@ pub(crate) fn deployment_input() -> Bytes {
 /// of its errors.
 pub(crate) fn refusal_in_words(data: &[u8]) -> Option<String> {
     let words = match AnchorLogErrors::abi_decode(data).ok()? {
+        AnchorLogErrors::NotTheKeeper(error) => {
+            format!("the log of {} is kept by {}", error.log, error.keeper)
+        }
+        AnchorLogErrors::NobodyToKeep(_) => "the zero address can keep no log".to_owned(),
         AnchorLogErrors::Sha256Missing(_) => "the chain lacks the SHA-256 precompile".to_owned(),
         AnchorLogErrors::NotLarger(error) => format!(
             "the log is anchored up to size {} already, size {} was offered",

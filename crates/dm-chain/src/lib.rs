@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
 mod anchors;
 mod client;
 mod config;
 mod contract;
 mod deployment;
 pub mod embedded;
+mod hand_over;
 mod library;
 mod operations;
 mod reader;

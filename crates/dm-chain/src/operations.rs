@@ -1,6 +1,6 @@
 //! The port `Operations`: what the operator account does, each at most once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use crate::{
     library::{gain_of, returns_success},
     reverts::in_words,
     tokens::word,
-    transactions::{Call, Draft, SimulationFailure},
+    transactions::{Call, Draft, SimulationFailure, Transactions},
 };
 
 #[async_trait]
@@ -24,36 +24,42 @@ impl Operations for EvmClient {
     }
 
     async fn check(&self, operation: &Operation) -> Result<(), ChainError> {
-        let draft = self.draft(operation).await?;
-        self.transactions.check_funds(&draft).await
+        let account = self.account_for(operation).await?;
+        let draft = self.draft(operation, &account).await?;
+        account.check_funds(&draft).await
     }
 
     async fn begin(&self, id: OperationId, operation: &Operation) -> Result<B256, ChainError> {
-        if let Some(hash) = self.transactions.find(id).await? {
+        if let Some(hash) = self.accounts.that_began(id).await?.find(id).await? {
             return Ok(hash);
         }
-        let draft = self.draft(operation).await?;
-        self.transactions.begin(id, draft).await
+        let account = self.account_for(operation).await?;
+        let draft = self.draft(operation, &account).await?;
+        account.begin(id, draft).await
     }
 
     async fn state(&self, id: OperationId) -> Result<Option<OperationState>, ChainError> {
-        self.transactions.state(id, None).await
+        self.accounts.that_began(id).await?.state(id, None).await
     }
 
     async fn wait(&self, id: OperationId, patience: Duration) -> Result<Option<OperationState>, ChainError> {
-        self.transactions.state(id, Some(patience)).await
+        self.accounts
+            .that_began(id)
+            .await?
+            .state(id, Some(patience))
+            .await
     }
 
     async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
-        self.transactions.conclude(id).await
+        self.accounts.that_began(id).await?.conclude(id).await
     }
 }
 
 impl EvmClient {
     /// Tries an operation, and says what its transaction needs.
-    async fn draft(&self, operation: &Operation) -> Result<Draft, ChainError> {
+    async fn draft(&self, operation: &Operation, account: &Transactions) -> Result<Draft, ChainError> {
         let call = self.node.library().call_of(operation);
-        let simulator = self.transactions.simulator();
+        let simulator = account.simulator();
         let gas_limit = if returns_success(operation) {
             let (output, gas) =
                 futures::try_join!(simulator.output(&call), simulator.gas(&call)).map_err(refusal)?;
@@ -70,6 +76,18 @@ impl EvmClient {
             gas_limit,
             gain: gain_of(operation),
         })
+    }
+
+    /// The account that does it: the present one, but a token of a former one's
+    /// takes orders from that alone.
+    async fn account_for(&self, operation: &Operation) -> Result<Arc<Transactions>, ChainError> {
+        let current = self.accounts.current();
+        let Operation::Mint { token, .. } = operation else {
+            return Ok(current);
+        };
+        let owner = self.token_owner(*token).await?;
+        let owner = owner.and_then(|owner| self.accounts.find(owner));
+        Ok(owner.unwrap_or(current))
     }
 
     /// A token may say no without a revert; one that says nothing says yes.

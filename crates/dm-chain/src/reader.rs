@@ -55,6 +55,16 @@ impl AnchorReader {
         Ok(Some(head).filter(|head| head.size > 0))
     }
 
+    /// Who anchors a log; `None` where the contract is not deployed.
+    pub(crate) async fn keeper(&self, log: Address) -> Result<Option<Address>, ChainError> {
+        let answer = self.ask(&AnchorQuestion::Keeper(log)).await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let keeper = self.node.library().keeper(&answer);
+        Ok(Some(keeper.ok_or_else(RpcFailure::nonsense)?))
+    }
+
     /// Whether a log has this checkpoint, accepted in this block at this time.
     pub(crate) async fn holds(
         &self,

@@ -93,6 +93,16 @@ impl EvmClient {
         }
     }
 
+    /// Who may make more of a token, where it says so.
+    pub(crate) async fn token_owner(&self, token: Address) -> Result<Option<Address>, ChainError> {
+        let request = CallRequest::view(token, self.node.library().token_question(TokenQuestion::Owner));
+        match self.node.read::<_, Bytes>("eth_call", (request, "latest")).await {
+            Ok(answer) => Ok(word(&answer).map(|owner| Address::from_word(owner.into()))),
+            Err(RpcFailure::Refused(_)) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
     async fn require_code(&self, token: Address) -> Result<(), TokenError> {
         let code: Bytes = self
             .node

@@ -7,10 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
+mod keys;
 mod money;
+mod network;
+mod plugins;
 mod validate;
 
+pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
+pub use network::NetworkConfig;
+pub use plugins::PluginsConfig;
 pub use validate::ConfigFault;
 
 /// Everything that an operator can set.
@@ -64,8 +70,12 @@ pub struct NodeConfig {
     pub chain: ChainConfig,
     /// Payments for shares.
     pub payments: PaymentsConfig,
+    /// The node's own keys.
+    pub keys: KeysConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
+    /// What plugins may do.
+    pub plugins: PluginsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -99,7 +109,9 @@ impl Default for NodeConfig {
             storage: StorageConfig::default(),
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
+            keys: KeysConfig::default(),
             compliance: ComplianceConfig::default(),
+            plugins: PluginsConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -185,78 +197,6 @@ pub struct RateLimit {
     pub per_second: u32,
     /// Requests that it may make at once; at least 1.
     pub burst: u32,
-}
-
-/// The peer-to-peer network.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// Interface for TCP and QUIC.
-    pub host: IpAddr,
-    /// Peers that shall hold a copy of each object.
-    pub replication_factor: u32,
-    /// Most connections, incoming and outgoing together.
-    pub max_connections: u32,
-    /// Most connections with one peer.
-    pub max_connections_per_peer: u32,
-    /// Process memory in bytes above which no new connection is accepted.
-    pub max_memory: u64,
-    /// Bytes of other nodes' objects that this node keeps as their replica.
-    pub max_foreign_bytes: u64,
-    /// Largest single object in bytes that this node keeps for others.
-    pub max_foreign_object: u64,
-    /// Seconds that one exchange with a peer may take before it counts as failed.
-    pub request_timeout_secs: u64,
-    /// Seconds between two attempts to complete what is owed: grants for
-    /// recipients that were unknown, copies that are missing.
-    pub retry_interval_secs: u64,
-    /// Seconds between two announcements of this node's address record.
-    pub announce_interval_secs: u64,
-    /// Seconds between two checks whether a peer is still there.
-    pub health_check_interval_secs: u64,
-    /// Seconds between two times that a peer is asked for further peers.
-    pub peer_exchange_interval_secs: u64,
-    /// Connected peers below which the node looks for more with all it knows.
-    pub min_peers: u32,
-    /// Peer ids that may connect and are dialled; empty means everybody.
-    pub allowed_peers: Vec<String>,
-    /// Seconds after which a peer that is away and mostly failed is forgotten.
-    pub forget_peers_after_secs: u64,
-    /// Seconds between two challenges of a peer to prove that it has an object.
-    pub challenge_interval_secs: u64,
-    /// Seconds that a holder may be away before another copy is made; fewer
-    /// where fewer copies are left, and none for the last.
-    pub repair_grace_secs: u64,
-    /// Bytes of copies that repair makes in a second.
-    pub repair_bytes_per_sec: u64,
-    /// Challenges and searches of repair in a second.
-    pub challenges_per_sec: u64,
-}
-
-impl Default for NetworkConfig {
-    fn default() -> Self {
-        Self {
-            host: IpAddr::from([0, 0, 0, 0]),
-            replication_factor: 3,
-            max_connections: 256,
-            max_connections_per_peer: 4,
-            max_memory: 2 << 30,
-            max_foreign_bytes: 100 << 30,
-            max_foreign_object: 10 << 30,
-            request_timeout_secs: 20,
-            retry_interval_secs: 15,
-            announce_interval_secs: 600,
-            health_check_interval_secs: 60,
-            peer_exchange_interval_secs: 120,
-            min_peers: 3,
-            allowed_peers: Vec::new(),
-            forget_peers_after_secs: 24 * 60 * 60,
-            challenge_interval_secs: 6 * 60 * 60,
-            repair_grace_secs: 120,
-            repair_bytes_per_sec: 32 << 20,
-            challenges_per_sec: 50,
-        }
-    }
 }
 
 /// Which engine keeps the objects.
@@ -376,6 +316,13 @@ impl NodeConfig {
         self.sqlite_db_path
             .clone()
             .unwrap_or_else(|| self.data_dir.join("catalog.sqlite"))
+    }
+
+    /// Folder of the plugins.
+    pub fn plugins_dir(&self) -> PathBuf {
+        self.plugin_dir
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("plugins"))
     }
 
     /// The JSON-RPC endpoints of the chain, the preferred one first.

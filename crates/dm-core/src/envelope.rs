@@ -65,7 +65,7 @@ pub struct Grant {
 pub struct Envelope {
     /// Which object.
     pub id: ObjectId,
-    /// Plaintext bytes, at least 1.
+    /// Plaintext bytes; 0 in a tombstone.
     pub size: u64,
     /// SHA-256 of all chunk names in order, 32 bytes each: see [`ChunkListHasher`].
     pub chunk_list: [u8; 32],
@@ -84,6 +84,26 @@ pub struct Envelope {
 pub type SignedEnvelope = Signed<Envelope>;
 
 impl Envelope {
+    /// The envelope that takes the place of an erased object: it has no chunks and
+    /// no readers. As every newer envelope it wins over those before it, wherever
+    /// they meet, so that nobody brings the object back.
+    pub fn tombstone(id: ObjectId, sequence: u64, created_at: u64) -> Self {
+        Self {
+            id,
+            size: 0,
+            chunk_list: ChunkListHasher::default().finish(),
+            sequence,
+            created_at,
+            grants: Vec::new(),
+            receipts: Vec::new(),
+        }
+    }
+
+    /// Whether the object was erased.
+    pub fn is_tombstone(&self) -> bool {
+        self.size == 0
+    }
+
     /// Number of chunks.
     pub fn chunk_count(&self) -> u64 {
         self.size.div_ceil(CHUNK_SIZE)
@@ -96,9 +116,12 @@ impl Envelope {
             .min(CHUNK_SIZE)
     }
 
-    /// Bytes of the chunk at `index` as it is stored and sent.
+    /// Bytes of the chunk at `index` as it is stored and sent, 0 where there is none.
     pub fn chunk_len(&self, index: u64) -> u64 {
-        sealed_len(self.chunk_plaintext_len(index))
+        match self.chunk_plaintext_len(index) {
+            0 => 0,
+            plaintext => sealed_len(plaintext),
+        }
     }
 
     /// Bytes of all chunks together.
@@ -124,8 +147,11 @@ impl Statement for Envelope {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        if self.size == 0 || self.size > MAX_OBJECT_SIZE {
-            return Err("the size of an object is between 1 byte and 1 PiB");
+        if self.size > MAX_OBJECT_SIZE {
+            return Err("an object has at most 1 PiB");
+        }
+        if self.is_tombstone() && *self != Self::tombstone(self.id, self.sequence, self.created_at) {
+            return Err("an object without bytes has neither chunks nor readers nor receipts");
         }
         if self.grants.len() > MAX_GRANTS {
             return Err("an envelope has at most 1024 grants");

@@ -128,6 +128,16 @@ impl NewEvent {
         }
     }
 
+    /// That `data_hash` and its key were destroyed.
+    pub fn data_delete(data_hash: DataHash) -> Self {
+        Self {
+            kind: EventKind::DataDelete,
+            data_hash: Some(data_hash),
+            recipient: None,
+            details: BTreeMap::new(),
+        }
+    }
+
     /// Completes the fact to an event of `log`, recorded now (`timestamp` in
     /// milliseconds since the Unix epoch), with a fresh nonce.
     pub fn into_event(self, log: Address, timestamp: u64) -> Event {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::tasks::TaskStatus;
+use crate::{plugin::PluginState, tasks::TaskStatus};
 
 /// How the node is as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,6 +40,8 @@ pub struct HealthReport {
     pub components: HealthComponents,
     /// Background tasks that do not run or have failed.
     pub tasks: BTreeMap<String, TaskStatus>,
+    /// Plugins, by their names.
+    pub plugins: BTreeMap<String, PluginState>,
     /// Version of the software.
     pub version: &'static str,
 }

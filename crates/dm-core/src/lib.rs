@@ -14,6 +14,7 @@ pub mod operation;
 pub mod order;
 pub mod payment;
 pub mod peer;
+pub mod plugin;
 pub mod ports;
 pub mod receipt;
 pub mod secret;

@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     KeyError,
-    key_set::{DataKey, GrantKey, KeySet, Secret, StoredAccount},
+    key_set::{DataKey, GrantKey, KeySet, OperatorKey, Secret, StoredAccount},
     master_key::{KdfParams, MasterKey},
     sealer::{open_secret, seal_secret},
 };
@@ -50,6 +50,8 @@ struct Content {
     grant_keys: Vec<SealedGrantKey>,
     node_identity: String,
     account: Option<SealedAccount>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    operators: Vec<SealedOperator>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,6 +80,13 @@ struct SealedAccount {
     address: Address,
     #[serde(with = "hex::serde")]
     keystore_sha256: [u8; 32],
+    token: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedOperator {
+    confirmed: bool,
     token: String,
 }
 
@@ -198,6 +207,10 @@ fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
         keystore_sha256: account.keystore_digest,
         token: token(&account.secret),
     };
+    let operator = |key: &OperatorKey| SealedOperator {
+        confirmed: key.is_confirmed,
+        token: token(&key.secret),
+    };
     Content {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -207,6 +220,7 @@ fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
         grant_keys: keys.grant_keys.iter().map(grant_key).collect(),
         node_identity: token(&keys.identity_seed),
         account: keys.account.as_ref().map(account),
+        operators: keys.operators.iter().map(operator).collect(),
     }
 }
 
@@ -228,6 +242,12 @@ fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
             keystore_digest: account.keystore_sha256,
         })
     };
+    let operator = |key: &SealedOperator| {
+        Some(OperatorKey {
+            is_confirmed: key.confirmed,
+            secret: open_secret(cipher, &key.token)?,
+        })
+    };
     let keys = KeySet {
         data_keys: content
             .data_keys
@@ -241,6 +261,7 @@ fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
             Some(sealed) => Some(account(sealed)?),
             None => None,
         },
+        operators: content.operators.iter().map(operator).collect::<Option<_>>()?,
     };
     (!keys.data_keys.is_empty() && !keys.grant_keys.is_empty()).then_some(keys)
 }

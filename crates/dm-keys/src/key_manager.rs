@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     KeyError,
     key_file::{self, KeyFile},
-    key_set::{GrantKey, KeySet, StoredAccount},
+    key_set::{GrantKey, KeySet, OperatorKey, StoredAccount},
     legacy::{self, ImportedVersion},
     master_key::{KdfParams, MasterKey},
     private_file,
@@ -135,6 +135,14 @@ impl KeyManager {
     /// Seed of the node's network identity: the private key of Ed25519.
     pub fn identity_seed(&self) -> Zeroizing<[u8; 32]> {
         self.read_keys(|keys| keys.identity_seed.clone())
+    }
+
+    /// Changes the accounts that the node acts as on the chain.
+    pub(crate) fn change_operators(
+        &self,
+        change: impl FnOnce(&mut Vec<OperatorKey>),
+    ) -> Result<(), KeyError> {
+        self.update(|keys| change(&mut keys.operators))
     }
 
     pub(crate) fn account(&self) -> Option<StoredAccount> {

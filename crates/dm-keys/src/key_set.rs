@@ -26,6 +26,8 @@ pub(crate) struct KeySet {
     pub(crate) identity_seed: Secret,
     /// The operator account, unless it comes from the configuration.
     pub(crate) account: Option<StoredAccount>,
+    /// The accounts to which the node's log was handed over, oldest first.
+    pub(crate) operators: Vec<OperatorKey>,
 }
 
 /// One version of the node's Fernet key.
@@ -57,6 +59,14 @@ pub(crate) struct StoredAccount {
     pub(crate) keystore_digest: [u8; 32],
 }
 
+/// An account to which the node's log was handed over.
+#[derive(Clone)]
+pub(crate) struct OperatorKey {
+    /// Whether the chain has done it; else it is under way.
+    pub(crate) is_confirmed: bool,
+    pub(crate) secret: Secret,
+}
+
 fn fresh_secret() -> Secret {
     Zeroizing::new(rand::random())
 }
@@ -69,6 +79,7 @@ impl KeySet {
             grant_keys: vec![GrantKey::generate()],
             identity_seed: fresh_secret(),
             account,
+            operators: Vec::new(),
         };
         set.add_data_key();
         set
@@ -103,9 +114,21 @@ impl KeySet {
                 .any(|own| own.info.version == key.info.version && own.secret == key.secret)
         };
         let holds_grant_key = |key: &GrantKey| self.grant_keys.iter().any(|own| own.public == key.public);
+        let holds_operator = |key: &OperatorKey| self.operators.iter().any(|own| own.secret == key.secret);
         self.identity_seed == other.identity_seed
+            && other.operators.iter().all(holds_operator)
             && other.data_keys.iter().all(holds_data_key)
             && other.grant_keys.iter().all(holds_grant_key)
+    }
+}
+
+impl OperatorKey {
+    /// The log is about to be handed over to this account.
+    pub(crate) fn unconfirmed(secret: Secret) -> Self {
+        Self {
+            is_confirmed: false,
+            secret,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod keystore;
 mod legacy;
 mod master_key;
 mod node_keys;
+mod operator_keys;
 mod private_file;
 mod raw_token;
 mod sealer;

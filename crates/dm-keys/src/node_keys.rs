@@ -23,7 +23,7 @@ pub const KEYSTORE_FILE: &str = "keystore.json";
 /// tools expect it, and in the key file together with that keystore's SHA-256.
 /// While the keystore is unchanged, opening takes the one key derivation of
 /// the key file instead of two.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NodeKeys {
     manager: Arc<KeyManager>,
     account: Arc<OperatorAccount>,
@@ -131,7 +131,8 @@ impl NodeKeys {
         Arc::new(HpkeGrants::new(self.manager.clone(), self.account.address()))
     }
 
-    /// Signs as the operator account.
+    /// Signs as the node's own account, to which its log, its objects and its grants
+    /// belong: the operator account until the log is handed over.
     pub fn signer(&self) -> Arc<dyn Signer> {
         self.account.clone()
     }

@@ -3,7 +3,10 @@
 
 use std::{fs, path::Path};
 
-use dm_core::{ports::Signer, secret::SecretString};
+use dm_core::{
+    ports::{OperatorKeyError, OperatorKeys, Signer},
+    secret::SecretString,
+};
 use dm_keys::{KEY_FILE, KEYSTORE_FILE, KeyError, NodeKeys, OperatorAccount};
 
 const PRIVATE_KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -137,4 +140,45 @@ fn secrets_are_not_shown() {
     let shown = format!("{keys:?}");
     assert!(!shown.contains("ac0974"));
     assert!(!shown.contains(&hex::encode(*keys.identity_seed())));
+}
+
+#[test]
+fn the_log_goes_from_account_to_account_through_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("keys");
+    let keys = NodeKeys::create(&dir, Some(&password()), None).unwrap();
+    let own = keys.signer().address();
+    assert_eq!(keys.operator().address(), own);
+
+    let successor = keys.keep_successor(&SecretString::new(PRIVATE_KEY)).unwrap();
+    assert_eq!(successor.address().to_string(), ADDRESS);
+    let under_way = open(&dir).unwrap();
+    assert_eq!(under_way.operator().address(), own);
+    assert_eq!(under_way.successor().unwrap().address(), successor.address());
+
+    under_way.confirm_successor().unwrap();
+    let changed = open(&dir).unwrap();
+    assert_eq!(changed.operator().address(), successor.address());
+    assert_eq!(changed.signer().address(), own, "objects and grants stay its own");
+    assert!(changed.successor().is_none());
+    let former: Vec<_> = changed
+        .former_operators()
+        .iter()
+        .map(|key| key.address())
+        .collect();
+    assert_eq!(former, [own]);
+}
+
+#[test]
+fn one_successor_at_a_time_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("keys");
+    let keys = NodeKeys::create(&dir, Some(&password()), None).unwrap();
+    let first = keys.keep_successor(&SecretString::new(PRIVATE_KEY)).unwrap();
+    let again = keys.keep_successor(&SecretString::new(PRIVATE_KEY)).unwrap();
+    assert_eq!(again.address(), first.address());
+    let second = keys.keep_successor(&SecretString::new("11".repeat(32))).err();
+    assert_eq!(second, Some(OperatorKeyError::UnderWay(first.address())));
+    let rubbish = keys.keep_successor(&SecretString::new("rubbish")).err();
+    assert_eq!(rubbish, Some(OperatorKeyError::Invalid));
 }

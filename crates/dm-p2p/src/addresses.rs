@@ -23,15 +23,27 @@ enum Reach {
 /// Of the addresses that a peer claims, those that this node can use, at most
 /// [`MAX_ADDRESSES`]: a loopback address only of a peer on this machine, a
 /// private one only of a peer on a private network, so that a stranger cannot
-/// send this node knocking at doors inside its own network.
+/// send this node knocking at doors inside its own network. Where a peer that
+/// comes through a relay is, is not known: only public ones are taken of it.
 pub(crate) fn usable(claimed: &[Multiaddr], seen_at: &Multiaddr) -> Vec<Multiaddr> {
-    let Some(seen) = reach(seen_at) else {
-        return Vec::new();
+    let seen = match reach(seen_at) {
+        _ if is_relayed(seen_at) => Reach::Public,
+        Some(reach) => reach,
+        None => return Vec::new(),
     };
+    reaching(claimed, seen)
+}
+
+/// The same for a peer of which is known only that it is on the local network.
+pub(crate) fn usable_nearby(claimed: &[Multiaddr]) -> Vec<Multiaddr> {
+    reaching(claimed, Reach::Private)
+}
+
+fn reaching(claimed: &[Multiaddr], least: Reach) -> Vec<Multiaddr> {
     let mut usable: Vec<Multiaddr> = Vec::new();
     for address in claimed {
         let address = without_peer(address);
-        if reach(&address).is_some_and(|reach| reach >= seen) && !usable.contains(&address) {
+        if reach(&address).is_some_and(|reach| reach >= least) && !usable.contains(&address) {
             usable.push(address);
         }
         if usable.len() == MAX_ADDRESSES {
@@ -44,6 +56,27 @@ pub(crate) fn usable(claimed: &[Multiaddr], seen_at: &Multiaddr) -> Vec<Multiadd
 /// Whether the address can be reached from everywhere.
 pub(crate) fn is_public(address: &Multiaddr) -> bool {
     reach(address) == Some(Reach::Public)
+}
+
+/// Whether the address is of QUIC.
+pub(crate) fn is_quic(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::QuicV1)
+}
+
+/// Whether the address leads through a relay.
+pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+/// Whether the address means the same place for everybody who sees the peer
+/// where this node sees it: many private networks have the same addresses, and
+/// names may stand for several machines.
+pub(crate) fn is_unambiguous(address: &Multiaddr) -> bool {
+    let is_name = matches!(
+        address.iter().next(),
+        Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_))
+    );
+    !is_name && reach(address).is_some_and(|reach| reach != Reach::Private)
 }
 
 /// The address without its trailing peer id.
@@ -87,6 +120,8 @@ fn is_shared(octets: [u8; 4]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::PeerId;
+
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
@@ -119,6 +154,26 @@ mod tests {
             usable(&claimed, &"/ip4/192.168.1.1/tcp/5".parse().unwrap()),
             claimed[1..2]
         );
+    }
+
+    #[test]
+    fn of_a_peer_behind_a_relay_only_public_addresses_are_usable() {
+        let relay = PeerId::random();
+        let claimed = addresses(&[
+            "/ip4/127.0.0.1/tcp/1",
+            &format!("/ip4/10.0.0.9/tcp/1/p2p/{relay}/p2p-circuit"),
+            &format!("/ip4/8.8.8.8/tcp/1/p2p/{relay}/p2p-circuit"),
+        ]);
+        let seen_at = format!("/ip4/127.0.0.1/tcp/5/p2p/{relay}/p2p-circuit")
+            .parse()
+            .unwrap();
+        assert_eq!(usable(&claimed, &seen_at), claimed[2..]);
+    }
+
+    #[test]
+    fn a_neighbour_cannot_point_into_this_machine() {
+        let claimed = addresses(&["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.9/tcp/1"]);
+        assert_eq!(usable_nearby(&claimed), claimed[1..]);
     }
 
     #[test]

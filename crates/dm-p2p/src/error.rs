@@ -1,17 +1,14 @@
-use crate::initial_peers::InvalidPeer;
+use dm_core::config::ConfigFault;
 
 /// Why the peer-to-peer layer did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum P2pError {
-    /// An entry of `initial_peers` cannot be read.
-    #[error("initial_peers: {0}")]
-    InitialPeer(#[from] InvalidPeer),
+    /// Settings cannot be read: see [`crate::network_faults`].
+    #[error("{}", lines(.0))]
+    Settings(Vec<ConfigFault>),
     /// The bytes are no Ed25519 key in libp2p's protobuf form.
     #[error("the node's network identity cannot be read: {0}")]
     Identity(String),
-    /// An entry of `network.allowed_peers` is no peer id.
-    #[error("network.allowed_peers: '{0}' is no peer id")]
-    AllowedPeer(String),
     /// The port is taken, or the interface does not exist.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -26,4 +23,9 @@ pub enum P2pError {
     /// The peer book could not be read.
     #[error("cannot read the peer book: {0}")]
     PeerBook(#[from] dm_core::ports::CatalogError),
+}
+
+fn lines(faults: &[ConfigFault]) -> String {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }

@@ -53,6 +53,12 @@ impl P2p {
         }))
     }
 
+    /// Where this node is reached from outside, as far as it was set or peers
+    /// have found it out: addresses of its own, and such as lead through relays.
+    pub fn external_addresses(&self) -> Vec<String> {
+        self.context.external().iter().map(ToString::to_string).collect()
+    }
+
     /// Looks the providers of a locator up on the DHT, and says what it took.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
+use crate::addresses::{is_quic, is_relayed};
+
 /// Where a peer may be reached, and who it must be, if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialTarget {
@@ -11,6 +13,13 @@ pub struct DialTarget {
     pub peer: Option<PeerId>,
     /// Addresses to try, without `/p2p`.
     pub addresses: Vec<Multiaddr>,
+}
+
+impl DialTarget {
+    /// Whether the peer is reached over QUIC and by no other way.
+    pub(crate) fn is_quic_only(&self) -> bool {
+        self.addresses.iter().all(is_quic)
+    }
 }
 
 /// An entry that names no peer.
@@ -53,7 +62,10 @@ fn parse_multiaddr(text: &str) -> Result<DialTarget, &'static str> {
         _ => None,
     };
     if !is_dialable(&address) {
-        return Err("neither TCP, QUIC (/udp/PORT/quic-v1) nor /memory");
+        return Err("neither TCP, QUIC (/udp/PORT/quic-v1) nor /memory, nor one of these and a relay");
+    }
+    if is_relayed(&address) && peer.is_none() {
+        return Err("behind a relay the peer has to be named: /p2p/ID at the end");
     }
     Ok(DialTarget {
         peer,
@@ -61,19 +73,27 @@ fn parse_multiaddr(text: &str) -> Result<DialTarget, &'static str> {
     })
 }
 
+/// A place in the network, or a relay at such a place.
 fn is_dialable(address: &Multiaddr) -> bool {
-    let mut parts = address.iter();
-    match parts.next() {
-        Some(Protocol::Memory(port)) => port != 0 && parts.next().is_none(),
-        Some(
-            Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_),
-        ) => match (parts.next(), parts.next(), parts.next()) {
-            (Some(Protocol::Tcp(port)), None, None) => port != 0,
-            (Some(Protocol::Udp(port)), Some(Protocol::QuicV1), None) => port != 0,
-            _ => false,
-        },
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    let place = match parts.as_slice() {
+        [place @ .., Protocol::P2p(_), Protocol::P2pCircuit] => place,
+        place => place,
+    };
+    match place {
+        [Protocol::Memory(port)] => *port != 0,
+        [host, Protocol::Tcp(port)] | [host, Protocol::Udp(port), Protocol::QuicV1] => {
+            is_host(host) && *port != 0
+        }
         _ => false,
     }
+}
+
+fn is_host(part: &Protocol<'_>) -> bool {
+    matches!(
+        part,
+        Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_)
+    )
 }
 
 fn parse_host_and_port(text: &str) -> Result<DialTarget, &'static str> {
@@ -176,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_behind_a_relay_has_to_be_named() {
+        let (relay, peer) = (PeerId::random(), PeerId::random());
+        let circuit = format!("/ip4/10.0.0.1/tcp/9000/p2p/{relay}/p2p-circuit");
+        let target = parse_initial_peer(&format!("{circuit}/p2p/{peer}")).unwrap();
+        assert_eq!(target.peer, Some(peer));
+        assert_eq!(target.addresses[0].to_string(), circuit);
+        assert!(parse_initial_peer(&circuit).is_err());
+        assert!(parse_initial_peer(&format!("/p2p/{relay}/p2p-circuit/p2p/{peer}")).is_err());
+    }
+
+    #[test]
     fn rubbish_is_refused_by_name() {
         for entry in [
             "",
@@ -207,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_like_a_multiaddr_makes_the_reader_panic(text in "(/(ip4|ip6|dns|tcp|udp|p2p|quic-v1|memory|[0-9.:]{0,9})){0,8}") {
+        fn no_text_like_a_multiaddr_makes_the_reader_panic(text in "(/(ip4|ip6|dns|tcp|udp|p2p|p2p-circuit|quic-v1|memory|[0-9.:]{0,9})){0,8}") {
             let _ = parse_initial_peer(&text);
         }
     }

@@ -16,6 +16,8 @@ mod options;
 mod peers;
 mod proof;
 mod server;
+mod setup;
+mod swarm_key;
 mod traffic;
 mod wire;
 
@@ -25,3 +27,4 @@ pub use identity::Identity;
 pub use initial_peers::{DialTarget, InvalidPeer, parse_initial_peer};
 pub use node::LookupTrace;
 pub use options::{P2pOptions, Transport};
+pub use setup::network_faults;

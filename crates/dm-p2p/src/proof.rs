@@ -50,7 +50,8 @@ pub(crate) async fn prove(
 fn chunks(envelope: &SignedEnvelope, nonce: &Nonce) -> impl Iterator<Item = u64> + use<> {
     let count = envelope.chunk_count();
     let seed = *nonce;
-    (0..CHUNKS).map(move |number| {
+    // A tombstone has none.
+    (0..CHUNKS).filter_map(move |number| {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(DOMAIN)
             .chain_update([number])
@@ -59,7 +60,7 @@ fn chunks(envelope: &SignedEnvelope, nonce: &Nonce) -> impl Iterator<Item = u64>
             .into();
         let random = digest[..8].iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
         // The bias of a remainder of 64 bits is of no importance here.
-        random % count
+        random.checked_rem(count)
     })
 }
 

@@ -63,7 +63,7 @@ async fn a_bad_initial_peer_is_named_and_nothing_starts() {
         &supervisor,
     );
     let error = started.await.err().unwrap();
-    assert!(matches!(error, P2pError::InitialPeer(_)));
+    assert!(matches!(error, P2pError::Settings(_)));
     assert!(error.to_string().contains("'no peer'"), "{error}");
     assert!(supervisor.statuses().is_empty());
 }

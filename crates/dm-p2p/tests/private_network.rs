@@ -1,19 +1,25 @@
-//! With a list of allowed peers nobody else gets in.
+//! With a list of allowed peers, or with a key, nobody else gets in.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use common::{Node, options, start, start_plain};
+use common::{Node, options, start, start_plain, wait_until};
 use dm_core::{
     bus::EventBus,
     ports::Network,
     tasks::Supervisor,
-    testing::{catalog::MemoryCatalog, objects::MemoryObjectStore},
+    testing::{
+        catalog::MemoryCatalog,
+        objects::{MemoryObjectStore, SampleObject},
+    },
+    trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pError};
+use futures::{StreamExt, TryStreamExt};
+use libp2p::{Multiaddr, swarm::SwarmEvent};
 
 async fn private(initial_peers: Vec<String>, allowed: &[&Node]) -> Node {
     let mut options = options(Identity::generate(), initial_peers);
@@ -58,6 +64,109 @@ async fn a_name_on_the_list_that_is_no_peer_is_an_error_of_the_start() {
         &supervisor,
     );
     let error = started.await.err().unwrap();
-    assert!(matches!(error, P2pError::AllowedPeer(_)), "{error}");
+    assert!(matches!(error, P2pError::Settings(_)), "{error}");
     assert!(error.to_string().contains("nobody"));
+}
+
+/// A file with a swarm key that consists of this byte.
+fn key_file(dir: &tempfile::TempDir, byte: u8) -> PathBuf {
+    let path = dir.path().join(format!("{byte}.key"));
+    let digits = format!("{byte:02x}").repeat(32);
+    std::fs::write(&path, format!("/key/swarm/psk/1.0.0/\n/base16/\n{digits}\n")).unwrap();
+    path
+}
+
+async fn with_key(file: PathBuf, initial_peers: Vec<String>) -> Node {
+    let mut options = options(Identity::generate(), initial_peers);
+    options.network.swarm_key_file = Some(file);
+    start(
+        options,
+        Arc::new(MemoryObjectStore::new()),
+        Arc::new(MemoryCatalog::new()),
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_one_key_share_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let holder = with_key(key_file(&dir, 7), Vec::new()).await;
+    let object = SampleObject::new(1, 7, 300_000);
+    object.store_in(&*holder.store).await.unwrap();
+    let reader = with_key(key_file(&dir, 7), vec![holder.host_and_port()]).await;
+    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
+    let chunks: Vec<_> = reader
+        .p2p
+        .fetch(&found[0], 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
+    assert!(chunks == object.chunks);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_key_nobody_gets_a_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = with_key(key_file(&dir, 7), Vec::new()).await;
+    let without = start_plain(vec![member.host_and_port()]).await;
+    let with_another = with_key(key_file(&dir, 8), vec![member.host_and_port()]).await;
+    assert!(is_turned_away(&member.address()).await);
+    // A member that comes last: by then the others have been turned away.
+    let other = with_key(key_file(&dir, 7), vec![member.host_and_port()]).await;
+    wait_until(|| other.p2p.stats().active_peers == 1).await;
+    assert_eq!(member.p2p.peers().len(), 1);
+    for outsider in [&without, &with_another] {
+        assert_eq!(outsider.p2p.stats().total_peers, 0);
+    }
+}
+
+/// Whether a dial by somebody without the key fails.
+async fn is_turned_away(member: &str) -> bool {
+    let mut swarm = common::script::swarm();
+    swarm.dial(member.parse::<Multiaddr>().unwrap()).unwrap();
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::ConnectionEstablished { .. } => return false,
+            SwarmEvent::OutgoingConnectionError { .. } => return true,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_key_a_node_listens_on_tcp_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = with_key(key_file(&dir, 7), Vec::new()).await;
+    let addresses = node.p2p.listen_addresses();
+    assert!(!addresses.is_empty() && addresses.iter().all(|address| address.contains("/tcp/")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_key_file_and_quic_beside_a_key_are_errors_of_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let damaged = dir.path().join("damaged.key");
+    std::fs::write(&damaged, "/key/swarm/psk/1.0.0/\n/base16/\nabc\n").unwrap();
+    let quic = vec!["/ip4/127.0.0.1/udp/9000/quic-v1".to_owned()];
+    for (file, initial_peers, expected) in [
+        (damaged, Vec::new(), "network.swarm_key_file: "),
+        (key_file(&dir, 7), quic, "initial_peers: "),
+    ] {
+        let mut options = options(Identity::generate(), initial_peers);
+        options.network.swarm_key_file = Some(file);
+        let supervisor = Supervisor::new();
+        let started = P2p::start(
+            options,
+            Arc::new(MemoryObjectStore::new()),
+            Arc::new(MemoryCatalog::new()),
+            EventBus::new(),
+            &supervisor,
+        );
+        let error = started.await.err().unwrap().to_string();
+        assert!(error.starts_with(expected) && !error.contains("abc"), "{error}");
+    }
 }

@@ -162,9 +162,10 @@ impl Files {
         file.read_exact_at(&mut bytes, fixed_at - envelope_len)?;
         let envelope = SignedEnvelope::verify(Bytes::from(bytes)).ok();
         Ok(envelope.filter(|envelope| {
-            let last = envelope.chunk_count() - 1;
-            let chunks_end = chunk_offset(last) + envelope.chunk_len(last);
-            envelope.id == *id && chunks_end == fixed_at - envelope_len
+            envelope.chunk_count().checked_sub(1).is_some_and(|last| {
+                let chunks_end = chunk_offset(last) + envelope.chunk_len(last);
+                envelope.id == *id && chunks_end == fixed_at - envelope_len
+            })
         }))
     }
 }

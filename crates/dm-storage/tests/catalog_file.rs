@@ -9,7 +9,7 @@ use std::{
 
 use dm_core::{
     event::EventKind,
-    ports::{ApiKeyCatalog, CatalogError, EventLog, PeerCatalog, ReadableObjects, ShareCatalog},
+    ports::{ApiKeyCatalog, CatalogError, Erasures, EventLog, PeerCatalog, ReadableObjects, ShareCatalog},
     testing::catalog::samples::{
         address, api_key, checkpoint, data_hash, entries, event, node, object_id, peer, readable, share,
     },
@@ -159,6 +159,11 @@ async fn a_destroyed_key_is_in_no_file() {
     catalog.put_readable(&object).await.unwrap();
     assert!(holds_the_key());
     catalog.remove_readable(&object.data_hash).await.unwrap();
+    assert!(!holds_the_key());
+
+    catalog.put_readable(&object).await.unwrap();
+    assert!(holds_the_key());
+    catalog.begin_erasure(&object.data_hash).await.unwrap();
     assert!(!holds_the_key());
 }
 

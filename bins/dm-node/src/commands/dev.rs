@@ -3,7 +3,9 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use dm_core::{api_key::Scope, config::NodeConfig, hash::DataHash, secret::ContentKey};
+use dm_core::{
+    api_key::Scope, config::NodeConfig, hash::DataHash, secret::ContentKey, services::RegisteredPlugins,
+};
 use serde_json::json;
 
 use crate::{
@@ -23,15 +25,15 @@ const API_KEY_FILE: &str = "dev-api-key";
 /// What the printed example shares.
 const EXAMPLE: &str = "Hello, DataMgmt!";
 
-pub(crate) async fn run(args: DevArgs, as_json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
     let mut config = settings::load(Sources {
-        presets: presets(),
+        presets: presets(args.mdns),
         file: None,
         flags: home::overrides(&args.options),
     })?;
     home::choose_port(&mut config, &args.options);
     let stop = StopSignal::catch()?;
-    let node = start::start(&config, async |config| {
+    let node = start::start(&config, plugins, async |config| {
         let config = with_password(config)?;
         if dm_keys::NodeKeys::exist(&config.data_dir)? {
             home::open_keys(&config).await
@@ -48,14 +50,21 @@ pub(crate) async fn run(args: DevArgs, as_json: bool) -> anyhow::Result<()> {
     node.run_until_stopped(stop).await
 }
 
-/// What is different from `run`: everything stays on this machine.
-fn presets() -> Vec<Override> {
+/// What is different from `run`: everything stays on this machine, or with
+/// mDNS the peer-to-peer network on the local one.
+fn presets(mdns: bool) -> Vec<Override> {
+    let (mdns, host) = if mdns {
+        ("true", "0.0.0.0")
+    } else {
+        ("false", "127.0.0.1")
+    };
     [
         ("data_dir", "dm-dev"),
         ("node_id", "dm-dev"),
         ("log.filter", "warn"),
         ("external_api.host", "127.0.0.1"),
-        ("network.host", "127.0.0.1"),
+        ("network.host", host),
+        ("network.mdns", mdns),
     ]
     .map(|(name, value)| parsed(name.to_owned(), value))
     .to_vec()

@@ -1,5 +1,7 @@
 //! `dm-node run`: runs the node.
 
+use dm_core::services::RegisteredPlugins;
+
 use crate::{
     cli::RunArgs,
     commands::start,
@@ -8,10 +10,10 @@ use crate::{
     stop_signal::StopSignal,
 };
 
-pub(crate) async fn run(args: &RunArgs, as_json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &RunArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
     let config = home::load_config(args)?;
     let stop = StopSignal::catch()?;
-    let node = start::start(&config, home::open_or_create_keys).await?;
+    let node = start::start(&config, plugins, home::open_or_create_keys).await?;
     output::print(as_json, &node.document(), |document| {
         format!(
             "The node runs as {}.\n  API for clients    {}\n  API for operators  {}\n  peers reach it at  {}",

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context;
 use dm_api::ApiServers;
-use dm_core::config::NodeConfig;
+use dm_core::{config::NodeConfig, services::RegisteredPlugins};
 use dm_keys::NodeKeys;
 
 use crate::{home::FreshDir, logging, node::Node};
@@ -18,6 +18,7 @@ use crate::{home::FreshDir, logging, node::Node};
 /// before is gone then.
 pub(crate) async fn start(
     config: &NodeConfig,
+    plugins: RegisteredPlugins,
     keys: impl AsyncFnOnce(&NodeConfig) -> anyhow::Result<NodeKeys>,
 ) -> anyhow::Result<Node> {
     let log_filter = logging::start(&config.log)?;
@@ -25,7 +26,7 @@ pub(crate) async fn start(
     ensure_free(SocketAddr::new(config.network.host, config.p2p_port))?;
     let fresh = FreshDir::watch(&config.data_dir);
     let keys = keys(config).await?;
-    let node = Node::start(config, &keys, servers, log_filter).await?;
+    let node = Node::start(config, &keys, servers, log_filter, plugins).await?;
     fresh.keep();
     Ok(node)
 }

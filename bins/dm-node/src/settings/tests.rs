@@ -41,6 +41,26 @@ fn the_default_file_can_be_used_as_it_is() {
 }
 
 #[test]
+fn every_setting_of_the_default_file_can_be_given_as_text() {
+    let mut section = String::new();
+    let mut seen = 0;
+    for line in DEFAULT_FILE.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = format!("{}.", name.trim_end_matches(']'));
+        }
+        let Some(setting) = line.strip_prefix("# ").filter(|setting| is_setting(setting)) else {
+            continue;
+        };
+        let (name, value) = setting.split_once(" = ").unwrap();
+        let text = value.trim_matches(['"', '[', ']']);
+        let (_, faults) = config_of(&[(&format!("{section}{name}"), text)]);
+        assert_eq!(faults, [], "{setting}");
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+#[test]
 fn nested_settings_and_lists_come_from_text() {
     let (config, faults) = config_of(&[
         ("external_api.rate_limit.per_second", "77"),

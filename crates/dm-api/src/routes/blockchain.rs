@@ -1,4 +1,5 @@
-//! `POST /blockchain`: moves the running node to other endpoints of its chain.
+//! `POST /blockchain`: moves the running node to other endpoints of its chain, or to
+//! another account there.
 
 use actix_web::{HttpResponse, http::Method, web::Data};
 use dm_core::{api_key::Scope, secret::SecretString};
@@ -29,9 +30,13 @@ struct SwitchRequest<'a> {
 #[derive(Serialize)]
 struct SwitchAnswer {
     success: bool,
-    endpoints: usize,
-    /// The configuration is not changed: a restart returns to what it says.
+    /// How many are used now, where some were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoints: Option<usize>,
+    /// Whether a restart keeps the endpoints: the configuration is not changed.
     persistent: bool,
+    /// The operator account from now on; this is kept.
+    operator: String,
 }
 
 async fn switch(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
@@ -42,15 +47,19 @@ async fn switch(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiE
         .map(|url| url.trim().to_owned())
         .filter(|url| !url.is_empty())
         .collect();
-    if urls.is_empty() {
-        return Err(ApiError::invalid("blockchain_url", "cannot be empty"));
-    }
     let private_key = fields::text("private_key", asked.private_key)?.map(SecretString::new);
+    if urls.is_empty() && private_key.is_none() {
+        return Err(ApiError::invalid(
+            "blockchain_url",
+            "cannot be empty without a private_key",
+        ));
+    }
     let control = &state.services.chain_control;
-    state.run(control.switch(&urls, private_key.as_ref())).await?;
+    let operator = state.run(control.switch(&urls, private_key.as_ref())).await?;
     Ok(HttpResponse::Ok().json(SwitchAnswer {
         success: true,
-        endpoints: urls.len(),
+        endpoints: Some(urls.len()).filter(|endpoints| *endpoints > 0),
         persistent: false,
+        operator: operator.to_string(),
     }))
 }

@@ -1,6 +1,6 @@
-//! `GET /data/{data_hash}`: shared text, in JSON.
+//! `/data/{data_hash}`: shared text, in JSON.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,12 +11,14 @@ use bytes::Bytes;
 use dm_core::{
     api_key::Scope,
     hash::DataHash,
+    plugin::Notes,
     services::ServiceError,
     trace::{Trace, TraceReport},
 };
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 
+use super::erasures::erase;
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
@@ -28,7 +30,11 @@ use crate::{
 const MAX_DATA: u64 = 1024 * 1024;
 
 pub(super) fn add(router: &mut Router) {
-    router.add(Endpoint::at("/data/{data_hash}").on(Method::GET, Access::Needs(Scope::Read), get));
+    router.add(
+        Endpoint::at("/data/{data_hash}")
+            .on(Method::GET, Access::Needs(Scope::Read), get)
+            .on(Method::DELETE, Access::Needs(Scope::Admin), erase),
+    );
 }
 
 #[derive(Serialize)]
@@ -37,25 +43,37 @@ struct DataAnswer<'a> {
     data: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     explain: Option<TraceReport>,
+    /// What plugins note on the retrieval, by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    notes: Notes,
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
     let explains = wants_explanation(&request)?;
-    let (pieces, trace) = state.run(read_all(&state, &hash)).await?;
-    let bytes = joined(pieces);
+    let retrieved = state.run(read_all(&state, &hash)).await?;
+    let bytes = joined(retrieved.pieces);
     let data = std::str::from_utf8(&bytes).map_err(|_| elsewhere(&hash, "is not UTF-8 text"))?;
     Ok(HttpResponse::Ok().json(DataAnswer {
         hash,
         data,
-        explain: explains.then(|| trace.report()),
+        explain: explains.then(|| retrieved.trace.report()),
+        notes: retrieved.notes,
     }))
 }
 
-async fn read_all(state: &State, hash: &DataHash) -> Result<(Vec<Bytes>, Trace), ApiError> {
+/// Data with what belongs to its retrieval.
+struct Retrieved {
+    pieces: Vec<Bytes>,
+    trace: Trace,
+    notes: Notes,
+}
+
+async fn read_all(state: &State, hash: &DataHash) -> Result<Retrieved, ApiError> {
     let object = state.services.data.open(hash).await?;
     let trace = object.trace();
     let size = object.size();
+    let notes = object.notes().clone();
     if size > MAX_DATA {
         return Err(elsewhere(hash, "is larger than 1 MiB"));
     }
@@ -65,7 +83,7 @@ async fn read_all(state: &State, hash: &DataHash) -> Result<(Vec<Bytes>, Trace),
     while let Some(piece) = stream.next().await {
         pieces.push(piece?);
     }
-    Ok((pieces, trace))
+    Ok(Retrieved { pieces, trace, notes })
 }
 
 /// Small data is one piece, which is not copied.

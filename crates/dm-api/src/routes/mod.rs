@@ -5,12 +5,16 @@ use crate::endpoint::{RouteInfo, Router};
 mod api_keys;
 mod blockchain;
 mod data;
+mod erasures;
+mod grants;
 mod health;
 mod history;
+mod keys;
 mod log_filter;
 mod network;
 mod objects;
 mod order_answer;
+mod plugins;
 mod receipts;
 mod retrievals;
 mod share_answer;
@@ -36,7 +40,9 @@ pub(crate) fn internal() -> Router {
     transfers::add(&mut router);
     blockchain::add(&mut router);
     api_keys::add(&mut router);
+    keys::add(&mut router);
     log_filter::add(&mut router);
+    plugins::add(&mut router);
     router
 }
 
@@ -45,6 +51,7 @@ pub(crate) fn external() -> Router {
     let mut router = Router::default();
     shares::add(&mut router);
     data::add(&mut router);
+    grants::add(&mut router);
     objects::add(&mut router);
     retrievals::add(&mut router);
     verification::add(&mut router);

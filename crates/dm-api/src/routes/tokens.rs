@@ -195,13 +195,17 @@ async fn approve(request: HttpRequest, body: JsonBody, state: Data<State>) -> Re
 
 #[derive(Serialize)]
 struct AccountAnswer {
+    /// To which the log, the objects and the grants belong.
     address: String,
+    /// That anchors, pays and is paid.
+    operator: String,
 }
 
-/// The account that this node acts for.
+/// The account that this node acts for, and the one that it acts as on the chain.
 async fn account(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(AccountAnswer {
         address: state.services.data.address().to_string(),
+        operator: state.services.tokens.operator().to_string(),
     })
 }
 

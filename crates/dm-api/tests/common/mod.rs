@@ -9,10 +9,11 @@ use dm_core::{
     api_key::Scope,
     bus::EventBus,
     config::{ApiConfig, RateLimit},
-    ports::{ApiKeys, NewApiKeyRequest, Signer},
+    ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, MoneyPorts,
-        MoneySettings, OrderDesk, PaymentProcessor, TokenManager, caretaker::plan::Policy,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
+        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
+        PluginSettings, RegisteredPlugins, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -51,6 +52,7 @@ pub struct Setup {
     pub anchor_patience: Duration,
     pub money_patience: Duration,
     pub stop_patience: Duration,
+    pub plugins: Vec<Arc<dyn Plugin>>,
 }
 
 impl Default for Setup {
@@ -70,6 +72,7 @@ impl Default for Setup {
             anchor_patience: Duration::from_millis(20),
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
+            plugins: Vec::new(),
         }
     }
 }
@@ -130,13 +133,39 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
     );
     let payments = PaymentProcessor::new(desk.clone());
+    let key_ring = Arc::new(MemoryKeyRing::default());
+    let key_rotation = KeyRotation::new(
+        KeyRotationPorts {
+            key_ring: key_ring.clone(),
+            readable: catalog.clone(),
+            log: log.clone(),
+        },
+        None,
+    );
+    let plugins = PluginManager::open(
+        PluginSettings {
+            node_id: "test".to_owned(),
+            address,
+            required: Vec::new(),
+        },
+        Arc::new(MemoryKeyValueStore::new()),
+        bus.clone(),
+    )
+    .await
+    .unwrap();
+    let registered = RegisteredPlugins::from_iter(setup.plugins);
+    plugins
+        .start(vec![Arc::new(registered)], &Supervisor::new())
+        .await;
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
         readable: catalog.clone(),
+        erasures: catalog.clone(),
         payments: Some(payments.clone()),
+        plugins: Some(plugins.clone()),
         sealer: Arc::new(MemorySealer),
-        key_ring: Arc::new(MemoryKeyRing::default()),
+        key_ring: key_ring.clone(),
         grants: Arc::new(MemoryGrants::new(address)),
         signer,
         network: network.clone(),
@@ -168,6 +197,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             chain.clone(),
             network.clone(),
             log.clone(),
+            Some(plugins.clone()),
             bus,
             &Supervisor::new(),
         )
@@ -175,7 +205,9 @@ pub async fn start_with(setup: Setup) -> TestNode {
         log: log.clone(),
         network: network.clone(),
         caretaker,
+        plugins,
         api_keys: api_keys.clone(),
+        key_rotation,
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };

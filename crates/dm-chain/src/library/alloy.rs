@@ -10,7 +10,7 @@ use dm_core::{
 };
 use reqwest::Url;
 
-use super::{AnchorQuestion, Anchored, Library, TokenQuestion, erc20, signing};
+use super::{AnchorQuestion, Anchored, Keeping, Library, TokenQuestion, erc20, signing};
 use crate::{
     contract::AnchorLog,
     rpc::{Connection, InvalidUrl},
@@ -42,19 +42,37 @@ impl Library for Alloy {
         erc20::transfer(log)
     }
 
-    fn anchor(&self, request: &AnchorRequest) -> Bytes {
-        let call = AnchorLog::anchorCall {
-            previousRoot: request.previous.map_or(B256::ZERO, |previous| previous.root),
-            size: request.next.size,
-            root: request.next.root,
-            proof: request.consistency_proof.clone(),
-        };
-        call.abi_encode().into()
+    fn anchor(&self, request: &AnchorRequest, keeping: Keeping) -> Bytes {
+        let previous_root = request.previous.map_or(B256::ZERO, |previous| previous.root);
+        let proof = request.consistency_proof.clone();
+        match keeping {
+            Keeping::Own => AnchorLog::anchorCall {
+                previousRoot: previous_root,
+                size: request.next.size,
+                root: request.next.root,
+                proof,
+            }
+            .abi_encode(),
+            Keeping::Of(log) => AnchorLog::anchorForCall {
+                log,
+                previousRoot: previous_root,
+                size: request.next.size,
+                root: request.next.root,
+                proof,
+            }
+            .abi_encode(),
+        }
+        .into()
+    }
+
+    fn hand_over(&self, log: Address, to: Address) -> Bytes {
+        AnchorLog::handOverCall { log, to }.abi_encode().into()
     }
 
     fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes {
         match *question {
             AnchorQuestion::Head(log) => AnchorLog::headCall { log }.abi_encode(),
+            AnchorQuestion::Keeper(log) => AnchorLog::keeperCall { log }.abi_encode(),
             AnchorQuestion::Holds(log, checkpoint, head) => AnchorLog::holdsCall {
                 log,
                 size: checkpoint.size,
@@ -85,6 +103,10 @@ impl Library for Alloy {
             block: head.blockNumber,
             timestamp: head.timestamp,
         })
+    }
+
+    fn keeper(&self, answer: &[u8]) -> Option<Address> {
+        AnchorLog::keeperCall::abi_decode_returns_validate(answer).ok()
     }
 
     fn truth(&self, answer: &[u8]) -> Option<bool> {

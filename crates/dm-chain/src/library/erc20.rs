@@ -22,6 +22,7 @@ mod abi {
             function name() external view returns (string);
             function symbol() external view returns (string);
             function decimals() external view returns (uint8);
+            function owner() external view returns (address);
             function totalSupply() external view returns (uint256);
             function balanceOf(address account) external view returns (uint256);
             function allowance(address owner, address spender) external view returns (uint256);
@@ -45,6 +46,7 @@ pub(super) fn question(question: TokenQuestion) -> Bytes {
         TokenQuestion::Name => Token::nameCall {}.abi_encode(),
         TokenQuestion::Symbol => Token::symbolCall {}.abi_encode(),
         TokenQuestion::Decimals => Token::decimalsCall {}.abi_encode(),
+        TokenQuestion::Owner => Token::ownerCall {}.abi_encode(),
         TokenQuestion::TotalSupply => Token::totalSupplyCall {}.abi_encode(),
         TokenQuestion::BalanceOf(account) => Token::balanceOfCall { account }.abi_encode(),
         TokenQuestion::Allowance { owner, spender } => Token::allowanceCall { owner, spender }.abi_encode(),

@@ -15,7 +15,7 @@ use ethers_core::{
 };
 use reqwest::Url;
 
-use super::{AnchorQuestion, Anchored, Library, TokenQuestion, erc20::NodeToken};
+use super::{AnchorQuestion, Anchored, Keeping, Library, TokenQuestion, erc20::NodeToken};
 use crate::{
     rpc::{Connection, InvalidUrl},
     transactions::{Call, Fees, SigningJob, Version},
@@ -84,6 +84,7 @@ impl Library for Ethers {
             TokenQuestion::Name => input("name()", &[]),
             TokenQuestion::Symbol => input("symbol()", &[]),
             TokenQuestion::Decimals => input("decimals()", &[]),
+            TokenQuestion::Owner => input("owner()", &[]),
             TokenQuestion::TotalSupply => input("totalSupply()", &[]),
             TokenQuestion::BalanceOf(account) => input("balanceOf(address)", &[address(account)]),
             TokenQuestion::Allowance { owner, spender } => {
@@ -129,22 +130,31 @@ impl Library for Ethers {
         is_transfer.then(|| (Address::from_word(to), from_number(value)))
     }
 
-    fn anchor(&self, request: &AnchorRequest) -> Bytes {
+    fn anchor(&self, request: &AnchorRequest, keeping: Keeping) -> Bytes {
         let previous = request.previous.map_or(B256::ZERO, |previous| previous.root);
-        input(
-            "anchor(bytes32,uint64,bytes32,bytes32[])",
-            &[
-                word(previous),
-                small(request.next.size),
-                word(request.next.root),
-                words(&request.consistency_proof),
-            ],
-        )
+        let checkpoint = [
+            word(previous),
+            small(request.next.size),
+            word(request.next.root),
+            words(&request.consistency_proof),
+        ];
+        match keeping {
+            Keeping::Own => input("anchor(bytes32,uint64,bytes32,bytes32[])", &checkpoint),
+            Keeping::Of(log) => input(
+                "anchorFor(address,bytes32,uint64,bytes32,bytes32[])",
+                &[&[address(log)], checkpoint.as_slice()].concat(),
+            ),
+        }
+    }
+
+    fn hand_over(&self, log: Address, to: Address) -> Bytes {
+        input("handOver(address,address)", &[address(log), address(to)])
     }
 
     fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes {
         match *question {
             AnchorQuestion::Head(log) => input("head(address)", &[address(log)]),
+            AnchorQuestion::Keeper(log) => input("keeper(address)", &[address(log)]),
             AnchorQuestion::Holds(log, checkpoint, head) => input(
                 "holds(address,uint64,bytes32,uint64,uint64)",
                 &[
@@ -179,6 +189,11 @@ impl Library for Ethers {
             block,
             timestamp,
         })
+    }
+
+    fn keeper(&self, answer: &[u8]) -> Option<Address> {
+        let keeper = values(&[ParamType::Address], answer)?.pop()?.into_address()?;
+        Some(Address::from(keeper.0))
     }
 
     fn truth(&self, answer: &[u8]) -> Option<bool> {

@@ -49,14 +49,20 @@ pub(crate) trait Library: Send + Sync {
     /// Receiver and amount of a token's `Transfer` event.
     fn transfer(&self, log: &Log) -> Option<(Address, U256)>;
 
-    /// What the anchor contract is sent to take a checkpoint.
-    fn anchor(&self, request: &AnchorRequest) -> Bytes;
+    /// What the anchor contract is sent by a log's keeper to take a checkpoint.
+    fn anchor(&self, request: &AnchorRequest, keeping: Keeping) -> Bytes;
+
+    /// What it is sent to hand a log over.
+    fn hand_over(&self, log: Address, to: Address) -> Bytes;
 
     /// What the anchor contract is sent to be asked this.
     fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes;
 
     /// What it answers to [`AnchorQuestion::Head`].
     fn anchor_head(&self, answer: &[u8]) -> Option<AnchorHead>;
+
+    /// What it answers to [`AnchorQuestion::Keeper`].
+    fn keeper(&self, answer: &[u8]) -> Option<Address>;
 
     /// What it answers to the other questions.
     fn truth(&self, answer: &[u8]) -> Option<bool>;
@@ -74,6 +80,8 @@ pub(crate) enum TokenQuestion {
     Symbol,
     /// Its decimal places.
     Decimals,
+    /// Who may make more of it.
+    Owner,
     /// How much there is.
     TotalSupply,
     /// What an account has.
@@ -92,10 +100,21 @@ pub(crate) enum TokenQuestion {
 pub(crate) enum AnchorQuestion<'a> {
     /// The newest checkpoint of a log.
     Head(Address),
+    /// Who anchors a log.
+    Keeper(Address),
     /// Whether a log has this checkpoint, accepted there and then.
     Holds(Address, &'a Checkpoint, &'a AnchorHead),
     /// Whether the receipt's event, with this leaf hash, stands in its log.
     Proves(&'a Receipt, B256),
+}
+
+/// Whose log an account anchors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// Its own.
+    Own,
+    /// One that was handed over to it.
+    Of(Address),
 }
 
 /// The anchor contract accepted a checkpoint.

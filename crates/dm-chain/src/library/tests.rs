@@ -115,3 +115,31 @@ fn the_chain_id_is_signed_in_every_kind_of_transaction() {
         }
     }
 }
+
+#[test]
+fn all_libraries_say_the_same_about_a_log_that_changes_hands() {
+    let checkpoint = |size| Checkpoint {
+        size,
+        root: B256::random(),
+    };
+    let request = AnchorRequest {
+        previous: Some(checkpoint(3)),
+        next: checkpoint(5),
+        consistency_proof: vec![B256::random(), B256::random()],
+    };
+    let word = OTHER.into_word();
+    for library in libraries() {
+        assert_eq!(
+            library.anchor(&request, Keeping::Of(TOKEN)),
+            Alloy.anchor(&request, Keeping::Of(TOKEN))
+        );
+        assert_eq!(library.hand_over(TOKEN, OTHER), Alloy.hand_over(TOKEN, OTHER));
+        let question = AnchorQuestion::Keeper(TOKEN);
+        assert_eq!(
+            library.anchor_question(&question),
+            Alloy.anchor_question(&question)
+        );
+        assert_eq!(library.keeper(word.as_slice()), Some(OTHER));
+        assert_eq!(library.keeper(&word[1..]), None);
+    }
+}

@@ -92,7 +92,7 @@ impl Simulator {
     }
 
     /// Fails where the account could not pay for this now.
-    pub(super) async fn check_funds(&self, draft: &Draft, ceiling: u128) -> Result<(), ChainError> {
+    pub(crate) async fn check_funds(&self, draft: &Draft, ceiling: u128) -> Result<(), ChainError> {
         let head: BlockHeader = self.node.read("eth_getBlockByNumber", ("latest", false)).await?;
         let fees = price_after(&self.node, &head).await?.fees(ceiling)?;
         let needed = draft.cost(fees.highest());

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{ApiConfig, NodeConfig, is_address};
+use crate::plugin::is_plugin_name;
 
 /// A setting that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,7 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_network(config, &mut faults);
     check_storage(config, &mut faults);
     check_compliance(config, &mut faults);
+    check_plugins(config, &mut faults);
     faults.0
 }
 
@@ -160,7 +162,12 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         "network.max_connections_per_peer",
         "must be at least 1",
     );
-    for (field, seconds) in [
+    faults.require(
+        network.listen || !network.relay_server,
+        "network.relay_server",
+        "a relay has to listen: network.listen is false",
+    );
+    for (field, number) in [
         ("network.request_timeout_secs", network.request_timeout_secs),
         ("network.retry_interval_secs", network.retry_interval_secs),
         ("network.announce_interval_secs", network.announce_interval_secs),
@@ -176,8 +183,16 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         ("network.challenge_interval_secs", network.challenge_interval_secs),
         ("network.repair_bytes_per_sec", network.repair_bytes_per_sec),
         ("network.challenges_per_sec", network.challenges_per_sec),
+        ("network.relay_max_circuits", network.relay_max_circuits.into()),
+        ("network.relay_circuit_bytes", network.relay_circuit_bytes),
+        (
+            "network.peer_requests_per_sec",
+            network.peer_requests_per_sec.into(),
+        ),
+        ("network.peer_requests_burst", network.peer_requests_burst.into()),
+        ("network.ban_secs", network.ban_secs),
     ] {
-        faults.require(seconds > 0, field, "must be at least 1");
+        faults.require(number > 0, field, "must be at least 1");
     }
 }
 
@@ -209,4 +224,24 @@ fn check_compliance(config: &NodeConfig, faults: &mut Faults) {
         "compliance.watch_interval_secs",
         "must be at least 1",
     );
+}
+
+fn check_plugins(config: &NodeConfig, faults: &mut Faults) {
+    let plugins = &config.plugins;
+    let required = plugins.required.iter().map(|name| ("plugins.required", name));
+    let granted = plugins.granted.keys().map(|name| ("plugins.granted", name));
+    for (field, name) in required.chain(granted) {
+        faults.require(
+            is_plugin_name(name),
+            field,
+            format!("`{name}` is no name of a plugin (1 to 64 of a-z, 0-9 and -)"),
+        );
+    }
+    for (field, value) in [
+        ("plugins.max_memory_bytes", plugins.max_memory_bytes),
+        ("plugins.max_call_ms", plugins.max_call_ms),
+        ("plugins.max_store_bytes", plugins.max_store_bytes),
+    ] {
+        faults.require(value > 0, field, "must be at least 1");
+    }
 }

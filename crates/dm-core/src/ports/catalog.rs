@@ -6,7 +6,7 @@ use crate::{
     envelope::ObjectId,
     hash::DataHash,
     peer::PeerRecord,
-    share::{IdempotencyKey, ReadableObject, ShareRecord},
+    share::{IdempotencyKey, ReadableObject, ShareRecord, WrappedKey},
 };
 
 /// Why the catalog did not do what it should.
@@ -103,6 +103,17 @@ pub trait ShareCatalog: Send + Sync {
     async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError>;
 }
 
+/// A content key that was wrapped again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// Whose key it is.
+    pub data_hash: DataHash,
+    /// As it was wrapped before.
+    pub old: WrappedKey,
+    /// As it is wrapped now.
+    pub new: WrappedKey,
+}
+
 /// Keeps the wrapped content keys of the objects that this node can read.
 #[async_trait]
 pub trait ReadableObjects: Send + Sync {
@@ -112,8 +123,37 @@ pub trait ReadableObjects: Send + Sync {
     /// The entry of a data hash.
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError>;
 
+    /// Entries whose key is wrapped by a version before this one, in the order in which
+    /// they became readable, after `after` (nothing where that one is not readable
+    /// any more).
+    async fn wrapped_before(
+        &self,
+        version: u32,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError>;
+
+    /// Replaces wrapped keys, each only where the old one is still there; all
+    /// durable when it returns.
+    async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError>;
+
     /// Destroys the entry and overwrites its key; whether there was one.
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError>;
+}
+
+/// Keeps what is to be erased until all of it is done, through restarts.
+#[async_trait]
+pub trait Erasures: Send + Sync {
+    /// Destroys the key of the data, overwrites it, and forgets its shares; no
+    /// file of the catalog holds the key when this returns. What else belongs to
+    /// the erasure is to be finished.
+    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
+
+    /// Erasures that were begun and not ended.
+    async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError>;
+
+    /// Everything that belongs to the erasure is done.
+    async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
 }
 
 /// Keeps API keys, for this process and for command-line tools beside it.

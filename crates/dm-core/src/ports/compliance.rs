@@ -131,9 +131,19 @@ impl EventFilter {
         }
     }
 
-    /// The share of this data with this recipient.
+    /// Erasures of this data.
+    pub fn erasure(data_hash: DataHash) -> Self {
+        Self {
+            kinds: [crate::event::EventKind::DataDelete].into(),
+            data_hash: Some(data_hash),
+            recipient: None,
+        }
+    }
+
+    /// The share of this data with this recipient, or the grant.
     pub fn share(data_hash: DataHash, recipient: Address) -> Self {
         Self {
+            kinds: [crate::event::EventKind::DataShare, crate::event::EventKind::Grant].into(),
             recipient: Some(recipient),
             ..Self::shares_of(data_hash)
         }

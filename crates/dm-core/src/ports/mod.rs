@@ -18,13 +18,17 @@ mod network;
 mod objects;
 mod operations;
 mod orders;
+mod plugins;
 mod replication;
 mod signer;
+mod succession;
 mod tokens;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
-pub use catalog::{ApiKeyCatalog, CatalogError, PeerCatalog, ReadableObjects, ShareCatalog, ShareInsert};
+pub use catalog::{
+    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
+};
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
@@ -40,6 +44,8 @@ pub use objects::{
 };
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
+pub use plugins::{NodeFunctions, Plugin, PluginContext, PluginSource};
 pub use replication::{Challenged, HoldersNews, Replication};
 pub use signer::{Signer, SignerError};
+pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};

@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{PaymentProcessor, ServiceError, cpu::Cpu, turns::Turns, uninterrupted};
+use super::{
+    PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner, turns::Turns,
+    uninterrupted,
+};
 use crate::{
     address_record::{AddressRecord, SignedAddressRecord},
     bus::{EventBus, Topic},
@@ -15,7 +18,8 @@ use crate::{
     hash::DataHash,
     payment::PaymentReceipt,
     ports::{
-        ComplianceLog, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer, ShareCatalog, Signer,
+        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer,
+        ShareCatalog, Signer,
     },
     share::{ShareOutcome, ShareTerms},
     signed::Signed,
@@ -23,8 +27,11 @@ use crate::{
 
 mod distrust;
 mod envelopes;
+mod erase;
+mod grant;
 mod owed;
 mod pay;
+mod plugins;
 mod read;
 mod recipients;
 mod retrievals;
@@ -34,12 +41,14 @@ mod spread;
 mod upload;
 mod verify;
 
+pub use erase::Erasure;
 pub use read::OpenObject;
 pub use upload::Upload;
 pub use verify::VerifiedShare;
 
 use distrust::Distrust;
 use owed::Owed;
+use plugins::Content;
 use recipients::Recipients;
 use retrievals::Retrievals;
 
@@ -52,6 +61,8 @@ pub struct DataPorts {
     pub shares: Arc<dyn ShareCatalog>,
     /// Where wrapped content keys are kept.
     pub readable: Arc<dyn ReadableObjects>,
+    /// Where it is kept what is to be erased.
+    pub erasures: Arc<dyn Erasures>,
     /// Encrypts and decrypts chunks.
     pub sealer: Arc<dyn Sealer>,
     /// Wraps content keys for this node.
@@ -66,6 +77,8 @@ pub struct DataPorts {
     pub log: Arc<dyn ComplianceLog>,
     /// Takes payments for shares; where there is nobody, none is taken.
     pub payments: Option<PaymentProcessor>,
+    /// Have a say in what is shared and read; where there are none, nobody has.
+    pub plugins: Option<PluginManager>,
     /// Who wants to know.
     pub bus: EventBus,
 }
@@ -169,7 +182,12 @@ impl DataManager {
         uninterrupted(async move {
             let turn = manager.inner.turns.take(data_hash).await;
             manager.ensure_log_accepts()?;
-            let progress = match manager.begin_share(&data_hash, &terms).await? {
+            let data_size = data.len() as u64;
+            let content = Content::Whole(&data);
+            let progress = match manager
+                .begin_share(&data_hash, data_size, content, &terms)
+                .await?
+            {
                 share::Begin::Continue(progress) => progress,
                 share::Begin::Store(payment) => {
                     let stored = manager
@@ -214,16 +232,11 @@ impl DataManager {
 
     /// Waits for the anchor and says how far the share has come.
     async fn conclude(&self, share: share::RecordedShare) -> Result<ShareOutcome, ServiceError> {
-        let patience = self.inner.settings.anchor_patience;
-        let anchored = self.inner.ports.log.wait_for_anchor(share.leaf_index, patience);
-        let anchor = match self.inner.stopping.run_until_cancelled(anchored).await {
-            Some(anchor) => anchor?,
-            None => None,
-        };
-        if anchor.is_some() && share.replicas > 0 {
+        let tx_hash = self.anchor_of(share.leaf_index).await?;
+        if tx_hash.is_some() && share.replicas > 0 {
             self.inner.owed.receipts.notify_one();
         }
-        let outcome = share.outcome(anchor.map(|anchor| anchor.tx_hash));
+        let outcome = share.outcome(tx_hash);
         self.inner.ports.bus.publish(
             Topic::DataShared,
             json!({
@@ -234,6 +247,17 @@ impl DataManager {
             }),
         );
         Ok(outcome)
+    }
+
+    /// The transaction that anchors an event, waited for only so long.
+    async fn anchor_of(&self, leaf_index: u64) -> Result<Option<B256>, ServiceError> {
+        let patience = self.inner.settings.anchor_patience;
+        let anchored = self.inner.ports.log.wait_for_anchor(leaf_index, patience);
+        let anchor = match self.inner.stopping.run_until_cancelled(anchored).await {
+            Some(anchor) => anchor?,
+            None => None,
+        };
+        Ok(anchor.map(|anchor| anchor.tx_hash))
     }
 
     /// A log that has forked takes no further events, so nothing is begun.

@@ -77,6 +77,20 @@ pub enum ServiceError {
     /// The data exists, and this node has no grant for it.
     #[error("this node has no access to the data")]
     NotGranted,
+    /// A plugin does not let it happen.
+    #[error("plugin {plugin} refuses this: {reason}")]
+    Refused {
+        /// Name of the plugin.
+        plugin: String,
+        /// Why, in the plugin's words.
+        reason: String,
+    },
+    /// There is no plugin of this name.
+    #[error("there is no plugin {0}")]
+    UnknownPlugin(String),
+    /// The configuration says that nothing happens without the plugin.
+    #[error("plugin {0} is required by the configuration and cannot be switched off")]
+    RequiredPlugin(String),
     /// The share is logged and not yet anchored, so that there is no receipt.
     #[error("the share is not anchored yet; try again soon")]
     NotAnchored,

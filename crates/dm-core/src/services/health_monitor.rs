@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bus::{EventBus, Topic},
     health::{HealthComponents, HealthLevel, HealthReport},
+    plugin::PluginState,
     ports::{Chain, ComplianceLog, Network},
+    services::PluginManager,
     tasks::Supervisor,
 };
 
@@ -30,6 +32,7 @@ pub struct HealthMonitor {
     chain: Arc<dyn Chain>,
     network: Arc<dyn Network>,
     log: Arc<dyn ComplianceLog>,
+    plugins: Option<PluginManager>,
     supervisor: Supervisor,
     bus: EventBus,
     chain_connected: AtomicBool,
@@ -41,6 +44,7 @@ impl HealthMonitor {
         chain: Arc<dyn Chain>,
         network: Arc<dyn Network>,
         log: Arc<dyn ComplianceLog>,
+        plugins: Option<PluginManager>,
         bus: EventBus,
         supervisor: &Supervisor,
     ) -> Arc<Self> {
@@ -48,6 +52,7 @@ impl HealthMonitor {
             chain,
             network,
             log,
+            plugins,
             supervisor: supervisor.clone(),
             bus,
             chain_connected: AtomicBool::new(false),
@@ -87,9 +92,17 @@ impl HealthMonitor {
         let fault = self.log.fault();
         let mut tasks = self.supervisor.statuses();
         tasks.retain(|_, status| !status.running || status.failures > 0);
+        let plugins = self
+            .plugins
+            .as_ref()
+            .map(PluginManager::statuses)
+            .unwrap_or_default();
+        let plugins_run = plugins
+            .iter()
+            .all(|plugin| matches!(plugin.state, PluginState::Running | PluginState::Disabled));
         let status = if fault.is_some() {
             HealthLevel::Unhealthy
-        } else if connected && running && tasks.values().all(|task| task.running) {
+        } else if connected && running && plugins_run && tasks.values().all(|task| task.running) {
             HealthLevel::Healthy
         } else {
             HealthLevel::Degraded
@@ -103,6 +116,10 @@ impl HealthMonitor {
                 compliance: fault.unwrap_or_else(|| "ok".to_owned()),
             },
             tasks,
+            plugins: plugins
+                .into_iter()
+                .map(|plugin| (plugin.name, plugin.state))
+                .collect(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -5,19 +5,25 @@ mod cpu;
 mod data_manager;
 mod error;
 mod health_monitor;
+mod key_rotation;
+mod operator_change;
 mod order_desk;
 mod payment_processor;
+mod plugin_manager;
 mod scrubber;
 mod token_manager;
 mod turns;
 mod uninterrupted;
 
 pub use caretaker::{Caretaker, CaretakerPorts, HeldBy, HeldObject};
-pub use data_manager::{DataManager, DataPorts, DataSettings, OpenObject, Upload, VerifiedShare};
+pub use data_manager::{DataManager, DataPorts, DataSettings, Erasure, OpenObject, Upload, VerifiedShare};
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
+pub use key_rotation::{KeyRotation, KeyRotationPorts};
+pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};
+pub use plugin_manager::{PluginManager, PluginSettings, RegisteredPlugins};
 pub use scrubber::{ScrubReport, ScrubSettings, Scrubber};
 pub use token_manager::{NewToken, TokenManager};
 

@@ -59,6 +59,11 @@ impl TokenManager {
             .collect())
     }
 
+    /// The account that acts and pays on the chain.
+    pub fn operator(&self) -> Address {
+        self.desk.operator()
+    }
+
     /// What an account has of a token, in the token's smallest unit.
     ///
     /// # Errors

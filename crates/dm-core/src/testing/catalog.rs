@@ -24,6 +24,7 @@
 
 pub mod api_keys;
 pub mod checkpoints;
+pub mod erasures;
 pub mod event_log;
 pub mod history;
 mod memory;
@@ -42,13 +43,18 @@ pub mod spreading;
 pub mod tokens;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{EventLog, OrderCatalog, ReadableObjects, ShareCatalog};
+use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, ShareCatalog};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
 pub trait ShareLedger: ShareCatalog + ReadableObjects + EventLog {}
 
 impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
+
+/// The ports that a catalog has which destroys what it keeps of data.
+pub trait ErasureLedger: Erasures + ShareLedger {}
+
+impl<T: Erasures + ShareLedger> ErasureLedger for T {}
 
 /// The ports that a catalog of orders has together: whether an order is
 /// recorded follows from the log, and whether a payment has led to anything
@@ -84,6 +90,7 @@ mod tests {
 
     crate::share_catalog_conformance!(empty);
     crate::readable_objects_conformance!(empty);
+    crate::erasures_conformance!(empty);
     crate::event_log_conformance!(empty);
     crate::api_key_catalog_conformance!(empty);
     crate::peer_catalog_conformance!(empty);

@@ -11,4 +11,5 @@ pub mod key_value;
 pub mod money;
 pub mod network;
 pub mod objects;
+pub mod plugins;
 pub mod signer;

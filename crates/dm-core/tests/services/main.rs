@@ -5,7 +5,10 @@
 mod caretaking;
 mod consents;
 mod crashes;
+mod erasing;
+mod key_rotation;
 mod payments;
+mod plugins;
 mod reading;
 mod scrubbing;
 mod sharing;

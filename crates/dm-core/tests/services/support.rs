@@ -90,6 +90,7 @@ impl World {
             objects: objects.clone(),
             shares: catalog.clone(),
             readable: catalog.clone(),
+            erasures: catalog.clone(),
             sealer: Arc::new(MemorySealer),
             key_ring: Arc::new(MemoryKeyRing::default()),
             grants: Arc::new(MemoryGrants::new(signer.address())),
@@ -97,6 +98,7 @@ impl World {
             network: network.clone(),
             log: log.clone(),
             payments: Some(PaymentProcessor::new(desk.clone())),
+            plugins: None,
             bus,
         };
         let data = DataManager::new(ports.clone(), settings()).unwrap();

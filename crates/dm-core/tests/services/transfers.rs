@@ -5,8 +5,8 @@ use dm_core::{
     bus::Topic,
     event::EventKind,
     operation::{Operation, OperationId},
-    order::{Order, OrderRecord, OrderState},
-    ports::{ComplianceLog, EventFilter, Operations, Tokens},
+    order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder},
+    ports::{ComplianceLog, EventFilter, Operations, OrderCatalog, Tokens},
     services::{NewToken, ServiceError, TransferRequest},
     share::IdempotencyKey,
     testing::money::Habit,
@@ -292,4 +292,36 @@ async fn orders_are_listed_newest_first() {
     assert_eq!(amounts(&first), [5, 4, 3]);
     let rest = node.payments().orders(Some(first[2].0), 3).await.unwrap();
     assert_eq!(amounts(&rest), [2, 1]);
+}
+
+#[tokio::test]
+async fn an_order_is_not_paid_by_the_account_that_came_after() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    let former = Address::repeat_byte(0x72);
+    let order = OrderRecord {
+        id: OperationId::random(),
+        order: Order::Transfer(TransferOrder {
+            token,
+            from: former,
+            to: TO,
+            amount: U256::from(30),
+            consent: Consent::Own,
+        }),
+        purpose: Purpose::Request,
+        idempotency_key: None,
+        created_at: 1,
+        state: OrderState::Accepted,
+        event_index: None,
+    };
+    node.catalog.insert_order(&order).await.unwrap();
+    node.look_after_orders();
+    let failed = eventually("the order fails", async || {
+        let order = node.catalog.order(order.id).await.unwrap().unwrap();
+        matches!(order.state, OrderState::Failed { .. }).then_some(order)
+    })
+    .await;
+    assert_eq!(failed.state.tx_hash(), None);
+    assert_eq!(balance(&world, token, TO).await, 0);
 }

@@ -22,6 +22,8 @@ static SAMPLE: LazyLock<Sample> = LazyLock::new(|| {
     keys.add_data_key();
     keys.import_data_key(&Secret::new([8; 32]), 5);
     keys.grant_keys.push(GrantKey::generate());
+    keys.operators
+        .push(OperatorKey::unconfirmed(Secret::new([9; 32])));
     let bytes = write(path(), &keys, &kdf, &master).unwrap();
     Sample { bytes, keys, master }
 });
@@ -52,6 +54,7 @@ fn what_was_written_is_read() {
     assert!(keys.contains(&SAMPLE.keys) && SAMPLE.keys.contains(&keys));
     assert_eq!(keys.data_keys[2].imported_from, Some(5));
     assert_eq!(*keys.account.unwrap().secret, [7; 32]);
+    assert_eq!(*keys.operators[0].secret, [9; 32]);
 }
 
 #[test]

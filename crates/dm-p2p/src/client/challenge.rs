@@ -5,7 +5,7 @@ use dm_core::{
 use futures::FutureExt;
 use libp2p::{PeerId, Stream};
 
-use super::{find::ask, push::offer_envelope};
+use super::{newer::take_newer, push::offer_envelope};
 use crate::{
     node::Context,
     proof::{Nonce, prove},
@@ -58,8 +58,11 @@ pub(crate) async fn challenge(
             Ok(Challenged::Wrong)
         }
         Err(WireError::Missing) => {
-            // It was thought to have it, and said so, or took it once.
-            context.peers.failed(peer);
+            // It was thought to have it, and said so, or took it once; unless the
+            // object was erased meanwhile.
+            if !take_newer(context, peer, &envelope).await {
+                context.peers.failed(peer);
+            }
             Ok(Challenged::Missing)
         }
         Err(error) if error.is_misbehaviour() => Ok(Challenged::Wrong),
@@ -89,10 +92,5 @@ async fn level_envelopes(context: &Context, peer: PeerId, own: &SignedEnvelope, 
     if sequence <= own.sequence {
         return;
     }
-    let envelopes = ask(context, peer, own.id.locator).await.unwrap_or_default();
-    for newer in envelopes.iter().filter(|envelope| envelope.id == own.id) {
-        if let Err(error) = context.objects.replace_envelope(newer).await {
-            tracing::debug!(%peer, %error, "a newer envelope was not kept");
-        }
-    }
+    take_newer(context, peer, own).await;
 }

@@ -6,6 +6,7 @@ mod find;
 mod hearsay;
 mod merge;
 mod names;
+mod newer;
 mod patience;
 mod plan;
 mod push;

@@ -41,6 +41,12 @@ pub(crate) async fn fetch_names(
             Ok(names) => return Ok(names.into()),
             Err(error) => {
                 tracing::debug!(%holder, %error, "a holder did not deliver the chunk names");
+                if matches!(error, WireError::Missing) {
+                    // It had given out the envelope.
+                    context
+                        .peers
+                        .disturbed(holder, "it claims an object that it does not have");
+                }
                 reason = error.to_string();
                 roster.strike_out(&holder);
             }

@@ -11,9 +11,10 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use libp2p::{PeerId, Stream};
 use tokio::sync::Semaphore;
 
+use super::newer::take_newer;
 use crate::{
     node::Context,
-    wire::{MAX_NAMES_PER_PIECE, Reply, Request, Verdict, Wire, WireError, encode_names},
+    wire::{MAX_NAMES_PER_PIECE, Refusal, Reply, Request, Verdict, Wire, WireError, encode_names},
 };
 
 /// Pushes that run at the same time.
@@ -117,6 +118,9 @@ impl<'a> Round<'a> {
             };
             match outcome {
                 Ok(Verdict::Held) => self.holders.push(peer),
+                Ok(Verdict::Refused(Refusal::Stale)) => {
+                    take_newer(self.context, peer, self.envelope).await;
+                }
                 Ok(verdict) => tracing::debug!(%peer, ?verdict, "an object was not taken"),
                 Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "an object was not handed on"),
                 Err(OfferError::Local(error)) => return Err(local(&error)),

@@ -173,6 +173,7 @@ fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireErro
         Err(error) if error.is_misbehaviour() => {
             context.peers.misbehaved(peer, &error.to_string());
         }
+        Err(WireError::Stalled) => context.peers.stalled(peer, context.patience()),
         Err(_) => context.peers.failed(peer),
     }
 }

@@ -1,15 +1,23 @@
 use std::{num::NonZeroUsize, time::Duration};
 
+use dm_core::config::NetworkConfig;
 use libp2p::{
     PeerId, StreamProtocol,
     allow_block_list::{self, AllowedPeers},
-    connection_limits, identify,
+    autonat::v2 as autonat,
+    connection_limits, dcutr, identify,
     identity::Keypair,
-    kad, memory_connection_limits, ping,
+    kad, mdns, memory_connection_limits, ping, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+    upnp,
 };
 
-use crate::{dht::BoundedStore, options::P2pOptions};
+use crate::{
+    dht::BoundedStore,
+    error::P2pError,
+    options::{P2pOptions, Transport},
+    setup::Setup,
+};
 
 /// Kademlia under our own name, so that our nodes keep to themselves.
 pub(crate) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/kad/1");
@@ -29,6 +37,13 @@ const PINGS_PER_CHECK: u32 = 4;
 /// Peers that a query asks at the same time.
 const PARALLELISM: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
+/// Between two looks for addresses that are to be tested from outside.
+const REACH_INTERVAL: Duration = Duration::from_secs(2);
+/// Connections that are relayed at the same time for one peer.
+const RELAY_CIRCUITS_OF_PEER: usize = 16;
+/// Longest time of a relayed connection.
+const RELAY_CIRCUIT_TIME: Duration = Duration::from_secs(60 * 60);
+
 /// Everything that a node does on its connections.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -40,11 +55,27 @@ pub(crate) struct Behaviour {
     pub(crate) ping: ping::Behaviour,
     pub(crate) kad: kad::Behaviour<BoundedStore>,
     pub(crate) objects: libp2p_stream::Behaviour,
+    /// Asks peers whether this node is reached from outside.
+    pub(crate) reach: Toggle<autonat::client::Behaviour>,
+    /// Tests it for peers.
+    pub(crate) reach_of_others: Toggle<autonat::server::Behaviour>,
+    /// Listens and dials through relays.
+    pub(crate) relay_client: relay::client::Behaviour,
+    pub(crate) relay_server: Toggle<relay::Behaviour>,
+    /// Replaces connections through a relay by direct ones.
+    pub(crate) direct: dcutr::Behaviour,
+    pub(crate) upnp: Toggle<upnp::tokio::Behaviour>,
+    pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 impl Behaviour {
-    pub(crate) fn new(keypair: &Keypair, options: &P2pOptions, allowed: &[PeerId]) -> Self {
-        let network = &options.network;
+    pub(crate) fn new(
+        options: &P2pOptions,
+        setup: &Setup,
+        relay_client: relay::client::Behaviour,
+    ) -> Result<Self, P2pError> {
+        let (keypair, network) = (options.identity.keypair(), &options.network);
+        let local = options.identity.id();
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established(Some(network.max_connections))
             .with_max_established_per_peer(Some(network.max_connections_per_peer))
@@ -55,8 +86,10 @@ impl Behaviour {
             .with_push_listen_addr_updates(true);
         let check_interval = Duration::from_secs(network.health_check_interval_secs);
         let ping_interval = PING_INTERVAL.min(check_interval / PINGS_PER_CHECK);
-        Self {
-            allowed: only(allowed).into(),
+        // Within one process everybody is reached.
+        let autonat = network.autonat && options.transport == Transport::TcpAndQuic;
+        Ok(Self {
+            allowed: only(&setup.allowed).into(),
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_bytes(
                 usize::try_from(network.max_memory).unwrap_or(usize::MAX),
@@ -65,8 +98,49 @@ impl Behaviour {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
             kad: kademlia(keypair),
             objects: libp2p_stream::Behaviour::new(),
-        }
+            reach: autonat.then(|| ask_each(REACH_INTERVAL)).into(),
+            reach_of_others: autonat.then(autonat::server::Behaviour::default).into(),
+            relay_client,
+            relay_server: network
+                .relay_server
+                .then(|| relay_for_others(local, network))
+                .into(),
+            direct: dcutr::Behaviour::new(local),
+            upnp: network.upnp.then(upnp::tokio::Behaviour::default).into(),
+            mdns: multicast(local, network)?.into(),
+        })
     }
+}
+
+/// Has addresses tested that peers have seen this node under.
+fn ask_each(interval: Duration) -> autonat::client::Behaviour {
+    let config = autonat::client::Config::default().with_probe_interval(interval);
+    autonat::client::Behaviour::new(rand::make_rng(), config)
+}
+
+/// A relay for whoever asks, within limits.
+fn relay_for_others(local: PeerId, network: &NetworkConfig) -> relay::Behaviour {
+    let config = relay::Config {
+        max_circuits: network.relay_max_circuits as usize,
+        max_circuits_per_peer: RELAY_CIRCUITS_OF_PEER,
+        max_circuit_bytes: network.relay_circuit_bytes,
+        max_circuit_duration: RELAY_CIRCUIT_TIME,
+        ..relay::Config::default()
+    };
+    let mut behaviour = relay::Behaviour::new(local, config);
+    // Also where nobody has confirmed an address: in a private network.
+    behaviour.set_status(Some(relay::Status::Enable));
+    behaviour
+}
+
+fn multicast(local: PeerId, network: &NetworkConfig) -> Result<Option<mdns::tokio::Behaviour>, P2pError> {
+    if !network.mdns {
+        return Ok(None);
+    }
+    let behaviour = mdns::tokio::Behaviour::new(mdns::Config::default(), local);
+    behaviour
+        .map(Some)
+        .map_err(|error| P2pError::Transport(format!("mDNS: {error}")))
 }
 
 /// Lets nobody but these peers in; everybody, where there are none.

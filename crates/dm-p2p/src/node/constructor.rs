@@ -21,10 +21,10 @@ use super::{
 use crate::{
     dht::{keep_announcing, provide_from_queue, provide_stored},
     error::P2pError,
-    initial_peers::{DialTarget, parse_initial_peer},
     options::P2pOptions,
-    peers::{Peers, Rules, keep_book},
+    peers::{Peers, keep_book},
     server::measure_foreign,
+    setup::Setup,
 };
 
 /// Peers of the book that are dialled at the start, the last seen first.
@@ -39,22 +39,15 @@ pub(crate) async fn start(
     bus: EventBus,
     supervisor: &Supervisor,
 ) -> Result<Arc<Context>, P2pError> {
-    let targets: Vec<DialTarget> = options
-        .initial_peers
-        .iter()
-        .map(|entry| parse_initial_peer(entry))
-        .collect::<Result<_, _>>()?;
+    let setup = Setup::read(&options.initial_peers, &options.network).map_err(P2pError::Settings)?;
     let records = catalog.peers().await?;
     let remembered = remembered(&records);
-    let swarm = listening_swarm(&options).await?;
-    let rules = Rules {
-        check_interval: options.network.health_check_interval_secs.saturating_mul(1000),
-        forget_after: options.network.forget_peers_after_secs.saturating_mul(1000),
-    };
-    let context = Arc::new(Context::new(&options, objects, Peers::new(records, rules, bus)));
+    let swarm = listening_swarm(&options, &setup).await?;
+    let peers = Peers::new(records, &options.network, bus);
+    let context = Arc::new(Context::new(&options, objects, peers));
     let seed = Seed {
         options,
-        targets,
+        setup,
         remembered,
         context: context.clone(),
     };
@@ -67,19 +60,14 @@ pub(crate) async fn start(
 /// What the event loop is made from, at the start and after a failure.
 struct Seed {
     options: P2pOptions,
-    targets: Vec<DialTarget>,
+    setup: Setup,
     remembered: Vec<(PeerId, Vec<Multiaddr>)>,
     context: Arc<Context>,
 }
 
 impl Seed {
     fn runner(&self, swarm: ListeningSwarm) -> Runner {
-        Runner::new(
-            swarm,
-            self.context.clone(),
-            self.targets.clone(),
-            self.remembered.clone(),
-        )
+        Runner::new(swarm, self.context.clone(), &self.setup, self.remembered.clone())
     }
 }
 
@@ -93,9 +81,9 @@ fn spawn_runner(seed: Seed, first: Runner, supervisor: &Supervisor) {
         async move {
             let runner = match runner {
                 Some(runner) => runner,
-                None => seed.runner(listening_swarm(&seed.options).await?),
+                None => seed.runner(listening_swarm(&seed.options, &seed.setup).await?),
             };
-            runner.run(shutdown).await
+            Box::pin(runner.run(shutdown)).await
         }
     });
 }

@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) quota: Arc<ForeignQuota>,
     /// Where this node listens, peer id included.
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
+    /// Where it is reached from outside, as far as that is known, relays included.
+    pub(crate) external: Mutex<Vec<Multiaddr>>,
     /// The address record that this node announces.
     pub(crate) own_record: Mutex<Option<SignedAddressRecord>>,
     pub(crate) started: Instant,
@@ -54,6 +56,7 @@ impl Context {
             news: News::default(),
             quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),
             listening: Mutex::default(),
+            external: Mutex::default(),
             own_record: Mutex::default(),
             started: Instant::now(),
         }
@@ -66,6 +69,17 @@ impl Context {
 
     pub(crate) fn own_record(&self) -> Option<SignedAddressRecord> {
         self.own_record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_external(&self, addresses: Vec<Multiaddr>) {
+        *self.external.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    pub(crate) fn external(&self) -> Vec<Multiaddr> {
+        self.external
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

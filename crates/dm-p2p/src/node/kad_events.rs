@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use dm_core::{address_record::AddressRecord, hash::Locator};
 use libp2p::{
-    PeerId,
+    Multiaddr, PeerId,
     kad::{self, store::RecordStore},
 };
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,7 +14,11 @@ use super::{
     queries::{Waiting, provider_key},
     runner::Runner,
 };
-use crate::dht::{ReceivedRecord, check_provider};
+use crate::{
+    addresses::usable,
+    dht::{ReceivedRecord, check_provider},
+    peers::Turn,
+};
 
 impl Runner {
     pub(super) fn on_command(&mut self, command: Command) {
@@ -117,10 +121,16 @@ impl Runner {
             .put_record_to(record, std::iter::once(peer), kad::Quorum::One);
     }
 
+    /// Whether a record of the peer is looked at: not where it sends too many.
+    fn may_send(&self, peer: PeerId) -> bool {
+        let peers = &self.context.peers;
+        !peers.is_banned(&peer) && peers.count_request(peer) == Turn::Now
+    }
+
     /// Signatures are checked elsewhere; a sender that is faster than that
     /// loses records, which it will send again.
     fn check_later(&mut self, source: PeerId, record: kad::Record) {
-        if self.context.peers.is_banned(&source) {
+        if !self.may_send(source) {
             return;
         }
         let held = self
@@ -134,18 +144,12 @@ impl Runner {
         }
     }
 
-    /// A provider tells only of addresses that are confirmed from outside, and
-    /// none of ours is: without those by which this node knows it, the record
-    /// would be answered only while the provider is in the routing table here,
-    /// which in a large network it hardly ever is.
     fn keep_provider(&mut self, mut record: kad::ProviderRecord) {
         let provider = record.provider;
-        if record.addresses.is_empty() {
-            record.addresses = self.context.peers.addresses(&provider);
-        }
-        if self.context.peers.is_banned(&provider) {
+        if !self.may_send(provider) {
             return;
         }
+        record.addresses = self.addresses_of_provider(provider, &record.addresses);
         match check_provider(record) {
             Some(record) => {
                 if let Err(error) = self.kad().store_mut().add_provider(record) {
@@ -158,6 +162,21 @@ impl Runner {
                     .misbehaved(provider, "a malformed provider record"),
             ),
         }
+    }
+
+    /// Of the addresses that a provider tells of, those that may be passed on.
+    /// It tells only of such as are confirmed from outside: where there is
+    /// none, those by which this node knows it. Without any the record would be
+    /// answered only while the provider is in the routing table here, which in
+    /// a large network it hardly ever is.
+    fn addresses_of_provider(&mut self, provider: PeerId, told: &[Multiaddr]) -> Vec<Multiaddr> {
+        let seen_at = self.seen_at.get(&provider);
+        let mut addresses = seen_at.map(|seen_at| usable(told, seen_at)).unwrap_or_default();
+        self.remove_foreign(provider, &provider, &mut addresses);
+        if addresses.is_empty() {
+            addresses = self.context.peers.addresses(&provider);
+        }
+        addresses
     }
 
     /// Peers closest to a locator, by what this node knows already.

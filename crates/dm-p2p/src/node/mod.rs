@@ -10,10 +10,14 @@ mod kad_events;
 mod link;
 mod paths;
 mod patient;
+mod places;
 mod queries;
+mod reach;
+mod relays;
 mod runner;
 mod subnets;
 mod swarm;
+mod transport;
 mod upkeep;
 
 pub(crate) use constructor::start;

@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    slice,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use libp2p::{
     core::{ConnectedPoint, transport::ListenerId},
     identify, ping,
     swarm::{
-        DialError, SwarmEvent,
+        ConnectionId, DialError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -23,17 +24,20 @@ use super::{
     command::Command,
     dialer::Dialer,
     link::Ends,
+    places::Places,
     queries::Queries,
+    relays::Relays,
     subnets::is_crowded,
     swarm::ListeningSwarm,
     upkeep::Exchange,
 };
 use crate::{
-    addresses::usable,
+    addresses::{is_relayed, usable},
     dht::{ReceivedRecord, check_received},
     error::P2pError,
     initial_peers::DialTarget,
     server::Server,
+    setup::Setup,
     wire::PROTOCOL,
 };
 
@@ -60,6 +64,14 @@ pub(crate) struct Runner {
     listeners: Vec<ListenerId>,
     pub(super) dialer: Dialer,
     pub(super) exchange: Exchange,
+    pub(super) relays: Relays,
+    pub(super) places: Places,
+    /// Peers that others have named and that are being dialled, and by whom.
+    pub(super) rumours: HashMap<PeerId, PeerId>,
+    /// The listeners that go through relays, with the relay's address.
+    pub(super) circuits: HashMap<ListenerId, Multiaddr>,
+    /// Connections that go through relays.
+    pub(super) relayed: HashMap<PeerId, Vec<ConnectionId>>,
     remembered: Vec<(PeerId, Vec<Multiaddr>)>,
     commands: mpsc::Receiver<Command>,
     server: Server,
@@ -69,7 +81,7 @@ impl Runner {
     pub(crate) fn new(
         ListeningSwarm { swarm, listeners }: ListeningSwarm,
         context: Arc<Context>,
-        targets: Vec<DialTarget>,
+        setup: &Setup,
         remembered: Vec<(PeerId, Vec<Multiaddr>)>,
     ) -> Self {
         let (sender, commands) = mpsc::channel(COMMANDS);
@@ -90,12 +102,18 @@ impl Runner {
             records,
             seen_at: HashMap::new(),
             listeners,
-            dialer: Dialer::new(targets, enough, now),
+            dialer: Dialer::new(setup.targets.clone(), enough, now),
             exchange: Exchange::new(exchange_interval, now),
+            relays: Relays::new(setup.relays.clone(), now),
+            places: Places::default(),
+            rumours: HashMap::new(),
+            circuits: HashMap::new(),
+            relayed: HashMap::new(),
             remembered,
             commands,
         };
         runner.listening_changed();
+        runner.tell_relayed();
         runner
     }
 
@@ -115,7 +133,7 @@ impl Runner {
             }
         }
         accepting.abort();
-        self.say_farewell().await;
+        Box::pin(self.say_farewell()).await;
         Ok(())
     }
 
@@ -138,7 +156,9 @@ impl Runner {
     /// Takes no new connection and lets what is in flight end.
     async fn say_farewell(mut self) {
         self.context.link.disconnect();
-        for listener in std::mem::take(&mut self.listeners) {
+        let listeners = std::mem::take(&mut self.listeners);
+        let circuits = std::mem::take(&mut self.circuits).into_keys();
+        for listener in listeners.into_iter().chain(circuits) {
             self.swarm.remove_listener(listener);
         }
         let server = self.server.clone();
@@ -154,6 +174,11 @@ impl Runner {
 
     fn on_tick(&mut self) {
         self.keep_up(Instant::now());
+        self.keep_reachable(Instant::now());
+        for peer in self.context.peers.take_banned() {
+            // It may be gone already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
         for query in self.queries.take_abandoned() {
             if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&query) {
                 query.finish();
@@ -178,10 +203,13 @@ impl Runner {
         }
     }
 
-    pub(super) fn dial(&mut self, opts: DialOpts) {
-        if let Err(error) = self.swarm.dial(opts) {
+    /// Whether the dial has begun.
+    pub(super) fn dial(&mut self, opts: DialOpts) -> bool {
+        let begun = self.swarm.dial(opts);
+        if let Err(error) = &begun {
             tracing::debug!(%error, "not dialled");
         }
+        begun.is_ok()
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -199,16 +227,16 @@ impl Runner {
             })) => {
                 self.context.peers.answered_ping(peer, time);
             }
+            SwarmEvent::Behaviour(event) => self.on_reach_event(event),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
                 connection_id,
                 endpoint,
-                num_established,
                 ..
             } => {
                 let remote = endpoint.get_remote_address();
                 self.context.paths.opened(peer_id, connection_id, remote);
-                self.on_connected(peer_id, &endpoint, num_established.get() == 1);
+                self.on_connected(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
@@ -217,43 +245,73 @@ impl Runner {
                 ..
             } => {
                 self.context.paths.closed(&peer_id, connection_id);
-                if num_established == 0 {
-                    self.on_disconnected(peer_id);
-                }
+                self.on_connection_closed(peer_id, connection_id, num_established);
             }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 self.on_dial_failed(peer_id, &error);
             }
-            SwarmEvent::NewListenAddr { .. }
-            | SwarmEvent::ExpiredListenAddr { .. }
-            | SwarmEvent::ListenerClosed { .. } => {
+            SwarmEvent::NewListenAddr { .. } => {
+                self.tell_relayed();
                 self.listening_changed();
                 self.refresh_routing_table();
+            }
+            SwarmEvent::ExpiredListenAddr { .. } => self.listening_changed(),
+            SwarmEvent::ListenerClosed { listener_id, .. } => {
+                self.on_listener_closed(listener_id);
+                self.listening_changed();
+            }
+            SwarmEvent::ExternalAddrConfirmed { .. } | SwarmEvent::ExternalAddrExpired { .. } => {
+                self.external_changed();
+            }
+            SwarmEvent::ListenerError { listener_id, error } if self.circuits.contains_key(&listener_id) => {
+                tracing::debug!(%error, "a relay is of no use");
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
             _ => {}
         }
     }
 
-    fn on_connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint, is_first: bool) {
+    fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         let dialled = match endpoint {
             ConnectedPoint::Dialer { address, .. } => Some(address),
             ConnectedPoint::Listener { .. } => None,
         };
         self.dialer.connected(peer, dialled);
+        self.rumours.remove(&peer);
         if self.context.peers.is_banned(&peer) {
             // It may be gone already.
             let _ = self.swarm.disconnect_peer_id(peer);
             return;
         }
-        if is_first {
-            self.seen_at.insert(peer, endpoint.get_remote_address().clone());
-            self.context.peers.connected(peer, dialled);
+        if endpoint.is_relayed() {
+            self.relayed.entry(peer).or_default().push(connection);
         }
+        if let Some(address) = dialled {
+            self.places.met(peer, address);
+        }
+        match self.seen_at.get(&peer) {
+            None => self.context.peers.connected(peer, dialled),
+            Some(before) if is_relayed(before) && !endpoint.is_relayed() => {
+                self.context
+                    .peers
+                    .reachable_at(peer, dialled.map_or(&[], slice::from_ref));
+            }
+            Some(_) => return,
+        }
+        self.seen_at.insert(peer, seen_at(endpoint));
     }
 
-    fn on_disconnected(&mut self, peer: PeerId) {
+    fn on_connection_closed(&mut self, peer: PeerId, connection: ConnectionId, left: u32) {
+        if let Some(relayed) = self.relayed.get_mut(&peer) {
+            relayed.retain(|known| *known != connection);
+        }
+        if left > 0 {
+            return;
+        }
         self.dialer.disconnected(&peer, Instant::now());
+        self.relays.disconnected(&peer);
+        self.places.disconnected(&peer);
+        self.relayed.remove(&peer);
         self.context.streams.forget(&peer);
         if self.seen_at.remove(&peer).is_some() {
             self.context.peers.disconnected(peer);
@@ -262,11 +320,16 @@ impl Runner {
 
     fn on_dial_failed(&mut self, peer: Option<PeerId>, error: &DialError) {
         tracing::debug!(?peer, %error, "dial failed");
+        let teller = peer.and_then(|peer| self.rumours.remove(&peer));
+        if let (Some(teller), DialError::WrongPeerId { .. }) = (teller, error) {
+            self.context
+                .peers
+                .disturbed(teller, "it names a peer that is not there");
+        }
         match (peer, error) {
             (_, DialError::LocalPeerId { address }) => self.dialer.is_self(address),
-            (Some(peer), DialError::Transport(_) | DialError::WrongPeerId { .. }) => {
-                self.context.peers.failed(peer);
-            }
+            (Some(peer), DialError::WrongPeerId { address, .. }) => self.is_elsewhere(peer, address),
+            (Some(peer), DialError::Transport(_)) => self.context.peers.failed(peer),
             _ => {}
         }
     }
@@ -276,8 +339,10 @@ impl Runner {
         let Some(seen_at) = self.seen_at.get(&peer) else {
             return;
         };
-        let addresses = usable(&info.listen_addrs, seen_at);
+        let mut addresses = usable(&info.listen_addrs, seen_at);
+        self.remove_foreign(peer, &peer, &mut addresses);
         self.context.peers.reachable_at(peer, &addresses);
+        self.note_relay(peer, info, &addresses);
         if !info.protocols.contains(&KAD_PROTOCOL) {
             return;
         }
@@ -318,6 +383,14 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         self.context.link.disconnect();
+    }
+}
+
+/// Where a peer is: of one that came through a relay, at the relay.
+fn seen_at(endpoint: &ConnectedPoint) -> Multiaddr {
+    match endpoint {
+        ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => local_addr.clone(),
+        endpoint => endpoint.get_remote_address().clone(),
     }
 }
 

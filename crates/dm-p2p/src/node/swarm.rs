@@ -2,29 +2,19 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, Swarm, SwarmBuilder, Transport as _,
-    core::{
-        muxing::StreamMuxerBox,
-        transport::{ListenerId, MemoryTransport},
-        upgrade::Version,
-    },
+    Multiaddr, Swarm,
+    core::transport::ListenerId,
     multiaddr::Protocol,
-    noise, quic,
-    swarm::SwarmEvent,
-    tcp, yamux,
+    swarm::{Config, SwarmEvent},
 };
 
-use super::{behaviour::Behaviour, patient::Patient};
+use super::{behaviour::Behaviour, transport::Transports};
 use crate::{
     error::P2pError,
     options::{P2pOptions, Transport},
+    setup::Setup,
 };
 
-/// TCP is given this long before QUIC is tried: where both work, TCP with
-/// noise and yamux moves more bytes for the same CPU.
-const TCP_HEAD_START: Duration = Duration::from_millis(200);
-/// Streams that a peer may have open on one connection, all protocols together.
-const MAX_STREAMS: usize = 256;
 /// A connection without streams is closed after this time. The routing table
 /// is refreshed more often, so that neighbours stay connected.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -38,84 +28,41 @@ pub(crate) struct ListeningSwarm {
 }
 
 /// Builds a swarm and binds its listeners.
-pub(crate) async fn listening_swarm(options: &P2pOptions) -> Result<ListeningSwarm, P2pError> {
-    let allowed = allowed_peers(options)?;
-    let mut swarm = match options.transport {
-        Transport::TcpAndQuic => tcp_and_quic(options, &allowed)?,
-        Transport::Memory => memory(options, &allowed)?,
-    };
+pub(crate) async fn listening_swarm(options: &P2pOptions, setup: &Setup) -> Result<ListeningSwarm, P2pError> {
+    let transports = Transports::new(options.transport, &options.identity, setup.swarm_key)?;
+    let config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
+    let behaviour = Behaviour::new(options, setup, transports.relay_client)?;
+    let mut swarm = Swarm::new(transports.connections, behaviour, options.identity.id(), config);
+    for address in &setup.external {
+        swarm.add_external_address(address.clone());
+    }
     let mut listeners = Vec::new();
-    for address in listen_addresses(options) {
+    for address in listen_addresses(options, setup) {
         listeners.push(listen(&mut swarm, address).await?);
     }
     Ok(ListeningSwarm { swarm, listeners })
 }
 
-fn tcp_and_quic(options: &P2pOptions, allowed: &[PeerId]) -> Result<Swarm<Behaviour>, P2pError> {
-    let builder = SwarmBuilder::with_existing_identity(options.identity.keypair().clone())
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            yamux_config,
-        )
-        .map_err(transport_error)?
-        .with_other_transport(|keypair| {
-            let quic = quic::tokio::Transport::new(quic::Config::new(keypair));
-            Patient::new(quic, TCP_HEAD_START)
-        })
-        .map_err(transport_error)?
-        .with_dns()
-        .map_err(transport_error)?;
-    Ok(builder
-        .with_behaviour(|keypair| Behaviour::new(keypair, options, allowed))
-        .map_err(transport_error)?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
-        .build())
-}
-
-fn memory(options: &P2pOptions, allowed: &[PeerId]) -> Result<Swarm<Behaviour>, P2pError> {
-    let noise = noise::Config::new(options.identity.keypair()).map_err(transport_error)?;
-    Ok(
-        SwarmBuilder::with_existing_identity(options.identity.keypair().clone())
-            .with_tokio()
-            .with_other_transport(|_| {
-                MemoryTransport::default()
-                    .upgrade(Version::V1Lazy)
-                    .authenticate(noise)
-                    .multiplex(yamux_config())
-                    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-            })
-            .map_err(transport_error)?
-            .with_behaviour(|keypair| Behaviour::new(keypair, options, allowed))
-            .map_err(transport_error)?
-            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
-            .build(),
-    )
-}
-
-fn allowed_peers(options: &P2pOptions) -> Result<Vec<PeerId>, P2pError> {
-    let peers = options.network.allowed_peers.iter();
-    peers
-        .map(|peer| peer.parse().map_err(|_| P2pError::AllowedPeer(peer.clone())))
-        .collect()
-}
-
-fn yamux_config() -> yamux::Config {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(MAX_STREAMS);
-    config
-}
-
-fn listen_addresses(options: &P2pOptions) -> Vec<Multiaddr> {
-    let host = Multiaddr::from(options.network.host);
-    match options.transport {
-        Transport::TcpAndQuic => vec![
-            host.clone().with(Protocol::Tcp(options.port)),
-            host.with(Protocol::Udp(options.port)).with(Protocol::QuicV1),
-        ],
-        Transport::Memory => vec![Multiaddr::empty().with(Protocol::Memory(u64::from(options.port)))],
+/// None where the node is reached through relays only.
+fn listen_addresses(options: &P2pOptions, setup: &Setup) -> Vec<Multiaddr> {
+    if !options.network.listen {
+        return Vec::new();
     }
+    if options.transport == Transport::Memory {
+        return vec![Multiaddr::empty().with(Protocol::Memory(u64::from(options.port)))];
+    }
+    let network = &options.network;
+    let hosts = std::iter::once(network.host).chain(network.more_hosts.iter().copied());
+    let addresses = hosts.flat_map(|host| {
+        let host = Multiaddr::from(host);
+        let quic = host
+            .clone()
+            .with(Protocol::Udp(options.port))
+            .with(Protocol::QuicV1);
+        let quic = setup.swarm_key.is_none().then_some(quic);
+        std::iter::once(host.with(Protocol::Tcp(options.port))).chain(quic)
+    });
+    addresses.collect()
 }
 
 /// Listens, and waits until the listener has its first address, so that a
@@ -152,8 +99,4 @@ async fn listen(swarm: &mut Swarm<Behaviour>, address: Multiaddr) -> Result<List
     tokio::time::timeout(LISTEN_TIMEOUT, wait)
         .await
         .unwrap_or_else(|_| Err(failed("no address in time".to_owned())))
-}
-
-fn transport_error(error: impl std::fmt::Display) -> P2pError {
-    P2pError::Transport(error.to_string())
 }

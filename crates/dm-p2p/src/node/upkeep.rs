@@ -59,7 +59,7 @@ impl Runner {
         let dials = self.free_dials().min(DIALS_PER_TICK);
         for check in self.context.peers.due_checks(dials) {
             match check {
-                Check::Dial(peer, addresses) => self.dial(dial_peer(peer, addresses)),
+                Check::Dial(peer, addresses) => drop(self.dial(dial_peer(peer, addresses))),
                 Check::Close(peer) => {
                     tracing::debug!(%peer, "a connection is closed on which nobody answers");
                     // It may be gone already.
@@ -89,27 +89,62 @@ impl Runner {
             return;
         };
         let room = self.free_dials().min(DIALS_PER_EXCHANGE);
-        let strangers = hints
-            .into_iter()
-            .filter_map(|hint| self.stranger(&hint, &seen_at));
-        let strangers: Vec<_> = strangers.take(room).collect();
+        let mut strangers = Vec::new();
+        for hint in hints {
+            strangers.extend(self.stranger(from, &hint, &seen_at));
+        }
+        strangers.truncate(room);
         for (peer, addresses) in strangers {
-            self.dial(dial_peer(peer, addresses));
+            if self.dial(dial_peer(peer, addresses)) {
+                self.rumours.insert(peer, from);
+            }
         }
     }
 
     /// A named peer that is worth dialling, with the addresses that are.
-    fn stranger(&self, hint: &Hint, seen_at: &Multiaddr) -> Option<(PeerId, Vec<Multiaddr>)> {
-        let addresses = usable(&hint.addresses, seen_at);
+    fn stranger(
+        &mut self,
+        from: PeerId,
+        hint: &Hint,
+        seen_at: &Multiaddr,
+    ) -> Option<(PeerId, Vec<Multiaddr>)> {
+        let mut addresses = usable(&hint.addresses, seen_at);
+        self.remove_foreign(from, &hint.peer, &mut addresses);
         let is_stranger = hint.peer != self.context.local
             && !self.swarm.is_connected(&hint.peer)
             && !self.context.peers.is_banned(&hint.peer);
         (is_stranger && !addresses.is_empty()).then_some((hint.peer, addresses))
     }
 
+    /// Takes away addresses that `teller` announces for `peer` and that are
+    /// somebody else's, and scores it. What one says of oneself one knows; of
+    /// others it may be out of date.
+    pub(super) fn remove_foreign(&mut self, teller: PeerId, peer: &PeerId, addresses: &mut Vec<Multiaddr>) {
+        let mut own = self.context.listening();
+        own.extend(self.context.external());
+        let foreign = self.places.remove_foreign(peer, &own, addresses);
+        for _ in 0..self.places.lies(teller, foreign) {
+            if teller == *peer {
+                self.context
+                    .peers
+                    .misbehaved(teller, "it announces an address of another peer");
+            } else {
+                self.context
+                    .peers
+                    .disturbed(teller, "it names a peer at an address of another");
+            }
+        }
+    }
+
+    /// Somebody else answered at the address of a peer.
+    pub(super) fn is_elsewhere(&mut self, peer: PeerId, address: &Multiaddr) {
+        self.context.peers.is_not_at(&peer, address);
+        self.context.peers.failed(peer);
+    }
+
     /// Connections that this node may still open: a quarter of all is left to
     /// those who come to it.
-    fn free_dials(&self) -> usize {
+    pub(super) fn free_dials(&self) -> usize {
         let most = self.context.network.max_connections as usize * 3 / 4;
         most.saturating_sub(self.swarm.connected_peers().count())
     }

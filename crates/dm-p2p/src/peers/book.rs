@@ -90,6 +90,17 @@ impl PeerBook {
         });
     }
 
+    /// The peer is known to be elsewhere than at this address.
+    pub(crate) fn is_not_at(&mut self, peer: &PeerId, address: &Multiaddr) {
+        let text = without_peer(address).to_string();
+        self.change(peer, |line| line.record.addresses.retain(|known| *known != text));
+    }
+
+    /// Whether the peer has answered anything since.
+    pub(crate) fn has_answered_since(&self, peer: &PeerId, since: u64) -> bool {
+        self.lines.get(peer).is_some_and(|line| line.answered > since)
+    }
+
     pub(crate) fn answered_ping(&mut self, peer: &PeerId, round_trip: Duration, now: u64) {
         self.change(peer, |line| {
             line.record.latency_ms = Some(u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX));

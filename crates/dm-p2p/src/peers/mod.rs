@@ -3,6 +3,7 @@
 mod book;
 mod keeper;
 mod penalties;
+mod throttle;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,14 +13,18 @@ use std::{
 use dm_core::{
     bus::{EventBus, Topic},
     clock::now_ms,
+    config::NetworkConfig,
     peer::{PeerRecord, PeerStatus},
 };
 use libp2p::{Multiaddr, PeerId};
 use serde_json::json;
 
-pub(crate) use book::{Changes, Check, PeerBook, Rules};
+use book::Rules;
+pub(crate) use book::{Changes, Check, PeerBook};
 pub(crate) use keeper::keep_book;
-use penalties::Penalties;
+use penalties::{Offence, Penalties};
+use throttle::Throttle;
+pub(crate) use throttle::Turn;
 
 use crate::wire::{Hint, MAX_HINTS};
 
@@ -28,15 +33,25 @@ use crate::wire::{Hint, MAX_HINTS};
 pub(crate) struct Peers {
     book: Mutex<PeerBook>,
     penalties: Mutex<Penalties>,
+    throttle: Mutex<Throttle>,
+    /// Peers that were banned since the event loop last asked.
+    banned: Mutex<Vec<PeerId>>,
     rules: Rules,
     bus: EventBus,
 }
 
 impl Peers {
-    pub(crate) fn new(records: Vec<PeerRecord>, rules: Rules, bus: EventBus) -> Self {
+    pub(crate) fn new(records: Vec<PeerRecord>, network: &NetworkConfig, bus: EventBus) -> Self {
+        let rules = Rules {
+            check_interval: network.health_check_interval_secs.saturating_mul(1000),
+            forget_after: network.forget_peers_after_secs.saturating_mul(1000),
+        };
+        let throttle = Throttle::new(network.peer_requests_per_sec, network.peer_requests_burst);
         Self {
             book: Mutex::new(PeerBook::new(records)),
-            penalties: Mutex::default(),
+            penalties: Mutex::new(Penalties::new(Duration::from_secs(network.ban_secs))),
+            throttle: Mutex::new(throttle),
+            banned: Mutex::default(),
             rules,
             bus,
         }
@@ -76,11 +91,57 @@ impl Peers {
         self.book().failed(peer, now_ms());
     }
 
-    /// The peer sent what no honest peer sends. Returns whether it is banned now.
+    /// The peer is known to be elsewhere than at this address.
+    pub(crate) fn is_not_at(&self, peer: &PeerId, address: &Multiaddr) {
+        self.book().is_not_at(peer, address);
+    }
+
+    /// Counts a request of a peer, and scores it where it floods this node.
+    pub(crate) fn count_request(&self, peer: PeerId) -> Turn {
+        let turn = lock(&self.throttle).count(peer, Instant::now());
+        if turn == Turn::Flood {
+            self.misbehaved(peer, "a flood of requests");
+        }
+        turn
+    }
+
+    /// The peer did what no honest peer does. Returns whether it is banned now.
     pub(crate) fn misbehaved(&self, peer: PeerId, what: &str) -> bool {
         tracing::warn!(%peer, what, "peer misbehaved");
+        self.score(peer, Offence::Breach)
+    }
+
+    /// The peer did what an honest one does by accident at most.
+    pub(crate) fn disturbed(&self, peer: PeerId, what: &str) {
+        tracing::debug!(%peer, what, "peer disturbed");
+        self.score(peer, Offence::Nuisance);
+    }
+
+    /// For so long, nothing moved on a stream with the peer: its doing where
+    /// it answered something else in the meantime, else perhaps the network's.
+    pub(crate) fn stalled(&self, peer: PeerId, patience: Duration) {
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let since = now_ms().saturating_sub(patience);
+        if self.book().has_answered_since(&peer, since) {
+            self.disturbed(peer, "a stalled stream");
+        } else {
+            self.failed(peer);
+        }
+    }
+
+    fn score(&self, peer: PeerId, offence: Offence) -> bool {
         self.book().failed(peer, now_ms());
-        self.penalties().strike(peer, Instant::now())
+        let banned = self.penalties().score(peer, offence, Instant::now());
+        if banned {
+            tracing::warn!(%peer, "the peer is ignored for some time");
+            lock(&self.banned).push(peer);
+        }
+        banned
+    }
+
+    /// Peers that were banned since the last call: their connections are to be closed.
+    pub(crate) fn take_banned(&self) -> Vec<PeerId> {
+        std::mem::take(&mut *lock(&self.banned))
     }
 
     /// Whether nothing is asked of the peer and nothing is served to it for now.
@@ -151,10 +212,35 @@ impl Peers {
     }
 
     fn book(&self) -> MutexGuard<'_, PeerBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 
     fn penalties(&self) -> MutexGuard<'_, Penalties> {
-        self.penalties.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.penalties)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_is_held_only_against_who_answers_something_else_meanwhile() {
+        let peers = Peers::new(Vec::new(), &NetworkConfig::default(), EventBus::new());
+        let (lost, hostile) = (PeerId::random(), PeerId::random());
+        let patience = Duration::from_secs(20);
+        for _ in 0..100 {
+            peers.failed(lost);
+            peers.stalled(lost, patience);
+            peers.succeeded(hostile);
+            peers.stalled(hostile, patience);
+        }
+        assert!(!peers.is_banned(&lost), "the network may have been cut");
+        assert!(peers.is_banned(&hostile));
+        assert!(peers.take_banned().contains(&hostile));
     }
 }

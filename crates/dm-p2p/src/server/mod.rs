@@ -65,6 +65,7 @@ impl Server {
         }
         let Some(admitted) = shared.admission.admit(peer) else {
             tracing::debug!(%peer, "a stream was refused: too many");
+            context.peers.count_request(peer);
             return;
         };
         let wire = Wire::new(stream, context.traffic.clone(), context.patience());

@@ -105,6 +105,9 @@ struct Space<'a> {
 }
 
 async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judgement<'a>, Refusal> {
+    if shared.context.network.bootstrap_only {
+        return Err(Refusal::Full);
+    }
     let objects = &shared.context.objects;
     let held = objects
         .envelope(&envelope.id)

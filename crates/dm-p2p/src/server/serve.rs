@@ -13,8 +13,12 @@ use super::{
     prove::{self, Question},
     receive::receive,
 };
-use crate::wire::{
-    MAX_ENVELOPES, MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_hints, encode_names,
+use crate::{
+    peers::Turn,
+    wire::{
+        MAX_ENVELOPES, MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_hints,
+        encode_names,
+    },
 };
 
 /// How long a stream may wait for its next request.
@@ -31,17 +35,41 @@ where
             request = wire.receive_within(IDLE) => request,
         };
         let answered = match request {
+            Ok(_) if !is_its_turn(shared, peer).await => return,
             Ok(request) => answer(shared, peer, &mut wire, request).await,
-            Err(WireError::Closed | WireError::TimedOut) => return,
+            // It had nothing more to ask.
+            Err(WireError::Closed | WireError::Stalled) => return,
             Err(error) => Err(error),
         };
         if let Err(error) = answered {
-            if error.is_misbehaviour() {
-                shared.context.peers.misbehaved(peer, &error.to_string());
-            }
+            note_failure(shared, peer, &error);
             tracing::debug!(%peer, %error, "serving a peer ended");
             return;
         }
+    }
+}
+
+/// Waits until the peer may have a request answered; not at all where it has
+/// asked for far too much, is banned, or the node stops.
+async fn is_its_turn(shared: &Shared, peer: PeerId) -> bool {
+    let peers = &shared.context.peers;
+    match peers.count_request(peer) {
+        Turn::Now => {}
+        Turn::After(pause) => tokio::select! {
+            () = shared.ending.cancelled() => return false,
+            () = tokio::time::sleep(pause) => {}
+        },
+        Turn::Flood => return false,
+    }
+    !peers.is_banned(&peer)
+}
+
+fn note_failure(shared: &Shared, peer: PeerId, error: &WireError) {
+    let context = &shared.context;
+    match error {
+        WireError::Stalled => context.peers.stalled(peer, context.patience()),
+        error if error.is_misbehaviour() => drop(context.peers.misbehaved(peer, &error.to_string())),
+        _ => {}
     }
 }
 

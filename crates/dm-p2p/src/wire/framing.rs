@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::counted::Counted;
 use crate::traffic::Traffic;
 
 /// Bytes of the longest message, what follows it excepted.
@@ -21,6 +22,9 @@ pub(crate) enum WireError {
     /// The peer was too slow.
     #[error("the peer did not answer in time")]
     TimedOut,
+    /// In all the time that the peer had, not a byte moved.
+    #[error("the peer stalled")]
+    Stalled,
     /// The peer sent what the protocol does not allow.
     #[error("the peer broke the protocol: {0}")]
     Malformed(&'static str),
@@ -44,7 +48,7 @@ impl WireError {
 /// A stream with the protocol's framing: every length is checked before
 /// memory is set aside for it, and every step has its time.
 pub(crate) struct Wire<S> {
-    stream: S,
+    stream: Counted<S>,
     traffic: Arc<Traffic>,
     patience: Duration,
 }
@@ -53,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Frames a stream; each message and each piece of bytes may take `patience`.
     pub(crate) fn new(stream: S, traffic: Arc<Traffic>, patience: Duration) -> Self {
         Self {
-            stream,
+            stream: Counted::new(stream),
             traffic,
             patience,
         }
@@ -77,27 +81,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return Err(WireError::Malformed("a message is too long"));
         }
         frame[..2].copy_from_slice(&(len as u16).to_be_bytes());
+        let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
-        within(self.patience, async {
+        let sent = within(self.patience, async {
             stream.write_all(&frame).await?;
             stream.write_all(bytes).await?;
             stream.flush().await?;
             traffic.add_sent(frame.len() + bytes.len());
             Ok(())
         })
-        .await
+        .await;
+        self.slow_or_stalled(before, sent)
     }
 
     /// Sends bytes that an earlier message announced.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
-        within(self.patience, async {
+        let sent = within(self.patience, async {
             stream.write_all(bytes).await?;
             stream.flush().await?;
             traffic.add_sent(bytes.len());
             Ok(())
         })
-        .await
+        .await;
+        self.slow_or_stalled(before, sent)
     }
 
     /// Receives the next message.
@@ -110,6 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         &mut self,
         patience: Duration,
     ) -> Result<T, WireError> {
+        let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
         let body = within(patience, async {
             let len = read_length(stream).await?;
@@ -118,7 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             traffic.add_received(2 + len);
             Ok(body)
         })
-        .await?;
+        .await;
+        let body = self.slow_or_stalled(before, body)?;
         match postcard::take_from_bytes(&body) {
             Ok((message, [])) => Ok(message),
             _ => Err(WireError::Malformed("a message cannot be read")),
@@ -130,14 +140,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if len > limit {
             return Err(WireError::Malformed("a length is above its limit"));
         }
+        let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
-        within(self.patience, async {
+        let received = within(self.patience, async {
             let mut bytes = BytesMut::zeroed(len);
             stream.read_exact(&mut bytes).await?;
             traffic.add_received(len);
             Ok(bytes.freeze())
         })
-        .await
+        .await;
+        self.slow_or_stalled(before, received)
+    }
+
+    /// A step that ran out of time was too slow, or nothing happened at all
+    /// since as many bytes had moved as `before`.
+    fn slow_or_stalled<T>(&self, before: u64, step: Result<T, WireError>) -> Result<T, WireError> {
+        match step {
+            Err(WireError::TimedOut) if self.stream.moved == before => Err(WireError::Stalled),
+            step => step,
+        }
     }
 }
 
@@ -197,7 +218,7 @@ mod tests {
         run(async {
             let mut sender = wire(Vec::new());
             sender.send(message).await.unwrap();
-            sender.stream.into_inner()
+            sender.stream.inner.into_inner()
         })
     }
 
@@ -314,7 +335,22 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_stays_silent_times_out() {
+    fn a_peer_that_is_slow_is_told_from_one_that_stalls() {
+        run(async {
+            // Half a message, and then nothing.
+            let (mut ours, theirs) = tokio::io::duplex(64);
+            tokio::io::AsyncWriteExt::write_all(&mut ours, &[0, 9, 1])
+                .await
+                .unwrap();
+            let theirs = tokio_util::compat::TokioAsyncReadCompatExt::compat(theirs);
+            let mut slow = Wire::new(theirs, Arc::default(), Duration::from_millis(1));
+            assert!(matches!(slow.receive::<Reply>().await, Err(WireError::TimedOut)));
+            assert!(matches!(slow.receive::<Reply>().await, Err(WireError::Stalled)));
+        });
+    }
+
+    #[test]
+    fn a_peer_that_stays_silent_stalls() {
         struct Silent;
         impl AsyncRead for Silent {
             fn poll_read(
@@ -348,13 +384,10 @@ mod tests {
         }
         run(async {
             let mut silent = Wire::new(Silent, Arc::default(), Duration::from_millis(1));
-            assert!(matches!(
-                silent.receive::<Reply>().await,
-                Err(WireError::TimedOut)
-            ));
+            assert!(matches!(silent.receive::<Reply>().await, Err(WireError::Stalled)));
             assert!(matches!(
                 silent.send(&Reply::Missing).await,
-                Err(WireError::TimedOut)
+                Err(WireError::Stalled)
             ));
         });
     }

@@ -5,6 +5,7 @@
 //! postcard; the bytes of envelopes, names and chunks follow the message that
 //! says how many they are.
 
+mod counted;
 mod framing;
 mod hints;
 mod message;

@@ -9,7 +9,7 @@ use dm_core::{
 };
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identify, kad, noise,
+    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identify, kad, noise, ping,
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
@@ -88,8 +88,18 @@ impl Holding {
     }
 }
 
+/// What a peer does besides.
+#[derive(Clone, Default)]
+pub struct Part {
+    /// Peers that it names when it is asked, with an address of each.
+    pub names: Vec<(PeerId, Multiaddr)>,
+    /// Addresses that it says are its own.
+    pub announces: Vec<Multiaddr>,
+}
+
 #[derive(NetworkBehaviour)]
 pub struct Behaviour {
+    pub ping: ping::Behaviour,
     pub objects: libp2p_stream::Behaviour,
     pub identify: identify::Behaviour,
     pub kad: kad::Behaviour<kad::store::MemoryStore>,
@@ -106,6 +116,7 @@ pub fn swarm() -> Swarm<Behaviour> {
             let mut kad = kad::Behaviour::with_config(local, kad::store::MemoryStore::new(local), config);
             kad.set_mode(Some(kad::Mode::Server));
             Behaviour {
+                ping: ping::Behaviour::default(),
                 objects: libp2p_stream::Behaviour::new(),
                 identify: identify::Behaviour::new(identify::Config::new(
                     "/datamgmt/1".into(),
@@ -134,7 +145,15 @@ impl Drop for Scripted {
 
 /// Connects a peer that answers by the script.
 pub async fn connect(node: &str, lie: Lie, holding: Option<Holding>) -> Scripted {
+    connect_as(node, lie, holding, Part::default()).await
+}
+
+/// Connects a peer that answers by the script and plays a part besides.
+pub async fn connect_as(node: &str, lie: Lie, holding: Option<Holding>, part: Part) -> Scripted {
     let mut swarm = swarm();
+    for address in &part.announces {
+        swarm.add_external_address(address.clone());
+    }
     let address: Multiaddr = node.parse().unwrap();
     let mut control = swarm.behaviour().objects.new_control();
     let mut incoming = control.accept(OBJECTS).unwrap();
@@ -147,12 +166,13 @@ pub async fn connect(node: &str, lie: Lie, holding: Option<Holding>) -> Scripted
     }
     let peer = *swarm.local_peer_id();
     let holding = Arc::new(holding);
+    let part = Arc::new(part);
     let task = tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = swarm.select_next_some() => {}
                 Some((_, stream)) = incoming.next() => {
-                    tokio::spawn(answer(stream, lie, holding.clone()));
+                    tokio::spawn(answer(stream, lie, holding.clone(), part.clone()));
                 }
             }
         }
@@ -189,7 +209,7 @@ pub async fn receive<T: for<'a> Deserialize<'a>>(stream: &mut Stream) -> Option<
     postcard::from_bytes(&body).ok()
 }
 
-async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>) {
+async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>, part: Arc<Part>) {
     while let Some(request) = receive::<Request>(&mut stream).await {
         if lie == Lie::HangsUp {
             return;
@@ -229,6 +249,16 @@ async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>) {
                     .await;
                     send_bytes(&mut stream, &bytes).await;
                 }
+            }
+            (Request::Peers, _) => {
+                let names = part.names.iter();
+                let lines: Vec<_> = names
+                    .map(|(peer, at)| (peer.to_bytes(), vec![at.to_vec()]))
+                    .collect();
+                let bytes = postcard::to_stdvec(&lines).unwrap();
+                let len = bytes.len() as u32;
+                send(&mut stream, &Reply::Peers { len }).await;
+                send_bytes(&mut stream, &bytes).await;
             }
             (Request::Offer { .. }, _) => return,
             _ => send(&mut stream, &Reply::Missing).await,

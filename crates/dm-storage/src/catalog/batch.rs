@@ -11,7 +11,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::{
     api_keys,
     change::{Change, Outcome},
-    checkpoints,
+    checkpoints, erasures,
     error::from_sqlx,
     event_log, order_writes, peers, readable_objects, replicas, shares, tokens,
 };
@@ -42,7 +42,8 @@ pub(super) async fn commit(
 
 /// Collects changes whose order does not matter, kind by kind. Those of
 /// different kinds touch different tables, or come to the same either way
-/// round; what they must not pass is [`Change::RemoveReadable`].
+/// round; what they must not pass is [`Change::RemoveReadable`] and
+/// [`Change::BeginErasure`].
 struct Batch<'a> {
     connection: &'a mut SqliteConnection,
     outcomes: Vec<Outcome>,
@@ -85,6 +86,11 @@ impl<'a> Batch<'a> {
             Change::RemoveReadable(data_hash) => {
                 self.flush().await?;
                 let existed = readable_objects::remove(self.connection, data_hash).await?;
+                self.set_outcome(place, Outcome::Existed(existed));
+            }
+            Change::BeginErasure(data_hash) => {
+                self.flush().await?;
+                let existed = erasures::begin(self.connection, data_hash).await?;
                 self.set_outcome(place, Outcome::Existed(existed));
             }
             other => self.others.push((place, other)),
@@ -178,10 +184,13 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
         Change::PutPeers(records) => peers::put(connection, records).await?,
         Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
+        Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
+        Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
         Change::AddToken(token) => return tokens::add(connection, token).await,
         Change::InsertShare(_)
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)
+        | Change::BeginErasure(_)
         | Change::InsertOrder(_)
         | Change::SetOrderState { .. }
         | Change::CloseOrder(_)

@@ -8,7 +8,7 @@ use dm_core::{
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord},
     peer::PeerRecord,
-    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, ShareInsert, TreeNode},
+    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Rewrapped, ShareInsert, TreeNode},
     share::{ReadableObject, ShareRecord},
 };
 
@@ -32,6 +32,9 @@ pub(super) enum Change {
     },
     PutReadable(ReadableObject),
     RemoveReadable(DataHash),
+    Rewrap(Vec<Rewrapped>),
+    BeginErasure(DataHash),
+    EndErasure(DataHash),
     Append {
         entries: Vec<LogEntry>,
         nodes: Vec<TreeNode>,

@@ -8,6 +8,7 @@ mod cache;
 mod change;
 mod checkpoints;
 mod columns;
+mod erasures;
 mod error;
 mod event_log;
 mod history;
@@ -41,6 +42,7 @@ use self::{
 /// The catalog in one SQLite file. Implements
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
 /// [`ReadableObjects`](dm_core::ports::ReadableObjects),
+/// [`Erasures`](dm_core::ports::Erasures),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),

@@ -151,6 +151,12 @@ fn schema() -> Migrator {
             "moved anchors",
             include_str!("../../migrations/0003_moved_anchors.sql"),
         ),
+        version(4, "erasures", include_str!("../../migrations/0004_erasures.sql")),
+        version(
+            5,
+            "key versions",
+            include_str!("../../migrations/0005_key_versions.sql"),
+        ),
     ])
 }
 

@@ -7,7 +7,7 @@ use dm_core::{
     Address,
     envelope::ObjectId,
     hash::{DataHash, Locator},
-    ports::{CatalogError, ReadableObjects},
+    ports::{CatalogError, ReadableObjects, Rewrapped},
     share::{ReadableObject, WrappedKey},
 };
 use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
@@ -38,6 +38,15 @@ pub(super) const WITH_REPLICAS: &str = concat!(
     object_columns!(),
     " FROM readable_objects r WHERE r.owner = ? AND r.replicas = ? AND r.id > ? ORDER BY r.id LIMIT ?"
 );
+
+pub(super) const WRAPPED_BY: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM readable_objects r WHERE r.key_version = ? AND r.id > ? ORDER BY r.id LIMIT ?"
+);
+pub(super) const VERSION_BEFORE: &str = "SELECT max(key_version) FROM readable_objects WHERE key_version < ?";
+pub(super) const REWRAP: &str = "UPDATE readable_objects SET key_version = ?, key_token = ?
+    WHERE locator = ? AND key_version = ? AND key_token = ?";
 
 /// An entry may come after its object's replicas were counted.
 pub(super) static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
@@ -85,6 +94,54 @@ pub(super) async fn remove(
     let query = sqlx::query(REMOVE).bind(data_hash.locator().as_bytes().to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Replaces wrapped keys where the old ones are still there.
+pub(super) async fn rewrap(
+    connection: &mut SqliteConnection,
+    keys: &[Rewrapped],
+) -> Result<(), CatalogError> {
+    for key in keys {
+        let query = sqlx::query(REWRAP)
+            .bind(key.new.version)
+            .bind(key.new.token.clone())
+            .bind(key.data_hash.locator().as_bytes().to_vec())
+            .bind(key.old.version)
+            .bind(key.old.token.clone());
+        query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    }
+    Ok(())
+}
+
+/// Entries wrapped by versions before `version`: one range of the index for each
+/// version that is in use, so that all others cost nothing.
+async fn wrapped_before(
+    pool: &SqlitePool,
+    version: u32,
+    after: Option<DataHash>,
+    limit: usize,
+) -> Result<Vec<ReadableObject>, CatalogError> {
+    let Some(after) = ordinal(pool, after).await? else {
+        return Ok(Vec::new());
+    };
+    let mut found: Vec<(i64, ReadableObject)> = Vec::new();
+    let mut version = i64::from(version);
+    loop {
+        let older = sqlx::query_scalar(VERSION_BEFORE).bind(version);
+        let Some(older): Option<i64> = older.fetch_one(pool).await.map_err(from_sqlx)? else {
+            break;
+        };
+        version = older;
+        let query = sqlx::query(WRAPPED_BY)
+            .bind(version)
+            .bind(after)
+            .bind(row_limit(limit));
+        for row in query.fetch_all(pool).await.map_err(from_sqlx)? {
+            found.push((row.value("id")?, read(&row)?));
+        }
+    }
+    found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+    Ok(found.into_iter().take(limit).map(|(_, object)| object).collect())
 }
 
 async fn get(pool: &SqlitePool, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
@@ -156,6 +213,19 @@ impl ReadableObjects for SqliteCatalog {
         self.cache
             .get_or_load(data_hash, get(&self.reads, data_hash))
             .await
+    }
+
+    async fn wrapped_before(
+        &self,
+        version: u32,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError> {
+        wrapped_before(&self.reads, version, after, limit).await
+    }
+
+    async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError> {
+        self.make(Change::Rewrap(keys)).await
     }
 
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {

@@ -13,6 +13,7 @@ use super::DataManager;
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     hash::DataHash,
+    plugin::Notes,
     ports::{Found, StoreError},
     secret::ContentKey,
     services::ServiceError,
@@ -31,6 +32,7 @@ pub struct OpenObject {
     envelope: SignedEnvelope,
     key: ContentKey,
     source: Source,
+    notes: Notes,
     trace: Trace,
 }
 
@@ -50,9 +52,15 @@ impl DataManager {
     /// # Errors
     /// [`ServiceError::NotFound`] where neither the local store nor a peer has
     /// it, [`ServiceError::NotGranted`] where it exists and this node may not
-    /// read it.
+    /// read it, [`ServiceError::Refused`] where a plugin does not allow it.
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub async fn open(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+        let mut object = self.find_object(data_hash).await?;
+        object.notes = self.consult_on_retrieval(data_hash, &object.envelope).await?;
+        Ok(object)
+    }
+
+    async fn find_object(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
         let inner = &self.inner;
         let trace = Trace::default();
         if let Some(readable) = inner.ports.readable.readable(data_hash).await?
@@ -76,20 +84,20 @@ impl DataManager {
         let inner = &self.inner;
         let locator = data_hash.locator();
         let local = inner.ports.objects.envelopes(&locator).await?;
-        let mut exists = !local.is_empty();
-        for envelope in local {
-            if let Some(key) = self.open_grant(&envelope) {
-                return Ok(self.opened(data_hash, envelope, key, Source::Local, trace));
+        for envelope in &local {
+            if let Some(key) = self.open_grant(envelope) {
+                return Ok(self.opened(data_hash, envelope.clone(), key, Source::Local, trace));
             }
         }
+        let mut exists = local.iter().any(|envelope| !envelope.is_tombstone());
         let network = &inner.ports.network;
-        let known = network.find_at_known(&locator, &trace).await?;
+        let known = present(network.find_at_known(&locator, &trace).await?, &local);
         exists |= !known.is_empty();
         let granted = match self.granted_among(known) {
             Some(granted) => Some(granted),
             None => {
                 // Somebody else may have a newer envelope, with a grant.
-                let found = network.find(&locator, &trace).await?;
+                let found = present(network.find(&locator, &trace).await?, &local);
                 exists |= !found.is_empty();
                 self.granted_among(found)
             }
@@ -156,12 +164,18 @@ impl DataManager {
             envelope,
             key,
             source,
+            notes: Notes::new(),
             trace,
         }
     }
 }
 
 impl OpenObject {
+    /// What plugins note on this retrieval.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
     /// Plaintext bytes.
     pub fn size(&self) -> u64 {
         self.envelope.size
@@ -216,7 +230,7 @@ impl OpenObject {
         let (manager, data_hash) = (self.manager.clone(), self.data_hash);
         let mut whole = check::whole(self);
         while whole.try_next().await?.is_some() {}
-        let checked = manager.open(&data_hash).await?;
+        let checked = manager.find_object(&data_hash).await?;
         match checked.source {
             Source::Checked => Ok(checked.read_checked(range)),
             Source::Local | Source::Remote(_) => Err(ServiceError::Damaged(
@@ -276,6 +290,17 @@ impl OpenObject {
             Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}"))),
         }
     }
+}
+
+/// Those objects that were not erased, as far as is known here.
+fn present(mut found: Vec<Found>, local: &[SignedEnvelope]) -> Vec<Found> {
+    let is_outdated = |found: &Found| {
+        local
+            .iter()
+            .any(|own| own.id == found.envelope.id && own.sequence > found.envelope.sequence)
+    };
+    found.retain(|found| !found.envelope.is_tombstone() && !is_outdated(found));
+    found
 }
 
 /// What of a chunk's plaintext lies in the wanted range of the object.

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 
-use super::{DataManager, seal::Sealed};
+use super::{DataManager, plugins::Content, seal::Sealed};
 use crate::{
     clock::now_ms,
     envelope::{Envelope, ObjectId},
-    event::NewEvent,
+    event::EventKind,
     hash::DataHash,
     payment::PaymentReceipt,
-    ports::{EventFilter, ShareInsert},
+    plugin::Notes,
+    ports::{EventFilter, Recorded, ShareInsert},
     services::{ServiceError, uninterrupted},
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus, ShareTerms},
 };
@@ -37,6 +38,8 @@ pub(super) struct Progress {
     /// Whether the share was accepted earlier, so that it may be logged and
     /// distributed already.
     repeated: bool,
+    /// What its event says.
+    pub(super) kind: EventKind,
     payment: Option<PaymentReceipt>,
 }
 
@@ -70,11 +73,13 @@ impl RecordedShare {
 }
 
 impl DataManager {
-    /// Finds out whether this share, or this data, is known, and takes the
-    /// payment for a share that is not.
+    /// Finds out whether this share, or this data, is known. For a share that
+    /// is not, asks the plugins and takes the payment.
     pub(super) async fn begin_share(
         &self,
         data_hash: &DataHash,
+        size: u64,
+        content: Content<'_>,
         terms: &ShareTerms,
     ) -> Result<Begin, ServiceError> {
         self.ensure_key_fits(data_hash, terms).await?;
@@ -83,19 +88,38 @@ impl DataManager {
             Some(_) => self.inner.ports.shares.share(data_hash, terms.recipient).await?,
             None => None,
         };
-        match (object, known) {
-            (Some(object), Some(share)) => self.continue_share(&object, &share).await.map(Begin::Continue),
-            (Some(object), None) => {
-                let payment = self.take_payment(data_hash, terms).await?;
+        if let (Some(object), Some(share)) = (&object, &known) {
+            return self.continue_share(object, share).await.map(Begin::Continue);
+        }
+        let notes = self.consult_plugins(data_hash, size, content, terms).await?;
+        match object {
+            Some(object) => {
+                let payment = self.take_payment_and_keep(data_hash, terms, notes).await?;
                 let shared = self.share_again(&object, terms, payment.clone()).await;
                 self.after_payment(payment.as_ref(), shared).map(Begin::Continue)
             }
-            (None, _) => Ok(Begin::Store(self.take_payment(data_hash, terms).await?)),
+            None => {
+                let payment = self.take_payment_and_keep(data_hash, terms, notes).await?;
+                Ok(Begin::Store(payment))
+            }
         }
     }
 
+    /// Takes the payment, and keeps the notes of plugins until the share is logged.
+    async fn take_payment_and_keep(
+        &self,
+        data_hash: &DataHash,
+        terms: &ShareTerms,
+        notes: Notes,
+    ) -> Result<Option<PaymentReceipt>, ServiceError> {
+        let payment = self.take_payment(data_hash, terms).await?;
+        let kept = self.keep_notes(data_hash, terms.recipient, notes).await;
+        self.after_payment(payment.as_ref(), kept)?;
+        Ok(payment)
+    }
+
     /// Goes on with a share that was accepted earlier.
-    async fn continue_share(
+    pub(super) async fn continue_share(
         &self,
         object: &ReadableObject,
         share: &ShareRecord,
@@ -110,6 +134,7 @@ impl DataManager {
             id: object.id,
             grant_pending,
             repeated: true,
+            kind: EventKind::DataShare,
             payment: self.payment_of(&share.data_hash, share.recipient).await?,
         })
     }
@@ -170,11 +195,13 @@ impl DataManager {
         let grant = self.make_grant(&sealed.key, id, terms.recipient).await?;
         let grant_pending = grant.is_none();
         let now = now_ms();
+        // A tombstone or an object without a key may be in its place.
+        let replaced = inner.ports.objects.envelope(&id).await?;
         let envelope = self.sign_envelope(Envelope {
             id,
             size: sealed.size,
             chunk_list: sealed.chunk_list,
-            sequence: now,
+            sequence: replaced.map_or(now, |replaced| now.max(replaced.sequence.saturating_add(1))),
             created_at: now,
             grants: grant.into_iter().collect(),
             receipts: Vec::new(),
@@ -204,12 +231,13 @@ impl DataManager {
             id,
             grant_pending,
             repeated: false,
+            kind: EventKind::DataShare,
             payment,
         })
     }
 
     /// Shares stored data with a further recipient: no new ciphertext is needed.
-    async fn share_again(
+    pub(super) async fn share_again(
         &self,
         object: &ReadableObject,
         terms: &ShareTerms,
@@ -233,6 +261,7 @@ impl DataManager {
             id: object.id,
             grant_pending,
             repeated: false,
+            kind: EventKind::DataShare,
             payment,
         })
     }
@@ -253,19 +282,16 @@ impl DataManager {
 
     /// Brings copies to peers and writes the share into the log, once.
     pub(super) async fn distribute_and_record(&self, share: Progress) -> Result<RecordedShare, ServiceError> {
-        let log = &self.inner.ports.log;
-        let known = if share.repeated {
-            log.find(&EventFilter::share(share.data_hash, share.recipient))
-                .await?
-        } else {
-            None
+        let known = match share.repeated {
+            true => self.share_event(&share.data_hash, share.recipient).await?,
+            false => None,
         };
         let (replicas, recorded) = match known {
             Some(recorded) => (self.known_replicas(&share.id).await?, recorded),
             None => {
                 let replicas = self.distribute_soon(&share.id).await?;
-                let event = NewEvent::data_share(share.data_hash, share.recipient);
-                (replicas, log.record(event).await?)
+                let recorded = self.record_share(share.kind, share.data_hash, share.recipient);
+                (replicas, recorded.await?)
             }
         };
         Ok(RecordedShare {
@@ -278,9 +304,23 @@ impl DataManager {
         })
     }
 
+    /// The event of a share, where the data was not erased since.
+    pub(super) async fn share_event(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<Recorded>, ServiceError> {
+        let log = &self.inner.ports.log;
+        let Some(shared) = log.find(&EventFilter::share(*data_hash, recipient)).await? else {
+            return Ok(None);
+        };
+        let erased = log.find(&EventFilter::erasure(*data_hash)).await?;
+        Ok(Some(shared).filter(|shared| erased.is_none_or(|erased| erased.index < shared.index)))
+    }
+
     /// Brings the object to its peers, and waits for that only so long; it goes
     /// on in the background. Returns how many are known to hold it by then.
-    async fn distribute_soon(&self, id: &ObjectId) -> Result<u32, ServiceError> {
+    pub(super) async fn distribute_soon(&self, id: &ObjectId) -> Result<u32, ServiceError> {
         if self.inner.ports.network.stats().active_peers == 0 {
             self.inner.owed.note_copies();
             return Ok(0);
@@ -319,7 +359,7 @@ impl DataManager {
         Ok(replicas)
     }
 
-    async fn known_replicas(&self, id: &ObjectId) -> Result<u32, ServiceError> {
+    pub(super) async fn known_replicas(&self, id: &ObjectId) -> Result<u32, ServiceError> {
         let known = self.inner.ports.shares.replicas(id).await?;
         Ok(known.map_or(0, |(replicas, _)| replicas))
     }

@@ -1,7 +1,7 @@
 //! Completes in the background what shares have left open: events of shares
-//! that were interrupted, grants for recipients that were unknown, receipts
-//! that are to travel with their objects, missing copies, and payments that are
-//! to be given back.
+//! that were interrupted, grants for recipients that were unknown, receipts that
+//! are to travel with their objects, missing copies, payments that are to be
+//! given back; and erasures that were interrupted.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::DataManager;
-use crate::{bus::Topic, event::NewEvent, ports::EventFilter, services::ServiceError, share::ShareRecord};
+use crate::{bus::Topic, event::EventKind, services::ServiceError, share::ShareRecord};
 
 mod copies;
 mod grants;
@@ -34,6 +34,7 @@ impl DataManager {
                 self.spread_receipts(),
                 self.replicate(),
                 self.refund_overdue_payments(),
+                self.finish_erasures(),
             )?;
             Ok(())
         });
@@ -61,10 +62,12 @@ impl DataManager {
         if !self.has_grant(&object.id, share.recipient).await? {
             self.owe_grant(&share.data_hash, share.recipient).await?;
         }
-        let log = &self.inner.ports.log;
-        let filter = EventFilter::share(share.data_hash, share.recipient);
-        if log.find(&filter).await?.is_none() {
-            log.record(NewEvent::data_share(share.data_hash, share.recipient))
+        if self
+            .share_event(&share.data_hash, share.recipient)
+            .await?
+            .is_none()
+        {
+            self.record_share(EventKind::DataShare, share.data_hash, share.recipient)
                 .await?;
         }
         Ok(())
@@ -90,9 +93,8 @@ impl DataManager {
     async fn spread_receipt(&self, share: &ShareRecord) -> Result<(), ServiceError> {
         let _turn = self.inner.turns.take(share.data_hash).await;
         let ports = &self.inner.ports;
-        let filter = EventFilter::share(share.data_hash, share.recipient);
         let id = self.own_id(&share.data_hash);
-        if let Some(recorded) = ports.log.find(&filter).await?
+        if let Some(recorded) = self.share_event(&share.data_hash, share.recipient).await?
             && let Some(receipt) = ports.log.receipt(recorded.index).await?
             && let Some(sealed) = self.seal_receipt(&share.data_hash, &receipt)
         {

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::sync::oneshot;
 
-use super::{DataManager, seal::Sealed, share::Begin};
+use super::{DataManager, Examiner, plugins::Content, seal::Sealed, share::Begin};
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_OBJECT_SIZE},
     hash::DataHasher,
@@ -27,6 +27,7 @@ pub struct Upload {
     /// Plaintext that does not fill a chunk yet.
     partial: BytesMut,
     names: ChunkListHasher,
+    examiner: Examiner,
     sealing: FuturesOrdered<BoxFuture<'static, Result<Chunk, ServiceError>>>,
     /// Passed from chunk to chunk: it has seen all before the next one.
     hasher: oneshot::Receiver<DataHasher>,
@@ -36,6 +37,7 @@ impl Upload {
     pub(super) async fn begin(manager: DataManager) -> Result<Self, ServiceError> {
         let writer = manager.inner.ports.objects.create().await?;
         Ok(Self {
+            examiner: Examiner::new(manager.inner.ports.plugins.as_ref()),
             manager,
             writer,
             key: ContentKey::random(),
@@ -50,8 +52,8 @@ impl Upload {
     /// Takes the next piece; waits while enough is in memory.
     ///
     /// # Errors
-    /// [`ServiceError::StorageFull`], and faults of the store; the upload is
-    /// lost then.
+    /// [`ServiceError::StorageFull`], [`ServiceError::Refused`] by a plugin, and
+    /// faults of the store; the upload is lost then.
     pub async fn write(&mut self, mut piece: Bytes) -> Result<(), ServiceError> {
         self.size += piece.len() as u64;
         if self.size > MAX_OBJECT_SIZE {
@@ -71,6 +73,7 @@ impl Upload {
     }
 
     async fn take_chunk(&mut self, plaintext: Bytes) -> Result<(), ServiceError> {
+        self.examiner.examine(&plaintext).await?;
         let (pass_on, hasher) = oneshot::channel();
         let before = std::mem::replace(&mut self.hasher, hasher);
         let work = hash_and_seal(self.manager.clone(), self.key.clone(), plaintext, before, pass_on);
@@ -114,11 +117,15 @@ impl Upload {
             key: self.key,
             writer: self.writer,
         };
+        let content = Content::Examined(self.examiner.finish());
         let manager = self.manager.clone();
         uninterrupted(async move {
             let turn = manager.inner.turns.take(sealed.data_hash).await;
             manager.ensure_log_accepts()?;
-            let progress = match manager.begin_share(&sealed.data_hash, &terms).await? {
+            let begun = manager
+                .begin_share(&sealed.data_hash, sealed.size, content, &terms)
+                .await?;
+            let progress = match begun {
                 Begin::Continue(progress) => progress,
                 Begin::Store(payment) => {
                     let stored = manager.store_and_share(sealed, &terms, payment.clone()).await;

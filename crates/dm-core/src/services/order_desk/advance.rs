@@ -48,6 +48,13 @@ impl OrderDesk {
             return Ok(());
         }
         let operations = &self.inner.ports.operations;
+        if self.has_lost_its_payer(record).await? {
+            let state = OrderState::Failed {
+                tx_hash: None,
+                reason: "its payer is not the operator account any more".to_owned(),
+            };
+            return self.set_state(record, state).await;
+        }
         let state = match operations.begin(record.id, &record.order.operation()).await {
             Ok(tx_hash) => OrderState::Sent { tx_hash },
             Err(error) if is_final(&error, record.purpose) => OrderState::Failed {
@@ -57,6 +64,20 @@ impl OrderDesk {
             Err(error) => return Err(error.into()),
         };
         self.set_state(record, state).await
+    }
+
+    /// Whether another operator account would have to pay than the one that the
+    /// order was accepted for.
+    async fn has_lost_its_payer(&self, record: &OrderRecord) -> Result<bool, ServiceError> {
+        let operations = &self.inner.ports.operations;
+        match &record.order {
+            Order::Transfer(TransferOrder {
+                from,
+                consent: Consent::Own,
+                ..
+            }) if *from != operations.operator() => Ok(operations.state(record.id).await?.is_none()),
+            _ => Ok(false),
+        }
     }
 
     /// Hands in the order's permit, if it has one; whether that is done. A

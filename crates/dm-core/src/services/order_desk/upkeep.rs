@@ -61,7 +61,11 @@ impl OrderDesk {
         shutdown.run_until_cancelled(upkeep).await.unwrap_or(Ok(()))
     }
 
-    async fn look_after_all(&self) -> Result<(), ServiceError> {
+    /// Takes every open order one step further: those that were accepted are begun.
+    ///
+    /// # Errors
+    /// Faults of the catalog.
+    pub(crate) async fn look_after_all(&self) -> Result<(), ServiceError> {
         let mut after = 0;
         loop {
             let page = self.inner.ports.orders.open_orders(after, PAGE).await?;

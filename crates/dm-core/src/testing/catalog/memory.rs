@@ -16,7 +16,7 @@ use crate::{
     hash::DataHash,
     order::TokenRecord,
     peer::PeerRecord,
-    ports::{CatalogError, ReadableObjects, ShareCatalog, ShareInsert},
+    ports::{CatalogError, Erasures, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert},
     share::{IdempotencyKey, ReadableObject, ShareRecord},
 };
 
@@ -32,6 +32,7 @@ pub(super) struct State {
     /// In the order of arrival; an entry that is replaced keeps its place.
     readables: Vec<ReadableObject>,
     replicas: HashMap<ObjectId, (u32, u64)>,
+    erasures: Vec<DataHash>,
     pub(super) api_keys: Vec<ApiKeyRecord>,
     pub(super) api_key_generation: u64,
     pub(super) peers: BTreeMap<String, PeerRecord>,
@@ -249,10 +250,66 @@ impl ReadableObjects for MemoryCatalog {
             .cloned())
     }
 
+    async fn wrapped_before(
+        &self,
+        version: u32,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError> {
+        let state = self.state();
+        let begin = match after {
+            Some(after) => state
+                .readables
+                .iter()
+                .position(|object| object.data_hash == after),
+            None => None,
+        };
+        if after.is_some() && begin.is_none() {
+            return Ok(Vec::new());
+        }
+        let rest = state.readables.iter().skip(begin.map_or(0, |place| place + 1));
+        let outdated = rest.filter(|object| object.key.version < version);
+        Ok(outdated.take(limit).cloned().collect())
+    }
+
+    async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        for key in keys {
+            let is_meant =
+                |object: &&mut ReadableObject| object.data_hash == key.data_hash && object.key == key.old;
+            if let Some(object) = state.readables.iter_mut().find(is_meant) {
+                object.key = key.new;
+            }
+        }
+        Ok(())
+    }
+
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {
         let mut state = self.state();
         let before = state.readables.len();
         state.readables.retain(|object| object.data_hash != *data_hash);
         Ok(state.readables.len() < before)
+    }
+}
+
+#[async_trait]
+impl Erasures for MemoryCatalog {
+    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        state.readables.retain(|object| object.data_hash != *data_hash);
+        state.shares.retain(|share| share.record.data_hash != *data_hash);
+        if !state.erasures.contains(data_hash) {
+            state.erasures.push(*data_hash);
+        }
+        Ok(())
+    }
+
+    async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
+        Ok(self.state().erasures.iter().copied().take(limit).collect())
+    }
+
+    async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
+        self.state().erasures.retain(|erased| erased != data_hash);
+        Ok(())
     }
 }

@@ -22,13 +22,17 @@ pub(super) struct MemoryLog {
 }
 
 impl MemoryLog {
-    /// The first position at which a share is recorded.
+    /// The first position at which a share is recorded, after the data was last erased.
     pub(super) fn recorded_at(&self, share: &ShareRecord) -> Option<u64> {
+        let data = Some(share.data_hash);
+        let is_erasure = |event: &Event| event.event_type == EventKind::DataDelete && event.data_hash == data;
         let records = |event: &Event| {
             matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
-                && (event.data_hash, event.recipient) == (Some(share.data_hash), Some(share.recipient))
+                && (event.data_hash, event.recipient) == (data, Some(share.recipient))
         };
-        self.first(records)
+        let begin = self.events.iter().rposition(is_erasure).unwrap_or_default();
+        let position = self.events.get(begin..)?.iter().position(records)?;
+        Some((begin + position) as u64)
     }
 
     /// The first position at which an order is recorded.

@@ -169,13 +169,16 @@ pub async fn an_object_is_restored_under_the_envelope_it_has(store: &dyn ObjectS
     }
 }
 
-/// A newer envelope with chunks of its own replaces a stored object.
+/// A newer envelope with chunks of its own, or with none, replaces a stored object.
 pub async fn a_newer_envelope_replaces_the_object(store: &dyn ObjectStore) {
     for (seed, (before, after)) in (0..).zip([
         (10, 20),
         (10, 3 * CHUNK_SIZE),
         (3 * CHUNK_SIZE, 10),
         (2 * CHUNK_SIZE, 4 * CHUNK_SIZE),
+        // Tombstones.
+        (10, 0),
+        (3 * CHUNK_SIZE, 0),
     ]) {
         SampleObject::new(1, seed, before).store_in(store).await.unwrap();
         let mut newer = SampleObject::new(1, seed, after);
@@ -185,7 +188,7 @@ pub async fn a_newer_envelope_replaces_the_object(store: &dyn ObjectStore) {
         let beyond = store.chunk(&newer.id(), newer.chunks.len() as u64).await;
         assert!(matches!(beyond, Err(StoreError::Missing)));
     }
-    assert_eq!(store.usage().await.unwrap().objects, 4);
+    assert_eq!(store.usage().await.unwrap().objects, 6);
 }
 
 /// `replace_envelope` keeps the chunks and takes only newer envelopes over them.

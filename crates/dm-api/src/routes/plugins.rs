@@ -1,0 +1,49 @@
+//! `/plugins`: shows plugins, switches them on and off, and loads them anew.
+
+use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
+use dm_core::{api_key::Scope, plugin::PluginStatus};
+use serde::Serialize;
+
+use crate::{
+    endpoint::{Access, Endpoint, Router},
+    error::ApiError,
+    state::State,
+};
+
+pub(super) fn add(router: &mut Router) {
+    const ADMIN: Access = Access::Needs(Scope::Admin);
+    router.add(Endpoint::at("/plugins").on(Method::GET, ADMIN, list));
+    router.add(Endpoint::at("/plugins/{name}/enable").on(Method::POST, ADMIN, enable));
+    router.add(Endpoint::at("/plugins/{name}/disable").on(Method::POST, ADMIN, disable));
+    router.add(Endpoint::at("/plugins/{name}/reload").on(Method::POST, ADMIN, reload));
+}
+
+#[derive(Serialize)]
+struct PluginsAnswer {
+    plugins: Vec<PluginStatus>,
+}
+
+async fn list(state: Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(PluginsAnswer {
+        plugins: state.services.plugins.statuses(),
+    })
+}
+
+async fn enable(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let status = state.run(state.services.plugins.enable(name(&request))).await?;
+    Ok(HttpResponse::Ok().json(status))
+}
+
+async fn disable(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let status = state.run(state.services.plugins.disable(name(&request))).await?;
+    Ok(HttpResponse::Ok().json(status))
+}
+
+async fn reload(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let status = state.run(state.services.plugins.reload(name(&request))).await?;
+    Ok(HttpResponse::Ok().json(status))
+}
+
+fn name(request: &HttpRequest) -> &str {
+    request.match_info().query("name")
+}

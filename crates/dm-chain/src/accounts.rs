@@ -1,0 +1,135 @@
+//! The account that a client acts as, and those that it has acted as before.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use alloy::primitives::{Address, Bytes, U256};
+use dm_core::{
+    operation::OperationId,
+    ports::{ChainError, KeyValueStore, Signer},
+};
+
+use crate::{
+    config::ClientConfig,
+    library::Keeping,
+    rpc::Node,
+    transactions::{Call, Draft, Gain, Simulator, Transactions},
+};
+
+/// Gas of a transaction that calls nothing
+/// ([EIP-2](https://eips.ethereum.org/EIPS/eip-2)).
+const TRANSACTION_GAS: u64 = 21_000;
+
+/// The accounts of a client, each with the queue of its transactions.
+pub(crate) struct Accounts {
+    node: Arc<Node>,
+    journal: Arc<dyn KeyValueStore>,
+    config: ClientConfig,
+    log: Address,
+    /// The present one, and then the former ones, whose transactions may still
+    /// have to be mined.
+    queues: RwLock<Vec<Arc<Transactions>>>,
+}
+
+impl Accounts {
+    /// The queue of one account. Must be called within a tokio runtime.
+    pub(crate) fn new(
+        node: Arc<Node>,
+        signer: Arc<dyn Signer>,
+        journal: Arc<dyn KeyValueStore>,
+        config: ClientConfig,
+    ) -> Self {
+        let log = config.log.unwrap_or_else(|| signer.address());
+        let accounts = Self {
+            node,
+            journal,
+            config,
+            log,
+            queues: RwLock::default(),
+        };
+        accounts.change_to(signer);
+        accounts
+    }
+
+    /// Whose log is anchored.
+    pub(crate) fn log(&self) -> Address {
+        self.log
+    }
+
+    /// How the account may anchor the log.
+    pub(crate) fn keeping(&self, account: Address) -> Keeping {
+        match account == self.log {
+            true => Keeping::Own,
+            false => Keeping::Of(self.log),
+        }
+    }
+
+    /// The present account.
+    pub(crate) fn current(&self) -> Arc<Transactions> {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(current) = queues.first() else {
+            unreachable!("a client has an account from the beginning")
+        };
+        current.clone()
+    }
+
+    /// The account with this address, if it is one of them.
+    pub(crate) fn find(&self, address: Address) -> Option<Arc<Transactions>> {
+        self.all().into_iter().find(|queue| queue.account() == address)
+    }
+
+    /// The account that has begun an operation; the present one where none has.
+    pub(crate) async fn that_began(&self, id: OperationId) -> Result<Arc<Transactions>, ChainError> {
+        let current = self.current();
+        for former in self.all().into_iter().skip(1) {
+            if former.find(id).await?.is_some() {
+                return Ok(former);
+            }
+        }
+        Ok(current)
+    }
+
+    /// Fails where an account could not pay for the smallest transaction.
+    pub(crate) async fn check_gas_money(&self, account: Address) -> Result<(), ChainError> {
+        let nothing = Call {
+            to: Some(account),
+            input: Bytes::new(),
+            value: U256::ZERO,
+        };
+        let draft = Draft {
+            call: nothing,
+            gas_limit: TRANSACTION_GAS,
+            gain: Gain::Nothing,
+        };
+        let simulator = Simulator::new(self.node.clone(), account);
+        simulator.check_funds(&draft, self.config.max_fee_per_gas).await
+    }
+
+    /// Acts as this account from now on; the one before becomes a former one.
+    pub(crate) fn change_to(&self, signer: Arc<dyn Signer>) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let known = queues
+            .iter()
+            .position(|queue| queue.account() == signer.address());
+        let queue = match known {
+            Some(index) => queues.remove(index),
+            None => Arc::new(self.start(signer)),
+        };
+        queues.insert(0, queue);
+    }
+
+    /// Goes on with what a former account has begun.
+    pub(crate) fn go_on_with(&self, signer: Arc<dyn Signer>) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        if queues.iter().all(|queue| queue.account() != signer.address()) {
+            queues.push(Arc::new(self.start(signer)));
+        }
+    }
+
+    fn start(&self, signer: Arc<dyn Signer>) -> Transactions {
+        Transactions::start(self.node.clone(), signer, self.journal.clone(), &self.config)
+    }
+
+    fn all(&self) -> Vec<Arc<Transactions>> {
+        self.queues.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

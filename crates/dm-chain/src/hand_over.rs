@@ -1,0 +1,78 @@
+//! The port `LogKeeping`: another account goes on with a log.
+
+use std::sync::Arc;
+
+use alloy::primitives::{Address, U256};
+use async_trait::async_trait;
+use dm_core::ports::{ChainError, LogKeeping, Signer};
+
+use crate::{
+    anchors::refusal,
+    client::EvmClient,
+    transactions::{Call, Draft, Gain},
+};
+
+#[async_trait]
+impl LogKeeping for EvmClient {
+    fn keeper(&self) -> Address {
+        self.account()
+    }
+
+    async fn check_successor(&self, account: Address) -> Result<(), ChainError> {
+        let keeper = self.keeper_on_chain().await?;
+        if keeper != self.account() && keeper != account {
+            return Err(ChainError::Refused(format!(
+                "the log of {} is kept by {keeper} on the chain",
+                self.accounts.log()
+            )));
+        }
+        self.accounts.check_gas_money(account).await
+    }
+
+    async fn hand_over(&self, successor: Arc<dyn Signer>) -> Result<(), ChainError> {
+        let _alone = self.hand_over.write().await;
+        let to = successor.address();
+        if self.keeper_on_chain().await? != to {
+            self.send_hand_over(to).await?;
+        }
+        self.accounts.change_to(successor);
+        Ok(())
+    }
+}
+
+impl EvmClient {
+    /// Goes on with what an account has begun that the client acted as before.
+    /// Must be called within a tokio runtime.
+    pub fn go_on_with(&self, former: Arc<dyn Signer>) {
+        self.accounts.go_on_with(former);
+    }
+
+    /// Who anchors the log by what the chain says.
+    async fn keeper_on_chain(&self) -> Result<Address, ChainError> {
+        let log = self.accounts.log();
+        Ok(self.reader.keeper(log).await?.unwrap_or(log))
+    }
+
+    async fn send_hand_over(&self, to: Address) -> Result<(), ChainError> {
+        let account = self.accounts.current();
+        self.deployment.ensure(&self.node, &account).await?;
+        let call = Call {
+            to: Some(self.reader.contract()),
+            input: self.node.library().hand_over(self.accounts.log(), to),
+            value: U256::ZERO,
+        };
+        let gas_limit = account.simulator().gas(&call).await.map_err(refusal)?;
+        let draft = Draft {
+            call,
+            gas_limit,
+            gain: Gain::Nothing,
+        };
+        let tx_hash = account.send(draft).await?;
+        match account.wait(tx_hash).await?.succeeded() {
+            true => Ok(()),
+            false => Err(ChainError::Reverted(format!(
+                "the contract refused transaction {tx_hash}"
+            ))),
+        }
+    }
+}

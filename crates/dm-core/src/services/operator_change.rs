@@ -1,0 +1,156 @@
+//! Another operator account takes over, and nothing that was begun is lost.
+//!
+//! The node's own account stays what its log, its objects and its grants are
+//! named after. What changes is who anchors, pays and is paid: the keeper of the
+//! log on the chain, to which the account before hands it over.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::OrderDesk;
+use crate::{
+    event::{EventKind, NewEvent},
+    ports::{ChainError, ComplianceError, ComplianceLog, LogKeeping, OperatorKeyError, OperatorKeys, Signer},
+    secret::SecretString,
+};
+
+/// Pause between two looks for a change that was interrupted.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What the change of the operator account needs.
+#[derive(Clone)]
+pub struct OperatorChangePorts {
+    /// Who anchors the log.
+    pub chain: Arc<dyn LogKeeping>,
+    /// Where the keys are.
+    pub keys: Arc<dyn OperatorKeys>,
+    /// Takes note of the change.
+    pub log: Arc<dyn ComplianceLog>,
+}
+
+/// Changes the operator account of the running node.
+#[derive(Clone)]
+pub struct OperatorChange {
+    ports: OperatorChangePorts,
+    desk: OrderDesk,
+    /// Held by the one change at a time.
+    turn: Arc<Mutex<()>>,
+}
+
+/// Why the operator account is what it was, or not changed yet.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorChangeError {
+    /// The key cannot be used, with a reason that completes "`private_key` …".
+    #[error("private_key {0}")]
+    Key(#[from] OperatorKeyError),
+    /// The chain refuses, or did not answer. A hand-over that was begun goes on
+    /// by itself.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The change could not be recorded.
+    #[error(transparent)]
+    Log(#[from] ComplianceError),
+}
+
+impl OperatorChange {
+    /// The change of the account whose orders this desk has.
+    pub fn new(ports: OperatorChangePorts, desk: OrderDesk) -> Self {
+        Self {
+            ports,
+            desk,
+            turn: Arc::default(),
+        }
+    }
+
+    /// Fails where the text is no private key.
+    ///
+    /// # Errors
+    /// [`OperatorChangeError::Key`].
+    pub fn check_key(&self, private_key: &SecretString) -> Result<(), OperatorChangeError> {
+        self.ports.keys.account_of(private_key)?;
+        Ok(())
+    }
+
+    /// Makes the account of this private key the operator account: durably, with an
+    /// event of the log, and on the chain. Orders that were accepted before are begun
+    /// by the account before. Returns when the hand-over is mined.
+    ///
+    /// # Errors
+    /// [`OperatorChangeError`]. Where the chain fails after the checks, the change goes
+    /// on in the background, through restarts too.
+    pub async fn change_to(&self, private_key: &SecretString) -> Result<Address, OperatorChangeError> {
+        let _turn = self.turn.lock().await;
+        let account = self.ports.keys.account_of(private_key)?;
+        if account == self.ports.chain.keeper() {
+            return Ok(account);
+        }
+        if self.ports.keys.successor().is_none() {
+            self.ports.chain.check_successor(account).await?;
+        }
+        let (keys, private_key) = (self.ports.keys.clone(), private_key.clone());
+        let successor = blocking(move || keys.keep_successor(&private_key)).await?;
+        self.finish(successor).await?;
+        Ok(account)
+    }
+
+    /// Finishes changes that were interrupted, until `shutdown`; an error ends it, and
+    /// whoever supervises it starts it again.
+    ///
+    /// # Errors
+    /// [`OperatorChangeError`]: the log is not handed over yet.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), OperatorChangeError> {
+        let finishing = async {
+            loop {
+                self.finish_interrupted().await?;
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
+        };
+        shutdown.run_until_cancelled(finishing).await.unwrap_or(Ok(()))
+    }
+
+    async fn finish_interrupted(&self) -> Result<(), OperatorChangeError> {
+        let _turn = self.turn.lock().await;
+        match self.ports.keys.successor() {
+            Some(successor) => self.finish(successor).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Every step but the last may be the last before a crash; each can be repeated.
+    async fn finish(&self, successor: Arc<dyn Signer>) -> Result<(), OperatorChangeError> {
+        let (from, to) = (self.ports.chain.keeper(), successor.address());
+        if let Err(error) = self.desk.look_after_all().await {
+            tracing::warn!(%error, "orders wait while the operator account changes");
+        }
+        self.ports.chain.hand_over(successor).await?;
+        self.ports.log.record(operator_changed(from, to)).await?;
+        let keys = self.ports.keys.clone();
+        blocking(move || keys.confirm_successor()).await?;
+        tracing::info!(%from, %to, "another account is the operator account");
+        Ok(())
+    }
+}
+
+fn operator_changed(from: Address, to: Address) -> NewEvent {
+    let details = [
+        ("key", "operator_account".to_owned()),
+        ("from", from.to_string()),
+        ("to", to.to_string()),
+    ];
+    NewEvent {
+        kind: EventKind::KeyRotation,
+        data_hash: None,
+        recipient: None,
+        details: details.map(|(name, value)| (name.to_owned(), value)).into(),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OperatorKeyError> + Send + 'static,
+) -> Result<T, OperatorKeyError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(OperatorKeyError::Failed("the write was cut off".to_owned())))
+}

@@ -1,0 +1,75 @@
+//! What [`Erasures`](crate::ports::Erasures) promises.
+
+#![allow(missing_docs, reason = "the name of a check is the promise")]
+
+use super::{
+    ErasureLedger,
+    samples::{address, data_hash, entries, event, readable, share},
+};
+use crate::event::EventKind;
+
+/// Makes a test of each promise of [`Erasures`](crate::ports::Erasures).
+#[macro_export]
+macro_rules! erasures_conformance {
+    ($empty:path) => {
+        $crate::conformance_tests! { $empty, erasures:
+            an_erasure_takes_the_key_and_the_shares_of_its_data_alone,
+            an_erasure_is_kept_until_it_is_ended,
+            erased_data_can_be_shared_anew,
+        }
+    };
+}
+
+pub async fn an_erasure_takes_the_key_and_the_shares_of_its_data_alone(catalog: &impl ErasureLedger) {
+    for n in 1..=2 {
+        catalog.put_readable(&readable(n, address(1))).await.unwrap();
+        for recipient in 1..=2 {
+            catalog.insert_share(&share(n, recipient)).await.unwrap();
+        }
+    }
+    assert!(catalog.readable(&data_hash(1)).await.unwrap().is_some());
+    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    assert_eq!(catalog.readable(&data_hash(1)).await.unwrap(), None);
+    assert!(catalog.readable(&data_hash(2)).await.unwrap().is_some());
+    for recipient in 1..=2 {
+        let recipient = address(recipient);
+        assert_eq!(catalog.share(&data_hash(1), recipient).await.unwrap(), None);
+        assert!(catalog.share(&data_hash(2), recipient).await.unwrap().is_some());
+    }
+    assert_eq!(catalog.unrecorded_shares(9).await.unwrap().len(), 2);
+}
+
+pub async fn an_erasure_is_kept_until_it_is_ended(catalog: &impl ErasureLedger) {
+    assert_eq!(catalog.unfinished_erasures(9).await.unwrap(), []);
+    for n in [1, 2, 1] {
+        catalog.begin_erasure(&data_hash(n)).await.unwrap();
+    }
+    assert_eq!(catalog.unfinished_erasures(9).await.unwrap().len(), 2);
+    assert_eq!(catalog.unfinished_erasures(1).await.unwrap().len(), 1);
+    for _ in 0..2 {
+        catalog.end_erasure(&data_hash(1)).await.unwrap();
+    }
+    assert_eq!(catalog.unfinished_erasures(9).await.unwrap(), [data_hash(2)]);
+}
+
+pub async fn erased_data_can_be_shared_anew(catalog: &impl ErasureLedger) {
+    catalog.insert_share(&share(1, 1)).await.unwrap();
+    let history = [EventKind::DataShare, EventKind::DataDelete].map(|kind| event(kind, 1, 1));
+    catalog.append(&entries(0, history), &[]).await.unwrap();
+    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog.put_readable(&readable(1, address(1))).await.unwrap();
+    catalog.insert_share(&share(1, 1)).await.unwrap();
+    assert!(catalog.share(&data_hash(1), address(1)).await.unwrap().is_some());
+    assert!(catalog.readable(&data_hash(1)).await.unwrap().is_some());
+    let unrecorded = catalog.unrecorded_shares(9).await.unwrap();
+    assert_eq!(
+        unrecorded,
+        [share(1, 1)],
+        "the event before the erasure is of another share"
+    );
+    catalog
+        .append(&entries(2, [event(EventKind::DataShare, 1, 1)]), &[])
+        .await
+        .unwrap();
+    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), []);
+}

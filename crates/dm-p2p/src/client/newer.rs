@@ -1,0 +1,31 @@
+//! Takes over what a peer knows that is newer than what is stored here.
+
+use dm_core::{
+    envelope::SignedEnvelope,
+    ports::{ObjectStore, StoreError},
+};
+use libp2p::PeerId;
+
+use super::find::ask;
+use crate::node::Context;
+
+/// Asks a peer for a newer envelope of a stored object, and keeps it where it is over
+/// the same chunks, or says that the object was erased. Whether there was one.
+pub(super) async fn take_newer(context: &Context, peer: PeerId, own: &SignedEnvelope) -> bool {
+    let envelopes = ask(context, peer, own.id.locator).await.unwrap_or_default();
+    let is_newer = |envelope: &&SignedEnvelope| envelope.id == own.id && envelope.sequence > own.sequence;
+    let Some(newer) = envelopes.iter().find(is_newer) else {
+        return false;
+    };
+    if let Err(error) = keep(&*context.objects, newer).await {
+        tracing::debug!(%peer, %error, "a newer envelope was not kept");
+    }
+    true
+}
+
+async fn keep(objects: &dyn ObjectStore, newer: &SignedEnvelope) -> Result<(), StoreError> {
+    if newer.is_tombstone() {
+        return objects.create().await?.finish(newer).await;
+    }
+    objects.replace_envelope(newer).await.map(|_| ())
+}

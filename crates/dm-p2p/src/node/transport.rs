@@ -1,0 +1,116 @@
+//! How bytes get from node to node.
+
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::{
+    PeerId,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, MemoryTransport, Transport, timeout::TransportTimeout},
+        upgrade::Version,
+    },
+    dns, noise,
+    pnet::PnetConfig,
+    quic, relay, tcp, yamux,
+};
+
+use super::patient::Patient;
+use crate::{error::P2pError, identity::Identity, options, swarm_key::SwarmKey};
+
+/// TCP is given this long before QUIC is tried: where both work, TCP with
+/// noise and yamux moves more bytes for the same CPU.
+const TCP_HEAD_START: Duration = Duration::from_millis(200);
+/// Streams that a peer may have open on one connection, all protocols together.
+const MAX_STREAMS: usize = 256;
+/// Time to connect, to prove who one is, and to agree on a protocol.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Connections = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// The transport of a node, and the part of it that listens and dials through
+/// relays.
+pub(super) struct Transports {
+    pub(super) connections: Connections,
+    pub(super) relay_client: relay::client::Behaviour,
+}
+
+impl Transports {
+    pub(super) fn new(
+        kind: options::Transport,
+        identity: &Identity,
+        swarm_key: Option<SwarmKey>,
+    ) -> Result<Self, P2pError> {
+        let direct = match kind {
+            options::Transport::TcpAndQuic => internet(identity, swarm_key)?,
+            options::Transport::Memory => upgraded(MemoryTransport::default(), identity, swarm_key)?,
+        };
+        let (relayed, relay_client) = relay::client::new(identity.id());
+        // The way to the relay is protected by the swarm key already. It comes
+        // first: TCP would take the address of the relay for the whole.
+        let all = upgraded(relayed, identity, None)?
+            .or_transport(direct)
+            .map(|either, _| either.into_inner());
+        Ok(Self {
+            connections: TransportTimeout::new(all, CONNECT_TIMEOUT).boxed(),
+            relay_client,
+        })
+    }
+}
+
+/// TCP, and QUIC where no key is asked for, with names resolved.
+fn internet(identity: &Identity, swarm_key: Option<SwarmKey>) -> Result<Connections, P2pError> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = upgraded(tcp, identity, swarm_key)?;
+    let both = if swarm_key.is_some() {
+        tcp
+    } else {
+        let quic = quic::tokio::Transport::new(quic::Config::new(identity.keypair()))
+            .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+        tcp.or_transport(Patient::new(quic, TCP_HEAD_START))
+            .map(|either, _| either.into_inner())
+            .boxed()
+    };
+    Ok(dns::tokio::Transport::system(both)
+        .map_err(|error| P2pError::Transport(error.to_string()))?
+        .boxed())
+}
+
+/// A transport of plain bytes with encryption and streams; with a swarm key
+/// nobody gets so far who does not have it.
+fn upgraded<T>(plain: T, identity: &Identity, swarm_key: Option<SwarmKey>) -> Result<Connections, P2pError>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T::Error: Send + Sync,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+{
+    let noise =
+        noise::Config::new(identity.keypair()).map_err(|error| P2pError::Transport(error.to_string()))?;
+    let Some(key) = swarm_key else {
+        return Ok(with_streams(plain, noise));
+    };
+    let config = PnetConfig::new(key.pre_shared());
+    Ok(with_streams(
+        plain.and_then(move |socket, _| config.handshake(socket)),
+        noise,
+    ))
+}
+
+fn with_streams<T>(plain: T, noise: noise::Config) -> Connections
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T::Error: Send + Sync,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+{
+    let mut yamux = yamux::Config::default();
+    yamux.set_max_num_streams(MAX_STREAMS);
+    plain
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux)
+        .boxed()
+}

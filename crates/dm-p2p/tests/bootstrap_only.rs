@@ -1,0 +1,82 @@
+//! A node that only introduces others: it serves the DHT and keeps no objects.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Node, options, start, start_plain, wait_until};
+use dm_core::{
+    address_record::AddressRecord,
+    ports::{Network, Signer},
+    signed::Signed,
+    testing::{
+        catalog::MemoryCatalog,
+        objects::{MemoryObjectStore, SampleObject},
+        signer::TestSigner,
+    },
+};
+use dm_p2p::Identity;
+
+async fn bootstrap_node() -> Node {
+    let mut options = options(Identity::generate(), Vec::new());
+    options.network.bootstrap_only = true;
+    options.network.peer_exchange_interval_secs = 1;
+    start(
+        options,
+        Arc::new(MemoryObjectStore::new()),
+        Arc::new(MemoryCatalog::new()),
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_tells_of_nodes_that_are_gone_to_those_that_come_later() {
+    let bootstrap = bootstrap_node().await;
+    let signer = TestSigner::new(1);
+    let record = AddressRecord {
+        address: signer.address(),
+        hpke_public_key: [1; 32],
+        peer_id: "somebody".to_owned(),
+        sequence: 1,
+    };
+    let record = Signed::sign(record, &signer).unwrap();
+    let gone = start_plain(vec![bootstrap.address()]).await;
+    gone.knows_peers(1).await;
+    gone.p2p.announce(record.clone()).await.unwrap();
+    while bootstrap
+        .p2p
+        .find_address(record.address)
+        .await
+        .unwrap()
+        .is_none()
+    {
+        tokio::task::yield_now().await;
+    }
+    gone.stop().await;
+    let later = start_plain(vec![bootstrap.address()]).await;
+    later.knows_peers(1).await;
+    assert_eq!(
+        later.p2p.find_address(record.address).await.unwrap(),
+        Some(record)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_takes_no_object_and_those_that_it_introduced_take_it() {
+    let bootstrap = bootstrap_node().await;
+    let owner = start_plain(vec![bootstrap.address()]).await;
+    owner.knows_peers(1).await;
+    let object = SampleObject::new(1, 7, 1000);
+    object.store_in(&*owner.store).await.unwrap();
+    let report = owner.p2p.push(&object.id(), 1).await.unwrap();
+    assert!(report.holders.is_empty());
+    let other = start_plain(vec![bootstrap.address()]).await;
+    // They have met through the node that both know.
+    wait_until(|| owner.p2p.stats().active_peers == 2 && other.p2p.stats().active_peers == 2).await;
+    let report = owner.p2p.push(&object.id(), 2).await.unwrap();
+    assert_eq!(report.holders, [other.p2p.local_peer_id()]);
+    assert!(other.store.envelope(&object.id()).await.unwrap().is_some());
+    assert!(bootstrap.store.envelope(&object.id()).await.unwrap().is_none());
+}

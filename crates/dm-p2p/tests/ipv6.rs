@@ -1,0 +1,91 @@
+//! IPv6 beside IPv4, over TCP and QUIC.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::{net::IpAddr, sync::Arc};
+
+use common::{Node, options, start, wait_until};
+use dm_core::{
+    ports::Network,
+    testing::{
+        catalog::MemoryCatalog,
+        objects::{MemoryObjectStore, SampleObject},
+    },
+    trace::Trace,
+};
+use dm_p2p::Identity;
+use futures::TryStreamExt;
+
+/// A node on these interfaces.
+async fn node(hosts: &[&str], initial_peers: Vec<String>) -> Node {
+    let mut hosts = hosts.iter().map(|host| host.parse::<IpAddr>().unwrap());
+    let mut options = options(Identity::generate(), initial_peers);
+    options.network.host = hosts.next().unwrap();
+    options.network.more_hosts = hosts.collect();
+    start(
+        options,
+        Arc::new(MemoryObjectStore::new()),
+        Arc::new(MemoryCatalog::new()),
+    )
+    .await
+}
+
+/// The listening address with this in it.
+fn address(node: &Node, part: &str) -> String {
+    let addresses = node.p2p.listen_addresses();
+    addresses
+        .into_iter()
+        .find(|address| address.contains(part))
+        .unwrap()
+}
+
+async fn reads(reader: &Node, object: &SampleObject) {
+    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    let found = reader
+        .p2p
+        .find(&object.id().locator, &Trace::default())
+        .await
+        .unwrap();
+    let chunks: Vec<_> = reader
+        .p2p
+        .fetch(&found[0], 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
+    assert!(chunks == object.chunks);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_is_read_over_ipv6_with_tcp_and_with_quic() {
+    let holder = node(&["::1"], Vec::new()).await;
+    let object = SampleObject::new(1, 7, 300_000);
+    object.store_in(&*holder.store).await.unwrap();
+    let tcp = address(&holder, "/tcp/");
+    let port = tcp.split('/').nth(4).unwrap();
+    let forms = [tcp.clone(), address(&holder, "/quic-v1"), format!("[::1]:{port}")];
+    for form in forms {
+        assert!(form.contains("::1"), "{form}");
+        let reader = node(&["::1"], vec![form]).await;
+        reads(&reader, &object).await;
+        reader.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_listens_on_ipv4_and_ipv6_at_once() {
+    let holder = node(&["127.0.0.1", "::1"], Vec::new()).await;
+    let object = SampleObject::new(1, 7, 300_000);
+    object.store_in(&*holder.store).await.unwrap();
+    for (host, protocol) in [
+        ("127.0.0.1", "/ip4/127.0.0.1/tcp/"),
+        ("127.0.0.1", "/ip4/127.0.0.1/udp/"),
+        ("::1", "/ip6/::1/tcp/"),
+        ("::1", "/ip6/::1/udp/"),
+    ] {
+        let reader = node(&[host], vec![address(&holder, protocol)]).await;
+        reads(&reader, &object).await;
+        reader.stop().await;
+    }
+}

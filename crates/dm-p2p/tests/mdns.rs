@@ -1,0 +1,36 @@
+//! Nodes on one network find each other by multicast.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::{net::IpAddr, sync::Arc};
+
+use common::{Node, options, start, wait_until};
+use dm_core::{
+    ports::Network,
+    testing::{catalog::MemoryCatalog, objects::MemoryObjectStore},
+};
+use dm_p2p::Identity;
+
+async fn node() -> Node {
+    let mut options = options(Identity::generate(), Vec::new());
+    options.network.mdns = true;
+    options.network.host = IpAddr::from([0, 0, 0, 0]);
+    start(
+        options,
+        Arc::new(MemoryObjectStore::new()),
+        Arc::new(MemoryCatalog::new()),
+    )
+    .await
+}
+
+/// Run it in a network namespace of its own, which no packet leaves:
+/// `unshare -rn sh -c 'ip link set lo up multicast on; ip addr add 10.9.0.1/24
+/// dev lo; ip route add 224.0.0.0/4 dev lo; TEST --ignored'`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "sends multicast to the network that the machine is in"]
+async fn nodes_that_know_of_nobody_find_each_other() {
+    let (first, second) = (node().await, node().await);
+    wait_until(|| first.p2p.stats().active_peers == 1 && second.p2p.stats().active_peers == 1).await;
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod bindings;
+mod folder;
+mod host;
+mod http;
+mod manifest;
+mod permission;
+mod plugin;
+mod ticker;
+
+pub use folder::{PluginFolder, PluginFolderOptions};
+pub use manifest::{Limits, Manifest, ManifestError};
+pub use permission::{InvalidPermission, Permission};

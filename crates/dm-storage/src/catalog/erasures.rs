@@ -1,0 +1,59 @@
+//! Data that is being erased.
+
+use async_trait::async_trait;
+use dm_core::{
+    hash::DataHash,
+    ports::{CatalogError, Erasures},
+};
+use sqlx::SqliteConnection;
+
+use super::{
+    SqliteCatalog,
+    change::Change,
+    columns::{Columns, row_limit},
+    error::from_sqlx,
+    readable_objects, shares,
+};
+
+pub(super) const BEGIN: &str = "INSERT OR IGNORE INTO erasures (locator, data_hash) VALUES (?, ?)";
+pub(super) const END: &str = "DELETE FROM erasures WHERE locator = ?";
+pub(super) const UNFINISHED: &str = "SELECT data_hash FROM erasures ORDER BY locator LIMIT ?";
+
+/// Deletes key and shares of the data and keeps what is to be finished;
+/// whether there was a key. SQLite overwrites what it deletes (`secure_delete`).
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+) -> Result<bool, CatalogError> {
+    let query = sqlx::query(BEGIN)
+        .bind(data_hash.locator().as_bytes().to_vec())
+        .bind(data_hash.as_bytes().to_vec());
+    query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    shares::remove_all(connection, data_hash).await?;
+    readable_objects::remove(connection, data_hash).await
+}
+
+pub(super) async fn end(connection: &mut SqliteConnection, data_hash: &DataHash) -> Result<(), CatalogError> {
+    let query = sqlx::query(END).bind(data_hash.locator().as_bytes().to_vec());
+    query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(())
+}
+
+#[async_trait]
+impl Erasures for SqliteCatalog {
+    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
+        self.make(Change::BeginErasure(*data_hash)).await
+    }
+
+    async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
+        let query = sqlx::query(UNFINISHED).bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter()
+            .map(|row| Ok(DataHash::from_bytes(row.bytes("data_hash")?)))
+            .collect()
+    }
+
+    async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
+        self.make(Change::EndErasure(*data_hash)).await
+    }
+}
