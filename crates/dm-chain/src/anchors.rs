@@ -1,7 +1,7 @@
 //! The port `Anchors` over the anchor contract.
 
 use alloy::{
-    primitives::{Address, B256, U256},
+    primitives::{Address, B256, Bytes, U256},
     rpc::json_rpc::ErrorPayload,
 };
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use crate::{
     client::EvmClient,
     contract::refusal_in_words,
     rpc::shortened,
-    transactions::{Call, Draft, Gain, SimulationFailure, receipt},
+    transactions::{Call, Draft, Gain, SimulationFailure, Transactions, receipt},
 };
 
 #[async_trait]
@@ -35,20 +35,9 @@ impl Anchors for EvmClient {
     async fn submit_anchor(&self, request: &AnchorRequest) -> Result<B256, ChainError> {
         let _keeping = self.hand_over.read().await;
         let account = self.accounts.current();
-        self.deployment.ensure(&self.node, &account).await?;
         let keeping = self.accounts.keeping(account.account());
-        let call = Call {
-            to: Some(self.reader.contract()),
-            input: self.node.library().anchor(request, keeping),
-            value: U256::ZERO,
-        };
-        let gas_limit = account.simulator().gas(&call).await.map_err(refusal)?;
-        let draft = Draft {
-            call,
-            gas_limit,
-            gain: Gain::Nothing,
-        };
-        account.send(draft).await
+        let input = self.node.library().anchor(request, keeping);
+        self.call_contract(&account, input).await
     }
 
     async fn wait_for_anchor(&self, tx_hash: B256) -> Result<Anchor, ChainError> {
@@ -95,7 +84,31 @@ impl Anchors for EvmClient {
     }
 }
 
-pub(crate) fn refusal(failure: SimulationFailure) -> ChainError {
+impl EvmClient {
+    /// Sends the anchor contract a call, once it is deployed, and returns the
+    /// transaction's hash without waiting.
+    pub(crate) async fn call_contract(
+        &self,
+        account: &Transactions,
+        input: Bytes,
+    ) -> Result<B256, ChainError> {
+        self.deployment.ensure(&self.node, account).await?;
+        let call = Call {
+            to: Some(self.reader.contract()),
+            input,
+            value: U256::ZERO,
+        };
+        let gas_limit = account.simulator().gas(&call).await.map_err(refusal)?;
+        let draft = Draft {
+            call,
+            gas_limit,
+            gain: Gain::Nothing,
+        };
+        account.send(draft).await
+    }
+}
+
+fn refusal(failure: SimulationFailure) -> ChainError {
     match failure {
         SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
         SimulationFailure::Chain(error) => error,

@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::Address;
 use async_trait::async_trait;
 use dm_core::ports::{ChainError, LogKeeping, Signer};
 
-use crate::{
-    anchors::refusal,
-    client::EvmClient,
-    transactions::{Call, Draft, Gain},
-};
+use crate::client::EvmClient;
 
 #[async_trait]
 impl LogKeeping for EvmClient {
@@ -55,19 +51,8 @@ impl EvmClient {
 
     async fn send_hand_over(&self, to: Address) -> Result<(), ChainError> {
         let account = self.accounts.current();
-        self.deployment.ensure(&self.node, &account).await?;
-        let call = Call {
-            to: Some(self.reader.contract()),
-            input: self.node.library().hand_over(self.accounts.log(), to),
-            value: U256::ZERO,
-        };
-        let gas_limit = account.simulator().gas(&call).await.map_err(refusal)?;
-        let draft = Draft {
-            call,
-            gas_limit,
-            gain: Gain::Nothing,
-        };
-        let tx_hash = account.send(draft).await?;
+        let input = self.node.library().hand_over(self.accounts.log(), to);
+        let tx_hash = self.call_contract(&account, input).await?;
         match account.wait(tx_hash).await?.succeeded() {
             true => Ok(()),
             false => Err(ChainError::Reverted(format!(

@@ -14,10 +14,8 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
-    trace::Trace,
 };
 use dm_p2p::Identity;
-use futures::TryStreamExt;
 
 async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
     let mut options = options(Identity::generate(), initial_peers);
@@ -79,21 +77,6 @@ fn has_direct_address(node: &Node, other: &Node) -> bool {
         .any(|address| !address.contains("p2p-circuit"))
 }
 
-async fn reads(reader: &Node, object: &SampleObject) {
-    let found = reader
-        .p2p
-        .find(&object.id().locator, &Trace::default())
-        .await
-        .unwrap();
-    let chunks: Vec<_> = reader
-        .p2p
-        .fetch(&found[0], 0, &Trace::default())
-        .try_collect()
-        .await
-        .unwrap();
-    assert!(chunks == object.chunks);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_opens_no_port_serves_an_object_through_a_relay() {
     let relay = relay().await;
@@ -102,7 +85,7 @@ async fn a_node_that_opens_no_port_serves_an_object_through_a_relay() {
     object.store_in(&*holder.store).await.unwrap();
     let reader = start_plain(vec![address]).await;
     wait_until(|| is_connected(&reader, &holder)).await;
-    reads(&reader, &object).await;
+    reader.reads(&object).await;
     assert!(
         holder
             .p2p
@@ -146,7 +129,7 @@ async fn a_direct_connection_takes_the_place_of_the_relay() {
     wait_until(|| has_direct_address(&reader, &holder) || has_direct_address(&holder, &reader)).await;
     relay.stop().await;
     drop(relay);
-    reads(&reader, &object).await;
+    reader.reads(&object).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,10 +13,8 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
-    trace::Trace,
 };
 use dm_p2p::Identity;
-use futures::TryStreamExt;
 
 /// A node on these interfaces.
 async fn node(hosts: &[&str], initial_peers: Vec<String>) -> Node {
@@ -43,18 +41,7 @@ fn address(node: &Node, part: &str) -> String {
 
 async fn reads(reader: &Node, object: &SampleObject) {
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
-    let found = reader
-        .p2p
-        .find(&object.id().locator, &Trace::default())
-        .await
-        .unwrap();
-    let chunks: Vec<_> = reader
-        .p2p
-        .fetch(&found[0], 0, &Trace::default())
-        .try_collect()
-        .await
-        .unwrap();
-    assert!(chunks == object.chunks);
+    reader.reads(object).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

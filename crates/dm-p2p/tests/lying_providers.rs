@@ -111,18 +111,7 @@ async fn a_scripted_peer_that_does_not_lie_is_read_from() {
     let holding = Holding::new(&object.envelope, &object.chunks);
     let _peer = script::connect(&reader.address(), Lie::None, Some(holding)).await;
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
-    let found = reader
-        .p2p
-        .find(&object.id().locator, &Trace::default())
-        .await
-        .unwrap();
-    let chunks: Vec<_> = reader
-        .p2p
-        .fetch(&found[0], 0, &Trace::default())
-        .try_collect()
-        .await
-        .unwrap();
-    assert!(chunks == object.chunks);
+    reader.reads(&object).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

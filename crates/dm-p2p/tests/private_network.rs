@@ -15,10 +15,9 @@ use dm_core::{
         catalog::MemoryCatalog,
         objects::{MemoryObjectStore, SampleObject},
     },
-    trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pError};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use libp2p::{Multiaddr, swarm::SwarmEvent};
 
 async fn private(initial_peers: Vec<String>, allowed: &[&Node]) -> Node {
@@ -95,18 +94,7 @@ async fn nodes_with_one_key_share_objects() {
     object.store_in(&*holder.store).await.unwrap();
     let reader = with_key(key_file(&dir, 7), vec![holder.host_and_port()]).await;
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
-    let found = reader
-        .p2p
-        .find(&object.id().locator, &Trace::default())
-        .await
-        .unwrap();
-    let chunks: Vec<_> = reader
-        .p2p
-        .fetch(&found[0], 0, &Trace::default())
-        .try_collect()
-        .await
-        .unwrap();
-    assert!(chunks == object.chunks);
+    reader.reads(&object).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,7 +39,7 @@ pub struct KeyRotation {
     ports: KeyRotationPorts,
     /// Age at which the newest version is replaced; `None` for never.
     max_age: Option<Duration>,
-    cpu: Arc<Cpu>,
+    cpu: Cpu,
     rotated: Arc<Notify>,
 }
 
@@ -49,7 +49,7 @@ impl KeyRotation {
         Self {
             ports,
             max_age,
-            cpu: Arc::new(Cpu::new()),
+            cpu: Cpu::new(),
             rotated: Arc::default(),
         }
     }
@@ -147,7 +147,7 @@ impl KeyRotation {
             };
             objects.into_iter().filter_map(again).collect()
         };
-        self.cpu.run_on(usize::MAX, work).await
+        self.cpu.run(work).await
     }
 }
 

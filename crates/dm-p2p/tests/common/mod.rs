@@ -13,9 +13,14 @@ use dm_core::{
     config::NetworkConfig,
     ports::{Network, ObjectStore, PeerCatalog},
     tasks::Supervisor,
-    testing::{catalog::MemoryCatalog, objects::MemoryObjectStore},
+    testing::{
+        catalog::MemoryCatalog,
+        objects::{MemoryObjectStore, SampleObject},
+    },
+    trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pOptions};
+use futures::TryStreamExt;
 
 /// Far longer than anything takes: only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,6 +55,14 @@ impl Node {
 
     pub async fn stop(&self) {
         assert!(self.supervisor.shut_down(PATIENCE).await);
+    }
+
+    /// Reads an object from its first holder that is found, and panics where it is another.
+    pub async fn reads(&self, object: &SampleObject) {
+        let trace = Trace::default();
+        let found = self.p2p.find(&object.id().locator, &trace).await.unwrap();
+        let chunks: Vec<_> = self.p2p.fetch(&found[0], 0, &trace).try_collect().await.unwrap();
+        assert!(chunks == object.chunks);
     }
 
     /// Waits until this many peers are connected and have said where they listen.
