@@ -19,6 +19,7 @@ mod erasing;
 mod keys;
 mod liars;
 mod lifecycle;
+mod master_password;
 mod money;
 mod money_under_fire;
 mod network;

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod key;
+
+pub(crate) use key::{KeyCommand, KeyPlace};
+
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
 #[derive(Debug, Parser)]
@@ -33,7 +37,7 @@ pub(crate) enum Command {
     /// Manage API keys in the data directory, whether or not the node runs
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
-    /// Manage the node's own data keys in the data directory
+    /// Manage the node's own keys and its master password
     #[command(subcommand)]
     Key(KeyCommand),
     /// Share a file with an address
@@ -155,24 +159,6 @@ pub(crate) enum ApiKeyCommand {
     Revoke {
         /// The key's id
         id: String,
-        #[command(flatten)]
-        node: RunArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// List the versions
-    List(RunArgs),
-    /// Make a new version
-    Rotate(RunArgs),
-    /// Take over the older node's encryption_keys.json
-    Import {
-        /// The file
-        file: PathBuf,
-        /// File with the older node's password, where it is another one
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
         #[command(flatten)]
         node: RunArgs,
     },

@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod commands;
 mod confirm;
+mod data_dir_lock;
 mod home;
 mod logging;
 mod node;
@@ -18,6 +19,7 @@ mod output;
 mod paths;
 mod plugins;
 mod progress;
+mod secret_input;
 mod settings;
 mod stop_signal;
 

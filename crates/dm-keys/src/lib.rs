@@ -5,6 +5,8 @@ mod api_keys;
 mod error;
 mod grants;
 mod key_file;
+#[cfg(test)]
+mod key_life;
 mod key_manager;
 mod key_set;
 mod keystore;
@@ -12,6 +14,7 @@ mod legacy;
 mod master_key;
 mod node_keys;
 mod operator_keys;
+mod password_change;
 mod private_file;
 mod raw_token;
 mod sealer;

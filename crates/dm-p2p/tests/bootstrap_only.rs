@@ -35,12 +35,7 @@ async fn bootstrap_node() -> Node {
 async fn it_tells_of_nodes_that_are_gone_to_those_that_come_later() {
     let bootstrap = bootstrap_node().await;
     let signer = TestSigner::new(1);
-    let record = AddressRecord {
-        address: signer.address(),
-        hpke_public_key: [1; 32],
-        peer_id: "somebody".to_owned(),
-        sequence: 1,
-    };
+    let record = AddressRecord::new(signer.address(), [1; 32], "somebody".to_owned(), 1);
     let record = Signed::sign(record, &signer).unwrap();
     let gone = start_plain(vec![bootstrap.address()]).await;
     gone.knows_peers(1).await;

@@ -17,12 +17,12 @@ use libp2p::{Multiaddr, kad, swarm::SwarmEvent};
 
 fn record(account: u8, sequence: u64) -> SignedAddressRecord {
     let signer = TestSigner::new(account);
-    let record = AddressRecord {
-        address: signer.address(),
-        hpke_public_key: [sequence as u8; 32],
-        peer_id: "somebody".to_owned(),
+    let record = AddressRecord::new(
+        signer.address(),
+        [sequence as u8; 32],
+        "somebody".to_owned(),
         sequence,
-    };
+    );
     Signed::sign(record, &signer).unwrap()
 }
 

@@ -149,12 +149,7 @@ async fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored() {
 async fn who_floods_with_records_is_ignored_and_others_are_served() {
     let node = node(Vec::new(), strict).await;
     let signer = TestSigner::new(1);
-    let record = AddressRecord {
-        address: signer.address(),
-        hpke_public_key: [1; 32],
-        peer_id: "somebody".to_owned(),
-        sequence: 1,
-    };
+    let record = AddressRecord::new(signer.address(), [1; 32], "somebody".to_owned(), 1);
     let key = kad::RecordKey::new(&AddressRecord::dht_key(record.address));
     let value = Signed::sign(record, &signer).unwrap().bytes().to_vec();
     let mut flood = script::swarm();

@@ -27,7 +27,9 @@ pub mod checkpoints;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
+pub mod key_uses;
 mod memory;
+mod memory_key_uses;
 mod memory_log;
 mod memory_orders;
 mod memory_tables;
@@ -43,7 +45,7 @@ pub mod spreading;
 pub mod tokens;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, ShareCatalog};
+use crate::ports::{Erasures, EventLog, KeyUses, OrderCatalog, ReadableObjects, ShareCatalog};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
@@ -55,6 +57,11 @@ impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
 pub trait ErasureLedger: Erasures + ShareLedger {}
 
 impl<T: Erasures + ShareLedger> ErasureLedger for T {}
+
+/// The ports that a catalog of wrapped keys has which knows what wraps them.
+pub trait KeyLedger: KeyUses + ReadableObjects {}
+
+impl<T: KeyUses + ReadableObjects> KeyLedger for T {}
 
 /// The ports that a catalog of orders has together: whether an order is
 /// recorded follows from the log, and whether a payment has led to anything
@@ -90,6 +97,7 @@ mod tests {
 
     crate::share_catalog_conformance!(empty);
     crate::readable_objects_conformance!(empty);
+    crate::key_uses_conformance!(empty);
     crate::erasures_conformance!(empty);
     crate::event_log_conformance!(empty);
     crate::api_key_catalog_conformance!(empty);

@@ -13,7 +13,7 @@ use super::{
     change::{Change, Outcome},
     checkpoints, erasures,
     error::from_sqlx,
-    event_log, order_writes, peers, readable_objects, replicas, shares, tokens,
+    event_log, key_uses, order_writes, peers, readable_objects, replicas, shares, tokens,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
@@ -42,8 +42,8 @@ pub(super) async fn commit(
 
 /// Collects changes whose order does not matter, kind by kind. Those of
 /// different kinds touch different tables, or come to the same either way
-/// round; what they must not pass is [`Change::RemoveReadable`] and
-/// [`Change::BeginErasure`].
+/// round; what they must not pass is [`Change::RemoveReadable`],
+/// [`Change::BeginErasure`] and [`Change::RetireKey`].
 struct Batch<'a> {
     connection: &'a mut SqliteConnection,
     outcomes: Vec<Outcome>,
@@ -92,6 +92,11 @@ impl<'a> Batch<'a> {
                 self.flush().await?;
                 let existed = erasures::begin(self.connection, data_hash).await?;
                 self.set_outcome(place, Outcome::Existed(existed));
+            }
+            Change::RetireKey(version) => {
+                self.flush().await?;
+                let retirement = key_uses::retire(self.connection, *version).await?;
+                self.set_outcome(place, Outcome::Retirement(retirement));
             }
             other => self.others.push((place, other)),
         }
@@ -191,6 +196,7 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)
         | Change::BeginErasure(_)
+        | Change::RetireKey(_)
         | Change::InsertOrder(_)
         | Change::SetOrderState { .. }
         | Change::CloseOrder(_)

@@ -157,6 +157,11 @@ fn schema() -> Migrator {
             "key versions",
             include_str!("../../migrations/0005_key_versions.sql"),
         ),
+        version(
+            10,
+            "retired keys",
+            include_str!("../../migrations/0010_retired_keys.sql"),
+        ),
     ])
 }
 
