@@ -165,6 +165,7 @@ impl Node {
                 shares: shared_catalog.clone(),
                 readable: shared_catalog.clone(),
                 erasures: shared_catalog.clone(),
+                revocations: shared_catalog.clone(),
                 sealer: keys.sealer(),
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),

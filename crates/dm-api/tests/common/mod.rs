@@ -162,6 +162,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         shares: catalog.clone(),
         readable: catalog.clone(),
         erasures: catalog.clone(),
+        revocations: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         sealer: Arc::new(MemorySealer),

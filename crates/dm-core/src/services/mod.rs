@@ -16,7 +16,9 @@ mod turns;
 mod uninterrupted;
 
 pub use caretaker::{Caretaker, CaretakerPorts, HeldBy, HeldObject};
-pub use data_manager::{DataManager, DataPorts, DataSettings, Erasure, OpenObject, Upload, VerifiedShare};
+pub use data_manager::{
+    DataManager, DataPorts, DataSettings, Erasure, OpenObject, Revocation, Upload, VerifiedShare,
+};
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
 pub use key_rotation::{KeyRotation, KeyRotationPorts};

@@ -157,6 +157,11 @@ fn schema() -> Migrator {
             "key versions",
             include_str!("../../migrations/0005_key_versions.sql"),
         ),
+        version(
+            8,
+            "revocations",
+            include_str!("../../migrations/0008_revocations.sql"),
+        ),
     ])
 }
 
