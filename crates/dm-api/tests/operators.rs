@@ -216,6 +216,13 @@ async fn the_network_is_shown() {
         assert_eq!(peers.body["count"], count);
         assert_eq!(peers.body["peers"].as_array().unwrap().len(), count);
     }
+    let peers = node.get("/network/peers").await;
+    let banned = &peers.body["peers"][1];
+    assert_eq!(
+        (&banned["score"], &banned["banned_until"]),
+        (&6.into(), &7.into())
+    );
+    assert_eq!(banned["last_offence"], "a flood of requests");
     let answer = node.get("/network/peers?healthy=perhaps").await;
     answer.is_error(422, "healthy must be true or false", Some("healthy"));
 }

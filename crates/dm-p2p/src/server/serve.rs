@@ -68,7 +68,7 @@ fn note_failure(shared: &Shared, peer: PeerId, error: &WireError) {
     let context = &shared.context;
     match error {
         WireError::Stalled => context.peers.stalled(peer, context.patience()),
-        error if error.is_misbehaviour() => drop(context.peers.misbehaved(peer, &error.to_string())),
+        error if error.is_misbehaviour() => context.peers.misbehaved(peer, &error.to_string()),
         _ => {}
     }
 }
