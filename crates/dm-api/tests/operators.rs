@@ -228,6 +228,23 @@ async fn the_network_is_shown() {
 }
 
 #[actix_web::test]
+async fn how_the_object_store_is_is_shown() {
+    let node = start().await;
+    node.put(vec![7; 300_000]).await;
+    let before = node.get("/network/storage").await;
+    assert_eq!(before.status, 200);
+    assert_eq!(
+        (&before.body["objects"], &before.body["damaged"]),
+        (&1.into(), &0.into())
+    );
+    assert!(before.body["last_scrub"].is_null());
+    let report = node.scrubber.round().await.unwrap();
+    let after = node.get("/network/storage").await;
+    assert_eq!(after.body["last_scrub"], serde_json::json!(report));
+    assert_eq!(after.body["last_scrub"]["drift"], 0);
+}
+
+#[actix_web::test]
 async fn who_holds_an_object_is_shown_to_operators_alone() {
     let node = start().await;
     let hash = node.put(vec![7; 300_000]).await;
