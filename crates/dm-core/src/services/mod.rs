@@ -26,7 +26,7 @@ pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePor
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};
 pub use plugin_manager::{PluginManager, PluginSettings, RegisteredPlugins};
-pub use scrubber::{ScrubReport, ScrubSettings, Scrubber};
+pub use scrubber::{ScrubPorts, ScrubReport, ScrubSettings, Scrubber, StorageStatus};
 pub use token_manager::{NewToken, TokenManager};
 
 use uninterrupted::uninterrupted;
