@@ -16,6 +16,7 @@ mod churn;
 mod command_line;
 mod crashes;
 mod erasing;
+mod grants;
 mod keys;
 mod liars;
 mod lifecycle;

@@ -6,7 +6,8 @@ use dm_core::{
     config::ApiConfig,
     ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
     services::{
-        Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager, TokenManager,
+        Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager, Scrubber,
+        TokenManager,
     },
 };
 use tokio::runtime::Handle;
@@ -30,6 +31,8 @@ pub struct Services {
     pub network: Arc<dyn Network>,
     /// Who holds which object.
     pub caretaker: Caretaker,
+    /// How the object store is.
+    pub scrubber: Scrubber,
     /// Extend the node.
     pub plugins: PluginManager,
     /// Recognises clients.

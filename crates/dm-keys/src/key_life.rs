@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use dm_core::{
     bus::EventBus,
     hash::DataHash,
-    ports::{CatalogError, KeyUses, ReadableObjects, Rewrapped, Signer},
+    ports::{CatalogError, KeyUses, ReadableObjects, Rewrapped},
     secret::SecretString,
     services::{
         DataManager, DataPorts, DataSettings, KeyRotation, KeyRotationPorts, KeyRotationSettings,
@@ -144,6 +144,7 @@ impl Kept {
             shares: self.catalog.clone(),
             readable: self.catalog.clone(),
             erasures: self.catalog.clone(),
+            revocations: self.catalog.clone(),
             sealer: keys.sealer(),
             key_ring: keys.key_ring(),
             grants: keys.grants(),

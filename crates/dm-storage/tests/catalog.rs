@@ -36,6 +36,7 @@ dm_core::share_catalog_conformance!(empty);
 dm_core::readable_objects_conformance!(empty);
 dm_core::key_uses_conformance!(empty);
 dm_core::erasures_conformance!(empty);
+dm_core::revocations_conformance!(empty);
 dm_core::event_log_conformance!(empty);
 dm_core::api_key_catalog_conformance!(empty);
 dm_core::peer_catalog_conformance!(empty);

@@ -9,11 +9,13 @@ use dm_core::{
     api_key::Scope,
     bus::EventBus,
     config::{ApiConfig, RateLimit},
+    damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
         Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
         KeyRotationPorts, KeyRotationSettings, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor,
-        PluginManager, PluginSettings, RegisteredPlugins, TokenManager, caretaker::plan::Policy,
+        PluginManager, PluginSettings, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -86,6 +88,7 @@ pub struct TestNode {
     pub external: String,
     pub keys: Keys,
     pub api_keys: Arc<MemoryApiKeys>,
+    pub scrubber: Scrubber,
     pub log: Arc<MemoryComplianceLog>,
     pub network: Arc<QuietNetwork>,
     pub chain: Arc<FixedChain>,
@@ -169,6 +172,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         shares: catalog.clone(),
         readable: catalog.clone(),
         erasures: catalog.clone(),
+        revocations: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         sealer: Arc::new(MemorySealer),
@@ -197,6 +201,19 @@ pub async fn start_with(setup: Setup) -> TestNode {
         "this-peer",
         Policy::default(),
     );
+    let scrubber = Scrubber::new(
+        ScrubPorts {
+            objects: store.clone(),
+            damage: DamageLog::new(),
+            quota: Arc::new(MemoryObjectStore::new()),
+            network: network.clone(),
+            bus: bus.clone(),
+        },
+        ScrubSettings {
+            bytes_per_second: u64::MAX,
+            interval: Duration::from_secs(3600),
+        },
+    );
     let services = Services {
         data: DataManager::new(ports, settings).unwrap(),
         tokens: TokenManager::new(desk),
@@ -213,6 +230,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         log: log.clone(),
         network: network.clone(),
         caretaker,
+        scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),
         key_rotation,
@@ -230,6 +248,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
         handle: servers.serve(&services, setup.stop_patience).unwrap(),
         api_keys,
+        scrubber,
         log,
         network,
         chain,

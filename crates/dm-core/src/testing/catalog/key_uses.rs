@@ -21,6 +21,7 @@ macro_rules! key_uses_conformance {
             what_each_version_wraps_is_counted,
             a_version_that_wraps_something_is_not_retired,
             nothing_is_wrapped_by_a_retired_version,
+            a_key_that_was_prepared_counts_like_any_other,
         }
     };
 }
@@ -80,4 +81,19 @@ pub async fn nothing_is_wrapped_by_a_retired_version(catalog: &impl KeyLedger) {
     );
     assert_eq!(catalog.readable(&data_hash(2)).await.unwrap(), None);
     catalog.put_readable(&wrapped(2, 2)).await.unwrap();
+}
+
+pub async fn a_key_that_was_prepared_counts_like_any_other(catalog: &impl KeyLedger) {
+    catalog.put_readable(&wrapped(1, 2)).await.unwrap();
+    let prepared = wrapped(1, 1);
+    catalog.prepare_key(&prepared).await.unwrap();
+    assert_eq!(catalog.uses().await.unwrap(), BTreeMap::from([(1, 1), (2, 1)]));
+    assert_eq!(catalog.retire(1).await.unwrap(), Retirement::Wraps(1));
+    let chunks = prepared.chunk_list;
+    assert!(catalog.adopt_prepared_key(&data_hash(1), &chunks).await.unwrap());
+    assert_eq!(catalog.uses().await.unwrap(), BTreeMap::from([(1, 1)]));
+    assert_eq!(catalog.retire(2).await.unwrap(), Retirement::Retired);
+    let refused = catalog.prepare_key(&wrapped(1, 2)).await;
+    assert!(matches!(refused, Err(CatalogError::Conflict(_))), "{refused:?}");
+    assert_eq!(catalog.prepared_key(&data_hash(1)).await.unwrap(), None);
 }

@@ -17,7 +17,7 @@ impl State {
 
     fn uses(&self) -> BTreeMap<u32, u64> {
         let mut uses = BTreeMap::new();
-        for object in &self.readables {
+        for object in self.readables.iter().chain(&self.revocations.prepared) {
             *uses.entry(object.key.version).or_default() += 1;
         }
         uses
