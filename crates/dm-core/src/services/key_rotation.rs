@@ -26,7 +26,7 @@ pub use retirement::{KeyVersionUse, destroy_key_version, key_versions};
 const PAGE: usize = 256;
 /// After each page the work rests as many times as long as the page took, so
 /// that others find the catalog idle most of the time.
-const REST: u32 = 2;
+const REST: u32 = 4;
 /// Pause between two looks for work.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
