@@ -1,7 +1,7 @@
 use std::{path::Path, sync::Arc};
 
 use dm_core::{
-    ports::{Grants, KeyRing, Sealer, Signer},
+    ports::{Grants, KeyFiles, KeyRing, Sealer, Signer},
     secret::SecretString,
 };
 use sha2::{Digest, Sha256};
@@ -159,6 +159,15 @@ fn stored_account(account: &OperatorAccount, keystore: &[u8]) -> StoredAccount {
         address: account.address(),
         secret: account.secret(),
         keystore_digest: Sha256::digest(keystore).into(),
+    }
+}
+
+impl KeyFiles for NodeKeys {
+    /// The key file alone: it is complete, and a keystore file that is missing is
+    /// written from it when the keys are opened.
+    fn key_files(&self) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+        let bytes = self.manager.file_bytes().map_err(std::io::Error::other)?;
+        Ok(vec![(KEY_FILE.to_owned(), bytes)])
     }
 }
 
