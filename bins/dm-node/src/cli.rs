@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Let a further address read data
     Grant(GrantArgs),
+    /// Make, check and restore backups
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Withdraw a reader's access to data that this node has shared
     Revoke(RevokeArgs),
     /// Erase data for good
@@ -351,6 +354,36 @@ pub(crate) struct GrantArgs {
     pub(crate) to: Address,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Copy a running node into a file
+    Create(BackupCreateArgs),
+    /// Check that a backup is whole and as its node made it
+    Verify {
+        /// The backup; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Make the data directory of a node from a backup
+    Restore(BackupRestoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupCreateArgs {
+    /// Where to write it; never overwritten
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupRestoreArgs {
+    /// The backup; `-` reads standard input
+    pub(crate) file: PathBuf,
+    /// The data directory to make; it must not hold anything
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

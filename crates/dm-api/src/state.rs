@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
-    ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
+    ports::{ApiKeys, Backups, ChainControl, ComplianceLog, LogControl, Network},
     services::{
         Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager, Scrubber,
         TokenManager,
@@ -39,6 +39,8 @@ pub struct Services {
     pub api_keys: Arc<dyn ApiKeys>,
     /// Rotates the data key.
     pub key_rotation: KeyRotation,
+    /// Makes backups.
+    pub backups: Arc<dyn Backups>,
     /// Moves the node to other endpoints of its chain.
     pub chain_control: Arc<dyn ChainControl>,
     /// Changes what is logged.

@@ -181,10 +181,18 @@ async fn measure(what: &str, catalog: &SqliteCatalog, ring: &Arc<FernetRing>, ob
     );
     let readers = Readers::start(catalog, ring, objects);
     let quiet = async || readers.rate(tokio::time::sleep(TURN)).await.0;
-    ring.rotate().unwrap();
+    let newest = ring.rotate().unwrap();
+    let is_done = async || {
+        catalog
+            .uses()
+            .await
+            .unwrap()
+            .keys()
+            .all(|version| *version == newest)
+    };
     let (mut ratios, mut rates, mut total) = (Vec::new(), Vec::new(), Duration::ZERO);
     let mut before = quiet().await;
-    while catalog.uses().await.unwrap().len() > 1 {
+    while !is_done().await {
         // The work is given up in the middle, and goes on from there.
         let work = async {
             if let Ok(done) = tokio::time::timeout(TURN, rotation.wrap_all_again()).await {

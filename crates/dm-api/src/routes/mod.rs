@@ -3,6 +3,7 @@
 use crate::endpoint::{RouteInfo, Router};
 
 mod api_keys;
+mod backup;
 mod blockchain;
 mod data;
 mod erasures;
@@ -40,6 +41,7 @@ pub(crate) fn internal() -> Router {
     transfers::add(&mut router);
     blockchain::add(&mut router);
     api_keys::add(&mut router);
+    backup::add(&mut router);
     keys::add(&mut router);
     log_filter::add(&mut router);
     plugins::add(&mut router);

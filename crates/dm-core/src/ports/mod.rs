@@ -5,6 +5,7 @@
 
 mod anchors;
 mod api_keys;
+mod backups;
 mod catalog;
 mod chain;
 mod chain_control;
@@ -29,6 +30,7 @@ mod tokens;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
+pub use backups::{BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy};
 pub use catalog::{
     ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
 };
