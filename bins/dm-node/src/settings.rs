@@ -73,7 +73,8 @@ const LISTS: [&str; 10] = [
 ];
 
 /// Settings that are `true` or `false`.
-const SWITCHES: [&str; 6] = [
+const SWITCHES: [&str; 7] = [
+    "authorization.required",
     "network.autonat",
     "network.bootstrap_only",
     "network.listen",

@@ -1,7 +1,7 @@
 //! `/data/{data_hash}/grants`: who can read data, and further readers.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{api_key::Scope, hash::DataHash};
+use dm_core::{api_key::Scope, hash::DataHash, share::ShareTerms};
 use serde::{Deserialize, Serialize};
 
 use super::share_answer::share_answer;
@@ -11,6 +11,7 @@ use crate::{
     extract::{
         JsonBody, data_hash_param,
         fields::{self, Field},
+        mandate::MandateFields,
     },
     state::State,
 };
@@ -27,6 +28,12 @@ pub(super) fn add(router: &mut Router) {
 struct GrantRequest<'a> {
     #[serde(borrow)]
     recipient: Field<'a>,
+    #[serde(borrow)]
+    user_id: Field<'a>,
+    #[serde(borrow)]
+    statement: Field<'a>,
+    #[serde(borrow)]
+    signature: Field<'a>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +53,15 @@ async fn grant(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
     let recipient = fields::address("recipient", asked.recipient)?;
-    let outcome = state.run(state.services.data.grant(&hash, recipient)).await?;
+    let mandate = MandateFields {
+        user_id: asked.user_id,
+        statement: asked.statement,
+        signature: asked.signature,
+    };
+    let (presented, terms) = (mandate.presented()?, ShareTerms::with(recipient));
+    let terms = state
+        .run(state.services.authorization.admit(presented, terms))
+        .await?;
+    let outcome = state.run(state.services.data.grant(&hash, terms)).await?;
     Ok(share_answer(&outcome))
 }

@@ -11,13 +11,15 @@ use dm_core::{
     config::{ApiConfig, RateLimit},
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
-        PluginSettings, RegisteredPlugins, TokenManager, caretaker::plan::Policy,
+        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
+        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings,
+        OrderDesk, PaymentProcessor, PluginManager, PluginSettings, RegisteredPlugins, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
         api_keys::MemoryApiKeys,
+        authorizer::MemoryAuthorizer,
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
@@ -53,6 +55,7 @@ pub struct Setup {
     pub money_patience: Duration,
     pub stop_patience: Duration,
     pub plugins: Vec<Arc<dyn Plugin>>,
+    pub authorization_required: bool,
 }
 
 impl Default for Setup {
@@ -73,6 +76,7 @@ impl Default for Setup {
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
             plugins: Vec::new(),
+            authorization_required: false,
         }
     }
 }
@@ -157,6 +161,19 @@ pub async fn start_with(setup: Setup) -> TestNode {
     plugins
         .start(vec![Arc::new(registered)], &Supervisor::new())
         .await;
+    let users = Arc::new(MemoryAuthorizer::new());
+    let authorization = Authorization::new(
+        AuthorizationPorts {
+            authorizer: users.clone(),
+            used: catalog.clone(),
+            chain: chain.clone(),
+        },
+        AuthorizationSettings {
+            required: setup.authorization_required,
+            node_id: "test".to_owned(),
+            log: address,
+        },
+    );
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
@@ -164,6 +181,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         erasures: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
+        authorization: Some(authorization.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants: Arc::new(MemoryGrants::new(address)),
@@ -207,6 +225,8 @@ pub async fn start_with(setup: Setup) -> TestNode {
         caretaker,
         plugins,
         api_keys: api_keys.clone(),
+        users,
+        authorization,
         key_rotation,
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),

@@ -23,6 +23,7 @@ mod replication;
 mod signer;
 mod succession;
 mod tokens;
+mod users;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
@@ -49,3 +50,4 @@ pub use replication::{Challenged, HoldersNews, Replication};
 pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};
+pub use users::{AuthorizedUsers, Authorizer, AuthorizerError, UsedMandates, UserKey};

@@ -158,5 +158,6 @@ fn new_version(version: u32) -> NewEvent {
         data_hash: None,
         recipient: None,
         details: details.map(|(name, value)| (name.to_owned(), value)).into(),
+        mandate: None,
     }
 }

@@ -27,6 +27,7 @@ pub mod checkpoints;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
+pub mod mandates;
 mod memory;
 mod memory_log;
 mod memory_orders;
@@ -41,9 +42,10 @@ pub mod samples;
 pub mod shares;
 pub mod spreading;
 pub mod tokens;
+pub mod users;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, ShareCatalog};
+use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, ShareCatalog, UsedMandates};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
@@ -55,6 +57,11 @@ impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
 pub trait ErasureLedger: Erasures + ShareLedger {}
 
 impl<T: Erasures + ShareLedger> ErasureLedger for T {}
+
+/// The ports of a catalog that remembers on whose word its shares were made.
+pub trait MandateLedger: UsedMandates + ErasureLedger {}
+
+impl<T: UsedMandates + ErasureLedger> MandateLedger for T {}
 
 /// The ports that a catalog of orders has together: whether an order is
 /// recorded follows from the log, and whether a payment has led to anything
@@ -96,4 +103,6 @@ mod tests {
     crate::peer_catalog_conformance!(empty);
     crate::order_catalog_conformance!(empty);
     crate::token_catalog_conformance!(empty);
+    crate::authorized_users_conformance!(empty);
+    crate::used_mandates_conformance!(empty);
 }

@@ -7,6 +7,7 @@ mod consents;
 mod crashes;
 mod erasing;
 mod key_rotation;
+mod mandates;
 mod payments;
 mod plugins;
 mod reading;

@@ -13,7 +13,7 @@ use super::{
     change::{Change, Outcome},
     checkpoints, erasures,
     error::from_sqlx,
-    event_log, order_writes, peers, readable_objects, replicas, shares, tokens,
+    event_log, mandates, order_writes, peers, readable_objects, replicas, shares, tokens, users,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
@@ -187,6 +187,9 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
         Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
         Change::AddToken(token) => return tokens::add(connection, token).await,
+        Change::InsertUser(user) => return users::insert(connection, user).await,
+        Change::RemoveUser(id) => return users::remove(connection, id).await,
+        Change::ForgetMandates(now) => mandates::forget(connection, *now).await?,
         Change::InsertShare(_)
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)

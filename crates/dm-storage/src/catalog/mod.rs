@@ -1,5 +1,5 @@
 //! The catalog: shares, readable objects, the compliance log, orders, tokens,
-//! API keys and the peer book in one SQLite database.
+//! API keys, authorised users and the peer book in one SQLite database.
 
 mod api_keys;
 mod batch;
@@ -12,6 +12,7 @@ mod erasures;
 mod error;
 mod event_log;
 mod history;
+mod mandates;
 mod open;
 mod order_rows;
 mod order_writes;
@@ -21,6 +22,7 @@ mod readable_objects;
 mod replicas;
 mod shares;
 mod tokens;
+mod users;
 mod writer;
 
 #[cfg(test)]
@@ -46,7 +48,9 @@ use self::{
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
-/// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog) and
+/// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
+/// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),
+/// [`UsedMandates`](dm_core::ports::UsedMandates) and
 /// [`PeerCatalog`](dm_core::ports::PeerCatalog).
 ///
 /// Writes that wait at the same time share one durable commit; reads go to a

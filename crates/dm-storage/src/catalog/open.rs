@@ -157,6 +157,11 @@ fn schema() -> Migrator {
             "key versions",
             include_str!("../../migrations/0005_key_versions.sql"),
         ),
+        version(
+            6,
+            "authorized users",
+            include_str!("../../migrations/0006_authorized_users.sql"),
+        ),
     ])
 }
 

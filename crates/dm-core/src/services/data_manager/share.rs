@@ -11,6 +11,7 @@ use crate::{
     envelope::{Envelope, ObjectId},
     event::EventKind,
     hash::DataHash,
+    mandate::{Mandate, VerifiedMandate},
     payment::PaymentReceipt,
     plugin::Notes,
     ports::{EventFilter, Recorded, ShareInsert},
@@ -41,6 +42,7 @@ pub(super) struct Progress {
     /// What its event says.
     pub(super) kind: EventKind,
     payment: Option<PaymentReceipt>,
+    mandate: Option<Box<Mandate>>,
 }
 
 /// A share that stands in the log.
@@ -83,6 +85,7 @@ impl DataManager {
         terms: &ShareTerms,
     ) -> Result<Begin, ServiceError> {
         self.ensure_key_fits(data_hash, terms).await?;
+        self.ensure_mandate_fits(data_hash, terms.mandate.as_deref())?;
         let object = self.own_object(data_hash).await?;
         let known = match &object {
             Some(_) => self.inner.ports.shares.share(data_hash, terms.recipient).await?,
@@ -91,6 +94,7 @@ impl DataManager {
         if let (Some(object), Some(share)) = (&object, &known) {
             return self.continue_share(object, share).await.map(Begin::Continue);
         }
+        self.ensure_mandate_unused(terms.mandate.as_deref()).await?;
         let notes = self.consult_plugins(data_hash, size, content, terms).await?;
         match object {
             Some(object) => {
@@ -136,7 +140,31 @@ impl DataManager {
             repeated: true,
             kind: EventKind::DataShare,
             payment: self.payment_of(&share.data_hash, share.recipient).await?,
+            mandate: share.event_mandate(),
         })
+    }
+
+    /// A mandate is for this data; where one is required, there is one.
+    pub(super) fn ensure_mandate_fits(
+        &self,
+        data_hash: &DataHash,
+        mandate: Option<&VerifiedMandate>,
+    ) -> Result<(), ServiceError> {
+        match &self.inner.ports.authorization {
+            Some(authorization) => authorization.ensure_for(data_hash, mandate),
+            None => Ok(()),
+        }
+    }
+
+    /// A mandate is good for one share.
+    pub(super) async fn ensure_mandate_unused(
+        &self,
+        mandate: Option<&VerifiedMandate>,
+    ) -> Result<(), ServiceError> {
+        match (&self.inner.ports.authorization, mandate) {
+            (Some(authorization), Some(mandate)) => authorization.ensure_unused(mandate).await,
+            _ => Ok(()),
+        }
     }
 
     /// An idempotency key stands for one share.
@@ -233,6 +261,7 @@ impl DataManager {
             repeated: false,
             kind: EventKind::DataShare,
             payment,
+            mandate: share.event_mandate(),
         })
     }
 
@@ -263,6 +292,7 @@ impl DataManager {
             repeated: false,
             kind: EventKind::DataShare,
             payment,
+            mandate: share.event_mandate(),
         })
     }
 
@@ -290,7 +320,7 @@ impl DataManager {
             Some(recorded) => (self.known_replicas(&share.id).await?, recorded),
             None => {
                 let replicas = self.distribute_soon(&share.id).await?;
-                let recorded = self.record_share(share.kind, share.data_hash, share.recipient);
+                let recorded = self.record_share(share.kind, share.data_hash, share.recipient, share.mandate);
                 (replicas, recorded.await?)
             }
         };
@@ -371,6 +401,7 @@ fn share_record(data_hash: &DataHash, terms: &ShareTerms) -> ShareRecord {
         recipient: terms.recipient,
         idempotency_key: terms.idempotency_key.clone(),
         created_at: now_ms(),
+        mandate: terms.mandate.as_deref().map(|mandate| Box::new(mandate.into())),
     }
 }
 
