@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod share;
+mod user;
+
+pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
+pub(crate) use user::{AddUserArgs, UserCommand};
+
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
 #[derive(Debug, Parser)]
@@ -36,12 +42,19 @@ pub(crate) enum Command {
     /// Manage the node's own data keys in the data directory
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Manage the authorised users of a running node
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print what an authorised user signs to order a share
+    Statement(StatementArgs),
     /// Share a file with an address
     Share(ShareArgs),
     /// Fetch data by its hash
     Get(GetArgs),
     /// Let a further address read data
     Grant(GrantArgs),
+    /// Withdraw a reader's access to data that this node has shared
+    Revoke(RevokeArgs),
     /// Erase data for good
     Erase(EraseArgs),
     /// Check a share against the chain
@@ -324,23 +337,6 @@ pub(crate) struct TransfersArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ShareArgs {
-    /// The file; `-` reads standard input
-    pub(crate) file: PathBuf,
-    /// Address of the recipient
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
-    /// What the recipient pays, in the smallest unit of --payment-token
-    #[arg(long, value_name = "AMOUNT", requires = "payment_token")]
-    pub(crate) payment_amount: Option<String>,
-    /// The contract of the token that the recipient pays with
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "payment_amount")]
-    pub(crate) payment_token: Option<Address>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// The data hash
     pub(crate) hash: DataHash,
@@ -355,12 +351,14 @@ pub(crate) struct GetArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct GrantArgs {
+pub(crate) struct RevokeArgs {
     /// The data hash
     pub(crate) hash: DataHash,
-    /// Who shall be able to read it
+    /// Who shall not be able to read it any more
     #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -11,9 +11,11 @@ mod cli;
 mod client;
 mod commands;
 mod confirm;
+mod duration;
 mod home;
 mod logging;
 mod node;
+mod order;
 mod output;
 mod paths;
 mod plugins;
@@ -56,9 +58,12 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Config(command) => commands::config::run(command, as_json)?,
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,
+        Command::User(command) => commands::user::run(command, as_json).await?,
+        Command::Statement(args) => commands::statement::run(args).await?,
         Command::Share(args) => commands::share::run(args, as_json).await?,
         Command::Get(args) => commands::get::run(args, as_json).await?,
         Command::Grant(args) => commands::grant::run(args, as_json).await?,
+        Command::Revoke(args) => commands::revoke::run(args, as_json).await?,
         Command::Erase(args) => commands::erase::run(args, as_json).await?,
         Command::Verify(args) => return commands::verify::run(args, as_json).await,
         Command::Status(args) => commands::status::run(args, as_json).await?,

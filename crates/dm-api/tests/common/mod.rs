@@ -9,12 +9,13 @@ use dm_core::{
     api_key::Scope,
     bus::EventBus,
     config::{ApiConfig, RateLimit},
+    damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
         Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
         DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings,
-        OrderDesk, PaymentProcessor, PluginManager, PluginSettings, RegisteredPlugins, TokenManager,
-        caretaker::plan::Policy,
+        OrderDesk, PaymentProcessor, PluginManager, PluginSettings, RegisteredPlugins, ScrubPorts,
+        ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -87,6 +88,7 @@ pub struct TestNode {
     pub external: String,
     pub keys: Keys,
     pub api_keys: Arc<MemoryApiKeys>,
+    pub scrubber: Scrubber,
     pub log: Arc<MemoryComplianceLog>,
     pub network: Arc<QuietNetwork>,
     pub chain: Arc<FixedChain>,
@@ -179,6 +181,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         shares: catalog.clone(),
         readable: catalog.clone(),
         erasures: catalog.clone(),
+        revocations: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         authorization: Some(authorization.clone()),
@@ -207,6 +210,19 @@ pub async fn start_with(setup: Setup) -> TestNode {
         "this-peer",
         Policy::default(),
     );
+    let scrubber = Scrubber::new(
+        ScrubPorts {
+            objects: store.clone(),
+            damage: DamageLog::new(),
+            quota: Arc::new(MemoryObjectStore::new()),
+            network: network.clone(),
+            bus: bus.clone(),
+        },
+        ScrubSettings {
+            bytes_per_second: u64::MAX,
+            interval: Duration::from_secs(3600),
+        },
+    );
     let services = Services {
         data: DataManager::new(ports, settings).unwrap(),
         tokens: TokenManager::new(desk),
@@ -223,6 +239,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         log: log.clone(),
         network: network.clone(),
         caretaker,
+        scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),
         users,
@@ -242,6 +259,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
         handle: servers.serve(&services, setup.stop_patience).unwrap(),
         api_keys,
+        scrubber,
         log,
         network,
         chain,

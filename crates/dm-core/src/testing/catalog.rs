@@ -31,6 +31,7 @@ pub mod mandates;
 mod memory;
 mod memory_log;
 mod memory_orders;
+mod memory_revocations;
 mod memory_tables;
 pub mod order_samples;
 pub mod orders;
@@ -38,6 +39,7 @@ pub mod payments;
 pub mod peers;
 pub mod readable_objects;
 pub mod recorded_orders;
+pub mod revocations;
 pub mod samples;
 pub mod shares;
 pub mod spreading;
@@ -45,7 +47,9 @@ pub mod tokens;
 pub mod users;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, ShareCatalog, UsedMandates};
+use crate::ports::{
+    Erasures, EventLog, OrderCatalog, ReadableObjects, Revocations, ShareCatalog, UsedMandates,
+};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
@@ -62,6 +66,11 @@ impl<T: Erasures + ShareLedger> ErasureLedger for T {}
 pub trait MandateLedger: UsedMandates + ErasureLedger {}
 
 impl<T: UsedMandates + ErasureLedger> MandateLedger for T {}
+
+/// The ports that a catalog has which takes access away.
+pub trait RevocationLedger: Revocations + ErasureLedger {}
+
+impl<T: Revocations + ErasureLedger> RevocationLedger for T {}
 
 /// The ports that a catalog of orders has together: whether an order is
 /// recorded follows from the log, and whether a payment has led to anything
@@ -98,6 +107,7 @@ mod tests {
     crate::share_catalog_conformance!(empty);
     crate::readable_objects_conformance!(empty);
     crate::erasures_conformance!(empty);
+    crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);
     crate::api_key_catalog_conformance!(empty);
     crate::peer_catalog_conformance!(empty);

@@ -1,111 +1,23 @@
 //! Shares that an authorised user orders by a signed statement.
 
-use std::sync::Arc;
-
 use dm_core::{
     Address, U256,
     clock::now_ms,
-    event::{Event, EventKind},
+    event::EventKind,
     hash::DataHash,
-    mandate::{PresentedMandate, ShareDomain, ShareStatement, StatedPayment},
+    mandate::{PresentedMandate, ShareStatement, StatedPayment},
     payment::PaymentTerms,
     ports::{Authorizer, ComplianceLog, Signer},
-    services::{Authorization, AuthorizationPorts, AuthorizationSettings, DataManager, ServiceError},
+    services::ServiceError,
     share::{ShareOutcome, ShareRecord, ShareTerms},
-    testing::{
-        authorizer::{MemoryAuthorizer, signed},
-        signer::TestSigner,
-    },
+    testing::{authorizer::signed, signer::TestSigner},
 };
 
 use crate::{
-    support::{TestNode, World, data, eventually, keyed, settings, terms},
+    ordered::{DAY, Ordered},
+    support::{World, data, eventually, keyed, terms},
     transfers::{allow, balance, supported_token},
 };
-
-const NODE: &str = "node-1";
-/// What `MemoryMoney` says.
-const CHAIN: u64 = 31337;
-const DAY: u64 = 24 * 60 * 60 * 1000;
-
-/// A node whose user `alice` has the test account 77.
-struct Ordered {
-    node: TestNode,
-    data: DataManager,
-    authorization: Authorization,
-    users: Arc<MemoryAuthorizer>,
-    alice: TestSigner,
-}
-
-impl Ordered {
-    async fn new(world: &World, required: bool) -> Self {
-        let node = world.node(1).await;
-        let users = Arc::new(MemoryAuthorizer::new());
-        let alice = TestSigner::new(77);
-        users
-            .add("alice".parse().unwrap(), &alice.address().to_string())
-            .await
-            .unwrap();
-        let authorization = Authorization::new(
-            AuthorizationPorts {
-                authorizer: users.clone(),
-                used: node.catalog.clone(),
-                chain: world.money.clone(),
-            },
-            AuthorizationSettings {
-                required,
-                node_id: NODE.to_owned(),
-                log: node.address(),
-            },
-        );
-        let mut ports = node.ports.clone();
-        ports.authorization = Some(authorization.clone());
-        Self {
-            data: DataManager::new(ports, settings()).unwrap(),
-            node,
-            authorization,
-            users,
-            alice,
-        }
-    }
-
-    fn statement(&self, data_hash: DataHash, recipient: Address) -> ShareStatement {
-        ShareStatement {
-            chain_id: CHAIN,
-            data_hash,
-            expires_at: now_ms() + DAY,
-            log: self.node.address(),
-            node_id: NODE.to_owned(),
-            payment: None,
-            recipient,
-            statement: ShareDomain::V1,
-            user_id: "alice".parse().unwrap(),
-        }
-    }
-
-    fn sign(&self, statement: &ShareStatement) -> PresentedMandate {
-        let text = statement.canonical().unwrap();
-        PresentedMandate {
-            user_id: "alice".to_owned(),
-            signature: signed(&self.alice, &text),
-            statement: text,
-        }
-    }
-
-    async fn share(
-        &self,
-        size: usize,
-        presented: Option<PresentedMandate>,
-        terms: ShareTerms,
-    ) -> Result<ShareOutcome, ServiceError> {
-        let terms = self.authorization.admit(presented, terms).await?;
-        self.data.share_bytes(data(size), terms).await
-    }
-
-    async fn event(&self, index: u64) -> Event {
-        self.node.log.receipt(index).await.unwrap().unwrap().event
-    }
-}
 
 fn hash(size: usize) -> DataHash {
     DataHash::of(&data(size))
@@ -336,6 +248,18 @@ async fn the_same_order_again_is_the_same_share_and_after_an_erasure_none() {
     assert_ne!(anew.leaf_index, first.leaf_index);
     let mandate = ordered.event(anew.leaf_index).await.mandate.unwrap();
     assert_eq!(mandate.statement, fresh.canonical().unwrap());
+}
+
+#[tokio::test]
+async fn an_order_does_not_bring_back_access_that_was_withdrawn() {
+    let world = World::new();
+    let ordered = Ordered::new(&world, true).await;
+    let to = world.node(2).await.address();
+    let statement = Some(ordered.sign(&ordered.statement(hash(100), to)));
+    ordered.share(100, statement.clone(), terms(to)).await.unwrap();
+    ordered.data.revoke(&hash(100), to).await.unwrap();
+    let refused = said(ordered.share(100, statement, terms(to)).await);
+    assert!(refused.contains("used already"), "{refused}");
 }
 
 #[tokio::test]

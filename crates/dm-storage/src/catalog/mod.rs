@@ -20,6 +20,7 @@ mod orders;
 mod peers;
 mod readable_objects;
 mod replicas;
+mod revocations;
 mod shares;
 mod tokens;
 mod users;

@@ -162,6 +162,11 @@ fn schema() -> Migrator {
             "authorized users",
             include_str!("../../migrations/0006_authorized_users.sql"),
         ),
+        version(
+            8,
+            "revocations",
+            include_str!("../../migrations/0008_revocations.sql"),
+        ),
     ])
 }
 
