@@ -20,6 +20,7 @@ mod grants;
 mod keys;
 mod liars;
 mod lifecycle;
+mod master_password;
 mod money;
 mod money_under_fire;
 mod network;

@@ -89,6 +89,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),
         signer,
+        operators: None,
         log: Arc::new(MemoryComplianceLog::new(address, &TestLedger::new())),
         payments: None,
         authorization: users.map(|_| authorization.clone()),

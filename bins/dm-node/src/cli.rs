@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod key;
 mod share;
 mod user;
 
+pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
 pub(crate) use user::{AddUserArgs, UserCommand};
 
@@ -39,7 +41,7 @@ pub(crate) enum Command {
     /// Manage API keys in the data directory, whether or not the node runs
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
-    /// Manage the node's own data keys in the data directory
+    /// Manage the node's own keys and its master password
     #[command(subcommand)]
     Key(KeyCommand),
     /// Manage the authorised users of a running node
@@ -168,24 +170,6 @@ pub(crate) enum ApiKeyCommand {
     Revoke {
         /// The key's id
         id: String,
-        #[command(flatten)]
-        node: RunArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// List the versions
-    List(RunArgs),
-    /// Make a new version
-    Rotate(RunArgs),
-    /// Take over the older node's encryption_keys.json
-    Import {
-        /// The file
-        file: PathBuf,
-        /// File with the older node's password, where it is another one
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
         #[command(flatten)]
         node: RunArgs,
     },

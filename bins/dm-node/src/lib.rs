@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod commands;
 mod confirm;
+mod data_dir_lock;
 mod duration;
 mod home;
 mod logging;
@@ -20,6 +21,7 @@ mod output;
 mod paths;
 mod plugins;
 mod progress;
+mod secret_input;
 mod settings;
 mod stop_signal;
 

@@ -15,9 +15,10 @@ use dm_core::{
     ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
     services::{
         Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
-        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings,
-        OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins,
-        ScrubPorts, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
+        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor,
+        PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
@@ -28,6 +29,7 @@ use serde_json::json;
 
 use crate::{
     chain::{self, ChainSwitch},
+    data_dir_lock::DataDirLock,
     logging::LogFilter,
     plugins::{self, Functions},
     stop_signal::StopSignal,
@@ -40,6 +42,8 @@ const TASK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node that runs.
 pub(crate) struct Node {
+    /// Held as long as the node uses its data directory.
+    _lock: DataDirLock,
     storage: Storage,
     catalog: SqliteCatalog,
     embedded_chain: Option<EmbeddedChain>,
@@ -60,6 +64,7 @@ impl Node {
     /// # Errors
     /// Where a part does not start; those that had started end with the process.
     pub(crate) async fn start(
+        lock: DataDirLock,
         config: &NodeConfig,
         keys: &NodeKeys,
         servers: ApiServers,
@@ -162,6 +167,9 @@ impl Node {
             KeyRotationPorts {
                 key_ring: keys.key_ring(),
                 readable: shared_catalog.clone(),
+                uses: shared_catalog.clone(),
+                grants: keys.grants(),
+                password: Arc::new(keys.clone()),
                 log: log.clone(),
             },
             &config.keys,
@@ -194,6 +202,7 @@ impl Node {
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),
                 signer,
+                operators: Some(Arc::new(keys.clone())),
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
@@ -261,6 +270,7 @@ impl Node {
         );
         tracing::info!(%address, internal_api, external_api, "the node runs");
         Ok(Self {
+            _lock: lock,
             storage,
             catalog,
             embedded_chain,
@@ -369,8 +379,11 @@ fn start_authorization(
 /// Wraps content keys again in the background, and rotates the data key by its age.
 fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: &Supervisor) -> KeyRotation {
     let days = u64::from(config.rotate_after_days);
-    let max_age = (days > 0).then(|| Duration::from_secs(days * 86_400));
-    let rotation = KeyRotation::new(ports, max_age);
+    let settings = KeyRotationSettings {
+        max_age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        destroy_retired: config.destroy_retired,
+    };
+    let rotation = KeyRotation::new(ports, settings);
     let running = rotation.clone();
     supervisor.spawn("key rotation", move |shutdown| {
         let rotation = running.clone();

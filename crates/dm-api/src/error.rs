@@ -180,6 +180,8 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::UnknownPlugin(_) => Self::new(StatusCode::NOT_FOUND, sentence),
             ServiceError::RequiredPlugin(_) => Self::new(StatusCode::CONFLICT, sentence),
+            ServiceError::UnknownKey(_) => Self::new(StatusCode::NOT_FOUND, sentence),
+            ServiceError::KeyNeeded { .. } => Self::new(StatusCode::CONFLICT, sentence),
             ServiceError::NotAnchored => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
             ServiceError::PaymentRequired(shortfall) => {
                 let mut error = Self::new(StatusCode::PAYMENT_REQUIRED, sentence);
@@ -313,6 +315,14 @@ mod tests {
             ),
             (E::UnknownPlugin("guard".into()), 404),
             (E::RequiredPlugin("guard".into()), 409),
+            (E::UnknownKey(2), 404),
+            (
+                E::KeyNeeded {
+                    version: 2,
+                    reason: "it is the newest".into(),
+                },
+                409,
+            ),
             (E::NotAnchored, 409),
             (E::Damaged("chunk 3".into()), 502),
             (E::StorageFull, 507),

@@ -1,6 +1,7 @@
 use std::{io, path::PathBuf};
 
 use alloy_primitives::Address;
+use dm_core::ports::KeyRingError;
 
 /// Why keys cannot be made, opened or kept. Each message is one line that says
 /// what is wrong and, where there is something to do, what.
@@ -72,6 +73,9 @@ pub enum KeyError {
     /// Another process gave the key file another password or identity.
     #[error("{} was replaced by another process: restart the node", .0.display())]
     Replaced(PathBuf),
+    /// The password that is to replace another one is that one.
+    #[error("the new master password is the old one")]
+    SamePassword,
     /// The medium failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -82,6 +86,12 @@ pub enum KeyError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl From<KeyError> for KeyRingError {
+    fn from(error: KeyError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 impl KeyError {

@@ -6,6 +6,8 @@ mod authorizer;
 mod error;
 mod grants;
 mod key_file;
+#[cfg(test)]
+mod key_life;
 mod key_manager;
 mod key_set;
 mod keystore;
@@ -13,6 +15,7 @@ mod legacy;
 mod master_key;
 mod node_keys;
 mod operator_keys;
+mod password_change;
 mod private_file;
 mod raw_token;
 mod sealer;

@@ -9,10 +9,10 @@ use dm_core::{
         api_keys::run_api_keys_suite,
         authorizer::run_authorizer_suite,
         catalog::MemoryCatalog,
-        crypto::{run_grants_suite, run_key_ring_suite, run_sealer_suite},
+        crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
     },
 };
-use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, UserAuthorizer};
+use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, UserAuthorizer};
 
 mod support;
 
@@ -41,6 +41,14 @@ fn hpke_grants_pass_the_suite() {
         HpkeGrants::new(Arc::new(manager), address)
     };
     run_grants_suite(make);
+}
+
+#[test]
+fn the_node_keys_pass_the_suite_of_master_passwords() {
+    let dir = tempfile::tempdir().unwrap();
+    let password = SecretString::new("password");
+    let keys = NodeKeys::create(dir.path(), Some(&password), None).unwrap();
+    run_master_password_suite(&keys, "password");
 }
 
 #[tokio::test]

@@ -13,9 +13,9 @@ use dm_core::{
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
         Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
-        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings,
-        OrderDesk, PaymentProcessor, PluginManager, PluginSettings, RegisteredPlugins, ScrubPorts,
-        ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
+        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings,
+        RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -23,7 +23,7 @@ use dm_core::{
         authorizer::MemoryAuthorizer,
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
-        crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
         key_value::MemoryKeyValueStore,
         money::MemoryMoney,
         network::MemoryNetwork,
@@ -47,6 +47,9 @@ pub const RECIPIENT: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 pub const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /// A data hash that nothing has.
 pub const NO_DATA: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
+
+/// The master password of a node.
+pub const PASSWORD: &str = "the master password";
 
 /// What a test may change before the servers start.
 pub struct Setup {
@@ -140,13 +143,17 @@ pub async fn start_with(setup: Setup) -> TestNode {
     );
     let payments = PaymentProcessor::new(desk.clone());
     let key_ring = Arc::new(MemoryKeyRing::default());
+    let grants = Arc::new(MemoryGrants::new(address));
     let key_rotation = KeyRotation::new(
         KeyRotationPorts {
             key_ring: key_ring.clone(),
             readable: catalog.clone(),
+            uses: catalog.clone(),
+            grants: grants.clone(),
+            password: Arc::new(MemoryPassword::new(PASSWORD)),
             log: log.clone(),
         },
-        None,
+        KeyRotationSettings::default(),
     );
     let plugins = PluginManager::open(
         PluginSettings {
@@ -187,8 +194,9 @@ pub async fn start_with(setup: Setup) -> TestNode {
         authorization: Some(authorization.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
-        grants: Arc::new(MemoryGrants::new(address)),
+        grants,
         signer,
+        operators: None,
         network: network.clone(),
         log: log.clone(),
         bus: bus.clone(),

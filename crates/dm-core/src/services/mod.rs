@@ -23,7 +23,9 @@ pub use data_manager::{
 };
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
-pub use key_rotation::{KeyRotation, KeyRotationPorts};
+pub use key_rotation::{
+    KeyRotation, KeyRotationPorts, KeyRotationSettings, KeyVersionUse, destroy_key_version, key_versions,
+};
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

@@ -27,8 +27,10 @@ pub mod checkpoints;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
+pub mod key_uses;
 pub mod mandates;
 mod memory;
+mod memory_key_uses;
 mod memory_log;
 mod memory_orders;
 mod memory_revocations;
@@ -48,7 +50,7 @@ pub mod users;
 
 pub use self::memory::MemoryCatalog;
 use crate::ports::{
-    Erasures, EventLog, OrderCatalog, ReadableObjects, Revocations, ShareCatalog, UsedMandates,
+    Erasures, EventLog, KeyUses, OrderCatalog, ReadableObjects, Revocations, ShareCatalog, UsedMandates,
 };
 
 /// The ports that a catalog of shares has together: whether a share is
@@ -66,6 +68,11 @@ impl<T: Erasures + ShareLedger> ErasureLedger for T {}
 pub trait MandateLedger: UsedMandates + ErasureLedger {}
 
 impl<T: UsedMandates + ErasureLedger> MandateLedger for T {}
+
+/// The ports that a catalog of wrapped keys has which knows what wraps them.
+pub trait KeyLedger: KeyUses + ReadableObjects + Revocations {}
+
+impl<T: KeyUses + ReadableObjects + Revocations> KeyLedger for T {}
 
 /// The ports that a catalog has which takes access away.
 pub trait RevocationLedger: Revocations + ErasureLedger {}
@@ -106,6 +113,7 @@ mod tests {
 
     crate::share_catalog_conformance!(empty);
     crate::readable_objects_conformance!(empty);
+    crate::key_uses_conformance!(empty);
     crate::erasures_conformance!(empty);
     crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);

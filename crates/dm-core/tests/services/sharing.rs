@@ -394,12 +394,7 @@ async fn a_recipient_with_an_unusable_key_does_not_keep_others_from_their_grants
         .share_bytes(data(2), terms(honest.address()))
         .await
         .unwrap();
-    let record = AddressRecord {
-        address: hostile.address(),
-        hpke_public_key: [0; 32],
-        peer_id: "nobody".to_owned(),
-        sequence: u64::MAX,
-    };
+    let record = AddressRecord::new(hostile.address(), [0; 32], "nobody".to_owned(), u64::MAX);
     let record = Signed::sign(record, &hostile).unwrap();
     owner.ports.network.announce(record).await.unwrap();
     let recipient = world.node(8).await;

@@ -8,7 +8,7 @@ use dm_core::{
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord},
     peer::PeerRecord,
-    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Rewrapped, ShareInsert, TreeNode},
+    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert, TreeNode},
     share::{ReadableObject, ShareRecord},
     user::{AuthorizedUser, UserId},
 };
@@ -34,6 +34,7 @@ pub(super) enum Change {
     PutReadable(ReadableObject),
     RemoveReadable(DataHash),
     Rewrap(Vec<Rewrapped>),
+    RetireKey(u32),
     BeginErasure(DataHash),
     EndErasure(DataHash),
     BeginRevocation {
@@ -83,6 +84,8 @@ pub(super) enum Outcome {
     Share(ShareInsert),
     /// What became of an order.
     Order(OrderInsert),
+    /// What became of a version of the node's key.
+    Retirement(Retirement),
     /// Whether there was what was to be changed.
     Existed(bool),
     /// It contradicts what is kept; nothing was changed.

@@ -12,6 +12,7 @@ mod erasures;
 mod error;
 mod event_log;
 mod history;
+mod key_uses;
 mod mandates;
 mod open;
 mod order_rows;
@@ -45,6 +46,7 @@ use self::{
 /// The catalog in one SQLite file. Implements
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
 /// [`ReadableObjects`](dm_core::ports::ReadableObjects),
+/// [`KeyUses`](dm_core::ports::KeyUses),
 /// [`Erasures`](dm_core::ports::Erasures),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),

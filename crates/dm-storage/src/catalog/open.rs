@@ -167,6 +167,11 @@ fn schema() -> Migrator {
             "revocations",
             include_str!("../../migrations/0008_revocations.sql"),
         ),
+        version(
+            10,
+            "retired keys",
+            include_str!("../../migrations/0010_retired_keys.sql"),
+        ),
     ])
 }
 

@@ -1,8 +1,8 @@
-//! [`MemoryCatalog`]: shares and readable objects; the rest is in `memory_log`,
-//! `memory_orders`, `memory_revocations` and `memory_tables`.
+//! [`MemoryCatalog`]: shares and readable objects; the rest is in `memory_key_uses`,
+//! `memory_log`, `memory_orders`, `memory_revocations` and `memory_tables`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard},
 };
 
@@ -32,7 +32,9 @@ pub struct MemoryCatalog {
 pub(super) struct State {
     shares: Vec<Share>,
     /// In the order of arrival; an entry that is replaced keeps its place.
-    readables: Vec<ReadableObject>,
+    pub(super) readables: Vec<ReadableObject>,
+    /// Versions of the node's key that must not wrap anything any more.
+    pub(super) retired: BTreeSet<u32>,
     replicas: HashMap<ObjectId, (u32, u64)>,
     erasures: Vec<DataHash>,
     /// With their digests, whatever became of their shares.
@@ -262,7 +264,9 @@ impl ShareCatalog for MemoryCatalog {
 #[async_trait]
 impl ReadableObjects for MemoryCatalog {
     async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
-        self.state().put_readable(object);
+        let mut state = self.state();
+        state.ensure_not_retired(object.key.version)?;
+        state.put_readable(object);
         Ok(())
     }
 
@@ -299,6 +303,9 @@ impl ReadableObjects for MemoryCatalog {
 
     async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError> {
         let mut state = self.state();
+        for key in &keys {
+            state.ensure_not_retired(key.new.version)?;
+        }
         for key in keys {
             let is_meant =
                 |object: &&mut ReadableObject| object.data_hash == key.data_hash && object.key == key.old;
