@@ -13,22 +13,24 @@ use dm_core::{
     address::parse_address,
     bus::{EventBus, Topic},
     config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
-    ports::{ComplianceLog, KeptLimits, LogControl, Network},
+    ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
-        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber,
-        TokenManager, caretaker::plan::Policy,
+        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
+        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor,
+        PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
-use dm_keys::{ApiKeyManager, NodeKeys};
+use dm_keys::{ApiKeyManager, NodeKeys, UserAuthorizer};
 use dm_p2p::{Identity, P2p, P2pOptions};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
 use crate::{
     chain::{self, ChainSwitch},
+    data_dir_lock::DataDirLock,
     logging::LogFilter,
     plugins::{self, Functions},
     stop_signal::StopSignal,
@@ -41,6 +43,8 @@ const TASK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node that runs.
 pub(crate) struct Node {
+    /// Held as long as the node uses its data directory.
+    _lock: DataDirLock,
     storage: Storage,
     catalog: SqliteCatalog,
     embedded_chain: Option<EmbeddedChain>,
@@ -61,6 +65,7 @@ impl Node {
     /// # Errors
     /// Where a part does not start; those that had started end with the process.
     pub(crate) async fn start(
+        lock: DataDirLock,
         config: &NodeConfig,
         keys: &NodeKeys,
         servers: ApiServers,
@@ -163,6 +168,9 @@ impl Node {
             KeyRotationPorts {
                 key_ring: keys.key_ring(),
                 readable: shared_catalog.clone(),
+                uses: shared_catalog.clone(),
+                grants: keys.grants(),
+                password: Arc::new(keys.clone()),
                 log: log.clone(),
             },
             &config.keys,
@@ -170,6 +178,20 @@ impl Node {
         );
         let payments = PaymentProcessor::new(desk.clone());
         let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
+        let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
+        let authorization = start_authorization(
+            AuthorizationPorts {
+                authorizer: users.clone(),
+                used: shared_catalog.clone(),
+                chain: chain.clone(),
+            },
+            AuthorizationSettings {
+                required: config.authorization.required,
+                node_id: config.node_id.clone(),
+                log: address,
+            },
+            &supervisor,
+        );
         let data = DataManager::new(
             DataPorts {
                 objects: storage.objects(),
@@ -181,9 +203,11 @@ impl Node {
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),
                 signer,
+                operators: Some(Arc::new(keys.clone())),
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
+                authorization: Some(authorization.clone()),
                 plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
@@ -244,6 +268,8 @@ impl Node {
                 scrubber,
                 plugins: plugins.clone(),
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                users,
+                authorization,
                 key_rotation,
                 backups: Arc::new(backups),
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
@@ -257,6 +283,7 @@ impl Node {
         );
         tracing::info!(%address, internal_api, external_api, "the node runs");
         Ok(Self {
+            _lock: lock,
             storage,
             catalog,
             embedded_chain,
@@ -347,11 +374,29 @@ fn start_caretaker(
     caretaker
 }
 
+/// Checks who orders shares, and forgets in the background what has ended.
+fn start_authorization(
+    ports: AuthorizationPorts,
+    settings: AuthorizationSettings,
+    supervisor: &Supervisor,
+) -> Authorization {
+    let authorization = Authorization::new(ports, settings);
+    let running = authorization.clone();
+    supervisor.spawn("authorization", move |shutdown| {
+        let authorization = running.clone();
+        async move { authorization.run(shutdown).await }
+    });
+    authorization
+}
+
 /// Wraps content keys again in the background, and rotates the data key by its age.
 fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: &Supervisor) -> KeyRotation {
     let days = u64::from(config.rotate_after_days);
-    let max_age = (days > 0).then(|| Duration::from_secs(days * 86_400));
-    let rotation = KeyRotation::new(ports, max_age);
+    let settings = KeyRotationSettings {
+        max_age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        destroy_retired: config.destroy_retired,
+    };
+    let rotation = KeyRotation::new(ports, settings);
     let running = rotation.clone();
     supervisor.spawn("key rotation", move |shutdown| {
         let rotation = running.clone();

@@ -12,7 +12,10 @@ use actix_web::{
 };
 use dm_core::{
     Address, B256, U256,
-    ports::{ApiKeyError, BackupError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
+    ports::{
+        ApiKeyError, AuthorizerError, BackupError, CatalogError, ChainError, ChainSwitchError,
+        ComplianceError,
+    },
     services::ServiceError,
 };
 use serde::Serialize;
@@ -152,6 +155,16 @@ impl From<ServiceError> for ApiError {
                 error.body.field = Some(field);
                 error
             }
+            ServiceError::Unmandated { field, .. } => {
+                let mut error = Self::new(StatusCode::UNAUTHORIZED, sentence);
+                error.body.field = Some(field);
+                error
+            }
+            ServiceError::MandateUnfit(_) => {
+                let mut error = Self::new(StatusCode::FORBIDDEN, sentence);
+                error.body.field = Some("statement");
+                error
+            }
             ServiceError::TransactionFailed(_) => Self::new(StatusCode::BAD_REQUEST, sentence),
             ServiceError::PaymentPending { tx_hash } => {
                 let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon();
@@ -170,6 +183,8 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::UnknownPlugin(_) => Self::new(StatusCode::NOT_FOUND, sentence),
             ServiceError::RequiredPlugin(_) => Self::new(StatusCode::CONFLICT, sentence),
+            ServiceError::UnknownKey(_) => Self::new(StatusCode::NOT_FOUND, sentence),
+            ServiceError::KeyNeeded { .. } => Self::new(StatusCode::CONFLICT, sentence),
             ServiceError::NotAnchored => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
             ServiceError::PaymentRequired(shortfall) => {
                 let mut error = Self::new(StatusCode::PAYMENT_REQUIRED, sentence);
@@ -247,6 +262,19 @@ impl From<ApiKeyError> for ApiError {
     }
 }
 
+impl From<AuthorizerError> for ApiError {
+    fn from(error: AuthorizerError) -> Self {
+        match error {
+            AuthorizerError::Exists(_) => {
+                let mut refusal = Self::new(StatusCode::CONFLICT, error.to_string());
+                refusal.body.field = Some("user_id");
+                refusal
+            }
+            other => ServiceError::from(other).into(),
+        }
+    }
+}
+
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
         ServiceError::from(error).into()
@@ -284,6 +312,11 @@ mod tests {
                 },
                 507,
             ),
+            (
+                E::unmandated("user_id", "bob is no authorised user of this node"),
+                401,
+            ),
+            (E::MandateUnfit("was used already".into()), 403),
             (E::NotFound, 404),
             (E::NotGranted, 403),
             (
@@ -295,6 +328,14 @@ mod tests {
             ),
             (E::UnknownPlugin("guard".into()), 404),
             (E::RequiredPlugin("guard".into()), 409),
+            (E::UnknownKey(2), 404),
+            (
+                E::KeyNeeded {
+                    version: 2,
+                    reason: "it is the newest".into(),
+                },
+                409,
+            ),
             (E::NotAnchored, 409),
             (E::Damaged("chunk 3".into()), 502),
             (E::StorageFull, 507),

@@ -142,12 +142,7 @@ fn wrapping_and_grants(criterion: &mut Criterion) {
         locator: DataHash::of(b"data").locator(),
         owner: address,
     };
-    let record = AddressRecord {
-        address,
-        hpke_public_key: grants.public_key(),
-        peer_id: "peer".to_owned(),
-        sequence: 1,
-    };
+    let record = AddressRecord::new(address, grants.public_key(), "peer".to_owned(), 1);
     let envelope = Envelope {
         id,
         size: 4,

@@ -12,17 +12,18 @@ use dm_core::{
     damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
-        PluginSettings, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
-        caretaker::plan::Policy,
+        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
+        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings,
+        RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
         api_keys::MemoryApiKeys,
+        authorizer::MemoryAuthorizer,
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
-        crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
         key_value::MemoryKeyValueStore,
         money::MemoryMoney,
         network::MemoryNetwork,
@@ -47,6 +48,9 @@ pub const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /// A data hash that nothing has.
 pub const NO_DATA: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 
+/// The master password of a node.
+pub const PASSWORD: &str = "the master password";
+
 /// What a test may change before the servers start.
 pub struct Setup {
     pub internal: ApiConfig,
@@ -55,6 +59,7 @@ pub struct Setup {
     pub money_patience: Duration,
     pub stop_patience: Duration,
     pub plugins: Vec<Arc<dyn Plugin>>,
+    pub authorization_required: bool,
 }
 
 impl Default for Setup {
@@ -75,6 +80,7 @@ impl Default for Setup {
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
             plugins: Vec::new(),
+            authorization_required: false,
         }
     }
 }
@@ -137,13 +143,17 @@ pub async fn start_with(setup: Setup) -> TestNode {
     );
     let payments = PaymentProcessor::new(desk.clone());
     let key_ring = Arc::new(MemoryKeyRing::default());
+    let grants = Arc::new(MemoryGrants::new(address));
     let key_rotation = KeyRotation::new(
         KeyRotationPorts {
             key_ring: key_ring.clone(),
             readable: catalog.clone(),
+            uses: catalog.clone(),
+            grants: grants.clone(),
+            password: Arc::new(MemoryPassword::new(PASSWORD)),
             log: log.clone(),
         },
-        None,
+        KeyRotationSettings::default(),
     );
     let plugins = PluginManager::open(
         PluginSettings {
@@ -160,6 +170,19 @@ pub async fn start_with(setup: Setup) -> TestNode {
     plugins
         .start(vec![Arc::new(registered)], &Supervisor::new())
         .await;
+    let users = Arc::new(MemoryAuthorizer::new());
+    let authorization = Authorization::new(
+        AuthorizationPorts {
+            authorizer: users.clone(),
+            used: catalog.clone(),
+            chain: chain.clone(),
+        },
+        AuthorizationSettings {
+            required: setup.authorization_required,
+            node_id: "test".to_owned(),
+            log: address,
+        },
+    );
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
@@ -168,10 +191,12 @@ pub async fn start_with(setup: Setup) -> TestNode {
         revocations: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
+        authorization: Some(authorization.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
-        grants: Arc::new(MemoryGrants::new(address)),
+        grants,
         signer,
+        operators: None,
         network: network.clone(),
         log: log.clone(),
         bus: bus.clone(),
@@ -225,6 +250,8 @@ pub async fn start_with(setup: Setup) -> TestNode {
         scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),
+        users,
+        authorization,
         key_rotation,
         backups: Arc::new(ShortBackups),
         chain_control: Arc::new(FixedEndpoint),

@@ -13,8 +13,10 @@ mod compliance;
 mod crypto;
 mod event_log;
 mod json_rpc;
+mod key_uses;
 mod key_value;
 mod log_control;
+mod master_password;
 mod network;
 mod objects;
 mod operations;
@@ -25,6 +27,7 @@ mod revocations;
 mod signer;
 mod succession;
 mod tokens;
+mod users;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
@@ -35,11 +38,13 @@ pub use catalog::{
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
-pub use crypto::{GrantError, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
+pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
 pub use json_rpc::JsonRpc;
+pub use key_uses::{KeyUses, Retirement};
 pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
+pub use master_password::{MasterPassword, PasswordError};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
 pub use objects::{
     Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
@@ -53,3 +58,4 @@ pub use revocations::Revocations;
 pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};
+pub use users::{AuthorizedUsers, Authorizer, AuthorizerError, UsedMandates, UserKey};

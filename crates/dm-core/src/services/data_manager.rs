@@ -9,21 +9,18 @@ use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner, turns::Turns,
-    uninterrupted,
+    Authorization, PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner,
+    turns::Turns, uninterrupted,
 };
 use crate::{
-    address_record::{AddressRecord, SignedAddressRecord},
     bus::{EventBus, Topic},
-    clock::now_ms,
     hash::DataHash,
     payment::PaymentReceipt,
     ports::{
-        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Revocations, Sealer,
-        ShareCatalog, Signer,
+        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, OperatorKeys, ReadableObjects,
+        Revocations, Sealer, ShareCatalog, Signer,
     },
     share::{ShareOutcome, ShareTerms},
-    signed::Signed,
 };
 
 mod distrust;
@@ -31,6 +28,7 @@ mod envelopes;
 mod erase;
 mod grant;
 mod owed;
+mod own_record;
 mod pay;
 mod plugins;
 mod read;
@@ -51,6 +49,7 @@ pub use verify::VerifiedShare;
 
 use distrust::Distrust;
 use owed::Owed;
+use own_record::OwnRecord;
 use plugins::Content;
 use recipients::Recipients;
 use retrievals::Retrievals;
@@ -74,14 +73,18 @@ pub struct DataPorts {
     pub key_ring: Arc<dyn KeyRing>,
     /// Wraps content keys for others.
     pub grants: Arc<dyn Grants>,
-    /// The operator account.
+    /// The node's own account.
     pub signer: Arc<dyn Signer>,
+    /// Who acts on the chain for it; where there is nobody, it does so itself.
+    pub operators: Option<Arc<dyn OperatorKeys>>,
     /// The peers.
     pub network: Arc<dyn Network>,
     /// The compliance log.
     pub log: Arc<dyn ComplianceLog>,
     /// Takes payments for shares; where there is nobody, none is taken.
     pub payments: Option<PaymentProcessor>,
+    /// Checks who orders a share; where there is nobody, anybody may.
+    pub authorization: Option<Authorization>,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.
@@ -108,7 +111,7 @@ pub struct DataManager {
 struct Inner {
     ports: DataPorts,
     settings: DataSettings,
-    own_record: SignedAddressRecord,
+    own_record: OwnRecord,
     cpu: Cpu,
     turns: Turns<DataHash>,
     recipients: Recipients,
@@ -129,15 +132,7 @@ impl DataManager {
     /// # Errors
     /// [`ServiceError::Fault`] where the operator account cannot sign.
     pub fn new(ports: DataPorts, settings: DataSettings) -> Result<Self, ServiceError> {
-        let own_record = Signed::sign(
-            AddressRecord {
-                address: ports.signer.address(),
-                hpke_public_key: ports.grants.public_key(),
-                peer_id: ports.network.local_peer_id(),
-                sequence: now_ms(),
-            },
-            ports.signer.as_ref(),
-        )?;
+        let own_record = OwnRecord::sign(&ports)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
@@ -157,20 +152,7 @@ impl DataManager {
 
     /// The account that this node acts for.
     pub fn address(&self) -> Address {
-        self.inner.own_record.address
-    }
-
-    /// Tells the network which account this node acts for.
-    ///
-    /// # Errors
-    /// [`ServiceError::Unavailable`] where the network is not running.
-    pub async fn announce(&self) -> Result<(), ServiceError> {
-        Ok(self
-            .inner
-            .ports
-            .network
-            .announce(self.inner.own_record.clone())
-            .await?)
+        self.inner.ports.signer.address()
     }
 
     /// Shares data that is in memory with a recipient; larger data goes

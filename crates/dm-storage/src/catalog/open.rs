@@ -158,9 +158,19 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0005_key_versions.sql"),
         ),
         version(
+            6,
+            "authorized users",
+            include_str!("../../migrations/0006_authorized_users.sql"),
+        ),
+        version(
             8,
             "revocations",
             include_str!("../../migrations/0008_revocations.sql"),
+        ),
+        version(
+            10,
+            "retired keys",
+            include_str!("../../migrations/0010_retired_keys.sql"),
         ),
     ])
 }
