@@ -33,4 +33,5 @@ mod requests;
 mod retrieval;
 mod routers;
 mod sharing;
+mod users;
 mod workspace;

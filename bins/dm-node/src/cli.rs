@@ -5,9 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod backup;
 mod key;
+mod share;
+mod user;
 
+pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
+pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
+pub(crate) use user::{AddUserArgs, UserCommand};
 
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
@@ -40,6 +46,11 @@ pub(crate) enum Command {
     /// Manage the node's own keys and its master password
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Manage the authorised users of a running node
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print what an authorised user signs to order a share
+    Statement(StatementArgs),
     /// Share a file with an address
     Share(ShareArgs),
     /// Fetch data by its hash
@@ -315,23 +326,6 @@ pub(crate) struct TransfersArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ShareArgs {
-    /// The file; `-` reads standard input
-    pub(crate) file: PathBuf,
-    /// Address of the recipient
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
-    /// What the recipient pays, in the smallest unit of --payment-token
-    #[arg(long, value_name = "AMOUNT", requires = "payment_token")]
-    pub(crate) payment_amount: Option<String>,
-    /// The contract of the token that the recipient pays with
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "payment_amount")]
-    pub(crate) payment_token: Option<Address>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// The data hash
     pub(crate) hash: DataHash,
@@ -343,47 +337,6 @@ pub(crate) struct GetArgs {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GrantArgs {
-    /// The data hash
-    pub(crate) hash: DataHash,
-    /// Who shall be able to read it
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BackupCommand {
-    /// Copy a running node into a file
-    Create(BackupCreateArgs),
-    /// Check that a backup is whole and as its node made it
-    Verify {
-        /// The backup; `-` reads standard input
-        file: PathBuf,
-    },
-    /// Make the data directory of a node from a backup
-    Restore(BackupRestoreArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BackupCreateArgs {
-    /// Where to write it; never overwritten
-    pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) client: InternalClientArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BackupRestoreArgs {
-    /// The backup; `-` reads standard input
-    pub(crate) file: PathBuf,
-    /// The data directory to make; it must not hold anything
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

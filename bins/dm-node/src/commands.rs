@@ -19,10 +19,12 @@ pub(crate) mod revoke;
 pub(crate) mod run;
 pub(crate) mod share;
 pub(crate) mod start;
+pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod tokens;
 pub(crate) mod transfer;
 pub(crate) mod transfers;
+pub(crate) mod user;
 pub(crate) mod verify;
 
 use anyhow::Context;

@@ -13,9 +13,11 @@ mod commands;
 mod confirm;
 mod data_dir_lock;
 mod download;
+mod duration;
 mod home;
 mod logging;
 mod node;
+mod order;
 mod output;
 mod paths;
 mod plugins;
@@ -59,6 +61,8 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Config(command) => commands::config::run(command, as_json)?,
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,
+        Command::User(command) => commands::user::run(command, as_json).await?,
+        Command::Statement(args) => commands::statement::run(args).await?,
         Command::Share(args) => commands::share::run(args, as_json).await?,
         Command::Get(args) => commands::get::run(args, as_json).await?,
         Command::Grant(args) => commands::grant::run(args, as_json).await?,

@@ -13,16 +13,17 @@ use dm_core::{
     address::parse_address,
     bus::{EventBus, Topic},
     config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
-    ports::{ComplianceLog, KeptLimits, LogControl, Network},
+    ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, KeyRotationSettings, MoneyPorts, MoneySettings, OperatorChange,
-        OperatorChangePorts, OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts,
-        ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
+        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
+        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor,
+        PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
-use dm_keys::{ApiKeyManager, NodeKeys};
+use dm_keys::{ApiKeyManager, NodeKeys, UserAuthorizer};
 use dm_p2p::{Identity, P2p, P2pOptions};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
@@ -177,6 +178,20 @@ impl Node {
         );
         let payments = PaymentProcessor::new(desk.clone());
         let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
+        let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
+        let authorization = start_authorization(
+            AuthorizationPorts {
+                authorizer: users.clone(),
+                used: shared_catalog.clone(),
+                chain: chain.clone(),
+            },
+            AuthorizationSettings {
+                required: config.authorization.required,
+                node_id: config.node_id.clone(),
+                log: address,
+            },
+            &supervisor,
+        );
         let data = DataManager::new(
             DataPorts {
                 objects: storage.objects(),
@@ -192,6 +207,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
+                authorization: Some(authorization.clone()),
                 plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
@@ -252,6 +268,8 @@ impl Node {
                 scrubber,
                 plugins: plugins.clone(),
                 api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                users,
+                authorization,
                 key_rotation,
                 backups: Arc::new(backups),
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
@@ -354,6 +372,21 @@ fn start_caretaker(
         async move { caretaker.run(shutdown).await }
     });
     caretaker
+}
+
+/// Checks who orders shares, and forgets in the background what has ended.
+fn start_authorization(
+    ports: AuthorizationPorts,
+    settings: AuthorizationSettings,
+    supervisor: &Supervisor,
+) -> Authorization {
+    let authorization = Authorization::new(ports, settings);
+    let running = authorization.clone();
+    supervisor.spawn("authorization", move |shutdown| {
+        let authorization = running.clone();
+        async move { authorization.run(shutdown).await }
+    });
+    authorization
 }
 
 /// Wraps content keys again in the background, and rotates the data key by its age.

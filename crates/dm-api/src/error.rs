@@ -12,7 +12,10 @@ use actix_web::{
 };
 use dm_core::{
     Address, B256, U256,
-    ports::{ApiKeyError, BackupError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
+    ports::{
+        ApiKeyError, AuthorizerError, BackupError, CatalogError, ChainError, ChainSwitchError,
+        ComplianceError,
+    },
     services::ServiceError,
 };
 use serde::Serialize;
@@ -152,6 +155,16 @@ impl From<ServiceError> for ApiError {
                 error.body.field = Some(field);
                 error
             }
+            ServiceError::Unmandated { field, .. } => {
+                let mut error = Self::new(StatusCode::UNAUTHORIZED, sentence);
+                error.body.field = Some(field);
+                error
+            }
+            ServiceError::MandateUnfit(_) => {
+                let mut error = Self::new(StatusCode::FORBIDDEN, sentence);
+                error.body.field = Some("statement");
+                error
+            }
             ServiceError::TransactionFailed(_) => Self::new(StatusCode::BAD_REQUEST, sentence),
             ServiceError::PaymentPending { tx_hash } => {
                 let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon();
@@ -249,6 +262,19 @@ impl From<ApiKeyError> for ApiError {
     }
 }
 
+impl From<AuthorizerError> for ApiError {
+    fn from(error: AuthorizerError) -> Self {
+        match error {
+            AuthorizerError::Exists(_) => {
+                let mut refusal = Self::new(StatusCode::CONFLICT, error.to_string());
+                refusal.body.field = Some("user_id");
+                refusal
+            }
+            other => ServiceError::from(other).into(),
+        }
+    }
+}
+
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
         ServiceError::from(error).into()
@@ -286,6 +312,11 @@ mod tests {
                 },
                 507,
             ),
+            (
+                E::unmandated("user_id", "bob is no authorised user of this node"),
+                401,
+            ),
+            (E::MandateUnfit("was used already".into()), 403),
             (E::NotFound, 404),
             (E::NotGranted, 403),
             (

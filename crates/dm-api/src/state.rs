@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
-    ports::{ApiKeys, Backups, ChainControl, ComplianceLog, LogControl, Network},
+    ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
     services::{
-        Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager, Scrubber,
-        TokenManager,
+        Authorization, Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager,
+        Scrubber, TokenManager,
     },
 };
 use tokio::runtime::Handle;
@@ -37,6 +37,10 @@ pub struct Services {
     pub plugins: PluginManager,
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// Knows the users who may order shares.
+    pub users: Arc<dyn Authorizer>,
+    /// Checks who orders a share.
+    pub authorization: Authorization,
     /// Rotates the data key.
     pub key_rotation: KeyRotation,
     /// Makes backups.

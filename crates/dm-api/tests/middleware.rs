@@ -62,11 +62,12 @@ async fn what_is_not_there_has_the_shape_of_every_error() {
         "/data/a/b",
         "/transfer",
         "/tokens",
+        "/users",
         "//health",
     ] {
         node.get(path).await.is_error(404, "Not found", None);
     }
-    for path in ["/share_data", "/users", "/objects"] {
+    for path in ["/share_data", "/authorization", "/objects"] {
         node.get_internal(path).await.is_error(404, "Not found", None);
     }
 }

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
+mod authorization;
 mod keys;
 mod money;
 mod network;
 mod plugins;
 mod validate;
 
+pub use authorization::AuthorizationConfig;
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
@@ -72,6 +74,8 @@ pub struct NodeConfig {
     pub payments: PaymentsConfig,
     /// The node's own keys.
     pub keys: KeysConfig,
+    /// Who may order shares.
+    pub authorization: AuthorizationConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
     /// What plugins may do.
@@ -110,6 +114,7 @@ impl Default for NodeConfig {
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
             keys: KeysConfig::default(),
+            authorization: AuthorizationConfig::default(),
             compliance: ComplianceConfig::default(),
             plugins: PluginsConfig::default(),
             log: LogConfig::default(),

@@ -48,6 +48,12 @@ pub enum KeyError {
     /// The text given as private key is none.
     #[error("the private key must be 64 hexadecimal digits, and a valid secp256k1 key")]
     InvalidPrivateKey,
+    /// The text given as a user's private key is none.
+    #[error(
+        "a user's key must be a PRIVATE KEY in PEM (PKCS #8, without a password) for RSA of at least 2048 bits, \
+         Ed25519 or P-256, or 64 hexadecimal digits of an Ethereum account"
+    )]
+    InvalidUserKey,
     /// Neither a private key is configured nor do the files hold an account.
     #[error("no operator account: set PRIVATE_KEY, or put its Web3 keystore file at {}", .0.display())]
     NoAccount(PathBuf),

@@ -154,6 +154,7 @@ impl Kept {
             log: self.log.clone(),
             payments: None,
             plugins: None,
+            authorization: None,
             bus: EventBus::new(),
         };
         let settings = DataSettings {

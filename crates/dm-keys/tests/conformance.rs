@@ -7,10 +7,12 @@ use dm_core::{
     secret::SecretString,
     testing::{
         api_keys::run_api_keys_suite,
+        authorizer::run_authorizer_suite,
+        catalog::MemoryCatalog,
         crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
     },
 };
-use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys};
+use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, UserAuthorizer};
 
 mod support;
 
@@ -52,4 +54,9 @@ fn the_node_keys_pass_the_suite_of_master_passwords() {
 #[tokio::test]
 async fn the_api_key_manager_passes_the_suite() {
     run_api_keys_suite(&ApiKeyManager::new(Arc::new(TestCatalog::default()))).await;
+}
+
+#[tokio::test]
+async fn the_user_authorizer_passes_the_suite() {
+    run_authorizer_suite(&UserAuthorizer::new(Arc::new(MemoryCatalog::new()))).await;
 }

@@ -90,6 +90,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         operators: None,
         log: Arc::new(MemoryComplianceLog::new(address, &TestLedger::new()).kept_in(catalog)),
         payments: None,
+        authorization: None,
         plugins,
         bus,
     };

@@ -42,3 +42,5 @@ dm_core::api_key_catalog_conformance!(empty);
 dm_core::peer_catalog_conformance!(empty);
 dm_core::order_catalog_conformance!(empty);
 dm_core::token_catalog_conformance!(empty);
+dm_core::authorized_users_conformance!(empty);
+dm_core::used_mandates_conformance!(empty);

@@ -4,6 +4,7 @@
 pub(crate) mod fields;
 mod headers;
 mod json_body;
+pub(crate) mod mandate;
 pub(crate) mod money;
 mod page;
 mod params;

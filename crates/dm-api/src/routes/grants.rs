@@ -2,7 +2,12 @@
 //! no longer shall.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{B256, api_key::Scope, hash::DataHash, share::ShareStatus};
+use dm_core::{
+    B256,
+    api_key::Scope,
+    hash::DataHash,
+    share::{ShareStatus, ShareTerms},
+};
 use serde::{Deserialize, Serialize};
 
 use super::share_answer::share_answer;
@@ -12,6 +17,7 @@ use crate::{
     extract::{
         JsonBody, data_hash_param,
         fields::{self, Field},
+        mandate::MandateFields,
     },
     state::State,
 };
@@ -29,6 +35,12 @@ pub(super) fn add(router: &mut Router) {
 struct GrantRequest<'a> {
     #[serde(borrow)]
     recipient: Field<'a>,
+    #[serde(borrow)]
+    user_id: Field<'a>,
+    #[serde(borrow)]
+    statement: Field<'a>,
+    #[serde(borrow)]
+    signature: Field<'a>,
 }
 
 #[derive(Serialize)]
@@ -71,7 +83,16 @@ async fn grant(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
     let recipient = fields::address("recipient", asked.recipient)?;
-    let outcome = state.run(state.services.data.grant(&hash, recipient)).await?;
+    let mandate = MandateFields {
+        user_id: asked.user_id,
+        statement: asked.statement,
+        signature: asked.signature,
+    };
+    let (presented, terms) = (mandate.presented()?, ShareTerms::with(recipient));
+    let terms = state
+        .run(state.services.authorization.admit(presented, terms))
+        .await?;
+    let outcome = state.run(state.services.data.grant(&hash, terms)).await?;
     Ok(share_answer(&outcome))
 }
 

@@ -12,6 +12,7 @@ use crate::{
         JsonBody,
         fields::{self, Field},
         idempotency_key,
+        mandate::MandateFields,
         money::PaymentFields,
     },
     state::State,
@@ -41,6 +42,8 @@ struct ShareRequest<'a> {
     #[serde(borrow)]
     user_id: Field<'a>,
     #[serde(borrow)]
+    statement: Field<'a>,
+    #[serde(borrow)]
     signature: Field<'a>,
 }
 
@@ -55,14 +58,21 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
         authorization: asked.authorization,
     };
     let payment = price.terms(recipient, state.services.data.address())?;
-    check_order("user_id", asked.user_id)?;
-    check_order("signature", asked.signature)?;
+    let mandate = MandateFields {
+        user_id: asked.user_id,
+        statement: asked.statement,
+        signature: asked.signature,
+    };
+    let presented = mandate.presented()?;
     let terms = ShareTerms {
-        recipient,
         idempotency_key: idempotency_key(&request)?,
         payment,
+        ..ShareTerms::with(recipient)
     };
     drop(body);
+    let terms = state
+        .run(state.services.authorization.admit(presented, terms))
+        .await?;
     let outcome = state
         .run(state.services.data.share_bytes(data.into(), terms))
         .await?;
@@ -81,15 +91,4 @@ fn data(field: Field<'_>) -> Result<String, ApiError> {
         ));
     }
     Ok(data)
-}
-
-/// Whoever signs an order counts on its being checked.
-fn check_order(name: &'static str, field: Field<'_>) -> Result<(), ApiError> {
-    if fields::is_given(field) {
-        return Err(ApiError::invalid(
-            name,
-            "cannot be used: this node does not check orders of users",
-        ));
-    }
-    Ok(())
 }

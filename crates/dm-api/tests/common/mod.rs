@@ -12,14 +12,15 @@ use dm_core::{
     damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, KeyRotationSettings, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor,
-        PluginManager, PluginSettings, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
-        caretaker::plan::Policy,
+        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
+        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings,
+        RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
         api_keys::MemoryApiKeys,
+        authorizer::MemoryAuthorizer,
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
@@ -58,6 +59,7 @@ pub struct Setup {
     pub money_patience: Duration,
     pub stop_patience: Duration,
     pub plugins: Vec<Arc<dyn Plugin>>,
+    pub authorization_required: bool,
 }
 
 impl Default for Setup {
@@ -78,6 +80,7 @@ impl Default for Setup {
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
             plugins: Vec::new(),
+            authorization_required: false,
         }
     }
 }
@@ -167,6 +170,19 @@ pub async fn start_with(setup: Setup) -> TestNode {
     plugins
         .start(vec![Arc::new(registered)], &Supervisor::new())
         .await;
+    let users = Arc::new(MemoryAuthorizer::new());
+    let authorization = Authorization::new(
+        AuthorizationPorts {
+            authorizer: users.clone(),
+            used: catalog.clone(),
+            chain: chain.clone(),
+        },
+        AuthorizationSettings {
+            required: setup.authorization_required,
+            node_id: "test".to_owned(),
+            log: address,
+        },
+    );
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
@@ -175,6 +191,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         revocations: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
+        authorization: Some(authorization.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants,
@@ -233,6 +250,8 @@ pub async fn start_with(setup: Setup) -> TestNode {
         scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),
+        users,
+        authorization,
         key_rotation,
         backups: Arc::new(ShortBackups),
         chain_control: Arc::new(FixedEndpoint),

@@ -27,6 +27,7 @@ mod revocations;
 mod signer;
 mod succession;
 mod tokens;
+mod users;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
@@ -57,3 +58,4 @@ pub use revocations::Revocations;
 pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};
+pub use users::{AuthorizedUsers, Authorizer, AuthorizerError, UsedMandates, UserKey};

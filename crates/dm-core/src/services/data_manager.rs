@@ -9,8 +9,8 @@ use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner, turns::Turns,
-    uninterrupted,
+    Authorization, PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner,
+    turns::Turns, uninterrupted,
 };
 use crate::{
     bus::{EventBus, Topic},
@@ -83,6 +83,8 @@ pub struct DataPorts {
     pub log: Arc<dyn ComplianceLog>,
     /// Takes payments for shares; where there is nobody, none is taken.
     pub payments: Option<PaymentProcessor>,
+    /// Checks who orders a share; where there is nobody, anybody may.
+    pub authorization: Option<Authorization>,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.

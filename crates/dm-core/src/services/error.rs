@@ -71,6 +71,18 @@ pub enum ServiceError {
     /// The idempotency key was used for another request.
     #[error("Idempotency-Key was already used for another request")]
     IdempotencyKeyReused,
+    /// No authorised user has ordered it, as far as can be seen.
+    #[error("{field} {reason}")]
+    Unmandated {
+        /// Name of the field.
+        field: &'static str,
+        /// Completes the sentence "`<field>` …".
+        reason: String,
+    },
+    /// The authorised user's statement is for something else; completes
+    /// "statement …".
+    #[error("statement {0}")]
+    MandateUnfit(String),
     /// Nobody has the data.
     #[error("Data not found")]
     NotFound,
@@ -129,6 +141,15 @@ impl ServiceError {
     /// A field that is not valid, with a reason that completes "`<field>` …".
     pub fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Invalid {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+
+    /// An order that no authorised user has signed, with a reason that completes
+    /// "`<field>` …".
+    pub fn unmandated(field: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Unmandated {
             field,
             reason: reason.to_string(),
         }

@@ -139,6 +139,7 @@ impl KeyRotation {
             data_hash: None,
             recipient: None,
             details: details.map(|(name, value)| (name.to_owned(), value)).collect(),
+            mandate: None,
         };
         self.ports.log.record(event).await?;
         Ok(())

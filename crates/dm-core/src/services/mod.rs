@@ -1,5 +1,6 @@
 //! The services of the node that need nothing but ports.
 
+mod authorization;
 pub mod caretaker;
 mod cpu;
 mod data_manager;
@@ -15,6 +16,7 @@ mod token_manager;
 mod turns;
 mod uninterrupted;
 
+pub use authorization::{Authorization, AuthorizationPorts, AuthorizationSettings, StatementContext};
 pub use caretaker::{Caretaker, CaretakerPorts, HeldBy, HeldObject};
 pub use data_manager::{
     DataManager, DataPorts, DataSettings, Erasure, OpenObject, Revocation, Upload, VerifiedShare,

@@ -28,6 +28,7 @@ pub mod erasures;
 pub mod event_log;
 pub mod history;
 pub mod key_uses;
+pub mod mandates;
 mod memory;
 mod memory_key_uses;
 mod memory_log;
@@ -45,9 +46,12 @@ pub mod samples;
 pub mod shares;
 pub mod spreading;
 pub mod tokens;
+pub mod users;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{Erasures, EventLog, KeyUses, OrderCatalog, ReadableObjects, Revocations, ShareCatalog};
+use crate::ports::{
+    Erasures, EventLog, KeyUses, OrderCatalog, ReadableObjects, Revocations, ShareCatalog, UsedMandates,
+};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
@@ -59,6 +63,11 @@ impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
 pub trait ErasureLedger: Erasures + ShareLedger {}
 
 impl<T: Erasures + ShareLedger> ErasureLedger for T {}
+
+/// The ports of a catalog that remembers on whose word its shares were made.
+pub trait MandateLedger: UsedMandates + ErasureLedger {}
+
+impl<T: UsedMandates + ErasureLedger> MandateLedger for T {}
 
 /// The ports that a catalog of wrapped keys has which knows what wraps them.
 pub trait KeyLedger: KeyUses + ReadableObjects + Revocations {}
@@ -112,4 +121,6 @@ mod tests {
     crate::peer_catalog_conformance!(empty);
     crate::order_catalog_conformance!(empty);
     crate::token_catalog_conformance!(empty);
+    crate::authorized_users_conformance!(empty);
+    crate::used_mandates_conformance!(empty);
 }

@@ -298,6 +298,7 @@ async fn a_share_that_the_node_was_stopped_in_is_recorded_once_at_the_next_start
         recipient: interrupted,
         idempotency_key: None,
         created_at: 1,
+        mandate: None,
     };
     owner.catalog.insert_share(&share).await.unwrap();
     // And one whose data was not stored any more: nobody was told of it.

@@ -100,6 +100,7 @@ impl World {
             network: network.clone(),
             log: log.clone(),
             payments: Some(PaymentProcessor::new(desk.clone())),
+            authorization: None,
             plugins: None,
             bus,
         };

@@ -13,7 +13,8 @@ use super::{
     change::{Change, Outcome},
     checkpoints, erasures,
     error::from_sqlx,
-    event_log, key_uses, order_writes, peers, readable_objects, replicas, revocations, shares, tokens,
+    event_log, key_uses, mandates, order_writes, peers, readable_objects, replicas, revocations, shares,
+    tokens, users,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
@@ -207,6 +208,9 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         }
         Change::PrepareKey(next) => revocations::prepare(connection, next).await?,
         Change::AddToken(token) => return tokens::add(connection, token).await,
+        Change::InsertUser(user) => return users::insert(connection, user).await,
+        Change::RemoveUser(id) => return users::remove(connection, id).await,
+        Change::ForgetMandates(now) => mandates::forget(connection, *now).await?,
         Change::InsertShare(_)
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)

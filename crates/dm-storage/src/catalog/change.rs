@@ -10,6 +10,7 @@ use dm_core::{
     peer::PeerRecord,
     ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert, TreeNode},
     share::{ReadableObject, ShareRecord},
+    user::{AuthorizedUser, UserId},
 };
 
 /// One write, on its own all or nothing.
@@ -69,6 +70,9 @@ pub(super) enum Change {
     },
     CloseOrder(OperationId),
     AddToken(TokenRecord),
+    InsertUser(AuthorizedUser),
+    RemoveUser(UserId),
+    ForgetMandates(u64),
 }
 
 /// What came of a change that the database could make.

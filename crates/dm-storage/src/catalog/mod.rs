@@ -1,5 +1,5 @@
 //! The catalog: shares, readable objects, the compliance log, orders, tokens,
-//! API keys and the peer book in one SQLite database.
+//! API keys, authorised users and the peer book in one SQLite database.
 
 mod api_keys;
 mod batch;
@@ -14,6 +14,7 @@ mod error;
 mod event_log;
 mod history;
 mod key_uses;
+mod mandates;
 mod open;
 mod order_rows;
 mod order_writes;
@@ -24,6 +25,7 @@ mod replicas;
 mod revocations;
 mod shares;
 mod tokens;
+mod users;
 mod writer;
 
 #[cfg(test)]
@@ -52,6 +54,8 @@ use self::{
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
 /// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
+/// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),
+/// [`UsedMandates`](dm_core::ports::UsedMandates),
 /// [`PeerCatalog`](dm_core::ports::PeerCatalog) and
 /// [`CatalogCopy`](dm_core::ports::CatalogCopy).
 ///

@@ -158,6 +158,11 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0005_key_versions.sql"),
         ),
         version(
+            6,
+            "authorized users",
+            include_str!("../../migrations/0006_authorized_users.sql"),
+        ),
+        version(
             8,
             "revocations",
             include_str!("../../migrations/0008_revocations.sql"),

@@ -5,8 +5,8 @@ use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, erasures, event_log, history, key_uses, open, order_writes, orders, peers,
-    readable_objects, replicas, revocations, shares, tokens,
+    api_keys, checkpoints, erasures, event_log, history, key_uses, mandates, open, order_writes, orders,
+    peers, readable_objects, replicas, revocations, shares, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -97,6 +97,11 @@ async fn every_lookup_uses_an_index() {
         orders::UNDELIVERED,
         tokens::ADD,
         tokens::GET,
+        users::GET,
+        users::PAGE,
+        users::REMOVE,
+        mandates::IS_USED,
+        mandates::FORGET,
     ] {
         assert_indexed(&mut connection, sql, SqliteArguments::default()).await;
     }

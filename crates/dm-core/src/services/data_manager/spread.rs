@@ -73,7 +73,8 @@ impl DataManager {
             .await?
             .is_none()
         {
-            self.record_share(EventKind::DataShare, share.data_hash, share.recipient)
+            let (kind, mandate) = (EventKind::DataShare, share.event_mandate());
+            self.record_share(kind, share.data_hash, share.recipient, mandate)
                 .await?;
         }
         Ok(())

@@ -10,14 +10,16 @@ use async_trait::async_trait;
 
 use super::{memory_log::MemoryLog, memory_orders::MemoryOrders, memory_revocations::MemoryRevocations};
 use crate::{
-    Address,
+    Address, B256,
     api_key::ApiKeyRecord,
     envelope::ObjectId,
     hash::DataHash,
+    mandate::KeptMandate,
     order::TokenRecord,
     peer::PeerRecord,
     ports::{CatalogError, Erasures, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert},
     share::{IdempotencyKey, ReadableObject, ShareRecord},
+    user::{AuthorizedUser, UserId},
 };
 
 /// Keeps everything in memory, without indexes: for tests.
@@ -35,6 +37,9 @@ pub(super) struct State {
     pub(super) retired: BTreeSet<u32>,
     replicas: HashMap<ObjectId, (u32, u64)>,
     erasures: Vec<DataHash>,
+    /// With their digests, whatever became of their shares.
+    pub(super) mandates: HashMap<B256, KeptMandate>,
+    pub(super) users: BTreeMap<UserId, AuthorizedUser>,
     pub(super) revocations: MemoryRevocations,
     pub(super) api_keys: Vec<ApiKeyRecord>,
     pub(super) api_key_generation: u64,
@@ -74,6 +79,15 @@ impl State {
         let name = (*data_hash, recipient);
         let mut records = self.shares.iter().map(|share| &share.record);
         records.any(|record| (record.data_hash, record.recipient) == name)
+    }
+
+    /// Digests of the statements on which shares were made that are not recorded.
+    pub(super) fn unrecorded_mandates(&self) -> Vec<B256> {
+        let records = self.shares.iter().map(|share| &share.record);
+        let unrecorded = records.filter(|record| self.log.recorded_at(record).is_none());
+        unrecorded
+            .filter_map(|record| Some(record.mandate.as_ref()?.mandate.digest()))
+            .collect()
     }
 
     pub(super) fn forget_share(&mut self, data_hash: &DataHash, recipient: Address) {
@@ -135,6 +149,9 @@ impl ShareCatalog for MemoryCatalog {
         }
         if let Some(existing) = state.share(&share.data_hash, share.recipient) {
             return Ok(ShareInsert::Exists(existing.record.clone()));
+        }
+        if let Some(kept) = &share.mandate {
+            state.mandates.insert(kept.mandate.digest(), (**kept).clone());
         }
         state.shares.push(Share {
             record: share.clone(),

@@ -7,10 +7,12 @@ use crate::{
     envelope::ObjectId,
     event::{Event, EventKind, NewEvent},
     hash::DataHash,
+    mandate::{KeptMandate, Mandate},
     peer::PeerRecord,
     ports::{AnchoredCheckpoint, LogEntry, TreeNode},
     receipt::{Anchor, Checkpoint},
     share::{IdempotencyKey, ReadableObject, ShareRecord, WrappedKey},
+    user::{AuthorizedUser, KeyKind},
 };
 
 /// The address number `n`.
@@ -30,6 +32,32 @@ pub fn share(n: u64, recipient: u8) -> ShareRecord {
         recipient: address(recipient),
         idempotency_key: None,
         created_at: 1_700_000_000_000 + n,
+        mandate: None,
+    }
+}
+
+/// A mandate on statement number `n`, which ends at `expires_at`.
+pub fn mandate(n: u64, expires_at: u64) -> KeptMandate {
+    KeptMandate {
+        mandate: Mandate {
+            key: "sha256:00ff".to_owned(),
+            key_kind: KeyKind::Ed25519,
+            signature: "c2lnbmF0dXJl".to_owned(),
+            statement: format!("{{\"ä\":{n}}}"),
+            user_id: user("alice", 1).id,
+        },
+        expires_at,
+    }
+}
+
+/// An authorised user of this id.
+pub fn user(id: &str, added_at: u64) -> AuthorizedUser {
+    AuthorizedUser {
+        id: id.parse().unwrap(),
+        kind: KeyKind::Rsa,
+        public_key: format!("-----BEGIN PUBLIC KEY-----\n{id}\n-----END PUBLIC KEY-----\n"),
+        fingerprint: format!("sha256:{id}"),
+        added_at,
     }
 }
 

@@ -1,0 +1,38 @@
+//! Authorised users.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use dm_core::{Address, address::parse_address, user::UserId};
+
+use super::InternalClientArgs;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Authorise a user to order shares
+    Add(AddUserArgs),
+    /// List the authorised users
+    List(InternalClientArgs),
+    /// End a user's authority at once
+    Remove {
+        /// The user's id
+        id: UserId,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(id = "public_key", required = true, multiple = false, args = ["key", "address"])]
+pub(crate) struct AddUserArgs {
+    /// What it is called: letters, digits, `_`, `.` and `-`
+    pub(crate) id: UserId,
+    /// File with its public key in PEM: RSA, Ed25519 or P-256
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Its Ethereum account
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) address: Option<Address>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
