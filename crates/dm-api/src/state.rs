@@ -1,12 +1,13 @@
 //! What the handlers work with.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
     ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
     services::{
-        Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager, TokenManager,
+        Caretaker, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager,
+        TokenManager,
     },
 };
 use tokio::runtime::Handle;
@@ -34,6 +35,8 @@ pub struct Services {
     pub plugins: PluginManager,
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// Slows down those who try API keys.
+    pub key_guard: Arc<KeyGuard>,
     /// Rotates the data key.
     pub key_rotation: KeyRotation,
     /// Moves the node to other endpoints of its chain.
@@ -46,6 +49,7 @@ pub struct Services {
 pub(crate) struct State {
     pub(crate) services: Services,
     pub(crate) limits: Limits,
+    pub(crate) trusted_proxies: Arc<[IpAddr]>,
     runtime: Handle,
 }
 
@@ -71,10 +75,16 @@ impl From<&ApiConfig> for Limits {
 }
 
 impl State {
-    pub(crate) fn new(services: Services, limits: Limits, runtime: Handle) -> Self {
+    pub(crate) fn new(
+        services: Services,
+        limits: Limits,
+        trusted_proxies: Arc<[IpAddr]>,
+        runtime: Handle,
+    ) -> Self {
         Self {
             services,
             limits,
+            trusted_proxies,
             runtime,
         }
     }

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
+mod api_keys;
 mod keys;
 mod money;
 mod network;
 mod plugins;
 mod validate;
 
+pub use api_keys::ApiKeysConfig;
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
@@ -72,6 +74,8 @@ pub struct NodeConfig {
     pub payments: PaymentsConfig,
     /// The node's own keys.
     pub keys: KeysConfig,
+    /// How wrong API keys are met.
+    pub api_keys: ApiKeysConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
     /// What plugins may do.
@@ -110,6 +114,7 @@ impl Default for NodeConfig {
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
             keys: KeysConfig::default(),
+            api_keys: ApiKeysConfig::default(),
             compliance: ComplianceConfig::default(),
             plugins: PluginsConfig::default(),
             log: LogConfig::default(),

@@ -9,7 +9,7 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody, data_hash_param,
+        JsonBody, allowed_recipient, data_hash_param,
         fields::{self, Field},
     },
     state::State,
@@ -46,6 +46,7 @@ async fn grant(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
     let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let outcome = state.run(state.services.data.grant(&hash, recipient)).await?;
     Ok(share_answer(&outcome))
 }

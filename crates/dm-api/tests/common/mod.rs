@@ -6,13 +6,13 @@ use std::{sync::Arc, time::Duration};
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_core::{
     Address,
-    api_key::Scope,
+    api_key::{Rights, Scope},
     bus::EventBus,
-    config::{ApiConfig, RateLimit},
+    config::{ApiConfig, ApiKeysConfig, RateLimit},
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyGuard,
+        KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
         PluginSettings, RegisteredPlugins, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
@@ -53,6 +53,7 @@ pub struct Setup {
     pub money_patience: Duration,
     pub stop_patience: Duration,
     pub plugins: Vec<Arc<dyn Plugin>>,
+    pub api_keys: ApiKeysConfig,
 }
 
 impl Default for Setup {
@@ -73,6 +74,10 @@ impl Default for Setup {
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
             plugins: Vec::new(),
+            api_keys: ApiKeysConfig {
+                max_wrong: 100_000,
+                ..ApiKeysConfig::default()
+            },
         }
     }
 }
@@ -89,6 +94,7 @@ pub struct TestNode {
     pub store: Arc<WatchedStore>,
     pub money: Arc<MemoryMoney>,
     pub address: Address,
+    pub bus: EventBus,
     pub handle: ApiHandle,
     client: reqwest::Client,
 }
@@ -114,6 +120,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let store = Arc::new(WatchedStore::default());
     let api_keys = Arc::new(MemoryApiKeys::new());
     let bus = EventBus::new();
+    let kept_bus = bus.clone();
     let money = Arc::new(MemoryMoney::new());
     let desk = OrderDesk::new(
         MoneyPorts {
@@ -189,6 +196,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         "this-peer",
         Policy::default(),
     );
+    let key_guard = Arc::new(KeyGuard::new(&setup.api_keys, bus.clone()));
     let services = Services {
         data: DataManager::new(ports, settings).unwrap(),
         tokens: TokenManager::new(desk),
@@ -207,6 +215,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         caretaker,
         plugins,
         api_keys: api_keys.clone(),
+        key_guard: key_guard.clone(),
         key_rotation,
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
@@ -228,6 +237,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         store,
         money,
         address,
+        bus: kept_bus,
         client: reqwest::Client::new(),
     }
 }
@@ -235,7 +245,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
 async fn new_key(keys: &MemoryApiKeys, scope: Scope) -> String {
     let request = NewApiKeyRequest {
         name: scope.to_string(),
-        scopes: [scope].into(),
+        rights: Arc::new(Rights::of([scope])),
         expires_at: None,
     };
     keys.create(request).await.unwrap().key

@@ -25,7 +25,7 @@ mod succession;
 mod tokens;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
-pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
+pub use api_keys::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest};
 pub use catalog::{
     ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
 };

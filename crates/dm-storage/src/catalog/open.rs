@@ -157,6 +157,11 @@ fn schema() -> Migrator {
             "key versions",
             include_str!("../../migrations/0005_key_versions.sql"),
         ),
+        version(
+            7,
+            "api key limits",
+            include_str!("../../migrations/0007_api_key_limits.sql"),
+        ),
     ])
 }
 
