@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod api_key;
+
+pub(crate) use api_key::CreateApiKeyArgs;
+
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
 #[derive(Debug, Parser)]
@@ -136,19 +140,7 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKeyCommand {
     /// Make a key and print it; it is never shown again
-    Create {
-        /// What you call it
-        #[arg(long)]
-        name: String,
-        /// What it allows, comma-separated: share, read, admin
-        #[arg(long, value_delimiter = ',', required = true)]
-        scopes: Vec<String>,
-        /// How long it is valid, such as 12h or 30d
-        #[arg(long)]
-        expires: Option<String>,
-        #[command(flatten)]
-        node: RunArgs,
-    },
+    Create(Box<CreateApiKeyArgs>),
     /// List all keys
     List(RunArgs),
     /// End a key at once

@@ -14,9 +14,9 @@ use dm_core::{
     config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
     ports::{ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
-        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubSettings, Scrubber, TokenManager,
+        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyGuard,
+        KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts,
+        OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, ScrubSettings, Scrubber, TokenManager,
         caretaker::plan::Policy,
     },
     tasks::Supervisor,
@@ -219,7 +219,8 @@ impl Node {
                 network: network.clone(),
                 caretaker,
                 plugins: plugins.clone(),
-                api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                api_keys: start_api_keys(shared_catalog, &supervisor),
+                key_guard: Arc::new(KeyGuard::new(&config.api_keys, bus.clone())),
                 key_rotation,
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
                 log_control,
@@ -333,6 +334,17 @@ fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: 
         async move { rotation.run(shutdown).await }
     });
     rotation
+}
+
+/// Recognises clients, and keeps in the background what their keys were used for.
+fn start_api_keys(catalog: Arc<SqliteCatalog>, supervisor: &Supervisor) -> Arc<ApiKeyManager> {
+    let keys = Arc::new(ApiKeyManager::new(catalog));
+    let running = keys.clone();
+    supervisor.spawn("api keys", move |shutdown| {
+        let keys = running.clone();
+        async move { keys.run(shutdown).await }
+    });
+    keys
 }
 
 /// Finishes in the background what a stop has interrupted of a change of the operator account.
