@@ -20,11 +20,13 @@ use tempfile::{TempDir, tempdir};
 
 use crate::support::{
     Devnet, FUNDED_KEYS, Node, NodeSetup, bytes,
-    copies::{have_copies, watchful},
+    copies::{copies, have_copies, watchful},
     data_hash,
 };
 
 const FACTOR: usize = 3;
+/// Objects of which the copies are counted.
+const SAMPLE: usize = 25;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
@@ -84,7 +86,7 @@ fn with_factor(setup: NodeSetup) -> NodeSetup {
 }
 
 #[tokio::test]
-#[ignore = "takes half a minute and many processes at once: see docs/contributing.md"]
+#[ignore = "takes minutes and many processes at once: .ci/run runs it by itself"]
 async fn nothing_is_lost_while_nodes_are_replaced_and_half_of_them_fail_at_once() {
     let count = setting("DM_CHURN_NODES", 5);
     let objects = setting("DM_CHURN_OBJECTS", 20);
@@ -138,8 +140,22 @@ async fn nothing_is_lost_while_nodes_are_replaced_and_half_of_them_fail_at_once(
         } else {
             tokio::time::sleep(Duration::from_secs(interval).saturating_sub(begun.elapsed())).await;
         }
+        tell_copies(round, &crowd, &hashes).await;
     }
+    let begun = Instant::now();
     for (hash, data) in hashes.iter().zip(&data) {
         assert!(reader.reads(hash).await == *data, "{hash} is lost");
     }
+    println!("{objects} objects read in {:.1} s", begun.elapsed().as_secs_f64());
+}
+
+/// Prints how many copies some of the objects have, for whoever reads along.
+async fn tell_copies(round: u64, crowd: &Crowd<'_>, hashes: &[String]) {
+    let mut found = Vec::new();
+    for hash in hashes.iter().step_by(hashes.len().div_ceil(SAMPLE)) {
+        found.push(copies(&crowd.nodes, hash).await);
+    }
+    let mean = found.iter().sum::<usize>() as f64 / found.len() as f64;
+    let fewest = found.iter().min().expect("there are objects");
+    println!("round {round}: {fewest} copies at least, {mean:.2} on average");
 }

@@ -123,7 +123,10 @@ async fn a_node_is_made_by_init_and_started_by_run() {
     run(&["get", hash, "-o", copy.to_str().unwrap()], &client).await;
     assert!(std::fs::read(&copy).unwrap() == data);
     assert!(run(&["verify", hash], &client).await.starts_with("verified"));
-    assert!(run(&["status"], &client).await.contains("healthy"));
+    let status = run(&["status"], &client).await;
+    assert!(status.contains("healthy"), "{status}");
+    assert!(status.contains("objects stored         1\n"), "{status}");
+    assert!(status.contains("objects damaged now    0\n"), "{status}");
     assert!(run(&["history"], &client).await.contains(hash));
     assert!(run(&["peers"], &client).await.contains("PEER"));
     let internal = started["internal_api"].as_str().unwrap();

@@ -1,9 +1,9 @@
-//! Data is erased for good, and further readers are granted access.
+//! Data is erased for good.
 
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{
@@ -49,6 +49,11 @@ async fn erased_data_is_gone_at_its_owner_at_its_reader_and_at_replicas_that_wer
     assert_eq!(status, StatusCode::OK, "{erased}");
     assert_eq!(erased["status"], "anchored", "{erased}");
     assert!(!has_it(&owner, &hash).await);
+    let (status, receipt) = owner
+        .get(&format!("/receipts/events/{}", erased["receipt"]))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{receipt}");
+    assert_eq!(receipt["event"]["data_hash"], *hash, "{receipt}");
     let (_, history) = owner.get("/compliance_history?filters=data_delete").await;
     assert_eq!(history["history"][0]["data_hash"], *hash, "{history}");
     eventually("the reader's node has heard of it", || async {
@@ -120,27 +125,4 @@ async fn an_erasure_survives_kill_9_at_every_moment() {
             .count();
         assert_eq!(events, 1, "killed after {moment} ms: {history}");
     }
-}
-
-#[tokio::test]
-async fn a_further_reader_is_granted_access_and_reads() {
-    let homes = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
-    let owner = Node::start(&homes[0]).await;
-    let first = NodeSetup::new(homes[1].path()).peer(&owner).start().await;
-    let second = NodeSetup::new(homes[2].path()).peer(&owner).start().await;
-    owner.has_peers(2).await;
-    let hash = owner.must_share("for one, then for two", first.address()).await;
-    assert_eq!(second.object(&hash).await.0, StatusCode::FORBIDDEN);
-    let grant = owner
-        .request(Method::POST, &format!("/data/{hash}/grants"))
-        .json(&json!({"recipient": second.address()}));
-    let (status, granted) = answer(grant).await;
-    assert_eq!(status, StatusCode::CREATED, "{granted}");
-    eventually("the new reader can read", || async {
-        (second.object(&hash).await.0 == StatusCode::OK).then_some(())
-    })
-    .await;
-    assert_eq!(second.reads(&hash).await, b"for one, then for two");
-    let (_, history) = owner.get("/compliance_history?filters=grant").await;
-    assert_eq!(history["count"], 1, "{history}");
 }

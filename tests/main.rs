@@ -10,12 +10,14 @@
 
 mod support;
 
+mod api_keys;
 mod chain_endpoints;
 mod chain_trouble;
 mod churn;
 mod command_line;
 mod crashes;
 mod erasing;
+mod grants;
 mod keys;
 mod liars;
 mod lifecycle;

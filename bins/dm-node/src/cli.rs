@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Let a further address read data
     Grant(GrantArgs),
+    /// Withdraw a reader's access to data that this node has shared
+    Revoke(RevokeArgs),
     /// Erase data for good
     Erase(EraseArgs),
     /// Check a share against the chain
@@ -353,6 +355,19 @@ pub(crate) struct GrantArgs {
     /// Who shall be able to read it
     #[arg(long, value_parser = parse_address)]
     pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    /// Who shall not be able to read it any more
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) from: Address,
+    #[command(flatten)]
+    pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

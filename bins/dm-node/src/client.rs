@@ -69,6 +69,13 @@ impl NodeClient {
         response.json().await.context("the node's answer is no JSON")
     }
 
+    /// Has what a JSON document names deleted from a route and returns the answer.
+    pub(crate) async fn delete_named(&self, route: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.request(Method::DELETE, route).json(body);
+        let response = self.send(request).await?;
+        response.json().await.context("the node's answer is no JSON")
+    }
+
     /// The JSON document at a route.
     pub(crate) async fn get(&self, route: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         let request = self.request(Method::GET, &with_query(route, query));

@@ -14,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod peers;
 pub(crate) mod plugins;
+pub(crate) mod revoke;
 pub(crate) mod run;
 pub(crate) mod share;
 pub(crate) mod start;

@@ -59,6 +59,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Share(args) => commands::share::run(args, as_json).await?,
         Command::Get(args) => commands::get::run(args, as_json).await?,
         Command::Grant(args) => commands::grant::run(args, as_json).await?,
+        Command::Revoke(args) => commands::revoke::run(args, as_json).await?,
         Command::Erase(args) => commands::erase::run(args, as_json).await?,
         Command::Verify(args) => return commands::verify::run(args, as_json).await,
         Command::Status(args) => commands::status::run(args, as_json).await?,

@@ -12,12 +12,12 @@ use dm_core::{
     address::parse_address,
     bus::{EventBus, Topic},
     config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
-    ports::{ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
+    ports::{ComplianceLog, KeptLimits, LogControl, Network},
     services::{
         Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyGuard,
         KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts,
-        OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, ScrubSettings, Scrubber, TokenManager,
-        caretaker::plan::Policy,
+        OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber,
+        TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
 };
@@ -112,7 +112,17 @@ impl Node {
             &config.network,
             &supervisor,
         );
-        start_scrubber(storage.objects(), network.clone(), &config.storage, &supervisor);
+        let scrubber = start_scrubber(
+            ScrubPorts {
+                objects: storage.objects(),
+                damage: storage.damage(),
+                quota: storage.quota(),
+                network: network.clone(),
+                bus: bus.clone(),
+            },
+            &config.storage,
+            &supervisor,
+        );
         let log: Arc<dyn ComplianceLog> = ComplianceManager::start(
             address,
             shared_catalog.clone(),
@@ -165,6 +175,7 @@ impl Node {
                 shares: shared_catalog.clone(),
                 readable: shared_catalog.clone(),
                 erasures: shared_catalog.clone(),
+                revocations: shared_catalog.clone(),
                 sealer: keys.sealer(),
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),
@@ -218,6 +229,7 @@ impl Node {
                 log,
                 network: network.clone(),
                 caretaker,
+                scrubber,
                 plugins: plugins.clone(),
                 api_keys: start_api_keys(shared_catalog, &supervisor),
                 key_guard: Arc::new(KeyGuard::new(&config.api_keys, bus.clone())),
@@ -362,20 +374,17 @@ fn start_operator_change(
     change
 }
 
-/// Looks for damage in the background.
-fn start_scrubber(
-    objects: Arc<dyn ObjectStore>,
-    network: Arc<dyn Network>,
-    storage: &StorageConfig,
-    supervisor: &Supervisor,
-) {
+/// Looks for damage in the background, and mends it.
+fn start_scrubber(ports: ScrubPorts, storage: &StorageConfig, supervisor: &Supervisor) -> Scrubber {
     let settings = ScrubSettings {
         bytes_per_second: storage.scrub_bytes_per_sec,
         interval: Duration::from_secs(storage.scrub_interval_secs),
     };
-    let scrubber = Scrubber::new(objects, network, settings);
+    let scrubber = Scrubber::new(ports, settings);
+    let running = scrubber.clone();
     supervisor.spawn("scrub", move |shutdown| {
-        let scrubber = scrubber.clone();
+        let scrubber = running.clone();
         async move { scrubber.run(shutdown).await }
     });
+    scrubber
 }

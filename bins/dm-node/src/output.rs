@@ -28,6 +28,15 @@ pub(crate) fn print_raw(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+/// A line for each of these fields of an answer, with a name for people before it.
+pub(crate) fn fields(answer: &Value, names: &[(&str, &str)]) -> String {
+    let lines: Vec<String> = names
+        .iter()
+        .map(|(name, field)| format!("{name:<12} {}", cell(&answer[field])))
+        .collect();
+    lines.join("\n")
+}
+
 /// Lines with aligned columns, below a line of headings.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();

@@ -7,7 +7,7 @@ use dm_core::{
     ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
     services::{
         Caretaker, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager,
-        TokenManager,
+        Scrubber, TokenManager,
     },
 };
 use tokio::runtime::Handle;
@@ -31,6 +31,8 @@ pub struct Services {
     pub network: Arc<dyn Network>,
     /// Who holds which object.
     pub caretaker: Caretaker,
+    /// How the object store is.
+    pub scrubber: Scrubber,
     /// Extend the node.
     pub plugins: PluginManager,
     /// Recognises clients.

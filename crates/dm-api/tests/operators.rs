@@ -216,8 +216,32 @@ async fn the_network_is_shown() {
         assert_eq!(peers.body["count"], count);
         assert_eq!(peers.body["peers"].as_array().unwrap().len(), count);
     }
+    let peers = node.get("/network/peers").await;
+    let banned = &peers.body["peers"][1];
+    assert_eq!(
+        (&banned["score"], &banned["banned_until"]),
+        (&6.into(), &7.into())
+    );
+    assert_eq!(banned["last_offence"], "a flood of requests");
     let answer = node.get("/network/peers?healthy=perhaps").await;
     answer.is_error(422, "healthy must be true or false", Some("healthy"));
+}
+
+#[actix_web::test]
+async fn how_the_object_store_is_is_shown() {
+    let node = start().await;
+    node.put(vec![7; 300_000]).await;
+    let before = node.get("/network/storage").await;
+    assert_eq!(before.status, 200);
+    assert_eq!(
+        (&before.body["objects"], &before.body["damaged"]),
+        (&1.into(), &0.into())
+    );
+    assert!(before.body["last_scrub"].is_null());
+    let report = node.scrubber.round().await.unwrap();
+    let after = node.get("/network/storage").await;
+    assert_eq!(after.body["last_scrub"], serde_json::json!(report));
+    assert_eq!(after.body["last_scrub"]["drift"], 0);
 }
 
 #[actix_web::test]

@@ -138,6 +138,16 @@ impl NewEvent {
         }
     }
 
+    /// That `recipient` has no access to `data_hash` any more.
+    pub fn revoke(data_hash: DataHash, recipient: Address) -> Self {
+        Self {
+            kind: EventKind::Revoke,
+            data_hash: Some(data_hash),
+            recipient: Some(recipient),
+            details: BTreeMap::new(),
+        }
+    }
+
     /// Completes the fact to an event of `log`, recorded now (`timestamp` in
     /// milliseconds since the Unix epoch), with a fresh nonce.
     pub fn into_event(self, log: Address, timestamp: u64) -> Event {

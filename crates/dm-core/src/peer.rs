@@ -42,8 +42,23 @@ pub struct PeerStatus {
     pub record: PeerRecord,
     /// Whether there is a connection now.
     pub connected: bool,
-    /// See [`PeerRecord::is_healthy`].
+    /// See [`PeerRecord::is_healthy`]; never while it is banned.
     pub healthy: bool,
+    /// What it is held to have done.
+    #[serde(flatten)]
+    pub standing: PeerStanding,
+}
+
+/// What is held against a peer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStanding {
+    /// Points of what is not forgotten yet; none for a peer that did no harm.
+    pub score: u32,
+    /// What it was last scored for.
+    pub last_offence: Option<String>,
+    /// Until when it is neither asked nor answered, in milliseconds since the
+    /// Unix epoch.
+    pub banned_until: Option<u64>,
 }
 
 /// Totals of the network layer.

@@ -89,6 +89,16 @@ pub enum ShareStatus {
     Anchored,
 }
 
+impl ShareStatus {
+    /// That of an event with this anchor's transaction.
+    pub fn of(anchor: Option<&B256>) -> Self {
+        match anchor {
+            Some(_) => Self::Anchored,
+            None => Self::Pending,
+        }
+    }
+}
+
 /// What the client learns of its share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareOutcome {

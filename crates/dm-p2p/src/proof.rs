@@ -39,7 +39,7 @@ pub(crate) async fn prove(
     digest.update(envelope.id.owner);
     digest.update(envelope.chunk_list);
     for index in chunks(envelope, nonce) {
-        let chunk = objects.chunk(&envelope.id, index).await?;
+        let chunk = objects.chunk_from_medium(&envelope.id, index).await?;
         digest.update(index.to_be_bytes());
         digest.update(chunk.bytes());
     }

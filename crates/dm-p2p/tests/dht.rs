@@ -15,20 +15,22 @@ use dm_core::{
 use futures::StreamExt;
 use libp2p::{Multiaddr, kad, swarm::SwarmEvent};
 
-fn record(account: u8, sequence: u64) -> SignedAddressRecord {
+fn record(account: u8, sequence: u64, peer: &str) -> SignedAddressRecord {
     let signer = TestSigner::new(account);
     let record = AddressRecord {
         address: signer.address(),
         hpke_public_key: [sequence as u8; 32],
-        peer_id: "somebody".to_owned(),
+        peer_id: peer.to_owned(),
         sequence,
     };
     Signed::sign(record, &signer).unwrap()
 }
 
-/// Puts a value on the DHT at a node, as a peer that follows no rules.
-async fn plant(node: &common::Node, key: &[u8], value: Vec<u8>) {
+/// Puts a value on the DHT at a node, as a new peer that follows no rules and
+/// makes the value for its peer id.
+async fn plant(node: &common::Node, key: &[u8], value: impl FnOnce(&str) -> Vec<u8>) {
     let mut swarm = script::swarm();
+    let value = value(&swarm.local_peer_id().to_base58());
     let address: Multiaddr = node.address().parse().unwrap();
     let peer = node.p2p.local_peer_id().parse().unwrap();
     swarm.behaviour_mut().kad.add_address(&peer, address);
@@ -65,48 +67,67 @@ async fn remembered_failures(node: &common::Node, count: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_planted_record_is_refused_and_its_sender_remembered() {
     let node = start_plain(Vec::new()).await;
-    let address = record(1, 1).address;
+    let address = record(1, 1, "nobody").address;
     let key = AddressRecord::dht_key(address);
-    let mut forged = record(1, 1).bytes().to_vec();
-    forged[7] ^= 1;
+    let forged = |peer: &str| {
+        let mut forged = record(1, 1, peer).bytes().to_vec();
+        forged[7] ^= 1;
+        forged
+    };
     plant(&node, &key, forged).await;
     remembered_failures(&node, 1).await;
-    plant(&node, &key, record(2, 1).bytes().to_vec()).await;
+    plant(&node, &key, |peer| record(2, 1, peer).bytes().to_vec()).await;
     remembered_failures(&node, 2).await;
-    plant(&node, &key, vec![0; 10_000]).await;
+    plant(&node, &key, |_| vec![0; 10_000]).await;
     remembered_failures(&node, 3).await;
-    plant(&node, b"any key", b"any value".to_vec()).await;
+    plant(&node, b"any key", |_| b"any value".to_vec()).await;
     remembered_failures(&node, 4).await;
     assert_eq!(node.p2p.find_address(address).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_names_another_peer_is_refused_and_its_sender_scored() {
+    let (node, victim) = (start_plain(Vec::new()).await, start_plain(Vec::new()).await);
+    let lie = record(1, 1, &victim.p2p.local_peer_id());
+    let key = AddressRecord::dht_key(lie.address);
+    plant(&node, &key, |_| lie.bytes().to_vec()).await;
+    remembered_failures(&node, 1).await;
+    let standing = &node.p2p.peers()[0].standing;
+    assert_eq!(standing.score, 2);
+    let offence = standing.last_offence.as_deref();
+    assert_eq!(offence, Some("an address record that names another peer"));
+    assert_eq!(node.p2p.find_address(lie.address).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_record_does_not_replace_a_newer_one() {
     let node = start_plain(Vec::new()).await;
-    let (old, new) = (record(1, 1), record(1, 2));
-    let key = AddressRecord::dht_key(new.address);
-    plant(&node, &key, new.bytes().to_vec()).await;
+    let address = record(1, 1, "nobody").address;
+    let key = AddressRecord::dht_key(address);
+    plant(&node, &key, |peer| record(1, 2, peer).bytes().to_vec()).await;
     let other = start_plain(vec![node.host_and_port()]).await;
     other.knows_peers(1).await;
-    let found = || async { other.p2p.find_address(new.address).await.unwrap() };
-    while found().await != Some(new.clone()) {
+    let found = || async {
+        let found = other.p2p.find_address(address).await.unwrap();
+        found.map(|record| record.sequence)
+    };
+    while found().await != Some(2) {
         tokio::task::yield_now().await;
     }
-    plant(&node, &key, old.bytes().to_vec()).await;
+    plant(&node, &key, |peer| record(1, 1, peer).bytes().to_vec()).await;
     remembered_failures(&node, 1).await;
-    assert_eq!(found().await, Some(new.clone()));
+    assert_eq!(found().await, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_joins_later_learns_an_address_that_was_announced_to_nobody() {
     let first = start_plain(Vec::new()).await;
-    first.p2p.announce(record(1, 1)).await.unwrap();
+    let announced = record(1, 1, &first.p2p.local_peer_id());
+    first.p2p.announce(announced.clone()).await.unwrap();
     let second = start_plain(vec![first.host_and_port()]).await;
     second.knows_peers(1).await;
-    assert_eq!(
-        second.p2p.find_address(record(1, 1).address).await.unwrap(),
-        Some(record(1, 1))
-    );
+    let found = second.p2p.find_address(announced.address).await.unwrap();
+    assert_eq!(found, Some(announced));
 }
 
 /// As in a network whose routing tables have no room for most of its nodes.

@@ -14,8 +14,11 @@ use common::{
 };
 use dm_core::{
     address_record::AddressRecord,
+    bus::Topic,
+    clock::now_ms,
     config::NetworkConfig,
     envelope::CHUNK_SIZE,
+    peer::{PeerStanding, PeerStatus},
     ports::{Found, Network, Signer},
     signed::Signed,
     testing::{
@@ -46,19 +49,21 @@ fn strict(network: &mut NetworkConfig) {
     network.peer_requests_burst = 4;
 }
 
+fn status(node: &Node, peer: PeerId) -> Option<PeerStatus> {
+    let mut peers = node.p2p.peers().into_iter();
+    peers.find(|status| status.record.peer_id == peer.to_base58())
+}
+
+fn standing(node: &Node, peer: PeerId) -> PeerStanding {
+    status(node, peer).unwrap().standing
+}
+
 fn failures(node: &Node, peer: PeerId) -> u64 {
-    let peers = node.p2p.peers();
-    let line = peers
-        .iter()
-        .find(|status| status.record.peer_id == peer.to_base58());
-    line.map_or(0, |status| status.record.failures)
+    status(node, peer).map_or(0, |status| status.record.failures)
 }
 
 fn is_connected(node: &Node, peer: PeerId) -> bool {
-    let peers = node.p2p.peers();
-    peers
-        .iter()
-        .any(|status| status.connected && status.record.peer_id == peer.to_base58())
+    status(node, peer).is_some_and(|status| status.connected)
 }
 
 /// Waits until the node has hung up on a peer that it scored.
@@ -95,6 +100,23 @@ async fn is_found_out(lie: Lie) {
         assert!(read.is_err());
     }
     is_banned(&reader, liar.peer).await;
+    is_shown_as_banned(&reader, liar.peer);
+}
+
+/// The operator sees who is banned, until when and why, in the peer book and
+/// by an event.
+fn is_shown_as_banned(node: &Node, peer: PeerId) {
+    let standing = standing(node, peer);
+    let until = standing.banned_until.unwrap();
+    assert!(until > now_ms() && standing.score >= 6, "{standing:?}");
+    let events = node.bus.history(usize::MAX);
+    let ban = events
+        .iter()
+        .find(|event| event.topic == Topic::PeerHealth && event.data.get("banned_until").is_some())
+        .unwrap();
+    assert_eq!(ban.data["peer_id"], peer.to_base58());
+    assert_eq!(ban.data["healthy"], false);
+    assert_eq!(ban.data["reason"].as_str(), standing.last_offence.as_deref());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,6 +127,43 @@ async fn who_serves_wrong_bytes_is_ignored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_claims_what_it_does_not_have_is_ignored() {
     is_found_out(Lie::Withholds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_withholds_chunks_is_ignored() {
+    is_found_out(Lie::WithholdsChunks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stalls_within_a_fetch_is_scored_although_another_delivers() {
+    let object = SampleObject::new(1, 7, 20 * CHUNK_SIZE);
+    let holder = start_plain(Vec::new()).await;
+    object.store_in(&*holder.store).await.unwrap();
+    let reader = node(vec![holder.address()], |network| {
+        network.request_timeout_secs = 1;
+        // Pings show that it is there all the same.
+        network.health_check_interval_secs = 1;
+    })
+    .await;
+    reader.knows_peers(1).await;
+    let holding = Holding::new(&object.envelope, &object.chunks);
+    let liar = connected(&reader, Lie::Stalls, Some(holding), Part::default()).await;
+    let found = Found {
+        envelope: object.envelope.clone(),
+        holders: vec![holder.p2p.local_peer_id(), liar.peer.to_base58()],
+    };
+    let read: Vec<_> = reader
+        .p2p
+        .fetch(&found, 0, &Trace::default())
+        .try_collect()
+        .await
+        .unwrap();
+    assert!(read == object.chunks);
+    wait_until(|| standing(&reader, liar.peer).score > 0).await;
+    let offence = standing(&reader, liar.peer).last_offence;
+    assert_eq!(offence.as_deref(), Some("a stalled stream"));
+    let honest = holder.p2p.local_peer_id().parse().unwrap();
+    assert_eq!(standing(&reader, honest).score, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,16 +207,16 @@ async fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_floods_with_records_is_ignored_and_others_are_served() {
     let node = node(Vec::new(), strict).await;
+    let mut flood = script::swarm();
     let signer = TestSigner::new(1);
     let record = AddressRecord {
         address: signer.address(),
         hpke_public_key: [1; 32],
-        peer_id: "somebody".to_owned(),
+        peer_id: flood.local_peer_id().to_base58(),
         sequence: 1,
     };
     let key = kad::RecordKey::new(&AddressRecord::dht_key(record.address));
     let value = Signed::sign(record, &signer).unwrap().bytes().to_vec();
-    let mut flood = script::swarm();
     let peer: PeerId = node.p2p.local_peer_id().parse().unwrap();
     let address: Multiaddr = node.address().parse().unwrap();
     flood.behaviour_mut().kad.add_address(&peer, address);

@@ -10,13 +10,14 @@ use common::{Node, options, start};
 use dm_core::{
     Address,
     hash::DataHash,
-    ports::Network,
+    ports::{Network, ObjectStore},
     services::{Caretaker, CaretakerPorts, HeldObject, caretaker::plan::Policy},
     testing::{
         catalog::MemoryCatalog,
         key_value::MemoryKeyValueStore,
-        objects::{MemoryObjectStore, SampleObject},
+        objects::{DamagedStore, MemoryObjectStore, SampleObject},
     },
+    trace::Trace,
 };
 use dm_p2p::Identity;
 
@@ -33,6 +34,10 @@ fn object() -> SampleObject {
 }
 
 async fn guard(initial_peers: Vec<String>) -> Guard {
+    guard_of(Arc::new(MemoryObjectStore::new()), initial_peers).await
+}
+
+async fn guard_of(store: Arc<dyn ObjectStore>, initial_peers: Vec<String>) -> Guard {
     let mut options = options(Identity::generate(), initial_peers);
     options.network.health_check_interval_secs = 1;
     let policy = Policy {
@@ -43,12 +48,7 @@ async fn guard(initial_peers: Vec<String>) -> Guard {
         longest_pause: 1_000,
         ..Policy::of(&options.network)
     };
-    let node = start(
-        options,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await;
+    let node = start(options, store, Arc::new(MemoryCatalog::new())).await;
     let ports = CaretakerPorts {
         objects: node.store.clone(),
         replication: node.p2p.clone(),
@@ -147,4 +147,46 @@ async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
     let lost = &guards[holders[0]].node.store;
     assert!(lost.remove(&object().id()).await.unwrap());
     until(async || object().is_in(&*guards[spare].node.store).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_copy_is_not_claimed_until_the_holders_bring_it_anew() {
+    let owner = guard(Vec::new()).await;
+    let damaged = DamagedStore::new(MemoryObjectStore::new());
+    let holder = guard_of(Arc::new(damaged.clone()), vec![owner.node.address()]).await;
+    owner.node.knows_peers(1).await;
+    holder.node.knows_peers(1).await;
+    object().store_in(&*owner.node.store).await.unwrap();
+    owner.node.p2p.push(&object().id(), 1).await.unwrap();
+    until(async || owner.live().await == 1).await;
+    // Nobody has looked at the medium since, and memory has every chunk.
+    for index in 0..object().envelope.chunk_count() {
+        damaged.damage_on_medium(object().id(), index);
+    }
+    assert!(object().is_in(&damaged).await);
+    // The next challenge finds it out, and the owner makes the copy anew.
+    until(async || damaged.log().all() == [object().id()]).await;
+    until(async || damaged.log().all().is_empty()).await;
+    for index in 0..object().envelope.chunk_count() {
+        damaged.chunk_from_medium(&object().id(), index).await.unwrap();
+    }
+    until(async || owner.live().await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_knows_its_copy_to_be_damaged_does_not_say_that_it_has_it() {
+    let damaged = DamagedStore::new(MemoryObjectStore::new());
+    object().store_in(&damaged).await.unwrap();
+    let holder = guard_of(Arc::new(damaged.clone()), Vec::new()).await;
+    let reader = guard(vec![holder.node.address()]).await;
+    reader.node.knows_peers(1).await;
+    let find = async || {
+        let (locator, trace) = (object().id().locator, Trace::default());
+        reader.node.p2p.find(&locator, &trace).await.unwrap().len()
+    };
+    assert_eq!(find().await, 1);
+    damaged.log().found(object().id());
+    assert_eq!(find().await, 0);
+    damaged.log().mended(&object().id());
+    assert_eq!(find().await, 1);
 }

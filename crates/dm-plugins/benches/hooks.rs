@@ -82,6 +82,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         shares: catalog.clone(),
         readable: catalog.clone(),
         erasures: catalog.clone(),
+        revocations: catalog.clone(),
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),

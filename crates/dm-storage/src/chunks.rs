@@ -72,3 +72,40 @@ fn get_parts(
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dm_core::{config::StorageConfig, ports::ObjectStore, testing::objects::SampleObject};
+
+    use super::*;
+    use crate::{Storage, engine::Change, objects::LocalObjects, record::Body};
+
+    #[tokio::test]
+    async fn what_stands_on_the_medium_counts_and_not_what_is_kept_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::open(folder.path(), &StorageConfig::default()).unwrap();
+        let LocalObjects(objects) = storage.local();
+        let store = LocalObjects(objects.clone());
+        let small = SampleObject::new(1, 1, 500);
+        small.store_in(&store).await.unwrap();
+        assert_eq!(store.chunk(&small.id(), 0).await.unwrap(), small.chunks[0]);
+        let record = crate::changes::stored(|key| objects.engine.get(Table::Records, key), &small.id());
+        let Body::Inline(body) = record.unwrap().unwrap().body else {
+            panic!("a small object is in the engine");
+        };
+        let key = Bytes::copy_from_slice(&key(body, 0));
+        let mut value = objects.engine.get(Table::Chunks, &key).unwrap().unwrap().to_vec();
+        value[NAME_LEN + 3] ^= 1;
+        let change = Change {
+            table: Table::Chunks,
+            key,
+            value: Some(value.into()),
+        };
+        objects.engine.commit(vec![change]).unwrap();
+        assert_eq!(store.chunk(&small.id(), 0).await.unwrap(), small.chunks[0]);
+        assert!(!store.is_damaged(&small.id()));
+        let read = store.chunk_from_medium(&small.id(), 0).await;
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+        assert!(store.is_damaged(&small.id()));
+    }
+}

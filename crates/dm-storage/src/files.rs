@@ -8,6 +8,7 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
+    num::NonZeroU64,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -119,6 +120,22 @@ impl Files {
             .ok_or_else(|| ReadError::Store(StoreError::Corrupt(format!("chunk {index} of an object"))))
     }
 
+    /// Has the operating system drop what it keeps in memory of a chunk, so
+    /// that it is read from the disk. What is not written out yet stays.
+    pub(crate) fn forget_cached(
+        &self,
+        envelope: &Envelope,
+        body: BodyId,
+        index: u64,
+    ) -> Result<(), ReadError> {
+        let Some(len) = NonZeroU64::new(envelope.chunk_len(index)) else {
+            return Ok(());
+        };
+        let file = File::open(self.path(&envelope.id, body))?;
+        forget_cached(&file, chunk_offset(index), len)?;
+        Ok(())
+    }
+
     /// The names of the chunks from `first` up to, not including, `end`, all of
     /// which the envelope must have.
     pub(crate) fn names(
@@ -168,6 +185,19 @@ impl Files {
             })
         }))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn forget_cached(file: &File, offset: u64, len: NonZeroU64) -> io::Result<()> {
+    use rustix::fs::{Advice, fadvise};
+
+    Ok(fadvise(file, offset, Some(len), Advice::DontNeed)?)
+}
+
+/// Other systems have no such advice.
+#[cfg(not(target_os = "linux"))]
+fn forget_cached(_: &File, _: u64, _: NonZeroU64) -> io::Result<()> {
+    Ok(())
 }
 
 /// The trailer of the file of an object.

@@ -4,6 +4,7 @@ use std::{fs::File, sync::Arc};
 
 use async_trait::async_trait;
 use dm_core::{
+    damage::DamageLog,
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     ports::{
@@ -34,6 +35,8 @@ pub(crate) struct Objects {
     pub(crate) space: Space,
     pub(crate) cache: ReadCache,
     pub(crate) ids: BodyIds,
+    /// What could not be read.
+    pub(crate) damage: DamageLog,
     /// Bytes of chunks up to which a body goes to the engine.
     pub(crate) inline_bytes: u64,
     /// Keeps other processes out for as long as anything uses the store.
@@ -97,6 +100,9 @@ impl Objects {
     /// Takes what a commit has replaced out of memory and off the disk.
     pub(crate) async fn clean_up(&self, id: ObjectId, replaced: Option<Replaced>) {
         self.cache.forget_object(&id, replaced.as_ref());
+        if replaced.is_some() {
+            self.damage.mended(&id);
+        }
         let Some(Body::File(body)) = replaced.map(|record| record.body) else {
             return;
         };
@@ -108,6 +114,9 @@ impl Objects {
     }
 
     fn read_chunk(&self, record: &Record, index: u64) -> Result<Chunk, ReadError> {
+        if index >= record.envelope.chunk_count() {
+            return Err(ReadError::Store(StoreError::Missing));
+        }
         let body = match record.body {
             Body::File(body) => return self.files.chunk(&record.envelope, body, index),
             Body::Inline(body) => body,
@@ -116,6 +125,14 @@ impl Objects {
         let chunk = chunk.ok_or(ReadError::Gone)?;
         self.cache.keep_chunk(body, index, &chunk);
         Ok(chunk)
+    }
+
+    /// Writes down that something of an object could not be read.
+    fn note_damage<T>(&self, id: &ObjectId, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(read, Err(StoreError::Corrupt(_))) {
+            self.damage.found(*id);
+        }
+        read
     }
 
     fn read_names(&self, record: &Record, first: u64, end: u64) -> Result<Vec<ChunkName>, ReadError> {
@@ -171,7 +188,8 @@ impl ObjectStore for LocalObjects {
     }
 
     async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
-        Ok(self.0.record(id).await?.map(|record| record.envelope.clone()))
+        let record = self.0.note_damage(id, self.0.record(id).await)?;
+        Ok(record.map(|record| record.envelope.clone()))
     }
 
     async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
@@ -192,14 +210,13 @@ impl ObjectStore for LocalObjects {
         first: u64,
         count: usize,
     ) -> Result<Vec<ChunkName>, StoreError> {
-        self.0
-            .read_body(id, move |objects, record| {
-                let end = first
-                    .saturating_add(count as u64)
-                    .min(record.envelope.chunk_count());
-                objects.read_names(record, first.min(end), end)
-            })
-            .await
+        let read = move |objects: &Objects, record: &Record| {
+            let end = first
+                .saturating_add(count as u64)
+                .min(record.envelope.chunk_count());
+            objects.read_names(record, first.min(end), end)
+        };
+        self.0.note_damage(id, self.0.read_body(id, read).await)
     }
 
     async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
@@ -210,14 +227,22 @@ impl ObjectStore for LocalObjects {
             return Chunk::checked(cached.name(), cached.bytes().clone())
                 .ok_or_else(|| StoreError::Corrupt(format!("chunk {index} of an object, in memory")));
         }
-        self.0
-            .read_body(id, move |objects, record| {
-                if index >= record.envelope.chunk_count() {
-                    return Err(ReadError::Store(StoreError::Missing));
-                }
-                objects.read_chunk(record, index)
-            })
-            .await
+        let read = move |objects: &Objects, record: &Record| objects.read_chunk(record, index);
+        self.0.note_damage(id, self.0.read_body(id, read).await)
+    }
+
+    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        let read = move |objects: &Objects, record: &Record| {
+            if let Body::File(body) = record.body {
+                objects.files.forget_cached(&record.envelope, body, index)?;
+            }
+            objects.read_chunk(record, index)
+        };
+        self.0.note_damage(id, self.0.read_body(id, read).await)
+    }
+
+    fn is_damaged(&self, id: &ObjectId) -> bool {
+        self.0.damage.contains(id)
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {

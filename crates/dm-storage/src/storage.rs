@@ -10,6 +10,7 @@ use std::{
 
 use dm_core::{
     config::StorageConfig,
+    damage::DamageLog,
     ports::{KeptLimits, KeyValueStore, ObjectStore, StorageQuota, StoreError},
 };
 
@@ -77,6 +78,7 @@ impl Storage {
             space,
             cache: ReadCache::with_bytes(config.cache_bytes - engine_cache),
             ids: BodyIds::of_epoch(epoch),
+            damage: DamageLog::new(),
             inline_bytes: layout::sealed_size(config.inline_limit.min(MAX_INLINE_LIMIT)),
             _lock: lock,
         };
@@ -88,12 +90,21 @@ impl Storage {
 
     /// The object store.
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(LocalObjects(self.objects.clone()))
+        Arc::new(self.local())
     }
 
     /// How much of its limits the object store has used.
     pub fn quota(&self) -> Arc<dyn StorageQuota> {
-        Arc::new(LocalObjects(self.objects.clone()))
+        Arc::new(self.local())
+    }
+
+    pub(crate) fn local(&self) -> LocalObjects {
+        LocalObjects(self.objects.clone())
+    }
+
+    /// Which objects could not be read.
+    pub fn damage(&self) -> DamageLog {
+        self.objects.damage.clone()
     }
 
     /// The key-value store of this name; its entries are apart from all others.

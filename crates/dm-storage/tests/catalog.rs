@@ -35,6 +35,7 @@ async fn empty() -> TemporaryCatalog {
 dm_core::share_catalog_conformance!(empty);
 dm_core::readable_objects_conformance!(empty);
 dm_core::erasures_conformance!(empty);
+dm_core::revocations_conformance!(empty);
 dm_core::event_log_conformance!(empty);
 dm_core::api_key_catalog_conformance!(empty);
 dm_core::peer_catalog_conformance!(empty);

@@ -231,8 +231,42 @@ fn a_damaged_chunk_is_reported_and_the_others_are_read() {
         let damaged = objects.chunk(&large.id(), 0).await;
         assert!(matches!(damaged, Err(StoreError::Corrupt(_))), "{damaged:?}");
         assert_eq!(objects.chunk(&large.id(), 1).await.unwrap(), large.chunks[1]);
+        assert_eq!(
+            objects.chunk_from_medium(&large.id(), 1).await.unwrap(),
+            large.chunks[1]
+        );
+        assert!(objects.is_damaged(&large.id()) && !objects.is_damaged(&samples()[0].id()));
+        assert_eq!(storage.damage().all(), [large.id()]);
         fs::remove_file(&file).unwrap();
         let gone = objects.chunk(&large.id(), 1).await;
         assert!(matches!(gone, Err(StoreError::Corrupt(_))), "{gone:?}");
+    });
+}
+
+#[test]
+fn an_object_that_is_stored_anew_or_removed_is_not_damaged_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(original(), folder.path());
+    let large = samples().last().unwrap();
+    runtime().block_on(async {
+        let storage = Storage::open(folder.path(), &StorageConfig::default()).unwrap();
+        let objects = storage.objects();
+        let damage = async || {
+            let file = files(&folder.path().join("files")).pop().unwrap();
+            fs::write(file, b"nothing of it").unwrap();
+            assert!(objects.chunk_from_medium(&large.id(), 0).await.is_err());
+            assert!(objects.is_damaged(&large.id()));
+        };
+        damage().await;
+        let mut writer = objects.create().await.unwrap();
+        for chunk in &large.chunks {
+            writer.append(chunk.clone()).await.unwrap();
+        }
+        writer.restore(&large.envelope).await.unwrap();
+        assert!(!objects.is_damaged(&large.id()));
+        assert!(large.is_in(&*objects).await);
+        damage().await;
+        objects.remove(&large.id()).await.unwrap();
+        assert!(storage.damage().all().is_empty());
     });
 }

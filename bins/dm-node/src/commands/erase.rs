@@ -2,12 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    cli::EraseArgs,
-    client::NodeClient,
-    confirm::confirm,
-    output::{self, cell},
-};
+use crate::{cli::EraseArgs, client::NodeClient, confirm::confirm, output};
 
 pub(crate) async fn run(args: EraseArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
@@ -20,12 +15,11 @@ pub(crate) async fn run(args: EraseArgs, as_json: bool) -> anyhow::Result<()> {
 }
 
 fn describe(answer: &Value) -> String {
-    let line = |name: &str, field: &str| format!("{name:<12} {}", cell(&answer[field]));
-    [
-        line("erased", "hash"),
-        line("event", "status"),
-        line("transaction", "tx_hash"),
-        line("peers told", "replicas"),
-    ]
-    .join("\n")
+    let lines = [
+        ("erased", "hash"),
+        ("event", "status"),
+        ("transaction", "tx_hash"),
+        ("peers told", "replicas"),
+    ];
+    output::fields(answer, &lines)
 }

@@ -2,11 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    cli::GrantArgs,
-    client::NodeClient,
-    output::{self, cell},
-};
+use crate::{cli::GrantArgs, client::NodeClient, output};
 
 pub(crate) async fn run(args: GrantArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
@@ -18,11 +14,10 @@ pub(crate) async fn run(args: GrantArgs, as_json: bool) -> anyhow::Result<()> {
 }
 
 fn describe(answer: &Value) -> String {
-    let line = |name: &str, field: &str| format!("{name:<12} {}", cell(&answer[field]));
-    [
-        line("granted to", "recipient"),
-        line("event", "status"),
-        line("transaction", "tx_hash"),
-    ]
-    .join("\n")
+    let lines = [
+        ("granted to", "recipient"),
+        ("event", "status"),
+        ("transaction", "tx_hash"),
+    ];
+    output::fields(answer, &lines)
 }

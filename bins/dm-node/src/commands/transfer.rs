@@ -3,13 +3,7 @@
 use serde_json::{Value, json};
 
 use super::operator;
-use crate::{
-    amount::Amount,
-    cli::TransferArgs,
-    client::NodeClient,
-    confirm::confirm,
-    output::{self, cell},
-};
+use crate::{amount::Amount, cli::TransferArgs, client::NodeClient, confirm::confirm, output};
 
 pub(crate) async fn run(args: TransferArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
@@ -33,13 +27,12 @@ pub(crate) async fn run(args: TransferArgs, as_json: bool) -> anyhow::Result<()>
 }
 
 fn describe(answer: &Value) -> String {
-    let line = |name: &str, field: &str| format!("{name:<12} {}", cell(&answer[field]));
-    [
-        line("status", "status"),
-        line("transaction", "tx_hash"),
-        line("paid by", "from"),
-        line("paid to", "to"),
-        line("received", "received"),
-    ]
-    .join("\n")
+    let lines = [
+        ("status", "status"),
+        ("transaction", "tx_hash"),
+        ("paid by", "from"),
+        ("paid to", "to"),
+        ("received", "received"),
+    ];
+    output::fields(answer, &lines)
 }

@@ -27,10 +27,7 @@ pub(super) async fn erase(request: HttpRequest, state: Data<State>) -> Result<Ht
     Ok(HttpResponse::Ok().json(ErasureAnswer {
         success: true,
         hash,
-        status: match erasure.tx_hash {
-            Some(_) => ShareStatus::Anchored,
-            None => ShareStatus::Pending,
-        },
+        status: ShareStatus::of(erasure.tx_hash.as_ref()),
         tx_hash: erasure.tx_hash,
         erased_at: erasure.erased_at,
         receipt: erasure.leaf_index,

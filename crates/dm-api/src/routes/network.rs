@@ -14,6 +14,7 @@ use crate::{
 pub(super) fn add(router: &mut Router) {
     router.add(Endpoint::at("/network/stats").on(Method::GET, Access::Needs(Scope::Read), stats));
     router.add(Endpoint::at("/network/peers").on(Method::GET, Access::Needs(Scope::Read), peers));
+    router.add(Endpoint::at("/network/storage").on(Method::GET, Access::Needs(Scope::Read), storage));
     router.add(Endpoint::at("/network/objects/{data_hash}").on(
         Method::GET,
         Access::Needs(Scope::Admin),
@@ -23,6 +24,11 @@ pub(super) fn add(router: &mut Router) {
 
 async fn stats(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(state.services.network.stats())
+}
+
+async fn storage(state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let status = state.run(state.services.scrubber.status()).await?;
+    Ok(HttpResponse::Ok().json(status))
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,9 @@
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{
     api_key::Scope,
+    ports::ComplianceError,
     receipt::{Receipt, Verification},
+    services::ServiceError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +17,13 @@ use crate::{
 };
 
 pub(super) fn add(router: &mut Router) {
-    // Before `/receipts/{data_hash}`, which would match it, too.
+    // Before `/receipts/{data_hash}`, which would match the first, too.
     router.add(Endpoint::at("/receipts/verify").on(Method::POST, Access::Needs(Scope::Read), verify));
+    router.add(Endpoint::at("/receipts/events/{index}").on(
+        Method::GET,
+        Access::Needs(Scope::Read),
+        of_event,
+    ));
     router.add(Endpoint::at("/receipts/{data_hash}").on(Method::GET, Access::Needs(Scope::Read), get));
 }
 
@@ -32,6 +39,23 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
         .map(|text| address_param("recipient", &text))
         .transpose()?;
     let receipt = state.run(state.services.data.receipt(&hash, recipient)).await?;
+    Ok(HttpResponse::Ok().json(receipt))
+}
+
+/// The receipt of whatever event stands at a position of the log.
+async fn of_event(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let index = request.match_info().query("index").parse();
+    let index = index.map_err(|_| ApiError::invalid("index", "must be a position of the log"))?;
+    let log = &state.services.log;
+    let receipt = state
+        .run(async {
+            match log.receipt(index).await {
+                Ok(receipt) => receipt.ok_or(ServiceError::NotAnchored),
+                Err(ComplianceError::NoEvent(_)) => Err(ServiceError::NotFound),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await?;
     Ok(HttpResponse::Ok().json(receipt))
 }
 

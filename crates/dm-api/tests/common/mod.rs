@@ -9,11 +9,13 @@ use dm_core::{
     api_key::{Rights, Scope},
     bus::EventBus,
     config::{ApiConfig, ApiKeysConfig, RateLimit},
+    damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
         Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyGuard,
         KeyRotation, KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
-        PluginSettings, RegisteredPlugins, TokenManager, caretaker::plan::Policy,
+        PluginSettings, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -88,6 +90,7 @@ pub struct TestNode {
     pub external: String,
     pub keys: Keys,
     pub api_keys: Arc<MemoryApiKeys>,
+    pub scrubber: Scrubber,
     pub log: Arc<MemoryComplianceLog>,
     pub network: Arc<QuietNetwork>,
     pub chain: Arc<FixedChain>,
@@ -169,6 +172,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         shares: catalog.clone(),
         readable: catalog.clone(),
         erasures: catalog.clone(),
+        revocations: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         sealer: Arc::new(MemorySealer),
@@ -197,6 +201,19 @@ pub async fn start_with(setup: Setup) -> TestNode {
         Policy::default(),
     );
     let key_guard = Arc::new(KeyGuard::new(&setup.api_keys, bus.clone()));
+    let scrubber = Scrubber::new(
+        ScrubPorts {
+            objects: store.clone(),
+            damage: DamageLog::new(),
+            quota: Arc::new(MemoryObjectStore::new()),
+            network: network.clone(),
+            bus: bus.clone(),
+        },
+        ScrubSettings {
+            bytes_per_second: u64::MAX,
+            interval: Duration::from_secs(3600),
+        },
+    );
     let services = Services {
         data: DataManager::new(ports, settings).unwrap(),
         tokens: TokenManager::new(desk),
@@ -213,6 +230,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         log: log.clone(),
         network: network.clone(),
         caretaker,
+        scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),
         key_guard: key_guard.clone(),
@@ -231,6 +249,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
         handle: servers.serve(&services, setup.stop_patience).unwrap(),
         api_keys,
+        scrubber,
         log,
         network,
         chain,

@@ -11,7 +11,7 @@ use dm_core::{
     address_record::SignedAddressRecord,
     envelope::{Chunk, ObjectId},
     hash::Locator,
-    peer::{NetworkStats, PeerRecord, PeerStatus},
+    peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
     ports::{
         Chain, ChainControl, ChainError, ChainHead, ChainSwitchError, FetchError, Found, InvalidLogFilter,
         LogControl, Network, NetworkError, PushReport,
@@ -38,6 +38,11 @@ fn peer(id: &str, healthy: bool) -> PeerStatus {
         },
         connected: healthy,
         healthy,
+        standing: PeerStanding {
+            score: if healthy { 0 } else { 6 },
+            last_offence: (!healthy).then(|| "a flood of requests".to_owned()),
+            banned_until: (!healthy).then_some(7),
+        },
     }
 }
 

@@ -136,6 +136,14 @@ impl ObjectStore for WatchedStore {
         self.inner.chunk(id, index).await
     }
 
+    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        self.inner.chunk_from_medium(id, index).await
+    }
+
+    fn is_damaged(&self, id: &ObjectId) -> bool {
+        self.inner.is_damaged(id)
+    }
+
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
         self.inner.remove(id).await
     }

@@ -122,10 +122,10 @@ pub enum ComplianceError {
 }
 
 impl EventFilter {
-    /// Shares of this data.
+    /// Shares of this data, and grants.
     pub fn shares_of(data_hash: DataHash) -> Self {
         Self {
-            kinds: [crate::event::EventKind::DataShare].into(),
+            kinds: [crate::event::EventKind::DataShare, crate::event::EventKind::Grant].into(),
             data_hash: Some(data_hash),
             recipient: None,
         }
@@ -140,10 +140,18 @@ impl EventFilter {
         }
     }
 
+    /// Withdrawals of this recipient's access to this data.
+    pub fn revocation(data_hash: DataHash, recipient: Address) -> Self {
+        Self {
+            kinds: [crate::event::EventKind::Revoke].into(),
+            data_hash: Some(data_hash),
+            recipient: Some(recipient),
+        }
+    }
+
     /// The share of this data with this recipient, or the grant.
     pub fn share(data_hash: DataHash, recipient: Address) -> Self {
         Self {
-            kinds: [crate::event::EventKind::DataShare, crate::event::EventKind::Grant].into(),
             recipient: Some(recipient),
             ..Self::shares_of(data_hash)
         }

@@ -63,6 +63,17 @@ pub trait ObjectStore: Send + Sync {
     /// where its bytes do not have its name any more.
     async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError>;
 
+    /// The chunk at `index` as it stands on the medium now: nothing that was
+    /// read or written before answers for it, as far as the store can help it.
+    ///
+    /// # Errors
+    /// Those of [`ObjectStore::chunk`].
+    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError>;
+
+    /// Whether something of the object could not be read, and it has not been
+    /// stored anew since. Such an object is not to be claimed to be here.
+    fn is_damaged(&self, id: &ObjectId) -> bool;
+
     /// Deletes an object; whether there was one.
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError>;
 

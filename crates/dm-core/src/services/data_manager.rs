@@ -18,7 +18,7 @@ use crate::{
     hash::DataHash,
     payment::PaymentReceipt,
     ports::{
-        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Sealer,
+        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Revocations, Sealer,
         ShareCatalog, Signer,
     },
     share::{ShareOutcome, ShareTerms},
@@ -35,6 +35,7 @@ mod plugins;
 mod read;
 mod recipients;
 mod retrievals;
+mod revoke;
 mod seal;
 mod share;
 mod spread;
@@ -43,6 +44,7 @@ mod verify;
 
 pub use erase::Erasure;
 pub use read::OpenObject;
+pub use revoke::Revocation;
 pub use upload::Upload;
 pub use verify::VerifiedShare;
 
@@ -63,6 +65,8 @@ pub struct DataPorts {
     pub readable: Arc<dyn ReadableObjects>,
     /// Where it is kept what is to be erased.
     pub erasures: Arc<dyn Erasures>,
+    /// Where it is kept whose access is to be withdrawn.
+    pub revocations: Arc<dyn Revocations>,
     /// Encrypts and decrypts chunks.
     pub sealer: Arc<dyn Sealer>,
     /// Wraps content keys for this node.

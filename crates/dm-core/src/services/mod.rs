@@ -17,7 +17,9 @@ mod turns;
 mod uninterrupted;
 
 pub use caretaker::{Caretaker, CaretakerPorts, HeldBy, HeldObject};
-pub use data_manager::{DataManager, DataPorts, DataSettings, Erasure, OpenObject, Upload, VerifiedShare};
+pub use data_manager::{
+    DataManager, DataPorts, DataSettings, Erasure, OpenObject, Revocation, Upload, VerifiedShare,
+};
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
 pub use key_guard::KeyGuard;
@@ -26,7 +28,7 @@ pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePor
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};
 pub use plugin_manager::{PluginManager, PluginSettings, RegisteredPlugins};
-pub use scrubber::{ScrubReport, ScrubSettings, Scrubber};
+pub use scrubber::{ScrubPorts, ScrubReport, ScrubSettings, Scrubber, StorageStatus};
 pub use token_manager::{NewToken, TokenManager};
 
 use uninterrupted::uninterrupted;

@@ -6,17 +6,20 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
 use crate::{
+    bus::{EventBus, Topic},
     clock::now_ms,
+    damage::DamageLog,
     envelope::{ObjectId, SignedEnvelope},
-    ports::{Found, Network, ObjectStore, Resumed, StoreError, StoreUsage},
-    trace::Trace,
+    ports::{Network, ObjectStore, StorageQuota, StoreError, StoreUsage},
 };
+
+mod mending;
 
 /// Objects that are listed at once.
 const PAGE: usize = 256;
@@ -50,24 +53,101 @@ pub struct ScrubReport {
     pub drift: Option<i128>,
 }
 
+/// What a scrubber works with.
+#[derive(Clone)]
+pub struct ScrubPorts {
+    /// The store that is scrubbed.
+    pub objects: Arc<dyn ObjectStore>,
+    /// What its readers could not read.
+    pub damage: DamageLog,
+    /// How much of its limits it has used.
+    pub quota: Arc<dyn StorageQuota>,
+    /// Where damaged objects are brought back from.
+    pub network: Arc<dyn Network>,
+    /// Is told of damage and drift.
+    pub bus: EventBus,
+}
+
+/// How a store is: what is in it, what it may hold, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StorageStatus {
+    /// Objects that are stored.
+    pub objects: u64,
+    /// Bytes that count for this node's own objects.
+    pub own_bytes: u64,
+    /// Most of them.
+    pub max_own_bytes: u64,
+    /// Bytes that count for the objects of others.
+    pub foreign_bytes: u64,
+    /// Most of them.
+    pub max_foreign_bytes: u64,
+    /// Objects that are known to be damaged now.
+    pub damaged: u64,
+    /// What the last round through the store found; `None` before the first
+    /// since the start.
+    pub last_scrub: Option<ScrubReport>,
+}
+
 /// Scrubs an object store; cheap to clone.
 #[derive(Clone)]
 pub struct Scrubber {
-    objects: Arc<dyn ObjectStore>,
-    network: Arc<dyn Network>,
+    ports: ScrubPorts,
     settings: ScrubSettings,
     last: Arc<Mutex<Option<ScrubReport>>>,
 }
 
+/// What looking at an object came to.
+enum Outcome {
+    Whole {
+        bytes: u64,
+    },
+    Repaired {
+        bytes: u64,
+    },
+    Damaged {
+        bytes: u64,
+    },
+    /// Not even its envelope can be read.
+    Unknown,
+    /// It is not stored.
+    Gone,
+}
+
+impl Outcome {
+    fn is_damaged(&self) -> bool {
+        !matches!(self, Self::Whole { .. } | Self::Gone)
+    }
+
+    fn is_repaired(&self) -> bool {
+        matches!(self, Self::Repaired { .. })
+    }
+}
+
 impl Scrubber {
     /// A scrubber of this store; it works while [`Scrubber::run`] does.
-    pub fn new(objects: Arc<dyn ObjectStore>, network: Arc<dyn Network>, settings: ScrubSettings) -> Self {
+    pub fn new(ports: ScrubPorts, settings: ScrubSettings) -> Self {
         Self {
-            objects,
-            network,
+            ports,
             settings,
             last: Arc::default(),
         }
+    }
+
+    /// How the store is.
+    ///
+    /// # Errors
+    /// Where the store cannot tell what is in it.
+    pub async fn status(&self) -> Result<StorageStatus, ServiceError> {
+        let (kept, limits) = (self.ports.quota.kept(), self.ports.quota.limits());
+        Ok(StorageStatus {
+            objects: self.ports.objects.usage().await?.objects,
+            own_bytes: kept.own,
+            max_own_bytes: limits.own,
+            foreign_bytes: kept.foreign,
+            max_foreign_bytes: limits.foreign,
+            damaged: self.ports.damage.all().len() as u64,
+            last_scrub: self.last(),
+        })
     }
 
     /// What the last round found.
@@ -75,19 +155,22 @@ impl Scrubber {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Goes through the store again and again until `shutdown`.
+    /// Goes through the store again and again until `shutdown`, and brings
+    /// back what others find to be damaged meanwhile.
     ///
     /// # Errors
     /// Where the store cannot be listed.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), StoreError> {
-        let rounds = async {
-            tokio::time::sleep(FIRST_PAUSE.min(self.settings.interval)).await;
-            loop {
-                self.round().await?;
-                tokio::time::sleep(self.settings.interval).await;
-            }
-        };
-        shutdown.run_until_cancelled(rounds).await.unwrap_or(Ok(()))
+        let work = async { tokio::try_join!(self.go_round(), self.mend_found()).map(drop) };
+        shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
+    }
+
+    async fn go_round(&self) -> Result<(), StoreError> {
+        tokio::time::sleep(FIRST_PAUSE.min(self.settings.interval)).await;
+        loop {
+            self.round().await?;
+            tokio::time::sleep(self.settings.interval).await;
+        }
     }
 
     /// Reads everything once.
@@ -95,11 +178,11 @@ impl Scrubber {
     /// # Errors
     /// Where the store cannot be listed.
     pub async fn round(&self) -> Result<ScrubReport, StoreError> {
-        let before = self.objects.usage().await?;
+        let before = self.ports.objects.usage().await?;
         let mut report = ScrubReport::default();
         let mut after = None;
         loop {
-            let page = self.objects.list(after.as_ref(), PAGE).await?;
+            let page = self.ports.objects.list(after.as_ref(), PAGE).await?;
             let Some(last) = page.last().copied() else {
                 break;
             };
@@ -109,7 +192,7 @@ impl Scrubber {
             after = Some(last);
         }
         report.ended_at = now_ms();
-        report.drift = drift(before, self.objects.usage().await?, &report);
+        report.drift = drift(before, self.ports.objects.usage().await?, &report);
         self.tell(&report);
         Ok(report)
     }
@@ -119,8 +202,20 @@ impl Scrubber {
         if damaged > repaired {
             tracing::error!(damaged, repaired, "stored objects are damaged");
         }
-        if let Some(drift) = report.drift.filter(|drift| *drift != 0) {
+        let drift = report.drift.unwrap_or(0);
+        if drift != 0 {
             tracing::warn!(drift, "the object store does not hold what it counts");
+        }
+        if damaged > 0 || drift != 0 {
+            self.ports.bus.publish(
+                Topic::SystemError,
+                json!({
+                    "component": "storage",
+                    "damaged": damaged,
+                    "repaired": repaired,
+                    "drift": report.drift,
+                }),
+            );
         }
         tracing::info!(
             objects = report.objects,
@@ -133,30 +228,44 @@ impl Scrubber {
     }
 
     async fn scrub(&self, id: &ObjectId, report: &mut ScrubReport) {
-        let envelope = match self.objects.envelope(id).await {
+        let outcome = self.look_at(id).await;
+        report.damaged += u64::from(outcome.is_damaged());
+        report.repaired += u64::from(outcome.is_repaired());
+        match outcome {
+            Outcome::Whole { bytes } | Outcome::Repaired { bytes } | Outcome::Damaged { bytes } => {
+                report.objects += 1;
+                report.bytes += bytes;
+            }
+            Outcome::Gone | Outcome::Unknown => {}
+        }
+    }
+
+    /// Reads an object, and brings it back where it is damaged.
+    async fn look_at(&self, id: &ObjectId) -> Outcome {
+        let envelope = match self.ports.objects.envelope(id).await {
             Ok(Some(envelope)) => envelope,
             // Removed since it was listed.
-            Ok(None) => return,
+            Ok(None) => return Outcome::Gone,
             Err(error) => {
-                report.damaged += 1;
                 tracing::error!(locator = %id.locator, %error, "the record of an object cannot be read");
-                return;
+                return Outcome::Unknown;
             }
         };
-        report.objects += 1;
-        match self.read(&envelope).await {
-            Ok(bytes) => report.bytes += bytes,
+        let error = match self.read(&envelope).await {
+            Ok(bytes) => {
+                self.ports.damage.mended(id);
+                return Outcome::Whole { bytes };
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(locator = %id.locator, owner = %id.owner, %error, "a stored object is damaged");
+        // What stands there is counted by the store all the same.
+        let bytes = envelope.sealed_size();
+        match self.bring_back(&envelope).await {
+            Ok(()) => Outcome::Repaired { bytes },
             Err(error) => {
-                // What stands there is counted by the store all the same.
-                report.bytes += envelope.sealed_size();
-                report.damaged += 1;
-                tracing::warn!(locator = %id.locator, owner = %id.owner, %error, "a stored object is damaged");
-                match self.bring_back(&envelope).await {
-                    Ok(()) => report.repaired += 1,
-                    Err(error) => {
-                        tracing::error!(locator = %id.locator, owner = %id.owner, %error, "a damaged object was not brought back");
-                    }
-                }
+                tracing::error!(locator = %id.locator, owner = %id.owner, %error, "a damaged object was not brought back");
+                Outcome::Damaged { bytes }
             }
         }
     }
@@ -165,7 +274,7 @@ impl Scrubber {
     async fn read(&self, envelope: &SignedEnvelope) -> Result<u64, StoreError> {
         let mut bytes = 0;
         for index in 0..envelope.chunk_count() {
-            let chunk = self.objects.chunk(&envelope.id, index).await;
+            let chunk = self.ports.objects.chunk_from_medium(&envelope.id, index).await;
             let len = match chunk {
                 Ok(chunk) => chunk.bytes().len() as u64,
                 // It was removed or replaced meanwhile, and is not damaged.
@@ -180,44 +289,8 @@ impl Scrubber {
     }
 
     async fn is_stored(&self, envelope: &SignedEnvelope) -> bool {
-        let stored = self.objects.envelope(&envelope.id).await;
+        let stored = self.ports.objects.envelope(&envelope.id).await;
         matches!(stored, Ok(Some(stored)) if stored.chunk_list == envelope.chunk_list)
-    }
-
-    /// Fetches an object whose chunks are damaged here, and stores it anew.
-    async fn bring_back(&self, envelope: &SignedEnvelope) -> Result<(), ServiceError> {
-        let found = self.find_copy(envelope).await?.ok_or(ServiceError::NotFound)?;
-        let Resumed { mut kept, mut writer } = self.objects.resume(envelope).await?;
-        let mut first = 0;
-        while let Some(chunk) = kept.next().await {
-            writer.append(chunk).await?;
-            first += 1;
-        }
-        let mut chunks = self.network.fetch(&found, first, &Trace::default());
-        while let Some(chunk) = chunks.try_next().await? {
-            writer.append(chunk).await?;
-        }
-        // The peers may have a newer envelope over the same chunks.
-        let newest = if found.envelope.sequence > envelope.sequence {
-            &found.envelope
-        } else {
-            envelope
-        };
-        Ok(writer.restore(newest).await?)
-    }
-
-    /// Who has the same chunks; the peers that are known to are asked first.
-    async fn find_copy(&self, envelope: &SignedEnvelope) -> Result<Option<Found>, ServiceError> {
-        let (locator, trace) = (&envelope.id.locator, Trace::default());
-        let same_chunks = |found: &Found| {
-            found.envelope.id == envelope.id && found.envelope.chunk_list == envelope.chunk_list
-        };
-        let known = self.network.find_at_known(locator, &trace).await?;
-        if let Some(found) = known.into_iter().find(same_chunks) {
-            return Ok(Some(found));
-        }
-        let found = self.network.find(locator, &trace).await?;
-        Ok(found.into_iter().find(same_chunks))
     }
 }
 

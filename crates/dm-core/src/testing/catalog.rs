@@ -30,6 +30,7 @@ pub mod history;
 mod memory;
 mod memory_log;
 mod memory_orders;
+mod memory_revocations;
 mod memory_tables;
 pub mod order_samples;
 pub mod orders;
@@ -37,13 +38,14 @@ pub mod payments;
 pub mod peers;
 pub mod readable_objects;
 pub mod recorded_orders;
+pub mod revocations;
 pub mod samples;
 pub mod shares;
 pub mod spreading;
 pub mod tokens;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, ShareCatalog};
+use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, Revocations, ShareCatalog};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
@@ -55,6 +57,11 @@ impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
 pub trait ErasureLedger: Erasures + ShareLedger {}
 
 impl<T: Erasures + ShareLedger> ErasureLedger for T {}
+
+/// The ports that a catalog has which takes access away.
+pub trait RevocationLedger: Revocations + ErasureLedger {}
+
+impl<T: Revocations + ErasureLedger> RevocationLedger for T {}
 
 /// The ports that a catalog of orders has together: whether an order is
 /// recorded follows from the log, and whether a payment has led to anything
@@ -91,6 +98,7 @@ mod tests {
     crate::share_catalog_conformance!(empty);
     crate::readable_objects_conformance!(empty);
     crate::erasures_conformance!(empty);
+    crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);
     crate::api_key_catalog_conformance!(empty);
     crate::peer_catalog_conformance!(empty);

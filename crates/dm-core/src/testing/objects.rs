@@ -149,6 +149,14 @@ impl ObjectStore for MemoryObjectStore {
         stored.chunks.get(index).cloned().ok_or(StoreError::Missing)
     }
 
+    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        self.chunk(id, index).await
+    }
+
+    fn is_damaged(&self, _: &ObjectId) -> bool {
+        false
+    }
+
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
         Ok(self.objects().remove(id).is_some())
     }

@@ -10,6 +10,7 @@ mod key_rotation;
 mod payments;
 mod plugins;
 mod reading;
+mod revoking;
 mod scrubbing;
 mod sharing;
 mod support;

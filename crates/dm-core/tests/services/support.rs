@@ -91,6 +91,7 @@ impl World {
             shares: catalog.clone(),
             readable: catalog.clone(),
             erasures: catalog.clone(),
+            revocations: catalog.clone(),
             sealer: Arc::new(MemorySealer),
             key_ring: Arc::new(MemoryKeyRing::default()),
             grants: Arc::new(MemoryGrants::new(signer.address())),

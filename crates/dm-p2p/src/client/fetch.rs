@@ -16,6 +16,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     names::fetch_names,
@@ -120,6 +121,19 @@ struct Source {
     envelope: SignedEnvelope,
     names: Arc<[ChunkName]>,
     trace: Trace,
+    /// Everything was handed on: what is still under way is not needed.
+    complete: CancellationToken,
+}
+
+impl Source {
+    /// Whether anybody waits for chunks.
+    fn check_need(&self) -> Result<(), WireError> {
+        if self.complete.is_cancelled() {
+            Err(WireError::Unneeded)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// How a lane ended.
@@ -140,6 +154,7 @@ impl Fetch {
             envelope,
             names,
             trace,
+            complete: CancellationToken::new(),
         };
         Self {
             context,
@@ -169,7 +184,19 @@ impl Fetch {
                 () = reader.closed() => return Ok(()),
             }
         }
+        self.wind_up();
         Ok(())
+    }
+
+    /// Leaves the lanes alone that were overtaken. One whose holder delivers
+    /// ends with its next chunk; where nothing moves, that is found out and
+    /// scored, although the object is here.
+    fn wind_up(self) {
+        let Self {
+            source, mut lanes, ..
+        } = self;
+        source.complete.cancel();
+        tokio::spawn(async move { while lanes.join_next().await.is_some() {} });
     }
 
     fn start_lanes(&mut self) {
@@ -200,6 +227,10 @@ impl Fetch {
             Ok(chunks) => self.plan.arrived(holder, run, chunks, Instant::now()),
             Err(error) => {
                 tracing::debug!(%holder, %error, "a holder did not deliver");
+                if matches!(error, WireError::Missing) {
+                    // It had given out the envelope.
+                    self.context.peers.disturbed(holder, "it withholds a chunk");
+                }
                 self.last_error = error.to_string();
                 self.roster.strike_out(&holder);
                 self.plan.failed(holder, run);
@@ -225,9 +256,11 @@ async fn lane(context: Arc<Context>, source: Arc<Source>, holder: PeerId, run: R
 async fn run_on(wire: &mut Wire<Stream>, source: &Source, run: Run) -> Result<Vec<Chunk>, WireError> {
     let Run { first, count } = run;
     let id = source.envelope.id;
+    source.check_need()?;
     wire.send(&Request::Chunks { id, first, count }).await?;
     let mut checks = Vec::with_capacity(count as usize);
     for index in first..first + u64::from(count) {
+        source.check_need()?;
         let bytes = match wire.receive().await? {
             Reply::Chunk { len } if u64::from(len) == source.envelope.chunk_len(index) => {
                 wire.receive_bytes(len as usize, MAX_CHUNK_BYTES).await?

@@ -37,7 +37,11 @@ pub(crate) async fn find_address(
                     newest = Some(record);
                 }
             }
-            _ => drop(peer.map(|peer| context.peers.misbehaved(peer, "a forged address record"))),
+            _ => {
+                if let Some(peer) = peer {
+                    context.peers.misbehaved(peer, "a forged address record");
+                }
+            }
         }
         if valid >= QUORUM {
             break;

@@ -114,6 +114,9 @@ async fn announce_all(context: &Context) -> Result<(), StoreError> {
             return Ok(());
         };
         for id in page {
+            if context.objects.is_damaged(&id) {
+                continue;
+            }
             while !context.link.has_peers().await {
                 tokio::time::sleep(PEERLESS_PAUSE).await;
             }

@@ -29,6 +29,8 @@ pub(crate) enum RecordFault {
     Forged,
     /// A newer one is held.
     Stale,
+    /// It names another peer than the one that publishes it.
+    NamesAnother,
 }
 
 /// Checks an address record against its key and the one that is held.
@@ -59,6 +61,16 @@ fn held_sequence(held: Option<&[u8]>) -> Option<u64> {
     Some(held.sequence)
 }
 
+/// Checks that the peer which publishes a record is the one that it names, and
+/// no other. Whoever passes records of others on has checked this as well.
+fn check_publisher(record: &AddressRecord, publisher: &PeerId) -> Result<(), RecordFault> {
+    if record.peer_id == publisher.to_base58() {
+        Ok(())
+    } else {
+        Err(RecordFault::NamesAnother)
+    }
+}
+
 /// Checks a provider record and bounds it; the DHT layer has already made
 /// sure that the provider is the sender.
 pub(crate) fn check_provider(mut record: kad::ProviderRecord) -> Option<kad::ProviderRecord> {
@@ -72,13 +84,19 @@ pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Re
     while let Some(ReceivedRecord { source, record, held }) = received.recv().await {
         let key = record.key.clone();
         let value = Bytes::copy_from_slice(&record.value);
+        let publisher = record.publisher.unwrap_or(source);
         let checked = tokio::task::spawn_blocking(move || {
-            check_address_record(key.as_ref(), value, held.as_deref()).map(drop)
+            let record = check_address_record(key.as_ref(), value, held.as_deref())?;
+            check_publisher(&record, &publisher)
         })
         .await;
         match checked {
             Ok(Ok(())) => context.link.keep_record(record).await,
-            Ok(Err(RecordFault::Forged)) => drop(context.peers.misbehaved(source, "a forged address record")),
+            Ok(Err(RecordFault::Forged)) => context.peers.misbehaved(source, "a forged address record"),
+            Ok(Err(RecordFault::NamesAnother)) => {
+                let what = "an address record that names another peer";
+                context.peers.misbehaved(source, what);
+            }
             Ok(Err(RecordFault::Stale)) => context.peers.failed(source),
             Err(error) => tracing::error!(%error, "checking a record failed"),
         }
@@ -139,6 +157,17 @@ mod tests {
         assert_eq!(check(&old, &new), Err(RecordFault::Stale));
         assert_eq!(check(&new, &old), Ok(new.clone()));
         assert_eq!(check(&new, &new), Ok(new.clone()), "a refresh");
+    }
+
+    #[test]
+    fn a_record_is_published_by_the_peer_that_it_names() {
+        let (publisher, other) = (PeerId::random(), PeerId::random());
+        let record = AddressRecord {
+            peer_id: publisher.to_base58(),
+            ..(*record(&TestSigner::new(1), 1)).clone()
+        };
+        assert_eq!(check_publisher(&record, &publisher), Ok(()));
+        assert_eq!(check_publisher(&record, &other), Err(RecordFault::NamesAnother));
     }
 
     #[test]

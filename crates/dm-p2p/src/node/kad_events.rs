@@ -156,11 +156,10 @@ impl Runner {
                     tracing::debug!(%error, "a provider record was not kept");
                 }
             }
-            None => drop(
-                self.context
-                    .peers
-                    .misbehaved(provider, "a malformed provider record"),
-            ),
+            None => self
+                .context
+                .peers
+                .misbehaved(provider, "a malformed provider record"),
         }
     }
 

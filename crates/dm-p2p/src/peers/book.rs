@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use dm_core::peer::{PeerRecord, PeerStatus};
+use dm_core::peer::{PeerRecord, PeerStanding, PeerStatus};
 use libp2p::{Multiaddr, PeerId};
 
 use crate::addresses::{MAX_ADDRESSES, without_peer};
@@ -150,25 +150,39 @@ impl PeerBook {
             .collect()
     }
 
-    pub(crate) fn statuses(&self, now: u64) -> Vec<PeerStatus> {
-        let mut statuses: Vec<PeerStatus> = self
-            .lines
-            .values()
-            .map(|line| PeerStatus {
+    /// The lines for people to read; what the book knows nothing of is empty.
+    pub(crate) fn statuses(&self, now: u64) -> Vec<(PeerId, PeerStatus)> {
+        let status = |(peer, line): (&PeerId, &Line)| {
+            let status = PeerStatus {
                 record: line.record.clone(),
                 connected: line.connected,
                 healthy: line.record.is_healthy(now),
-            })
-            .collect();
-        statuses.sort_by_key(|status| (!status.connected, Reverse(status.record.last_seen)));
+                standing: PeerStanding::default(),
+            };
+            (*peer, status)
+        };
+        let mut statuses: Vec<(PeerId, PeerStatus)> = self.lines.iter().map(status).collect();
+        statuses.sort_by_key(|(_, status)| (!status.connected, Reverse(status.record.last_seen)));
         statuses
     }
 
-    /// Peers that became healthy or stopped being so since the last call.
-    pub(crate) fn take_health_changes(&mut self, now: u64) -> Vec<(PeerId, bool)> {
+    /// Others were told that the peer is not healthy.
+    pub(crate) fn told_unhealthy(&mut self, peer: &PeerId) {
+        if let Some(line) = self.lines.get_mut(peer) {
+            line.healthy = false;
+        }
+    }
+
+    /// Peers that became healthy or stopped being so since the last call; who
+    /// is banned is not healthy.
+    pub(crate) fn take_health_changes(
+        &mut self,
+        now: u64,
+        is_banned: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, bool)> {
         let mut turned = Vec::new();
         for (peer, line) in &mut self.lines {
-            let healthy = line.record.is_healthy(now);
+            let healthy = line.record.is_healthy(now) && !is_banned(peer);
             if healthy != line.healthy {
                 line.healthy = healthy;
                 turned.push((*peer, healthy));

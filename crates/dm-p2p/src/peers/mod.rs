@@ -14,7 +14,7 @@ use dm_core::{
     bus::{EventBus, Topic},
     clock::now_ms,
     config::NetworkConfig,
-    peer::{PeerRecord, PeerStatus},
+    peer::{PeerRecord, PeerStanding, PeerStatus},
 };
 use libp2p::{Multiaddr, PeerId};
 use serde_json::json;
@@ -105,16 +105,16 @@ impl Peers {
         turn
     }
 
-    /// The peer did what no honest peer does. Returns whether it is banned now.
-    pub(crate) fn misbehaved(&self, peer: PeerId, what: &str) -> bool {
+    /// The peer did what no honest peer does.
+    pub(crate) fn misbehaved(&self, peer: PeerId, what: &str) {
         tracing::warn!(%peer, what, "peer misbehaved");
-        self.score(peer, Offence::Breach)
+        self.score(peer, Offence::Breach, what);
     }
 
     /// The peer did what an honest one does by accident at most.
     pub(crate) fn disturbed(&self, peer: PeerId, what: &str) {
         tracing::debug!(%peer, what, "peer disturbed");
-        self.score(peer, Offence::Nuisance);
+        self.score(peer, Offence::Nuisance, what);
     }
 
     /// For so long, nothing moved on a stream with the peer: its doing where
@@ -129,14 +129,39 @@ impl Peers {
         }
     }
 
-    fn score(&self, peer: PeerId, offence: Offence) -> bool {
+    fn score(&self, peer: PeerId, offence: Offence, what: &str) {
         self.book().failed(peer, now_ms());
-        let banned = self.penalties().score(peer, offence, Instant::now());
-        if banned {
-            tracing::warn!(%peer, "the peer is ignored for some time");
-            lock(&self.banned).push(peer);
+        let newly_banned = self.penalties().score(peer, offence, what, Instant::now());
+        if newly_banned {
+            self.ban(peer, what);
         }
-        banned
+    }
+
+    fn ban(&self, peer: PeerId, what: &str) {
+        tracing::warn!(%peer, what, "the peer is ignored for some time");
+        lock(&self.banned).push(peer);
+        self.book().told_unhealthy(&peer);
+        self.bus.publish(
+            Topic::PeerHealth,
+            json!({
+                "peer_id": peer.to_base58(),
+                "healthy": false,
+                "banned_until": self.standing(&peer).banned_until,
+                "reason": what,
+            }),
+        );
+    }
+
+    fn standing(&self, peer: &PeerId) -> PeerStanding {
+        let Some(standing) = self.penalties().standing(peer, Instant::now()) else {
+            return PeerStanding::default();
+        };
+        let until = |left: Duration| now_ms().saturating_add(left.as_millis() as u64);
+        PeerStanding {
+            score: standing.points,
+            last_offence: Some(standing.last_offence),
+            banned_until: standing.banned_for.map(until),
+        }
     }
 
     /// Peers that were banned since the last call: their connections are to be closed.
@@ -170,7 +195,12 @@ impl Peers {
     }
 
     pub(crate) fn statuses(&self) -> Vec<PeerStatus> {
-        self.book().statuses(now_ms())
+        let mut statuses = self.book().statuses(now_ms());
+        for (peer, status) in &mut statuses {
+            status.standing = self.standing(peer);
+            status.healthy &= status.standing.banned_until.is_none();
+        }
+        statuses.into_iter().map(|(_, status)| status).collect()
     }
 
     /// The checks that are due, with at most `dials` dials. Publishes the peers
@@ -180,7 +210,7 @@ impl Peers {
         let (checks, turned) = {
             let mut book = self.book();
             let checks = book.due_checks(&self.rules, dials, now);
-            (checks, book.take_health_changes(now))
+            (checks, book.take_health_changes(now, |peer| self.is_banned(peer)))
         };
         for (peer, healthy) in turned {
             self.bus.publish(

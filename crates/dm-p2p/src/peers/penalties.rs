@@ -32,7 +32,24 @@ impl Offence {
 pub(crate) struct Penalties {
     /// How long a ban lasts, and how long points are remembered.
     ban: Duration,
-    points: HashMap<PeerId, (u32, Instant)>,
+    lines: HashMap<PeerId, Line>,
+}
+
+/// What a peer did.
+struct Line {
+    points: u32,
+    last: Instant,
+    last_offence: String,
+}
+
+/// What is held against a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) points: u32,
+    /// What it was last scored for.
+    pub(crate) last_offence: String,
+    /// For how long it is still ignored.
+    pub(crate) banned_for: Option<Duration>,
 }
 
 impl Penalties {
@@ -40,44 +57,60 @@ impl Penalties {
     pub(crate) fn new(ban: Duration) -> Self {
         Self {
             ban,
-            points: HashMap::new(),
+            lines: HashMap::new(),
         }
     }
 
-    /// Notes an offence; whether the peer is banned now.
-    pub(crate) fn score(&mut self, peer: PeerId, offence: Offence, now: Instant) -> bool {
-        if self.points.len() >= MAX_REMEMBERED {
-            self.points
-                .retain(|_, (_, last)| now.duration_since(*last) < self.ban);
+    /// Notes an offence; whether the peer is banned because of it, and was not before.
+    pub(crate) fn score(&mut self, peer: PeerId, offence: Offence, what: &str, now: Instant) -> bool {
+        if self.lines.len() >= MAX_REMEMBERED {
+            let ban = self.ban;
+            self.lines.retain(|_, line| line.counts(ban, now));
         }
-        if self.points.len() >= MAX_REMEMBERED && !self.points.contains_key(&peer) {
+        if self.lines.len() >= MAX_REMEMBERED && !self.lines.contains_key(&peer) {
             self.forget_least();
         }
-        let (points, last) = self.points.entry(peer).or_insert((0, now));
-        if now.duration_since(*last) >= self.ban {
-            *points = 0;
-        }
-        *points += offence.points();
-        *last = now;
-        *points >= MAX_POINTS
+        let was_banned = self.is_banned(&peer, now);
+        let held = self.lines.get(&peer).filter(|line| line.counts(self.ban, now));
+        let line = Line {
+            points: held.map_or(0, |line| line.points) + offence.points(),
+            last: now,
+            last_offence: what.to_owned(),
+        };
+        self.lines.insert(peer, line);
+        !was_banned && self.is_banned(&peer, now)
     }
 
     /// Many peers with few points do not hide one with many.
     fn forget_least(&mut self) {
-        let least = self
-            .points
-            .iter()
-            .min_by_key(|(_, (points, last))| (*points, *last));
+        let least = self.lines.iter().min_by_key(|(_, line)| (line.points, line.last));
         if let Some(least) = least.map(|(peer, _)| *peer) {
-            self.points.remove(&least);
+            self.lines.remove(&least);
         }
     }
 
     /// Whether the last of too many offences is not long ago.
     pub(crate) fn is_banned(&self, peer: &PeerId, now: Instant) -> bool {
-        self.points
-            .get(peer)
-            .is_some_and(|(points, last)| *points >= MAX_POINTS && now.duration_since(*last) < self.ban)
+        self.standing(peer, now)
+            .is_some_and(|standing| standing.banned_for.is_some())
+    }
+
+    /// What is held against a peer; `None` where that is nothing.
+    pub(crate) fn standing(&self, peer: &PeerId, now: Instant) -> Option<Standing> {
+        let line = self.lines.get(peer).filter(|line| line.counts(self.ban, now))?;
+        let left = self.ban.saturating_sub(now.duration_since(line.last));
+        Some(Standing {
+            points: line.points,
+            last_offence: line.last_offence.clone(),
+            banned_for: (line.points >= MAX_POINTS).then_some(left),
+        })
+    }
+}
+
+impl Line {
+    /// Whether it is not forgotten yet.
+    fn counts(&self, ban: Duration, now: Instant) -> bool {
+        now.duration_since(self.last) < ban
     }
 }
 
@@ -93,27 +126,45 @@ mod tests {
             let (peer, start) = (PeerId::random(), Instant::now());
             let mut penalties = Penalties::new(BAN);
             for _ in 0..allowed {
-                assert!(!penalties.score(peer, offence, start));
+                assert!(!penalties.score(peer, offence, "harm", start));
             }
             assert!(!penalties.is_banned(&peer, start));
-            assert!(penalties.score(peer, offence, start));
+            assert!(penalties.score(peer, offence, "harm", start));
             assert!(penalties.is_banned(&peer, start));
+            assert!(!penalties.score(peer, offence, "harm", start), "it is one ban");
             assert!(!penalties.is_banned(&peer, start + BAN));
             assert!(
-                !penalties.score(peer, offence, start + BAN),
+                !penalties.score(peer, offence, "harm", start + BAN),
                 "old points are forgotten"
             );
         }
     }
 
     #[test]
+    fn what_is_held_against_a_peer_says_what_and_for_how_long() {
+        let (peer, start) = (PeerId::random(), Instant::now());
+        let mut penalties = Penalties::new(BAN);
+        assert_eq!(penalties.standing(&peer, start), None);
+        penalties.score(peer, Offence::Nuisance, "slow", start);
+        let standing = penalties.standing(&peer, start).unwrap();
+        assert_eq!((standing.points, standing.banned_for), (1, None));
+        for _ in 0..3 {
+            penalties.score(peer, Offence::Breach, "lies", start);
+        }
+        let standing = penalties.standing(&peer, start + BAN / 3).unwrap();
+        assert_eq!((standing.points, standing.last_offence.as_str()), (7, "lies"));
+        assert_eq!(standing.banned_for, Some(BAN - BAN / 3));
+        assert_eq!(penalties.standing(&peer, start + BAN), None);
+    }
+
+    #[test]
     fn the_memory_for_points_is_bounded() {
         let (mut penalties, banned, now) = (Penalties::new(BAN), PeerId::random(), Instant::now());
-        while !penalties.score(banned, Offence::Breach, now) {}
+        while !penalties.score(banned, Offence::Breach, "harm", now) {}
         for _ in 0..MAX_REMEMBERED + 100 {
-            penalties.score(PeerId::random(), Offence::Breach, now);
+            penalties.score(PeerId::random(), Offence::Breach, "harm", now);
         }
-        assert_eq!(penalties.points.len(), MAX_REMEMBERED);
+        assert_eq!(penalties.lines.len(), MAX_REMEMBERED);
         assert!(
             penalties.is_banned(&banned, now),
             "a flood of others does not free it"

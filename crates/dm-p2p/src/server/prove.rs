@@ -59,6 +59,8 @@ async fn proof(shared: &Shared, peer: PeerId, question: &Question) -> Result<Rep
     let envelope = context.objects.envelope(&question.id).await?;
     let envelope = envelope
         .filter(|envelope| envelope.chunk_list == question.chunk_list)
+        // Until it is mended, others are not to count on it.
+        .filter(|envelope| !context.objects.is_damaged(&envelope.id))
         .ok_or(StoreError::Missing)?;
     let _permit = shared.sending.acquire().await.map_err(|_| StoreError::Missing)?;
     let digest = prove(

@@ -102,6 +102,8 @@ struct Space<'a> {
     _arrival: Option<Arrival<'a>>,
     /// Of the bytes for foreign objects; an own object needs none.
     foreign: Option<Reservation>,
+    /// Whether the object is here and damaged.
+    mends: bool,
 }
 
 async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judgement<'a>, Refusal> {
@@ -113,9 +115,11 @@ async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judg
         .envelope(&envelope.id)
         .await
         .map_err(|error| refusal_for(&error))?;
+    let mends = held.is_some() && objects.is_damaged(&envelope.id);
     if let Some(held) = &held {
         let same_chunks = held.chunk_list == envelope.chunk_list && held.size == envelope.size;
         match held.sequence.cmp(&envelope.sequence) {
+            Ordering::Equal | Ordering::Less if same_chunks && mends => {}
             Ordering::Equal if same_chunks => return Ok(Judgement::Held),
             Ordering::Less if same_chunks => {
                 replace_envelope(shared, held, envelope).await?;
@@ -132,6 +136,7 @@ async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judg
             Some(_) => None,
             None => admit_owner(shared, envelope).await?,
         },
+        mends,
     }))
 }
 
@@ -211,7 +216,11 @@ where
     for (index, name) in (0..).zip(names) {
         receive_chunk(wire, envelope, index, name, &mut *writer).await?;
     }
-    writer.finish(envelope).await?;
+    if space.mends {
+        writer.restore(envelope).await?;
+    } else {
+        writer.finish(envelope).await?;
+    }
     if let Some(foreign) = space.foreign {
         foreign.keep();
     }

@@ -68,7 +68,7 @@ fn note_failure(shared: &Shared, peer: PeerId, error: &WireError) {
     let context = &shared.context;
     match error {
         WireError::Stalled => context.peers.stalled(peer, context.patience()),
-        error if error.is_misbehaviour() => drop(context.peers.misbehaved(peer, &error.to_string())),
+        error if error.is_misbehaviour() => context.peers.misbehaved(peer, &error.to_string()),
         _ => {}
     }
 }
@@ -135,17 +135,19 @@ where
     Ok(())
 }
 
-/// The envelopes under a locator, as many as one answer holds. Where there are
-/// more, this node's own goes first: other owners cannot crowd it out.
+/// The envelopes under a locator, as many as one answer holds, and none of an
+/// object that is known to be damaged here. Where there are more, this node's own goes first: other owners cannot crowd it out.
 async fn envelopes_to_send(shared: &Shared, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
     let context = &shared.context;
     let mut envelopes = context.objects.envelopes(locator).await?;
+    envelopes.retain(|envelope| !context.objects.is_damaged(&envelope.id));
     if envelopes.len() > MAX_ENVELOPES {
         let own = ObjectId {
             locator: *locator,
             owner: context.own_address,
         };
-        if let Some(envelope) = context.objects.envelope(&own).await? {
+        let own_envelope = context.objects.envelope(&own).await?;
+        if let Some(envelope) = own_envelope.filter(|_| !context.objects.is_damaged(&own)) {
             envelopes.retain(|other| other.id != own);
             envelopes.insert(0, envelope);
         }

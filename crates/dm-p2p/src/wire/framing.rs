@@ -28,6 +28,9 @@ pub(crate) enum WireError {
     /// The peer sent what the protocol does not allow.
     #[error("the peer broke the protocol: {0}")]
     Malformed(&'static str),
+    /// Nobody waits for the rest any more.
+    #[error("the rest is not needed")]
+    Unneeded,
     /// The peer does not have what it was asked for.
     #[error("the peer does not have it")]
     Missing,

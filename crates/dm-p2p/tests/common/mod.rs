@@ -23,7 +23,7 @@ use dm_p2p::{Identity, P2p, P2pOptions};
 use futures::TryStreamExt;
 
 /// Far longer than anything takes: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running node and what it was made from.
 pub struct Node {

@@ -64,6 +64,8 @@ pub enum Lie {
     WrongNames,
     /// Claims the object and then does not have it.
     Withholds,
+    /// Has the names of the chunks and not the chunks.
+    WithholdsChunks,
     /// Never sends a chunk.
     Stalls,
     /// Closes the stream after each request.
@@ -236,7 +238,9 @@ async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>, par
                 }
             }
             (Request::Chunks { .. }, Some(_)) if lie == Lie::Stalls => std::future::pending().await,
-            (Request::Chunks { first, count, .. }, Some(holding)) if lie != Lie::Withholds => {
+            (Request::Chunks { first, count, .. }, Some(holding))
+                if !matches!(lie, Lie::Withholds | Lie::WithholdsChunks) =>
+            {
                 for chunk in holding.chunks.iter().skip(first as usize).take(count as usize) {
                     let mut bytes = chunk.bytes().to_vec();
                     bytes[0] ^= u8::from(lie == Lie::WrongChunks);

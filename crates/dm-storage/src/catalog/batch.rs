@@ -13,7 +13,7 @@ use super::{
     change::{Change, Outcome},
     checkpoints, erasures,
     error::from_sqlx,
-    event_log, order_writes, peers, readable_objects, replicas, shares, tokens,
+    event_log, order_writes, peers, readable_objects, replicas, revocations, shares, tokens,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
@@ -42,8 +42,7 @@ pub(super) async fn commit(
 
 /// Collects changes whose order does not matter, kind by kind. Those of
 /// different kinds touch different tables, or come to the same either way
-/// round; what they must not pass is [`Change::RemoveReadable`] and
-/// [`Change::BeginErasure`].
+/// round; what they must not pass is what takes shares or keys away.
 struct Batch<'a> {
     connection: &'a mut SqliteConnection,
     outcomes: Vec<Outcome>,
@@ -91,6 +90,18 @@ impl<'a> Batch<'a> {
             Change::BeginErasure(data_hash) => {
                 self.flush().await?;
                 let existed = erasures::begin(self.connection, data_hash).await?;
+                self.set_outcome(place, Outcome::Existed(existed));
+            }
+            Change::BeginRevocation { data_hash, recipient } => {
+                self.flush().await?;
+                revocations::begin(self.connection, data_hash, *recipient).await?;
+            }
+            Change::AdoptPreparedKey {
+                data_hash,
+                chunk_list,
+            } => {
+                self.flush().await?;
+                let existed = revocations::adopt(self.connection, data_hash, chunk_list).await?;
                 self.set_outcome(place, Outcome::Existed(existed));
             }
             other => self.others.push((place, other)),
@@ -187,11 +198,17 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
         Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
         Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
+        Change::EndRevocation { data_hash, recipient } => {
+            revocations::end(connection, data_hash, *recipient).await?;
+        }
+        Change::PrepareKey(next) => revocations::prepare(connection, next).await?,
         Change::AddToken(token) => return tokens::add(connection, token).await,
         Change::InsertShare(_)
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)
         | Change::BeginErasure(_)
+        | Change::BeginRevocation { .. }
+        | Change::AdoptPreparedKey { .. }
         | Change::InsertOrder(_)
         | Change::SetOrderState { .. }
         | Change::CloseOrder(_)

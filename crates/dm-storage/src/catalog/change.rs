@@ -37,6 +37,19 @@ pub(super) enum Change {
     Rewrap(Vec<Rewrapped>),
     BeginErasure(DataHash),
     EndErasure(DataHash),
+    BeginRevocation {
+        data_hash: DataHash,
+        recipient: Address,
+    },
+    EndRevocation {
+        data_hash: DataHash,
+        recipient: Address,
+    },
+    PrepareKey(ReadableObject),
+    AdoptPreparedKey {
+        data_hash: DataHash,
+        chunk_list: [u8; 32],
+    },
     Append {
         entries: Vec<LogEntry>,
         nodes: Vec<TreeNode>,

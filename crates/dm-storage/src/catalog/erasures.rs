@@ -12,7 +12,7 @@ use super::{
     change::Change,
     columns::{Columns, row_limit},
     error::from_sqlx,
-    readable_objects, shares,
+    readable_objects, revocations, shares,
 };
 
 pub(super) const BEGIN: &str = "INSERT OR IGNORE INTO erasures (locator, data_hash) VALUES (?, ?)";
@@ -30,6 +30,7 @@ pub(super) async fn begin(
         .bind(data_hash.as_bytes().to_vec());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
     shares::remove_all(connection, data_hash).await?;
+    revocations::forget(connection, data_hash).await?;
     readable_objects::remove(connection, data_hash).await
 }
 

@@ -19,6 +19,7 @@ mod orders;
 mod peers;
 mod readable_objects;
 mod replicas;
+mod revocations;
 mod shares;
 mod tokens;
 mod writer;

@@ -162,6 +162,11 @@ fn schema() -> Migrator {
             "api key limits",
             include_str!("../../migrations/0007_api_key_limits.sql"),
         ),
+        version(
+            8,
+            "revocations",
+            include_str!("../../migrations/0008_revocations.sql"),
+        ),
     ])
 }
 

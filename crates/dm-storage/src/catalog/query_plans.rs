@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
     api_keys, checkpoints, erasures, event_log, history, open, order_writes, orders, peers, readable_objects,
-    replicas, shares, tokens,
+    replicas, revocations, shares, tokens,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -64,6 +64,13 @@ async fn every_lookup_uses_an_index() {
         readable_objects::VERSION_BEFORE,
         readable_objects::REWRAP,
         erasures::END,
+        revocations::BEGIN,
+        revocations::END,
+        revocations::END_ALL,
+        revocations::PREPARE,
+        revocations::PREPARED,
+        revocations::FORGET_PREPARED,
+        shares::REMOVE,
         shares::SET_RECEIPT_SPREAD,
         replicas::GET,
         readable_objects::GET,

@@ -187,7 +187,7 @@ async fn ordinal(pool: &SqlitePool, data_hash: Option<DataHash>) -> Result<Optio
     query.fetch_optional(pool).await.map_err(from_sqlx)
 }
 
-fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
+pub(super) fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
     Ok(ReadableObject {
         data_hash: DataHash::from_bytes(row.bytes("data_hash")?),
         id: ObjectId {

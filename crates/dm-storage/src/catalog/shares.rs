@@ -54,6 +54,7 @@ pub(super) const RECEIPT_DUE: &str = concat!(
       AND EXISTS (SELECT 1 FROM readable_objects r WHERE r.locator = s.locator AND r.replicas > 0)
       ORDER BY s.event_index LIMIT ?"
 );
+pub(super) const REMOVE: &str = "DELETE FROM shares WHERE locator = ? AND recipient = ?";
 pub(super) const REMOVE_ALL: &str = "DELETE FROM shares WHERE locator = ?";
 pub(super) const SET_GRANT_OWED: &str =
     "UPDATE shares SET grant_owed = ? WHERE locator = ? AND recipient = ?";
@@ -61,7 +62,7 @@ pub(super) const SET_RECEIPT_SPREAD: &str =
     "UPDATE shares SET receipt_state = 2 WHERE locator = ? AND recipient = ?";
 
 /// An event may be older than its share, and so may a replica; what happened before
-/// the data was erased is of other shares. The + keeps SQLite from walking through
+/// the data was erased, or the recipient's access withdrawn, is of other shares. The + keeps SQLite from walking through
 /// all events of a recipient.
 pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
@@ -71,7 +72,8 @@ pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
             (SELECT min(position) FROM events
              WHERE data_hash = column2 AND kind IN ('data_share', 'grant') AND +recipient = column3
                 AND position > coalesce((SELECT max(position) FROM events
-                    WHERE data_hash = column2 AND kind = 'data_delete'), -1)),
+                    WHERE data_hash = column2 AND kind IN ('data_delete', 'revoke')
+                        AND (kind = 'data_delete' OR +recipient = column3)), -1)),
             EXISTS (SELECT 1 FROM replicas WHERE replicas.locator = column1 AND replicas.replicas > 0)
          FROM",
         6,
@@ -174,6 +176,18 @@ pub(super) async fn set_receipt_spread(
     recipient: Address,
 ) -> Result<(), CatalogError> {
     let query = sqlx::query(SET_RECEIPT_SPREAD)
+        .bind(data_hash.locator().as_bytes().to_vec())
+        .bind(recipient.to_vec());
+    query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
+}
+
+/// Deletes the share of this data with this recipient.
+pub(super) async fn remove(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+    recipient: Address,
+) -> Result<(), CatalogError> {
+    let query = sqlx::query(REMOVE)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)

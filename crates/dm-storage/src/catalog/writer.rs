@@ -137,7 +137,9 @@ impl WriterTask {
             match change {
                 Change::PutReadable(object) => self.cache.forget(&object.data_hash),
                 Change::Rewrap(keys) => keys.iter().for_each(|key| self.cache.forget(&key.data_hash)),
-                Change::RemoveReadable(data_hash) | Change::BeginErasure(data_hash) => {
+                Change::RemoveReadable(data_hash)
+                | Change::BeginErasure(data_hash)
+                | Change::AdoptPreparedKey { data_hash, .. } => {
                     self.cache.forget(data_hash);
                     destroyed |= *outcome == Outcome::Existed(true);
                 }

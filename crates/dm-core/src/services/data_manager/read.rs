@@ -65,7 +65,7 @@ impl DataManager {
         let trace = Trace::default();
         if let Some(readable) = inner.ports.readable.readable(data_hash).await?
             && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
-            && envelope.chunk_list == readable.chunk_list
+            && let Some(readable) = self.with_key_for(&envelope, readable).await?
         {
             let key = inner.ports.key_ring.unwrap(&readable.key)?;
             return Ok(self.opened(data_hash, envelope, key, Source::Checked, trace));
@@ -143,6 +143,18 @@ impl DataManager {
                 None
             }
         }
+    }
+
+    /// The plaintext of an object of this node's own.
+    pub(super) fn read_own(
+        &self,
+        data_hash: &DataHash,
+        envelope: SignedEnvelope,
+        key: ContentKey,
+    ) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        let object = self.opened(data_hash, envelope, key, Source::Checked, Trace::default());
+        let size = object.size();
+        object.read_checked(0..size)
     }
 
     fn opened(

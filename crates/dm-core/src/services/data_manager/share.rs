@@ -58,11 +58,7 @@ impl RecordedShare {
         ShareOutcome {
             data_hash: self.data_hash,
             recipient: self.recipient,
-            status: if tx_hash.is_some() {
-                ShareStatus::Anchored
-            } else {
-                ShareStatus::Pending
-            },
+            status: ShareStatus::of(tx_hash.as_ref()),
             tx_hash,
             leaf_index: self.leaf_index,
             replicas: self.replicas,
@@ -163,10 +159,27 @@ impl DataManager {
         let Some(envelope) = ports.objects.envelope(&id).await? else {
             return Ok(None);
         };
-        let readable = ports.readable.readable(data_hash).await?;
-        // The key is for these chunks and no others: an interrupted share may
-        // have left the one without the other.
-        Ok(readable.filter(|object| object.id == id && object.chunk_list == envelope.chunk_list))
+        match ports.readable.readable(data_hash).await? {
+            Some(object) => self.with_key_for(&envelope, object).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The entry of the data with the key for the chunks of this envelope, if there is one: an
+    /// interrupted share may have left the one without the other, and an
+    /// interrupted revocation may have stored the chunks whose key it prepared.
+    pub(super) async fn with_key_for(
+        &self,
+        envelope: &Envelope,
+        object: ReadableObject,
+    ) -> Result<Option<ReadableObject>, ServiceError> {
+        let fits =
+            |object: &ReadableObject| object.id == envelope.id && object.chunk_list == envelope.chunk_list;
+        if fits(&object) {
+            return Ok(Some(object));
+        }
+        let revocations = &self.inner.ports.revocations;
+        Ok(revocations.prepared_key(&object.data_hash).await?.filter(fits))
     }
 
     /// This node's object with this data.
@@ -304,7 +317,8 @@ impl DataManager {
         })
     }
 
-    /// The event of a share, where the data was not erased since.
+    /// The event of a share, where the data was not erased since, nor the
+    /// recipient's access withdrawn.
     pub(super) async fn share_event(
         &self,
         data_hash: &DataHash,
@@ -315,7 +329,10 @@ impl DataManager {
             return Ok(None);
         };
         let erased = log.find(&EventFilter::erasure(*data_hash)).await?;
-        Ok(Some(shared).filter(|shared| erased.is_none_or(|erased| erased.index < shared.index)))
+        let revoked = log.find(&EventFilter::revocation(*data_hash, recipient)).await?;
+        let is_over = |ended: &Recorded| ended.index > shared.index;
+        let holds = !erased.iter().chain(&revoked).any(is_over);
+        Ok(holds.then_some(shared))
     }
 
     /// Brings the object to its peers, and waits for that only so long; it goes

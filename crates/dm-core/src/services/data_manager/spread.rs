@@ -1,7 +1,7 @@
 //! Completes in the background what shares have left open: events of shares
 //! that were interrupted, grants for recipients that were unknown, receipts that
 //! are to travel with their objects, missing copies, payments that are to be
-//! given back; and erasures that were interrupted.
+//! given back; and erasures and revocations that were interrupted.
 
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ impl DataManager {
                 self.replicate(),
                 self.refund_overdue_payments(),
                 self.finish_erasures(),
+                self.finish_revocations(),
             )?;
             Ok(())
         });
@@ -59,6 +60,9 @@ impl DataManager {
             // The data itself was not stored any more; the client was told nothing.
             return Ok(());
         };
+        if self.was_revoked(share).await? {
+            return Ok(());
+        }
         if !self.has_grant(&object.id, share.recipient).await? {
             self.owe_grant(&share.data_hash, share.recipient).await?;
         }
@@ -71,6 +75,12 @@ impl DataManager {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Whether a share that was listed before its turn came has been taken back since.
+    async fn was_revoked(&self, share: &ShareRecord) -> Result<bool, ServiceError> {
+        let shares = &self.inner.ports.shares;
+        Ok(shares.share(&share.data_hash, share.recipient).await?.is_none())
     }
 
     /// Puts receipts into the envelopes of their objects.

@@ -8,6 +8,7 @@ use super::{DataManager, Examiner, plugins::Content, seal::Sealed, share::Begin}
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_OBJECT_SIZE},
     hash::DataHasher,
+    plugin::Notes,
     ports::ObjectWriter,
     secret::ContentKey,
     services::{ServiceError, uninterrupted},
@@ -34,10 +35,21 @@ pub struct Upload {
 }
 
 impl Upload {
+    /// Begins to take data that plugins examine.
     pub(super) async fn begin(manager: DataManager) -> Result<Self, ServiceError> {
+        let examiner = Examiner::new(manager.inner.ports.plugins.as_ref());
+        Self::begin_with(manager, examiner).await
+    }
+
+    /// Begins to take data that this node has already.
+    pub(super) async fn begin_again(manager: DataManager) -> Result<Self, ServiceError> {
+        Self::begin_with(manager, Examiner::new(None)).await
+    }
+
+    async fn begin_with(manager: DataManager, examiner: Examiner) -> Result<Self, ServiceError> {
         let writer = manager.inner.ports.objects.create().await?;
         Ok(Self {
-            examiner: Examiner::new(manager.inner.ports.plugins.as_ref()),
+            examiner,
             manager,
             writer,
             key: ContentKey::random(),
@@ -93,16 +105,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Shares what has arrived. The same data to the same recipient again is
-    /// the same share.
-    ///
-    /// # Errors
-    /// As [`DataManager::share_bytes`].
-    #[tracing::instrument(level = "debug", skip_all, fields(recipient = %terms.recipient, size = self.size))]
-    pub async fn finish(mut self, terms: ShareTerms) -> Result<ShareOutcome, ServiceError> {
-        if self.size == 0 {
-            return Err(ServiceError::invalid("data", "cannot be empty"));
-        }
+    /// Hands the last of what has arrived to the store, and says what plugins noted.
+    pub(super) async fn seal(mut self) -> Result<(Sealed, Notes), ServiceError> {
         if !self.partial.is_empty() {
             let last = std::mem::take(&mut self.partial).freeze();
             self.take_chunk(last).await?;
@@ -117,8 +121,22 @@ impl Upload {
             key: self.key,
             writer: self.writer,
         };
-        let content = Content::Examined(self.examiner.finish());
+        Ok((sealed, self.examiner.finish()))
+    }
+
+    /// Shares what has arrived. The same data to the same recipient again is
+    /// the same share.
+    ///
+    /// # Errors
+    /// As [`DataManager::share_bytes`].
+    #[tracing::instrument(level = "debug", skip_all, fields(recipient = %terms.recipient, size = self.size))]
+    pub async fn finish(self, terms: ShareTerms) -> Result<ShareOutcome, ServiceError> {
+        if self.size == 0 {
+            return Err(ServiceError::invalid("data", "cannot be empty"));
+        }
         let manager = self.manager.clone();
+        let (sealed, notes) = self.seal().await?;
+        let content = Content::Examined(notes);
         uninterrupted(async move {
             let turn = manager.inner.turns.take(sealed.data_hash).await;
             manager.ensure_log_accepts()?;

@@ -166,7 +166,7 @@ impl DataManager {
             let json = self.inner.ports.sealer.open(&key, sealed).ok()?;
             let receipt: Receipt = serde_json::from_slice(&json).ok()?;
             let event = &receipt.event;
-            let fits = event.event_type == EventKind::DataShare
+            let fits = matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
                 && event.data_hash == Some(*data_hash)
                 && event.log == envelope.id.owner
                 && recipient.is_none_or(|recipient| event.recipient == Some(recipient));

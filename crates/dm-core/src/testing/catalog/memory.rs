@@ -1,5 +1,5 @@
 //! [`MemoryCatalog`]: shares and readable objects; the rest is in `memory_log`,
-//! `memory_orders` and `memory_tables`.
+//! `memory_orders`, `memory_revocations` and `memory_tables`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{memory_log::MemoryLog, memory_orders::MemoryOrders};
+use super::{memory_log::MemoryLog, memory_orders::MemoryOrders, memory_revocations::MemoryRevocations};
 use crate::{
     Address,
     api_key::ApiKeyRecord,
@@ -33,6 +33,7 @@ pub(super) struct State {
     readables: Vec<ReadableObject>,
     replicas: HashMap<ObjectId, (u32, u64)>,
     erasures: Vec<DataHash>,
+    pub(super) revocations: MemoryRevocations,
     pub(super) api_keys: Vec<ApiKeyRecord>,
     pub(super) api_key_generation: u64,
     pub(super) peers: BTreeMap<String, PeerRecord>,
@@ -71,6 +72,21 @@ impl State {
         let name = (*data_hash, recipient);
         let mut records = self.shares.iter().map(|share| &share.record);
         records.any(|record| (record.data_hash, record.recipient) == name)
+    }
+
+    pub(super) fn forget_share(&mut self, data_hash: &DataHash, recipient: Address) {
+        let name = (*data_hash, recipient);
+        self.shares
+            .retain(|share| (share.record.data_hash, share.record.recipient) != name);
+    }
+
+    /// Keeps an entry, in the place of the present one of its data.
+    pub(super) fn put_readable(&mut self, object: &ReadableObject) {
+        let is_same = |kept: &&mut ReadableObject| kept.data_hash == object.data_hash;
+        match self.readables.iter_mut().find(is_same) {
+            Some(kept) => *kept = object.clone(),
+            None => self.readables.push(object.clone()),
+        }
     }
 
     fn share_by_key(&self, key: &IdempotencyKey) -> Option<&ShareRecord> {
@@ -229,15 +245,7 @@ impl ShareCatalog for MemoryCatalog {
 #[async_trait]
 impl ReadableObjects for MemoryCatalog {
     async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
-        let mut state = self.state();
-        match state
-            .readables
-            .iter_mut()
-            .find(|kept| kept.data_hash == object.data_hash)
-        {
-            Some(kept) => *kept = object.clone(),
-            None => state.readables.push(object.clone()),
-        }
+        self.state().put_readable(object);
         Ok(())
     }
 
@@ -298,6 +306,7 @@ impl Erasures for MemoryCatalog {
         let mut state = self.state();
         state.readables.retain(|object| object.data_hash != *data_hash);
         state.shares.retain(|share| share.record.data_hash != *data_hash);
+        state.revocations.forget(data_hash);
         if !state.erasures.contains(data_hash) {
             state.erasures.push(*data_hash);
         }

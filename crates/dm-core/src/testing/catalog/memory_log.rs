@@ -22,15 +22,20 @@ pub(super) struct MemoryLog {
 }
 
 impl MemoryLog {
-    /// The first position at which a share is recorded, after the data was last erased.
+    /// The first position at which a share is recorded, after the data was last
+    /// erased and the recipient's access last withdrawn.
     pub(super) fn recorded_at(&self, share: &ShareRecord) -> Option<u64> {
         let data = Some(share.data_hash);
-        let is_erasure = |event: &Event| event.event_type == EventKind::DataDelete && event.data_hash == data;
+        let ends_shares = |event: &Event| match event.event_type {
+            EventKind::DataDelete => event.data_hash == data,
+            EventKind::Revoke => (event.data_hash, event.recipient) == (data, Some(share.recipient)),
+            _ => false,
+        };
         let records = |event: &Event| {
             matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
                 && (event.data_hash, event.recipient) == (data, Some(share.recipient))
         };
-        let begin = self.events.iter().rposition(is_erasure).unwrap_or_default();
+        let begin = self.events.iter().rposition(ends_shares).unwrap_or_default();
         let position = self.events.get(begin..)?.iter().position(records)?;
         Some((begin + position) as u64)
     }

@@ -63,12 +63,12 @@ fn stores(count: usize) -> Vec<Store> {
         .collect()
 }
 
-fn record(account: u8, sequence: u64) -> SignedAddressRecord {
+fn record(account: u8, sequence: u64, node: &Arc<dyn Network>) -> SignedAddressRecord {
     let signer = TestSigner::new(account);
     let record = AddressRecord {
         address: signer.address(),
         hpke_public_key: [sequence as u8; 32],
-        peer_id: "somebody".to_owned(),
+        peer_id: node.local_peer_id(),
         sequence,
     };
     Signed::sign(record, &signer).unwrap()
@@ -95,12 +95,14 @@ where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let (nodes, _guard) = open(stores(3)).await;
-    nodes[0].announce(record(1, 1)).await.unwrap();
-    nodes[0].announce(record(1, 2)).await.unwrap();
-    nodes[1].announce(record(1, 1)).await.unwrap();
-    let address = record(1, 1).address;
-    assert_eq!(nodes[2].find_address(address).await.unwrap(), Some(record(1, 2)));
-    assert_eq!(nodes[0].find_address(address).await.unwrap(), Some(record(1, 2)));
+    let newest = record(1, 2, &nodes[0]);
+    nodes[0].announce(record(1, 1, &nodes[0])).await.unwrap();
+    nodes[0].announce(newest.clone()).await.unwrap();
+    nodes[1].announce(record(1, 1, &nodes[1])).await.unwrap();
+    for asker in [2, 0] {
+        let found = nodes[asker].find_address(newest.address).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&newest));
+    }
 }
 
 /// A record with a wrong signature convinces nobody.
@@ -109,8 +111,8 @@ where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let (nodes, _guard) = open(stores(3)).await;
-    nodes[0].announce(record(1, 1)).await.unwrap();
-    let mut bytes = record(2, 9).bytes().to_vec();
+    nodes[0].announce(record(1, 1, &nodes[0])).await.unwrap();
+    let mut bytes = record(2, 9, &nodes[1]).bytes().to_vec();
     bytes[3] ^= 1;
     let forged: SignedAddressRecord = Signed::from_trusted(bytes.into()).unwrap();
     let address = forged.address;
@@ -206,7 +208,7 @@ where
             .unwrap()
             .is_empty()
     );
-    nodes[0].announce(record(1, 1)).await.unwrap();
+    nodes[0].announce(record(1, 1, &nodes[0])).await.unwrap();
     assert!(nodes[0].is_running());
 }
 

@@ -67,6 +67,14 @@ impl ObjectStore for LyingStore {
         Ok(Chunk::new(bytes.into()))
     }
 
+    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        self.chunk(id, index).await
+    }
+
+    fn is_damaged(&self, id: &ObjectId) -> bool {
+        self.honest.is_damaged(id)
+    }
+
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
         self.honest.remove(id).await
     }

@@ -16,7 +16,7 @@ use crate::{
     address_record::SignedAddressRecord,
     envelope::{Chunk, ChunkListHasher, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
-    peer::{NetworkStats, PeerRecord, PeerStatus},
+    peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
     ports::{FetchError, Found, Network, NetworkError, ObjectStore, PushReport, StoreError},
     signed::Signed,
     trace::{AskedFor, Exchanged, PeerPath, Trace},
@@ -268,6 +268,7 @@ impl Network for MemoryNode {
             },
             connected: true,
             healthy: true,
+            standing: PeerStanding::default(),
         };
         self.others().into_iter().map(status).collect()
     }

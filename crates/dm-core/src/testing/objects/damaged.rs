@@ -7,17 +7,22 @@ use async_trait::async_trait;
 
 use super::MemoryObjectStore;
 use crate::{
+    damage::DamageLog,
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     ports::{ObjectStore, ObjectWriter, Resumed, StoreError, StoreUsage},
 };
 
 /// A store in which some chunks cannot be read until their object is stored
-/// anew; clones are the same store.
+/// anew, and some only as long as nobody looks at the medium; clones are the
+/// same store.
 #[derive(Clone)]
 pub struct DamagedStore {
     sound: MemoryObjectStore,
     damaged: Arc<Mutex<BTreeSet<(ObjectId, u64)>>>,
+    /// Damaged chunks that can still be read from memory.
+    in_memory: Arc<Mutex<BTreeSet<(ObjectId, u64)>>>,
+    log: DamageLog,
 }
 
 impl DamagedStore {
@@ -26,6 +31,8 @@ impl DamagedStore {
         Self {
             sound,
             damaged: Arc::default(),
+            in_memory: Arc::default(),
+            log: DamageLog::new(),
         }
     }
 
@@ -34,8 +41,15 @@ impl DamagedStore {
         self.damaged.lock().unwrap().insert((id, index));
     }
 
-    fn is_damaged(&self, id: &ObjectId, index: u64) -> bool {
-        self.damaged.lock().unwrap().contains(&(*id, index))
+    /// Makes a chunk unreadable on the medium; it is still in memory.
+    pub fn damage_on_medium(&self, id: ObjectId, index: u64) {
+        self.damage(id, index);
+        self.in_memory.lock().unwrap().insert((id, index));
+    }
+
+    /// What readers came across.
+    pub fn log(&self) -> DamageLog {
+        self.log.clone()
     }
 }
 
@@ -46,7 +60,10 @@ struct Writer {
 
 impl Writer {
     fn mend(store: &DamagedStore, id: &ObjectId) {
-        store.damaged.lock().unwrap().retain(|(damaged, _)| damaged != id);
+        for chunks in [&store.damaged, &store.in_memory] {
+            chunks.lock().unwrap().retain(|(damaged, _)| damaged != id);
+        }
+        store.log.mended(id);
     }
 }
 
@@ -115,10 +132,22 @@ impl ObjectStore for DamagedStore {
     }
 
     async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
-        if self.is_damaged(id, index) {
+        if self.in_memory.lock().unwrap().contains(&(*id, index)) {
+            return self.sound.chunk(id, index).await;
+        }
+        self.chunk_from_medium(id, index).await
+    }
+
+    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        if self.damaged.lock().unwrap().contains(&(*id, index)) {
+            self.log.found(*id);
             return Err(StoreError::Corrupt(format!("chunk {index} of an object")));
         }
         self.sound.chunk(id, index).await
+    }
+
+    fn is_damaged(&self, id: &ObjectId) -> bool {
+        self.log.contains(id)
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {

@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn record(book: &PeerBook) -> dm_core::peer::PeerRecord {
-        book.statuses(0)[0].record.clone()
+        book.statuses(0)[0].1.record.clone()
     }
 
     fn knows(book: &PeerBook, peer: &PeerId) -> bool {
@@ -292,7 +292,7 @@ mod tests {
                         }
                     }
                 }
-                for status in book.statuses(now) {
+                for (_, status) in book.statuses(now) {
                     let index = peers.iter().position(|peer| peer.to_base58() == status.record.peer_id).unwrap();
                     let (successes, failures, last) = model[index];
                     let recent = now - last.unwrap_or(0) < 5 * MINUTE;

@@ -18,7 +18,7 @@ fn a_saved_book_is_the_same_when_it_is_loaded() {
 
     let loaded = PeerBook::new(changes.kept.clone()).statuses(5000);
     assert_eq!(loaded, book.statuses(5000));
-    let record = &loaded[0].record;
+    let record = &loaded[0].1.record;
     assert_eq!((record.first_seen, record.last_seen), (1000, 4000));
     assert_eq!(
         (record.successes, record.failures, record.latency_ms),
@@ -47,7 +47,7 @@ fn addresses_are_bounded_and_the_newest_stand_first() {
     for port in 1..100 {
         book.connected(peer, Some(&address(port)), 0);
     }
-    let addresses = book.statuses(0)[0].record.addresses.clone();
+    let addresses = book.statuses(0)[0].1.record.addresses.clone();
     assert_eq!(addresses.len(), MAX_ADDRESSES);
     assert_eq!(addresses[0], "/ip4/127.0.0.1/tcp/99");
 }
@@ -57,10 +57,10 @@ fn health_is_told_when_it_changes() {
     let peer = PeerId::random();
     let mut book = PeerBook::default();
     book.connected(peer, None, 1000);
-    assert_eq!(book.take_health_changes(1000), [(peer, true)]);
-    assert_eq!(book.take_health_changes(2000), []);
+    assert_eq!(book.take_health_changes(1000, |_| false), [(peer, true)]);
+    assert_eq!(book.take_health_changes(2000, |_| false), []);
     let later = 1000 + PeerRecord::HEALTHY_FOR;
-    assert_eq!(book.take_health_changes(later), [(peer, false)]);
+    assert_eq!(book.take_health_changes(later, |_| false), [(peer, false)]);
 }
 
 #[test]

@@ -95,7 +95,9 @@ impl DataManager {
     async fn complete_grant(&self, share: &ShareRecord) -> Result<(), ServiceError> {
         let _turn = self.inner.turns.take(share.data_hash).await;
         let ports = &self.inner.ports;
-        if let Some(object) = self.own_object(&share.data_hash).await? {
+        if let Some(object) = self.own_object(&share.data_hash).await?
+            && !self.was_revoked(share).await?
+        {
             let key = ports.key_ring.unwrap(&object.key)?;
             let Some(grant) = self.make_grant(&key, object.id, share.recipient).await? else {
                 return Ok(());

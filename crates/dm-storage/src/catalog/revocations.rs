@@ -1,0 +1,152 @@
+//! Access that is being withdrawn.
+
+use async_trait::async_trait;
+use dm_core::{
+    Address,
+    hash::DataHash,
+    ports::{CatalogError, Revocations},
+    share::ReadableObject,
+};
+use sqlx::{SqliteConnection, SqliteExecutor};
+
+use super::{
+    SqliteCatalog,
+    change::Change,
+    columns::{Columns, row_limit, storable},
+    error::from_sqlx,
+    readable_objects, shares,
+};
+
+pub(super) const BEGIN: &str =
+    "INSERT OR IGNORE INTO revocations (locator, recipient, data_hash) VALUES (?, ?, ?)";
+pub(super) const END: &str = "DELETE FROM revocations WHERE locator = ? AND recipient = ?";
+pub(super) const UNFINISHED: &str =
+    "SELECT data_hash, recipient FROM revocations ORDER BY locator, recipient LIMIT ?";
+pub(super) const END_ALL: &str = "DELETE FROM revocations WHERE locator = ?";
+pub(super) const PREPARE: &str = "INSERT OR REPLACE INTO prepared_keys
+    (locator, data_hash, owner, size, chunk_list, key_version, key_token) VALUES (?, ?, ?, ?, ?, ?, ?)";
+pub(super) const PREPARED: &str = "SELECT * FROM prepared_keys WHERE locator = ?";
+pub(super) const FORGET_PREPARED: &str = "DELETE FROM prepared_keys WHERE locator = ?";
+
+/// Forgets the share and keeps what is to be finished.
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+    recipient: Address,
+) -> Result<(), CatalogError> {
+    let query = sqlx::query(BEGIN)
+        .bind(data_hash.locator().as_bytes().to_vec())
+        .bind(recipient.to_vec())
+        .bind(data_hash.as_bytes().to_vec());
+    query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    shares::remove(connection, data_hash, recipient).await
+}
+
+pub(super) async fn end(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+    recipient: Address,
+) -> Result<(), CatalogError> {
+    let query = sqlx::query(END)
+        .bind(data_hash.locator().as_bytes().to_vec())
+        .bind(recipient.to_vec());
+    query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
+}
+
+/// Forgets everything about revocations of this data.
+pub(super) async fn forget(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+) -> Result<(), CatalogError> {
+    for sql in [END_ALL, FORGET_PREPARED] {
+        let query = sqlx::query(sql).bind(data_hash.locator().as_bytes().to_vec());
+        query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn prepare(
+    connection: &mut SqliteConnection,
+    next: &ReadableObject,
+) -> Result<(), CatalogError> {
+    let query = sqlx::query(PREPARE)
+        .bind(next.id.locator.as_bytes().to_vec())
+        .bind(next.data_hash.as_bytes().to_vec())
+        .bind(next.id.owner.to_vec())
+        .bind(storable(next.size)?)
+        .bind(next.chunk_list.to_vec())
+        .bind(next.key.version)
+        .bind(next.key.token.clone());
+    query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
+}
+
+/// Moves the entry that was prepared for these chunks to the readable objects,
+/// where the key before is overwritten; whether there was one.
+pub(super) async fn adopt(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+    chunk_list: &[u8; 32],
+) -> Result<bool, CatalogError> {
+    let prepared = prepared(&mut *connection, data_hash).await?;
+    let Some(next) = prepared.filter(|next| next.chunk_list == *chunk_list) else {
+        return Ok(false);
+    };
+    readable_objects::put(connection, &[&next]).await?;
+    let query = sqlx::query(FORGET_PREPARED).bind(data_hash.locator().as_bytes().to_vec());
+    query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(true)
+}
+
+async fn prepared(
+    executor: impl SqliteExecutor<'_>,
+    data_hash: &DataHash,
+) -> Result<Option<ReadableObject>, CatalogError> {
+    let query = sqlx::query(PREPARED).bind(data_hash.locator().as_bytes().to_vec());
+    let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
+    row.as_ref().map(readable_objects::read).transpose()
+}
+
+#[async_trait]
+impl Revocations for SqliteCatalog {
+    async fn begin_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
+        let data_hash = *data_hash;
+        self.make(Change::BeginRevocation { data_hash, recipient }).await
+    }
+
+    async fn unfinished_revocations(&self, limit: usize) -> Result<Vec<(DataHash, Address)>, CatalogError> {
+        let query = sqlx::query(UNFINISHED).bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter()
+            .map(|row| {
+                let data_hash = DataHash::from_bytes(row.bytes("data_hash")?);
+                Ok((data_hash, row.address("recipient")?))
+            })
+            .collect()
+    }
+
+    async fn end_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
+        let data_hash = *data_hash;
+        self.make(Change::EndRevocation { data_hash, recipient }).await
+    }
+
+    async fn prepare_key(&self, next: &ReadableObject) -> Result<(), CatalogError> {
+        self.make(Change::PrepareKey(next.clone())).await
+    }
+
+    async fn prepared_key(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
+        prepared(&self.reads, data_hash).await
+    }
+
+    async fn adopt_prepared_key(
+        &self,
+        data_hash: &DataHash,
+        chunk_list: &[u8; 32],
+    ) -> Result<bool, CatalogError> {
+        let (data_hash, chunk_list) = (*data_hash, *chunk_list);
+        self.make_if_there(Change::AdoptPreparedKey {
+            data_hash,
+            chunk_list,
+        })
+        .await
+    }
+}
