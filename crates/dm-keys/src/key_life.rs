@@ -153,6 +153,7 @@ impl Kept {
             network: self.network.clone(),
             log: self.log.clone(),
             payments: None,
+            authorization: None,
             plugins: None,
             bus: EventBus::new(),
         };
