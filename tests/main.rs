@@ -10,6 +10,7 @@
 
 mod support;
 
+mod backup;
 mod chain_endpoints;
 mod chain_trouble;
 mod churn;

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod backup;
 mod key;
 mod share;
 mod user;
 
+pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
 pub(crate) use user::{AddUserArgs, UserCommand, VouchArgs};
@@ -57,6 +59,9 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Let a further address read data
     Grant(GrantArgs),
+    /// Make, check and restore backups
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Withdraw a reader's access to data that this node has shared
     Revoke(RevokeArgs),
     /// Erase data for good

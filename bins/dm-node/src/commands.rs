@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(crate) mod api_key;
+pub(crate) mod backup;
 pub(crate) mod balance;
 pub(crate) mod config;
 pub(crate) mod dev;

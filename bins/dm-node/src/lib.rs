@@ -12,6 +12,7 @@ mod client;
 mod commands;
 mod confirm;
 mod data_dir_lock;
+mod download;
 mod duration;
 mod home;
 mod logging;
@@ -67,6 +68,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Share(args) => commands::share::run(args, as_json).await?,
         Command::Get(args) => commands::get::run(args, as_json).await?,
         Command::Grant(args) => commands::grant::run(args, as_json).await?,
+        Command::Backup(command) => commands::backup::run(command, as_json).await?,
         Command::Revoke(args) => commands::revoke::run(args, as_json).await?,
         Command::Erase(args) => commands::erase::run(args, as_json).await?,
         Command::Verify(args) => return commands::verify::run(args, as_json).await,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers, Services};
+use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::embedded::EmbeddedChain;
 use dm_compliance::ComplianceManager;
 use dm_core::{
@@ -245,6 +246,17 @@ impl Node {
             data: data.clone(),
         };
         plugins::start(&plugins, config, registered, functions, &supervisor).await?;
+        let backups = BackupMaker::new(BackupPorts {
+            catalog: shared_catalog.clone(),
+            namespaces: storage.namespaces(),
+            // Not the journal of transactions: nothing that it speaks of is to be sent again.
+            namespace_names: vec!["chain", "holders", "plugins"],
+            objects: storage.objects(),
+            keys: Arc::new(keys.clone()),
+            content_keys: data.content_keys(),
+            signer: keys.signer(),
+            scratch: config.data_dir.clone(),
+        });
         let log_control: Arc<dyn LogControl> = Arc::new(log_filter);
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
@@ -263,6 +275,7 @@ impl Node {
                 users,
                 authorization,
                 key_rotation,
+                backups: Arc::new(backups),
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
                 log_control,
             },

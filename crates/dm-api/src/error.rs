@@ -12,7 +12,10 @@ use actix_web::{
 };
 use dm_core::{
     Address, B256, U256,
-    ports::{ApiKeyError, AuthorizerError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
+    ports::{
+        ApiKeyError, AuthorizerError, BackupError, CatalogError, ChainError, ChainSwitchError,
+        ComplianceError,
+    },
     services::ServiceError,
 };
 use serde::Serialize;
@@ -235,6 +238,16 @@ impl From<ChainSwitchError> for ApiError {
             ) => Self::invalid("private_key", format!("cannot be used: {error}")),
             ChainSwitchError::HandOver(error) => ServiceError::from(error).into(),
             ChainSwitchError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            BackupError::UnderWay => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
+            BackupError::Failed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence),
         }
     }
 }

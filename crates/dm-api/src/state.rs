@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
-    ports::{ApiKeys, Authorizer, ChainControl, ComplianceLog, LogControl, Network},
+    ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
     services::{
         Authorization, Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager,
         Scrubber, TokenManager,
@@ -43,6 +43,8 @@ pub struct Services {
     pub authorization: Authorization,
     /// Rotates the data key.
     pub key_rotation: KeyRotation,
+    /// Makes backups.
+    pub backups: Arc<dyn Backups>,
     /// Moves the node to other endpoints of its chain.
     pub chain_control: Arc<dyn ChainControl>,
     /// Changes what is logged.

@@ -176,6 +176,11 @@ impl KeyManager {
         self.update(|keys| keys.account = Some(account))
     }
 
+    /// The file as it is now, encrypted.
+    pub(crate) fn file_bytes(&self) -> Result<Vec<u8>, KeyError> {
+        private_file::read(&self.path)
+    }
+
     pub(crate) fn read_keys<R>(&self, read: impl FnOnce(&KeySet) -> R) -> R {
         read(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }

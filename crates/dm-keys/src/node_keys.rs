@@ -1,7 +1,7 @@
 use std::{path::Path, sync::Arc};
 
 use dm_core::{
-    ports::{Grants, KeyRing, Sealer, Signer},
+    ports::{Grants, KeyFiles, KeyRing, Sealer, Signer},
     secret::SecretString,
 };
 use sha2::{Digest, Sha256};
@@ -180,6 +180,15 @@ pub(crate) fn stored_account(account: &OperatorAccount, keystore: &[u8]) -> Stor
         secret: account.secret(),
         keystore_digest: Sha256::digest(keystore).into(),
         replaced_keystore: None,
+    }
+}
+
+impl KeyFiles for NodeKeys {
+    /// The key file alone: it is complete, and a keystore file that is missing is
+    /// written from it when the keys are opened.
+    fn key_files(&self) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+        let bytes = self.manager.file_bytes().map_err(std::io::Error::other)?;
+        Ok(vec![(KEY_FILE.to_owned(), bytes)])
     }
 }
 

@@ -4,6 +4,7 @@ use crate::endpoint::{RouteInfo, Router};
 
 mod api_keys;
 mod authorization;
+mod backup;
 mod blockchain;
 mod data;
 mod erasures;
@@ -43,6 +44,7 @@ pub(crate) fn internal() -> Router {
     blockchain::add(&mut router);
     api_keys::add(&mut router);
     users::add(&mut router);
+    backup::add(&mut router);
     keys::add(&mut router);
     log_filter::add(&mut router);
     plugins::add(&mut router);

@@ -38,7 +38,7 @@ pub mod ports;
 pub mod raw;
 pub mod watched_store;
 
-use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork};
+use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork, ShortBackups};
 use watched_store::WatchedStore;
 
 /// An address in EIP-55 form that nobody in the tests signs for.
@@ -254,6 +254,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         users,
         authorization,
         key_rotation,
+        backups: Arc::new(ShortBackups),
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };

@@ -5,6 +5,7 @@
 
 mod anchors;
 mod api_keys;
+mod backups;
 mod catalog;
 mod chain;
 mod chain_control;
@@ -30,6 +31,7 @@ mod users;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
+pub use backups::{BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy};
 pub use catalog::{
     ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
 };

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use serde_json::json;
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -121,6 +122,8 @@ struct Inner {
     retrievals: Retrievals,
     /// What the background work has to do.
     owed: Owed,
+    /// Held for reading by whoever gives stored data another key.
+    content_keys: Arc<RwLock<()>>,
     /// Ends the waiting for anchors when the node stops.
     stopping: CancellationToken,
 }
@@ -143,6 +146,7 @@ impl DataManager {
                 distrust: Distrust::default(),
                 retrievals: Retrievals::default(),
                 owed: Owed::default(),
+                content_keys: Arc::default(),
                 stopping: CancellationToken::new(),
                 ports,
             }),
@@ -211,6 +215,13 @@ impl DataManager {
     pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
         self.ensure_log_accepts()?;
         Upload::begin(self.clone()).await
+    }
+
+    /// A lock: while somebody holds it for writing, no stored data is encrypted under
+    /// another key, so that keys and data that are copied one after the other fit
+    /// together.
+    pub fn content_keys(&self) -> Arc<RwLock<()>> {
+        self.inner.content_keys.clone()
     }
 
     /// Ends the waiting for anchors: shares that are recorded answer `pending`

@@ -8,6 +8,7 @@ mod cache;
 mod change;
 mod checkpoints;
 mod columns;
+mod copy;
 mod erasures;
 mod error;
 mod event_log;
@@ -48,13 +49,15 @@ use self::{
 /// [`ReadableObjects`](dm_core::ports::ReadableObjects),
 /// [`KeyUses`](dm_core::ports::KeyUses),
 /// [`Erasures`](dm_core::ports::Erasures),
+/// [`Revocations`](dm_core::ports::Revocations),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
 /// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
 /// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),
-/// [`UsedMandates`](dm_core::ports::UsedMandates) and
-/// [`PeerCatalog`](dm_core::ports::PeerCatalog).
+/// [`UsedMandates`](dm_core::ports::UsedMandates),
+/// [`PeerCatalog`](dm_core::ports::PeerCatalog) and
+/// [`CatalogCopy`](dm_core::ports::CatalogCopy).
 ///
 /// Writes that wait at the same time share one durable commit; reads go to a
 /// small pool of their own and see whatever was acknowledged. Cheap to clone.
