@@ -35,4 +35,5 @@ mod retrieval;
 mod routers;
 mod sharing;
 mod users;
+mod vouching;
 mod workspace;

@@ -15,7 +15,7 @@ pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
-pub(crate) use user::{AddUserArgs, UserCommand};
+pub(crate) use user::{AddUserArgs, UserCommand, VouchArgs};
 
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     /// Manage the authorised users of a running node
     #[command(subcommand)]
     User(UserCommand),
+    /// Print what an authorised user signs to vouch for a node
+    Vouch(VouchArgs),
     /// Print what an authorised user signs to order a share
     Statement(StatementArgs),
     /// Share a file with an address
@@ -360,6 +362,9 @@ pub(crate) struct VerifyArgs {
     /// A receipt, to be verified with a chain and no node; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+    /// Public key (PEM) or file with the Ethereum address of the user who is said to have ordered it
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub(crate) user_key: Option<PathBuf>,
     /// JSON-RPC endpoint of the chain, for --receipt
     #[arg(long, env = "BLOCKCHAIN_URL", default_value = "http://127.0.0.1:8545")]
     pub(crate) chain: String,

@@ -34,6 +34,7 @@ use crate::{
     logging::LogFilter,
     plugins::{self, Functions},
     stop_signal::StopSignal,
+    vouching,
 };
 
 /// How long requests in progress are waited for when the node stops.
@@ -179,6 +180,8 @@ impl Node {
         let payments = PaymentProcessor::new(desk.clone());
         let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
         let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
+        let peer_id = network.local_peer_id();
+        let vouching = vouching::check(config, users.as_ref(), address, &peer_id).await?;
         let authorization = start_authorization(
             AuthorizationPorts {
                 authorizer: users.clone(),
@@ -208,6 +211,7 @@ impl Node {
                 log: log.clone(),
                 payments: Some(payments.clone()),
                 authorization: Some(authorization.clone()),
+                vouching,
                 plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },

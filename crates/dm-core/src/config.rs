@@ -50,7 +50,8 @@ pub struct NodeConfig {
     pub plugin_dir: Option<PathBuf>,
     /// Name of this node, 1 to 100 characters.
     pub node_id: String,
-    /// An authorised user's statement that vouches for this node.
+    /// An authorised user's signature that vouches for this node, as
+    /// `USER_ID:SIGNATURE`.
     pub node_signature: Option<String>,
     /// Peers to begin with: multiaddrs, `host:port`, or `http://host:port`.
     pub initial_peers: Vec<String>,

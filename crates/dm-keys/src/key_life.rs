@@ -154,6 +154,7 @@ impl Kept {
             log: self.log.clone(),
             payments: None,
             authorization: None,
+            vouching: None,
             plugins: None,
             bus: EventBus::new(),
         };

@@ -199,6 +199,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         authorization: Some(authorization.clone()),
+        vouching: None,
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants,
