@@ -10,6 +10,7 @@
 
 mod support;
 
+mod api_keys;
 mod backup;
 mod chain_endpoints;
 mod chain_trouble;
@@ -34,4 +35,5 @@ mod retrieval;
 mod routers;
 mod sharing;
 mod users;
+mod vouching;
 mod workspace;

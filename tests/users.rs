@@ -10,7 +10,7 @@ use tempfile::{TempDir, tempdir};
 use tokio::process::Command;
 
 use crate::support::{
-    Node, NodeSetup, SOMEBODY, data_hash,
+    Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, data_hash,
     http::{Answer, answer},
     node::dm_node,
     process::kill_9,
@@ -22,7 +22,7 @@ fn strict(home: &TempDir) -> NodeSetup {
 }
 
 /// What a command prints on standard output, or the error that it ends with.
-async fn run(command: &mut Command) -> Result<String, String> {
+pub(crate) async fn run(command: &mut Command) -> Result<String, String> {
     let done = command.output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     match done.status.success() {
@@ -32,7 +32,7 @@ async fn run(command: &mut Command) -> Result<String, String> {
 }
 
 /// `dm-node` as a client of this node.
-fn client(node: &Node, args: &[&str]) -> Command {
+pub(crate) fn client(node: &Node, args: &[&str]) -> Command {
     let mut command = dm_node();
     command
         .args(args)
@@ -63,7 +63,7 @@ async fn key_pair(dir: &TempDir, name: &str, algorithm: &[&str]) -> (String, Str
     (private, public)
 }
 
-async fn ed25519_user(node: &Node, dir: &TempDir, id: &str) -> (String, String) {
+pub(crate) async fn ed25519_user(node: &Node, dir: &TempDir, id: &str) -> (String, String) {
     let (private, public) = key_pair(dir, id, &["-algorithm", "ED25519"]).await;
     run(&mut client(node, &["user", "add", id, "--key", &public]))
         .await
@@ -79,11 +79,10 @@ async fn receipt(node: &Node, hash: &str) -> Receipt {
 
 /// What an auditor does who has the receipt and the user's public key alone.
 fn was_ordered_by(receipt: &Receipt, public_key: &str) -> bool {
-    let Some(mandate) = &receipt.event.mandate else {
-        return false;
-    };
-    let key = UserPublicKey::parse(public_key).unwrap();
-    key.fingerprint() == mandate.key && key.verify(&mandate.statement, &mandate.signature).is_ok()
+    UserPublicKey::parse(public_key)
+        .unwrap()
+        .has_ordered(&receipt.event)
+        .is_ok()
 }
 
 fn text(file: &str) -> String {
@@ -111,7 +110,7 @@ async fn users_with_every_kind_of_key_order_shares_and_the_receipts_prove_it() {
         users.push((kind, private, text(&public)));
     }
     let account = path(&dir, "account");
-    fs::write(&account, crate::support::FUNDED_KEYS[3]).unwrap();
+    fs::write(&account, FUNDED_KEYS[3]).unwrap();
     let address = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
     run(&mut client(
         &node,
@@ -281,4 +280,67 @@ async fn an_ordered_share_keeps_its_order_through_kill_9_and_a_removed_user_orde
     ];
     let refused = run(&mut client(&node, &order)).await.unwrap_err();
     assert!(refused.contains("alice is no authorised user"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_auditor_with_a_receipt_a_public_key_and_the_chain_sees_who_ordered_it() {
+    let (chain_home, home, dir) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let chain = Devnet::start(chain_home.path()).await;
+    let node = strict(&home).on_chain(&chain.url, FUNDED_KEYS[0]).start().await;
+    let (private, public) = ed25519_user(&node, &dir, "alice").await;
+    let (_, stranger) = key_pair(&dir, "stranger", &["-algorithm", "ED25519"]).await;
+    let (file, kept) = (path(&dir, "data"), path(&dir, "receipt.json"));
+    fs::write(&file, "to be audited").unwrap();
+    let order = [
+        "share",
+        &file,
+        "--to",
+        SOMEBODY,
+        "--user",
+        "alice",
+        "--user-key",
+        &private,
+    ];
+    run(&mut client(&node, &order)).await.unwrap();
+    let receipt = receipt(&node, &data_hash(b"to be audited")).await;
+    node.kill().await;
+
+    let verify = async |receipt: &Receipt, key: &str| {
+        fs::write(&kept, serde_json::to_string(receipt).unwrap()).unwrap();
+        let args = [
+            "verify",
+            "--chain",
+            &chain.url,
+            "--receipt",
+            &kept,
+            "--user-key",
+            key,
+            "--json",
+        ];
+        let done = dm_node().args(args).output().await.unwrap();
+        let verdict: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!(done.status.success(), verdict["verified"] == true, "{verdict}");
+        verdict
+    };
+    let verdict = verify(&receipt, &public).await;
+    assert_eq!(
+        (&verdict["verified"], &verdict["user_id"]),
+        (&json!(true), &json!("alice"))
+    );
+    let verdict = verify(&receipt, &stranger).await;
+    assert!(
+        verdict["reason"]
+            .as_str()
+            .unwrap()
+            .contains("signed with the key"),
+        "{verdict}"
+    );
+    // The mandate is part of the leaf: it can be neither changed nor left out.
+    let mut changed = receipt.clone();
+    changed.event.mandate.as_mut().unwrap().user_id = "bob".parse().unwrap();
+    let mut left_out = receipt;
+    left_out.event.mandate = None;
+    for forged in [changed, left_out] {
+        assert_eq!(verify(&forged, &public).await["verified"], false);
+    }
 }

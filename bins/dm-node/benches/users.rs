@@ -93,6 +93,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         log: Arc::new(MemoryComplianceLog::new(address, &TestLedger::new())),
         payments: None,
         authorization: users.map(|_| authorization.clone()),
+        vouching: None,
         plugins: None,
         bus: EventBus::new(),
     };

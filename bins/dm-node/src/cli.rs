@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod api_key;
 mod backup;
 mod key;
 mod share;
 mod user;
 
+pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
-pub(crate) use user::{AddUserArgs, UserCommand};
+pub(crate) use user::{AddUserArgs, UserCommand, VouchArgs};
 
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     /// Manage the authorised users of a running node
     #[command(subcommand)]
     User(UserCommand),
+    /// Print what an authorised user signs to vouch for a node
+    Vouch(VouchArgs),
     /// Print what an authorised user signs to order a share
     Statement(StatementArgs),
     /// Share a file with an address
@@ -156,19 +160,7 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKeyCommand {
     /// Make a key and print it; it is never shown again
-    Create {
-        /// What you call it
-        #[arg(long)]
-        name: String,
-        /// What it allows, comma-separated: share, read, admin
-        #[arg(long, value_delimiter = ',', required = true)]
-        scopes: Vec<String>,
-        /// How long it is valid, such as 12h or 30d
-        #[arg(long)]
-        expires: Option<String>,
-        #[command(flatten)]
-        node: RunArgs,
-    },
+    Create(Box<CreateApiKeyArgs>),
     /// List all keys
     List(RunArgs),
     /// End a key at once
@@ -370,6 +362,9 @@ pub(crate) struct VerifyArgs {
     /// A receipt, to be verified with a chain and no node; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+    /// Public key (PEM) or file with the Ethereum address of the user who is said to have ordered it
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub(crate) user_key: Option<PathBuf>,
     /// JSON-RPC endpoint of the chain, for --receipt
     #[arg(long, env = "BLOCKCHAIN_URL", default_value = "http://127.0.0.1:8545")]
     pub(crate) chain: String,

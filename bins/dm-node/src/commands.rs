@@ -26,6 +26,7 @@ pub(crate) mod transfer;
 pub(crate) mod transfers;
 pub(crate) mod user;
 pub(crate) mod verify;
+pub(crate) mod vouch;
 
 use anyhow::Context;
 

@@ -25,6 +25,7 @@ mod progress;
 mod secret_input;
 mod settings;
 mod stop_signal;
+mod vouching;
 
 use cli::{Cli, Command};
 
@@ -62,6 +63,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,
         Command::User(command) => commands::user::run(command, as_json).await?,
+        Command::Vouch(args) => commands::vouch::run(args).await?,
         Command::Statement(args) => commands::statement::run(args).await?,
         Command::Share(args) => commands::share::run(args, as_json).await?,
         Command::Get(args) => commands::get::run(args, as_json).await?,

@@ -16,7 +16,7 @@ use dm_core::{
     ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
     services::{
         Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
-        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        DataPorts, DataSettings, HealthMonitor, KeyGuard, KeyRotation, KeyRotationPorts, KeyRotationSettings,
         MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor,
         PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
         caretaker::plan::Policy,
@@ -34,6 +34,7 @@ use crate::{
     logging::LogFilter,
     plugins::{self, Functions},
     stop_signal::StopSignal,
+    vouching,
 };
 
 /// How long requests in progress are waited for when the node stops.
@@ -179,6 +180,8 @@ impl Node {
         let payments = PaymentProcessor::new(desk.clone());
         let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
         let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
+        let peer_id = network.local_peer_id();
+        let vouching = vouching::check(config, users.as_ref(), address, &peer_id).await?;
         let authorization = start_authorization(
             AuthorizationPorts {
                 authorizer: users.clone(),
@@ -208,6 +211,7 @@ impl Node {
                 log: log.clone(),
                 payments: Some(payments.clone()),
                 authorization: Some(authorization.clone()),
+                vouching,
                 plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
@@ -267,7 +271,8 @@ impl Node {
                 caretaker,
                 scrubber,
                 plugins: plugins.clone(),
-                api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                api_keys: start_api_keys(shared_catalog, &supervisor),
+                key_guard: Arc::new(KeyGuard::new(&config.api_keys, bus.clone())),
                 users,
                 authorization,
                 key_rotation,
@@ -403,6 +408,17 @@ fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: 
         async move { rotation.run(shutdown).await }
     });
     rotation
+}
+
+/// Recognises clients, and keeps in the background what their keys were used for.
+fn start_api_keys(catalog: Arc<SqliteCatalog>, supervisor: &Supervisor) -> Arc<ApiKeyManager> {
+    let keys = Arc::new(ApiKeyManager::new(catalog));
+    let running = keys.clone();
+    supervisor.spawn("api keys", move |shutdown| {
+        let keys = running.clone();
+        async move { keys.run(shutdown).await }
+    });
+    keys
 }
 
 /// Finishes in the background what a stop has interrupted of a change of the operator account.

@@ -102,7 +102,11 @@ pub(crate) async fn presented(
     }))
 }
 
-fn signing_key(file: &Path) -> anyhow::Result<UserSigningKey> {
+/// The private key in a file.
+///
+/// # Errors
+/// Where the file cannot be read or holds none; its content is not repeated.
+pub(crate) fn signing_key(file: &Path) -> anyhow::Result<UserSigningKey> {
     let text = SecretString::new(read(file)?);
     UserSigningKey::parse(&text).with_context(|| file.display().to_string())
 }

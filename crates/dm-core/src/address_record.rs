@@ -4,7 +4,10 @@ use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::signed::{Signed, Statement, read_all};
+use crate::{
+    signed::{Signed, Statement, read_all},
+    vouching::Vouching,
+};
 
 mod operator_consent;
 
@@ -31,6 +34,8 @@ pub struct AddressRecord {
     /// The account that anchors, pays and is paid for this address, where it is another
     /// one.
     pub operator: Option<OperatorConsent>,
+    /// The authorised user who vouches for the node, if one does.
+    pub vouching: Option<Vouching>,
 }
 
 /// An address record that its address has signed.
@@ -48,6 +53,7 @@ impl AddressRecord {
             peer_id,
             sequence,
             operator: None,
+            vouching: None,
         }
     }
 
@@ -70,7 +76,7 @@ impl AddressRecord {
 
 impl Statement for AddressRecord {
     const DOMAIN: &'static str = "datamgmt/address-record/1";
-    const MAX_BYTES: usize = 512;
+    const MAX_BYTES: usize = 2560;
 
     fn signer(&self) -> Address {
         self.address
@@ -87,11 +93,14 @@ impl Statement for AddressRecord {
         {
             return Err("the operator account has not agreed to this record");
         }
+        if !self.vouching.as_ref().is_none_or(Vouching::is_bounded) {
+            return Err("a vouching has parts that are longer than they can be");
+        }
         Ok(())
     }
 
     fn encode(&self) -> postcard::Result<(u8, Vec<u8>)> {
-        if self.operator.is_some() {
+        if self.operator.is_some() || self.vouching.is_some() {
             return Ok((2, postcard::to_stdvec(self)?));
         }
         let fields = (self.address, self.hpke_public_key, &self.peer_id, self.sequence);

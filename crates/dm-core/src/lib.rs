@@ -29,5 +29,6 @@ pub mod testing;
 pub mod token;
 pub mod trace;
 pub mod user;
+pub mod vouching;
 
 pub use alloy_primitives::{Address, B256, Signature, U256, keccak256};

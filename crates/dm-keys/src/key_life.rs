@@ -153,6 +153,8 @@ impl Kept {
             network: self.network.clone(),
             log: self.log.clone(),
             payments: None,
+            authorization: None,
+            vouching: None,
             plugins: None,
             authorization: None,
             bus: EventBus::new(),

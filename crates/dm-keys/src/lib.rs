@@ -2,6 +2,7 @@
 
 mod account;
 mod api_keys;
+mod audit;
 mod authorizer;
 mod error;
 mod grants;
@@ -24,6 +25,7 @@ mod user_signing_key;
 
 pub use account::OperatorAccount;
 pub use api_keys::ApiKeyManager;
+pub use audit::NotOrdered;
 pub use authorizer::UserAuthorizer;
 pub use error::KeyError;
 pub use grants::{HpkeGrants, grant_key_id};

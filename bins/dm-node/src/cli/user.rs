@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use dm_core::{Address, address::parse_address, user::UserId};
 
-use super::InternalClientArgs;
+use super::{ClientArgs, InternalClientArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
@@ -20,6 +20,18 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         client: InternalClientArgs,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VouchArgs {
+    /// The authorised user who vouches
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: UserId,
+    /// The user's private key, to print the value of node_signature and not what is to be signed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) user_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

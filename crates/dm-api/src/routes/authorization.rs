@@ -1,4 +1,4 @@
-//! `GET /authorization`: what a user's signed statement for this node has to say.
+//! `GET /authorization`: what users' signed statements for this node have to say.
 
 use actix_web::{HttpResponse, http::Method, web::Data};
 use dm_core::{api_key::Scope, mandate::ShareDomain};
@@ -23,6 +23,8 @@ struct AuthorizationAnswer {
     chain_id: u64,
     log: dm_core::Address,
     node_id: String,
+    /// With `log` and `node_id`, what a user vouches for.
+    peer_id: String,
 }
 
 async fn get(state: Data<State>) -> Result<HttpResponse, ApiError> {
@@ -33,5 +35,6 @@ async fn get(state: Data<State>) -> Result<HttpResponse, ApiError> {
         chain_id: context.chain_id,
         log: context.log,
         node_id: context.node_id,
+        peer_id: state.services.network.local_peer_id(),
     }))
 }

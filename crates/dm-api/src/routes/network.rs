@@ -7,6 +7,7 @@ use actix_web::{
 };
 use dm_core::{
     address_record::AddressRecord, api_key::Scope, hash::DataHash, peer::PeerStatus, services::HeldObject,
+    vouching::Vouching,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,8 +63,19 @@ struct AddressAnswer {
     operator: String,
     peer_id: String,
     hpke_public_key: String,
+    /// Who vouches for the node: checked by whoever has the user's public key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vouching: Option<VouchingAnswer>,
     /// Of two records the one with the higher number holds.
     sequence: u64,
+}
+
+#[derive(Serialize)]
+struct VouchingAnswer {
+    #[serde(flatten)]
+    vouching: Vouching,
+    /// What was signed.
+    statement: String,
 }
 
 impl From<&AddressRecord> for AddressAnswer {
@@ -73,6 +85,13 @@ impl From<&AddressRecord> for AddressAnswer {
             operator: record.operator_account().to_string(),
             peer_id: record.peer_id.clone(),
             hpke_public_key: hex::encode(record.hpke_public_key),
+            vouching: record.vouching.as_ref().map(|vouching| VouchingAnswer {
+                statement: vouching
+                    .statement(record.address, &record.peer_id)
+                    .canonical()
+                    .unwrap_or_default(),
+                vouching: vouching.clone(),
+            }),
             sequence: record.sequence,
         }
     }

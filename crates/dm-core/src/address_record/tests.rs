@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ports::Signer, signed::StatementError, testing::signer::TestSigner};
+use crate::{ports::Signer, signed::StatementError, testing::signer::TestSigner, user::KeyKind};
 
 fn record(sequence: u64) -> AddressRecord {
     let address = TestSigner::new(1).address();
@@ -58,6 +58,48 @@ fn a_record_names_the_operator_account_that_has_agreed() {
     assert_eq!(named.operator_account(), TestSigner::new(2).address());
     assert_eq!(signed(named.clone()).bytes()[65], 2);
     assert_eq!(read(named.clone()), Ok(named));
+}
+
+fn vouching(signature: usize) -> Vouching {
+    Vouching {
+        user_id: "u".repeat(100).parse().unwrap(),
+        node_id: "☕".repeat(100),
+        key: format!("sha256:{}", "a".repeat(64)),
+        key_kind: KeyKind::Rsa,
+        signature: "s".repeat(signature),
+    }
+}
+
+#[test]
+fn a_record_names_the_user_who_vouches_for_the_node_whatever_key_it_has() {
+    for record in [record(5), with_operator(5)] {
+        let vouched = AddressRecord {
+            vouching: Some(vouching(1368)),
+            ..record
+        };
+        assert_eq!(signed(vouched.clone()).bytes()[65], 2);
+        assert_eq!(read(vouched.clone()), Ok(vouched));
+    }
+}
+
+#[test]
+fn a_vouching_without_bounds_is_refused() {
+    let long = |change: &dyn Fn(&mut Vouching)| {
+        let mut vouching = vouching(88);
+        change(&mut vouching);
+        vouching
+    };
+    for vouching in [
+        long(&|vouching| vouching.signature.push_str(&"s".repeat(1281))),
+        long(&|vouching| vouching.node_id.push('n')),
+        long(&|vouching| vouching.key.push('a')),
+    ] {
+        let record = AddressRecord {
+            vouching: Some(vouching),
+            ..record(5)
+        };
+        assert!(matches!(read(record), Err(StatementError::Rule(_))));
+    }
 }
 
 #[test]

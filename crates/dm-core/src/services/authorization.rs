@@ -173,9 +173,6 @@ impl Authorization {
         ensure_current(statement.expires_at, now_ms())?;
         ensure_same("recipient", &statement.recipient, &terms.recipient)?;
         let payment = terms.payment.as_ref().map(StatedPayment::from);
-        if statement.payment == payment {
-            return Ok(());
-        }
         ensure_same(
             "the payment of",
             &described(statement.payment.as_ref()),

@@ -21,6 +21,7 @@ use crate::{
         Revocations, Sealer, ShareCatalog, Signer,
     },
     share::{ShareOutcome, ShareTerms},
+    vouching::Vouching,
 };
 
 mod distrust;
@@ -85,6 +86,8 @@ pub struct DataPorts {
     pub payments: Option<PaymentProcessor>,
     /// Checks who orders a share; where there is nobody, anybody may.
     pub authorization: Option<Authorization>,
+    /// Who vouches for this node, for its address record.
+    pub vouching: Option<Vouching>,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.

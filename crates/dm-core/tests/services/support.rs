@@ -101,6 +101,7 @@ impl World {
             log: log.clone(),
             payments: Some(PaymentProcessor::new(desk.clone())),
             authorization: None,
+            vouching: None,
             plugins: None,
             bus,
         };

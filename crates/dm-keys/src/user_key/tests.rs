@@ -178,7 +178,7 @@ fn a_signature_in_another_form_is_told_from_a_wrong_one() {
         matches!(fault, Err(SignatureFault::Malformed(_)))
     };
     let [.., ed25519, _] = FIXTURES;
-    for text in ["?", "abc", &format!("{}\n", ed25519.signature), "0x00"] {
+    for text in ["?", "abc", &format!("{}\n", ed25519.signature), "0x000"] {
         assert!(malformed(ed25519.key, text), "{text}");
     }
     let account = UserSigningKey::parse(&SecretString::new(ACCOUNT_KEY)).unwrap();

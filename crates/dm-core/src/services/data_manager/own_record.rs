@@ -49,6 +49,7 @@ fn sign(ports: &DataPorts, sequence: u64) -> Result<SignedAddressRecord, Service
     let (key, peer) = (ports.grants.public_key(), ports.network.local_peer_id());
     let record = AddressRecord {
         operator: consent,
+        vouching: ports.vouching.clone(),
         ..AddressRecord::new(address, key, peer, sequence)
     };
     Ok(Signed::sign(record, ports.signer.as_ref())?)
