@@ -156,7 +156,6 @@ impl Kept {
             authorization: None,
             vouching: None,
             plugins: None,
-            authorization: None,
             bus: EventBus::new(),
         };
         let settings = DataSettings {
