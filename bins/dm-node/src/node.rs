@@ -17,7 +17,8 @@ use dm_core::{
         Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
         KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
         PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber,
-        TokenManager, caretaker::plan::Policy,
+        TokenManager,
+        caretaker::{HolderNotebook, plan::Policy},
     },
     tasks::Supervisor,
 };
@@ -90,6 +91,7 @@ impl Node {
                 port: config.p2p_port,
                 initial_peers: config.initial_peers.clone(),
                 network: config.network.clone(),
+                notebook: Some(HolderNotebook::new(storage.namespace("holders"))),
                 ..P2pOptions::new(Identity::from_seed(&keys.identity_seed())?, address)
             },
             storage.objects(),
