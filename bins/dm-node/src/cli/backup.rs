@@ -1,4 +1,4 @@
-//! Backups.
+//! Arguments of `dm-node backup`.
 
 use std::path::PathBuf;
 
