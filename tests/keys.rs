@@ -9,6 +9,7 @@ use tempfile::tempdir;
 use crate::support::{
     Node, NodeSetup, eventually,
     http::{Answer, answer},
+    node::dm_node,
     process::kill_9,
 };
 
@@ -171,4 +172,61 @@ async fn grants_for_old_and_new_keys_open_through_kill_9_at_every_moment() {
     let (status, rotated) = reader.order("/keys/hpke/rotate", &json!({})).await;
     assert_eq!(status, StatusCode::OK, "{rotated}");
     assert_readable(&reader, &shared).await;
+}
+
+/// `dm-node --json key …` on this data directory: its document, or what it complains of.
+async fn key_command(home: &Path, args: &[&str]) -> Result<Value, String> {
+    let mut command = dm_node();
+    command
+        .args(["--json", "key"])
+        .args(args)
+        .arg("--data-dir")
+        .arg(home)
+        .env("KEY_MASTER_PASSWORD_FILE", home.join("dev-password"));
+    let output = command.output().await.unwrap();
+    if output.status.success() {
+        return Ok(serde_json::from_slice(&output.stdout).unwrap());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn the_command_works_on_a_stopped_nodes_keys_and_asks_a_running_node() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    let hash = node.must_share("kept", node.address()).await;
+    let place = [
+        "--api",
+        &node.started.internal_api,
+        "--api-key",
+        &node.started.api_key,
+    ];
+    let running = async |args: &[&str]| key_command(home.path(), &[args, &place].concat()).await;
+    assert_eq!(running(&["rotate"]).await.unwrap(), json!({"version": 2}));
+    let refused = key_command(home.path(), &["destroy", "1", "--yes"])
+        .await
+        .unwrap_err();
+    assert!(refused.contains("--api"), "{refused}");
+    is_idle(&node, 1).await;
+    running(&["destroy", "1", "--yes"]).await.unwrap();
+    let listed = running(&["list"]).await.unwrap();
+    assert_eq!(versions(&listed["versions"]), [2]);
+    let (setup, _, _) = node.stop().await;
+
+    let stopped = async |args: &[&str]| key_command(home.path(), args).await;
+    assert_eq!(stopped(&["rotate"]).await.unwrap(), json!({"version": 3}));
+    let rotated = stopped(&["rotate", "--hpke"]).await.unwrap();
+    let refused = stopped(&["destroy", "2", "--yes"]).await.unwrap_err();
+    assert!(refused.contains("it wraps 1 content keys"), "{refused}");
+    let listed = stopped(&["list"]).await.unwrap();
+    assert_eq!(versions(&listed["versions"]), [2, 3]);
+    assert_eq!(listed["versions"][0]["wraps"], 1);
+    assert_eq!(listed["hpke_keys"][1]["public_key"], rotated["public_key"]);
+
+    let node = setup.start().await;
+    is_idle(&node, 2).await;
+    node.stop().await;
+    stopped(&["destroy", "2", "--yes"]).await.unwrap();
+    let node = Node::start(&home).await;
+    assert_eq!(node.reads(&hash).await, b"kept");
 }

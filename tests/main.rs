@@ -10,6 +10,7 @@
 
 mod support;
 
+mod api_keys;
 mod backup;
 mod chain_endpoints;
 mod chain_trouble;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod api_key;
 mod backup;
 mod key;
 mod share;
 mod user;
 
+pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
@@ -158,19 +160,7 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKeyCommand {
     /// Make a key and print it; it is never shown again
-    Create {
-        /// What you call it
-        #[arg(long)]
-        name: String,
-        /// What it allows, comma-separated: share, read, admin
-        #[arg(long, value_delimiter = ',', required = true)]
-        scopes: Vec<String>,
-        /// How long it is valid, such as 12h or 30d
-        #[arg(long)]
-        expires: Option<String>,
-        #[command(flatten)]
-        node: RunArgs,
-    },
+    Create(Box<CreateApiKeyArgs>),
     /// List all keys
     List(RunArgs),
     /// End a key at once

@@ -6,6 +6,7 @@ use clap::Parser;
 use dm_core::services::RegisteredPlugins;
 
 mod amount;
+mod background;
 mod chain;
 mod cli;
 mod client;

@@ -12,23 +12,23 @@ use dm_core::{
     Address,
     address::parse_address,
     bus::{EventBus, Topic},
-    config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
+    config::{NodeConfig, ObjectEngine},
     ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
     services::{
-        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
-        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
-        MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor,
-        PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
-        caretaker::plan::Policy,
+        AuthorizationPorts, AuthorizationSettings, CaretakerPorts, DataManager, DataPorts, DataSettings,
+        HealthMonitor, KeyGuard, KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChangePorts, OrderDesk,
+        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts, TokenManager,
+        caretaker::HolderNotebook,
     },
     tasks::Supervisor,
 };
-use dm_keys::{ApiKeyManager, NodeKeys, UserAuthorizer};
+use dm_keys::{NodeKeys, UserAuthorizer};
 use dm_p2p::{Identity, P2p, P2pOptions};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
 use crate::{
+    background::{self, supervise},
     chain::{self, ChainSwitch},
     data_dir_lock::DataDirLock,
     logging::LogFilter,
@@ -97,6 +97,7 @@ impl Node {
                 port: config.p2p_port,
                 initial_peers: config.initial_peers.clone(),
                 network: config.network.clone(),
+                notebook: Some(HolderNotebook::new(storage.namespace("holders"))),
                 ..P2pOptions::new(Identity::from_seed(&keys.identity_seed())?, address)
             },
             storage.objects(),
@@ -106,7 +107,7 @@ impl Node {
         )
         .await?;
         let network: Arc<dyn Network> = p2p.clone();
-        let caretaker = start_caretaker(
+        let caretaker = background::start_caretaker(
             CaretakerPorts {
                 objects: storage.objects(),
                 replication: p2p,
@@ -119,7 +120,7 @@ impl Node {
             &config.network,
             &supervisor,
         );
-        let scrubber = start_scrubber(
+        let scrubber = background::start_scrubber(
             ScrubPorts {
                 objects: storage.objects(),
                 damage: storage.damage(),
@@ -156,7 +157,7 @@ impl Node {
                 retry_interval: Duration::from_secs(config.network.retry_interval_secs),
             },
         );
-        let operator_change = start_operator_change(
+        let operator_change = background::start_operator_change(
             OperatorChangePorts {
                 chain: chain.clone(),
                 keys: Arc::new(keys.clone()),
@@ -165,7 +166,7 @@ impl Node {
             desk.clone(),
             &supervisor,
         );
-        let key_rotation = start_key_rotation(
+        let key_rotation = background::start_key_rotation(
             KeyRotationPorts {
                 key_ring: keys.key_ring(),
                 readable: shared_catalog.clone(),
@@ -182,7 +183,7 @@ impl Node {
         let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
         let peer_id = network.local_peer_id();
         let vouching = vouching::check(config, users.as_ref(), address, &peer_id).await?;
-        let authorization = start_authorization(
+        let authorization = background::start_authorization(
             AuthorizationPorts {
                 authorizer: users.clone(),
                 used: shared_catalog.clone(),
@@ -222,15 +223,11 @@ impl Node {
             },
         )?;
         data.announce().await?;
-        let spreading = data.clone();
-        supervisor.spawn("spreading", move |shutdown| {
-            let data = spreading.clone();
-            async move { data.run_spreading(shutdown).await }
+        supervise(&supervisor, "spreading", &data, |data, shutdown| async move {
+            data.run_spreading(shutdown).await
         });
-        let orders = desk.clone();
-        supervisor.spawn("orders", move |shutdown| {
-            let desk = orders.clone();
-            async move { desk.run(shutdown).await }
+        supervise(&supervisor, "orders", &desk, |desk, shutdown| async move {
+            desk.run(shutdown).await
         });
         let health = HealthMonitor::start(
             chain.clone(),
@@ -271,7 +268,8 @@ impl Node {
                 caretaker,
                 scrubber,
                 plugins: plugins.clone(),
-                api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                api_keys: background::start_api_keys(shared_catalog, &supervisor),
+                key_guard: Arc::new(KeyGuard::new(&config.api_keys, bus.clone())),
                 users,
                 authorization,
                 key_rotation,
@@ -359,82 +357,4 @@ fn kept_limits(config: &NodeConfig, account: Address) -> KeptLimits {
         own,
         foreign,
     }
-}
-
-/// Looks after the copies of what is stored, in the background.
-fn start_caretaker(
-    ports: CaretakerPorts,
-    own: Address,
-    local_peer: &str,
-    network: &NetworkConfig,
-    supervisor: &Supervisor,
-) -> Caretaker {
-    let caretaker = Caretaker::new(ports, own, local_peer, Policy::of(network));
-    let running = caretaker.clone();
-    supervisor.spawn("caretaker", move |shutdown| {
-        let caretaker = running.clone();
-        async move { caretaker.run(shutdown).await }
-    });
-    caretaker
-}
-
-/// Checks who orders shares, and forgets in the background what has ended.
-fn start_authorization(
-    ports: AuthorizationPorts,
-    settings: AuthorizationSettings,
-    supervisor: &Supervisor,
-) -> Authorization {
-    let authorization = Authorization::new(ports, settings);
-    let running = authorization.clone();
-    supervisor.spawn("authorization", move |shutdown| {
-        let authorization = running.clone();
-        async move { authorization.run(shutdown).await }
-    });
-    authorization
-}
-
-/// Wraps content keys again in the background, and rotates the data key by its age.
-fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: &Supervisor) -> KeyRotation {
-    let days = u64::from(config.rotate_after_days);
-    let settings = KeyRotationSettings {
-        max_age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
-        destroy_retired: config.destroy_retired,
-    };
-    let rotation = KeyRotation::new(ports, settings);
-    let running = rotation.clone();
-    supervisor.spawn("key rotation", move |shutdown| {
-        let rotation = running.clone();
-        async move { rotation.run(shutdown).await }
-    });
-    rotation
-}
-
-/// Finishes in the background what a stop has interrupted of a change of the operator account.
-fn start_operator_change(
-    ports: OperatorChangePorts,
-    desk: OrderDesk,
-    supervisor: &Supervisor,
-) -> OperatorChange {
-    let change = OperatorChange::new(ports, desk);
-    let running = change.clone();
-    supervisor.spawn("operator account", move |shutdown| {
-        let change = running.clone();
-        async move { change.run(shutdown).await }
-    });
-    change
-}
-
-/// Looks for damage in the background, and mends it.
-fn start_scrubber(ports: ScrubPorts, storage: &StorageConfig, supervisor: &Supervisor) -> Scrubber {
-    let settings = ScrubSettings {
-        bytes_per_second: storage.scrub_bytes_per_sec,
-        interval: Duration::from_secs(storage.scrub_interval_secs),
-    };
-    let scrubber = Scrubber::new(ports, settings);
-    let running = scrubber.clone();
-    supervisor.spawn("scrub", move |shutdown| {
-        let scrubber = running.clone();
-        async move { scrubber.run(shutdown).await }
-    });
-    scrubber
 }

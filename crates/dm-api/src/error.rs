@@ -1,7 +1,7 @@
 //! Errors as clients see them: the one place where a failure gets its HTTP
 //! status and its sentence.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -91,6 +91,13 @@ impl ApiError {
         error
     }
 
+    /// 403: what a field asks for is not allowed to this client.
+    pub(crate) fn forbidden_field(field: &'static str, sentence: String) -> Self {
+        let mut error = Self::new(StatusCode::FORBIDDEN, sentence);
+        error.body.field = Some(field);
+        error
+    }
+
     /// 401: no valid API key.
     pub(crate) fn unauthorized() -> Self {
         Self::new(
@@ -99,10 +106,10 @@ impl ApiError {
         )
     }
 
-    /// 429: too many requests; `wait` in seconds.
-    #[cfg(feature = "rate-limit")]
-    pub(crate) fn rate_limited(wait: f64) -> Self {
-        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded");
+    /// 429: too many of what `sentence` says; the client may come back after `wait`.
+    pub(crate) fn too_many(sentence: &'static str, wait: Duration) -> Self {
+        let wait = wait.as_secs_f64();
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, sentence);
         error.body.retry_after = Some((wait * 1000.0).ceil() / 1000.0);
         // A wait is a small positive number: rounding up cannot overflow.
         let whole_seconds = (wait.ceil() as u64).max(1);
@@ -256,6 +263,10 @@ impl From<ApiKeyError> for ApiError {
     fn from(error: ApiKeyError) -> Self {
         match error {
             ApiKeyError::Unknown => Self::unauthorized(),
+            ApiKeyError::OverBudget { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                format!("Forbidden. What was asked for does not fit: {error}."),
+            ),
             ApiKeyError::Invalid { field, reason } => Self::invalid(field, reason),
             ApiKeyError::Catalog(error) => error.into(),
         }

@@ -1,13 +1,13 @@
 //! What the handlers work with.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
     ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
     services::{
-        Authorization, Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager,
-        Scrubber, TokenManager,
+        Authorization, Caretaker, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
+        PluginManager, Scrubber, TokenManager,
     },
 };
 use tokio::runtime::Handle;
@@ -41,6 +41,8 @@ pub struct Services {
     pub users: Arc<dyn Authorizer>,
     /// Checks who orders a share.
     pub authorization: Authorization,
+    /// Slows down those who try API keys.
+    pub key_guard: Arc<KeyGuard>,
     /// Rotates the data key.
     pub key_rotation: KeyRotation,
     /// Makes backups.
@@ -55,6 +57,7 @@ pub struct Services {
 pub(crate) struct State {
     pub(crate) services: Services,
     pub(crate) limits: Limits,
+    pub(crate) trusted_proxies: Arc<[IpAddr]>,
     runtime: Handle,
 }
 
@@ -80,10 +83,16 @@ impl From<&ApiConfig> for Limits {
 }
 
 impl State {
-    pub(crate) fn new(services: Services, limits: Limits, runtime: Handle) -> Self {
+    pub(crate) fn new(
+        services: Services,
+        limits: Limits,
+        trusted_proxies: Arc<[IpAddr]>,
+        runtime: Handle,
+    ) -> Self {
         Self {
             services,
             limits,
+            trusted_proxies,
             runtime,
         }
     }

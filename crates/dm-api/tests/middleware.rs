@@ -7,11 +7,11 @@
 
 mod common;
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use common::{Answer, NO_DATA, RECIPIENT, Setup, TestNode, start, start_with};
 use dm_core::{
-    api_key::Scope,
+    api_key::{Rights, Scope},
     config::RateLimit,
     ports::{ApiKeys, NewApiKeyRequest},
 };
@@ -256,7 +256,7 @@ async fn an_expired_key_is_no_key() {
     let node = start().await;
     let request = NewApiKeyRequest {
         name: "short".to_owned(),
-        scopes: [Scope::Read].into(),
+        rights: Arc::new(Rights::of([Scope::Read])),
         expires_at: Some(dm_core::clock::now_ms() + 300),
     };
     let key = node.api_keys.create(request).await.unwrap().key;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
+mod api_keys;
 mod authorization;
 mod keys;
 mod money;
@@ -14,6 +15,7 @@ mod network;
 mod plugins;
 mod validate;
 
+pub use api_keys::ApiKeysConfig;
 pub use authorization::AuthorizationConfig;
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
@@ -77,6 +79,8 @@ pub struct NodeConfig {
     pub keys: KeysConfig,
     /// Who may order shares.
     pub authorization: AuthorizationConfig,
+    /// How wrong API keys are met.
+    pub api_keys: ApiKeysConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
     /// What plugins may do.
@@ -116,6 +120,7 @@ impl Default for NodeConfig {
             payments: PaymentsConfig::default(),
             keys: KeysConfig::default(),
             authorization: AuthorizationConfig::default(),
+            api_keys: ApiKeysConfig::default(),
             compliance: ComplianceConfig::default(),
             plugins: PluginsConfig::default(),
             log: LogConfig::default(),

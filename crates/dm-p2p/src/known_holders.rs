@@ -12,7 +12,8 @@ const MAX_LOCATORS: usize = 4096;
 const MAX_PEERS: usize = 12;
 
 /// Remembers who has said that it holds something, so that it can be asked
-/// before anybody is looked for. Lost with the process: then the DHT knows.
+/// before anybody is looked for. Lost with the process; of what is stored here
+/// the notebook of holders knows, of all else the DHT.
 #[derive(Default)]
 pub(crate) struct KnownHolders {
     known: Mutex<Known>,

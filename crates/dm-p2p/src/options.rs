@@ -1,4 +1,4 @@
-use dm_core::{Address, config::NetworkConfig};
+use dm_core::{Address, config::NetworkConfig, services::caretaker::HolderNotebook};
 
 use crate::identity::Identity;
 
@@ -27,6 +27,8 @@ pub struct P2pOptions {
     pub own_address: Address,
     /// How nodes reach each other.
     pub transport: Transport,
+    /// Where an earlier run has written down who holds what.
+    pub notebook: Option<HolderNotebook>,
 }
 
 impl P2pOptions {
@@ -39,6 +41,7 @@ impl P2pOptions {
             network: NetworkConfig::default(),
             own_address,
             transport: Transport::default(),
+            notebook: None,
         }
     }
 }

@@ -12,10 +12,16 @@ use common::{
     start, wait_until,
 };
 use dm_core::{
+    Address,
     envelope::CHUNK_SIZE,
     ports::{Found, Network},
+    services::{
+        Caretaker, CaretakerPorts,
+        caretaker::{HolderNotebook, plan::Policy},
+    },
     testing::{
         catalog::MemoryCatalog,
+        key_value::MemoryKeyValueStore,
         objects::{MemoryObjectStore, SampleObject},
     },
     trace::{AskedFor, Trace, TraceReport},
@@ -145,6 +151,53 @@ async fn who_is_known_to_hold_an_object_is_asked_before_the_dht() {
         .collect();
     let ids: Vec<_> = holders.iter().map(|holder| holder.p2p.local_peer_id()).collect();
     assert!(asked.iter().all(|peer| ids.contains(peer)), "{asked:?}");
+}
+
+/// A node with a caretaker that writes the holders down.
+async fn careful(
+    identity: Identity,
+    store: &MemoryObjectStore,
+    notes: &Arc<MemoryKeyValueStore>,
+    peer: &Node,
+) -> Node {
+    let mut options = options(identity, vec![peer.address()]);
+    options.notebook = Some(HolderNotebook::new(notes.clone()));
+    let policy = Policy::of(&options.network);
+    let node = start(options, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await;
+    let ports = CaretakerPorts {
+        objects: node.store.clone(),
+        replication: node.p2p.clone(),
+        holders: notes.clone(),
+        shares: Arc::new(MemoryCatalog::new()),
+        quota: Arc::new(store.clone()),
+    };
+    let caretaker = Caretaker::new(ports, Address::ZERO, &node.p2p.local_peer_id(), policy);
+    node.supervisor.spawn("caretaker", move |shutdown| {
+        let caretaker = caretaker.clone();
+        async move { caretaker.run(shutdown).await }
+    });
+    node.knows_peers(1).await;
+    node
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_the_holders_that_were_written_down_are_asked_before_the_dht() {
+    let (store, notes) = (MemoryObjectStore::new(), Arc::new(MemoryKeyValueStore::new()));
+    let (identity, locator) = (Identity::generate(), object().id().locator);
+    object().store_in(&store).await.unwrap();
+    let holder = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let before = careful(identity.clone(), &store, &notes, &holder).await;
+    before.p2p.push(&object().id(), 1).await.unwrap();
+    let notebook = HolderNotebook::new(notes.clone());
+    while notebook.holders(&locator).await.unwrap().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    before.stop().await;
+    let after = careful(identity, &store, &notes, &holder).await;
+    let trace = Trace::default();
+    let known = after.p2p.find_at_known(&locator, &trace).await.unwrap();
+    assert_eq!(known[0].holders, [holder.p2p.local_peer_id()]);
+    assert!(!trace.report().asked_dht);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Arguments of `dm-node backup`.
+//! Backups.
 
 use std::path::PathBuf;
 

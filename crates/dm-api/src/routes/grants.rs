@@ -15,7 +15,7 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody, data_hash_param,
+        JsonBody, allowed_recipient, data_hash_param,
         fields::{self, Field},
         mandate::MandateFields,
     },
@@ -83,6 +83,7 @@ async fn grant(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
     let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let mandate = MandateFields {
         user_id: asked.user_id,
         statement: asked.statement,
@@ -100,6 +101,7 @@ async fn revoke(request: HttpRequest, body: JsonBody, state: Data<State>) -> Res
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
     let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let revocation = state.run(state.services.data.revoke(&hash, recipient)).await?;
     Ok(HttpResponse::Ok().json(RevocationAnswer {
         success: true,

@@ -26,7 +26,7 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        address_param, body_cut_off, body_stalled, data_hash_param, idempotency_key,
+        address_param, allowed_recipient, body_cut_off, body_stalled, data_hash_param, idempotency_key,
         mandate::presented_in_headers, money::price_params, query, refuse_encoded_body, wants_explanation,
     },
     middleware::deadline::timed_out,
@@ -57,10 +57,11 @@ struct PutQuery {
 
 async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let asked: PutQuery = query(&request)?;
+    let recipient = address_param("recipient", &asked.recipient.unwrap_or_default())?;
     let terms = ShareTerms {
         idempotency_key: idempotency_key(&request)?,
         payment: price_params(asked.payment_token.as_deref(), asked.payment_amount.as_deref())?,
-        ..ShareTerms::with(address_param("recipient", &asked.recipient.unwrap_or_default())?)
+        ..ShareTerms::with(allowed_recipient(&request, "recipient", recipient)?)
     };
     refuse_encoded_body(request.headers())?;
     // Before the body, so that nobody uploads for nothing.
@@ -90,7 +91,7 @@ async fn next_piece(body: &mut Payload, patience: Duration) -> Result<Option<Byt
         .await
         .map_err(|_| body_stalled())?
         .transpose()
-        .map_err(|error| body_cut_off(&error))
+        .map_err(body_cut_off)
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {

@@ -9,7 +9,7 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody,
+        JsonBody, allowed_recipient,
         fields::{self, Field},
         idempotency_key,
         mandate::MandateFields,
@@ -51,6 +51,7 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let asked: ShareRequest<'_> = body.parse()?;
     let data = data(asked.data)?;
     let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let price = PaymentFields {
         payment_token: asked.payment_token,
         payment_amount: asked.payment_amount,

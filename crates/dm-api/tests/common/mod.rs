@@ -6,14 +6,14 @@ use std::{sync::Arc, time::Duration};
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_core::{
     Address,
-    api_key::Scope,
+    api_key::{Rights, Scope},
     bus::EventBus,
-    config::{ApiConfig, RateLimit},
+    config::{ApiConfig, ApiKeysConfig, RateLimit},
     damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
         Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
-        DataPorts, DataSettings, HealthMonitor, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        DataPorts, DataSettings, HealthMonitor, KeyGuard, KeyRotation, KeyRotationPorts, KeyRotationSettings,
         MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings,
         RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
     },
@@ -60,6 +60,7 @@ pub struct Setup {
     pub stop_patience: Duration,
     pub plugins: Vec<Arc<dyn Plugin>>,
     pub authorization_required: bool,
+    pub api_keys: ApiKeysConfig,
 }
 
 impl Default for Setup {
@@ -81,6 +82,10 @@ impl Default for Setup {
             stop_patience: Duration::from_secs(5),
             plugins: Vec::new(),
             authorization_required: false,
+            api_keys: ApiKeysConfig {
+                max_wrong: 100_000,
+                ..ApiKeysConfig::default()
+            },
         }
     }
 }
@@ -98,6 +103,7 @@ pub struct TestNode {
     pub store: Arc<WatchedStore>,
     pub money: Arc<MemoryMoney>,
     pub address: Address,
+    pub bus: EventBus,
     pub handle: ApiHandle,
     client: reqwest::Client,
 }
@@ -123,6 +129,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let store = Arc::new(WatchedStore::default());
     let api_keys = Arc::new(MemoryApiKeys::new());
     let bus = EventBus::new();
+    let kept_bus = bus.clone();
     let money = Arc::new(MemoryMoney::new());
     let desk = OrderDesk::new(
         MoneyPorts {
@@ -219,6 +226,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         "this-peer",
         Policy::default(),
     );
+    let key_guard = Arc::new(KeyGuard::new(&setup.api_keys, bus.clone()));
     let scrubber = Scrubber::new(
         ScrubPorts {
             objects: store.clone(),
@@ -253,6 +261,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         api_keys: api_keys.clone(),
         users,
         authorization,
+        key_guard: key_guard.clone(),
         key_rotation,
         backups: Arc::new(ShortBackups),
         chain_control: Arc::new(FixedEndpoint),
@@ -276,6 +285,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         store,
         money,
         address,
+        bus: kept_bus,
         client: reqwest::Client::new(),
     }
 }
@@ -283,7 +293,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
 async fn new_key(keys: &MemoryApiKeys, scope: Scope) -> String {
     let request = NewApiKeyRequest {
         name: scope.to_string(),
-        scopes: [scope].into(),
+        rights: Arc::new(Rights::of([scope])),
         expires_at: None,
     };
     keys.create(request).await.unwrap().key

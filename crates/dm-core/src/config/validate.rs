@@ -49,6 +49,11 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_storage(config, &mut faults);
     check_compliance(config, &mut faults);
     check_plugins(config, &mut faults);
+    faults.require(
+        (1..=86_400).contains(&config.api_keys.longest_wait_secs),
+        "api_keys.longest_wait_secs",
+        "must be between 1 and 86400",
+    );
     faults.0
 }
 

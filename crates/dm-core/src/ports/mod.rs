@@ -30,7 +30,7 @@ mod tokens;
 mod users;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
-pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
+pub use api_keys::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest};
 pub use backups::{BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy};
 pub use catalog::{
     ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,

@@ -12,10 +12,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    notebook::Notebook,
-    plan::{Holder, PeerKey, Policy, RepairPlan},
-};
+use self::plan::{Holder, PeerKey, Policy, RepairPlan};
 use super::ServiceError;
 use crate::{
     clock::now_ms,
@@ -28,6 +25,8 @@ mod act;
 mod collect;
 mod notebook;
 pub mod plan;
+
+pub use notebook::HolderNotebook;
 
 /// Objects that are listed at once.
 const PAGE: usize = 256;
@@ -60,7 +59,7 @@ pub struct Caretaker {
 struct Inner {
     ports: CaretakerPorts,
     own: Address,
-    notebook: Notebook,
+    notebook: HolderNotebook,
     plan: Mutex<RepairPlan>,
     /// Peer ids in text form.
     names: Mutex<HashMap<PeerKey, String>>,
@@ -108,7 +107,7 @@ impl Caretaker {
         Self {
             inner: Arc::new(Inner {
                 own,
-                notebook: Notebook::new(ports.holders.clone()),
+                notebook: HolderNotebook::new(ports.holders.clone()),
                 plan: Mutex::new(RepairPlan::new(PeerKey::of(local_peer), policy, now_ms())),
                 names: Mutex::default(),
                 bell: Notify::new(),

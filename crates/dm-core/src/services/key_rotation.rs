@@ -26,7 +26,9 @@ pub use retirement::{KeyVersionUse, destroy_key_version, key_versions};
 const PAGE: usize = 256;
 /// After each page the work rests as many times as long as the page took, so
 /// that others find the catalog idle most of the time.
-const REST: u32 = 2;
+const REST: u32 = 4;
+/// And no longer than this, so that the end comes in sight on a busy machine, too.
+const LONGEST_REST: Duration = Duration::from_millis(80);
 /// Pause between two looks for work.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -201,7 +203,7 @@ impl KeyRotation {
             let rewrapped = self.wrap_again(outdated).await?;
             done += rewrapped.len();
             self.ports.readable.rewrap(rewrapped).await?;
-            tokio::time::sleep(started.elapsed() * REST).await;
+            tokio::time::sleep((started.elapsed() * REST).min(LONGEST_REST)).await;
         }
         if done > 0 {
             tracing::info!(done, "content keys are wrapped under the newest version");

@@ -6,6 +6,7 @@ mod cpu;
 mod data_manager;
 mod error;
 mod health_monitor;
+mod key_guard;
 mod key_rotation;
 mod operator_change;
 mod order_desk;
@@ -23,6 +24,7 @@ pub use data_manager::{
 };
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
+pub use key_guard::KeyGuard;
 pub use key_rotation::{
     KeyRotation, KeyRotationPorts, KeyRotationSettings, KeyVersionUse, destroy_key_version, key_versions,
 };

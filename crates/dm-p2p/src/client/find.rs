@@ -75,7 +75,7 @@ pub(crate) async fn find_at_known(
     locator: &Locator,
     trace: &Trace,
 ) -> Result<Vec<Found>, NetworkError> {
-    let mut known = context.news.known.of(locator);
+    let mut known = known_holders(context, locator).await;
     // Who was away when it was last tried would only cost time.
     known.retain(|peer| !context.peers.is_banned(peer) && !context.peers.is_doubtful(peer));
     let mut patience = Patience::new(Instant::now());
@@ -89,6 +89,26 @@ pub(crate) async fn find_at_known(
         }
     }
     Ok(found(context, locator, answers))
+}
+
+/// Who is known to hold something under the locator, from this run and from
+/// earlier ones.
+async fn known_holders(context: &Context, locator: &Locator) -> Vec<PeerId> {
+    let mut known = context.news.known.of(locator);
+    let Some(notebook) = &context.notebook else {
+        return known;
+    };
+    let noted = notebook.holders(locator).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the holders of an object cannot be looked up");
+        Vec::new()
+    });
+    for peer in noted.iter().filter_map(|peer| peer.parse().ok()) {
+        if peer != context.local && !known.contains(&peer) {
+            known.push(peer);
+        }
+    }
+    known.truncate(MAX_ASKED);
+    known
 }
 
 /// What the answers come to; who holds it is remembered.

@@ -3,7 +3,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::{Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore};
+use dm_core::{
+    Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore,
+    services::caretaker::HolderNotebook,
+};
 use libp2p::{Multiaddr, PeerId};
 
 use super::{link::Link, paths::Paths};
@@ -27,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) provide: ProvideQueue,
     /// What was learned about holders of objects.
     pub(crate) news: News,
+    /// What an earlier run has written down of them.
+    pub(crate) notebook: Option<HolderNotebook>,
     pub(crate) quota: Arc<ForeignQuota>,
     /// Where this node listens, peer id included.
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
@@ -54,6 +59,7 @@ impl Context {
             paths: Paths::default(),
             provide: ProvideQueue::default(),
             news: News::default(),
+            notebook: options.notebook.clone(),
             quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),
             listening: Mutex::default(),
             external: Mutex::default(),

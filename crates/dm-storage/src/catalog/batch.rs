@@ -199,6 +199,7 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::RemoveCheckpoint(size) => checkpoints::remove(connection, *size).await?,
         Change::InsertApiKey(key) => return api_keys::insert(connection, key).await,
         Change::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
+        Change::PutApiKeyUsage(usage) => api_keys::put_usage(connection, usage).await?,
         Change::PutPeers(records) => peers::put(connection, records).await?,
         Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
         Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,

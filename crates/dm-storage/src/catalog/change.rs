@@ -1,8 +1,10 @@
 //! What can be written, and what came of it.
 
+use std::sync::Arc;
+
 use dm_core::{
     Address,
-    api_key::ApiKeyRecord,
+    api_key::{ApiKeyRecord, KeyUsage},
     envelope::ObjectId,
     hash::DataHash,
     operation::OperationId,
@@ -61,6 +63,7 @@ pub(super) enum Change {
         id: String,
         now: u64,
     },
+    PutApiKeyUsage(Vec<(Arc<str>, KeyUsage)>),
     PutPeers(Vec<PeerRecord>),
     RemovePeers(Vec<String>),
     InsertOrder(Box<OrderRecord>),

@@ -163,6 +163,11 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0006_authorized_users.sql"),
         ),
         version(
+            7,
+            "api key limits",
+            include_str!("../../migrations/0007_api_key_limits.sql"),
+        ),
+        version(
             8,
             "revocations",
             include_str!("../../migrations/0008_revocations.sql"),

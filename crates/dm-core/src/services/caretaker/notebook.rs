@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
     envelope::ObjectId,
-    ports::{KeyValueStore, StoreError, WriteBatch},
+    hash::Locator,
+    ports::{KeyValueStore, MAX_OWNERS_LISTED, StoreError, WriteBatch},
 };
 
 /// A peer id in text form, since when it holds the object, and when it last
@@ -13,12 +14,20 @@ pub(super) type Line = (String, u64, Option<u64>);
 
 /// Keeps the holders of each object across restarts. Key: locator and owner;
 /// value: the lines as postcard.
-pub(super) struct Notebook {
+#[derive(Clone)]
+pub struct HolderNotebook {
     store: Arc<dyn KeyValueStore>,
 }
 
-impl Notebook {
-    pub(super) fn new(store: Arc<dyn KeyValueStore>) -> Self {
+impl fmt::Debug for HolderNotebook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HolderNotebook").finish_non_exhaustive()
+    }
+}
+
+impl HolderNotebook {
+    /// The notebook that is kept in this store.
+    pub fn new(store: Arc<dyn KeyValueStore>) -> Self {
         Self { store }
     }
 
@@ -29,6 +38,23 @@ impl Notebook {
         Ok(value
             .and_then(|value| postcard::from_bytes(&value).ok())
             .unwrap_or_default())
+    }
+
+    /// Peer ids of everybody who holds an object under the locator that is
+    /// stored here as well.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn holders(&self, locator: &Locator) -> Result<Vec<String>, StoreError> {
+        let pages = self
+            .store
+            .scan(locator.as_bytes(), None, MAX_OWNERS_LISTED)
+            .await?;
+        let lines = pages
+            .iter()
+            .filter_map(|(_, value)| postcard::from_bytes::<Vec<Line>>(value).ok())
+            .flatten();
+        Ok(lines.map(|(peer, _, _)| peer).collect())
     }
 
     /// Writes these holders down; `None` strikes the object out.

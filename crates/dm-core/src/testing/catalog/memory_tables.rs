@@ -1,12 +1,14 @@
 //! The small tables of a [`MemoryCatalog`]: API keys, peers, tokens,
 //! authorised users and used statements.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::MemoryCatalog;
 use crate::{
     Address, B256,
-    api_key::ApiKeyRecord,
+    api_key::{ApiKeyRecord, KeyUsage},
     order::TokenRecord,
     peer::PeerRecord,
     ports::{ApiKeyCatalog, AuthorizedUsers, CatalogError, PeerCatalog, TokenCatalog, UsedMandates},
@@ -46,6 +48,16 @@ impl ApiKeyCatalog for MemoryCatalog {
         key.revoked_at.get_or_insert(now);
         state.api_key_generation += 1;
         Ok(true)
+    }
+
+    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        for (id, usage) in usage {
+            if let Some(key) = state.api_keys.iter_mut().find(|key| *key.id == **id) {
+                key.usage = *usage;
+            }
+        }
+        Ok(())
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {

@@ -1,9 +1,11 @@
 //! Shares, objects, events and keys to try a catalog with; those of equal
 //! numbers are equal. Orders and tokens are in [`super::order_samples`].
 
+use std::sync::Arc;
+
 use crate::{
     Address, B256,
-    api_key::{ApiKeyRecord, Scope},
+    api_key::{ApiKeyRecord, KeyUsage, Rights, RouteName, Scope},
     envelope::ObjectId,
     event::{Event, EventKind, NewEvent},
     hash::DataHash,
@@ -143,10 +145,20 @@ pub fn api_key(id: &str, created_at: u64) -> ApiKeyRecord {
         id: id.to_owned(),
         name: format!("key {id}"),
         secret_hash: *DataHash::of(id.as_bytes()).as_bytes(),
-        scopes: [Scope::Share, Scope::Read].into(),
+        rights: Arc::new(Rights {
+            scopes: [Scope::Share, Scope::Read].into(),
+            routes: [
+                RouteName::of("GET", "/data/{data_hash}"),
+                RouteName::of("PUT", "/objects"),
+            ]
+            .into(),
+            recipients: [address(1), address(2)].into(),
+            bytes_budget: Some(1 << 40),
+        }),
         created_at,
         expires_at: Some(created_at + 1),
         revoked_at: None,
+        usage: KeyUsage::default(),
     }
 }
 

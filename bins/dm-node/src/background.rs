@@ -1,0 +1,130 @@
+//! Parts of the node that work in the background, each as a supervised task.
+
+use std::{fmt::Display, sync::Arc, time::Duration};
+
+use dm_core::{
+    Address,
+    config::{KeysConfig, NetworkConfig, StorageConfig},
+    services::{
+        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, KeyRotation,
+        KeyRotationPorts, KeyRotationSettings, OperatorChange, OperatorChangePorts, OrderDesk, ScrubPorts,
+        ScrubSettings, Scrubber, caretaker::plan::Policy,
+    },
+    tasks::Supervisor,
+};
+use dm_keys::ApiKeyManager;
+use dm_storage::SqliteCatalog;
+use tokio_util::sync::CancellationToken;
+
+/// Runs a part of the node as a task that is started again where it fails.
+pub(crate) fn supervise<Part, Run, Task, Error>(
+    supervisor: &Supervisor,
+    name: &'static str,
+    part: &Part,
+    run: Run,
+) where
+    Part: Clone + Send + 'static,
+    Run: Fn(Part, CancellationToken) -> Task + Send + 'static,
+    Task: Future<Output = Result<(), Error>> + Send + 'static,
+    Error: Display + Send + 'static,
+{
+    let part = part.clone();
+    supervisor.spawn(name, move |shutdown| run(part.clone(), shutdown));
+}
+
+/// Looks after the copies of what is stored, in the background.
+pub(crate) fn start_caretaker(
+    ports: CaretakerPorts,
+    own: Address,
+    local_peer: &str,
+    network: &NetworkConfig,
+    supervisor: &Supervisor,
+) -> Caretaker {
+    let caretaker = Caretaker::new(ports, own, local_peer, Policy::of(network));
+    supervise(
+        supervisor,
+        "caretaker",
+        &caretaker,
+        |caretaker, shutdown| async move { caretaker.run(shutdown).await },
+    );
+    caretaker
+}
+
+/// Checks who orders shares, and forgets in the background what has ended.
+pub(crate) fn start_authorization(
+    ports: AuthorizationPorts,
+    settings: AuthorizationSettings,
+    supervisor: &Supervisor,
+) -> Authorization {
+    let authorization = Authorization::new(ports, settings);
+    supervise(
+        supervisor,
+        "authorization",
+        &authorization,
+        |authorization, shutdown| async move { authorization.run(shutdown).await },
+    );
+    authorization
+}
+
+/// Wraps content keys again in the background, and rotates the data key by its age.
+pub(crate) fn start_key_rotation(
+    ports: KeyRotationPorts,
+    config: &KeysConfig,
+    supervisor: &Supervisor,
+) -> KeyRotation {
+    let days = u64::from(config.rotate_after_days);
+    let settings = KeyRotationSettings {
+        max_age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        destroy_retired: config.destroy_retired,
+    };
+    let rotation = KeyRotation::new(ports, settings);
+    supervise(
+        supervisor,
+        "key rotation",
+        &rotation,
+        |rotation, shutdown| async move { rotation.run(shutdown).await },
+    );
+    rotation
+}
+
+/// Recognises clients, and keeps in the background what their keys were used for.
+pub(crate) fn start_api_keys(catalog: Arc<SqliteCatalog>, supervisor: &Supervisor) -> Arc<ApiKeyManager> {
+    let keys = Arc::new(ApiKeyManager::new(catalog));
+    supervise(supervisor, "api keys", &keys, |keys, shutdown| async move {
+        keys.run(shutdown).await
+    });
+    keys
+}
+
+/// Finishes in the background what a stop has interrupted of a change of the operator account.
+pub(crate) fn start_operator_change(
+    ports: OperatorChangePorts,
+    desk: OrderDesk,
+    supervisor: &Supervisor,
+) -> OperatorChange {
+    let change = OperatorChange::new(ports, desk);
+    supervise(
+        supervisor,
+        "operator account",
+        &change,
+        |change, shutdown| async move { change.run(shutdown).await },
+    );
+    change
+}
+
+/// Looks for damage in the background, and mends it.
+pub(crate) fn start_scrubber(
+    ports: ScrubPorts,
+    storage: &StorageConfig,
+    supervisor: &Supervisor,
+) -> Scrubber {
+    let settings = ScrubSettings {
+        bytes_per_second: storage.scrub_bytes_per_sec,
+        interval: Duration::from_secs(storage.scrub_interval_secs),
+    };
+    let scrubber = Scrubber::new(ports, settings);
+    supervise(supervisor, "scrub", &scrubber, |scrubber, shutdown| async move {
+        scrubber.run(shutdown).await
+    });
+    scrubber
+}
