@@ -20,6 +20,7 @@ mod grants;
 mod keys;
 mod liars;
 mod lifecycle;
+mod links;
 mod money;
 mod money_under_fire;
 mod network;
