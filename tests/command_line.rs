@@ -174,7 +174,8 @@ async fn a_node_is_made_by_init_and_started_by_run() {
             .await
             .lines()
             .count()
-            == 3
+            == 6,
+        "two versions and a key for grants"
     );
 }
 

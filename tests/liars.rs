@@ -64,12 +64,12 @@ impl Liar {
     /// Tells the network that grants for this account are made for a key of
     /// the liar's.
     async fn pose_as(&self, account: &str) {
-        let record = AddressRecord {
-            address: account.parse().unwrap(),
-            hpke_public_key: [9; 32],
-            peer_id: self.p2p.local_peer_id(),
-            sequence: u64::MAX,
-        };
+        let record = AddressRecord::new(
+            account.parse().unwrap(),
+            [9; 32],
+            self.p2p.local_peer_id(),
+            u64::MAX,
+        );
         self.p2p.announce(signed_by_nobody(&record)).await.unwrap();
     }
 }

@@ -10,6 +10,8 @@
 
 mod support;
 
+mod api_keys;
+mod backup;
 mod chain_endpoints;
 mod chain_trouble;
 mod churn;
@@ -21,6 +23,7 @@ mod keys;
 mod liars;
 mod lifecycle;
 mod links;
+mod master_password;
 mod money;
 mod money_under_fire;
 mod network;
@@ -32,4 +35,6 @@ mod requests;
 mod retrieval;
 mod routers;
 mod sharing;
+mod users;
+mod vouching;
 mod workspace;

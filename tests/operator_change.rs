@@ -94,6 +94,29 @@ async fn the_embedded_chain_takes_another_account_too() {
 }
 
 #[tokio::test]
+async fn a_partner_learns_who_acts_on_the_chain() {
+    let homes = [tempdir().unwrap(), tempdir().unwrap()];
+    let partner = Node::start(&homes[0]).await;
+    let node = NodeSetup::new(homes[1].path()).peer(&partner).start().await;
+    partner.has_peers(1).await;
+    let route = format!("/network/addresses/{}", node.address());
+    let known = async |operator: &str| {
+        eventually("the partner knows the operator account", || async {
+            let (_, record) = partner.get(&route).await;
+            (record["operator"] == operator).then_some(())
+        })
+        .await;
+    };
+    known(node.address()).await;
+    let (status, changed) = node.order("/blockchain", &to_second()).await;
+    assert_eq!(status, StatusCode::OK, "{changed}");
+    known(SECOND).await;
+    let node = node.restart().await;
+    known(SECOND).await;
+    assert_eq!(operator(&node).await, SECOND);
+}
+
+#[tokio::test]
 async fn what_was_queued_is_done_by_the_account_that_it_was_asked_of() {
     let Some(anvil) = Anvil::start(&[]).await else {
         return;

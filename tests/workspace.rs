@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 /// The library crates: each imports `dm-core` and none of its siblings.
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "dm-api",
+    "dm-backup",
     "dm-chain",
     "dm-compliance",
     "dm-core",

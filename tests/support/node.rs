@@ -77,6 +77,7 @@ impl NodeSetup {
             .env("DM_EXTERNAL_API__RATE_LIMIT__BURST", "100000")
             .env("DM_INTERNAL_API__RATE_LIMIT__PER_SECOND", "100000")
             .env("DM_INTERNAL_API__RATE_LIMIT__BURST", "100000")
+            .env("DM_API_KEYS__MAX_WRONG", "100000")
             .env("DM_NETWORK__RETRY_INTERVAL_SECS", "1")
             .env("DM_COMPLIANCE__WATCH_INTERVAL_SECS", "1")
             .envs(self.env.iter().map(|(name, value)| (name, value)));

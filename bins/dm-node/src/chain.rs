@@ -10,7 +10,7 @@ use dm_chain::{
 use dm_core::{
     Address,
     config::NodeConfig,
-    ports::{ChainControl, ChainSwitchError},
+    ports::{ChainControl, ChainSwitchError, OperatorKeys},
     secret::SecretString,
     services::{OperatorChange, OperatorChangeError},
 };

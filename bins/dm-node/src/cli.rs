@@ -5,6 +5,18 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
+mod api_key;
+mod backup;
+mod key;
+mod share;
+mod user;
+
+pub(crate) use api_key::CreateApiKeyArgs;
+pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
+pub(crate) use key::{KeyCommand, KeyPlace};
+pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
+pub(crate) use user::{AddUserArgs, UserCommand, VouchArgs};
+
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
 #[derive(Debug, Parser)]
@@ -33,15 +45,25 @@ pub(crate) enum Command {
     /// Manage API keys in the data directory, whether or not the node runs
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
-    /// Manage the node's own data keys in the data directory
+    /// Manage the node's own keys and its master password
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Manage the authorised users of a running node
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print what an authorised user signs to vouch for a node
+    Vouch(VouchArgs),
+    /// Print what an authorised user signs to order a share
+    Statement(StatementArgs),
     /// Share a file with an address
     Share(ShareArgs),
     /// Fetch data by its hash
     Get(GetArgs),
     /// Let a further address read data
     Grant(GrantArgs),
+    /// Make, check and restore backups
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Withdraw a reader's access to data that this node has shared
     Revoke(RevokeArgs),
     /// Erase data for good
@@ -138,43 +160,13 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKeyCommand {
     /// Make a key and print it; it is never shown again
-    Create {
-        /// What you call it
-        #[arg(long)]
-        name: String,
-        /// What it allows, comma-separated: share, read, admin
-        #[arg(long, value_delimiter = ',', required = true)]
-        scopes: Vec<String>,
-        /// How long it is valid, such as 12h or 30d
-        #[arg(long)]
-        expires: Option<String>,
-        #[command(flatten)]
-        node: RunArgs,
-    },
+    Create(Box<CreateApiKeyArgs>),
     /// List all keys
     List(RunArgs),
     /// End a key at once
     Revoke {
         /// The key's id
         id: String,
-        #[command(flatten)]
-        node: RunArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// List the versions
-    List(RunArgs),
-    /// Make a new version
-    Rotate(RunArgs),
-    /// Take over the older node's encryption_keys.json
-    Import {
-        /// The file
-        file: PathBuf,
-        /// File with the older node's password, where it is another one
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
         #[command(flatten)]
         node: RunArgs,
     },
@@ -326,23 +318,6 @@ pub(crate) struct TransfersArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ShareArgs {
-    /// The file; `-` reads standard input
-    pub(crate) file: PathBuf,
-    /// Address of the recipient
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
-    /// What the recipient pays, in the smallest unit of --payment-token
-    #[arg(long, value_name = "AMOUNT", requires = "payment_token")]
-    pub(crate) payment_amount: Option<String>,
-    /// The contract of the token that the recipient pays with
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "payment_amount")]
-    pub(crate) payment_token: Option<Address>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// The data hash
     pub(crate) hash: DataHash,
@@ -352,17 +327,6 @@ pub(crate) struct GetArgs {
     /// Tell which peers were asked and what each of them sent, on standard error
     #[arg(long)]
     pub(crate) explain: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GrantArgs {
-    /// The data hash
-    pub(crate) hash: DataHash,
-    /// Who shall be able to read it
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -398,6 +362,9 @@ pub(crate) struct VerifyArgs {
     /// A receipt, to be verified with a chain and no node; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+    /// Public key (PEM) or file with the Ethereum address of the user who is said to have ordered it
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    pub(crate) user_key: Option<PathBuf>,
     /// JSON-RPC endpoint of the chain, for --receipt
     #[arg(long, env = "BLOCKCHAIN_URL", default_value = "http://127.0.0.1:8545")]
     pub(crate) chain: String,

@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(crate) mod api_key;
+pub(crate) mod backup;
 pub(crate) mod balance;
 pub(crate) mod config;
 pub(crate) mod dev;
@@ -18,11 +19,14 @@ pub(crate) mod revoke;
 pub(crate) mod run;
 pub(crate) mod share;
 pub(crate) mod start;
+pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod tokens;
 pub(crate) mod transfer;
 pub(crate) mod transfers;
+pub(crate) mod user;
 pub(crate) mod verify;
+pub(crate) mod vouch;
 
 use anyhow::Context;
 

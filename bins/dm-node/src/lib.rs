@@ -11,15 +11,22 @@ mod cli;
 mod client;
 mod commands;
 mod confirm;
+mod data_dir_lock;
+mod download;
+mod duration;
 mod home;
 mod logging;
 mod node;
+mod order;
 mod output;
 mod paths;
 mod plugins;
 mod progress;
+mod secret_input;
 mod settings;
 mod stop_signal;
+mod stored;
+mod vouching;
 
 use cli::{Cli, Command};
 
@@ -56,9 +63,13 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Config(command) => commands::config::run(command, as_json)?,
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,
+        Command::User(command) => commands::user::run(command, as_json).await?,
+        Command::Vouch(args) => commands::vouch::run(args).await?,
+        Command::Statement(args) => commands::statement::run(args).await?,
         Command::Share(args) => commands::share::run(args, as_json).await?,
         Command::Get(args) => commands::get::run(args, as_json).await?,
         Command::Grant(args) => commands::grant::run(args, as_json).await?,
+        Command::Backup(command) => commands::backup::run(command, as_json).await?,
         Command::Revoke(args) => commands::revoke::run(args, as_json).await?,
         Command::Erase(args) => commands::erase::run(args, as_json).await?,
         Command::Verify(args) => return commands::verify::run(args, as_json).await,

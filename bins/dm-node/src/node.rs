@@ -5,33 +5,36 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers, Services};
+use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::embedded::EmbeddedChain;
 use dm_compliance::ComplianceManager;
 use dm_core::{
     Address,
     address::parse_address,
     bus::{EventBus, Topic},
-    config::{KeysConfig, NetworkConfig, NodeConfig, ObjectEngine, StorageConfig},
-    ports::{ComplianceLog, KeptLimits, LogControl, Network},
+    config::{KeysConfig, NodeConfig, ObjectEngine},
+    ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk,
-        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber,
-        TokenManager,
-        caretaker::{HolderNotebook, plan::Policy},
+        Authorization, AuthorizationPorts, AuthorizationSettings, CaretakerPorts, DataManager, DataPorts,
+        DataSettings, HealthMonitor, KeyGuard, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OperatorChange, OperatorChangePorts, OrderDesk, PaymentProcessor,
+        PluginManager, RegisteredPlugins, ScrubPorts, TokenManager, caretaker::HolderNotebook,
     },
     tasks::Supervisor,
 };
-use dm_keys::{ApiKeyManager, NodeKeys};
+use dm_keys::{ApiKeyManager, NodeKeys, UserAuthorizer};
 use dm_p2p::{Identity, P2p, P2pOptions};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
 use crate::{
     chain::{self, ChainSwitch},
+    data_dir_lock::DataDirLock,
     logging::LogFilter,
     plugins::{self, Functions},
     stop_signal::StopSignal,
+    stored::{start_caretaker, start_scrubber},
+    vouching,
 };
 
 /// How long requests in progress are waited for when the node stops.
@@ -41,6 +44,8 @@ const TASK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node that runs.
 pub(crate) struct Node {
+    /// Held as long as the node uses its data directory.
+    _lock: DataDirLock,
     storage: Storage,
     catalog: SqliteCatalog,
     embedded_chain: Option<EmbeddedChain>,
@@ -61,6 +66,7 @@ impl Node {
     /// # Errors
     /// Where a part does not start; those that had started end with the process.
     pub(crate) async fn start(
+        lock: DataDirLock,
         config: &NodeConfig,
         keys: &NodeKeys,
         servers: ApiServers,
@@ -164,6 +170,9 @@ impl Node {
             KeyRotationPorts {
                 key_ring: keys.key_ring(),
                 readable: shared_catalog.clone(),
+                uses: shared_catalog.clone(),
+                grants: keys.grants(),
+                password: Arc::new(keys.clone()),
                 log: log.clone(),
             },
             &config.keys,
@@ -171,6 +180,22 @@ impl Node {
         );
         let payments = PaymentProcessor::new(desk.clone());
         let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
+        let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
+        let peer_id = network.local_peer_id();
+        let vouching = vouching::check(config, users.as_ref(), address, &peer_id).await?;
+        let authorization = start_authorization(
+            AuthorizationPorts {
+                authorizer: users.clone(),
+                used: shared_catalog.clone(),
+                chain: chain.clone(),
+            },
+            AuthorizationSettings {
+                required: config.authorization.required,
+                node_id: config.node_id.clone(),
+                log: address,
+            },
+            &supervisor,
+        );
         let data = DataManager::new(
             DataPorts {
                 objects: storage.objects(),
@@ -182,9 +207,12 @@ impl Node {
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),
                 signer,
+                operators: Some(Arc::new(keys.clone())),
                 network: network.clone(),
                 log: log.clone(),
                 payments: Some(payments.clone()),
+                authorization: Some(authorization.clone()),
+                vouching,
                 plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
@@ -219,6 +247,17 @@ impl Node {
             data: data.clone(),
         };
         plugins::start(&plugins, config, registered, functions, &supervisor).await?;
+        let backups = BackupMaker::new(BackupPorts {
+            catalog: shared_catalog.clone(),
+            namespaces: storage.namespaces(),
+            // Not the journal of transactions: nothing that it speaks of is to be sent again.
+            namespace_names: vec!["chain", "holders", "plugins"],
+            objects: storage.objects(),
+            keys: Arc::new(keys.clone()),
+            content_keys: data.content_keys(),
+            signer: keys.signer(),
+            scratch: config.data_dir.clone(),
+        });
         let log_control: Arc<dyn LogControl> = Arc::new(log_filter);
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
@@ -233,8 +272,12 @@ impl Node {
                 caretaker,
                 scrubber,
                 plugins: plugins.clone(),
-                api_keys: Arc::new(ApiKeyManager::new(shared_catalog)),
+                api_keys: start_api_keys(shared_catalog, &supervisor),
+                key_guard: Arc::new(KeyGuard::new(&config.api_keys, bus.clone())),
+                users,
+                authorization,
                 key_rotation,
+                backups: Arc::new(backups),
                 chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
                 log_control,
             },
@@ -246,6 +289,7 @@ impl Node {
         );
         tracing::info!(%address, internal_api, external_api, "the node runs");
         Ok(Self {
+            _lock: lock,
             storage,
             catalog,
             embedded_chain,
@@ -319,34 +363,46 @@ fn kept_limits(config: &NodeConfig, account: Address) -> KeptLimits {
     }
 }
 
-/// Looks after the copies of what is stored, in the background.
-fn start_caretaker(
-    ports: CaretakerPorts,
-    own: Address,
-    local_peer: &str,
-    network: &NetworkConfig,
+/// Checks who orders shares, and forgets in the background what has ended.
+fn start_authorization(
+    ports: AuthorizationPorts,
+    settings: AuthorizationSettings,
     supervisor: &Supervisor,
-) -> Caretaker {
-    let caretaker = Caretaker::new(ports, own, local_peer, Policy::of(network));
-    let running = caretaker.clone();
-    supervisor.spawn("caretaker", move |shutdown| {
-        let caretaker = running.clone();
-        async move { caretaker.run(shutdown).await }
+) -> Authorization {
+    let authorization = Authorization::new(ports, settings);
+    let running = authorization.clone();
+    supervisor.spawn("authorization", move |shutdown| {
+        let authorization = running.clone();
+        async move { authorization.run(shutdown).await }
     });
-    caretaker
+    authorization
 }
 
 /// Wraps content keys again in the background, and rotates the data key by its age.
 fn start_key_rotation(ports: KeyRotationPorts, config: &KeysConfig, supervisor: &Supervisor) -> KeyRotation {
     let days = u64::from(config.rotate_after_days);
-    let max_age = (days > 0).then(|| Duration::from_secs(days * 86_400));
-    let rotation = KeyRotation::new(ports, max_age);
+    let settings = KeyRotationSettings {
+        max_age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        destroy_retired: config.destroy_retired,
+    };
+    let rotation = KeyRotation::new(ports, settings);
     let running = rotation.clone();
     supervisor.spawn("key rotation", move |shutdown| {
         let rotation = running.clone();
         async move { rotation.run(shutdown).await }
     });
     rotation
+}
+
+/// Recognises clients, and keeps in the background what their keys were used for.
+fn start_api_keys(catalog: Arc<SqliteCatalog>, supervisor: &Supervisor) -> Arc<ApiKeyManager> {
+    let keys = Arc::new(ApiKeyManager::new(catalog));
+    let running = keys.clone();
+    supervisor.spawn("api keys", move |shutdown| {
+        let keys = running.clone();
+        async move { keys.run(shutdown).await }
+    });
+    keys
 }
 
 /// Finishes in the background what a stop has interrupted of a change of the operator account.
@@ -362,19 +418,4 @@ fn start_operator_change(
         async move { change.run(shutdown).await }
     });
     change
-}
-
-/// Looks for damage in the background, and mends it.
-fn start_scrubber(ports: ScrubPorts, storage: &StorageConfig, supervisor: &Supervisor) -> Scrubber {
-    let settings = ScrubSettings {
-        bytes_per_second: storage.scrub_bytes_per_sec,
-        interval: Duration::from_secs(storage.scrub_interval_secs),
-    };
-    let scrubber = Scrubber::new(ports, settings);
-    let running = scrubber.clone();
-    supervisor.spawn("scrub", move |shutdown| {
-        let scrubber = running.clone();
-        async move { scrubber.run(shutdown).await }
-    });
-    scrubber
 }

@@ -73,7 +73,9 @@ const LISTS: [&str; 10] = [
 ];
 
 /// Settings that are `true` or `false`.
-const SWITCHES: [&str; 6] = [
+const SWITCHES: [&str; 8] = [
+    "authorization.required",
+    "keys.destroy_retired",
     "network.autonat",
     "network.bootstrap_only",
     "network.listen",

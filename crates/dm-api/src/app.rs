@@ -4,6 +4,8 @@
 //! rate limit (health excepted), and for each route its access check and its
 //! time limit.
 
+use std::{net::IpAddr, sync::Arc};
+
 use actix_web::{
     App, Error,
     body::BoxBody,
@@ -17,7 +19,8 @@ use crate::{
     endpoint::not_found,
     middleware::{
         host::{self, HostPolicy},
-        rate_limit::{RateLimits, WorkerData},
+        known_keys::KnownKeys,
+        rate_limit::RateLimits,
         request_id::{self, RequestIds},
         trace,
     },
@@ -40,6 +43,8 @@ pub(crate) struct Blueprint {
     pub(crate) limits: Limits,
     pub(crate) rates: RateLimits,
     pub(crate) hosts: HostPolicy,
+    pub(crate) known_keys: KnownKeys,
+    pub(crate) trusted_proxies: Arc<[IpAddr]>,
     pub(crate) runtime: Handle,
 }
 
@@ -60,7 +65,12 @@ impl Blueprint {
             Audience::Operators => (routes::internal_health(), routes::internal()),
             Audience::Clients => (routes::external_health(), routes::external()),
         };
-        let state = State::new(self.services.clone(), self.limits, self.runtime.clone());
+        let state = State::new(
+            self.services.clone(),
+            self.limits,
+            self.trusted_proxies.clone(),
+            self.runtime.clone(),
+        );
         let hosts = self.hosts.clone();
         let rest = web::scope("")
             .wrap(self.rates.layer())
@@ -68,7 +78,7 @@ impl Blueprint {
             .default_service(web::to(not_found));
         App::new()
             .app_data(web::Data::new(state))
-            .app_data(WorkerData::default())
+            .app_data(self.known_keys.clone())
             .app_data(RequestIds::new())
             .configure(|config| health.configure(config))
             .service(rest)

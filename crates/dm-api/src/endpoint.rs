@@ -1,7 +1,7 @@
 //! A resource with its methods: who may call each, how long it may take, and
 //! what other methods are told.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use actix_web::{
     FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError,
@@ -13,11 +13,14 @@ use actix_web::{
     middleware::{Next, from_fn},
     web,
 };
-use dm_core::api_key::Scope;
+use dm_core::api_key::{RouteName, Scope};
 
 use crate::{
     error::ApiError,
-    middleware::{authenticate, deadline, trace},
+    middleware::{
+        authenticate::{self, Gate},
+        deadline, trace,
+    },
 };
 
 /// Who may call a route.
@@ -119,6 +122,10 @@ impl Endpoint {
         H::Output: Responder + 'static,
     {
         let path = self.path;
+        let gate = Arc::new(Gate {
+            access,
+            route: RouteName::of(method.as_str(), path),
+        });
         // The last one wrapped is the first one to see a request.
         let route = web::method(method.clone())
             .to(handler)
@@ -126,7 +133,7 @@ impl Endpoint {
                 deadline::limit(pace, request, next)
             }))
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
-                authenticate::check(access, request, next)
+                authenticate::check(gate.clone(), request, next)
             }))
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
                 trace::note_route(path, request, next)

@@ -1,7 +1,7 @@
 //! Errors as clients see them: the one place where a failure gets its HTTP
 //! status and its sentence.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -12,7 +12,10 @@ use actix_web::{
 };
 use dm_core::{
     Address, B256, U256,
-    ports::{ApiKeyError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
+    ports::{
+        ApiKeyError, AuthorizerError, BackupError, CatalogError, ChainError, ChainSwitchError,
+        ComplianceError,
+    },
     services::ServiceError,
 };
 use serde::Serialize;
@@ -88,6 +91,13 @@ impl ApiError {
         error
     }
 
+    /// 403: what a field asks for is not allowed to this client.
+    pub(crate) fn forbidden_field(field: &'static str, sentence: String) -> Self {
+        let mut error = Self::new(StatusCode::FORBIDDEN, sentence);
+        error.body.field = Some(field);
+        error
+    }
+
     /// 401: no valid API key.
     pub(crate) fn unauthorized() -> Self {
         Self::new(
@@ -96,10 +106,10 @@ impl ApiError {
         )
     }
 
-    /// 429: too many requests; `wait` in seconds.
-    #[cfg(feature = "rate-limit")]
-    pub(crate) fn rate_limited(wait: f64) -> Self {
-        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded");
+    /// 429: too many of what `sentence` says; the client may come back after `wait`.
+    pub(crate) fn too_many(sentence: &'static str, wait: Duration) -> Self {
+        let wait = wait.as_secs_f64();
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, sentence);
         error.body.retry_after = Some((wait * 1000.0).ceil() / 1000.0);
         // A wait is a small positive number: rounding up cannot overflow.
         let whole_seconds = (wait.ceil() as u64).max(1);
@@ -152,6 +162,16 @@ impl From<ServiceError> for ApiError {
                 error.body.field = Some(field);
                 error
             }
+            ServiceError::Unmandated { field, .. } => {
+                let mut error = Self::new(StatusCode::UNAUTHORIZED, sentence);
+                error.body.field = Some(field);
+                error
+            }
+            ServiceError::MandateUnfit(_) => {
+                let mut error = Self::new(StatusCode::FORBIDDEN, sentence);
+                error.body.field = Some("statement");
+                error
+            }
             ServiceError::TransactionFailed(_) => Self::new(StatusCode::BAD_REQUEST, sentence),
             ServiceError::PaymentPending { tx_hash } => {
                 let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon();
@@ -170,6 +190,8 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::UnknownPlugin(_) => Self::new(StatusCode::NOT_FOUND, sentence),
             ServiceError::RequiredPlugin(_) => Self::new(StatusCode::CONFLICT, sentence),
+            ServiceError::UnknownKey(_) => Self::new(StatusCode::NOT_FOUND, sentence),
+            ServiceError::KeyNeeded { .. } => Self::new(StatusCode::CONFLICT, sentence),
             ServiceError::NotAnchored => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
             ServiceError::PaymentRequired(shortfall) => {
                 let mut error = Self::new(StatusCode::PAYMENT_REQUIRED, sentence);
@@ -227,12 +249,39 @@ impl From<ChainSwitchError> for ApiError {
     }
 }
 
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            BackupError::UnderWay => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
+            BackupError::Failed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence),
+        }
+    }
+}
+
 impl From<ApiKeyError> for ApiError {
     fn from(error: ApiKeyError) -> Self {
         match error {
             ApiKeyError::Unknown => Self::unauthorized(),
+            ApiKeyError::OverBudget { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                format!("Forbidden. What was asked for does not fit: {error}."),
+            ),
             ApiKeyError::Invalid { field, reason } => Self::invalid(field, reason),
             ApiKeyError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<AuthorizerError> for ApiError {
+    fn from(error: AuthorizerError) -> Self {
+        match error {
+            AuthorizerError::Exists(_) => {
+                let mut refusal = Self::new(StatusCode::CONFLICT, error.to_string());
+                refusal.body.field = Some("user_id");
+                refusal
+            }
+            other => ServiceError::from(other).into(),
         }
     }
 }
@@ -274,6 +323,11 @@ mod tests {
                 },
                 507,
             ),
+            (
+                E::unmandated("user_id", "bob is no authorised user of this node"),
+                401,
+            ),
+            (E::MandateUnfit("was used already".into()), 403),
             (E::NotFound, 404),
             (E::NotGranted, 403),
             (
@@ -285,6 +339,14 @@ mod tests {
             ),
             (E::UnknownPlugin("guard".into()), 404),
             (E::RequiredPlugin("guard".into()), 409),
+            (E::UnknownKey(2), 404),
+            (
+                E::KeyNeeded {
+                    version: 2,
+                    reason: "it is the newest".into(),
+                },
+                409,
+            ),
             (E::NotAnchored, 409),
             (E::Damaged("chunk 3".into()), 502),
             (E::StorageFull, 507),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{Audience, Blueprint},
     listener::listen,
-    middleware::{host::HostPolicy, rate_limit::RateLimits},
+    middleware::{host::HostPolicy, known_keys::KnownKeys, rate_limit::RateLimits},
     running::RunningServer,
     state::{Limits, Services},
 };
@@ -130,6 +130,7 @@ impl ApiServers {
             ),
         ];
         let mut servers = Vec::with_capacity(plans.len());
+        let known_keys = KnownKeys::default();
         for (bound, audience, hosts, workers) in plans {
             tokio::spawn(bound.rates.clone().sweep(stopped.clone()));
             let blueprint = Blueprint {
@@ -138,6 +139,8 @@ impl ApiServers {
                 limits: Limits::from(&bound.config),
                 rates: bound.rates,
                 hosts,
+                known_keys: known_keys.clone(),
+                trusted_proxies: bound.config.trusted_proxies.as_slice().into(),
                 runtime: Handle::current(),
             };
             servers.push(start(bound.listener, blueprint, workers, patience)?);

@@ -1,13 +1,13 @@
 //! What the handlers work with.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
-    ports::{ApiKeys, ChainControl, ComplianceLog, LogControl, Network},
+    ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
     services::{
-        Caretaker, DataManager, HealthMonitor, KeyRotation, PaymentProcessor, PluginManager, Scrubber,
-        TokenManager,
+        Authorization, Caretaker, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
+        PluginManager, Scrubber, TokenManager,
     },
 };
 use tokio::runtime::Handle;
@@ -37,8 +37,16 @@ pub struct Services {
     pub plugins: PluginManager,
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// Knows the users who may order shares.
+    pub users: Arc<dyn Authorizer>,
+    /// Checks who orders a share.
+    pub authorization: Authorization,
+    /// Slows down those who try API keys.
+    pub key_guard: Arc<KeyGuard>,
     /// Rotates the data key.
     pub key_rotation: KeyRotation,
+    /// Makes backups.
+    pub backups: Arc<dyn Backups>,
     /// Moves the node to other endpoints of its chain.
     pub chain_control: Arc<dyn ChainControl>,
     /// Changes what is logged.
@@ -49,6 +57,7 @@ pub struct Services {
 pub(crate) struct State {
     pub(crate) services: Services,
     pub(crate) limits: Limits,
+    pub(crate) trusted_proxies: Arc<[IpAddr]>,
     runtime: Handle,
 }
 
@@ -74,10 +83,16 @@ impl From<&ApiConfig> for Limits {
 }
 
 impl State {
-    pub(crate) fn new(services: Services, limits: Limits, runtime: Handle) -> Self {
+    pub(crate) fn new(
+        services: Services,
+        limits: Limits,
+        trusted_proxies: Arc<[IpAddr]>,
+        runtime: Handle,
+    ) -> Self {
         Self {
             services,
             limits,
+            trusted_proxies,
             runtime,
         }
     }

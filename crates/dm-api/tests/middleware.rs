@@ -7,11 +7,11 @@
 
 mod common;
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use common::{Answer, NO_DATA, RECIPIENT, Setup, TestNode, start, start_with};
 use dm_core::{
-    api_key::Scope,
+    api_key::{Rights, Scope},
     config::RateLimit,
     ports::{ApiKeys, NewApiKeyRequest},
 };
@@ -62,11 +62,12 @@ async fn what_is_not_there_has_the_shape_of_every_error() {
         "/data/a/b",
         "/transfer",
         "/tokens",
+        "/users",
         "//health",
     ] {
         node.get(path).await.is_error(404, "Not found", None);
     }
-    for path in ["/share_data", "/users", "/objects"] {
+    for path in ["/share_data", "/authorization", "/objects"] {
         node.get_internal(path).await.is_error(404, "Not found", None);
     }
 }
@@ -255,7 +256,7 @@ async fn an_expired_key_is_no_key() {
     let node = start().await;
     let request = NewApiKeyRequest {
         name: "short".to_owned(),
-        scopes: [Scope::Read].into(),
+        rights: Arc::new(Rights::of([Scope::Read])),
         expires_at: Some(dm_core::clock::now_ms() + 300),
     };
     let key = node.api_keys.create(request).await.unwrap().key;

@@ -132,13 +132,13 @@ async fn every_invalid_field_is_named_in_the_words_of_the_interface() {
         ),
         (
             json!({"data": "x", "recipient": RECIPIENT, "user_id": "ann", "signature": "s"}),
-            "user_id",
-            "user_id cannot be used: this node does not check orders of users".to_owned(),
+            "statement",
+            "statement is required, with user_id, statement and signature together".to_owned(),
         ),
         (
             json!({"data": "x", "recipient": RECIPIENT, "signature": "s"}),
-            "signature",
-            "signature cannot be used: this node does not check orders of users".to_owned(),
+            "user_id",
+            "user_id is required, with user_id, statement and signature together".to_owned(),
         ),
     ] {
         node.share(&body).await.is_error(422, &sentence, Some(field));

@@ -181,6 +181,7 @@ fn hostile() -> impl Strategy<Value = Receipt> {
                 timestamp,
                 nonce: [0; 16],
                 details: BTreeMap::from([("\u{0}\"\\".to_owned(), "\u{10FFFF}".to_owned())]),
+                mandate: None,
             },
             leaf_index: index,
             inclusion_proof,

@@ -4,13 +4,23 @@ use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::signed::{Signed, Statement};
+use crate::{
+    signed::{Signed, Statement, read_all},
+    vouching::Vouching,
+};
+
+mod operator_consent;
+
+pub use operator_consent::OperatorConsent;
 
 /// Domain prefix of the DHT key of an address record.
 const DHT_KEY_DOMAIN: &[u8] = b"datamgmt/address/1";
 
 /// Binds an Ethereum address to the HPKE key that grants for it are made for,
 /// and to the peer that acts for it.
+///
+/// Version 2 has the optional fields. A record without any of them is written in
+/// version 1, which has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressRecord {
     /// The account; it must have signed the record.
@@ -21,12 +31,39 @@ pub struct AddressRecord {
     pub peer_id: String,
     /// Of two records for an address the one with the higher number is valid.
     pub sequence: u64,
+    /// The account that anchors, pays and is paid for this address, where it is another
+    /// one.
+    pub operator: Option<OperatorConsent>,
+    /// The authorised user who vouches for the node, if one does.
+    pub vouching: Option<Vouching>,
 }
 
 /// An address record that its address has signed.
 pub type SignedAddressRecord = Signed<AddressRecord>;
 
+/// The fields of version 1, in the order in which they are written.
+type Version1 = (Address, [u8; 32], String, u64);
+
 impl AddressRecord {
+    /// A record without any optional field.
+    pub const fn new(address: Address, hpke_public_key: [u8; 32], peer_id: String, sequence: u64) -> Self {
+        Self {
+            address,
+            hpke_public_key,
+            peer_id,
+            sequence,
+            operator: None,
+            vouching: None,
+        }
+    }
+
+    /// The account that anchors, pays and is paid for this address.
+    pub fn operator_account(&self) -> Address {
+        self.operator
+            .as_ref()
+            .map_or(self.address, |consent| consent.account)
+    }
+
     /// The key under which the DHT keeps the record of `address`.
     pub fn dht_key(address: Address) -> [u8; 32] {
         Sha256::new()
@@ -39,7 +76,7 @@ impl AddressRecord {
 
 impl Statement for AddressRecord {
     const DOMAIN: &'static str = "datamgmt/address-record/1";
-    const MAX_BYTES: usize = 512;
+    const MAX_BYTES: usize = 2560;
 
     fn signer(&self) -> Address {
         self.address
@@ -49,6 +86,38 @@ impl Statement for AddressRecord {
         if self.peer_id.is_empty() || self.peer_id.len() > 64 {
             return Err("a peer id has between 1 and 64 characters");
         }
+        if self
+            .operator
+            .as_ref()
+            .is_some_and(|consent| !consent.holds_for(self.address, self.sequence))
+        {
+            return Err("the operator account has not agreed to this record");
+        }
+        if !self.vouching.as_ref().is_none_or(Vouching::is_bounded) {
+            return Err("a vouching has parts that are longer than they can be");
+        }
         Ok(())
     }
+
+    fn encode(&self) -> postcard::Result<(u8, Vec<u8>)> {
+        if self.operator.is_some() || self.vouching.is_some() {
+            return Ok((2, postcard::to_stdvec(self)?));
+        }
+        let fields = (self.address, self.hpke_public_key, &self.peer_id, self.sequence);
+        Ok((1, postcard::to_stdvec(&fields)?))
+    }
+
+    fn decode(version: u8, body: &[u8]) -> Option<Self> {
+        match version {
+            1 => {
+                let (address, hpke_public_key, peer_id, sequence): Version1 = read_all(body)?;
+                Some(Self::new(address, hpke_public_key, peer_id, sequence))
+            }
+            2 => read_all(body),
+            _ => None,
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

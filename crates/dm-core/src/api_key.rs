@@ -1,8 +1,14 @@
 //! API keys: who may call what.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+
+mod rights;
+mod route_name;
+
+pub use rights::Rights;
+pub use route_name::{InvalidRouteName, RouteName};
 
 /// What the bearer of a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,27 +70,33 @@ pub struct ApiKeyRecord {
     #[serde(skip)]
     pub secret_hash: [u8; 32],
     /// What it allows.
-    pub scopes: BTreeSet<Scope>,
+    #[serde(flatten)]
+    pub rights: Arc<Rights>,
     /// When it was made, in milliseconds since the Unix epoch.
     pub created_at: u64,
     /// When it ends, in milliseconds since the Unix epoch.
     pub expires_at: Option<u64>,
     /// When it was revoked, in milliseconds since the Unix epoch.
     pub revoked_at: Option<u64>,
+    /// What it was used for so far.
+    #[serde(flatten)]
+    pub usage: KeyUsage,
 }
 
-/// Who a request comes from, once its key was recognised.
+/// What a key was used for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct KeyUsage {
+    /// Bytes of the bodies that passed for it, in both directions.
+    pub bytes_used: u64,
+    /// When it was last used, in milliseconds since the Unix epoch.
+    pub last_used_at: Option<u64>,
+}
+
+/// Who a request comes from, once its key was recognised; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// Id of the API key.
-    pub key_id: String,
+    pub key_id: Arc<str>,
     /// What it allows.
-    pub scopes: BTreeSet<Scope>,
-}
-
-impl Principal {
-    /// Whether the key's scopes contain `scope`; `admin` contains them all.
-    pub fn allows(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
-    }
+    pub rights: Arc<Rights>,
 }

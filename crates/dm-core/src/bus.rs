@@ -48,6 +48,8 @@ pub enum Topic {
     PeerHealth,
     #[serde(rename = "network.stats_update")]
     NetworkStatsUpdate,
+    #[serde(rename = "security.wrong_api_keys")]
+    WrongApiKeys,
     #[serde(rename = "system.node_started")]
     NodeStarted,
     #[serde(rename = "system.node_stopping")]

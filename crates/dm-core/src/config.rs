@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{address::parse_address, secret::SecretString};
 
+mod api_keys;
+mod authorization;
 mod keys;
 mod money;
 mod network;
 mod plugins;
 mod validate;
 
+pub use api_keys::ApiKeysConfig;
+pub use authorization::AuthorizationConfig;
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
@@ -46,7 +50,8 @@ pub struct NodeConfig {
     pub plugin_dir: Option<PathBuf>,
     /// Name of this node, 1 to 100 characters.
     pub node_id: String,
-    /// An authorised user's statement that vouches for this node.
+    /// An authorised user's signature that vouches for this node, as
+    /// `USER_ID:SIGNATURE`.
     pub node_signature: Option<String>,
     /// Peers to begin with: multiaddrs, `host:port`, or `http://host:port`.
     pub initial_peers: Vec<String>,
@@ -72,6 +77,10 @@ pub struct NodeConfig {
     pub payments: PaymentsConfig,
     /// The node's own keys.
     pub keys: KeysConfig,
+    /// Who may order shares.
+    pub authorization: AuthorizationConfig,
+    /// How wrong API keys are met.
+    pub api_keys: ApiKeysConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
     /// What plugins may do.
@@ -110,6 +119,8 @@ impl Default for NodeConfig {
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
             keys: KeysConfig::default(),
+            authorization: AuthorizationConfig::default(),
+            api_keys: ApiKeysConfig::default(),
             compliance: ComplianceConfig::default(),
             plugins: PluginsConfig::default(),
             log: LogConfig::default(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::hash::DataHash;
+use crate::{hash::DataHash, mandate::Mandate};
 
 /// What kind of fact an event states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +101,9 @@ pub struct Event {
     /// What else belongs to the fact, such as a payment's transaction.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, String>,
+    /// The signed statement of the user who ordered it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<Box<Mandate>>,
 }
 
 /// A fact that has happened and is to be recorded; the log adds its own
@@ -115,6 +118,8 @@ pub struct NewEvent {
     pub recipient: Option<Address>,
     /// What else belongs to the fact.
     pub details: BTreeMap<String, String>,
+    /// The signed statement of the user who ordered it, if one did.
+    pub mandate: Option<Box<Mandate>>,
 }
 
 impl NewEvent {
@@ -125,6 +130,7 @@ impl NewEvent {
             data_hash: Some(data_hash),
             recipient: Some(recipient),
             details: BTreeMap::new(),
+            mandate: None,
         }
     }
 
@@ -135,6 +141,7 @@ impl NewEvent {
             data_hash: Some(data_hash),
             recipient: None,
             details: BTreeMap::new(),
+            mandate: None,
         }
     }
 
@@ -145,6 +152,7 @@ impl NewEvent {
             data_hash: Some(data_hash),
             recipient: Some(recipient),
             details: BTreeMap::new(),
+            mandate: None,
         }
     }
 
@@ -160,6 +168,7 @@ impl NewEvent {
             timestamp,
             nonce: rand::random(),
             details: self.details,
+            mandate: self.mandate,
         }
     }
 }

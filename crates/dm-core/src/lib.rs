@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod event;
 pub mod hash;
 pub mod health;
+pub mod mandate;
 pub mod operation;
 pub mod order;
 pub mod payment;
@@ -27,5 +28,7 @@ pub mod tasks;
 pub mod testing;
 pub mod token;
 pub mod trace;
+pub mod user;
+pub mod vouching;
 
 pub use alloy_primitives::{Address, B256, Signature, U256, keccak256};

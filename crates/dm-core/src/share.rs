@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     envelope::ObjectId,
     hash::DataHash,
+    mandate::{KeptMandate, Mandate, VerifiedMandate},
     payment::{PaymentReceipt, PaymentTerms},
 };
 
@@ -27,6 +28,8 @@ pub struct ShareTerms {
     pub idempotency_key: Option<IdempotencyKey>,
     /// What the recipient pays for it.
     pub payment: Option<PaymentTerms>,
+    /// The authorised user's statement that orders it, if one does.
+    pub mandate: Option<Box<VerifiedMandate>>,
 }
 
 impl ShareTerms {
@@ -36,6 +39,7 @@ impl ShareTerms {
             recipient,
             idempotency_key: None,
             payment: None,
+            mandate: None,
         }
     }
 }
@@ -51,6 +55,15 @@ pub struct ShareRecord {
     pub idempotency_key: Option<IdempotencyKey>,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub created_at: u64,
+    /// Who ordered it, if somebody did; known at least until the share is recorded.
+    pub mandate: Option<Box<KeptMandate>>,
+}
+
+impl ShareRecord {
+    /// What the share's event says of who ordered it.
+    pub fn event_mandate(&self) -> Option<Box<Mandate>> {
+        self.mandate.as_ref().map(|kept| Box::new(kept.mandate.clone()))
+    }
 }
 
 /// The content key of an object, wrapped by a version of the node's own key.

@@ -1,7 +1,8 @@
 //! Statements signed by an Ethereum account, in one format for all of them.
 //!
 //! Layout: 65 bytes of ECDSA signature (r ‖ s ‖ v), one version byte, then the
-//! statement in [postcard]. The signature is over the
+//! statement in [postcard]. A kind of statement that has grown is read in each of its
+//! versions. The signature is over the
 //! [EIP-191](https://eips.ethereum.org/EIPS/eip-191) hash of
 //! SHA-256(domain ‖ version ‖ postcard bytes), so that wallets can make it and
 //! a signature for one kind of statement is worthless for another.
@@ -19,7 +20,7 @@ use crate::ports::{Signer, SignerError};
 
 /// Bytes of the signature in front of a signed statement.
 const SIGNATURE_LEN: usize = 65;
-/// The only version of the layout so far.
+/// The version of a kind of statement that has only one.
 const VERSION: u8 = 1;
 
 /// Something that an account can vouch for.
@@ -37,6 +38,26 @@ pub trait Statement: Serialize + DeserializeOwned + Clone {
     /// # Errors
     /// The rule that does not hold.
     fn check(&self) -> Result<(), &'static str>;
+
+    /// The version that the statement is written in, and its bytes.
+    ///
+    /// # Errors
+    /// Where a field cannot be written.
+    fn encode(&self) -> postcard::Result<(u8, Vec<u8>)> {
+        Ok((VERSION, postcard::to_stdvec(self)?))
+    }
+
+    /// The statement in bytes of this version; those that [`Statement::encode`] would not
+    /// give for it are refused by whoever calls this.
+    fn decode(version: u8, body: &[u8]) -> Option<Self> {
+        (version == VERSION).then(|| read_all(body)).flatten()
+    }
+}
+
+/// What is encoded in these bytes, all of them.
+pub(crate) fn read_all<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(body).ok()?;
+    rest.is_empty().then_some(value)
 }
 
 /// Why bytes are no signed statement.
@@ -95,11 +116,13 @@ impl<T: Statement> Signed<T> {
                 actual: signer.address(),
             });
         }
-        let mut bytes = vec![0; SIGNATURE_LEN];
-        bytes.push(VERSION);
-        let bytes =
-            postcard::to_extend(&statement, bytes).map_err(|error| SignerError::Failed(error.to_string()))?;
-        let mut bytes = bytes;
+        let (version, body) = statement
+            .encode()
+            .map_err(|error| SignerError::Failed(error.to_string()))?;
+        let mut bytes = Vec::with_capacity(SIGNATURE_LEN + 1 + body.len());
+        bytes.resize(SIGNATURE_LEN, 0);
+        bytes.push(version);
+        bytes.extend_from_slice(&body);
         let signature = signer.sign_hash(&signing_hash(T::DOMAIN, &bytes[SIGNATURE_LEN..]))?;
         bytes[..SIGNATURE_LEN].copy_from_slice(&signature.as_bytes());
         Ok(Self {
@@ -149,13 +172,12 @@ impl<T: Statement> Signed<T> {
             });
         }
         let payload = bytes.get(SIGNATURE_LEN..).unwrap_or_default();
-        let Some((&VERSION, body)) = payload.split_first() else {
+        let Some((&version, body)) = payload.split_first() else {
             return Err(StatementError::Malformed);
         };
-        let (statement, rest) =
-            postcard::take_from_bytes::<T>(body).map_err(|_| StatementError::Malformed)?;
-        let canonical = postcard::to_stdvec(&statement).map_err(|_| StatementError::Malformed)?;
-        if !rest.is_empty() || canonical != body {
+        let statement = T::decode(version, body).ok_or(StatementError::Malformed)?;
+        let canonical = statement.encode().map_err(|_| StatementError::Malformed)?;
+        if canonical.0 != version || canonical.1 != body {
             return Err(StatementError::Malformed);
         }
         statement.check().map_err(StatementError::Rule)?;
@@ -173,7 +195,8 @@ impl<T: Statement> Signed<T> {
     }
 }
 
-fn signing_hash(domain: &str, payload: &[u8]) -> B256 {
+/// What an account signs: a payload that is of use for this domain alone.
+pub(crate) fn signing_hash(domain: &str, payload: &[u8]) -> B256 {
     let digest = Sha256::new()
         .chain_update(domain)
         .chain_update(payload)

@@ -2,7 +2,12 @@
 //! the end and are what counts, not the numbers of one machine.
 #![allow(clippy::unwrap_used, reason = "what fails ends the benchmark")]
 
-use std::{hint::black_box, sync::Arc, time::Duration, time::Instant};
+use std::{
+    collections::HashMap,
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aes::Aes128;
 use base64::{Engine, prelude::BASE64_URL_SAFE};
@@ -11,7 +16,7 @@ use criterion::Criterion;
 use dm_core::{
     address::Address,
     address_record::AddressRecord,
-    api_key::{ApiKeyRecord, Scope},
+    api_key::{ApiKeyRecord, KeyUsage, Rights, Scope},
     envelope::{Envelope, ObjectId},
     hash::DataHash,
     ports::{ApiKeyCatalog, ApiKeys, CatalogError, Grants, KeyRing, NewApiKeyRequest, Sealer, Signer},
@@ -142,12 +147,7 @@ fn wrapping_and_grants(criterion: &mut Criterion) {
         locator: DataHash::of(b"data").locator(),
         owner: address,
     };
-    let record = AddressRecord {
-        address,
-        hpke_public_key: grants.public_key(),
-        peer_id: "peer".to_owned(),
-        sequence: 1,
-    };
+    let record = AddressRecord::new(address, grants.public_key(), "peer".to_owned(), 1);
     let envelope = Envelope {
         id,
         size: 4,
@@ -194,27 +194,31 @@ fn signing(criterion: &mut Criterion) {
     );
 }
 
-/// Holds one key.
+/// Holds keys by their ids.
 #[derive(Default)]
-struct OneKey(std::sync::Mutex<Option<ApiKeyRecord>>);
+struct Held(std::sync::Mutex<HashMap<String, ApiKeyRecord>>);
 
 #[async_trait::async_trait]
-impl ApiKeyCatalog for OneKey {
+impl ApiKeyCatalog for Held {
     async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError> {
-        *self.0.lock().unwrap() = Some(key.clone());
+        self.0.lock().unwrap().insert(key.id.clone(), key.clone());
         Ok(())
     }
 
-    async fn api_key(&self, _id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
-        Ok(self.0.lock().unwrap().clone())
+    async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
+        Ok(self.0.lock().unwrap().get(id).cloned())
     }
 
     async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
-        Ok(self.0.lock().unwrap().iter().cloned().collect())
+        Ok(self.0.lock().unwrap().values().cloned().collect())
     }
 
     async fn revoke_api_key(&self, _id: &str, _now: u64) -> Result<bool, CatalogError> {
         Ok(false)
+    }
+
+    async fn put_api_key_usage(&self, _usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
+        Ok(())
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {
@@ -222,26 +226,63 @@ impl ApiKeyCatalog for OneKey {
     }
 }
 
+async fn make_keys(manager: &ApiKeyManager, count: usize) -> Vec<String> {
+    let mut keys = Vec::new();
+    for _ in 0..count {
+        let request = NewApiKeyRequest {
+            name: "client".to_owned(),
+            rights: Arc::new(Rights {
+                bytes_budget: Some(1 << 60),
+                ..Rights::of([Scope::Share, Scope::Read])
+            }),
+            expires_at: None,
+        };
+        keys.push(manager.create(request).await.unwrap().key);
+    }
+    keys
+}
+
+/// What a request costs: recognising its key, and counting what passes for it.
+async fn one_request(manager: &ApiKeyManager, key: &str) {
+    let bearer = manager.authenticate(key).await.unwrap();
+    manager.spend(&bearer, 100).await.unwrap();
+}
+
 fn api_keys(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let manager = ApiKeyManager::new(Arc::new(OneKey::default()));
-    let request = NewApiKeyRequest {
-        name: "client".to_owned(),
-        scopes: [Scope::Share, Scope::Read].into(),
-        expires_at: None,
+    let with_keys = |count| {
+        let manager = ApiKeyManager::new(Arc::new(Held::default()));
+        let keys = runtime.block_on(make_keys(&manager, count));
+        (manager, keys)
     };
-    let key = runtime.block_on(manager.create(request)).unwrap().key;
+    let (manager, keys) = with_keys(1);
+    let key = keys[0].as_str();
     criterion.bench_function("authenticate", |bencher| {
-        bencher.to_async(&runtime).iter(|| manager.authenticate(&key));
+        bencher.to_async(&runtime).iter(|| manager.authenticate(key));
     });
     let hash = || {
-        black_box(<Sha256 as sha2::Digest>::digest(black_box(&key)));
+        black_box(<Sha256 as sha2::Digest>::digest(black_box(key)));
     };
-    let authenticate = || drop(black_box(runtime.block_on(manager.authenticate(&key))));
+    let authenticate = || drop(black_box(runtime.block_on(manager.authenticate(key))));
     print_ratio(
         "authenticate to SHA-256 of the key",
         median(authenticate),
         median(hash),
+    );
+    let (many, all) = with_keys(10_000);
+    let mut turns = all.iter().cycle();
+    criterion.bench_function("authenticate and count, one key", |bencher| {
+        bencher.to_async(&runtime).iter(|| one_request(&manager, key));
+    });
+    criterion.bench_function("authenticate and count, 10,000 keys in turn", |bencher| {
+        bencher
+            .to_async(&runtime)
+            .iter(|| one_request(&many, turns.next().unwrap()));
+    });
+    print_ratio(
+        "10,000 keys in turn to one key",
+        median(|| runtime.block_on(one_request(&many, turns.next().unwrap()))),
+        median(|| runtime.block_on(one_request(&manager, key))),
     );
 }
 

@@ -8,7 +8,7 @@ use dm_core::{
 use k256::ecdsa::SigningKey;
 use zeroize::Zeroizing;
 
-use crate::{KeyError, key_manager::refuse_empty, key_set::Secret, keystore, private_file};
+use crate::{KeyError, key_manager::refuse_empty, key_set::Secret, keystore, master_key::Cost, private_file};
 
 /// The account that a node acts as on the chain: a secp256k1 key, wiped when
 /// dropped and hidden from `Debug`. A signature takes some 50 µs.
@@ -67,7 +67,7 @@ impl OperatorAccount {
     /// # Errors
     /// [`KeyError::NoPassword`], [`KeyError::Exists`], [`KeyError::Io`].
     pub fn save_keystore(&self, path: &Path, password: &SecretString) -> Result<(), KeyError> {
-        let bytes = self.to_keystore(path, password)?;
+        let bytes = self.to_keystore(path, password, Cost::FULL)?;
         let _lock = private_file::lock(path)?;
         if private_file::exists(path)? {
             return Err(KeyError::Exists(path.to_owned()));
@@ -75,9 +75,14 @@ impl OperatorAccount {
         private_file::replace(path, &bytes)
     }
 
-    pub(crate) fn to_keystore(&self, path: &Path, password: &SecretString) -> Result<Vec<u8>, KeyError> {
+    pub(crate) fn to_keystore(
+        &self,
+        path: &Path,
+        password: &SecretString,
+        cost: Cost,
+    ) -> Result<Vec<u8>, KeyError> {
         refuse_empty(password)?;
-        keystore::write(path, &self.secret(), self.address, password)
+        keystore::write(path, &self.secret(), self.address, password, cost)
     }
 
     pub(crate) fn from_secret(secret: &Secret) -> Option<Self> {

@@ -1,29 +1,33 @@
 use std::{
+    convert::Infallible,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{self, Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use dm_core::{
-    api_key::{ApiKeyRecord, Principal},
+    api_key::{ApiKeyRecord, KeyUsage, Principal},
     clock::now_ms,
     ports::{ApiKeyCatalog, ApiKeyError, ApiKeys, CatalogError, NewApiKey, NewApiKeyRequest},
 };
 use subtle::ConstantTimeEq;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 mod cache;
 mod format;
+mod ledger;
 
 use cache::Cache;
 use format::PresentedKey;
+use ledger::Ledger;
 
 /// For how long keys from the cache are used before the catalog is asked
 /// whether another process has changed any.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// Longest name of a key, in characters.
-const MAX_NAME_CHARS: usize = 100;
+/// Between two times that the use of keys is kept.
+const KEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often an id that is taken is replaced by another one.
 const ID_ATTEMPTS: usize = 4;
 
@@ -32,12 +36,19 @@ const ID_ATTEMPTS: usize = 4;
 /// Keys in use are cached: recognising one takes about a microsecond. What this
 /// manager revokes ends at once, what another process revokes within 250 ms.
 /// Keys that the catalog does not have are never kept.
+///
+/// The use of keys is counted in memory. [`run`](Self::run) keeps it every ten
+/// seconds; what passes for a key with a budget is kept at each MiB, too. One
+/// process counts at a time: the node that serves.
 pub struct ApiKeyManager {
     catalog: Arc<dyn ApiKeyCatalog>,
     recheck_interval: Duration,
     cache: RwLock<Cache>,
     /// Which generation of the catalog the cache belongs to, and who asks.
     generation: Mutex<Option<u64>>,
+    ledger: sync::Mutex<Ledger>,
+    /// Held by who writes the ledger down.
+    keeping: Mutex<()>,
 }
 
 impl ApiKeyManager {
@@ -48,6 +59,8 @@ impl ApiKeyManager {
             recheck_interval: RECHECK_INTERVAL,
             cache: RwLock::default(),
             generation: Mutex::new(None),
+            ledger: sync::Mutex::default(),
+            keeping: Mutex::new(()),
         }
     }
 
@@ -56,6 +69,53 @@ impl ApiKeyManager {
     pub fn with_recheck_interval(mut self, interval: Duration) -> Self {
         self.recheck_interval = interval;
         self
+    }
+
+    /// Keeps the use of keys at intervals, and once more at the end.
+    ///
+    /// # Errors
+    /// None: where the catalog fails, the use is kept later.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        let mut is_over = false;
+        while !is_over {
+            let pause = tokio::time::sleep(KEEP_INTERVAL);
+            is_over = shutdown.run_until_cancelled(pause).await.is_none();
+            if let Err(error) = self.keep().await {
+                tracing::warn!(%error, "the use of API keys could not be kept");
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep(&self) -> Result<(), CatalogError> {
+        let _keeping = self.keeping.lock().await;
+        self.write_down().await
+    }
+
+    /// Waits until so little of what passed for the key is not kept that more
+    /// may pass. Of those that wait, one writes for all.
+    async fn keep_for(&self, bearer: &Principal) -> Result<(), CatalogError> {
+        if !self.ledger().must_be_kept(bearer) {
+            return Ok(());
+        }
+        let _keeping = self.keeping.lock().await;
+        if self.ledger().must_be_kept(bearer) {
+            self.write_down().await?;
+        }
+        Ok(())
+    }
+
+    async fn write_down(&self) -> Result<(), CatalogError> {
+        let unkept = self.ledger().unkept();
+        if !unkept.is_empty() {
+            self.catalog.put_api_key_usage(&unkept).await?;
+            self.ledger().kept(&unkept);
+        }
+        Ok(())
+    }
+
+    fn ledger(&self) -> sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The record with this id, not older than the interval.
@@ -110,10 +170,11 @@ impl ApiKeyManager {
             id,
             name: request.name.trim().to_owned(),
             secret_hash: format::hash(&key),
-            scopes: request.scopes.clone(),
+            rights: request.rights.clone(),
             created_at: now,
             expires_at: request.expires_at,
             revoked_at: None,
+            usage: KeyUsage::default(),
         };
         self.catalog.insert_api_key(&record).await?;
         Ok(NewApiKey { record, key })
@@ -126,24 +187,6 @@ impl fmt::Debug for ApiKeyManager {
     }
 }
 
-fn check(request: &NewApiKeyRequest, now: u64) -> Result<(), ApiKeyError> {
-    let invalid = |field, reason| Err(ApiKeyError::Invalid { field, reason });
-    let name = request.name.trim();
-    if !(1..=MAX_NAME_CHARS).contains(&name.chars().count()) {
-        return invalid("name", "must have 1 to 100 characters");
-    }
-    if name.contains(char::is_control) {
-        return invalid("name", "must not contain control characters");
-    }
-    if request.scopes.is_empty() {
-        return invalid("scopes", "cannot be empty");
-    }
-    if request.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        return invalid("expires_at", "must be in the future");
-    }
-    Ok(())
-}
-
 fn is_valid_at(record: &ApiKeyRecord, now: u64) -> bool {
     record.revoked_at.is_none() && record.expires_at.is_none_or(|expires_at| now < expires_at)
 }
@@ -154,18 +197,35 @@ impl ApiKeys for ApiKeyManager {
         let presented = PresentedKey::parse(key).ok_or(ApiKeyError::Unknown)?;
         let record = self.record(presented.id()).await?.ok_or(ApiKeyError::Unknown)?;
         let same: bool = presented.hash().ct_eq(&record.secret_hash).into();
-        if !same || !is_valid_at(&record, now_ms()) {
+        let now = now_ms();
+        if !same || !is_valid_at(&record, now) {
             return Err(ApiKeyError::Unknown);
         }
+        let key_id: Arc<str> = record.id.as_str().into();
+        self.ledger().touch(&key_id, record.usage, now);
         Ok(Principal {
-            key_id: record.id.clone(),
-            scopes: record.scopes.clone(),
+            key_id,
+            rights: record.rights.clone(),
         })
+    }
+
+    fn bytes_left(&self, bearer: &Principal) -> Option<u64> {
+        self.ledger().left(bearer)
+    }
+
+    async fn spend(&self, bearer: &Principal, bytes: u64) -> Result<(), ApiKeyError> {
+        let spent = self.ledger().spend(bearer, bytes);
+        spent.map_err(|left| ApiKeyError::OverBudget { left })?;
+        Ok(self.keep_for(bearer).await?)
+    }
+
+    fn note(&self, bearer: &Principal, bytes: u64) {
+        self.ledger().note(bearer, bytes);
     }
 
     async fn create(&self, request: NewApiKeyRequest) -> Result<NewApiKey, ApiKeyError> {
         let now = now_ms();
-        check(&request, now)?;
+        request.check(now)?;
         for _ in 1..ID_ATTEMPTS {
             match self.insert(&request, now).await {
                 Err(CatalogError::Conflict(_)) => {}
@@ -176,7 +236,12 @@ impl ApiKeys for ApiKeyManager {
     }
 
     async fn list(&self) -> Result<Vec<ApiKeyRecord>, ApiKeyError> {
-        Ok(self.catalog.api_keys().await?)
+        let mut keys = self.catalog.api_keys().await?;
+        let ledger = self.ledger();
+        for key in &mut keys {
+            key.usage = ledger.usage(&key.id).unwrap_or(key.usage);
+        }
+        Ok(keys)
     }
 
     async fn revoke(&self, id: &str) -> Result<bool, ApiKeyError> {

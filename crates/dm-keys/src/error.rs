@@ -1,6 +1,7 @@
 use std::{io, path::PathBuf};
 
 use alloy_primitives::Address;
+use dm_core::ports::KeyRingError;
 
 /// Why keys cannot be made, opened or kept. Each message is one line that says
 /// what is wrong and, where there is something to do, what.
@@ -47,6 +48,12 @@ pub enum KeyError {
     /// The text given as private key is none.
     #[error("the private key must be 64 hexadecimal digits, and a valid secp256k1 key")]
     InvalidPrivateKey,
+    /// The text given as a user's private key is none.
+    #[error(
+        "a user's key must be a PRIVATE KEY in PEM (PKCS #8, without a password) for RSA of at least 2048 bits, \
+         Ed25519 or P-256, or 64 hexadecimal digits of an Ethereum account"
+    )]
+    InvalidUserKey,
     /// Neither a private key is configured nor do the files hold an account.
     #[error("no operator account: set PRIVATE_KEY, or put its Web3 keystore file at {}", .0.display())]
     NoAccount(PathBuf),
@@ -66,6 +73,9 @@ pub enum KeyError {
     /// Another process gave the key file another password or identity.
     #[error("{} was replaced by another process: restart the node", .0.display())]
     Replaced(PathBuf),
+    /// The password that is to replace another one is that one.
+    #[error("the new master password is the old one")]
+    SamePassword,
     /// The medium failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -76,6 +86,12 @@ pub enum KeyError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl From<KeyError> for KeyRingError {
+    fn from(error: KeyError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 impl KeyError {

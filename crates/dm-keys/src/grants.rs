@@ -4,7 +4,7 @@ use alloy_primitives::Address;
 use dm_core::{
     address_record::AddressRecord,
     envelope::{Envelope, Grant, ObjectId},
-    ports::{GrantError, Grants},
+    ports::{GrantError, GrantKeyInfo, Grants, KeyRingError},
     secret::ContentKey,
 };
 use hpke::{
@@ -125,5 +125,18 @@ impl Grants for HpkeGrants {
                     .find_map(|(grant, key)| open(key, grant, &envelope.id))
             })
             .map_or(Err(GrantError::Unopenable), |key| Ok(Some(key)))
+    }
+
+    fn rotate(&self) -> Result<[u8; 32], KeyRingError> {
+        Ok(self.keys.rotate_grant_key()?)
+    }
+
+    fn keys(&self) -> Vec<GrantKeyInfo> {
+        let info = |key: &GrantKey| GrantKeyInfo {
+            public_key: key.public,
+            created_at: key.created_at,
+        };
+        self.keys
+            .read_keys(|keys| keys.grant_keys.iter().map(info).collect())
     }
 }

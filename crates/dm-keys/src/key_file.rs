@@ -80,8 +80,14 @@ struct SealedAccount {
     address: Address,
     #[serde(with = "hex::serde")]
     keystore_sha256: [u8; 32],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaced_keystore_sha256: Option<HexDigest>,
     token: String,
 }
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct HexDigest(#[serde(with = "hex::serde")] [u8; 32]);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -194,7 +200,7 @@ fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
     let data_key = |key: &DataKey| SealedDataKey {
         version: key.info.version,
         created_at: key.info.created_at,
-        imported_from: key.imported_from,
+        imported_from: key.info.imported_from,
         token: token(&key.secret),
     };
     let grant_key = |key: &GrantKey| SealedGrantKey {
@@ -205,6 +211,7 @@ fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
     let account = |account: &StoredAccount| SealedAccount {
         address: account.address,
         keystore_sha256: account.keystore_digest,
+        replaced_keystore_sha256: account.replaced_keystore.map(HexDigest),
         token: token(&account.secret),
     };
     let operator = |key: &OperatorKey| SealedOperator {
@@ -226,10 +233,14 @@ fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
 
 /// The keys, where each token opens and all is as [`seal`] writes it.
 fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
-    let data_key = |(index, key): (usize, &SealedDataKey)| {
+    let data_key = |key: &SealedDataKey| {
         let secret = open_secret(cipher, &key.token)?;
-        (key.version as usize == index + 1)
-            .then(|| DataKey::new(key.version, key.created_at, key.imported_from, secret))
+        Some(DataKey::new(
+            key.version,
+            key.created_at,
+            key.imported_from,
+            secret,
+        ))
     };
     let grant_key = |key: &SealedGrantKey| {
         GrantKey::new(key.created_at, open_secret(cipher, &key.token)?)
@@ -240,6 +251,7 @@ fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
             address: account.address,
             secret: open_secret(cipher, &account.token)?,
             keystore_digest: account.keystore_sha256,
+            replaced_keystore: account.replaced_keystore_sha256.as_ref().map(|digest| digest.0),
         })
     };
     let operator = |key: &SealedOperator| {
@@ -249,12 +261,7 @@ fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
         })
     };
     let keys = KeySet {
-        data_keys: content
-            .data_keys
-            .iter()
-            .enumerate()
-            .map(data_key)
-            .collect::<Option<_>>()?,
+        data_keys: content.data_keys.iter().map(data_key).collect::<Option<_>>()?,
         grant_keys: content.grant_keys.iter().map(grant_key).collect::<Option<_>>()?,
         identity_seed: open_secret(cipher, &content.node_identity)?,
         account: match &content.account {
@@ -263,7 +270,13 @@ fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
         },
         operators: content.operators.iter().map(operator).collect::<Option<_>>()?,
     };
-    (!keys.data_keys.is_empty() && !keys.grant_keys.is_empty()).then_some(keys)
+    (are_versions(&keys.data_keys) && !keys.grant_keys.is_empty()).then_some(keys)
+}
+
+/// Versions are numbered from 1, in their order; those that were destroyed leave gaps.
+fn are_versions(keys: &[DataKey]) -> bool {
+    let versions = keys.iter().map(|key| key.info.version);
+    keys.first().is_some_and(|first| first.info.version > 0) && versions.is_sorted_by(|a, b| a < b)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
     key_file::{self, KeyFile},
     key_set::{GrantKey, KeySet, OperatorKey, StoredAccount},
     legacy::{self, ImportedVersion},
-    master_key::{KdfParams, MasterKey},
+    master_key::{Cost, KdfParams, MasterKey},
     private_file,
 };
 
@@ -29,11 +29,37 @@ use crate::{
 /// and a running node do not undo each other's changes.
 pub struct KeyManager {
     path: PathBuf,
+    keys: RwLock<KeySet>,
+    /// What the file is encrypted under; held while it is changed.
+    writing: Mutex<Protection>,
+    cost: Cost,
+}
+
+/// What a key file is encrypted under.
+struct Protection {
     kdf: KdfParams,
     master: MasterKey,
-    keys: RwLock<KeySet>,
-    /// Held while the file is changed.
-    writing: Mutex<()>,
+}
+
+impl Protection {
+    /// Of a new file, or one that gets another password.
+    fn fresh(path: &Path, password: &SecretString, cost: Cost) -> Result<Self, KeyError> {
+        let kdf = KdfParams::fresh(cost);
+        let master = MasterKey::derive(path, password, &kdf, cost)?;
+        Ok(Self { kdf, master })
+    }
+
+    /// Of a file that is there.
+    fn of(path: &Path, file: &KeyFile, password: &SecretString, cost: Cost) -> Result<Self, KeyError> {
+        let kdf = file.kdf().clone();
+        let master = MasterKey::derive(path, password, &kdf, cost)?;
+        Ok(Self { kdf, master })
+    }
+
+    fn write(&self, path: &Path, keys: &KeySet) -> Result<(), KeyError> {
+        let bytes = key_file::write(path, keys, &self.kdf, &self.master)?;
+        private_file::replace(path, &bytes)
+    }
 }
 
 impl KeyManager {
@@ -42,25 +68,24 @@ impl KeyManager {
     /// # Errors
     /// [`KeyError::NoPassword`], [`KeyError::Exists`], [`KeyError::Io`].
     pub fn create(path: &Path, password: &SecretString) -> Result<Self, KeyError> {
-        Self::create_with(path, password, None)
+        Self::create_with(path, password, None, Cost::FULL)
     }
 
     pub(crate) fn create_with(
         path: &Path,
         password: &SecretString,
         account: Option<StoredAccount>,
+        cost: Cost,
     ) -> Result<Self, KeyError> {
         refuse_empty(password)?;
-        let kdf = KdfParams::fresh();
-        let master = MasterKey::derive(path, password, &kdf)?;
+        let protection = Protection::fresh(path, password, cost)?;
         let keys = KeySet::generate(account);
-        let bytes = key_file::write(path, &keys, &kdf, &master)?;
         let _lock = private_file::lock(path)?;
         if private_file::exists(path)? {
             return Err(KeyError::Exists(path.to_owned()));
         }
-        private_file::replace(path, &bytes)?;
-        Ok(Self::new(path, kdf, master, keys))
+        protection.write(path, &keys)?;
+        Ok(Self::new(path, protection, keys, cost))
     }
 
     /// Opens a file. Takes one key derivation (0.3 s, 128 MiB).
@@ -69,20 +94,23 @@ impl KeyManager {
     /// [`KeyError`] tells a missing file, permissions that are too wide, a
     /// wrong password and a damaged file apart.
     pub fn open(path: &Path, password: &SecretString) -> Result<Self, KeyError> {
-        refuse_empty(password)?;
-        let file = read(path)?;
-        let master = MasterKey::derive(path, password, file.kdf())?;
-        let keys = file.open(path, &master)?;
-        Ok(Self::new(path, file.kdf().clone(), master, keys))
+        Self::open_with(path, password, Cost::FULL)
     }
 
-    fn new(path: &Path, kdf: KdfParams, master: MasterKey, keys: KeySet) -> Self {
+    pub(crate) fn open_with(path: &Path, password: &SecretString, cost: Cost) -> Result<Self, KeyError> {
+        refuse_empty(password)?;
+        let file = read(path)?;
+        let protection = Protection::of(path, &file, password, cost)?;
+        let keys = file.open(path, &protection.master)?;
+        Ok(Self::new(path, protection, keys, cost))
+    }
+
+    fn new(path: &Path, protection: Protection, keys: KeySet, cost: Cost) -> Self {
         Self {
             path: path.to_owned(),
-            kdf,
-            master,
             keys: RwLock::new(keys),
-            writing: Mutex::new(()),
+            writing: Mutex::new(protection),
+            cost,
         }
     }
 
@@ -117,13 +145,8 @@ impl KeyManager {
         })
     }
 
-    /// Replaces the HPKE key for grants by a fresh one and returns the public
-    /// key; grants for the old ones still open. The node must then announce a
-    /// new address record.
-    ///
-    /// # Errors
-    /// [`KeyError`] where the file cannot be changed.
-    pub fn rotate_grant_key(&self) -> Result<[u8; 32], KeyError> {
+    /// Replaces the HPKE key for grants by a fresh one and returns the public key.
+    pub(crate) fn rotate_grant_key(&self) -> Result<[u8; 32], KeyError> {
         self.update(|keys| {
             let key = GrantKey::generate();
             let public = key.public;
@@ -153,31 +176,77 @@ impl KeyManager {
         self.update(|keys| keys.account = Some(account))
     }
 
+    /// The file as it is now, encrypted.
+    pub(crate) fn file_bytes(&self) -> Result<Vec<u8>, KeyError> {
+        private_file::read(&self.path)
+    }
+
     pub(crate) fn read_keys<R>(&self, read: impl FnOnce(&KeySet) -> R) -> R {
         read(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The key file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What a derivation costs for files of this manager.
+    pub(crate) fn cost(&self) -> Cost {
+        self.cost
+    }
+
     /// Changes what the file holds, durably, and then what is in memory.
     fn update<R>(&self, change: impl FnOnce(&mut KeySet) -> R) -> Result<R, KeyError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.try_update(|keys| Ok(change(keys)))
+    }
+
+    /// Changes what the file holds, durably, and then what is in memory; neither where
+    /// `change` fails.
+    fn try_update<R, E: From<KeyError>>(
+        &self,
+        change: impl FnOnce(&mut KeySet) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let protection = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = private_file::lock(&self.path)?;
-        let mut keys = self.stored_keys()?;
-        let result = change(&mut keys);
-        let bytes = key_file::write(&self.path, &keys, &self.kdf, &self.master)?;
-        private_file::replace(&self.path, &bytes)?;
+        let mut keys = self.stored_keys(&protection)?;
+        let result = change(&mut keys)?;
+        protection.write(&self.path, &keys)?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(result)
+    }
+
+    /// Encrypts the file anew under another password, and what `change` makes of the keys
+    /// with it. Takes two key derivations.
+    pub(crate) fn change_password<R>(
+        &self,
+        old: &SecretString,
+        new: &SecretString,
+        change: impl FnOnce(&mut KeySet) -> Result<R, KeyError>,
+    ) -> Result<R, KeyError> {
+        let mut protection = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = private_file::lock(&self.path)?;
+        let mut keys = self.stored_keys(&protection)?;
+        let given = MasterKey::derive(&self.path, old, &protection.kdf, self.cost)?;
+        if !given.matches(&protection.master.password_check()) {
+            return Err(KeyError::WrongPassword(self.path.clone()));
+        }
+        let result = change(&mut keys)?;
+        let next = Protection::fresh(&self.path, new, self.cost)?;
+        next.write(&self.path, &keys)?;
+        *protection = next;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(result)
     }
 
     /// What the file holds now: all that is in memory, and what another
     /// process may have added.
-    fn stored_keys(&self) -> Result<KeySet, KeyError> {
+    fn stored_keys(&self, protection: &Protection) -> Result<KeySet, KeyError> {
         let replaced = || KeyError::Replaced(self.path.clone());
         let file = read(&self.path)?;
-        if *file.kdf() != self.kdf {
+        if *file.kdf() != protection.kdf {
             return Err(replaced());
         }
-        let stored = file.open(&self.path, &self.master)?;
+        let stored = file.open(&self.path, &protection.master)?;
         if self.read_keys(|keys| stored.contains(keys)) {
             Ok(stored)
         } else {
@@ -222,9 +291,7 @@ impl KeyRing for KeyManager {
 
     fn unwrap(&self, key: &WrappedKey) -> Result<ContentKey, KeyRingError> {
         self.read_keys(|keys| {
-            (key.version as usize)
-                .checked_sub(1)
-                .and_then(|index| keys.data_keys.get(index))
+            keys.data_key(key.version)
                 .ok_or(KeyRingError::UnknownVersion(key.version))?
                 .unwrap(&key.token)
                 .ok_or(KeyRingError::Damaged)
@@ -232,8 +299,11 @@ impl KeyRing for KeyManager {
     }
 
     fn rotate(&self) -> Result<u32, KeyRingError> {
-        self.update(KeySet::add_data_key)
-            .map_err(|error| KeyRingError::Failed(error.to_string()))
+        Ok(self.update(KeySet::add_data_key)?)
+    }
+
+    fn destroy(&self, version: u32) -> Result<(), KeyRingError> {
+        self.try_update(|keys| keys.remove_data_key(version))
     }
 
     fn versions(&self) -> Vec<KeyVersion> {

@@ -1,7 +1,11 @@
 //! All secrets of a node, as they are in memory.
 
 use alloy_primitives::Address;
-use dm_core::{clock::now_ms, ports::KeyVersion, secret::ContentKey};
+use dm_core::{
+    clock::now_ms,
+    ports::{KeyRingError, KeyVersion},
+    secret::ContentKey,
+};
 use fernet::Fernet;
 use hpke::{Deserializable, Kem, Serializable, kem::X25519HkdfSha256};
 use sha2::{Digest, Sha256};
@@ -18,7 +22,7 @@ pub(crate) type GrantKem = X25519HkdfSha256;
 /// All secrets of a node.
 #[derive(Clone)]
 pub(crate) struct KeySet {
-    /// Versions of the Fernet key, numbered from 1; never empty.
+    /// Versions of the Fernet key, by their numbers, from 1 with gaps; never empty.
     pub(crate) data_keys: Vec<DataKey>,
     /// HPKE keys, oldest first; never empty.
     pub(crate) grant_keys: Vec<GrantKey>,
@@ -34,8 +38,6 @@ pub(crate) struct KeySet {
 #[derive(Clone)]
 pub(crate) struct DataKey {
     pub(crate) info: KeyVersion,
-    /// Its number in the older node's file that it was imported from.
-    pub(crate) imported_from: Option<u32>,
     pub(crate) secret: Secret,
     cipher: Fernet,
 }
@@ -57,6 +59,30 @@ pub(crate) struct StoredAccount {
     pub(crate) secret: Secret,
     /// SHA-256 of the keystore file.
     pub(crate) keystore_digest: [u8; 32],
+    /// SHA-256 of the file that it takes the place of, which was encrypted under the
+    /// password before: a change of the password may have been interrupted.
+    pub(crate) replaced_keystore: Option<[u8; 32]>,
+}
+
+impl StoredAccount {
+    /// Whether this is the account's keystore file.
+    pub(crate) fn is_kept_in(&self, keystore: &[u8]) -> bool {
+        Sha256::digest(keystore)[..] == self.keystore_digest
+    }
+
+    /// The same account, whose keystore file is about to take the place of this one.
+    pub(crate) fn in_place_of(self, outdated: Option<&[u8]>) -> Self {
+        Self {
+            replaced_keystore: outdated.map(|bytes| Sha256::digest(bytes).into()),
+            ..self
+        }
+    }
+
+    /// Whether this is the keystore file that was to be replaced.
+    pub(crate) fn was_kept_in(&self, keystore: &[u8]) -> bool {
+        self.replaced_keystore
+            .is_some_and(|digest| Sha256::digest(keystore)[..] == digest)
+    }
 }
 
 /// An account to which the node's log was handed over.
@@ -106,6 +132,30 @@ impl KeySet {
         version
     }
 
+    /// The version with this number.
+    pub(crate) fn data_key(&self, version: u32) -> Option<&DataKey> {
+        let found = self
+            .data_keys
+            .binary_search_by_key(&version, |key| key.info.version);
+        self.data_keys.get(found.ok()?)
+    }
+
+    /// Forgets a version that is not the newest.
+    ///
+    /// # Errors
+    /// [`KeyRingError::UnknownVersion`], [`KeyRingError::Newest`].
+    pub(crate) fn remove_data_key(&mut self, version: u32) -> Result<(), KeyRingError> {
+        let newest = self.data_keys.last().map(|key| key.info.version);
+        if self.data_key(version).is_none() {
+            return Err(KeyRingError::UnknownVersion(version));
+        }
+        if newest == Some(version) {
+            return Err(KeyRingError::Newest(version));
+        }
+        self.data_keys.retain(|key| key.info.version != version);
+        Ok(())
+    }
+
     /// Whether every key of `other` is in this set, too.
     pub(crate) fn contains(&self, other: &Self) -> bool {
         let holds_data_key = |key: &DataKey| {
@@ -135,8 +185,11 @@ impl OperatorKey {
 impl DataKey {
     pub(crate) fn new(version: u32, created_at: u64, imported_from: Option<u32>, secret: Secret) -> Self {
         Self {
-            info: KeyVersion { version, created_at },
-            imported_from,
+            info: KeyVersion {
+                version,
+                created_at,
+                imported_from,
+            },
             cipher: cipher(&secret),
             secret,
         }

@@ -21,10 +21,12 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::{KeyError, key_set::Secret, master_key::check_scrypt_cost};
+use crate::{
+    KeyError,
+    key_set::Secret,
+    master_key::{Cost, check_scrypt_cost},
+};
 
-/// Cost of scrypt in files that are written: N = 2^17, r = 8, p = 1.
-const LOG_N: u8 = 17;
 /// Most rounds of PBKDF2 in files that are read.
 const MAX_ROUNDS: u32 = 10_000_000;
 
@@ -77,19 +79,20 @@ enum KdfParams {
     },
 }
 
-/// The file that holds a private key under this password. Takes one key
-/// derivation (0.3 s, 128 MiB).
+/// The file that holds a private key under this password: scrypt with r = 8, p = 1. Takes
+/// one key derivation.
 pub(crate) fn write(
     path: &Path,
     secret: &Secret,
     address: Address,
     password: &SecretString,
+    cost: Cost,
 ) -> Result<Vec<u8>, KeyError> {
     let salt: [u8; 32] = rand::random();
     let iv: [u8; 16] = rand::random();
     let kdfparams = KdfParams::Scrypt {
         dklen: 32,
-        n: 1 << LOG_N,
+        n: cost.n(),
         r: 8,
         p: 1,
         salt: salt.to_vec(),

@@ -17,6 +17,26 @@ use crate::{KeyError, sealer::cipher};
 /// exhaust the machine.
 const MAX_MEMORY: u64 = 1 << 30;
 
+/// How much a derivation costs whoever guesses passwords.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// Binary logarithm of scrypt's N; with r = 8 one derivation takes 2^(N + 10) bytes.
+    log_n: u8,
+}
+
+impl Cost {
+    /// N = 2^17: 128 MiB, some 0.3 s.
+    pub(crate) const FULL: Self = Self { log_n: 17 };
+    /// For tests that derive keys all the time.
+    #[cfg(test)]
+    pub(crate) const CHEAP: Self = Self { log_n: 4 };
+
+    /// scrypt's N.
+    pub(crate) fn n(self) -> u64 {
+        1 << self.log_n
+    }
+}
+
 /// Which derivation: scrypt ([RFC 7914](https://www.rfc-editor.org/rfc/rfc7914)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,24 +51,24 @@ pub(crate) struct KdfParams {
 }
 
 impl KdfParams {
-    /// N = 2^17, r = 8, p = 1 (128 MiB) with a fresh salt.
-    pub(crate) fn fresh() -> Self {
+    /// r = 8, p = 1 and a fresh salt.
+    pub(crate) fn fresh(cost: Cost) -> Self {
         Self {
             algorithm: "scrypt".to_owned(),
-            log_n: 17,
+            log_n: cost.log_n,
             r: 8,
             p: 1,
             salt: rand::random(),
         }
     }
 
-    fn scrypt_params(&self) -> Result<Params, String> {
+    fn scrypt_params(&self, least: Cost) -> Result<Params, String> {
         if self.algorithm != "scrypt" {
             return Err(format!("key derivation {}", self.algorithm));
         }
         check_scrypt_cost(self.log_n, self.r, self.p)?;
-        if self.log_n < 17 {
-            return Err("scrypt's N is less than 2^17".to_owned());
+        if self.log_n < least.log_n {
+            return Err(format!("scrypt's N is less than 2^{}", least.log_n));
         }
         Params::new(self.log_n, self.r, self.p).map_err(|error| error.to_string())
     }
@@ -78,10 +98,16 @@ struct Authentication {
 }
 
 impl MasterKey {
-    /// Derives the keys; takes some 0.3 s and the memory that the parameters say.
-    pub(crate) fn derive(path: &Path, password: &SecretString, kdf: &KdfParams) -> Result<Self, KeyError> {
+    /// Derives the keys; takes the time and the memory that the parameters say, which must
+    /// cost at least so much.
+    pub(crate) fn derive(
+        path: &Path,
+        password: &SecretString,
+        kdf: &KdfParams,
+        least: Cost,
+    ) -> Result<Self, KeyError> {
         let unsupported = |reason: String| KeyError::unsupported(path, reason);
-        let params = kdf.scrypt_params().map_err(unsupported)?;
+        let params = kdf.scrypt_params(least).map_err(unsupported)?;
         let mut output = Zeroizing::new([0; 96]);
         scrypt(
             password.expose().as_bytes(),

@@ -1,7 +1,7 @@
 use std::{path::Path, sync::Arc};
 
 use dm_core::{
-    ports::{Grants, KeyRing, Sealer, Signer},
+    ports::{Grants, KeyFiles, KeyRing, Sealer, Signer},
     secret::SecretString,
 };
 use sha2::{Digest, Sha256};
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     FernetSealer, HpkeGrants, KeyError, KeyManager, OperatorAccount, key_manager::refuse_empty,
-    key_set::StoredAccount, private_file,
+    key_set::StoredAccount, master_key::Cost, private_file,
 };
 
 /// Name of the key file in the directory of a node's keys.
@@ -52,6 +52,15 @@ impl NodeKeys {
         password: Option<&SecretString>,
         private_key: Option<&SecretString>,
     ) -> Result<Self, KeyError> {
+        Self::create_with(dir, password, private_key, Cost::FULL)
+    }
+
+    pub(crate) fn create_with(
+        dir: &Path,
+        password: Option<&SecretString>,
+        private_key: Option<&SecretString>,
+        cost: Cost,
+    ) -> Result<Self, KeyError> {
         let password = require(password)?;
         let configured = private_key.map(OperatorAccount::from_private_key).transpose()?;
         let key_file = dir.join(KEY_FILE);
@@ -60,16 +69,16 @@ impl NodeKeys {
         }
         private_file::create_dir(dir)?;
         if let Some(account) = configured {
-            let manager = KeyManager::create(&key_file, password)?;
+            let manager = KeyManager::create_with(&key_file, password, None, cost)?;
             return Ok(Self::new(manager, account));
         }
         let keystore = dir.join(KEYSTORE_FILE);
         if private_file::exists(&keystore)? {
             let (account, stored) = read_keystore(&keystore, password)?;
-            let manager = KeyManager::create_with(&key_file, password, Some(stored))?;
+            let manager = KeyManager::create_with(&key_file, password, Some(stored), cost)?;
             return Ok(Self::new(manager, account));
         }
-        Self::create_with_account(&key_file, &keystore, password)
+        Self::create_with_account(&key_file, &keystore, password, cost)
     }
 
     /// The key file is written first: it alone is complete, and a keystore file
@@ -78,10 +87,12 @@ impl NodeKeys {
         key_file: &Path,
         keystore: &Path,
         password: &SecretString,
+        cost: Cost,
     ) -> Result<Self, KeyError> {
         let account = OperatorAccount::random();
-        let bytes = account.to_keystore(keystore, password)?;
-        let manager = KeyManager::create_with(key_file, password, Some(stored_account(&account, &bytes)))?;
+        let bytes = account.to_keystore(keystore, password, cost)?;
+        let stored = stored_account(&account, &bytes);
+        let manager = KeyManager::create_with(key_file, password, Some(stored), cost)?;
         if let Err(error) = private_file::replace(keystore, &bytes) {
             private_file::remove(key_file)?;
             return Err(error);
@@ -99,9 +110,18 @@ impl NodeKeys {
         password: Option<&SecretString>,
         private_key: Option<&SecretString>,
     ) -> Result<Self, KeyError> {
+        Self::open_with(dir, password, private_key, Cost::FULL)
+    }
+
+    pub(crate) fn open_with(
+        dir: &Path,
+        password: Option<&SecretString>,
+        private_key: Option<&SecretString>,
+        cost: Cost,
+    ) -> Result<Self, KeyError> {
         let password = require(password)?;
         let configured = private_key.map(OperatorAccount::from_private_key).transpose()?;
-        let manager = KeyManager::open(&dir.join(KEY_FILE), password)?;
+        let manager = KeyManager::open_with(&dir.join(KEY_FILE), password, cost)?;
         let account = match configured {
             Some(account) => account,
             None => open_account(&manager, &dir.join(KEYSTORE_FILE), password)?,
@@ -148,17 +168,27 @@ impl NodeKeys {
     }
 }
 
-fn require(password: Option<&SecretString>) -> Result<&SecretString, KeyError> {
+pub(crate) fn require(password: Option<&SecretString>) -> Result<&SecretString, KeyError> {
     let password = password.ok_or(KeyError::NoPassword)?;
     refuse_empty(password)?;
     Ok(password)
 }
 
-fn stored_account(account: &OperatorAccount, keystore: &[u8]) -> StoredAccount {
+pub(crate) fn stored_account(account: &OperatorAccount, keystore: &[u8]) -> StoredAccount {
     StoredAccount {
         address: account.address(),
         secret: account.secret(),
         keystore_digest: Sha256::digest(keystore).into(),
+        replaced_keystore: None,
+    }
+}
+
+impl KeyFiles for NodeKeys {
+    /// The key file alone: it is complete, and a keystore file that is missing is
+    /// written from it when the keys are opened.
+    fn key_files(&self) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+        let bytes = self.manager.file_bytes().map_err(std::io::Error::other)?;
+        Ok(vec![(KEY_FILE.to_owned(), bytes)])
     }
 }
 
@@ -188,28 +218,53 @@ fn open_account(
             )
         })?;
     match private_file::read(keystore) {
-        Ok(bytes) if Sha256::digest(&bytes)[..] == stored.keystore_digest => Ok(account),
+        Ok(bytes) if stored.is_kept_in(&bytes) => {}
+        Ok(bytes) if stored.was_kept_in(&bytes) => {
+            tracing::info!(file = %keystore.display(), "a change of the master password is finished");
+            write_keystore(manager, &account, keystore, password, Some(&bytes))?;
+        }
         Ok(bytes) => {
-            let found = OperatorAccount::from_keystore(keystore, &bytes, password)?;
-            if found.address() != account.address() {
-                return Err(KeyError::OtherAccount {
-                    path: keystore.to_owned(),
-                    expected: account.address(),
-                    found: found.address(),
-                });
-            }
+            ensure_keystore_of(&account, keystore, &bytes, password)?;
             manager.set_account(stored_account(&account, &bytes))?;
-            Ok(account)
         }
         Err(KeyError::Missing(_)) => {
             tracing::warn!(file = %keystore.display(), "the keystore file is missing and is written again");
-            let bytes = account.to_keystore(keystore, password)?;
-            manager.set_account(stored_account(&account, &bytes))?;
-            private_file::replace(keystore, &bytes)?;
-            Ok(account)
+            write_keystore(manager, &account, keystore, password, None)?;
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
     }
+    Ok(account)
+}
+
+/// Writes the keystore file from the key file, which is complete without it.
+fn write_keystore(
+    manager: &KeyManager,
+    account: &OperatorAccount,
+    keystore: &Path,
+    password: &SecretString,
+    outdated: Option<&[u8]>,
+) -> Result<(), KeyError> {
+    let bytes = account.to_keystore(keystore, password, manager.cost())?;
+    manager.set_account(stored_account(account, &bytes).in_place_of(outdated))?;
+    private_file::replace(keystore, &bytes)
+}
+
+/// Refuses a keystore file of another account.
+pub(crate) fn ensure_keystore_of(
+    account: &OperatorAccount,
+    path: &Path,
+    bytes: &[u8],
+    password: &SecretString,
+) -> Result<(), KeyError> {
+    let found = OperatorAccount::from_keystore(path, bytes, password)?;
+    if found.address() == account.address() {
+        return Ok(());
+    }
+    Err(KeyError::OtherAccount {
+        path: path.to_owned(),
+        expected: account.address(),
+        found: found.address(),
+    })
 }
 
 /// The node had a private key in its configuration until now, and has a

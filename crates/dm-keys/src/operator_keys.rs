@@ -11,13 +11,6 @@ use dm_core::{
 use crate::{KeyError, NodeKeys, OperatorAccount, key_set::OperatorKey};
 
 impl NodeKeys {
-    /// The account that anchors, pays and is paid: the node's own, or the one to which
-    /// its log was handed over last.
-    pub fn operator(&self) -> Arc<dyn Signer> {
-        let confirmed = self.operator_accounts(|key| key.is_confirmed).pop();
-        confirmed.unwrap_or_else(|| self.signer())
-    }
-
     /// The accounts that were the operator account before, each once.
     pub fn former_operators(&self) -> Vec<Arc<dyn Signer>> {
         let mut former: Vec<Arc<dyn Signer>> = Vec::new();
@@ -44,6 +37,11 @@ impl NodeKeys {
 }
 
 impl OperatorKeys for NodeKeys {
+    fn operator(&self) -> Arc<dyn Signer> {
+        let confirmed = self.operator_accounts(|key| key.is_confirmed).pop();
+        confirmed.unwrap_or_else(|| self.signer())
+    }
+
     fn account_of(&self, private_key: &SecretString) -> Result<Address, OperatorKeyError> {
         Ok(account(private_key)?.address())
     }

@@ -97,10 +97,25 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
         }
         _ => {}
     }
+    interruptible(path)?;
     write_new(&temporary, bytes).map_err(KeyError::io("write", &temporary))?;
+    interruptible(path)?;
     fs::rename(&temporary, path).map_err(KeyError::io("replace", path))?;
+    interruptible(path)?;
     sync_dir_of(path)
 }
+
+/// Between two steps of a write.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "tests break off here")]
+const fn interruptible(_path: &Path) -> Result<(), KeyError> {
+    Ok(())
+}
+
+#[cfg(test)]
+use interruption::step as interruptible;
+#[cfg(test)]
+pub(crate) mod interruption;
 
 /// Deletes a file.
 pub(crate) fn remove(path: &Path) -> Result<(), KeyError> {

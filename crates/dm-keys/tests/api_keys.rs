@@ -4,10 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use dm_core::{
-    api_key::Scope,
-    ports::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest},
+    api_key::{Principal, Rights, Scope},
+    ports::{ApiKeyCatalog, ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest},
 };
 use dm_keys::ApiKeyManager;
+use tokio_util::sync::CancellationToken;
 
 mod support;
 
@@ -22,7 +23,7 @@ fn manager(recheck_interval: Duration) -> (Arc<TestCatalog>, Arc<ApiKeyManager>)
 async fn new_key(manager: &ApiKeyManager) -> NewApiKey {
     let request = NewApiKeyRequest {
         name: "client".to_owned(),
-        scopes: [Scope::Read].into(),
+        rights: Arc::new(Rights::of([Scope::Read])),
         expires_at: None,
     };
     manager.create(request).await.unwrap()
@@ -110,4 +111,61 @@ async fn a_key_revoked_amid_requests_never_comes_back() {
             Err(ApiKeyError::Unknown)
         ));
     }
+}
+
+async fn bearer_with_budget(manager: &ApiKeyManager, bytes: u64) -> (String, Principal) {
+    let request = NewApiKeyRequest {
+        name: "client".to_owned(),
+        rights: Arc::new(Rights {
+            bytes_budget: Some(bytes),
+            ..Rights::of([Scope::Read])
+        }),
+        expires_at: None,
+    };
+    let key = manager.create(request).await.unwrap().key;
+    let bearer = manager.authenticate(&key).await.unwrap();
+    (key, bearer)
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_gives_less_than_a_mebibyte_of_a_budget_back() {
+    const PIECE: u64 = 100_000;
+    let (catalog, manager) = manager(Duration::from_secs(3600));
+    let (key, bearer) = bearer_with_budget(&manager, 100 * PIECE).await;
+    for _ in 0..95 {
+        manager.spend(&bearer, PIECE).await.unwrap();
+    }
+    // Nothing is told to this one that goes on where the other was killed.
+    let next = ApiKeyManager::new(catalog.clone());
+    let bearer = next.authenticate(&key).await.unwrap();
+    let left = next.bytes_left(&bearer).unwrap();
+    assert!((5 * PIECE..5 * PIECE + (1 << 20)).contains(&left), "{left}");
+    assert!(next.spend(&bearer, left + 1).await.is_err());
+    assert!(catalog.writes_of_use() < 10, "not one write for each piece");
+}
+
+#[tokio::test(start_paused = true)]
+async fn use_is_kept_at_intervals_and_at_the_end() {
+    let (catalog, manager) = manager(Duration::from_secs(3600));
+    let new = new_key(&manager).await;
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let (manager, shutdown) = (manager.clone(), shutdown.clone());
+        async move { manager.run(shutdown).await }
+    });
+    let bearer = manager.authenticate(&new.key).await.unwrap();
+    for _ in 0..1000 {
+        manager.spend(&bearer, 1 << 20).await.unwrap();
+    }
+    assert_eq!(catalog.writes_of_use(), 0, "no write for a request");
+    let kept = || async { catalog.api_keys().await.unwrap().remove(0).usage };
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(kept().await.bytes_used, 1000 << 20);
+    assert!(kept().await.last_used_at.is_some());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(catalog.writes_of_use(), 1, "an unused key is not written again");
+    manager.note(&bearer, 7);
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(kept().await.bytes_used, (1000 << 20) + 7);
 }

@@ -7,10 +7,12 @@ use dm_core::{
     secret::SecretString,
     testing::{
         api_keys::run_api_keys_suite,
-        crypto::{run_grants_suite, run_key_ring_suite, run_sealer_suite},
+        authorizer::run_authorizer_suite,
+        catalog::MemoryCatalog,
+        crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
     },
 };
-use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager};
+use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, UserAuthorizer};
 
 mod support;
 
@@ -41,7 +43,20 @@ fn hpke_grants_pass_the_suite() {
     run_grants_suite(make);
 }
 
+#[test]
+fn the_node_keys_pass_the_suite_of_master_passwords() {
+    let dir = tempfile::tempdir().unwrap();
+    let password = SecretString::new("password");
+    let keys = NodeKeys::create(dir.path(), Some(&password), None).unwrap();
+    run_master_password_suite(&keys, "password");
+}
+
 #[tokio::test]
 async fn the_api_key_manager_passes_the_suite() {
     run_api_keys_suite(&ApiKeyManager::new(Arc::new(TestCatalog::default()))).await;
+}
+
+#[tokio::test]
+async fn the_user_authorizer_passes_the_suite() {
+    run_authorizer_suite(&UserAuthorizer::new(Arc::new(MemoryCatalog::new()))).await;
 }

@@ -106,15 +106,10 @@ fn grants_for_an_old_key_still_open() {
         locator: DataHash::of(b"data").locator(),
         owner: address,
     };
-    let record = AddressRecord {
-        address,
-        hpke_public_key: grants.public_key(),
-        peer_id: "peer".to_owned(),
-        sequence: 1,
-    };
+    let record = AddressRecord::new(address, grants.public_key(), "peer".to_owned(), 1);
     let grant = grants.grant(&key, &id, &record).unwrap();
     assert_eq!(grant.key_id, grant_key_id(&record.hpke_public_key));
-    let public_key = manager.rotate_grant_key().unwrap();
+    let public_key = grants.rotate().unwrap();
     assert_eq!(grants.public_key(), public_key);
     assert_ne!(public_key, record.hpke_public_key);
     let envelope = Envelope {

@@ -36,12 +36,7 @@ async fn it_tells_of_nodes_that_are_gone_to_those_that_come_later() {
     let bootstrap = bootstrap_node().await;
     let gone = start_plain(vec![bootstrap.address()]).await;
     let signer = TestSigner::new(1);
-    let record = AddressRecord {
-        address: signer.address(),
-        hpke_public_key: [1; 32],
-        peer_id: gone.p2p.local_peer_id(),
-        sequence: 1,
-    };
+    let record = AddressRecord::new(signer.address(), [1; 32], gone.p2p.local_peer_id(), 1);
     let record = Signed::sign(record, &signer).unwrap();
     gone.knows_peers(1).await;
     gone.p2p.announce(record.clone()).await.unwrap();

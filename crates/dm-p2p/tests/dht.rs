@@ -17,12 +17,7 @@ use libp2p::{Multiaddr, kad, swarm::SwarmEvent};
 
 fn record(account: u8, sequence: u64, peer: &str) -> SignedAddressRecord {
     let signer = TestSigner::new(account);
-    let record = AddressRecord {
-        address: signer.address(),
-        hpke_public_key: [sequence as u8; 32],
-        peer_id: peer.to_owned(),
-        sequence,
-    };
+    let record = AddressRecord::new(signer.address(), [sequence as u8; 32], peer.to_owned(), sequence);
     Signed::sign(record, &signer).unwrap()
 }
 

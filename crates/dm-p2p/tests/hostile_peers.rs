@@ -209,12 +209,7 @@ async fn who_floods_with_records_is_ignored_and_others_are_served() {
     let node = node(Vec::new(), strict).await;
     let mut flood = script::swarm();
     let signer = TestSigner::new(1);
-    let record = AddressRecord {
-        address: signer.address(),
-        hpke_public_key: [1; 32],
-        peer_id: flood.local_peer_id().to_base58(),
-        sequence: 1,
-    };
+    let record = AddressRecord::new(signer.address(), [1; 32], flood.local_peer_id().to_base58(), 1);
     let key = kad::RecordKey::new(&AddressRecord::dht_key(record.address));
     let value = Signed::sign(record, &signer).unwrap().bytes().to_vec();
     let peer: PeerId = node.p2p.local_peer_id().parse().unwrap();

@@ -87,8 +87,11 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),
         signer,
+        operators: None,
         log: Arc::new(MemoryComplianceLog::new(address, &TestLedger::new()).kept_in(catalog)),
         payments: None,
+        authorization: None,
+        vouching: None,
         plugins,
         bus,
     };

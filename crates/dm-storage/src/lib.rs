@@ -13,6 +13,7 @@ mod files;
 mod layout;
 mod meta;
 mod namespace;
+mod namespace_copy;
 mod object_writer;
 mod objects;
 mod panics;

@@ -24,17 +24,22 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     pub(crate) fn new(objects: Arc<Objects>, name: &str) -> Self {
-        let mut prefix = (name.len() as u32).to_be_bytes().to_vec();
-        prefix.extend_from_slice(name.as_bytes());
         Self {
             objects,
-            prefix: prefix.into(),
+            prefix: key_prefix(name).into(),
         }
     }
 
     fn full_key(&self, key: &[u8]) -> Bytes {
         [&self.prefix, key].concat().into()
     }
+}
+
+/// What the keys of a namespace begin with.
+pub(crate) fn key_prefix(name: &str) -> Vec<u8> {
+    let mut prefix = (name.len() as u32).to_be_bytes().to_vec();
+    prefix.extend_from_slice(name.as_bytes());
+    prefix
 }
 
 #[async_trait]

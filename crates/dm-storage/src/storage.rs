@@ -11,7 +11,7 @@ use std::{
 use dm_core::{
     config::StorageConfig,
     damage::DamageLog,
-    ports::{KeptLimits, KeyValueStore, ObjectStore, StorageQuota, StoreError},
+    ports::{KeptLimits, KeyValueStore, NamespaceCopy, ObjectStore, StorageQuota, StoreError},
 };
 
 use crate::{
@@ -110,6 +110,11 @@ impl Storage {
     /// The key-value store of this name; its entries are apart from all others.
     pub fn namespace(&self, name: &str) -> Arc<dyn KeyValueStore> {
         Arc::new(Namespace::new(self.objects.clone(), name))
+    }
+
+    /// Copies namespaces.
+    pub fn namespaces(&self) -> Arc<dyn NamespaceCopy> {
+        Arc::new(self.local())
     }
 
     /// Takes no more changes and returns when those under way are durable.

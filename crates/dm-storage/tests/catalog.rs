@@ -34,6 +34,7 @@ async fn empty() -> TemporaryCatalog {
 
 dm_core::share_catalog_conformance!(empty);
 dm_core::readable_objects_conformance!(empty);
+dm_core::key_uses_conformance!(empty);
 dm_core::erasures_conformance!(empty);
 dm_core::revocations_conformance!(empty);
 dm_core::event_log_conformance!(empty);
@@ -41,3 +42,5 @@ dm_core::api_key_catalog_conformance!(empty);
 dm_core::peer_catalog_conformance!(empty);
 dm_core::order_catalog_conformance!(empty);
 dm_core::token_catalog_conformance!(empty);
+dm_core::authorized_users_conformance!(empty);
+dm_core::used_mandates_conformance!(empty);

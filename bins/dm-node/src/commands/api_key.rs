@@ -1,10 +1,10 @@
 //! `dm-node api-key`: manages API keys in the data directory.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use dm_core::{
-    api_key::{ApiKeyRecord, Scope},
+    api_key::{ApiKeyRecord, Rights},
     clock::now_ms,
     config::NodeConfig,
     ports::{ApiKeys, NewApiKey, NewApiKeyRequest},
@@ -15,22 +15,25 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::ApiKeyCommand,
-    home,
+    duration, home,
     output::{self, cell},
 };
 
 pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result<()> {
     match command {
-        ApiKeyCommand::Create {
-            name,
-            scopes,
-            expires,
-            node,
-        } => {
-            let catalog = open_catalog(&home::load_config(&node)?).await?;
-            let expires_at = expires.as_deref().map(expiry).transpose()?;
-            let key = create(&catalog, &name, parse_scopes(&scopes)?, expires_at).await?;
-            let document = json!({"id": key.record.id, "key": key.key, "scopes": key.record.scopes});
+        ApiKeyCommand::Create(args) => {
+            let rights = Rights {
+                scopes: args.scopes.into_iter().collect(),
+                routes: args.routes.into_iter().collect(),
+                recipients: args.recipients.into_iter().collect(),
+                bytes_budget: args.bytes_budget,
+            };
+            dm_api::check_routes(&rights).map_err(|fault| anyhow!("--route {fault}"))?;
+            let expires_at = args.expires.as_deref().map(duration::from_now).transpose()?;
+            let catalog = open_catalog(&home::load_config(&args.node)?).await?;
+            let key = create(&catalog, &args.name, rights, expires_at).await?;
+            let mut document = serde_json::to_value(&key.record)?;
+            document["key"] = json!(key.key);
             output::print(as_json, &document, |document| cell(&document["key"]))?;
             close(catalog).await
         }
@@ -57,12 +60,12 @@ pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result
 pub(crate) async fn create(
     catalog: &SqliteCatalog,
     name: &str,
-    scopes: BTreeSet<Scope>,
+    rights: Rights,
     expires_at: Option<u64>,
 ) -> anyhow::Result<NewApiKey> {
     let request = NewApiKeyRequest {
         name: name.to_owned(),
-        scopes,
+        rights: Arc::new(rights),
         expires_at,
     };
     Ok(manager(catalog).create(request).await?)
@@ -89,42 +92,56 @@ async fn close(catalog: SqliteCatalog) -> anyhow::Result<()> {
     Ok(catalog.close().await?)
 }
 
-fn parse_scopes(names: &[String]) -> anyhow::Result<BTreeSet<Scope>> {
-    names
-        .iter()
-        .map(|name| name.parse::<Scope>().with_context(|| format!("`{name}`")))
-        .collect()
-}
-
-/// The time at which a key ends that is valid for `12h`, `30d` and the like.
-fn expiry(text: &str) -> anyhow::Result<u64> {
-    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-    let seconds = UNITS.iter().find_map(|(unit, seconds)| {
-        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        count.checked_mul(*seconds)?.checked_mul(1000)
-    });
-    match seconds {
-        Some(milliseconds) if milliseconds > 0 => Ok(now_ms().saturating_add(milliseconds)),
-        _ => bail!("`{text}` is no duration such as 12h or 30d"),
-    }
-}
-
 fn describe(keys: &[ApiKeyRecord]) -> String {
     let rows: Vec<Vec<String>> = keys
         .iter()
         .map(|key| {
-            let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
             vec![
                 key.id.clone(),
                 key.name.clone(),
-                scopes.join(","),
+                joined(&key.rights.scopes),
                 state(key).to_owned(),
-                key.expires_at
-                    .map_or_else(|| "never".to_owned(), |time| cell(&Value::from(time))),
+                time_or_never(key.expires_at),
+                time_or_never(key.usage.last_used_at),
+                bytes(key),
+                narrowed_to(key),
             ]
         })
         .collect();
-    output::table(&["ID", "NAME", "SCOPES", "STATE", "EXPIRES"], &rows)
+    let headings = [
+        "ID",
+        "NAME",
+        "SCOPES",
+        "STATE",
+        "EXPIRES",
+        "LAST USED",
+        "BYTES",
+        "ONLY FOR",
+    ];
+    output::table(&headings, &rows)
+}
+
+fn joined<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    names.join(",")
+}
+
+fn time_or_never(time: Option<u64>) -> String {
+    time.map_or_else(|| "never".to_owned(), |time| cell(&Value::from(time)))
+}
+
+/// Bytes that passed, of those that may.
+fn bytes(key: &ApiKeyRecord) -> String {
+    let used = key.usage.bytes_used;
+    match key.rights.bytes_budget {
+        Some(budget) => format!("{used} of {budget}"),
+        None => used.to_string(),
+    }
+}
+
+fn narrowed_to(key: &ApiKeyRecord) -> String {
+    let routes = key.rights.routes.iter().map(ToString::to_string);
+    joined(routes.chain(key.rights.recipients.iter().map(ToString::to_string)))
 }
 
 fn state(key: &ApiKeyRecord) -> &'static str {
@@ -134,19 +151,5 @@ fn state(key: &ApiKeyRecord) -> &'static str {
         "expired"
     } else {
         "valid"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_with_their_unit() {
-        let now = now_ms();
-        assert!(expiry("30d").unwrap() >= now + 30 * 86_400_000);
-        for text in ["", "30", "d", "-1d", "1.5h", "0s", "99999999999999999d"] {
-            assert!(expiry(text).is_err(), "{text}");
-        }
     }
 }

@@ -4,7 +4,11 @@ use std::{fs, path::Path};
 
 use anyhow::Context;
 use dm_core::{
-    api_key::Scope, config::NodeConfig, hash::DataHash, secret::ContentKey, services::RegisteredPlugins,
+    api_key::{Rights, Scope},
+    config::NodeConfig,
+    hash::DataHash,
+    secret::ContentKey,
+    services::RegisteredPlugins,
 };
 use serde_json::json;
 
@@ -98,7 +102,7 @@ async fn api_key(node: &Node, data_dir: &Path) -> anyhow::Result<String> {
     if let Ok(key) = fs::read_to_string(&file) {
         return Ok(key.trim().to_owned());
     }
-    let made = api_key::create(node.catalog(), "dev", Scope::ALL.into(), None).await?;
+    let made = api_key::create(node.catalog(), "dev", Rights::of(Scope::ALL), None).await?;
     home::write_private(&file, &made.key)?;
     Ok(made.key)
 }

@@ -1,7 +1,10 @@
 //! `dm-node init`: makes the keys and the configuration of a new node.
 
 use anyhow::bail;
-use dm_core::{api_key::Scope, config::NodeConfig};
+use dm_core::{
+    api_key::{Rights, Scope},
+    config::NodeConfig,
+};
 use serde_json::json;
 
 use crate::{
@@ -42,7 +45,7 @@ fn refuse_existing(config: &NodeConfig) -> anyhow::Result<()> {
 async fn make(config: &NodeConfig) -> anyhow::Result<serde_json::Value> {
     let keys = home::create_keys(config).await?;
     let catalog = dm_storage::SqliteCatalog::open(config.catalog_file()).await?;
-    let key = api_key::create(&catalog, "first", Scope::ALL.into(), None).await?;
+    let key = api_key::create(&catalog, "first", Rights::of(Scope::ALL), None).await?;
     catalog.close().await?;
     let file = config.data_dir.join(CONFIG_FILE);
     home::write_private(&file, &config_file(config))?;

@@ -1,52 +1,158 @@
-//! `dm-node key`: manages the node's own data keys.
+//! `dm-node key`: manages the node's own keys, in the data directory or with the running node.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use dm_core::{config::NodeConfig, ports::KeyRing, secret::SecretString};
+use dm_core::{
+    config::NodeConfig,
+    ports::KeyRing,
+    services::{destroy_key_version, key_versions},
+};
 use dm_keys::ImportedVersion;
-use serde_json::json;
+use dm_storage::SqliteCatalog;
+use serde_json::{Value, json};
 
-use crate::{cli::KeyCommand, home, output};
+use crate::{
+    cli::{ConfirmArgs, KeyCommand, KeyPlace},
+    client::NodeClient,
+    confirm::confirm,
+    data_dir_lock::DataDirLock,
+    home,
+    output::{self, cell},
+    secret_input::secret_in_file,
+};
+
+mod password;
 
 pub(crate) async fn run(command: KeyCommand, as_json: bool) -> anyhow::Result<()> {
     match command {
-        KeyCommand::List(node) => {
-            let keys = home::open_keys(&home::load_config(&node)?).await?;
-            let versions = keys.manager().versions();
-            let rows: Vec<Vec<String>> = versions
-                .iter()
-                .map(|version| vec![version.version.to_string(), version.created_at.to_string()])
-                .collect();
-            output::print(as_json, &json!({"versions": versions}), |_| {
-                output::table(&["VERSION", "CREATED (MS)"], &rows)
-            })
-        }
-        KeyCommand::Rotate(node) => {
-            let keys = home::open_keys(&home::load_config(&node)?).await?;
-            let version = keys.manager().rotate()?;
-            output::print(as_json, &json!({"version": version}), |_| {
-                format!("Version {version} is in use from the node's next start.")
-            })
-        }
+        KeyCommand::List(place) => list(&place, as_json).await,
+        KeyCommand::Rotate { hpke: false, place } => rotate(&place, as_json).await,
+        KeyCommand::Rotate { hpke: true, place } => rotate_grant_key(&place, as_json).await,
+        KeyCommand::Destroy {
+            version,
+            confirm,
+            place,
+        } => destroy(version, &confirm, &place, as_json).await,
+        KeyCommand::ChangePassword(place) => password::change(&place, as_json).await,
         KeyCommand::Import {
             file,
             password_file,
             node,
         } => {
-            let imported = import(&home::load_config(&node)?, file, password_file.as_deref()).await?;
-            let versions: Vec<_> = imported
-                .iter()
-                .map(|key| json!({"older": key.legacy_version, "version": key.version}))
-                .collect();
-            output::print(as_json, &json!({"imported": versions}), |_| {
-                format!(
-                    "Imported {} key versions; they can open what they have wrapped.",
-                    imported.len()
-                )
-            })
+            import(
+                &home::load_config(&node)?,
+                file,
+                password_file.as_deref(),
+                as_json,
+            )
+            .await
         }
     }
+}
+
+impl KeyPlace {
+    /// The running node, where it is to do it.
+    fn client(&self) -> Option<NodeClient> {
+        self.api.as_ref().map(|api| NodeClient::new(api, &self.api_key))
+    }
+}
+
+/// Keeps the node from running while its keys are changed for good.
+fn lock(config: &NodeConfig) -> anyhow::Result<DataDirLock> {
+    DataDirLock::take(&config.data_dir).map_err(|error| error.context("give --api to have the node do it"))
+}
+
+async fn list(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
+    let keys = match place.client() {
+        Some(client) => client.get("/keys", &[]).await?,
+        None => stored_keys(&home::load_config(&place.node)?).await?,
+    };
+    output::print(as_json, &keys, describe)
+}
+
+/// What the data directory holds, in the form in which the node answers.
+async fn stored_keys(config: &NodeConfig) -> anyhow::Result<Value> {
+    let keys = home::open_keys(config).await?;
+    let catalog = SqliteCatalog::open(config.catalog_file()).await?;
+    let versions = key_versions(keys.manager().as_ref(), &catalog).await;
+    catalog.close().await?;
+    Ok(json!({"versions": versions?, "hpke_keys": keys.grants().keys()}))
+}
+
+fn describe(keys: &Value) -> String {
+    let rows = |list: &str, columns: &[&str]| -> Vec<Vec<String>> {
+        let lines = keys[list].as_array().map(Vec::as_slice).unwrap_or_default();
+        lines
+            .iter()
+            .map(|line| columns.iter().map(|column| cell(&line[column])).collect())
+            .collect()
+    };
+    let versions = output::table(
+        &["VERSION", "CREATED (MS)", "WRAPS"],
+        &rows("versions", &["version", "created_at", "wraps"]),
+    );
+    let hpke_keys = output::table(
+        &["KEY FOR GRANTS", "CREATED (MS)"],
+        &rows("hpke_keys", &["public_key", "created_at"]),
+    );
+    format!("{versions}\n\n{hpke_keys}")
+}
+
+async fn rotate(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
+    let (version, since) = match place.client() {
+        Some(client) => {
+            let answer = client.post("/keys/rotate", &json!({})).await?;
+            (answer["version"].clone(), "now")
+        }
+        None => {
+            let keys = home::open_keys(&home::load_config(&place.node)?).await?;
+            let rotated = tokio::task::spawn_blocking(move || keys.manager().rotate()).await?;
+            (json!(rotated?), "the node's next start")
+        }
+    };
+    output::print(as_json, &json!({"version": version}), |_| {
+        format!("Version {version} is in use from {since} on.")
+    })
+}
+
+async fn rotate_grant_key(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
+    let (public_key, since) = match place.client() {
+        Some(client) => {
+            let answer = client.post("/keys/hpke/rotate", &json!({})).await?;
+            (cell(&answer["public_key"]), "now")
+        }
+        None => {
+            let keys = home::open_keys(&home::load_config(&place.node)?).await?;
+            let rotated = tokio::task::spawn_blocking(move || keys.grants().rotate()).await?;
+            (hex::encode(rotated?), "the node's next start")
+        }
+    };
+    output::print(as_json, &json!({"public_key": public_key}), |_| {
+        format!("Others are told of {public_key} from {since} on; older grants still open.")
+    })
+}
+
+async fn destroy(version: u32, asked: &ConfirmArgs, place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
+    confirm(
+        asked,
+        &format!("Destroy version {version} of the data key; a backup of the catalog may need it"),
+    )?;
+    match place.client() {
+        Some(client) => drop(client.delete(&format!("/keys/{version}")).await?),
+        None => destroy_stored(version, &home::load_config(&place.node)?).await?,
+    }
+    output::print(as_json, &json!({"version": version}), |_| {
+        format!("Version {version} is destroyed.")
+    })
+}
+
+async fn destroy_stored(version: u32, config: &NodeConfig) -> anyhow::Result<()> {
+    let _lock = lock(config)?;
+    let keys = home::open_keys(config).await?;
+    let catalog = SqliteCatalog::open(config.catalog_file()).await?;
+    let destroyed = destroy_key_version(keys.key_ring(), &catalog, version).await;
+    catalog.close().await?;
+    Ok(destroyed?)
 }
 
 /// Takes the older node's keys over; its password is this node's own where no
@@ -55,17 +161,23 @@ async fn import(
     config: &NodeConfig,
     file: PathBuf,
     password_file: Option<&Path>,
-) -> anyhow::Result<Vec<ImportedVersion>> {
+    as_json: bool,
+) -> anyhow::Result<()> {
     let keys = home::open_keys(config).await?;
     let password = match password_file {
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            SecretString::new(text.trim_end_matches(['\r', '\n']))
-        }
+        Some(path) => secret_in_file(path)?,
         None => config.key_master_password.clone().unwrap_or_default(),
     };
-    let imported =
+    let imported: Vec<ImportedVersion> =
         tokio::task::spawn_blocking(move || keys.manager().import_legacy(&file, &password)).await??;
-    Ok(imported)
+    let versions: Vec<_> = imported
+        .iter()
+        .map(|key| json!({"older": key.legacy_version, "version": key.version}))
+        .collect();
+    output::print(as_json, &json!({"imported": versions}), |_| {
+        format!(
+            "Imported {} key versions; they can open what they have wrapped.",
+            imported.len()
+        )
+    })
 }

@@ -10,6 +10,7 @@ use tokio_util::io::ReaderStream;
 use crate::{
     cli::ShareArgs,
     client::NodeClient,
+    order::{self, Wanted},
     output::{self, cell},
     paths::input_path,
     progress,
@@ -20,6 +21,11 @@ const PIECE: usize = 256 * 1024;
 
 pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let wanted = Wanted {
+        recipient: args.to,
+        price: Some(&args.price),
+    };
+    let order = order::presented(&args.order, &client, &wanted, order::hash_file(&args.file)).await?;
     let (source, size) = open(&args).await?;
     let bar = progress::bytes(size);
     let sent = bar.clone();
@@ -28,6 +34,12 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let mut request = client
         .request(Method::PUT, &route(&args))
         .body(Body::wrap_stream(pieces));
+    if let Some(order) = order {
+        request = request
+            .header("X-User-Id", order.user_id)
+            .header("X-User-Statement", order.statement)
+            .header("X-User-Signature", order.signature);
+    }
     if let Some(size) = size {
         request = request.header(CONTENT_LENGTH, size);
     }
@@ -38,7 +50,7 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
 
 fn route(args: &ShareArgs) -> String {
     let mut route = format!("/objects?recipient={}", args.to);
-    if let (Some(token), Some(amount)) = (&args.payment_token, &args.payment_amount) {
+    if let (Some(token), Some(amount)) = (&args.price.payment_token, &args.price.payment_amount) {
         route.push_str(&format!("&payment_token={token}&payment_amount={amount}"));
     }
     route

@@ -8,7 +8,7 @@ use dm_api::ApiServers;
 use dm_core::{config::NodeConfig, services::RegisteredPlugins};
 use dm_keys::NodeKeys;
 
-use crate::{home::FreshDir, logging, node::Node};
+use crate::{data_dir_lock::DataDirLock, home::FreshDir, logging, node::Node};
 
 /// Starts a node with the keys that `keys` opens or makes. Ports are taken
 /// before anything is written.
@@ -26,7 +26,8 @@ pub(crate) async fn start(
     ensure_free(SocketAddr::new(config.network.host, config.p2p_port))?;
     let fresh = FreshDir::watch(&config.data_dir);
     let keys = keys(config).await?;
-    let node = Node::start(config, &keys, servers, log_filter, plugins).await?;
+    let lock = DataDirLock::take(&config.data_dir)?;
+    let node = Node::start(lock, config, &keys, servers, log_filter, plugins).await?;
     fresh.keep();
     Ok(node)
 }

@@ -8,6 +8,7 @@ use dm_core::{
     ports::ChainError,
     receipt::{Receipt, Verification},
 };
+use dm_keys::{NotOrdered, UserPublicKey};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -28,7 +29,7 @@ pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> anyhow::Result<ExitC
             let client = NodeClient::new(&args.client.api, &args.client.api_key);
             client.get(&format!("/verify_data/{hash}"), &[]).await?
         }
-        (None, Some(file)) => verify_receipt(file, &args.chain).await?,
+        (None, Some(file)) => verify_receipt(file, &args.chain, args.user_key.as_deref()).await?,
         (None, None) => anyhow::bail!("give a data hash or --receipt FILE"),
     };
     output::print(as_json, &verdict, describe)?;
@@ -39,9 +40,10 @@ pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> anyhow::Result<ExitC
     })
 }
 
-async fn verify_receipt(file: &Path, chain: &str) -> anyhow::Result<Value> {
+async fn verify_receipt(file: &Path, chain: &str, user_key: Option<&Path>) -> anyhow::Result<Value> {
     let receipt: Receipt = serde_json::from_slice(&read(file).await?)
         .with_context(|| format!("{} is no receipt", file.display()))?;
+    let ordered = user_key.map_or(Ok(Ok(())), |key| ordered_by(&receipt, key))?;
     let verdict = match dm_compliance::verify_offline(&receipt) {
         Err(reason) => Verification::invalid(reason.to_string()),
         Ok(leaf_hash) => {
@@ -56,6 +58,10 @@ async fn verify_receipt(file: &Path, chain: &str) -> anyhow::Result<Value> {
             }
         }
     };
+    let verdict = match ordered {
+        Err(reason) if verdict.is_valid() => Verification::invalid(reason.to_string()),
+        _ => verdict,
+    };
     Ok(json!({
         "verified": verdict.is_valid(),
         "reason": match &verdict {
@@ -65,11 +71,20 @@ async fn verify_receipt(file: &Path, chain: &str) -> anyhow::Result<Value> {
         "event_type": receipt.event.event_type,
         "hash": receipt.event.data_hash,
         "recipient": receipt.event.recipient.map(|address| address.to_string()),
+        "user_id": receipt.event.mandate.as_ref().map(|mandate| &mandate.user_id),
         "log": receipt.event.log.to_string(),
         "tx_hash": receipt.anchor.tx_hash,
         "block": receipt.anchor.block,
         "anchored_at": receipt.anchor.timestamp,
     }))
+}
+
+/// Whether the user of a public key has ordered what the receipt is for.
+fn ordered_by(receipt: &Receipt, key: &Path) -> anyhow::Result<Result<(), NotOrdered>> {
+    let key = input_path(key);
+    let text = std::fs::read_to_string(key).with_context(|| format!("cannot read {}", key.display()))?;
+    let key = UserPublicKey::parse(&text).with_context(|| format!("the public key in {}", key.display()))?;
+    Ok(key.has_ordered(&receipt.event))
 }
 
 async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
@@ -88,6 +103,7 @@ fn describe(verdict: &Value) -> String {
             ("event", "event_type"),
             ("data hash", "hash"),
             ("recipient", "recipient"),
+            ("ordered by", "user_id"),
             ("log of", "log"),
             ("transaction", "tx_hash"),
             ("block", "block"),

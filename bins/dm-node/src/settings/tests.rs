@@ -19,6 +19,7 @@ fn the_default_file_shows_the_defaults() {
         })
         .filter(|line| !line.starts_with("db_path") && !line.starts_with("sqlite_db_path"))
         .filter(|line| !line.starts_with("plugin_dir") && !line.contains("_file ="))
+        .filter(|line| !line.starts_with("node_signature"))
         .map(|line| format!("{line}\n"))
         .collect();
     let config: NodeConfig = Figment::from(Toml::string(&uncommented)).extract().unwrap();

@@ -7,7 +7,7 @@ use actix_web::{
         header::{self, HeaderMap, HeaderName},
     },
 };
-use dm_core::{api_key::Principal, share::IdempotencyKey};
+use dm_core::{Address, api_key::Principal, share::IdempotencyKey};
 
 use crate::error::ApiError;
 
@@ -16,13 +16,30 @@ const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Id of the API key that the request came with.
-fn caller(request: &HttpRequest) -> Result<String, ApiError> {
+/// Whose API key the request came with.
+pub(crate) fn bearer(request: &HttpRequest) -> Result<Principal, ApiError> {
     request
         .extensions()
         .get::<Principal>()
-        .map(|principal| principal.key_id.clone())
+        .cloned()
         .ok_or_else(ApiError::unauthorized)
+}
+
+/// The address that a field names, where the request's API key may have data,
+/// rights or money go there; else 403.
+pub(crate) fn allowed_recipient(
+    request: &HttpRequest,
+    field: &'static str,
+    address: Address,
+) -> Result<Address, ApiError> {
+    if bearer(request)?.rights.allow_recipient(address) {
+        Ok(address)
+    } else {
+        Err(ApiError::forbidden_field(
+            field,
+            format!("Forbidden. The API key is not for the {field} {address}."),
+        ))
+    }
 }
 
 /// The `Idempotency-Key` header: 1 to 255 visible ASCII characters.
@@ -40,7 +57,7 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<Idempotenc
             ApiError::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
         })?;
     Ok(Some(IdempotencyKey {
-        client: caller(request)?,
+        client: bearer(request)?.key_id.to_string(),
         key: key.to_owned(),
     }))
 }

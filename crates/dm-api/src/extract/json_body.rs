@@ -8,6 +8,7 @@ use actix_web::{
     web,
 };
 use bytes::{Bytes, BytesMut};
+use dm_core::ports::ApiKeyError;
 use futures::{StreamExt, future::LocalBoxFuture};
 use serde::Deserialize;
 
@@ -72,7 +73,7 @@ async fn read(mut payload: Payload, limits: Limits) -> Result<Bytes, ApiError> {
         let next = tokio::time::timeout(limits.idle, payload.next());
         match next.await.map_err(|_| body_stalled())? {
             None => return Ok(body.freeze()),
-            Some(piece) => body.extend_from_slice(&piece.map_err(|error| body_cut_off(&error))?),
+            Some(piece) => body.extend_from_slice(&piece.map_err(body_cut_off)?),
         }
         if body.len() > limits.json_bytes {
             return Err(too_large(limits.json_bytes));
@@ -92,10 +93,14 @@ pub(crate) fn body_stalled() -> ApiError {
     ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body stood still for too long")
 }
 
-/// 400: the connection or the framing broke before the body's end.
-pub(crate) fn body_cut_off(error: &PayloadError) -> ApiError {
-    ApiError::new(
-        StatusCode::BAD_REQUEST,
-        format!("the body ended too early: {error}"),
-    )
+/// 400: the connection or the framing broke before the body's end; or the
+/// budget of the client's API key ended before it did.
+pub(crate) fn body_cut_off(error: PayloadError) -> ApiError {
+    let sentence = format!("the body ended too early: {error}");
+    if let PayloadError::Io(error) = error
+        && let Ok(error) = error.downcast::<ApiKeyError>()
+    {
+        return error.into();
+    }
+    ApiError::new(StatusCode::BAD_REQUEST, sentence)
 }

@@ -1,5 +1,10 @@
 //! Lets nobody pass whose API key does not allow it.
 
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
 use actix_web::{
     Error, HttpMessage,
     body::BoxBody,
@@ -12,29 +17,44 @@ use actix_web::{
     web,
 };
 use dm_core::{
-    api_key::{Principal, Scope},
+    api_key::{Principal, RouteName},
     ports::ApiKeyError,
 };
 
+use super::{client_address::client_address, known_keys::KnownKeys, meter};
 use crate::{endpoint::Access, error::ApiError, state::State};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Looks up the request's API key and leaves its [`Principal`] among the
-/// request's extensions.
+/// Who may call a route.
+pub(crate) struct Gate {
+    pub(crate) access: Access,
+    pub(crate) route: RouteName,
+}
+
+/// Looks up the request's API key, leaves its [`Principal`] among the request's
+/// extensions, and has the bytes counted that pass for it.
 pub(crate) async fn check(
-    access: Access,
+    gate: Arc<Gate>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Access::Needs(scope) = access {
-        let principal = authenticate(&request).await?;
-        if !principal.allows(scope) {
-            return Err(forbidden(scope).into());
-        }
-        request.extensions_mut().insert(principal);
+    let Access::Needs(scope) = gate.access else {
+        return next.call(request).await;
+    };
+    let state = request
+        .app_data::<web::Data<State>>()
+        .cloned()
+        .ok_or_else(ApiError::unauthorized)?;
+    let bearer = authenticate(&request, &state).await?;
+    if !bearer.rights.allow_scope(scope) {
+        return Err(forbidden(&format!("The API key does not have the scope `{scope}`.")).into());
     }
-    next.call(request).await
+    if !bearer.rights.allow_route(&gate.route) {
+        return Err(forbidden(&format!("The API key is not for `{}`.", gate.route)).into());
+    }
+    request.extensions_mut().insert(bearer.clone());
+    meter::pass(bearer, &state, request, next).await
 }
 
 /// The request's API key, if it has one that is text.
@@ -42,25 +62,37 @@ pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
     headers.get(&X_API_KEY)?.to_str().ok()
 }
 
-async fn authenticate(request: &ServiceRequest) -> Result<Principal, ApiError> {
+/// The client's address, as far as the network tells.
+pub(super) fn address_of(request: &ServiceRequest, trusted_proxies: &[IpAddr]) -> IpAddr {
+    let peer = request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    client_address(peer, request.headers(), trusted_proxies)
+}
+
+async fn authenticate(request: &ServiceRequest, state: &State) -> Result<Principal, ApiError> {
     let key = api_key(request.headers()).ok_or_else(ApiError::unauthorized)?;
-    let state = request
-        .app_data::<web::Data<State>>()
-        .ok_or_else(ApiError::unauthorized)?;
+    let known = request.app_data::<KnownKeys>();
+    let address = address_of(request, &state.trusted_proxies);
+    let guard = &state.services.key_guard;
+    if let Some(wait) = guard.wait(address)
+        && known.is_none_or(|known| known.id(key).is_none())
+    {
+        return Err(ApiError::too_many(
+            "Too many wrong API keys came from this address",
+            wait,
+        ));
+    }
     let found = state.run(state.services.api_keys.authenticate(key)).await;
-    #[cfg(feature = "rate-limit")]
-    if let Some(known) = request.app_data::<super::known_keys::KnownKeys>() {
+    if let Some(known) = known {
         known.note(key, found.as_ref().ok());
     }
     if let Err(ApiKeyError::Unknown) = found {
-        tracing::debug!("an API key was not recognised");
+        guard.note_wrong_key(address);
     }
     Ok(found?)
 }
 
-fn forbidden(scope: Scope) -> ApiError {
-    ApiError::new(
-        StatusCode::FORBIDDEN,
-        format!("Forbidden. The API key does not have the scope `{scope}`."),
-    )
+fn forbidden(why: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, format!("Forbidden. {why}"))
 }

@@ -1,43 +1,53 @@
-//! Which API keys were found valid lately, for the rate limit.
+//! Which API keys were found valid lately.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use dm_core::api_key::Principal;
 use sha2::{Digest, Sha256};
 
 /// Most keys that are remembered; far more than a node has clients.
-const CAPACITY: usize = 10_000;
+const CAPACITY: usize = 16 * 1024;
 
-/// The keys that a worker thread has seen to be valid, by their SHA-256. It
-/// only decides whose token bucket a request is counted in: whether the key
-/// still holds is asked with every request.
-#[derive(Default)]
+type Ids = HashMap<[u8; 32], Arc<str>>;
+
+/// The keys that both servers have seen to be valid, by their SHA-256; cheap to
+/// clone. It only decides whose token bucket a request is counted in, and that
+/// an address that has to wait does not keep known clients waiting: whether the
+/// key still holds is asked with every request.
+#[derive(Clone, Default)]
 pub(crate) struct KnownKeys {
-    ids: RefCell<HashMap<[u8; 32], Arc<str>>>,
+    ids: Arc<RwLock<Ids>>,
 }
 
 impl KnownKeys {
     /// The id of a key that was valid when it was last seen.
     pub(crate) fn id(&self, key: &str) -> Option<Arc<str>> {
-        self.ids.borrow().get(&digest(key)).cloned()
+        self.read(|ids| ids.get(&digest(key)).cloned())
     }
 
     /// Notes whose the key is, or that it is nobody's.
-    pub(crate) fn note(&self, key: &str, principal: Option<&Principal>) {
+    pub(crate) fn note(&self, key: &str, bearer: Option<&Principal>) {
         let digest = digest(key);
-        let mut ids = self.ids.borrow_mut();
-        match principal {
-            None => {
-                ids.remove(&digest);
-            }
-            Some(_) if ids.contains_key(&digest) => {}
-            Some(principal) => {
-                if ids.len() >= CAPACITY {
-                    ids.clear();
-                }
-                ids.insert(digest, Arc::from(principal.key_id.as_str()));
-            }
+        let is_known = self.read(|ids| ids.contains_key(&digest));
+        if is_known == bearer.is_some() {
+            return;
         }
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(bearer) = bearer else {
+            ids.remove(&digest);
+            return;
+        };
+        if ids.len() >= CAPACITY {
+            ids.clear();
+        }
+        ids.insert(digest, bearer.key_id.clone());
+    }
+
+    fn read<R>(&self, read: impl FnOnce(&Ids) -> R) -> R {
+        read(&self.ids.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -49,10 +59,10 @@ fn digest(key: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn principal(id: &str) -> Principal {
+    fn bearer(id: &str) -> Principal {
         Principal {
-            key_id: id.to_owned(),
-            scopes: [].into(),
+            key_id: id.into(),
+            rights: Arc::default(),
         }
     }
 
@@ -60,8 +70,8 @@ mod tests {
     fn a_key_is_known_only_while_it_is_valid() {
         let known = KnownKeys::default();
         assert_eq!(known.id("k"), None);
-        known.note("k", Some(&principal("one")));
-        assert_eq!(known.id("k").as_deref(), Some("one"));
+        known.note("k", Some(&bearer("one")));
+        assert_eq!(known.clone().id("k").as_deref(), Some("one"));
         known.note("k", None);
         assert_eq!(known.id("k"), None);
     }
@@ -70,8 +80,8 @@ mod tests {
     fn the_number_of_known_keys_is_bounded() {
         let known = KnownKeys::default();
         for number in 0..=CAPACITY {
-            known.note(&number.to_string(), Some(&principal("x")));
+            known.note(&number.to_string(), Some(&bearer("x")));
         }
-        assert!(known.ids.borrow().len() <= CAPACITY);
+        assert!(known.read(Ids::len) <= CAPACITY);
     }
 }

@@ -1,12 +1,11 @@
 //! What happens to every request before and after its handler.
 
 pub(crate) mod authenticate;
-#[cfg(feature = "rate-limit")]
 mod client_address;
 pub(crate) mod deadline;
 pub(crate) mod host;
-#[cfg(feature = "rate-limit")]
-mod known_keys;
+pub(crate) mod known_keys;
+mod meter;
 #[cfg(feature = "rate-limit")]
 pub(crate) mod rate_limit;
 #[cfg(not(feature = "rate-limit"))]

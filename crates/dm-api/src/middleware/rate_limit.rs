@@ -3,11 +3,7 @@
 //! A client is its API key once that key was found valid, else its address, so
 //! that sending random keys opens no new bucket.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_governor::{
     Governor, GovernorConfig, GovernorConfigBuilder, KeyExtractor, SimpleKeyExtractionError,
@@ -21,10 +17,11 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, dev::ServiceRe
 use dm_core::config::ApiConfig;
 use tokio_util::sync::CancellationToken;
 
-use super::{authenticate::api_key, client_address::client_address};
+use super::{
+    authenticate::{address_of, api_key},
+    known_keys::KnownKeys,
+};
 use crate::error::ApiError;
-
-pub(crate) use super::known_keys::KnownKeys as WorkerData;
 
 /// Between two removals of buckets that are full again.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -89,18 +86,11 @@ impl KeyExtractor for Clients {
     type KeyExtractionError = SimpleKeyExtractionError<&'static str>;
 
     fn extract(&self, request: &ServiceRequest) -> Result<Client, Self::KeyExtractionError> {
-        let known = request.app_data::<WorkerData>();
+        let known = request.app_data::<KnownKeys>();
         if let Some(id) = api_key(request.headers()).and_then(|key| known?.id(key)) {
             return Ok(Client::Key(id));
         }
-        let peer = request
-            .peer_addr()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        Ok(Client::Address(client_address(
-            peer,
-            request.headers(),
-            &self.trusted_proxies,
-        )))
+        Ok(Client::Address(address_of(request, &self.trusted_proxies)))
     }
 
     fn exceed_rate_limit_response(
@@ -109,6 +99,6 @@ impl KeyExtractor for Clients {
         _response: HttpResponseBuilder,
     ) -> HttpResponse {
         let wait = negative.wait_time_from(DefaultClock::default().now());
-        ApiError::rate_limited(wait.as_secs_f64()).error_response()
+        ApiError::too_many("Rate limit exceeded", wait).error_response()
     }
 }

@@ -4,10 +4,6 @@ use actix_web::middleware::Identity;
 use dm_core::config::ApiConfig;
 use tokio_util::sync::CancellationToken;
 
-/// Nothing that a worker thread would have to remember.
-#[derive(Default)]
-pub(crate) struct WorkerData;
-
 /// No limit.
 #[derive(Clone)]
 pub(crate) struct RateLimits;

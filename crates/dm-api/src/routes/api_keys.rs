@@ -1,6 +1,6 @@
 //! `/api_keys`: makes, lists and ends API keys.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,7 +8,8 @@ use actix_web::{
     web::Data,
 };
 use dm_core::{
-    api_key::{ApiKeyRecord, Scope},
+    address::parse_address,
+    api_key::{ApiKeyRecord, Rights, Scope},
     ports::NewApiKeyRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -17,9 +18,10 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody,
+        JsonBody, bearer,
         fields::{self, Field},
     },
+    key_routes::check_routes,
     state::State,
 };
 
@@ -49,6 +51,12 @@ struct CreateRequest<'a> {
     #[serde(borrow)]
     scopes: Field<'a>,
     #[serde(borrow)]
+    routes: Field<'a>,
+    #[serde(borrow)]
+    recipients: Field<'a>,
+    #[serde(borrow)]
+    bytes_budget: Field<'a>,
+    #[serde(borrow)]
     expires_at: Field<'a>,
 }
 
@@ -59,11 +67,19 @@ struct CreatedAnswer {
     key: String,
 }
 
-async fn create(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+async fn create(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    refuse_narrowed(&request)?;
     let asked: CreateRequest<'_> = body.parse()?;
+    let rights = Rights {
+        scopes: names("scopes", asked.scopes, scope)?,
+        routes: names("routes", asked.routes, str::parse)?,
+        recipients: names("recipients", asked.recipients, parse_address)?,
+        bytes_budget: fields::value("bytes_budget", asked.bytes_budget, "must be a number of bytes")?,
+    };
+    check_routes(&rights).map_err(|fault| ApiError::invalid("routes", fault))?;
     let request = NewApiKeyRequest {
         name: fields::text("name", asked.name)?.unwrap_or_default(),
-        scopes: scopes(asked.scopes)?,
+        rights: Arc::new(rights),
         expires_at: fields::value(
             "expires_at",
             asked.expires_at,
@@ -77,15 +93,32 @@ async fn create(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiE
     }))
 }
 
-fn scopes(field: Field<'_>) -> Result<BTreeSet<Scope>, ApiError> {
-    let names: Vec<String> = fields::value("scopes", field, "must be a list of names")?.unwrap_or_default();
+/// Else a narrowed key could make one that may do more than itself.
+fn refuse_narrowed(request: &HttpRequest) -> Result<(), ApiError> {
+    if bearer(request)?.rights.are_narrowed() {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "Forbidden. Only a key that nothing narrows makes keys.",
+        ));
+    }
+    Ok(())
+}
+
+/// A list of names, which is empty where the field is not there.
+fn names<T: Ord, E: Display>(
+    name: &'static str,
+    field: Field<'_>,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<BTreeSet<T>, ApiError> {
+    let names: Vec<String> = fields::value(name, field, "must be a list of names")?.unwrap_or_default();
     names
         .iter()
-        .map(|name| {
-            name.parse()
-                .map_err(|_| ApiError::invalid("scopes", "must be a list of share, read, admin"))
-        })
+        .map(|text| parse(text).map_err(|reason| ApiError::invalid(name, reason)))
         .collect()
+}
+
+fn scope(name: &str) -> Result<Scope, &'static str> {
+    name.parse().map_err(|_| "must be a list of share, read, admin")
 }
 
 #[derive(Serialize)]

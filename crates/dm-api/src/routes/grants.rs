@@ -2,7 +2,12 @@
 //! no longer shall.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{B256, api_key::Scope, hash::DataHash, share::ShareStatus};
+use dm_core::{
+    B256,
+    api_key::Scope,
+    hash::DataHash,
+    share::{ShareStatus, ShareTerms},
+};
 use serde::{Deserialize, Serialize};
 
 use super::share_answer::share_answer;
@@ -10,8 +15,9 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody, data_hash_param,
+        JsonBody, allowed_recipient, data_hash_param,
         fields::{self, Field},
+        mandate::MandateFields,
     },
     state::State,
 };
@@ -29,6 +35,12 @@ pub(super) fn add(router: &mut Router) {
 struct GrantRequest<'a> {
     #[serde(borrow)]
     recipient: Field<'a>,
+    #[serde(borrow)]
+    user_id: Field<'a>,
+    #[serde(borrow)]
+    statement: Field<'a>,
+    #[serde(borrow)]
+    signature: Field<'a>,
 }
 
 #[derive(Serialize)]
@@ -71,7 +83,17 @@ async fn grant(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
     let recipient = fields::address("recipient", asked.recipient)?;
-    let outcome = state.run(state.services.data.grant(&hash, recipient)).await?;
+    let recipient = allowed_recipient(&request, "recipient", recipient)?;
+    let mandate = MandateFields {
+        user_id: asked.user_id,
+        statement: asked.statement,
+        signature: asked.signature,
+    };
+    let (presented, terms) = (mandate.presented()?, ShareTerms::with(recipient));
+    let terms = state
+        .run(state.services.authorization.admit(presented, terms))
+        .await?;
+    let outcome = state.run(state.services.data.grant(&hash, terms)).await?;
     Ok(share_answer(&outcome))
 }
 
@@ -79,6 +101,7 @@ async fn revoke(request: HttpRequest, body: JsonBody, state: Data<State>) -> Res
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
     let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let revocation = state.run(state.services.data.revoke(&hash, recipient)).await?;
     Ok(HttpResponse::Ok().json(RevocationAnswer {
         success: true,

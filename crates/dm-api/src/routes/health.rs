@@ -5,7 +5,7 @@ use actix_web::{
     http::{Method, StatusCode},
     web::Data,
 };
-use dm_core::health::HealthLevel;
+use dm_core::health::{HealthLevel, HealthReport};
 use serde::Serialize;
 
 use crate::{
@@ -33,9 +33,20 @@ pub(crate) fn external() -> Router {
     router
 }
 
+#[derive(Serialize)]
+struct Components {
+    #[serde(flatten)]
+    report: HealthReport,
+    /// Wrong API keys that came since the start.
+    wrong_api_keys: u64,
+}
+
 async fn components(state: Data<State>) -> HttpResponse {
     let report = state.services.health.report();
-    HttpResponse::build(status_code(report.status)).json(report)
+    HttpResponse::build(status_code(report.status)).json(Components {
+        report,
+        wrong_api_keys: state.services.key_guard.wrong_keys(),
+    })
 }
 
 #[derive(Serialize)]

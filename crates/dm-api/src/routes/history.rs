@@ -49,6 +49,9 @@ struct HistoryLine {
     /// Seconds since the Unix epoch, with milliseconds.
     timestamp: f64,
     tx_hash: Option<B256>,
+    /// The authorised user who ordered it, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
     /// Position in the log.
     index: u64,
 }
@@ -115,6 +118,11 @@ fn line(entry: &HistoryEntry) -> HistoryLine {
         recipient: entry.event.recipient.map(|address| address.to_string()),
         timestamp: entry.event.timestamp as f64 / 1000.0,
         tx_hash: entry.tx_hash,
+        user_id: entry
+            .event
+            .mandate
+            .as_ref()
+            .map(|mandate| mandate.user_id.to_string()),
         index: entry.index,
     }
 }

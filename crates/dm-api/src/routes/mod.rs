@@ -3,6 +3,8 @@
 use crate::endpoint::{RouteInfo, Router};
 
 mod api_keys;
+mod authorization;
+mod backup;
 mod blockchain;
 mod data;
 mod erasures;
@@ -21,6 +23,7 @@ mod share_answer;
 mod shares;
 mod tokens;
 mod transfers;
+mod users;
 mod verification;
 
 /// Every route of the API for operators.
@@ -40,6 +43,8 @@ pub(crate) fn internal() -> Router {
     transfers::add(&mut router);
     blockchain::add(&mut router);
     api_keys::add(&mut router);
+    users::add(&mut router);
+    backup::add(&mut router);
     keys::add(&mut router);
     log_filter::add(&mut router);
     plugins::add(&mut router);
@@ -49,6 +54,7 @@ pub(crate) fn internal() -> Router {
 /// The routes of the API for clients that are subject to its rate limit.
 pub(crate) fn external() -> Router {
     let mut router = Router::default();
+    authorization::add(&mut router);
     shares::add(&mut router);
     data::add(&mut router);
     grants::add(&mut router);

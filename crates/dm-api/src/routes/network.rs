@@ -1,13 +1,20 @@
-//! `/network`: what the node knows of other nodes.
+//! `/network`: what the node knows of other nodes and accounts.
 
-use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{api_key::Scope, hash::DataHash, peer::PeerStatus, services::HeldObject};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode},
+    web::Data,
+};
+use dm_core::{
+    address_record::AddressRecord, api_key::Scope, hash::DataHash, peer::PeerStatus, services::HeldObject,
+    vouching::Vouching,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
-    extract::{data_hash_param, query, switch_param},
+    extract::{address_param, data_hash_param, query, switch_param},
     state::State,
 };
 
@@ -19,6 +26,11 @@ pub(super) fn add(router: &mut Router) {
         Method::GET,
         Access::Needs(Scope::Admin),
         holders,
+    ));
+    router.add(Endpoint::at("/network/addresses/{address}").on(
+        Method::GET,
+        Access::Needs(Scope::Read),
+        address_record,
     ));
 }
 
@@ -41,6 +53,55 @@ async fn holders(request: HttpRequest, state: Data<State>) -> Result<HttpRespons
     let hash = data_hash_param(&request)?;
     let objects = state.run(state.services.caretaker.holders(&hash)).await?;
     Ok(HttpResponse::Ok().json(HoldersAnswer { hash, objects }))
+}
+
+/// What the address record of an account says.
+#[derive(Serialize)]
+struct AddressAnswer {
+    address: String,
+    /// The account that anchors, pays and is paid for the address.
+    operator: String,
+    peer_id: String,
+    hpke_public_key: String,
+    /// Who vouches for the node: checked by whoever has the user's public key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vouching: Option<VouchingAnswer>,
+    /// Of two records the one with the higher number holds.
+    sequence: u64,
+}
+
+#[derive(Serialize)]
+struct VouchingAnswer {
+    #[serde(flatten)]
+    vouching: Vouching,
+    /// What was signed.
+    statement: String,
+}
+
+impl From<&AddressRecord> for AddressAnswer {
+    fn from(record: &AddressRecord) -> Self {
+        Self {
+            address: record.address.to_string(),
+            operator: record.operator_account().to_string(),
+            peer_id: record.peer_id.clone(),
+            hpke_public_key: hex::encode(record.hpke_public_key),
+            vouching: record.vouching.as_ref().map(|vouching| VouchingAnswer {
+                statement: vouching
+                    .statement(record.address, &record.peer_id)
+                    .canonical()
+                    .unwrap_or_default(),
+                vouching: vouching.clone(),
+            }),
+            sequence: record.sequence,
+        }
+    }
+}
+
+async fn address_record(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let address = address_param("address", request.match_info().query("address"))?;
+    let record = state.run(state.services.data.address_record(address)).await?;
+    let record = record.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Address record not found"))?;
+    Ok(HttpResponse::Ok().json(AddressAnswer::from(record.statement())))
 }
 
 #[derive(Deserialize)]

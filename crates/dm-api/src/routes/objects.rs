@@ -26,8 +26,8 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        address_param, body_cut_off, body_stalled, data_hash_param, idempotency_key, money::price_params,
-        query, refuse_encoded_body, wants_explanation,
+        address_param, allowed_recipient, body_cut_off, body_stalled, data_hash_param, idempotency_key,
+        mandate::presented_in_headers, money::price_params, query, refuse_encoded_body, wants_explanation,
     },
     middleware::deadline::timed_out,
     on_runtime::ServiceStream,
@@ -57,12 +57,18 @@ struct PutQuery {
 
 async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let asked: PutQuery = query(&request)?;
+    let recipient = address_param("recipient", &asked.recipient.unwrap_or_default())?;
     let terms = ShareTerms {
-        recipient: address_param("recipient", &asked.recipient.unwrap_or_default())?,
         idempotency_key: idempotency_key(&request)?,
         payment: price_params(asked.payment_token.as_deref(), asked.payment_amount.as_deref())?,
+        ..ShareTerms::with(allowed_recipient(&request, "recipient", recipient)?)
     };
     refuse_encoded_body(request.headers())?;
+    // Before the body, so that nobody uploads for nothing.
+    let presented = presented_in_headers(request.headers())?;
+    let terms = state
+        .run(state.services.authorization.admit(presented, terms))
+        .await?;
     let outcome = state.run(receive(&state, body, terms)).await?;
     Ok(share_answer(&outcome))
 }
@@ -85,7 +91,7 @@ async fn next_piece(body: &mut Payload, patience: Duration) -> Result<Option<Byt
         .await
         .map_err(|_| body_stalled())?
         .transpose()
-        .map_err(|error| body_cut_off(&error))
+        .map_err(body_cut_off)
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {

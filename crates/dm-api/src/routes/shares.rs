@@ -9,9 +9,10 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody,
+        JsonBody, allowed_recipient,
         fields::{self, Field},
         idempotency_key,
+        mandate::MandateFields,
         money::PaymentFields,
     },
     state::State,
@@ -41,6 +42,8 @@ struct ShareRequest<'a> {
     #[serde(borrow)]
     user_id: Field<'a>,
     #[serde(borrow)]
+    statement: Field<'a>,
+    #[serde(borrow)]
     signature: Field<'a>,
 }
 
@@ -48,6 +51,7 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let asked: ShareRequest<'_> = body.parse()?;
     let data = data(asked.data)?;
     let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let price = PaymentFields {
         payment_token: asked.payment_token,
         payment_amount: asked.payment_amount,
@@ -55,14 +59,21 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
         authorization: asked.authorization,
     };
     let payment = price.terms(recipient, state.services.data.address())?;
-    check_order("user_id", asked.user_id)?;
-    check_order("signature", asked.signature)?;
+    let mandate = MandateFields {
+        user_id: asked.user_id,
+        statement: asked.statement,
+        signature: asked.signature,
+    };
+    let presented = mandate.presented()?;
     let terms = ShareTerms {
-        recipient,
         idempotency_key: idempotency_key(&request)?,
         payment,
+        ..ShareTerms::with(recipient)
     };
     drop(body);
+    let terms = state
+        .run(state.services.authorization.admit(presented, terms))
+        .await?;
     let outcome = state
         .run(state.services.data.share_bytes(data.into(), terms))
         .await?;
@@ -81,15 +92,4 @@ fn data(field: Field<'_>) -> Result<String, ApiError> {
         ));
     }
     Ok(data)
-}
-
-/// Whoever signs an order counts on its being checked.
-fn check_order(name: &'static str, field: Field<'_>) -> Result<(), ApiError> {
-    if fields::is_given(field) {
-        return Err(ApiError::invalid(
-            name,
-            "cannot be used: this node does not check orders of users",
-        ));
-    }
-    Ok(())
 }

@@ -15,7 +15,7 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody, address_param,
+        JsonBody, address_param, allowed_recipient,
         fields::{self, Field},
         idempotency_key, query,
     },
@@ -164,7 +164,7 @@ struct Nothing {}
 async fn mint(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let token = address_param("address", request.match_info().query("address"))?;
     let asked: MintRequest<'_> = body.parse()?;
-    let to = fields::address("to", asked.to)?;
+    let to = allowed_recipient(&request, "to", fields::address("to", asked.to)?)?;
     let amount = fields::amount("amount", asked.amount)?;
     let key = idempotency_key(&request)?;
     let record = state
@@ -185,6 +185,7 @@ async fn approve(request: HttpRequest, body: JsonBody, state: Data<State>) -> Re
     let token = address_param("address", request.match_info().query("address"))?;
     let asked: ApproveRequest<'_> = body.parse()?;
     let spender = fields::address("spender", asked.spender)?;
+    let spender = allowed_recipient(&request, "spender", spender)?;
     let amount = fields::amount("amount", asked.amount)?;
     let key = idempotency_key(&request)?;
     let record = state

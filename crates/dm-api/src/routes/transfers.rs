@@ -10,7 +10,7 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody,
+        JsonBody, allowed_recipient,
         fields::{self, Field},
         idempotency_key,
         money::{Parties, consent},
@@ -55,7 +55,7 @@ async fn transfer(
     let operator = state.services.data.address();
     let parties = Parties {
         from: fields::address("from", asked.from)?,
-        to: fields::address("to", asked.to)?,
+        to: allowed_recipient(&request, "to", fields::address("to", asked.to)?)?,
         amount: fields::amount("amount", asked.amount)?,
         operator,
     };

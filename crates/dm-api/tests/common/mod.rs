@@ -6,23 +6,24 @@ use std::{sync::Arc, time::Duration};
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_core::{
     Address,
-    api_key::Scope,
+    api_key::{Rights, Scope},
     bus::EventBus,
-    config::{ApiConfig, RateLimit},
+    config::{ApiConfig, ApiKeysConfig, RateLimit},
     damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
-        Caretaker, CaretakerPorts, DataManager, DataPorts, DataSettings, HealthMonitor, KeyRotation,
-        KeyRotationPorts, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
-        PluginSettings, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
-        caretaker::plan::Policy,
+        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
+        DataPorts, DataSettings, HealthMonitor, KeyGuard, KeyRotation, KeyRotationPorts, KeyRotationSettings,
+        MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings,
+        RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
         api_keys::MemoryApiKeys,
+        authorizer::MemoryAuthorizer,
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
-        crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
         key_value::MemoryKeyValueStore,
         money::MemoryMoney,
         network::MemoryNetwork,
@@ -37,7 +38,7 @@ pub mod ports;
 pub mod raw;
 pub mod watched_store;
 
-use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork};
+use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork, ShortBackups};
 use watched_store::WatchedStore;
 
 /// An address in EIP-55 form that nobody in the tests signs for.
@@ -47,6 +48,9 @@ pub const OTHER: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /// A data hash that nothing has.
 pub const NO_DATA: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 
+/// The master password of a node.
+pub const PASSWORD: &str = "the master password";
+
 /// What a test may change before the servers start.
 pub struct Setup {
     pub internal: ApiConfig,
@@ -55,6 +59,8 @@ pub struct Setup {
     pub money_patience: Duration,
     pub stop_patience: Duration,
     pub plugins: Vec<Arc<dyn Plugin>>,
+    pub authorization_required: bool,
+    pub api_keys: ApiKeysConfig,
 }
 
 impl Default for Setup {
@@ -75,6 +81,11 @@ impl Default for Setup {
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
             plugins: Vec::new(),
+            authorization_required: false,
+            api_keys: ApiKeysConfig {
+                max_wrong: 100_000,
+                ..ApiKeysConfig::default()
+            },
         }
     }
 }
@@ -92,6 +103,7 @@ pub struct TestNode {
     pub store: Arc<WatchedStore>,
     pub money: Arc<MemoryMoney>,
     pub address: Address,
+    pub bus: EventBus,
     pub handle: ApiHandle,
     client: reqwest::Client,
 }
@@ -117,6 +129,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let store = Arc::new(WatchedStore::default());
     let api_keys = Arc::new(MemoryApiKeys::new());
     let bus = EventBus::new();
+    let kept_bus = bus.clone();
     let money = Arc::new(MemoryMoney::new());
     let desk = OrderDesk::new(
         MoneyPorts {
@@ -137,13 +150,17 @@ pub async fn start_with(setup: Setup) -> TestNode {
     );
     let payments = PaymentProcessor::new(desk.clone());
     let key_ring = Arc::new(MemoryKeyRing::default());
+    let grants = Arc::new(MemoryGrants::new(address));
     let key_rotation = KeyRotation::new(
         KeyRotationPorts {
             key_ring: key_ring.clone(),
             readable: catalog.clone(),
+            uses: catalog.clone(),
+            grants: grants.clone(),
+            password: Arc::new(MemoryPassword::new(PASSWORD)),
             log: log.clone(),
         },
-        None,
+        KeyRotationSettings::default(),
     );
     let plugins = PluginManager::open(
         PluginSettings {
@@ -160,6 +177,19 @@ pub async fn start_with(setup: Setup) -> TestNode {
     plugins
         .start(vec![Arc::new(registered)], &Supervisor::new())
         .await;
+    let users = Arc::new(MemoryAuthorizer::new());
+    let authorization = Authorization::new(
+        AuthorizationPorts {
+            authorizer: users.clone(),
+            used: catalog.clone(),
+            chain: chain.clone(),
+        },
+        AuthorizationSettings {
+            required: setup.authorization_required,
+            node_id: "test".to_owned(),
+            log: address,
+        },
+    );
     let ports = DataPorts {
         objects: store.clone(),
         shares: catalog.clone(),
@@ -168,10 +198,13 @@ pub async fn start_with(setup: Setup) -> TestNode {
         revocations: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
+        authorization: Some(authorization.clone()),
+        vouching: None,
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
-        grants: Arc::new(MemoryGrants::new(address)),
+        grants,
         signer,
+        operators: None,
         network: network.clone(),
         log: log.clone(),
         bus: bus.clone(),
@@ -193,6 +226,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         "this-peer",
         Policy::default(),
     );
+    let key_guard = Arc::new(KeyGuard::new(&setup.api_keys, bus.clone()));
     let scrubber = Scrubber::new(
         ScrubPorts {
             objects: store.clone(),
@@ -225,7 +259,11 @@ pub async fn start_with(setup: Setup) -> TestNode {
         scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),
+        users,
+        authorization,
+        key_guard: key_guard.clone(),
         key_rotation,
+        backups: Arc::new(ShortBackups),
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };
@@ -247,6 +285,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         store,
         money,
         address,
+        bus: kept_bus,
         client: reqwest::Client::new(),
     }
 }
@@ -254,7 +293,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
 async fn new_key(keys: &MemoryApiKeys, scope: Scope) -> String {
     let request = NewApiKeyRequest {
         name: scope.to_string(),
-        scopes: [scope].into(),
+        rights: Arc::new(Rights::of([scope])),
         expires_at: None,
     };
     keys.create(request).await.unwrap().key

@@ -1,4 +1,4 @@
-//! The smallest network, chain and log control that a server can show.
+//! The smallest network, chain, backups and log control that a server can show.
 
 use std::sync::{
     Mutex,
@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dm_core::{
     Address, U256,
     address_record::SignedAddressRecord,
@@ -13,14 +14,25 @@ use dm_core::{
     hash::Locator,
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
     ports::{
-        Chain, ChainControl, ChainError, ChainHead, ChainSwitchError, FetchError, Found, InvalidLogFilter,
-        LogControl, Network, NetworkError, PushReport,
+        BackupError, BackupStream, Backups, Chain, ChainControl, ChainError, ChainHead, ChainSwitchError,
+        FetchError, Found, InvalidLogFilter, LogControl, Network, NetworkError, PushReport,
     },
     secret::SecretString,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
     trace::Trace,
 };
 use futures::stream::{self, BoxStream, StreamExt};
+
+/// Backups of two pieces.
+pub struct ShortBackups;
+
+#[async_trait]
+impl Backups for ShortBackups {
+    async fn begin(&self) -> Result<BackupStream, BackupError> {
+        let pieces = [Ok(Bytes::from_static(b"one ")), Ok(Bytes::from_static(b"two"))];
+        Ok(stream::iter(pieces).boxed())
+    }
+}
 
 /// A network with two known peers and no connection.
 pub struct QuietNetwork;

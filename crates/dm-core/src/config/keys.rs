@@ -8,4 +8,6 @@ use serde::Deserialize;
 pub struct KeysConfig {
     /// Days after which the data key is replaced by a new version; 0 for never.
     pub rotate_after_days: u32,
+    /// Whether older versions are destroyed once nothing needs them.
+    pub destroy_retired: bool,
 }

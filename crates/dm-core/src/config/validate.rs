@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::{ApiConfig, NodeConfig, is_address};
-use crate::plugin::is_plugin_name;
+use crate::{
+    plugin::is_plugin_name,
+    vouching::{InvalidNodeSignature, NodeSignature},
+};
 
 /// A setting that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,11 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_storage(config, &mut faults);
     check_compliance(config, &mut faults);
     check_plugins(config, &mut faults);
+    faults.require(
+        (1..=86_400).contains(&config.api_keys.longest_wait_secs),
+        "api_keys.longest_wait_secs",
+        "must be between 1 and 86400",
+    );
     faults.0
 }
 
@@ -101,6 +109,14 @@ fn check_node(config: &NodeConfig, faults: &mut Faults) {
         "node_id",
         "must have 1 to 100 characters",
     );
+    if let Some(setting) = &config.node_signature {
+        let fault = setting.parse::<NodeSignature>().err();
+        faults.require(
+            fault.is_none(),
+            "node_signature",
+            InvalidNodeSignature.to_string(),
+        );
+    }
     faults.require(
         !config.data_dir.as_os_str().is_empty(),
         "data_dir",

@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use alloy_primitives::Address;
 use async_trait::async_trait;
 
 use crate::{
-    api_key::ApiKeyRecord,
+    api_key::{ApiKeyRecord, KeyUsage},
     envelope::ObjectId,
     hash::DataHash,
     peer::PeerRecord,
@@ -174,6 +176,11 @@ pub trait ApiKeyCatalog: Send + Sync {
     /// Marks a key as revoked at `now` (milliseconds since the Unix epoch);
     /// whether there is such a key.
     async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError>;
+
+    /// Keeps what keys were used for, by their ids, in place of what was kept
+    /// before; ids of no key are skipped. Durable when it returns. The keys
+    /// themselves do not change by it.
+    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError>;
 
     /// A number that changes whenever another process may have changed the
     /// keys, so that what was cached must be read again.

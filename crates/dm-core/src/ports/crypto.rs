@@ -44,6 +44,14 @@ pub trait KeyRing: Send + Sync {
 
     /// All versions, oldest first.
     fn versions(&self) -> Vec<KeyVersion>;
+
+    /// Destroys an older version: what it still wraps can never be unwrapped again.
+    /// Durable when it returns; blocking.
+    ///
+    /// # Errors
+    /// [`KeyRingError::UnknownVersion`], [`KeyRingError::Newest`], and
+    /// [`KeyRingError::Failed`]; then the version is still held.
+    fn destroy(&self, version: u32) -> Result<(), KeyRingError>;
 }
 
 /// A version of the node's own key, without the key.
@@ -53,6 +61,10 @@ pub struct KeyVersion {
     pub version: u32,
     /// When it was made, in milliseconds since the Unix epoch.
     pub created_at: u64,
+    /// Its number in the older node's file that it was imported from: it may wrap what
+    /// this node does not know of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<u32>,
 }
 
 /// Why a key ring did not do what it should.
@@ -61,6 +73,9 @@ pub enum KeyRingError {
     /// No such version is held here.
     #[error("key version {0} is not held here")]
     UnknownVersion(u32),
+    /// The newest version wraps whatever is new.
+    #[error("key version {0} is the newest")]
+    Newest(u32),
     /// The wrapped key was changed.
     #[error("the wrapped key is damaged")]
     Damaged,
@@ -91,6 +106,26 @@ pub trait Grants: Send + Sync {
     /// # Errors
     /// [`GrantError::Unopenable`] where there is one that does not open.
     fn open_grant(&self, envelope: &Envelope) -> Result<Option<ContentKey>, GrantError>;
+
+    /// Replaces the key pair by a fresh one, durable before it is used, and returns the
+    /// public key. Grants for those before still open. Blocking.
+    ///
+    /// # Errors
+    /// [`KeyRingError::Failed`] where it cannot be kept.
+    fn rotate(&self) -> Result<[u8; 32], KeyRingError>;
+
+    /// All key pairs whose grants open, oldest first.
+    fn keys(&self) -> Vec<GrantKeyInfo>;
+}
+
+/// A key pair for grants, without its secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct GrantKeyInfo {
+    /// The HPKE public key.
+    #[serde(serialize_with = "hex::serde::serialize")]
+    pub public_key: [u8; 32],
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_at: u64,
 }
 
 /// Why a grant was not made or opened.

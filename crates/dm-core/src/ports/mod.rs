@@ -5,6 +5,7 @@
 
 mod anchors;
 mod api_keys;
+mod backups;
 mod catalog;
 mod chain;
 mod chain_control;
@@ -12,8 +13,10 @@ mod compliance;
 mod crypto;
 mod event_log;
 mod json_rpc;
+mod key_uses;
 mod key_value;
 mod log_control;
+mod master_password;
 mod network;
 mod objects;
 mod operations;
@@ -24,20 +27,24 @@ mod revocations;
 mod signer;
 mod succession;
 mod tokens;
+mod users;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
-pub use api_keys::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest};
+pub use api_keys::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest};
+pub use backups::{BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy};
 pub use catalog::{
     ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
 };
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
-pub use crypto::{GrantError, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
+pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
 pub use json_rpc::JsonRpc;
+pub use key_uses::{KeyUses, Retirement};
 pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
+pub use master_password::{MasterPassword, PasswordError};
 pub use network::{FetchError, Found, Network, NetworkError, PushReport};
 pub use objects::{
     Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
@@ -51,3 +58,4 @@ pub use revocations::Revocations;
 pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};
+pub use users::{AuthorizedUsers, Authorizer, AuthorizerError, UsedMandates, UserKey};

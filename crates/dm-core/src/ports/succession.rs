@@ -34,6 +34,9 @@ pub trait LogKeeping: Send + Sync {
 
 /// Where the operator account's key is kept. Methods block while they write.
 pub trait OperatorKeys: Send + Sync {
+    /// The account that acts on the chain now: the node's own until its log is handed over.
+    fn operator(&self) -> Arc<dyn Signer>;
+
     /// The account that a private key (64 hexadecimal digits) belongs to.
     ///
     /// # Errors

@@ -5,24 +5,23 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use serde_json::json;
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner, turns::Turns,
-    uninterrupted,
+    Authorization, PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner,
+    turns::Turns, uninterrupted,
 };
 use crate::{
-    address_record::{AddressRecord, SignedAddressRecord},
     bus::{EventBus, Topic},
-    clock::now_ms,
     hash::DataHash,
     payment::PaymentReceipt,
     ports::{
-        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, ReadableObjects, Revocations, Sealer,
-        ShareCatalog, Signer,
+        ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, OperatorKeys, ReadableObjects,
+        Revocations, Sealer, ShareCatalog, Signer,
     },
     share::{ShareOutcome, ShareTerms},
-    signed::Signed,
+    vouching::Vouching,
 };
 
 mod distrust;
@@ -30,6 +29,7 @@ mod envelopes;
 mod erase;
 mod grant;
 mod owed;
+mod own_record;
 mod pay;
 mod plugins;
 mod read;
@@ -50,6 +50,7 @@ pub use verify::VerifiedShare;
 
 use distrust::Distrust;
 use owed::Owed;
+use own_record::OwnRecord;
 use plugins::Content;
 use recipients::Recipients;
 use retrievals::Retrievals;
@@ -73,14 +74,20 @@ pub struct DataPorts {
     pub key_ring: Arc<dyn KeyRing>,
     /// Wraps content keys for others.
     pub grants: Arc<dyn Grants>,
-    /// The operator account.
+    /// The node's own account.
     pub signer: Arc<dyn Signer>,
+    /// Who acts on the chain for it; where there is nobody, it does so itself.
+    pub operators: Option<Arc<dyn OperatorKeys>>,
     /// The peers.
     pub network: Arc<dyn Network>,
     /// The compliance log.
     pub log: Arc<dyn ComplianceLog>,
     /// Takes payments for shares; where there is nobody, none is taken.
     pub payments: Option<PaymentProcessor>,
+    /// Checks who orders a share; where there is nobody, anybody may.
+    pub authorization: Option<Authorization>,
+    /// Who vouches for this node, for its address record.
+    pub vouching: Option<Vouching>,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.
@@ -107,7 +114,7 @@ pub struct DataManager {
 struct Inner {
     ports: DataPorts,
     settings: DataSettings,
-    own_record: SignedAddressRecord,
+    own_record: OwnRecord,
     cpu: Cpu,
     turns: Turns<DataHash>,
     recipients: Recipients,
@@ -115,6 +122,8 @@ struct Inner {
     retrievals: Retrievals,
     /// What the background work has to do.
     owed: Owed,
+    /// Held for reading by whoever gives stored data another key.
+    content_keys: Arc<RwLock<()>>,
     /// Ends the waiting for anchors when the node stops.
     stopping: CancellationToken,
 }
@@ -126,15 +135,7 @@ impl DataManager {
     /// # Errors
     /// [`ServiceError::Fault`] where the operator account cannot sign.
     pub fn new(ports: DataPorts, settings: DataSettings) -> Result<Self, ServiceError> {
-        let own_record = Signed::sign(
-            AddressRecord {
-                address: ports.signer.address(),
-                hpke_public_key: ports.grants.public_key(),
-                peer_id: ports.network.local_peer_id(),
-                sequence: now_ms(),
-            },
-            ports.signer.as_ref(),
-        )?;
+        let own_record = OwnRecord::sign(&ports)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
@@ -145,6 +146,7 @@ impl DataManager {
                 distrust: Distrust::default(),
                 retrievals: Retrievals::default(),
                 owed: Owed::default(),
+                content_keys: Arc::default(),
                 stopping: CancellationToken::new(),
                 ports,
             }),
@@ -153,20 +155,7 @@ impl DataManager {
 
     /// The account that this node acts for.
     pub fn address(&self) -> Address {
-        self.inner.own_record.address
-    }
-
-    /// Tells the network which account this node acts for.
-    ///
-    /// # Errors
-    /// [`ServiceError::Unavailable`] where the network is not running.
-    pub async fn announce(&self) -> Result<(), ServiceError> {
-        Ok(self
-            .inner
-            .ports
-            .network
-            .announce(self.inner.own_record.clone())
-            .await?)
+        self.inner.ports.signer.address()
     }
 
     /// Shares data that is in memory with a recipient; larger data goes
@@ -226,6 +215,13 @@ impl DataManager {
     pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
         self.ensure_log_accepts()?;
         Upload::begin(self.clone()).await
+    }
+
+    /// A lock: while somebody holds it for writing, no stored data is encrypted under
+    /// another key, so that keys and data that are copied one after the other fit
+    /// together.
+    pub fn content_keys(&self) -> Arc<RwLock<()>> {
+        self.inner.content_keys.clone()
     }
 
     /// Ends the waiting for anchors: shares that are recorded answer `pending`

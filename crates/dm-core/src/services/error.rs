@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256, U256};
 
 use crate::{
     ports::{
-        CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, SignerError,
-        StoreError, TokenError,
+        CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, PasswordError,
+        SignerError, StoreError, TokenError,
     },
     token::NATIVE_TOKEN,
 };
@@ -71,6 +71,18 @@ pub enum ServiceError {
     /// The idempotency key was used for another request.
     #[error("Idempotency-Key was already used for another request")]
     IdempotencyKeyReused,
+    /// No authorised user has ordered it, as far as can be seen.
+    #[error("{field} {reason}")]
+    Unmandated {
+        /// Name of the field.
+        field: &'static str,
+        /// Completes the sentence "`<field>` …".
+        reason: String,
+    },
+    /// The authorised user's statement is for something else; completes
+    /// "statement …".
+    #[error("statement {0}")]
+    MandateUnfit(String),
     /// Nobody has the data.
     #[error("Data not found")]
     NotFound,
@@ -91,6 +103,17 @@ pub enum ServiceError {
     /// The configuration says that nothing happens without the plugin.
     #[error("plugin {0} is required by the configuration and cannot be switched off")]
     RequiredPlugin(String),
+    /// There is no such version of the data key.
+    #[error("there is no version {0} of the data key")]
+    UnknownKey(u32),
+    /// A version of the data key cannot be destroyed yet.
+    #[error("version {version} of the data key is needed: {reason}")]
+    KeyNeeded {
+        /// Which version.
+        version: u32,
+        /// What needs it.
+        reason: String,
+    },
     /// The share is logged and not yet anchored, so that there is no receipt.
     #[error("the share is not anchored yet; try again soon")]
     NotAnchored,
@@ -118,6 +141,15 @@ impl ServiceError {
     /// A field that is not valid, with a reason that completes "`<field>` …".
     pub fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Invalid {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+
+    /// An order that no authorised user has signed, with a reason that completes
+    /// "`<field>` …".
+    pub fn unmandated(field: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Unmandated {
             field,
             reason: reason.to_string(),
         }
@@ -218,6 +250,16 @@ impl From<FetchError> for ServiceError {
 impl From<KeyRingError> for ServiceError {
     fn from(error: KeyRingError) -> Self {
         Self::Fault(error.to_string())
+    }
+}
+
+impl From<PasswordError> for ServiceError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Wrong => Self::invalid("old_password", error),
+            PasswordError::Unusable => Self::invalid("new_password", error),
+            PasswordError::Failed(_) => Self::Fault(error.to_string()),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Replaces the node's data key by newer versions, and wraps the content keys
-//! again under the newest.
+//! Replaces the node's keys: the data key by newer versions, under which the content
+//! keys are wrapped again; the key that others make grants for; the master password.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,15 +10,25 @@ use super::{ServiceError, cpu::Cpu};
 use crate::{
     clock::now_ms,
     event::{EventKind, NewEvent},
-    ports::{ComplianceLog, KeyRing, KeyRingError, ReadableObjects, Rewrapped},
+    ports::{
+        ComplianceLog, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyUses, MasterPassword, PasswordError,
+        ReadableObjects, Rewrapped,
+    },
+    secret::SecretString,
     share::ReadableObject,
 };
+
+mod retirement;
+
+pub use retirement::{KeyVersionUse, destroy_key_version, key_versions};
 
 /// Content keys that are wrapped again together.
 const PAGE: usize = 256;
 /// After each page the work rests as many times as long as the page took, so
 /// that others find the catalog idle most of the time.
-const REST: u32 = 2;
+const REST: u32 = 4;
+/// And no longer than this, so that the end comes in sight on a busy machine, too.
+const LONGEST_REST: Duration = Duration::from_millis(80);
 /// Pause between two looks for work.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -29,26 +39,41 @@ pub struct KeyRotationPorts {
     pub key_ring: Arc<dyn KeyRing>,
     /// The wrapped content keys.
     pub readable: Arc<dyn ReadableObjects>,
+    /// Which versions they need.
+    pub uses: Arc<dyn KeyUses>,
+    /// The key that others make grants for.
+    pub grants: Arc<dyn Grants>,
+    /// What protects them all on the disk.
+    pub password: Arc<dyn MasterPassword>,
     /// Takes note of each rotation.
     pub log: Arc<dyn ComplianceLog>,
 }
 
-/// Rotates the data key; cheap to clone.
+/// What happens to keys by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyRotationSettings {
+    /// Age at which the newest version of the data key is replaced; `None` for never.
+    pub max_age: Option<Duration>,
+    /// Whether versions that nothing needs any more are destroyed. Imported ones are not:
+    /// what the older node has wrapped with them is unknown here.
+    pub destroy_retired: bool,
+}
+
+/// Replaces the node's keys; cheap to clone.
 #[derive(Clone)]
 pub struct KeyRotation {
     ports: KeyRotationPorts,
-    /// Age at which the newest version is replaced; `None` for never.
-    max_age: Option<Duration>,
+    settings: KeyRotationSettings,
     cpu: Cpu,
     rotated: Arc<Notify>,
 }
 
 impl KeyRotation {
     /// A rotation over these ports; its background work is [`KeyRotation::run`].
-    pub fn new(ports: KeyRotationPorts, max_age: Option<Duration>) -> Self {
+    pub fn new(ports: KeyRotationPorts, settings: KeyRotationSettings) -> Self {
         Self {
             ports,
-            max_age,
+            settings,
             cpu: Cpu::new(),
             rotated: Arc::default(),
         }
@@ -61,13 +86,63 @@ impl KeyRotation {
     /// [`ServiceError::Fault`] where the version cannot be kept or recorded.
     pub async fn rotate(&self) -> Result<u32, ServiceError> {
         let key_ring = self.ports.key_ring.clone();
-        let rotated = tokio::task::spawn_blocking(move || key_ring.rotate()).await;
-        let version =
-            rotated.unwrap_or_else(|_| Err(KeyRingError::Failed("the write was cut off".to_owned())))?;
+        let version = blocking(move || key_ring.rotate()).await?;
         self.rotated.notify_one();
-        self.ports.log.record(new_version(version)).await?;
+        let details = [("version", version.to_string())];
+        self.record("data_key", details).await?;
         tracing::info!(version, "a new version of the data key is in use");
         Ok(version)
+    }
+
+    /// Makes a new key pair for grants, and returns its public key. Grants for those before
+    /// still open; whoever announces the node's address record does it anew.
+    ///
+    /// # Errors
+    /// [`ServiceError::Fault`] where it cannot be kept or recorded.
+    pub async fn rotate_grant_key(&self) -> Result<[u8; 32], ServiceError> {
+        let grants = self.ports.grants.clone();
+        let public_key = blocking(move || grants.rotate()).await?;
+        let details = [("public_key", hex::encode(public_key))];
+        self.record("grant_key", details).await?;
+        tracing::info!("a new key for grants is in use");
+        Ok(public_key)
+    }
+
+    /// The key pairs whose grants open, oldest first.
+    pub fn grant_keys(&self) -> Vec<GrantKeyInfo> {
+        self.ports.grants.keys()
+    }
+
+    /// Changes the master password: all secret files are encrypted anew under it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] where the old one is wrong or the new one cannot be used,
+    /// [`ServiceError::Fault`] where the files cannot be written; then nothing has changed.
+    pub async fn change_password(&self, old: SecretString, new: SecretString) -> Result<(), ServiceError> {
+        let password = self.ports.password.clone();
+        let changed = tokio::task::spawn_blocking(move || password.change(&old, &new)).await;
+        changed.unwrap_or_else(|_| Err(PasswordError::Failed("the write was cut off".to_owned())))?;
+        self.record("master_password", []).await?;
+        tracing::info!("the master password was changed");
+        Ok(())
+    }
+
+    /// Notes in the log that a key was replaced or destroyed.
+    async fn record<const N: usize>(
+        &self,
+        key: &str,
+        details: [(&str, String); N],
+    ) -> Result<(), ServiceError> {
+        let details = [("key", key.to_owned())].into_iter().chain(details);
+        let event = NewEvent {
+            kind: EventKind::KeyRotation,
+            data_hash: None,
+            recipient: None,
+            details: details.map(|(name, value)| (name.to_owned(), value)).collect(),
+            mandate: None,
+        };
+        self.ports.log.record(event).await?;
+        Ok(())
     }
 
     /// Wraps content keys again under the newest version, and rotates when that is old
@@ -83,6 +158,9 @@ impl KeyRotation {
                     self.rotate().await?;
                 }
                 self.wrap_all_again().await?;
+                if self.settings.destroy_retired {
+                    self.destroy_retired().await?;
+                }
                 // That nobody rang is no failure.
                 let _ = tokio::time::timeout(LOOK_AGAIN_AFTER, self.rotated.notified()).await;
             }
@@ -91,8 +169,10 @@ impl KeyRotation {
     }
 
     fn is_due(&self) -> bool {
-        let (Some(max_age), Some(newest)) = (self.max_age, self.ports.key_ring.versions().last().copied())
-        else {
+        let (Some(max_age), Some(newest)) = (
+            self.settings.max_age,
+            self.ports.key_ring.versions().last().copied(),
+        ) else {
             return false;
         };
         u128::from(now_ms().saturating_sub(newest.created_at)) >= max_age.as_millis()
@@ -123,7 +203,7 @@ impl KeyRotation {
             let rewrapped = self.wrap_again(outdated).await?;
             done += rewrapped.len();
             self.ports.readable.rewrap(rewrapped).await?;
-            tokio::time::sleep(started.elapsed() * REST).await;
+            tokio::time::sleep((started.elapsed() * REST).min(LONGEST_REST)).await;
         }
         if done > 0 {
             tracing::info!(done, "content keys are wrapped under the newest version");
@@ -151,12 +231,10 @@ impl KeyRotation {
     }
 }
 
-fn new_version(version: u32) -> NewEvent {
-    let details = [("key", "data_key".to_owned()), ("version", version.to_string())];
-    NewEvent {
-        kind: EventKind::KeyRotation,
-        data_hash: None,
-        recipient: None,
-        details: details.map(|(name, value)| (name.to_owned(), value)).into(),
-    }
+/// Changes keys away from the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KeyRingError> + Send + 'static,
+) -> Result<T, KeyRingError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(KeyRingError::Failed("the write was cut off".to_owned())))
 }

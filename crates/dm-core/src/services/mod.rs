@@ -1,10 +1,12 @@
 //! The services of the node that need nothing but ports.
 
+mod authorization;
 pub mod caretaker;
 mod cpu;
 mod data_manager;
 mod error;
 mod health_monitor;
+mod key_guard;
 mod key_rotation;
 mod operator_change;
 mod order_desk;
@@ -15,13 +17,17 @@ mod token_manager;
 mod turns;
 mod uninterrupted;
 
+pub use authorization::{Authorization, AuthorizationPorts, AuthorizationSettings, StatementContext};
 pub use caretaker::{Caretaker, CaretakerPorts, HeldBy, HeldObject};
 pub use data_manager::{
     DataManager, DataPorts, DataSettings, Erasure, OpenObject, Revocation, Upload, VerifiedShare,
 };
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::HealthMonitor;
-pub use key_rotation::{KeyRotation, KeyRotationPorts};
+pub use key_guard::KeyGuard;
+pub use key_rotation::{
+    KeyRotation, KeyRotationPorts, KeyRotationSettings, KeyVersionUse, destroy_key_version, key_versions,
+};
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

@@ -145,6 +145,7 @@ fn operator_changed(from: Address, to: Address) -> NewEvent {
         data_hash: None,
         recipient: None,
         details: details.map(|(name, value)| (name.to_owned(), value)).into(),
+        mandate: None,
     }
 }
 

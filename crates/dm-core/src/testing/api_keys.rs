@@ -1,15 +1,16 @@
 //! The port [`ApiKeys`].
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    api_key::{ApiKeyRecord, Principal, Scope},
+    Address,
+    api_key::{ApiKeyRecord, KeyUsage, Principal, Rights, RouteName, Scope},
     clock::now_ms,
-    ports::{ApiKeyError, ApiKeys, NewApiKey, NewApiKeyRequest},
+    ports::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest},
 };
 
 /// Keeps API keys in memory.
@@ -25,49 +26,71 @@ impl MemoryApiKeys {
     }
 }
 
-fn check(request: &NewApiKeyRequest) -> Result<(), ApiKeyError> {
-    let invalid = |field, reason| Err(ApiKeyError::Invalid { field, reason });
-    if !(1..=100).contains(&request.name.trim().chars().count()) {
-        return invalid("name", "must have 1 to 100 characters");
+impl MemoryApiKeys {
+    fn change<R>(&self, bearer: &Principal, change: impl FnOnce(&mut ApiKeyRecord) -> R) -> R {
+        let mut records = self.records.lock().unwrap();
+        let mut records = records.iter_mut();
+        let record = records.find(|record| *record.id == *bearer.key_id);
+        change(record.expect("a key that was recognised exists"))
     }
-    if request.scopes.is_empty() {
-        return invalid("scopes", "cannot be empty");
-    }
-    if request.expires_at.is_some_and(|at| at <= now_ms()) {
-        return invalid("expires_at", "must be in the future");
-    }
-    Ok(())
+}
+
+fn left(record: &ApiKeyRecord) -> Option<u64> {
+    let budget = record.rights.bytes_budget?;
+    Some(budget.saturating_sub(record.usage.bytes_used))
 }
 
 #[async_trait]
 impl ApiKeys for MemoryApiKeys {
     async fn authenticate(&self, key: &str) -> Result<Principal, ApiKeyError> {
         let hash: [u8; 32] = Sha256::digest(key).into();
-        let records = self.records.lock().unwrap();
+        let mut records = self.records.lock().unwrap();
         records
-            .iter()
+            .iter_mut()
             .find(|record| record.secret_hash == hash)
             .filter(|record| record.revoked_at.is_none())
             .filter(|record| record.expires_at.is_none_or(|at| now_ms() < at))
-            .map(|record| Principal {
-                key_id: record.id.clone(),
-                scopes: record.scopes.clone(),
+            .map(|record| {
+                record.usage.last_used_at = Some(now_ms());
+                Principal {
+                    key_id: record.id.as_str().into(),
+                    rights: record.rights.clone(),
+                }
             })
             .ok_or(ApiKeyError::Unknown)
     }
 
+    fn bytes_left(&self, bearer: &Principal) -> Option<u64> {
+        self.change(bearer, |record| left(record))
+    }
+
+    async fn spend(&self, bearer: &Principal, bytes: u64) -> Result<(), ApiKeyError> {
+        self.change(bearer, |record| match left(record) {
+            Some(left) if left < bytes => Err(ApiKeyError::OverBudget { left }),
+            _ => {
+                record.usage.bytes_used += bytes;
+                Ok(())
+            }
+        })
+    }
+
+    fn note(&self, bearer: &Principal, bytes: u64) {
+        self.change(bearer, |record| record.usage.bytes_used += bytes);
+    }
+
     async fn create(&self, request: NewApiKeyRequest) -> Result<NewApiKey, ApiKeyError> {
-        check(&request)?;
+        request.check(now_ms())?;
         let id = hex::encode(rand::random::<[u8; 6]>());
         let key = format!("dm_{id}_{}", hex::encode(rand::random::<[u8; 32]>()));
         let record = ApiKeyRecord {
             id,
             name: request.name.trim().to_owned(),
             secret_hash: Sha256::digest(&key).into(),
-            scopes: request.scopes,
+            rights: request.rights,
             created_at: now_ms(),
             expires_at: request.expires_at,
             revoked_at: None,
+            usage: KeyUsage::default(),
         };
         self.records.lock().unwrap().push(record.clone());
         Ok(NewApiKey { record, key })
@@ -96,14 +119,54 @@ pub async fn run_api_keys_suite(keys: &dyn ApiKeys) {
     an_expired_key_is_unknown(keys).await;
     requests_that_are_not_valid_make_no_key(keys).await;
     the_list_has_no_secrets_and_keeps_revoked_keys(keys).await;
+    what_narrows_a_key_comes_with_it(keys).await;
+    a_budget_is_spent_to_its_last_byte_and_no_further(keys).await;
+    a_budget_is_not_overdrawn_by_many_at_once(keys).await;
+    bytes_that_cannot_be_held_back_count_beyond_the_budget(keys).await;
+    the_list_shows_the_use_of_keys(keys).await;
 }
 
 fn request(scopes: &[Scope]) -> NewApiKeyRequest {
     NewApiKeyRequest {
         name: "test".to_owned(),
-        scopes: scopes.iter().copied().collect(),
+        rights: Arc::new(Rights::of(scopes.iter().copied())),
         expires_at: None,
     }
+}
+
+/// A key with the scope `read` that something narrows.
+fn narrowed(rights: Rights) -> NewApiKeyRequest {
+    NewApiKeyRequest {
+        rights: Arc::new(Rights {
+            scopes: [Scope::Read].into(),
+            ..rights
+        }),
+        ..request(&[])
+    }
+}
+
+fn with_budget(bytes: u64) -> NewApiKeyRequest {
+    narrowed(Rights {
+        bytes_budget: Some(bytes),
+        ..Rights::default()
+    })
+}
+
+fn numbered_address(number: usize) -> Address {
+    let mut bytes = [0; 20];
+    bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    bytes.into()
+}
+
+async fn bearer_of(keys: &dyn ApiKeys, request: NewApiKeyRequest) -> Principal {
+    let key = keys.create(request).await.unwrap().key;
+    keys.authenticate(&key).await.unwrap()
+}
+
+async fn usage_of(keys: &dyn ApiKeys, bearer: &Principal) -> KeyUsage {
+    let list = keys.list().await.unwrap();
+    let record = list.iter().find(|record| *record.id == *bearer.key_id);
+    record.unwrap().usage
 }
 
 async fn is_unknown(keys: &dyn ApiKeys, key: &str) -> bool {
@@ -117,8 +180,8 @@ pub async fn a_key_is_recognised_with_its_scopes(keys: &dyn ApiKeys) {
     assert!(new.key.starts_with(&format!("dm_{}_", new.record.id)));
     for _ in 0..2 {
         let principal = keys.authenticate(&new.key).await.unwrap();
-        assert_eq!(principal.key_id, new.record.id);
-        assert_eq!(principal.scopes, BTreeSet::from(scopes));
+        assert_eq!(*principal.key_id, *new.record.id);
+        assert_eq!(*principal.rights, Rights::of(scopes));
     }
 }
 
@@ -189,7 +252,36 @@ pub async fn requests_that_are_not_valid_make_no_key(keys: &dyn ApiKeys) {
         ("name", named(String::new())),
         ("name", named("  ".to_owned())),
         ("name", named("ä".repeat(101))),
+        ("name", named("a\nb".to_owned())),
         ("scopes", request(&[])),
+        (
+            "routes",
+            narrowed(Rights {
+                routes: (0..=MAX_NAMED)
+                    .map(|n| RouteName::of("GET", &format!("/{n}")))
+                    .collect(),
+                ..Rights::default()
+            }),
+        ),
+        (
+            "recipients",
+            narrowed(Rights {
+                recipients: (0..=MAX_NAMED).map(numbered_address).collect(),
+                ..Rights::default()
+            }),
+        ),
+        (
+            "recipients",
+            NewApiKeyRequest {
+                rights: Arc::new(Rights {
+                    recipients: [Address::ZERO].into(),
+                    ..Rights::of([Scope::Admin])
+                }),
+                ..request(&[])
+            },
+        ),
+        ("bytes_budget", with_budget(0)),
+        ("bytes_budget", with_budget(u64::MAX)),
         (
             "expires_at",
             NewApiKeyRequest {
@@ -215,6 +307,75 @@ pub async fn the_list_has_no_secrets_and_keeps_revoked_keys(keys: &dyn ApiKeys) 
     assert!(listed.revoked_at.is_some());
     let shown = serde_json::to_string(&list).unwrap() + &format!("{list:?}");
     assert!(!shown.contains(new.key.split('_').nth(2).unwrap()));
+}
+
+/// Routes, recipients and the budget are those that were asked for.
+pub async fn what_narrows_a_key_comes_with_it(keys: &dyn ApiKeys) {
+    let rights = Rights {
+        scopes: [Scope::Share].into(),
+        routes: [RouteName::of("PUT", "/objects")].into(),
+        recipients: [Address::repeat_byte(1)].into(),
+        bytes_budget: Some(7),
+    };
+    let request = NewApiKeyRequest {
+        rights: Arc::new(rights.clone()),
+        ..request(&[])
+    };
+    assert_eq!(*bearer_of(keys, request).await.rights, rights);
+}
+
+/// What has no room is refused, and takes no room.
+pub async fn a_budget_is_spent_to_its_last_byte_and_no_further(keys: &dyn ApiKeys) {
+    let bearer = bearer_of(keys, with_budget(10)).await;
+    assert_eq!(keys.bytes_left(&bearer), Some(10));
+    keys.spend(&bearer, 4).await.unwrap();
+    let refused = keys.spend(&bearer, 7).await;
+    assert!(
+        matches!(refused, Err(ApiKeyError::OverBudget { left: 6 })),
+        "{refused:?}"
+    );
+    keys.spend(&bearer, 6).await.unwrap();
+    assert_eq!(keys.bytes_left(&bearer), Some(0));
+    assert!(keys.spend(&bearer, 1).await.is_err());
+    assert!(keys.spend(&bearer, 0).await.is_ok());
+    let endless = bearer_of(keys, request(&[Scope::Read])).await;
+    keys.spend(&endless, 1 << 50).await.unwrap();
+    assert_eq!(keys.bytes_left(&endless), None);
+}
+
+/// Requests at the same time share the budget.
+pub async fn a_budget_is_not_overdrawn_by_many_at_once(keys: &dyn ApiKeys) {
+    const PIECE: u64 = 300 * 1024;
+    let bearer = bearer_of(keys, with_budget(10 * PIECE + 1)).await;
+    let spent = futures::future::join_all((0..30).map(|_| keys.spend(&bearer, PIECE))).await;
+    assert_eq!(spent.iter().filter(|result| result.is_ok()).count(), 10);
+    assert_eq!(keys.bytes_left(&bearer), Some(1));
+}
+
+/// An answer that was given counts, even where the budget is used up by it.
+pub async fn bytes_that_cannot_be_held_back_count_beyond_the_budget(keys: &dyn ApiKeys) {
+    let bearer = bearer_of(keys, with_budget(10)).await;
+    keys.note(&bearer, 25);
+    assert_eq!(keys.bytes_left(&bearer), Some(0));
+    assert!(keys.spend(&bearer, 1).await.is_err());
+    assert_eq!(usage_of(keys, &bearer).await.bytes_used, 25);
+}
+
+/// The list shows when a key was last used, and for how many bytes.
+pub async fn the_list_shows_the_use_of_keys(keys: &dyn ApiKeys) {
+    let new = keys.create(request(&[Scope::Read])).await.unwrap();
+    assert_eq!(new.record.usage, KeyUsage::default());
+    let before = now_ms();
+    let bearer = keys.authenticate(&new.key).await.unwrap();
+    keys.spend(&bearer, 5).await.unwrap();
+    keys.note(&bearer, 3);
+    let usage = usage_of(keys, &bearer).await;
+    assert_eq!(usage.bytes_used, 8);
+    assert!(
+        usage
+            .last_used_at
+            .is_some_and(|at| (before..=now_ms()).contains(&at))
+    );
 }
 
 #[cfg(test)]

@@ -27,7 +27,10 @@ pub mod checkpoints;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
+pub mod key_uses;
+pub mod mandates;
 mod memory;
+mod memory_key_uses;
 mod memory_log;
 mod memory_orders;
 mod memory_revocations;
@@ -43,9 +46,12 @@ pub mod samples;
 pub mod shares;
 pub mod spreading;
 pub mod tokens;
+pub mod users;
 
 pub use self::memory::MemoryCatalog;
-use crate::ports::{Erasures, EventLog, OrderCatalog, ReadableObjects, Revocations, ShareCatalog};
+use crate::ports::{
+    Erasures, EventLog, KeyUses, OrderCatalog, ReadableObjects, Revocations, ShareCatalog, UsedMandates,
+};
 
 /// The ports that a catalog of shares has together: whether a share is
 /// recorded follows from the log, and what is to be spread from the objects.
@@ -57,6 +63,16 @@ impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
 pub trait ErasureLedger: Erasures + ShareLedger {}
 
 impl<T: Erasures + ShareLedger> ErasureLedger for T {}
+
+/// The ports of a catalog that remembers on whose word its shares were made.
+pub trait MandateLedger: UsedMandates + ErasureLedger {}
+
+impl<T: UsedMandates + ErasureLedger> MandateLedger for T {}
+
+/// The ports that a catalog of wrapped keys has which knows what wraps them.
+pub trait KeyLedger: KeyUses + ReadableObjects + Revocations {}
+
+impl<T: KeyUses + ReadableObjects + Revocations> KeyLedger for T {}
 
 /// The ports that a catalog has which takes access away.
 pub trait RevocationLedger: Revocations + ErasureLedger {}
@@ -97,6 +113,7 @@ mod tests {
 
     crate::share_catalog_conformance!(empty);
     crate::readable_objects_conformance!(empty);
+    crate::key_uses_conformance!(empty);
     crate::erasures_conformance!(empty);
     crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);
@@ -104,4 +121,6 @@ mod tests {
     crate::peer_catalog_conformance!(empty);
     crate::order_catalog_conformance!(empty);
     crate::token_catalog_conformance!(empty);
+    crate::authorized_users_conformance!(empty);
+    crate::used_mandates_conformance!(empty);
 }

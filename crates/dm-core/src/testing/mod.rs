@@ -3,6 +3,7 @@
 
 pub mod anchors;
 pub mod api_keys;
+pub mod authorizer;
 pub mod catalog;
 pub mod chain;
 pub mod compliance;

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use dm_core::{
     Address, B256, U256,
     hash::DataHash,
+    mandate::{ShareStatement, StatedPayment},
     operation::{Operation, OperationId},
     order::{OrderRecord, OrderState},
     payment::PaymentTerms,
@@ -24,6 +25,7 @@ use dm_core::{
 };
 
 use crate::{
+    ordered::Ordered,
     support::{TestNode, World, data, eventually, money_settings, settings, terms},
     transfers::{allow, balance, key, supported_token},
 };
@@ -261,4 +263,44 @@ async fn a_paid_share_survives_a_kill_at_every_step() {
     })
     .await;
     assert!(steps > 8, "{steps}");
+}
+
+#[tokio::test]
+async fn an_ordered_share_keeps_its_order_through_a_kill_at_every_step_of_its_payment() {
+    for_every_step(async |fuse| {
+        let world = World::new();
+        let ordered = Ordered::new(&world, true).await;
+        let (seller, buyer) = (&ordered.node, world.node(2).await);
+        let token = supported_token(&world, seller, buyer.address()).await;
+        allow(&world, buyer.address(), token, seller.address(), 1000).await;
+        let price = ShareTerms {
+            payment: Some(PaymentTerms {
+                token,
+                amount: U256::from(40),
+                consent: None,
+            }),
+            ..terms(buyer.address())
+        };
+        let statement = ShareStatement {
+            payment: price.payment.as_ref().map(StatedPayment::from),
+            ..ordered.statement(DataHash::of(&data(500)), buyer.address())
+        };
+        let order = Some(ordered.sign(&statement));
+        let price = ordered.authorization.admit(order, price).await.unwrap();
+        let mut ports = seller.ports.clone();
+        ports.authorization = Some(ordered.authorization.clone());
+        ports.payments = Some(PaymentProcessor::new(mortal_desk(&world, seller, &fuse)));
+        let mortal = DataManager::new(ports, settings()).unwrap();
+        let _ = mortal.share_bytes(data(500), price.clone()).await;
+        // The node starts again, and the client asks again.
+        seller.look_after_orders();
+        let shared = eventually("the share is made", async || {
+            ordered.data.share_bytes(data(500), price.clone()).await.ok()
+        })
+        .await;
+        let mandate = ordered.event(shared.leaf_index).await.mandate.unwrap();
+        assert_eq!(mandate.statement, statement.canonical().unwrap());
+        assert_eq!(balance(&world, token, seller.address()).await, 40);
+    })
+    .await;
 }

@@ -126,7 +126,7 @@ async fn a_grant_needs_no_new_ciphertext_and_has_an_event_of_its_own() {
     for _ in 0..2 {
         let granted = owner
             .data
-            .grant(&shared.data_hash, second.address())
+            .grant(&shared.data_hash, terms(second.address()))
             .await
             .unwrap();
         assert_eq!(granted.recipient, second.address());
@@ -148,7 +148,7 @@ async fn a_grant_needs_no_new_ciphertext_and_has_an_event_of_its_own() {
     assert_eq!(own, [second.address()]);
     let nothing = owner
         .data
-        .grant(&DataHash::of(b"nothing"), second.address())
+        .grant(&DataHash::of(b"nothing"), terms(second.address()))
         .await;
     assert!(matches!(nothing, Err(ServiceError::NotFound)));
 }

@@ -7,6 +7,8 @@ mod consents;
 mod crashes;
 mod erasing;
 mod key_rotation;
+mod mandates;
+mod ordered;
 mod payments;
 mod plugins;
 mod reading;

@@ -120,7 +120,7 @@ async fn who_lost_access_can_be_given_it_anew() {
     let (owner, reader) = (world.node(1).await, world.node(2).await);
     let hash = share(&owner, b"off and on", &[&reader]).await;
     owner.data.revoke(&hash, reader.address()).await.unwrap();
-    let granted = owner.data.grant(&hash, reader.address()).await.unwrap();
+    let granted = owner.data.grant(&hash, terms(reader.address())).await.unwrap();
     assert_eq!(reader.read(&hash).await.unwrap(), b"off and on");
     let again = owner.data.revoke(&hash, reader.address()).await.unwrap();
     assert!(again.leaf_index > granted.leaf_index, "an event of its own");

@@ -298,6 +298,7 @@ async fn a_share_that_the_node_was_stopped_in_is_recorded_once_at_the_next_start
         recipient: interrupted,
         idempotency_key: None,
         created_at: 1,
+        mandate: None,
     };
     owner.catalog.insert_share(&share).await.unwrap();
     // And one whose data was not stored any more: nobody was told of it.
@@ -393,12 +394,7 @@ async fn a_recipient_with_an_unusable_key_does_not_keep_others_from_their_grants
         .share_bytes(data(2), terms(honest.address()))
         .await
         .unwrap();
-    let record = AddressRecord {
-        address: hostile.address(),
-        hpke_public_key: [0; 32],
-        peer_id: "nobody".to_owned(),
-        sequence: u64::MAX,
-    };
+    let record = AddressRecord::new(hostile.address(), [0; 32], "nobody".to_owned(), u64::MAX);
     let record = Signed::sign(record, &hostile).unwrap();
     owner.ports.network.announce(record).await.unwrap();
     let recipient = world.node(8).await;

@@ -96,9 +96,12 @@ impl World {
             key_ring: Arc::new(MemoryKeyRing::default()),
             grants: Arc::new(MemoryGrants::new(signer.address())),
             signer,
+            operators: None,
             network: network.clone(),
             log: log.clone(),
             payments: Some(PaymentProcessor::new(desk.clone())),
+            authorization: None,
+            vouching: None,
             plugins: None,
             bus,
         };

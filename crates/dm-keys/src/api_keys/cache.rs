@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use dm_core::api_key::ApiKeyRecord;
 
 /// Records that are kept; above that, one makes room for the next.
-const CAPACITY: usize = 4096;
+const CAPACITY: usize = 16 * 1024;
 
 /// Records of keys in use.
 #[derive(Default)]
@@ -66,10 +66,11 @@ mod tests {
             id: id.to_string(),
             name: "test".to_owned(),
             secret_hash: [0; 32],
-            scopes: Default::default(),
+            rights: Default::default(),
             created_at: 0,
             expires_at: None,
             revoked_at: None,
+            usage: Default::default(),
         })
     }
 

@@ -4,6 +4,7 @@ use dm_core::secret::SecretString;
 use proptest::prelude::*;
 
 use super::*;
+use crate::master_key::Cost;
 
 struct Sample {
     bytes: Vec<u8>,
@@ -12,12 +13,14 @@ struct Sample {
 }
 
 static SAMPLE: LazyLock<Sample> = LazyLock::new(|| {
-    let kdf = KdfParams::fresh();
-    let master = MasterKey::derive(path(), &SecretString::new("password"), &kdf).unwrap();
+    let kdf = KdfParams::fresh(Cost::FULL);
+    let password = SecretString::new("password");
+    let master = MasterKey::derive(path(), &password, &kdf, Cost::FULL).unwrap();
     let mut keys = KeySet::generate(Some(StoredAccount {
         address: Address::repeat_byte(7),
         secret: Secret::new([7; 32]),
         keystore_digest: [7; 32],
+        replaced_keystore: Some([6; 32]),
     }));
     keys.add_data_key();
     keys.import_data_key(&Secret::new([8; 32]), 5);
@@ -52,14 +55,17 @@ fn is_damaged<T>(result: &Result<T, KeyError>) -> bool {
 fn what_was_written_is_read() {
     let keys = sample_file().open(path(), &SAMPLE.master).unwrap();
     assert!(keys.contains(&SAMPLE.keys) && SAMPLE.keys.contains(&keys));
-    assert_eq!(keys.data_keys[2].imported_from, Some(5));
-    assert_eq!(*keys.account.unwrap().secret, [7; 32]);
+    assert_eq!(keys.data_keys[2].info.imported_from, Some(5));
+    let account = keys.account.unwrap();
+    assert_eq!(*account.secret, [7; 32]);
+    assert_eq!(account.replaced_keystore, Some([6; 32]));
     assert_eq!(*keys.operators[0].secret, [9; 32]);
 }
 
 #[test]
 fn another_password_is_told_from_damage() {
-    let other = MasterKey::derive(path(), &SecretString::new("Password"), sample_file().kdf()).unwrap();
+    let password = SecretString::new("Password");
+    let other = MasterKey::derive(path(), &password, sample_file().kdf(), Cost::FULL).unwrap();
     assert!(matches!(
         sample_file().open(path(), &other),
         Err(KeyError::WrongPassword(_))
@@ -124,7 +130,8 @@ fn a_hostile_derivation_is_refused_before_it_begins() {
     for (old, new) in cases {
         let kdf = serde_json::to_string(sample_file().kdf()).unwrap();
         let hostile: KdfParams = serde_json::from_str(&kdf.replacen(old, new, 1)).unwrap();
-        let result = MasterKey::derive(path(), &SecretString::new("password"), &hostile);
+        let password = SecretString::new("password");
+        let result = MasterKey::derive(path(), &password, &hostile, Cost::FULL);
         assert!(matches!(result, Err(KeyError::Unsupported { .. })), "{new}");
     }
 }

@@ -2,13 +2,13 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use async_trait::async_trait;
 use dm_core::{
-    api_key::ApiKeyRecord,
+    api_key::{ApiKeyRecord, KeyUsage},
     ports::{ApiKeyCatalog, CatalogError},
 };
 
@@ -19,12 +19,18 @@ pub struct TestCatalog {
     keys: Mutex<Vec<ApiKeyRecord>>,
     generation: AtomicU64,
     reads: AtomicU64,
+    writes_of_use: AtomicU64,
 }
 
 impl TestCatalog {
     /// Reads of single keys so far.
     pub fn reads(&self) -> u64 {
         self.reads.load(Relaxed)
+    }
+
+    /// How often the use of keys was written so far.
+    pub fn writes_of_use(&self) -> u64 {
+        self.writes_of_use.load(Relaxed)
     }
 
     /// What a command-line tool beside this process does.
@@ -61,6 +67,17 @@ impl ApiKeyCatalog for TestCatalog {
 
     async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
         Ok(self.set_revoked(id, now))
+    }
+
+    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
+        self.writes_of_use.fetch_add(1, Relaxed);
+        let mut keys = self.keys.lock().unwrap();
+        for (id, usage) in usage {
+            if let Some(key) = keys.iter_mut().find(|key| *key.id == **id) {
+                key.usage = *usage;
+            }
+        }
+        Ok(())
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {

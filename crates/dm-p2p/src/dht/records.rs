@@ -111,12 +111,12 @@ mod tests {
     use super::*;
 
     fn record(signer: &TestSigner, sequence: u64) -> SignedAddressRecord {
-        let record = AddressRecord {
-            address: signer.address(),
-            hpke_public_key: [sequence as u8; 32],
-            peer_id: "somebody".to_owned(),
+        let record = AddressRecord::new(
+            signer.address(),
+            [sequence as u8; 32],
+            "somebody".to_owned(),
             sequence,
-        };
+        );
         Signed::sign(record, signer).unwrap()
     }
 

@@ -13,7 +13,8 @@ use super::{
     change::{Change, Outcome},
     checkpoints, erasures,
     error::from_sqlx,
-    event_log, order_writes, peers, readable_objects, replicas, revocations, shares, tokens,
+    event_log, key_uses, mandates, order_writes, peers, readable_objects, replicas, revocations, shares,
+    tokens, users,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
@@ -91,6 +92,11 @@ impl<'a> Batch<'a> {
                 self.flush().await?;
                 let existed = erasures::begin(self.connection, data_hash).await?;
                 self.set_outcome(place, Outcome::Existed(existed));
+            }
+            Change::RetireKey(version) => {
+                self.flush().await?;
+                let retirement = key_uses::retire(self.connection, *version).await?;
+                self.set_outcome(place, Outcome::Retirement(retirement));
             }
             Change::BeginRevocation { data_hash, recipient } => {
                 self.flush().await?;
@@ -193,6 +199,7 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::RemoveCheckpoint(size) => checkpoints::remove(connection, *size).await?,
         Change::InsertApiKey(key) => return api_keys::insert(connection, key).await,
         Change::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
+        Change::PutApiKeyUsage(usage) => api_keys::put_usage(connection, usage).await?,
         Change::PutPeers(records) => peers::put(connection, records).await?,
         Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
         Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
@@ -202,10 +209,14 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         }
         Change::PrepareKey(next) => revocations::prepare(connection, next).await?,
         Change::AddToken(token) => return tokens::add(connection, token).await,
+        Change::InsertUser(user) => return users::insert(connection, user).await,
+        Change::RemoveUser(id) => return users::remove(connection, id).await,
+        Change::ForgetMandates(now) => mandates::forget(connection, *now).await?,
         Change::InsertShare(_)
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)
         | Change::BeginErasure(_)
+        | Change::RetireKey(_)
         | Change::BeginRevocation { .. }
         | Change::AdoptPreparedKey { .. }
         | Change::InsertOrder(_)

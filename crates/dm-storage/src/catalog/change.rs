@@ -1,15 +1,18 @@
 //! What can be written, and what came of it.
 
+use std::sync::Arc;
+
 use dm_core::{
     Address,
-    api_key::ApiKeyRecord,
+    api_key::{ApiKeyRecord, KeyUsage},
     envelope::ObjectId,
     hash::DataHash,
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord},
     peer::PeerRecord,
-    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Rewrapped, ShareInsert, TreeNode},
+    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert, TreeNode},
     share::{ReadableObject, ShareRecord},
+    user::{AuthorizedUser, UserId},
 };
 
 /// One write, on its own all or nothing.
@@ -33,6 +36,7 @@ pub(super) enum Change {
     PutReadable(ReadableObject),
     RemoveReadable(DataHash),
     Rewrap(Vec<Rewrapped>),
+    RetireKey(u32),
     BeginErasure(DataHash),
     EndErasure(DataHash),
     BeginRevocation {
@@ -59,6 +63,7 @@ pub(super) enum Change {
         id: String,
         now: u64,
     },
+    PutApiKeyUsage(Vec<(Arc<str>, KeyUsage)>),
     PutPeers(Vec<PeerRecord>),
     RemovePeers(Vec<String>),
     InsertOrder(Box<OrderRecord>),
@@ -68,6 +73,9 @@ pub(super) enum Change {
     },
     CloseOrder(OperationId),
     AddToken(TokenRecord),
+    InsertUser(AuthorizedUser),
+    RemoveUser(UserId),
+    ForgetMandates(u64),
 }
 
 /// What came of a change that the database could make.
@@ -79,6 +87,8 @@ pub(super) enum Outcome {
     Share(ShareInsert),
     /// What became of an order.
     Order(OrderInsert),
+    /// What became of a version of the node's key.
+    Retirement(Retirement),
     /// Whether there was what was to be changed.
     Existed(bool),
     /// It contradicts what is kept; nothing was changed.

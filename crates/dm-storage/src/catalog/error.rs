@@ -11,6 +11,8 @@ mod code {
     pub(super) const CORRUPT: u32 = 11;
     pub(super) const FULL: u32 = 13;
     pub(super) const NOT_A_DATABASE: u32 = 26;
+    /// An extended code: a trigger refuses a row.
+    pub(super) const REFUSED_BY_TRIGGER: u32 = 1811;
 }
 
 const HOW_TO_RECOVER: &str =
@@ -20,7 +22,9 @@ const HOW_TO_RECOVER: &str =
 pub(super) fn from_sqlx(error: sqlx::Error) -> CatalogError {
     match &error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => corrupt(&error),
-        sqlx::Error::Database(database) if database.is_unique_violation() => {
+        sqlx::Error::Database(database)
+            if database.is_unique_violation() || extended_code(&error) == Some(code::REFUSED_BY_TRIGGER) =>
+        {
             CatalogError::Conflict(database.message().to_owned())
         }
         _ => match primary_code(&error) {
@@ -60,8 +64,11 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+    extended_code(error).map(|code| code & 0xff)
+}
+
+fn extended_code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 #[cfg(test)]

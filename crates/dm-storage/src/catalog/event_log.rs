@@ -11,6 +11,7 @@ use dm_core::{
     Address, B256,
     event::{Event, EventKind},
     hash::{DataHash, Locator},
+    mandate::Mandate,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
 };
 use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool, sqlite::SqliteRow};
@@ -34,8 +35,9 @@ pub(super) const NODES: &str = "SELECT n.position, n.hash FROM json_each(?) AS w
 static INSERT_EVENTS: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO events
-            (position, version, kind, log, data_hash, recipient, timestamp, nonce, details) SELECT * FROM",
-        9,
+            (position, version, kind, log, data_hash, recipient, timestamp, nonce, details, mandate)
+         SELECT * FROM",
+        10,
         "",
     )
 });
@@ -85,7 +87,8 @@ async fn insert_events(connection: &mut SqliteConnection, entries: &[&LogEntry])
                 .bind(event.recipient.map(|recipient| recipient.to_vec()))
                 .bind(storable(event.timestamp)?)
                 .bind(event.nonce.to_vec())
-                .bind(details_to_json(&event.details)?);
+                .bind(details_to_json(&event.details)?)
+                .bind(mandate_to_json(event.mandate.as_deref())?);
         }
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
@@ -167,6 +170,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<LogEntry, CatalogError> {
             timestamp: row.number("timestamp")?,
             nonce: row.bytes("nonce")?,
             details: details_from_json(row.value("details")?)?,
+            mandate: mandate_from_json(row.value("mandate")?)?,
         },
     })
 }
@@ -183,6 +187,19 @@ fn details_to_json(details: &BTreeMap<String, String>) -> Result<Option<String>,
 fn details_from_json(json: Option<&str>) -> Result<BTreeMap<String, String>, CatalogError> {
     json.map_or_else(|| Ok(BTreeMap::new()), serde_json::from_str)
         .map_err(|_| corrupt("an event's details are no JSON object of texts"))
+}
+
+fn mandate_to_json(mandate: Option<&Mandate>) -> Result<Option<String>, CatalogError> {
+    mandate
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(|_| failed("a mandate has no JSON form"))
+}
+
+fn mandate_from_json(json: Option<&str>) -> Result<Option<Box<Mandate>>, CatalogError> {
+    json.map(serde_json::from_str)
+        .transpose()
+        .map_err(|_| corrupt("an event's mandate is no JSON object of a mandate"))
 }
 
 #[async_trait]

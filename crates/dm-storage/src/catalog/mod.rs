@@ -1,5 +1,5 @@
 //! The catalog: shares, readable objects, the compliance log, orders, tokens,
-//! API keys and the peer book in one SQLite database.
+//! API keys, authorised users and the peer book in one SQLite database.
 
 mod api_keys;
 mod batch;
@@ -8,10 +8,13 @@ mod cache;
 mod change;
 mod checkpoints;
 mod columns;
+mod copy;
 mod erasures;
 mod error;
 mod event_log;
 mod history;
+mod key_uses;
+mod mandates;
 mod open;
 mod order_rows;
 mod order_writes;
@@ -22,6 +25,7 @@ mod replicas;
 mod revocations;
 mod shares;
 mod tokens;
+mod users;
 mod writer;
 
 #[cfg(test)]
@@ -43,12 +47,17 @@ use self::{
 /// The catalog in one SQLite file. Implements
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
 /// [`ReadableObjects`](dm_core::ports::ReadableObjects),
+/// [`KeyUses`](dm_core::ports::KeyUses),
 /// [`Erasures`](dm_core::ports::Erasures),
+/// [`Revocations`](dm_core::ports::Revocations),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
-/// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog) and
-/// [`PeerCatalog`](dm_core::ports::PeerCatalog).
+/// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
+/// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),
+/// [`UsedMandates`](dm_core::ports::UsedMandates),
+/// [`PeerCatalog`](dm_core::ports::PeerCatalog) and
+/// [`CatalogCopy`](dm_core::ports::CatalogCopy).
 ///
 /// Writes that wait at the same time share one durable commit; reads go to a
 /// small pool of their own and see whatever was acknowledged. Cheap to clone.

@@ -158,9 +158,24 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0005_key_versions.sql"),
         ),
         version(
+            6,
+            "authorized users",
+            include_str!("../../migrations/0006_authorized_users.sql"),
+        ),
+        version(
+            7,
+            "api key limits",
+            include_str!("../../migrations/0007_api_key_limits.sql"),
+        ),
+        version(
             8,
             "revocations",
             include_str!("../../migrations/0008_revocations.sql"),
+        ),
+        version(
+            10,
+            "retired keys",
+            include_str!("../../migrations/0010_retired_keys.sql"),
         ),
     ])
 }

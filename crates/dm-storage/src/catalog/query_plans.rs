@@ -5,8 +5,8 @@ use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, erasures, event_log, history, open, order_writes, orders, peers, readable_objects,
-    replicas, revocations, shares, tokens,
+    api_keys, checkpoints, erasures, event_log, history, key_uses, mandates, open, order_writes, orders,
+    peers, readable_objects, replicas, revocations, shares, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -63,6 +63,8 @@ async fn every_lookup_uses_an_index() {
         readable_objects::WRAPPED_BY,
         readable_objects::VERSION_BEFORE,
         readable_objects::REWRAP,
+        key_uses::WRAPS,
+        key_uses::RETIRE,
         erasures::END,
         revocations::BEGIN,
         revocations::END,
@@ -85,6 +87,7 @@ async fn every_lookup_uses_an_index() {
         checkpoints::OPEN,
         api_keys::GET,
         api_keys::REVOKE,
+        api_keys::PUT_USAGE,
         api_keys::GENERATION,
         peers::REMOVE,
         orders::BY_ID,
@@ -95,6 +98,11 @@ async fn every_lookup_uses_an_index() {
         orders::UNDELIVERED,
         tokens::ADD,
         tokens::GET,
+        users::GET,
+        users::PAGE,
+        users::REMOVE,
+        mandates::IS_USED,
+        mandates::FORGET,
     ] {
         assert_indexed(&mut connection, sql, SqliteArguments::default()).await;
     }

@@ -18,39 +18,28 @@ use super::{
     change::{Change, Outcome},
     columns::{Columns, bound, row_limit, storable},
     error::{failed, from_sqlx},
-    readable_objects, replicas,
+    mandates, readable_objects, replicas,
 };
 
-macro_rules! share_columns {
+macro_rules! select_shares {
     () => {
-        "s.data_hash, s.recipient, s.client, s.idempotency_key, s.created_at"
+        "SELECT s.data_hash, s.recipient, s.client, s.idempotency_key, s.created_at,
+            m.user_id, m.key, m.key_kind, m.statement, m.signature, m.expires_at
+         FROM shares s LEFT JOIN mandates m ON m.digest = s.mandate"
     };
 }
 
-pub(super) const BY_RECIPIENT: &str = concat!(
-    "SELECT ",
-    share_columns!(),
-    " FROM shares s WHERE s.locator = ? AND s.recipient = ?"
-);
-pub(super) const BY_KEY: &str = concat!(
-    "SELECT ",
-    share_columns!(),
-    " FROM shares s WHERE s.client = ? AND s.idempotency_key = ?"
-);
+pub(super) const BY_RECIPIENT: &str = concat!(select_shares!(), " WHERE s.locator = ? AND s.recipient = ?");
+pub(super) const BY_KEY: &str = concat!(select_shares!(), " WHERE s.client = ? AND s.idempotency_key = ?");
 pub(super) const UNRECORDED: &str = concat!(
-    "SELECT ",
-    share_columns!(),
-    " FROM shares s WHERE s.event_index IS NULL ORDER BY s.id LIMIT ?"
+    select_shares!(),
+    " WHERE s.event_index IS NULL ORDER BY s.id LIMIT ?"
 );
-pub(super) const GRANT_OWED: &str = concat!(
-    "SELECT ",
-    share_columns!(),
-    " FROM shares s WHERE s.grant_owed = 1 ORDER BY s.id LIMIT ?"
-);
+pub(super) const GRANT_OWED: &str =
+    concat!(select_shares!(), " WHERE s.grant_owed = 1 ORDER BY s.id LIMIT ?");
 pub(super) const RECEIPT_DUE: &str = concat!(
-    "SELECT ",
-    share_columns!(),
-    " FROM shares s WHERE s.receipt_state = 1 AND s.event_index < ?
+    select_shares!(),
+    " WHERE s.receipt_state = 1 AND s.event_index < ?
       AND EXISTS (SELECT 1 FROM readable_objects r WHERE r.locator = s.locator AND r.replicas > 0)
       ORDER BY s.event_index LIMIT ?"
 );
@@ -67,8 +56,9 @@ pub(super) const SET_RECEIPT_SPREAD: &str =
 pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO shares
-            (locator, data_hash, recipient, client, idempotency_key, created_at, event_index, receipt_state)
-         SELECT column1, column2, column3, column4, column5, column6,
+            (locator, data_hash, recipient, client, idempotency_key, created_at, mandate,
+             event_index, receipt_state)
+         SELECT column1, column2, column3, column4, column5, column6, column7,
             (SELECT min(position) FROM events
              WHERE data_hash = column2 AND kind IN ('data_share', 'grant') AND +recipient = column3
                 AND position > coalesce((SELECT max(position) FROM events
@@ -76,7 +66,7 @@ pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
                         AND (kind = 'data_delete' OR +recipient = column3)), -1)),
             EXISTS (SELECT 1 FROM replicas WHERE replicas.locator = column1 AND replicas.replicas > 0)
          FROM",
-        6,
+        7,
         "ON CONFLICT DO NOTHING RETURNING locator, recipient",
     )
 });
@@ -100,7 +90,8 @@ pub(super) async fn insert(
                 .bind(share.recipient.to_vec())
                 .bind(key.map(|key| key.client.clone()))
                 .bind(key.map(|key| key.key.clone()))
-                .bind(storable(share.created_at)?);
+                .bind(storable(share.created_at)?)
+                .bind(share.mandate.as_ref().map(|kept| kept.mandate.digest().to_vec()));
         }
         let mut inserted = HashSet::<ShareName>::with_capacity(run.len());
         for row in query.fetch_all(&mut *connection).await.map_err(from_sqlx)? {
@@ -109,6 +100,9 @@ pub(super) async fn insert(
         for ((place, share), locator) in run.iter().zip(&names) {
             // Removed, so that only the first of two equal shares is the new one.
             let outcome = if inserted.remove(&(*locator.as_bytes(), share.recipient)) {
+                if let Some(mandate) = &share.mandate {
+                    mandates::insert(connection, mandate).await?;
+                }
                 ShareInsert::Inserted
             } else {
                 obstacle(connection, share).await?
@@ -212,6 +206,7 @@ fn read(row: &SqliteRow) -> Result<ShareRecord, CatalogError> {
             .zip(key)
             .map(|(client, key)| IdempotencyKey { client, key }),
         created_at: row.number("created_at")?,
+        mandate: mandates::read_joined(row)?,
     })
 }
 

@@ -11,6 +11,7 @@ use super::{
     batch,
     cache::ReadableCache,
     change::{Change, Outcome},
+    copy::CopyJob,
     error::failed,
 };
 
@@ -29,6 +30,7 @@ type Reply = oneshot::Sender<Result<Outcome, CatalogError>>;
 
 enum Message {
     Write(Change, Reply),
+    Copy(CopyJob, oneshot::Sender<Result<(), CatalogError>>),
     Close(oneshot::Sender<Result<(), CatalogError>>),
 }
 
@@ -60,6 +62,16 @@ impl Writer {
         }
     }
 
+    /// Makes a copy; nothing is written until it is done.
+    pub(super) async fn copy(&self, job: CopyJob) -> Result<(), CatalogError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.messages.send(Message::Copy(job, reply)).await;
+        sent.map_err(|_| failed("the catalog is closed"))?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(failed("the catalog is closed")))
+    }
+
     /// Commits what waits, moves everything from the write-ahead log into the
     /// database, and ends the task. Closing twice is harmless.
     pub(super) async fn close(&self) -> Result<(), CatalogError> {
@@ -87,14 +99,20 @@ impl WriterTask {
             }
             crowded = messages.len() >= CROWD;
             let mut writes = Vec::with_capacity(messages.len());
+            let mut copies = Vec::new();
             let mut closing = None;
             for message in messages.drain(..) {
                 match message {
                     Message::Write(change, reply) => writes.push((change, reply)),
+                    Message::Copy(job, reply) => copies.push((job, reply)),
                     Message::Close(reply) => closing = Some(reply),
                 }
             }
             self.commit(writes).await;
+            for (job, reply) in copies {
+                // Who asked may be gone; the copy is of no use to anybody else.
+                let _ = reply.send(job.run(&mut self.connection).await);
+            }
             if let Some(reply) = closing {
                 // Who asked may be gone; the catalog closes all the same.
                 let _ = reply.send(self.close().await);

@@ -21,7 +21,7 @@ impl DataManager {
     ) -> Result<Option<Grant>, ServiceError> {
         let inner = &self.inner;
         if recipient == self.address() {
-            return self.grant_to(key, id, inner.own_record.statement()).map(Some);
+            return self.grant_to(key, id, &self.own_record()).map(Some);
         }
         match inner
             .recipients

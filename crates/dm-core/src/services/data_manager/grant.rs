@@ -15,27 +15,25 @@ impl DataManager {
     /// Lets a further address read data that this node has shared: its key is
     /// wrapped for the address in a new envelope, and the chunks stay as they are. The
     /// same grant again is the same; to a reader that has a share already nothing is added.
+    /// A grant costs nothing: the terms name no payment.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] where this node has no such object of its own, and
     /// what else can go wrong with a share.
-    #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator(), %recipient))]
-    pub async fn grant(
-        &self,
-        data_hash: &DataHash,
-        recipient: Address,
-    ) -> Result<ShareOutcome, ServiceError> {
-        let (manager, data_hash) = (self.clone(), *data_hash);
+    #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator(), recipient = %terms.recipient))]
+    pub async fn grant(&self, data_hash: &DataHash, terms: ShareTerms) -> Result<ShareOutcome, ServiceError> {
+        let (manager, data_hash, recipient) = (self.clone(), *data_hash, terms.recipient);
         uninterrupted(async move {
             let turn = manager.inner.turns.take(data_hash).await;
             manager.ensure_log_accepts()?;
+            manager.ensure_mandate_fits(&data_hash, terms.mandate.as_deref())?;
             let Some(object) = manager.own_object(&data_hash).await? else {
                 return Err(ServiceError::NotFound);
             };
             let known = manager.inner.ports.shares.share(&data_hash, recipient).await?;
             let mut progress = match known {
                 Some(share) => manager.continue_share(&object, &share).await?,
-                None => manager.share_with_plugins(&object, recipient).await?,
+                None => manager.share_with_plugins(&object, &terms).await?,
             };
             progress.kind = EventKind::Grant;
             let recorded = manager.distribute_and_record(progress).await?;
@@ -49,15 +47,15 @@ impl DataManager {
     async fn share_with_plugins(
         &self,
         object: &ReadableObject,
-        recipient: Address,
+        terms: &ShareTerms,
     ) -> Result<Progress, ServiceError> {
-        let terms = ShareTerms::with(recipient);
+        self.ensure_mandate_unused(terms.mandate.as_deref()).await?;
         let content = Content::Examined(Notes::new());
         let notes = self
-            .consult_plugins(&object.data_hash, object.size, content, &terms)
+            .consult_plugins(&object.data_hash, object.size, content, terms)
             .await?;
-        self.keep_notes(&object.data_hash, recipient, notes).await?;
-        self.share_again(object, &terms, None).await
+        self.keep_notes(&object.data_hash, terms.recipient, notes).await?;
+        self.share_again(object, terms, None).await
     }
 
     /// The addresses that can read data, by the envelope that is stored here: all of

@@ -11,6 +11,8 @@ pub(super) struct Owed {
     pub(super) grants: Notify,
     /// A share was anchored, and its receipt is to follow its object.
     pub(super) receipts: Notify,
+    /// What this node's address record says has changed.
+    pub(super) record: Notify,
     /// Some object has fewer copies than it could have.
     copies: AtomicBool,
 }

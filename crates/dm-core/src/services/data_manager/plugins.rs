@@ -8,6 +8,7 @@ use crate::{
     envelope::SignedEnvelope,
     event::{EventKind, NewEvent},
     hash::DataHash,
+    mandate::Mandate,
     plugin::{Hook, Notes, RetrievalView, ShareView},
     ports::Recorded,
     services::ServiceError,
@@ -80,15 +81,18 @@ impl DataManager {
         }
     }
 
-    /// Writes a share or a grant into the log, with the notes of plugins.
+    /// Writes a share or a grant into the log, with the mandate for it and the
+    /// notes of plugins.
     pub(super) async fn record_share(
         &self,
         kind: EventKind,
         data_hash: DataHash,
         recipient: Address,
+        mandate: Option<Box<Mandate>>,
     ) -> Result<Recorded, ServiceError> {
         let mut event = NewEvent {
             kind,
+            mandate,
             ..NewEvent::data_share(data_hash, recipient)
         };
         let log = &self.inner.ports.log;

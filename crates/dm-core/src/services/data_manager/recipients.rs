@@ -1,12 +1,10 @@
 //! The address records of recipients, looked up no more often than needed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use quick_cache::sync::Cache;
+use tokio::time::Instant;
 
 use crate::{
     address_record::SignedAddressRecord,

@@ -173,6 +173,11 @@ impl DataManager {
         data_hash: &DataHash,
         without: Address,
     ) -> Result<Vec<Address>, ServiceError> {
+        let Ok(_changing) = self.inner.content_keys.try_read() else {
+            return Err(ServiceError::Unavailable(
+                "a backup is being made; the access is withdrawn when it is done".to_owned(),
+            ));
+        };
         let id = self.own_id(data_hash);
         // An earlier revocation may have left the key of the stored chunks prepared.
         self.adopt_key_of_stored(&id, data_hash).await?;

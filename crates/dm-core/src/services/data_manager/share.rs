@@ -11,6 +11,7 @@ use crate::{
     envelope::{Envelope, ObjectId},
     event::EventKind,
     hash::DataHash,
+    mandate::{Mandate, VerifiedMandate},
     payment::PaymentReceipt,
     plugin::Notes,
     ports::{EventFilter, Recorded, ShareInsert},
@@ -41,6 +42,7 @@ pub(super) struct Progress {
     /// What its event says.
     pub(super) kind: EventKind,
     payment: Option<PaymentReceipt>,
+    mandate: Option<Box<Mandate>>,
 }
 
 /// A share that stands in the log.
@@ -79,6 +81,7 @@ impl DataManager {
         terms: &ShareTerms,
     ) -> Result<Begin, ServiceError> {
         self.ensure_key_fits(data_hash, terms).await?;
+        self.ensure_mandate_fits(data_hash, terms.mandate.as_deref())?;
         let object = self.own_object(data_hash).await?;
         let known = match &object {
             Some(_) => self.inner.ports.shares.share(data_hash, terms.recipient).await?,
@@ -87,6 +90,7 @@ impl DataManager {
         if let (Some(object), Some(share)) = (&object, &known) {
             return self.continue_share(object, share).await.map(Begin::Continue);
         }
+        self.ensure_mandate_unused(terms.mandate.as_deref()).await?;
         let notes = self.consult_plugins(data_hash, size, content, terms).await?;
         match object {
             Some(object) => {
@@ -132,7 +136,31 @@ impl DataManager {
             repeated: true,
             kind: EventKind::DataShare,
             payment: self.payment_of(&share.data_hash, share.recipient).await?,
+            mandate: share.event_mandate(),
         })
+    }
+
+    /// A mandate is for this data; where one is required, there is one.
+    pub(super) fn ensure_mandate_fits(
+        &self,
+        data_hash: &DataHash,
+        mandate: Option<&VerifiedMandate>,
+    ) -> Result<(), ServiceError> {
+        match &self.inner.ports.authorization {
+            Some(authorization) => authorization.ensure_for(data_hash, mandate),
+            None => Ok(()),
+        }
+    }
+
+    /// A mandate is good for one share.
+    pub(super) async fn ensure_mandate_unused(
+        &self,
+        mandate: Option<&VerifiedMandate>,
+    ) -> Result<(), ServiceError> {
+        match (&self.inner.ports.authorization, mandate) {
+            (Some(authorization), Some(mandate)) => authorization.ensure_unused(mandate).await,
+            _ => Ok(()),
+        }
     }
 
     /// An idempotency key stands for one share.
@@ -246,6 +274,7 @@ impl DataManager {
             repeated: false,
             kind: EventKind::DataShare,
             payment,
+            mandate: share.event_mandate(),
         })
     }
 
@@ -276,6 +305,7 @@ impl DataManager {
             repeated: false,
             kind: EventKind::DataShare,
             payment,
+            mandate: share.event_mandate(),
         })
     }
 
@@ -303,7 +333,7 @@ impl DataManager {
             Some(recorded) => (self.known_replicas(&share.id).await?, recorded),
             None => {
                 let replicas = self.distribute_soon(&share.id).await?;
-                let recorded = self.record_share(share.kind, share.data_hash, share.recipient);
+                let recorded = self.record_share(share.kind, share.data_hash, share.recipient, share.mandate);
                 (replicas, recorded.await?)
             }
         };
@@ -388,6 +418,7 @@ fn share_record(data_hash: &DataHash, terms: &ShareTerms) -> ShareRecord {
         recipient: terms.recipient,
         idempotency_key: terms.idempotency_key.clone(),
         created_at: now_ms(),
+        mandate: terms.mandate.as_deref().map(|mandate| Box::new(mandate.into())),
     }
 }
 

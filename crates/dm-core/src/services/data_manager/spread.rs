@@ -1,7 +1,8 @@
 //! Completes in the background what shares have left open: events of shares
 //! that were interrupted, grants for recipients that were unknown, receipts that
 //! are to travel with their objects, missing copies, payments that are to be
-//! given back; and erasures and revocations that were interrupted.
+//! given back; erasures and revocations that were interrupted; and this node's own
+//! address record.
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ impl DataManager {
                 self.refund_overdue_payments(),
                 self.finish_erasures(),
                 self.finish_revocations(),
+                self.keep_record_current(),
             )?;
             Ok(())
         });
@@ -71,7 +73,8 @@ impl DataManager {
             .await?
             .is_none()
         {
-            self.record_share(EventKind::DataShare, share.data_hash, share.recipient)
+            let (kind, mandate) = (EventKind::DataShare, share.event_mandate());
+            self.record_share(kind, share.data_hash, share.recipient, mandate)
                 .await?;
         }
         Ok(())
@@ -118,7 +121,7 @@ impl DataManager {
     }
 
     /// Waits for the interval to pass, or for the bell.
-    async fn pause_or(&self, bell: &Notify) {
+    pub(super) async fn pause_or(&self, bell: &Notify) {
         let interval = self.inner.settings.retry_interval;
         // That nobody rang is no failure.
         let _ = tokio::time::timeout(interval, bell.notified()).await;

@@ -97,5 +97,6 @@ fn event_of(record: &OrderRecord) -> Option<NewEvent> {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
+        mandate: None,
     })
 }

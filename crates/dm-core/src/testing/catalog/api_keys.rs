@@ -2,9 +2,11 @@
 
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
+use std::sync::Arc;
+
 use super::samples::api_key;
 use crate::{
-    api_key::{ApiKeyRecord, Scope},
+    api_key::{ApiKeyRecord, KeyUsage, Rights, Scope},
     ports::{ApiKeyCatalog, CatalogError},
 };
 
@@ -18,6 +20,7 @@ macro_rules! api_key_catalog_conformance {
             keys_are_listed_oldest_first,
             a_revoked_key_says_when_it_was_first_revoked,
             every_change_of_the_keys_makes_a_new_generation,
+            the_use_of_keys_is_kept_and_is_no_change_of_them,
         }
     };
 }
@@ -25,7 +28,7 @@ macro_rules! api_key_catalog_conformance {
 pub async fn a_key_is_kept_as_it_was_given(catalog: &impl ApiKeyCatalog) {
     let endless = ApiKeyRecord {
         expires_at: None,
-        scopes: Scope::ALL.into(),
+        rights: Arc::new(Rights::of(Scope::ALL)),
         ..api_key("b", 2)
     };
     for key in [api_key("a", 1), endless] {
@@ -75,4 +78,29 @@ pub async fn every_change_of_the_keys_makes_a_new_generation(catalog: &impl ApiK
     assert_eq!(catalog.api_key_generation().await.unwrap(), with_key);
     catalog.revoke_api_key("a", 10).await.unwrap();
     assert_ne!(catalog.api_key_generation().await.unwrap(), with_key);
+}
+
+pub async fn the_use_of_keys_is_kept_and_is_no_change_of_them(catalog: &impl ApiKeyCatalog) {
+    for id in ["a", "b"] {
+        catalog.insert_api_key(&api_key(id, 1)).await.unwrap();
+    }
+    let generation = catalog.api_key_generation().await.unwrap();
+    let usage = |bytes_used, last_used_at| KeyUsage {
+        bytes_used,
+        last_used_at: Some(last_used_at),
+    };
+    let first = [("a".into(), usage(10, 5)), ("nobody".into(), usage(1, 1))];
+    catalog.put_api_key_usage(&first).await.unwrap();
+    let second = [("a".into(), usage(7, 6)), ("b".into(), usage(1 << 60, 7))];
+    catalog.put_api_key_usage(&second).await.unwrap();
+    catalog.put_api_key_usage(&[]).await.unwrap();
+    let used = |id, usage| ApiKeyRecord {
+        usage,
+        ..api_key(id, 1)
+    };
+    let expected = [used("a", usage(7, 6)), used("b", usage(1 << 60, 7))];
+    assert_eq!(catalog.api_keys().await.unwrap(), expected);
+    assert_eq!(catalog.api_key("b").await.unwrap().as_ref(), expected.last());
+    assert_eq!(catalog.api_key("nobody").await.unwrap(), None);
+    assert_eq!(catalog.api_key_generation().await.unwrap(), generation);
 }

@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
-use super::samples::{entries, event, node};
+use super::samples::{entries, event, mandate, node};
 use crate::{
     event::{Event, EventKind},
     ports::{CatalogError, EventLog, LogEntry, TreeNode},
@@ -15,6 +15,7 @@ macro_rules! event_log_conformance {
     ($empty:path) => {
         $crate::conformance_tests! { $empty, event_log:
             an_event_is_kept_as_it_was_given,
+            an_event_is_kept_with_its_mandate,
             a_long_append_is_kept_whole,
             an_append_that_leaves_a_gap_changes_nothing,
             an_append_to_a_taken_position_changes_nothing,
@@ -61,6 +62,16 @@ pub async fn an_event_is_kept_as_it_was_given(catalog: &impl EventLog) {
     }
     assert_eq!(catalog.event(2).await.unwrap(), None);
     assert_eq!(catalog.event(u64::MAX).await.unwrap(), None);
+}
+
+pub async fn an_event_is_kept_with_its_mandate(catalog: &impl EventLog) {
+    let mut ordered = event(EventKind::DataShare, 1, 1);
+    ordered.mandate = Some(Box::new(mandate(1, 5).mandate));
+    let kept = entries(0, [ordered, event(EventKind::DataShare, 2, 1)]);
+    catalog.append(&kept, &[]).await.unwrap();
+    for entry in kept {
+        assert_eq!(catalog.event(entry.index).await.unwrap(), Some(entry));
+    }
 }
 
 pub async fn a_long_append_is_kept_whole(catalog: &impl EventLog) {

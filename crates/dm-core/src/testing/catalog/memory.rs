@@ -1,8 +1,8 @@
-//! [`MemoryCatalog`]: shares and readable objects; the rest is in `memory_log`,
-//! `memory_orders`, `memory_revocations` and `memory_tables`.
+//! [`MemoryCatalog`]: shares and readable objects; the rest is in `memory_key_uses`,
+//! `memory_log`, `memory_orders`, `memory_revocations` and `memory_tables`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard},
 };
 
@@ -10,14 +10,16 @@ use async_trait::async_trait;
 
 use super::{memory_log::MemoryLog, memory_orders::MemoryOrders, memory_revocations::MemoryRevocations};
 use crate::{
-    Address,
+    Address, B256,
     api_key::ApiKeyRecord,
     envelope::ObjectId,
     hash::DataHash,
+    mandate::KeptMandate,
     order::TokenRecord,
     peer::PeerRecord,
     ports::{CatalogError, Erasures, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert},
     share::{IdempotencyKey, ReadableObject, ShareRecord},
+    user::{AuthorizedUser, UserId},
 };
 
 /// Keeps everything in memory, without indexes: for tests.
@@ -30,9 +32,14 @@ pub struct MemoryCatalog {
 pub(super) struct State {
     shares: Vec<Share>,
     /// In the order of arrival; an entry that is replaced keeps its place.
-    readables: Vec<ReadableObject>,
+    pub(super) readables: Vec<ReadableObject>,
+    /// Versions of the node's key that must not wrap anything any more.
+    pub(super) retired: BTreeSet<u32>,
     replicas: HashMap<ObjectId, (u32, u64)>,
     erasures: Vec<DataHash>,
+    /// With their digests, whatever became of their shares.
+    pub(super) mandates: HashMap<B256, KeptMandate>,
+    pub(super) users: BTreeMap<UserId, AuthorizedUser>,
     pub(super) revocations: MemoryRevocations,
     pub(super) api_keys: Vec<ApiKeyRecord>,
     pub(super) api_key_generation: u64,
@@ -72,6 +79,15 @@ impl State {
         let name = (*data_hash, recipient);
         let mut records = self.shares.iter().map(|share| &share.record);
         records.any(|record| (record.data_hash, record.recipient) == name)
+    }
+
+    /// Digests of the statements on which shares were made that are not recorded.
+    pub(super) fn unrecorded_mandates(&self) -> Vec<B256> {
+        let records = self.shares.iter().map(|share| &share.record);
+        let unrecorded = records.filter(|record| self.log.recorded_at(record).is_none());
+        unrecorded
+            .filter_map(|record| Some(record.mandate.as_ref()?.mandate.digest()))
+            .collect()
     }
 
     pub(super) fn forget_share(&mut self, data_hash: &DataHash, recipient: Address) {
@@ -133,6 +149,9 @@ impl ShareCatalog for MemoryCatalog {
         }
         if let Some(existing) = state.share(&share.data_hash, share.recipient) {
             return Ok(ShareInsert::Exists(existing.record.clone()));
+        }
+        if let Some(kept) = &share.mandate {
+            state.mandates.insert(kept.mandate.digest(), (**kept).clone());
         }
         state.shares.push(Share {
             record: share.clone(),
@@ -245,7 +264,9 @@ impl ShareCatalog for MemoryCatalog {
 #[async_trait]
 impl ReadableObjects for MemoryCatalog {
     async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
-        self.state().put_readable(object);
+        let mut state = self.state();
+        state.ensure_not_retired(object.key.version)?;
+        state.put_readable(object);
         Ok(())
     }
 
@@ -282,6 +303,9 @@ impl ReadableObjects for MemoryCatalog {
 
     async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError> {
         let mut state = self.state();
+        for key in &keys {
+            state.ensure_not_retired(key.new.version)?;
+        }
         for key in keys {
             let is_meant =
                 |object: &&mut ReadableObject| object.data_hash == key.data_hash && object.key == key.old;

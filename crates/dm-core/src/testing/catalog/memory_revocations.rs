@@ -13,7 +13,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct MemoryRevocations {
     unfinished: Vec<(DataHash, Address)>,
-    prepared: Vec<ReadableObject>,
+    pub(super) prepared: Vec<ReadableObject>,
 }
 
 impl MemoryRevocations {
@@ -60,6 +60,7 @@ impl Revocations for MemoryCatalog {
 
     async fn prepare_key(&self, next: &ReadableObject) -> Result<(), CatalogError> {
         let mut state = self.state();
+        state.ensure_not_retired(next.key.version)?;
         state.revocations.take_prepared(&next.data_hash);
         state.revocations.prepared.push(next.clone());
         Ok(())

@@ -1,14 +1,18 @@
-//! The small tables of a [`MemoryCatalog`]: API keys, peers and tokens.
+//! The small tables of a [`MemoryCatalog`]: API keys, peers, tokens,
+//! authorised users and used statements.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::MemoryCatalog;
 use crate::{
-    Address,
-    api_key::ApiKeyRecord,
+    Address, B256,
+    api_key::{ApiKeyRecord, KeyUsage},
     order::TokenRecord,
     peer::PeerRecord,
-    ports::{ApiKeyCatalog, CatalogError, PeerCatalog, TokenCatalog},
+    ports::{ApiKeyCatalog, AuthorizedUsers, CatalogError, PeerCatalog, TokenCatalog, UsedMandates},
+    user::{AuthorizedUser, UserId},
 };
 
 #[async_trait]
@@ -44,6 +48,16 @@ impl ApiKeyCatalog for MemoryCatalog {
         key.revoked_at.get_or_insert(now);
         state.api_key_generation += 1;
         Ok(true)
+    }
+
+    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        for (id, usage) in usage {
+            if let Some(key) = state.api_keys.iter_mut().find(|key| *key.id == **id) {
+                key.usage = *usage;
+            }
+        }
+        Ok(())
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {
@@ -93,5 +107,51 @@ impl TokenCatalog for MemoryCatalog {
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError> {
         Ok(self.state().tokens.clone())
+    }
+}
+
+#[async_trait]
+impl AuthorizedUsers for MemoryCatalog {
+    async fn insert_user(&self, user: &AuthorizedUser) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        if state.users.contains_key(&user.id) {
+            return Err(CatalogError::Conflict(format!(
+                "there is a user {} already",
+                user.id
+            )));
+        }
+        state.users.insert(user.id.clone(), user.clone());
+        Ok(())
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<AuthorizedUser>, CatalogError> {
+        Ok(self.state().users.get(id).cloned())
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<AuthorizedUser>, CatalogError> {
+        let state = self.state();
+        let users = state.users.values();
+        let rest = users.filter(|user| after.is_none_or(|after| user.id > *after));
+        Ok(rest.take(limit).cloned().collect())
+    }
+
+    async fn remove_user(&self, id: &UserId) -> Result<bool, CatalogError> {
+        Ok(self.state().users.remove(id).is_some())
+    }
+}
+
+#[async_trait]
+impl UsedMandates for MemoryCatalog {
+    async fn is_mandate_used(&self, digest: B256) -> Result<bool, CatalogError> {
+        Ok(self.state().mandates.contains_key(&digest))
+    }
+
+    async fn forget_mandates(&self, now: u64) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        let needed = state.unrecorded_mandates();
+        state
+            .mandates
+            .retain(|digest, kept| kept.expires_at >= now || needed.contains(digest));
+        Ok(())
     }
 }

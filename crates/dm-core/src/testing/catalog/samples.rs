@@ -1,16 +1,20 @@
 //! Shares, objects, events and keys to try a catalog with; those of equal
 //! numbers are equal. Orders and tokens are in [`super::order_samples`].
 
+use std::sync::Arc;
+
 use crate::{
     Address, B256,
-    api_key::{ApiKeyRecord, Scope},
+    api_key::{ApiKeyRecord, KeyUsage, Rights, RouteName, Scope},
     envelope::ObjectId,
     event::{Event, EventKind, NewEvent},
     hash::DataHash,
+    mandate::{KeptMandate, Mandate},
     peer::PeerRecord,
     ports::{AnchoredCheckpoint, LogEntry, TreeNode},
     receipt::{Anchor, Checkpoint},
     share::{IdempotencyKey, ReadableObject, ShareRecord, WrappedKey},
+    user::{AuthorizedUser, KeyKind},
 };
 
 /// The address number `n`.
@@ -30,6 +34,32 @@ pub fn share(n: u64, recipient: u8) -> ShareRecord {
         recipient: address(recipient),
         idempotency_key: None,
         created_at: 1_700_000_000_000 + n,
+        mandate: None,
+    }
+}
+
+/// A mandate on statement number `n`, which ends at `expires_at`.
+pub fn mandate(n: u64, expires_at: u64) -> KeptMandate {
+    KeptMandate {
+        mandate: Mandate {
+            key: "sha256:00ff".to_owned(),
+            key_kind: KeyKind::Ed25519,
+            signature: "c2lnbmF0dXJl".to_owned(),
+            statement: format!("{{\"ä\":{n}}}"),
+            user_id: user("alice", 1).id,
+        },
+        expires_at,
+    }
+}
+
+/// An authorised user of this id.
+pub fn user(id: &str, added_at: u64) -> AuthorizedUser {
+    AuthorizedUser {
+        id: id.parse().unwrap(),
+        kind: KeyKind::Rsa,
+        public_key: format!("-----BEGIN PUBLIC KEY-----\n{id}\n-----END PUBLIC KEY-----\n"),
+        fingerprint: format!("sha256:{id}"),
+        added_at,
     }
 }
 
@@ -115,10 +145,20 @@ pub fn api_key(id: &str, created_at: u64) -> ApiKeyRecord {
         id: id.to_owned(),
         name: format!("key {id}"),
         secret_hash: *DataHash::of(id.as_bytes()).as_bytes(),
-        scopes: [Scope::Share, Scope::Read].into(),
+        rights: Arc::new(Rights {
+            scopes: [Scope::Share, Scope::Read].into(),
+            routes: [
+                RouteName::of("GET", "/data/{data_hash}"),
+                RouteName::of("PUT", "/objects"),
+            ]
+            .into(),
+            recipients: [address(1), address(2)].into(),
+            bytes_budget: Some(1 << 40),
+        }),
         created_at,
         expires_at: Some(created_at + 1),
         revoked_at: None,
+        usage: KeyUsage::default(),
     }
 }
 

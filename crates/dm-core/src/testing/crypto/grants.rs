@@ -1,13 +1,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::{Arc, Mutex};
+
 use alloy_primitives::Address;
 use sha2::{Digest, Sha256};
 
 use crate::{
     address_record::AddressRecord,
+    clock::now_ms,
     envelope::{Envelope, Grant, ObjectId},
     hash::DataHash,
-    ports::{GrantError, Grants},
+    ports::{GrantError, GrantKeyInfo, Grants, KeyRingError},
     secret::ContentKey,
 };
 
@@ -16,7 +19,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct MemoryGrants {
     address: Address,
-    public_key: [u8; 32],
+    /// Oldest first.
+    keys: Arc<Mutex<Vec<GrantKeyInfo>>>,
 }
 
 impl MemoryGrants {
@@ -24,8 +28,15 @@ impl MemoryGrants {
     pub fn new(address: Address) -> Self {
         Self {
             address,
-            public_key: rand::random(),
+            keys: Arc::new(Mutex::new(vec![fresh_key()])),
         }
+    }
+}
+
+fn fresh_key() -> GrantKeyInfo {
+    GrantKeyInfo {
+        public_key: rand::random(),
+        created_at: now_ms(),
     }
 }
 
@@ -70,7 +81,7 @@ fn open(mask: &ContentKey, ciphertext: &[u8]) -> Option<ContentKey> {
 
 impl Grants for MemoryGrants {
     fn public_key(&self) -> [u8; 32] {
-        self.public_key
+        self.keys.lock().unwrap().last().unwrap().public_key
     }
 
     fn grant(
@@ -105,17 +116,26 @@ impl Grants for MemoryGrants {
             .grants
             .iter()
             .filter(|grant| grant.recipient == self.address);
-        own.filter(|grant| grant.key_id == key_id(&self.public_key))
-            .find_map(|grant| {
-                let mask = mask(
-                    &self.public_key,
-                    &grant.encapsulated_key,
-                    &envelope.id,
-                    self.address,
-                );
-                open(&mask, &grant.ciphertext)
-            })
-            .map_or(Err(GrantError::Unopenable), |key| Ok(Some(key)))
+        let keys = self.keys();
+        own.filter_map(|grant| {
+            let key = keys.iter().find(|key| key_id(&key.public_key) == grant.key_id)?;
+            Some((grant, key.public_key))
+        })
+        .find_map(|(grant, public_key)| {
+            let mask = mask(&public_key, &grant.encapsulated_key, &envelope.id, self.address);
+            open(&mask, &grant.ciphertext)
+        })
+        .map_or(Err(GrantError::Unopenable), |key| Ok(Some(key)))
+    }
+
+    fn rotate(&self) -> Result<[u8; 32], KeyRingError> {
+        let key = fresh_key();
+        self.keys.lock().unwrap().push(key);
+        Ok(key.public_key)
+    }
+
+    fn keys(&self) -> Vec<GrantKeyInfo> {
+        self.keys.lock().unwrap().clone()
     }
 }
 
@@ -130,6 +150,7 @@ pub fn run_grants_suite<G: Grants>(make: impl Fn(Address) -> G) {
     a_grant_relabelled_for_another_recipient_does_not_open(&owner, &recipient, &make(STRANGER));
     a_changed_grant_does_not_open(&owner, &recipient);
     an_invalid_public_key_gets_no_grant(&owner);
+    grants_for_an_older_key_still_open(&owner, &recipient);
 }
 
 const OWNER: Address = Address::repeat_byte(1);
@@ -144,12 +165,7 @@ fn object() -> ObjectId {
 }
 
 fn record(grants: &dyn Grants, address: Address) -> AddressRecord {
-    AddressRecord {
-        address,
-        hpke_public_key: grants.public_key(),
-        peer_id: "peer".to_owned(),
-        sequence: 1,
-    }
+    AddressRecord::new(address, grants.public_key(), "peer".to_owned(), 1)
 }
 
 fn envelope(id: ObjectId, grants: Vec<Grant>) -> Envelope {
@@ -281,4 +297,23 @@ pub fn an_invalid_public_key_gets_no_grant(owner: &dyn Grants) {
     record.hpke_public_key = [0; 32];
     let grant = owner.grant(&ContentKey::random(), &object(), &record);
     assert_eq!(grant, Err(GrantError::BadPublicKey));
+}
+
+/// After a rotation others make grants for the new key, and those for the old
+/// one still open.
+pub fn grants_for_an_older_key_still_open(owner: &dyn Grants, recipient: &dyn Grants) {
+    let key = ContentKey::random();
+    let older = recipient.public_key();
+    let before = grant_for_recipient(&key, owner, recipient);
+    let newer = recipient.rotate().unwrap();
+    assert_ne!(newer, older);
+    assert_eq!(recipient.public_key(), newer);
+    let held: Vec<_> = recipient.keys().iter().map(|key| key.public_key).collect();
+    assert!(held.ends_with(&[older, newer]));
+    let after = grant_for_recipient(&key, owner, recipient);
+    assert_ne!(before.key_id, after.key_id);
+    for grant in [before, after] {
+        let envelope = envelope(object(), vec![grant]);
+        assert_eq!(recipient.open_grant(&envelope), Ok(Some(key.clone())));
+    }
 }

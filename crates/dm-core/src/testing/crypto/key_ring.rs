@@ -52,10 +52,25 @@ impl KeyRing for MemoryKeyRing {
 
     fn rotate(&self) -> Result<u32, KeyRingError> {
         let mut versions = self.versions.lock().unwrap();
-        let version = versions.len() as u32 + 1;
-        let created_at = now_ms();
-        versions.push((KeyVersion { version, created_at }, ContentKey::random()));
+        let version = versions.last().map_or(1, |(newest, _)| newest.version + 1);
+        let info = KeyVersion {
+            version,
+            created_at: now_ms(),
+            imported_from: None,
+        };
+        versions.push((info, ContentKey::random()));
         Ok(version)
+    }
+
+    fn destroy(&self, version: u32) -> Result<(), KeyRingError> {
+        let mut versions = self.versions.lock().unwrap();
+        let place = versions.iter().position(|(info, _)| info.version == version);
+        let place = place.ok_or(KeyRingError::UnknownVersion(version))?;
+        if place + 1 == versions.len() {
+            return Err(KeyRingError::Newest(version));
+        }
+        versions.remove(place);
+        Ok(())
     }
 
     fn versions(&self) -> Vec<KeyVersion> {
@@ -75,6 +90,7 @@ pub fn run_key_ring_suite(ring: &dyn KeyRing) {
     a_version_that_is_not_held_is_unknown(ring);
     rotation_keeps_old_versions(ring);
     versions_may_rotate_while_others_wrap(ring);
+    a_destroyed_version_unwraps_nothing_and_leaves_the_others(ring);
 }
 
 /// A wrapped key comes back.
@@ -166,4 +182,40 @@ pub fn versions_may_rotate_while_others_wrap(ring: &dyn KeyRing) {
         }
     });
     assert_eq!(ring.versions().len(), before + 4);
+}
+
+/// A version that was destroyed is not there any more, its number is not used
+/// again, and the newest cannot be destroyed.
+pub fn a_destroyed_version_unwraps_nothing_and_leaves_the_others(ring: &dyn KeyRing) {
+    let key = ContentKey::random();
+    let wrapped: Vec<_> = (0..3)
+        .map(|_| {
+            ring.rotate().unwrap();
+            ring.wrap(&key)
+        })
+        .collect();
+    let [first, second, newest] = wrapped.as_slice() else {
+        panic!("three rotations")
+    };
+    ring.destroy(second.version).unwrap();
+    assert_eq!(
+        ring.unwrap(second),
+        Err(KeyRingError::UnknownVersion(second.version))
+    );
+    assert_eq!(
+        ring.destroy(second.version),
+        Err(KeyRingError::UnknownVersion(second.version))
+    );
+    assert_eq!(
+        ring.destroy(newest.version),
+        Err(KeyRingError::Newest(newest.version))
+    );
+    assert_eq!(ring.unwrap(first).as_ref(), Ok(&key));
+    assert_eq!(ring.unwrap(newest).as_ref(), Ok(&key));
+    assert!(
+        ring.versions()
+            .iter()
+            .all(|version| version.version != second.version)
+    );
+    assert_eq!(ring.rotate(), Ok(newest.version + 1));
 }

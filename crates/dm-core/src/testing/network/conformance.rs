@@ -65,12 +65,12 @@ fn stores(count: usize) -> Vec<Store> {
 
 fn record(account: u8, sequence: u64, node: &Arc<dyn Network>) -> SignedAddressRecord {
     let signer = TestSigner::new(account);
-    let record = AddressRecord {
-        address: signer.address(),
-        hpke_public_key: [sequence as u8; 32],
-        peer_id: node.local_peer_id(),
+    let record = AddressRecord::new(
+        signer.address(),
+        [sequence as u8; 32],
+        node.local_peer_id(),
         sequence,
-    };
+    );
     Signed::sign(record, &signer).unwrap()
 }
 

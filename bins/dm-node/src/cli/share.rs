@@ -1,0 +1,90 @@
+//! Sharing, and who orders it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dm_core::{Address, address::parse_address, hash::DataHash, user::UserId};
+
+use super::ClientArgs;
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The file; `-` reads standard input
+    pub(crate) file: PathBuf,
+    /// Address of the recipient
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) price: PriceArgs,
+    #[command(flatten)]
+    pub(crate) order: OrderArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// What a share costs.
+#[derive(Debug, Args)]
+pub(crate) struct PriceArgs {
+    /// What the recipient pays, in the smallest unit of --payment-token
+    #[arg(long, value_name = "AMOUNT", requires = "payment_token")]
+    pub(crate) payment_amount: Option<String>,
+    /// The contract of the token that the recipient pays with
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "payment_amount")]
+    pub(crate) payment_token: Option<Address>,
+}
+
+/// The authorised user who orders a share: signed here with a key, or elsewhere.
+#[derive(Debug, Args)]
+pub(crate) struct OrderArgs {
+    /// The authorised user who orders it
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: Option<UserId>,
+    /// The user's private key: PEM (PKCS #8) or the hex digits of an Ethereum account
+    #[arg(long, value_name = "FILE", requires = "user", conflicts_with_all = ["statement", "signature"])]
+    pub(crate) user_key: Option<PathBuf>,
+    /// How long the order is good, with --user-key
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) valid_for: String,
+    /// What the user has signed elsewhere, as `dm-node statement` printed it
+    #[arg(long, value_name = "FILE", requires_all = ["user", "signature"])]
+    pub(crate) statement: Option<PathBuf>,
+    /// The signature: base64, or 0x and hex digits of an Ethereum account
+    #[arg(long, value_name = "TEXT", requires_all = ["user", "statement"])]
+    pub(crate) signature: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The data hash
+    pub(crate) hash: DataHash,
+    /// Who shall be able to read it
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    #[command(flatten)]
+    pub(crate) order: OrderArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "data", required = true, multiple = false, args = ["file", "hash"])]
+pub(crate) struct StatementArgs {
+    /// The file that is to be shared
+    pub(crate) file: Option<PathBuf>,
+    /// The hash of data that is shared already, for a grant
+    #[arg(long)]
+    pub(crate) hash: Option<DataHash>,
+    /// Address of the recipient
+    #[arg(long, value_parser = parse_address)]
+    pub(crate) to: Address,
+    /// The authorised user who will sign it
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: UserId,
+    /// How long the order is good
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) valid_for: String,
+    #[command(flatten)]
+    pub(crate) price: PriceArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}

@@ -1,0 +1,95 @@
+//! Files that come from a running node.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, ensure};
+use futures::TryStreamExt;
+use reqwest::Response;
+
+use crate::progress;
+
+/// Writes a download beside its target, and gives it its name only once it is
+/// whole and `check` has nothing against it. Returns its bytes.
+///
+/// # Errors
+/// Where it breaks off, cannot be written, or is refused; then nothing is left.
+pub(crate) async fn to_file(
+    response: Response,
+    path: &Path,
+    access: Access,
+    check: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let partial = partial_path(path);
+    let result = async {
+        let cannot_write = || format!("cannot write {}", path.display());
+        let mut file = access.create(&partial).with_context(cannot_write)?;
+        let bytes = copy(response, &mut file).await?;
+        file.sync_all().with_context(cannot_write)?;
+        check(&partial)?;
+        fs::rename(&partial, path).with_context(cannot_write)?;
+        Ok(bytes)
+    }
+    .await;
+    if result.is_err() {
+        // What came so far is of no use; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&partial);
+    }
+    result
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Access {
+    /// As the system has it.
+    Usual,
+    /// Its owner alone.
+    Private,
+}
+
+impl Access {
+    fn create(self, path: &Path) -> std::io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        if let Self::Private = self {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        options.open(path)
+    }
+}
+
+/// The path with `.partial` behind it.
+pub(crate) fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// Writes are not asynchronous: this process does nothing else.
+pub(crate) async fn copy(response: Response, mut target: impl Write) -> anyhow::Result<u64> {
+    let expected = response.content_length();
+    let bar = progress::bytes(expected);
+    let mut pieces = response.bytes_stream();
+    let mut received = 0;
+    while let Some(piece) = pieces
+        .try_next()
+        .await
+        .context("the node broke the transfer off")?
+    {
+        target.write_all(&piece)?;
+        received += piece.len() as u64;
+        bar.set_position(received);
+    }
+    target.flush()?;
+    bar.finish_and_clear();
+    ensure!(
+        expected.is_none_or(|expected| expected == received),
+        "the node broke the transfer off"
+    );
+    Ok(received)
+}

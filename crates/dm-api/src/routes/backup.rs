@@ -1,0 +1,31 @@
+//! `GET /backup`: a copy of the running node.
+
+use actix_web::{
+    HttpResponse,
+    http::{Method, header},
+    web::Data,
+};
+use dm_core::api_key::Scope;
+use futures::TryStreamExt;
+
+use crate::{
+    endpoint::{Access, Endpoint, Router},
+    error::ApiError,
+    state::State,
+};
+
+/// The media type of a tar archive.
+const TAR: &str = "application/x-tar";
+
+pub(super) fn add(router: &mut Router) {
+    router.add(Endpoint::at("/backup").on(Method::GET, Access::Needs(Scope::Admin), get));
+}
+
+/// Streams the archive; where it breaks off, its last entry is missing.
+async fn get(state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let pieces = state.run(state.services.backups.begin()).await?;
+    let body = pieces.inspect_err(|error| tracing::warn!(%error, "a backup was cut off"));
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, TAR))
+        .streaming(body))
+}

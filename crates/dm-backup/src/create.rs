@@ -1,0 +1,329 @@
+//! Makes a backup of a running node, as a stream.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dm_core::{
+    clock::now_ms,
+    envelope::{ObjectId, SignedEnvelope},
+    ports::{
+        BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, ObjectStore, Signer,
+        StoreError,
+    },
+    signed::Signed,
+};
+use futures::StreamExt;
+use tokio::{
+    fs::File,
+    io::AsyncReadExt,
+    sync::{Mutex, OwnedMutexGuard, RwLock, mpsc, oneshot},
+};
+
+use crate::{BackupManifest, entry::Entry, manifest::EntryHasher};
+
+/// Folder for copies that are being sent, in the folder that the maker was given.
+const SCRATCH: &str = "backup.tmp";
+/// Bytes of a piece of a file.
+const PIECE: usize = 256 * 1024;
+/// Pieces that wait for the receiver.
+const QUEUE: usize = 8;
+/// Objects that are listed at a time.
+const PAGE: usize = 256;
+/// How often an object that changes while it is copied is begun anew.
+const ATTEMPTS: u32 = 8;
+/// Bytes of a block of a tar archive.
+const BLOCK: usize = 512;
+
+/// What a backup is made of.
+#[derive(Clone)]
+pub struct BackupPorts {
+    /// The catalog, with the log.
+    pub catalog: Arc<dyn CatalogCopy>,
+    /// Key-value namespaces.
+    pub namespaces: Arc<dyn NamespaceCopy>,
+    /// Those of them that are copied.
+    pub namespace_names: Vec<&'static str>,
+    /// The objects: those of this node's own and those that are granted to it are copied.
+    pub objects: Arc<dyn ObjectStore>,
+    /// The keys, encrypted as they are kept.
+    pub keys: Arc<dyn KeyFiles>,
+    /// Held for writing while the copy is made: see
+    /// [`DataManager::content_keys`](dm_core::services::DataManager::content_keys).
+    pub content_keys: Arc<RwLock<()>>,
+    /// The node's own account, which signs what it says of the backup.
+    pub signer: Arc<dyn Signer>,
+    /// Folder on the disk of the catalog, for its copy until that is sent.
+    pub scratch: PathBuf,
+}
+
+/// Makes backups of a running node, one at a time.
+pub struct BackupMaker {
+    ports: Arc<BackupPorts>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl BackupMaker {
+    /// A maker over these ports.
+    pub fn new(ports: BackupPorts) -> Self {
+        Self {
+            ports: Arc::new(ports),
+            turn: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Backups for BackupMaker {
+    async fn begin(&self) -> Result<BackupStream, BackupError> {
+        let turn = self
+            .turn
+            .clone()
+            .try_lock_owned()
+            .map_err(|_| BackupError::UnderWay)?;
+        let (pieces, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(make(self.ports.clone(), pieces, turn));
+        Ok(futures::stream::unfold(receiver, |mut receiver| async move {
+            let piece = receiver.recv().await?;
+            Some((piece, receiver))
+        })
+        .boxed())
+    }
+}
+
+/// Sends the pieces of a backup, or why there is none.
+async fn make(
+    ports: Arc<BackupPorts>,
+    pieces: mpsc::Sender<Result<Bytes, BackupError>>,
+    _turn: OwnedMutexGuard<()>,
+) {
+    let scratch = ports.scratch.join(SCRATCH);
+    let archive = Archive {
+        pieces: pieces.clone(),
+        hasher: EntryHasher::default(),
+    };
+    let made = write(&ports, &scratch, archive).await;
+    if let Err(error) = clear(&scratch).await {
+        tracing::warn!(%error, folder = %scratch.display(), "copies of a backup are left behind");
+    }
+    match made {
+        Ok(()) => tracing::info!("a backup was made"),
+        Err(Broken::ReceiverGone) => tracing::warn!("a backup was broken off by its receiver"),
+        Err(Broken::Failed(reason)) => {
+            tracing::error!(reason, "a backup could not be made");
+            // The receiver may be gone, too.
+            let _ = pieces.send(Err(BackupError::Failed(reason))).await;
+        }
+    }
+}
+
+/// Why a backup is not whole.
+enum Broken {
+    ReceiverGone,
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// All entries in their order. The copies of the catalog and of the namespaces are of
+/// one moment; objects are copied after it, so that what the catalog speaks of is
+/// there, and content keys are held until all of them are.
+async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Result<(), Broken> {
+    let created_at = now_ms();
+    clear(scratch).await?;
+    create_private(scratch).await?;
+    let _keys_stay = ports.content_keys.write().await;
+    let (catalog, namespaces) = (scratch.join("catalog"), scratch.join("namespaces"));
+    let key_files = copy(ports, &catalog, &namespaces).await?;
+    for (name, content) in key_files {
+        archive.add(&Entry::KeyFile(name), &content).await?;
+    }
+    archive.add_file(&Entry::Catalog, &catalog).await?;
+    archive.add_file(&Entry::Namespaces, &namespaces).await?;
+    add_objects(ports, &mut archive).await?;
+    archive.finish(ports.signer.as_ref(), created_at).await
+}
+
+/// Copies what must be of one moment.
+async fn copy(
+    ports: &BackupPorts,
+    catalog: &Path,
+    namespaces: &Path,
+) -> Result<Vec<(String, Vec<u8>)>, Broken> {
+    let (hand_over, key_files) = oneshot::channel();
+    let (store, names, file) = (
+        ports.namespaces.clone(),
+        ports.namespace_names.clone(),
+        namespaces.to_owned(),
+    );
+    let keys = ports.keys.clone();
+    let meanwhile = async move {
+        store.copy_to(&file, &names).await?;
+        // While the catalog stands still: every version of the data key that it names is here.
+        let key_files = tokio::task::spawn_blocking(move || keys.key_files()).await;
+        let key_files = key_files.map_err(io::Error::other).flatten();
+        // The receiver is this function.
+        let _ = hand_over.send(key_files.map_err(StoreError::from_io)?);
+        Ok(())
+    };
+    ports.catalog.copy_to(catalog, Box::pin(meanwhile)).await?;
+    Ok(key_files.await?)
+}
+
+async fn add_objects(ports: &BackupPorts, archive: &mut Archive) -> Result<(), Broken> {
+    let own = ports.signer.address();
+    let mut after = None;
+    loop {
+        let page = ports.objects.list(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(*last);
+        for id in &page {
+            let envelope = ports.objects.envelope(id).await?;
+            if envelope.is_some_and(|envelope| id.owner == own || envelope.grants_to(own)) {
+                add_object(ports, id, archive).await?;
+            }
+        }
+    }
+}
+
+/// Copies an object; one that is replaced meanwhile is begun anew.
+async fn add_object(ports: &BackupPorts, id: &ObjectId, archive: &mut Archive) -> Result<(), Broken> {
+    for _ in 0..ATTEMPTS {
+        let Some(envelope) = ports.objects.envelope(id).await? else {
+            return Ok(());
+        };
+        if add_chunks(ports, &envelope, archive).await?
+            && ports
+                .objects
+                .envelope(id)
+                .await?
+                .is_some_and(|now| now.chunk_list == envelope.chunk_list)
+        {
+            return archive.add(&Entry::Envelope(*id), envelope.bytes()).await;
+        }
+    }
+    Err(Broken::Failed(format!(
+        "the object of {} under {} changes all the time",
+        id.owner, id.locator
+    )))
+}
+
+/// Whether all chunks were there.
+async fn add_chunks(
+    ports: &BackupPorts,
+    envelope: &SignedEnvelope,
+    archive: &mut Archive,
+) -> Result<bool, Broken> {
+    for index in 0..envelope.chunk_count() {
+        match ports.objects.chunk(&envelope.id, index).await {
+            Ok(chunk) => {
+                archive
+                    .add(&Entry::Chunk(envelope.id, index), chunk.bytes())
+                    .await?;
+            }
+            Err(StoreError::Missing) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(true)
+}
+
+/// A tar archive (POSIX ustar) on its way to the receiver.
+struct Archive {
+    pieces: mpsc::Sender<Result<Bytes, BackupError>>,
+    hasher: EntryHasher,
+}
+
+impl Archive {
+    async fn add(&mut self, entry: &Entry, content: &[u8]) -> Result<(), Broken> {
+        self.begin(entry, content.len() as u64).await?;
+        self.hasher.update(content);
+        self.send(Bytes::copy_from_slice(content)).await?;
+        self.pad(content.len() as u64).await
+    }
+
+    async fn add_file(&mut self, entry: &Entry, file: &Path) -> Result<(), Broken> {
+        let mut file = File::open(file).await?;
+        let size = file.metadata().await?.len();
+        self.begin(entry, size).await?;
+        let mut left = size;
+        while left > 0 {
+            let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
+            file.read_exact(&mut piece).await?;
+            left -= piece.len() as u64;
+            self.hasher.update(&piece);
+            self.send(piece.into()).await?;
+        }
+        self.pad(size).await
+    }
+
+    async fn begin(&mut self, entry: &Entry, size: u64) -> Result<(), Broken> {
+        let name = entry.name();
+        self.hasher.begin(&name, size);
+        let header = header(&name, size)?;
+        self.send(Bytes::copy_from_slice(header.as_bytes())).await
+    }
+
+    /// Fills the last block of an entry.
+    async fn pad(&mut self, size: u64) -> Result<(), Broken> {
+        let used = (size % BLOCK as u64) as usize;
+        match used {
+            0 => Ok(()),
+            used => self.send(vec![0; BLOCK - used].into()).await,
+        }
+    }
+
+    /// Adds what the node says of the backup, and the two empty blocks of the end.
+    async fn finish(mut self, signer: &dyn Signer, created_at: u64) -> Result<(), Broken> {
+        let (entries, digest) = std::mem::take(&mut self.hasher).finish();
+        let manifest = BackupManifest {
+            node: signer.address(),
+            created_at,
+            entries,
+            digest,
+        };
+        let signed = Signed::sign(manifest, signer)?;
+        self.add(&Entry::Manifest, signed.bytes()).await?;
+        self.send(vec![0; 2 * BLOCK].into()).await
+    }
+
+    async fn send(&self, piece: Bytes) -> Result<(), Broken> {
+        let sent = self.pieces.send(Ok(piece)).await;
+        sent.map_err(|_| Broken::ReceiverGone)
+    }
+}
+
+fn header(name: &str, size: u64) -> io::Result<tar::Header> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(name)?;
+    header.set_size(size);
+    header.set_mode(0o600);
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mtime(now_ms() / 1000);
+    header.set_cksum();
+    Ok(header)
+}
+
+async fn clear(folder: &Path) -> io::Result<()> {
+    match tokio::fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn create_private(folder: &Path) -> io::Result<()> {
+    let mut builder = tokio::fs::DirBuilder::new();
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.create(folder).await
+}

@@ -1,0 +1,139 @@
+//! Makes the files of a node from a backup.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use dm_core::{
+    envelope::{Chunk, SignedEnvelope},
+    order::OrderState,
+    ports::{CatalogError, ObjectStore, ObjectWriter, OrderCatalog, StoreError},
+};
+use tokio::runtime::Handle;
+
+use crate::Contents;
+
+/// Orders that are looked at at a time.
+const PAGE: usize = 256;
+
+/// Where the files of a backup go.
+#[derive(Debug, Clone)]
+pub struct RestoredFiles {
+    /// Folder of the files that hold secrets; it is there.
+    pub keys: PathBuf,
+    /// The catalog.
+    pub catalog: PathBuf,
+    /// The copy of the namespaces, for
+    /// [`NamespaceCopy::take_from`](dm_core::ports::NamespaceCopy::take_from).
+    pub namespaces: PathBuf,
+}
+
+/// Keeps what is in a backup: files in their places, objects in a store.
+pub struct Restoring {
+    files: RestoredFiles,
+    objects: Arc<dyn ObjectStore>,
+    /// The object whose chunks are coming.
+    writer: Option<Box<dyn ObjectWriter>>,
+    runtime: Handle,
+}
+
+impl Restoring {
+    /// Restores to these files and this store, whose work runs on `runtime`. To be
+    /// used on a thread that may block.
+    pub fn new(files: RestoredFiles, objects: Arc<dyn ObjectStore>, runtime: Handle) -> Self {
+        Self {
+            files,
+            objects,
+            writer: None,
+            runtime,
+        }
+    }
+}
+
+impl Contents for Restoring {
+    fn key_file(&mut self, name: &str, content: &mut dyn Read) -> io::Result<()> {
+        write_private(&self.files.keys.join(name), content)
+    }
+
+    fn catalog(&mut self, content: &mut dyn Read) -> io::Result<()> {
+        write_private(&self.files.catalog, content)
+    }
+
+    fn namespaces(&mut self, content: &mut dyn Read) -> io::Result<()> {
+        write_private(&self.files.namespaces, content)
+    }
+
+    fn chunk(&mut self, index: u64, chunk: Chunk) -> io::Result<()> {
+        let writer = match self.writer.take() {
+            Some(writer) if index > 0 => writer,
+            _ => self.runtime.block_on(self.objects.create()).map_err(not_stored)?,
+        };
+        let writer = self.writer.insert(writer);
+        self.runtime.block_on(writer.append(chunk)).map_err(not_stored)
+    }
+
+    fn object(&mut self, envelope: &SignedEnvelope) -> io::Result<()> {
+        let writer = match self.writer.take() {
+            Some(writer) if envelope.chunk_count() > 0 => writer,
+            _ => self.runtime.block_on(self.objects.create()).map_err(not_stored)?,
+        };
+        self.runtime.block_on(writer.finish(envelope)).map_err(not_stored)
+    }
+}
+
+/// Gives up the orders that were on their way when a backup was made, and returns
+/// how many there were: the node that the backup is of may have done them since, and
+/// nothing is paid twice.
+///
+/// # Errors
+/// Where the catalog cannot be read or written.
+pub async fn give_up_orders(orders: &dyn OrderCatalog) -> Result<u64, CatalogError> {
+    let (mut after, mut given_up) = (0, 0);
+    loop {
+        let page = orders.open_orders(after, PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(given_up);
+        };
+        after = *last;
+        for (_, order) in page {
+            if matches!(order.state, OrderState::Accepted | OrderState::Sent { .. }) {
+                let failed = OrderState::Failed {
+                    tx_hash: order.state.tx_hash(),
+                    reason: "it was under way when the backup was made from which this node was restored: \
+                             look on the chain whether it was done before you order it again"
+                        .to_owned(),
+                };
+                orders.set_order_state(order.id, &failed).await?;
+                given_up += 1;
+            }
+        }
+    }
+}
+
+/// Makes a file that only its owner may read, and that is durable.
+fn write_private(path: &Path, content: &mut dyn Read) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file: File = options.open(path)?;
+    io::copy(content, &mut file)?;
+    file.sync_all()?;
+    match path.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn not_stored(error: StoreError) -> io::Error {
+    match error {
+        StoreError::Full => io::ErrorKind::StorageFull.into(),
+        other => io::Error::other(other),
+    }
+}

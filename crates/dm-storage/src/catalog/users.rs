@@ -1,0 +1,83 @@
+//! Authorised users.
+
+use async_trait::async_trait;
+use dm_core::{
+    ports::{AuthorizedUsers, CatalogError},
+    user::{AuthorizedUser, UserId},
+};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    SqliteCatalog,
+    change::{Change, Outcome},
+    columns::{Columns, row_limit, storable},
+    error::{corrupt, from_sqlx},
+};
+
+pub(super) const INSERT: &str = "INSERT INTO authorized_users (id, kind, public_key, fingerprint, added_at)
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
+pub(super) const REMOVE: &str = "DELETE FROM authorized_users WHERE id = ?";
+pub(super) const GET: &str = "SELECT * FROM authorized_users WHERE id = ?";
+/// No id is empty, so that all come after the empty one.
+pub(super) const PAGE: &str = "SELECT * FROM authorized_users WHERE id > ? ORDER BY id LIMIT ?";
+
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    user: &AuthorizedUser,
+) -> Result<Outcome, CatalogError> {
+    let query = sqlx::query(INSERT)
+        .bind(user.id.as_str().to_owned())
+        .bind(user.kind.as_str())
+        .bind(user.public_key.clone())
+        .bind(user.fingerprint.clone())
+        .bind(storable(user.added_at)?);
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(match done.rows_affected() {
+        0 => Outcome::Refused(format!("there is a user {} already", user.id)),
+        _ => Outcome::Done,
+    })
+}
+
+pub(super) async fn remove(connection: &mut SqliteConnection, id: &UserId) -> Result<Outcome, CatalogError> {
+    let query = sqlx::query(REMOVE).bind(id.as_str().to_owned());
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(Outcome::Existed(done.rows_affected() > 0))
+}
+
+fn read(row: &SqliteRow) -> Result<AuthorizedUser, CatalogError> {
+    let (id, kind): (&str, &str) = (row.value("id")?, row.value("kind")?);
+    Ok(AuthorizedUser {
+        id: id.parse().map_err(|_| corrupt("a user has no valid id"))?,
+        kind: kind
+            .parse()
+            .map_err(|_| corrupt("a user has a key of an unknown kind"))?,
+        public_key: row.value("public_key")?,
+        fingerprint: row.value("fingerprint")?,
+        added_at: row.number("added_at")?,
+    })
+}
+
+#[async_trait]
+impl AuthorizedUsers for SqliteCatalog {
+    async fn insert_user(&self, user: &AuthorizedUser) -> Result<(), CatalogError> {
+        self.make(Change::InsertUser(user.clone())).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<AuthorizedUser>, CatalogError> {
+        let query = sqlx::query(GET).bind(id.as_str().to_owned());
+        let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<AuthorizedUser>, CatalogError> {
+        let query = sqlx::query(PAGE)
+            .bind(after.map_or("", UserId::as_str).to_owned())
+            .bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn remove_user(&self, id: &UserId) -> Result<bool, CatalogError> {
+        self.make_if_there(Change::RemoveUser(id.clone())).await
+    }
+}

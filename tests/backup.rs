@@ -1,0 +1,166 @@
+//! A running node is copied, and a node is made of the copy.
+
+use std::{fs, path::Path, process::Output};
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{
+    FUNDED_KEYS, Node, NodeSetup, bytes, data_hash, devnet::Devnet, eventually, http::answer, node::dm_node,
+};
+
+/// Copies a running node to a file.
+async fn create(node: &Node, file: &Path) -> Output {
+    let mut command = dm_node();
+    command.args(["--json", "backup", "create"]).arg(file).args([
+        "--api",
+        &node.started.internal_api,
+        "--api-key",
+        &node.started.api_key,
+    ]);
+    command.output().await.unwrap()
+}
+
+async fn backup(command: &str, file: &Path, more: &[&str]) -> Output {
+    let mut process = dm_node();
+    process.args(["--json", "backup", command]).arg(file).args(more);
+    process.output().await.unwrap()
+}
+
+async fn restore(file: &Path, dir: &Path) -> Output {
+    backup("restore", file, &["--data-dir", dir.to_str().unwrap()]).await
+}
+
+fn document(output: &Output) -> Value {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The restored directory of a node, with the password that the operator has kept.
+async fn restored(backup: &Path, from: &Path, dir: &Path) -> (Value, NodeSetup) {
+    let document = document(&restore(backup, dir).await);
+    fs::copy(from.join("dev-password"), dir.join("dev-password")).unwrap();
+    (document, NodeSetup::new(dir))
+}
+
+async fn is_anchored(node: &Node, data: &str) -> String {
+    let (status, shared) = node.share(data, node.address()).await;
+    assert_eq!(status, StatusCode::CREATED, "{shared}");
+    shared["data_hash"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_node_is_copied_while_it_works_and_another_goes_on_from_the_copy() {
+    let home = tempdir().unwrap();
+    let place = tempdir().unwrap();
+    let file = place.path().join("node.backup");
+    let node = Node::start(&home).await;
+    let large = bytes(3_000_000, 1);
+    let (status, shared) = node.put(large.clone(), node.address()).await;
+    assert_eq!(status, StatusCode::CREATED, "{shared}");
+    let small = is_anchored(&node, "copied").await;
+    let erased = is_anchored(&node, "erased before the copy").await;
+    let erasure = node.request(Method::DELETE, &format!("/data/{erased}"));
+    assert_eq!(answer(erasure).await.0, StatusCode::OK);
+
+    let busy = async {
+        for number in 0..40 {
+            is_anchored(&node, &format!("shared meanwhile {number}")).await;
+        }
+    };
+    let (created, ()) = tokio::join!(create(&node, &file), busy);
+    let created = document(&created);
+    assert_eq!(created["node"], node.address());
+    let address = node.address().to_owned();
+    drop(node.kill().await);
+
+    let verified = document(&backup("verify", &file, &[]).await);
+    assert_eq!(verified["objects"], created["objects"]);
+    let dir = place.path().join("restored");
+    let (about, setup) = restored(&file, home.path(), &dir).await;
+    assert!(about["events"].as_u64().unwrap() >= 4, "{about}");
+    let node = setup.start().await;
+    assert_eq!(node.address(), address);
+    assert!(node.reads(&data_hash(&large)).await == large);
+    assert_eq!(node.reads(&small).await, b"copied");
+    assert_eq!(node.object(&erased).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(node.verifies(&small).await["verified"], true);
+    let (_, history) = node.get("/compliance_history?limit=100").await;
+    for event in history["history"].as_array().unwrap() {
+        if event["event_type"] == "data_share" && event["data_hash"] != *erased {
+            let hash = event["data_hash"].as_str().unwrap();
+            assert_eq!(node.object(hash).await.0, StatusCode::OK, "{event}");
+        }
+    }
+    let next = is_anchored(&node, "after the restore").await;
+    assert_eq!(node.verifies(&next).await["verified"], true);
+}
+
+#[tokio::test]
+async fn a_restored_node_makes_no_second_history() {
+    let (home, chain, place) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let file = place.path().join("node.backup");
+    let devnet = Devnet::start(chain.path()).await;
+    let setup = NodeSetup::new(home.path()).on_chain(&devnet.url, FUNDED_KEYS[0]);
+    let node = setup.start().await;
+    let before = is_anchored(&node, "before the copy").await;
+    document(&create(&node, &file).await);
+    is_anchored(&node, "after the copy").await;
+    drop(node.stop().await);
+
+    let (_, setup) = restored(&file, home.path(), &place.path().join("restored")).await;
+    let node = setup.on_chain(&devnet.url, FUNDED_KEYS[0]).start().await;
+    eventually("the node says that its log cannot go on", || async {
+        let health = node.internal(Method::GET, "/health");
+        (answer(health).await.1["status"] == "unhealthy").then_some(())
+    })
+    .await;
+    let (status, refused) = node.share("a second history", node.address()).await;
+    assert!(status.is_server_error(), "{status} {refused}");
+    assert_eq!(node.reads(&before).await, b"before the copy");
+    assert_eq!(node.verifies(&before).await["verified"], true);
+}
+
+#[tokio::test]
+async fn a_bad_backup_is_refused_and_leaves_nothing() {
+    let (home, place) = (tempdir().unwrap(), tempdir().unwrap());
+    let file = place.path().join("node.backup");
+    let node = Node::start(&home).await;
+    node.must_share("some data", node.address()).await;
+    document(&create(&node, &file).await);
+    let again = complaint(&create(&node, &file).await);
+    assert!(again.contains("exists already"), "{again}");
+
+    let whole = fs::read(&file).unwrap();
+    let (bad, dir) = (place.path().join("bad"), place.path().join("restored"));
+    let cut = whole[..whole.len() / 2].to_vec();
+    let mut altered = whole.clone();
+    let middle = altered.len() / 2;
+    altered[middle..middle + 4096].fill(0x55);
+    for content in [cut, altered, b"no backup at all".to_vec(), Vec::new()] {
+        fs::write(&bad, content).unwrap();
+        let refused = complaint(&backup("verify", &bad, &[]).await);
+        assert!(
+            refused.contains("cut short") || refused.contains("altered") || refused.contains("no backup"),
+            "{refused}"
+        );
+        complaint(&restore(&bad, &dir).await);
+        assert!(!dir.exists());
+    }
+    let left: Vec<_> = fs::read_dir(place.path()).unwrap().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+
+    let occupied = complaint(&restore(&file, home.path()).await);
+    assert!(occupied.contains("is not empty"), "{occupied}");
+    document(&restore(&file, &dir).await);
+}
