@@ -22,6 +22,7 @@ mod grants;
 mod keys;
 mod liars;
 mod lifecycle;
+mod links;
 mod master_password;
 mod money;
 mod money_under_fire;

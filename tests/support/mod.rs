@@ -4,6 +4,7 @@ pub(crate) mod anvil;
 pub(crate) mod copies;
 pub(crate) mod devnet;
 pub(crate) mod http;
+pub(crate) mod link;
 pub(crate) mod money;
 pub(crate) mod node;
 pub(crate) mod process;

@@ -125,6 +125,32 @@ async fn a_node_that_joins_later_learns_an_address_that_was_announced_to_nobody(
     assert_eq!(found, Some(announced));
 }
 
+/// The peer listens on loopback, which a name does not stand for: where it was
+/// dialled it is reached again, and nowhere else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_dialled_by_its_name_serves_the_dht() {
+    let named = start_plain(Vec::new()).await;
+    let port = named.host_and_port().rsplit_once(':').unwrap().1.to_owned();
+    let node = start_plain(vec![format!("localhost:{port}")]).await;
+    wait_until(|| node.p2p.stats().active_peers == 1).await;
+    let announced = record(1, 1, &node.p2p.local_peer_id());
+    let found = async {
+        loop {
+            node.p2p.announce(announced.clone()).await.unwrap();
+            if let Some(found) = named.p2p.find_address(announced.address).await.unwrap() {
+                return found;
+            }
+        }
+    };
+    let found = tokio::time::timeout(common::PATIENCE, found).await.unwrap();
+    assert_eq!(found, announced);
+    let known = &node.p2p.peers()[0].record.addresses;
+    assert!(
+        known.iter().all(|address| address.contains("localhost")),
+        "{known:?}"
+    );
+}
+
 /// As in a network whose routing tables have no room for most of its nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_is_found_through_a_node_that_has_it_in_no_routing_table() {

@@ -1,4 +1,4 @@
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use dm_core::config::NetworkConfig;
 use libp2p::{
@@ -12,10 +12,12 @@ use libp2p::{
     upnp,
 };
 
+use super::known::KnownPlaces;
 use crate::{
     dht::BoundedStore,
     error::P2pError,
     options::{P2pOptions, Transport},
+    peers::Peers,
     setup::Setup,
 };
 
@@ -51,6 +53,7 @@ pub(crate) struct Behaviour {
     pub(crate) allowed: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
     pub(crate) limits: connection_limits::Behaviour,
     pub(crate) memory: memory_connection_limits::Behaviour,
+    pub(crate) known: KnownPlaces,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     pub(crate) kad: kad::Behaviour<BoundedStore>,
@@ -72,6 +75,7 @@ impl Behaviour {
     pub(crate) fn new(
         options: &P2pOptions,
         setup: &Setup,
+        peers: &Arc<Peers>,
         relay_client: relay::client::Behaviour,
     ) -> Result<Self, P2pError> {
         let (keypair, network) = (options.identity.keypair(), &options.network);
@@ -83,7 +87,9 @@ impl Behaviour {
             .with_max_pending_outgoing(Some(network.max_connections));
         let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
             .with_agent_version(AGENT.to_owned())
-            .with_push_listen_addr_updates(true);
+            .with_push_listen_addr_updates(true)
+            // What a peer says of itself is not dialled before it was looked at.
+            .with_cache_size(0);
         let check_interval = Duration::from_secs(network.health_check_interval_secs);
         let ping_interval = PING_INTERVAL.min(check_interval / PINGS_PER_CHECK);
         // Within one process everybody is reached.
@@ -94,6 +100,7 @@ impl Behaviour {
             memory: memory_connection_limits::Behaviour::with_max_bytes(
                 usize::try_from(network.max_memory).unwrap_or(usize::MAX),
             ),
+            known: KnownPlaces::new(peers.clone()),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
             kad: kademlia(keypair),

@@ -42,8 +42,8 @@ pub(crate) async fn start(
     let setup = Setup::read(&options.initial_peers, &options.network).map_err(P2pError::Settings)?;
     let records = catalog.peers().await?;
     let remembered = remembered(&records);
-    let swarm = listening_swarm(&options, &setup).await?;
-    let peers = Peers::new(records, &options.network, bus);
+    let peers = Arc::new(Peers::new(records, &options.network, bus));
+    let swarm = listening_swarm(&options, &setup, &peers).await?;
     let context = Arc::new(Context::new(&options, objects, peers));
     let seed = Seed {
         options,
@@ -81,7 +81,10 @@ fn spawn_runner(seed: Seed, first: Runner, supervisor: &Supervisor) {
         async move {
             let runner = match runner {
                 Some(runner) => runner,
-                None => seed.runner(listening_swarm(&seed.options, &seed.setup).await?),
+                None => {
+                    let peers = &seed.context.peers;
+                    seed.runner(listening_swarm(&seed.options, &seed.setup, peers).await?)
+                }
             };
             Box::pin(runner.run(shutdown)).await
         }

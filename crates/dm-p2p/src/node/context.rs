@@ -22,7 +22,7 @@ pub(crate) struct Context {
     pub(crate) network: NetworkConfig,
     pub(crate) initial_peers: usize,
     pub(crate) objects: Arc<dyn ObjectStore>,
-    pub(crate) peers: Peers,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) link: Link,
     pub(crate) paths: Paths,
@@ -43,7 +43,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(options: &P2pOptions, objects: Arc<dyn ObjectStore>, peers: Peers) -> Self {
+    pub(crate) fn new(options: &P2pOptions, objects: Arc<dyn ObjectStore>, peers: Arc<Peers>) -> Self {
         let traffic = Arc::new(Traffic::default());
         let patience = Duration::from_secs(options.network.request_timeout_secs);
         Self {

@@ -8,6 +8,7 @@ mod context;
 mod dialer;
 mod guarded;
 mod kad_events;
+mod known;
 mod link;
 mod paths;
 mod patient;

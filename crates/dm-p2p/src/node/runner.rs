@@ -351,6 +351,11 @@ impl Runner {
         let mut addresses = usable(&info.listen_addrs, seen_at);
         self.remove_foreign(peer, &peer, &mut addresses);
         self.context.peers.reachable_at(peer, &addresses);
+        if addresses.is_empty() {
+            // It was dialled by a name, or told of none that makes sense from
+            // here: where it was reached it can be reached again.
+            addresses = self.context.peers.addresses(&peer);
+        }
         self.note_relay(peer, info, &addresses);
         if !info.protocols.contains(&KAD_PROTOCOL) {
             return;

@@ -12,6 +12,7 @@ use super::{behaviour::Behaviour, guarded::Whereabouts, transport::Transports};
 use crate::{
     error::P2pError,
     options::{P2pOptions, Transport},
+    peers::Peers,
     setup::Setup,
 };
 
@@ -30,7 +31,11 @@ pub(crate) struct ListeningSwarm {
 }
 
 /// Builds a swarm and binds its listeners.
-pub(crate) async fn listening_swarm(options: &P2pOptions, setup: &Setup) -> Result<ListeningSwarm, P2pError> {
+pub(crate) async fn listening_swarm(
+    options: &P2pOptions,
+    setup: &Setup,
+    peers: &Arc<Peers>,
+) -> Result<ListeningSwarm, P2pError> {
     let whereabouts = Arc::new(Whereabouts::default());
     let transports = Transports::new(
         options.transport,
@@ -39,7 +44,7 @@ pub(crate) async fn listening_swarm(options: &P2pOptions, setup: &Setup) -> Resu
         &whereabouts,
     )?;
     let config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
-    let behaviour = Behaviour::new(options, setup, transports.relay_client)?;
+    let behaviour = Behaviour::new(options, setup, peers, transports.relay_client)?;
     let mut swarm = Swarm::new(transports.connections, behaviour, options.identity.id(), config);
     for address in &setup.external {
         swarm.add_external_address(address.clone());
