@@ -170,6 +170,7 @@ async fn versions_that_nothing_needs_end_by_themselves_where_that_is_wanted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_newest_version_is_replaced_when_it_is_old_enough() {
+    const AGE: Duration = Duration::from_millis(200);
     let world = World::new();
     let node = world.node(1).await;
     let before = node.ports.key_ring.versions();
@@ -178,10 +179,12 @@ async fn the_newest_version_is_replaced_when_it_is_old_enough() {
         ..KeyRotationSettings::default()
     };
     let aged = KeyRotationSettings {
-        // Ages are told by the system's clock, which the paused one does not move.
-        max_age: Some(Duration::ZERO),
+        // Far longer than a rotation takes, so that the next version is not due at once.
+        max_age: Some(AGE),
         ..KeyRotationSettings::default()
     };
+    // Ages are told by the system's clock, which the paused one does not move.
+    std::thread::sleep(AGE);
     for (settings, is_due) in [(young, false), (aged, true)] {
         let rotation = rotation_with(&node, settings);
         let end = tokio_util::sync::CancellationToken::new();
