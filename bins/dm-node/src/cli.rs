@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash};
 
 mod api_key;
+mod share;
 
 pub(crate) use api_key::CreateApiKeyArgs;
+pub(crate) use share::ShareArgs;
 
 /// Shares data between organisations: encrypted for the recipient, spread over
 /// peers, recorded on an EVM chain.
@@ -315,23 +317,6 @@ pub(crate) struct TransfersArgs {
     pub(crate) cursor: Option<String>,
     #[command(flatten)]
     pub(crate) client: InternalClientArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShareArgs {
-    /// The file; `-` reads standard input
-    pub(crate) file: PathBuf,
-    /// Address of the recipient
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
-    /// What the recipient pays, in the smallest unit of --payment-token
-    #[arg(long, value_name = "AMOUNT", requires = "payment_token")]
-    pub(crate) payment_amount: Option<String>,
-    /// The contract of the token that the recipient pays with
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, requires = "payment_amount")]
-    pub(crate) payment_token: Option<Address>,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod commands;
 mod confirm;
+mod expiry;
 mod home;
 mod logging;
 mod node;

@@ -27,6 +27,10 @@ pub struct ShareTerms {
     pub idempotency_key: Option<IdempotencyKey>,
     /// What the recipient pays for it.
     pub payment: Option<PaymentTerms>,
+    /// When the data shall be erased everywhere, in milliseconds since the Unix
+    /// epoch. Where it was shared before, the longest time counts, and no time is
+    /// the longest.
+    pub expires_at: Option<u64>,
 }
 
 impl ShareTerms {
@@ -36,6 +40,7 @@ impl ShareTerms {
             recipient,
             idempotency_key: None,
             payment: None,
+            expires_at: None,
         }
     }
 }
@@ -119,4 +124,6 @@ pub struct ShareOutcome {
     pub grant_pending: bool,
     /// What the recipient paid for it.
     pub payment: Option<PaymentReceipt>,
+    /// When the data is erased, in milliseconds since the Unix epoch.
+    pub expires_at: Option<u64>,
 }

@@ -1,7 +1,8 @@
 //! Statements signed by an Ethereum account, in one format for all of them.
 //!
 //! Layout: 65 bytes of ECDSA signature (r ‖ s ‖ v), one version byte, then the
-//! statement in [postcard]. The signature is over the
+//! statement in [postcard]; behind it, what a later version has more than the
+//! first. The signature is over the
 //! [EIP-191](https://eips.ethereum.org/EIPS/eip-191) hash of
 //! SHA-256(domain ‖ version ‖ postcard bytes), so that wallets can make it and
 //! a signature for one kind of statement is worthless for another.
@@ -19,8 +20,8 @@ use crate::ports::{Signer, SignerError};
 
 /// Bytes of the signature in front of a signed statement.
 const SIGNATURE_LEN: usize = 65;
-/// The only version of the layout so far.
-const VERSION: u8 = 1;
+/// The version of the layout that every kind of statement began with.
+pub const FIRST_VERSION: u8 = 1;
 
 /// Something that an account can vouch for.
 pub trait Statement: Serialize + DeserializeOwned + Clone {
@@ -31,6 +32,23 @@ pub trait Statement: Serialize + DeserializeOwned + Clone {
 
     /// The account that must have signed.
     fn signer(&self) -> Address;
+
+    /// The version byte of this statement: the lowest that can say it, so that
+    /// one statement has one form, and older nodes read what they can.
+    fn version(&self) -> u8 {
+        FIRST_VERSION
+    }
+
+    /// What this statement's version has more than the first, in postcard.
+    fn extension(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes the extension of a statement of this version; `None` where there is
+    /// no such version, or it is malformed.
+    fn extended(self, version: u8, extension: &[u8]) -> Option<Self> {
+        (version == FIRST_VERSION && extension.is_empty()).then_some(self)
+    }
 
     /// Checks what the types do not say, such as counts and lengths.
     ///
@@ -96,10 +114,11 @@ impl<T: Statement> Signed<T> {
             });
         }
         let mut bytes = vec![0; SIGNATURE_LEN];
-        bytes.push(VERSION);
+        bytes.push(statement.version());
         let bytes =
             postcard::to_extend(&statement, bytes).map_err(|error| SignerError::Failed(error.to_string()))?;
         let mut bytes = bytes;
+        bytes.extend(statement.extension());
         let signature = signer.sign_hash(&signing_hash(T::DOMAIN, &bytes[SIGNATURE_LEN..]))?;
         bytes[..SIGNATURE_LEN].copy_from_slice(&signature.as_bytes());
         Ok(Self {
@@ -149,13 +168,17 @@ impl<T: Statement> Signed<T> {
             });
         }
         let payload = bytes.get(SIGNATURE_LEN..).unwrap_or_default();
-        let Some((&VERSION, body)) = payload.split_first() else {
+        let Some((&version, body)) = payload.split_first() else {
             return Err(StatementError::Malformed);
         };
-        let (statement, rest) =
+        let (first, extension) =
             postcard::take_from_bytes::<T>(body).map_err(|_| StatementError::Malformed)?;
-        let canonical = postcard::to_stdvec(&statement).map_err(|_| StatementError::Malformed)?;
-        if !rest.is_empty() || canonical != body {
+        let statement = first
+            .extended(version, extension)
+            .ok_or(StatementError::Malformed)?;
+        let mut canonical = postcard::to_stdvec(&statement).map_err(|_| StatementError::Malformed)?;
+        canonical.extend(statement.extension());
+        if statement.version() != version || canonical != body {
             return Err(StatementError::Malformed);
         }
         statement.check().map_err(StatementError::Rule)?;

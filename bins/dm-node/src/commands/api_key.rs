@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::ApiKeyCommand,
+    expiry::expiry,
     home,
     output::{self, cell},
 };
@@ -92,19 +93,6 @@ async fn close(catalog: SqliteCatalog) -> anyhow::Result<()> {
     Ok(catalog.close().await?)
 }
 
-/// The time at which a key ends that is valid for `12h`, `30d` and the like.
-fn expiry(text: &str) -> anyhow::Result<u64> {
-    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-    let seconds = UNITS.iter().find_map(|(unit, seconds)| {
-        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        count.checked_mul(*seconds)?.checked_mul(1000)
-    });
-    match seconds {
-        Some(milliseconds) if milliseconds > 0 => Ok(now_ms().saturating_add(milliseconds)),
-        _ => bail!("`{text}` is no duration such as 12h or 30d"),
-    }
-}
-
 fn describe(keys: &[ApiKeyRecord]) -> String {
     let rows: Vec<Vec<String>> = keys
         .iter()
@@ -164,19 +152,5 @@ fn state(key: &ApiKeyRecord) -> &'static str {
         "expired"
     } else {
         "valid"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_with_their_unit() {
-        let now = now_ms();
-        assert!(expiry("30d").unwrap() >= now + 30 * 86_400_000);
-        for text in ["", "30", "d", "-1d", "1.5h", "0s", "99999999999999999d"] {
-            assert!(expiry(text).is_err(), "{text}");
-        }
     }
 }

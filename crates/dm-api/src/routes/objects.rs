@@ -27,7 +27,7 @@ use crate::{
     error::ApiError,
     extract::{
         address_param, allowed_recipient, body_cut_off, body_stalled, data_hash_param, idempotency_key,
-        money::price_params, query, refuse_encoded_body, wants_explanation,
+        money::price_params, query, refuse_encoded_body, time_param, wants_explanation,
     },
     middleware::deadline::timed_out,
     on_runtime::ServiceStream,
@@ -53,6 +53,7 @@ struct PutQuery {
     recipient: Option<String>,
     payment_token: Option<String>,
     payment_amount: Option<String>,
+    expires_at: Option<String>,
 }
 
 async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
@@ -62,6 +63,10 @@ async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<
         recipient: allowed_recipient(&request, "recipient", recipient)?,
         idempotency_key: idempotency_key(&request)?,
         payment: price_params(asked.payment_token.as_deref(), asked.payment_amount.as_deref())?,
+        expires_at: asked
+            .expires_at
+            .map(|text| time_param("expires_at", &text))
+            .transpose()?,
     };
     refuse_encoded_body(request.headers())?;
     let outcome = state.run(receive(&state, body, terms)).await?;

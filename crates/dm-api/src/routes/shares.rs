@@ -13,6 +13,7 @@ use crate::{
         fields::{self, Field},
         idempotency_key,
         money::PaymentFields,
+        time,
     },
     state::State,
 };
@@ -39,6 +40,8 @@ struct ShareRequest<'a> {
     #[serde(borrow)]
     authorization: Field<'a>,
     #[serde(borrow)]
+    expires_at: Field<'a>,
+    #[serde(borrow)]
     user_id: Field<'a>,
     #[serde(borrow)]
     signature: Field<'a>,
@@ -62,6 +65,7 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
         recipient,
         idempotency_key: idempotency_key(&request)?,
         payment,
+        expires_at: time("expires_at", asked.expires_at)?,
     };
     drop(body);
     let outcome = state

@@ -28,6 +28,7 @@ use crate::{
 mod distrust;
 mod envelopes;
 mod erase;
+mod expire;
 mod grant;
 mod owed;
 mod pay;

@@ -37,6 +37,10 @@ pub(super) enum Change {
     Rewrap(Vec<Rewrapped>),
     BeginErasure(DataHash),
     EndErasure(DataHash),
+    ScheduleErasure {
+        data_hash: DataHash,
+        at: Option<u64>,
+    },
     BeginRevocation {
         data_hash: DataHash,
         recipient: Address,

@@ -167,6 +167,7 @@ fn schema() -> Migrator {
             "revocations",
             include_str!("../../migrations/0008_revocations.sql"),
         ),
+        version(9, "expiries", include_str!("../../migrations/0009_expiries.sql")),
     ])
 }
 
