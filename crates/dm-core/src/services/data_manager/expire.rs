@@ -38,7 +38,8 @@ impl DataManager {
             }
             return self.end(data_hash).await;
         };
-        if envelope.is_expired(now_ms()) {
+        // The owner's tombstone may have come first: the key is still here.
+        if envelope.is_gone(now_ms()) {
             return self.end(data_hash).await;
         }
         // It was put off, by this node or by the owner.
