@@ -27,6 +27,7 @@ use crate::{
 mod distrust;
 mod envelopes;
 mod erase;
+mod expire;
 mod grant;
 mod owed;
 mod own_record;

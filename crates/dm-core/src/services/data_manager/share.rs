@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 
-use super::{DataManager, plugins::Content, seal::Sealed};
+use super::{DataManager, expire::ensure_in_future, plugins::Content, seal::Sealed};
 use crate::{
     clock::now_ms,
     envelope::{Envelope, ObjectId},
@@ -43,6 +43,7 @@ pub(super) struct Progress {
     pub(super) kind: EventKind,
     payment: Option<PaymentReceipt>,
     mandate: Option<Box<Mandate>>,
+    expires_at: Option<u64>,
 }
 
 /// A share that stands in the log.
@@ -51,6 +52,7 @@ pub(super) struct RecordedShare {
     recipient: Address,
     grant_pending: bool,
     payment: Option<PaymentReceipt>,
+    expires_at: Option<u64>,
     pub(super) replicas: u32,
     pub(super) leaf_index: u64,
 }
@@ -66,6 +68,7 @@ impl RecordedShare {
             replicas: self.replicas,
             grant_pending: self.grant_pending,
             payment: self.payment,
+            expires_at: self.expires_at,
         }
     }
 }
@@ -82,12 +85,17 @@ impl DataManager {
     ) -> Result<Begin, ServiceError> {
         self.ensure_key_fits(data_hash, terms).await?;
         self.ensure_mandate_fits(data_hash, terms.mandate.as_deref())?;
+        ensure_in_future(terms.expires_at)?;
         let object = self.own_object(data_hash).await?;
+        if object.is_none() {
+            self.end_what_was_before(data_hash).await?;
+        }
         let known = match &object {
             Some(_) => self.inner.ports.shares.share(data_hash, terms.recipient).await?,
             None => None,
         };
         if let (Some(object), Some(share)) = (&object, &known) {
+            self.prolong(&object.id, data_hash, terms.expires_at).await?;
             return self.continue_share(object, share).await.map(Begin::Continue);
         }
         self.ensure_mandate_unused(terms.mandate.as_deref()).await?;
@@ -95,7 +103,7 @@ impl DataManager {
         match object {
             Some(object) => {
                 let payment = self.take_payment_and_keep(data_hash, terms, notes).await?;
-                let shared = self.share_again(&object, terms, payment.clone()).await;
+                let shared = self.prolong_and_share(&object, terms, payment.clone()).await;
                 self.after_payment(payment.as_ref(), shared).map(Begin::Continue)
             }
             None => {
@@ -103,6 +111,17 @@ impl DataManager {
                 Ok(Begin::Store(payment))
             }
         }
+    }
+
+    async fn prolong_and_share(
+        &self,
+        object: &ReadableObject,
+        terms: &ShareTerms,
+        payment: Option<PaymentReceipt>,
+    ) -> Result<Progress, ServiceError> {
+        self.prolong(&object.id, &object.data_hash, terms.expires_at)
+            .await?;
+        self.share_again(object, terms, payment).await
     }
 
     /// Takes the payment, and keeps the notes of plugins until the share is logged.
@@ -137,6 +156,7 @@ impl DataManager {
             kind: EventKind::DataShare,
             payment: self.payment_of(&share.data_hash, share.recipient).await?,
             mandate: share.event_mandate(),
+            expires_at: self.expiry_of(&object.id).await?,
         })
     }
 
@@ -187,6 +207,9 @@ impl DataManager {
         let Some(envelope) = ports.objects.envelope(&id).await? else {
             return Ok(None);
         };
+        if envelope.is_expired(now_ms()) {
+            return Ok(None);
+        }
         match ports.readable.readable(data_hash).await? {
             Some(object) => self.with_key_for(&envelope, object).await,
             None => Ok(None),
@@ -246,6 +269,7 @@ impl DataManager {
             created_at: now,
             grants: grant.into_iter().collect(),
             receipts: Vec::new(),
+            expires_at: terms.expires_at,
         })?;
         let readable = ReadableObject {
             data_hash: sealed.data_hash,
@@ -255,6 +279,13 @@ impl DataManager {
             key: inner.ports.key_ring.wrap(&sealed.key),
         };
         let share = share_record(&sealed.data_hash, terms);
+        if terms.expires_at.is_some() {
+            // Before the object: one that is stored must not be forgotten.
+            let erasures = &inner.ports.erasures;
+            erasures
+                .schedule_erasure(&sealed.data_hash, terms.expires_at)
+                .await?;
+        }
         let (stored, kept, inserted) = tokio::join!(
             sealed.writer.finish(&envelope),
             inner.ports.readable.put_readable(&readable),
@@ -275,6 +306,7 @@ impl DataManager {
             kind: EventKind::DataShare,
             payment,
             mandate: share.event_mandate(),
+            expires_at: terms.expires_at,
         })
     }
 
@@ -306,6 +338,7 @@ impl DataManager {
             kind: EventKind::DataShare,
             payment,
             mandate: share.event_mandate(),
+            expires_at: self.expiry_of(&object.id).await?,
         })
     }
 
@@ -342,6 +375,7 @@ impl DataManager {
             recipient: share.recipient,
             grant_pending: share.grant_pending,
             payment: share.payment,
+            expires_at: share.expires_at,
             replicas,
             leaf_index: recorded.index,
         })
