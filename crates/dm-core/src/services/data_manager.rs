@@ -24,6 +24,7 @@ use crate::{
     vouching::Vouching,
 };
 
+mod distribute;
 mod distrust;
 mod envelopes;
 mod erase;
