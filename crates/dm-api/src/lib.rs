@@ -8,6 +8,7 @@ mod json_rpc;
 mod key_routes;
 mod listener;
 mod middleware;
+mod notes;
 mod on_runtime;
 mod range;
 mod routes;

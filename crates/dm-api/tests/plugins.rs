@@ -68,6 +68,35 @@ async fn a_note_on_a_retrieval_is_part_of_the_answer() {
 }
 
 #[actix_web::test]
+async fn a_note_on_a_download_is_in_its_head() {
+    let node = start().await;
+    let noted = node.put(b"12".to_vec()).await;
+    let unnoted = node.put(b"12345".to_vec()).await;
+    let parts = [
+        (Method::GET, None),
+        (Method::HEAD, None),
+        (Method::GET, Some("bytes=1-")),
+    ];
+    for (method, range) in parts {
+        for (hash, notes) in [(&noted, Some(r#"{"sample":"size 2"}"#)), (&unnoted, None)] {
+            let mut request = node.external(method.clone(), &format!("/objects/{hash}"));
+            if let Some(range) = range {
+                request = request.header("Range", range);
+            }
+            let response = request.send().await.unwrap();
+            assert!(response.status().is_success(), "{}", response.status());
+            let header = response.headers().get("X-Notes");
+            assert_eq!(
+                header.map(|value| value.to_str().unwrap()),
+                notes,
+                "{method} {range:?}"
+            );
+            assert!(!response.headers().contains_key("X-Notes-Left-Out"));
+        }
+    }
+}
+
+#[actix_web::test]
 async fn a_failed_plugin_shows_in_the_health() {
     let node = start().await;
     let health = node.get_internal("/health").await;

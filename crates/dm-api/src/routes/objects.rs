@@ -31,6 +31,7 @@ use crate::{
         wants_explanation,
     },
     middleware::deadline::timed_out,
+    notes::NoteHeaders,
     on_runtime::ServiceStream,
     range::{Part, is_known_to_client, requested_part},
     state::State,
@@ -108,9 +109,11 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
         return Ok(not_modified(&etag));
     }
     let size = object.size();
+    let notes = NoteHeaders::of(object.notes());
     let retrieval = wants_explanation(&request)?.then(|| object.remembered());
     let described = |status| {
         let mut response = described(status, &etag);
+        notes.add_to(&mut response);
         if let Some(id) = &retrieval {
             response.insert_header((RETRIEVAL, id.as_str()));
         }
@@ -139,7 +142,9 @@ async fn head(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, 
         return Ok(not_modified(&etag));
     }
     let nothing = stream::empty::<Result<_, ServiceError>>();
-    Ok(described(StatusCode::OK, &etag).body(SizedStream::new(object.size(), nothing)))
+    let mut response = described(StatusCode::OK, &etag);
+    NoteHeaders::of(object.notes()).add_to(&mut response);
+    Ok(response.body(SizedStream::new(object.size(), nothing)))
 }
 
 /// Streams a part of an object. The first piece is awaited before the head is
