@@ -18,6 +18,7 @@ mod churn;
 mod command_line;
 mod crashes;
 mod erasing;
+mod expiry;
 mod grants;
 mod keys;
 mod liars;

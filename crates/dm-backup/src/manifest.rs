@@ -14,7 +14,7 @@ pub struct BackupManifest {
     pub created_at: u64,
     /// Entries before this one.
     pub entries: u64,
-    /// SHA-256 over all entries before this one: see [`EntryHasher`].
+    /// SHA-256 over all entries before this one, in the form that the README describes.
     pub digest: [u8; 32],
 }
 

@@ -79,7 +79,7 @@ async fn all_are_paid(spoil: impl Fn(&str, usize) -> Option<Reply> + Send + Sync
 async fn errors_that_pass_cost_time_and_nothing_else() {
     for trouble in [429, 500, 503] {
         all_are_paid(move |_, number| {
-            now_and_then(number, 3).then(|| Reply::Http(trouble, b"later".to_vec()))
+            now_and_then(number, 5).then(|| Reply::Http(trouble, b"later".to_vec()))
         })
         .await;
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     hash::{ChunkHasher, ChunkName, Locator},
-    signed::{Signed, Statement},
+    signed::{Signed, Statement, VERSION, read_all},
 };
 
 /// Plaintext bytes in every chunk but the last.
@@ -78,7 +78,15 @@ pub struct Envelope {
     /// Receipts ([`crate::receipt::Receipt`]) sealed under
     /// [`crate::secret::ContentKey::for_receipts`]: who knows the data hash can read them.
     pub receipts: Vec<Bytes>,
+    /// When the object ends, in milliseconds since the Unix epoch: then its owner
+    /// erases it, and nobody serves or takes it any more. An envelope that has
+    /// this is of version 2 of the format.
+    #[serde(skip)]
+    pub expires_at: Option<u64>,
 }
+
+/// The version of envelopes with an expiry.
+const EXPIRING_VERSION: u8 = 2;
 
 /// An envelope whose owner's signature holds.
 pub type SignedEnvelope = Signed<Envelope>;
@@ -96,12 +104,23 @@ impl Envelope {
             created_at,
             grants: Vec::new(),
             receipts: Vec::new(),
+            expires_at: None,
         }
     }
 
     /// Whether the object was erased.
     pub fn is_tombstone(&self) -> bool {
         self.size == 0
+    }
+
+    /// Whether the object has ended at `now`, in milliseconds since the Unix epoch.
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether there is nothing to read at `now`: the object was erased or has ended.
+    pub fn is_gone(&self, now: u64) -> bool {
+        self.is_tombstone() || self.is_expired(now)
     }
 
     /// Number of chunks.
@@ -144,6 +163,27 @@ impl Statement for Envelope {
 
     fn signer(&self) -> Address {
         self.id.owner
+    }
+
+    fn encode(&self) -> postcard::Result<(u8, Vec<u8>)> {
+        let body = postcard::to_stdvec(self)?;
+        match self.expires_at {
+            None => Ok((VERSION, body)),
+            Some(at) => Ok((EXPIRING_VERSION, postcard::to_extend(&at, body)?)),
+        }
+    }
+
+    fn decode(version: u8, body: &[u8]) -> Option<Self> {
+        let (envelope, rest) = postcard::take_from_bytes::<Self>(body).ok()?;
+        let expires_at = match version {
+            VERSION if rest.is_empty() => None,
+            EXPIRING_VERSION => Some(read_all(rest)?),
+            _ => return None,
+        };
+        Some(Self {
+            expires_at,
+            ..envelope
+        })
     }
 
     fn check(&self) -> Result<(), &'static str> {
@@ -223,5 +263,100 @@ impl Chunk {
     /// The raw Fernet token.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        signed::StatementError,
+        testing::{objects::SampleObject, signer::TestSigner},
+    };
+
+    fn ending(expires_at: Option<u64>) -> SignedEnvelope {
+        let envelope = Envelope {
+            expires_at,
+            ..SampleObject::new(1, 1, 10).envelope.statement().clone()
+        };
+        Signed::sign(envelope, &TestSigner::new(1)).unwrap()
+    }
+
+    #[test]
+    fn an_envelope_without_an_end_has_the_form_that_it_always_had() {
+        let bytes = ending(None).bytes().clone();
+        assert_eq!(bytes[65], 1);
+        let body = postcard::to_stdvec(ending(None).statement()).unwrap();
+        assert_eq!(bytes[66..], body);
+        assert_eq!(Signed::<Envelope>::verify(bytes).unwrap(), ending(None));
+    }
+
+    #[test]
+    fn the_end_is_signed_and_has_one_form() {
+        let signed = ending(Some(300));
+        assert_eq!(signed.bytes()[65], 2);
+        let read = SignedEnvelope::verify(signed.bytes().clone()).unwrap();
+        assert_eq!(read.expires_at, Some(300));
+        let mut later = signed.bytes().to_vec();
+        *later.last_mut().unwrap() += 1;
+        let forged = SignedEnvelope::verify(later.into());
+        assert!(
+            matches!(forged, Err(StatementError::Signature { .. })),
+            "{forged:?}"
+        );
+        let cut = signed.bytes().len() - 2;
+        let mut without = signed.bytes()[..cut].to_vec();
+        assert_eq!(
+            SignedEnvelope::verify(without.clone().into()),
+            Err(StatementError::Malformed)
+        );
+        without[65] = 1;
+        let forged = SignedEnvelope::verify(without.into());
+        assert!(
+            matches!(forged, Err(StatementError::Signature { .. })),
+            "{forged:?}"
+        );
+        for (version, extension) in [
+            (1, vec![5]),
+            (2, vec![0x80, 0]),
+            (2, vec![5, 5]),
+            (3, vec![]),
+            (0, vec![]),
+        ] {
+            let mut bytes = ending(None).bytes().to_vec();
+            bytes[65] = version;
+            bytes.extend(extension);
+            assert_eq!(
+                SignedEnvelope::verify(bytes.into()),
+                Err(StatementError::Malformed)
+            );
+        }
+    }
+
+    #[test]
+    fn a_tombstone_does_not_end() {
+        let id = ending(None).id;
+        let tombstone = Envelope {
+            expires_at: Some(1),
+            ..Envelope::tombstone(id, 1, 1)
+        };
+        let bytes = Signed::sign(tombstone, &TestSigner::new(1))
+            .unwrap()
+            .bytes()
+            .clone();
+        assert!(matches!(
+            SignedEnvelope::verify(bytes),
+            Err(StatementError::Rule(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn an_envelope_is_read_as_it_was_signed(expires_at in any::<Option<u64>>()) {
+            let signed = ending(expires_at);
+            prop_assert_eq!(SignedEnvelope::verify(signed.bytes().clone()), Ok(signed));
+        }
     }
 }

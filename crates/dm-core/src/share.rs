@@ -30,6 +30,10 @@ pub struct ShareTerms {
     pub payment: Option<PaymentTerms>,
     /// The authorised user's statement that orders it, if one does.
     pub mandate: Option<Box<VerifiedMandate>>,
+    /// When the data shall be erased everywhere, in milliseconds since the Unix
+    /// epoch. Where it was shared before, the longest time counts, and no time is
+    /// the longest.
+    pub expires_at: Option<u64>,
 }
 
 impl ShareTerms {
@@ -40,6 +44,7 @@ impl ShareTerms {
             idempotency_key: None,
             payment: None,
             mandate: None,
+            expires_at: None,
         }
     }
 }
@@ -132,4 +137,6 @@ pub struct ShareOutcome {
     pub grant_pending: bool,
     /// What the recipient paid for it.
     pub payment: Option<PaymentReceipt>,
+    /// When the data is erased, in milliseconds since the Unix epoch.
+    pub expires_at: Option<u64>,
 }

@@ -20,8 +20,8 @@ use crate::ports::{Signer, SignerError};
 
 /// Bytes of the signature in front of a signed statement.
 const SIGNATURE_LEN: usize = 65;
-/// The version of a kind of statement that has only one.
-const VERSION: u8 = 1;
+/// The version that every kind of statement began with.
+pub(crate) const VERSION: u8 = 1;
 
 /// Something that an account can vouch for.
 pub trait Statement: Serialize + DeserializeOwned + Clone {

@@ -156,6 +156,7 @@ fn wrapping_and_grants(criterion: &mut Criterion) {
         created_at: 0,
         grants: vec![grants.grant(&key, &id, &record).unwrap()],
         receipts: Vec::new(),
+        expires_at: None,
     };
     criterion.bench_function("grant", |bencher| {
         bencher.iter(|| grants.grant(&key, &id, &record));

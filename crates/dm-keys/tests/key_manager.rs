@@ -120,6 +120,7 @@ fn grants_for_an_old_key_still_open() {
         created_at: 0,
         grants: vec![grant],
         receipts: Vec::new(),
+        expires_at: None,
     };
     assert_eq!(grants.open_grant(&envelope), Ok(Some(key)));
 }

@@ -3,24 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod common;
 
-use dm_core::{
-    Address,
-    bus::EventBus,
-    ports::{Found, Network},
-    tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
-    trace::Trace,
-};
-use dm_p2p::{Identity, P2p, P2pOptions};
+use std::time::{Duration, Instant};
+
+use common::rate;
+use dm_core::{ports::Network, tasks::Supervisor};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{StreamProtocol, Swarm, SwarmBuilder, noise, swarm::SwarmEvent, tcp, yamux};
 
@@ -29,21 +17,12 @@ const ROUNDS: usize = 5;
 const RAW: StreamProtocol = StreamProtocol::new("/raw/1");
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let (raw, (fetched, first_byte)) = (measure_raw().await, measure_fetch().await);
+    common::two_threads().block_on(async {
+        let (raw, (fetched, first_chunk)) = (measure_raw().await, measure_fetch().await);
         println!("bare stream   {raw:>8.0} MiB/s");
-        println!("fetch         {fetched:>8.0} MiB/s, first chunk after {first_byte:?}");
+        println!("fetch         {fetched:>8.0} MiB/s, first chunk after {first_chunk:?}");
         println!("ratio         {:>8.2}", fetched / raw);
     });
-}
-
-fn rate(bytes: u64, time: Duration) -> f64 {
-    bytes as f64 / f64::from(1 << 20) / time.as_secs_f64()
 }
 
 fn best(rates: impl IntoIterator<Item = f64>) -> f64 {
@@ -115,50 +94,17 @@ async fn measure_raw() -> f64 {
     best(rates)
 }
 
-async fn start(
-    store: Arc<MemoryObjectStore>,
-    initial_peers: Vec<String>,
-    supervisor: &Supervisor,
-) -> Arc<P2p> {
-    let mut options = P2pOptions::new(Identity::generate(), Address::ZERO);
-    options.network.host = IpAddr::from([127, 0, 0, 1]);
-    options.initial_peers = initial_peers;
-    P2p::start(
-        options,
-        store,
-        Arc::new(MemoryCatalog::new()),
-        EventBus::new(),
-        supervisor,
-    )
-    .await
-    .expect("the node starts")
-}
-
 async fn measure_fetch() -> (f64, Duration) {
     let supervisor = Supervisor::new();
-    let store = Arc::new(MemoryObjectStore::new());
-    let object = SampleObject::new(1, 7, SIZE);
-    object.store_in(&*store).await.expect("the store works");
-    let holder = start(store, Vec::new(), &supervisor).await;
-    let reader = start(Arc::default(), holder.listen_addresses(), &supervisor).await;
-    while reader.stats().active_peers == 0 {
-        tokio::task::yield_now().await;
-    }
-    let found = Found {
-        envelope: object.envelope.clone(),
-        holders: vec![holder.local_peer_id()],
-    };
-    let (mut rates, mut first_byte) = (Vec::new(), Duration::MAX);
+    let (store, object) = common::store_with_object(SIZE).await;
+    let holder = common::holder(store, &supervisor).await;
+    let reader = common::reader(holder.listen_addresses(), 1, &supervisor).await;
+    let (mut rates, mut first_chunk) = (Vec::new(), Duration::MAX);
     for _ in 0..ROUNDS {
-        let (begun, mut chunks, mut bytes) = (Instant::now(), reader.fetch(&found, 0, &Trace::default()), 0);
-        while let Some(chunk) = chunks.next().await {
-            if bytes == 0 {
-                first_byte = first_byte.min(begun.elapsed());
-            }
-            bytes += chunk.expect("an honest holder").bytes().len() as u64;
-        }
-        rates.push(rate(bytes, begun.elapsed()));
+        let (rate, first) = common::fetch(&reader, &object, std::slice::from_ref(&holder)).await;
+        rates.push(rate);
+        first_chunk = first_chunk.min(first);
     }
     supervisor.shut_down(Duration::from_secs(10)).await;
-    (best(rates), first_byte)
+    (best(rates), first_chunk)
 }

@@ -6,25 +6,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod common;
 
-use dm_core::{
-    Address,
-    bus::EventBus,
-    ports::{Found, Network},
-    tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
-    trace::Trace,
-};
-use dm_p2p::{Identity, P2p, P2pOptions};
-use futures::StreamExt;
+use std::{net::SocketAddr, time::Duration};
+
+use dm_core::{ports::Network, tasks::Supervisor};
+use dm_p2p::P2p;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -39,65 +26,23 @@ const HOLDERS: usize = 3;
 const BYTES_PER_SECOND: f64 = (8 << 20) as f64;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    common::two_threads().block_on(async {
         let supervisor = Supervisor::new();
-        let store = Arc::new(MemoryObjectStore::new());
-        let object = SampleObject::new(1, 7, SIZE);
-        object.store_in(&*store).await.expect("the store works");
+        let (store, object) = common::store_with_object(SIZE).await;
         let (mut holders, mut addresses) = (Vec::new(), Vec::new());
         for _ in 0..HOLDERS {
-            let holder = start(store.clone(), Vec::new(), &supervisor).await;
+            let holder = common::holder(store.clone(), &supervisor).await;
             addresses.push(limited(&holder).await);
             holders.push(holder);
         }
-        let reader = start(Arc::default(), addresses, &supervisor).await;
-        while reader.stats().active_peers < HOLDERS as u64 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let from = async |count: usize| {
-            let found = Found {
-                envelope: object.envelope.clone(),
-                holders: holders[..count]
-                    .iter()
-                    .map(|holder| holder.local_peer_id())
-                    .collect(),
-            };
-            fetch(&reader, &found).await
-        };
-        let (one, three) = (from(1).await, from(HOLDERS).await);
+        let reader = common::reader(addresses, HOLDERS as u64, &supervisor).await;
+        let (one, _) = common::fetch(&reader, &object, &holders[..1]).await;
+        let (three, _) = common::fetch(&reader, &object, &holders).await;
         println!("one holder      {one:>8.1} MiB/s");
         println!("three holders   {three:>8.1} MiB/s");
         println!("ratio           {:>8.2}", three / one);
         supervisor.shut_down(Duration::from_secs(10)).await;
     });
-}
-
-async fn start(
-    store: Arc<MemoryObjectStore>,
-    initial_peers: Vec<String>,
-    supervisor: &Supervisor,
-) -> Arc<P2p> {
-    let mut options = P2pOptions::new(Identity::generate(), Address::ZERO);
-    options.network.host = IpAddr::from([127, 0, 0, 1]);
-    options.initial_peers = initial_peers;
-    let peers = Arc::new(MemoryCatalog::new());
-    P2p::start(options, store, peers, EventBus::new(), supervisor)
-        .await
-        .expect("the node starts")
-}
-
-/// The rate of a fetch in MiB/s.
-async fn fetch(reader: &P2p, found: &Found) -> f64 {
-    let (begun, mut chunks, mut bytes) = (Instant::now(), reader.fetch(found, 0, &Trace::default()), 0);
-    while let Some(chunk) = chunks.next().await {
-        bytes += chunk.expect("an honest holder").bytes().len();
-    }
-    bytes as f64 / f64::from(1 << 20) / begun.elapsed().as_secs_f64()
 }
 
 /// The address of a proxy that lets what a node sends pass at the limited rate.

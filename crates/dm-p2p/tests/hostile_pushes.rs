@@ -347,3 +347,13 @@ async fn a_peer_has_a_bounded_number_of_streams() {
     }
     assert_eq!(answered.len(), 16);
 }
+
+#[tokio::test]
+async fn an_object_whose_time_is_over_is_refused_and_not_shown() {
+    let (node, mut peer) = node_and_peer().await;
+    let object = SampleObject::new(1, 7, 100_000);
+    let over = object.envelope_that_ends(1, 1);
+    let mut stream = peer.open(&node.address()).await;
+    assert_eq!(offer(&mut stream, over.bytes()).await, refused(Refusal::Stale));
+    assert!(is_empty(&node).await);
+}

@@ -14,6 +14,9 @@ pub(crate) struct ShareArgs {
     /// Address of the recipient
     #[arg(long, value_parser = parse_address)]
     pub(crate) to: Address,
+    /// After how long it is erased everywhere, such as 12h or 30d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) expires: Option<String>,
     #[command(flatten)]
     pub(crate) price: PriceArgs,
     #[command(flatten)]

@@ -10,6 +10,7 @@ use tokio_util::io::ReaderStream;
 use crate::{
     cli::ShareArgs,
     client::NodeClient,
+    duration,
     order::{self, Wanted},
     output::{self, cell},
     paths::input_path,
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let pieces =
         ReaderStream::with_capacity(source, PIECE).inspect_ok(move |piece| sent.inc(piece.len() as u64));
     let mut request = client
-        .request(Method::PUT, &route(&args))
+        .request(Method::PUT, &route(&args)?)
         .body(Body::wrap_stream(pieces));
     if let Some(order) = order {
         request = request
@@ -48,12 +49,15 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     output::print(as_json, &answer, describe)
 }
 
-fn route(args: &ShareArgs) -> String {
+fn route(args: &ShareArgs) -> anyhow::Result<String> {
     let mut route = format!("/objects?recipient={}", args.to);
     if let (Some(token), Some(amount)) = (&args.price.payment_token, &args.price.payment_amount) {
         route.push_str(&format!("&payment_token={token}&payment_amount={amount}"));
     }
-    route
+    if let Some(text) = &args.expires {
+        route.push_str(&format!("&expires_at={}", duration::from_now(text)?));
+    }
+    Ok(route)
 }
 
 /// The file and its size; the size of standard input is not known.

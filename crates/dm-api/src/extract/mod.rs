@@ -8,7 +8,9 @@ pub(crate) mod mandate;
 pub(crate) mod money;
 mod page;
 mod params;
+mod time;
 
+pub(crate) use self::time::{time, time_param};
 pub(crate) use headers::{allowed_recipient, bearer, idempotency_key, refuse_encoded_body};
 pub(crate) use json_body::{JsonBody, body_cut_off, body_stalled, not_json};
 pub(crate) use page::{page_cursor, page_limit};

@@ -20,6 +20,7 @@ use crate::{
     extract::{
         JsonBody, bearer,
         fields::{self, Field},
+        time,
     },
     key_routes::check_routes,
     state::State,
@@ -80,11 +81,7 @@ async fn create(request: HttpRequest, body: JsonBody, state: Data<State>) -> Res
     let request = NewApiKeyRequest {
         name: fields::text("name", asked.name)?.unwrap_or_default(),
         rights: Arc::new(rights),
-        expires_at: fields::value(
-            "expires_at",
-            asked.expires_at,
-            "must be a time in milliseconds since the Unix epoch",
-        )?,
+        expires_at: time("expires_at", asked.expires_at)?,
     };
     let made = state.run(state.services.api_keys.create(request)).await?;
     Ok(HttpResponse::Created().json(CreatedAnswer {

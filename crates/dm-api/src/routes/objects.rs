@@ -27,7 +27,8 @@ use crate::{
     error::ApiError,
     extract::{
         address_param, allowed_recipient, body_cut_off, body_stalled, data_hash_param, idempotency_key,
-        mandate::presented_in_headers, money::price_params, query, refuse_encoded_body, wants_explanation,
+        mandate::presented_in_headers, money::price_params, query, refuse_encoded_body, time_param,
+        wants_explanation,
     },
     middleware::deadline::timed_out,
     notes::NoteHeaders,
@@ -54,6 +55,7 @@ struct PutQuery {
     recipient: Option<String>,
     payment_token: Option<String>,
     payment_amount: Option<String>,
+    expires_at: Option<String>,
 }
 
 async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
@@ -62,6 +64,10 @@ async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<
     let terms = ShareTerms {
         idempotency_key: idempotency_key(&request)?,
         payment: price_params(asked.payment_token.as_deref(), asked.payment_amount.as_deref())?,
+        expires_at: asked
+            .expires_at
+            .map(|text| time_param("expires_at", &text))
+            .transpose()?,
         ..ShareTerms::with(allowed_recipient(&request, "recipient", recipient)?)
     };
     refuse_encoded_body(request.headers())?;

@@ -19,6 +19,9 @@ struct ShareAnswer {
     /// Position of the share's event in the log.
     receipt: u64,
     replicas: u32,
+    /// When the data is erased, in milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +63,7 @@ pub(super) fn share_answer(outcome: &ShareOutcome) -> HttpResponse {
         data_hash: outcome.data_hash,
         receipt: outcome.leaf_index,
         replicas: outcome.replicas,
+        expires_at: outcome.expires_at,
         grant: outcome.grant_pending.then_some("pending"),
         payment: outcome.payment.as_ref().map(PaymentAnswer::from),
     })

@@ -14,6 +14,7 @@ use crate::{
         idempotency_key,
         mandate::MandateFields,
         money::PaymentFields,
+        time,
     },
     state::State,
 };
@@ -39,6 +40,8 @@ struct ShareRequest<'a> {
     permit: Field<'a>,
     #[serde(borrow)]
     authorization: Field<'a>,
+    #[serde(borrow)]
+    expires_at: Field<'a>,
     #[serde(borrow)]
     user_id: Field<'a>,
     #[serde(borrow)]
@@ -68,6 +71,7 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
     let terms = ShareTerms {
         idempotency_key: idempotency_key(&request)?,
         payment,
+        expires_at: time("expires_at", asked.expires_at)?,
         ..ShareTerms::with(recipient)
     };
     drop(body);

@@ -154,6 +154,14 @@ pub trait Erasures: Send + Sync {
     /// Erasures that were begun and not ended.
     async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError>;
 
+    /// Keeps that the data is to be erased at this time, in milliseconds since the
+    /// Unix epoch, in place of what was kept before; `None`: not by itself. The
+    /// beginning of its erasure takes this back, too.
+    async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError>;
+
+    /// Data that is to be erased at `now` or before, the longest overdue first.
+    async fn due_erasures(&self, now: u64, limit: usize) -> Result<Vec<DataHash>, CatalogError>;
+
     /// Everything that belongs to the erasure is done.
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
 }

@@ -198,12 +198,21 @@ impl Caretaker {
 
     /// Takes a stored object into the plan; whether it is stored.
     async fn keep(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        if self.plan().keeps(id) {
-            return Ok(true);
-        }
         let Some(envelope) = self.inner.ports.objects.envelope(id).await? else {
             return Ok(false);
         };
+        if !self.plan().keeps(id) {
+            self.take_over(&envelope).await?;
+        }
+        // The end of this node's own objects is the business of who shares them.
+        if id.owner != self.inner.own {
+            self.plan().ends_at(id, envelope.expires_at);
+        }
+        Ok(true)
+    }
+
+    async fn take_over(&self, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        let id = &envelope.id;
         let known = self.inner.notebook.read(id).await?;
         let holders = known.into_iter().map(|(name, since, proved)| Holder {
             peer: self.key(&name),
@@ -214,7 +223,7 @@ impl Caretaker {
         let is_own = id.owner == self.inner.own;
         self.plan()
             .keep(*id, is_own, envelope.sealed_size(), holders, now_ms());
-        Ok(true)
+        Ok(())
     }
 
     async fn take_news(&self) -> Result<(), StoreError> {

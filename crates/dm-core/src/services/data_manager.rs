@@ -24,9 +24,11 @@ use crate::{
     vouching::Vouching,
 };
 
+mod distribute;
 mod distrust;
 mod envelopes;
 mod erase;
+mod expire;
 mod grant;
 mod owed;
 mod own_record;

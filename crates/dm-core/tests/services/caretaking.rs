@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
+    clock::now_ms,
     config::NetworkConfig,
     hash::DataHash,
     ports::{KeyValueStore, Network, ObjectStore},
@@ -215,4 +216,31 @@ async fn after_a_restart_the_holders_are_known_at_once() {
 async fn what_is_not_stored_here_has_no_holders_to_show() {
     let (_stores, guards) = network(1);
     assert!(guards[0].caretaker.holders(&data_hash()).await.is_err());
+}
+
+#[tokio::test]
+async fn replicas_delete_what_has_ended_though_its_owner_is_gone() {
+    let (stores, guards) = network(4);
+    let end = now_ms() + 1500;
+    let envelope = object().envelope_that_ends(1, end);
+    object().store_under(&stores[0], &envelope).await.unwrap();
+    // Nobody of these is its owner.
+    guards[0].node.push(&object().id(), 1).await.unwrap();
+    wait_until(async || count_stored(&stores).await == 3).await;
+    wait_until(async || count_stored(&stores).await == 0).await;
+    assert!(now_ms() >= end, "not before its time");
+    // Nor does anybody bring it back.
+    let returned = &stores[3];
+    object().store_under(returned, &envelope).await.unwrap();
+    let pushed = guards[3].node.push(&object().id(), 3).await.unwrap();
+    assert_eq!(pushed.holders.len(), 0);
+    wait_until(async || count_stored(&stores).await == 0).await;
+}
+
+async fn count_stored(stores: &[MemoryObjectStore]) -> usize {
+    let mut count = 0;
+    for store in stores {
+        count += store.list(None, 10).await.unwrap().len();
+    }
+    count
 }

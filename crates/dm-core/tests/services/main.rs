@@ -6,6 +6,7 @@ mod caretaking;
 mod consents;
 mod crashes;
 mod erasing;
+mod expiring;
 mod key_rotation;
 mod mandates;
 mod ordered;

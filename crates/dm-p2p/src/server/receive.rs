@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 
 use dm_core::{
+    clock::now_ms,
     envelope::{Chunk, ChunkListHasher, MAX_CHUNK_BYTES, SignedEnvelope},
     hash::ChunkName,
     ports::{ObjectWriter, StoreError, storage_cost},
@@ -109,6 +110,9 @@ struct Space<'a> {
 async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judgement<'a>, Refusal> {
     if shared.context.network.bootstrap_only {
         return Err(Refusal::Full);
+    }
+    if envelope.is_expired(now_ms()) {
+        return Err(Refusal::Stale);
     }
     let objects = &shared.context.objects;
     let held = objects

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use dm_core::{
+    clock::now_ms,
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::Locator,
     ports::StoreError,
@@ -140,14 +141,17 @@ where
 async fn envelopes_to_send(shared: &Shared, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
     let context = &shared.context;
     let mut envelopes = context.objects.envelopes(locator).await?;
-    envelopes.retain(|envelope| !context.objects.is_damaged(&envelope.id));
+    let now = now_ms();
+    envelopes.retain(|envelope| !envelope.is_expired(now) && !context.objects.is_damaged(&envelope.id));
     if envelopes.len() > MAX_ENVELOPES {
         let own = ObjectId {
             locator: *locator,
             owner: context.own_address,
         };
         let own_envelope = context.objects.envelope(&own).await?;
-        if let Some(envelope) = own_envelope.filter(|_| !context.objects.is_damaged(&own)) {
+        if let Some(envelope) = own_envelope
+            .filter(|own_envelope| !own_envelope.is_expired(now) && !context.objects.is_damaged(&own))
+        {
             envelopes.retain(|other| other.id != own);
             envelopes.insert(0, envelope);
         }

@@ -203,6 +203,7 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::PutPeers(records) => peers::put(connection, records).await?,
         Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
         Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
+        Change::ScheduleErasure { data_hash, at } => erasures::schedule(connection, data_hash, *at).await?,
         Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
         Change::EndRevocation { data_hash, recipient } => {
             revocations::end(connection, data_hash, *recipient).await?;

@@ -39,6 +39,10 @@ pub(super) enum Change {
     RetireKey(u32),
     BeginErasure(DataHash),
     EndErasure(DataHash),
+    ScheduleErasure {
+        data_hash: DataHash,
+        at: Option<u64>,
+    },
     BeginRevocation {
         data_hash: DataHash,
         recipient: Address,

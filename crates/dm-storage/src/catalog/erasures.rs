@@ -5,12 +5,12 @@ use dm_core::{
     hash::DataHash,
     ports::{CatalogError, Erasures},
 };
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
     change::Change,
-    columns::{Columns, row_limit},
+    columns::{Columns, bound, row_limit, storable},
     error::from_sqlx,
     readable_objects, revocations, shares,
 };
@@ -18,6 +18,29 @@ use super::{
 pub(super) const BEGIN: &str = "INSERT OR IGNORE INTO erasures (locator, data_hash) VALUES (?, ?)";
 pub(super) const END: &str = "DELETE FROM erasures WHERE locator = ?";
 pub(super) const UNFINISHED: &str = "SELECT data_hash FROM erasures ORDER BY locator LIMIT ?";
+
+pub(super) const SCHEDULE: &str =
+    "INSERT OR REPLACE INTO expiries (locator, data_hash, expires_at) VALUES (?, ?, ?)";
+pub(super) const UNSCHEDULE: &str = "DELETE FROM expiries WHERE locator = ?";
+pub(super) const DUE: &str =
+    "SELECT data_hash FROM expiries WHERE expires_at <= ? ORDER BY expires_at LIMIT ?";
+
+pub(super) async fn schedule(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+    at: Option<u64>,
+) -> Result<(), CatalogError> {
+    let locator = data_hash.locator().as_bytes().to_vec();
+    let query = match at {
+        Some(at) => sqlx::query(SCHEDULE)
+            .bind(locator)
+            .bind(data_hash.as_bytes().to_vec())
+            .bind(storable(at)?),
+        None => sqlx::query(UNSCHEDULE).bind(locator),
+    };
+    query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(())
+}
 
 /// Deletes key and shares of the data and keeps what is to be finished;
 /// whether there was a key. SQLite overwrites what it deletes (`secure_delete`).
@@ -29,6 +52,7 @@ pub(super) async fn begin(
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(data_hash.as_bytes().to_vec());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    schedule(connection, data_hash, None).await?;
     shares::remove_all(connection, data_hash).await?;
     revocations::forget(connection, data_hash).await?;
     readable_objects::remove(connection, data_hash).await
@@ -40,6 +64,12 @@ pub(super) async fn end(connection: &mut SqliteConnection, data_hash: &DataHash)
     Ok(())
 }
 
+fn hashes(rows: &[SqliteRow]) -> Result<Vec<DataHash>, CatalogError> {
+    rows.iter()
+        .map(|row| Ok(DataHash::from_bytes(row.bytes("data_hash")?)))
+        .collect()
+}
+
 #[async_trait]
 impl Erasures for SqliteCatalog {
     async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
@@ -48,10 +78,17 @@ impl Erasures for SqliteCatalog {
 
     async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
         let query = sqlx::query(UNFINISHED).bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter()
-            .map(|row| Ok(DataHash::from_bytes(row.bytes("data_hash")?)))
-            .collect()
+        hashes(&query.fetch_all(&self.reads).await.map_err(from_sqlx)?)
+    }
+
+    async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError> {
+        let data_hash = *data_hash;
+        self.make(Change::ScheduleErasure { data_hash, at }).await
+    }
+
+    async fn due_erasures(&self, now: u64, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
+        let query = sqlx::query(DUE).bind(bound(now)).bind(row_limit(limit));
+        hashes(&query.fetch_all(&self.reads).await.map_err(from_sqlx)?)
     }
 
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {

@@ -172,6 +172,7 @@ fn schema() -> Migrator {
             "revocations",
             include_str!("../../migrations/0008_revocations.sql"),
         ),
+        version(9, "expiries", include_str!("../../migrations/0009_expiries.sql")),
         version(
             10,
             "retired keys",

@@ -67,6 +67,7 @@ impl Caretaker {
                     copies,
                     avoid,
                 } => caretaker.place(&object, copies, avoid).await,
+                Action::Expire { object } => caretaker.expire(&object).await,
                 Action::Record { .. } => {}
             }
             caretaker.inner.bell.notify_one();
@@ -99,6 +100,27 @@ impl Caretaker {
             tracing::info!(peer = name, locator = %object.locator, ?proof, "a holder did not prove its copy");
         }
         self.plan().proved(object, peer, proof, now_ms());
+    }
+
+    /// Deletes a copy whose time is over, by the envelope that is stored now.
+    async fn expire(&self, object: &ObjectId) {
+        if let Err(error) = self.end_copy(object).await {
+            tracing::warn!(locator = %object.locator, %error, "an expired copy was not deleted");
+        }
+    }
+
+    async fn end_copy(&self, object: &ObjectId) -> Result<(), StoreError> {
+        let objects = &self.inner.ports.objects;
+        match objects.envelope(object).await? {
+            Some(envelope) if envelope.is_expired(now_ms()) => {
+                objects.remove(object).await?;
+                tracing::info!(locator = %object.locator, "deleted an expired copy");
+            }
+            _ => {
+                self.keep(object).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn search(&self, object: &ObjectId) {

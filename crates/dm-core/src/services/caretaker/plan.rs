@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::envelope::ObjectId;
 
 mod bucket;
+mod ends;
 mod entry;
 mod holder;
 mod peers;
@@ -30,8 +31,8 @@ pub use self::{
 /// Actions of one call of [`RepairPlan::due`]; what is left over follows at the next.
 const MAX_ACTIONS: usize = 256;
 
-/// What the plan wants done. Every action but [`Action::Record`] is answered
-/// by the call of the plan that its description names.
+/// What the plan wants done. Every action but [`Action::Expire`] and
+/// [`Action::Record`] is answered by the call of the plan that its description names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Have a holder prove that it has the bytes, then call [`RepairPlan::proved`].
@@ -54,6 +55,12 @@ pub enum Action {
         copies: u32,
         /// To none of these: they have one, are away, or have lied.
         avoid: Vec<PeerKey>,
+    },
+    /// The time of an object is over: delete the copy, unless the time was put
+    /// off meanwhile. It is not looked after any more.
+    Expire {
+        /// Of which object.
+        object: ObjectId,
     },
     /// The holders of an object have changed: keep the new list.
     Record {
@@ -104,6 +111,8 @@ pub struct RepairPlan {
     /// Objects with too few copies, whatever is being done about it.
     short: BTreeSet<ObjectId>,
     changed: BTreeSet<ObjectId>,
+    /// Objects whose time ends, in the order in which it does.
+    ends: BTreeSet<(u64, ObjectId)>,
     challenges: Bucket,
     bytes: Bucket,
     placing: usize,
@@ -121,6 +130,7 @@ impl RepairPlan {
             shortages: BTreeSet::new(),
             short: BTreeSet::new(),
             changed: BTreeSet::new(),
+            ends: BTreeSet::new(),
             challenges: Bucket::new(policy.challenges_per_second, policy.challenges_per_second, now),
             bytes: Bucket::new(policy.bytes_per_second, policy.bytes_per_second, now),
             placing: 0,
@@ -145,6 +155,9 @@ impl RepairPlan {
     /// This node does not store the object any more.
     pub fn drop_object(&mut self, object: &ObjectId) {
         if let Some(entry) = self.entries.remove(object) {
+            if let Some(end) = entry.end_of_time {
+                self.ends.remove(&(end, *object));
+            }
             self.agenda.remove(&(entry.due, *object));
             if let Some((copies, since)) = entry.queued {
                 self.shortages.remove(&(copies, since, *object));
@@ -266,6 +279,7 @@ impl RepairPlan {
     /// What is to be done now.
     pub fn due(&mut self, now: u64) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.expire(now, &mut actions);
         while let Some((at, object)) = self.agenda.first().copied()
             && at <= now
             && actions.len() < MAX_ACTIONS
@@ -284,7 +298,8 @@ impl RepairPlan {
         let review = self.agenda.first().map(|(at, _)| self.challenges.next(*at));
         let can_place = !self.shortages.is_empty() && self.placing < self.policy.places;
         let place = can_place.then(|| self.bytes.next(now));
-        review.into_iter().chain(place).min()
+        let end = self.ends.first().map(|(at, _)| *at);
+        review.into_iter().chain(place).chain(end).min()
     }
 
     /// What is known of an object's copies; `None` where it is not stored here.

@@ -33,7 +33,7 @@ pub struct Erasure {
 }
 
 /// An erasure that stands in the log.
-struct RecordedErasure {
+pub(super) struct RecordedErasure {
     event: Recorded,
     replicas: u32,
 }
@@ -104,7 +104,7 @@ impl DataManager {
     }
 
     /// All that follows the destruction of the key; each step can be repeated.
-    async fn finish_erasure(&self, data_hash: &DataHash) -> Result<RecordedErasure, ServiceError> {
+    pub(super) async fn finish_erasure(&self, data_hash: &DataHash) -> Result<RecordedErasure, ServiceError> {
         for envelope in self.envelopes_to_erase(data_hash).await? {
             if envelope.id.owner == self.address() {
                 self.bury(&envelope).await?;

@@ -4,6 +4,7 @@ use alloy_primitives::Address;
 
 use super::{DataManager, plugins::Content, share::Progress};
 use crate::{
+    clock::now_ms,
     event::EventKind,
     hash::DataHash,
     plugin::Notes,
@@ -67,9 +68,10 @@ impl DataManager {
     pub async fn readers(&self, data_hash: &DataHash) -> Result<Vec<Address>, ServiceError> {
         let own = self.address();
         let envelopes = self.inner.ports.objects.envelopes(&data_hash.locator()).await?;
+        let now = now_ms();
         let mut present = envelopes
             .iter()
-            .filter(|envelope| !envelope.is_tombstone())
+            .filter(|envelope| !envelope.is_gone(now))
             .peekable();
         if present.peek().is_none() {
             return Err(ServiceError::NotFound);

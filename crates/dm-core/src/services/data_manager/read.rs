@@ -11,6 +11,7 @@ use futures::{
 
 use super::DataManager;
 use crate::{
+    clock::now_ms,
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     hash::DataHash,
     plugin::Notes,
@@ -65,6 +66,7 @@ impl DataManager {
         let trace = Trace::default();
         if let Some(readable) = inner.ports.readable.readable(data_hash).await?
             && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
+            && !envelope.is_expired(now_ms())
             && let Some(readable) = self.with_key_for(&envelope, readable).await?
         {
             let key = inner.ports.key_ring.unwrap(&readable.key)?;
@@ -84,12 +86,13 @@ impl DataManager {
         let inner = &self.inner;
         let locator = data_hash.locator();
         let local = inner.ports.objects.envelopes(&locator).await?;
-        for envelope in &local {
+        let now = now_ms();
+        for envelope in local.iter().filter(|envelope| !envelope.is_gone(now)) {
             if let Some(key) = self.open_grant(envelope) {
                 return Ok(self.opened(data_hash, envelope.clone(), key, Source::Local, trace));
             }
         }
-        let mut exists = local.iter().any(|envelope| !envelope.is_tombstone());
+        let mut exists = local.iter().any(|envelope| !envelope.is_gone(now));
         let network = &inner.ports.network;
         let known = present(network.find_at_known(&locator, &trace).await?, &local);
         exists |= !known.is_empty();
@@ -304,14 +307,15 @@ impl OpenObject {
     }
 }
 
-/// Those objects that were not erased, as far as is known here.
+/// Those objects that were not erased and have not ended, as far as is known here.
 fn present(mut found: Vec<Found>, local: &[SignedEnvelope]) -> Vec<Found> {
     let is_outdated = |found: &Found| {
         local
             .iter()
             .any(|own| own.id == found.envelope.id && own.sequence > found.envelope.sequence)
     };
-    found.retain(|found| !found.envelope.is_tombstone() && !is_outdated(found));
+    let now = now_ms();
+    found.retain(|found| !found.envelope.is_gone(now) && !is_outdated(found));
     found
 }
 

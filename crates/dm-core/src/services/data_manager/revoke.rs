@@ -206,6 +206,7 @@ impl DataManager {
             created_at: now,
             grants,
             receipts: current.receipts.clone(),
+            expires_at: current.expires_at,
         })?;
         sealed.writer.finish(&envelope).await?;
         // Nobody else holds this object yet.

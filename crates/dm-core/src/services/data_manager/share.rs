@@ -1,11 +1,9 @@
 //! The steps of a share between its validation and its anchor. Callers hold
 //! the turn of the data hash.
 
-use std::time::Duration;
-
 use alloy_primitives::{Address, B256};
 
-use super::{DataManager, plugins::Content, seal::Sealed};
+use super::{DataManager, expire::ensure_in_future, plugins::Content, seal::Sealed};
 use crate::{
     clock::now_ms,
     envelope::{Envelope, ObjectId},
@@ -15,12 +13,9 @@ use crate::{
     payment::PaymentReceipt,
     plugin::Notes,
     ports::{EventFilter, Recorded, ShareInsert},
-    services::{ServiceError, uninterrupted},
+    services::ServiceError,
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus, ShareTerms},
 };
-
-/// How long a share waits for its copies; the rest is made up later.
-const DISTRIBUTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be done for a share that was asked for.
 pub(super) enum Begin {
@@ -43,6 +38,7 @@ pub(super) struct Progress {
     pub(super) kind: EventKind,
     payment: Option<PaymentReceipt>,
     mandate: Option<Box<Mandate>>,
+    expires_at: Option<u64>,
 }
 
 /// A share that stands in the log.
@@ -51,6 +47,7 @@ pub(super) struct RecordedShare {
     recipient: Address,
     grant_pending: bool,
     payment: Option<PaymentReceipt>,
+    expires_at: Option<u64>,
     pub(super) replicas: u32,
     pub(super) leaf_index: u64,
 }
@@ -66,6 +63,7 @@ impl RecordedShare {
             replicas: self.replicas,
             grant_pending: self.grant_pending,
             payment: self.payment,
+            expires_at: self.expires_at,
         }
     }
 }
@@ -82,12 +80,17 @@ impl DataManager {
     ) -> Result<Begin, ServiceError> {
         self.ensure_key_fits(data_hash, terms).await?;
         self.ensure_mandate_fits(data_hash, terms.mandate.as_deref())?;
+        ensure_in_future(terms.expires_at)?;
         let object = self.own_object(data_hash).await?;
+        if object.is_none() {
+            self.end_what_was_before(data_hash).await?;
+        }
         let known = match &object {
             Some(_) => self.inner.ports.shares.share(data_hash, terms.recipient).await?,
             None => None,
         };
         if let (Some(object), Some(share)) = (&object, &known) {
+            self.prolong(&object.id, data_hash, terms.expires_at).await?;
             return self.continue_share(object, share).await.map(Begin::Continue);
         }
         self.ensure_mandate_unused(terms.mandate.as_deref()).await?;
@@ -95,7 +98,7 @@ impl DataManager {
         match object {
             Some(object) => {
                 let payment = self.take_payment_and_keep(data_hash, terms, notes).await?;
-                let shared = self.share_again(&object, terms, payment.clone()).await;
+                let shared = self.prolong_and_share(&object, terms, payment.clone()).await;
                 self.after_payment(payment.as_ref(), shared).map(Begin::Continue)
             }
             None => {
@@ -103,6 +106,17 @@ impl DataManager {
                 Ok(Begin::Store(payment))
             }
         }
+    }
+
+    async fn prolong_and_share(
+        &self,
+        object: &ReadableObject,
+        terms: &ShareTerms,
+        payment: Option<PaymentReceipt>,
+    ) -> Result<Progress, ServiceError> {
+        self.prolong(&object.id, &object.data_hash, terms.expires_at)
+            .await?;
+        self.share_again(object, terms, payment).await
     }
 
     /// Takes the payment, and keeps the notes of plugins until the share is logged.
@@ -137,6 +151,7 @@ impl DataManager {
             kind: EventKind::DataShare,
             payment: self.payment_of(&share.data_hash, share.recipient).await?,
             mandate: share.event_mandate(),
+            expires_at: self.expiry_of(&object.id).await?,
         })
     }
 
@@ -187,6 +202,9 @@ impl DataManager {
         let Some(envelope) = ports.objects.envelope(&id).await? else {
             return Ok(None);
         };
+        if envelope.is_expired(now_ms()) {
+            return Ok(None);
+        }
         match ports.readable.readable(data_hash).await? {
             Some(object) => self.with_key_for(&envelope, object).await,
             None => Ok(None),
@@ -246,6 +264,7 @@ impl DataManager {
             created_at: now,
             grants: grant.into_iter().collect(),
             receipts: Vec::new(),
+            expires_at: terms.expires_at,
         })?;
         let readable = ReadableObject {
             data_hash: sealed.data_hash,
@@ -255,6 +274,13 @@ impl DataManager {
             key: inner.ports.key_ring.wrap(&sealed.key),
         };
         let share = share_record(&sealed.data_hash, terms);
+        if terms.expires_at.is_some() {
+            // Before the object: one that is stored must not be forgotten.
+            let erasures = &inner.ports.erasures;
+            erasures
+                .schedule_erasure(&sealed.data_hash, terms.expires_at)
+                .await?;
+        }
         let (stored, kept, inserted) = tokio::join!(
             sealed.writer.finish(&envelope),
             inner.ports.readable.put_readable(&readable),
@@ -275,6 +301,7 @@ impl DataManager {
             kind: EventKind::DataShare,
             payment,
             mandate: share.event_mandate(),
+            expires_at: terms.expires_at,
         })
     }
 
@@ -306,6 +333,7 @@ impl DataManager {
             kind: EventKind::DataShare,
             payment,
             mandate: share.event_mandate(),
+            expires_at: self.expiry_of(&object.id).await?,
         })
     }
 
@@ -342,6 +370,7 @@ impl DataManager {
             recipient: share.recipient,
             grant_pending: share.grant_pending,
             payment: share.payment,
+            expires_at: share.expires_at,
             replicas,
             leaf_index: recorded.index,
         })
@@ -363,52 +392,6 @@ impl DataManager {
         let is_over = |ended: &Recorded| ended.index > shared.index;
         let holds = !erased.iter().chain(&revoked).any(is_over);
         Ok(holds.then_some(shared))
-    }
-
-    /// Brings the object to its peers, and waits for that only so long; it goes
-    /// on in the background. Returns how many are known to hold it by then.
-    pub(super) async fn distribute_soon(&self, id: &ObjectId) -> Result<u32, ServiceError> {
-        if self.inner.ports.network.stats().active_peers == 0 {
-            self.inner.owed.note_copies();
-            return Ok(0);
-        }
-        let (manager, id) = (self.clone(), *id);
-        let distribution = uninterrupted(async move { manager.distribute(&id).await });
-        match tokio::time::timeout(DISTRIBUTION_PATIENCE, distribution).await {
-            Ok(replicas) => replicas,
-            Err(_) => Ok(0),
-        }
-    }
-
-    /// Brings the object to as many peers as it should have and returns how
-    /// many hold it. That none can be reached is no error: the copies are owed.
-    pub(super) async fn distribute(&self, id: &ObjectId) -> Result<u32, ServiceError> {
-        let inner = &self.inner;
-        let copies = inner.settings.replication_factor;
-        let Some(envelope) = inner.ports.objects.envelope(id).await? else {
-            return Ok(0);
-        };
-        let replicas = match inner.ports.network.push(id, copies as usize).await {
-            Ok(report) => u32::try_from(report.holders.len()).unwrap_or(u32::MAX),
-            Err(error) => {
-                tracing::warn!(locator = %id.locator, %error, "an object was not distributed; its copies are owed");
-                0
-            }
-        };
-        if u64::from(replicas) < u64::from(copies).min(inner.ports.network.stats().active_peers) {
-            inner.owed.note_copies();
-        }
-        inner
-            .ports
-            .shares
-            .set_replicas(id, envelope.sequence, replicas)
-            .await?;
-        Ok(replicas)
-    }
-
-    pub(super) async fn known_replicas(&self, id: &ObjectId) -> Result<u32, ServiceError> {
-        let known = self.inner.ports.shares.replicas(id).await?;
-        Ok(known.map_or(0, |(replicas, _)| replicas))
     }
 }
 

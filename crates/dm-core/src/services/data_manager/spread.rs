@@ -1,8 +1,8 @@
 //! Completes in the background what shares have left open: events of shares
 //! that were interrupted, grants for recipients that were unknown, receipts that
 //! are to travel with their objects, missing copies, payments that are to be
-//! given back; erasures and revocations that were interrupted; and this node's own
-//! address record.
+//! given back; erasures and revocations that were interrupted; the end of data whose
+//! time is over; and this node's own address record.
 
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ impl DataManager {
                 self.replicate(),
                 self.refund_overdue_payments(),
                 self.finish_erasures(),
+                self.erase_expired(),
                 self.finish_revocations(),
                 self.keep_record_current(),
             )?;

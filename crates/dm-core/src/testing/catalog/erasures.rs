@@ -16,6 +16,7 @@ macro_rules! erasures_conformance {
             an_erasure_takes_the_key_and_the_shares_of_its_data_alone,
             an_erasure_is_kept_until_it_is_ended,
             erased_data_can_be_shared_anew,
+            an_erasure_is_due_at_its_time_until_it_begins_or_is_put_off,
         }
     };
 }
@@ -72,4 +73,18 @@ pub async fn erased_data_can_be_shared_anew(catalog: &impl ErasureLedger) {
         .await
         .unwrap();
     assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), []);
+}
+
+pub async fn an_erasure_is_due_at_its_time_until_it_begins_or_is_put_off(catalog: &impl ErasureLedger) {
+    for (n, at) in [(1, 30), (2, 10), (3, 20), (2, 15)] {
+        catalog.schedule_erasure(&data_hash(n), Some(at)).await.unwrap();
+    }
+    let due = |now, limit| async move { catalog.due_erasures(now, limit).await.unwrap() };
+    assert_eq!(due(14, 9).await, []);
+    assert_eq!(due(15, 9).await, [data_hash(2)]);
+    assert_eq!(due(u64::MAX, 2).await, [data_hash(2), data_hash(3)]);
+    catalog.begin_erasure(&data_hash(2)).await.unwrap();
+    catalog.schedule_erasure(&data_hash(3), None).await.unwrap();
+    catalog.schedule_erasure(&data_hash(4), None).await.unwrap();
+    assert_eq!(due(u64::MAX, 9).await, [data_hash(1)]);
 }

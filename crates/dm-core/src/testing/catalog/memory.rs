@@ -40,6 +40,7 @@ pub(super) struct State {
     /// With their digests, whatever became of their shares.
     pub(super) mandates: HashMap<B256, KeptMandate>,
     pub(super) users: BTreeMap<UserId, AuthorizedUser>,
+    scheduled: BTreeMap<DataHash, u64>,
     pub(super) revocations: MemoryRevocations,
     pub(super) api_keys: Vec<ApiKeyRecord>,
     pub(super) api_key_generation: u64,
@@ -331,10 +332,28 @@ impl Erasures for MemoryCatalog {
         state.readables.retain(|object| object.data_hash != *data_hash);
         state.shares.retain(|share| share.record.data_hash != *data_hash);
         state.revocations.forget(data_hash);
+        state.scheduled.remove(data_hash);
         if !state.erasures.contains(data_hash) {
             state.erasures.push(*data_hash);
         }
         Ok(())
+    }
+
+    async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError> {
+        let mut state = self.state();
+        match at {
+            Some(at) => state.scheduled.insert(*data_hash, at),
+            None => state.scheduled.remove(data_hash),
+        };
+        Ok(())
+    }
+
+    async fn due_erasures(&self, now: u64, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
+        let state = self.state();
+        let mut due: Vec<(u64, DataHash)> = state.scheduled.iter().map(|(hash, at)| (*at, *hash)).collect();
+        due.retain(|(at, _)| *at <= now);
+        due.sort_unstable();
+        Ok(due.into_iter().take(limit).map(|(_, hash)| hash).collect())
     }
 
     async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError> {

@@ -177,6 +177,7 @@ fn envelope(id: ObjectId, grants: Vec<Grant>) -> Envelope {
         created_at: 0,
         grants,
         receipts: Vec::new(),
+        expires_at: None,
     }
 }
 

@@ -14,6 +14,7 @@ use futures::{StreamExt, stream::BoxStream};
 use super::replication::News;
 use crate::{
     address_record::SignedAddressRecord,
+    clock::now_ms,
     envelope::{Chunk, ChunkListHasher, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
@@ -137,6 +138,11 @@ impl MemoryNode {
 
     /// Brings an object of this node's store into the store of another.
     async fn copy_to(&self, other: &MemoryNode, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        if envelope.is_expired(now_ms()) {
+            return Err(StoreError::Stale {
+                stored: envelope.sequence,
+            });
+        }
         let held = other.objects.envelope(&envelope.id).await?;
         if let Some(held) = held.filter(|held| held.chunk_list == envelope.chunk_list) {
             if held.sequence < envelope.sequence {

@@ -65,6 +65,7 @@ impl SampleObject {
             created_at: 1_700_000_000_000 + sequence,
             grants: Vec::new(),
             receipts: Vec::new(),
+            expires_at: None,
         };
         Signed::sign(envelope, &signer).expect("the signer is the owner")
     }
@@ -79,6 +80,15 @@ impl SampleObject {
     pub fn envelope_with_sequence(&self, owner: u8, sequence: u64) -> SignedEnvelope {
         let envelope = Envelope {
             sequence,
+            ..self.envelope.statement().clone()
+        };
+        Signed::sign(envelope, &TestSigner::new(owner)).expect("the signer is the owner")
+    }
+
+    /// The envelope again, with a time at which the object ends; `owner` as above.
+    pub fn envelope_that_ends(&self, owner: u8, expires_at: u64) -> SignedEnvelope {
+        let envelope = Envelope {
+            expires_at: Some(expires_at),
             ..self.envelope.statement().clone()
         };
         Signed::sign(envelope, &TestSigner::new(owner)).expect("the signer is the owner")

@@ -52,6 +52,8 @@ impl World {
                 } => {
                     self.place(node, self.by_id[&object], copies as usize, &avoid);
                 }
+                // Nothing ends in this world.
+                Action::Expire { .. } => {}
                 Action::Record { object } => self.write_down(node, self.by_id[&object]),
             }
         }

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) busy: Option<Busy>,
     /// When further holders were last looked for.
     pub(super) searched: Option<u64>,
+    /// When nobody shall hold it any more.
+    pub(super) end_of_time: Option<u64>,
     /// Its place among the shortages.
     pub(super) queued: Option<(u32, u64)>,
     slots: Vec<Slot>,
@@ -54,6 +56,7 @@ impl Entry {
             due: now,
             busy: None,
             searched: None,
+            end_of_time: None,
             queued: None,
             slots: Vec::new(),
             refuted: Vec::new(),

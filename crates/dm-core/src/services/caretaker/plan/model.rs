@@ -182,7 +182,7 @@ proptest! {
                             plan.placed(&object(), &[], now);
                         }
                         Action::Search { .. } => plan.found(&object(), &[], now),
-                        Action::Record { .. } => {}
+                        Action::Expire { .. } | Action::Record { .. } => {}
                     }
                 }
             }

@@ -3,6 +3,7 @@ use alloy_primitives::Address;
 use super::*;
 use crate::hash::DataHash;
 
+mod ends;
 mod histories;
 
 const SECOND: u64 = 1000;
@@ -47,7 +48,7 @@ fn time_to_place(plan: &mut RepairPlan, mut now: u64) -> Option<(u64, u32)> {
                 Action::Challenge { object, peer } => plan.proved(&object, peer, Proof::Silent, now),
                 Action::Search { object } => plan.found(&object, &[], now),
                 Action::Place { copies, .. } => return Some((now, copies)),
-                Action::Record { .. } => {}
+                Action::Expire { .. } | Action::Record { .. } => {}
             }
         }
         now = plan.next_due(now)?.max(now + 1);
@@ -121,7 +122,7 @@ fn one_copy_left_goes_first() {
                     order.push(copies);
                     plan.placed(&object, &[key(7), key(8), key(9)], now);
                 }
-                Action::Record { .. } => {}
+                Action::Expire { .. } | Action::Record { .. } => {}
             }
         }
         now += SECOND / 10;
@@ -253,7 +254,7 @@ fn challenges_and_bytes_are_limited() {
                     plan.placed(&object, &[key(1), key(2), key(3)], now);
                 }
                 Action::Challenge { object, peer } => plan.proved(&object, peer, Proof::Proven, now),
-                Action::Record { .. } => {}
+                Action::Expire { .. } | Action::Record { .. } => {}
             }
         }
         assert!(searches <= 11 + now / 100, "{searches} after {now} ms");

@@ -158,6 +158,12 @@ impl Check {
             chunk_list: object.envelope.chunk_list,
             key: inner.ports.key_ring.wrap(&object.key),
         };
+        if object.envelope.expires_at.is_some() {
+            let erasures = &inner.ports.erasures;
+            erasures
+                .schedule_erasure(&object.data_hash, object.envelope.expires_at)
+                .await?;
+        }
         Ok(inner.ports.readable.put_readable(&readable).await?)
     }
 }

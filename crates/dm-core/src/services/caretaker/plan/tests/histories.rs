@@ -48,7 +48,7 @@ impl World {
                 let taken: Vec<PeerKey> = free.iter().map(|peer| key(*peer)).collect();
                 plan.placed(&object, &taken, now);
             }
-            Action::Record { .. } => {}
+            Action::Expire { .. } | Action::Record { .. } => {}
         }
     }
 

@@ -1,0 +1,119 @@
+//! Ends data whose time is over. When that is stands in its envelope, which its
+//! owner signed; the catalog only remembers when to look.
+
+use super::DataManager;
+use crate::{
+    clock::now_ms,
+    envelope::{ObjectId, SignedEnvelope},
+    hash::DataHash,
+    services::ServiceError,
+};
+
+/// Data that is ended in one round.
+const PAGE: usize = 100;
+
+impl DataManager {
+    /// Erases data whose time is over, now and again at intervals.
+    pub(super) async fn erase_expired(&self) -> Result<(), ServiceError> {
+        loop {
+            let due = self.inner.ports.erasures.due_erasures(now_ms(), PAGE).await?;
+            for data_hash in due {
+                let _turn = self.inner.turns.take(data_hash).await;
+                if let Err(error) = self.end_if_expired(&data_hash).await {
+                    tracing::warn!(locator = %data_hash.locator(), %error, "expired data is not erased yet");
+                }
+            }
+            tokio::time::sleep(self.inner.settings.retry_interval).await;
+        }
+    }
+
+    /// Erases the data if its time is over, as [`DataManager::erase`] does. The
+    /// caller holds the turn of the data hash.
+    pub(super) async fn end_if_expired(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
+        let erasures = &self.inner.ports.erasures;
+        let Some(envelope) = self.envelope_of(data_hash).await? else {
+            // Its object is gone, as it is where a replica's time for it is over.
+            if self.inner.ports.readable.readable(data_hash).await?.is_none() {
+                return Ok(erasures.schedule_erasure(data_hash, None).await?);
+            }
+            return self.end(data_hash).await;
+        };
+        // The owner's tombstone may have come first: the key is still here.
+        if envelope.is_gone(now_ms()) {
+            return self.end(data_hash).await;
+        }
+        // It was put off, by this node or by the owner.
+        Ok(erasures.schedule_erasure(data_hash, envelope.expires_at).await?)
+    }
+
+    async fn end(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
+        self.ensure_log_accepts()?;
+        self.inner.ports.erasures.begin_erasure(data_hash).await?;
+        self.finish_erasure(data_hash).await?;
+        tracing::info!(locator = %data_hash.locator(), "expired data was erased");
+        Ok(())
+    }
+
+    /// The envelope of this node's object of the data, else of the one that it has read.
+    async fn envelope_of(&self, data_hash: &DataHash) -> Result<Option<SignedEnvelope>, ServiceError> {
+        let ports = &self.inner.ports;
+        let own = ports.objects.envelope(&self.own_id(data_hash)).await?;
+        if let Some(own) = own.filter(|envelope| !envelope.is_tombstone()) {
+            return Ok(Some(own));
+        }
+        match ports.readable.readable(data_hash).await? {
+            Some(readable) => Ok(ports.objects.envelope(&readable.id).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Data that is shared after its time is new data: what is left of it from before
+    /// is erased first. The caller holds the turn of the data hash.
+    pub(super) async fn end_what_was_before(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
+        let before = self.inner.ports.objects.envelope(&self.own_id(data_hash)).await?;
+        match before {
+            Some(before) if before.is_expired(now_ms()) => self.end(data_hash).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// When an object ends, by the envelope that is stored here.
+    pub(super) async fn expiry_of(&self, id: &ObjectId) -> Result<Option<u64>, ServiceError> {
+        let envelope = self.inner.ports.objects.envelope(id).await?;
+        Ok(envelope.and_then(|envelope| envelope.expires_at))
+    }
+
+    /// Puts the end of stored data off to a later time; none is the latest. An
+    /// earlier one changes nothing.
+    pub(super) async fn prolong(
+        &self,
+        id: &ObjectId,
+        data_hash: &DataHash,
+        expires_at: Option<u64>,
+    ) -> Result<(), ServiceError> {
+        let is_later = |current: u64| expires_at.is_none_or(|at| at > current);
+        let prolonged = self
+            .succeed_envelope(id, |envelope| {
+                if envelope.expires_at.is_some_and(is_later) {
+                    envelope.expires_at = expires_at;
+                }
+            })
+            .await?;
+        if let Some(envelope) = prolonged {
+            let erasures = &self.inner.ports.erasures;
+            erasures.schedule_erasure(data_hash, envelope.expires_at).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a time that is over.
+pub(super) fn ensure_in_future(expires_at: Option<u64>) -> Result<(), ServiceError> {
+    match expires_at {
+        Some(at) if at <= now_ms() => Err(ServiceError::invalid("expires_at", "must be in the future")),
+        Some(at) if i64::try_from(at).is_err() => {
+            Err(ServiceError::invalid("expires_at", "is too far in the future"))
+        }
+        _ => Ok(()),
+    }
+}
