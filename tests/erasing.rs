@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
+use tempfile::tempdir;
 
 use crate::support::{
-    Node, NodeSetup, bytes, data_hash, eventually,
+    Node, bytes,
+    copies::quick,
+    data_hash, eventually,
     http::{Answer, answer},
     process::kill_9,
 };
@@ -27,11 +29,6 @@ async fn has_it(node: &Node, hash: &str) -> bool {
 #[tokio::test]
 async fn erased_data_is_gone_at_its_owner_at_its_reader_and_at_replicas_that_were_away() {
     let homes = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
-    let quick = |home: &TempDir| {
-        NodeSetup::new(home.path())
-            .env("DM_NETWORK__CHALLENGE_INTERVAL_SECS", "2")
-            .env("DM_NETWORK__REPAIR_GRACE_SECS", "1")
-    };
     let owner = quick(&homes[0]).start().await;
     let reader = quick(&homes[1]).peer(&owner).start().await;
     let replica = quick(&homes[2]).peer(&owner).start().await;

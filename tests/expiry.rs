@@ -4,10 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tempfile::{TempDir, tempdir};
+use tempfile::tempdir;
 
 use crate::support::{
-    Node, NodeSetup, bytes, data_hash, eventually,
+    Node, bytes,
+    copies::quick,
+    data_hash, eventually,
     http::{Answer, answer},
 };
 
@@ -27,12 +29,6 @@ async fn is_gone(node: &Node, hash: &str) {
         (node.object(hash).await.0 == StatusCode::NOT_FOUND).then_some(())
     })
     .await;
-}
-
-fn quick(home: &TempDir) -> NodeSetup {
-    NodeSetup::new(home.path())
-        .env("DM_NETWORK__CHALLENGE_INTERVAL_SECS", "2")
-        .env("DM_NETWORK__REPAIR_GRACE_SECS", "1")
 }
 
 /// Bytes that a node keeps of data, whether it can read them or not.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tempfile::{TempDir, tempdir};
+use tempfile::tempdir;
 
 use crate::support::{
-    Node, NodeSetup, bytes, data_hash, eventually,
+    Node, NodeSetup, bytes,
+    copies::quick,
+    data_hash, eventually,
     http::{Answer, answer},
     process::kill_9,
 };
@@ -53,11 +55,6 @@ async fn a_further_reader_is_granted_access_and_reads() {
 #[tokio::test]
 async fn who_lost_access_reads_no_more_and_neither_do_replicas_that_were_away_bring_it_back() {
     let homes = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
-    let quick = |home: &TempDir| {
-        NodeSetup::new(home.path())
-            .env("DM_NETWORK__CHALLENGE_INTERVAL_SECS", "2")
-            .env("DM_NETWORK__REPAIR_GRACE_SECS", "1")
-    };
     let owner = quick(&homes[0]).start().await;
     let stays = quick(&homes[1]).peer(&owner).start().await;
     let goes = quick(&homes[2]).peer(&owner).start().await;

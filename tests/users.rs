@@ -89,6 +89,20 @@ fn text(file: &str) -> String {
     fs::read_to_string(file).unwrap()
 }
 
+/// Arguments with which alice orders that a file is shared with somebody.
+fn order_of_alice<'a>(file: &'a str, private: &'a str) -> [&'a str; 8] {
+    [
+        "share",
+        file,
+        "--to",
+        SOMEBODY,
+        "--user",
+        "alice",
+        "--user-key",
+        private,
+    ]
+}
+
 #[tokio::test]
 async fn users_with_every_kind_of_key_order_shares_and_the_receipts_prove_it() {
     let (home, dir) = (tempdir().unwrap(), tempdir().unwrap());
@@ -239,16 +253,7 @@ async fn an_ordered_share_keeps_its_order_through_kill_9_and_a_removed_user_orde
     for moment in [0_u64, 2, 5, 10, 20, 40] {
         let file = path(&dir, &format!("{moment}"));
         fs::write(&file, format!("killed after {moment} ms")).unwrap();
-        let order = [
-            "share",
-            &file,
-            "--to",
-            SOMEBODY,
-            "--user",
-            "alice",
-            "--user-key",
-            &private,
-        ];
+        let order = order_of_alice(&file, &private);
         let mut interrupted = client(&node, &order);
         tokio::join!(async { drop(run(&mut interrupted).await) }, async {
             tokio::time::sleep(std::time::Duration::from_millis(20 + moment)).await;
@@ -268,16 +273,7 @@ async fn an_ordered_share_keeps_its_order_through_kill_9_and_a_removed_user_orde
         .unwrap();
     let file = path(&dir, "late");
     fs::write(&file, "too late").unwrap();
-    let order = [
-        "share",
-        &file,
-        "--to",
-        SOMEBODY,
-        "--user",
-        "alice",
-        "--user-key",
-        &private,
-    ];
+    let order = order_of_alice(&file, &private);
     let refused = run(&mut client(&node, &order)).await.unwrap_err();
     assert!(refused.contains("alice is no authorised user"), "{refused}");
 }
@@ -291,16 +287,7 @@ async fn an_auditor_with_a_receipt_a_public_key_and_the_chain_sees_who_ordered_i
     let (_, stranger) = key_pair(&dir, "stranger", &["-algorithm", "ED25519"]).await;
     let (file, kept) = (path(&dir, "data"), path(&dir, "receipt.json"));
     fs::write(&file, "to be audited").unwrap();
-    let order = [
-        "share",
-        &file,
-        "--to",
-        SOMEBODY,
-        "--user",
-        "alice",
-        "--user-key",
-        &private,
-    ];
+    let order = order_of_alice(&file, &private);
     run(&mut client(&node, &order)).await.unwrap();
     let receipt = receipt(&node, &data_hash(b"to be audited")).await;
     node.kill().await;

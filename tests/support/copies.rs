@@ -21,6 +21,13 @@ pub(crate) fn watchful(home: &TempDir, chain: &Devnet, key: &str) -> NodeSetup {
         .env("DM_NETWORK__REPAIR_GRACE_SECS", "1")
 }
 
+/// A node on a chain of its own that challenges holders and repairs within seconds.
+pub(crate) fn quick(home: &TempDir) -> NodeSetup {
+    NodeSetup::new(home.path())
+        .env("DM_NETWORK__CHALLENGE_INTERVAL_SECS", "2")
+        .env("DM_NETWORK__REPAIR_GRACE_SECS", "1")
+}
+
 /// How many of these nodes store the object.
 pub(crate) async fn copies<'a>(nodes: impl IntoIterator<Item = &'a Node>, hash: &str) -> usize {
     let mut copies = 0;
