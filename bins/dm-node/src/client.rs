@@ -59,26 +59,27 @@ impl NodeClient {
 
     /// Hands a JSON document to a route and returns the answer.
     pub(crate) async fn post(&self, route: &str, body: &Value) -> anyhow::Result<Value> {
-        let response = self.send(self.request(Method::POST, route).json(body)).await?;
-        response.json().await.context("the node's answer is no JSON")
+        self.answer(self.request(Method::POST, route).json(body)).await
     }
 
     /// Has what is at a route deleted and returns the answer.
     pub(crate) async fn delete(&self, route: &str) -> anyhow::Result<Value> {
-        let response = self.send(self.request(Method::DELETE, route)).await?;
-        response.json().await.context("the node's answer is no JSON")
+        self.answer(self.request(Method::DELETE, route)).await
     }
 
     /// Has what a JSON document names deleted from a route and returns the answer.
     pub(crate) async fn delete_named(&self, route: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.request(Method::DELETE, route).json(body);
-        let response = self.send(request).await?;
-        response.json().await.context("the node's answer is no JSON")
+        self.answer(self.request(Method::DELETE, route).json(body)).await
     }
 
     /// The JSON document at a route.
     pub(crate) async fn get(&self, route: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        let request = self.request(Method::GET, &with_query(route, query));
+        self.answer(self.request(Method::GET, &with_query(route, query)))
+            .await
+    }
+
+    /// Sends a request and reads the JSON document that comes back.
+    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         let response = self.send(request).await?;
         response.json().await.context("the node's answer is no JSON")
     }

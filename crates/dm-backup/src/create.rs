@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     clock::now_ms,
-    envelope::{ObjectId, SignedEnvelope},
+    envelope::SignedEnvelope,
     ports::{
         BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, ObjectStore, Signer,
         StoreError,
@@ -144,7 +144,7 @@ async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Res
     let (catalog, namespaces) = (scratch.join("catalog"), scratch.join("namespaces"));
     let key_files = copy(ports, &catalog, &namespaces).await?;
     for (name, content) in key_files {
-        archive.add(&Entry::KeyFile(name), &content).await?;
+        archive.add(&Entry::KeyFile(name), content.into()).await?;
     }
     archive.add_file(&Entry::Catalog, &catalog).await?;
     archive.add_file(&Entry::Namespaces, &namespaces).await?;
@@ -188,29 +188,31 @@ async fn add_objects(ports: &BackupPorts, archive: &mut Archive) -> Result<(), B
         };
         after = Some(*last);
         for id in &page {
-            let envelope = ports.objects.envelope(id).await?;
-            if envelope.is_some_and(|envelope| id.owner == own || envelope.grants_to(own)) {
-                add_object(ports, id, archive).await?;
+            if let Some(envelope) = ports.objects.envelope(id).await?
+                && (id.owner == own || envelope.grants_to(own))
+            {
+                add_object(ports, envelope, archive).await?;
             }
         }
     }
 }
 
 /// Copies an object; one that is replaced meanwhile is begun anew.
-async fn add_object(ports: &BackupPorts, id: &ObjectId, archive: &mut Archive) -> Result<(), Broken> {
+async fn add_object(
+    ports: &BackupPorts,
+    mut envelope: SignedEnvelope,
+    archive: &mut Archive,
+) -> Result<(), Broken> {
+    let id = envelope.id;
     for _ in 0..ATTEMPTS {
-        let Some(envelope) = ports.objects.envelope(id).await? else {
+        let is_whole = add_chunks(ports, &envelope, archive).await?;
+        let Some(now) = ports.objects.envelope(&id).await? else {
             return Ok(());
         };
-        if add_chunks(ports, &envelope, archive).await?
-            && ports
-                .objects
-                .envelope(id)
-                .await?
-                .is_some_and(|now| now.chunk_list == envelope.chunk_list)
-        {
-            return archive.add(&Entry::Envelope(*id), envelope.bytes()).await;
+        if is_whole && now.chunk_list == envelope.chunk_list {
+            return archive.add(&Entry::Envelope(id), envelope.bytes().clone()).await;
         }
+        envelope = now;
     }
     Err(Broken::Failed(format!(
         "the object of {} under {} changes all the time",
@@ -228,7 +230,7 @@ async fn add_chunks(
         match ports.objects.chunk(&envelope.id, index).await {
             Ok(chunk) => {
                 archive
-                    .add(&Entry::Chunk(envelope.id, index), chunk.bytes())
+                    .add(&Entry::Chunk(envelope.id, index), chunk.bytes().clone())
                     .await?;
             }
             Err(StoreError::Missing) => return Ok(false),
@@ -245,11 +247,12 @@ struct Archive {
 }
 
 impl Archive {
-    async fn add(&mut self, entry: &Entry, content: &[u8]) -> Result<(), Broken> {
-        self.begin(entry, content.len() as u64).await?;
-        self.hasher.update(content);
-        self.send(Bytes::copy_from_slice(content)).await?;
-        self.pad(content.len() as u64).await
+    async fn add(&mut self, entry: &Entry, content: Bytes) -> Result<(), Broken> {
+        let size = content.len() as u64;
+        self.begin(entry, size).await?;
+        self.hasher.update(&content);
+        self.send(content).await?;
+        self.pad(size).await
     }
 
     async fn add_file(&mut self, entry: &Entry, file: &Path) -> Result<(), Broken> {
@@ -293,7 +296,7 @@ impl Archive {
             digest,
         };
         let signed = Signed::sign(manifest, signer)?;
-        self.add(&Entry::Manifest, signed.bytes()).await?;
+        self.add(&Entry::Manifest, signed.bytes().clone()).await?;
         self.send(vec![0; 2 * BLOCK].into()).await
     }
 

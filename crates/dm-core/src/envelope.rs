@@ -108,6 +108,12 @@ impl Envelope {
         }
     }
 
+    /// The sequence number of an envelope that is made at `now` (milliseconds since the
+    /// Unix epoch) and takes the place of this one.
+    pub fn next_sequence(&self, now: u64) -> u64 {
+        now.max(self.sequence.saturating_add(1))
+    }
+
     /// Whether the object was erased.
     pub fn is_tombstone(&self) -> bool {
         self.size == 0

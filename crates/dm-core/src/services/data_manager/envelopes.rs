@@ -68,7 +68,7 @@ impl DataManager {
             return Ok(None);
         }
         let now = now_ms();
-        next.sequence = now.max(current.sequence + 1);
+        next.sequence = current.next_sequence(now);
         next.created_at = now;
         let signed = self.sign_envelope(next)?;
         objects.replace_envelope(&signed).await?;

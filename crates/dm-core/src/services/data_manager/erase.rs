@@ -130,8 +130,8 @@ impl DataManager {
     /// Puts a tombstone in the place of an own object.
     async fn bury(&self, envelope: &SignedEnvelope) -> Result<(), ServiceError> {
         let now = now_ms();
-        let sequence = now.max(envelope.sequence.saturating_add(1));
-        let tombstone = self.sign_envelope(Envelope::tombstone(envelope.id, sequence, now))?;
+        let tombstone =
+            self.sign_envelope(Envelope::tombstone(envelope.id, envelope.next_sequence(now), now))?;
         let writer = self.inner.ports.objects.create().await?;
         Ok(writer.finish(&tombstone).await?)
     }

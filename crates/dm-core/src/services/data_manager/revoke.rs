@@ -202,7 +202,7 @@ impl DataManager {
             id,
             size: sealed.size,
             chunk_list: sealed.chunk_list,
-            sequence: now.max(current.sequence.saturating_add(1)),
+            sequence: current.next_sequence(now),
             created_at: now,
             grants,
             receipts: current.receipts.clone(),

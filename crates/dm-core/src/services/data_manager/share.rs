@@ -260,7 +260,7 @@ impl DataManager {
             id,
             size: sealed.size,
             chunk_list: sealed.chunk_list,
-            sequence: replaced.map_or(now, |replaced| now.max(replaced.sequence.saturating_add(1))),
+            sequence: replaced.map_or(now, |replaced| replaced.next_sequence(now)),
             created_at: now,
             grants: grant.into_iter().collect(),
             receipts: Vec::new(),
