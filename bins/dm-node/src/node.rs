@@ -16,9 +16,9 @@ use dm_core::{
     ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
     services::{
         AuthorizationPorts, AuthorizationSettings, CaretakerPorts, DataManager, DataPorts, DataSettings,
-        HealthMonitor, KeyGuard, KeyRotationPorts, MoneyPorts, MoneySettings, OperatorChangePorts, OrderDesk,
-        PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts, TokenManager,
-        caretaker::HolderNotebook,
+        HealthMonitor, HealthPorts, KeyGuard, KeyRotationPorts, MoneyPorts, MoneySettings,
+        OperatorChangePorts, OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts,
+        TokenManager, caretaker::HolderNotebook,
     },
     tasks::Supervisor,
 };
@@ -230,11 +230,14 @@ impl Node {
             desk.run(shutdown).await
         });
         let health = HealthMonitor::start(
-            chain.clone(),
-            network.clone(),
-            log.clone(),
-            Some(plugins.clone()),
-            bus.clone(),
+            HealthPorts {
+                chain: chain.clone(),
+                network: network.clone(),
+                log: log.clone(),
+                plugins: Some(plugins.clone()),
+                checks: Vec::new(),
+                bus: bus.clone(),
+            },
             &supervisor,
         )
         .await;

@@ -13,9 +13,10 @@ use dm_core::{
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
         Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
-        DataPorts, DataSettings, HealthMonitor, KeyGuard, KeyRotation, KeyRotationPorts, KeyRotationSettings,
-        MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings,
-        RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager, caretaker::plan::Policy,
+        DataPorts, DataSettings, HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationPorts,
+        KeyRotationSettings, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
+        PluginSettings, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
+        caretaker::plan::Policy,
     },
     tasks::Supervisor,
     testing::{
@@ -245,11 +246,14 @@ pub async fn start_with(setup: Setup) -> TestNode {
         tokens: TokenManager::new(desk),
         payments,
         health: HealthMonitor::start(
-            chain.clone(),
-            network.clone(),
-            log.clone(),
-            Some(plugins.clone()),
-            bus,
+            HealthPorts {
+                chain: chain.clone(),
+                network: network.clone(),
+                log: log.clone(),
+                plugins: Some(plugins.clone()),
+                checks: Vec::new(),
+                bus,
+            },
             &Supervisor::new(),
         )
         .await,

@@ -1,22 +1,25 @@
 //! Watches the parts of the node and says how it is.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use futures::future::join_all;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{EventBus, Topic},
-    health::{HealthComponents, HealthLevel, HealthReport},
+    clock::now_ms,
+    health::{Finding, HealthComponents, HealthLevel, HealthReport, PartHealth, Trouble},
     plugin::PluginState,
-    ports::{Chain, ComplianceLog, Network},
+    ports::{Chain, ComplianceLog, HealthCheck, Network},
     services::PluginManager,
     tasks::Supervisor,
 };
@@ -25,37 +28,42 @@ use crate::{
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the chain may take to answer.
 const CHAIN_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a part may take to say how it is.
+const CHECK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the monitor watches.
+pub struct HealthPorts {
+    /// Whether it can be reached is asked at every look.
+    pub chain: Arc<dyn Chain>,
+    /// The peers.
+    pub network: Arc<dyn Network>,
+    /// The compliance log.
+    pub log: Arc<dyn ComplianceLog>,
+    /// Those that fail make the node degraded.
+    pub plugins: Option<PluginManager>,
+    /// The parts that judge themselves.
+    pub checks: Vec<Arc<dyn HealthCheck>>,
+    /// Who wants to know.
+    pub bus: EventBus,
+}
 
 /// Answers for the node's health without asking anybody: what takes time is
 /// looked at in the background.
 pub struct HealthMonitor {
-    chain: Arc<dyn Chain>,
-    network: Arc<dyn Network>,
-    log: Arc<dyn ComplianceLog>,
-    plugins: Option<PluginManager>,
+    ports: HealthPorts,
     supervisor: Supervisor,
-    bus: EventBus,
     chain_connected: AtomicBool,
+    parts: Mutex<BTreeMap<&'static str, PartHealth>>,
 }
 
 impl HealthMonitor {
     /// Looks at everything once and goes on looking in a supervised task.
-    pub async fn start(
-        chain: Arc<dyn Chain>,
-        network: Arc<dyn Network>,
-        log: Arc<dyn ComplianceLog>,
-        plugins: Option<PluginManager>,
-        bus: EventBus,
-        supervisor: &Supervisor,
-    ) -> Arc<Self> {
+    pub async fn start(ports: HealthPorts, supervisor: &Supervisor) -> Arc<Self> {
         let monitor = Arc::new(Self {
-            chain,
-            network,
-            log,
-            plugins,
+            ports,
             supervisor: supervisor.clone(),
-            bus,
             chain_connected: AtomicBool::new(false),
+            parts: Mutex::default(),
         });
         monitor.look().await;
         let watching = monitor.clone();
@@ -68,31 +76,61 @@ impl HealthMonitor {
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             self.look().await;
             let report = self.report();
-            self.bus.publish(Topic::HealthUpdate, json!(report));
+            self.ports.bus.publish(Topic::HealthUpdate, json!(report));
         }
         Ok(())
     }
 
     async fn look(&self) {
-        let answer = tokio::time::timeout(CHAIN_PATIENCE, self.chain.head()).await;
+        tokio::join!(self.look_at_chain(), self.check_parts());
+    }
+
+    async fn look_at_chain(&self) {
+        let answer = tokio::time::timeout(CHAIN_PATIENCE, self.ports.chain.head()).await;
         let connected = matches!(answer, Ok(Ok(_)));
         if self.chain_connected.swap(connected, Ordering::Relaxed) != connected {
             tracing::info!(connected, "the chain's reachability changed");
-            self.bus.publish(
+            self.ports.bus.publish(
                 Topic::HealthComponentChange,
                 json!({"component": "blockchain", "connected": connected}),
             );
         }
     }
 
+    async fn check_parts(&self) {
+        let checks = self.ports.checks.iter().map(|check| async move {
+            let finding = tokio::time::timeout(CHECK_PATIENCE, check.check()).await;
+            (check.part(), finding.unwrap_or_else(|_| silent()))
+        });
+        for (part, finding) in join_all(checks).await {
+            self.note(part, finding);
+        }
+    }
+
+    fn note(&self, part: &'static str, finding: Finding) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = parts.get(part);
+        let health = PartHealth::after(finding, before, now_ms());
+        let level_before = before.map_or(HealthLevel::Healthy, |before| before.status);
+        if level_before != health.status {
+            tracing::warn!(part, status = ?health.status, reason = health.reason, "a part's health changed");
+            self.ports.bus.publish(
+                Topic::HealthComponentChange,
+                json!({"component": part, "health": &health}),
+            );
+        }
+        parts.insert(part, health);
+    }
+
     /// How the node is, as of the last look.
     pub fn report(&self) -> HealthReport {
         let connected = self.chain_connected.load(Ordering::Relaxed);
-        let running = self.network.is_running();
-        let fault = self.log.fault();
+        let running = self.ports.network.is_running();
+        let fault = self.ports.log.fault();
         let mut tasks = self.supervisor.statuses();
         tasks.retain(|_, status| !status.running || status.failures > 0);
         let plugins = self
+            .ports
             .plugins
             .as_ref()
             .map(PluginManager::statuses)
@@ -100,7 +138,13 @@ impl HealthMonitor {
         let plugins_run = plugins
             .iter()
             .all(|plugin| matches!(plugin.state, PluginState::Running | PluginState::Disabled));
-        let status = if fault.is_some() {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let worst_part = parts
+            .values()
+            .map(|part| part.status)
+            .max()
+            .unwrap_or(HealthLevel::Healthy);
+        let whole = if fault.is_some() {
             HealthLevel::Unhealthy
         } else if connected && running && plugins_run && tasks.values().all(|task| task.running) {
             HealthLevel::Healthy
@@ -108,13 +152,14 @@ impl HealthMonitor {
             HealthLevel::Degraded
         };
         HealthReport {
-            status,
+            status: whole.max(worst_part),
             components: HealthComponents {
                 blockchain: if connected { "connected" } else { "disconnected" },
                 p2p_network: if running { "running" } else { "stopped" },
                 encryption: "initialized",
                 compliance: fault.unwrap_or_else(|| "ok".to_owned()),
             },
+            parts,
             tasks,
             plugins: plugins
                 .into_iter()
@@ -123,4 +168,12 @@ impl HealthMonitor {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+fn silent() -> Finding {
+    let reason = format!("it did not say within {} s how it is", CHECK_PATIENCE.as_secs());
+    Finding::Degraded(Trouble::new(
+        reason,
+        "look at the log and at the load of the machine",
+    ))
 }

@@ -23,7 +23,7 @@ pub use data_manager::{
     DataManager, DataPorts, DataSettings, Erasure, OpenObject, Revocation, Upload, VerifiedShare,
 };
 pub use error::{ServiceError, Shortfall};
-pub use health_monitor::HealthMonitor;
+pub use health_monitor::{HealthMonitor, HealthPorts};
 pub use key_guard::KeyGuard;
 pub use key_rotation::{
     KeyRotation, KeyRotationPorts, KeyRotationSettings, KeyVersionUse, destroy_key_version, key_versions,
