@@ -17,6 +17,7 @@ mod chain_trouble;
 mod churn;
 mod command_line;
 mod crashes;
+mod documentation;
 mod erasing;
 mod expiry;
 mod grants;

@@ -8,6 +8,7 @@ pub(crate) mod link;
 pub(crate) mod money;
 pub(crate) mod node;
 pub(crate) mod process;
+pub(crate) mod sources;
 
 use std::{future::Future, time::Duration};
 

@@ -1,0 +1,94 @@
+//! What the documents say of the sources is true.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::support::sources::{root, visit_sources, visit_with_extension};
+
+/// Parts of a name at least, so that it is taken for the name of a test.
+const PARTS_OF_A_TEST_NAME: usize = 4;
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let functions = functions();
+    let settings = settings();
+    let mut cited = 0;
+    let mut missing = Vec::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for name in code_spans(&text).filter(|name| is_test_name(name)) {
+            cited += 1;
+            if !functions.contains(name) && !settings.contains(name) {
+                missing.push(format!("{}: {name}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
+    assert!(cited > 100, "only {cited} tests are cited: the search is broken");
+}
+
+#[test]
+fn every_promise_of_the_security_document_names_a_test() {
+    let text = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let sections: Vec<&str> = text.split("\n## ").skip(1).collect();
+    assert!(sections.len() > 10, "the document has lost its sections");
+    for section in sections.iter().filter(|section| section.contains("*Promised*")) {
+        let title = section.lines().next().unwrap();
+        let shown_by = section.split_once("*Shown by*").map_or("", |(_, names)| names);
+        assert!(
+            code_spans(shown_by).any(is_test_name),
+            "{title:?} promises something and names no test"
+        );
+    }
+}
+
+/// All documents of the project.
+fn documents() -> Vec<PathBuf> {
+    let mut documents = vec![root().join("README.md")];
+    for folder in ["docs", "crates", "bins", "examples"] {
+        visit_with_extension(&root().join(folder), "md", &mut |file, _| {
+            documents.push(file.to_owned());
+        });
+    }
+    documents
+}
+
+/// Names of all functions, also of those that macros make.
+fn functions() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    visit_sources(&mut |_, text| {
+        let declared = text.split("fn ").skip(1);
+        names.extend(declared.map(|rest| leading_word(rest).to_owned()));
+    });
+    names
+}
+
+/// Names of all settings.
+fn settings() -> BTreeSet<String> {
+    let default = Path::new("bins/dm-node/src/dm-node.default.toml");
+    let text = fs::read_to_string(root().join(default)).unwrap();
+    text.split(|c: char| !is_word(c)).map(str::to_owned).collect()
+}
+
+/// What stands between backticks in one line.
+fn code_spans(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+fn is_test_name(span: &str) -> bool {
+    span.split('_').filter(|part| !part.is_empty()).count() >= PARTS_OF_A_TEST_NAME
+        && span
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn leading_word(text: &str) -> &str {
+    text.split(|c: char| !is_word(c)).next().unwrap_or_default()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
