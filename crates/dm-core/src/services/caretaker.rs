@@ -23,6 +23,7 @@ use crate::{
 
 mod act;
 mod collect;
+mod health;
 mod notebook;
 pub mod plan;
 

@@ -12,6 +12,7 @@ mod entry;
 mod holder;
 mod peers;
 mod policy;
+mod view;
 
 #[cfg(test)]
 mod model;
@@ -116,6 +117,8 @@ pub struct RepairPlan {
     challenges: Bucket,
     bytes: Bucket,
     placing: usize,
+    /// When a copy was last begun, while others wait.
+    waiting_since: Option<u64>,
 }
 
 impl RepairPlan {
@@ -134,6 +137,7 @@ impl RepairPlan {
             challenges: Bucket::new(policy.challenges_per_second, policy.challenges_per_second, now),
             bytes: Bucket::new(policy.bytes_per_second, policy.bytes_per_second, now),
             placing: 0,
+            waiting_since: None,
         }
     }
 
@@ -287,7 +291,9 @@ impl RepairPlan {
         {
             self.review(&object, now, &mut actions);
         }
+        let before = actions.len();
         self.place(now, &mut actions);
+        self.note_waiting(actions.len() > before, now);
         let changed = std::mem::take(&mut self.changed);
         actions.extend(changed.into_iter().map(|object| Action::Record { object }));
         actions
@@ -300,50 +306,6 @@ impl RepairPlan {
         let place = can_place.then(|| self.bytes.next(now));
         let end = self.ends.first().map(|(at, _)| *at);
         review.into_iter().chain(place).chain(end).min()
-    }
-
-    /// What is known of an object's copies; `None` where it is not stored here.
-    pub fn copies(&self, object: &ObjectId, now: u64) -> Option<Copies> {
-        let entry = self.entries.get(object)?;
-        let holders: Vec<(Holder, bool)> = entry
-            .holders()
-            .map(|slot| (slot.holder, slot.is_live(&self.peers, &self.policy, now)))
-            .collect();
-        Some(Copies {
-            own: entry.own,
-            wanted: entry.wanted(&self.policy),
-            live: holders.iter().filter(|(_, live)| *live).count() as u32,
-            holders,
-        })
-    }
-
-    /// The holders of an object as they are to be kept.
-    pub fn record(&self, object: &ObjectId) -> Option<Vec<Holder>> {
-        let entry = self.entries.get(object)?;
-        Some(entry.holders().map(|slot| slot.holder).collect())
-    }
-
-    /// At most `limit` objects of others that are held by enough peers without
-    /// this node, all of them proven of late. Of all holders only the one that
-    /// is farthest from an object may drop it, so that no two do.
-    pub fn surplus(&self, limit: usize, now: u64) -> Vec<ObjectId> {
-        let entries = self.entries.iter();
-        entries
-            .filter(|(object, entry)| entry.is_surplus(object, self.me, &self.peers, &self.policy, now))
-            .map(|(object, _)| *object)
-            .take(limit)
-            .collect()
-    }
-
-    /// Whether this node stores the object, as far as the plan was told.
-    pub fn keeps(&self, object: &ObjectId) -> bool {
-        self.entries.contains_key(object)
-    }
-
-    /// Number of objects, and of those that have too few copies and are being
-    /// or waiting to be copied.
-    pub fn totals(&self) -> (usize, usize) {
-        (self.entries.len(), self.shortages.len() + self.placing)
     }
 
     fn review(&mut self, object: &ObjectId, now: u64, actions: &mut Vec<Action>) {
@@ -382,6 +344,14 @@ impl RepairPlan {
         }
         entry.due = entry.next_due(object, self.me, &self.peers, &self.policy, now);
         self.agenda.insert((entry.due, *object));
+    }
+
+    fn note_waiting(&mut self, has_begun: bool, now: u64) {
+        self.waiting_since = match self.waiting_since {
+            _ if self.shortages.is_empty() => None,
+            Some(since) if !has_begun => Some(since),
+            _ => Some(now),
+        };
     }
 
     /// Begins the most urgent copies, within the limits.

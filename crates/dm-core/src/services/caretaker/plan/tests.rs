@@ -333,3 +333,33 @@ fn only_the_farthest_of_more_holders_than_needed_may_drop_its_copy() {
         "own ones stay"
     );
 }
+
+#[test]
+fn copies_that_wait_and_are_not_begun_show_since_when() {
+    let policy = Policy {
+        bytes_per_second: 1,
+        ..Policy::default()
+    };
+    let mut plan = RepairPlan::new(key(1000), policy, 0);
+    plan.keep(object(1), true, 1_000_000, Vec::new(), 0);
+    assert_eq!(plan.copies_waiting_since(), None);
+    time_to_place(&mut plan, 0).unwrap();
+    plan.keep(object(2), true, 1000, Vec::new(), SECOND);
+    for action in plan.due(SECOND) {
+        if let Action::Search { object } = action {
+            plan.found(&object, &[], SECOND);
+        }
+    }
+    for now in [2 * SECOND, 3 * SECOND, HOUR] {
+        assert!(
+            !plan
+                .due(now)
+                .iter()
+                .any(|action| matches!(action, Action::Place { .. }))
+        );
+        assert_eq!(plan.copies_waiting_since(), Some(2 * SECOND));
+    }
+    plan.drop_object(&object(2));
+    plan.due(HOUR + SECOND);
+    assert_eq!(plan.copies_waiting_since(), None);
+}
