@@ -3,10 +3,10 @@
 //! By default small; the whole size by the environment, see
 //! `docs/contributing.md`:
 //!
-//! - `DM_CHURN_NODES`: nodes that keep copies
-//! - `DM_CHURN_OBJECTS`: objects
-//! - `DM_CHURN_ROUNDS`: rounds, in each of which two nodes are replaced
-//! - `DM_CHURN_INTERVAL_SECS`: seconds between two rounds; by default a round
+//! - `CHURN_NODES`: nodes that keep copies
+//! - `CHURN_OBJECTS`: objects
+//! - `CHURN_ROUNDS`: rounds, in each of which two nodes are replaced
+//! - `CHURN_INTERVAL_SECS`: seconds between two rounds; by default a round
 //!   begins when all copies have been made again
 
 use std::{
@@ -88,10 +88,10 @@ fn with_factor(setup: NodeSetup) -> NodeSetup {
 #[tokio::test]
 #[ignore = "takes minutes and many processes at once: .ci/run runs it by itself"]
 async fn nothing_is_lost_while_nodes_are_replaced_and_half_of_them_fail_at_once() {
-    let count = setting("DM_CHURN_NODES", 5);
-    let objects = setting("DM_CHURN_OBJECTS", 20);
-    let rounds = setting("DM_CHURN_ROUNDS", 2);
-    let interval = setting("DM_CHURN_INTERVAL_SECS", 0);
+    let count = setting("CHURN_NODES", 5);
+    let objects = setting("CHURN_OBJECTS", 20);
+    let rounds = setting("CHURN_ROUNDS", 2);
+    let interval = setting("CHURN_INTERVAL_SECS", 0);
 
     let (chain_home, owner_home, reader_home) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
     let chain = Devnet::start(chain_home.path()).await;

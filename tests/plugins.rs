@@ -35,7 +35,7 @@ fn guard() -> Option<Vec<u8>> {
     let component = fs::read(example().join("plugin.wasm")).ok();
     if component.is_none() {
         assert!(
-            std::env::var_os("DM_REQUIRE_GUARD").is_none(),
+            std::env::var_os("REQUIRE_GUARD").is_none(),
             "examples/guard is not built"
         );
         eprintln!("skipped: examples/guard is not built (npm ci && npm run build)");

@@ -52,8 +52,8 @@ fn binary() -> Option<PathBuf> {
     let found = named.or_else(on_path);
     if found.is_none() {
         assert!(
-            std::env::var_os("DM_REQUIRE_ANVIL").is_none(),
-            "DM_REQUIRE_ANVIL is set, and anvil is not found"
+            std::env::var_os("REQUIRE_ANVIL").is_none(),
+            "REQUIRE_ANVIL is set, and anvil is not found"
         );
         eprintln!("skipped: anvil is not installed");
     }

@@ -6,7 +6,7 @@
 //! - large streams against a plain file that is written and fsynced.
 //!
 //! Prints the ratio to the limit after each pair. Sizes in MiB of the streams
-//! can be given in `DM_BENCH_STREAM_MIB`, comma-separated; `64` by default.
+//! can be given in `BENCH_STREAM_MIB`, comma-separated; `64` by default.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -180,7 +180,7 @@ fn hot_reads(criterion: &mut Criterion) {
 
 fn streams(criterion: &mut Criterion) {
     let runtime = runtime();
-    let sizes = env::var("DM_BENCH_STREAM_MIB").unwrap_or_else(|_| "64".to_owned());
+    let sizes = env::var("BENCH_STREAM_MIB").unwrap_or_else(|_| "64".to_owned());
     // The same chunks again and again: what is measured is the disk.
     let chunks: Vec<Chunk> = (0..64).map(|n| SampleObject::chunk(1, n, CHUNK_SIZE)).collect();
     let mut group = criterion.benchmark_group("durable stream");

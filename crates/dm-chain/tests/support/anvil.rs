@@ -16,7 +16,7 @@ pub struct Anvil {
 
 impl Anvil {
     /// Starts anvil on a free port. `None` where there is no anvil on this
-    /// machine; with `DM_REQUIRE_ANVIL=1` that fails the test.
+    /// machine; with `REQUIRE_ANVIL=1` that fails the test.
     pub fn start(arguments: &[&str]) -> Option<Self> {
         let program = env::var("ANVIL").unwrap_or_else(|_| "anvil".to_owned());
         let started = Command::new(&program)
@@ -30,7 +30,7 @@ impl Anvil {
         let mut process = match started {
             Ok(process) => process,
             Err(error) => {
-                let required = env::var("DM_REQUIRE_ANVIL").is_ok_and(|value| value == "1");
+                let required = env::var("REQUIRE_ANVIL").is_ok_and(|value| value == "1");
                 assert!(
                     !required,
                     "anvil is required, but {program} does not start: {error}"
