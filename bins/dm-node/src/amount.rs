@@ -3,7 +3,10 @@
 use anyhow::{Context, bail};
 use dm_core::{
     Address, U256,
-    token::{NATIVE_TOKEN, format_units, parse_amount, parse_units},
+    token::{
+        InvalidAmount, NATIVE_TOKEN, format_units, parse_amount, parse_amount_or_nothing, parse_units,
+        parse_units_or_nothing,
+    },
 };
 use serde_json::Value;
 
@@ -15,7 +18,8 @@ pub(crate) struct Amount {
     pub(crate) token: Address,
     /// In the smallest unit.
     pub(crate) units: U256,
-    symbol: String,
+    /// Short name of the token.
+    pub(crate) symbol: String,
     decimals: u8,
 }
 
@@ -25,6 +29,23 @@ impl Amount {
     /// # Errors
     /// Where the text is no amount, or the symbol names no token or several.
     pub(crate) async fn read(args: &AmountArgs, client: &NodeClient) -> anyhow::Result<Self> {
+        Self::read_by(args, client, parse_units, parse_amount).await
+    }
+
+    /// The same of an amount that may be nothing, such as `0 DATA`.
+    ///
+    /// # Errors
+    /// As [`Amount::read`].
+    pub(crate) async fn read_or_nothing(args: &AmountArgs, client: &NodeClient) -> anyhow::Result<Self> {
+        Self::read_by(args, client, parse_units_or_nothing, parse_amount_or_nothing).await
+    }
+
+    async fn read_by(
+        args: &AmountArgs,
+        client: &NodeClient,
+        in_units_of_people: fn(&str, u8) -> Result<U256, InvalidAmount>,
+        in_smallest_units: fn(&str) -> Result<U256, InvalidAmount>,
+    ) -> anyhow::Result<Self> {
         let words: Vec<&str> = args
             .amount
             .iter()
@@ -39,8 +60,8 @@ impl Amount {
         };
         let token = known(choose(tokens, symbol, args.token)?)?;
         let units = match symbol {
-            Some(_) => parse_units(number, token.decimals),
-            None => parse_amount(number),
+            Some(_) => in_units_of_people(number, token.decimals),
+            None => in_smallest_units(number),
         };
         let units = units.map_err(|reason| anyhow::anyhow!("amount {reason}"))?;
         Ok(Self { units, ..token })

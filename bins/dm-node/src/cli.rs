@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use dm_core::{Address, address::parse_address, hash::DataHash};
+use dm_core::{Address, address::parse_address, hash::DataHash, operation::OperationId};
 
 mod api_key;
 mod backup;
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Balance(BalanceArgs),
     /// Move coins or tokens
     Transfer(TransferArgs),
-    /// Show what a running node has done with money
+    /// Show what a running node has done with money, retry or end a refund
     Transfers(TransfersArgs),
     /// Show, enable, disable or reload plugins of a running node
     Plugins(PluginsArgs),
@@ -244,7 +244,8 @@ pub(crate) enum TokensCommand {
         #[command(flatten)]
         client: InternalClientArgs,
     },
-    /// Let another account, such as a node that sells data, take tokens from this node
+    /// Let another account, such as a node that sells data, take tokens from this node; 0
+    /// takes that back
     Approve {
         #[command(flatten)]
         amount: AmountArgs,
@@ -307,6 +308,8 @@ pub(crate) struct TransferArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TransfersArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<TransfersCommand>,
     /// At most this many
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
@@ -315,6 +318,29 @@ pub(crate) struct TransfersArgs {
     pub(crate) cursor: Option<String>,
     #[command(flatten)]
     pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TransfersCommand {
+    /// Try a refund at once that waits for its next attempt
+    Retry {
+        /// The refund, as `dm-node transfers` names it
+        id: OperationId,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
+    /// End a refund that was settled otherwise: it is never made
+    End {
+        /// The refund, as `dm-node transfers` names it
+        id: OperationId,
+        /// How it was settled
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        confirm: ConfirmArgs,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
 }
 
 #[derive(Debug, Args)]

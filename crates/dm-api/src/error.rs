@@ -188,6 +188,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::NotGranted | ServiceError::Refused { .. } => {
                 Self::new(StatusCode::FORBIDDEN, sentence)
             }
+            ServiceError::UnknownRefund(_) => Self::new(StatusCode::NOT_FOUND, sentence),
+            ServiceError::RefundSettled(_) => Self::new(StatusCode::CONFLICT, sentence),
             ServiceError::UnknownPlugin(_) => Self::new(StatusCode::NOT_FOUND, sentence),
             ServiceError::RequiredPlugin(_) => Self::new(StatusCode::CONFLICT, sentence),
             ServiceError::UnknownKey(_) => Self::new(StatusCode::NOT_FOUND, sentence),
@@ -295,7 +297,7 @@ impl From<CatalogError> for ApiError {
 #[cfg(test)]
 mod tests {
     use actix_web::body::{MessageBody, to_bytes};
-    use dm_core::{U256, services::Shortfall};
+    use dm_core::{U256, operation::OperationId, services::Shortfall};
     use serde_json::{Value, json};
 
     use super::*;
@@ -338,6 +340,8 @@ mod tests {
                 403,
             ),
             (E::UnknownPlugin("guard".into()), 404),
+            (E::UnknownRefund(OperationId::random()), 404),
+            (E::RefundSettled("was made".into()), 409),
             (E::RequiredPlugin("guard".into()), 409),
             (E::UnknownKey(2), 404),
             (

@@ -23,6 +23,10 @@ impl Operations for EvmClient {
         self.account()
     }
 
+    fn can_act_as(&self, account: Address) -> bool {
+        self.accounts.find(account).is_some()
+    }
+
     async fn check(&self, operation: &Operation) -> Result<(), ChainError> {
         let account = self.account_for(operation).await?;
         let draft = self.draft(operation, &account).await?;
@@ -30,10 +34,28 @@ impl Operations for EvmClient {
     }
 
     async fn begin(&self, id: OperationId, operation: &Operation) -> Result<B256, ChainError> {
-        if let Some(hash) = self.accounts.that_began(id).await?.find(id).await? {
+        if let Some(hash) = self.begun(id).await? {
             return Ok(hash);
         }
         let account = self.account_for(operation).await?;
+        let draft = self.draft(operation, &account).await?;
+        account.begin(id, draft).await
+    }
+
+    async fn begin_as(
+        &self,
+        account: Address,
+        id: OperationId,
+        operation: &Operation,
+    ) -> Result<B256, ChainError> {
+        if let Some(hash) = self.begun(id).await? {
+            return Ok(hash);
+        }
+        let account = self.accounts.find(account).ok_or_else(|| {
+            ChainError::Refused(format!(
+                "{account} is none of the accounts that this node acts as"
+            ))
+        })?;
         let draft = self.draft(operation, &account).await?;
         account.begin(id, draft).await
     }
@@ -56,6 +78,11 @@ impl Operations for EvmClient {
 }
 
 impl EvmClient {
+    /// The newest transaction of an operation that was begun, by whichever account.
+    async fn begun(&self, id: OperationId) -> Result<Option<B256>, ChainError> {
+        self.accounts.that_began(id).await?.find(id).await
+    }
+
     /// Tries an operation, and says what its transaction needs.
     async fn draft(&self, operation: &Operation, account: &Transactions) -> Result<Draft, ChainError> {
         let call = self.node.library().call_of(operation);

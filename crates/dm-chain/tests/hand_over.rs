@@ -111,6 +111,24 @@ async fn a_log_without_checkpoint_is_handed_over_too_and_back_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_former_account_pays_out_of_its_own_balance_and_an_operation_is_done_once() {
+    for chain in chains().await {
+        let client = chain.client(0);
+        let token = issue(&client).await;
+        client.hand_over(signer(1)).await.unwrap();
+        let (id, refund) = (OperationId::random(), pay(token, account(5), 7));
+        let begun = client.begin_as(account(0), id, &refund).await.unwrap();
+        assert!(mined(&client, id).await.succeeded);
+        for account in [account(0), account(1)] {
+            assert_eq!(client.begin_as(account, id, &refund).await, Ok(begun));
+        }
+        assert_eq!(client.balance_of(token, account(5)).await, Ok(U256::from(7)));
+        let stranger = client.begin_as(account(2), OperationId::random(), &refund).await;
+        assert!(matches!(stranger, Err(ChainError::Refused(_))), "{stranger:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hand_over_that_was_mined_is_not_sent_again() {
     let chain = TestChain::embedded().await;
     let (client, restarted) = (chain.client(0), chain.client(0));

@@ -11,6 +11,10 @@ use crate::{
     token::TokenInfo,
 };
 
+mod tries;
+
+pub use tries::Tries;
+
 /// What is to be done. Amounts are in the token's smallest unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -211,6 +215,13 @@ pub enum OrderState {
         /// Why.
         reason: String,
     },
+    /// A refund that is not needed: the payment counts for its share again.
+    CalledOff,
+    /// A refund that an operator has ended before it was made.
+    Ended {
+        /// Why, in the operator's words.
+        reason: String,
+    },
 }
 
 impl OrderState {
@@ -221,13 +232,15 @@ impl OrderState {
             Self::Sent { .. } => "sent",
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
+            Self::CalledOff => "called_off",
+            Self::Ended { .. } => "ended",
         }
     }
 
     /// The transaction, once there is one.
     pub const fn tx_hash(&self) -> Option<B256> {
         match self {
-            Self::Accepted => None,
+            Self::Accepted | Self::CalledOff | Self::Ended { .. } => None,
             Self::Sent { tx_hash } | Self::Completed { tx_hash, .. } => Some(*tx_hash),
             Self::Failed { tx_hash, .. } => *tx_hash,
         }
@@ -237,7 +250,7 @@ impl OrderState {
 /// An order as the catalog keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderRecord {
-    /// Its name, and that of its operation on the chain.
+    /// Its name; that of its operation is [`OrderRecord::operation_id`].
     pub id: OperationId,
     /// What is to be done.
     pub order: Order,
@@ -249,8 +262,39 @@ pub struct OrderRecord {
     pub created_at: u64,
     /// How far it has come.
     pub state: OrderState,
+    /// What came of the attempts to make it, where it is a refund.
+    pub tries: Tries,
     /// Position of its event in the compliance log, once it stands there.
     pub event_index: Option<u64>,
+}
+
+impl OrderRecord {
+    /// The name of its operation on the chain. A refund whose transaction was mined
+    /// and moved nothing needs another one.
+    pub fn operation_id(&self) -> OperationId {
+        self.operation_after(self.tries.spent)
+    }
+
+    /// The names of all operations that were begun for it, besides what goes before it.
+    pub fn operation_ids(&self) -> impl Iterator<Item = OperationId> {
+        (0..=self.tries.spent).map(|spent| self.operation_after(spent))
+    }
+
+    /// The name of its operation where `spent` others were used up.
+    fn operation_after(&self, spent: u32) -> OperationId {
+        match (self.purpose, spent) {
+            (Purpose::Refund { of }, 1..) => of.part(&format!("refund/{spent}")),
+            _ => self.id,
+        }
+    }
+
+    /// Whose money it moves; `None` where it moves none.
+    pub fn payer(&self) -> Option<Address> {
+        match &self.order {
+            Order::Transfer(transfer) => Some(self.tries.payer.unwrap_or(transfer.from)),
+            _ => None,
+        }
+    }
 }
 
 /// A token that the node supports besides the chain's own coin.
@@ -262,4 +306,38 @@ pub struct TokenRecord {
     pub issued: bool,
     /// When it was added, in milliseconds since the Unix epoch.
     pub added_at: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_of_a_refund_has_a_name_of_its_own() {
+        let payment = OperationId::random();
+        let refund = |spent| OrderRecord {
+            id: payment.part("refund"),
+            order: Order::Mint {
+                token: Address::ZERO,
+                to: Address::ZERO,
+                amount: U256::ZERO,
+            },
+            purpose: Purpose::Refund { of: payment },
+            idempotency_key: None,
+            created_at: 1,
+            state: OrderState::Accepted,
+            tries: Tries {
+                spent,
+                ..Tries::default()
+            },
+            event_index: None,
+        };
+        let names: Vec<_> = refund(3).operation_ids().collect();
+        assert_eq!(names[0], refund(0).id);
+        for (spent, name) in (0..).zip(&names) {
+            assert_eq!(refund(spent).operation_id(), *name);
+        }
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(different.len(), 4);
+    }
 }

@@ -89,6 +89,32 @@ pub fn format_units(amount: U256, decimals: u8) -> String {
     }
 }
 
+/// Reads an amount in the smallest unit that may be nothing: decimal digits, from 0
+/// to 10^30.
+///
+/// # Errors
+/// [`InvalidAmount`], with a reason that completes "`<field>` …".
+pub fn parse_amount_or_nothing(text: &str) -> Result<U256, InvalidAmount> {
+    let is_nothing = !text.is_empty() && text.bytes().all(|digit| digit == b'0');
+    if is_nothing {
+        Ok(U256::ZERO)
+    } else {
+        parse_amount(text)
+    }
+}
+
+/// Reads an amount in the unit that people use that may be nothing, such as `0`, and
+/// returns it in the smallest unit.
+///
+/// # Errors
+/// [`InvalidAmount`], with a reason that completes "`<field>` …".
+pub fn parse_units_or_nothing(text: &str, decimals: u8) -> Result<U256, InvalidAmount> {
+    match parse_units(text, decimals) {
+        Err(InvalidAmount::NotPositive) => Ok(U256::ZERO),
+        read => read,
+    }
+}
+
 /// Reads an amount in the smallest unit: decimal digits, from 1 to 10^30.
 ///
 /// # Errors
@@ -136,6 +162,22 @@ mod tests {
         assert_eq!(parse_units("0.001", 2), Err(InvalidAmount::TooFine(2)));
         assert_eq!(parse_units("0.00", 2), Err(InvalidAmount::NotPositive));
         assert_eq!(parse_units("1", 31), Err(InvalidAmount::TooLarge));
+    }
+
+    #[test]
+    fn nothing_is_read_where_it_may_be() {
+        for text in ["0", "0.0", "00.00"] {
+            assert_eq!(parse_units_or_nothing(text, 2), Ok(U256::ZERO), "{text}");
+        }
+        for text in ["0", "000"] {
+            assert_eq!(parse_amount_or_nothing(text), Ok(U256::ZERO), "{text}");
+        }
+        assert_eq!(parse_amount_or_nothing("7"), Ok(U256::from(7)));
+        assert_eq!(parse_units_or_nothing("0.7", 1), Ok(U256::from(7)));
+        for text in ["", "-", "-0", "-1", "+0", "x"] {
+            assert!(parse_amount_or_nothing(text).is_err(), "{text}");
+            assert!(parse_units_or_nothing(text, 2).is_err(), "{text}");
+        }
     }
 
     proptest! {

@@ -8,8 +8,9 @@ use std::{
 };
 
 use dm_core::{
+    B256,
     api_key::Rights,
-    order::OrderRecord,
+    order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{ApiKeyCatalog, CatalogError, EventLog, OrderCatalog, OrderInsert, ShareCatalog, TokenCatalog},
     testing::catalog::{
         order_samples::{operation_id, payment, refund, request, token, transfer_event},
@@ -111,6 +112,131 @@ async fn a_catalog_from_before_orders_keeps_what_it_has() {
     assert_eq!(catalog.tokens().await.unwrap(), [token(1)]);
 }
 
+/// A catalog as the version before refunds were tried again has left it, with refunds in
+/// these states (status, state, whether it is closed), each of a completed payment.
+async fn catalog_with_refunds(path: &Path, refunds: &[(&str, &str, bool)]) {
+    let mut database = raw(path).await;
+    let versions = [
+        include_str!("../migrations/0001_catalog.sql"),
+        include_str!("../migrations/0002_orders.sql"),
+        include_str!("../migrations/0003_moved_anchors.sql"),
+        include_str!("../migrations/0004_erasures.sql"),
+        include_str!("../migrations/0005_key_versions.sql"),
+        include_str!("../migrations/0006_authorized_users.sql"),
+        include_str!("../migrations/0007_api_key_limits.sql"),
+        include_str!("../migrations/0008_revocations.sql"),
+        include_str!("../migrations/0009_expiries.sql"),
+        include_str!("../migrations/0010_retired_keys.sql"),
+    ];
+    let names = [
+        "catalog",
+        "orders",
+        "moved anchors",
+        "erasures",
+        "key versions",
+        "authorized users",
+        "api key limits",
+        "revocations",
+        "expiries",
+        "retired keys",
+    ];
+    let versions = (1..).zip(names).zip(versions).map(|((number, name), sql)| {
+        let sql = sql.into_sql_str();
+        Migration::new(number, name.into(), MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(versions.collect())
+        .run_direct(None, &mut database, false)
+        .await
+        .unwrap();
+    for (n, (status, state, closed)) in (0_u64..).zip(refunds) {
+        for (order, status, state, closed) in [
+            (payment(2 * n, n, 1), "completed", "", true),
+            (refund(2 * n + 1, 2 * n), *status, *state, *closed),
+        ] {
+            let state = match state {
+                "" => serde_json::to_string(&order.state).unwrap(),
+                state => state.to_owned(),
+            };
+            let share = match order.purpose {
+                Purpose::Payment { data_hash, recipient } => Some((data_hash, recipient)),
+                _ => None,
+            };
+            let refund_of = match order.purpose {
+                Purpose::Refund { of } => Some(of.as_bytes().to_vec()),
+                _ => None,
+            };
+            sqlx::query(
+                "INSERT INTO orders (id, content, purpose, locator, data_hash, recipient, refund_of,
+                    created_at, state, status, is_closed, undelivered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(order.id.as_bytes().to_vec())
+            .bind(serde_json::to_string(&order.order).unwrap())
+            .bind(order.purpose.as_str())
+            .bind(share.map(|(hash, _)| hash.locator().as_bytes().to_vec()))
+            .bind(share.map(|(hash, _)| hash.as_bytes().to_vec()))
+            .bind(share.map(|(_, recipient)| recipient.to_vec()))
+            .bind(refund_of)
+            .bind(order.created_at as i64)
+            .bind(state)
+            .bind(status)
+            .bind(closed)
+            .bind(share.is_some())
+            .execute(&mut database)
+            .await
+            .unwrap();
+        }
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn refunds_that_earlier_versions_gave_up_are_taken_up_again() {
+    let tx_hash = B256::repeat_byte(7);
+    let undone = format!(r#"{{"status":"failed","tx_hash":"{tx_hash}","reason":"undone"}}"#);
+    let restored = r#"{"status":"failed","tx_hash":null,"reason":"it was under way when the backup was made from which"}"#;
+    let completed = serde_json::to_string(&payment(1, 1, 1).state).unwrap();
+    let (_folder, path) = folder();
+    let refunds = [
+        (
+            "failed",
+            r#"{"status":"failed","tx_hash":null,"reason":"too dear"}"#,
+            true,
+        ),
+        ("failed", undone.as_str(), true),
+        ("failed", undone.as_str(), false),
+        ("failed", restored, true),
+        ("completed", completed.as_str(), true),
+        ("accepted", r#"{"status":"accepted"}"#, false),
+    ];
+    catalog_with_refunds(&path, &refunds).await;
+    let catalog = SqliteCatalog::open(&path).await.unwrap();
+    let tries = |spent, reason: &str| Tries {
+        failed: 1,
+        spent,
+        reason: Some(reason.to_owned()),
+        ..Tries::default()
+    };
+    let expected = [
+        (OrderState::Accepted, tries(0, "too dear"), true),
+        // Its operation is used up.
+        (OrderState::Accepted, tries(1, "undone"), true),
+        // It may still be mined in another block.
+        (OrderState::Sent { tx_hash }, Tries::default(), true),
+        (serde_json::from_str(restored).unwrap(), Tries::default(), false),
+        (payment(1, 1, 1).state, Tries::default(), false),
+        (OrderState::Accepted, Tries::default(), true),
+    ];
+    let open = catalog.open_orders(0, 99).await.unwrap();
+    let open: Vec<_> = open.into_iter().map(|(_, order)| order.id).collect();
+    for (n, (state, tries, is_open)) in (0..).zip(expected) {
+        let id = operation_id(2 * n + 1);
+        let kept = catalog.order(id).await.unwrap().unwrap();
+        assert_eq!((&kept.state, &kept.tries), (&state, &tries), "{n}");
+        assert_eq!(open.contains(&id), is_open, "{n}");
+    }
+    assert_eq!(catalog.undelivered_payments(u64::MAX, 9).await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn orders_and_tokens_are_there_after_reopening() {
     let (_folder, path) = folder();
@@ -153,6 +279,7 @@ async fn a_damaged_row_is_reported_as_such() {
         "UPDATE orders SET recipient = x'00'",
         "UPDATE orders SET created_at = -1",
         "UPDATE orders SET event_index = -1",
+        "UPDATE orders SET tries = '{'",
     ] {
         let (_folder, path) = folder();
         let catalog = SqliteCatalog::open(&path).await.unwrap();

@@ -1,6 +1,6 @@
 //! `dm-node tokens`: the tokens that a running node supports.
 
-use dm_core::token::parse_units;
+use dm_core::token::parse_units_or_nothing;
 use serde_json::{Value, json};
 
 use crate::{
@@ -57,8 +57,12 @@ pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
             client: node,
         }) => {
             let node = client(&node);
-            let amount = Amount::read(&amount, &node).await?;
-            confirm(&asked, &format!("Let {spender} take up to {amount}"))?;
+            let amount = Amount::read_or_nothing(&amount, &node).await?;
+            let question = match amount.units.is_zero() {
+                true => format!("Let {spender} take no more {}", amount.symbol),
+                false => format!("Let {spender} take up to {amount}"),
+            };
+            confirm(&asked, &question)?;
             let body = json!({"spender": spender.to_string(), "amount": amount.units.to_string()});
             node.post(&format!("/tokens/{}/approve", amount.token), &body)
                 .await?
@@ -73,10 +77,8 @@ fn client(args: &InternalClientArgs) -> NodeClient {
 
 /// A token may begin with nothing.
 fn initial_supply(supply: &str, decimals: u8) -> anyhow::Result<String> {
-    if supply == "0" {
-        return Ok(supply.to_owned());
-    }
-    let units = parse_units(supply, decimals).map_err(|reason| anyhow::anyhow!("supply {reason}"))?;
+    let units =
+        parse_units_or_nothing(supply, decimals).map_err(|reason| anyhow::anyhow!("supply {reason}"))?;
     Ok(units.to_string())
 }
 

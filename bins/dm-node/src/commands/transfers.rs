@@ -1,15 +1,57 @@
-//! `dm-node transfers`: what a running node has done with money.
+//! `dm-node transfers`: what a running node has done with money, and what becomes of
+//! refunds that it owes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    cli::TransfersArgs,
+    cli::{InternalClientArgs, TransfersArgs, TransfersCommand},
     client::NodeClient,
+    confirm::confirm,
     output::{self, cell},
 };
 
 pub(crate) async fn run(args: TransfersArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let answer = match args.command {
+        None => return list(args, as_json).await,
+        Some(TransfersCommand::Retry { id, client: node }) => {
+            client(&node)
+                .post(&format!("/transfers/{id}/retry"), &json!({}))
+                .await?
+        }
+        Some(TransfersCommand::End {
+            id,
+            reason,
+            confirm: asked,
+            client: node,
+        }) => {
+            confirm(&asked, &format!("End refund {id}, so that it is never made"))?;
+            client(&node)
+                .post(&format!("/transfers/{id}/end"), &json!({"reason": reason}))
+                .await?
+        }
+    };
+    output::print(as_json, &answer, describe_refund)
+}
+
+fn client(args: &InternalClientArgs) -> NodeClient {
+    NodeClient::new(&args.api, &args.api_key)
+}
+
+fn describe_refund(answer: &Value) -> String {
+    let lines = [
+        ("status", "status"),
+        ("transaction", "tx_hash"),
+        ("paid by", "from"),
+        ("paid to", "to"),
+        ("amount", "amount"),
+        ("attempts", "attempts"),
+        ("reason", "reason"),
+    ];
+    output::fields(answer, &lines)
+}
+
+async fn list(args: TransfersArgs, as_json: bool) -> anyhow::Result<()> {
+    let client = client(&args.client);
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.cursor.map(|cursor| ("cursor", cursor)));
     let answer = client.get("/transfers", &query).await?;
@@ -42,8 +84,20 @@ fn describe(answer: &Value) -> String {
         "TRANSACTION",
     ];
     let mut text = output::table(&headings, &rows);
+    for refund in transfers.iter().filter(|transfer| is_owed(transfer)) {
+        text.push_str(&format!(
+            "\nrefund {} is owed: {} attempts, {}",
+            cell(&refund["id"]),
+            cell(&refund["attempts"]),
+            refund["reason"].as_str().unwrap_or("none has failed"),
+        ));
+    }
     if let Some(cursor) = answer["next_cursor"].as_str() {
         text.push_str(&format!("\nmore with --cursor {cursor}"));
     }
     text
+}
+
+fn is_owed(transfer: &Value) -> bool {
+    transfer["purpose"] == "refund" && (transfer["status"] == "accepted" || transfer["status"] == "sent")
 }

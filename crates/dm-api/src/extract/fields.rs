@@ -4,7 +4,7 @@
 use dm_core::{
     Address, U256,
     address::parse_address,
-    token::{InvalidAmount, parse_amount},
+    token::{parse_amount, parse_amount_or_nothing},
 };
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -53,13 +53,21 @@ pub(crate) fn address(name: &'static str, field: Field<'_>) -> Result<Address, A
 
 /// An amount: an integer or a decimal string.
 pub(crate) fn amount(name: &'static str, field: Field<'_>) -> Result<U256, ApiError> {
+    parse_amount(&digits(field)).map_err(|reason| ApiError::invalid(name, reason))
+}
+
+/// An amount that may be nothing: 0 as well.
+pub(crate) fn amount_or_nothing(name: &'static str, field: Field<'_>) -> Result<U256, ApiError> {
+    parse_amount_or_nothing(&digits(field)).map_err(|reason| ApiError::invalid(name, reason))
+}
+
+fn digits(field: Field<'_>) -> String {
     let written = field.map_or("", RawValue::get);
-    let digits = if written.starts_with('"') {
+    if written.starts_with('"') {
         serde_json::from_str(written).unwrap_or_default()
     } else {
         written.to_owned()
-    };
-    parse_amount(&digits).map_err(|reason: InvalidAmount| ApiError::invalid(name, reason))
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +105,19 @@ mod tests {
                 .unwrap_err()
                 .contains("10^30")
         );
+    }
+
+    #[test]
+    fn nothing_is_an_amount_where_it_may_be() {
+        let read =
+            |json: &str| amount_or_nothing("amount", Some(&raw(json))).map_err(|error| error.to_string());
+        for json in ["0", "\"0\"", "\"00\""] {
+            assert_eq!(read(json), Ok(U256::ZERO), "{json}");
+        }
+        assert_eq!(read("7"), Ok(U256::from(7)));
+        for json in ["-0", "-5", "\"\"", "0.0", "null"] {
+            assert!(read(json).is_err(), "{json}");
+        }
     }
 
     #[test]

@@ -41,6 +41,13 @@ pub(super) struct OrderLine {
     data_hash: Option<DataHash>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refund_of: Option<String>,
+    /// How often a refund was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    /// When a refund that waits is tried next, in seconds since the Unix epoch, with
+    /// milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_try: Option<f64>,
     /// Position of its event in the compliance log.
     receipt: Option<u64>,
     /// Seconds since the Unix epoch, with milliseconds.
@@ -53,7 +60,7 @@ impl From<&OrderRecord> for OrderLine {
         let (token, from, to, amount, consent) = match &record.order {
             Order::Transfer(transfer) => (
                 text(&transfer.token),
-                text(&transfer.from),
+                record.payer().as_ref().and_then(text),
                 text(&transfer.to),
                 transfer.amount,
                 Some(transfer.consent.as_str()),
@@ -89,10 +96,7 @@ impl From<&OrderRecord> for OrderLine {
             tx_hash: record.state.tx_hash(),
             block,
             received,
-            reason: match &record.state {
-                OrderState::Failed { reason, .. } => Some(reason.clone()),
-                _ => None,
-            },
+            reason: reason(record),
             data_hash: match record.purpose {
                 Purpose::Payment { data_hash, .. } => Some(data_hash),
                 _ => None,
@@ -101,10 +105,34 @@ impl From<&OrderRecord> for OrderLine {
                 Purpose::Refund { of } => Some(of.to_string()),
                 _ => None,
             },
+            attempts: matches!(record.purpose, Purpose::Refund { .. }).then(|| attempts(record)),
+            next_try: next_try(record),
             receipt: record.event_index,
             timestamp: record.created_at as f64 / 1000.0,
         }
     }
+}
+
+/// Why an order is where it is, where that needs a reason.
+fn reason(record: &OrderRecord) -> Option<String> {
+    match &record.state {
+        OrderState::Failed { reason, .. } | OrderState::Ended { reason } => Some(reason.clone()),
+        OrderState::Accepted | OrderState::Sent { .. } => record.tries.reason.clone(),
+        OrderState::Completed { .. } | OrderState::CalledOff => None,
+    }
+}
+
+fn attempts(record: &OrderRecord) -> u32 {
+    let under_way = matches!(
+        record.state,
+        OrderState::Sent { .. } | OrderState::Completed { .. }
+    );
+    record.tries.failed.saturating_add(u32::from(under_way))
+}
+
+fn next_try(record: &OrderRecord) -> Option<f64> {
+    let waits = record.state == OrderState::Accepted && record.tries.next_at > 0;
+    waits.then(|| record.tries.next_at as f64 / 1000.0)
 }
 
 /// The contract that an order has made.
@@ -114,6 +142,10 @@ pub(super) fn contract(state: &OrderState) -> Option<Address> {
         _ => None,
     }
 }
+
+/// Nothing more than the order itself is said.
+#[derive(Serialize)]
+pub(super) struct Nothing {}
 
 #[derive(Serialize)]
 struct OrderAnswer<'a, T: Serialize> {
@@ -137,7 +169,9 @@ pub(super) fn order_answer(
         order: record.into(),
     };
     match &record.state {
-        OrderState::Completed { .. } => Ok(done.json(answer)),
+        OrderState::Completed { .. } | OrderState::Ended { .. } | OrderState::CalledOff => {
+            Ok(done.json(answer))
+        }
         OrderState::Accepted | OrderState::Sent { .. } => Ok(HttpResponse::Accepted().json(answer)),
         OrderState::Failed { reason, .. } => Err(ServiceError::TransactionFailed(reason.clone()).into()),
     }

@@ -61,7 +61,7 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
         permit: asked.permit,
         authorization: asked.authorization,
     };
-    let payment = price.terms(recipient, state.services.data.address())?;
+    let payment = price.terms(recipient, state.services.tokens.operator())?;
     let mandate = MandateFields {
         user_id: asked.user_id,
         statement: asked.statement,

@@ -10,7 +10,7 @@ use dm_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::order_answer::{contract, order_answer};
+use super::order_answer::{Nothing, contract, order_answer};
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
@@ -143,11 +143,10 @@ async fn issue(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
 
 /// A token may begin with nothing.
 fn supply(field: Field<'_>) -> Result<U256, ApiError> {
-    let written = field.map_or("0", RawValue::get);
-    if matches!(written, "0" | "\"0\"" | "null") {
-        return Ok(U256::ZERO);
+    match fields::is_given(field) {
+        true => fields::amount_or_nothing("initial_supply", field),
+        false => Ok(U256::ZERO),
     }
-    fields::amount("initial_supply", field)
 }
 
 #[derive(Deserialize)]
@@ -157,9 +156,6 @@ struct MintRequest<'a> {
     #[serde(borrow)]
     amount: Field<'a>,
 }
-
-#[derive(Serialize)]
-struct Nothing {}
 
 async fn mint(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let token = address_param("address", request.match_info().query("address"))?;
@@ -186,7 +182,7 @@ async fn approve(request: HttpRequest, body: JsonBody, state: Data<State>) -> Re
     let asked: ApproveRequest<'_> = body.parse()?;
     let spender = fields::address("spender", asked.spender)?;
     let spender = allowed_recipient(&request, "spender", spender)?;
-    let amount = fields::amount("amount", asked.amount)?;
+    let amount = fields::amount_or_nothing("amount", asked.amount)?;
     let key = idempotency_key(&request)?;
     let record = state
         .run(state.services.tokens.approve(token, spender, amount, key))

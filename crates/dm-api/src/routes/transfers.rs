@@ -1,11 +1,11 @@
 //! Transfers: `POST /transfer` makes one, `GET /transfers` pages through all
-//! that this node has done with money.
+//! that this node has done with money; refunds that are owed are tried again and ended.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{api_key::Scope, services::TransferRequest};
+use dm_core::{api_key::Scope, operation::OperationId, services::TransferRequest};
 use serde::{Deserialize, Serialize};
 
-use super::order_answer::{OrderLine, order_answer};
+use super::order_answer::{Nothing, OrderLine, order_answer};
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
@@ -22,6 +22,8 @@ use crate::{
 pub(super) fn add(router: &mut Router) {
     router.add(Endpoint::at("/transfer").on(Method::POST, Access::Needs(Scope::Admin), transfer));
     router.add(Endpoint::at("/transfers").on(Method::GET, Access::Needs(Scope::Read), list));
+    router.add(Endpoint::at("/transfers/{id}/retry").on(Method::POST, Access::Needs(Scope::Admin), retry));
+    router.add(Endpoint::at("/transfers/{id}/end").on(Method::POST, Access::Needs(Scope::Admin), end));
 }
 
 #[derive(Deserialize)]
@@ -52,7 +54,7 @@ async fn transfer(
     state: Data<State>,
 ) -> Result<HttpResponse, ApiError> {
     let asked: TransferFields<'_> = body.parse()?;
-    let operator = state.services.data.address();
+    let operator = state.services.tokens.operator();
     let parties = Parties {
         from: fields::address("from", asked.from)?,
         to: allowed_recipient(&request, "to", fields::address("to", asked.to)?)?,
@@ -103,4 +105,31 @@ async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, 
         transfers: page.iter().map(|(_, record)| record.into()).collect(),
         next_cursor: last.filter(|_| has_next),
     }))
+}
+
+/// Tries a refund at once.
+async fn retry(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let id = refund_id(&request)?;
+    let record = state.run(state.services.payments.retry_refund(id)).await?;
+    order_answer(&record, HttpResponse::Ok(), &Nothing {})
+}
+
+#[derive(Deserialize)]
+struct EndFields<'a> {
+    #[serde(borrow)]
+    reason: Field<'a>,
+}
+
+/// Ends a refund that was settled otherwise.
+async fn end(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let id = refund_id(&request)?;
+    let asked: EndFields<'_> = body.parse()?;
+    let reason = fields::text("reason", asked.reason)?.unwrap_or_default();
+    let record = state.run(state.services.payments.end_refund(id, &reason)).await?;
+    order_answer(&record, HttpResponse::Ok(), &Nothing {})
+}
+
+fn refund_id(request: &HttpRequest) -> Result<OperationId, ApiError> {
+    let id = request.match_info().query("id").parse();
+    id.map_err(|reason| ApiError::invalid("id", reason))
 }

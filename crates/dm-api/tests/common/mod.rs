@@ -26,7 +26,7 @@ use dm_core::{
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
         key_value::MemoryKeyValueStore,
-        money::MemoryMoney,
+        money::{MemoryMoney, MemoryOperations},
         network::MemoryNetwork,
         objects::MemoryObjectStore,
         signer::TestSigner,
@@ -103,6 +103,8 @@ pub struct TestNode {
     pub chain: Arc<FixedChain>,
     pub store: Arc<WatchedStore>,
     pub money: Arc<MemoryMoney>,
+    pub operations: Arc<MemoryOperations>,
+    pub catalog: Arc<MemoryCatalog>,
     pub address: Address,
     pub bus: EventBus,
     pub handle: ApiHandle,
@@ -132,11 +134,12 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let bus = EventBus::new();
     let kept_bus = bus.clone();
     let money = Arc::new(MemoryMoney::new());
+    let operations = money.operations(address);
     let desk = OrderDesk::new(
         MoneyPorts {
             chain: chain.clone(),
             tokens: money.clone(),
-            operations: money.operations(address),
+            operations: operations.clone(),
             orders: catalog.clone(),
             supported: catalog.clone(),
             log: log.clone(),
@@ -220,7 +223,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             objects: store.clone(),
             replication: MemoryNetwork::new().join(store.clone()),
             holders: Arc::new(MemoryKeyValueStore::new()),
-            shares: catalog,
+            shares: catalog.clone(),
             quota: Arc::new(MemoryObjectStore::new()),
         },
         address,
@@ -288,6 +291,8 @@ pub async fn start_with(setup: Setup) -> TestNode {
         chain,
         store,
         money,
+        operations,
+        catalog,
         address,
         bus: kept_bus,
         client: reqwest::Client::new(),

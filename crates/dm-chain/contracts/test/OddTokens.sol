@@ -64,7 +64,7 @@ contract PlainToken is Ledger {
     }
 }
 
-/// @dev As USDT: nothing is returned.
+/// @dev As USDT: nothing is returned, and an allowance is changed from and to nothing only.
 contract SilentToken is Ledger {
     string public constant name = "Silent Token";
     string public constant symbol = "SILENT";
@@ -80,6 +80,7 @@ contract SilentToken is Ledger {
     }
 
     function approve(address spender, uint256 amount) external {
+        require(amount == 0 || allowance[msg.sender][spender] == 0);
         _approve(spender, amount);
     }
 }

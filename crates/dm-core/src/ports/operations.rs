@@ -13,6 +13,9 @@ pub trait Operations: Send + Sync {
     /// The account that acts and pays for the gas.
     fn operator(&self) -> Address;
 
+    /// Whether this is the operator account, or one that was it before and can still act.
+    fn can_act_as(&self, account: Address) -> bool;
+
     /// Tries an operation on the chain's pending state and sends nothing.
     ///
     /// # Errors
@@ -34,6 +37,19 @@ pub trait Operations: Send + Sync {
     /// As [`Operations::check`]. After an error nothing was begun, and nothing
     /// will happen.
     async fn begin(&self, id: OperationId, operation: &Operation) -> Result<B256, ChainError>;
+
+    /// As [`Operations::begin`], by an account that
+    /// [can act](Operations::can_act_as).
+    ///
+    /// # Errors
+    /// As [`Operations::begin`], and [`ChainError::Refused`] where the account
+    /// cannot act.
+    async fn begin_as(
+        &self,
+        account: Address,
+        id: OperationId,
+        operation: &Operation,
+    ) -> Result<B256, ChainError>;
 
     /// How far an operation has come; `None` where none was begun under this id.
     async fn state(&self, id: OperationId) -> Result<Option<OperationState>, ChainError>;

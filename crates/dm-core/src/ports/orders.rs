@@ -5,7 +5,7 @@ use super::CatalogError;
 use crate::{
     hash::DataHash,
     operation::OperationId,
-    order::{OrderRecord, OrderState, TokenRecord},
+    order::{OrderRecord, OrderState, TokenRecord, Tries},
     share::IdempotencyKey,
 };
 
@@ -40,14 +40,24 @@ pub trait OrderCatalog: Send + Sync {
     /// where there is no such order.
     async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError>;
 
+    /// Sets how far a refund has come and what came of its attempts, in one change,
+    /// and opens it where it was closed; durable when it returns. Nothing happens
+    /// where there is no such order.
+    async fn set_order_tries(
+        &self,
+        id: OperationId,
+        state: &OrderState,
+        tries: &Tries,
+    ) -> Result<(), CatalogError>;
+
     /// Notes that nothing is left to do for an order.
     async fn close_order(&self, id: OperationId) -> Result<(), CatalogError>;
 
     /// Orders that are not closed, oldest first, with a number above `after`.
     async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError>;
 
-    /// The newest payment for this share that has neither failed nor is to be
-    /// given back.
+    /// The newest payment for this share that has not failed, and of which no refund
+    /// was sent, made or ended. One that waits to be made may be called off.
     async fn payment_for(
         &self,
         data_hash: &DataHash,
@@ -56,7 +66,7 @@ pub trait OrderCatalog: Send + Sync {
 
     /// Completed payments that were accepted before `before` (milliseconds
     /// since the Unix epoch), whose share does not exist in the same catalog,
-    /// and which are not to be given back yet; oldest first.
+    /// and which have no refund, or one that was called off; oldest first.
     async fn undelivered_payments(&self, before: u64, limit: usize)
     -> Result<Vec<OrderRecord>, CatalogError>;
 

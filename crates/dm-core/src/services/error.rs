@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, U256};
 
 use crate::{
+    operation::OperationId,
     ports::{
         CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, PasswordError,
         SignerError, StoreError, TokenError,
@@ -68,6 +69,12 @@ pub enum ServiceError {
         /// When the payment is given back, in seconds.
         refund_after_secs: u64,
     },
+    /// There is no refund with this id.
+    #[error("there is no refund {0}")]
+    UnknownRefund(OperationId),
+    /// That cannot be done with a refund as it is; completes "the refund …".
+    #[error("the refund {0}")]
+    RefundSettled(String),
     /// The idempotency key was used for another request.
     #[error("Idempotency-Key was already used for another request")]
     IdempotencyKeyReused,

@@ -10,15 +10,20 @@ use crate::{
     bus::EventBus,
     clock::now_ms,
     operation::OperationId,
-    order::{Order, OrderRecord, OrderState, Purpose},
+    order::{Order, OrderRecord, OrderState, Purpose, Tries},
     ports::{Chain, ComplianceLog, Operations, OrderCatalog, OrderInsert, TokenCatalog, Tokens},
     share::IdempotencyKey,
 };
 
 mod advance;
 mod event;
+mod prepare;
+mod refund;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
+pub(super) use refund::refund_of;
 use upkeep::Touched;
 
 /// What everything that handles money works with.
@@ -50,7 +55,8 @@ pub struct MoneySettings {
     pub patience: Duration,
     /// How long a payment waits for its share before it is given back.
     pub refund_after: Duration,
-    /// Between two looks at what is not done yet.
+    /// Between two looks at what is not done yet; the pause between two attempts of
+    /// a refund grows from it to 256 times as much.
     pub retry_interval: Duration,
 }
 
@@ -110,6 +116,7 @@ impl OrderDesk {
             idempotency_key,
             created_at: now_ms(),
             state: OrderState::Accepted,
+            tries: Tries::default(),
             event_index: None,
         };
         match self.inner.ports.orders.insert_order(&record).await? {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
 
-use super::{OrderDesk, ServiceError};
+use super::{OrderDesk, ServiceError, order_desk::refund_of};
 use crate::{
     clock::now_ms,
     hash::DataHash,
@@ -18,6 +18,9 @@ use crate::{
 };
 
 mod checks;
+
+/// Longest reason for which a refund is ended, in characters.
+const MAX_REASON: usize = 500;
 
 /// A transfer that a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,12 +95,8 @@ impl PaymentProcessor {
         terms: &PaymentTerms,
     ) -> Result<PaymentReceipt, ServiceError> {
         let payment = self.payment(payer, terms);
-        let kept = self.desk.ports().orders.payment_for(&data_hash, payer).await?;
-        let record = match kept {
-            Some(kept) => {
-                ensure_same_price(&kept, &payment)?;
-                self.desk.continue_with(kept.id).await?
-            }
+        let record = match self.standing(&data_hash, payer, &payment).await? {
+            Some(kept) => self.desk.continue_with(kept.id).await?,
             None => {
                 self.check(&payment).await.map_err(as_payment_field)?;
                 let purpose = Purpose::Payment {
@@ -113,6 +112,34 @@ impl PaymentProcessor {
         self.collected(record, &payment).await
     }
 
+    /// The payment for a share that was begun before, if it counts. A refund that was
+    /// neither made nor may be is called off, so that nobody pays twice.
+    async fn standing(
+        &self,
+        data_hash: &DataHash,
+        payer: Address,
+        payment: &TransferOrder,
+    ) -> Result<Option<OrderRecord>, ServiceError> {
+        let orders = &self.desk.ports().orders;
+        while let Some(kept) = orders.payment_for(data_hash, payer).await? {
+            if let Err(other_price) = ensure_same_price(&kept, payment) {
+                // The other one is on its way back.
+                let is_owed = self.owed_refund(&kept).await?.is_some();
+                return if is_owed { Ok(None) } else { Err(other_price) };
+            }
+            if is_partial(&kept) || self.desk.call_off_refund(kept.id).await? {
+                return Ok(Some(kept));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The refund of a payment, unless it was called off.
+    async fn owed_refund(&self, payment: &OrderRecord) -> Result<Option<OrderRecord>, ServiceError> {
+        let refund = self.desk.ports().orders.order(refund_of(payment.id)).await?;
+        Ok(refund.filter(|refund| refund.state != OrderState::CalledOff))
+    }
+
     /// The payment that was made for a share, if there is one.
     pub(super) async fn made(
         &self,
@@ -120,7 +147,10 @@ impl PaymentProcessor {
         payer: Address,
     ) -> Result<Option<PaymentReceipt>, ServiceError> {
         let kept = self.desk.ports().orders.payment_for(data_hash, payer).await?;
-        Ok(kept.as_ref().and_then(PaymentReceipt::of))
+        match kept {
+            Some(kept) if self.owed_refund(&kept).await?.is_none() => Ok(PaymentReceipt::of(&kept)),
+            _ => Ok(None),
+        }
     }
 
     /// The payment that an order has become, if it has arrived whole.
@@ -130,7 +160,7 @@ impl PaymentProcessor {
         payment: &TransferOrder,
     ) -> Result<PaymentReceipt, ServiceError> {
         match &record.state {
-            OrderState::Completed { received, .. } if *received < payment.amount => {
+            OrderState::Completed { received, .. } if is_partial(&record) => {
                 let reason = format!(
                     "keeps a part of each transfer: {received} of {} have arrived, and are given back",
                     payment.amount
@@ -145,17 +175,21 @@ impl PaymentProcessor {
         }
     }
 
-    /// Gives back what has arrived of a payment, once.
+    /// Gives back what has arrived of a payment, once. The refund is durable when this
+    /// returns, and is made now or as soon as it can be. Nothing happens where a
+    /// reorganisation may still take the payment back: it stays undelivered.
     ///
     /// # Errors
-    /// [`ServiceError::Unavailable`] where the chain is away; the refund is kept
-    /// and made later.
+    /// Faults of the catalog, and [`ServiceError::Unavailable`] where the chain is away.
     pub(super) async fn refund(&self, payment: &OrderRecord) -> Result<(), ServiceError> {
         let (Order::Transfer(paid), OrderState::Completed { received, .. }) =
             (&payment.order, &payment.state)
         else {
             return Ok(());
         };
+        if !self.desk.is_final(payment.id).await? {
+            return Ok(());
+        }
         let back = TransferOrder {
             token: paid.token,
             from: paid.to,
@@ -163,14 +197,36 @@ impl PaymentProcessor {
             amount: *received,
             consent: Consent::Own,
         };
-        let id = payment.id.part("refund");
-        let purpose = Purpose::Refund { of: payment.id };
-        let refund = self
-            .desk
-            .carry_out(id, Order::Transfer(back), purpose, None)
-            .await?;
-        tracing::info!(payment = %payment.id, refund = %id, state = refund.state.as_str(), "a payment without a share is given back");
+        let refund = self.desk.owe_refund(payment.id, Order::Transfer(back)).await?;
+        tracing::info!(payment = %payment.id, refund = %refund.id, state = refund.state.as_str(), "a payment without a share is given back");
         Ok(())
+    }
+
+    /// Tries a refund at once that waits for its next attempt, or was given up when the
+    /// node was restored from a backup, and returns it as it is then.
+    ///
+    /// # Errors
+    /// [`ServiceError::UnknownRefund`], and [`ServiceError::RefundSettled`] where
+    /// nothing is left to try.
+    pub async fn retry_refund(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
+        self.desk.retry_refund(id).await
+    }
+
+    /// Ends a refund that was settled otherwise, for good: it is never made, and the
+    /// payment counts for nothing.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for a reason that is none, [`ServiceError::UnknownRefund`],
+    /// and [`ServiceError::RefundSettled`] where it was made or may still be.
+    pub async fn end_refund(&self, id: OperationId, reason: &str) -> Result<OrderRecord, ServiceError> {
+        let reason = reason.trim();
+        if reason.is_empty() || reason.chars().count() > MAX_REASON || reason.chars().any(char::is_control) {
+            return Err(ServiceError::invalid(
+                "reason",
+                format!("must have 1 to {MAX_REASON} printable characters"),
+            ));
+        }
+        self.desk.end_refund(id, reason.to_owned()).await
     }
 
     /// Payments that have waited too long for their share.
@@ -223,6 +279,14 @@ impl PaymentProcessor {
         } else {
             token
         }
+    }
+}
+
+/// Whether less has arrived than was to be paid.
+fn is_partial(payment: &OrderRecord) -> bool {
+    match (&payment.order, &payment.state) {
+        (Order::Transfer(paid), OrderState::Completed { received, .. }) => *received < paid.amount,
+        _ => false,
     }
 }
 

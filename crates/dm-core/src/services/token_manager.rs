@@ -155,7 +155,8 @@ impl TokenManager {
     }
 
     /// Lets another account, such as a node that sells data, take up to
-    /// `amount` of a token from the operator account; 0 takes that back.
+    /// `amount` of a token from the operator account; 0 takes that back. A token that
+    /// demands that an allowance is taken back before another is given has it so.
     ///
     /// # Errors
     /// [`ServiceError::Rejected`] for a token that is not supported.
@@ -179,7 +180,7 @@ impl TokenManager {
         if let Some(kept) = self.desk.repeated(key.as_ref(), &order).await? {
             return self.desk.continue_with(kept.id).await;
         }
-        match self.desk.ports().operations.check(&order.operation()).await {
+        match self.desk.check(&order).await {
             Ok(()) => {}
             Err(ChainError::Reverted(reason)) => return Err(ServiceError::TransactionFailed(reason)),
             Err(error) => return Err(error.into()),

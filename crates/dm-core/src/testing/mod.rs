@@ -10,6 +10,7 @@ pub mod compliance;
 pub mod crypto;
 pub mod key_value;
 pub mod money;
+pub mod mortal;
 pub mod network;
 pub mod objects;
 pub mod plugins;

@@ -5,7 +5,9 @@
 mod conformance;
 mod ledger;
 mod memory;
+mod operations;
 
 pub use conformance::*;
 pub use ledger::{Habit, MemoryToken};
-pub use memory::{MemoryMoney, MemoryOperations};
+pub use memory::MemoryMoney;
+pub use operations::MemoryOperations;

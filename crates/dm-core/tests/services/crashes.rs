@@ -1,26 +1,18 @@
 //! A node that is killed at any step has moved money exactly once when it has
-//! run again. A fuse that burns down stands for the kill: from some call of a
-//! port on, before or after its effect, every call fails.
+//! run again.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use dm_core::{
-    Address, B256, U256,
+    Address, U256,
     hash::DataHash,
     mandate::{ShareStatement, StatedPayment},
-    operation::{Operation, OperationId},
-    order::{OrderRecord, OrderState},
+    order::OrderState,
     payment::PaymentTerms,
-    ports::{CatalogError, ChainError, NumberedOrder, OperationState, Operations, OrderCatalog, OrderInsert},
+    ports::{Operations, OrderCatalog},
     services::{DataManager, MoneyPorts, OrderDesk, PaymentProcessor, TransferRequest},
-    share::{IdempotencyKey, ShareTerms},
+    share::ShareTerms,
+    testing::mortal::{Fuse, Mortal},
     token::NATIVE_TOKEN,
 };
 
@@ -30,128 +22,15 @@ use crate::{
     transfers::{allow, balance, key, supported_token},
 };
 
-/// Calls after which the node is dead; counts a call before its effect and
-/// once more after it.
-#[derive(Clone)]
-struct Fuse(Arc<AtomicI64>);
-
-impl Fuse {
-    fn burns(&self) -> bool {
-        self.0.fetch_sub(1, Ordering::Relaxed) <= 0
-    }
-
-    fn is_burnt(&self) -> bool {
-        self.0.load(Ordering::Relaxed) < 0
-    }
-
-    /// Makes a call, unless the node is dead before or after it.
-    async fn guard<T, E>(&self, call: impl Future<Output = Result<T, E>>, dead: fn() -> E) -> Result<T, E> {
-        if self.burns() {
-            return Err(dead());
-        }
-        let result = call.await;
-        if self.burns() { Err(dead()) } else { result }
-    }
-}
-
-fn dead_catalog() -> CatalogError {
-    CatalogError::Failed("killed".into())
-}
-
-fn dead_chain() -> ChainError {
-    ChainError::Unavailable("killed".to_owned())
-}
-
-struct Mortal<P: ?Sized> {
-    fuse: Fuse,
-    port: Arc<P>,
-}
-
-#[async_trait]
-impl OrderCatalog for Mortal<dyn OrderCatalog> {
-    async fn insert_order(&self, order: &OrderRecord) -> Result<OrderInsert, CatalogError> {
-        self.fuse.guard(self.port.insert_order(order), dead_catalog).await
-    }
-    async fn order(&self, id: OperationId) -> Result<Option<OrderRecord>, CatalogError> {
-        self.fuse.guard(self.port.order(id), dead_catalog).await
-    }
-    async fn order_by_key(&self, key: &IdempotencyKey) -> Result<Option<OrderRecord>, CatalogError> {
-        self.fuse.guard(self.port.order_by_key(key), dead_catalog).await
-    }
-    async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError> {
-        self.fuse
-            .guard(self.port.set_order_state(id, state), dead_catalog)
-            .await
-    }
-    async fn close_order(&self, id: OperationId) -> Result<(), CatalogError> {
-        self.fuse.guard(self.port.close_order(id), dead_catalog).await
-    }
-    async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
-        self.fuse
-            .guard(self.port.open_orders(after, limit), dead_catalog)
-            .await
-    }
-    async fn payment_for(
-        &self,
-        data_hash: &DataHash,
-        recipient: Address,
-    ) -> Result<Option<OrderRecord>, CatalogError> {
-        let found = self.port.payment_for(data_hash, recipient);
-        self.fuse.guard(found, dead_catalog).await
-    }
-    async fn undelivered_payments(
-        &self,
-        before: u64,
-        limit: usize,
-    ) -> Result<Vec<OrderRecord>, CatalogError> {
-        let found = self.port.undelivered_payments(before, limit);
-        self.fuse.guard(found, dead_catalog).await
-    }
-    async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
-        self.fuse
-            .guard(self.port.orders(before, limit), dead_catalog)
-            .await
-    }
-}
-
-#[async_trait]
-impl Operations for Mortal<dyn Operations> {
-    fn operator(&self) -> Address {
-        self.port.operator()
-    }
-    async fn check(&self, operation: &Operation) -> Result<(), ChainError> {
-        self.fuse.guard(self.port.check(operation), dead_chain).await
-    }
-    async fn begin(&self, id: OperationId, operation: &Operation) -> Result<B256, ChainError> {
-        self.fuse.guard(self.port.begin(id, operation), dead_chain).await
-    }
-    async fn state(&self, id: OperationId) -> Result<Option<OperationState>, ChainError> {
-        self.fuse.guard(self.port.state(id), dead_chain).await
-    }
-    async fn wait(&self, id: OperationId, patience: Duration) -> Result<Option<OperationState>, ChainError> {
-        self.fuse.guard(self.port.wait(id, patience), dead_chain).await
-    }
-    async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
-        self.fuse.guard(self.port.conclude(id), dead_chain).await
-    }
-}
-
 /// The node's desk, which dies after so many calls.
 fn mortal_desk(world: &World, node: &TestNode, fuse: &Fuse) -> OrderDesk {
     let operations: Arc<dyn Operations> = world.money.operations(node.address());
     let orders: Arc<dyn OrderCatalog> = node.catalog.clone();
-    let fuse = || fuse.clone();
     let ports = MoneyPorts {
         chain: world.money.clone(),
         tokens: world.money.clone(),
-        operations: Arc::new(Mortal {
-            fuse: fuse(),
-            port: operations,
-        }),
-        orders: Arc::new(Mortal {
-            fuse: fuse(),
-            port: orders,
-        }),
+        operations: Arc::new(Mortal::new(fuse, operations)),
+        orders: Arc::new(Mortal::new(fuse, orders)),
         supported: node.catalog.clone(),
         log: node.log.clone(),
         bus: node.ports.bus.clone(),
@@ -162,7 +41,7 @@ fn mortal_desk(world: &World, node: &TestNode, fuse: &Fuse) -> OrderDesk {
 /// Runs `scenario` with a fuse of each length until one is long enough.
 async fn for_every_step(scenario: impl AsyncFn(Fuse)) -> i64 {
     for length in 0..1000 {
-        let fuse = Fuse(Arc::new(AtomicI64::new(length)));
+        let fuse = Fuse::new(length);
         scenario(fuse.clone()).await;
         if !fuse.is_burnt() {
             return length;

@@ -13,6 +13,7 @@ mod ordered;
 mod payments;
 mod plugins;
 mod reading;
+mod refunds;
 mod revoking;
 mod scrubbing;
 mod sharing;

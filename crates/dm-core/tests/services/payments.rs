@@ -17,7 +17,7 @@ use crate::{
     transfers::{allow, balance, supported_token},
 };
 
-fn paid(recipient: Address, token: Address, amount: u64) -> ShareTerms {
+pub(crate) fn paid(recipient: Address, token: Address, amount: u64) -> ShareTerms {
     ShareTerms {
         payment: Some(PaymentTerms {
             token,
@@ -29,7 +29,7 @@ fn paid(recipient: Address, token: Address, amount: u64) -> ShareTerms {
 }
 
 /// A seller, a buyer who has 1000 of a token, and the token.
-async fn market(world: &World) -> (TestNode, TestNode, Address) {
+pub(crate) async fn market(world: &World) -> (TestNode, TestNode, Address) {
     let (seller, buyer) = (world.node(1).await, world.node(2).await);
     let token = supported_token(world, &seller, buyer.address()).await;
     (seller, buyer, token)

@@ -18,7 +18,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
-        money::MemoryMoney,
+        money::{MemoryMoney, MemoryOperations},
         network::{MemoryNetwork, MemoryNode},
         objects::MemoryObjectStore,
         signer::TestSigner,
@@ -43,6 +43,7 @@ pub(crate) struct TestNode {
     pub(crate) log: Arc<MemoryComplianceLog>,
     pub(crate) network: Arc<MemoryNode>,
     pub(crate) desk: OrderDesk,
+    pub(crate) operations: Arc<MemoryOperations>,
     supervisor: Supervisor,
 }
 
@@ -74,11 +75,12 @@ impl World {
         let log = Arc::new(log);
         let network = self.network.join(shown);
         let bus = EventBus::new();
+        let operations = self.money.operations(signer.address());
         let desk = OrderDesk::new(
             MoneyPorts {
                 chain: self.money.clone(),
                 tokens: self.money.clone(),
-                operations: self.money.operations(signer.address()),
+                operations: operations.clone(),
                 orders: catalog.clone(),
                 supported: catalog.clone(),
                 log: log.clone(),
@@ -115,6 +117,7 @@ impl World {
             log,
             network,
             desk,
+            operations,
             supervisor: Supervisor::new(),
         }
     }

@@ -5,7 +5,7 @@ use dm_core::{
     bus::Topic,
     event::EventKind,
     operation::{Operation, OperationId},
-    order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder},
+    order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder, Tries},
     ports::{ComplianceLog, EventFilter, Operations, OrderCatalog, Tokens},
     services::{NewToken, ServiceError, TransferRequest},
     share::IdempotencyKey,
@@ -313,6 +313,7 @@ async fn an_order_is_not_paid_by_the_account_that_came_after() {
         idempotency_key: None,
         created_at: 1,
         state: OrderState::Accepted,
+        tries: Tries::default(),
         event_index: None,
     };
     node.catalog.insert_order(&order).await.unwrap();

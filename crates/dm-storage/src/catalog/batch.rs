@@ -209,6 +209,9 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
             revocations::end(connection, data_hash, *recipient).await?;
         }
         Change::PrepareKey(next) => revocations::prepare(connection, next).await?,
+        Change::SetOrderTries { id, state, tries } => {
+            order_writes::set_tries(connection, *id, state, tries).await?;
+        }
         Change::AddToken(token) => return tokens::add(connection, token).await,
         Change::InsertUser(user) => return users::insert(connection, user).await,
         Change::RemoveUser(id) => return users::remove(connection, id).await,

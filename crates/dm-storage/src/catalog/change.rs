@@ -8,7 +8,7 @@ use dm_core::{
     envelope::ObjectId,
     hash::DataHash,
     operation::OperationId,
-    order::{OrderRecord, OrderState, TokenRecord},
+    order::{OrderRecord, OrderState, TokenRecord, Tries},
     peer::PeerRecord,
     ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert, TreeNode},
     share::{ReadableObject, ShareRecord},
@@ -74,6 +74,11 @@ pub(super) enum Change {
     SetOrderState {
         id: OperationId,
         state: OrderState,
+    },
+    SetOrderTries {
+        id: OperationId,
+        state: OrderState,
+        tries: Tries,
     },
     CloseOrder(OperationId),
     AddToken(TokenRecord),

@@ -178,6 +178,7 @@ fn schema() -> Migrator {
             "retired keys",
             include_str!("../../migrations/0010_retired_keys.sql"),
         ),
+        version(12, "refunds", include_str!("../../migrations/0012_refunds.sql")),
     ])
 }
 

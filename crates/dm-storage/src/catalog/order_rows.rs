@@ -4,7 +4,7 @@ use dm_core::{
     Address,
     hash::DataHash,
     operation::OperationId,
-    order::{OrderRecord, OrderState, Purpose},
+    order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{CatalogError, NumberedOrder},
     share::IdempotencyKey,
 };
@@ -20,7 +20,7 @@ use super::{
 macro_rules! order_columns {
     () => {
         "o.number, o.id, o.content, o.purpose, o.data_hash, o.recipient, o.refund_of, o.client,
-         o.idempotency_key, o.created_at, o.state, o.event_index"
+         o.idempotency_key, o.created_at, o.state, o.tries, o.event_index"
     };
 }
 pub(super) use order_columns;
@@ -53,6 +53,14 @@ impl From<Purpose> for PurposeColumns {
     }
 }
 
+/// Attempts as they are kept: nothing where there were none.
+pub(super) fn tries_column(tries: &Tries) -> Result<Option<String>, CatalogError> {
+    match *tries == Tries::default() {
+        true => Ok(None),
+        false => to_json(tries).map(Some),
+    }
+}
+
 /// An order or a state as it is kept.
 pub(super) fn to_json(value: &impl Serialize) -> Result<String, CatalogError> {
     serde_json::to_string(value).map_err(|_| failed("an order has no JSON form"))
@@ -70,6 +78,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<OrderRecord, CatalogError> {
             .map(|(client, key)| IdempotencyKey { client, key }),
         created_at: row.number("created_at")?,
         state: from_json::<OrderState>(row, "state")?,
+        tries: tries(row)?,
         event_index: row.optional_number("event_index")?,
     })
 }
@@ -92,6 +101,14 @@ fn purpose(row: &SqliteRow) -> Result<Purpose, CatalogError> {
     purpose
         .filter(|purpose| purpose.as_str() == name)
         .ok_or_else(|| corrupt("an order's purpose contradicts itself"))
+}
+
+/// What came of attempts, where there were some.
+fn tries(row: &SqliteRow) -> Result<Tries, CatalogError> {
+    match row.value::<Option<&str>>("tries")? {
+        Some(_) => from_json(row, "tries"),
+        None => Ok(Tries::default()),
+    }
 }
 
 fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, CatalogError> {

@@ -8,7 +8,7 @@ use std::{
 use dm_core::{
     event::EventKind,
     operation::OperationId,
-    order::{OrderRecord, OrderState},
+    order::{OrderRecord, OrderState, Tries},
     ports::{CatalogError, LogEntry, OrderInsert},
     share::IdempotencyKey,
 };
@@ -18,7 +18,7 @@ use super::{
     bulk::BulkStatement,
     columns::{Columns, storable},
     error::{failed, from_sqlx},
-    order_rows::{PurposeColumns, to_json},
+    order_rows::{PurposeColumns, to_json, tries_column},
     orders,
 };
 
@@ -31,13 +31,13 @@ pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO orders
             (id, content, purpose, locator, data_hash, recipient, refund_of, client, idempotency_key,
-             created_at, state, status, undelivered, event_index)
+             created_at, state, status, tries, undelivered, event_index)
          SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9,
-            column10, column11, column12, column4 IS NOT NULL,
+            column10, column11, column12, column13, column4 IS NOT NULL,
             (SELECT min(position) FROM events
              WHERE kind = 'transfer' AND json_extract(details, '$.operation') = lower(hex(column1)))
          FROM",
-        12,
+        13,
         "ON CONFLICT DO NOTHING RETURNING id, client, idempotency_key",
     )
 });
@@ -84,7 +84,8 @@ pub(super) async fn insert(
                 .bind(key.map(|key| key.key.clone()))
                 .bind(storable(order.created_at)?)
                 .bind(to_json(&order.state)?)
-                .bind(order.state.as_str());
+                .bind(order.state.as_str())
+                .bind(tries_column(&order.tries)?);
         }
         let mut inserted = HashSet::with_capacity(run.len());
         for row in query.fetch_all(&mut *connection).await.map_err(from_sqlx)? {
@@ -141,6 +142,25 @@ pub(super) async fn set_states(
         }
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
+    Ok(())
+}
+
+pub(super) const SET_TRIES: &str =
+    "UPDATE orders SET state = ?2, status = ?3, tries = ?4, is_closed = 0 WHERE id = ?1";
+
+/// Sets a state together with what came of the attempts, and opens the order.
+pub(super) async fn set_tries(
+    connection: &mut SqliteConnection,
+    id: OperationId,
+    state: &OrderState,
+    tries: &Tries,
+) -> Result<(), CatalogError> {
+    let query = sqlx::query(SET_TRIES)
+        .bind(id.as_bytes().to_vec())
+        .bind(to_json(state)?)
+        .bind(state.as_str())
+        .bind(tries_column(tries)?);
+    query.execute(connection).await.map_err(from_sqlx)?;
     Ok(())
 }
 

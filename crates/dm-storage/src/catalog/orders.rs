@@ -5,7 +5,7 @@ use dm_core::{
     Address,
     hash::DataHash,
     operation::OperationId,
-    order::{OrderRecord, OrderState},
+    order::{OrderRecord, OrderState, Tries},
     ports::{CatalogError, NumberedOrder, OrderCatalog, OrderInsert},
     share::IdempotencyKey,
 };
@@ -39,7 +39,9 @@ pub(super) const PAYMENT_FOR: &str = concat!(
     "SELECT ",
     order_columns!(),
     " FROM orders o WHERE o.locator = ? AND o.recipient = ? AND o.status <> 'failed'
-      AND NOT EXISTS (SELECT 1 FROM orders r WHERE r.refund_of = o.id)
+      AND NOT EXISTS (
+          SELECT 1 FROM orders r WHERE r.refund_of = o.id AND r.status NOT IN ('accepted', 'called_off')
+      )
       ORDER BY o.number DESC LIMIT 1"
 );
 pub(super) const UNDELIVERED: &str = concat!(
@@ -88,6 +90,16 @@ impl OrderCatalog for SqliteCatalog {
     async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError> {
         let state = state.clone();
         self.make(Change::SetOrderState { id, state }).await
+    }
+
+    async fn set_order_tries(
+        &self,
+        id: OperationId,
+        state: &OrderState,
+        tries: &Tries,
+    ) -> Result<(), CatalogError> {
+        let (state, tries) = (state.clone(), tries.clone());
+        self.make(Change::SetOrderTries { id, state, tries }).await
     }
 
     async fn close_order(&self, id: OperationId) -> Result<(), CatalogError> {

@@ -2,36 +2,46 @@
 
 use std::time::Duration;
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use tokio::time::Instant;
 
 use super::OrderDesk;
 use crate::{
     clock::now_ms,
-    operation::{Operation, OperationId},
+    operation::OperationId,
     order::{Consent, Order, OrderRecord, OrderState, Purpose, TokenRecord, TransferOrder},
     ports::{ChainError, MinedOperation, OperationState},
     services::ServiceError,
     token::{TokenInfo, TokenKind},
 };
 
-/// The operation that hands in a permit, beside that of the order itself.
-pub(super) const PERMIT: &str = "permit";
-
 impl OrderDesk {
-    /// Takes an order as far as it comes within `patience`.
+    /// Takes an order as far as it comes within `patience`. Where the chain does not
+    /// answer it stays where it is, and goes on in [`OrderDesk::run`].
     pub(super) async fn advance(
         &self,
         id: OperationId,
         patience: Duration,
     ) -> Result<OrderRecord, ServiceError> {
         let _turn = self.inner.turns.take(id).await;
+        self.advance_in_turn(id, patience).await
+    }
+
+    /// The same for whoever has the turn of the order.
+    pub(super) async fn advance_in_turn(
+        &self,
+        id: OperationId,
+        patience: Duration,
+    ) -> Result<OrderRecord, ServiceError> {
         let deadline = Instant::now() + patience;
         let Some(mut record) = self.inner.ports.orders.order(id).await? else {
             return Err(ServiceError::Fault(format!("there is no order {id}")));
         };
         if record.state == OrderState::Accepted {
-            self.send(&mut record, deadline).await?;
+            match record.purpose {
+                Purpose::Refund { .. } => self.send_refund(&mut record).await?,
+                Purpose::Request | Purpose::Payment { .. } => self.send(&mut record, deadline).await?,
+            }
         }
         if matches!(record.state, OrderState::Sent { .. }) {
             self.follow(&mut record, deadline).await?;
@@ -44,79 +54,75 @@ impl OrderDesk {
 
     /// Hands the order to the chain.
     async fn send(&self, record: &mut OrderRecord, deadline: Instant) -> Result<(), ServiceError> {
-        if !self.hand_in_permit(record, deadline).await? {
-            return Ok(());
-        }
-        let operations = &self.inner.ports.operations;
-        if self.has_lost_its_payer(record).await? {
-            let state = OrderState::Failed {
-                tx_hash: None,
-                reason: "its payer is not the operator account any more".to_owned(),
-            };
-            return self.set_state(record, state).await;
-        }
-        let state = match operations.begin(record.id, &record.order.operation()).await {
+        let begun = match self.prepare(record, deadline).await {
+            Ok(true) => self.begin(record).await,
+            Ok(false) => return Ok(()),
+            Err(error) => Err(error),
+        };
+        let state = match begun {
             Ok(tx_hash) => OrderState::Sent { tx_hash },
-            Err(error) if is_final(&error, record.purpose) => OrderState::Failed {
+            Err(error) if self.ends(record, &error).await => OrderState::Failed {
                 tx_hash: None,
                 reason: error.to_string(),
             },
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                waits_for_the_chain(record, &error);
+                return Ok(());
+            }
         };
         self.set_state(record, state).await
     }
 
-    /// Whether another operator account would have to pay than the one that the
-    /// order was accepted for.
-    async fn has_lost_its_payer(&self, record: &OrderRecord) -> Result<bool, ServiceError> {
+    /// Begins the order's operation: where it pays, by the account whose money it is.
+    async fn begin(&self, record: &OrderRecord) -> Result<B256, ChainError> {
         let operations = &self.inner.ports.operations;
+        let operation = record.order.operation();
         match &record.order {
             Order::Transfer(TransferOrder {
                 from,
                 consent: Consent::Own,
                 ..
-            }) if *from != operations.operator() => Ok(operations.state(record.id).await?.is_none()),
-            _ => Ok(false),
+            }) => operations.begin_as(*from, record.id, &operation).await,
+            _ => operations.begin(record.id, &operation).await,
         }
     }
 
-    /// Hands in the order's permit, if it has one; whether that is done. A
-    /// permit that is refused may have been handed in by somebody else: what
-    /// counts is the allowance, which the transfer itself meets.
-    async fn hand_in_permit(&self, record: &OrderRecord, deadline: Instant) -> Result<bool, ServiceError> {
-        let Order::Transfer(TransferOrder {
-            token,
-            consent: Consent::Permit(permit),
-            ..
-        }) = &record.order
-        else {
-            return Ok(true);
-        };
-        let operations = &self.inner.ports.operations;
-        let id = record.id.part(PERMIT);
-        let operation = Operation::Permit {
-            token: *token,
-            permit: permit.clone(),
-        };
-        match operations.begin(id, &operation).await {
-            Ok(_) => {}
-            Err(ChainError::Reverted(_)) => return Ok(true),
-            Err(error) => return Err(error.into()),
+    /// Whether nothing comes of an order after this error, with which nothing was
+    /// begun.
+    async fn ends(&self, record: &OrderRecord, error: &ChainError) -> bool {
+        match error {
+            ChainError::Reverted(_) => true,
+            // What is half done is done to its end.
+            ChainError::Refused(_) | ChainError::InsufficientFunds { .. } => {
+                !self.is_taking_back(record).await
+            }
+            ChainError::Unavailable(_) | ChainError::WrongChain { .. } | ChainError::NotMined(_) => false,
         }
-        let state = operations.wait(id, remaining(deadline)).await?;
-        Ok(matches!(state, Some(OperationState::Mined(_))))
     }
 
     /// Waits until the chain has done what was sent.
     async fn follow(&self, record: &mut OrderRecord, deadline: Instant) -> Result<(), ServiceError> {
         let operations = &self.inner.ports.operations;
-        match operations.wait(record.id, remaining(deadline)).await? {
-            Some(state) => self.note_progress(record, state).await,
-            None => Err(ServiceError::Fault(format!(
-                "the transaction of order {} was sent, and this node does not know it any more",
-                record.id
-            ))),
+        match operations.wait(record.operation_id(), remaining(deadline)).await {
+            Ok(Some(state)) => self.note_progress(record, state).await,
+            Ok(None) => self.note_lost(record).await,
+            Err(error) => {
+                waits_for_the_chain(record, &error);
+                Ok(())
+            }
         }
+    }
+
+    /// The account of what was sent does not know it any more.
+    async fn note_lost(&self, record: &mut OrderRecord) -> Result<(), ServiceError> {
+        let reason = format!(
+            "the transaction of order {} was sent, and this node does not know it any more",
+            record.id
+        );
+        if matches!(record.purpose, Purpose::Refund { .. }) {
+            return self.note_reason(record, reason).await;
+        }
+        Err(ServiceError::Fault(reason))
     }
 
     /// Notes what the chain says of an order that was sent.
@@ -135,7 +141,12 @@ impl OrderDesk {
         if state == record.state {
             return Ok(());
         }
-        self.set_state(record, state).await
+        match (record.purpose, state) {
+            (Purpose::Refund { .. }, OrderState::Failed { reason, .. }) => {
+                self.put_off_undone(record, reason).await
+            }
+            (_, state) => self.set_state(record, state).await,
+        }
     }
 
     /// A token that was issued here is supported from then on.
@@ -167,7 +178,11 @@ impl OrderDesk {
         Ok(())
     }
 
-    async fn set_state(&self, record: &mut OrderRecord, state: OrderState) -> Result<(), ServiceError> {
+    pub(super) async fn set_state(
+        &self,
+        record: &mut OrderRecord,
+        state: OrderState,
+    ) -> Result<(), ServiceError> {
         self.inner.ports.orders.set_order_state(record.id, &state).await?;
         record.state = state;
         self.announce(record);
@@ -175,37 +190,36 @@ impl OrderDesk {
     }
 }
 
-/// What a mined transaction means for its order.
+/// What a mined transaction means for its order. What was undone in a block that may
+/// still be taken back may yet be done in another one.
 fn outcome(order: &Order, mined: &MinedOperation) -> OrderState {
     let tx_hash = mined.tx_hash;
-    let failed = |reason: &str| OrderState::Failed {
-        tx_hash: Some(tx_hash),
-        reason: reason.to_owned(),
+    let undone = match order {
+        _ if !mined.succeeded => Some("the transaction was mined and undone"),
+        Order::Transfer(_) if mined.received == U256::ZERO => {
+            Some("the token reports success and has moved nothing")
+        }
+        _ => None,
     };
-    if !mined.succeeded {
-        return failed("the transaction was mined and undone");
-    }
-    if matches!(order, Order::Transfer(_)) && mined.received == U256::ZERO {
-        return failed("the token reports success and has moved nothing");
-    }
-    OrderState::Completed {
-        tx_hash,
-        block: mined.block,
-        received: mined.received,
-        contract: mined.contract,
-    }
-}
-
-/// Whether nothing will come of the order. A refund is owed whatever the
-/// operator account has just now.
-fn is_final(error: &ChainError, purpose: Purpose) -> bool {
-    match error {
-        ChainError::Reverted(_) | ChainError::Refused(_) => true,
-        ChainError::InsufficientFunds { .. } => !matches!(purpose, Purpose::Refund { .. }),
-        ChainError::Unavailable(_) | ChainError::WrongChain { .. } | ChainError::NotMined(_) => false,
+    match undone {
+        Some(reason) if mined.is_final => OrderState::Failed {
+            tx_hash: Some(tx_hash),
+            reason: reason.to_owned(),
+        },
+        Some(_) => OrderState::Sent { tx_hash },
+        None => OrderState::Completed {
+            tx_hash,
+            block: mined.block,
+            received: mined.received,
+            contract: mined.contract,
+        },
     }
 }
 
-fn remaining(deadline: Instant) -> Duration {
+fn waits_for_the_chain(record: &OrderRecord, error: &ChainError) {
+    tracing::warn!(order = %record.id, %error, "an order waits for the chain");
+}
+
+pub(super) fn remaining(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

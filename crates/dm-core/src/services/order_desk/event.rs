@@ -28,8 +28,9 @@ impl OrderDesk {
     pub(super) fn announce(&self, record: &OrderRecord) {
         let topic = match record.state {
             OrderState::Completed { .. } => Topic::TokenTransferCompleted,
-            OrderState::Failed { .. } => Topic::TokenTransferFailed,
-            OrderState::Accepted | OrderState::Sent { .. } => return,
+            OrderState::Failed { .. } | OrderState::Ended { .. } => Topic::TokenTransferFailed,
+            OrderState::Accepted if record.tries.failed > 0 => Topic::TokenTransferFailed,
+            OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return,
         };
         let mut data = json!({
             "id": record.id.to_string(),
@@ -39,13 +40,17 @@ impl OrderDesk {
         });
         if let Order::Transfer(transfer) = &record.order {
             data["token"] = json!(transfer.token);
-            data["from"] = json!(transfer.from);
+            data["from"] = json!(record.payer());
             data["to"] = json!(transfer.to);
             data["amount"] = json!(transfer.amount.to_string());
             self.inner.touched.note(transfer.token);
         }
-        if let OrderState::Failed { reason, .. } = &record.state {
+        if let OrderState::Failed { reason, .. } | OrderState::Ended { reason } = &record.state {
             data["reason"] = json!(reason);
+        }
+        if record.state == OrderState::Accepted {
+            data["reason"] = json!(record.tries.reason);
+            data["next_try"] = json!(record.tries.next_at as f64 / 1000.0);
         }
         self.inner.ports.bus.publish(topic, data);
     }
@@ -63,7 +68,7 @@ fn event_of(record: &OrderRecord) -> Option<NewEvent> {
     let (token, from, to, amount, consent) = match &record.order {
         Order::Transfer(transfer) => (
             transfer.token,
-            Some(transfer.from),
+            record.payer(),
             transfer.to,
             transfer.amount,
             transfer.consent.as_str(),

@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{OrderDesk, advance::PERMIT};
+use super::{OrderDesk, prepare};
 use crate::{
     bus::Topic,
     operation::OperationId,
@@ -84,30 +84,37 @@ impl OrderDesk {
     }
 
     async fn look_after(&self, id: OperationId) -> Result<(), ServiceError> {
-        let mut record = self.advance(id, Duration::ZERO).await?;
-        if self.is_settled(&mut record).await? {
+        // Held until it is closed: a refund may be owed again in the meantime.
+        let _turn = self.inner.turns.take(id).await;
+        let mut record = self.advance_in_turn(id, Duration::ZERO).await?;
+        if self.settle(&mut record).await? {
             let ports = &self.inner.ports;
-            ports.operations.conclude(id.part(PERMIT)).await?;
-            ports.operations.conclude(id).await?;
+            for operation in record.operation_ids().chain(prepare::before(id)) {
+                ports.operations.conclude(operation).await?;
+            }
             ports.orders.close_order(id).await?;
         }
         Ok(())
     }
 
-    /// Whether nothing can change any more what has become of an order.
-    async fn is_settled(&self, record: &mut OrderRecord) -> Result<bool, ServiceError> {
+    /// Notes what a reorganisation has made of an order; whether nothing can change any
+    /// more what has become of it.
+    async fn settle(&self, record: &mut OrderRecord) -> Result<bool, ServiceError> {
         match record.state {
             OrderState::Accepted | OrderState::Sent { .. } => return Ok(false),
-            OrderState::Failed { tx_hash: None, .. } => return Ok(true),
+            OrderState::Failed { tx_hash: None, .. } | OrderState::CalledOff | OrderState::Ended { .. } => {
+                return Ok(true);
+            }
             OrderState::Completed { .. } | OrderState::Failed { .. } => {}
         }
-        let _turn = self.inner.turns.take(record.id).await;
-        match self.inner.ports.operations.state(record.id).await? {
+        let operations = &self.inner.ports.operations;
+        match operations.state(record.operation_id()).await? {
             // It was concluded, and the order was not closed before the node stopped.
             None => Ok(true),
             Some(OperationState::Mined(mined)) if mined.is_final => {
                 self.note_progress(record, OperationState::Mined(mined)).await?;
-                Ok(true)
+                // The refund that a reorganisation has undone is owed again.
+                Ok(record.state != OrderState::Accepted)
             }
             Some(state) => {
                 self.note_progress(record, state).await?;

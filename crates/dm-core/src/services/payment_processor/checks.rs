@@ -99,8 +99,7 @@ impl PaymentProcessor {
 
     /// Tries the transfer on the chain's pending state, gas included.
     async fn check_on_chain(&self, transfer: &TransferOrder) -> Result<(), ServiceError> {
-        let operation = Order::Transfer(transfer.clone()).operation();
-        match self.desk.ports().operations.check(&operation).await {
+        match self.desk.check(&Order::Transfer(transfer.clone())).await {
             Err(ChainError::Reverted(reason)) => match &transfer.consent {
                 Consent::Authorization(_) => Err(ServiceError::rejected(
                     "authorization",

@@ -7,7 +7,7 @@ use crate::{
     Address,
     hash::DataHash,
     operation::OperationId,
-    order::{OrderRecord, OrderState, Purpose},
+    order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{CatalogError, NumberedOrder, OrderCatalog, OrderInsert},
     share::IdempotencyKey,
 };
@@ -27,9 +27,10 @@ impl MemoryOrders {
         self.0.iter_mut().find(|kept| kept.record.id == id)
     }
 
-    fn is_to_be_given_back(&self, id: OperationId) -> bool {
-        let mut purposes = self.0.iter().map(|kept| kept.record.purpose);
-        purposes.any(|purpose| purpose == Purpose::Refund { of: id })
+    /// Whether a payment has a refund in a state like this.
+    fn has_refund(&self, id: OperationId, like: impl Fn(&OrderState) -> bool) -> bool {
+        let mut records = self.0.iter().map(|kept| &kept.record);
+        records.any(|record| record.purpose == Purpose::Refund { of: id } && like(&record.state))
     }
 }
 
@@ -52,15 +53,17 @@ impl State {
         orders.map(|(place, kept)| (place as u64 + 1, kept))
     }
 
-    /// Whether it is a completed payment that has neither led to a share nor is
-    /// to be given back.
+    /// Whether it is a completed payment that has neither led to a share nor to a
+    /// refund that stands.
     fn is_undelivered(&self, order: &OrderRecord) -> bool {
         let Purpose::Payment { data_hash, recipient } = order.purpose else {
             return false;
         };
         matches!(order.state, OrderState::Completed { .. })
             && !self.has_share(&data_hash, recipient)
-            && !self.orders.is_to_be_given_back(order.id)
+            && !self
+                .orders
+                .has_refund(order.id, |state| *state != OrderState::CalledOff)
     }
 }
 
@@ -101,6 +104,20 @@ impl OrderCatalog for MemoryCatalog {
         Ok(())
     }
 
+    async fn set_order_tries(
+        &self,
+        id: OperationId,
+        new: &OrderState,
+        tries: &Tries,
+    ) -> Result<(), CatalogError> {
+        if let Some(kept) = self.state().orders.get_mut(id) {
+            kept.record.state = new.clone();
+            kept.record.tries = tries.clone();
+            kept.closed = false;
+        }
+        Ok(())
+    }
+
     async fn close_order(&self, id: OperationId) -> Result<(), CatalogError> {
         if let Some(kept) = self.state().orders.get_mut(id) {
             kept.closed = true;
@@ -130,7 +147,9 @@ impl OrderCatalog for MemoryCatalog {
         let standing = newest_first.find(|order| {
             order.purpose == Purpose::Payment { data_hash, recipient }
                 && !matches!(order.state, OrderState::Failed { .. })
-                && !state.orders.is_to_be_given_back(order.id)
+                && !state.orders.has_refund(order.id, |refund| {
+                    !matches!(refund, OrderState::Accepted | OrderState::CalledOff)
+                })
         });
         Ok(standing.map(|order| state.seen(order)))
     }

@@ -5,7 +5,7 @@ use crate::{
     Address, B256, U256,
     event::{Event, EventKind},
     operation::{Authorization, OperationId, Permit, SignatureParts},
-    order::{Consent, Order, OrderRecord, OrderState, Purpose, TokenRecord, TransferOrder},
+    order::{Consent, Order, OrderRecord, OrderState, Purpose, TokenRecord, TransferOrder, Tries},
     share::IdempotencyKey,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
@@ -24,6 +24,7 @@ pub fn request(n: u64) -> OrderRecord {
         idempotency_key: None,
         created_at: 1_700_000_000_000 + n,
         state: OrderState::Accepted,
+        tries: Tries::default(),
         event_index: None,
     }
 }
@@ -86,6 +87,13 @@ pub fn failed(tx_hash: Option<B256>) -> OrderState {
     }
 }
 
+/// The state of a refund that an operator has ended.
+pub fn ended() -> OrderState {
+    OrderState::Ended {
+        reason: "paid in cash, 5 €".into(),
+    }
+}
+
 /// A state of every kind.
 pub fn every_state() -> Vec<OrderState> {
     let tx_hash = B256::repeat_byte(1);
@@ -96,7 +104,20 @@ pub fn every_state() -> Vec<OrderState> {
         completed(Some(address(3))),
         failed(None),
         failed(Some(tx_hash)),
+        OrderState::CalledOff,
+        ended(),
     ]
+}
+
+/// What came of attempts, number `n`.
+pub fn tries(n: u32) -> Tries {
+    Tries {
+        failed: n + 1,
+        spent: n,
+        reason: Some(format!("attempt {n} costs more than 5 €")),
+        next_at: 1_700_000_000_000 + u64::from(n),
+        payer: (n % 2 == 1).then(|| address(4)),
+    }
 }
 
 /// An order of every kind, with every kind of consent.

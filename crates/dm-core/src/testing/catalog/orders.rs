@@ -7,6 +7,7 @@ use super::{
     OrderLedger,
     order_samples::{
         completed, every_order, every_state, failed, keyed_order, operation_id, payment, refund, request,
+        tries,
     },
 };
 use crate::{
@@ -31,6 +32,7 @@ macro_rules! order_catalog_conformance {
             states_replace_each_other,
             many_states_at_the_same_time_are_all_kept,
             a_closed_order_is_not_open,
+            attempts_are_kept_with_their_state_and_open_the_order,
             open_orders_are_paged_oldest_first,
             orders_are_paged_newest_first,
         }
@@ -45,11 +47,12 @@ macro_rules! order_catalog_conformance {
             a_payment_is_found_by_its_share,
             the_newest_payment_for_a_share_counts,
             a_payment_that_failed_is_none,
-            a_payment_that_is_to_be_given_back_is_none,
+            a_payment_whose_refund_is_under_way_or_made_is_none,
             a_completed_payment_without_its_share_is_undelivered,
             a_payment_is_delivered_once_its_share_exists,
             a_payment_may_come_after_its_share,
-            a_payment_is_undelivered_until_it_is_to_be_given_back,
+            a_payment_is_undelivered_until_a_refund_stands,
+            a_refund_that_was_called_off_and_a_share_leave_nothing_owed,
             a_refund_may_come_before_its_payment,
             undelivered_payments_come_oldest_first,
         }
@@ -77,6 +80,7 @@ pub async fn an_order_is_kept_as_it_was_given(catalog: &impl OrderLedger) {
             let kept = OrderRecord {
                 order: order.clone(),
                 state: state.clone(),
+                tries: tries(n as u32),
                 ..keyed_order(purpose.clone(), "client", &format!("key ☕ {}", purpose.id))
             };
             insert(catalog, &kept).await;
@@ -220,6 +224,53 @@ pub async fn a_closed_order_is_not_open(catalog: &impl OrderLedger) {
     }
     assert_eq!(samples(&catalog.orders(None, 9).await.unwrap()), [3, 2, 1]);
     assert_eq!(catalog.order(operation_id(2)).await.unwrap(), Some(request(2)));
+}
+
+pub async fn attempts_are_kept_with_their_state_and_open_the_order(catalog: &impl OrderLedger) {
+    for n in 1..=2 {
+        insert(catalog, &refund(n, 9)).await;
+        catalog.close_order(operation_id(n)).await.unwrap();
+    }
+    for (n, state) in (0..).zip(every_state()) {
+        catalog
+            .set_order_tries(operation_id(1), &state, &tries(n))
+            .await
+            .unwrap();
+        let expected = OrderRecord {
+            state,
+            tries: tries(n),
+            ..refund(1, 9)
+        };
+        assert_eq!(
+            catalog.order(operation_id(1)).await.unwrap(),
+            Some(expected.clone())
+        );
+        let open = catalog.open_orders(0, 9).await.unwrap();
+        assert_eq!(
+            open.iter().map(|(_, order)| order).collect::<Vec<_>>(),
+            [&expected]
+        );
+        catalog.close_order(operation_id(1)).await.unwrap();
+        assert_eq!(catalog.open_orders(0, 9).await.unwrap(), []);
+    }
+    // A state alone leaves the attempts what they are.
+    let kept = catalog.order(operation_id(1)).await.unwrap().unwrap();
+    catalog
+        .set_order_state(operation_id(1), &completed(None))
+        .await
+        .unwrap();
+    let expected = OrderRecord {
+        state: completed(None),
+        ..kept
+    };
+    assert_eq!(catalog.order(operation_id(1)).await.unwrap(), Some(expected));
+    // An order that does not exist was never tried.
+    catalog
+        .set_order_tries(operation_id(9), &completed(None), &tries(1))
+        .await
+        .unwrap();
+    assert_eq!(catalog.order(operation_id(9)).await.unwrap(), None);
+    assert_eq!(catalog.order(operation_id(2)).await.unwrap(), Some(refund(2, 9)));
 }
 
 pub async fn open_orders_are_paged_oldest_first(catalog: &impl OrderLedger) {

@@ -4,7 +4,7 @@
 
 use super::{
     OrderLedger,
-    order_samples::{completed, failed, operation_id, payment, refund, request},
+    order_samples::{completed, ended, every_state, failed, operation_id, payment, refund, request, tries},
     orders::insert,
     samples::{address, data_hash, share},
 };
@@ -64,12 +64,28 @@ pub async fn a_payment_that_failed_is_none(catalog: &impl OrderLedger) {
     }
 }
 
-pub async fn a_payment_that_is_to_be_given_back_is_none(catalog: &impl OrderLedger) {
+pub async fn a_payment_whose_refund_is_under_way_or_made_is_none(catalog: &impl OrderLedger) {
     insert(catalog, &payment(1, 1, 1)).await;
     insert(catalog, &payment(2, 1, 1)).await;
     insert(catalog, &refund(3, 2)).await;
-    assert_eq!(found(catalog).await, Some(payment(1, 1, 1)));
+    let tx_hash = B256::repeat_byte(1);
+    for (state, counts) in [
+        (OrderState::Accepted, true),
+        (OrderState::Sent { tx_hash }, false),
+        (OrderState::CalledOff, true),
+        (completed(None), false),
+        (ended(), false),
+        (failed(None), false),
+    ] {
+        catalog.set_order_state(operation_id(3), &state).await.unwrap();
+        let newest = if counts { 2 } else { 1 };
+        assert_eq!(found(catalog).await, Some(payment(newest, 1, 1)), "{state:?}");
+    }
     insert(catalog, &refund(4, 1)).await;
+    catalog
+        .set_order_state(operation_id(4), &completed(None))
+        .await
+        .unwrap();
     assert_eq!(found(catalog).await, None);
 }
 
@@ -130,17 +146,41 @@ pub async fn a_payment_may_come_after_its_share(catalog: &impl OrderLedger) {
     assert_eq!(found(catalog).await, Some(payment(1, 1, 1)));
 }
 
-pub async fn a_payment_is_undelivered_until_it_is_to_be_given_back(catalog: &impl OrderLedger) {
+pub async fn a_payment_is_undelivered_until_a_refund_stands(catalog: &impl OrderLedger) {
     insert(catalog, &payment(1, 1, 1)).await;
     insert(catalog, &payment(2, 1, 1)).await;
     insert(catalog, &refund(3, 1)).await;
     assert_eq!(undelivered(catalog).await, [payment(2, 1, 1)]);
-    // The refund stands in the way even where it failed: it is tried again.
-    catalog
-        .set_order_state(operation_id(3), &failed(None))
-        .await
-        .unwrap();
-    assert_eq!(undelivered(catalog).await, [payment(2, 1, 1)]);
+    for state in every_state() {
+        let stands = state != OrderState::CalledOff;
+        let left: &[u64] = if stands { &[2] } else { &[1, 2] };
+        let left: Vec<OrderRecord> = left.iter().map(|n| payment(*n, 1, 1)).collect();
+        catalog.set_order_state(operation_id(3), &state).await.unwrap();
+        assert_eq!(undelivered(catalog).await, left, "{state:?}");
+        catalog
+            .set_order_tries(operation_id(3), &state, &tries(1))
+            .await
+            .unwrap();
+        assert_eq!(undelivered(catalog).await, left, "{state:?}");
+    }
+}
+
+pub async fn a_refund_that_was_called_off_and_a_share_leave_nothing_owed(catalog: &impl OrderLedger) {
+    for n in [1, 2] {
+        insert(catalog, &payment(n, n, 1)).await;
+        insert(catalog, &refund(n + 2, n)).await;
+    }
+    let call_off = async |n| {
+        let state = OrderState::CalledOff;
+        catalog.set_order_state(operation_id(n), &state).await.unwrap();
+    };
+    // Whichever of the two comes last.
+    catalog.insert_share(&share(1, 1)).await.unwrap();
+    call_off(3).await;
+    call_off(4).await;
+    assert_eq!(undelivered(catalog).await, [payment(2, 2, 1)]);
+    catalog.insert_share(&share(2, 1)).await.unwrap();
+    assert_eq!(undelivered(catalog).await, []);
 }
 
 pub async fn a_refund_may_come_before_its_payment(catalog: &impl OrderLedger) {
@@ -150,7 +190,6 @@ pub async fn a_refund_may_come_before_its_payment(catalog: &impl OrderLedger) {
         result.unwrap();
     }
     assert_eq!(undelivered(catalog).await, []);
-    assert_eq!(found(catalog).await, None);
 }
 
 pub async fn undelivered_payments_come_oldest_first(catalog: &impl OrderLedger) {

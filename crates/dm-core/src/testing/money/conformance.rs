@@ -51,6 +51,7 @@ macro_rules! money_conformance {
             an_operation_survives_a_restart_and_is_done_once
             a_hundred_operations_at_once_are_all_done
             what_would_be_undone_is_not_begun
+            an_operation_is_begun_by_no_account_but_those_of_the_node
             unknown_operations_have_no_state
             a_concluded_operation_is_forgotten_only_when_it_is_final
         );
@@ -243,6 +244,20 @@ pub async fn what_would_be_undone_is_not_begun(fixture: &MoneyFixture) {
     assert!(matches!(begun, Err(ChainError::Reverted(_))), "{begun:?}");
     assert_eq!(fixture.operations.state(id).await, Ok(None));
     assert_balance(fixture, token, to, 0).await;
+}
+
+/// The operator account can be named; a stranger cannot act.
+pub async fn an_operation_is_begun_by_no_account_but_those_of_the_node(fixture: &MoneyFixture) {
+    let (own, stranger) = (fixture.operations.operator(), fixture.other.operator());
+    assert!(fixture.operations.can_act_as(own) && !fixture.operations.can_act_as(stranger));
+    let to = Address::from(rand::random::<[u8; 20]>());
+    let id = OperationId::random();
+    let operation = pay(NATIVE_TOKEN, to, 1);
+    let refused = fixture.operations.begin_as(stranger, id, &operation).await;
+    assert!(matches!(refused, Err(ChainError::Refused(_))), "{refused:?}");
+    assert_eq!(fixture.operations.state(id).await, Ok(None));
+    fixture.operations.begin_as(own, id, &operation).await.unwrap();
+    assert!(mined(&*fixture.operations, id).await.succeeded);
 }
 
 /// What nobody began has no state, and there is nothing to wait for.

@@ -21,6 +21,8 @@ pub enum Habit {
     Lies,
     /// It moves nothing and says so.
     Reverts,
+    /// An allowance is changed from and to nothing only, as with USDT.
+    DemandsZeroFirst,
 }
 
 /// A token of a ledger.
@@ -104,9 +106,7 @@ impl Ledger {
                 spender,
                 amount,
             } => {
-                self.token(*token)?
-                    .allowances
-                    .insert((operator, *spender), *amount);
+                self.token(*token)?.approve(operator, *spender, *amount)?;
                 U256::ZERO
             }
             Operation::IssueToken {
@@ -165,7 +165,7 @@ impl Ledger {
 impl MemoryToken {
     fn transfer(&mut self, from: Address, to: Address, amount: U256) -> Result<U256, String> {
         let arriving = match self.habit {
-            Habit::Honest => amount,
+            Habit::Honest | Habit::DemandsZeroFirst => amount,
             Habit::TakesFee => amount - amount / U256::from(10),
             Habit::Lies => return Ok(U256::ZERO),
             Habit::Reverts => return Err("transfers are paused".to_owned()),
@@ -186,6 +186,15 @@ impl MemoryToken {
         let received = self.transfer(from, to, amount)?;
         self.allowances.insert((from, spender), left);
         Ok(received)
+    }
+
+    fn approve(&mut self, owner: Address, spender: Address, amount: U256) -> Result<(), String> {
+        let allowed = self.allowances.entry((owner, spender)).or_default();
+        if self.habit == Habit::DemandsZeroFirst && !amount.is_zero() && !allowed.is_zero() {
+            return Err("an allowance is changed from nothing only".to_owned());
+        }
+        *allowed = amount;
+        Ok(())
     }
 
     fn mint(&mut self, operator: Address, to: Address, amount: U256) -> Result<U256, String> {

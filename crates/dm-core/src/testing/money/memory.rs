@@ -3,17 +3,19 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::ledger::{Effect, Ledger, MemoryToken};
+use super::{
+    ledger::{Effect, Ledger, MemoryToken},
+    operations::MemoryOperations,
+};
 use crate::{
     operation::{Operation, OperationId},
-    ports::{Chain, ChainError, ChainHead, MinedOperation, OperationState, Operations, TokenError, Tokens},
+    ports::{Chain, ChainError, ChainHead, MinedOperation, OperationState, TokenError, Tokens},
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
 
@@ -24,21 +26,28 @@ const CHAIN_ID: u64 = 31_337;
 /// are asked for.
 pub struct MemoryMoney {
     state: Mutex<State>,
-    blocks: watch::Sender<u64>,
+    pub(super) blocks: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct State {
-    ledger: Ledger,
-    mines_by_itself: bool,
+pub(super) struct State {
+    pub(super) ledger: Ledger,
+    pub(super) mines_by_itself: bool,
     is_away: bool,
-    waiting: Vec<(Address, OperationId)>,
-    operations: HashMap<(Address, OperationId), Entry>,
+    /// What it answers to whoever tries or begins an operation.
+    pub(super) refusal: Option<ChainError>,
+    /// Operations that are still to be undone when they are mined.
+    undone: u32,
+    takes_back: bool,
+    /// What was there before the newest block, and what that has; unless it is final.
+    newest_block: Option<(Ledger, Vec<(Address, OperationId)>)>,
+    pub(super) waiting: Vec<(Address, OperationId)>,
+    pub(super) operations: HashMap<(Address, OperationId), Entry>,
 }
 
-struct Entry {
-    operation: Operation,
-    state: OperationState,
+pub(super) struct Entry {
+    pub(super) operation: Operation,
+    pub(super) state: OperationState,
 }
 
 impl Default for MemoryMoney {
@@ -61,10 +70,34 @@ impl MemoryMoney {
 
     /// The operations of an account. All handles of one account are one.
     pub fn operations(self: &Arc<Self>, operator: Address) -> Arc<MemoryOperations> {
-        Arc::new(MemoryOperations {
-            money: self.clone(),
-            operator,
-        })
+        Arc::new(MemoryOperations::new(self.clone(), operator))
+    }
+
+    /// Answers whoever tries or begins an operation with this error, such as that
+    /// gas is too dear just now, or carries on.
+    pub fn set_refusal(&self, refusal: Option<ChainError>) {
+        self.lock().refusal = refusal;
+    }
+
+    /// Undoes as many of the next operations when they are mined.
+    pub fn undo_next(&self, operations: u32) {
+        self.lock().undone = operations;
+    }
+
+    /// Whether blocks may still be taken back, until [`MemoryMoney::finalise`].
+    pub fn set_taking_back(&self, takes_back: bool) {
+        self.lock().takes_back = takes_back;
+    }
+
+    /// Makes final what is mined.
+    pub fn finalise(&self) {
+        let mut state = self.lock();
+        state.newest_block = None;
+        for entry in state.operations.values_mut() {
+            if let OperationState::Mined(mined) = &mut entry.state {
+                mined.is_final = true;
+            }
+        }
     }
 
     /// Sets what an account has of the native coin.
@@ -108,7 +141,9 @@ impl MemoryMoney {
     pub fn mine(&self) {
         let mut state = self.lock();
         let block = *self.blocks.borrow() + 1;
-        for name in std::mem::take(&mut state.waiting) {
+        let names = std::mem::take(&mut state.waiting);
+        state.newest_block = state.takes_back.then(|| (state.ledger.clone(), names.clone()));
+        for name in names {
             state.mine(name, block);
         }
         drop(state);
@@ -121,19 +156,38 @@ impl MemoryMoney {
         let mut state = self.lock();
         let tx_hash = transaction_of(id);
         if let Some(entry) = state.operations.get_mut(&(operator, id)) {
+            let had_effect = matches!(&entry.state, OperationState::Mined(mined) if mined.succeeded);
             entry.state = OperationState::Pending { tx_hash };
             let operation = entry.operation.clone();
-            state.ledger.undo(operator, &operation);
+            if had_effect {
+                state.ledger.undo(operator, &operation);
+            }
             state.waiting.push((operator, id));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Undoes the newest block, unless it is final: what it had waits again.
+    pub fn reorganise_newest(&self) {
+        let mut state = self.lock();
+        let Some((before, names)) = state.newest_block.take() else {
+            return;
+        };
+        state.ledger = before;
+        for (account, id) in names {
+            let tx_hash = transaction_of(id);
+            if let Some(entry) = state.operations.get_mut(&(account, id)) {
+                entry.state = OperationState::Pending { tx_hash };
+                state.waiting.push((account, id));
+            }
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state, unless the chain is away.
-    fn reach(&self) -> Result<MutexGuard<'_, State>, ChainError> {
+    pub(super) fn reach(&self) -> Result<MutexGuard<'_, State>, ChainError> {
         let state = self.lock();
         if state.is_away {
             return Err(ChainError::Unavailable("the chain is away".to_owned()));
@@ -147,7 +201,13 @@ impl State {
         let Some(entry) = self.operations.get_mut(&name) else {
             return;
         };
-        let effect = self.ledger.apply(name.0, &entry.operation);
+        let effect = match self.undone {
+            0 => self.ledger.apply(name.0, &entry.operation),
+            left => {
+                self.undone = left - 1;
+                Err("it was told to".to_owned())
+            }
+        };
         let succeeded = effect.is_ok();
         let Effect { received, contract } = effect.unwrap_or_default();
         entry.state = OperationState::Mined(MinedOperation {
@@ -156,12 +216,12 @@ impl State {
             succeeded,
             received,
             contract,
-            is_final: true,
+            is_final: !self.takes_back,
         });
     }
 }
 
-fn transaction_of(id: OperationId) -> B256 {
+pub(super) fn transaction_of(id: OperationId) -> B256 {
     keccak256(id.as_bytes())
 }
 
@@ -230,88 +290,5 @@ impl Tokens for MemoryMoney {
             .get(&(owner, spender))
             .copied()
             .unwrap_or_default())
-    }
-}
-
-/// The operations of one account.
-pub struct MemoryOperations {
-    money: Arc<MemoryMoney>,
-    operator: Address,
-}
-
-#[async_trait]
-impl Operations for MemoryOperations {
-    fn operator(&self) -> Address {
-        self.operator
-    }
-
-    async fn check(&self, operation: &Operation) -> Result<(), ChainError> {
-        let mut ledger = self.money.reach()?.ledger.clone();
-        ledger
-            .apply(self.operator, operation)
-            .map(|_| ())
-            .map_err(ChainError::Reverted)
-    }
-
-    async fn begin(&self, id: OperationId, operation: &Operation) -> Result<B256, ChainError> {
-        let tx_hash = transaction_of(id);
-        if self.money.lock().operations.contains_key(&(self.operator, id)) {
-            return Ok(tx_hash);
-        }
-        self.check(operation).await?;
-        let mut state = self.money.lock();
-        let name = (self.operator, id);
-        let entry = Entry {
-            operation: operation.clone(),
-            state: OperationState::Pending { tx_hash },
-        };
-        state.operations.insert(name, entry);
-        state.waiting.push(name);
-        let mines = state.mines_by_itself;
-        drop(state);
-        if mines {
-            self.money.mine();
-        }
-        Ok(tx_hash)
-    }
-
-    async fn state(&self, id: OperationId) -> Result<Option<OperationState>, ChainError> {
-        let state = self.money.reach()?;
-        Ok(state
-            .operations
-            .get(&(self.operator, id))
-            .map(|entry| entry.state.clone()))
-    }
-
-    async fn wait(&self, id: OperationId, patience: Duration) -> Result<Option<OperationState>, ChainError> {
-        let mut blocks = self.money.blocks.subscribe();
-        let mined = async {
-            loop {
-                match self.state(id).await? {
-                    Some(OperationState::Pending { .. }) => {}
-                    other => return Ok(other),
-                }
-                if blocks.changed().await.is_err() {
-                    return Ok(None);
-                }
-            }
-        };
-        match tokio::time::timeout(patience, mined).await {
-            Ok(state) => state,
-            Err(_) => self.state(id).await,
-        }
-    }
-
-    async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
-        let mut state = self.money.reach()?;
-        let name = (self.operator, id);
-        let is_final = matches!(
-            state.operations.get(&name).map(|entry| &entry.state),
-            Some(OperationState::Mined(mined)) if mined.is_final
-        );
-        if is_final {
-            state.operations.remove(&name);
-        }
-        Ok(())
     }
 }
