@@ -178,6 +178,11 @@ fn schema() -> Migrator {
             "retired keys",
             include_str!("../../migrations/0010_retired_keys.sql"),
         ),
+        version(
+            14,
+            "key changes",
+            include_str!("../../migrations/0014_key_changes.sql"),
+        ),
     ])
 }
 
