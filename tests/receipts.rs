@@ -85,6 +85,44 @@ async fn a_node_says_whether_a_receipt_holds_and_why_not() {
 }
 
 #[tokio::test]
+async fn without_a_key_nobody_learns_who_shared_what_a_node_was_given() {
+    let (chain_home, homes) = (tempdir().unwrap(), [tempdir().unwrap(), tempdir().unwrap()]);
+    let chain = Devnet::start(chain_home.path()).await;
+    let owner = NodeSetup::new(homes[0].path())
+        .on_chain(&chain.url, FUNDED_KEYS[0])
+        .start()
+        .await;
+    let reader = NodeSetup::new(homes[1].path())
+        .on_chain(&chain.url, FUNDED_KEYS[1])
+        .peer(&owner)
+        .start()
+        .await;
+    reader.has_peers(1).await;
+    let hash = owner.must_share("from whom?", reader.address()).await;
+    let with_key = reader.verifies(&hash).await;
+    assert!(
+        with_key["tx_hash"].is_string() && with_key["block"].is_u64(),
+        "{with_key}"
+    );
+    for key in [None, Some("dm_wrong_key")] {
+        let mut request =
+            reqwest::Client::new().get(format!("{}/verify_data/{hash}", reader.started.external_api));
+        if let Some(key) = key {
+            request = request.header("X-API-Key", key);
+        }
+        let (status, told) = answer(request).await;
+        assert_eq!(status, StatusCode::OK, "{told}");
+        assert_eq!(told["verified"], true, "{told}");
+        for place in ["tx_hash", "block", "anchored_at"] {
+            assert!(told[place].is_null(), "{place} leads to the log: {told}");
+        }
+        for account in [owner.address(), reader.address()] {
+            assert!(!told.to_string().to_lowercase().contains(&account.to_lowercase()));
+        }
+    }
+}
+
+#[tokio::test]
 async fn verification_needs_no_key_and_does_not_tell_who_shared_with_whom() {
     let home = tempdir().unwrap();
     let node = NodeSetup::new(home.path()).start().await;

@@ -81,7 +81,7 @@ async fn receipt(node: &Node, hash: &str) -> Receipt {
 fn was_ordered_by(receipt: &Receipt, public_key: &str) -> bool {
     UserPublicKey::parse(public_key)
         .unwrap()
-        .has_ordered(&receipt.event)
+        .check_order(&receipt.event, receipt.anchor.chain_id)
         .is_ok()
 }
 

@@ -161,6 +161,7 @@ impl Node {
             OperatorChangePorts {
                 chain: chain.clone(),
                 keys: Arc::new(keys.clone()),
+                changes: shared_catalog.clone(),
                 log: log.clone(),
             },
             desk.clone(),
@@ -173,6 +174,7 @@ impl Node {
                 uses: shared_catalog.clone(),
                 grants: keys.grants(),
                 password: Arc::new(keys.clone()),
+                changes: shared_catalog.clone(),
                 log: log.clone(),
             },
             &config.keys,

@@ -1,8 +1,8 @@
 //! Puts the layers of a server together.
 //!
-//! A request meets them in this order: request id, tracing span, host check,
-//! rate limit (health excepted), and for each route its access check and its
-//! time limit.
+//! A request meets them in this order: request id, tracing span, form of the answer,
+//! host check and rate limit (health excepted), and for each route its access check
+//! and its time limit.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use crate::{
     endpoint::not_found,
     middleware::{
+        dialect,
         host::{self, HostPolicy},
         known_keys::KnownKeys,
         rate_limit::RateLimits,
@@ -26,6 +27,7 @@ use crate::{
     },
     routes,
     state::{Limits, Services, State},
+    uploads::UploadPlaces,
 };
 
 /// Whom a server is for.
@@ -44,6 +46,7 @@ pub(crate) struct Blueprint {
     pub(crate) rates: RateLimits,
     pub(crate) hosts: HostPolicy,
     pub(crate) known_keys: KnownKeys,
+    pub(crate) uploads: UploadPlaces,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
     pub(crate) runtime: Handle,
 }
@@ -70,12 +73,19 @@ impl Blueprint {
             self.limits,
             self.trusted_proxies.clone(),
             self.runtime.clone(),
+            self.uploads.clone(),
         );
         let hosts = self.hosts.clone();
         let rest = web::scope("")
             .wrap(self.rates.layer())
             .configure(|config| limited.configure(config))
             .default_service(web::to(not_found));
+        // Health is told under every name, also to who gives none.
+        let rest = web::scope("")
+            .wrap(from_fn(move |request, next: Next<BoxBody>| {
+                host::check(hosts.clone(), request, next)
+            }))
+            .service(rest);
         App::new()
             .app_data(web::Data::new(state))
             .app_data(self.known_keys.clone())
@@ -83,9 +93,7 @@ impl Blueprint {
             .configure(|config| health.configure(config))
             .service(rest)
             .default_service(web::to(not_found))
-            .wrap(from_fn(move |request, next: Next<BoxBody>| {
-                host::check(hosts.clone(), request, next)
-            }))
+            .wrap(from_fn(dialect::fit))
             .wrap(from_fn(trace::span))
             .wrap(from_fn(request_id::assign))
     }

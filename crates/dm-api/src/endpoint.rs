@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use actix_web::{
     FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError,
     body::BoxBody,
+    guard,
     http::{
         Method, StatusCode,
         header::{self, HeaderValue},
@@ -95,7 +96,8 @@ impl Endpoint {
         }
     }
 
-    /// Serves a method within the request timeout.
+    /// Serves a method within the request timeout. `GET` serves `HEAD`, too, unless a
+    /// handler of its own was added before.
     pub(crate) fn on<H, Args>(self, method: Method, access: Access, handler: H) -> Self
     where
         H: Handler<Args>,
@@ -127,7 +129,12 @@ impl Endpoint {
             route: RouteName::of(method.as_str(), path),
         });
         // The last one wrapped is the first one to see a request.
-        let route = web::method(method.clone())
+        let served = if method == Method::GET {
+            web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+        } else {
+            web::method(method.clone())
+        };
+        let route = served
             .to(handler)
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
                 deadline::limit(pace, request, next)
@@ -152,7 +159,10 @@ impl Endpoint {
     }
 
     fn allowed_methods(&self) -> HeaderValue {
-        let methods: BTreeSet<&str> = self.routes.iter().map(|route| route.method.as_str()).collect();
+        let mut methods: BTreeSet<&str> = self.routes.iter().map(|route| route.method.as_str()).collect();
+        if methods.contains("GET") {
+            methods.insert("HEAD");
+        }
         let list = methods.into_iter().collect::<Vec<_>>().join(", ");
         HeaderValue::from_str(&list).unwrap_or_else(|_| HeaderValue::from_static(""))
     }

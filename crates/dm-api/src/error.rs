@@ -122,7 +122,8 @@ impl ApiError {
         self
     }
 
-    fn retry_soon(self) -> Self {
+    /// The same error, after which a client may soon try again.
+    pub(crate) fn retry_soon(self) -> Self {
         self.with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SOON))
     }
 }
@@ -208,8 +209,9 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::Damaged(_) => Self::new(StatusCode::BAD_GATEWAY, sentence),
             ServiceError::StorageFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, sentence),
-            ServiceError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon(),
-            ServiceError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence),
+            ServiceError::Overloaded | ServiceError::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon()
+            }
             ServiceError::Fault(_) => {
                 tracing::error!(error = sentence, "a request met a fault");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
@@ -270,7 +272,16 @@ impl From<ApiKeyError> for ApiError {
                 format!("Forbidden. What was asked for does not fit: {error}."),
             ),
             ApiKeyError::Invalid { field, reason } => Self::invalid(field, reason),
-            ApiKeyError::Catalog(error) => error.into(),
+            ApiKeyError::Catalog(error @ CatalogError::Full) => error.into(),
+            // The client's key is not at fault: it may come again with it.
+            ApiKeyError::Catalog(error) => {
+                tracing::error!(%error, "API keys cannot be looked up");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "API keys cannot be looked up at the moment",
+                )
+                .retry_soon()
+            }
         }
     }
 }

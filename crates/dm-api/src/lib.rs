@@ -9,12 +9,14 @@ mod key_routes;
 mod listener;
 mod middleware;
 mod notes;
+mod on_demand;
 mod on_runtime;
 mod range;
 mod routes;
 mod running;
 mod server;
 mod state;
+mod uploads;
 
 pub use endpoint::{Access, RouteInfo};
 pub use error::ApiError;

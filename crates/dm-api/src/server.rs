@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use actix_web::HttpServer;
-use dm_core::config::ApiConfig;
+use actix_http::HttpService;
+use actix_web::dev::Server;
+use dm_core::config::{ApiConfig, UploadsConfig};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +16,10 @@ use crate::{
     app::{Audience, Blueprint},
     listener::listen,
     middleware::{host::HostPolicy, known_keys::KnownKeys, rate_limit::RateLimits},
+    on_demand,
     running::RunningServer,
     state::{Limits, Services},
+    uploads::UploadPlaces,
 };
 
 /// Worker threads of the API for operators.
@@ -57,6 +60,7 @@ pub enum ServerError {
 pub struct ApiServers {
     internal: Bound,
     external: Bound,
+    uploads: UploadPlaces,
 }
 
 struct Bound {
@@ -84,10 +88,15 @@ impl ApiServers {
     ///
     /// # Errors
     /// [`ServerError`], which names the address.
-    pub fn bind(internal: &ApiConfig, external: &ApiConfig) -> Result<Self, ServerError> {
+    pub fn bind(
+        internal: &ApiConfig,
+        external: &ApiConfig,
+        uploads: UploadsConfig,
+    ) -> Result<Self, ServerError> {
         Ok(Self {
             internal: Bound::new(internal)?,
             external: Bound::new(external)?,
+            uploads: UploadPlaces::new(uploads),
         })
     }
 
@@ -140,6 +149,7 @@ impl ApiServers {
                 rates: bound.rates,
                 hosts,
                 known_keys: known_keys.clone(),
+                uploads: self.uploads.clone(),
                 trusted_proxies: bound.config.trusted_proxies.as_slice().into(),
                 runtime: Handle::current(),
             };
@@ -155,20 +165,33 @@ fn start(
     workers: usize,
     patience: Duration,
 ) -> Result<RunningServer, ServerError> {
-    let server = HttpServer::new(move || blueprint.app())
+    let address = listener.local_addr()?;
+    let builder = Server::build()
         .workers(workers)
-        .max_connections(CONNECTIONS_PER_WORKER)
+        .max_concurrent_connections(CONNECTIONS_PER_WORKER)
         .worker_max_blocking_threads(1)
-        .client_request_timeout(HEAD_PATIENCE)
-        .client_disconnect_timeout(CLOSE_PATIENCE)
-        .keep_alive(KEEP_ALIVE)
-        // A client that has closed its side has gone away: its request ends.
-        .h1_allow_half_closed(false)
-        .tcp_nodelay(true)
         .disable_signals()
-        .shutdown_timeout(patience.as_secs_f64().ceil() as u64)
-        .listen(listener)?
-        .run();
+        .shutdown_timeout(patience.as_secs_f64().ceil() as u64);
+    let stopping = builder.graceful_shutdown_signal();
+    let protocol = move || {
+        let stopping = stopping.clone();
+        HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .client_request_timeout(HEAD_PATIENCE)
+            .client_disconnect_timeout(CLOSE_PATIENCE)
+            .keep_alive(KEEP_ALIVE)
+            // A client that has closed its side has gone away: its request ends.
+            .h1_allow_half_closed(false)
+            .tcp_nodelay(true)
+            .local_addr(address)
+            .expect(on_demand::expectation(blueprint.app()))
+            .finish(on_demand::service(blueprint.app()))
+            .tcp()
+    };
+    let server = builder.listen("dm-api", listener, protocol)?.run();
     Ok(RunningServer::new(server, patience))
 }
 

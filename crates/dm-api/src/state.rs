@@ -7,12 +7,13 @@ use dm_core::{
     ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
     services::{
         Authorization, Caretaker, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
-        PluginManager, Scrubber, TokenManager,
+        PluginManager, Scrubber, ServiceError, TokenManager,
     },
 };
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
-use crate::on_runtime::OnRuntime;
+use crate::{error::ApiError, on_runtime::OnRuntime, uploads::UploadPlaces};
 
 /// The parts of the node that clients reach through HTTP; cheap to clone.
 #[derive(Clone)]
@@ -58,6 +59,7 @@ pub(crate) struct State {
     pub(crate) services: Services,
     pub(crate) limits: Limits,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
+    pub(crate) uploads: UploadPlaces,
     runtime: Handle,
 }
 
@@ -88,11 +90,13 @@ impl State {
         limits: Limits,
         trusted_proxies: Arc<[IpAddr]>,
         runtime: Handle,
+        uploads: UploadPlaces,
     ) -> Self {
         Self {
             services,
             limits,
             trusted_proxies,
+            uploads,
             runtime,
         }
     }
@@ -101,6 +105,22 @@ impl State {
     /// runtime; see [`OnRuntime`].
     pub(crate) fn run<F: Future>(&self, call: F) -> OnRuntime<F> {
         OnRuntime::new(&self.runtime, call)
+    }
+
+    /// Runs a call that changes something to its end, also where the client goes away
+    /// meanwhile or the request takes too long.
+    pub(crate) async fn complete<T, E>(
+        &self,
+        call: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Into<ApiError> + Send + 'static,
+    {
+        match self.runtime.spawn(call.in_current_span()).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}")).into()),
+        }
     }
 
     pub(crate) fn runtime(&self) -> &Handle {

@@ -26,7 +26,7 @@ async fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut setup = Setup::default();
     setup.external.port = taken.local_addr().unwrap().port();
-    let Err(error) = ApiServers::bind(&setup.internal, &setup.external) else {
+    let Err(error) = ApiServers::bind(&setup.internal, &setup.external, setup.uploads) else {
         panic!("two servers cannot listen on one port");
     };
     assert!(matches!(error, ServerError::Bind { address, .. } if address == taken.local_addr().unwrap()));

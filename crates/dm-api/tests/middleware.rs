@@ -12,7 +12,7 @@ use std::sync::{Arc, atomic::Ordering};
 use common::{Answer, NO_DATA, RECIPIENT, Setup, TestNode, start, start_with};
 use dm_core::{
     api_key::{Rights, Scope},
-    config::RateLimit,
+    config::{ApiKeysConfig, RateLimit},
     ports::{ApiKeys, NewApiKeyRequest},
 };
 use reqwest::Method;
@@ -78,8 +78,8 @@ async fn a_wrong_method_is_told_the_right_ones() {
     for (method, path, allow) in [
         (Method::GET, "/share_data".to_owned(), "POST"),
         (Method::POST, format!("/objects/{NO_DATA}"), "GET, HEAD"),
-        (Method::PUT, format!("/data/{NO_DATA}"), "DELETE, GET"),
-        (Method::POST, "/health".to_owned(), "GET"),
+        (Method::PUT, format!("/data/{NO_DATA}"), "DELETE, GET, HEAD"),
+        (Method::POST, "/health".to_owned(), "GET, HEAD"),
         (Method::OPTIONS, "/objects".to_owned(), "PUT"),
     ] {
         let answer = Answer::of(node.external(method, &path)).await;
@@ -87,7 +87,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
         assert_eq!(answer.header("allow"), allow);
     }
     let answer = Answer::of(node.internal(Method::PATCH, "/api_keys")).await;
-    assert_eq!((answer.status, answer.header("allow")), (405, "GET, POST"));
+    assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, POST"));
 }
 
 #[actix_web::test]
@@ -267,4 +267,33 @@ async fn an_expired_key_is_no_key() {
         }
         assert_eq!(answer.status, 200);
     }
+}
+
+#[actix_web::test]
+async fn a_catalog_that_fails_makes_no_known_client_unknown() {
+    let node = start_with(Setup {
+        api_keys: ApiKeysConfig {
+            max_wrong: 1,
+            ..ApiKeysConfig::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    assert_eq!(node.get("/network/stats").await.status, 200);
+    node.api_keys.set_failing(true);
+    for _ in 0..5 {
+        let answer = node.get("/network/stats").await;
+        answer.is_error(503, "API keys cannot be looked up at the moment", None);
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    node.api_keys.set_failing(false);
+    // Somebody at the same address sends wrong keys meanwhile and has to wait.
+    for status in [401, 401, 429] {
+        let request = node.bare(Method::GET, &format!("{}/network/stats", node.external));
+        assert_eq!(
+            Answer::of(request.header("X-API-Key", "dm_wrong")).await.status,
+            status
+        );
+    }
+    assert_eq!(node.get("/network/stats").await.status, 200, "it is known still");
 }

@@ -7,7 +7,9 @@
 
 mod common;
 
-use common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
+use common::{
+    Answer, OTHER, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
+};
 use dm_core::{
     clock::now_ms,
     hash::DataHash,
@@ -16,6 +18,7 @@ use dm_core::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 fn alice() -> TestSigner {
     TestSigner::new(77)
@@ -302,4 +305,26 @@ async fn a_removed_user_orders_nothing_from_the_next_request_on() {
         "user_id alice is no authorised user of this node",
         Some("user_id"),
     );
+}
+
+#[actix_web::test]
+async fn an_upload_ends_with_the_user_who_ordered_it() {
+    let node = strict().await;
+    let statement = statement(&node, "some data", RECIPIENT).await.to_string();
+    let head = format!(
+        "PUT /objects?recipient={RECIPIENT} HTTP/1.1\r\nHost: x\r\nX-API-Key: {}\r\n\
+         Content-Length: 9\r\nX-User-Id: alice\r\nX-User-Statement: {statement}\r\n\
+         X-User-Signature: {}\r\n\r\nsome",
+        node.keys.share,
+        signed(&alice(), &statement),
+    );
+    let mut socket = raw::connect(&node.external).await;
+    socket.write_all(head.as_bytes()).await.unwrap();
+    WatchedStore::until(&node.store.writers, |open| *open == 1).await;
+    let removed = Answer::of(node.internal(Method::DELETE, "/users/alice")).await;
+    assert_eq!(removed.status, 200);
+    let answer = raw::read_answer(&mut socket).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.contains("alice is no authorised user"), "{answer}");
+    WatchedStore::until(&node.store.writers, |open| *open == 0).await;
 }

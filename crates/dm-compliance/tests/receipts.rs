@@ -11,7 +11,7 @@ use dm_core::{
     Address, B256,
     event::{Event, EventKind},
     hash::DataHash,
-    ports::{Anchors, ComplianceLog},
+    ports::{Anchors, ComplianceLog, EventFilter, HistoryQuery},
     receipt::{Anchor, Checkpoint, Receipt},
 };
 use proptest::prelude::*;
@@ -39,6 +39,29 @@ async fn receipts_of_every_event_are_valid_at_every_size_that_was_anchored() {
         assert!(life.manager.verify(&receipt).await.unwrap().is_valid());
         let now = life.manager.receipt(receipt.leaf_index).await.unwrap();
         assert_eq!(now, Some(receipt), "a receipt stays what it was");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_the_history_costs_one_look_up_whatever_anchored_its_lines() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    for n in 0..20u8 {
+        let index = life.record(n).await;
+        life.anchor_of(index).await;
+    }
+    let before = events.lookups();
+    let query = HistoryQuery {
+        filter: EventFilter::default(),
+        before: None,
+        limit: 20,
+    };
+    let page = life.manager.history(&query).await.unwrap();
+    assert_eq!(events.lookups() - before, 1);
+    assert_eq!(page.entries.len(), 20);
+    for line in &page.entries {
+        let receipt = life.manager.receipt(line.index).await.unwrap().unwrap();
+        assert_eq!(line.tx_hash, Some(receipt.anchor.tx_hash));
     }
 }
 

@@ -99,4 +99,6 @@ pub struct Principal {
     pub key_id: Arc<str>,
     /// What it allows.
     pub rights: Arc<Rights>,
+    /// When the key ends, in milliseconds since the Unix epoch.
+    pub expires_at: Option<u64>,
 }

@@ -8,3 +8,7 @@ pub fn now_ms() -> u64 {
         u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     })
 }
+
+/// The latest time that formats and stores take: the end of the year 9999, after
+/// which [RFC 3339](https://www.rfc-editor.org/rfc/rfc3339) has no form for a time.
+pub const LATEST_MS: u64 = 253_402_300_799_999;

@@ -13,6 +13,7 @@ mod keys;
 mod money;
 mod network;
 mod plugins;
+mod uploads;
 mod validate;
 
 pub use api_keys::ApiKeysConfig;
@@ -21,6 +22,7 @@ pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
 pub use plugins::PluginsConfig;
+pub use uploads::UploadsConfig;
 pub use validate::ConfigFault;
 
 /// Everything that an operator can set.
@@ -65,6 +67,8 @@ pub struct NodeConfig {
     pub internal_api: ApiConfig,
     /// API for clients.
     pub external_api: ApiConfig,
+    /// How many uploads there may be, and how slow.
+    pub uploads: UploadsConfig,
     /// Web page for operators.
     pub dashboard_api: ListenConfig,
     /// Peer-to-peer network.
@@ -110,6 +114,7 @@ impl Default for NodeConfig {
             key_master_password_file: None,
             internal_api: ApiConfig::internal(),
             external_api: ApiConfig::external(),
+            uploads: UploadsConfig::default(),
             dashboard_api: ListenConfig {
                 host: IpAddr::from([127, 0, 0, 1]),
                 port: 8082,

@@ -8,7 +8,10 @@ use dm_core::{
 use k256::ecdsa::SigningKey;
 use zeroize::Zeroizing;
 
-use crate::{KeyError, key_manager::refuse_empty, key_set::Secret, keystore, master_key::Cost, private_file};
+use crate::{
+    KeyError, key_manager::refuse_empty, key_set::Secret, keystore, master_key::Cost, private_file,
+    text::without_mark,
+};
 
 /// The account that a node acts as on the chain: a secp256k1 key, wiped when
 /// dropped and hidden from `Debug`. A signature takes some 50 µs.
@@ -33,7 +36,7 @@ impl OperatorAccount {
     /// # Errors
     /// [`KeyError::InvalidPrivateKey`]; the text is not repeated.
     pub fn from_private_key(text: &SecretString) -> Result<Self, KeyError> {
-        let digits = text.expose().trim();
+        let digits = without_mark(text.expose());
         let digits = digits.strip_prefix("0x").unwrap_or(digits);
         let mut secret = Zeroizing::new([0; 32]);
         hex::decode_to_slice(digits, secret.as_mut_slice()).map_err(|_| KeyError::InvalidPrivateKey)?;

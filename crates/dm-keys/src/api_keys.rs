@@ -26,6 +26,9 @@ use ledger::Ledger;
 /// For how long keys from the cache are used before the catalog is asked
 /// whether another process has changed any.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// For how long after the catalog was last asked the keys in the cache count while it
+/// fails: no longer than it may take until a key that another process revokes ends.
+const GRACE: Duration = Duration::from_secs(1);
 /// Between two times that the use of keys is kept.
 const KEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often an id that is taken is replaced by another one.
@@ -34,8 +37,9 @@ const ID_ATTEMPTS: usize = 4;
 /// Recognises and manages API keys over a catalog.
 ///
 /// Keys in use are cached: recognising one takes about a microsecond. What this
-/// manager revokes ends at once, what another process revokes within 250 ms.
-/// Keys that the catalog does not have are never kept.
+/// manager revokes ends at once, what another process revokes within 250 ms, or
+/// within a second while the catalog fails. Keys that the catalog does not have are
+/// never kept.
 ///
 /// The use of keys is counted in memory. [`run`](Self::run) keeps it every ten
 /// seconds; what passes for a key with a budget is kept at each MiB, too. One
@@ -43,6 +47,7 @@ const ID_ATTEMPTS: usize = 4;
 pub struct ApiKeyManager {
     catalog: Arc<dyn ApiKeyCatalog>,
     recheck_interval: Duration,
+    grace: Duration,
     cache: RwLock<Cache>,
     /// Which generation of the catalog the cache belongs to, and who asks.
     generation: Mutex<Option<u64>>,
@@ -57,6 +62,7 @@ impl ApiKeyManager {
         Self {
             catalog,
             recheck_interval: RECHECK_INTERVAL,
+            grace: GRACE,
             cache: RwLock::default(),
             generation: Mutex::new(None),
             ledger: sync::Mutex::default(),
@@ -68,6 +74,13 @@ impl ApiKeyManager {
     #[must_use]
     pub fn with_recheck_interval(mut self, interval: Duration) -> Self {
         self.recheck_interval = interval;
+        self
+    }
+
+    /// Lets cached keys count for so long after the catalog last answered while it fails.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 
@@ -120,8 +133,12 @@ impl ApiKeyManager {
 
     /// The record with this id, not older than the interval.
     async fn record(&self, id: &str) -> Result<Option<Arc<ApiKeyRecord>>, CatalogError> {
-        if !self.is_fresh() {
-            self.recheck().await?;
+        if !self.is_checked_within(self.recheck_interval)
+            && let Err(error) = self.recheck().await
+        {
+            let cached = self.read_cache(|cache| cache.get(id));
+            let still_counts = cached.is_some() && self.is_checked_within(self.grace);
+            return if still_counts { Ok(cached) } else { Err(error) };
         }
         let (cached, epoch) = self.read_cache(|cache| (cache.get(id), cache.epoch()));
         if cached.is_some() {
@@ -134,19 +151,16 @@ impl ApiKeyManager {
         Ok(Some(record))
     }
 
-    fn is_fresh(&self) -> bool {
-        self.read_cache(|cache| {
-            cache
-                .checked_at()
-                .is_some_and(|at| at.elapsed() < self.recheck_interval)
-        })
+    fn is_checked_within(&self, time: Duration) -> bool {
+        let checked_at = self.read_cache(Cache::checked_at);
+        checked_at.is_some_and(|at| at.elapsed() < time)
     }
 
     /// Empties the cache where another process may have changed keys. Requests
     /// that come meanwhile wait for the one that asks.
     async fn recheck(&self) -> Result<(), CatalogError> {
         let mut known = self.generation.lock().await;
-        if self.is_fresh() {
+        if self.is_checked_within(self.recheck_interval) {
             return Ok(());
         }
         let asked_at = Instant::now();
@@ -206,7 +220,13 @@ impl ApiKeys for ApiKeyManager {
         Ok(Principal {
             key_id,
             rights: record.rights.clone(),
+            expires_at: record.expires_at,
         })
+    }
+
+    async fn is_valid(&self, bearer: &Principal) -> Result<bool, ApiKeyError> {
+        let record = self.record(&bearer.key_id).await?;
+        Ok(record.is_some_and(|record| is_valid_at(&record, now_ms())))
     }
 
     fn bytes_left(&self, bearer: &Principal) -> Option<u64> {

@@ -19,16 +19,33 @@ pub enum NotOrdered {
     /// The statement is none, or speaks of something else than the event.
     #[error("the statement is not for the event's {0}")]
     Statement(&'static str),
+    /// The statement is for another chain than the one that the event is anchored on.
+    #[error("the statement is for the chain {stated}, the event is anchored on {anchored}")]
+    Chain {
+        /// EIP-155 id in the statement.
+        stated: u64,
+        /// EIP-155 id of the anchor.
+        anchored: u64,
+    },
+    /// The statement had ended when the event was recorded.
+    #[error("the statement ended at {ended}, the event is of {recorded} (milliseconds since the Unix epoch)")]
+    Ended {
+        /// When the statement ended.
+        ended: u64,
+        /// When the event was recorded.
+        recorded: u64,
+    },
 }
 
 impl UserPublicKey {
-    /// Whether the user of this key has ordered what the event records: signature,
-    /// and data, recipient and log of the statement. Whether the event stands in the
-    /// log is shown by its receipt.
+    /// Checks that the user of this key has ordered what the event records: the
+    /// signature, and the statement's data, recipient, log, chain and end. `chain_id` is
+    /// that of the event's anchor. Whether the event stands in the log is shown by its
+    /// receipt.
     ///
     /// # Errors
     /// [`NotOrdered`] says what does not hold.
-    pub fn has_ordered(&self, event: &Event) -> Result<(), NotOrdered> {
+    pub fn check_order(&self, event: &Event, chain_id: u64) -> Result<(), NotOrdered> {
         let mandate = event.mandate.as_ref().ok_or(NotOrdered::NoMandate)?;
         if mandate.key != self.fingerprint() {
             return Err(NotOrdered::OtherKey(mandate.key.clone()));
@@ -45,6 +62,18 @@ impl UserPublicKey {
             if !is_same {
                 return Err(NotOrdered::Statement(part));
             }
+        }
+        if stated.chain_id != chain_id {
+            return Err(NotOrdered::Chain {
+                stated: stated.chain_id,
+                anchored: chain_id,
+            });
+        }
+        if stated.expires_at <= event.timestamp {
+            return Err(NotOrdered::Ended {
+                ended: stated.expires_at,
+                recorded: event.timestamp,
+            });
         }
         Ok(())
     }
@@ -69,11 +98,12 @@ mod tests {
     const OTHER: &str = include_str!("../tests/fixtures/users/p256.pub.pem");
     const LOG: Address = Address::repeat_byte(1);
     const TO: Address = Address::repeat_byte(2);
+    const CHAIN: u64 = 1;
 
     /// The event of a share that alice has ordered, by a statement with a change.
     fn event(change: impl FnOnce(&mut ShareStatement)) -> Event {
         let mut stated = ShareStatement {
-            chain_id: 1,
+            chain_id: CHAIN,
             data_hash: DataHash::of(b"data"),
             expires_at: 5,
             log: LOG,
@@ -100,7 +130,7 @@ mod tests {
     }
 
     fn verdict(event: &Event) -> Result<(), NotOrdered> {
-        UserPublicKey::parse(PUBLIC).unwrap().has_ordered(event)
+        UserPublicKey::parse(PUBLIC).unwrap().check_order(event, CHAIN)
     }
 
     #[test]
@@ -132,7 +162,7 @@ mod tests {
     fn an_order_for_something_else_or_by_somebody_else_proves_nothing() {
         let other = UserPublicKey::parse(OTHER).unwrap();
         assert!(matches!(
-            other.has_ordered(&event(|_| {})),
+            other.check_order(&event(|_| {}), CHAIN),
             Err(NotOrdered::OtherKey(_))
         ));
         let mut forged = event(|_| {});
@@ -146,6 +176,22 @@ mod tests {
             (event(|stated| stated.user_id = "bob".parse().unwrap()), "user"),
         ] {
             assert_eq!(verdict(&event), Err(NotOrdered::Statement(part)));
+        }
+    }
+
+    #[test]
+    fn an_order_for_another_chain_or_one_that_had_ended_proves_nothing() {
+        let other_chain = event(|stated| stated.chain_id = 5);
+        let expected = NotOrdered::Chain {
+            stated: 5,
+            anchored: CHAIN,
+        };
+        assert_eq!(verdict(&other_chain), Err(expected));
+        // The event is recorded at 1.
+        assert_eq!(verdict(&event(|stated| stated.expires_at = 2)), Ok(()));
+        for ended in [0, 1] {
+            let expected = NotOrdered::Ended { ended, recorded: 1 };
+            assert_eq!(verdict(&event(|stated| stated.expires_at = ended)), Err(expected));
         }
     }
 }

@@ -54,6 +54,12 @@ pub enum KeyError {
          Ed25519 or P-256, or 64 hexadecimal digits of an Ethereum account"
     )]
     InvalidUserKey,
+    /// The user's private key is protected by a password of its own.
+    #[error(
+        "a user's key must be a PRIVATE KEY in PEM without a password, and this one has one: \
+         `openssl pkey -in KEY -out PLAIN` takes it off"
+    )]
+    EncryptedUserKey,
     /// Neither a private key is configured nor do the files hold an account.
     #[error("no operator account: set PRIVATE_KEY, or put its Web3 keystore file at {}", .0.display())]
     NoAccount(PathBuf),

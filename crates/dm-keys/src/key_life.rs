@@ -206,6 +206,7 @@ impl Node {
             uses: self.kept.catalog.clone(),
             grants: self.keys.grants(),
             password: Arc::new(self.keys.clone()),
+            changes: self.kept.catalog.clone(),
             log: self.kept.log.clone(),
         };
         KeyRotation::new(ports, settings)

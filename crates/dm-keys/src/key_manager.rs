@@ -190,6 +190,13 @@ impl KeyManager {
         &self.path
     }
 
+    /// The salt of the present password, in hexadecimal digits: no secret, and another one
+    /// for each password.
+    pub(crate) fn salt(&self) -> String {
+        let protection = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        hex::encode(protection.kdf.salt())
+    }
+
     /// What a derivation costs for files of this manager.
     pub(crate) fn cost(&self) -> Cost {
         self.cost

@@ -25,6 +25,7 @@ use crate::{
     KeyError,
     key_set::Secret,
     master_key::{Cost, check_scrypt_cost},
+    text::without_mark,
 };
 
 /// Most rounds of PBKDF2 in files that are read.
@@ -45,17 +46,17 @@ struct Keystore {
 struct Crypto {
     cipher: String,
     cipherparams: CipherParams,
-    #[serde(with = "hex::serde")]
+    #[serde(with = "hex_digits")]
     ciphertext: Vec<u8>,
     kdf: String,
     kdfparams: KdfParams,
-    #[serde(with = "hex::serde")]
+    #[serde(with = "hex_digits")]
     mac: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct CipherParams {
-    #[serde(with = "hex::serde")]
+    #[serde(with = "hex_digits")]
     iv: Vec<u8>,
 }
 
@@ -67,14 +68,14 @@ enum KdfParams {
         n: u64,
         r: u32,
         p: u32,
-        #[serde(with = "hex::serde")]
+        #[serde(with = "hex_digits")]
         salt: Vec<u8>,
     },
     Pbkdf2 {
         dklen: u32,
         c: u32,
         prf: String,
-        #[serde(with = "hex::serde")]
+        #[serde(with = "hex_digits")]
         salt: Vec<u8>,
     },
 }
@@ -106,7 +107,7 @@ pub(crate) fn write(
         crypto: Crypto {
             cipher: "aes-128-ctr".to_owned(),
             cipherparams: CipherParams { iv: iv.to_vec() },
-            mac: mac(&key, &ciphertext).to_vec(),
+            mac: mac(&key, ciphertext.as_slice()).to_vec(),
             ciphertext: ciphertext.to_vec(),
             kdf: "scrypt".to_owned(),
             kdfparams,
@@ -127,8 +128,7 @@ pub(crate) fn read(
     password: &SecretString,
 ) -> Result<(Secret, Option<Address>), KeyError> {
     let unsupported = |reason: String| KeyError::unsupported(path, reason);
-    let keystore: Keystore =
-        serde_json::from_slice(bytes).map_err(|error| KeyError::damaged(path, error.to_string()))?;
+    let keystore = parse(path, bytes)?;
     let crypto = &keystore.crypto;
     if keystore.version != 3 || crypto.cipher != "aes-128-ctr" {
         return Err(unsupported(format!(
@@ -142,13 +142,40 @@ pub(crate) fn read(
         .map(|text| parse_address(path, text))
         .transpose()?;
     let iv: &[u8; 16] = fixed(path, "iv", &crypto.cipherparams.iv)?;
-    let ciphertext: &[u8; 32] = fixed(path, "ciphertext", &crypto.ciphertext)?;
+    // Some writers leave the zero bytes at the front of a key out.
+    let ciphertext = crypto.ciphertext.as_slice();
+    if !(1..=32).contains(&ciphertext.len()) {
+        let length = ciphertext.len();
+        return Err(KeyError::damaged(
+            path,
+            format!("ciphertext has {length} bytes, not 1 to 32"),
+        ));
+    }
     let expected_mac: &[u8; 32] = fixed(path, "mac", &crypto.mac)?;
     let key = derive(password, &crypto.kdfparams).map_err(unsupported)?;
     if !bool::from(mac(&key, ciphertext).ct_eq(expected_mac)) {
         return Err(KeyError::WrongPassword(path.to_owned()));
     }
     Ok((apply_cipher(&key, iv, ciphertext), address))
+}
+
+/// The keystore in a file: JSON, which may come after a byte order mark, or be the only
+/// item of a list.
+fn parse(path: &Path, bytes: &[u8]) -> Result<Keystore, KeyError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| KeyError::damaged(path, "it is not UTF-8 text"))?;
+    let text = without_mark(text);
+    let damaged = |error: serde_json::Error| KeyError::damaged(path, error.to_string());
+    if !text.starts_with('[') {
+        return serde_json::from_str(text).map_err(damaged);
+    }
+    let mut list: Vec<Keystore> = serde_json::from_str(text).map_err(damaged)?;
+    if list.len() > 1 {
+        let count = list.len();
+        let reason = format!("it holds {count} keystores in a list: keep the one of the node's account");
+        return Err(KeyError::unsupported(path, reason));
+    }
+    list.pop()
+        .ok_or_else(|| KeyError::damaged(path, "its list of keystores is empty"))
 }
 
 fn parse_address(path: &Path, text: &str) -> Result<Address, KeyError> {
@@ -202,21 +229,34 @@ fn derive(password: &SecretString, params: &KdfParams) -> Result<Secret, String>
     Ok(key)
 }
 
-fn mac(key: &Secret, ciphertext: &[u8; 32]) -> [u8; 32] {
-    let mut message = Zeroizing::new([0; 48]);
-    message[..16].copy_from_slice(&key[16..]);
-    message[16..].copy_from_slice(ciphertext);
+fn mac(key: &Secret, ciphertext: &[u8]) -> [u8; 32] {
+    let message = Zeroizing::new([&key[16..], ciphertext].concat());
     keccak256(message.as_slice()).0
 }
 
-/// Encrypts or decrypts.
+/// Encrypts or decrypts up to 32 bytes, which stand at the end of what is returned.
 fn apply_cipher(key: &Secret, iv: &[u8; 16], input: &[u8]) -> Secret {
     let mut output = Zeroizing::new([0; 32]);
-    output.copy_from_slice(input);
+    let padding = output.len().saturating_sub(input.len());
+    output[padding..].copy_from_slice(input);
     let mut cipher_key = Zeroizing::new([0; 16]);
     cipher_key.copy_from_slice(&key[..16]);
-    Ctr128BE::<Aes128>::new((&*cipher_key).into(), iv.into()).apply_keystream(output.as_mut_slice());
+    Ctr128BE::<Aes128>::new((&*cipher_key).into(), iv.into()).apply_keystream(&mut output[padding..]);
     output
+}
+
+/// Bytes as hexadecimal digits, which are read with `0x` before them, too.
+mod hex_digits {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        hex::serde::serialize(bytes, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex::decode(text.strip_prefix("0x").unwrap_or(&text)).map_err(D::Error::custom)
+    }
 }
 
 /// A random identifier ([RFC 9562](https://www.rfc-editor.org/rfc/rfc9562), version 4).

@@ -20,6 +20,7 @@ mod password_change;
 mod private_file;
 mod raw_token;
 mod sealer;
+mod text;
 mod user_key;
 mod user_signing_key;
 

@@ -62,6 +62,10 @@ impl KdfParams {
         }
     }
 
+    pub(crate) fn salt(&self) -> &[u8; 32] {
+        &self.salt
+    }
+
     fn scrypt_params(&self, least: Cost) -> Result<Params, String> {
         if self.algorithm != "scrypt" {
             return Err(format!("key derivation {}", self.algorithm));

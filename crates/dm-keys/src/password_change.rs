@@ -109,6 +109,10 @@ impl MasterPassword for NodeKeys {
             error => PasswordError::Failed(error.to_string()),
         })
     }
+
+    fn generation(&self) -> String {
+        self.manager().salt()
+    }
 }
 
 #[cfg(test)]

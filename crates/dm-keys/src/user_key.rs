@@ -13,6 +13,12 @@ use rustls_pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef, der::Decode};
 
+use crate::text::without_mark;
+
+mod other_forms;
+
+use other_forms::Signed;
+
 /// `rsaEncryption` of [RFC 8017](https://www.rfc-editor.org/rfc/rfc8017#appendix-C).
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// `id-Ed25519` of [RFC 8410](https://www.rfc-editor.org/rfc/rfc8410#section-3).
@@ -39,7 +45,11 @@ pub struct UserPublicKey {
 }
 
 enum Verifier {
-    Parsed(Box<ParsedPublicKey>),
+    Parsed {
+        key: Box<ParsedPublicKey>,
+        /// The key as it stands in the SubjectPublicKeyInfo.
+        bits: Vec<u8>,
+    },
     Account(Address),
 }
 
@@ -49,6 +59,12 @@ pub enum InvalidUserKey {
     /// Neither PEM nor an address.
     #[error("must be a PUBLIC KEY in PEM, or an Ethereum address (0x + 40 hex chars)")]
     Format,
+    /// The private key of a pair; it is not repeated.
+    #[error(
+        "is a private key, which stays with its user; the public one is what \
+         `openssl pkey -in KEY -pubout` prints"
+    )]
+    Private,
     /// An address with a wrong checksum.
     #[error("{0}")]
     Address(dm_core::address::InvalidAddress),
@@ -83,12 +99,15 @@ impl UserPublicKey {
     /// # Errors
     /// [`InvalidUserKey`] says what would have been right.
     pub fn parse(text: &str) -> Result<Self, InvalidUserKey> {
-        let text = text.trim();
+        let text = without_mark(text);
         if text.len() > MAX_TEXT {
             return Err(InvalidUserKey::Pem("it is longer than any key"));
         }
         if text.starts_with(PEM_BEGIN) {
             return Self::from_pem(text);
+        }
+        if text.contains("PRIVATE KEY-----") {
+            return Err(InvalidUserKey::Private);
         }
         if !text.starts_with("0x") {
             return Err(InvalidUserKey::Format);
@@ -109,12 +128,15 @@ impl UserPublicKey {
         }
         let der = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
             .map_err(|_| InvalidUserKey::Pem("it is not base64"))?;
-        let (kind, key) = parse_info(&der)?;
+        let (kind, key, bits) = parse_info(&der)?;
         Ok(Self {
             kind,
             text: format!("{text}\n"),
             fingerprint: format!("sha256:{}", hex::encode(Sha256::digest(&der))),
-            verifier: Verifier::Parsed(Box::new(key)),
+            verifier: Verifier::Parsed {
+                key: Box::new(key),
+                bits,
+            },
         })
     }
 
@@ -135,19 +157,26 @@ impl UserPublicKey {
     }
 
     /// Checks a signature over the bytes of a message: base64, or of an Ethereum
-    /// account `0x` and 130 hexadecimal digits.
+    /// account `0x` and 130 hexadecimal digits. RSA-PSS counts with each of the usual
+    /// lengths of the salt, ECDSA in DER and as r and s (IEEE P1363).
     ///
     /// # Errors
     /// [`SignatureFault`].
     pub fn verify(&self, message: &str, signature: &str) -> Result<(), SignatureFault> {
         match &self.verifier {
             Verifier::Account(address) => verify_account(*address, message, signature),
-            Verifier::Parsed(key) => {
+            Verifier::Parsed { key, bits } => {
                 let signature = STANDARD
                     .decode(signature)
                     .map_err(|_| SignatureFault::Malformed("base64 with padding"))?;
-                key.verify_sig(message.as_bytes(), &signature)
-                    .map_err(|_| SignatureFault::Wrong)
+                let signed = Signed {
+                    message: message.as_bytes(),
+                    signature: &signature,
+                };
+                match key.verify_sig(signed.message, signed.signature) {
+                    Ok(()) => Ok(()),
+                    Err(_) => signed.in_other_forms(self.kind, bits),
+                }
             }
         }
     }
@@ -161,8 +190,8 @@ impl fmt::Debug for UserPublicKey {
     }
 }
 
-/// The kind of key in a SubjectPublicKeyInfo, and the key.
-fn parse_info(der: &[u8]) -> Result<(KeyKind, ParsedPublicKey), InvalidUserKey> {
+/// The kind of key in a SubjectPublicKeyInfo, the key, and how it stands there.
+fn parse_info(der: &[u8]) -> Result<(KeyKind, ParsedPublicKey, Vec<u8>), InvalidUserKey> {
     let info = SubjectPublicKeyInfoRef::from_der(der)
         .map_err(|_| InvalidUserKey::Pem("its content is no SubjectPublicKeyInfo in DER"))?;
     let parameters = info.algorithm.parameters;
@@ -171,23 +200,24 @@ fn parse_info(der: &[u8]) -> Result<(KeyKind, ParsedPublicKey), InvalidUserKey> 
         .subject_public_key
         .as_bytes()
         .ok_or(InvalidUserKey::Pem("its key is not made of whole bytes"))?;
-    match info.algorithm.oid {
+    let (kind, algorithm): (_, &'static dyn VerificationAlgorithm) = match info.algorithm.oid {
         RSA if parameters.is_some_and(|parameters| parameters.is_null()) => {
-            let key = parse_key(KeyKind::Rsa, &RSA_PSS_2048_8192_SHA256, bits)?;
-            Ok((KeyKind::Rsa, ensure_rsa_size(key, bits)?))
+            (KeyKind::Rsa, &RSA_PSS_2048_8192_SHA256)
         }
-        ED_25519 if parameters.is_none() => {
-            Ok((KeyKind::Ed25519, parse_key(KeyKind::Ed25519, &ED25519, bits)?))
+        ED_25519 if parameters.is_none() => (KeyKind::Ed25519, &ED25519),
+        EC if curve == Some(P256) => (KeyKind::P256, &ECDSA_P256_SHA256_ASN1),
+        EC => {
+            return Err(InvalidUserKey::Algorithm(
+                "ECDSA on another curve or one without a name".to_owned(),
+            ));
         }
-        EC if curve == Some(P256) => Ok((
-            KeyKind::P256,
-            parse_key(KeyKind::P256, &ECDSA_P256_SHA256_ASN1, bits)?,
-        )),
-        EC => Err(InvalidUserKey::Algorithm(
-            "ECDSA on another curve or one without a name".to_owned(),
-        )),
-        other => Err(InvalidUserKey::Algorithm(format!("the algorithm {other}"))),
+        other => return Err(InvalidUserKey::Algorithm(format!("the algorithm {other}"))),
+    };
+    let key = parse_key(kind, algorithm, bits)?;
+    if kind == KeyKind::Rsa {
+        ensure_rsa_size(bits)?;
     }
+    Ok((kind, key, bits.to_vec()))
 }
 
 fn parse_key(
@@ -198,11 +228,11 @@ fn parse_key(
     ParsedPublicKey::new(algorithm, bits).map_err(|error| InvalidUserKey::Number(kind, error.to_string()))
 }
 
-fn ensure_rsa_size(key: ParsedPublicKey, bits: &[u8]) -> Result<ParsedPublicKey, InvalidUserKey> {
+fn ensure_rsa_size(bits: &[u8]) -> Result<(), InvalidUserKey> {
     let size = RsaParameters::public_modulus_len(bits)
         .map_err(|error| InvalidUserKey::Number(KeyKind::Rsa, error.to_string()))?;
     if RSA_BITS.contains(&size) {
-        Ok(key)
+        Ok(())
     } else {
         Err(InvalidUserKey::RsaSize(size))
     }

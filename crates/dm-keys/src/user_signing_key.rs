@@ -34,12 +34,15 @@ impl UserSigningKey {
     /// account.
     ///
     /// # Errors
-    /// [`KeyError::InvalidUserKey`]; the text is not repeated.
+    /// [`KeyError::InvalidUserKey`], [`KeyError::EncryptedUserKey`]; the text is not repeated.
     pub fn parse(text: &SecretString) -> Result<Self, KeyError> {
-        let text_is_pem = text.expose().contains("-----BEGIN");
-        let key = if text_is_pem {
-            let der = PrivatePkcs8KeyDer::from_pem_slice(text.expose().as_bytes())
-                .map_err(|_| KeyError::InvalidUserKey)?;
+        let pem = text.expose();
+        if pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || pem.contains("Proc-Type: 4,ENCRYPTED") {
+            return Err(KeyError::EncryptedUserKey);
+        }
+        let key = if pem.contains("-----BEGIN") {
+            let der =
+                PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::InvalidUserKey)?;
             from_pkcs8(der.secret_pkcs8_der()).ok_or(KeyError::InvalidUserKey)?
         } else {
             let account = OperatorAccount::from_private_key(text).map_err(|_| KeyError::InvalidUserKey)?;

@@ -80,6 +80,33 @@ async fn a_revocation_by_another_process_counts_after_the_interval() {
 }
 
 #[tokio::test]
+async fn keys_in_use_count_for_a_second_while_the_catalog_fails() {
+    for (grace, still_counts) in [(Duration::from_secs(3600), true), (Duration::ZERO, false)] {
+        let catalog = Arc::new(TestCatalog::default());
+        let manager = ApiKeyManager::new(catalog.clone())
+            .with_recheck_interval(Duration::ZERO)
+            .with_grace(grace);
+        let (used, unused) = (new_key(&manager).await.key, new_key(&manager).await.key);
+        let bearer = manager.authenticate(&used).await.unwrap();
+        catalog.fail();
+        let again = manager.authenticate(&used).await;
+        assert_eq!(again.is_ok(), still_counts, "{again:?}");
+        assert_eq!(manager.is_valid(&bearer).await.is_ok(), still_counts);
+        // Nobody is called unknown of whom nothing can be said.
+        let never_seen = manager.authenticate(&unused).await;
+        assert!(
+            matches!(never_seen, Err(ApiKeyError::Catalog(_))),
+            "{never_seen:?}"
+        );
+        manager.revoke(&bearer.key_id).await.unwrap();
+        assert!(
+            manager.authenticate(&used).await.is_err(),
+            "an own revocation counts at once"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_key_of_another_process_is_recognised_at_once() {
     let (catalog, manager) = manager(Duration::from_secs(3600));
     let first = new_key(&manager).await.key;

@@ -173,6 +173,7 @@ async fn measure(what: &str, catalog: &SqliteCatalog, ring: &Arc<FernetRing>, ob
             key_ring: ring.clone(),
             readable: Arc::new(catalog.clone()),
             uses: Arc::new(catalog.clone()),
+            changes: Arc::new(catalog.clone()),
             grants: Arc::new(MemoryGrants::new(Address::ZERO)),
             password: Arc::new(MemoryPassword::new("password")),
             log: Arc::new(MemoryComplianceLog::new(Address::ZERO, &TestLedger::new())),

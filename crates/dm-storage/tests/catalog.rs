@@ -35,6 +35,7 @@ async fn empty() -> TemporaryCatalog {
 dm_core::share_catalog_conformance!(empty);
 dm_core::readable_objects_conformance!(empty);
 dm_core::key_uses_conformance!(empty);
+dm_core::key_changes_conformance!(empty);
 dm_core::erasures_conformance!(empty);
 dm_core::revocations_conformance!(empty);
 dm_core::event_log_conformance!(empty);

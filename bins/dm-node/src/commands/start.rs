@@ -22,7 +22,7 @@ pub(crate) async fn start(
     keys: impl AsyncFnOnce(&NodeConfig) -> anyhow::Result<NodeKeys>,
 ) -> anyhow::Result<Node> {
     let log_filter = logging::start(&config.log)?;
-    let servers = ApiServers::bind(&config.internal_api, &config.external_api)?;
+    let servers = ApiServers::bind(&config.internal_api, &config.external_api, config.uploads)?;
     ensure_free(SocketAddr::new(config.network.host, config.p2p_port))?;
     let fresh = FreshDir::watch(&config.data_dir);
     let keys = keys(config).await?;

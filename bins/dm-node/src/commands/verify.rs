@@ -84,7 +84,7 @@ fn ordered_by(receipt: &Receipt, key: &Path) -> anyhow::Result<Result<(), NotOrd
     let key = input_path(key);
     let text = std::fs::read_to_string(key).with_context(|| format!("cannot read {}", key.display()))?;
     let key = UserPublicKey::parse(&text).with_context(|| format!("the public key in {}", key.display()))?;
-    Ok(key.has_ordered(&receipt.event))
+    Ok(key.check_order(&receipt.event, receipt.anchor.chain_id))
 }
 
 async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

@@ -38,6 +38,12 @@ impl PaymentFields<'_> {
             fields::is_given(self.payment_token),
             fields::is_given(self.payment_amount),
         ) {
+            (false, false) if fields::is_given(self.permit) || fields::is_given(self.authorization) => {
+                return Err(ApiError::invalid(
+                    "payment_token",
+                    "is required when a permit or an authorization is provided",
+                ));
+            }
             (false, false) => return Ok(None),
             (false, true) => return Err(token_missing()),
             (true, false) => return Err(amount_missing()),

@@ -1,12 +1,14 @@
 //! Times as clients write them.
 
+use dm_core::clock::LATEST_MS;
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::fields::{self, Field};
 use crate::error::ApiError;
 
-const FORMS: &str = "must be a time in milliseconds since the Unix epoch, or in the form of RFC 3339";
+const FORMS: &str = "must be a time before the year 10000: in milliseconds since the Unix epoch, or in the \
+    form of RFC 3339";
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -20,7 +22,7 @@ enum Written {
 pub(crate) fn time(name: &'static str, field: Field<'_>) -> Result<Option<u64>, ApiError> {
     match fields::value(name, field, FORMS)? {
         None => Ok(None),
-        Some(Written::Number(milliseconds)) => Ok(Some(milliseconds)),
+        Some(Written::Number(milliseconds)) => known(name, Some(milliseconds)).map(Some),
         Some(Written::Text(text)) => time_param(name, &text).map(Some),
     }
 }
@@ -32,7 +34,14 @@ pub(crate) fn time_param(name: &'static str, text: &str) -> Result<u64, ApiError
         Ok(milliseconds) => Some(milliseconds),
         Err(_) => milliseconds(text),
     };
-    written.ok_or_else(|| ApiError::invalid(name, FORMS))
+    known(name, written)
+}
+
+/// Later times have no form, and cannot be kept.
+fn known(name: &'static str, milliseconds: Option<u64>) -> Result<u64, ApiError> {
+    milliseconds
+        .filter(|milliseconds| *milliseconds <= LATEST_MS)
+        .ok_or_else(|| ApiError::invalid(name, FORMS))
 }
 
 fn milliseconds(text: &str) -> Option<u64> {

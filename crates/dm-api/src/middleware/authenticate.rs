@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -17,7 +17,7 @@ use actix_web::{
     web,
 };
 use dm_core::{
-    api_key::{Principal, RouteName},
+    api_key::{Principal, RouteName, Scope},
     ports::ApiKeyError,
 };
 
@@ -46,7 +46,7 @@ pub(crate) async fn check(
         .app_data::<web::Data<State>>()
         .cloned()
         .ok_or_else(ApiError::unauthorized)?;
-    let bearer = authenticate(&request, &state).await?;
+    let bearer = authenticate(request.request(), &state).await?;
     if !bearer.rights.allow_scope(scope) {
         return Err(forbidden(&format!("The API key does not have the scope `{scope}`.")).into());
     }
@@ -63,14 +63,24 @@ pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The client's address, as far as the network tells.
-pub(super) fn address_of(request: &ServiceRequest, trusted_proxies: &[IpAddr]) -> IpAddr {
+pub(super) fn address_of(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> IpAddr {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     client_address(peer, request.headers(), trusted_proxies)
 }
 
-async fn authenticate(request: &ServiceRequest, state: &State) -> Result<Principal, ApiError> {
+/// Whether the request comes with a key that may read what `route` shows, for routes that
+/// say more to such a one.
+pub(crate) async fn may_call(request: &HttpRequest, state: &State, scope: Scope, route: &RouteName) -> bool {
+    if api_key(request.headers()).is_none() {
+        return false;
+    }
+    let bearer = authenticate(request, state).await;
+    bearer.is_ok_and(|bearer| bearer.rights.allow_scope(scope) && bearer.rights.allow_route(route))
+}
+
+async fn authenticate(request: &HttpRequest, state: &State) -> Result<Principal, ApiError> {
     let key = api_key(request.headers()).ok_or_else(ApiError::unauthorized)?;
     let known = request.app_data::<KnownKeys>();
     let address = address_of(request, &state.trusted_proxies);
@@ -84,10 +94,16 @@ async fn authenticate(request: &ServiceRequest, state: &State) -> Result<Princip
         ));
     }
     let found = state.run(state.services.api_keys.authenticate(key)).await;
-    if let Some(known) = known {
-        known.note(key, found.as_ref().ok());
+    // A catalog that failed says nothing about the key.
+    let verdict = match &found {
+        Ok(bearer) => Some(Some(bearer)),
+        Err(ApiKeyError::Unknown) => Some(None),
+        Err(_) => None,
+    };
+    if let (Some(known), Some(bearer)) = (known, verdict) {
+        known.note(key, bearer);
     }
-    if let Err(ApiKeyError::Unknown) = found {
+    if let Some(None) = verdict {
         guard.note_wrong_key(address);
     }
     Ok(found?)

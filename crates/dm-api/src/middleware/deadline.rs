@@ -35,4 +35,5 @@ pub(crate) fn timed_out() -> ApiError {
         StatusCode::SERVICE_UNAVAILABLE,
         "the request took too long and was given up; what it asked for may still happen",
     )
+    .retry_soon()
 }

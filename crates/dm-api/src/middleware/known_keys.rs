@@ -61,6 +61,7 @@ mod tests {
 
     fn bearer(id: &str) -> Principal {
         Principal {
+            expires_at: None,
             key_id: id.into(),
             rights: Arc::default(),
         }

@@ -1,5 +1,5 @@
 //! Counts the bytes of bodies that pass for an API key, and holds back those
-//! for which its budget has no room.
+//! for which its budget has no room, or which come after the key's end.
 
 use std::{io, pin::Pin, sync::Arc};
 
@@ -18,6 +18,7 @@ use dm_core::{
 };
 use futures::{Stream, StreamExt, stream};
 
+use super::standing::Standing;
 use crate::{error::ApiError, state::State};
 
 /// Counts for one request.
@@ -36,17 +37,17 @@ pub(super) async fn pass(
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let meter = Meter {
-        keys: state.services.api_keys.clone(),
-        bearer,
-    };
+    let keys = state.services.api_keys.clone();
+    let standing = Standing::new(keys.clone(), bearer.clone(), state.runtime().clone());
+    let meter = Meter { keys, bearer };
     meter.require_room(announced_length(&request).max(1))?;
     match request.take_payload() {
         Payload::None => {}
-        payload => request.set_payload(meter.clone().received(payload)),
+        payload => request.set_payload(meter.clone().received(standing.received(payload))),
     }
     let method = request.method().clone();
-    let (request, response) = next.call(request).await?.into_parts();
+    let answer = standing.answered(&method, next.call(request)).await;
+    let (request, response) = answer?.into_parts();
     if method == Method::HEAD {
         return Ok(ServiceResponse::new(request, response));
     }
@@ -54,7 +55,7 @@ pub(super) async fn pass(
     let is_reading = method == Method::GET && response.status().is_success();
     let (head, body) = response.into_parts();
     let body = meter.sent(body, is_reading).await?;
-    Ok(ServiceResponse::new(request, head.set_body(body)))
+    Ok(ServiceResponse::new(request, head.set_body(standing.sent(body))))
 }
 
 impl Meter {

@@ -3,6 +3,7 @@
 pub(crate) mod authenticate;
 mod client_address;
 pub(crate) mod deadline;
+pub(crate) mod dialect;
 pub(crate) mod host;
 pub(crate) mod known_keys;
 mod meter;
@@ -12,4 +13,5 @@ pub(crate) mod rate_limit;
 #[path = "unlimited.rs"]
 pub(crate) mod rate_limit;
 pub(crate) mod request_id;
+mod standing;
 pub(crate) mod trace;

@@ -90,7 +90,10 @@ impl KeyExtractor for Clients {
         if let Some(id) = api_key(request.headers()).and_then(|key| known?.id(key)) {
             return Ok(Client::Key(id));
         }
-        Ok(Client::Address(address_of(request, &self.trusted_proxies)))
+        Ok(Client::Address(address_of(
+            request.request(),
+            &self.trusted_proxies,
+        )))
     }
 
     fn exceed_rate_limit_response(

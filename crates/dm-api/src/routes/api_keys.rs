@@ -9,7 +9,7 @@ use actix_web::{
 };
 use dm_core::{
     address::parse_address,
-    api_key::{ApiKeyRecord, Rights, Scope},
+    api_key::{ApiKeyRecord, Principal, Rights, Scope},
     ports::NewApiKeyRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,8 @@ struct CreatedAnswer {
 }
 
 async fn create(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    refuse_narrowed(&request)?;
+    let maker = bearer(&request)?;
+    refuse_narrowed(&maker)?;
     let asked: CreateRequest<'_> = body.parse()?;
     let rights = Rights {
         scopes: names("scopes", asked.scopes, scope)?,
@@ -83,7 +84,9 @@ async fn create(request: HttpRequest, body: JsonBody, state: Data<State>) -> Res
         rights: Arc::new(rights),
         expires_at: time("expires_at", asked.expires_at)?,
     };
-    let made = state.run(state.services.api_keys.create(request)).await?;
+    refuse_to_be_outlived(&maker, request.expires_at)?;
+    let keys = state.services.api_keys.clone();
+    let made = state.complete(async move { keys.create(request).await }).await?;
     Ok(HttpResponse::Created().json(CreatedAnswer {
         record: made.record,
         key: made.key,
@@ -91,14 +94,26 @@ async fn create(request: HttpRequest, body: JsonBody, state: Data<State>) -> Res
 }
 
 /// Else a narrowed key could make one that may do more than itself.
-fn refuse_narrowed(request: &HttpRequest) -> Result<(), ApiError> {
-    if bearer(request)?.rights.are_narrowed() {
+fn refuse_narrowed(maker: &Principal) -> Result<(), ApiError> {
+    if maker.rights.are_narrowed() {
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,
             "Forbidden. Only a key that nothing narrows makes keys.",
         ));
     }
     Ok(())
+}
+
+/// Else a key that ends could make one that does not.
+fn refuse_to_be_outlived(maker: &Principal, expires_at: Option<u64>) -> Result<(), ApiError> {
+    match (maker.expires_at, expires_at) {
+        (None, _) => Ok(()),
+        (Some(own), Some(asked)) if asked <= own => Ok(()),
+        (Some(own), _) => Err(ApiError::forbidden_field(
+            "expires_at",
+            format!("Forbidden. A key that ends at {own} makes no key that ends later or never."),
+        )),
+    }
 }
 
 /// A list of names, which is empty where the field is not there.
@@ -115,7 +130,8 @@ fn names<T: Ord, E: Display>(
 }
 
 fn scope(name: &str) -> Result<Scope, &'static str> {
-    name.parse().map_err(|_| "must be a list of share, read, admin")
+    let named = Scope::ALL.into_iter().find(|scope| scope.as_str() == name);
+    named.ok_or("must be a list of share, read, admin")
 }
 
 #[derive(Serialize)]
@@ -126,7 +142,8 @@ struct RevokedAnswer<'a> {
 
 async fn revoke(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let id = request.match_info().query("id");
-    if !state.run(state.services.api_keys.revoke(id)).await? {
+    let (keys, revoked) = (state.services.api_keys.clone(), id.to_owned());
+    if !state.complete(async move { keys.revoke(&revoked).await }).await? {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "API key not found"));
     }
     Ok(HttpResponse::Ok().json(RevokedAnswer { success: true, id }))

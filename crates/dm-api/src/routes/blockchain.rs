@@ -54,11 +54,12 @@ async fn switch(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiE
             "cannot be empty without a private_key",
         ));
     }
-    let control = &state.services.chain_control;
-    let operator = state.run(control.switch(&urls, private_key.as_ref())).await?;
+    let (control, endpoints) = (state.services.chain_control.clone(), urls.len());
+    let switching = async move { control.switch(&urls, private_key.as_ref()).await };
+    let operator = state.complete(switching).await?;
     Ok(HttpResponse::Ok().json(SwitchAnswer {
         success: true,
-        endpoints: Some(urls.len()).filter(|endpoints| *endpoints > 0),
+        endpoints: Some(endpoints).filter(|endpoints| *endpoints > 0),
         persistent: false,
         operator: operator.to_string(),
     }))

@@ -1,6 +1,10 @@
 //! `/objects`: data of any size as raw bytes, streamed in and out.
 
-use std::{ops::Range, time::Duration};
+use std::{
+    ops::Range,
+    pin::{Pin, pin},
+    time::Instant,
+};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -26,15 +30,16 @@ use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::{
-        address_param, allowed_recipient, body_cut_off, body_stalled, data_hash_param, idempotency_key,
-        mandate::presented_in_headers, money::price_params, query, refuse_encoded_body, time_param,
-        wants_explanation,
+        address_param, allowed_recipient, bearer, body_cut_off, body_stalled, data_hash_param,
+        idempotency_key, mandate::presented_in_headers, money::price_params, query, refuse_encoded_body,
+        time_param, wants_explanation,
     },
     middleware::deadline::timed_out,
     notes::NoteHeaders,
     on_runtime::ServiceStream,
     range::{Part, is_known_to_client, requested_part},
     state::State,
+    uploads::UploadPace,
 };
 
 const RAW_BYTES: &str = "application/octet-stream";
@@ -45,8 +50,8 @@ pub(super) fn add(router: &mut Router) {
     router.add(Endpoint::at("/objects").on_streamed(Method::PUT, Access::Needs(Scope::Share), put));
     router.add(
         Endpoint::at("/objects/{data_hash}")
-            .on(Method::GET, Access::Needs(Scope::Read), get)
-            .on(Method::HEAD, Access::Needs(Scope::Read), head),
+            .on(Method::HEAD, Access::Needs(Scope::Read), head)
+            .on(Method::GET, Access::Needs(Scope::Read), get),
     );
 }
 
@@ -71,6 +76,7 @@ async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<
         ..ShareTerms::with(allowed_recipient(&request, "recipient", recipient)?)
     };
     refuse_encoded_body(request.headers())?;
+    let _place = state.uploads.take(&bearer(&request)?.key_id)?;
     // Before the body, so that nobody uploads for nothing.
     let presented = presented_in_headers(request.headers())?;
     let terms = state
@@ -84,8 +90,12 @@ async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<
 /// that does not come to its end is dropped, which leaves nothing of it.
 async fn receive(state: &State, mut body: Payload, terms: ShareTerms) -> Result<ShareOutcome, ApiError> {
     let mut upload = state.services.data.begin_upload().await?;
-    while let Some(piece) = next_piece(&mut body, state.limits.idle).await? {
-        upload.write(piece).await?;
+    {
+        let mut pace = state.uploads.pace(state.limits.idle);
+        let mut lost = pin!(state.services.authorization.lost(&terms));
+        while let Some(piece) = next_piece(&mut body, &mut pace, lost.as_mut()).await? {
+            upload.write(piece).await?;
+        }
     }
     tokio::time::timeout(state.limits.request, upload.finish(terms))
         .await
@@ -93,12 +103,22 @@ async fn receive(state: &State, mut body: Payload, terms: ShareTerms) -> Result<
         .map_err(ApiError::from)
 }
 
-async fn next_piece(body: &mut Payload, patience: Duration) -> Result<Option<Bytes>, ApiError> {
-    tokio::time::timeout(patience, body.next())
-        .await
-        .map_err(|_| body_stalled())?
-        .transpose()
-        .map_err(body_cut_off)
+/// The next piece of the body, if it comes fast enough, and before the authority of the
+/// user who orders the share is lost.
+async fn next_piece(
+    body: &mut Payload,
+    pace: &mut UploadPace,
+    lost: Pin<&mut impl Future<Output = ServiceError>>,
+) -> Result<Option<Bytes>, ApiError> {
+    let began = Instant::now();
+    let piece = tokio::select! {
+        biased;
+        error = lost => return Err(error.into()),
+        piece = body.next() => piece.transpose().map_err(body_cut_off)?,
+        () = tokio::time::sleep(pace.patience()) => return Err(body_stalled()),
+    };
+    pace.note(piece.as_ref().map_or(0, Bytes::len), began);
+    Ok(piece)
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {

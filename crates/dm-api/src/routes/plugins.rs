@@ -30,20 +30,25 @@ async fn list(state: Data<State>) -> HttpResponse {
 }
 
 async fn enable(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let status = state.run(state.services.plugins.enable(name(&request))).await?;
+    let (plugins, name) = (state.services.plugins.clone(), name(&request));
+    let status = state.complete(async move { plugins.enable(&name).await }).await?;
     Ok(HttpResponse::Ok().json(status))
 }
 
 async fn disable(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let status = state.run(state.services.plugins.disable(name(&request))).await?;
+    let (plugins, name) = (state.services.plugins.clone(), name(&request));
+    let status = state
+        .complete(async move { plugins.disable(&name).await })
+        .await?;
     Ok(HttpResponse::Ok().json(status))
 }
 
 async fn reload(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let status = state.run(state.services.plugins.reload(name(&request))).await?;
+    let (plugins, name) = (state.services.plugins.clone(), name(&request));
+    let status = state.complete(async move { plugins.reload(&name).await }).await?;
     Ok(HttpResponse::Ok().json(status))
 }
 
-fn name(request: &HttpRequest) -> &str {
-    request.match_info().query("name")
+fn name(request: &HttpRequest) -> String {
+    request.match_info().query("name").to_owned()
 }

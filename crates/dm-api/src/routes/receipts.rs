@@ -44,8 +44,10 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
 
 /// The receipt of whatever event stands at a position of the log.
 async fn of_event(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let index = request.match_info().query("index").parse();
-    let index = index.map_err(|_| ApiError::invalid("index", "must be a position of the log"))?;
+    let index = request.match_info().query("index").parse().ok();
+    let index = index
+        .filter(|index| i64::try_from(*index).is_ok())
+        .ok_or_else(|| ApiError::invalid("index", "must be a position of the log"))?;
     let log = &state.services.log;
     let receipt = state
         .run(async {

@@ -98,8 +98,10 @@ async fn add_token(body: JsonBody, state: Data<State>) -> Result<HttpResponse, A
     let abi = asked
         .abi
         .filter(|_| fields::is_given(asked.abi))
-        .map(RawValue::get);
-    let token = state.run(state.services.tokens.add(address, abi)).await?;
+        .map(|abi| abi.get().to_owned());
+    let tokens = state.services.tokens.clone();
+    let adding = async move { tokens.add(address, abi.as_deref()).await };
+    let token = state.complete(adding).await?;
     Ok(HttpResponse::Created().json(AddedAnswer {
         success: true,
         token: token.into(),

@@ -74,7 +74,8 @@ async fn authorize(body: JsonBody, state: Data<State>) -> Result<HttpResponse, A
     let id = fields::text("user_id", asked.user_id)?.unwrap_or_default();
     let id = user_id("user_id", &id)?;
     let key = fields::text("public_key", asked.public_key)?.unwrap_or_default();
-    let user = state.run(state.services.users.add(id, &key)).await?;
+    let users = state.services.users.clone();
+    let user = state.complete(async move { users.add(id, &key).await }).await?;
     Ok(HttpResponse::Created().json(user))
 }
 
@@ -86,7 +87,11 @@ struct RemovedAnswer {
 
 async fn remove(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let user_id = user_id("user_id", request.match_info().query("id"))?;
-    if !state.run(state.services.users.remove(&user_id)).await? {
+    let (users, removed) = (state.services.users.clone(), user_id.clone());
+    if !state
+        .complete(async move { users.remove(&removed).await })
+        .await?
+    {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "Authorised user not found"));
     }
     Ok(HttpResponse::Ok().json(RemovedAnswer {

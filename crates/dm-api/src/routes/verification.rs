@@ -1,18 +1,29 @@
 //! `GET /verify_data/{data_hash}`: whether a share of the data is on the chain.
 //!
-//! It needs no key, and so it does not say who shared with whom: that stands
-//! in the receipt.
+//! It needs no key, and so it does not say who shared with whom: that stands in the
+//! receipt. The place of the anchor on the chain leads to the log, and with it to the
+//! account that shared; of other nodes' shares it is said only to those who may read
+//! receipts.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{B256, event::EventKind, hash::DataHash};
+use dm_core::{
+    B256,
+    api_key::{RouteName, Scope},
+    event::EventKind,
+    hash::DataHash,
+};
 use serde::Serialize;
 
 use crate::{
     endpoint::{Access, Endpoint, Router},
     error::ApiError,
     extract::data_hash_param,
+    middleware::authenticate::may_call,
     state::State,
 };
+
+/// Where the same stands, and more.
+const RECEIPT: &str = "/receipts/{data_hash}";
 
 pub(super) fn add(router: &mut Router) {
     router.add(Endpoint::at("/verify_data/{data_hash}").on(Method::GET, Access::Open, verify));
@@ -34,7 +45,8 @@ struct VerifyAnswer {
 async fn verify(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
     let found = state.run(state.services.data.verify(&hash)).await?;
-    let anchor = found.anchor.as_ref();
+    let may_know = found.own || may_call(&request, &state, Scope::Read, &RouteName::of("GET", RECEIPT)).await;
+    let anchor = found.anchor.as_ref().filter(|_| may_know);
     Ok(HttpResponse::Ok().json(VerifyAnswer {
         hash,
         verified: found.verified,

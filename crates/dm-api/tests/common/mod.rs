@@ -8,7 +8,7 @@ use dm_core::{
     Address,
     api_key::{Rights, Scope},
     bus::EventBus,
-    config::{ApiConfig, ApiKeysConfig, RateLimit},
+    config::{ApiConfig, ApiKeysConfig, RateLimit, UploadsConfig},
     damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
     services::{
@@ -37,6 +37,7 @@ use serde_json::Value;
 
 pub mod ports;
 pub mod raw;
+pub mod schema;
 pub mod watched_store;
 
 use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork, ShortBackups};
@@ -56,6 +57,7 @@ pub const PASSWORD: &str = "the master password";
 pub struct Setup {
     pub internal: ApiConfig,
     pub external: ApiConfig,
+    pub uploads: UploadsConfig,
     pub anchor_patience: Duration,
     pub money_patience: Duration,
     pub stop_patience: Duration,
@@ -78,6 +80,7 @@ impl Default for Setup {
         Self {
             internal: local(ApiConfig::internal()),
             external: local(ApiConfig::external()),
+            uploads: UploadsConfig::default(),
             anchor_patience: Duration::from_millis(20),
             money_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(5),
@@ -162,6 +165,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             uses: catalog.clone(),
             grants: grants.clone(),
             password: Arc::new(MemoryPassword::new(PASSWORD)),
+            changes: catalog.clone(),
             log: log.clone(),
         },
         KeyRotationSettings::default(),
@@ -274,7 +278,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };
-    let servers = ApiServers::bind(&setup.internal, &setup.external).unwrap();
+    let servers = ApiServers::bind(&setup.internal, &setup.external, setup.uploads).unwrap();
     TestNode {
         internal: format!("http://{}", servers.internal_address()),
         external: format!("http://{}", servers.external_address()),

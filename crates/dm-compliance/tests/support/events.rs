@@ -1,9 +1,12 @@
 //! The event log in memory, with a look inside, a switch for a full disk, and
 //! copies as of a database file.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use async_trait::async_trait;
@@ -22,6 +25,7 @@ struct Inner {
     catalog: MemoryCatalog,
     appends: AtomicUsize,
     is_full: AtomicBool,
+    lookups: AtomicUsize,
 }
 
 impl MemoryEvents {
@@ -52,6 +56,11 @@ impl MemoryEvents {
     /// How often was appended.
     pub fn appends(&self) -> usize {
         self.0.appends.load(SeqCst)
+    }
+
+    /// How often checkpoints were looked up by the events that they cover.
+    pub fn lookups(&self) -> usize {
+        self.0.lookups.load(SeqCst)
     }
 
     /// Sizes of all checkpoints.
@@ -119,7 +128,16 @@ impl EventLog for MemoryEvents {
     }
 
     async fn checkpoint_covering(&self, index: u64) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
+        self.0.lookups.fetch_add(1, SeqCst);
         self.0.catalog.checkpoint_covering(index).await
+    }
+
+    async fn checkpoints_covering(
+        &self,
+        indexes: &[u64],
+    ) -> Result<BTreeMap<u64, AnchoredCheckpoint>, CatalogError> {
+        self.0.lookups.fetch_add(1, SeqCst);
+        self.0.catalog.checkpoints_covering(indexes).await
     }
 
     async fn last_checkpoint(&self) -> Result<Option<AnchoredCheckpoint>, CatalogError> {

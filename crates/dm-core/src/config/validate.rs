@@ -45,6 +45,7 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_node(config, &mut faults);
     check_api("internal_api", &config.internal_api, &mut faults);
     check_api("external_api", &config.external_api, &mut faults);
+    check_uploads(config, &mut faults);
     check_network(config, &mut faults);
     check_storage(config, &mut faults);
     check_compliance(config, &mut faults);
@@ -157,6 +158,20 @@ fn check_api(name: &str, api: &ApiConfig, faults: &mut Faults) {
         api.idle_timeout_secs > 0,
         format!("{name}.idle_timeout_secs"),
         "must be at least 1",
+    );
+}
+
+fn check_uploads(config: &NodeConfig, faults: &mut Faults) {
+    let uploads = &config.uploads;
+    faults.require(
+        uploads.max_at_once > 0,
+        "uploads.max_at_once",
+        "must be at least 1",
+    );
+    faults.require(
+        (1..=uploads.max_at_once).contains(&uploads.max_at_once_per_key),
+        "uploads.max_at_once_per_key",
+        "must be from 1 to uploads.max_at_once",
     );
 }
 

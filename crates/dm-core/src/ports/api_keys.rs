@@ -3,7 +3,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::CatalogError;
-use crate::api_key::{ApiKeyRecord, Principal, Rights, Scope};
+use crate::{
+    api_key::{ApiKeyRecord, Principal, Rights, Scope},
+    clock::LATEST_MS,
+};
 
 /// Recognises API keys and manages them.
 #[async_trait]
@@ -13,6 +16,13 @@ pub trait ApiKeys: Send + Sync {
     /// # Errors
     /// [`ApiKeyError::Unknown`] where it is no valid key, revoked or expired.
     async fn authenticate(&self, key: &str) -> Result<Principal, ApiKeyError>;
+
+    /// Whether a key that was recognised is still valid: neither revoked nor expired.
+    /// It does not count as used.
+    ///
+    /// # Errors
+    /// [`ApiKeyError::Catalog`] where that cannot be found out now.
+    async fn is_valid(&self, bearer: &Principal) -> Result<bool, ApiKeyError>;
 
     /// Bytes that may still pass for a key that was recognised; `None` where it
     /// has no budget.
@@ -91,6 +101,9 @@ impl NewApiKeyRequest {
         }
         if self.expires_at.is_some_and(|at| at <= now) {
             return invalid("expires_at", "must be in the future");
+        }
+        if self.expires_at.is_some_and(|at| at > LATEST_MS) {
+            return invalid("expires_at", "must be before the year 10000");
         }
         Ok(())
     }

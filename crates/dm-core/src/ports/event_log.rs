@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
@@ -103,6 +103,12 @@ pub trait EventLog: Send + Sync {
     /// The smallest anchored checkpoint with more than `index` events: the one
     /// that first covered the event at `index`.
     async fn checkpoint_covering(&self, index: u64) -> Result<Option<AnchoredCheckpoint>, CatalogError>;
+
+    /// The same for many events at once, in one look-up; those that none covers are left out.
+    async fn checkpoints_covering(
+        &self,
+        indexes: &[u64],
+    ) -> Result<BTreeMap<u64, AnchoredCheckpoint>, CatalogError>;
 
     /// The largest anchored checkpoint.
     async fn last_checkpoint(&self) -> Result<Option<AnchoredCheckpoint>, CatalogError>;

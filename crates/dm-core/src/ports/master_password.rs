@@ -9,6 +9,10 @@ pub trait MasterPassword: Send + Sync {
     /// # Errors
     /// [`PasswordError`]; then nothing has changed.
     fn change(&self, old: &SecretString, new: &SecretString) -> Result<(), PasswordError>;
+
+    /// Names what protects the secrets now: another text after each change, the same one
+    /// otherwise, also after a restart. It says nothing of the password.
+    fn generation(&self) -> String;
 }
 
 /// Why the master password is what it was.

@@ -14,6 +14,7 @@ mod crypto;
 mod event_log;
 mod health_check;
 mod json_rpc;
+mod key_changes;
 mod key_uses;
 mod key_value;
 mod log_control;
@@ -43,6 +44,7 @@ pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVer
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
 pub use health_check::HealthCheck;
 pub use json_rpc::JsonRpc;
+pub use key_changes::{BegunKeyChange, KeyChange, KeyChangeDetails, KeyChanges};
 pub use key_uses::{KeyUses, Retirement};
 pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};

@@ -21,6 +21,8 @@ use crate::{
 const LONGEST_VALIDITY: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// How long statements are remembered after their end, for clocks that are set back.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+/// Between two looks whether the user of an order that is under way is still authorised.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Between two times at which ended statements are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -210,6 +212,24 @@ impl Authorization {
             return Ok(());
         }
         Err(AuthorizerError::UnknownUser(signed.user_id.clone()).into())
+    }
+
+    /// Comes to its end, with the reason, once the user who has signed for these terms is
+    /// known to be authorised no more: what is under way for it ends within a second.
+    pub async fn lost(&self, terms: &ShareTerms) -> ServiceError {
+        let Some(mandate) = &terms.mandate else {
+            return std::future::pending().await;
+        };
+        let signed = mandate.mandate();
+        let authorizer = &self.inner.ports.authorizer;
+        loop {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            let is_authorized = authorizer.is_authorized(&signed.user_id, &signed.key);
+            // A catalog that does not answer says nothing about the user.
+            if matches!(is_authorized.await, Ok(false)) {
+                return AuthorizerError::UnknownUser(signed.user_id.clone()).into();
+            }
+        }
     }
 
     /// Forgets statements that have ended, until `shutdown`.

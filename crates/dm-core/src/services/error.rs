@@ -187,9 +187,8 @@ impl From<CatalogError> for ServiceError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::Full => Self::StorageFull,
-            CatalogError::Conflict(_) | CatalogError::Corrupt(_) | CatalogError::Failed(_) => {
-                Self::Fault(error.to_string())
-            }
+            CatalogError::Failed(_) => Self::Unavailable(error.to_string()),
+            CatalogError::Conflict(_) | CatalogError::Corrupt(_) => Self::Fault(error.to_string()),
         }
     }
 }

@@ -3,16 +3,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::{ServiceError, cpu::Cpu};
+use super::{
+    ServiceError,
+    cpu::Cpu,
+    key_journal::{KeyJournal, details},
+    uninterrupted,
+};
 use crate::{
     clock::now_ms,
-    event::{EventKind, NewEvent},
     ports::{
-        ComplianceLog, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyUses, MasterPassword, PasswordError,
-        ReadableObjects, Rewrapped,
+        BegunKeyChange, ComplianceLog, GrantKeyInfo, Grants, KeyChange, KeyChangeDetails, KeyChanges,
+        KeyRing, KeyRingError, KeyUses, MasterPassword, PasswordError, ReadableObjects, Rewrapped,
     },
     secret::SecretString,
     share::ReadableObject,
@@ -45,7 +49,9 @@ pub struct KeyRotationPorts {
     pub grants: Arc<dyn Grants>,
     /// What protects them all on the disk.
     pub password: Arc<dyn MasterPassword>,
-    /// Takes note of each rotation.
+    /// Remembers changes that were begun.
+    pub changes: Arc<dyn KeyChanges>,
+    /// Takes note of each change.
     pub log: Arc<dyn ComplianceLog>,
 }
 
@@ -64,6 +70,9 @@ pub struct KeyRotationSettings {
 pub struct KeyRotation {
     ports: KeyRotationPorts,
     settings: KeyRotationSettings,
+    journal: KeyJournal,
+    /// Held by the one change at a time.
+    turn: Arc<Mutex<()>>,
     cpu: Cpu,
     rotated: Arc<Notify>,
 }
@@ -72,8 +81,10 @@ impl KeyRotation {
     /// A rotation over these ports; its background work is [`KeyRotation::run`].
     pub fn new(ports: KeyRotationPorts, settings: KeyRotationSettings) -> Self {
         Self {
+            journal: KeyJournal::new(ports.changes.clone(), ports.log.clone()),
             ports,
             settings,
+            turn: Arc::default(),
             cpu: Cpu::new(),
             rotated: Arc::default(),
         }
@@ -83,29 +94,41 @@ impl KeyRotation {
     /// returns its number. The content keys follow in the background.
     ///
     /// # Errors
-    /// [`ServiceError::Fault`] where the version cannot be kept or recorded.
+    /// [`ServiceError::Fault`] where the version cannot be kept.
     pub async fn rotate(&self) -> Result<u32, ServiceError> {
-        let key_ring = self.ports.key_ring.clone();
-        let version = blocking(move || key_ring.rotate()).await?;
-        self.rotated.notify_one();
-        let details = [("version", version.to_string())];
-        self.record("data_key", details).await?;
-        tracing::info!(version, "a new version of the data key is in use");
-        Ok(version)
+        let rotation = self.clone();
+        uninterrupted(async move {
+            let _turn = rotation.turn.lock().await;
+            let key_ring = rotation.ports.key_ring.clone();
+            let newest = key_ring.versions().last().map_or(0, |newest| newest.version);
+            let rotating = blocking(move || key_ring.rotate());
+            let version = rotation.note(KeyChange::DataKey { newest }, rotating).await?;
+            rotation.rotated.notify_one();
+            tracing::info!(version, "a new version of the data key is in use");
+            Ok(version)
+        })
+        .await
     }
 
     /// Makes a new key pair for grants, and returns its public key. Grants for those before
     /// still open; whoever announces the node's address record does it anew.
     ///
     /// # Errors
-    /// [`ServiceError::Fault`] where it cannot be kept or recorded.
+    /// [`ServiceError::Fault`] where it cannot be kept.
     pub async fn rotate_grant_key(&self) -> Result<[u8; 32], ServiceError> {
-        let grants = self.ports.grants.clone();
-        let public_key = blocking(move || grants.rotate()).await?;
-        let details = [("public_key", hex::encode(public_key))];
-        self.record("grant_key", details).await?;
-        tracing::info!("a new key for grants is in use");
-        Ok(public_key)
+        let rotation = self.clone();
+        uninterrupted(async move {
+            let _turn = rotation.turn.lock().await;
+            let grants = rotation.ports.grants.clone();
+            let newest = grants.keys().last().map(|key| hex::encode(key.public_key));
+            let change = KeyChange::GrantKey {
+                newest: newest.unwrap_or_default(),
+            };
+            let public_key = rotation.note(change, blocking(move || grants.rotate())).await?;
+            tracing::info!("a new key for grants is in use");
+            Ok(public_key)
+        })
+        .await
     }
 
     /// The key pairs whose grants open, oldest first.
@@ -119,30 +142,86 @@ impl KeyRotation {
     /// [`ServiceError::Invalid`] where the old one is wrong or the new one cannot be used,
     /// [`ServiceError::Fault`] where the files cannot be written; then nothing has changed.
     pub async fn change_password(&self, old: SecretString, new: SecretString) -> Result<(), ServiceError> {
-        let password = self.ports.password.clone();
-        let changed = tokio::task::spawn_blocking(move || password.change(&old, &new)).await;
-        changed.unwrap_or_else(|_| Err(PasswordError::Failed("the write was cut off".to_owned())))?;
-        self.record("master_password", []).await?;
-        tracing::info!("the master password was changed");
+        let rotation = self.clone();
+        uninterrupted(async move {
+            let _turn = rotation.turn.lock().await;
+            let password = rotation.ports.password.clone();
+            let change = KeyChange::MasterPassword {
+                generation: password.generation(),
+            };
+            let changing = async move {
+                let changed = tokio::task::spawn_blocking(move || password.change(&old, &new)).await;
+                changed.unwrap_or_else(|_| Err(PasswordError::Failed("the write was cut off".to_owned())))
+            };
+            rotation.note(change, changing).await?;
+            tracing::info!("the master password was changed");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a change and records its event, whose place is durable before the change is
+    /// made. Callers hold the turn. What was made is made also where the log does not take
+    /// the event at once: it follows.
+    async fn note<T, E: Into<ServiceError>>(
+        &self,
+        change: KeyChange,
+        making: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, ServiceError> {
+        let begun = self.journal.begin(change).await?;
+        let made = making.await;
+        if let Err(error) = self.settle(&begun).await {
+            tracing::warn!(%error, "the event of a change of keys is recorded later");
+        }
+        made.map_err(Into::into)
+    }
+
+    async fn settle(&self, begun: &BegunKeyChange) -> Result<(), ServiceError> {
+        let made = self.made(&begun.change);
+        Ok(self.journal.settle(begun, made).await?)
+    }
+
+    /// Settles what a stop has interrupted, and what the log did not take.
+    async fn settle_all(&self) -> Result<(), ServiceError> {
+        let _turn = self.turn.lock().await;
+        for begun in self.journal.begun().await? {
+            // The change of the operator account has a service of its own.
+            if !matches!(begun.change, KeyChange::Operator { .. }) {
+                self.settle(&begun).await?;
+            }
+        }
         Ok(())
     }
 
-    /// Notes in the log that a key was replaced or destroyed.
-    async fn record<const N: usize>(
-        &self,
-        key: &str,
-        details: [(&str, String); N],
-    ) -> Result<(), ServiceError> {
-        let details = [("key", key.to_owned())].into_iter().chain(details);
-        let event = NewEvent {
-            kind: EventKind::KeyRotation,
-            data_hash: None,
-            recipient: None,
-            details: details.map(|(name, value)| (name.to_owned(), value)).collect(),
-            mandate: None,
+    /// What the event of a change says, where the keys show that it was made.
+    fn made(&self, change: &KeyChange) -> Option<KeyChangeDetails> {
+        let versions = || {
+            self.ports
+                .key_ring
+                .versions()
+                .into_iter()
+                .map(|held| held.version)
         };
-        self.ports.log.record(event).await?;
-        Ok(())
+        match change {
+            KeyChange::DataKey { newest } => {
+                let made = versions().find(|version| version > newest)?;
+                Some(details("data_key", [("version", made.to_string())]))
+            }
+            KeyChange::DataKeyEnd { version } => (!versions().any(|held| held == *version))
+                .then(|| details("data_key", [("destroyed", version.to_string())])),
+            KeyChange::GrantKey { newest } => {
+                let keys = self.ports.grants.keys();
+                let mut names = keys.iter().map(|key| hex::encode(key.public_key));
+                if !newest.is_empty() {
+                    names.find(|name| name == newest)?;
+                }
+                Some(details("grant_key", [("public_key", names.next()?)]))
+            }
+            KeyChange::MasterPassword { generation } => {
+                (self.ports.password.generation() != *generation).then(|| details("master_password", []))
+            }
+            KeyChange::Operator { .. } => None,
+        }
     }
 
     /// Wraps content keys again under the newest version, and rotates when that is old
@@ -154,6 +233,7 @@ impl KeyRotation {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let work = async {
             loop {
+                self.settle_all().await?;
                 if self.is_due() {
                     self.rotate().await?;
                 }

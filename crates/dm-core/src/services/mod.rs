@@ -7,6 +7,7 @@ mod data_manager;
 mod error;
 mod health_monitor;
 mod key_guard;
+mod key_journal;
 mod key_rotation;
 mod operator_change;
 mod order_desk;

@@ -10,15 +10,23 @@ use alloy_primitives::Address;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::OrderDesk;
+use super::{
+    OrderDesk,
+    key_journal::{KeyJournal, details},
+};
 use crate::{
-    event::{EventKind, NewEvent},
-    ports::{ChainError, ComplianceError, ComplianceLog, LogKeeping, OperatorKeyError, OperatorKeys, Signer},
+    ports::{
+        BegunKeyChange, ChainError, ComplianceError, ComplianceLog, KeyChange, KeyChangeDetails, KeyChanges,
+        LogKeeping, OperatorKeyError, OperatorKeys, Signer,
+    },
     secret::SecretString,
 };
 
 /// Pause between two looks for a change that was interrupted.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What events call the operator account.
+const OPERATOR_ACCOUNT: &str = "operator_account";
 
 /// What the change of the operator account needs.
 #[derive(Clone)]
@@ -27,6 +35,8 @@ pub struct OperatorChangePorts {
     pub chain: Arc<dyn LogKeeping>,
     /// Where the keys are.
     pub keys: Arc<dyn OperatorKeys>,
+    /// Remembers that it was begun.
+    pub changes: Arc<dyn KeyChanges>,
     /// Takes note of the change.
     pub log: Arc<dyn ComplianceLog>,
 }
@@ -35,6 +45,7 @@ pub struct OperatorChangePorts {
 #[derive(Clone)]
 pub struct OperatorChange {
     ports: OperatorChangePorts,
+    journal: KeyJournal,
     desk: OrderDesk,
     /// Held by the one change at a time.
     turn: Arc<Mutex<()>>,
@@ -58,8 +69,10 @@ pub enum OperatorChangeError {
 impl OperatorChange {
     /// The change of the account whose orders this desk has.
     pub fn new(ports: OperatorChangePorts, desk: OrderDesk) -> Self {
+        let journal = KeyJournal::new(ports.changes.clone(), ports.log.clone());
         Self {
             ports,
+            journal,
             desk,
             turn: Arc::default(),
         }
@@ -121,32 +134,54 @@ impl OperatorChange {
 
     /// Every step but the last may be the last before a crash; each can be repeated.
     async fn finish(&self, successor: Arc<dyn Signer>) -> Result<(), OperatorChangeError> {
-        let (from, to) = (self.ports.chain.keeper(), successor.address());
+        let to = successor.address();
+        let begun = self.begun_change(to).await?;
         if let Err(error) = self.desk.look_after_all().await {
             tracing::warn!(%error, "orders wait while the operator account changes");
         }
         self.ports.chain.hand_over(successor).await?;
-        self.ports.log.record(operator_changed(from, to)).await?;
+        if let Some(begun) = begun {
+            self.journal
+                .settle(&begun, operator_changed(&begun.change))
+                .await?;
+        }
         let keys = self.ports.keys.clone();
         blocking(move || keys.confirm_successor()).await?;
-        tracing::info!(%from, %to, "another account is the operator account");
+        tracing::info!(%to, "another account is the operator account");
         Ok(())
+    }
+
+    /// The change to this account as it was begun, also before a stop; `None` where its
+    /// event is in the log. Once the log is handed over, the chain no longer says who had
+    /// it before.
+    async fn begun_change(&self, to: Address) -> Result<Option<BegunKeyChange>, OperatorChangeError> {
+        let is_to =
+            |change: &KeyChange| matches!(change, KeyChange::Operator { to: other, .. } if *other == to);
+        let begun = self.journal.begun().await?;
+        if let Some(begun) = begun.into_iter().find(|begun| is_to(&begun.change)) {
+            return Ok(Some(begun));
+        }
+        let mut from = self.ports.chain.keeper();
+        if from == to {
+            // Handed over, and settled, or begun by a version that did not remember it.
+            let newest = self.journal.newest_of(OPERATOR_ACCOUNT).await?;
+            let known = newest.and_then(|details| details.get("to")?.parse().ok());
+            from = known.unwrap_or_else(|| self.ports.log.log_address());
+            if from == to {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.journal.begin(KeyChange::Operator { from, to }).await?))
     }
 }
 
-fn operator_changed(from: Address, to: Address) -> NewEvent {
-    let details = [
-        ("key", "operator_account".to_owned()),
-        ("from", from.to_string()),
-        ("to", to.to_string()),
-    ];
-    NewEvent {
-        kind: EventKind::KeyRotation,
-        data_hash: None,
-        recipient: None,
-        details: details.map(|(name, value)| (name.to_owned(), value)).into(),
-        mandate: None,
-    }
+/// What the event of a change of the operator account says.
+fn operator_changed(change: &KeyChange) -> Option<KeyChangeDetails> {
+    let KeyChange::Operator { from, to } = change else {
+        return None;
+    };
+    let more = [("from", from.to_string()), ("to", to.to_string())];
+    Some(details(OPERATOR_ACCOUNT, more))
 }
 
 async fn blocking<T: Send + 'static>(

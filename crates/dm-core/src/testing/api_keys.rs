@@ -1,7 +1,10 @@
 //! The port [`ApiKeys`].
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -10,19 +13,32 @@ use crate::{
     Address,
     api_key::{ApiKeyRecord, KeyUsage, Principal, Rights, RouteName, Scope},
     clock::now_ms,
-    ports::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest},
+    ports::{ApiKeyError, ApiKeys, CatalogError, MAX_NAMED, NewApiKey, NewApiKeyRequest},
 };
 
 /// Keeps API keys in memory.
 #[derive(Debug, Default)]
 pub struct MemoryApiKeys {
     records: Mutex<Vec<ApiKeyRecord>>,
+    fails: AtomicBool,
 }
 
 impl MemoryApiKeys {
     /// Without any key.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Lets whoever asks find the catalog failing, or not any more.
+    pub fn set_failing(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    fn ensure_working(&self) -> Result<(), CatalogError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(CatalogError::Failed("the medium is gone".into()));
+        }
+        Ok(())
     }
 }
 
@@ -35,6 +51,10 @@ impl MemoryApiKeys {
     }
 }
 
+fn is_valid_at(record: &ApiKeyRecord, now: u64) -> bool {
+    record.revoked_at.is_none() && record.expires_at.is_none_or(|at| now < at)
+}
+
 fn left(record: &ApiKeyRecord) -> Option<u64> {
     let budget = record.rights.bytes_budget?;
     Some(budget.saturating_sub(record.usage.bytes_used))
@@ -43,21 +63,27 @@ fn left(record: &ApiKeyRecord) -> Option<u64> {
 #[async_trait]
 impl ApiKeys for MemoryApiKeys {
     async fn authenticate(&self, key: &str) -> Result<Principal, ApiKeyError> {
+        self.ensure_working()?;
         let hash: [u8; 32] = Sha256::digest(key).into();
         let mut records = self.records.lock().unwrap();
         records
             .iter_mut()
             .find(|record| record.secret_hash == hash)
-            .filter(|record| record.revoked_at.is_none())
-            .filter(|record| record.expires_at.is_none_or(|at| now_ms() < at))
+            .filter(|record| is_valid_at(record, now_ms()))
             .map(|record| {
                 record.usage.last_used_at = Some(now_ms());
                 Principal {
                     key_id: record.id.as_str().into(),
                     rights: record.rights.clone(),
+                    expires_at: record.expires_at,
                 }
             })
             .ok_or(ApiKeyError::Unknown)
+    }
+
+    async fn is_valid(&self, bearer: &Principal) -> Result<bool, ApiKeyError> {
+        self.ensure_working()?;
+        Ok(self.change(bearer, |record| is_valid_at(record, now_ms())))
     }
 
     fn bytes_left(&self, bearer: &Principal) -> Option<u64> {
@@ -79,6 +105,7 @@ impl ApiKeys for MemoryApiKeys {
     }
 
     async fn create(&self, request: NewApiKeyRequest) -> Result<NewApiKey, ApiKeyError> {
+        self.ensure_working()?;
         request.check(now_ms())?;
         let id = hex::encode(rand::random::<[u8; 6]>());
         let key = format!("dm_{id}_{}", hex::encode(rand::random::<[u8; 32]>()));
@@ -97,10 +124,12 @@ impl ApiKeys for MemoryApiKeys {
     }
 
     async fn list(&self) -> Result<Vec<ApiKeyRecord>, ApiKeyError> {
+        self.ensure_working()?;
         Ok(self.records.lock().unwrap().clone())
     }
 
     async fn revoke(&self, id: &str) -> Result<bool, ApiKeyError> {
+        self.ensure_working()?;
         let mut records = self.records.lock().unwrap();
         let Some(record) = records.iter_mut().find(|record| record.id == id) else {
             return Ok(false);
@@ -116,6 +145,7 @@ pub async fn run_api_keys_suite(keys: &dyn ApiKeys) {
     a_text_that_is_no_key_is_unknown(keys).await;
     a_changed_key_is_unknown(keys).await;
     a_revoked_key_ends_at_once(keys).await;
+    a_bearer_is_valid_as_long_as_its_key(keys).await;
     an_expired_key_is_unknown(keys).await;
     requests_that_are_not_valid_make_no_key(keys).await;
     the_list_has_no_secrets_and_keeps_revoked_keys(keys).await;
@@ -226,6 +256,27 @@ pub async fn a_revoked_key_ends_at_once(keys: &dyn ApiKeys) {
     assert!(!keys.revoke("nobody").await.unwrap());
 }
 
+/// Who was recognised before is told from who still counts, without a use of the key.
+pub async fn a_bearer_is_valid_as_long_as_its_key(keys: &dyn ApiKeys) {
+    let bearer = bearer_of(keys, request(&[Scope::Read])).await;
+    let used = usage_of(keys, &bearer).await;
+    assert!(keys.is_valid(&bearer).await.unwrap());
+    assert_eq!(usage_of(keys, &bearer).await, used);
+    keys.revoke(&bearer.key_id).await.unwrap();
+    assert!(!keys.is_valid(&bearer).await.unwrap());
+    let expires_at = now_ms() + 30;
+    let expiring = NewApiKeyRequest {
+        expires_at: Some(expires_at),
+        ..request(&[Scope::Read])
+    };
+    let bearer = bearer_of(keys, expiring).await;
+    assert_eq!(bearer.expires_at, Some(expires_at));
+    while now_ms() < expires_at {
+        tokio::task::yield_now().await;
+    }
+    assert!(!keys.is_valid(&bearer).await.unwrap());
+}
+
 /// A key ends by itself.
 pub async fn an_expired_key_is_unknown(keys: &dyn ApiKeys) {
     let expires_at = now_ms() + 30;
@@ -286,6 +337,13 @@ pub async fn requests_that_are_not_valid_make_no_key(keys: &dyn ApiKeys) {
             "expires_at",
             NewApiKeyRequest {
                 expires_at: Some(now_ms()),
+                ..valid.clone()
+            },
+        ),
+        (
+            "expires_at",
+            NewApiKeyRequest {
+                expires_at: Some(u64::MAX),
                 ..valid.clone()
             },
         ),

@@ -27,6 +27,7 @@ pub mod checkpoints;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
+pub mod key_changes;
 pub mod key_uses;
 pub mod mandates;
 mod memory;
@@ -114,6 +115,7 @@ mod tests {
     crate::share_catalog_conformance!(empty);
     crate::readable_objects_conformance!(empty);
     crate::key_uses_conformance!(empty);
+    crate::key_changes_conformance!(empty);
     crate::erasures_conformance!(empty);
     crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);

@@ -26,6 +26,7 @@ fn rotation_with(node: &TestNode, settings: KeyRotationSettings) -> KeyRotation 
         uses: node.catalog.clone(),
         grants: node.ports.grants.clone(),
         password: Arc::new(MemoryPassword::new("password")),
+        changes: node.catalog.clone(),
         log: node.log.clone(),
     };
     KeyRotation::new(ports, settings)

@@ -7,6 +7,7 @@ mod consents;
 mod crashes;
 mod erasing;
 mod expiring;
+mod key_changes;
 mod key_rotation;
 mod mandates;
 mod ordered;

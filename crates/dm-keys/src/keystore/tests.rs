@@ -8,6 +8,7 @@ use crate::OperatorAccount;
 
 const SCRYPT: &[u8] = include_bytes!("../../tests/fixtures/keystore_scrypt.json");
 const PBKDF2: &[u8] = include_bytes!("../../tests/fixtures/keystore_pbkdf2.json");
+const SHORT: &[u8] = include_bytes!("../../tests/fixtures/keystore_31_bytes.json");
 const ADDRESS: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 
 fn open(bytes: &[u8], password: &str) -> Result<OperatorAccount, KeyError> {
@@ -27,6 +28,47 @@ fn keystores_of_another_implementation_open() {
             Err(KeyError::WrongPassword(_))
         ));
     }
+}
+
+#[test]
+fn a_key_without_its_leading_zero_bytes_opens() {
+    let account = open(SHORT, "testpassword").unwrap();
+    assert_eq!(address(&account), "0xc0971Daa0e5866Ae5462008D376De132a468446a");
+    assert_eq!(account.secret()[0], 0);
+    assert!(matches!(
+        open(SHORT, "testpasswore"),
+        Err(KeyError::WrongPassword(_))
+    ));
+}
+
+#[test]
+fn what_editors_and_tools_put_around_a_keystore_does_not_count() {
+    let text = std::str::from_utf8(PBKDF2).unwrap();
+    let mut prefixed: Value = serde_json::from_str(text).unwrap();
+    for pointer in [
+        "/crypto/ciphertext",
+        "/crypto/mac",
+        "/crypto/cipherparams/iv",
+        "/crypto/kdfparams/salt",
+        "/address",
+    ] {
+        if let Some(field) = prefixed.pointer_mut(pointer) {
+            *field = json!(format!("0x{}", field.as_str().unwrap()));
+        }
+    }
+    for text in [
+        format!("\u{feff}{text}"),
+        format!("\n[{text}]\n"),
+        format!("\u{feff}[{text}]"),
+        prefixed.to_string(),
+    ] {
+        assert_eq!(address(&open(text.as_bytes(), "testpassword").unwrap()), ADDRESS);
+    }
+    let several = format!("[{text},{text}]");
+    let refused = open(several.as_bytes(), "testpassword").unwrap_err();
+    assert!(matches!(refused, KeyError::Unsupported { .. }));
+    assert!(refused.to_string().contains("2 keystores"), "{refused}");
+    assert!(open(b"[]", "testpassword").is_err());
 }
 
 #[test]
@@ -54,6 +96,7 @@ fn hostile_keystores_are_refused_at_once() {
         ("/crypto/cipherparams/iv", json!("00")),
         ("/crypto/cipherparams/iv", json!("zz")),
         ("/crypto/ciphertext", json!("")),
+        ("/crypto/ciphertext", json!("00".repeat(33))),
         ("/crypto/mac", json!("00".repeat(33))),
         ("/crypto/kdfparams/dklen", json!(8)),
         ("/crypto/kdfparams/dklen", json!(u32::MAX)),

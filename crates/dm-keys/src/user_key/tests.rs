@@ -98,13 +98,80 @@ fn signatures_of_openssl_count_for_their_key_and_message_alone() {
 }
 
 #[test]
-fn other_paddings_than_pss_with_a_salt_of_the_digests_length_are_wrong() {
-    let key = read(user_file!("rsa2048.pub.pem"));
-    for signature in [
-        user_file!("refused/rsa2048-pkcs1.sig"),
-        user_file!("refused/rsa2048-longsalt.sig"),
+fn the_forms_that_tools_sign_in_by_default_count() {
+    let rsa = read(user_file!("rsa2048.pub.pem"));
+    let p256 = read(user_file!("p256.pub.pem"));
+    let r_and_s = p1363(user_file!("p256.sig"));
+    for (key, signature) in [
+        (&rsa, user_file!("rsa2048-longsalt.sig")),
+        (&rsa, user_file!("rsa2048-salt20.sig")),
+        (&rsa, user_file!("rsa2048-nosalt.sig")),
+        (&p256, r_and_s.as_str()),
     ] {
-        assert_eq!(key.verify(MESSAGE, signature), Err(SignatureFault::Wrong));
+        assert_eq!(key.verify(MESSAGE, signature), Ok(()), "{key:?}");
+        assert_eq!(key.verify("another", signature), Err(SignatureFault::Wrong));
+        for other in [&rsa, &p256]
+            .into_iter()
+            .filter(|other| other.kind() != key.kind())
+        {
+            assert_eq!(other.verify(MESSAGE, signature), Err(SignatureFault::Wrong));
+        }
+    }
+}
+
+/// The same signature as r and s, which Java, .NET and browsers give out.
+fn p1363(der: &str) -> String {
+    let der = STANDARD.decode(der).unwrap();
+    let number = |at: usize| {
+        let length = usize::from(der[at + 1]);
+        let digits = &der[at + 2..at + 2 + length];
+        let digits = digits.strip_prefix(&[0]).unwrap_or(digits);
+        (
+            at + 2 + length,
+            [vec![0; 32 - digits.len()], digits.to_vec()].concat(),
+        )
+    };
+    let (next, r) = number(2);
+    STANDARD.encode([r, number(next).1].concat())
+}
+
+#[test]
+fn pkcs1_is_told_from_a_wrong_signature_with_what_to_do() {
+    let key = read(user_file!("rsa2048.pub.pem"));
+    let signature = user_file!("refused/rsa2048-pkcs1.sig");
+    let Err(SignatureFault::Malformed(expected)) = key.verify(MESSAGE, signature) else {
+        panic!("it is in another form");
+    };
+    assert!(expected.contains("PKCS #1") && expected.contains("rsa_padding_mode:pss"));
+    assert_eq!(key.verify("another", signature), Err(SignatureFault::Wrong));
+}
+
+#[test]
+fn a_private_key_that_has_a_password_is_told_from_one_that_is_none() {
+    for text in [
+        user_file!("refused/encrypted.key.pem"),
+        user_file!("refused/encrypted-traditional.key.pem"),
+    ] {
+        let error = UserSigningKey::parse(&SecretString::new(text)).unwrap_err();
+        assert!(matches!(error, crate::KeyError::EncryptedUserKey));
+        assert!(error.to_string().contains("openssl pkey"), "{error}");
+        assert_eq!(UserPublicKey::parse(text).unwrap_err(), InvalidUserKey::Private);
+    }
+    let private = user_file!("ed25519.key.pem");
+    assert_eq!(
+        UserPublicKey::parse(private).unwrap_err(),
+        InvalidUserKey::Private
+    );
+}
+
+#[test]
+fn a_byte_order_mark_before_a_key_does_not_count() {
+    let marked = |text: &str| format!("\u{feff}{text}");
+    let pem = user_file!("ed25519.pub.pem");
+    assert_eq!(read(&marked(pem)).fingerprint(), read(pem).fingerprint());
+    assert_eq!(read(&marked(ACCOUNT)).fingerprint(), ACCOUNT);
+    for private in [user_file!("ed25519.key.pem"), ACCOUNT_KEY] {
+        assert!(UserSigningKey::parse(&SecretString::new(marked(private))).is_ok());
     }
 }
 

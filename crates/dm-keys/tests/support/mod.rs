@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use async_trait::async_trait;
@@ -20,9 +20,22 @@ pub struct TestCatalog {
     generation: AtomicU64,
     reads: AtomicU64,
     writes_of_use: AtomicU64,
+    fails: AtomicBool,
 }
 
 impl TestCatalog {
+    /// Lets every question find the catalog failing.
+    pub fn fail(&self) {
+        self.fails.store(true, Relaxed);
+    }
+
+    fn ensure_working(&self) -> Result<(), CatalogError> {
+        if self.fails.load(Relaxed) {
+            return Err(CatalogError::Failed("the medium is gone".into()));
+        }
+        Ok(())
+    }
+
     /// Reads of single keys so far.
     pub fn reads(&self) -> u64 {
         self.reads.load(Relaxed)
@@ -54,6 +67,7 @@ impl ApiKeyCatalog for TestCatalog {
     }
 
     async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
+        self.ensure_working()?;
         self.reads.fetch_add(1, Relaxed);
         let found = self.keys.lock().unwrap().iter().find(|key| key.id == id).cloned();
         // Lets a revocation come between the read and what follows from it.
@@ -81,6 +95,7 @@ impl ApiKeyCatalog for TestCatalog {
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {
+        self.ensure_working()?;
         Ok(self.generation.load(Relaxed))
     }
 }

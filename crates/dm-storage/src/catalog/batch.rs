@@ -13,8 +13,8 @@ use super::{
     change::{Change, Outcome},
     checkpoints, erasures,
     error::from_sqlx,
-    event_log, key_uses, mandates, order_writes, peers, readable_objects, replicas, revocations, shares,
-    tokens, users,
+    event_log, key_changes, key_uses, mandates, order_writes, peers, readable_objects, replicas, revocations,
+    shares, tokens, users,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
@@ -205,6 +205,8 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
         Change::ScheduleErasure { data_hash, at } => erasures::schedule(connection, data_hash, *at).await?,
         Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
+        Change::BeginKeyChange(begun) => key_changes::begin(connection, begun).await?,
+        Change::EndKeyChange(id) => key_changes::end(connection, id).await?,
         Change::EndRevocation { data_hash, recipient } => {
             revocations::end(connection, data_hash, *recipient).await?;
         }

@@ -10,7 +10,10 @@ use dm_core::{
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
     peer::PeerRecord,
-    ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert, TreeNode},
+    ports::{
+        AnchoredCheckpoint, BegunKeyChange, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert,
+        TreeNode,
+    },
     share::{ReadableObject, ShareRecord},
     user::{AuthorizedUser, UserId},
 };
@@ -37,6 +40,8 @@ pub(super) enum Change {
     RemoveReadable(DataHash),
     Rewrap(Vec<Rewrapped>),
     RetireKey(u32),
+    BeginKeyChange(Box<BegunKeyChange>),
+    EndKeyChange([u8; 16]),
     BeginErasure(DataHash),
     EndErasure(DataHash),
     ScheduleErasure {

@@ -1,5 +1,7 @@
 //! The checkpoints of the log that stand on the chain.
 
+use std::collections::BTreeMap;
+
 use dm_core::{
     B256,
     ports::{AnchoredCheckpoint, CatalogError},
@@ -9,7 +11,7 @@ use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     columns::{Columns, bound, storable},
-    error::from_sqlx,
+    error::{failed, from_sqlx},
 };
 
 /// Triggers of the database see to receipts whose anchor moves or leaves.
@@ -20,6 +22,9 @@ pub(super) const PUT: &str = "INSERT INTO checkpoints
         timestamp = excluded.timestamp, is_final = excluded.is_final";
 pub(super) const REMOVE: &str = "DELETE FROM checkpoints WHERE size = ?";
 pub(super) const COVERING: &str = "SELECT * FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1";
+pub(super) const COVERING_ALL: &str = "SELECT wanted.value AS event, c.* FROM json_each(?) AS wanted
+    CROSS JOIN checkpoints c
+    ON c.size = (SELECT size FROM checkpoints WHERE size > wanted.value ORDER BY size LIMIT 1)";
 pub(super) const LAST: &str = "SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1";
 pub(super) const OPEN: &str = "SELECT * FROM checkpoints WHERE is_final = 0 ORDER BY size";
 
@@ -60,6 +65,20 @@ pub(super) async fn covering(
     let query = sqlx::query(COVERING).bind(bound(index));
     let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
+}
+
+/// The first checkpoint with more events than each index, for those that have one.
+pub(super) async fn covering_all(
+    pool: &SqlitePool,
+    indexes: &[u64],
+) -> Result<BTreeMap<u64, AnchoredCheckpoint>, CatalogError> {
+    let wanted: Vec<i64> = indexes.iter().copied().map(bound).collect();
+    let wanted = serde_json::to_string(&wanted).map_err(|_| failed("positions have no JSON form"))?;
+    let query = sqlx::query(COVERING_ALL).bind(wanted);
+    let rows = query.fetch_all(pool).await.map_err(from_sqlx)?;
+    rows.iter()
+        .map(|row| Ok((row.number("event")?, read(row)?)))
+        .collect()
 }
 
 /// The largest checkpoint.

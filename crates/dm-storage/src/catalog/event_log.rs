@@ -250,6 +250,13 @@ impl EventLog for SqliteCatalog {
         checkpoints::covering(&self.reads, index).await
     }
 
+    async fn checkpoints_covering(
+        &self,
+        indexes: &[u64],
+    ) -> Result<BTreeMap<u64, AnchoredCheckpoint>, CatalogError> {
+        checkpoints::covering_all(&self.reads, indexes).await
+    }
+
     async fn last_checkpoint(&self) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
         checkpoints::last(&self.reads).await
     }

@@ -13,6 +13,7 @@ mod erasures;
 mod error;
 mod event_log;
 mod history;
+mod key_changes;
 mod key_uses;
 mod mandates;
 mod open;
@@ -48,6 +49,7 @@ use self::{
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
 /// [`ReadableObjects`](dm_core::ports::ReadableObjects),
 /// [`KeyUses`](dm_core::ports::KeyUses),
+/// [`KeyChanges`](dm_core::ports::KeyChanges),
 /// [`Erasures`](dm_core::ports::Erasures),
 /// [`Revocations`](dm_core::ports::Revocations),
 /// [`EventLog`](dm_core::ports::EventLog),

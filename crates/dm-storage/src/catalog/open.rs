@@ -179,6 +179,11 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0010_retired_keys.sql"),
         ),
         version(12, "refunds", include_str!("../../migrations/0012_refunds.sql")),
+        version(
+            14,
+            "key changes",
+            include_str!("../../migrations/0014_key_changes.sql"),
+        ),
     ])
 }
 

@@ -5,8 +5,8 @@ use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, erasures, event_log, history, key_uses, mandates, open, order_writes, orders,
-    peers, readable_objects, replicas, revocations, shares, tokens, users,
+    api_keys, checkpoints, erasures, event_log, history, key_changes, key_uses, mandates, open, order_writes,
+    orders, peers, readable_objects, replicas, revocations, shares, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -65,6 +65,8 @@ async fn every_lookup_uses_an_index() {
         readable_objects::REWRAP,
         key_uses::WRAPS,
         key_uses::RETIRE,
+        key_changes::BEGIN,
+        key_changes::END,
         erasures::END,
         erasures::SCHEDULE,
         erasures::UNSCHEDULE,
@@ -87,6 +89,7 @@ async fn every_lookup_uses_an_index() {
         event_log::NODES,
         checkpoints::REMOVE,
         checkpoints::COVERING,
+        checkpoints::COVERING_ALL,
         checkpoints::OPEN,
         api_keys::GET,
         api_keys::REVOKE,

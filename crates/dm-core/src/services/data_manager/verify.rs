@@ -30,6 +30,8 @@ pub struct VerifiedShare {
     pub reason: Option<String>,
     /// Where it stands on the chain.
     pub anchor: Option<Anchor>,
+    /// Whether it stands in this node's own log.
+    pub own: bool,
 }
 
 impl VerifiedShare {
@@ -38,6 +40,7 @@ impl VerifiedShare {
             verified: false,
             reason: Some(reason.to_owned()),
             anchor: None,
+            own: false,
         }
     }
 }
@@ -64,6 +67,7 @@ impl DataManager {
                         verified: true,
                         reason: None,
                         anchor: Some(receipt.anchor),
+                        own: receipt.event.log == self.inner.ports.log.log_address(),
                     };
                     break;
                 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{KeyRotation, blocking};
 use crate::{
-    ports::{KeyRing, KeyRingError, KeyUses, KeyVersion, Retirement},
-    services::ServiceError,
+    ports::{KeyChange, KeyRing, KeyRingError, KeyUses, KeyVersion, Retirement},
+    services::{ServiceError, uninterrupted},
 };
 
 /// A version of the data key, and what needs it.
@@ -91,11 +91,21 @@ impl KeyRotation {
     /// # Errors
     /// As [`destroy_key_version`].
     pub async fn destroy(&self, version: u32) -> Result<(), ServiceError> {
-        destroy_key_version(self.ports.key_ring.clone(), self.ports.uses.as_ref(), version).await?;
-        self.record("data_key", [("destroyed", version.to_string())])
-            .await?;
-        tracing::info!(version, "a version of the data key is destroyed");
-        Ok(())
+        let rotation = self.clone();
+        uninterrupted(async move {
+            let _turn = rotation.turn.lock().await;
+            let (key_ring, uses) = (rotation.ports.key_ring.clone(), &rotation.ports.uses);
+            if key_ring.versions().iter().all(|held| held.version != version) {
+                return Err(ServiceError::UnknownKey(version));
+            }
+            let destroying = destroy_key_version(key_ring, uses.as_ref(), version);
+            rotation
+                .note(KeyChange::DataKeyEnd { version }, destroying)
+                .await?;
+            tracing::info!(version, "a version of the data key is destroyed");
+            Ok(())
+        })
+        .await
     }
 
     /// Destroys all versions that this node alone has used and that nothing needs any more.

@@ -41,7 +41,14 @@ pub async fn an_event_is_covered_by_the_smallest_larger_checkpoint(catalog: &imp
     ] {
         let covering = catalog.checkpoint_covering(index).await.unwrap();
         assert_eq!(covering.map(|found| found.checkpoint.size), size, "event {index}");
+        let together = catalog.checkpoints_covering(&[index]).await.unwrap();
+        assert_eq!(together.get(&index).copied(), covering);
     }
+    let several = catalog.checkpoints_covering(&[8, 0, 4, 9]).await.unwrap();
+    let sizes = several
+        .iter()
+        .map(|(index, found)| (*index, found.checkpoint.size));
+    assert_eq!(sizes.collect::<Vec<_>>(), [(0, 5), (4, 5), (8, 9)]);
 }
 
 pub async fn a_removed_checkpoint_covers_nothing(catalog: &impl EventLog) {

@@ -17,7 +17,7 @@ use crate::{
     mandate::KeptMandate,
     order::TokenRecord,
     peer::PeerRecord,
-    ports::{CatalogError, Erasures, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert},
+    ports::{BegunKeyChange, CatalogError, Erasures, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert},
     share::{IdempotencyKey, ReadableObject, ShareRecord},
     user::{AuthorizedUser, UserId},
 };
@@ -41,6 +41,7 @@ pub(super) struct State {
     pub(super) mandates: HashMap<B256, KeptMandate>,
     pub(super) users: BTreeMap<UserId, AuthorizedUser>,
     scheduled: BTreeMap<DataHash, u64>,
+    pub(super) key_changes: Vec<BegunKeyChange>,
     pub(super) revocations: MemoryRevocations,
     pub(super) api_keys: Vec<ApiKeyRecord>,
     pub(super) api_key_generation: u64,

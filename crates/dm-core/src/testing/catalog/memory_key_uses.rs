@@ -1,11 +1,12 @@
-//! Which versions of the node's key a [`MemoryCatalog`] needs.
+//! Which versions of the node's key a [`MemoryCatalog`] needs, and the changes of keys
+//! that were begun.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
 use super::{MemoryCatalog, memory::State};
-use crate::ports::{CatalogError, KeyUses, Retirement};
+use crate::ports::{BegunKeyChange, CatalogError, KeyChanges, KeyUses, Retirement};
 
 impl State {
     pub(super) fn ensure_not_retired(&self, version: u32) -> Result<(), CatalogError> {
@@ -37,5 +38,26 @@ impl KeyUses for MemoryCatalog {
         }
         state.retired.insert(version);
         Ok(Retirement::Retired)
+    }
+}
+
+#[async_trait]
+impl KeyChanges for MemoryCatalog {
+    async fn begin_key_change(&self, begun: &BegunKeyChange) -> Result<(), CatalogError> {
+        let changes = &mut self.state().key_changes;
+        changes.retain(|change| change.id != begun.id);
+        changes.push(begun.clone());
+        Ok(())
+    }
+
+    async fn begun_key_changes(&self) -> Result<Vec<BegunKeyChange>, CatalogError> {
+        let mut begun = self.state().key_changes.clone();
+        begun.sort_by_key(|change| change.events);
+        Ok(begun)
+    }
+
+    async fn end_key_change(&self, id: &[u8; 16]) -> Result<(), CatalogError> {
+        self.state().key_changes.retain(|change| change.id != *id);
+        Ok(())
     }
 }

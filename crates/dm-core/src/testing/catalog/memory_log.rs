@@ -176,6 +176,22 @@ impl EventLog for MemoryCatalog {
         Ok(larger.next().copied())
     }
 
+    async fn checkpoints_covering(
+        &self,
+        indexes: &[u64],
+    ) -> Result<BTreeMap<u64, AnchoredCheckpoint>, CatalogError> {
+        let state = self.state();
+        let first_above = |index: &u64| {
+            let mut larger = state
+                .log
+                .checkpoints
+                .values()
+                .filter(|kept| kept.checkpoint.size > *index);
+            larger.next().map(|found| (*index, *found))
+        };
+        Ok(indexes.iter().filter_map(first_above).collect())
+    }
+
     async fn last_checkpoint(&self) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
         Ok(self.state().log.checkpoints.values().next_back().copied())
     }

@@ -1,0 +1,433 @@
+//! The OpenAPI documents say what the servers do: whatever they allow is accepted,
+//! whatever they forbid is refused, and every answer is as they describe it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{
+    RECIPIENT, Setup, TestNode,
+    schema::{Generator, Schemas},
+    start_with,
+};
+use dm_core::config::ApiConfig;
+use reqwest::{
+    Method,
+    header::{HeaderName, HeaderValue},
+};
+use serde_json::{Map, Value, json};
+
+/// Requests of each operation that its document allows.
+const ALLOWED_REQUESTS: usize = 24;
+
+/// A kind of request: a method of a path.
+struct Operation<'a> {
+    method: Method,
+    path: &'a str,
+    description: &'a Value,
+}
+
+impl<'a> Operation<'a> {
+    fn all(schemas: &'a Schemas) -> Vec<Self> {
+        let mut operations = Vec::new();
+        for (path, item) in schemas.document()["paths"].as_object().unwrap() {
+            for (method, description) in item.as_object().unwrap() {
+                operations.push(Self {
+                    method: method.to_uppercase().parse().unwrap(),
+                    path,
+                    description,
+                });
+            }
+        }
+        operations
+    }
+
+    fn parameters(&self) -> impl Iterator<Item = &'a Value> {
+        let all = self.description["parameters"].as_array().into_iter().flatten();
+        // Every request comes with a key.
+        all.filter(|parameter| parameter["name"] != "X-API-Key")
+    }
+
+    /// The schema of its JSON body, if it has one.
+    fn body(&self) -> Option<&'a Value> {
+        self.description
+            .pointer("/requestBody/content/application~1json/schema")
+    }
+
+    fn is_upload(&self) -> bool {
+        self.description.get("requestBody").is_some() && self.body().is_none()
+    }
+
+    /// Fields of which the document says that the node checks more than their form.
+    fn is_checked_further(&self, field: &str) -> bool {
+        self.description["x-also-checked"].get(field).is_some()
+    }
+}
+
+/// What is sent: the texts of parameters, and a body.
+#[derive(Clone, Debug, Default)]
+struct Sent {
+    path: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+impl Sent {
+    fn put(&mut self, parameter: &Value, text: String) {
+        let list = match parameter["in"].as_str().unwrap() {
+            "path" => &mut self.path,
+            "query" => &mut self.query,
+            _ => &mut self.headers,
+        };
+        let name = parameter["name"].as_str().unwrap();
+        list.retain(|(other, _)| other != name);
+        list.push((name.to_owned(), text));
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Got {
+    status: u16,
+    media_type: String,
+    body: Vec<u8>,
+}
+
+impl Got {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// The text of a value in a path, a query string or a header.
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether the schema of a parameter allows a text.
+fn allows_text(schemas: &Schemas, schema: &Value, text: &str) -> bool {
+    let as_other = || {
+        serde_json::from_str(text)
+            .ok()
+            .filter(|value: &Value| !value.is_string())
+    };
+    schemas.allows(schema, &json!(text)) || as_other().is_some_and(|value| schemas.allows(schema, &value))
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// One server, its document, and what it has to show.
+struct Contract<'a> {
+    base: &'a str,
+    node: &'a TestNode,
+    schemas: &'a Schemas,
+    /// Values of parameters that name something.
+    known: Vec<(&'a str, String)>,
+    generator: Generator<'a>,
+}
+
+impl<'a> Contract<'a> {
+    async fn send(&self, operation: &Operation<'_>, sent: &Sent) -> Got {
+        let mut path = operation.path.to_owned();
+        for (name, text) in &sent.path {
+            path = path.replace(&format!("{{{name}}}"), &encoded(text));
+        }
+        let query: Vec<String> = sent
+            .query
+            .iter()
+            .map(|(name, text)| format!("{name}={}", encoded(text)))
+            .collect();
+        let url = format!("{}{path}?{}", self.base, query.join("&"));
+        let mut request = self.node.bare(operation.method.clone(), &url);
+        request = request.header("X-API-Key", &self.node.keys.admin);
+        for (name, text) in &sent.headers {
+            let name: HeaderName = name.parse().unwrap();
+            request = request.header(name, HeaderValue::from_bytes(text.as_bytes()).unwrap());
+        }
+        if let Some(body) = &sent.body {
+            request = request.body(body.clone());
+        }
+        let response = request.send().await.unwrap();
+        assert!(response.headers().contains_key("x-request-id"));
+        let media_type = response.headers().get("content-type");
+        let media_type = media_type.map_or("", |value| value.to_str().unwrap());
+        Got {
+            status: response.status().as_u16(),
+            media_type: media_type.to_owned(),
+            body: response.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    /// Checks that an answer is one of those that the document describes.
+    fn check(&self, operation: &Operation<'_>, sent: &Sent, got: &Got) {
+        let context = || format!("{} {} {sent:?}: {got:?}", operation.method, operation.path);
+        let described = &operation.description["responses"][got.status.to_string()];
+        assert!(described.is_object(), "an undocumented status: {}", context());
+        assert_ne!(got.status, 500, "{}", context());
+        if operation.method == Method::HEAD {
+            assert!(got.body.is_empty(), "{}", context());
+            return;
+        }
+        let Some(content) = described["content"].as_object() else {
+            assert!(
+                got.body.is_empty(),
+                "a body that is not documented: {}",
+                context()
+            );
+            return;
+        };
+        let of_type = &content.get(&got.media_type);
+        let schema = &of_type.unwrap_or_else(|| panic!("a media type that is not documented: {}", context()))
+            ["schema"];
+        if got.media_type != "application/json" {
+            return;
+        }
+        if let Some(fault) = self.schemas.fault(schema, &got.json()) {
+            panic!("{fault}: {}", context());
+        }
+    }
+
+    /// A request that the document allows, with all that is required and, where it is
+    /// `complete`, some of the rest.
+    fn allowed(&mut self, operation: &Operation<'_>, complete: bool) -> Sent {
+        let mut sent = Sent::default();
+        let mut given = BTreeSet::new();
+        for parameter in operation.parameters() {
+            let name = parameter["name"].as_str().unwrap();
+            let is_wanted = parameter["required"] == true || given.contains(name);
+            if !is_wanted && !(complete && self.generator.coin()) {
+                continue;
+            }
+            if let Some(text) = self.parameter(parameter) {
+                sent.put(parameter, text);
+                given.extend(names(&parameter["x-with"]));
+            }
+        }
+        // Those that come together only with one before them.
+        for parameter in operation.parameters() {
+            let name = parameter["name"].as_str().unwrap();
+            let lists = [&sent.path, &sent.query, &sent.headers];
+            let is_there = lists
+                .iter()
+                .any(|list| list.iter().any(|(other, _)| other == name));
+            if given.contains(name) && !is_there {
+                let text = self.plain_parameter(parameter);
+                sent.put(parameter, text);
+            }
+        }
+        if let Some(schema) = operation.body() {
+            sent.body = Some(self.generator.allowed(schema, complete).to_string());
+        } else if operation.is_upload() {
+            sent.body = Some(format!("upload {}", self.generator.below(1000)));
+        }
+        sent
+    }
+
+    fn plain_parameter(&mut self, parameter: &Value) -> String {
+        loop {
+            if let Some(text) = self.parameter(parameter) {
+                return text;
+            }
+        }
+    }
+
+    fn parameter(&mut self, parameter: &Value) -> Option<String> {
+        let known: Vec<&String> = self
+            .known
+            .iter()
+            .filter(|(name, _)| parameter["name"] == **name)
+            .map(|(_, text)| text)
+            .collect();
+        if !known.is_empty() && self.generator.coin() {
+            return Some(known[self.generator.below(known.len())].clone());
+        }
+        let value = self.generator.allowed(&parameter["schema"], true);
+        as_text(&value).filter(|text| can_be_sent(parameter, text))
+    }
+
+    /// Requests that the document allows get an answer that it describes, and no
+    /// refusal but for what it says is checked further.
+    async fn accepts_what_is_allowed(&mut self, operation: &Operation<'_>) {
+        for _ in 0..ALLOWED_REQUESTS {
+            let sent = self.allowed(operation, true);
+            let got = self.send(operation, &sent).await;
+            self.check(operation, &sent, &got);
+            if got.status == 422 && operation.method != Method::HEAD {
+                let answer = got.json();
+                let field = answer["field"].as_str().unwrap_or_default();
+                assert!(
+                    operation.is_checked_further(field),
+                    "refused although it is allowed: {} {} {sent:?}: {answer}",
+                    operation.method,
+                    operation.path
+                );
+            }
+        }
+    }
+
+    /// Requests of which one part is forbidden are refused, and the part is named.
+    async fn refuses_what_is_forbidden(&mut self, operation: &Operation<'_>) {
+        let base = self.allowed(operation, false);
+        for parameter in operation.parameters() {
+            let name = parameter["name"].as_str().unwrap();
+            for value in self.generator.forbidden(&parameter["schema"]) {
+                let text = as_text(&value).filter(|text| can_be_sent(parameter, text));
+                let forbidden = text.filter(|text| !allows_text(self.schemas, &parameter["schema"], text));
+                if let Some(text) = forbidden {
+                    let mut sent = base.clone();
+                    sent.put(parameter, text);
+                    self.add_companions(operation, parameter, &mut sent);
+                    self.refuses(operation, &sent, parameter["x-field"].as_str().unwrap_or(name))
+                        .await;
+                }
+            }
+            if parameter["required"] == true && parameter["in"] == "query" {
+                let mut sent = base.clone();
+                sent.query.retain(|(other, _)| other != name);
+                self.refuses(operation, &sent, name).await;
+            }
+        }
+        if let Some(schema) = operation.body() {
+            self.refuses_forbidden_bodies(operation, &base, schema).await;
+        }
+    }
+
+    async fn refuses_forbidden_bodies(&mut self, operation: &Operation<'_>, base: &Sent, schema: &Value) {
+        let schema = self.schemas.resolve(schema);
+        let body = base.body.as_deref().unwrap_or_default();
+        let fields: Map<String, Value> = serde_json::from_str(body).unwrap();
+        let mut sent = base.clone();
+        for text in ["", "{", "[]", "1", "\"text\"", "null", "{\"a\": 1,}", "\u{feff}"] {
+            sent.body = Some(text.to_owned());
+            self.refuses(operation, &sent, "").await;
+        }
+        for (name, of_field) in schema["properties"].as_object().unwrap() {
+            for value in self.generator.forbidden(of_field) {
+                let mut fields = fields.clone();
+                fields.insert(name.clone(), value);
+                for other in names(&schema["dependentRequired"][name]) {
+                    let of_other = &schema["properties"][other];
+                    fields.insert(other.to_owned(), self.generator.allowed(of_other, false));
+                }
+                sent.body = Some(Value::Object(fields).to_string());
+                self.refuses(operation, &sent, name).await;
+            }
+        }
+        for name in schema["required"].as_array().into_iter().flatten() {
+            let name = name.as_str().unwrap();
+            let mut fields = fields.clone();
+            fields.remove(name);
+            sent.body = Some(Value::Object(fields).to_string());
+            self.refuses(operation, &sent, name).await;
+        }
+    }
+
+    /// 422 with this field, or another name of it that the document gives.
+    async fn refuses(&self, operation: &Operation<'_>, sent: &Sent, field: &str) {
+        let got = self.send(operation, sent).await;
+        self.check(operation, sent, &got);
+        let answer = got.json();
+        let context = format!("{} {} {sent:?}: {answer}", operation.method, operation.path);
+        assert_eq!(got.status, 422, "accepted although it is forbidden: {context}");
+        if operation.method == Method::HEAD {
+            return;
+        }
+        let named = answer["field"].as_str().unwrap_or_default();
+        let is_named = named == field || operation.description["x-field"] == named;
+        assert!(
+            is_named || field.is_empty() || operation.is_checked_further(named),
+            "{context}"
+        );
+    }
+
+    /// Adds the parameters that come together with this one.
+    fn add_companions(&mut self, operation: &Operation<'_>, parameter: &Value, sent: &mut Sent) {
+        for other in operation.parameters() {
+            let is_companion = names(&parameter["x-with"]).any(|name| other["name"] == name);
+            if is_companion {
+                let text = self.plain_parameter(other);
+                sent.put(other, text);
+            }
+        }
+    }
+}
+
+fn names(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether a client could send the text in this place at all.
+fn can_be_sent(parameter: &Value, text: &str) -> bool {
+    match parameter["in"].as_str().unwrap() {
+        "path" => !text.is_empty() && !text.contains('/'),
+        "header" => text.trim() == text && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '),
+        _ => true,
+    }
+}
+
+async fn node() -> TestNode {
+    let patient = |config: ApiConfig| ApiConfig {
+        idle_timeout_secs: 60,
+        ..config
+    };
+    let setup = Setup::default();
+    start_with(Setup {
+        internal: patient(setup.internal.clone()),
+        external: patient(setup.external.clone()),
+        ..setup
+    })
+    .await
+}
+
+async fn holds(document: &str, is_external: bool) {
+    let node = node().await;
+    let shared = node
+        .share(&json!({"data": "hello", "recipient": RECIPIENT}))
+        .await;
+    let hash = shared.body["data_hash"].as_str().unwrap().to_owned();
+    let schemas = Schemas::of(document);
+    let mut contract = Contract {
+        base: if is_external {
+            &node.external
+        } else {
+            &node.internal
+        },
+        node: &node,
+        schemas: &schemas,
+        known: vec![
+            ("data_hash", hash),
+            ("index", "0".to_owned()),
+            ("version", "1".to_owned()),
+            ("recipient", RECIPIENT.to_owned()),
+            ("healthy", "true".to_owned()),
+            ("Range", "bytes=1-2".to_owned()),
+        ],
+        generator: Generator::new(&schemas),
+    };
+    for operation in Operation::all(&schemas) {
+        contract.refuses_what_is_forbidden(&operation).await;
+        contract.accepts_what_is_allowed(&operation).await;
+    }
+}
+
+#[actix_web::test]
+async fn clients_get_what_their_document_says() {
+    holds(include_str!("../openapi/external.json"), true).await;
+}
+
+#[actix_web::test]
+async fn operators_get_what_their_document_says() {
+    holds(include_str!("../openapi/internal.json"), false).await;
+}

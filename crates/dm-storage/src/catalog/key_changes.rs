@@ -1,0 +1,63 @@
+//! Changes of keys that were begun.
+
+use async_trait::async_trait;
+use dm_core::ports::{BegunKeyChange, CatalogError, KeyChanges};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    SqliteCatalog,
+    change::Change,
+    columns::{Columns, storable},
+    error::{failed, from_sqlx},
+};
+
+pub(super) const BEGIN: &str = "INSERT OR REPLACE INTO key_changes (id, change, events) VALUES (?, ?, ?)";
+pub(super) const END: &str = "DELETE FROM key_changes WHERE id = ?";
+/// There are none but those that a stop has interrupted.
+const BEGUN: &str = "SELECT id, change, events FROM key_changes ORDER BY events, id";
+
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+    begun: &BegunKeyChange,
+) -> Result<(), CatalogError> {
+    let change =
+        serde_json::to_string(&begun.change).map_err(|_| failed("a change of keys has no JSON form"))?;
+    let query = sqlx::query(BEGIN)
+        .bind(begun.id.to_vec())
+        .bind(change)
+        .bind(storable(begun.events)?);
+    query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(())
+}
+
+pub(super) async fn end(connection: &mut SqliteConnection, id: &[u8; 16]) -> Result<(), CatalogError> {
+    let query = sqlx::query(END).bind(id.to_vec());
+    query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(())
+}
+
+fn begun(row: &SqliteRow) -> Result<BegunKeyChange, CatalogError> {
+    let change: String = row.try_get("change").map_err(from_sqlx)?;
+    Ok(BegunKeyChange {
+        id: row.bytes("id")?,
+        change: serde_json::from_str(&change)
+            .map_err(|error| CatalogError::Corrupt(format!("a change of keys cannot be read: {error}")))?,
+        events: row.number("events")?,
+    })
+}
+
+#[async_trait]
+impl KeyChanges for SqliteCatalog {
+    async fn begin_key_change(&self, begun: &BegunKeyChange) -> Result<(), CatalogError> {
+        self.make(Change::BeginKeyChange(Box::new(begun.clone()))).await
+    }
+
+    async fn begun_key_changes(&self) -> Result<Vec<BegunKeyChange>, CatalogError> {
+        let rows = sqlx::query(BEGUN).fetch_all(&self.reads).await;
+        rows.map_err(from_sqlx)?.iter().map(begun).collect()
+    }
+
+    async fn end_key_change(&self, id: &[u8; 16]) -> Result<(), CatalogError> {
+        self.make(Change::EndKeyChange(*id)).await
+    }
+}
