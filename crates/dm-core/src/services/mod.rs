@@ -8,6 +8,7 @@ mod error;
 mod health_monitor;
 mod key_guard;
 mod key_rotation;
+mod known_objects;
 mod operator_change;
 mod order_desk;
 mod payment_processor;
@@ -28,6 +29,7 @@ pub use key_guard::KeyGuard;
 pub use key_rotation::{
     KeyRotation, KeyRotationPorts, KeyRotationSettings, KeyVersionUse, destroy_key_version, key_versions,
 };
+pub use known_objects::KnownObjects;
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

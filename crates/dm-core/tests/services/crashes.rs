@@ -102,9 +102,10 @@ impl OrderCatalog for Mortal<dyn OrderCatalog> {
     async fn undelivered_payments(
         &self,
         before: u64,
+        after: Option<(u64, u64)>,
         limit: usize,
-    ) -> Result<Vec<OrderRecord>, CatalogError> {
-        let found = self.port.undelivered_payments(before, limit);
+    ) -> Result<Vec<NumberedOrder>, CatalogError> {
+        let found = self.port.undelivered_payments(before, after, limit);
         self.fuse.guard(found, dead_catalog).await
     }
     async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
@@ -298,7 +299,7 @@ async fn an_ordered_share_keeps_its_order_through_a_kill_at_every_step_of_its_pa
             ordered.data.share_bytes(data(500), price.clone()).await.ok()
         })
         .await;
-        let mandate = ordered.event(shared.leaf_index).await.mandate.unwrap();
+        let mandate = ordered.event(shared.leaf_index.unwrap()).await.mandate.unwrap();
         assert_eq!(mandate.statement, statement.canonical().unwrap());
         assert_eq!(balance(&world, token, seller.address()).await, 40);
     })

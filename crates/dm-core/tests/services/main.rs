@@ -18,3 +18,5 @@ mod scrubbing;
 mod sharing;
 mod support;
 mod transfers;
+mod upkeep;
+mod whole_shares;
