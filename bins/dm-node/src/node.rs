@@ -13,10 +13,10 @@ use dm_core::{
     address::parse_address,
     bus::{EventBus, Topic},
     config::{NodeConfig, ObjectEngine},
-    ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network},
+    ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     services::{
         AuthorizationPorts, AuthorizationSettings, CaretakerPorts, DataManager, DataPorts, DataSettings,
-        HealthMonitor, HealthPorts, KeyGuard, KeyRotationPorts, MoneyPorts, MoneySettings,
+        HealthMonitor, HealthPorts, KeyGuard, KeyRotationPorts, KnownObjects, MoneyPorts, MoneySettings,
         OperatorChangePorts, OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts,
         TokenManager, caretaker::HolderNotebook,
     },
@@ -92,6 +92,12 @@ impl Node {
         let (chain, embedded_chain) = chain::connect(config, keys, &storage).await?;
         let chain = Arc::new(chain);
 
+        // Peers and repair see what belongs to a share, and nothing else.
+        let known: Arc<dyn ObjectStore> = Arc::new(KnownObjects::new(
+            storage.objects(),
+            shared_catalog.clone(),
+            address,
+        ));
         let p2p = P2p::start(
             P2pOptions {
                 port: config.p2p_port,
@@ -100,7 +106,7 @@ impl Node {
                 notebook: Some(HolderNotebook::new(storage.namespace("holders"))),
                 ..P2pOptions::new(Identity::from_seed(&keys.identity_seed())?, address)
             },
-            storage.objects(),
+            known.clone(),
             shared_catalog.clone(),
             bus.clone(),
             &supervisor,
@@ -109,7 +115,7 @@ impl Node {
         let network: Arc<dyn Network> = p2p.clone();
         let caretaker = background::start_caretaker(
             CaretakerPorts {
-                objects: storage.objects(),
+                objects: known.clone(),
                 replication: p2p,
                 holders: storage.namespace("holders"),
                 shares: shared_catalog.clone(),
@@ -225,8 +231,8 @@ impl Node {
             },
         )?;
         data.announce().await?;
-        supervise(&supervisor, "spreading", &data, |data, shutdown| async move {
-            data.run_spreading(shutdown).await
+        supervise(&supervisor, "upkeep", &data, |data, shutdown| async move {
+            data.run_upkeep(shutdown).await
         });
         supervise(&supervisor, "orders", &desk, |desk, shutdown| async move {
             desk.run(shutdown).await
@@ -237,7 +243,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 plugins: Some(plugins.clone()),
-                checks: vec![Arc::new(caretaker.clone())],
+                checks: vec![Arc::new(caretaker.clone()), Arc::new(data.clone())],
                 bus: bus.clone(),
             },
             &supervisor,
@@ -253,7 +259,7 @@ impl Node {
             namespaces: storage.namespaces(),
             // Not the journal of transactions: nothing that it speaks of is to be sent again.
             namespace_names: vec!["chain", "holders", "plugins"],
-            objects: storage.objects(),
+            objects: known,
             keys: Arc::new(keys.clone()),
             content_keys: data.content_keys(),
             signer: keys.signer(),

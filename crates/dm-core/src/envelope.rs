@@ -124,6 +124,11 @@ impl Envelope {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
+    /// The later one of the object's end and another one; never is the latest.
+    pub fn later_end(&self, other: Option<u64>) -> Option<u64> {
+        self.expires_at.zip(other).map(|(one, other)| one.max(other))
+    }
+
     /// Whether there is nothing to read at `now`: the object was erased or has ended.
     pub fn is_gone(&self, now: u64) -> bool {
         self.is_tombstone() || self.is_expired(now)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     envelope::ObjectId,
+    event::EventKind,
     hash::DataHash,
     mandate::{KeptMandate, Mandate, VerifiedMandate},
     payment::{PaymentReceipt, PaymentTerms},
@@ -62,9 +63,33 @@ pub struct ShareRecord {
     pub created_at: u64,
     /// Who ordered it, if somebody did; known at least until the share is recorded.
     pub mandate: Option<Box<KeptMandate>>,
+    /// What its event says: [`EventKind::DataShare`], or [`EventKind::Grant`] for a
+    /// further reader of stored data.
+    pub kind: EventKind,
+    /// Digest of everything that was asked for, so that an idempotency key accepts
+    /// the same request only; `None` for a share of an earlier version.
+    pub request: Option<B256>,
+    /// The end that the share asked for, in milliseconds since the Unix epoch; `None`:
+    /// never. The object's envelope counts, into which it goes with the grant.
+    pub expires_at: Option<u64>,
 }
 
 impl ShareRecord {
+    /// A share that was accepted at `created_at` (milliseconds since the Unix epoch)
+    /// and asks for nothing but that the recipient can read.
+    pub fn new(data_hash: DataHash, recipient: Address, created_at: u64) -> Self {
+        Self {
+            data_hash,
+            recipient,
+            idempotency_key: None,
+            created_at,
+            mandate: None,
+            kind: EventKind::DataShare,
+            request: None,
+            expires_at: None,
+        }
+    }
+
     /// What the share's event says of who ordered it.
     pub fn event_mandate(&self) -> Option<Box<Mandate>> {
         self.mandate.as_ref().map(|kept| Box::new(kept.mandate.clone()))
@@ -97,11 +122,33 @@ pub struct ReadableObject {
     pub key: WrappedKey,
 }
 
+/// A share that is to come into being, with everything that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewShare {
+    /// The share itself.
+    pub record: ShareRecord,
+    /// The object with the data, where it was stored for this share.
+    pub object: Option<ReadableObject>,
+    /// Whether the recipient's grant is not in the envelope yet.
+    pub grant_owed: bool,
+}
+
+/// A further share of stored data, whose recipient has its grant.
+impl From<ShareRecord> for NewShare {
+    fn from(record: ShareRecord) -> Self {
+        Self {
+            record,
+            object: None,
+            grant_owed: false,
+        }
+    }
+}
+
 /// How far a share has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShareStatus {
-    /// Stored and logged; its anchor is not on the chain yet.
+    /// Stored; its event or its anchor is still to come.
     Pending,
     /// Its anchor is on the chain.
     Anchored,
@@ -128,8 +175,9 @@ pub struct ShareOutcome {
     pub status: ShareStatus,
     /// The anchor's transaction, once there is one.
     pub tx_hash: Option<B256>,
-    /// Position of the share's event in the log: the receipt's id.
-    pub leaf_index: u64,
+    /// Position of the share's event in the log: the receipt's id. `None` while the
+    /// log takes no event: it is recorded later.
+    pub leaf_index: Option<u64>,
     /// Peers that are known to hold a copy.
     pub replicas: u32,
     /// Whether the recipient's key was unknown, so that the grant is made

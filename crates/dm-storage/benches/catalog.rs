@@ -1,5 +1,4 @@
-//! What a share costs in the catalog: one `insert_share` and one
-//! `put_readable` at the same time, then one event with two tree nodes, from
+//! What a share costs in the catalog: one `commit_share` with its object, then one event with two tree nodes, from
 //! 64 callers. The peer is a loop on one bare sqlx connection that writes the
 //! same rows, 64 shares to a transaction, with one prepared statement a row.
 
@@ -15,7 +14,8 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use dm_core::{
     event::EventKind,
-    ports::{EventLog, ReadableObjects, ShareCatalog},
+    ports::{EventLog, ShareCatalog},
+    share::NewShare,
     testing::catalog::samples::{address, data_hash, entries, event, node, readable, share},
 };
 use dm_storage::SqliteCatalog;
@@ -75,10 +75,11 @@ impl Meter {
 async fn share_group(catalog: &SqliteCatalog, next: &AtomicU64) {
     let first = next.fetch_add(GROUP, Ordering::Relaxed);
     let accepted = (first..first + GROUP).map(|n| async move {
-        let (share, object) = (share(n, 1), readable(n, address(9)));
-        let (inserted, put) = tokio::join!(catalog.insert_share(&share), catalog.put_readable(&object));
-        inserted.unwrap();
-        put.unwrap();
+        let share = NewShare {
+            object: Some(readable(n, address(9))),
+            ..NewShare::from(share(n, 1))
+        };
+        catalog.commit_share(&share).await.unwrap();
     });
     futures::future::join_all(accepted).await;
     let events = (first..first + GROUP).map(|n| event(EventKind::DataShare, n, 1));

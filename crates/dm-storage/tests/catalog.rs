@@ -33,6 +33,7 @@ async fn empty() -> TemporaryCatalog {
 }
 
 dm_core::share_catalog_conformance!(empty);
+dm_core::whole_shares_conformance!(empty);
 dm_core::readable_objects_conformance!(empty);
 dm_core::key_uses_conformance!(empty);
 dm_core::key_changes_conformance!(empty);

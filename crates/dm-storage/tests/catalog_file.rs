@@ -10,8 +10,10 @@ use std::{
 use dm_core::{
     event::EventKind,
     ports::{ApiKeyCatalog, CatalogError, Erasures, EventLog, PeerCatalog, ReadableObjects, ShareCatalog},
+    share::NewShare,
     testing::catalog::samples::{
-        address, api_key, checkpoint, data_hash, entries, event, node, object_id, peer, readable, share,
+        address, api_key, checkpoint, data_hash, due, entries, event, node, object_id, owed, peer, readable,
+        share, unrecorded,
     },
 };
 use dm_storage::SqliteCatalog;
@@ -41,8 +43,8 @@ async fn refusal(path: &Path) -> String {
 async fn everything_is_there_after_reopening() {
     let (_folder, path) = folder();
     let catalog = SqliteCatalog::open(&path).await.unwrap();
-    catalog.insert_share(&share(1, 1)).await.unwrap();
-    catalog.insert_share(&share(2, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(2, 1))).await.unwrap();
     catalog
         .set_grant_owed(&data_hash(2), address(1), true)
         .await
@@ -64,9 +66,9 @@ async fn everything_is_there_after_reopening() {
         catalog.share(&data_hash(1), address(1)).await.unwrap(),
         Some(share(1, 1))
     );
-    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), [share(2, 1)]);
-    assert_eq!(catalog.owed_grants(9).await.unwrap(), [share(2, 1)]);
-    assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), [share(1, 1)]);
+    assert_eq!(unrecorded(&catalog, 9).await, [share(2, 1)]);
+    assert_eq!(owed(&catalog, 9).await, [share(2, 1)]);
+    assert_eq!(due(&catalog, 1, 9).await, [share(1, 1)]);
     assert_eq!(
         catalog.readable(&data_hash(1)).await.unwrap(),
         Some(readable(1, address(9)))
@@ -86,11 +88,11 @@ async fn everything_is_there_after_reopening() {
 async fn a_closed_catalog_is_one_complete_file() {
     let (_folder, path) = folder();
     let catalog = SqliteCatalog::open(&path).await.unwrap();
-    catalog.insert_share(&share(1, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     let clone = catalog.clone();
     catalog.close().await.unwrap();
     clone.close().await.unwrap();
-    assert!(clone.insert_share(&share(2, 1)).await.is_err());
+    assert!(clone.commit_share(&NewShare::from(share(2, 1))).await.is_err());
     assert!(clone.share(&data_hash(1), address(1)).await.is_err());
 
     let (_other, copy) = folder();
@@ -130,7 +132,7 @@ async fn only_this_user_can_read_the_files() {
     fs::write(&path, b"").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let catalog = SqliteCatalog::open(&path).await.unwrap();
-    catalog.insert_share(&share(1, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     let mut files = 0;
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -222,8 +224,8 @@ fn damaged_database(runtime: &tokio::runtime::Runtime) -> (TempDir, PathBuf) {
     let (folder, path) = folder();
     runtime.block_on(async {
         let catalog = SqliteCatalog::open(&path).await.unwrap();
-        let shares: Vec<_> = (0..200).map(|n| share(n, 1)).collect();
-        futures::future::join_all(shares.iter().map(|share| catalog.insert_share(share))).await;
+        let shares: Vec<_> = (0..200).map(|n| NewShare::from(share(n, 1))).collect();
+        futures::future::join_all(shares.iter().map(|share| catalog.commit_share(share))).await;
         catalog.close().await.unwrap();
     });
     (folder, path)
@@ -252,7 +254,7 @@ proptest! {
             for n in 0..200 {
                 let _ = catalog.share(&data_hash(n), address(1)).await;
             }
-            let _ = catalog.insert_share(&share(1000, 1)).await;
+            let _ = catalog.commit_share(&NewShare::from(share(1000, 1))).await;
             let _ = catalog.close().await;
         });
     }

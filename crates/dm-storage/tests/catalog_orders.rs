@@ -12,9 +12,10 @@ use dm_core::{
     api_key::Rights,
     order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{ApiKeyCatalog, CatalogError, EventLog, OrderCatalog, OrderInsert, ShareCatalog, TokenCatalog},
+    share::ShareRecord,
     testing::catalog::{
         order_samples::{operation_id, payment, refund, request, token, transfer_event},
-        samples::{address, api_key, data_hash, entries, share},
+        samples::{address, api_key, data_hash, entries, share, unrecorded},
     },
 };
 use dm_storage::SqliteCatalog;
@@ -88,11 +89,12 @@ async fn a_catalog_from_before_orders_keeps_what_it_has() {
     let (_folder, path) = folder();
     catalog_without_orders(&path).await;
     let catalog = SqliteCatalog::open(&path).await.unwrap();
+    let before = ShareRecord::new(data_hash(1), address(1), share(1, 1).created_at);
     assert_eq!(
         catalog.share(&data_hash(1), address(1)).await.unwrap(),
-        Some(share(1, 1))
+        Some(before)
     );
-    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), []);
+    assert_eq!(unrecorded(&catalog, 9).await, []);
     assert_eq!(
         catalog.event(0).await.unwrap().as_ref(),
         entries(0, [transfer_event(1)]).first()
@@ -107,7 +109,7 @@ async fn a_catalog_from_before_orders_keeps_what_it_has() {
     let new = payment(1, 1, 1);
     assert_eq!(catalog.insert_order(&new).await.unwrap(), OrderInsert::Inserted);
     assert_eq!(catalog.order(new.id).await.unwrap().unwrap().event_index, Some(0));
-    assert_eq!(catalog.undelivered_payments(u64::MAX, 9).await.unwrap(), []);
+    assert_eq!(catalog.undelivered_payments(u64::MAX, None, 9).await.unwrap(), []);
     assert!(catalog.add_token(&token(1)).await.unwrap());
     assert_eq!(catalog.tokens().await.unwrap(), [token(1)]);
 }
@@ -234,7 +236,7 @@ async fn refunds_that_earlier_versions_gave_up_are_taken_up_again() {
         assert_eq!((&kept.state, &kept.tries), (&state, &tries), "{n}");
         assert_eq!(open.contains(&id), is_open, "{n}");
     }
-    assert_eq!(catalog.undelivered_payments(u64::MAX, 9).await.unwrap(), []);
+    assert_eq!(catalog.undelivered_payments(u64::MAX, None, 9).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -261,8 +263,8 @@ async fn orders_and_tokens_are_there_after_reopening() {
     let open = [(1, first), (2, payment(2, 2, 1)), (3, payment(3, 3, 1))];
     assert_eq!(catalog.open_orders(0, 9).await.unwrap(), open);
     assert_eq!(
-        catalog.undelivered_payments(u64::MAX, 9).await.unwrap(),
-        [payment(2, 2, 1)]
+        catalog.undelivered_payments(u64::MAX, None, 9).await.unwrap(),
+        [(2, payment(2, 2, 1))]
     );
     assert_eq!(catalog.tokens().await.unwrap(), [token(1)]);
 }

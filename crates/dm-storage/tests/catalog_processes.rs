@@ -12,7 +12,10 @@ use std::{
 use dm_core::{
     event::EventKind,
     ports::{ApiKeyCatalog, EventLog, ReadableObjects, ShareCatalog, ShareInsert},
-    testing::catalog::samples::{address, api_key, data_hash, entries, event, node, readable, share},
+    share::NewShare,
+    testing::catalog::samples::{
+        address, api_key, data_hash, entries, event, node, readable, share, unrecorded,
+    },
 };
 use dm_storage::SqliteCatalog;
 
@@ -45,11 +48,11 @@ async fn child_that_writes_until_it_is_killed() {
         let catalog = catalog.clone();
         tokio::spawn(async move {
             for n in (first * 1_000_000 + writer * 10_000).. {
-                let (share, object) = (share(n, 1), readable(n, address(9)));
-                let (inserted, put) =
-                    tokio::join!(catalog.insert_share(&share), catalog.put_readable(&object));
-                assert_eq!(inserted.unwrap(), ShareInsert::Inserted);
-                put.unwrap();
+                let share = NewShare {
+                    object: Some(readable(n, address(9))),
+                    ..NewShare::from(share(n, 1))
+                };
+                assert_eq!(catalog.commit_share(&share).await.unwrap(), ShareInsert::Inserted);
                 acknowledge(&format!("share {n}"));
             }
         })
@@ -143,7 +146,10 @@ async fn another_process_can_make_api_keys_beside_a_busy_one() {
     let mut child = child("child_that_makes_api_keys", &path);
     let mut shared = 0;
     let status = loop {
-        catalog.insert_share(&share(shared, 1)).await.unwrap();
+        catalog
+            .commit_share(&NewShare::from(share(shared, 1)))
+            .await
+            .unwrap();
         shared += 1;
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -164,7 +170,10 @@ async fn another_process_can_make_api_keys_beside_a_busy_one() {
 
     // Shares alone do not make anybody read the keys again.
     let generation = catalog.api_key_generation().await.unwrap();
-    catalog.insert_share(&share(shared, 1)).await.unwrap();
+    catalog
+        .commit_share(&NewShare::from(share(shared, 1)))
+        .await
+        .unwrap();
     assert_eq!(catalog.api_key_generation().await.unwrap(), generation);
 }
 
@@ -175,7 +184,7 @@ async fn a_new_catalog_can_be_opened_many_times_at_once() {
     let opening = (0..8).map(|_| tokio::spawn(SqliteCatalog::open(path.clone())));
     for (n, opened) in (0..).zip(futures::future::join_all(opening).await) {
         let catalog = opened.unwrap().unwrap();
-        catalog.insert_share(&share(n, 1)).await.unwrap();
+        catalog.commit_share(&NewShare::from(share(n, 1))).await.unwrap();
     }
 }
 
@@ -189,17 +198,18 @@ async fn writers_at_the_same_time_lose_nothing() {
         let catalog = catalog.clone();
         tokio::spawn(async move {
             for n in (writer * 1000)..(writer * 1000 + 25) {
-                let (share, object) = (share(n, 1), readable(n, address(9)));
-                let (inserted, put) =
-                    tokio::join!(catalog.insert_share(&share), catalog.put_readable(&object));
-                assert_eq!(inserted.unwrap(), ShareInsert::Inserted);
-                put.unwrap();
-                assert_eq!(catalog.readable(&object.data_hash).await.unwrap(), Some(object));
+                let share = NewShare {
+                    object: Some(readable(n, address(9))),
+                    ..NewShare::from(share(n, 1))
+                };
+                assert_eq!(catalog.commit_share(&share).await.unwrap(), ShareInsert::Inserted);
+                let data_hash = share.record.data_hash;
+                assert_eq!(catalog.readable(&data_hash).await.unwrap(), share.object);
             }
         })
     });
     for writer in futures::future::join_all(writers).await {
         writer.unwrap();
     }
-    assert_eq!(catalog.unrecorded_shares(1000).await.unwrap().len(), 400);
+    assert_eq!(unrecorded(&catalog, 1000).await.len(), 400);
 }

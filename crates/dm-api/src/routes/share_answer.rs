@@ -16,8 +16,8 @@ struct ShareAnswer {
     tx_hash: Option<B256>,
     recipient: String,
     data_hash: DataHash,
-    /// Position of the share's event in the log.
-    receipt: u64,
+    /// Position of the share's event in the log, once it is there.
+    receipt: Option<u64>,
     replicas: u32,
     /// When the data is erased, in milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]

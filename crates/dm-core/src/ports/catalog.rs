@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use alloy_primitives::Address;
 use async_trait::async_trait;
@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use crate::{
     api_key::{ApiKeyRecord, KeyUsage},
     envelope::ObjectId,
-    hash::DataHash,
+    hash::{DataHash, Locator},
     peer::PeerRecord,
-    share::{IdempotencyKey, ReadableObject, ShareRecord, WrappedKey},
+    share::{IdempotencyKey, NewShare, ReadableObject, ShareRecord, WrappedKey},
 };
 
 /// Why the catalog did not do what it should.
@@ -39,13 +39,32 @@ pub enum ShareInsert {
     KeyReused(ShareRecord),
 }
 
+/// A share, and its number in the order of arrival.
+pub type NumberedShare = (u64, ShareRecord);
+
 /// Keeps the shares of this node. A share counts as recorded once the event
 /// log of the same catalog has a `data_share` or `grant` event with its data
 /// hash and recipient.
 #[async_trait]
 pub trait ShareCatalog: Send + Sync {
-    /// Keeps a new share; durable when it returns.
-    async fn insert_share(&self, share: &ShareRecord) -> Result<ShareInsert, CatalogError>;
+    /// Lets a share come into being: in one transaction it is kept, its mandate is
+    /// used, payments for it are delivered, the grant is noted as owed where it is,
+    /// and for an object that was stored for it the key is kept and the end of the
+    /// data scheduled. Durable when it returns.
+    ///
+    /// A share that exists stays as it is; the object takes the place of the present
+    /// one all the same. Under an idempotency key of another share nothing changes.
+    ///
+    /// # Errors
+    /// Then nothing has changed, unless the commit itself failed: then only the
+    /// catalog knows, and is to be asked.
+    async fn commit_share(&self, share: &NewShare) -> Result<ShareInsert, CatalogError>;
+
+    /// Takes back a share whose object is not there, and that no event speaks of: its
+    /// mandate and its idempotency key can be used again, and payments for it are
+    /// undelivered, unless such a share was recorded before. Returns whether there was
+    /// one; a share that is recorded stays.
+    async fn forget_share(&self, data_hash: &DataHash, recipient: Address) -> Result<bool, CatalogError>;
 
     /// The share of this data with this recipient.
     async fn share(
@@ -57,10 +76,29 @@ pub trait ShareCatalog: Send + Sync {
     /// The share for which a client used this key.
     async fn share_by_key(&self, key: &IdempotencyKey) -> Result<Option<ShareRecord>, CatalogError>;
 
-    /// Shares that have no event yet: the node stopped in between.
-    async fn unrecorded_shares(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError>;
+    /// Whether this data is shared with anybody.
+    async fn is_shared(&self, data_hash: &DataHash) -> Result<bool, CatalogError>;
 
-    /// Notes that the recipient's key is unknown, so that a grant is owed;
+    /// Shares that have no event yet, in the order of their numbers, after `after`:
+    /// the node stopped in between, or the log took no event.
+    async fn unrecorded_shares(&self, after: u64, limit: usize) -> Result<Vec<NumberedShare>, CatalogError>;
+
+    /// The shares of this data that have no event yet.
+    async fn unrecorded_shares_of(&self, data_hash: &DataHash) -> Result<Vec<ShareRecord>, CatalogError>;
+
+    /// Whether there is a key for these chunks of the object, the present one or one
+    /// that a revocation has prepared. An own object without one belongs to no share.
+    async fn is_known(&self, id: &ObjectId, chunk_list: &[u8; 32]) -> Result<bool, CatalogError>;
+
+    /// Data whose object belongs to `owner`, in the order of the locators, after `after`.
+    async fn objects_of(
+        &self,
+        owner: Address,
+        after: Option<Locator>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError>;
+
+    /// Notes that the recipient's grant is not in the envelope, so that it is owed;
     /// `false` takes the note back.
     async fn set_grant_owed(
         &self,
@@ -69,8 +107,22 @@ pub trait ShareCatalog: Send + Sync {
         owed: bool,
     ) -> Result<(), CatalogError>;
 
-    /// Shares whose grant is owed, oldest first.
-    async fn owed_grants(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError>;
+    /// Recipients to whom grants are owed, each once, in the order of their addresses,
+    /// after `after`.
+    async fn owed_recipients(
+        &self,
+        after: Option<Address>,
+        limit: usize,
+    ) -> Result<Vec<Address>, CatalogError>;
+
+    /// Shares with this recipient whose grant is owed, in the order of their numbers,
+    /// after `after`.
+    async fn owed_grants(
+        &self,
+        recipient: Address,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<NumberedShare>, CatalogError>;
 
     /// Sets how many peers hold the object's envelope with this sequence number.
     async fn set_replicas(&self, id: &ObjectId, sequence: u64, replicas: u32) -> Result<(), CatalogError>;
@@ -90,14 +142,14 @@ pub trait ShareCatalog: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ReadableObject>, CatalogError>;
 
-    /// Shares that are recorded at a log position below `anchored_size`, whose
-    /// readable object has at least one replica, and whose receipt has not been
-    /// put into the envelope yet, in the order of their first log position.
+    /// Shares that are recorded at a log position in `positions`, whose readable
+    /// object has at least one replica, and whose receipt has not been put into the
+    /// envelope yet, in the order of their first log position, which comes with each.
     async fn receipts_to_spread(
         &self,
-        anchored_size: u64,
+        positions: Range<u64>,
         limit: usize,
-    ) -> Result<Vec<ShareRecord>, CatalogError>;
+    ) -> Result<Vec<(u64, ShareRecord)>, CatalogError>;
 
     /// Notes that the receipt of a share is in the object's envelope. It is due
     /// again once the anchor that first covered its event moves or leaves the
@@ -151,16 +203,26 @@ pub trait Erasures: Send + Sync {
     /// the erasure is to be finished.
     async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
 
-    /// Erasures that were begun and not ended.
-    async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError>;
+    /// Erasures that were begun and not ended, in an order of their own, after `after`.
+    async fn unfinished_erasures(
+        &self,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<DataHash>, CatalogError>;
 
     /// Keeps that the data is to be erased at this time, in milliseconds since the
     /// Unix epoch, in place of what was kept before; `None`: not by itself. The
     /// beginning of its erasure takes this back, too.
     async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError>;
 
-    /// Data that is to be erased at `now` or before, the longest overdue first.
-    async fn due_erasures(&self, now: u64, limit: usize) -> Result<Vec<DataHash>, CatalogError>;
+    /// Data that is to be erased at `now` or before, and when, the longest overdue
+    /// first, after `after`.
+    async fn due_erasures(
+        &self,
+        now: u64,
+        after: Option<(u64, DataHash)>,
+        limit: usize,
+    ) -> Result<Vec<(u64, DataHash)>, CatalogError>;
 
     /// Everything that belongs to the erasure is done.
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;

@@ -35,7 +35,8 @@ pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest};
 pub use backups::{BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy};
 pub use catalog::{
-    ApiKeyCatalog, CatalogError, Erasures, PeerCatalog, ReadableObjects, Rewrapped, ShareCatalog, ShareInsert,
+    ApiKeyCatalog, CatalogError, Erasures, NumberedShare, PeerCatalog, ReadableObjects, Rewrapped,
+    ShareCatalog, ShareInsert,
 };
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};

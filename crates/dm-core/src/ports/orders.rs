@@ -66,9 +66,14 @@ pub trait OrderCatalog: Send + Sync {
 
     /// Completed payments that were accepted before `before` (milliseconds
     /// since the Unix epoch), whose share does not exist in the same catalog,
-    /// and which have no refund, or one that was called off; oldest first.
-    async fn undelivered_payments(&self, before: u64, limit: usize)
-    -> Result<Vec<OrderRecord>, CatalogError>;
+    /// and which have no refund, or one that was called off; oldest first, after the
+    /// time and the number in `after`.
+    async fn undelivered_payments(
+        &self,
+        before: u64,
+        after: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Vec<NumberedOrder>, CatalogError>;
 
     /// Orders with a number below `before` (or all), newest first.
     async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError>;

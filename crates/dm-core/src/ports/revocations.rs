@@ -13,8 +13,12 @@ pub trait Revocations: Send + Sync {
     /// revocation is to be finished.
     async fn begin_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError>;
 
-    /// Revocations that were begun and not ended.
-    async fn unfinished_revocations(&self, limit: usize) -> Result<Vec<(DataHash, Address)>, CatalogError>;
+    /// Revocations that were begun and not ended, in an order of their own, after `after`.
+    async fn unfinished_revocations(
+        &self,
+        after: Option<(DataHash, Address)>,
+        limit: usize,
+    ) -> Result<Vec<(DataHash, Address)>, CatalogError>;
 
     /// Everything that belongs to the revocation is done.
     async fn end_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError>;

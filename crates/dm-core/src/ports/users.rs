@@ -24,12 +24,13 @@ pub trait AuthorizedUsers: Send + Sync {
 }
 
 /// Remembers which statements have led to a share. They are kept by
-/// [`ShareCatalog::insert_share`](super::ShareCatalog::insert_share), in one
+/// [`ShareCatalog::commit_share`](super::ShareCatalog::commit_share), in one
 /// step with their share.
 #[async_trait]
 pub trait UsedMandates: Send + Sync {
     /// Whether a share was made on the statement with this
-    /// [digest](crate::mandate::Mandate::digest), whatever became of the share.
+    /// [digest](crate::mandate::Mandate::digest), whatever became of the share but for
+    /// one that was [taken back](super::ShareCatalog::forget_share).
     async fn is_mandate_used(&self, digest: B256) -> Result<bool, CatalogError>;
 
     /// Forgets statements that ended before `now` (milliseconds since the Unix

@@ -9,13 +9,15 @@ use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Authorization, PaymentProcessor, PluginManager, ServiceError, cpu::Cpu, plugin_manager::Examiner,
-    turns::Turns, uninterrupted,
+    Authorization, KnownObjects, PaymentProcessor, PluginManager, ServiceError,
+    cpu::Cpu,
+    plugin_manager::Examiner,
+    turns::{Turn, Turns},
 };
 use crate::{
     bus::{EventBus, Topic},
-    hash::DataHash,
-    payment::PaymentReceipt,
+    event::EventKind,
+    hash::{DataHash, Locator},
     ports::{
         ComplianceLog, Erasures, Grants, KeyRing, Network, ObjectStore, OperatorKeys, ReadableObjects,
         Revocations, Sealer, ShareCatalog, Signer,
@@ -31,6 +33,7 @@ mod erase;
 mod expire;
 mod grant;
 mod owed;
+mod own;
 mod own_record;
 mod pay;
 mod plugins;
@@ -40,7 +43,7 @@ mod retrievals;
 mod revoke;
 mod seal;
 mod share;
-mod spread;
+mod upkeep;
 mod upload;
 mod verify;
 
@@ -53,9 +56,10 @@ pub use verify::VerifiedShare;
 use distrust::Distrust;
 use owed::Owed;
 use own_record::OwnRecord;
-use plugins::Content;
 use recipients::Recipients;
 use retrievals::Retrievals;
+use share::{Completed, Request, Source};
+use upkeep::Upkeep;
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -116,14 +120,19 @@ pub struct DataManager {
 struct Inner {
     ports: DataPorts,
     settings: DataSettings,
+    /// What of the store belongs to a share: for reading.
+    known: KnownObjects,
     own_record: OwnRecord,
     cpu: Cpu,
-    turns: Turns<DataHash>,
+    /// Of data, by its locator.
+    turns: Turns<Locator>,
     recipients: Recipients,
     distrust: Distrust,
     retrievals: Retrievals,
     /// What the background work has to do.
     owed: Owed,
+    /// How far the background work is.
+    upkeep: Upkeep,
     /// Held for reading by whoever gives stored data another key.
     content_keys: Arc<RwLock<()>>,
     /// Ends the waiting for anchors when the node stops.
@@ -132,15 +141,21 @@ struct Inner {
 
 impl DataManager {
     /// A manager over these ports. What the node owes others is completed by
-    /// [`DataManager::run_spreading`], which the caller runs as a supervised task.
+    /// [`DataManager::run_upkeep`], which the caller runs as a supervised task.
     ///
     /// # Errors
     /// [`ServiceError::Fault`] where the operator account cannot sign.
     pub fn new(ports: DataPorts, settings: DataSettings) -> Result<Self, ServiceError> {
         let own_record = OwnRecord::sign(&ports)?;
+        let known = KnownObjects::new(
+            ports.objects.clone(),
+            ports.shares.clone(),
+            ports.signer.address(),
+        );
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
+                known,
                 own_record,
                 cpu: Cpu::new(),
                 turns: Turns::default(),
@@ -148,6 +163,7 @@ impl DataManager {
                 distrust: Distrust::default(),
                 retrievals: Retrievals::default(),
                 owed: Owed::default(),
+                upkeep: Upkeep::default(),
                 content_keys: Arc::default(),
                 stopping: CancellationToken::new(),
                 ports,
@@ -172,41 +188,12 @@ impl DataManager {
         if data.is_empty() {
             return Err(ServiceError::invalid("data", "cannot be empty"));
         }
-        let data_hash = self.hash(data.clone()).await?;
-        let manager = self.clone();
-        uninterrupted(async move {
-            let turn = manager.inner.turns.take(data_hash).await;
-            manager.ensure_log_accepts()?;
-            let data_size = data.len() as u64;
-            let content = Content::Whole(&data);
-            let progress = match manager
-                .begin_share(&data_hash, data_size, content, &terms)
-                .await?
-            {
-                share::Begin::Continue(progress) => progress,
-                share::Begin::Store(payment) => {
-                    let stored = manager
-                        .seal_and_share(data_hash, data, &terms, payment.clone())
-                        .await;
-                    manager.after_payment(payment.as_ref(), stored)?
-                }
-            };
-            let recorded = manager.distribute_and_record(progress).await?;
-            drop(turn);
-            manager.conclude(recorded).await
-        })
-        .await
-    }
-
-    async fn seal_and_share(
-        &self,
-        data_hash: DataHash,
-        data: Bytes,
-        terms: &ShareTerms,
-        payment: Option<PaymentReceipt>,
-    ) -> Result<share::Progress, ServiceError> {
-        let sealed = self.seal_bytes(data_hash, data).await?;
-        self.store_and_share(sealed, terms, payment).await
+        let request = Request {
+            data_hash: self.hash(data.clone()).await?,
+            kind: EventKind::DataShare,
+            terms,
+        };
+        self.share(request, Source::Whole(data)).await
     }
 
     /// Begins to share data that arrives in pieces.
@@ -233,8 +220,14 @@ impl DataManager {
     }
 
     /// Waits for the anchor and says how far the share has come.
-    async fn conclude(&self, share: share::RecordedShare) -> Result<ShareOutcome, ServiceError> {
-        let tx_hash = self.anchor_of(share.leaf_index).await?;
+    async fn conclude(&self, share: Completed) -> ShareOutcome {
+        let tx_hash = match share.leaf_index {
+            Some(leaf_index) => self.anchor_of(leaf_index).await.unwrap_or_else(|error| {
+                tracing::warn!(leaf_index, %error, "whether a share is anchored is not known");
+                None
+            }),
+            None => None,
+        };
         if tx_hash.is_some() && share.replicas > 0 {
             self.inner.owed.receipts.notify_one();
         }
@@ -248,7 +241,7 @@ impl DataManager {
                 "tx_hash": outcome.tx_hash,
             }),
         );
-        Ok(outcome)
+        outcome
     }
 
     /// The transaction that anchors an event, waited for only so long.
@@ -260,6 +253,11 @@ impl DataManager {
             None => None,
         };
         Ok(anchor.map(|anchor| anchor.tx_hash))
+    }
+
+    /// Waits for whoever works on this data now, and keeps others from it.
+    async fn turn(&self, data_hash: &DataHash) -> Turn {
+        self.inner.turns.take(data_hash.locator()).await
     }
 
     /// A log that has forked takes no further events, so nothing is begun.

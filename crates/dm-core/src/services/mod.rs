@@ -9,6 +9,7 @@ mod health_monitor;
 mod key_guard;
 mod key_journal;
 mod key_rotation;
+mod known_objects;
 mod operator_change;
 mod order_desk;
 mod payment_processor;
@@ -29,6 +30,7 @@ pub use key_guard::KeyGuard;
 pub use key_rotation::{
     KeyRotation, KeyRotationPorts, KeyRotationSettings, KeyVersionUse, destroy_key_version, key_versions,
 };
+pub use known_objects::KnownObjects;
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_desk::{MoneyPorts, MoneySettings, OrderDesk};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

@@ -229,16 +229,17 @@ impl PaymentProcessor {
         self.desk.end_refund(id, reason.to_owned()).await
     }
 
-    /// Payments that have waited too long for their share.
-    pub(super) async fn overdue_payments(&self, limit: usize) -> Result<Vec<OrderRecord>, ServiceError> {
+    /// Payments that have waited too long for their share, after the time and the
+    /// number in `after`.
+    pub(super) async fn overdue_payments(
+        &self,
+        after: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Vec<NumberedOrder>, ServiceError> {
         let patience = self.refund_after().as_millis() as u64;
         let before = now_ms().saturating_sub(patience);
-        Ok(self
-            .desk
-            .ports()
-            .orders
-            .undelivered_payments(before, limit)
-            .await?)
+        let orders = &self.desk.ports().orders;
+        Ok(orders.undelivered_payments(before, after, limit).await?)
     }
 
     /// How long a payment waits for its share before it is given back.

@@ -31,10 +31,13 @@ pub mod key_changes;
 pub mod key_uses;
 pub mod mandates;
 mod memory;
+mod memory_erasures;
 mod memory_key_uses;
 mod memory_log;
 mod memory_orders;
+mod memory_readables;
 mod memory_revocations;
+mod memory_shares;
 mod memory_tables;
 pub mod order_samples;
 pub mod orders;
@@ -48,6 +51,7 @@ pub mod shares;
 pub mod spreading;
 pub mod tokens;
 pub mod users;
+pub mod whole_shares;
 
 pub use self::memory::MemoryCatalog;
 use crate::ports::{
@@ -87,6 +91,11 @@ pub trait OrderLedger: OrderCatalog + ShareCatalog + EventLog {}
 
 impl<T: OrderCatalog + ShareCatalog + EventLog> OrderLedger for T {}
 
+/// The ports of a catalog in whose one transaction a share comes into being.
+pub trait WholeShareLedger: MandateLedger + OrderCatalog + KeyUses + Revocations {}
+
+impl<T: MandateLedger + OrderCatalog + KeyUses + Revocations> WholeShareLedger for T {}
+
 /// Makes a test of each promise of a suite.
 #[doc(hidden)]
 #[macro_export]
@@ -113,6 +122,7 @@ mod tests {
     }
 
     crate::share_catalog_conformance!(empty);
+    crate::whole_shares_conformance!(empty);
     crate::readable_objects_conformance!(empty);
     crate::key_uses_conformance!(empty);
     crate::key_changes_conformance!(empty);

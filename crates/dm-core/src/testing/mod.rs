@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod chain;
 pub mod compliance;
 pub mod crypto;
+pub mod faults;
 pub mod key_value;
 pub mod money;
 pub mod mortal;

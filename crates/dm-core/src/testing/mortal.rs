@@ -119,9 +119,10 @@ impl OrderCatalog for Mortal<dyn OrderCatalog> {
     async fn undelivered_payments(
         &self,
         before: u64,
+        after: Option<(u64, u64)>,
         limit: usize,
-    ) -> Result<Vec<OrderRecord>, CatalogError> {
-        let found = self.port.undelivered_payments(before, limit);
+    ) -> Result<Vec<NumberedOrder>, CatalogError> {
+        let found = self.port.undelivered_payments(before, after, limit);
         self.fuse.guard(found, dead_catalog).await
     }
     async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {

@@ -27,16 +27,22 @@ use crate::{
         Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
         StoreUsage, storage_cost,
     },
+    testing::faults::Faults,
 };
 
 /// Keeps objects in memory; clones share them.
 #[derive(Clone, Default)]
 pub struct MemoryObjectStore {
-    objects: Arc<Mutex<BTreeMap<ObjectId, StoredObject>>>,
+    objects: Arc<Mutex<Objects>>,
     /// What interrupted writers have left.
     unfinished: Arc<Mutex<BTreeMap<Unfinished, Vec<Chunk>>>>,
     is_full: Arc<AtomicBool>,
+    /// Most bytes that its objects may take, by [`storage_cost`].
+    quota: Arc<Mutex<Option<u64>>>,
+    faults: Faults,
 }
+
+type Objects = BTreeMap<ObjectId, StoredObject>;
 
 /// Object and chunk list.
 type Unfinished = (ObjectId, [u8; 32]);
@@ -53,12 +59,65 @@ impl MemoryObjectStore {
         Self::default()
     }
 
-    /// Lets the disk be full, or have room again: no new object is taken then.
+    /// An empty store whose writes fail when these say so.
+    pub fn with_faults(faults: &Faults) -> Self {
+        Self {
+            faults: faults.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Says which writes fail.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Lets the disk be full, or have room again. As in a store on a disk, that
+    /// shows when an object is to be made durable, and not when it is begun.
     pub fn set_full(&self, full: bool) {
         self.is_full.store(full, Ordering::Relaxed);
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<ObjectId, StoredObject>> {
+    /// Limits what the objects may take in all, by [`storage_cost`].
+    pub fn set_quota(&self, quota: Option<u64>) {
+        *self.quota.lock().unwrap() = quota;
+    }
+
+    /// What is kept, for one who reads.
+    fn read(&self) -> Result<MutexGuard<'_, Objects>, StoreError> {
+        self.faults.read(failed)?;
+        Ok(self.objects())
+    }
+
+    /// Makes one write that needs room where `envelope` takes more than what is
+    /// stored under its id.
+    fn write<T>(
+        &self,
+        envelope: Option<&SignedEnvelope>,
+        change: impl FnOnce(&mut Objects) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.faults.write(failed, || {
+            let mut objects = self.objects();
+            if let Some(envelope) = envelope {
+                self.ensure_room(&objects, envelope)?;
+            }
+            change(&mut objects)
+        })
+    }
+
+    fn ensure_room(&self, objects: &Objects, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        let others = objects
+            .values()
+            .filter(|stored| stored.envelope.id != envelope.id);
+        let taken: u64 = others.map(|stored| storage_cost(&stored.envelope)).sum();
+        let quota = self.quota.lock().unwrap().unwrap_or(u64::MAX);
+        if self.is_full.load(Ordering::Relaxed) || taken.saturating_add(storage_cost(envelope)) > quota {
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+
+    fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap()
     }
 
@@ -67,16 +126,14 @@ impl MemoryObjectStore {
     }
 
     fn stored(&self, id: &ObjectId) -> Result<StoredObject, StoreError> {
-        self.objects().get(id).cloned().ok_or(StoreError::Missing)
+        self.read()?.get(id).cloned().ok_or(StoreError::Missing)
     }
 }
 
 #[async_trait]
 impl ObjectStore for MemoryObjectStore {
     async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
-        if self.is_full.load(Ordering::Relaxed) {
-            return Err(StoreError::Full);
-        }
+        self.faults.read(failed)?;
         Ok(Box::new(MemoryWriter {
             store: self.clone(),
             chunks: Vec::new(),
@@ -85,9 +142,7 @@ impl ObjectStore for MemoryObjectStore {
     }
 
     async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
-        if self.is_full.load(Ordering::Relaxed) {
-            return Err(StoreError::Full);
-        }
+        self.faults.read(failed)?;
         let resumes = (envelope.id, envelope.chunk_list);
         let kept = self.unfinished().get(&resumes).cloned().unwrap_or_default();
         Ok(Resumed {
@@ -101,24 +156,25 @@ impl ObjectStore for MemoryObjectStore {
     }
 
     async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
-        let mut objects = self.objects();
-        let stored = objects.get_mut(&envelope.id).ok_or(StoreError::Missing)?;
-        if stored.envelope.chunk_list != envelope.chunk_list || stored.envelope.size != envelope.size {
-            return Err(StoreError::Mismatch("the new envelope is over other chunks"));
-        }
-        let newer = envelope.sequence > stored.envelope.sequence;
-        if newer {
-            stored.envelope = envelope.clone();
-        }
-        Ok(newer)
+        self.write(Some(envelope), |objects| {
+            let stored = objects.get_mut(&envelope.id).ok_or(StoreError::Missing)?;
+            if stored.envelope.chunk_list != envelope.chunk_list || stored.envelope.size != envelope.size {
+                return Err(StoreError::Mismatch("the new envelope is over other chunks"));
+            }
+            let newer = envelope.sequence > stored.envelope.sequence;
+            if newer {
+                stored.envelope = envelope.clone();
+            }
+            Ok(newer)
+        })
     }
 
     async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
-        Ok(self.objects().get(id).map(|stored| stored.envelope.clone()))
+        Ok(self.read()?.get(id).map(|stored| stored.envelope.clone()))
     }
 
     async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
-        let objects = self.objects();
+        let objects = self.read()?;
         let under_locator = objects.iter().filter(|(id, _)| id.locator == *locator);
         Ok(under_locator
             .take(MAX_OWNERS_LISTED)
@@ -158,12 +214,12 @@ impl ObjectStore for MemoryObjectStore {
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        Ok(self.objects().remove(id).is_some())
+        self.write(None, |objects| Ok(objects.remove(id).is_some()))
     }
 
     async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
         let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(*id));
-        let objects = self.objects();
+        let objects = self.read()?;
         Ok(objects
             .range((start, Bound::Unbounded))
             .map(|(id, _)| *id)
@@ -246,20 +302,19 @@ impl MemoryWriter {
     fn store(mut self, envelope: &SignedEnvelope, refused: u64) -> Result<(), StoreError> {
         self.forget();
         check_chunks(&self.chunks, envelope)?;
-        let mut objects = self.store.objects();
-        if let Some(stored) = objects.get(&envelope.id)
-            && stored.envelope.sequence >= refused
-        {
-            return Err(StoreError::Stale {
-                stored: stored.envelope.sequence,
-            });
-        }
-        let stored = StoredObject {
-            envelope: envelope.clone(),
-            chunks: std::mem::take(&mut self.chunks).into(),
-        };
-        objects.insert(envelope.id, stored);
-        Ok(())
+        let chunks = std::mem::take(&mut self.chunks).into();
+        self.store.write(Some(envelope), |objects| {
+            if let Some(stored) = objects.get(&envelope.id)
+                && stored.envelope.sequence >= refused
+            {
+                return Err(StoreError::Stale {
+                    stored: stored.envelope.sequence,
+                });
+            }
+            let envelope = envelope.clone();
+            objects.insert(envelope.id, StoredObject { envelope, chunks });
+            Ok(())
+        })
     }
 
     /// Leaves nothing for a later writer.
@@ -268,6 +323,10 @@ impl MemoryWriter {
             self.store.unfinished().remove(&resumes);
         }
     }
+}
+
+fn failed(reason: &'static str) -> StoreError {
+    StoreError::Failed(reason.into())
 }
 
 fn check_chunks(chunks: &[Chunk], envelope: &Envelope) -> Result<(), StoreError> {

@@ -177,7 +177,7 @@ async fn an_ordered_share_keeps_its_order_through_a_kill_at_every_step_of_its_pa
             ordered.data.share_bytes(data(500), price.clone()).await.ok()
         })
         .await;
-        let mandate = ordered.event(shared.leaf_index).await.mandate.unwrap();
+        let mandate = ordered.event(shared.leaf_index.unwrap()).await.mandate.unwrap();
         assert_eq!(mandate.statement, statement.canonical().unwrap());
         assert_eq!(balance(&world, token, seller.address()).await, 40);
     })

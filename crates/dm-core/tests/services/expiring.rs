@@ -72,8 +72,8 @@ async fn after_its_time_data_is_gone_and_its_owner_and_reader_erase_it() {
         })
         .await;
         eventually("nothing is due any more", async || {
-            let due = node.catalog.due_erasures(u64::MAX, 1).await.unwrap();
-            let unfinished = node.catalog.unfinished_erasures(1).await.unwrap();
+            let due = node.catalog.due_erasures(u64::MAX, None, 1).await.unwrap();
+            let unfinished = node.catalog.unfinished_erasures(None, 1).await.unwrap();
             (due.is_empty() && unfinished.is_empty()).then_some(())
         })
         .await;
@@ -99,7 +99,7 @@ async fn a_share_for_longer_puts_the_end_off_and_a_shorter_one_does_not() {
         assert_eq!(outcome.expires_at, expected);
         assert_eq!(end_at(&owner).await, expected);
     }
-    assert_eq!(owner.catalog.due_erasures(u64::MAX, 1).await.unwrap(), []);
+    assert_eq!(owner.catalog.due_erasures(u64::MAX, None, 1).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -134,13 +134,13 @@ async fn data_that_was_put_off_is_not_erased_at_its_first_time() {
     waits_until(at).await;
     owner.spread();
     eventually("the time is corrected", async || {
-        let due = owner.catalog.due_erasures(at + LONG - 1, 1).await.unwrap();
+        let due = owner.catalog.due_erasures(at + LONG - 1, None, 1).await.unwrap();
         due.is_empty().then_some(())
     })
     .await;
     assert_eq!(
-        owner.catalog.due_erasures(at + LONG, 1).await.unwrap(),
-        [data_hash()]
+        owner.catalog.due_erasures(at + LONG, None, 1).await.unwrap(),
+        [(at + LONG, data_hash())]
     );
     assert!(owner.read(&data_hash()).await.is_ok());
     assert!(erasure_event(&owner).await.is_none());
@@ -155,7 +155,7 @@ async fn data_that_is_shared_after_its_time_is_new_data() {
     waits_until(at).await;
     let second = share(&owner, third.address(), None).await.unwrap();
     assert!(
-        second.leaf_index > first.leaf_index + 1,
+        second.leaf_index.unwrap() > first.leaf_index.unwrap() + 1,
         "the erasure lies between them"
     );
     assert_eq!(second.expires_at, None);

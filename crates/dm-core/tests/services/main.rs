@@ -20,3 +20,5 @@ mod scrubbing;
 mod sharing;
 mod support;
 mod transfers;
+mod upkeep;
+mod whole_shares;

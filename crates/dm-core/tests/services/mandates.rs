@@ -40,7 +40,7 @@ async fn an_ordered_share_says_in_its_event_who_ordered_it() {
         .share(100, Some(presented.clone()), terms(to))
         .await
         .unwrap();
-    let event = ordered.event(shared.leaf_index).await;
+    let event = ordered.event(shared.leaf_index.unwrap()).await;
     let mandate = event.mandate.unwrap();
     assert_eq!(mandate.user_id.as_str(), "alice");
     assert_eq!(mandate.key, ordered.alice.address().to_string());
@@ -85,7 +85,7 @@ async fn where_no_order_is_required_one_that_comes_is_checked_and_recorded() {
     let ordered = Ordered::new(&world, false).await;
     let to = world.node(2).await.address();
     let unsigned = ordered.share(100, None, terms(to)).await.unwrap();
-    assert_eq!(ordered.event(unsigned.leaf_index).await.mandate, None);
+    assert_eq!(ordered.event(unsigned.leaf_index.unwrap()).await.mandate, None);
     let statement = ordered.statement(hash(200), to);
     let mut forged = ordered.sign(&statement);
     forged.signature = signed(&TestSigner::new(78), &forged.statement);
@@ -104,7 +104,7 @@ async fn where_no_order_is_required_one_that_comes_is_checked_and_recorded() {
         .share(200, Some(ordered.sign(&statement)), terms(to))
         .await
         .unwrap();
-    assert!(ordered.event(shared.leaf_index).await.mandate.is_some());
+    assert!(ordered.event(shared.leaf_index.unwrap()).await.mandate.is_some());
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn the_same_order_again_is_the_same_share_and_after_an_erasure_none() {
         .await
         .unwrap();
     assert_ne!(anew.leaf_index, first.leaf_index);
-    let mandate = ordered.event(anew.leaf_index).await.mandate.unwrap();
+    let mandate = ordered.event(anew.leaf_index.unwrap()).await.mandate.unwrap();
     assert_eq!(mandate.statement, fresh.canonical().unwrap());
 }
 
@@ -275,7 +275,7 @@ async fn a_grant_needs_an_order_and_says_in_its_event_whose() {
         .await
         .unwrap();
     let granted = ordered.data.grant(&hash(100), admitted).await.unwrap();
-    let event = ordered.event(granted.leaf_index).await;
+    let event = ordered.event(granted.leaf_index.unwrap()).await;
     assert_eq!(event.event_type, EventKind::Grant);
     assert_eq!(event.mandate.unwrap().user_id.as_str(), "alice");
 }
@@ -351,16 +351,19 @@ async fn an_interrupted_share_keeps_its_order() {
         .await
         .unwrap();
     let share = ShareRecord {
-        data_hash: hash(100),
-        recipient: second,
-        idempotency_key: None,
-        created_at: 1,
         mandate: admitted
             .mandate
             .as_deref()
             .map(|mandate| Box::new(mandate.into())),
+        ..ShareRecord::new(hash(100), second, 1)
     };
-    ordered.node.ports.shares.insert_share(&share).await.unwrap();
+    ordered
+        .node
+        .ports
+        .shares
+        .commit_share(&NewShare::from(share.clone()))
+        .await
+        .unwrap();
     ordered.node.spread();
     let event = eventually("the share is recorded", async || {
         ordered

@@ -252,7 +252,7 @@ async fn a_note_is_part_of_the_event_and_is_cut_to_its_limit() {
         note: "checked".to_owned(),
     });
     let shared = node.share(data(10)).await.unwrap();
-    let receipt = node.node.log.receipt(shared.leaf_index).await.unwrap();
+    let receipt = node.node.log.receipt(shared.leaf_index.unwrap()).await.unwrap();
     assert_eq!(
         receipt.as_ref().unwrap().event.details["plugin.a"],
         "é".repeat(512)
@@ -275,7 +275,7 @@ async fn a_plugin_that_panics_or_hangs_is_stopped_and_started_again() {
         });
         let content = data(100 + bad.starts.load(Ordering::SeqCst) as usize);
         let shared = node.share(content).await.unwrap();
-        let receipt = node.node.log.receipt(shared.leaf_index).await.unwrap();
+        let receipt = node.node.log.receipt(shared.leaf_index.unwrap()).await.unwrap();
         assert_eq!(receipt.as_ref().unwrap().event.details.len(), 1);
         assert_eq!(node.state("bad"), PluginState::Failed);
         assert_eq!(node.state("good"), PluginState::Running);

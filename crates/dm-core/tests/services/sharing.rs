@@ -172,7 +172,7 @@ async fn a_share_made_before_the_recipient_existed_becomes_readable() {
     eventually("no grant is owed", async || {
         owner
             .catalog
-            .owed_grants(10)
+            .owed_recipients(None, 10)
             .await
             .unwrap()
             .is_empty()
@@ -293,20 +293,22 @@ async fn a_share_that_the_node_was_stopped_in_is_recorded_once_at_the_next_start
         .unwrap();
     // Stored, and not recorded: as if the node had stopped in between.
     let interrupted = world.node(9).await.address();
-    let share = ShareRecord {
-        data_hash: stored.data_hash,
-        recipient: interrupted,
-        idempotency_key: None,
-        created_at: 1,
-        mandate: None,
-    };
-    owner.catalog.insert_share(&share).await.unwrap();
+    let share = ShareRecord::new(stored.data_hash, interrupted, 1);
+    owner
+        .catalog
+        .commit_share(&NewShare::from(share.clone()))
+        .await
+        .unwrap();
     // And one whose data was not stored any more: nobody was told of it.
     let lost = ShareRecord {
         data_hash: DataHash::of(b"lost"),
         ..share.clone()
     };
-    owner.catalog.insert_share(&lost).await.unwrap();
+    owner
+        .catalog
+        .commit_share(&NewShare::from(lost.clone()))
+        .await
+        .unwrap();
     owner.spread();
     eventually("the share is recorded", async || {
         (owner.events().await == 2).then_some(())
@@ -317,7 +319,7 @@ async fn a_share_that_the_node_was_stopped_in_is_recorded_once_at_the_next_start
         .share_bytes(data(100), terms(interrupted))
         .await
         .unwrap();
-    assert_eq!(again.leaf_index, 1);
+    assert_eq!(again.leaf_index, Some(1));
     let receipt = owner.log.receipt(1).await.unwrap().unwrap();
     assert_eq!(receipt.event.data_hash, Some(stored.data_hash));
     assert_eq!(owner.events().await, 2);

@@ -9,8 +9,8 @@ use dm_core::{
     hash::DataHash,
     ports::{ComplianceLog, ObjectStore, Signer},
     services::{
-        DataManager, DataPorts, DataSettings, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor,
-        ServiceError, TokenManager,
+        DataManager, DataPorts, DataSettings, KnownObjects, MoneyPorts, MoneySettings, OrderDesk,
+        PaymentProcessor, ServiceError, TokenManager,
     },
     share::{IdempotencyKey, ShareTerms},
     tasks::Supervisor,
@@ -18,6 +18,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         compliance::{MemoryComplianceLog, TestLedger},
         crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+        faults::Faults,
         money::{MemoryMoney, MemoryOperations},
         network::{MemoryNetwork, MemoryNode},
         objects::MemoryObjectStore,
@@ -58,8 +59,14 @@ impl World {
 
     /// A node that acts for the test account `n`, and is announced.
     pub(crate) async fn node(&self, n: u8) -> TestNode {
-        let objects = Arc::new(MemoryObjectStore::new());
-        self.node_over(n, objects.clone(), objects.clone()).await
+        self.node_with(n, &Faults::new()).await
+    }
+
+    /// A node whose stores fail when these say so.
+    pub(crate) async fn node_with(&self, n: u8, faults: &Faults) -> TestNode {
+        let objects = Arc::new(MemoryObjectStore::with_faults(faults));
+        let catalog = Arc::new(MemoryCatalog::with_faults(faults));
+        self.assemble(n, objects.clone(), objects, catalog).await
     }
 
     /// A node whose peers see another store than it uses itself.
@@ -69,11 +76,22 @@ impl World {
         objects: Arc<MemoryObjectStore>,
         shown: Arc<dyn ObjectStore>,
     ) -> TestNode {
+        self.assemble(n, objects, shown, Arc::new(MemoryCatalog::new()))
+            .await
+    }
+
+    async fn assemble(
+        &self,
+        n: u8,
+        objects: Arc<MemoryObjectStore>,
+        shown: Arc<dyn ObjectStore>,
+        catalog: Arc<MemoryCatalog>,
+    ) -> TestNode {
         let signer = Arc::new(TestSigner::new(n));
-        let catalog = Arc::new(MemoryCatalog::new());
         let log = MemoryComplianceLog::new(signer.address(), &self.ledger).kept_in(catalog.clone());
         let log = Arc::new(log);
-        let network = self.network.join(shown);
+        let known = KnownObjects::new(shown, catalog.clone(), signer.address());
+        let network = self.network.join(Arc::new(known));
         let bus = EventBus::new();
         let operations = self.money.operations(signer.address());
         let desk = OrderDesk::new(
@@ -179,9 +197,9 @@ impl TestNode {
     /// Completes in the background what is owed.
     pub(crate) fn spread(&self) {
         let data = self.data.clone();
-        self.supervisor.spawn("spreading", move |shutdown| {
+        self.supervisor.spawn("upkeep", move |shutdown| {
             let data = data.clone();
-            async move { data.run_spreading(shutdown).await }
+            async move { data.run_upkeep(shutdown).await }
         });
     }
 

@@ -4,7 +4,7 @@ use dm_core::{
     operation::OperationId,
     order::{OrderRecord, OrderState},
     ports::{CatalogError, LogEntry, TreeNode},
-    share::{ReadableObject, ShareRecord},
+    share::{NewShare, ReadableObject},
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -47,7 +47,7 @@ pub(super) async fn commit(
 struct Batch<'a> {
     connection: &'a mut SqliteConnection,
     outcomes: Vec<Outcome>,
-    shares: Vec<(usize, &'a ShareRecord)>,
+    shares: Vec<(usize, &'a NewShare)>,
     readables: Vec<&'a ReadableObject>,
     orders: Vec<(usize, &'a OrderRecord)>,
     order_states: Vec<(OperationId, &'a OrderState)>,
@@ -77,7 +77,7 @@ impl<'a> Batch<'a> {
 
     async fn add(&mut self, place: usize, change: &'a Change) -> Result<(), CatalogError> {
         match change {
-            Change::InsertShare(share) => self.shares.push((place, share)),
+            Change::CommitShare(share) => self.shares.push((place, share)),
             Change::PutReadable(object) => self.readables.push(object),
             Change::InsertOrder(order) => self.orders.push((place, order)),
             Change::SetOrderState { id, state } => self.order_states.push((*id, state)),
@@ -86,6 +86,11 @@ impl<'a> Batch<'a> {
             Change::RemoveReadable(data_hash) => {
                 self.flush().await?;
                 let existed = readable_objects::remove(self.connection, data_hash).await?;
+                self.set_outcome(place, Outcome::Existed(existed));
+            }
+            Change::ForgetShare { data_hash, recipient } => {
+                self.flush().await?;
+                let existed = shares::take_back(self.connection, data_hash, *recipient).await?;
                 self.set_outcome(place, Outcome::Existed(existed));
             }
             Change::BeginErasure(data_hash) => {
@@ -144,7 +149,7 @@ impl<'a> Batch<'a> {
 
     async fn flush(&mut self) -> Result<(), CatalogError> {
         let new_shares = std::mem::take(&mut self.shares);
-        for (place, inserted) in shares::insert(self.connection, &new_shares).await? {
+        for (place, inserted) in shares::commit(self.connection, &new_shares).await? {
             self.set_outcome(place, Outcome::Share(inserted));
         }
         readable_objects::put(self.connection, &std::mem::take(&mut self.readables)).await?;
@@ -218,7 +223,8 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::InsertUser(user) => return users::insert(connection, user).await,
         Change::RemoveUser(id) => return users::remove(connection, id).await,
         Change::ForgetMandates(now) => mandates::forget(connection, *now).await?,
-        Change::InsertShare(_)
+        Change::CommitShare(_)
+        | Change::ForgetShare { .. }
         | Change::PutReadable(_)
         | Change::RemoveReadable(_)
         | Change::BeginErasure(_)

@@ -14,14 +14,18 @@ use dm_core::{
         AnchoredCheckpoint, BegunKeyChange, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert,
         TreeNode,
     },
-    share::{ReadableObject, ShareRecord},
+    share::{NewShare, ReadableObject},
     user::{AuthorizedUser, UserId},
 };
 
 /// One write, on its own all or nothing.
 #[derive(Debug)]
 pub(super) enum Change {
-    InsertShare(ShareRecord),
+    CommitShare(Box<NewShare>),
+    ForgetShare {
+        data_hash: DataHash,
+        recipient: Address,
+    },
     SetGrantOwed {
         data_hash: DataHash,
         recipient: Address,

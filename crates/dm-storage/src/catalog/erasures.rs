@@ -17,13 +17,14 @@ use super::{
 
 pub(super) const BEGIN: &str = "INSERT OR IGNORE INTO erasures (locator, data_hash) VALUES (?, ?)";
 pub(super) const END: &str = "DELETE FROM erasures WHERE locator = ?";
-pub(super) const UNFINISHED: &str = "SELECT data_hash FROM erasures ORDER BY locator LIMIT ?";
+pub(super) const UNFINISHED: &str =
+    "SELECT data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT ?";
 
 pub(super) const SCHEDULE: &str =
     "INSERT OR REPLACE INTO expiries (locator, data_hash, expires_at) VALUES (?, ?, ?)";
 pub(super) const UNSCHEDULE: &str = "DELETE FROM expiries WHERE locator = ?";
-pub(super) const DUE: &str =
-    "SELECT data_hash FROM expiries WHERE expires_at <= ? ORDER BY expires_at LIMIT ?";
+pub(super) const DUE: &str = "SELECT data_hash, expires_at FROM expiries
+    WHERE expires_at <= ? AND (expires_at, locator) > (?, ?) ORDER BY expires_at, locator LIMIT ?";
 
 pub(super) async fn schedule(
     connection: &mut SqliteConnection,
@@ -64,10 +65,8 @@ pub(super) async fn end(connection: &mut SqliteConnection, data_hash: &DataHash)
     Ok(())
 }
 
-fn hashes(rows: &[SqliteRow]) -> Result<Vec<DataHash>, CatalogError> {
-    rows.iter()
-        .map(|row| Ok(DataHash::from_bytes(row.bytes("data_hash")?)))
-        .collect()
+fn data_hash(row: &SqliteRow) -> Result<DataHash, CatalogError> {
+    row.bytes("data_hash").map(DataHash::from_bytes)
 }
 
 #[async_trait]
@@ -76,9 +75,18 @@ impl Erasures for SqliteCatalog {
         self.make(Change::BeginErasure(*data_hash)).await
     }
 
-    async fn unfinished_erasures(&self, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
-        let query = sqlx::query(UNFINISHED).bind(row_limit(limit));
-        hashes(&query.fetch_all(&self.reads).await.map_err(from_sqlx)?)
+    async fn unfinished_erasures(
+        &self,
+        after: Option<DataHash>,
+        limit: usize,
+    ) -> Result<Vec<DataHash>, CatalogError> {
+        // The empty blob is before all others.
+        let after = after.map(|after| after.locator().as_bytes().to_vec());
+        let query = sqlx::query(UNFINISHED)
+            .bind(after.unwrap_or_default())
+            .bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(data_hash).collect()
     }
 
     async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError> {
@@ -86,9 +94,26 @@ impl Erasures for SqliteCatalog {
         self.make(Change::ScheduleErasure { data_hash, at }).await
     }
 
-    async fn due_erasures(&self, now: u64, limit: usize) -> Result<Vec<DataHash>, CatalogError> {
-        let query = sqlx::query(DUE).bind(bound(now)).bind(row_limit(limit));
-        hashes(&query.fetch_all(&self.reads).await.map_err(from_sqlx)?)
+    async fn due_erasures(
+        &self,
+        now: u64,
+        after: Option<(u64, DataHash)>,
+        limit: usize,
+    ) -> Result<Vec<(u64, DataHash)>, CatalogError> {
+        // The empty blob is before all others.
+        let (at, locator) = match after {
+            Some((at, hash)) => (bound(at), hash.locator().as_bytes().to_vec()),
+            None => (0, Vec::new()),
+        };
+        let query = sqlx::query(DUE)
+            .bind(bound(now))
+            .bind(at)
+            .bind(locator)
+            .bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter()
+            .map(|row| Ok((row.number("expires_at")?, data_hash(row)?)))
+            .collect()
     }
 
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {

@@ -20,6 +20,7 @@ pub(super) const INSERT: &str =
     "INSERT INTO mandates (digest, user_id, key, key_kind, statement, signature, expires_at)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING";
 pub(super) const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM mandates WHERE digest = ?) AS is_used";
+pub(super) const UNUSE: &str = "DELETE FROM mandates WHERE digest = ?";
 pub(super) const FORGET: &str = "DELETE FROM mandates WHERE expires_at < ? AND NOT EXISTS
     (SELECT 1 FROM shares WHERE shares.event_index IS NULL AND shares.mandate = mandates.digest)";
 
@@ -35,6 +36,12 @@ pub(super) async fn insert(
         .bind(mandate.statement.clone())
         .bind(mandate.signature.clone())
         .bind(storable(*expires_at)?);
+    query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
+}
+
+/// The share on this statement never was: the statement can be used.
+pub(super) async fn unuse(connection: &mut SqliteConnection, digest: B256) -> Result<(), CatalogError> {
+    let query = sqlx::query(UNUSE).bind(digest.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 

@@ -48,7 +48,7 @@ pub(super) const UNDELIVERED: &str = concat!(
     "SELECT ",
     order_columns!(),
     " FROM orders o WHERE o.undelivered = 1 AND o.status = 'completed' AND o.created_at < ?
-      ORDER BY o.created_at, o.number LIMIT ?"
+      AND (o.created_at, o.number) > (?, ?) ORDER BY o.created_at, o.number LIMIT ?"
 );
 
 pub(super) async fn by_id(
@@ -127,13 +127,17 @@ impl OrderCatalog for SqliteCatalog {
     async fn undelivered_payments(
         &self,
         before: u64,
+        after: Option<(u64, u64)>,
         limit: usize,
-    ) -> Result<Vec<OrderRecord>, CatalogError> {
+    ) -> Result<Vec<NumberedOrder>, CatalogError> {
+        let (at, number) = after.unwrap_or_default();
         let query = sqlx::query(UNDELIVERED)
             .bind(bound(before))
+            .bind(bound(at))
+            .bind(bound(number))
             .bind(row_limit(limit));
         let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        rows.iter().map(read_numbered).collect()
     }
 
     async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {

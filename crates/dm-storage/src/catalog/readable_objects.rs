@@ -39,6 +39,14 @@ pub(super) const WITH_REPLICAS: &str = concat!(
     " FROM readable_objects r WHERE r.owner = ? AND r.replicas = ? AND r.id > ? ORDER BY r.id LIMIT ?"
 );
 
+pub(super) const IS_KNOWN: &str = "SELECT
+    EXISTS (SELECT 1 FROM readable_objects WHERE locator = ?1 AND owner = ?2 AND chunk_list = ?3)
+    OR EXISTS (SELECT 1 FROM prepared_keys WHERE locator = ?1 AND owner = ?2 AND chunk_list = ?3) AS is_known";
+pub(super) const OF_OWNER: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM readable_objects r WHERE r.locator > ? AND +r.owner = ? ORDER BY r.locator LIMIT ?"
+);
 pub(super) const WRAPPED_BY: &str = concat!(
     "SELECT ",
     object_columns!(),
@@ -148,6 +156,37 @@ async fn get(pool: &SqlitePool, data_hash: &DataHash) -> Result<Option<ReadableO
     let query = sqlx::query(GET).bind(data_hash.locator().as_bytes().to_vec());
     let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
+}
+
+/// Whether there is a key for these chunks of the object, present or prepared.
+pub(super) async fn is_known(
+    pool: &SqlitePool,
+    id: &ObjectId,
+    chunk_list: &[u8; 32],
+) -> Result<bool, CatalogError> {
+    let query = sqlx::query(IS_KNOWN)
+        .bind(id.locator.as_bytes().to_vec())
+        .bind(id.owner.to_vec())
+        .bind(chunk_list.to_vec());
+    let row = query.fetch_one(pool).await.map_err(from_sqlx)?;
+    row.value("is_known")
+}
+
+/// Entries of an owner in the order of their locators, after `after`.
+pub(super) async fn of_owner(
+    pool: &SqlitePool,
+    owner: Address,
+    after: Option<Locator>,
+    limit: usize,
+) -> Result<Vec<ReadableObject>, CatalogError> {
+    // The empty blob is before all others.
+    let after = after.map(|after| after.as_bytes().to_vec()).unwrap_or_default();
+    let query = sqlx::query(OF_OWNER)
+        .bind(after)
+        .bind(owner.to_vec())
+        .bind(row_limit(limit));
+    let rows = query.fetch_all(pool).await.map_err(from_sqlx)?;
+    rows.iter().map(read).collect()
 }
 
 /// Own objects with fewer than `factor` replicas, oldest first: one range of

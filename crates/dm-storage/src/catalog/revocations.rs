@@ -20,8 +20,8 @@ use super::{
 pub(super) const BEGIN: &str =
     "INSERT OR IGNORE INTO revocations (locator, recipient, data_hash) VALUES (?, ?, ?)";
 pub(super) const END: &str = "DELETE FROM revocations WHERE locator = ? AND recipient = ?";
-pub(super) const UNFINISHED: &str =
-    "SELECT data_hash, recipient FROM revocations ORDER BY locator, recipient LIMIT ?";
+pub(super) const UNFINISHED: &str = "SELECT data_hash, recipient FROM revocations
+    WHERE (locator, recipient) > (?, ?) ORDER BY locator, recipient LIMIT ?";
 pub(super) const END_ALL: &str = "DELETE FROM revocations WHERE locator = ?";
 pub(super) const PREPARE: &str = "INSERT OR REPLACE INTO prepared_keys
     (locator, data_hash, owner, size, chunk_list, key_version, key_token) VALUES (?, ?, ?, ?, ?, ?, ?)";
@@ -113,8 +113,20 @@ impl Revocations for SqliteCatalog {
         self.make(Change::BeginRevocation { data_hash, recipient }).await
     }
 
-    async fn unfinished_revocations(&self, limit: usize) -> Result<Vec<(DataHash, Address)>, CatalogError> {
-        let query = sqlx::query(UNFINISHED).bind(row_limit(limit));
+    async fn unfinished_revocations(
+        &self,
+        after: Option<(DataHash, Address)>,
+        limit: usize,
+    ) -> Result<Vec<(DataHash, Address)>, CatalogError> {
+        // The empty blob is before all others.
+        let (locator, recipient) = match after {
+            Some((hash, recipient)) => (hash.locator().as_bytes().to_vec(), recipient.to_vec()),
+            None => (Vec::new(), Vec::new()),
+        };
+        let query = sqlx::query(UNFINISHED)
+            .bind(locator)
+            .bind(recipient)
+            .bind(row_limit(limit));
         let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
         rows.iter()
             .map(|row| {

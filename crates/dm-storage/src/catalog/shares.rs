@@ -1,14 +1,14 @@
 //! The shares of this node.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{collections::HashSet, ops::Range, sync::LazyLock};
 
 use async_trait::async_trait;
 use dm_core::{
-    Address,
+    Address, B256,
     envelope::ObjectId,
     hash::{DataHash, Locator},
-    ports::{CatalogError, ShareCatalog, ShareInsert},
-    share::{IdempotencyKey, ReadableObject, ShareRecord},
+    ports::{CatalogError, NumberedShare, ShareCatalog, ShareInsert},
+    share::{IdempotencyKey, NewShare, ReadableObject, ShareRecord},
 };
 use sqlx::{SqliteConnection, SqliteExecutor, sqlite::SqliteRow};
 
@@ -17,14 +17,15 @@ use super::{
     bulk::BulkStatement,
     change::{Change, Outcome},
     columns::{Columns, bound, row_limit, storable},
-    error::{failed, from_sqlx},
+    erasures,
+    error::{corrupt, failed, from_sqlx},
     mandates, readable_objects, replicas,
 };
 
 macro_rules! select_shares {
     () => {
-        "SELECT s.data_hash, s.recipient, s.client, s.idempotency_key, s.created_at,
-            m.user_id, m.key, m.key_kind, m.statement, m.signature, m.expires_at
+        "SELECT s.id, s.data_hash, s.recipient, s.client, s.idempotency_key, s.created_at,
+            s.kind, s.request, s.expires_at AS ends_at, s.event_index, m.user_id, m.key, m.key_kind, m.statement, m.signature, m.expires_at
          FROM shares s LEFT JOIN mandates m ON m.digest = s.mandate"
     };
 }
@@ -33,18 +34,38 @@ pub(super) const BY_RECIPIENT: &str = concat!(select_shares!(), " WHERE s.locato
 pub(super) const BY_KEY: &str = concat!(select_shares!(), " WHERE s.client = ? AND s.idempotency_key = ?");
 pub(super) const UNRECORDED: &str = concat!(
     select_shares!(),
-    " WHERE s.event_index IS NULL ORDER BY s.id LIMIT ?"
+    " WHERE s.event_index IS NULL AND s.id > ? ORDER BY s.id LIMIT ?"
 );
-pub(super) const GRANT_OWED: &str =
-    concat!(select_shares!(), " WHERE s.grant_owed = 1 ORDER BY s.id LIMIT ?");
+pub(super) const UNRECORDED_OF: &str = concat!(
+    select_shares!(),
+    " WHERE s.locator = ? AND s.event_index IS NULL ORDER BY s.recipient"
+);
+pub(super) const IS_SHARED: &str = "SELECT EXISTS (SELECT 1 FROM shares WHERE locator = ?) AS is_shared";
+pub(super) const OWED_RECIPIENTS: &str = "SELECT DISTINCT recipient FROM shares
+    WHERE grant_owed = 1 AND recipient > ? ORDER BY recipient LIMIT ?";
+pub(super) const GRANT_OWED: &str = concat!(
+    select_shares!(),
+    " WHERE s.grant_owed = 1 AND s.recipient = ? AND s.id > ? ORDER BY s.id LIMIT ?"
+);
 pub(super) const RECEIPT_DUE: &str = concat!(
     select_shares!(),
-    " WHERE s.receipt_state = 1 AND s.event_index < ?
+    " WHERE s.receipt_state = 1 AND s.event_index >= ? AND s.event_index < ?
       AND EXISTS (SELECT 1 FROM readable_objects r WHERE r.locator = s.locator AND r.replicas > 0)
       ORDER BY s.event_index LIMIT ?"
 );
 pub(super) const REMOVE: &str = "DELETE FROM shares WHERE locator = ? AND recipient = ?";
 pub(super) const REMOVE_ALL: &str = "DELETE FROM shares WHERE locator = ?";
+/// A share that no event speaks of.
+pub(super) const TAKE_BACK: &str =
+    "DELETE FROM shares WHERE locator = ? AND recipient = ? AND event_index IS NULL RETURNING mandate";
+/// Payments for a share that was taken back; those for one that was recorded before,
+/// whatever became of it, were delivered with it.
+pub(super) const TAKE_BACK_DELIVERY: &str = "UPDATE orders SET undelivered = 1
+    WHERE locator = ?1 AND recipient = ?2 AND undelivered = 0
+        AND NOT EXISTS (SELECT 1 FROM orders r
+            WHERE r.refund_of = orders.id AND r.status <> 'called_off')
+        AND NOT EXISTS (SELECT 1 FROM events
+            WHERE data_hash = ?3 AND kind IN ('data_share', 'grant') AND +recipient = ?2)";
 pub(super) const SET_GRANT_OWED: &str =
     "UPDATE shares SET grant_owed = ? WHERE locator = ? AND recipient = ?";
 pub(super) const SET_RECEIPT_SPREAD: &str =
@@ -57,8 +78,9 @@ pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO shares
             (locator, data_hash, recipient, client, idempotency_key, created_at, mandate,
-             event_index, receipt_state)
+             kind, request, expires_at, grant_owed, event_index, receipt_state)
          SELECT column1, column2, column3, column4, column5, column6, column7,
+            column8, column9, column10, column11,
             (SELECT min(position) FROM events
              WHERE data_hash = column2 AND kind IN ('data_share', 'grant') AND +recipient = column3
                 AND position > coalesce((SELECT max(position) FROM events
@@ -66,32 +88,65 @@ pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
                         AND (kind = 'data_delete' OR +recipient = column3)), -1)),
             EXISTS (SELECT 1 FROM replicas WHERE replicas.locator = column1 AND replicas.replicas > 0)
          FROM",
-        7,
+        11,
         "ON CONFLICT DO NOTHING RETURNING locator, recipient",
     )
 });
 
 type ShareName = ([u8; 32], Address);
 
-/// Keeps the shares that are new, and says of each, by its place, what became of it.
-pub(super) async fn insert(
+/// Lets shares come into being, with their objects and all that belongs to them, and
+/// says of each, by its place, what became of it.
+pub(super) async fn commit(
     connection: &mut SqliteConnection,
-    shares: &[(usize, &ShareRecord)],
+    shares: &[(usize, &NewShare)],
+) -> Result<Vec<(usize, ShareInsert)>, CatalogError> {
+    let outcomes = insert(connection, shares).await?;
+    let mut objects = Vec::new();
+    for ((_, share), (_, outcome)) in shares.iter().zip(&outcomes) {
+        let (record, is_new) = (&share.record, *outcome == ShareInsert::Inserted);
+        if is_new && let Some(mandate) = &record.mandate {
+            mandates::insert(connection, mandate).await?;
+        }
+        let Some(object) = &share.object else { continue };
+        if matches!(outcome, ShareInsert::KeyReused(_)) {
+            continue;
+        }
+        objects.push(object);
+        if record.expires_at.is_some() {
+            erasures::schedule(connection, &record.data_hash, record.expires_at).await?;
+        }
+    }
+    readable_objects::put(connection, &objects).await?;
+    Ok(outcomes)
+}
+
+/// Keeps the shares that are new.
+async fn insert(
+    connection: &mut SqliteConnection,
+    shares: &[(usize, &NewShare)],
 ) -> Result<Vec<(usize, ShareInsert)>, CatalogError> {
     let mut outcomes = Vec::with_capacity(shares.len());
     for (sql, run) in INSERT.runs(shares) {
-        let names: Vec<Locator> = run.iter().map(|(_, share)| share.data_hash.locator()).collect();
+        let names: Vec<Locator> = run
+            .iter()
+            .map(|(_, share)| share.record.data_hash.locator())
+            .collect();
         let mut query = sqlx::query(sql);
         for ((_, share), locator) in run.iter().zip(&names) {
-            let key = share.idempotency_key.as_ref();
+            let (record, key) = (&share.record, share.record.idempotency_key.as_ref());
             query = query
                 .bind(locator.as_bytes().to_vec())
-                .bind(share.data_hash.as_bytes().to_vec())
-                .bind(share.recipient.to_vec())
+                .bind(record.data_hash.as_bytes().to_vec())
+                .bind(record.recipient.to_vec())
                 .bind(key.map(|key| key.client.clone()))
                 .bind(key.map(|key| key.key.clone()))
-                .bind(storable(share.created_at)?)
-                .bind(share.mandate.as_ref().map(|kept| kept.mandate.digest().to_vec()));
+                .bind(storable(record.created_at)?)
+                .bind(record.mandate.as_ref().map(|kept| kept.mandate.digest().to_vec()))
+                .bind(record.kind.as_str())
+                .bind(record.request.map(|request| request.to_vec()))
+                .bind(record.expires_at.map(storable).transpose()?)
+                .bind(share.grant_owed);
         }
         let mut inserted = HashSet::<ShareName>::with_capacity(run.len());
         for row in query.fetch_all(&mut *connection).await.map_err(from_sqlx)? {
@@ -99,18 +154,39 @@ pub(super) async fn insert(
         }
         for ((place, share), locator) in run.iter().zip(&names) {
             // Removed, so that only the first of two equal shares is the new one.
-            let outcome = if inserted.remove(&(*locator.as_bytes(), share.recipient)) {
-                if let Some(mandate) = &share.mandate {
-                    mandates::insert(connection, mandate).await?;
-                }
+            let outcome = if inserted.remove(&(*locator.as_bytes(), share.record.recipient)) {
                 ShareInsert::Inserted
             } else {
-                obstacle(connection, share).await?
+                obstacle(connection, &share.record).await?
             };
             outcomes.push((*place, outcome));
         }
     }
     Ok(outcomes)
+}
+
+/// Takes back a share that no event speaks of; whether there was one.
+pub(super) async fn take_back(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+    recipient: Address,
+) -> Result<bool, CatalogError> {
+    let locator = data_hash.locator().as_bytes().to_vec();
+    let query = sqlx::query(TAKE_BACK)
+        .bind(locator.clone())
+        .bind(recipient.to_vec());
+    let Some(row) = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)? else {
+        return Ok(false);
+    };
+    if let Some(digest) = row.optional_bytes("mandate")? {
+        mandates::unuse(connection, B256::from(digest)).await?;
+    }
+    let query = sqlx::query(TAKE_BACK_DELIVERY)
+        .bind(locator)
+        .bind(recipient.to_vec())
+        .bind(data_hash.as_bytes().to_vec());
+    query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(true)
 }
 
 /// What keeps a share from being new.
@@ -199,6 +275,7 @@ pub(super) async fn remove_all(
 fn read(row: &SqliteRow) -> Result<ShareRecord, CatalogError> {
     let client: Option<String> = row.value("client")?;
     let key: Option<String> = row.value("idempotency_key")?;
+    let kind: &str = row.value("kind")?;
     Ok(ShareRecord {
         data_hash: DataHash::from_bytes(row.bytes("data_hash")?),
         recipient: row.address("recipient")?,
@@ -207,20 +284,36 @@ fn read(row: &SqliteRow) -> Result<ShareRecord, CatalogError> {
             .map(|(client, key)| IdempotencyKey { client, key }),
         created_at: row.number("created_at")?,
         mandate: mandates::read_joined(row)?,
+        kind: kind
+            .parse()
+            .map_err(|_| corrupt("a share is of an unknown kind"))?,
+        request: row.optional_bytes("request")?.map(B256::from),
+        expires_at: row.optional_number("ends_at")?,
     })
 }
 
-fn read_all(rows: &[SqliteRow]) -> Result<Vec<ShareRecord>, CatalogError> {
-    rows.iter().map(read).collect()
+fn read_numbered(row: &SqliteRow) -> Result<NumberedShare, CatalogError> {
+    Ok((row.number("id")?, read(row)?))
+}
+
+fn read_recorded(row: &SqliteRow) -> Result<(u64, ShareRecord), CatalogError> {
+    Ok((row.number("event_index")?, read(row)?))
 }
 
 #[async_trait]
 impl ShareCatalog for SqliteCatalog {
-    async fn insert_share(&self, share: &ShareRecord) -> Result<ShareInsert, CatalogError> {
-        match self.writer.write(Change::InsertShare(share.clone())).await? {
+    async fn commit_share(&self, share: &NewShare) -> Result<ShareInsert, CatalogError> {
+        let change = Change::CommitShare(Box::new(share.clone()));
+        match self.writer.write(change).await? {
             Outcome::Share(insert) => Ok(insert),
             _ => Err(failed("the outcome is not that of a share")),
         }
+    }
+
+    async fn forget_share(&self, data_hash: &DataHash, recipient: Address) -> Result<bool, CatalogError> {
+        let data_hash = *data_hash;
+        self.make_if_there(Change::ForgetShare { data_hash, recipient })
+            .await
     }
 
     async fn share(
@@ -235,9 +328,35 @@ impl ShareCatalog for SqliteCatalog {
         by_key(&self.reads, key).await
     }
 
-    async fn unrecorded_shares(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError> {
-        let query = sqlx::query(UNRECORDED).bind(row_limit(limit));
-        read_all(&query.fetch_all(&self.reads).await.map_err(from_sqlx)?)
+    async fn is_shared(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {
+        let query = sqlx::query(IS_SHARED).bind(data_hash.locator().as_bytes().to_vec());
+        let row = query.fetch_one(&self.reads).await.map_err(from_sqlx)?;
+        row.value("is_shared")
+    }
+
+    async fn unrecorded_shares(&self, after: u64, limit: usize) -> Result<Vec<NumberedShare>, CatalogError> {
+        let query = sqlx::query(UNRECORDED).bind(bound(after)).bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read_numbered).collect()
+    }
+
+    async fn unrecorded_shares_of(&self, data_hash: &DataHash) -> Result<Vec<ShareRecord>, CatalogError> {
+        let query = sqlx::query(UNRECORDED_OF).bind(data_hash.locator().as_bytes().to_vec());
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn is_known(&self, id: &ObjectId, chunk_list: &[u8; 32]) -> Result<bool, CatalogError> {
+        readable_objects::is_known(&self.reads, id, chunk_list).await
+    }
+
+    async fn objects_of(
+        &self,
+        owner: Address,
+        after: Option<Locator>,
+        limit: usize,
+    ) -> Result<Vec<ReadableObject>, CatalogError> {
+        readable_objects::of_owner(&self.reads, owner, after, limit).await
     }
 
     async fn set_grant_owed(
@@ -255,9 +374,30 @@ impl ShareCatalog for SqliteCatalog {
         .await
     }
 
-    async fn owed_grants(&self, limit: usize) -> Result<Vec<ShareRecord>, CatalogError> {
-        let query = sqlx::query(GRANT_OWED).bind(row_limit(limit));
-        read_all(&query.fetch_all(&self.reads).await.map_err(from_sqlx)?)
+    async fn owed_recipients(
+        &self,
+        after: Option<Address>,
+        limit: usize,
+    ) -> Result<Vec<Address>, CatalogError> {
+        // The empty blob is before all others.
+        let after = after.map(|after| after.to_vec()).unwrap_or_default();
+        let query = sqlx::query(OWED_RECIPIENTS).bind(after).bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(|row| row.address("recipient")).collect()
+    }
+
+    async fn owed_grants(
+        &self,
+        recipient: Address,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<NumberedShare>, CatalogError> {
+        let query = sqlx::query(GRANT_OWED)
+            .bind(recipient.to_vec())
+            .bind(bound(after))
+            .bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read_numbered).collect()
     }
 
     async fn set_replicas(&self, id: &ObjectId, sequence: u64, replicas: u32) -> Result<(), CatalogError> {
@@ -286,13 +426,15 @@ impl ShareCatalog for SqliteCatalog {
 
     async fn receipts_to_spread(
         &self,
-        anchored_size: u64,
+        positions: Range<u64>,
         limit: usize,
-    ) -> Result<Vec<ShareRecord>, CatalogError> {
+    ) -> Result<Vec<(u64, ShareRecord)>, CatalogError> {
         let query = sqlx::query(RECEIPT_DUE)
-            .bind(bound(anchored_size))
+            .bind(bound(positions.start))
+            .bind(bound(positions.end))
             .bind(row_limit(limit));
-        read_all(&query.fetch_all(&self.reads).await.map_err(from_sqlx)?)
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(read_recorded).collect()
     }
 
     async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {

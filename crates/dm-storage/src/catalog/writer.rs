@@ -154,6 +154,7 @@ impl WriterTask {
         for (change, outcome) in changes.iter().zip(outcomes) {
             match change {
                 Change::PutReadable(object) => self.cache.forget(&object.data_hash),
+                Change::CommitShare(share) => self.cache.forget(&share.record.data_hash),
                 Change::Rewrap(keys) => keys.iter().for_each(|key| self.cache.forget(&key.data_hash)),
                 Change::RemoveReadable(data_hash)
                 | Change::BeginErasure(data_hash)

@@ -8,6 +8,7 @@ use crate::{
     envelope::{Envelope, Grant, MAX_GRANTS, MAX_RECEIPTS, ObjectId, SignedEnvelope},
     secret::ContentKey,
     services::ServiceError,
+    share::ShareRecord,
     signed::Signed,
 };
 
@@ -72,33 +73,71 @@ impl DataManager {
         next.created_at = now;
         let signed = self.sign_envelope(next)?;
         objects.replace_envelope(&signed).await?;
-        // Nobody else holds this envelope yet, whatever they hold of the object.
-        self.inner
-            .ports
-            .shares
-            .set_replicas(id, signed.sequence, 0)
-            .await?;
-        self.inner.owed.note_copies();
+        self.note_nobody_holds(&signed).await;
         Ok(Some(signed))
     }
 
-    /// Adds a grant to the stored envelope, replacing one for the same address.
-    pub(super) async fn add_grant(&self, id: &ObjectId, grant: Grant) -> Result<(), ServiceError> {
-        let current = self.inner.ports.objects.envelope(id).await?;
-        if current.is_some_and(|envelope| envelope.grants.len() >= MAX_GRANTS) {
-            return Err(ServiceError::invalid(
-                "recipient",
-                "is one too many: an object has at most 1024 readers",
-            ));
+    /// Puts what a share asks for into the stored envelope: the grant, in the place of
+    /// one for the same address, and a later end of the data. A grant that is there is
+    /// owed no more.
+    pub(super) async fn put_into_envelope(
+        &self,
+        id: &ObjectId,
+        share: &ShareRecord,
+        grant: Option<Grant>,
+    ) -> Result<(), ServiceError> {
+        let ports = &self.inner.ports;
+        let has_grant = grant.is_some();
+        if has_grant {
+            self.ensure_room_for_reader(id, share.recipient).await?;
         }
-        self.succeed_envelope(id, |envelope| {
-            envelope
-                .grants
-                .retain(|present| present.recipient != grant.recipient);
-            envelope.grants.push(grant);
-        })
-        .await?;
+        let next = self
+            .succeed_envelope(id, |envelope| {
+                envelope.expires_at = envelope.later_end(share.expires_at);
+                if let Some(grant) = grant {
+                    envelope
+                        .grants
+                        .retain(|present| present.recipient != grant.recipient);
+                    envelope.grants.push(grant);
+                }
+            })
+            .await?;
+        if let Some(envelope) = next {
+            self.remember_end(&share.data_hash, envelope.expires_at).await;
+        }
+        if has_grant {
+            let made = ports
+                .shares
+                .set_grant_owed(&share.data_hash, share.recipient, false);
+            made.await?;
+        }
         Ok(())
+    }
+
+    /// An envelope has room for so many readers.
+    pub(super) async fn ensure_room_for_reader(
+        &self,
+        id: &ObjectId,
+        recipient: Address,
+    ) -> Result<(), ServiceError> {
+        match self.inner.ports.objects.envelope(id).await? {
+            Some(envelope) if envelope.grants.len() >= MAX_GRANTS && !envelope.grants_to(recipient) => Err(
+                ServiceError::invalid("recipient", "is one too many: an object has at most 1024 readers"),
+            ),
+            Some(_) => Ok(()),
+            None => Err(ServiceError::NotFound),
+        }
+    }
+
+    /// Nobody else holds this envelope yet, whatever they hold of the object. The count
+    /// is for the upkeep, which compares sequence numbers as well: that it cannot be
+    /// written down does not undo what is stored.
+    pub(super) async fn note_nobody_holds(&self, envelope: &SignedEnvelope) {
+        let shares = &self.inner.ports.shares;
+        if let Err(error) = shares.set_replicas(&envelope.id, envelope.sequence, 0).await {
+            tracing::warn!(locator = %envelope.id.locator, %error, "the number of copies was not written down");
+        }
+        self.inner.owed.note_copies();
     }
 
     /// Adds a sealed receipt to the stored envelope; the oldest make room.

@@ -14,9 +14,6 @@ use crate::{
     services::{ServiceError, uninterrupted},
 };
 
-/// Erasures that are finished in one round.
-const PAGE: usize = 100;
-
 /// Data that was erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
@@ -53,7 +50,7 @@ impl DataManager {
     pub async fn erase(&self, data_hash: &DataHash) -> Result<Erasure, ServiceError> {
         let (manager, data_hash) = (self.clone(), *data_hash);
         uninterrupted(async move {
-            let turn = manager.inner.turns.take(data_hash).await;
+            let turn = manager.turn(&data_hash).await;
             manager.ensure_log_accepts()?;
             let recorded = if manager.has(&data_hash).await? {
                 manager.inner.ports.erasures.begin_erasure(&data_hash).await?;
@@ -69,19 +66,6 @@ impl DataManager {
             manager.conclude_erasure(data_hash, recorded).await
         })
         .await
-    }
-
-    /// Finishes erasures that a stop has interrupted.
-    pub(super) async fn finish_erasures(&self) -> Result<(), ServiceError> {
-        loop {
-            for data_hash in self.inner.ports.erasures.unfinished_erasures(PAGE).await? {
-                let _turn = self.inner.turns.take(data_hash).await;
-                if let Err(error) = self.finish_erasure(&data_hash).await {
-                    tracing::warn!(locator = %data_hash.locator(), %error, "an erasure is not finished");
-                }
-            }
-            tokio::time::sleep(self.inner.settings.retry_interval).await;
-        }
     }
 
     /// Whether this node has the data's key, or an object that holds it for this node.
@@ -103,8 +87,16 @@ impl DataManager {
         Ok(envelopes)
     }
 
-    /// All that follows the destruction of the key; each step can be repeated.
-    pub(super) async fn finish_erasure(&self, data_hash: &DataHash) -> Result<RecordedErasure, ServiceError> {
+    /// All that follows the destruction of the key, the peers that can be reached told.
+    async fn finish_erasure(&self, data_hash: &DataHash) -> Result<RecordedErasure, ServiceError> {
+        let event = self.finish_erasure_here(data_hash).await?;
+        let replicas = self.distribute_soon(&self.own_id(data_hash)).await?;
+        self.inner.ports.erasures.end_erasure(data_hash).await?;
+        Ok(RecordedErasure { event, replicas })
+    }
+
+    /// What of an erasure is done at this node; each step can be repeated.
+    pub(super) async fn finish_erasure_here(&self, data_hash: &DataHash) -> Result<Recorded, ServiceError> {
         for envelope in self.envelopes_to_erase(data_hash).await? {
             if envelope.id.owner == self.address() {
                 self.bury(&envelope).await?;
@@ -112,23 +104,19 @@ impl DataManager {
                 self.inner.ports.objects.remove(&envelope.id).await?;
             }
         }
-        let event = match self.erasure_event(data_hash).await? {
-            Some(event) => event,
-            None => {
-                self.inner
-                    .ports
-                    .log
-                    .record(NewEvent::data_delete(*data_hash))
-                    .await?
-            }
-        };
-        let replicas = self.distribute_soon(&self.own_id(data_hash)).await?;
-        self.inner.ports.erasures.end_erasure(data_hash).await?;
-        Ok(RecordedErasure { event, replicas })
+        match self.erasure_event(data_hash).await? {
+            Some(event) => Ok(event),
+            None => Ok(self
+                .inner
+                .ports
+                .log
+                .record(NewEvent::data_delete(*data_hash))
+                .await?),
+        }
     }
 
     /// Puts a tombstone in the place of an own object.
-    async fn bury(&self, envelope: &SignedEnvelope) -> Result<(), ServiceError> {
+    pub(super) async fn bury(&self, envelope: &SignedEnvelope) -> Result<(), ServiceError> {
         let now = now_ms();
         let tombstone =
             self.sign_envelope(Envelope::tombstone(envelope.id, envelope.next_sequence(now), now))?;

@@ -9,24 +9,7 @@ use crate::{
     services::ServiceError,
 };
 
-/// Data that is ended in one round.
-const PAGE: usize = 100;
-
 impl DataManager {
-    /// Erases data whose time is over, now and again at intervals.
-    pub(super) async fn erase_expired(&self) -> Result<(), ServiceError> {
-        loop {
-            let due = self.inner.ports.erasures.due_erasures(now_ms(), PAGE).await?;
-            for data_hash in due {
-                let _turn = self.inner.turns.take(data_hash).await;
-                if let Err(error) = self.end_if_expired(&data_hash).await {
-                    tracing::warn!(locator = %data_hash.locator(), %error, "expired data is not erased yet");
-                }
-            }
-            tokio::time::sleep(self.inner.settings.retry_interval).await;
-        }
-    }
-
     /// Erases the data if its time is over, as [`DataManager::erase`] does. The
     /// caller holds the turn of the data hash.
     pub(super) async fn end_if_expired(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
@@ -49,7 +32,7 @@ impl DataManager {
     async fn end(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
         self.ensure_log_accepts()?;
         self.inner.ports.erasures.begin_erasure(data_hash).await?;
-        self.finish_erasure(data_hash).await?;
+        self.finish_erasure_later(data_hash).await?;
         tracing::info!(locator = %data_hash.locator(), "expired data was erased");
         Ok(())
     }
@@ -91,19 +74,24 @@ impl DataManager {
         data_hash: &DataHash,
         expires_at: Option<u64>,
     ) -> Result<(), ServiceError> {
-        let is_later = |current: u64| expires_at.is_none_or(|at| at > current);
         let prolonged = self
             .succeed_envelope(id, |envelope| {
-                if envelope.expires_at.is_some_and(is_later) {
-                    envelope.expires_at = expires_at;
-                }
+                envelope.expires_at = envelope.later_end(expires_at);
             })
             .await?;
         if let Some(envelope) = prolonged {
-            let erasures = &self.inner.ports.erasures;
-            erasures.schedule_erasure(data_hash, envelope.expires_at).await?;
+            self.remember_end(data_hash, envelope.expires_at).await;
         }
         Ok(())
+    }
+
+    /// Notes when to look whether the data has ended. What counts is its envelope: an
+    /// earlier note is put right when it is due.
+    pub(super) async fn remember_end(&self, data_hash: &DataHash, expires_at: Option<u64>) {
+        let erasures = &self.inner.ports.erasures;
+        if let Err(error) = erasures.schedule_erasure(data_hash, expires_at).await {
+            tracing::warn!(locator = %data_hash.locator(), %error, "the end of data was not noted");
+        }
     }
 }
 

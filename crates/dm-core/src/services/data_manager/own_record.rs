@@ -68,7 +68,7 @@ fn is_current(record: &AddressRecord, ports: &DataPorts) -> bool {
 
 impl DataManager {
     /// Tells the network which account this node acts for, by which key, and who acts on the
-    /// chain for it. What changes later is announced by [`DataManager::run_spreading`].
+    /// chain for it. What changes later is announced by [`DataManager::run_upkeep`].
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`] where the network is not running.

@@ -12,9 +12,6 @@ use crate::{
     share::ShareTerms,
 };
 
-/// Payments that are looked at in one round.
-const PAGE: usize = 100;
-
 impl DataManager {
     /// Takes the payment that the terms ask for, once for each share.
     pub(super) async fn take_payment(
@@ -65,28 +62,13 @@ impl DataManager {
         }
     }
 
-    /// Gives back payments whose share did not come in time.
-    pub(super) async fn refund_overdue_payments(&self) -> Result<(), ServiceError> {
-        let Some(payments) = &self.inner.ports.payments else {
-            return std::future::pending().await;
-        };
-        loop {
-            for payment in payments.overdue_payments(PAGE).await? {
-                if let Err(error) = self.refund_overdue(&payment).await {
-                    tracing::warn!(payment = %payment.id, %error, "a payment was not given back yet");
-                }
-            }
-            tokio::time::sleep(self.inner.settings.retry_interval).await;
-        }
-    }
-
     /// Gives a payment back, unless its share has come in the meantime: while
     /// this has the turn, nobody can share the data.
-    async fn refund_overdue(&self, payment: &OrderRecord) -> Result<(), ServiceError> {
+    pub(super) async fn refund_overdue(&self, payment: &OrderRecord) -> Result<(), ServiceError> {
         let Purpose::Payment { data_hash, recipient } = payment.purpose else {
             return Ok(());
         };
-        let _turn = self.inner.turns.take(data_hash).await;
+        let _turn = self.turn(&data_hash).await;
         let is_shared = self
             .inner
             .ports

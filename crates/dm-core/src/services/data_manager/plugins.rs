@@ -6,13 +6,12 @@ use bytes::Bytes;
 use super::{DataManager, Examiner};
 use crate::{
     envelope::SignedEnvelope,
-    event::{EventKind, NewEvent},
+    event::NewEvent,
     hash::DataHash,
-    mandate::Mandate,
     plugin::{Hook, Notes, RetrievalView, ShareView},
     ports::Recorded,
     services::ServiceError,
-    share::ShareTerms,
+    share::{ShareRecord, ShareTerms},
 };
 
 /// The data of a share, for plugins that examine it.
@@ -81,18 +80,12 @@ impl DataManager {
         }
     }
 
-    /// Writes a share or a grant into the log, with the mandate for it and the
-    /// notes of plugins.
-    pub(super) async fn record_share(
-        &self,
-        kind: EventKind,
-        data_hash: DataHash,
-        recipient: Address,
-        mandate: Option<Box<Mandate>>,
-    ) -> Result<Recorded, ServiceError> {
+    /// Writes a share into the log, with the mandate for it and the notes of plugins.
+    pub(super) async fn record_share(&self, share: &ShareRecord) -> Result<Recorded, ServiceError> {
+        let (data_hash, recipient) = (share.data_hash, share.recipient);
         let mut event = NewEvent {
-            kind,
-            mandate,
+            kind: share.kind,
+            mandate: share.event_mandate(),
             ..NewEvent::data_share(data_hash, recipient)
         };
         let log = &self.inner.ports.log;
@@ -103,7 +96,17 @@ impl DataManager {
             event.details.insert(format!("plugin.{plugin}"), note);
         }
         let recorded = log.record(event).await?;
-        plugins.forget_notes(&data_hash, recipient).await?;
+        self.drop_notes(&data_hash, recipient).await;
         Ok(recorded)
+    }
+
+    /// Forgets the notes on a share that is in the log, or never will be.
+    pub(super) async fn drop_notes(&self, data_hash: &DataHash, recipient: Address) {
+        let Some(plugins) = &self.inner.ports.plugins else {
+            return;
+        };
+        if let Err(error) = plugins.forget_notes(data_hash, recipient).await {
+            tracing::warn!(locator = %data_hash.locator(), %error, "the notes of plugins on a share are left");
+        }
     }
 }

@@ -15,9 +15,10 @@ use crate::{
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     hash::DataHash,
     plugin::Notes,
-    ports::{Found, StoreError},
+    ports::{Found, ObjectStore, StoreError},
     secret::ContentKey,
     services::ServiceError,
+    share::ReadableObject,
     trace::{Trace, TraceReport, TraceSource},
 };
 
@@ -64,15 +65,16 @@ impl DataManager {
     async fn find_object(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
         let inner = &self.inner;
         let trace = Trace::default();
-        if let Some(readable) = inner.ports.readable.readable(data_hash).await?
+        let readable = inner.ports.readable.readable(data_hash).await?;
+        if let Some(readable) = &readable
             && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
             && !envelope.is_expired(now_ms())
-            && let Some(readable) = self.with_key_for(&envelope, readable).await?
+            && let Some(readable) = self.with_key_for(&envelope, readable.clone()).await?
         {
             let key = inner.ports.key_ring.unwrap(&readable.key)?;
             return Ok(self.opened(data_hash, envelope, key, Source::Checked, trace));
         }
-        self.open_unchecked(data_hash, trace).await
+        self.open_unchecked(data_hash, readable, trace).await
     }
 
     /// What a retrieval takes or took, by the id that
@@ -81,11 +83,17 @@ impl DataManager {
         self.inner.retrievals.report(id)
     }
 
-    /// Looks for an object that is granted to this node, here and then at peers.
-    async fn open_unchecked(&self, data_hash: &DataHash, trace: Trace) -> Result<OpenObject, ServiceError> {
+    /// Looks for an object that this node can open, here and then at peers: by a grant,
+    /// or by the key that it has kept of an object that its store has lost.
+    async fn open_unchecked(
+        &self,
+        data_hash: &DataHash,
+        readable: Option<ReadableObject>,
+        trace: Trace,
+    ) -> Result<OpenObject, ServiceError> {
         let inner = &self.inner;
         let locator = data_hash.locator();
-        let local = inner.ports.objects.envelopes(&locator).await?;
+        let local = inner.known.envelopes(&locator).await?;
         let now = now_ms();
         for envelope in local.iter().filter(|envelope| !envelope.is_gone(now)) {
             if let Some(key) = self.open_grant(envelope) {
@@ -96,13 +104,13 @@ impl DataManager {
         let network = &inner.ports.network;
         let known = present(network.find_at_known(&locator, &trace).await?, &local);
         exists |= !known.is_empty();
-        let granted = match self.granted_among(known) {
+        let granted = match self.opened_among(known, readable.as_ref()).await? {
             Some(granted) => Some(granted),
             None => {
                 // Somebody else may have a newer envelope, with a grant.
                 let found = present(network.find(&locator, &trace).await?, &local);
                 exists |= !found.is_empty();
-                self.granted_among(found)
+                self.opened_among(found, readable.as_ref()).await?
             }
         };
         match granted {
@@ -117,11 +125,36 @@ impl DataManager {
     }
 
     /// The first object that this node may read, and its content key.
-    fn granted_among(&self, found: Vec<Found>) -> Option<(Found, ContentKey)> {
-        found.into_iter().find_map(|found| {
-            let key = self.open_grant(&found.envelope)?;
-            Some((found, key))
-        })
+    async fn opened_among(
+        &self,
+        found: Vec<Found>,
+        readable: Option<&ReadableObject>,
+    ) -> Result<Option<(Found, ContentKey)>, ServiceError> {
+        for found in found {
+            let key = match self.kept_key(&found.envelope, readable).await? {
+                Some(key) => Some(key),
+                None => self.open_grant(&found.envelope),
+            };
+            if let Some(key) = key {
+                return Ok(Some((found, key)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The key that this node has kept for these chunks.
+    async fn kept_key(
+        &self,
+        envelope: &SignedEnvelope,
+        readable: Option<&ReadableObject>,
+    ) -> Result<Option<ContentKey>, ServiceError> {
+        let Some(readable) = readable else {
+            return Ok(None);
+        };
+        match self.with_key_for(envelope, readable.clone()).await? {
+            Some(kept) => Ok(Some(self.inner.ports.key_ring.unwrap(&kept.key)?)),
+            None => Ok(None),
+        }
     }
 
     /// A peer may have sent a newer envelope over chunks that are stored here.

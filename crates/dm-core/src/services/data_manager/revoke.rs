@@ -17,9 +17,6 @@ use crate::{
     share::ReadableObject,
 };
 
-/// Revocations that are finished in one round.
-const PAGE: usize = 100;
-
 /// Access that was withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
@@ -71,7 +68,7 @@ impl DataManager {
         }
         let (manager, data_hash) = (self.clone(), *data_hash);
         uninterrupted(async move {
-            let turn = manager.inner.turns.take(data_hash).await;
+            let turn = manager.turn(&data_hash).await;
             manager.ensure_log_accepts()?;
             let Some(object) = manager.own_object(&data_hash).await? else {
                 return Err(ServiceError::NotFound);
@@ -104,20 +101,6 @@ impl DataManager {
         .await
     }
 
-    /// Finishes revocations that a stop has interrupted.
-    pub(super) async fn finish_revocations(&self) -> Result<(), ServiceError> {
-        loop {
-            let revocations = &self.inner.ports.revocations;
-            for (data_hash, recipient) in revocations.unfinished_revocations(PAGE).await? {
-                let _turn = self.inner.turns.take(data_hash).await;
-                if let Err(error) = self.finish_revocation(&data_hash, recipient).await {
-                    tracing::warn!(locator = %data_hash.locator(), %recipient, %error, "a revocation is not finished");
-                }
-            }
-            tokio::time::sleep(self.inner.settings.retry_interval).await;
-        }
-    }
-
     /// Whether the address has a grant, or a share whose grant is still owed.
     async fn may_read(&self, object: &ReadableObject, recipient: Address) -> Result<bool, ServiceError> {
         let shares = &self.inner.ports.shares;
@@ -125,12 +108,30 @@ impl DataManager {
             || self.has_grant(&object.id, recipient).await?)
     }
 
-    /// All that follows once the share is forgotten; each step can be repeated.
+    /// All that follows once the share is forgotten, the peers that can be reached told.
     async fn finish_revocation(
         &self,
         data_hash: &DataHash,
         recipient: Address,
     ) -> Result<RecordedRevocation, ServiceError> {
+        let (event, waiting) = self.finish_revocation_here(data_hash, recipient).await?;
+        let replicas = self.distribute_soon(&self.own_id(data_hash)).await?;
+        let revocations = &self.inner.ports.revocations;
+        revocations.end_revocation(data_hash, recipient).await?;
+        Ok(RecordedRevocation {
+            event,
+            replicas,
+            waiting,
+        })
+    }
+
+    /// What of a revocation is done at this node; each step can be repeated. Returns
+    /// the event, and the readers that are owed their grants.
+    pub(super) async fn finish_revocation_here(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<(Recorded, Vec<Address>), ServiceError> {
         let ports = &self.inner.ports;
         let id = self.own_id(data_hash);
         let waiting = match self.has_grant(&id, recipient).await? {
@@ -142,13 +143,7 @@ impl DataManager {
             Some(event) => event,
             None => ports.log.record(NewEvent::revoke(*data_hash, recipient)).await?,
         };
-        let replicas = self.distribute_soon(&id).await?;
-        ports.revocations.end_revocation(data_hash, recipient).await?;
-        Ok(RecordedRevocation {
-            event,
-            replicas,
-            waiting,
-        })
+        Ok((event, waiting))
     }
 
     /// The key of the chunks that are stored now becomes the present one, and the
@@ -209,10 +204,7 @@ impl DataManager {
             expires_at: current.expires_at,
         })?;
         sealed.writer.finish(&envelope).await?;
-        // Nobody else holds this object yet.
-        let shares = &self.inner.ports.shares;
-        shares.set_replicas(&id, envelope.sequence, 0).await?;
-        self.inner.owed.note_copies();
+        self.note_nobody_holds(&envelope).await;
         Ok(waiting)
     }
 

@@ -4,14 +4,19 @@ use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::sync::oneshot;
 
-use super::{DataManager, Examiner, plugins::Content, seal::Sealed, share::Begin};
+use super::{
+    DataManager, Examiner,
+    seal::Sealed,
+    share::{Request, Source},
+};
 use crate::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_OBJECT_SIZE},
+    event::EventKind,
     hash::DataHasher,
     plugin::Notes,
     ports::ObjectWriter,
     secret::ContentKey,
-    services::{ServiceError, uninterrupted},
+    services::ServiceError,
     share::{ShareOutcome, ShareTerms},
 };
 
@@ -136,25 +141,14 @@ impl Upload {
         }
         let manager = self.manager.clone();
         let (sealed, notes) = self.seal().await?;
-        let content = Content::Examined(notes);
-        uninterrupted(async move {
-            let turn = manager.inner.turns.take(sealed.data_hash).await;
-            manager.ensure_log_accepts()?;
-            let begun = manager
-                .begin_share(&sealed.data_hash, sealed.size, content, &terms)
-                .await?;
-            let progress = match begun {
-                Begin::Continue(progress) => progress,
-                Begin::Store(payment) => {
-                    let stored = manager.store_and_share(sealed, &terms, payment.clone()).await;
-                    manager.after_payment(payment.as_ref(), stored)?
-                }
-            };
-            let recorded = manager.distribute_and_record(progress).await?;
-            drop(turn);
-            manager.conclude(recorded).await
-        })
-        .await
+        let request = Request {
+            data_hash: sealed.data_hash,
+            kind: EventKind::DataShare,
+            terms,
+        };
+        manager
+            .share(request, Source::Sealed(Box::new(sealed), notes))
+            .await
     }
 }
 

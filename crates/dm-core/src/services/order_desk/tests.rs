@@ -290,7 +290,11 @@ impl World {
             self.take(Step::GiveBack(ENDLESS)).await;
             self.take(Step::LookAfter(ENDLESS)).await;
             let open = self.catalog.open_orders(0, 1).await.unwrap();
-            let owed = self.catalog.undelivered_payments(u64::MAX, 1).await.unwrap();
+            let owed = self
+                .catalog
+                .undelivered_payments(u64::MAX, None, 1)
+                .await
+                .unwrap();
             if open.is_empty() && owed.is_empty() {
                 return;
             }

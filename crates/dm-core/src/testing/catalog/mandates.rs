@@ -4,9 +4,13 @@
 
 use super::{
     MandateLedger,
-    samples::{address, data_hash, entries, event, mandate, share},
+    samples::{address, data_hash, entries, event, mandate, share, unrecorded},
 };
-use crate::{event::EventKind, ports::ShareInsert, share::ShareRecord};
+use crate::{
+    event::EventKind,
+    ports::ShareInsert,
+    share::{NewShare, ShareRecord},
+};
 
 /// Makes a test of each promise of [`UsedMandates`](crate::ports::UsedMandates).
 #[macro_export]
@@ -33,7 +37,13 @@ fn ordered(n: u64) -> ShareRecord {
 }
 
 async fn insert(catalog: &impl MandateLedger, share: &ShareRecord) {
-    assert_eq!(catalog.insert_share(share).await.unwrap(), ShareInsert::Inserted);
+    assert_eq!(
+        catalog
+            .commit_share(&NewShare::from(share.clone()))
+            .await
+            .unwrap(),
+        ShareInsert::Inserted
+    );
 }
 
 async fn is_used(catalog: &impl MandateLedger, n: u64) -> bool {
@@ -52,10 +62,7 @@ pub async fn a_share_is_kept_with_its_mandate(catalog: &impl MandateLedger) {
     insert(catalog, &share(2, 1)).await;
     let found = catalog.share(&data_hash(1), address(1)).await.unwrap();
     assert_eq!(found, Some(ordered(1)));
-    assert_eq!(
-        catalog.unrecorded_shares(9).await.unwrap(),
-        [ordered(1), share(2, 1)]
-    );
+    assert_eq!(unrecorded(catalog, 9).await, [ordered(1), share(2, 1)]);
 }
 
 pub async fn a_mandate_is_used_once_its_share_is_kept(catalog: &impl MandateLedger) {
@@ -73,7 +80,10 @@ pub async fn the_mandate_of_a_share_that_was_not_kept_is_not_used(catalog: &impl
         mandate: Some(Box::new(mandate(2, 9))),
         ..share(1, 1)
     };
-    let exists = catalog.insert_share(&again).await.unwrap();
+    let exists = catalog
+        .commit_share(&NewShare::from(again.clone()))
+        .await
+        .unwrap();
     assert_eq!(exists, ShareInsert::Exists(ordered(1)));
     assert!(!is_used(catalog, 2).await);
 }
@@ -89,14 +99,14 @@ pub async fn a_share_that_is_made_anew_has_its_own_mandate_or_none(catalog: &imp
     insert(catalog, &ordered(1)).await;
     catalog.begin_erasure(&data_hash(1)).await.unwrap();
     insert(catalog, &share(1, 1)).await;
-    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), [share(1, 1)]);
+    assert_eq!(unrecorded(catalog, 9).await, [share(1, 1)]);
     catalog.begin_erasure(&data_hash(1)).await.unwrap();
     let anew = ShareRecord {
         mandate: Some(Box::new(mandate(2, 9))),
         ..share(1, 1)
     };
     insert(catalog, &anew).await;
-    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), [anew]);
+    assert_eq!(unrecorded(catalog, 9).await, [anew]);
 }
 
 pub async fn mandates_are_forgotten_once_they_have_ended(catalog: &impl MandateLedger) {
@@ -114,7 +124,7 @@ pub async fn mandates_are_forgotten_once_they_have_ended(catalog: &impl MandateL
 pub async fn the_mandate_of_an_unrecorded_share_is_not_forgotten(catalog: &impl MandateLedger) {
     insert(catalog, &ordered(1)).await;
     catalog.forget_mandates(5000).await.unwrap();
-    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), [ordered(1)]);
+    assert_eq!(unrecorded(catalog, 9).await, [ordered(1)]);
     record(catalog, 1, 0).await;
     catalog.forget_mandates(5000).await.unwrap();
     assert!(!is_used(catalog, 1).await);

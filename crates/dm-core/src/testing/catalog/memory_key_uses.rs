@@ -28,16 +28,17 @@ impl State {
 #[async_trait]
 impl KeyUses for MemoryCatalog {
     async fn uses(&self) -> Result<BTreeMap<u32, u64>, CatalogError> {
-        Ok(self.state().uses())
+        Ok(self.read()?.uses())
     }
 
     async fn retire(&self, version: u32) -> Result<Retirement, CatalogError> {
-        let mut state = self.state();
-        if let Some(count) = state.uses().get(&version) {
-            return Ok(Retirement::Wraps(*count));
-        }
-        state.retired.insert(version);
-        Ok(Retirement::Retired)
+        self.write(|state| {
+            if let Some(count) = state.uses().get(&version) {
+                return Ok(Retirement::Wraps(*count));
+            }
+            state.retired.insert(version);
+            Ok(Retirement::Retired)
+        })
     }
 }
 

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::MemoryCatalog;
 use crate::{
-    B256,
+    Address, B256,
     event::{Event, EventKind},
+    hash::DataHash,
     operation::OperationId,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
     receipt::Anchor,
@@ -38,6 +39,14 @@ impl MemoryLog {
         let begin = self.events.iter().rposition(ends_shares).unwrap_or_default();
         let position = self.events.get(begin..)?.iter().position(records)?;
         Some((begin + position) as u64)
+    }
+
+    /// Whether such a share was ever recorded, whatever became of it.
+    pub(super) fn was_shared(&self, data_hash: &DataHash, recipient: Address) -> bool {
+        self.events.iter().any(|event| {
+            matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
+                && (event.data_hash, event.recipient) == (Some(*data_hash), Some(recipient))
+        })
     }
 
     /// The first position at which an order is recorded.
@@ -115,18 +124,28 @@ fn matches(filter: &EventFilter, event: &Event) -> bool {
         && (filter.recipient.is_none() || filter.recipient == event.recipient)
 }
 
+impl MemoryCatalog {
+    /// Appends one event at the end of the log, and says whether it stands there: it
+    /// may although the write has failed.
+    pub(in crate::testing) fn append_event(&self, entry: LogEntry) -> (bool, Result<(), CatalogError>) {
+        let before = self.state().log.length();
+        let appended = self.write(|state| state.log.append(&[entry], &[]));
+        (self.state().log.length() > before, appended)
+    }
+}
+
 #[async_trait]
 impl EventLog for MemoryCatalog {
     async fn append(&self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
-        self.state().log.append(entries, nodes)
+        self.write(|state| state.log.append(entries, nodes))
     }
 
     async fn event_count(&self) -> Result<u64, CatalogError> {
-        Ok(self.state().log.length())
+        Ok(self.read()?.log.length())
     }
 
     async fn event(&self, index: u64) -> Result<Option<LogEntry>, CatalogError> {
-        Ok(self.state().log.entry(index))
+        Ok(self.read()?.log.entry(index))
     }
 
     async fn events(
@@ -135,11 +154,11 @@ impl EventLog for MemoryCatalog {
         before: Option<u64>,
         limit: usize,
     ) -> Result<LogPage, CatalogError> {
-        Ok(self.state().log.page(filter, before, limit))
+        Ok(self.read()?.log.page(filter, before, limit))
     }
 
     async fn tree_nodes(&self, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {
-        let state = self.state();
+        let state = self.read()?;
         let hash = |position: &u64| {
             let missing = || CatalogError::Corrupt(format!("the log's tree has no node {position}"));
             state.log.nodes.get(position).copied().ok_or_else(missing)
@@ -148,26 +167,28 @@ impl EventLog for MemoryCatalog {
     }
 
     async fn put_checkpoint(&self, checkpoint: &AnchoredCheckpoint) -> Result<(), CatalogError> {
-        let mut state = self.state();
-        let size = checkpoint.checkpoint.size;
-        let before = state.log.checkpoints.insert(size, *checkpoint);
-        let place = |anchor: &Anchor| (anchor.block, anchor.timestamp);
-        if before.is_some_and(|before| place(&before.anchor) != place(&checkpoint.anchor)) {
-            state.spread_receipts_again(size);
-        }
-        Ok(())
+        self.write(|state| {
+            let size = checkpoint.checkpoint.size;
+            let before = state.log.checkpoints.insert(size, *checkpoint);
+            let place = |anchor: &Anchor| (anchor.block, anchor.timestamp);
+            if before.is_some_and(|before| place(&before.anchor) != place(&checkpoint.anchor)) {
+                state.spread_receipts_again(size);
+            }
+            Ok(())
+        })
     }
 
     async fn remove_checkpoint(&self, size: u64) -> Result<(), CatalogError> {
-        let mut state = self.state();
-        if state.log.checkpoints.remove(&size).is_some() {
-            state.spread_receipts_again(size);
-        }
-        Ok(())
+        self.write(|state| {
+            if state.log.checkpoints.remove(&size).is_some() {
+                state.spread_receipts_again(size);
+            }
+            Ok(())
+        })
     }
 
     async fn checkpoint_covering(&self, index: u64) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
-        let state = self.state();
+        let state = self.read()?;
         let mut larger = state
             .log
             .checkpoints
@@ -193,11 +214,11 @@ impl EventLog for MemoryCatalog {
     }
 
     async fn last_checkpoint(&self) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
-        Ok(self.state().log.checkpoints.values().next_back().copied())
+        Ok(self.read()?.log.checkpoints.values().next_back().copied())
     }
 
     async fn open_checkpoints(&self) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
-        let state = self.state();
+        let state = self.read()?;
         Ok(state
             .log
             .checkpoints

@@ -1,5 +1,7 @@
 //! The revocations of a [`MemoryCatalog`] that are not finished.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::MemoryCatalog;
@@ -12,7 +14,7 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct MemoryRevocations {
-    unfinished: Vec<(DataHash, Address)>,
+    unfinished: BTreeSet<(DataHash, Address)>,
     pub(super) prepared: Vec<ReadableObject>,
 }
 
@@ -35,39 +37,42 @@ impl MemoryRevocations {
 #[async_trait]
 impl Revocations for MemoryCatalog {
     async fn begin_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
-        let mut state = self.state();
-        state.forget_share(data_hash, recipient);
-        let unfinished = &mut state.revocations.unfinished;
-        if !unfinished.contains(&(*data_hash, recipient)) {
-            unfinished.push((*data_hash, recipient));
-        }
-        Ok(())
+        self.write(|state| {
+            state.forget_share(data_hash, recipient);
+            state.revocations.unfinished.insert((*data_hash, recipient));
+            Ok(())
+        })
     }
 
-    async fn unfinished_revocations(&self, limit: usize) -> Result<Vec<(DataHash, Address)>, CatalogError> {
-        let state = self.state();
-        Ok(state.revocations.unfinished.iter().copied().take(limit).collect())
+    async fn unfinished_revocations(
+        &self,
+        after: Option<(DataHash, Address)>,
+        limit: usize,
+    ) -> Result<Vec<(DataHash, Address)>, CatalogError> {
+        let state = self.read()?;
+        let begun = state.revocations.unfinished.iter().copied();
+        let rest = begun.filter(|begun| after.is_none_or(|after| *begun > after));
+        Ok(rest.take(limit).collect())
     }
 
     async fn end_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
-        let mut state = self.state();
-        state
-            .revocations
-            .unfinished
-            .retain(|begun| *begun != (*data_hash, recipient));
-        Ok(())
+        self.write(|state| {
+            state.revocations.unfinished.remove(&(*data_hash, recipient));
+            Ok(())
+        })
     }
 
     async fn prepare_key(&self, next: &ReadableObject) -> Result<(), CatalogError> {
-        let mut state = self.state();
-        state.ensure_not_retired(next.key.version)?;
-        state.revocations.take_prepared(&next.data_hash);
-        state.revocations.prepared.push(next.clone());
-        Ok(())
+        self.write(|state| {
+            state.ensure_not_retired(next.key.version)?;
+            state.revocations.take_prepared(&next.data_hash);
+            state.revocations.prepared.push(next.clone());
+            Ok(())
+        })
     }
 
     async fn prepared_key(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
-        let state = self.state();
+        let state = self.read()?;
         let mut prepared = state.revocations.prepared.iter();
         Ok(prepared.find(|object| object.data_hash == *data_hash).cloned())
     }
@@ -77,15 +82,16 @@ impl Revocations for MemoryCatalog {
         data_hash: &DataHash,
         chunk_list: &[u8; 32],
     ) -> Result<bool, CatalogError> {
-        let mut state = self.state();
-        let Some(next) = state.revocations.take_prepared(data_hash) else {
-            return Ok(false);
-        };
-        let fits = next.chunk_list == *chunk_list;
-        match fits {
-            true => state.put_readable(&next),
-            false => state.revocations.prepared.push(next),
-        }
-        Ok(fits)
+        self.write(|state| {
+            let Some(next) = state.revocations.take_prepared(data_hash) else {
+                return Ok(false);
+            };
+            let fits = next.chunk_list == *chunk_list;
+            match fits {
+                true => state.put_readable(&next),
+                false => state.revocations.prepared.push(next),
+            }
+            Ok(fits)
+        })
     }
 }

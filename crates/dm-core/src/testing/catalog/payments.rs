@@ -11,6 +11,7 @@ use super::{
 use crate::{
     B256,
     order::{OrderRecord, OrderState},
+    share::NewShare,
 };
 
 /// The payment for a share of data 1 with recipient 1.
@@ -19,7 +20,12 @@ async fn found(catalog: &impl OrderLedger) -> Option<OrderRecord> {
 }
 
 async fn undelivered(catalog: &impl OrderLedger) -> Vec<OrderRecord> {
-    catalog.undelivered_payments(u64::MAX, 99).await.unwrap()
+    undelivered_before(catalog, u64::MAX, 99).await
+}
+
+async fn undelivered_before(catalog: &impl OrderLedger, before: u64, limit: usize) -> Vec<OrderRecord> {
+    let page = catalog.undelivered_payments(before, None, limit).await.unwrap();
+    page.into_iter().map(|(_, payment)| payment).collect()
 }
 
 pub async fn a_payment_is_found_by_its_share(catalog: &impl OrderLedger) {
@@ -31,7 +37,7 @@ pub async fn a_payment_is_found_by_its_share(catalog: &impl OrderLedger) {
     insert(catalog, &payment(5, 1, 1)).await;
     assert_eq!(found(catalog).await, Some(payment(5, 1, 1)));
     // Its share and its end leave it what it is.
-    catalog.insert_share(&share(1, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     catalog.close_order(operation_id(5)).await.unwrap();
     assert_eq!(found(catalog).await, Some(payment(5, 1, 1)));
 }
@@ -100,8 +106,8 @@ pub async fn a_completed_payment_without_its_share_is_undelivered(catalog: &impl
         ..request(2)
     };
     insert(catalog, &request).await;
-    catalog.insert_share(&share(1, 2)).await.unwrap();
-    catalog.insert_share(&share(2, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 2))).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(2, 1))).await.unwrap();
     let tx_hash = B256::repeat_byte(1);
     let states = [
         OrderState::Accepted,
@@ -128,11 +134,12 @@ pub async fn a_payment_is_delivered_once_its_share_exists(catalog: &impl OrderLe
         insert(catalog, &payment(n, n, 1)).await;
     }
     insert(catalog, &payment(4, 1, 1)).await;
-    catalog.insert_share(&share(1, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     assert_eq!(undelivered(catalog).await, [payment(2, 2, 1), payment(3, 3, 1)]);
     // Many at once, some of which are there already.
     let shares: Vec<_> = (0..20).map(|n| share(n % 3, 1)).collect();
-    let inserts = shares.iter().map(|share| catalog.insert_share(share));
+    let shares: Vec<NewShare> = shares.into_iter().map(NewShare::from).collect();
+    let inserts = shares.iter().map(|share| catalog.commit_share(share));
     for result in futures::future::join_all(inserts).await {
         result.unwrap();
     }
@@ -140,7 +147,7 @@ pub async fn a_payment_is_delivered_once_its_share_exists(catalog: &impl OrderLe
 }
 
 pub async fn a_payment_may_come_after_its_share(catalog: &impl OrderLedger) {
-    catalog.insert_share(&share(1, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     insert(catalog, &payment(1, 1, 1)).await;
     assert_eq!(undelivered(catalog).await, []);
     assert_eq!(found(catalog).await, Some(payment(1, 1, 1)));
@@ -198,10 +205,15 @@ pub async fn undelivered_payments_come_oldest_first(catalog: &impl OrderLedger) 
     }
     let expected = [payment(1, 1, 1), payment(2, 2, 1), payment(3, 3, 1)];
     let before = payment(4, 4, 1).created_at;
-    assert_eq!(catalog.undelivered_payments(before, 9).await.unwrap(), expected);
-    assert_eq!(
-        catalog.undelivered_payments(before, 2).await.unwrap(),
-        expected[..2]
-    );
-    assert_eq!(catalog.undelivered_payments(0, 9).await.unwrap(), []);
+    assert_eq!(undelivered_before(catalog, before, 9).await, expected);
+    assert_eq!(undelivered_before(catalog, before, 2).await, expected[..2]);
+    assert_eq!(undelivered_before(catalog, 0, 9).await, []);
+    let first = catalog.undelivered_payments(before, None, 1).await.unwrap();
+    let (number, payment) = &first[0];
+    let rest = catalog
+        .undelivered_payments(before, Some((payment.created_at, *number)), 9)
+        .await
+        .unwrap();
+    let rest: Vec<OrderRecord> = rest.into_iter().map(|(_, payment)| payment).collect();
+    assert_eq!(rest, expected[1..]);
 }

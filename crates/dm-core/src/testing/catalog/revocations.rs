@@ -4,9 +4,12 @@
 
 use super::{
     RevocationLedger,
-    samples::{address, data_hash, entries, event, readable, share},
+    samples::{address, data_hash, entries, event, owed, readable, share, unrecorded},
 };
-use crate::{event::EventKind, share::ReadableObject};
+use crate::{
+    event::EventKind,
+    share::{NewShare, ReadableObject},
+};
 
 /// Makes a test of each promise of [`Revocations`](crate::ports::Revocations).
 #[macro_export]
@@ -32,7 +35,10 @@ fn next(n: u64) -> ReadableObject {
 
 pub async fn a_revocation_forgets_the_share_with_its_recipient_alone(catalog: &impl RevocationLedger) {
     for (n, recipient) in [(1, 1), (1, 2), (2, 1)] {
-        catalog.insert_share(&share(n, recipient)).await.unwrap();
+        catalog
+            .commit_share(&NewShare::from(share(n, recipient)))
+            .await
+            .unwrap();
     }
     catalog
         .set_grant_owed(&data_hash(1), address(1), true)
@@ -40,35 +46,35 @@ pub async fn a_revocation_forgets_the_share_with_its_recipient_alone(catalog: &i
         .unwrap();
     catalog.begin_revocation(&data_hash(1), address(1)).await.unwrap();
     assert_eq!(catalog.share(&data_hash(1), address(1)).await.unwrap(), None);
-    assert_eq!(catalog.owed_grants(9).await.unwrap(), []);
-    assert_eq!(
-        catalog.unrecorded_shares(9).await.unwrap(),
-        [share(1, 2), share(2, 1)]
-    );
+    assert_eq!(owed(catalog, 9).await, []);
+    assert_eq!(unrecorded(catalog, 9).await, [share(1, 2), share(2, 1)]);
 }
 
 pub async fn a_revocation_is_kept_until_it_is_ended(catalog: &impl RevocationLedger) {
-    assert_eq!(catalog.unfinished_revocations(9).await.unwrap(), []);
+    assert_eq!(catalog.unfinished_revocations(None, 9).await.unwrap(), []);
     for recipient in [1, 2, 1] {
         catalog
             .begin_revocation(&data_hash(1), address(recipient))
             .await
             .unwrap();
     }
-    assert_eq!(catalog.unfinished_revocations(9).await.unwrap().len(), 2);
-    assert_eq!(catalog.unfinished_revocations(1).await.unwrap().len(), 1);
+    assert_eq!(catalog.unfinished_revocations(None, 9).await.unwrap().len(), 2);
+    assert_eq!(catalog.unfinished_revocations(None, 1).await.unwrap().len(), 1);
     for _ in 0..2 {
         catalog.end_revocation(&data_hash(1), address(1)).await.unwrap();
     }
     assert_eq!(
-        catalog.unfinished_revocations(9).await.unwrap(),
+        catalog.unfinished_revocations(None, 9).await.unwrap(),
         [(data_hash(1), address(2))]
     );
 }
 
 pub async fn who_lost_access_can_be_given_it_anew(catalog: &impl RevocationLedger) {
     for recipient in 1..=2 {
-        catalog.insert_share(&share(1, recipient)).await.unwrap();
+        catalog
+            .commit_share(&NewShare::from(share(1, recipient)))
+            .await
+            .unwrap();
     }
     let history = [
         event(EventKind::DataShare, 1, 1),
@@ -81,16 +87,19 @@ pub async fn who_lost_access_can_be_given_it_anew(catalog: &impl RevocationLedge
             .begin_revocation(&data_hash(1), address(recipient))
             .await
             .unwrap();
-        catalog.insert_share(&share(1, recipient)).await.unwrap();
+        catalog
+            .commit_share(&NewShare::from(share(1, recipient)))
+            .await
+            .unwrap();
     }
     assert_eq!(
-        catalog.unrecorded_shares(9).await.unwrap(),
+        unrecorded(catalog, 9).await,
         [share(1, 1)],
         "the event before a revocation is of another share; the other's access was never withdrawn"
     );
     let again = [event(EventKind::Grant, 1, 1)];
     catalog.append(&entries(3, again), &[]).await.unwrap();
-    assert_eq!(catalog.unrecorded_shares(9).await.unwrap(), []);
+    assert_eq!(unrecorded(catalog, 9).await, []);
 }
 
 pub async fn a_prepared_key_stands_beside_the_present_one_until_it_is_adopted(
@@ -128,7 +137,7 @@ pub async fn an_erasure_takes_what_was_prepared(catalog: &impl RevocationLedger)
     assert_eq!(catalog.prepared_key(&data_hash(1)).await.unwrap(), None);
     assert_eq!(catalog.prepared_key(&data_hash(2)).await.unwrap(), Some(next(2)));
     assert_eq!(
-        catalog.unfinished_revocations(9).await.unwrap(),
+        catalog.unfinished_revocations(None, 9).await.unwrap(),
         [(data_hash(2), address(2))]
     );
 }

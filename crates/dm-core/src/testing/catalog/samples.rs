@@ -11,9 +11,9 @@ use crate::{
     hash::DataHash,
     mandate::{KeptMandate, Mandate},
     peer::PeerRecord,
-    ports::{AnchoredCheckpoint, LogEntry, TreeNode},
+    ports::{AnchoredCheckpoint, LogEntry, ShareCatalog, TreeNode},
     receipt::{Anchor, Checkpoint},
-    share::{IdempotencyKey, ReadableObject, ShareRecord, WrappedKey},
+    share::{IdempotencyKey, NewShare, ReadableObject, ShareRecord, WrappedKey},
     user::{AuthorizedUser, KeyKind},
 };
 
@@ -30,12 +30,47 @@ pub fn data_hash(n: u64) -> DataHash {
 /// A share of data number `n` with recipient number `recipient`.
 pub fn share(n: u64, recipient: u8) -> ShareRecord {
     ShareRecord {
-        data_hash: data_hash(n),
-        recipient: address(recipient),
-        idempotency_key: None,
-        created_at: 1_700_000_000_000 + n,
-        mandate: None,
+        request: Some(B256::with_last_byte(recipient)),
+        expires_at: Some(1_800_000_000_000 + n),
+        ..ShareRecord::new(data_hash(n), address(recipient), 1_700_000_000_000 + n)
     }
+}
+
+/// A share of data number `n` with recipient number `recipient`, whose object was
+/// stored for it and belongs to account number 1, with everything else it can have.
+pub fn whole_share(n: u64, recipient: u8) -> NewShare {
+    let mandate = Some(Box::new(mandate(n, u64::MAX / 4)));
+    let record = ShareRecord {
+        mandate,
+        ..keyed(share(n, recipient), "client", &format!("key {n} {recipient}"))
+    };
+    NewShare {
+        record,
+        object: Some(readable(n, address(1))),
+        grant_owed: true,
+    }
+}
+
+/// The first shares without an event.
+pub async fn unrecorded(catalog: &impl ShareCatalog, limit: usize) -> Vec<ShareRecord> {
+    let page = catalog.unrecorded_shares(0, limit).await.unwrap();
+    page.into_iter().map(|(_, share)| share).collect()
+}
+
+/// Shares whose grants are owed, at most `limit` of each recipient.
+pub async fn owed(catalog: &impl ShareCatalog, limit: usize) -> Vec<ShareRecord> {
+    let mut owed = Vec::new();
+    for recipient in catalog.owed_recipients(None, usize::MAX >> 1).await.unwrap() {
+        let page = catalog.owed_grants(recipient, 0, limit).await.unwrap();
+        owed.extend(page.into_iter().map(|(_, share)| share));
+    }
+    owed
+}
+
+/// The first shares below a position of the log whose receipts are due.
+pub async fn due(catalog: &impl ShareCatalog, anchored_size: u64, limit: usize) -> Vec<ShareRecord> {
+    let page = catalog.receipts_to_spread(0..anchored_size, limit).await.unwrap();
+    page.into_iter().map(|(_, share)| share).collect()
 }
 
 /// A mandate on statement number `n`, which ends at `expires_at`.

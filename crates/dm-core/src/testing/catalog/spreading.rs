@@ -4,15 +4,15 @@
 
 use super::{
     ShareLedger,
-    samples::{address, checkpoint, data_hash, entries, event, object_id, readable, share},
+    samples::{address, checkpoint, data_hash, due, entries, event, object_id, readable, share},
 };
-use crate::{Address, event::EventKind, hash::DataHash};
+use crate::{Address, event::EventKind, hash::DataHash, share::NewShare};
 
 const OWNER: Address = Address::repeat_byte(0xAA);
 
 /// Share `n`, recorded at position `n`, and its readable object.
 async fn recorded(catalog: &impl ShareLedger, n: u64) {
-    catalog.insert_share(&share(n, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(n, 1))).await.unwrap();
     catalog.put_readable(&readable(n, OWNER)).await.unwrap();
     catalog
         .append(&entries(n, [event(EventKind::DataShare, n, 1)]), &[])
@@ -96,26 +96,23 @@ pub async fn replicas_counted_before_the_object_became_readable_count(catalog: &
 pub async fn a_receipt_is_due_once_anchored_and_replicated(catalog: &impl ShareLedger) {
     recorded(catalog, 0).await;
     recorded(catalog, 1).await;
-    assert_eq!(catalog.receipts_to_spread(2, 9).await.unwrap(), []);
+    assert_eq!(due(catalog, 2, 9).await, []);
     catalog.set_replicas(&object_id(1, OWNER), 1, 1).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), []);
-    assert_eq!(catalog.receipts_to_spread(2, 9).await.unwrap(), [share(1, 1)]);
-    assert_eq!(
-        catalog.receipts_to_spread(u64::MAX, 9).await.unwrap(),
-        [share(1, 1)]
-    );
+    assert_eq!(due(catalog, 1, 9).await, []);
+    assert_eq!(due(catalog, 2, 9).await, [share(1, 1)]);
+    assert_eq!(due(catalog, u64::MAX, 9).await, [share(1, 1)]);
     // A share without an event has no receipt.
-    catalog.insert_share(&share(1, 2)).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(9, 9).await.unwrap(), [share(1, 1)]);
+    catalog.commit_share(&NewShare::from(share(1, 2))).await.unwrap();
+    assert_eq!(due(catalog, 9, 9).await, [share(1, 1)]);
 }
 
 pub async fn a_receipt_is_not_due_while_all_replicas_are_gone(catalog: &impl ShareLedger) {
     recorded(catalog, 0).await;
     catalog.set_replicas(&object_id(0, OWNER), 1, 2).await.unwrap();
     catalog.set_replicas(&object_id(0, OWNER), 1, 0).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), []);
+    assert_eq!(due(catalog, 1, 9).await, []);
     catalog.set_replicas(&object_id(0, OWNER), 1, 1).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), [share(0, 1)]);
+    assert_eq!(due(catalog, 1, 9).await, [share(0, 1)]);
 }
 
 pub async fn a_receipt_that_was_spread_is_not_due_again(catalog: &impl ShareLedger) {
@@ -125,9 +122,9 @@ pub async fn a_receipt_that_was_spread_is_not_due_again(catalog: &impl ShareLedg
         .set_receipt_spread(&data_hash(0), address(1))
         .await
         .unwrap();
-    assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), []);
+    assert_eq!(due(catalog, 1, 9).await, []);
     catalog.set_replicas(&object_id(0, OWNER), 2, 3).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(1, 9).await.unwrap(), []);
+    assert_eq!(due(catalog, 1, 9).await, []);
 }
 
 pub async fn a_receipt_is_due_again_when_its_anchor_moves_or_leaves(catalog: &impl ShareLedger) {
@@ -147,28 +144,25 @@ pub async fn a_receipt_is_due_again_when_its_anchor_moves_or_leaves(catalog: &im
     spread().await;
     // That it has become final changes nothing for a receipt.
     catalog.put_checkpoint(&checkpoint(2, true)).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(3, 9).await.unwrap(), []);
+    assert_eq!(due(catalog, 3, 9).await, []);
     let mut moved = checkpoint(2, false);
     moved.anchor.block += 1;
     catalog.put_checkpoint(&moved).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(3, 9).await.unwrap(), [share(1, 1)]);
+    assert_eq!(due(catalog, 3, 9).await, [share(1, 1)]);
     spread().await;
     catalog.remove_checkpoint(3).await.unwrap();
-    assert_eq!(catalog.receipts_to_spread(3, 9).await.unwrap(), [share(2, 1)]);
+    assert_eq!(due(catalog, 3, 9).await, [share(2, 1)]);
 }
 
 pub async fn a_share_of_an_object_with_replicas_gets_its_receipt_too(catalog: &impl ShareLedger) {
     recorded(catalog, 0).await;
     catalog.set_replicas(&object_id(0, OWNER), 1, 1).await.unwrap();
-    catalog.insert_share(&share(0, 2)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(0, 2))).await.unwrap();
     catalog
         .append(&entries(1, [event(EventKind::Grant, 0, 2)]), &[])
         .await
         .unwrap();
-    assert_eq!(
-        catalog.receipts_to_spread(2, 9).await.unwrap(),
-        [share(0, 1), share(0, 2)]
-    );
+    assert_eq!(due(catalog, 2, 9).await, [share(0, 1), share(0, 2)]);
 }
 
 pub async fn due_receipts_come_in_the_order_of_the_log(catalog: &impl ShareLedger) {
@@ -178,8 +172,5 @@ pub async fn due_receipts_come_in_the_order_of_the_log(catalog: &impl ShareLedge
     for n in [2, 0, 1] {
         catalog.set_replicas(&object_id(n, OWNER), 1, 1).await.unwrap();
     }
-    assert_eq!(
-        catalog.receipts_to_spread(3, 2).await.unwrap(),
-        [share(0, 1), share(1, 1)]
-    );
+    assert_eq!(due(catalog, 3, 2).await, [share(0, 1), share(1, 1)]);
 }

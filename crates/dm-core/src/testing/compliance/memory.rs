@@ -14,8 +14,8 @@ use crate::{
     clock::now_ms,
     event::{Event, NewEvent},
     ports::{
-        ComplianceError, ComplianceLog, EventFilter, EventLog, HistoryEntry, HistoryPage, HistoryQuery,
-        LogEntry, Recorded,
+        ComplianceError, ComplianceLog, EventFilter, HistoryEntry, HistoryPage, HistoryQuery, LogEntry,
+        Recorded,
     },
     receipt::{Anchor, Checkpoint, Receipt, Verification},
     testing::catalog::MemoryCatalog,
@@ -76,6 +76,7 @@ struct State {
     /// By their sizes.
     checkpoints: BTreeMap<u64, (Checkpoint, Anchor)>,
     chain_is_away: bool,
+    is_overloaded: bool,
     fault: Option<String>,
 }
 
@@ -143,6 +144,11 @@ impl MemoryComplianceLog {
         self.anchor_rest(&mut state);
     }
 
+    /// Lets the log have too much to do, or time again.
+    pub fn set_overloaded(&self, overloaded: bool) {
+        self.lock().is_overloaded = overloaded;
+    }
+
     /// Breaks the log: from now on nothing is recorded.
     pub fn set_fault(&self, fault: &str) {
         self.lock().fault = Some(fault.to_owned());
@@ -167,26 +173,29 @@ impl MemoryComplianceLog {
 #[async_trait]
 impl ComplianceLog for MemoryComplianceLog {
     async fn record(&self, event: NewEvent) -> Result<Recorded, ComplianceError> {
-        let recorded = {
-            let mut state = self.lock();
-            if let Some(fault) = &state.fault {
-                return Err(ComplianceError::Forked(fault.clone()));
-            }
-            let event = event.into_event(self.account, now_ms());
-            let index = state.events.len() as u64;
+        let mut state = self.lock();
+        if let Some(fault) = &state.fault {
+            return Err(ComplianceError::Forked(fault.clone()));
+        }
+        if state.is_overloaded {
+            return Err(ComplianceError::Overloaded);
+        }
+        let event = event.into_event(self.account, now_ms());
+        let index = state.events.len() as u64;
+        let (stands, kept) = match &self.catalog {
+            Some(catalog) => catalog.append_event(LogEntry {
+                index,
+                event: event.clone(),
+            }),
+            None => (true, Ok(())),
+        };
+        if stands {
             state.leaves.push(tree::leaf_hash(&event.canonical().unwrap()));
             state.events.push(event.clone());
             self.anchor_rest(&mut state);
-            Recorded { index, event }
-        };
-        if let Some(catalog) = &self.catalog {
-            let entry = LogEntry {
-                index: recorded.index,
-                event: recorded.event.clone(),
-            };
-            catalog.append(&[entry], &[]).await?;
         }
-        Ok(recorded)
+        kept?;
+        Ok(Recorded { index, event })
     }
 
     async fn wait_for_anchor(

@@ -130,7 +130,7 @@ impl Check {
     async fn keep(&mut self) -> Result<(), ServiceError> {
         let object = &self.object;
         let inner = &object.manager.inner;
-        let _turn = inner.turns.take(object.data_hash).await;
+        let _turn = object.manager.turn(&object.data_hash).await;
         if let Some(keeper) = self.keeper.take() {
             match keeper.finish(&object.envelope).await {
                 // Somebody else stored it, or a newer envelope of it, meanwhile.

@@ -1,0 +1,231 @@
+//! How every kind of work goes through what is due: page by page with a cursor, so
+//! that all of it is reached however much there is, some entries at the same time, so
+//! that one that takes long holds up nothing but itself; and what is known of it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures::{TryStreamExt, stream};
+
+use super::{PAGE, grants::Absent, telling::Telling};
+use crate::{
+    clock::now_ms,
+    services::{DataManager, ServiceError},
+};
+
+/// A kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::services::data_manager) enum Work {
+    Recording,
+    Granting,
+    Receipts,
+    Refunding,
+    Erasing,
+    Expiring,
+    Revoking,
+    Collecting,
+}
+
+impl Work {
+    /// What is late, as the subject of a sentence.
+    pub(super) const fn subject(self) -> &'static str {
+        match self {
+            Self::Recording => "recording interrupted shares",
+            Self::Granting => "making owed grants",
+            Self::Receipts => "adding receipts to their objects",
+            Self::Refunding => "giving back payments without a share",
+            Self::Erasing => "finishing erasures",
+            Self::Expiring => "erasing expired data",
+            Self::Revoking => "finishing revocations",
+            Self::Collecting => "collecting what belongs to no share",
+        }
+    }
+
+    /// Entries that are handled at the same time.
+    const fn at_once(self) -> usize {
+        match self {
+            // Each encrypts an object anew.
+            Self::Revoking => 4,
+            // It walks through everything, and nobody waits for it.
+            Self::Collecting => 2,
+            _ => 16,
+        }
+    }
+}
+
+/// An entry that is due.
+pub(super) struct Due<Cursor, Item> {
+    /// Its place in the order of its kind.
+    pub(super) cursor: Cursor,
+    /// Since when it is due, in milliseconds since the Unix epoch, where that is known.
+    pub(super) since: Option<u64>,
+    pub(super) item: Item,
+}
+
+/// How far the work is.
+#[derive(Default)]
+pub(in crate::services::data_manager) struct Upkeep {
+    works: Mutex<BTreeMap<Work, Progress>>,
+    pub(super) telling: Telling,
+    /// Recipients of owed grants who were not found.
+    pub(super) absent: Mutex<Absent>,
+}
+
+/// How far one kind of work is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    /// When the present round has begun.
+    pub(super) began: Option<u64>,
+    /// When the entries are due that are being handled, and how many are due then.
+    open: BTreeMap<u64, usize>,
+    /// Rounds in a row in which something failed.
+    pub(super) failed_rounds: u64,
+    /// When the first of these rounds has begun.
+    pub(super) failing_since: Option<u64>,
+    /// What failed in the present round, or else in the last one.
+    pub(super) failures: Failures,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failures {
+    pub(super) count: u64,
+    /// Of those that failed, since when the oldest is due.
+    pub(super) oldest: Option<u64>,
+    /// Why the first one failed.
+    pub(super) reason: String,
+}
+
+impl Progress {
+    /// Since when the oldest entry is due that is not done.
+    pub(super) fn oldest_due(&self) -> Option<u64> {
+        let open = self.open.keys().next().copied();
+        open.into_iter().chain(self.failures.oldest).min()
+    }
+}
+
+impl Upkeep {
+    /// What is known of every kind of work.
+    pub(super) fn progress(&self) -> BTreeMap<Work, Progress> {
+        self.lock().clone()
+    }
+
+    fn update(&self, work: Work, change: impl FnOnce(&mut Progress)) {
+        change(self.lock().entry(work).or_default());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Work, Progress>> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One round of a kind of work.
+struct Round<'a> {
+    upkeep: &'a Upkeep,
+    work: Work,
+    failures: Mutex<Failures>,
+}
+
+impl<'a> Round<'a> {
+    fn begin(upkeep: &'a Upkeep, work: Work) -> Self {
+        upkeep.update(work, |progress| progress.began = Some(now_ms()));
+        Self {
+            upkeep,
+            work,
+            failures: Mutex::default(),
+        }
+    }
+
+    fn note(&self, since: Option<u64>, error: &ServiceError) {
+        tracing::warn!(%error, "{} failed for one entry; it is tried again", self.work.subject());
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.count == 0 {
+            failures.reason = error.to_string();
+        }
+        failures.count += 1;
+        failures.oldest = failures.oldest.into_iter().chain(since).min();
+    }
+
+    fn open(&self, since: Option<u64>) {
+        self.upkeep.update(self.work, |progress| {
+            if let Some(since) = since {
+                *progress.open.entry(since).or_default() += 1;
+            }
+        });
+    }
+
+    fn close(&self, since: Option<u64>) {
+        self.upkeep.update(self.work, |progress| {
+            if let Some(since) = since
+                && let Some(count) = progress.open.get_mut(&since)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    progress.open.remove(&since);
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Round<'_> {
+    /// Also where the work is broken off.
+    fn drop(&mut self) {
+        let failures = std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner));
+        self.upkeep.update(self.work, |progress| {
+            progress.open.clear();
+            let began = progress.began.take();
+            if failures.count == 0 {
+                progress.failed_rounds = 0;
+                progress.failing_since = None;
+            } else {
+                progress.failed_rounds += 1;
+                progress.failing_since = progress.failing_since.or(began);
+            }
+            progress.failures = failures;
+        });
+    }
+}
+
+impl DataManager {
+    /// One round: handles everything that `page` lists, which is given the last cursor
+    /// that it has listed. What fails stays due, and does not stop the others.
+    pub(super) async fn each_due<Cursor, Item, Listed, Handled>(
+        &self,
+        work: Work,
+        page: impl Fn(Option<Cursor>) -> Listed,
+        handle: impl Fn(Item) -> Handled,
+    ) where
+        Cursor: Clone,
+        Listed: Future<Output = Result<Vec<Due<Cursor, Item>>, ServiceError>>,
+        Handled: Future<Output = Result<(), ServiceError>>,
+    {
+        let round = Round::begin(&self.inner.upkeep, work);
+        let (round, page, handle) = (&round, &page, &handle);
+        let pages = stream::try_unfold(Some(None), |place: Option<Option<Cursor>>| async move {
+            let Some(after) = place else {
+                return Ok::<_, ServiceError>(None);
+            };
+            let due = page(after).await?;
+            let next = due
+                .last()
+                .filter(|_| due.len() >= PAGE)
+                .map(|last| Some(last.cursor.clone()));
+            Ok(Some((stream::iter(due.into_iter().map(Ok)), next)))
+        });
+        let handled = pages
+            .try_flatten()
+            .try_for_each_concurrent(work.at_once(), |due| async move {
+                round.open(due.since);
+                if let Err(error) = handle(due.item).await {
+                    round.note(due.since, &error);
+                }
+                round.close(due.since);
+                Ok(())
+            });
+        if let Err(error) = handled.await {
+            round.note(None, &error);
+        }
+    }
+}
