@@ -182,11 +182,11 @@ pub async fn a_refund_that_was_called_off_and_a_share_leave_nothing_owed(catalog
         catalog.set_order_state(operation_id(n), &state).await.unwrap();
     };
     // Whichever of the two comes last.
-    catalog.insert_share(&share(1, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     call_off(3).await;
     call_off(4).await;
     assert_eq!(undelivered(catalog).await, [payment(2, 2, 1)]);
-    catalog.insert_share(&share(2, 1)).await.unwrap();
+    catalog.commit_share(&NewShare::from(share(2, 1))).await.unwrap();
     assert_eq!(undelivered(catalog).await, []);
 }
 
