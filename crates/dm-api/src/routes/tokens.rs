@@ -32,6 +32,11 @@ pub(super) fn add(router: &mut Router) {
             .on(Method::POST, Access::Needs(Scope::Admin), add_token),
     );
     router.add(Endpoint::at("/tokens/issue").on(Method::POST, Access::Needs(Scope::Admin), issue));
+    router.add(Endpoint::at("/tokens/{address}/refresh").on(
+        Method::POST,
+        Access::Needs(Scope::Admin),
+        refresh,
+    ));
     router.add(Endpoint::at("/tokens/{address}/mint").on(Method::POST, Access::Needs(Scope::Admin), mint));
     router.add(Endpoint::at("/tokens/{address}/approve").on(
         Method::POST,
@@ -85,8 +90,9 @@ struct AddRequest<'a> {
     abi: Field<'a>,
 }
 
+/// A token as the node keeps it from now on.
 #[derive(Serialize)]
-struct AddedAnswer {
+struct KeptAnswer {
     success: bool,
     #[serde(flatten)]
     token: TokenLine,
@@ -100,7 +106,17 @@ async fn add_token(body: JsonBody, state: Data<State>) -> Result<HttpResponse, A
         .filter(|_| fields::is_given(asked.abi))
         .map(RawValue::get);
     let token = state.run(state.services.tokens.add(address, abi)).await?;
-    Ok(HttpResponse::Created().json(AddedAnswer {
+    Ok(HttpResponse::Created().json(KeptAnswer {
+        success: true,
+        token: token.into(),
+    }))
+}
+
+/// The token is asked again what it is.
+async fn refresh(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let token = address_param("address", request.match_info().query("address"))?;
+    let token = state.run(state.services.tokens.refresh(token)).await?;
+    Ok(HttpResponse::Ok().json(KeptAnswer {
         success: true,
         token: token.into(),
     }))

@@ -12,6 +12,7 @@ use dm_core::{
     peer::PeerRecord,
     ports::{AnchoredCheckpoint, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert, TreeNode},
     share::{ReadableObject, ShareRecord},
+    token::TokenInfo,
     user::{AuthorizedUser, UserId},
 };
 
@@ -77,6 +78,7 @@ pub(super) enum Change {
     },
     CloseOrder(OperationId),
     AddToken(TokenRecord),
+    UpdateToken(TokenInfo),
     InsertUser(AuthorizedUser),
     RemoveUser(UserId),
     ForgetMandates(u64),
