@@ -94,8 +94,14 @@ impl HeadWatch {
     /// This is the head now.
     pub(crate) fn note(&self, head: ChainHead, now: u64) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = seen.filter(|seen| seen.head == head).map_or(now, |seen| seen.first);
-        *seen = Some(SeenHead { head, first, last: now });
+        let first = seen
+            .filter(|seen| seen.head == head)
+            .map_or(now, |seen| seen.first);
+        *seen = Some(SeenHead {
+            head,
+            first,
+            last: now,
+        });
     }
 
     fn get(&self) -> Option<SeenHead> {
@@ -225,10 +231,12 @@ fn judged(endpoints: &[Endpoint]) -> Option<Finding> {
         since,
     };
     Some(match served_by_none {
-        Some(_) if lacks.iter().all(|lack| lack.needed.is_none()) => {
-            Finding::Failed(trouble(format!("no endpoint of the chain can be used: {details}")))
-        }
-        Some(method) => Finding::Failed(trouble(format!("no endpoint of the chain serves {method}: {details}"))),
+        Some(_) if lacks.iter().all(|lack| lack.needed.is_none()) => Finding::Failed(trouble(format!(
+            "no endpoint of the chain can be used: {details}"
+        ))),
+        Some(method) => Finding::Failed(trouble(format!(
+            "no endpoint of the chain serves {method}: {details}"
+        ))),
         None => Finding::Degraded(trouble(details)),
     })
 }

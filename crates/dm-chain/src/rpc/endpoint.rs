@@ -209,7 +209,9 @@ impl Endpoint {
     }
 
     fn objection(&self, objection: Objection, status: Option<u16>, said: &str) -> Trouble {
-        let status = status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+        let status = status
+            .map(|status| format!(" (HTTP {status})"))
+            .unwrap_or_default();
         let said = self.presentable(said);
         let separator = if said.is_empty() { "" } else { ": " };
         Trouble::Objected {

@@ -154,7 +154,10 @@ impl Troubles {
 
     /// What they mean together on the chain with the id `expected`.
     pub(super) fn into_failure(mut self, expected: Option<u64>) -> RpcFailure {
-        let other_chain = self.0.iter().all(|(_, trouble)| matches!(trouble, Trouble::WrongChain { .. }));
+        let other_chain = self
+            .0
+            .iter()
+            .all(|(_, trouble)| matches!(trouble, Trouble::WrongChain { .. }));
         match self.0.pop() {
             Some((_, Trouble::Reverted(payload))) => return RpcFailure::Reverted(payload),
             Some((_, Trouble::Refused(payload))) => return RpcFailure::Refused(payload),

@@ -133,7 +133,12 @@ impl Node {
     pub(crate) async fn probe(&self, endpoint: &Endpoint, method: &'static str, params: Value) {
         let answer = self.ask_at::<_, IgnoredAny>(endpoint, method, params).await;
         if let Err(trouble) = answer {
-            tracing::debug!(endpoint = endpoint.name(), method, ?trouble, "a probe was not answered");
+            tracing::debug!(
+                endpoint = endpoint.name(),
+                method,
+                ?trouble,
+                "a probe was not answered"
+            );
         }
     }
 

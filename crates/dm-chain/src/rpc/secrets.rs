@@ -46,7 +46,9 @@ mod tests {
 
     #[test]
     fn no_secret_of_a_url_stays_in_a_text() {
-        let url = Url::parse("https://bob:pa55@rpc.example.org/v3/0123456789abcdef?apikey=fedcba9876543210&x=1").unwrap();
+        let url =
+            Url::parse("https://bob:pa55@rpc.example.org/v3/0123456789abcdef?apikey=fedcba9876543210&x=1")
+                .unwrap();
         let text = "bob, pa55, key 0123456789abcdef or fedcba9876543210 is invalid at /v3 of rpc.example.org";
         assert_eq!(
             Secrets::of(&url).hidden_in(text),
@@ -57,6 +59,9 @@ mod tests {
     #[test]
     fn a_url_without_secrets_hides_nothing() {
         let url = Url::parse("http://127.0.0.1:8545/").unwrap();
-        assert_eq!(Secrets::of(&url).hidden_in("all of 127.0.0.1"), "all of 127.0.0.1");
+        assert_eq!(
+            Secrets::of(&url).hidden_in("all of 127.0.0.1"),
+            "all of 127.0.0.1"
+        );
     }
 }

@@ -253,10 +253,9 @@ const WORDS: &[(&str, Objection)] = &[
     ("request limit", Objection::Limited),
     ("requests limited", Objection::Limited),
     ("usage limit", Objection::Limited),
-    ("limit exceeded", Objection::Limited),
     ("limit reached", Objection::Limited),
     ("request count", Objection::Limited),
-    ("has exceeded", Objection::Limited),
+    ("exceeded", Objection::Limited),
     ("capacity", Objection::Limited),
     ("compute unit", Objection::Limited),
     ("quota", Objection::Limited),
@@ -377,7 +376,14 @@ mod tests {
             .map(|line| serde_json::from_str::<Case>(line).unwrap())
             .filter(|case| named(case.meaning()) != case.means)
             .map(|case| {
-                format!("{}: {} {} is {}, not {}", case.who, case.method, case.body, case.means, named(case.meaning()))
+                format!(
+                    "{}: {} {} is {}, not {}",
+                    case.who,
+                    case.method,
+                    case.body,
+                    case.means,
+                    named(case.meaning())
+                )
             })
             .collect();
         assert!(misunderstood.is_empty(), "{}", misunderstood.join("\n"));

@@ -309,6 +309,9 @@ mod tests {
             }
         ));
         let limited = TokenError::Chain(ChainError::Unavailable("limit exceeded".into()));
-        assert!(matches!(ServiceError::from(limited), ServiceError::Unavailable(_)));
+        assert!(matches!(
+            ServiceError::from(limited),
+            ServiceError::Unavailable(_)
+        ));
     }
 }

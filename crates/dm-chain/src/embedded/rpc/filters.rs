@@ -70,7 +70,9 @@ impl Filters {
     pub(super) fn new_logs(&self, chain: &Chain, params: &Params<'_>) -> Answer {
         let filter: Box<Filter> = Box::new(params.required(0)?);
         if matches!(filter.block_option, FilterBlockOption::AtBlockHash(_)) {
-            return Err(RpcError::invalid_params("a filter that is polled takes no blockHash"));
+            return Err(RpcError::invalid_params(
+                "a filter that is polled takes no blockHash",
+            ));
         }
         let next = height(chain) + 1;
         self.install(Watched::Logs { filter, next })
