@@ -3,6 +3,7 @@
 pub(crate) mod anvil;
 pub(crate) mod copies;
 pub(crate) mod devnet;
+pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod link;
 pub(crate) mod money;
@@ -14,6 +15,7 @@ use std::{future::Future, time::Duration};
 
 pub(crate) use anvil::Anvil;
 pub(crate) use devnet::Devnet;
+pub(crate) use gate::Gate;
 pub(crate) use node::{Node, NodeSetup};
 
 /// Private keys of the accounts that development chains fund by default.

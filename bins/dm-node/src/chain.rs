@@ -53,9 +53,10 @@ async fn open(
         ..Genesis::default()
     };
     let chain = EmbeddedChain::open(storage.namespace("chain"), genesis).await?;
-    // Its blocks are never taken back.
+    // Its blocks are never taken back, and made on demand.
     let client_config = ClientConfig {
         confirmations: 0,
+        stall_after: None,
         ..client_config
     };
     let client = EvmClient::over(chain.client(), keys.operator(), journal, client_config);
@@ -69,6 +70,9 @@ fn client_config(config: &NodeConfig, keys: &NodeKeys) -> ClientConfig {
         max_fee_per_gas: u128::from(config.chain.max_fee_gwei).saturating_mul(GWEI),
         replace_after: Duration::from_secs(config.chain.replace_after_secs),
         max_unmined: config.chain.max_in_flight as u64,
+        stall_after: Some(config.chain.stall_after_secs)
+            .filter(|secs| *secs > 0)
+            .map(Duration::from_secs),
         ..ClientConfig::default()
     }
 }

@@ -213,6 +213,14 @@ pub(crate) enum TokensCommand {
         #[command(flatten)]
         client: InternalClientArgs,
     },
+    /// Ask a supported token again for its symbol, name and decimal places
+    Refresh {
+        /// Its contract
+        #[arg(value_parser = parse_address)]
+        address: Address,
+        #[command(flatten)]
+        client: InternalClientArgs,
+    },
     /// Deploy a token that this node owns
     Issue {
         /// Full name

@@ -243,7 +243,11 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 plugins: Some(plugins.clone()),
-                checks: vec![Arc::new(caretaker.clone()), Arc::new(data.clone())],
+                checks: vec![
+                    chain.clone(),
+                    Arc::new(caretaker.clone()),
+                    Arc::new(data.clone()),
+                ],
                 bus: bus.clone(),
             },
             &supervisor,

@@ -173,7 +173,9 @@ impl From<ServiceError> for ApiError {
                 error.body.field = Some("statement");
                 error
             }
-            ServiceError::TransactionFailed(_) => Self::new(StatusCode::BAD_REQUEST, sentence),
+            ServiceError::TransactionFailed(_) | ServiceError::TransactionRefused(_) => {
+                Self::new(StatusCode::BAD_REQUEST, sentence)
+            }
             ServiceError::PaymentPending { tx_hash } => {
                 let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon();
                 error.body.tx_hash = tx_hash;
@@ -209,7 +211,7 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::Damaged(_) => Self::new(StatusCode::BAD_GATEWAY, sentence),
             ServiceError::StorageFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, sentence),
-            ServiceError::Overloaded | ServiceError::Unavailable(_) => {
+            ServiceError::Overloaded | ServiceError::Unavailable(_) | ServiceError::WrongChain { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon()
             }
             ServiceError::Fault(_) => {
@@ -327,6 +329,14 @@ mod tests {
             (E::IdempotencyKeyReused, 422),
             (E::rejected("token", "is not supported by this node"), 400),
             (E::TransactionFailed("paused".into()), 400),
+            (E::TransactionRefused("too large".into()), 400),
+            (
+                E::WrongChain {
+                    expected: 1,
+                    found: 5,
+                },
+                503,
+            ),
             (E::PaymentPending { tx_hash: None }, 503),
             (
                 E::PaidInVain {
@@ -372,6 +382,22 @@ mod tests {
             let sentence = error.to_string();
             let (found, body) = shown(error).await;
             assert_eq!((found, &body["error"]), (status, &json!(sentence)));
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_is_unavailable_may_be_asked_for_again() {
+        for error in [
+            ServiceError::Overloaded,
+            ServiceError::Unavailable("the chain is away".into()),
+            ServiceError::WrongChain {
+                expected: 1,
+                found: 5,
+            },
+        ] {
+            let response = ApiError::from(error).error_response();
+            assert_eq!(response.status(), 503);
+            assert!(response.headers().contains_key(header::RETRY_AFTER));
         }
     }
 

@@ -2,7 +2,15 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpResponse, HttpServer, http::header::ContentType, web};
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    http::{
+        Method,
+        header::{self, ContentType},
+    },
+    middleware::DefaultHeaders,
+    web,
+};
 use bytes::Bytes;
 use dm_core::ports::JsonRpc;
 use tokio::runtime::Handle;
@@ -16,13 +24,16 @@ const WORKERS: usize = 1;
 /// How long requests in progress get when the server is stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Seconds for which a browser need not ask again.
+const PREFLIGHT_AGE: &str = "600";
+
 struct Chain {
     rpc: Arc<dyn JsonRpc>,
     runtime: Handle,
 }
 
-/// Answers `POST /` on the listener's address with what `rpc` says. It knows
-/// no keys and no limits: listen on a loopback address.
+/// Answers `POST /` on the listener's address with what `rpc` says, to web pages of
+/// any origin, too. It knows no keys and no limits: listen on a loopback address.
 ///
 /// # Errors
 /// [`ServerError::Start`] where the socket cannot be used.
@@ -39,7 +50,12 @@ pub fn serve_json_rpc(listener: TcpListener, rpc: Arc<dyn JsonRpc>) -> Result<Ru
         App::new()
             .app_data(web::Data::new(chain))
             .app_data(web::PayloadConfig::new(MAX_REQUEST))
-            .service(web::resource("/").route(web::post().to(call)))
+            .wrap(DefaultHeaders::new().add((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")))
+            .service(
+                web::resource("/")
+                    .route(web::post().to(call))
+                    .route(web::method(Method::OPTIONS).to(preflight)),
+            )
     };
     let server = HttpServer::new(make_app)
         .workers(WORKERS)
@@ -50,6 +66,16 @@ pub fn serve_json_rpc(listener: TcpListener, rpc: Arc<dyn JsonRpc>) -> Result<Ru
         .listen(listener)?
         .run();
     Ok(RunningServer::new(server, PATIENCE))
+}
+
+/// What a browser asks before it lets a page of another origin call
+/// ([Fetch](https://fetch.spec.whatwg.org/#cors-preflight-request)).
+async fn preflight() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "*"))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE))
+        .finish()
 }
 
 async fn call(request: Bytes, chain: web::Data<Chain>) -> HttpResponse {

@@ -89,6 +89,35 @@ async fn json_rpc_is_served_at_the_root() {
     assert!(client.post(&url).json(&body).send().await.is_err());
 }
 
+#[tokio::test]
+async fn web_pages_may_call_the_embedded_chain() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = serve_json_rpc(listener, Arc::new(Echo)).unwrap();
+    let client = reqwest::Client::new();
+    let preflight = client
+        .request(Method::OPTIONS, &url)
+        .header("origin", "http://localhost:3000")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type")
+        .send()
+        .await
+        .unwrap();
+    assert!(preflight.status().is_success(), "{}", preflight.status());
+    for (header, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "POST"),
+        ("access-control-allow-headers", "*"),
+    ] {
+        assert_eq!(preflight.headers()[header], value);
+    }
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"});
+    let request = client.post(&url).header("origin", "http://localhost:3000");
+    let answer = request.json(&body).send().await.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+    server.stop().await;
+}
+
 /// Collects what would be written to the log.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);

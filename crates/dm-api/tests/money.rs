@@ -374,6 +374,38 @@ async fn a_refund_is_ended_with_a_reason_and_never_made() {
 }
 
 #[actix_web::test]
+async fn a_token_is_asked_again_for_its_facts_and_keeps_them_where_it_does_not_answer() {
+    let node = start().await;
+    let token = node.money.issue(node.address, "OLD", 1);
+    let body = json!({"address": token.to_string()});
+    assert_eq!(node.post_internal("/tokens", &body).await.status, 201);
+    node.money.change(token, |token| {
+        token.info.symbol = "NEW".into();
+        token.info.decimals = 6;
+    });
+    let refresh = format!("/tokens/{token}/refresh");
+    node.money.set_away(true);
+    let away = node.post_internal(&refresh, &json!({})).await;
+    assert_eq!(away.status, 503, "{:?}", away.body);
+    assert!(!away.header("retry-after").is_empty());
+    let kept = node.get_internal("/tokens").await;
+    assert_eq!(kept.body["tokens"][1]["symbol"], "OLD");
+    node.money.set_away(false);
+    let refreshed = node.post_internal(&refresh, &json!({})).await;
+    assert_eq!(refreshed.status, 200, "{:?}", refreshed.body);
+    assert_eq!(
+        (&refreshed.body["symbol"], &refreshed.body["decimals"]),
+        (&json!("NEW"), &json!(6))
+    );
+    let listed = node.get_internal("/tokens").await;
+    assert_eq!(listed.body["tokens"][1]["decimals"], 6);
+    let unknown = node
+        .post_internal(&format!("/tokens/{OTHER}/refresh"), &json!({}))
+        .await;
+    assert_eq!(unknown.status, 400, "{:?}", unknown.body);
+}
+
+#[actix_web::test]
 async fn what_is_no_token_or_no_abi_is_refused() {
     let node = start().await;
     let token = node.money.issue(node.address, "DATA", 1).to_string();

@@ -1,6 +1,6 @@
 //! The client of a chain: an account that reads, sends and anchors.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, U64, U256},
@@ -8,6 +8,7 @@ use alloy::{
 };
 use async_trait::async_trait;
 use dm_core::{
+    clock::now_ms,
     ports::{Chain, ChainError, ChainHead, KeyValueStore, Signer},
     token::TokenInfo,
 };
@@ -17,6 +18,7 @@ use crate::{
     accounts::Accounts,
     config::ClientConfig,
     deployment::Deployment,
+    health::HeadWatch,
     library::Alloy,
     reader::AnchorReader,
     rpc::{Connection, EndpointState, InvalidUrl, Node, SwitchFailure},
@@ -35,8 +37,8 @@ pub enum SwitchError {
 }
 
 /// An EVM chain and the operator's account on it. Implements the ports
-/// [`Chain`], [`dm_core::ports::Anchors`], [`dm_core::ports::Tokens`] and
-/// [`dm_core::ports::Operations`].
+/// [`Chain`], [`dm_core::ports::Anchors`], [`dm_core::ports::Tokens`],
+/// [`dm_core::ports::Operations`] and [`dm_core::ports::HealthCheck`].
 pub struct EvmClient {
     pub(crate) node: Arc<Node>,
     pub(crate) reader: AnchorReader,
@@ -44,6 +46,9 @@ pub struct EvmClient {
     /// Held by those who anchor; nobody does while the log changes hands.
     pub(crate) hand_over: RwLock<()>,
     pub(crate) deployment: Deployment,
+    pub(crate) head_watch: HeadWatch,
+    /// How long the head may stand still, where the chain makes blocks by itself.
+    pub(crate) stall_after: Option<Duration>,
     native_token: TokenInfo,
 }
 
@@ -121,6 +126,8 @@ impl EvmClient {
         Self {
             reader: AnchorReader::new(node.clone()),
             native_token: config.native_token.clone(),
+            stall_after: config.stall_after,
+            head_watch: HeadWatch::default(),
             accounts: Accounts::new(node.clone(), signer, journal, config),
             hand_over: RwLock::default(),
             deployment: Deployment::default(),
@@ -166,10 +173,12 @@ impl Chain for EvmClient {
 
     async fn head(&self) -> Result<ChainHead, ChainError> {
         let block: BlockHeader = self.node.read("eth_getBlockByNumber", ("latest", false)).await?;
-        Ok(ChainHead {
+        let head = ChainHead {
             number: block.number.to(),
             timestamp: block.timestamp.to(),
-        })
+        };
+        self.head_watch.note(head, now_ms());
+        Ok(head)
     }
 
     fn native_token(&self) -> TokenInfo {

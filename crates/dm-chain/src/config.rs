@@ -34,6 +34,9 @@ pub struct ClientConfig {
     /// A transaction that is not mined after this time is replaced by one that
     /// pays more, where it offers less than the chain asks by then.
     pub replace_after: Duration,
+    /// How long the chain may stand at one block before that counts as trouble;
+    /// `None` for chains that make blocks on demand alone, such as the embedded one.
+    pub stall_after: Option<Duration>,
     /// Transactions of the account that the chain gets before one of them is
     /// mined; others wait.
     pub max_unmined: u64,
@@ -58,6 +61,7 @@ impl Default for ClientConfig {
             confirmations: 12,
             max_fee_per_gas: 500_000_000_000,
             replace_after: Duration::from_secs(30),
+            stall_after: Some(Duration::from_secs(900)),
             max_unmined: 4096,
         }
     }

@@ -8,6 +8,7 @@ mod contract;
 mod deployment;
 pub mod embedded;
 mod hand_over;
+mod health;
 mod library;
 mod operations;
 mod reader;

@@ -2,6 +2,7 @@
 //! OpenZeppelin's tokens ([ERC-6093](https://eips.ethereum.org/EIPS/eip-6093)).
 
 use alloy::{
+    primitives::Bytes,
     rpc::json_rpc::ErrorPayload,
     sol_types::{GenericRevertReason, SolInterface},
 };
@@ -37,8 +38,16 @@ mod abi {
 
 /// What a refused call says.
 pub(crate) fn in_words(payload: &ErrorPayload) -> String {
-    let known = payload.as_revert_data().and_then(|data| decoded(&data));
+    let known = revert_data(payload).and_then(|data| decoded(&data));
     known.unwrap_or_else(|| printable(&shortened(&payload.message)))
+}
+
+/// The data of a revert. Nodes that descend from OpenEthereum put a word before it.
+fn revert_data(payload: &ErrorPayload) -> Option<Bytes> {
+    payload.as_revert_data().or_else(|| {
+        let data: String = payload.try_data_as()?.ok()?;
+        data.strip_prefix("Reverted ")?.parse().ok()
+    })
 }
 
 fn decoded(data: &[u8]) -> Option<String> {
@@ -116,6 +125,17 @@ mod tests {
     fn words_of_the_contract_are_passed_on() {
         let data = Revert::from("not today").abi_encode();
         assert_eq!(in_words(&payload(&data)), "not today");
+    }
+
+    #[test]
+    fn the_data_of_a_revert_may_have_a_word_before_it() {
+        let data = hex::encode_prefixed(Revert::from("not today").abi_encode());
+        let payload = ErrorPayload {
+            code: -32015,
+            message: "VM execution error.".into(),
+            data: serde_json::value::to_raw_value(&format!("Reverted {data}")).ok(),
+        };
+        assert_eq!(in_words(&payload), "not today");
     }
 
     #[test]

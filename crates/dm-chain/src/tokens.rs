@@ -64,7 +64,7 @@ impl EvmClient {
                 Some(number) => return Ok(number),
                 None => format!("it answers {} bytes instead of a number", answer.len()),
             },
-            Err(RpcFailure::Refused(payload)) => in_words(&payload),
+            Err(RpcFailure::Reverted(payload)) => in_words(&payload),
             Err(other) => return Err(ChainError::from(other).into()),
         };
         self.require_code(token).await?;
@@ -80,7 +80,7 @@ impl EvmClient {
     }
 
     /// What a contract answers to a question that it need not know; nothing
-    /// where it refuses.
+    /// where the EVM undoes the call.
     async fn answer_if_any(&self, token: Address, question: TokenQuestion) -> Result<Bytes, TokenError> {
         let request = CallRequest {
             gas: Some(U64::from(DESCRIPTION_GAS)),
@@ -88,7 +88,7 @@ impl EvmClient {
         };
         match self.node.read("eth_call", (request, "latest")).await {
             Ok(answer) => Ok(answer),
-            Err(RpcFailure::Refused(_)) => Ok(Bytes::new()),
+            Err(RpcFailure::Reverted(_)) => Ok(Bytes::new()),
             Err(other) => Err(ChainError::from(other).into()),
         }
     }
@@ -98,7 +98,7 @@ impl EvmClient {
         let request = CallRequest::view(token, self.node.library().token_question(TokenQuestion::Owner));
         match self.node.read::<_, Bytes>("eth_call", (request, "latest")).await {
             Ok(answer) => Ok(word(&answer).map(|owner| Address::from_word(owner.into()))),
-            Err(RpcFailure::Refused(_)) => Ok(None),
+            Err(RpcFailure::Reverted(_)) => Ok(None),
             Err(other) => Err(other.into()),
         }
     }

@@ -48,3 +48,11 @@ pub(crate) struct Log {
     #[serde(default)]
     pub(crate) transaction_hash: Option<B256>,
 }
+
+/// What transactions paid in the newest blocks.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct FeeHistory {
+    /// Wei for each gas beside the base fee, of each block, at each percentile.
+    #[serde(default)]
+    pub(crate) reward: Vec<Vec<U128>>,
+}

@@ -24,6 +24,14 @@ pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
             let body = json!({"address": address.to_string()});
             client(&node).post("/tokens", &body).await?
         }
+        Some(TokensCommand::Refresh {
+            address,
+            client: node,
+        }) => {
+            client(&node)
+                .post(&format!("/tokens/{address}/refresh"), &json!({}))
+                .await?
+        }
         Some(TokensCommand::Issue {
             name,
             symbol,
@@ -96,7 +104,7 @@ fn list(answer: &Value) -> String {
 }
 
 fn describe(answer: &Value) -> String {
-    ["symbol", "address", "token", "status", "tx_hash"]
+    ["symbol", "decimals", "address", "token", "status", "tx_hash"]
         .into_iter()
         .filter(|field| !answer[*field].is_null())
         .map(|field| format!("{field:<10} {}", cell(&answer[field])))

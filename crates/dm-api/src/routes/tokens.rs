@@ -32,6 +32,11 @@ pub(super) fn add(router: &mut Router) {
             .on(Method::POST, Access::Needs(Scope::Admin), add_token),
     );
     router.add(Endpoint::at("/tokens/issue").on(Method::POST, Access::Needs(Scope::Admin), issue));
+    router.add(Endpoint::at("/tokens/{address}/refresh").on(
+        Method::POST,
+        Access::Needs(Scope::Admin),
+        refresh,
+    ));
     router.add(Endpoint::at("/tokens/{address}/mint").on(Method::POST, Access::Needs(Scope::Admin), mint));
     router.add(Endpoint::at("/tokens/{address}/approve").on(
         Method::POST,
@@ -85,8 +90,9 @@ struct AddRequest<'a> {
     abi: Field<'a>,
 }
 
+/// A token as the node keeps it from now on.
 #[derive(Serialize)]
-struct AddedAnswer {
+struct KeptAnswer {
     success: bool,
     #[serde(flatten)]
     token: TokenLine,
@@ -102,7 +108,19 @@ async fn add_token(body: JsonBody, state: Data<State>) -> Result<HttpResponse, A
     let tokens = state.services.tokens.clone();
     let adding = async move { tokens.add(address, abi.as_deref()).await };
     let token = state.complete(adding).await?;
-    Ok(HttpResponse::Created().json(AddedAnswer {
+    Ok(HttpResponse::Created().json(KeptAnswer {
+        success: true,
+        token: token.into(),
+    }))
+}
+
+/// The token is asked again what it is.
+async fn refresh(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let address = address_param("address", request.match_info().query("address"))?;
+    let tokens = state.services.tokens.clone();
+    let refreshing = async move { tokens.refresh(address).await };
+    let token = state.complete(refreshing).await?;
+    Ok(HttpResponse::Ok().json(KeptAnswer {
         success: true,
         token: token.into(),
     }))

@@ -18,6 +18,7 @@ use super::{
     EmbeddedChainError,
     chain::{Chain, Head},
     evm,
+    genesis::CREATE2_DEPLOYMENT,
     pool::{Candidate, PoolError},
 };
 
@@ -79,6 +80,9 @@ pub(super) enum Refusal {
 /// which takes some tens of microseconds, and reads the state.
 pub(super) fn admit(chain: &Chain, raw: &[u8]) -> Result<Candidate, Refusal> {
     let transaction = decode(raw)?;
+    if *transaction.tx_hash() == CREATE2_DEPLOYMENT {
+        return Err(already_deployed(&transaction));
+    }
     check_form(chain.chain_id, &transaction)?;
     let sender = transaction
         .recover_signer()
@@ -92,6 +96,20 @@ pub(super) fn admit(chain: &Chain, raw: &[u8]) -> Result<Candidate, Refusal> {
         transaction,
         bytes: raw.len(),
     })
+}
+
+/// Tools deploy the proxy by a transaction that is good for every chain, where they
+/// do not find it. Here it is there from the beginning, so that they hear what they
+/// would hear on a chain that has mined the transaction.
+fn already_deployed(transaction: &TxEnvelope) -> Refusal {
+    match transaction.recover_signer() {
+        Ok(sender) => Refusal::NonceTooLow {
+            sender,
+            found: transaction.nonce(),
+            next: 1,
+        },
+        Err(_) => Refusal::InvalidSignature,
+    }
 }
 
 fn decode(raw: &[u8]) -> Result<TxEnvelope, Refusal> {

@@ -164,6 +164,9 @@ fn begin(state: &Arc<PresentState>, genesis: &Genesis) -> Result<Block, Embedded
     for (address, balance) in genesis.balances() {
         accounts.put(address, AccountInfo::from_balance(balance));
     }
+    for (address, nonce) in genesis.nonces() {
+        accounts.put(address, AccountInfo::default().with_nonce(nonce));
+    }
     for (address, code) in genesis.contracts() {
         let hash = keccak256(&code);
         let code = Bytecode::new_legacy(code);

@@ -1,4 +1,4 @@
-use alloy::primitives::{Address, Bytes, U256, address, bytes};
+use alloy::primitives::{Address, B256, Bytes, U256, address, b256, bytes};
 
 /// Chain id of the embedded chain unless another is asked for: that of anvil
 /// and hardhat.
@@ -31,6 +31,14 @@ pub const CREATE2_PROXY: Address = address!("0x4e59b44847b379578588920cA78FbF26c
 const CREATE2_PROXY_CODE: Bytes = bytes!(
     "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
 );
+
+/// The account that has deployed the proxy on every chain, by a transaction that
+/// nobody has a key for.
+const CREATE2_DEPLOYER: Address = address!("0x3fab184622dc19b6109349b94811493bf45362a0");
+
+/// Hash of that transaction.
+pub(super) const CREATE2_DEPLOYMENT: B256 =
+    b256!("0xeddf9e61fb9d8f5111840daef55e5fde0041f5702856532cdbb5a02998033d26");
 
 /// What each funded account has at the beginning: 10,000 coins of 10^18 wei.
 const INITIAL_BALANCE: U256 = U256::from_limbs([0x19e0_c9ba_b240_0000, 0x21e, 0, 0]);
@@ -66,6 +74,11 @@ impl Genesis {
             .into_iter()
             .map(|account| (account, INITIAL_BALANCE))
             .collect()
+    }
+
+    /// Accounts that have sent transactions before block 0, with their next nonce.
+    pub(super) fn nonces(&self) -> Vec<(Address, u64)> {
+        vec![(CREATE2_DEPLOYER, 1)]
     }
 
     /// The contracts that are there from block 0 on, with their runtime code.

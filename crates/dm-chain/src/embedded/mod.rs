@@ -17,6 +17,8 @@
 //!   block hash are Ethereum's.
 //! - The system calls of EIP-2935 and EIP-4788 are not made.
 //! - Blob and authorisation transactions (types 3 and 4) are refused.
+//! - The CREATE2 proxy is there from block 0 on; the transaction that deploys it
+//!   elsewhere cannot be found, and is refused as one that was mined.
 //! - State can be read of the newest 64 blocks since the chain was opened.
 
 mod admission;

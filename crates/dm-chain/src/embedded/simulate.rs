@@ -150,7 +150,14 @@ fn is_plain_transfer(chain: &Chain, head: &Head, call: &TxEnv) -> Result<bool, E
 }
 
 fn environment(request: &TransactionRequest, gas_cap: u64) -> Result<TxEnv, CallError> {
-    let data = request.input.clone().into_input().unwrap_or_default();
+    let data = request.input.unique_input().map_err(|_| {
+        // The words of geth.
+        CallError::Invalid(
+            "both \"data\" and \"input\" are set and not equal. Please use \"input\" to pass transaction call data"
+                .to_owned(),
+        )
+    })?;
+    let data = data.cloned().unwrap_or_default();
     let (max_fee, tip) = match (request.gas_price, request.max_fee_per_gas) {
         (Some(_), Some(_)) => {
             return Err(CallError::Invalid(

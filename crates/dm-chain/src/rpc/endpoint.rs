@@ -1,36 +1,40 @@
 //! One way to a chain, and what is known about its other end.
 
 use std::{
+    borrow::Cow,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use alloy::{
     primitives::U64,
-    rpc::json_rpc::{RpcRecv, RpcSend},
-    transports::{TransportError, TransportErrorKind},
+    rpc::json_rpc::{ErrorPayload, Response, ResponsePayload, RpcError, RpcRecv, RpcSend},
+    transports::{HttpError, TransportError, TransportErrorKind},
 };
 use reqwest::Url;
-use tokio::time::Instant;
 
-use super::{Connection, InvalidUrl, failure::reason};
-use crate::library::Library;
-
-/// How long an endpoint that failed is asked only where no other answers.
-const REST: Duration = Duration::from_secs(30);
+use super::{
+    Connection, InvalidUrl,
+    failure::{NONSENSE, Trouble, shortened},
+    record::{Cause, Record, Refusal},
+    secrets::Secrets,
+    verdict::{Objection, Verdict, verdict, verdict_of_page},
+};
+use crate::{library::Library, text::printable};
 
 /// An endpoint of a chain, as [`EvmClient::endpoints`](crate::EvmClient::endpoints) lists them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointState {
     /// Host and port; the rest of a URL may contain a key.
     pub name: String,
-    /// Why it is not used at present.
+    /// What it did not answer when it was asked last, and why.
     pub problem: Option<String>,
 }
 
 /// A connection that is not believed before its chain is known to be the right one.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     name: String,
+    secrets: Secrets,
     connection: Connection,
     state: Mutex<State>,
 }
@@ -39,32 +43,7 @@ pub(super) struct Endpoint {
 struct State {
     /// Whether the chain had the right id when it was asked last, and has answered since.
     confirmed: bool,
-    /// Why it rests, and until when.
-    rest: Option<(String, Instant)>,
-}
-
-/// Why an endpoint did not answer.
-pub(super) enum Trouble {
-    /// The transport failed, or the chain refused.
-    Transport(TransportError),
-    /// It is the end of another chain.
-    WrongChain {
-        /// Id of that chain.
-        found: u64,
-    },
-}
-
-impl Trouble {
-    /// No answer came.
-    pub(super) fn timed_out() -> Self {
-        Self::Transport(timed_out())
-    }
-
-    /// Whether another endpoint would say the same: the chain understood the
-    /// request, and has a reason that does not pass.
-    pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::Transport(TransportError::ErrorResp(payload)) if !payload.is_retry_err())
-    }
+    record: Record,
 }
 
 impl Endpoint {
@@ -72,6 +51,7 @@ impl Endpoint {
     pub(super) fn new(name: String, connection: Connection) -> Self {
         Self {
             name,
+            secrets: Secrets::default(),
             connection,
             state: Mutex::default(),
         }
@@ -88,7 +68,15 @@ impl Endpoint {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        Ok(Self::new(name, library.connect(url)?))
+        Ok(Self {
+            secrets: Secrets::of(&url),
+            ..Self::new(name, library.connect(url)?)
+        })
+    }
+
+    /// Host and port.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Sends one request.
@@ -98,16 +86,20 @@ impl Endpoint {
         params: P,
         timeout: Duration,
     ) -> Result<R, Trouble> {
-        let answer = tokio::time::timeout(timeout, self.connection.request(method, params))
-            .await
-            .unwrap_or_else(|_| Err(timed_out()));
-        match answer {
-            Ok(answer) => {
-                self.state().rest = None;
-                Ok(answer)
+        let answer = tokio::time::timeout(timeout, self.connection.request(method, params)).await;
+        let trouble = match answer {
+            Ok(Ok(answer)) => {
+                self.state().record.answered(method);
+                return Ok(answer);
             }
-            Err(error) => Err(self.failed(error)),
-        }
+            Ok(Err(error)) => self.trouble(method, error),
+            Err(_) => {
+                self.connection.forget();
+                Trouble::timed_out()
+            }
+        };
+        self.note(method, &trouble);
+        Err(trouble)
     }
 
     /// Id of its chain, as it says now.
@@ -118,10 +110,7 @@ impl Endpoint {
         let found: U64 = self.ask("eth_chainId", (), timeout).await?;
         let found = found.to::<u64>();
         match expected {
-            Some(expected) if expected != found => {
-                self.leave_out(format!("it is an endpoint of chain {found}, not of {expected}"));
-                Err(Trouble::WrongChain { found })
-            }
+            Some(expected) if expected != found => Err(self.is_of_another_chain(found, expected)),
             _ => {
                 self.state().confirmed = true;
                 Ok(found)
@@ -129,15 +118,22 @@ impl Endpoint {
         }
     }
 
+    /// It is left out, since it belongs to the chain `found`.
+    pub(super) fn is_of_another_chain(&self, found: u64, expected: u64) -> Trouble {
+        let problem = format!("it is an endpoint of chain {found}, not of {expected}");
+        self.remember("eth_chainId", problem, Cause::OtherChain);
+        self.doubt();
+        Trouble::WrongChain { found }
+    }
+
     /// Whether its chain is known to be the right one.
     pub(super) fn is_confirmed(&self) -> bool {
         self.state().confirmed
     }
 
-    /// Whether it failed lately.
-    pub(super) fn rests(&self) -> bool {
-        let now = Instant::now();
-        self.state().rest.as_ref().is_some_and(|(_, until)| *until > now)
+    /// Whether others are to be asked first for this.
+    pub(super) fn avoids(&self, method: &str) -> bool {
+        self.state().record.avoids(method)
     }
 
     /// After an outage another chain may stand at the same place.
@@ -145,35 +141,121 @@ impl Endpoint {
         self.state().confirmed = false;
     }
 
+    /// What it does not serve of this method, by its last answer.
+    pub(crate) fn refusal(&self, method: &str) -> Option<Refusal> {
+        self.state().record.refusal(method).cloned()
+    }
+
+    /// Whether nobody knows any more what it would answer to this.
+    pub(crate) fn is_unknown(&self, method: &str, after: Duration) -> bool {
+        self.state().record.is_unknown(method, after)
+    }
+
     /// Its name and what is wrong with it.
     pub(super) fn report(&self) -> EndpointState {
         EndpointState {
             name: self.name.clone(),
-            problem: self.state().rest.as_ref().map(|(problem, _)| problem.clone()),
+            problem: self.state().record.problem(),
         }
     }
 
-    fn failed(&self, error: TransportError) -> Trouble {
-        if let TransportError::Transport(kind) = &error {
-            self.connection.forget();
-            if kind.as_http_error().is_none() {
-                self.doubt();
+    fn trouble(&self, method: &'static str, error: TransportError) -> Trouble {
+        match error {
+            RpcError::ErrorResp(payload) => self.judged(method, None, payload),
+            RpcError::Transport(kind) => {
+                self.connection.forget();
+                match kind {
+                    TransportErrorKind::HttpError(error) => self.http_trouble(method, &error),
+                    kind => Trouble::Silent {
+                        passes: !matches!(kind, TransportErrorKind::NonRetryable(_)),
+                        reason: self.presentable(&kind.to_string()),
+                    },
+                }
+            }
+            RpcError::DeserError { text, .. } => match verdict_of_page(None, &text) {
+                Some(objection) => self.objection(objection, None, &text),
+                None => nonsense(),
+            },
+            RpcError::NullResp => nonsense(),
+            other => Trouble::Silent {
+                reason: self.presentable(&other.to_string()),
+                passes: false,
+            },
+        }
+    }
+
+    fn http_trouble(&self, method: &'static str, error: &HttpError) -> Trouble {
+        match serde_json::from_str::<Response>(&error.body).map(|answer| answer.payload) {
+            Ok(ResponsePayload::Failure(payload)) => self.judged(method, Some(error.status), payload),
+            _ => {
+                let objection = verdict_of_page(Some(error.status), &error.body);
+                let objection = objection.unwrap_or(Objection::Unclear);
+                self.objection(objection, Some(error.status), &error.body)
             }
         }
-        if !matches!(error, TransportError::ErrorResp(_)) {
-            self.rest(reason(&error));
+    }
+
+    fn judged(&self, method: &'static str, status: Option<u16>, payload: ErrorPayload) -> Trouble {
+        let meaning = verdict(method, status, &payload);
+        let payload = ErrorPayload {
+            message: Cow::Owned(self.secrets.hidden_in(&payload.message)),
+            ..payload
+        };
+        match meaning {
+            Verdict::Execution => Trouble::Reverted(payload),
+            Verdict::Request => Trouble::Refused(payload),
+            Verdict::Endpoint(objection) => self.objection(objection, status, &payload.message),
         }
-        Trouble::Transport(error)
     }
 
-    fn leave_out(&self, problem: String) {
-        tracing::warn!(endpoint = self.name, problem, "an endpoint is left out");
-        self.doubt();
-        self.rest(problem);
+    fn objection(&self, objection: Objection, status: Option<u16>, said: &str) -> Trouble {
+        let status = status
+            .map(|status| format!(" (HTTP {status})"))
+            .unwrap_or_default();
+        let said = self.presentable(said);
+        let separator = if said.is_empty() { "" } else { ": " };
+        Trouble::Objected {
+            objection,
+            reason: format!("{}{status}{separator}{said}", objection.in_words()),
+        }
     }
 
-    fn rest(&self, problem: String) {
-        self.state().rest = Some((problem, Instant::now() + REST));
+    /// What its other end said, short, on one line, and without secrets.
+    fn presentable(&self, text: &str) -> String {
+        printable(&shortened(self.secrets.hidden_in(text).trim()))
+    }
+
+    fn note(&self, method: &'static str, trouble: &Trouble) {
+        match trouble {
+            Trouble::Reverted(_) | Trouble::Refused(_) => self.state().record.answered(method),
+            Trouble::Objected {
+                objection: Objection::Behind | Objection::Unclear,
+                ..
+            } => {
+                // It depends on what was asked for: the next request may well be served.
+            }
+            Trouble::Objected { objection, reason } => {
+                self.remember(method, reason.clone(), Cause::Objection(*objection));
+            }
+            Trouble::Silent { reason, .. } => self.remember(method, reason.clone(), Cause::Silence),
+            // Only the answer to `identify` is that, and noted there.
+            Trouble::WrongChain { .. } => {}
+        }
+        if trouble.is_outage() {
+            self.doubt();
+        }
+    }
+
+    fn remember(&self, method: &'static str, problem: String, cause: Cause) {
+        let is_new = self.state().record.refused(method, problem.clone(), cause);
+        if is_new {
+            tracing::warn!(
+                endpoint = self.name,
+                method,
+                problem,
+                "an endpoint of the chain does not serve"
+            );
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -181,6 +263,9 @@ impl Endpoint {
     }
 }
 
-fn timed_out() -> TransportError {
-    TransportErrorKind::custom_str("no answer in time")
+fn nonsense() -> Trouble {
+    Trouble::Silent {
+        reason: NONSENSE.to_owned(),
+        passes: false,
+    }
 }

@@ -56,7 +56,8 @@ fn failure(error: HttpClientError) -> TransportError {
         }),
         // The URL may contain a key.
         HttpClientError::ReqwestError(error) => TransportErrorKind::custom(error.without_url()),
-        HttpClientError::SerdeJson { err, .. } => TransportErrorKind::custom(err),
+        // ethers-rs does not say the status: what the page says has to do.
+        HttpClientError::SerdeJson { err, text } => TransportError::deser_err(err, text),
     }
 }
 

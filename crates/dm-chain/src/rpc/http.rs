@@ -16,7 +16,7 @@ use tower::Service;
 /// is a block with the hashes of its transactions.
 const MAX_ANSWER: usize = 4 << 20;
 /// Longest part of an error page that is kept, in bytes.
-const MAX_ERROR_TEXT: usize = 200;
+const MAX_ERROR_TEXT: usize = 2_000;
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -53,6 +53,11 @@ impl HttpTransport {
         let status = answer.status();
         let body = read_bounded(answer).await?;
         match serde_json::from_slice(&body) {
+            // The status says more of the endpoint than the error in the body.
+            Ok(ResponsePacket::Single(answer)) if answer.is_error() && !status.is_success() => {
+                let body = String::from_utf8_lossy(&body).into_owned();
+                Err(TransportErrorKind::http_error(status.as_u16(), body))
+            }
             Ok(packet) => Ok(packet),
             Err(_) if !status.is_success() => {
                 Err(TransportErrorKind::http_error(status.as_u16(), beginning(&body)))

@@ -7,11 +7,17 @@ mod ethers;
 mod failure;
 mod http;
 mod node;
+mod record;
+mod secrets;
+mod verdict;
 
 pub(crate) use connection::Connection;
 pub use connection::InvalidUrl;
+pub(crate) use endpoint::Endpoint;
 pub use endpoint::EndpointState;
 #[cfg(feature = "ethers")]
 pub(crate) use ethers::EthersConnection;
 pub(crate) use failure::{RpcFailure, shortened};
 pub(crate) use node::{Node, SwitchFailure};
+pub(crate) use record::{Cause, Refusal};
+pub(crate) use verdict::Objection;

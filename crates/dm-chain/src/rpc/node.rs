@@ -9,11 +9,13 @@ use std::{
 
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
 use backon::{ExponentialBuilder, Retryable};
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::{
     Connection, EndpointState, InvalidUrl, RpcFailure,
-    endpoint::{Endpoint, Trouble},
-    failure::is_transient,
+    endpoint::Endpoint,
+    failure::{Trouble, Troubles},
 };
 use crate::{config::ClientConfig, library::Library};
 
@@ -66,9 +68,11 @@ impl Node {
     pub(crate) async fn switch<U: AsRef<str>>(&self, urls: &[U]) -> Result<(), SwitchFailure> {
         let endpoints = endpoints_at(urls, self.library).map_err(SwitchFailure::Url)?;
         for endpoint in endpoints.iter() {
-            self.identify(endpoint)
-                .await
-                .map_err(|trouble| SwitchFailure::Chain(self.failure_of(trouble)))?;
+            self.identify(endpoint).await.map_err(|trouble| {
+                let mut alone = Troubles::default();
+                alone.add(endpoint.name(), trouble);
+                SwitchFailure::Chain(self.failure_of(alone))
+            })?;
         }
         *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
         Ok(())
@@ -104,7 +108,7 @@ impl Node {
     ) -> Result<R, RpcFailure> {
         Box::pin(self.ask_one(method, params))
             .await
-            .map_err(|trouble| self.failure_of(trouble))
+            .map_err(|troubles| self.failure_of(troubles))
     }
 
     /// Id of the chain, without asking where it is known.
@@ -120,7 +124,25 @@ impl Node {
         self.repeat(|| self.identify_one()).await
     }
 
-    async fn repeat<R, F: Future<Output = Result<R, Trouble>>>(
+    /// Whether the endpoint says that it belongs to this chain.
+    pub(crate) async fn is_of_this_chain(&self, endpoint: &Endpoint) -> bool {
+        self.identify(endpoint).await.is_ok()
+    }
+
+    /// Asks one endpoint, whose record then says whether it serves the method.
+    pub(crate) async fn probe(&self, endpoint: &Endpoint, method: &'static str, params: Value) {
+        let answer = self.ask_at::<_, IgnoredAny>(endpoint, method, params).await;
+        if let Err(trouble) = answer {
+            tracing::debug!(
+                endpoint = endpoint.name(),
+                method,
+                ?trouble,
+                "a probe was not answered"
+            );
+        }
+    }
+
+    async fn repeat<R, F: Future<Output = Result<R, Troubles>>>(
         &self,
         attempt: impl FnMut() -> F,
     ) -> Result<R, RpcFailure> {
@@ -131,44 +153,51 @@ impl Node {
                     .with_max_times(MAX_RETRIES)
                     .with_jitter(),
             )
-            .when(|trouble| matches!(trouble, Trouble::Transport(error) if is_transient(error)));
+            .when(Troubles::pass);
         tokio::time::timeout(self.patience, attempts)
             .await
-            .unwrap_or_else(|_| Err(Trouble::timed_out()))
-            .map_err(|trouble| self.failure_of(trouble))
+            .unwrap_or_else(|_| Err(Troubles::timed_out()))
+            .map_err(|troubles| self.failure_of(troubles))
     }
 
     /// The answer of the first endpoint that gives one.
-    async fn ask_one<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, Trouble> {
-        let mut trouble = Trouble::timed_out();
+    async fn ask_one<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, Troubles> {
+        let mut troubles = Troubles::default();
         let endpoints = self.endpoints();
-        for endpoint in in_order(&endpoints) {
-            let answer = match endpoint.is_confirmed() {
-                true => endpoint.ask(method, params.clone(), self.request_timeout).await,
-                false => match self.identify(endpoint).await {
-                    Ok(_) => endpoint.ask(method, params.clone(), self.request_timeout).await,
-                    Err(other) => Err(other),
-                },
-            };
-            match answer {
+        for endpoint in in_order(&endpoints, method) {
+            match self.ask_at(endpoint, method, params.clone()).await {
                 Ok(answer) => return Ok(answer),
-                Err(refusal) if refusal.is_final() => return Err(refusal),
-                Err(other) => trouble = other,
+                Err(trouble) => troubles.add(endpoint.name(), trouble),
+            }
+            if troubles.are_final() {
+                break;
             }
         }
-        Err(trouble)
+        Err(troubles)
     }
 
-    async fn identify_one(&self) -> Result<u64, Trouble> {
-        let mut trouble = Trouble::timed_out();
+    async fn identify_one(&self) -> Result<u64, Troubles> {
+        let mut troubles = Troubles::default();
         let endpoints = self.endpoints();
-        for endpoint in in_order(&endpoints) {
+        for endpoint in in_order(&endpoints, "eth_chainId") {
             match self.identify(endpoint).await {
                 Ok(id) => return Ok(id),
-                Err(other) => trouble = other,
+                Err(trouble) => troubles.add(endpoint.name(), trouble),
             }
         }
-        Err(trouble)
+        Err(troubles)
+    }
+
+    async fn ask_at<P: RpcSend, R: RpcRecv>(
+        &self,
+        endpoint: &Endpoint,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, Trouble> {
+        if !endpoint.is_confirmed() {
+            self.identify(endpoint).await?;
+        }
+        endpoint.ask(method, params, self.request_timeout).await
     }
 
     async fn identify(&self, endpoint: &Endpoint) -> Result<u64, Trouble> {
@@ -178,29 +207,20 @@ impl Node {
         match *self.chain_id.get_or_init(|| found) {
             expected if expected == found => Ok(found),
             // Another request was first, at an endpoint of another chain.
-            _ => {
-                endpoint.doubt();
-                Err(Trouble::WrongChain { found })
-            }
+            expected => Err(endpoint.is_of_another_chain(found, expected)),
         }
     }
 
     /// After an outage another chain may stand at the same place.
-    fn failure_of(&self, trouble: Trouble) -> RpcFailure {
-        match (trouble, self.chain_id.get()) {
-            (Trouble::WrongChain { found }, Some(&expected)) => RpcFailure::WrongChain { expected, found },
-            (Trouble::WrongChain { .. }, None) => RpcFailure::nonsense(),
-            (Trouble::Transport(error), _) => {
-                let failure = RpcFailure::from_transport(error);
-                if matches!(failure, RpcFailure::Unavailable(_)) {
-                    self.endpoints().iter().for_each(Endpoint::doubt);
-                }
-                failure
-            }
+    fn failure_of(&self, troubles: Troubles) -> RpcFailure {
+        if troubles.are_an_outage() {
+            self.endpoints().iter().for_each(Endpoint::doubt);
         }
+        troubles.into_failure(self.chain_id.get().copied())
     }
 
-    fn endpoints(&self) -> Arc<[Endpoint]> {
+    /// The endpoints, the preferred one first.
+    pub(crate) fn endpoints(&self) -> Arc<[Endpoint]> {
         self.endpoints
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -225,9 +245,9 @@ fn endpoints_at<U: AsRef<str>>(urls: &[U], library: &dyn Library) -> Result<Arc<
         .collect()
 }
 
-/// Those that answered last before those that did not.
-fn in_order(endpoints: &[Endpoint]) -> Vec<&Endpoint> {
+/// Those that answered this last before those that did not.
+fn in_order<'a>(endpoints: &'a [Endpoint], method: &str) -> Vec<&'a Endpoint> {
     let mut order: Vec<_> = endpoints.iter().collect();
-    order.sort_by_cached_key(|endpoint| endpoint.rests());
+    order.sort_by_cached_key(|endpoint| endpoint.avoids(method));
     order
 }

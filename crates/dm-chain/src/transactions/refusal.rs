@@ -54,6 +54,8 @@ const WORDS: &[(&str, Refusal)] = &[
     ("insufficient funds", Refusal::LackOfFunds),
     ("insufficientfunds", Refusal::LackOfFunds),
     ("insufficient balance", Refusal::LackOfFunds),
+    ("insufficient sender balance", Refusal::LackOfFunds),
+    ("enough funds", Refusal::LackOfFunds),
     ("lack of funds", Refusal::LackOfFunds),
     ("upfront cost exceeds", Refusal::LackOfFunds),
     ("less than block base fee", Refusal::FeeTooLow),

@@ -118,7 +118,7 @@ impl Simulator {
                 let error = lack_of_funds(&self.node, self.account, call.value).await;
                 Err(SimulationFailure::Chain(error))
             }
-            Err(RpcFailure::Refused(payload)) => Err(SimulationFailure::Reverted(payload)),
+            Err(RpcFailure::Reverted(payload)) => Err(SimulationFailure::Reverted(payload)),
             Err(other) => Err(SimulationFailure::Chain(other.into())),
         }
     }

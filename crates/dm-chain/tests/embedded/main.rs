@@ -5,6 +5,7 @@
 
 mod anvil;
 mod durability;
+mod filters;
 mod hostile;
 mod model;
 mod pool;

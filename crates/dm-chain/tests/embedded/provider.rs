@@ -3,13 +3,14 @@
 use alloy::{
     eips::BlockId,
     network::TransactionBuilder,
-    primitives::{Address, U256, b256},
+    primitives::{Address, U256, b256, bytes},
     providers::Provider,
     rpc::types::{Filter, TransactionRequest},
 };
 use dm_chain::embedded::{CREATE2_PROXY, DEV_ACCOUNTS};
+use serde_json::{Value, json};
 
-use crate::support::{Refused, box_code, coins, deploy_box, mined, new_chain, provider, word};
+use crate::support::{Refused, box_code, call, coins, deploy_box, mined, new_chain, provider, send, word};
 
 #[tokio::test]
 async fn a_new_chain_has_the_accounts_and_the_proxy_of_anvil() {
@@ -216,4 +217,51 @@ async fn a_transaction_that_fails_costs_gas_and_leaves_no_log() {
     assert!(!receipt.status());
     assert!(receipt.logs().is_empty());
     assert!(receipt.gas_used > 21_000);
+}
+
+#[tokio::test]
+async fn a_call_takes_input_or_data_and_not_two_that_differ() {
+    let chain = new_chain().await;
+    let deployed = deploy_box(&provider(&chain)).await;
+    for method in ["eth_call", "eth_estimateGas"] {
+        let ask = async |call_data: Value| {
+            let mut request = json!({"to": deployed});
+            request
+                .as_object_mut()
+                .unwrap()
+                .extend(call_data.as_object().unwrap().clone());
+            call(&chain, method, json!([request, "latest"])).await
+        };
+        let by_input = ask(json!({"input": word(5)})).await;
+        assert!(by_input["result"].is_string(), "{by_input}");
+        assert_eq!(ask(json!({"data": word(5)})).await, by_input);
+        assert_eq!(ask(json!({"input": word(5), "data": word(5)})).await, by_input);
+        let differing = ask(json!({"input": word(5), "data": word(6)})).await;
+        let message = differing["error"]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("both \"data\" and \"input\" are set and not equal"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_usual_transaction_finds_the_proxy_deployed() {
+    let chain = new_chain().await;
+    let usual = bytes!(
+        "f8a58085174876e800830186a08080b853604580600e600039806000f350fe7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf31ba02222222222222222222222222222222222222222222222222222222222222222a02222222222222222222222222222222222222222222222222222222222222222"
+    );
+    let refusal = send(&chain, &usual).await.unwrap_err();
+    assert!(refusal.starts_with("nonce too low"), "{refusal}");
+    // Its sender has sent it, and is known by the address of what it has deployed.
+    let sender: Address = refusal
+        .split("address ")
+        .nth(1)
+        .and_then(|rest| rest.split(',').next())
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(sender.create(0), CREATE2_PROXY);
+    let count = call(&chain, "eth_getTransactionCount", json!([sender, "latest"])).await;
+    assert_eq!(count["result"], "0x1");
 }

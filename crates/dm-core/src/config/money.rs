@@ -16,6 +16,9 @@ pub struct ChainConfig {
     pub confirmations: u64,
     /// Transactions that may wait to be mined at the same time.
     pub max_in_flight: usize,
+    /// Seconds that the chain may stand at one block before the node says that it
+    /// is degraded; 0 for chains that make blocks on demand alone.
+    pub stall_after_secs: u64,
 }
 
 impl Default for ChainConfig {
@@ -25,6 +28,7 @@ impl Default for ChainConfig {
             replace_after_secs: 30,
             confirmations: 12,
             max_in_flight: 4096,
+            stall_after_secs: 900,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
     share::IdempotencyKey,
+    token::TokenInfo,
 };
 
 /// What became of an order that was to be kept.
@@ -84,6 +85,10 @@ pub trait OrderCatalog: Send + Sync {
 pub trait TokenCatalog: Send + Sync {
     /// Keeps a token; one that is there stays as it is. Whether it is new.
     async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError>;
+
+    /// Keeps what a token says of itself now; since when it is supported and whether
+    /// it was issued here stay. Whether there is one at its address.
+    async fn update_token(&self, facts: &TokenInfo) -> Result<bool, CatalogError>;
 
     /// The token at this address.
     async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError>;

@@ -50,6 +50,17 @@ pub enum ServiceError {
     /// The chain undid a transaction, or would.
     #[error("the transaction fails: {0}")]
     TransactionFailed(String),
+    /// The chain does not take a transaction, or the account cannot sign it.
+    #[error("the transaction was refused: {0}")]
+    TransactionRefused(String),
+    /// The endpoints belong to another chain than the node's: the operator must act.
+    #[error("expected chain id {expected}, found {found}")]
+    WrongChain {
+        /// The node's chain.
+        expected: u64,
+        /// The one that is there now.
+        found: u64,
+    },
     /// The payment for a share is on its way; the request, repeated, goes on
     /// with it.
     #[error("the payment is not mined yet; repeat the request to go on with it, it is not charged again")]
@@ -221,7 +232,10 @@ impl From<ChainError> for ServiceError {
                 balance,
                 allowance: U256::ZERO,
             })),
-            other => Self::Unavailable(other.to_string()),
+            ChainError::Reverted(reason) => Self::TransactionFailed(reason),
+            ChainError::Refused(reason) => Self::TransactionRefused(reason),
+            ChainError::WrongChain { expected, found } => Self::WrongChain { expected, found },
+            ChainError::Unavailable(_) | ChainError::NotMined(_) => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -272,5 +286,38 @@ impl From<PasswordError> for ServiceError {
 impl From<SignerError> for ServiceError {
     fn from(error: SignerError) -> Self {
         Self::Fault(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_chain_keeps_its_kind() {
+        let away = ChainError::Unavailable("no route".into());
+        assert!(matches!(ServiceError::from(away), ServiceError::Unavailable(_)));
+        let late = ChainError::NotMined(B256::ZERO);
+        assert!(matches!(ServiceError::from(late), ServiceError::Unavailable(_)));
+        let undone = ServiceError::from(ChainError::Reverted("paused".into()));
+        assert!(matches!(undone, ServiceError::TransactionFailed(reason) if reason == "paused"));
+        let refused = ServiceError::from(ChainError::Refused("too large".into()));
+        assert!(matches!(refused, ServiceError::TransactionRefused(reason) if reason == "too large"));
+        let wrong = ServiceError::from(ChainError::WrongChain {
+            expected: 1,
+            found: 5,
+        });
+        assert!(matches!(
+            wrong,
+            ServiceError::WrongChain {
+                expected: 1,
+                found: 5
+            }
+        ));
+        let limited = TokenError::Chain(ChainError::Unavailable("limit exceeded".into()));
+        assert!(matches!(
+            ServiceError::from(limited),
+            ServiceError::Unavailable(_)
+        ));
     }
 }

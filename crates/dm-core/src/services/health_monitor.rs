@@ -31,6 +31,10 @@ const CHAIN_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a part may take to say how it is.
 const CHECK_PATIENCE: Duration = Duration::from_secs(3);
 
+/// The part that judges the chain. Without the chain the node serves on, and anchors
+/// and pays later: it makes the whole degraded, not unhealthy.
+const CHAIN_PART: &str = "chain";
+
 /// What the monitor watches.
 pub struct HealthPorts {
     /// Whether it can be reached is asked at every look.
@@ -82,12 +86,23 @@ impl HealthMonitor {
     }
 
     async fn look(&self) {
-        tokio::join!(self.look_at_chain(), self.check_parts());
+        let (has_head, ()) = tokio::join!(self.look_at_chain(), self.check_parts());
+        self.note_chain(has_head && self.chain_works());
     }
 
-    async fn look_at_chain(&self) {
+    async fn look_at_chain(&self) -> bool {
         let answer = tokio::time::timeout(CHAIN_PATIENCE, self.ports.chain.head()).await;
-        let connected = matches!(answer, Ok(Ok(_)));
+        matches!(answer, Ok(Ok(_)))
+    }
+
+    /// Whether the chain answers to what the node needs, as far as its part knows.
+    fn chain_works(&self) -> bool {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = parts.get(CHAIN_PART);
+        part.is_none_or(|part| part.status != HealthLevel::Unhealthy)
+    }
+
+    fn note_chain(&self, connected: bool) {
         if self.chain_connected.swap(connected, Ordering::Relaxed) != connected {
             tracing::info!(connected, "the chain's reachability changed");
             self.ports.bus.publish(
@@ -140,8 +155,11 @@ impl HealthMonitor {
             .all(|plugin| matches!(plugin.state, PluginState::Running | PluginState::Disabled));
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let worst_part = parts
-            .values()
-            .map(|part| part.status)
+            .iter()
+            .map(|(name, part)| match *name {
+                CHAIN_PART => part.status.min(HealthLevel::Degraded),
+                _ => part.status,
+            })
             .max()
             .unwrap_or(HealthLevel::Healthy);
         let whole = if fault.is_some() {

@@ -108,6 +108,20 @@ impl TokenManager {
         Ok(record.info)
     }
 
+    /// Asks a supported token again what it is, and keeps the answer.
+    ///
+    /// # Errors
+    /// [`ServiceError::Rejected`] for a token that is not supported, or that no longer
+    /// answers as ERC-20, [`ServiceError::Unavailable`] where the chain does not
+    /// answer; then everything stays as it was.
+    pub async fn refresh(&self, token: Address) -> Result<TokenInfo, ServiceError> {
+        self.supported(token).await?;
+        let ports = self.desk.ports();
+        let facts = ports.tokens.describe(token).await?;
+        ports.supported.update_token(&facts).await?;
+        Ok(facts)
+    }
+
     /// Deploys a token that the operator account owns, and supports it. The
     /// same idempotency key again gives the same token.
     ///

@@ -220,6 +220,7 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
             order_writes::set_tries(connection, *id, state, tries).await?;
         }
         Change::AddToken(token) => return tokens::add(connection, token).await,
+        Change::UpdateToken(facts) => return tokens::update(connection, facts).await,
         Change::InsertUser(user) => return users::insert(connection, user).await,
         Change::RemoveUser(id) => return users::remove(connection, id).await,
         Change::ForgetMandates(now) => mandates::forget(connection, *now).await?,

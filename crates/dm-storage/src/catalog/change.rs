@@ -15,6 +15,7 @@ use dm_core::{
         TreeNode,
     },
     share::{NewShare, ReadableObject},
+    token::TokenInfo,
     user::{AuthorizedUser, UserId},
 };
 
@@ -91,6 +92,7 @@ pub(super) enum Change {
     },
     CloseOrder(OperationId),
     AddToken(TokenRecord),
+    UpdateToken(TokenInfo),
     InsertUser(AuthorizedUser),
     RemoveUser(UserId),
     ForgetMandates(u64),

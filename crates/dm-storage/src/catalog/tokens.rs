@@ -22,6 +22,7 @@ const ERC20: &str = "erc20";
 pub(super) const ADD: &str = "INSERT INTO tokens
     (address, kind, symbol, name, decimals, issued, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (address) DO NOTHING";
+const UPDATE: &str = "UPDATE tokens SET symbol = ?, name = ?, decimals = ? WHERE address = ?";
 pub(super) const GET: &str = "SELECT * FROM tokens WHERE address = ?";
 const LIST: &str = "SELECT * FROM tokens ORDER BY ordinal";
 
@@ -44,6 +45,20 @@ pub(super) async fn add(
         .bind(storable(token.added_at)?);
     let done = query.execute(connection).await.map_err(from_sqlx)?;
     Ok(Outcome::Existed(done.rows_affected() == 0))
+}
+
+/// Keeps what a token says of itself now.
+pub(super) async fn update(
+    connection: &mut SqliteConnection,
+    facts: &TokenInfo,
+) -> Result<Outcome, CatalogError> {
+    let query = sqlx::query(UPDATE)
+        .bind(facts.symbol.clone())
+        .bind(facts.name.clone())
+        .bind(facts.decimals)
+        .bind(facts.address.to_vec());
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(Outcome::Existed(done.rows_affected() > 0))
 }
 
 fn read(row: &SqliteRow) -> Result<TokenRecord, CatalogError> {
@@ -71,6 +86,10 @@ impl TokenCatalog for SqliteCatalog {
     async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
         let existed = self.make_if_there(Change::AddToken(token.clone())).await?;
         Ok(!existed)
+    }
+
+    async fn update_token(&self, facts: &TokenInfo) -> Result<bool, CatalogError> {
+        self.make_if_there(Change::UpdateToken(facts.clone())).await
     }
 
     async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError> {

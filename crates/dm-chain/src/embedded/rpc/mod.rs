@@ -5,6 +5,7 @@ mod blocks;
 mod convert;
 mod error;
 mod fees;
+mod filters;
 mod logs;
 mod params;
 mod transactions;
@@ -17,7 +18,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::Semaphore;
 
 pub(super) use self::error::RpcError;
-use self::params::Params;
+use self::{filters::Filters, params::Params, transactions::Submitted};
 use super::chain::Chain;
 
 /// How long sending waits for the block, before it answers without.
@@ -31,6 +32,7 @@ type Answer = Result<Box<RawValue>, RpcError>;
 /// threads for blocking work, a few at a time.
 pub(super) struct Methods {
     chain: Arc<Chain>,
+    filters: Arc<Filters>,
     permits: Arc<Semaphore>,
 }
 
@@ -39,6 +41,7 @@ impl Methods {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             chain,
+            filters: Arc::default(),
             permits: Arc::new(Semaphore::new(2 * cores)),
         }
     }
@@ -64,12 +67,18 @@ impl Methods {
     }
 
     async fn read(&self, method: &str, params: Option<&RawValue>) -> Answer {
+        if let Some(answer) = filters::answers(method) {
+            let filters = Arc::clone(&self.filters);
+            return self
+                .blocking(params, move |chain, params| answer(&filters, chain, params))
+                .await;
+        }
         let read = reader(method).ok_or_else(|| RpcError::unknown_method(method))?;
         self.blocking(params, read).await
     }
 
     async fn send(&self, params: Option<&RawValue>) -> Answer {
-        let submitted = self.blocking(params, transactions::send_raw).await?;
+        let submitted = self.submit(params).await?;
         if let Some(mined) = submitted.mined {
             // What is not mined in time waits on: its sender can look for it.
             let _ = tokio::time::timeout(MINING_TIMEOUT, mined).await;
@@ -77,8 +86,14 @@ impl Methods {
         json(submitted.hash)
     }
 
-    async fn send_and_wait(&self, params: Option<&RawValue>) -> Answer {
+    async fn submit(&self, params: Option<&RawValue>) -> Result<Submitted, RpcError> {
         let submitted = self.blocking(params, transactions::send_raw).await?;
+        self.filters.sent(submitted.hash);
+        Ok(submitted)
+    }
+
+    async fn send_and_wait(&self, params: Option<&RawValue>) -> Answer {
+        let submitted = self.submit(params).await?;
         let hash = submitted.hash;
         let mined = match submitted.mined {
             Some(mined) => matches!(tokio::time::timeout(MINING_TIMEOUT, mined).await, Ok(Ok(()))),

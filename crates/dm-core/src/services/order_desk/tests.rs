@@ -200,7 +200,7 @@ impl World {
                 recipient: BUYER,
                 ..samples::share(1, 1)
             };
-            self.catalog.insert_share(&share).await.unwrap();
+            self.catalog.commit_share(&share.into()).await.unwrap();
             self.is_shared = true;
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     order::TokenRecord,
     peer::PeerRecord,
     ports::{ApiKeyCatalog, AuthorizedUsers, CatalogError, PeerCatalog, TokenCatalog, UsedMandates},
+    token::TokenInfo,
     user::{AuthorizedUser, UserId},
 };
 
@@ -97,6 +98,13 @@ impl TokenCatalog for MemoryCatalog {
             state.tokens.push(token.clone());
         }
         Ok(is_new)
+    }
+
+    async fn update_token(&self, facts: &TokenInfo) -> Result<bool, CatalogError> {
+        let mut state = self.state();
+        let mut tokens = state.tokens.iter_mut();
+        let kept = tokens.find(|token| token.info.address == facts.address);
+        Ok(kept.map(|token| token.info = facts.clone()).is_some())
     }
 
     async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError> {

@@ -13,6 +13,7 @@ macro_rules! token_catalog_conformance {
             a_token_is_kept_as_it_was_given,
             a_token_that_is_there_stays_as_it_is,
             a_token_added_many_times_at_once_is_new_once,
+            what_a_token_says_of_itself_can_be_changed_and_nothing_else,
             tokens_are_listed_in_the_order_in_which_they_were_added,
         }
     };
@@ -47,6 +48,20 @@ pub async fn a_token_added_many_times_at_once_is_new_once(catalog: &impl TokenCa
         results.iter().filter(|is_new| *is_new.as_ref().unwrap()).count(),
         1
     );
+}
+
+pub async fn what_a_token_says_of_itself_can_be_changed_and_nothing_else(catalog: &impl TokenCatalog) {
+    for kept in [token(2), token(1)] {
+        catalog.add_token(&kept).await.unwrap();
+    }
+    let mut changed = token(2);
+    changed.info.symbol = "NEW".into();
+    changed.info.name = "New name".into();
+    changed.info.decimals = 6;
+    assert!(catalog.update_token(&changed.info).await.unwrap());
+    assert_eq!(catalog.tokens().await.unwrap(), [changed, token(1)]);
+    assert!(!catalog.update_token(&token(3).info).await.unwrap());
+    assert_eq!(catalog.token(address(3)).await.unwrap(), None);
 }
 
 pub async fn tokens_are_listed_in_the_order_in_which_they_were_added(catalog: &impl TokenCatalog) {

@@ -1,0 +1,289 @@
+//! The port `HealthCheck`: the chain is judged by what its endpoints answer to the
+//! calls that the node lives on.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use alloy::primitives::{Address, B256, Bytes};
+use async_trait::async_trait;
+use dm_core::{
+    clock::now_ms,
+    health::{Finding, Trouble},
+    ports::{Chain, ChainHead, HealthCheck},
+};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    client::EvmClient,
+    contract::anchor_contract,
+    rpc::{Cause, Endpoint, Objection, Refusal},
+};
+
+/// How long all probes of a check may take together: who asks does not wait longer.
+const PROBE_PATIENCE: Duration = Duration::from_millis(2_500);
+/// A method that was not asked for so long is tried.
+const PROBE_INTERVAL: Duration = Duration::from_secs(300);
+/// An older look at the head is repeated.
+const HEAD_AGE_MS: u64 = 8_000;
+
+/// What an endpoint is asked before it is believed.
+const IDENTITY: &str = "eth_chainId";
+
+/// A method that the node cannot do without.
+struct Needed {
+    method: &'static str,
+    /// What it is for.
+    purpose: &'static str,
+    /// Parameters with which it changes nothing.
+    probe: fn() -> Value,
+    /// Whether it is tried without a reason.
+    always: bool,
+}
+
+/// The methods that are judged.
+const NEEDED: [Needed; 5] = [
+    Needed {
+        method: "eth_getBlockByNumber",
+        purpose: "blocks",
+        probe: || json!(["latest", false]),
+        always: true,
+    },
+    Needed {
+        method: "eth_call",
+        purpose: "reading contracts",
+        probe: || json!([{"to": anchor_contract(), "input": Bytes::new()}, "latest"]),
+        always: true,
+    },
+    Needed {
+        method: "eth_estimateGas",
+        purpose: "estimating gas",
+        probe: || json!([{"from": Address::ZERO, "to": Address::ZERO}]),
+        always: true,
+    },
+    Needed {
+        method: "eth_getTransactionReceipt",
+        purpose: "receipts",
+        probe: || json!([B256::ZERO]),
+        always: true,
+    },
+    Needed {
+        method: "eth_sendRawTransaction",
+        purpose: "sending transactions",
+        // No transaction: an endpoint that serves the method says so.
+        probe: || json!(["0x"]),
+        always: false,
+    },
+];
+
+/// When the head was seen to move.
+#[derive(Debug, Default)]
+pub(crate) struct HeadWatch(Mutex<Option<SeenHead>>);
+
+#[derive(Debug, Clone, Copy)]
+struct SeenHead {
+    head: ChainHead,
+    /// When it was seen first and last, in milliseconds since the Unix epoch.
+    first: u64,
+    last: u64,
+}
+
+impl HeadWatch {
+    /// This is the head now.
+    pub(crate) fn note(&self, head: ChainHead, now: u64) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = seen
+            .filter(|seen| seen.head == head)
+            .map_or(now, |seen| seen.first);
+        *seen = Some(SeenHead {
+            head,
+            first,
+            last: now,
+        });
+    }
+
+    fn get(&self) -> Option<SeenHead> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The head that has stood still for longer than `patience`, and since when.
+    fn standing(&self, patience: Duration, now: u64) -> Option<(u64, u64)> {
+        let seen = self.get()?;
+        // A block may have been old when it was first seen.
+        let since = seen.first.min(seen.head.timestamp.saturating_mul(1000));
+        let stood = Duration::from_millis(now.saturating_sub(since));
+        (stood > patience).then_some((seen.head.number, since))
+    }
+}
+
+#[async_trait]
+impl HealthCheck for EvmClient {
+    fn part(&self) -> &'static str {
+        "chain"
+    }
+
+    async fn check(&self) -> Finding {
+        self.look().await;
+        judged(&self.node.endpoints()).unwrap_or_else(|| self.movement())
+    }
+}
+
+impl EvmClient {
+    /// Looks at the head, and at what nobody knows.
+    async fn look(&self) {
+        let head = async {
+            let seen = self.head_watch.get();
+            if seen.is_none_or(|seen| seen.last + HEAD_AGE_MS < now_ms()) {
+                // What it refuses stands in the endpoint's record.
+                let _ = self.head().await;
+            }
+        };
+        let endpoints = self.node.endpoints();
+        let probes = join_all(endpoints.iter().map(|endpoint| self.probe(endpoint)));
+        let _ = tokio::time::timeout(PROBE_PATIENCE, async { tokio::join!(head, probes) }).await;
+    }
+
+    async fn probe(&self, endpoint: &Endpoint) {
+        if endpoint.is_unknown(IDENTITY, PROBE_INTERVAL) && !self.node.is_of_this_chain(endpoint).await {
+            return;
+        }
+        let due = NEEDED.iter().filter(|needed| {
+            let is_wanted = needed.always || endpoint.refusal(needed.method).is_some();
+            is_wanted && endpoint.is_unknown(needed.method, PROBE_INTERVAL)
+        });
+        join_all(due.map(|needed| self.node.probe(endpoint, needed.method, (needed.probe)()))).await;
+    }
+
+    fn movement(&self) -> Finding {
+        let standing = self
+            .stall_after
+            .and_then(|patience| self.head_watch.standing(patience, now_ms()));
+        match standing {
+            None => Finding::Working,
+            Some((number, since)) => Finding::Degraded(
+                Trouble::new(
+                    format!("the chain stands still at block {number}"),
+                    "see whether the endpoint's node is in sync and the chain makes blocks; where it makes them on demand alone, set chain.stall_after_secs to 0",
+                )
+                .since(since),
+            ),
+        }
+    }
+}
+
+/// What an endpoint does not serve.
+struct Lack<'a> {
+    endpoint: &'a str,
+    /// `None` where it serves nothing.
+    needed: Option<&'static Needed>,
+    refusal: Refusal,
+}
+
+impl Lack<'_> {
+    fn is_of(&self, method: &str) -> bool {
+        self.needed.is_none_or(|needed| needed.method == method)
+    }
+
+    fn in_words(&self) -> String {
+        let (endpoint, reason) = (self.endpoint, &self.refusal.reason);
+        match self.needed {
+            Some(needed) => format!(
+                "{endpoint} does not serve {} ({}): {reason}",
+                needed.method, needed.purpose
+            ),
+            None => format!("{endpoint}: {reason}"),
+        }
+    }
+
+    fn action(&self) -> &'static str {
+        match self.refusal.cause {
+            Cause::Silence => "see whether the endpoint runs and can be reached from this machine",
+            Cause::OtherChain => "correct blockchain_url: all endpoints must belong to the same chain",
+            Cause::Objection(Objection::Denied) => {
+                "check the key in the endpoint's URL and the account at its provider"
+            }
+            Cause::Objection(Objection::Limited) => {
+                "get a larger plan from the provider, or add an endpoint of another one to blockchain_url"
+            }
+            Cause::Objection(Objection::NotOffered) => {
+                "check the endpoint's URL, and use an endpoint that offers the method"
+            }
+            Cause::Objection(_) => "ask the endpoint's provider, or look at the log of its node",
+        }
+    }
+}
+
+/// What the endpoints say of themselves; `None` where each serves everything.
+fn judged(endpoints: &[Endpoint]) -> Option<Finding> {
+    let lacks: Vec<Lack<'_>> = endpoints.iter().flat_map(lacks_of).collect();
+    let first = lacks.first()?;
+    let served_by_none = NEEDED
+        .iter()
+        .map(|needed| needed.method)
+        .find(|method| lacks.iter().filter(|lack| lack.is_of(method)).count() == endpoints.len());
+    let since = lacks.iter().map(|lack| lack.refusal.since).min();
+    let details = lacks.iter().map(Lack::in_words).collect::<Vec<_>>().join("; ");
+    let trouble = |reason| Trouble {
+        reason,
+        action: first.action().to_owned(),
+        since,
+    };
+    Some(match served_by_none {
+        Some(_) if lacks.iter().all(|lack| lack.needed.is_none()) => Finding::Failed(trouble(format!(
+            "no endpoint of the chain can be used: {details}"
+        ))),
+        Some(method) => Finding::Failed(trouble(format!(
+            "no endpoint of the chain serves {method}: {details}"
+        ))),
+        None => Finding::Degraded(trouble(details)),
+    })
+}
+
+fn lacks_of(endpoint: &Endpoint) -> Vec<Lack<'_>> {
+    let lack = |needed: Option<&'static Needed>, refusal| Lack {
+        endpoint: endpoint.name(),
+        needed,
+        refusal,
+    };
+    if let Some(refusal) = endpoint.refusal(IDENTITY) {
+        return vec![lack(None, refusal)];
+    }
+    NEEDED
+        .iter()
+        .filter_map(|needed| Some(lack(Some(needed), endpoint.refusal(needed.method)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn block(number: u64, timestamp: u64) -> ChainHead {
+        ChainHead { number, timestamp }
+    }
+
+    #[test]
+    fn a_head_that_moves_does_not_stand_still() {
+        let watch = HeadWatch::default();
+        for minute in 1..10 {
+            watch.note(block(minute, minute * 60), minute * 60_000);
+            assert_eq!(watch.standing(PATIENCE, minute * 60_000 + 1000), None);
+        }
+    }
+
+    #[test]
+    fn a_head_stands_still_since_its_own_time() {
+        let watch = HeadWatch::default();
+        for second in 100..=170 {
+            watch.note(block(7, 95), second * 1000);
+        }
+        assert_eq!(watch.standing(PATIENCE, 154_000), None);
+        assert_eq!(watch.standing(PATIENCE, 170_000), Some((7, 95_000)));
+        watch.note(block(8, 170), 170_000);
+        assert_eq!(watch.standing(PATIENCE, 171_000), None);
+    }
+}
