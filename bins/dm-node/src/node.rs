@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_backup::{BackupMaker, BackupPorts};
-use dm_chain::embedded::EmbeddedChain;
+use dm_chain::{AccountHealth, embedded::EmbeddedChain};
 use dm_compliance::ComplianceManager;
 use dm_core::{
     Address,
@@ -131,7 +131,7 @@ impl Node {
             &config.storage,
             &supervisor,
         );
-        let log: Arc<dyn ComplianceLog> = ComplianceManager::start(
+        let compliance = ComplianceManager::start(
             address,
             shared_catalog.clone(),
             chain.clone(),
@@ -140,6 +140,7 @@ impl Node {
             &supervisor,
         )
         .await?;
+        let log: Arc<dyn ComplianceLog> = compliance.clone();
         let desk = OrderDesk::new(
             MoneyPorts {
                 chain: chain.clone(),
@@ -235,7 +236,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 plugins: Some(plugins.clone()),
-                checks: Vec::new(),
+                checks: vec![compliance, Arc::new(AccountHealth::new(chain.clone()))],
                 bus: bus.clone(),
             },
             &supervisor,

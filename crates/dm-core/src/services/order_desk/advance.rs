@@ -104,7 +104,10 @@ impl OrderDesk {
             Err(error) => return Err(error.into()),
         }
         let state = operations.wait(id, remaining(deadline)).await?;
-        Ok(matches!(state, Some(OperationState::Mined(_))))
+        Ok(matches!(
+            state,
+            Some(OperationState::Mined(_) | OperationState::Refused { .. })
+        ))
     }
 
     /// Waits until the chain has done what was sent.
@@ -128,6 +131,10 @@ impl OrderDesk {
         let state = match state {
             OperationState::Pending { tx_hash } => OrderState::Sent { tx_hash },
             OperationState::Mined(mined) => outcome(&record.order, &mined),
+            OperationState::Refused { tx_hash, reason, .. } => OrderState::Failed {
+                tx_hash: Some(tx_hash),
+                reason,
+            },
         };
         if let (Order::IssueToken { .. }, OrderState::Completed { .. }) = (&record.order, &state) {
             self.support_issued_token(&record.order, &state).await?;
@@ -202,7 +209,10 @@ fn is_final(error: &ChainError, purpose: Purpose) -> bool {
     match error {
         ChainError::Reverted(_) | ChainError::Refused(_) => true,
         ChainError::InsufficientFunds { .. } => !matches!(purpose, Purpose::Refund { .. }),
-        ChainError::Unavailable(_) | ChainError::WrongChain { .. } | ChainError::NotMined(_) => false,
+        ChainError::Unavailable(_)
+        | ChainError::WrongChain { .. }
+        | ChainError::NotMined(_)
+        | ChainError::Journal(_) => false,
     }
 }
 

@@ -17,7 +17,6 @@ use crate::{
     bus::Topic,
     operation::OperationId,
     order::{OrderRecord, OrderState},
-    ports::OperationState,
     services::ServiceError,
     token::NATIVE_TOKEN,
 };
@@ -105,13 +104,10 @@ impl OrderDesk {
         match self.inner.ports.operations.state(record.id).await? {
             // It was concluded, and the order was not closed before the node stopped.
             None => Ok(true),
-            Some(OperationState::Mined(mined)) if mined.is_final => {
-                self.note_progress(record, OperationState::Mined(mined)).await?;
-                Ok(true)
-            }
             Some(state) => {
+                let is_final = state.is_final();
                 self.note_progress(record, state).await?;
-                Ok(false)
+                Ok(is_final)
             }
         }
     }

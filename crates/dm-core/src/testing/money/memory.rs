@@ -32,6 +32,7 @@ struct State {
     ledger: Ledger,
     mines_by_itself: bool,
     is_away: bool,
+    refusal: Option<String>,
     waiting: Vec<(Address, OperationId)>,
     operations: HashMap<(Address, OperationId), Entry>,
 }
@@ -104,6 +105,12 @@ impl MemoryMoney {
         self.lock().is_away = away;
     }
 
+    /// Lets the chain refuse for good what is begun from now on, with this reason:
+    /// each is given up with the next block; `None` lets it take operations again.
+    pub fn set_refusal(&self, reason: Option<&str>) {
+        self.lock().refusal = reason.map(str::to_owned);
+    }
+
     /// Mines what waits.
     pub fn mine(&self) {
         let mut state = self.lock();
@@ -147,6 +154,14 @@ impl State {
         let Some(entry) = self.operations.get_mut(&name) else {
             return;
         };
+        if let Some(reason) = &self.refusal {
+            entry.state = OperationState::Refused {
+                tx_hash: transaction_of(name.1),
+                reason: reason.clone(),
+                is_final: true,
+            };
+            return;
+        }
         let effect = self.ledger.apply(name.0, &entry.operation);
         let succeeded = effect.is_ok();
         let Effect { received, contract } = effect.unwrap_or_default();
@@ -305,11 +320,8 @@ impl Operations for MemoryOperations {
     async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
         let mut state = self.money.reach()?;
         let name = (self.operator, id);
-        let is_final = matches!(
-            state.operations.get(&name).map(|entry| &entry.state),
-            Some(OperationState::Mined(mined)) if mined.is_final
-        );
-        if is_final {
+        let kept = state.operations.get(&name).map(|entry| &entry.state);
+        if kept.is_some_and(OperationState::is_final) {
             state.operations.remove(&name);
         }
         Ok(())
