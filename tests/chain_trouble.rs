@@ -54,6 +54,49 @@ async fn a_node_that_starts_without_its_chain_anchors_when_it_appears() {
 }
 
 #[tokio::test]
+async fn a_chain_that_begins_anew_gets_the_whole_log_again() {
+    for restarts in [false, true] {
+        let homes = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
+        let chain = Devnet::start(homes[0].path()).await;
+        let mut node = NodeSetup::new(homes[2].path())
+            .on_chain(&chain.url, FUNDED_KEYS[0])
+            .start()
+            .await;
+        let mut hashes = Vec::new();
+        for n in 0..3 {
+            hashes.push(node.must_share(&format!("before {n}"), SOMEBODY).await);
+        }
+        let unplugged = chain.unplug().await;
+        if restarts {
+            let setup = node.kill().await;
+            let _chain = unplugged.replace(homes[1].path()).await;
+            node = setup.start().await;
+            follows(&node, hashes).await;
+        } else {
+            let _chain = unplugged.replace(homes[1].path()).await;
+            follows(&node, hashes).await;
+        }
+    }
+}
+
+/// The node anchors its log on the chain that is there now.
+async fn follows(node: &Node, mut hashes: Vec<String>) {
+    let (status, answer) = node.share("after", SOMEBODY).await;
+    assert!(status.is_success(), "{answer}");
+    hashes.push(answer["data_hash"].as_str().unwrap().to_owned());
+    for hash in hashes {
+        node.verifies(&hash).await;
+    }
+    eventually("the node says that all is well again", || async {
+        let (_, health) = crate::support::http::answer(node.internal(reqwest::Method::GET, "/health")).await;
+        let parts = &health["parts"];
+        let is_well = parts["account"]["status"] == "healthy" && parts["log"]["status"] == "healthy";
+        is_well.then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_reorganised_anchor_is_sent_again() {
     let Some(anvil) = Anvil::start(&[]).await else {
         return;

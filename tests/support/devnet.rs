@@ -57,4 +57,9 @@ impl Unplugged {
     pub(crate) async fn plug_in(self) -> Devnet {
         Devnet::start_on(&self.data_dir, &self.port).await
     }
+
+    /// Lets another chain, which this folder keeps, stand in its place.
+    pub(crate) async fn replace(self, data_dir: &Path) -> Devnet {
+        Devnet::start_on(data_dir, &self.port).await
+    }
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_backup::{BackupMaker, BackupPorts};
-use dm_chain::embedded::EmbeddedChain;
+use dm_chain::{AccountHealth, embedded::EmbeddedChain};
 use dm_compliance::ComplianceManager;
 use dm_core::{
     Address,
@@ -137,7 +137,7 @@ impl Node {
             &config.storage,
             &supervisor,
         );
-        let log: Arc<dyn ComplianceLog> = ComplianceManager::start(
+        let compliance = ComplianceManager::start(
             address,
             shared_catalog.clone(),
             chain.clone(),
@@ -146,6 +146,7 @@ impl Node {
             &supervisor,
         )
         .await?;
+        let log: Arc<dyn ComplianceLog> = compliance.clone();
         let desk = OrderDesk::new(
             MoneyPorts {
                 chain: chain.clone(),
@@ -245,6 +246,8 @@ impl Node {
                 plugins: Some(plugins.clone()),
                 checks: vec![
                     chain.clone(),
+                    Arc::new(AccountHealth::new(chain.clone())),
+                    compliance,
                     Arc::new(caretaker.clone()),
                     Arc::new(data.clone()),
                 ],

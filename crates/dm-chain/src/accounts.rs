@@ -129,7 +129,8 @@ impl Accounts {
         Transactions::start(self.node.clone(), signer, self.journal.clone(), &self.config)
     }
 
-    fn all(&self) -> Vec<Arc<Transactions>> {
+    /// All of them, the present one first.
+    pub(crate) fn all(&self) -> Vec<Arc<Transactions>> {
         self.queues.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

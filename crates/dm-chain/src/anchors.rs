@@ -1,21 +1,28 @@
 //! The port `Anchors` over the anchor contract.
 
+use std::cmp::Ordering;
+
 use alloy::{
-    primitives::{Address, B256, Bytes, U256},
+    primitives::{Address, B256, Bytes, U64, U256},
     rpc::json_rpc::ErrorPayload,
 };
 use async_trait::async_trait;
 use dm_core::{
-    ports::{AnchorHead, AnchorRequest, Anchors, ChainError},
+    ports::{AnchorHead, AnchorRequest, Anchors, Chain, ChainError},
     receipt::{Anchor, Checkpoint, Receipt},
 };
 
 use crate::{
     client::EvmClient,
     contract::refusal_in_words,
+    deployment::has_code,
     rpc::shortened,
     transactions::{Call, Draft, Gain, SimulationFailure, Transactions, receipt},
+    wire::BlockContent,
 };
+
+/// Seconds by which a block in the place of another one may be older.
+const SAME_TIME: u64 = 3600;
 
 #[async_trait]
 impl Anchors for EvmClient {
@@ -72,6 +79,28 @@ impl Anchors for EvmClient {
         Ok(Some((anchor, height.saturating_sub(mined_in))))
     }
 
+    async fn has_lost(&self, anchor: &Anchor) -> Result<bool, ChainError> {
+        if let Some(receipt) = receipt(&self.node, anchor.tx_hash).await? {
+            // In another block the contract may have refused it.
+            return Ok(self
+                .reader
+                .anchor_in(anchor.tx_hash, &receipt.logs)
+                .await?
+                .is_none());
+        }
+        let params = (U64::from(anchor.block), false);
+        let block: Option<BlockContent> = self.node.read("eth_getBlockByNumber", params).await?;
+        let has_lost = match block.filter(|block| is_of_that_time(block, anchor)) {
+            Some(block) => !block.transactions.contains(&anchor.tx_hash),
+            None => self.is_another_than_that_of(anchor).await?,
+        };
+        if has_lost {
+            // With the anchor the contract may be gone.
+            self.deployment.forget();
+        }
+        Ok(has_lost)
+    }
+
     async fn anchor_of_head(&self, log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError> {
         match self.reader.transaction_of(log, head).await? {
             Some(tx_hash) => Ok(self.anchor(tx_hash).await?.map(|(anchor, _)| anchor)),
@@ -85,6 +114,18 @@ impl Anchors for EvmClient {
 }
 
 impl EvmClient {
+    /// Whether a chain that does not reach the block of an anchor is not the
+    /// anchor's: it is later, or has no contract at that time. (On rollups the
+    /// contract sees the number of another chain's block.)
+    async fn is_another_than_that_of(&self, anchor: &Anchor) -> Result<bool, ChainError> {
+        let head = self.head().await?;
+        match head.timestamp.cmp(&anchor.timestamp) {
+            Ordering::Less => Ok(false),
+            Ordering::Equal => Ok(!has_code(&self.node, anchor.contract).await?),
+            Ordering::Greater => Ok(true),
+        }
+    }
+
     /// Sends the anchor contract a call, once it is deployed, and returns the
     /// transaction's hash without waiting.
     pub(crate) async fn call_contract(
@@ -106,6 +147,11 @@ impl EvmClient {
         };
         account.send(draft).await
     }
+}
+
+/// Whether a block can be the one that the contract saw, or one in its place.
+fn is_of_that_time(block: &BlockContent, anchor: &Anchor) -> bool {
+    block.timestamp.to::<u64>().saturating_add(SAME_TIME) >= anchor.timestamp
 }
 
 fn refusal(failure: SimulationFailure) -> ChainError {

@@ -80,7 +80,8 @@ async fn send_and_wait(transactions: &Transactions, call: Call) -> Result<(), Ch
     Ok(())
 }
 
-async fn has_code(node: &Node, address: Address) -> Result<bool, ChainError> {
+/// Whether a contract is at this address.
+pub(crate) async fn has_code(node: &Node, address: Address) -> Result<bool, ChainError> {
     let code: Bytes = node.read("eth_getCode", (address, "latest")).await?;
     Ok(!code.is_empty())
 }

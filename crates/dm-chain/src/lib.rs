@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod account_health;
 mod accounts;
 mod anchors;
 mod client;
@@ -20,6 +21,7 @@ mod transactions;
 mod verifier;
 mod wire;
 
+pub use account_health::AccountHealth;
 pub use client::{EvmClient, SwitchError};
 pub use config::ClientConfig;
 pub use contract::{DEPLOYMENT_PROXY, anchor_contract};

@@ -17,6 +17,14 @@ pub(crate) struct BlockHeader {
     pub(crate) base_fee_per_gas: Option<U128>,
 }
 
+/// What stands in a block.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BlockContent {
+    pub(crate) timestamp: U64,
+    /// The hashes of its transactions.
+    pub(crate) transactions: Vec<B256>,
+}
+
 /// Receipt of a transaction.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -92,6 +92,7 @@ pub(crate) struct Anchorer {
     head: Head,
     in_flight: Option<InFlight>,
     next_look: Instant,
+    next_look_at_newest: Instant,
     contradiction: Option<Contradiction>,
     pause: Duration,
 }
@@ -101,6 +102,7 @@ impl Anchorer {
     pub(crate) fn new(setting: Setting) -> Self {
         Self {
             next_look: Instant::now() + Duration::from_secs(setting.config.watch_interval_secs),
+            next_look_at_newest: Instant::now() + watch::NEWEST_PAUSE,
             setting,
             head: Head::Unknown,
             in_flight: None,
@@ -172,12 +174,14 @@ impl Anchorer {
 
     fn all_is_well(&mut self) {
         self.pause = FIRST_PAUSE;
+        self.setting.board.set_trouble(None);
         if self.setting.board.set_chain(ChainState::Reachable) {
             tracing::info!("the compliance log can be anchored");
         }
     }
 
     fn chain_is_away(&self, error: &ChainError) {
+        self.setting.board.set_trouble(Some(error));
         if self.setting.board.set_away() {
             tracing::warn!(%error, "the compliance log cannot be anchored now; it will be later");
         } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dm_core::ports::AnchoredCheckpoint;
+use dm_core::ports::{AnchoredCheckpoint, ChainError};
 use tokio::sync::watch;
 
 /// Whether anchors can be made at the moment.
@@ -40,6 +40,8 @@ pub(crate) struct Anchoring {
     pub(crate) newest: Option<Newest>,
     /// Why nothing is recorded: a contradiction that has lasted.
     pub(crate) fault: Option<Arc<str>>,
+    /// Why the last anchor could not be made.
+    pub(crate) trouble: Option<ChainError>,
 }
 
 /// The shared state. Everybody may look; only the sequencer writes `recorded`,
@@ -62,6 +64,7 @@ impl Board {
                 anchored,
                 newest: None,
                 fault: None,
+                trouble: None,
             }),
         }
     }
@@ -79,6 +82,15 @@ impl Board {
     /// Why nothing is recorded: a contradiction that has lasted.
     pub(crate) fn fault(&self) -> Option<Arc<str>> {
         self.anchoring.borrow().fault.clone()
+    }
+
+    /// Notes why the last anchor could not be made, or that it was.
+    pub(crate) fn set_trouble(&self, trouble: Option<&ChainError>) {
+        // Nobody waits for it.
+        self.anchoring.send_if_modified(|state| {
+            state.trouble = trouble.cloned();
+            false
+        });
     }
 
     /// Notes whether anchors can be made, and whether that is news.

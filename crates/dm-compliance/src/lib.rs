@@ -3,6 +3,7 @@
 mod anchoring;
 mod batch_error;
 mod board;
+mod health;
 mod leaf;
 mod local_log;
 mod manager;

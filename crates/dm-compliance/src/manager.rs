@@ -20,6 +20,7 @@ use dm_core::{
 use crate::{
     anchoring::{Anchorer, Setting},
     board::{Board, ChainState},
+    health::Unanchored,
     leaf::Leaf,
     local_log::LocalLog,
     queue::Queue,
@@ -106,6 +107,27 @@ impl ComplianceManager {
         supervisor.spawn("compliance.anchor", move |shutdown| {
             Anchorer::new(setting.clone()).run(shutdown)
         });
+    }
+
+    /// What keeps the log from being written.
+    pub(crate) fn fault_of_log(&self) -> Option<String> {
+        self.board.fault().map(|fault| fault.to_string())
+    }
+
+    /// The events that no anchor covers, if there are some.
+    pub(crate) async fn unanchored(&self) -> Result<Option<Unanchored>, ComplianceError> {
+        let (recorded, anchored) = (self.board.recorded(), self.board.anchored());
+        if anchored >= recorded {
+            return Ok(None);
+        }
+        let oldest = self.log.events().event(anchored).await?;
+        let trouble = self.board.anchoring.borrow().trouble.clone();
+        Ok(oldest.map(|oldest| Unanchored {
+            first: anchored,
+            count: recorded - anchored,
+            since: oldest.event.timestamp,
+            trouble,
+        }))
     }
 
     /// Waits until the local log was compared with the chain, or the chain is
@@ -259,7 +281,7 @@ impl ComplianceLog for ComplianceManager {
     }
 
     fn fault(&self) -> Option<String> {
-        self.board.fault().map(|fault| fault.to_string())
+        self.fault_of_log()
     }
 }
 

@@ -160,3 +160,51 @@ async fn an_anchor_covers_no_more_new_events_than_configured() {
         .collect();
     assert_eq!(sizes, [10, 20, 25]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_lags_takes_no_checkpoint_away_and_lets_nothing_be_sent_again() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    for n in 0..4 {
+        let index = life.record(n).await;
+        life.anchor_of(index).await;
+    }
+    chain.set_lag(2);
+    tokio::time::sleep(LOOKS).await;
+    assert_eq!(events.checkpoint_sizes().await, [1, 2, 3, 4]);
+    // Nor after a restart, when the heads are compared.
+    life.kill();
+    let life = Life::start(&events, &chain).await;
+    tokio::time::sleep(LOOKS).await;
+    assert_eq!(events.checkpoint_sizes().await, [1, 2, 3, 4]);
+    chain.set_lag(0);
+    let index = life.record(4).await;
+    life.anchor_of(index).await;
+    assert_eq!(chain.submitted(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_begins_anew_is_noticed_although_all_was_final_and_nothing_is_recorded() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    let index = life.record(0).await;
+    life.anchor_of(index).await;
+    chain.grow(100);
+    tokio::time::sleep(LOOKS).await;
+    assert!(events.open_checkpoints().await.unwrap().is_empty());
+    chain.wipe();
+    tokio::time::sleep(6 * LOOKS).await;
+    assert!(life.has_valid_receipt(index).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_anchor_that_the_chain_refuses_is_made_again() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let life = Life::start(&events, &chain).await;
+    chain.hold_back();
+    let index = life.record(0).await;
+    chain.until_submitted(1).await;
+    chain.refuse_waiting();
+    life.anchor_of(index).await;
+    assert!(life.has_valid_receipt(index).await);
+}

@@ -18,7 +18,7 @@ use super::{
     draft::{Call, Draft, Gain},
     journal::Journal,
     perform::Performer,
-    queue::{Action, Answer, Event, Queue, Settings, Subject, Ticket},
+    queue::{Action, Answer, Event, Queue, Report, Settings, Subject, Ticket},
 };
 use crate::rpc::Node;
 
@@ -52,6 +52,10 @@ pub(super) enum Order {
     Conclude {
         id: OperationId,
         answer: oneshot::Sender<Result<(), ChainError>>,
+    },
+    /// Say how the transactions get on.
+    Report {
+        answer: oneshot::Sender<Result<Report, ChainError>>,
     },
 }
 
@@ -109,8 +113,8 @@ impl Setup {
     async fn load(&self) -> Result<Account, ChainError> {
         let chain_id = self.node.known_chain_id().await?;
         let journal = Journal::new(self.store.clone(), chain_id, self.signer.address());
-        let entries = journal.load().await?;
-        let queue = Queue::restore(self.settings.clone(), entries, Instant::now());
+        let kept = journal.load().await?;
+        let queue = Queue::restore(self.settings.clone(), kept, Instant::now());
         Ok(Account {
             queue,
             performer: Performer::new(self.node.clone(), self.signer.clone(), chain_id, journal),
@@ -172,6 +176,10 @@ impl Account {
                 let _ = answer.send(Ok(self.queue.begun(&id)));
                 return;
             }
+            Order::Report { answer } => {
+                let _ = answer.send(Ok(self.queue.report(Instant::now())));
+                return;
+            }
             Order::Ask {
                 subject,
                 until,
@@ -200,7 +208,12 @@ impl Account {
         for action in self.queue.handle(event, Instant::now()) {
             match action {
                 Action::Answer(ticket, answer) => self.answer(ticket, answer),
-                Action::FillGap => self.work.push(self.filler().boxed()),
+                Action::FillGap(nonces) => {
+                    tracing::info!(nonces, "filling a gap between the transactions of this account");
+                    for _ in 0..nonces {
+                        self.work.push(self.filler().boxed());
+                    }
+                }
                 action => self.work.push(self.performer.clone().perform(action).boxed()),
             }
         }
@@ -227,7 +240,6 @@ impl Account {
                 value: U256::ZERO,
             };
             let gas_limit = simulator.gas(&call).await.ok()?;
-            tracing::info!("filling a gap between the transactions of this account");
             Some(Event::Ordered {
                 ticket: NOBODY,
                 id: None,
@@ -248,6 +260,7 @@ impl Order {
             Self::Find { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Ask { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Conclude { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Report { answer } => drop(answer.send(Err(error.clone()))),
         }
     }
 }

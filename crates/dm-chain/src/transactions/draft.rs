@@ -19,6 +19,23 @@ pub(crate) struct Call {
     pub(crate) value: U256,
 }
 
+/// Gas of a transaction that calls nothing
+/// ([EIP-2](https://eips.ethereum.org/EIPS/eip-2)).
+const EMPTY_GAS: u64 = 21_000;
+/// Most gas of a transaction on many chains
+/// ([EIP-7825](https://eips.ethereum.org/EIPS/eip-7825)).
+const MAX_GAS: u64 = 1 << 24;
+
+/// The gas limit for a call that needs so much: a quarter more, since the state
+/// may change until a block has it, but not so much that a chain refuses what fits.
+pub(super) fn with_reserve(needed: u64) -> u64 {
+    let reserved = needed.saturating_add(needed / 4);
+    match needed <= MAX_GAS {
+        true => reserved.min(MAX_GAS),
+        false => reserved,
+    }
+}
+
 /// A call that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Draft {
@@ -31,6 +48,19 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// A transaction that does nothing but use up a nonce of this account.
+    pub(super) fn empty(account: Address) -> Self {
+        Self {
+            call: Call {
+                to: Some(account),
+                input: Bytes::new(),
+                value: U256::ZERO,
+            },
+            gas_limit: EMPTY_GAS,
+            gain: Gain::Nothing,
+        }
+    }
+
     /// What it may cost at most, in wei, with this fee for each gas.
     pub(super) fn cost(&self, fee: u128) -> U256 {
         U256::from(self.gas_limit)

@@ -43,6 +43,15 @@ pub(crate) struct Price {
 }
 
 impl Price {
+    /// What is enough for one gas even when the price rises for a while.
+    pub(crate) fn ample(self) -> u128 {
+        match self.is_dynamic {
+            // Twice the base fee stays enough for six full blocks in a row.
+            true => self.base.saturating_mul(2).saturating_add(self.tip),
+            false => self.base.saturating_add(self.tip),
+        }
+    }
+
     /// What a transaction should offer, no more than the ceiling.
     ///
     /// # Errors
@@ -54,11 +63,9 @@ impl Price {
                 "the chain asks {least} wei for each gas, more than the ceiling max_fee_per_gas of {ceiling} wei"
             )));
         }
-        // Twice the base fee stays enough for six full blocks in a row.
-        let max_fee = self.base.saturating_mul(2).saturating_add(self.tip).min(ceiling);
         Ok(match self.is_dynamic {
             true => Fees::Dynamic {
-                max_fee,
+                max_fee: self.ample().min(ceiling),
                 tip: self.tip,
             },
             false => Fees::Legacy { gas_price: least },

@@ -1,6 +1,7 @@
 //! What the account has begun, kept through restarts: one entry for each
 //! operation that is not concluded, and for each other transaction that is not
-//! mined, so that none stands unknown before the operations that come after it.
+//! mined, so that none stands unknown before the operations that come after it;
+//! and the blocks by which the chain is known again.
 
 use std::sync::Arc;
 
@@ -9,20 +10,24 @@ use dm_core::{
     operation::OperationId,
     ports::{ChainError, KeyValueStore, StoreError, WriteBatch},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     draft::Draft,
-    queue::{Mined, Version},
+    queue::{Landmarks, Mined, Refused, Version},
 };
 
 /// Entries that are read at a time.
 const PAGE: usize = 256;
-/// First byte of every entry: its format.
-const FORMAT: u8 = 1;
+/// First byte of an entry with nothing but what every version of this software
+/// has kept.
+const PLAIN: u8 = 1;
+/// First byte of an entry that says how an operation ended otherwise.
+const EXTENDED: u8 = 2;
+/// First byte of the landmarks: their format.
+const LANDMARKS: u8 = 1;
 
 /// What is kept of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Whether the key is an operation; else it is the first transaction's hash.
     pub(crate) is_operation: bool,
@@ -34,21 +39,80 @@ pub(crate) struct Entry {
     pub(crate) versions: Vec<Version>,
     /// What came of it, once that is final.
     pub(crate) done: Option<Mined>,
+    /// Why it is given up.
+    pub(crate) refused: Option<Refused>,
+    /// It ended on a chain that is gone: its nonce says nothing of the present one.
+    pub(crate) is_of_lost_chain: bool,
 }
 
+/// The fields of every entry.
+type Plain = (bool, u64, Draft, Vec<Version>, Option<Mined>);
+/// Those that follow in an extended one.
+type Extension = (Option<Refused>, bool);
+
 impl Entry {
+    /// Whether nothing is left to do.
+    pub(crate) fn is_over(&self) -> bool {
+        self.done.is_some() || self.refused.as_ref().is_some_and(|refused| refused.is_over)
+    }
+
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        postcard::to_extend(self, vec![FORMAT]).map_err(|error| StoreError::Failed(error.into()))
+        // Most entries can be read by older versions of this software.
+        let is_plain = self.refused.is_none() && !self.is_of_lost_chain;
+        let plain = (
+            self.is_operation,
+            self.nonce,
+            &self.draft,
+            &self.versions,
+            self.done,
+        );
+        let encoded = match is_plain {
+            true => postcard::to_extend(&plain, vec![PLAIN]),
+            false => postcard::to_extend(&(plain, (&self.refused, self.is_of_lost_chain)), vec![EXTENDED]),
+        };
+        encoded.map_err(|error| StoreError::Failed(error.into()))
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&FORMAT, content) = bytes.split_first()? else {
-            return None;
+        let (&format, content) = bytes.split_first()?;
+        let (plain, rest) = postcard::take_from_bytes::<Plain>(content).ok()?;
+        let (extension, rest) = match format {
+            PLAIN => (Extension::default(), rest),
+            EXTENDED => postcard::take_from_bytes(rest).ok()?,
+            _ => return None,
         };
-        let (entry, rest) = postcard::take_from_bytes::<Self>(content).ok()?;
-        let is_complete = rest.is_empty() && (entry.done.is_some() || !entry.versions.is_empty());
+        let (is_operation, nonce, draft, versions, done) = plain;
+        let (refused, is_of_lost_chain) = extension;
+        let entry = Self {
+            is_operation,
+            nonce,
+            draft,
+            versions,
+            done,
+            refused,
+            is_of_lost_chain,
+        };
+        let is_complete = rest.is_empty() && (entry.is_over() || !entry.versions.is_empty());
         is_complete.then_some(entry)
     }
+}
+
+/// Everything that is kept for an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Its transactions.
+    pub(crate) entries: Vec<(OperationId, Entry)>,
+    /// The blocks by which its chain is known again.
+    pub(crate) landmarks: Landmarks,
+}
+
+/// A change of what is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Entries that are new, and those that are not needed any more.
+    pub(crate) entries: Vec<(OperationId, Option<Entry>)>,
+    /// New landmarks.
+    pub(crate) landmarks: Option<Landmarks>,
 }
 
 /// The entries of one account on one chain.
@@ -56,6 +120,7 @@ impl Entry {
 pub(super) struct Journal {
     store: Arc<dyn KeyValueStore>,
     prefix: [u8; 28],
+    landmarks_key: Vec<u8>,
 }
 
 impl Journal {
@@ -64,15 +129,28 @@ impl Journal {
         let mut prefix = [0; 28];
         prefix[..8].copy_from_slice(&chain_id.to_be_bytes());
         prefix[8..].copy_from_slice(account.as_slice());
-        Self { store, prefix }
+        // Apart from the entries, which begin with the chain's id.
+        let landmarks_key = [b"landmarks".as_slice(), &prefix].concat();
+        Self {
+            store,
+            prefix,
+            landmarks_key,
+        }
     }
 
-    /// All entries.
+    /// What is kept.
     ///
     /// # Errors
-    /// [`ChainError::Refused`] where the store cannot be read, or an entry is damaged:
+    /// [`ChainError::Journal`] where the store cannot be read, or an entry is damaged:
     /// without it, nobody knows what was begun.
-    pub(super) async fn load(&self) -> Result<Vec<(OperationId, Entry)>, ChainError> {
+    pub(super) async fn load(&self) -> Result<Kept, ChainError> {
+        Ok(Kept {
+            entries: self.entries().await?,
+            landmarks: self.landmarks().await?,
+        })
+    }
+
+    async fn entries(&self) -> Result<Vec<(OperationId, Entry)>, ChainError> {
         let mut entries = Vec::new();
         let mut after = None;
         loop {
@@ -80,7 +158,7 @@ impl Journal {
                 .store
                 .scan(&self.prefix, after.as_deref(), PAGE)
                 .await
-                .map_err(|error| unusable(&error.to_string()))?;
+                .map_err(|error| ChainError::Journal(error.to_string()))?;
             let Some((last, _)) = page.last() else {
                 return Ok(entries);
             };
@@ -88,30 +166,46 @@ impl Journal {
             for (key, value) in page {
                 let id = key.get(self.prefix.len()..).and_then(|id| id.try_into().ok());
                 let (Some(id), Some(entry)) = (id, Entry::decode(&value)) else {
-                    return Err(unusable("an entry is damaged"));
+                    return Err(damaged());
                 };
                 entries.push((OperationId::from_bytes(id), entry));
             }
         }
     }
 
-    /// Makes changes durable, all or none.
-    pub(super) async fn write(&self, changes: Vec<(OperationId, Option<Entry>)>) -> Result<(), StoreError> {
+    async fn landmarks(&self) -> Result<Landmarks, ChainError> {
+        let kept = self.store.get(&self.landmarks_key).await;
+        let Some(kept) = kept.map_err(|error| ChainError::Journal(error.to_string()))? else {
+            return Ok(Landmarks::default());
+        };
+        match kept.split_first() {
+            Some((&LANDMARKS, content)) => postcard::from_bytes(content).map_err(|_| damaged()),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// Makes a change durable, all or nothing. After an error it may have
+    /// happened all the same.
+    pub(super) async fn write(&self, change: Change) -> Result<(), StoreError> {
         let mut batch = WriteBatch::new();
-        for (id, entry) in changes {
+        for (id, entry) in change.entries {
             let key = [self.prefix.as_slice(), id.as_bytes()].concat();
             match entry {
                 Some(entry) => batch.put(key, entry.encode()?),
                 None => batch.delete(key),
             };
         }
+        if let Some(landmarks) = change.landmarks {
+            let encoded = postcard::to_extend(&landmarks, vec![LANDMARKS])
+                .map_err(|error| StoreError::Failed(error.into()))?;
+            batch.put(self.landmarks_key.clone(), encoded);
+        }
         self.store.commit(batch).await
     }
 }
 
-/// Nothing is begun that cannot be noted.
-pub(super) fn unusable(reason: &str) -> ChainError {
-    ChainError::Refused(format!("the journal of transactions cannot be used: {reason}"))
+fn damaged() -> ChainError {
+    ChainError::Journal("an entry is damaged".to_owned())
 }
 
 #[cfg(test)]
@@ -142,6 +236,27 @@ mod tests {
                 fees: Fees::Dynamic { max_fee: 9, tip: 1 },
             }],
             done: None,
+            refused: None,
+            is_of_lost_chain: false,
+        }
+    }
+
+    fn refused() -> Entry {
+        Entry {
+            refused: Some(Refused {
+                reason: "too much gas".to_owned(),
+                tx_hash: B256::repeat_byte(2),
+                first_empty: 1,
+                is_over: false,
+            }),
+            ..entry()
+        }
+    }
+
+    fn change(entries: Vec<(OperationId, Option<Entry>)>) -> Change {
+        Change {
+            entries,
+            landmarks: None,
         }
     }
 
@@ -154,16 +269,57 @@ mod tests {
         let store = MemoryKeyValueStore::new();
         let ids: Vec<_> = (0..600).map(|_| OperationId::random()).collect();
         let changes = ids.iter().map(|id| (*id, Some(entry()))).collect();
-        journal(&store, 5, 1).write(changes).await.unwrap();
-        let mut found = journal(&store, 5, 1).load().await.unwrap();
+        journal(&store, 5, 1).write(change(changes)).await.unwrap();
+        let mut found = journal(&store, 5, 1).load().await.unwrap().entries;
         found.sort_by_key(|(id, _)| *id);
         assert!(found.iter().all(|(_, found)| *found == entry()) && found.len() == ids.len());
         for (chain_id, account) in [(6, 1), (5, 2)] {
-            assert_eq!(journal(&store, chain_id, account).load().await, Ok(Vec::new()));
+            assert_eq!(journal(&store, chain_id, account).load().await, Ok(Kept::default()));
         }
         let gone = ids.iter().map(|id| (*id, None)).collect();
-        journal(&store, 5, 1).write(gone).await.unwrap();
-        assert_eq!(journal(&store, 5, 1).load().await, Ok(Vec::new()));
+        journal(&store, 5, 1).write(change(gone)).await.unwrap();
+        assert_eq!(journal(&store, 5, 1).load().await, Ok(Kept::default()));
+    }
+
+    #[tokio::test]
+    async fn why_an_operation_is_given_up_and_the_landmarks_are_kept() {
+        let store = MemoryKeyValueStore::new();
+        let (given_up, lost) = (OperationId::from_bytes([1; 32]), OperationId::from_bytes([2; 32]));
+        let of_lost_chain = Entry {
+            is_of_lost_chain: true,
+            ..entry()
+        };
+        let landmarks = Landmarks {
+            genesis: Some(B256::repeat_byte(7)),
+            deep: Some((9, B256::repeat_byte(8))),
+        };
+        let written = Change {
+            entries: vec![
+                (given_up, Some(refused())),
+                (lost, Some(of_lost_chain.clone())),
+            ],
+            landmarks: Some(landmarks),
+        };
+        journal(&store, 5, 1).write(written).await.unwrap();
+        let kept = journal(&store, 5, 1).load().await.unwrap();
+        assert_eq!(kept.entries, [(given_up, refused()), (lost, of_lost_chain)]);
+        assert_eq!(kept.landmarks, landmarks);
+        assert_eq!(journal(&store, 5, 2).load().await, Ok(Kept::default()));
+    }
+
+    #[test]
+    fn an_entry_without_news_is_read_by_older_versions() {
+        let bytes = entry().encode().unwrap();
+        let Entry {
+            is_operation,
+            nonce,
+            draft,
+            versions,
+            done,
+            ..
+        } = entry();
+        let old = postcard::to_extend(&(is_operation, nonce, draft, versions, done), vec![1]);
+        assert_eq!(bytes, old.unwrap());
     }
 
     #[tokio::test]
@@ -171,28 +327,29 @@ mod tests {
         let store = MemoryKeyValueStore::new();
         let journal = journal(&store, 5, 1);
         journal
-            .write(vec![(OperationId::random(), Some(entry()))])
+            .write(change(vec![(OperationId::random(), Some(entry()))]))
             .await
             .unwrap();
         let (key, value) = store.scan(&journal.prefix, None, 1).await.unwrap().remove(0);
         let mut batch = WriteBatch::new();
         batch.put(key, value.slice(..value.len() - 1));
         store.commit(batch).await.unwrap();
-        assert!(matches!(journal.load().await, Err(ChainError::Refused(_))));
+        assert!(matches!(journal.load().await, Err(ChainError::Journal(_))));
     }
 
     proptest! {
         #[test]
-        fn hostile_bytes_are_no_entry_and_nothing_worse(bytes: Vec<u8>, is_marked: bool) {
-            let bytes = if is_marked { [vec![FORMAT], bytes].concat() } else { bytes };
+        fn hostile_bytes_are_no_entry_and_nothing_worse(bytes: Vec<u8>, format: Option<bool>) {
+            let format = format.map(|is_plain| if is_plain { PLAIN } else { EXTENDED });
+            let bytes: Vec<u8> = format.into_iter().chain(bytes).collect();
             if let Some(entry) = Entry::decode(&bytes) {
                 prop_assert!(entry.encode().is_ok());
             }
         }
 
         #[test]
-        fn a_cut_entry_is_none(length in 0usize..60) {
-            let whole = entry().encode().unwrap();
+        fn a_cut_entry_is_none(length in 0usize..200, is_refused: bool) {
+            let whole = if is_refused { refused() } else { entry() }.encode().unwrap();
             prop_assert_eq!(Entry::decode(&whole[..length.min(whole.len() - 1)]), None);
         }
     }

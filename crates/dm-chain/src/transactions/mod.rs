@@ -33,7 +33,7 @@ use self::{
 pub(crate) use self::{
     draft::{Call, Draft, Gain},
     fees::Fees,
-    queue::{SigningJob, Version},
+    queue::{Obstacle, Report, SigningJob, Stuck, Version},
     simulation::{CallRequest, SimulationFailure, Simulator},
 };
 use crate::{
@@ -44,6 +44,8 @@ use crate::{
 
 /// Orders that may wait for the account's task before callers wait.
 const QUEUE_LENGTH: usize = 4096;
+/// How long the receipt of a transaction that the queue has forgotten is waited for.
+const FORGOTTEN_PATIENCE: Duration = Duration::from_secs(10);
 /// Shortest pause between two looks for a transaction.
 const FIRST_POLL: Duration = Duration::from_millis(2);
 
@@ -153,17 +155,27 @@ impl Transactions {
         self.order(|answer| Order::Conclude { id, answer }).await
     }
 
+    /// How the account's transactions get on.
+    ///
+    /// # Errors
+    /// Where the chain or the journal could not be reached since the start.
+    pub(crate) async fn report(&self) -> Result<Report, ChainError> {
+        self.order(|answer| Order::Report { answer }).await
+    }
+
     /// Waits until a transaction that was sent is mined, or one in its place.
     ///
     /// # Errors
-    /// [`ChainError::NotMined`] after the configured time.
+    /// [`ChainError::NotMined`] after the configured time, and soon where the queue
+    /// has given it up.
     pub(crate) async fn wait(&self, hash: B256) -> Result<TransactionReceipt, ChainError> {
         let deadline = Instant::now() + self.mining_timeout;
         let state = self.ask(Subject::Hash(hash), Some(self.mining_timeout)).await?;
-        let hash = match state {
-            Some(OperationState::Mined(mined)) => mined.tx_hash,
-            // The queue does not know what an earlier process sent.
-            _ => hash,
+        let (hash, deadline) = match state {
+            Some(OperationState::Mined(mined)) => (mined.tx_hash, deadline),
+            Some(_) => (hash, deadline),
+            // It is final, or the queue has given it up.
+            None => (hash, deadline.min(Instant::now() + FORGOTTEN_PATIENCE)),
         };
         let mut pause = FIRST_POLL;
         loop {

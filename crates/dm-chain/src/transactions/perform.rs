@@ -53,15 +53,15 @@ impl Performer {
             Action::Look(wanted) => Event::Looked(self.look(wanted).await.map_err(ChainError::from)),
             Action::Fetch(hashes) => Event::Fetched(self.fetch(hashes).await),
             Action::Sign(jobs) => Event::Signed(self.sign(jobs).await),
-            Action::Write(changes) => {
-                let result = self.journal.write(changes).await;
+            Action::Write(change) => {
+                let result = self.journal.write(change).await;
                 Event::Written(result.map_err(|error| error.to_string()))
             }
             Action::Send { hash, bytes } => Event::Sent {
                 hash,
                 outcome: self.send(&bytes).await,
             },
-            Action::FillGap | Action::Answer(..) => return None,
+            Action::FillGap(_) | Action::Answer(..) => return None,
         })
     }
 
@@ -83,13 +83,13 @@ impl Performer {
             Ok((head.number.to::<u64>(), price))
         };
         let block = async {
-            let Some(number) = wanted.block else {
-                return Ok(None);
-            };
-            let params = (U64::from(number), false);
-            let block: Option<BlockHeader> = self.node.read("eth_getBlockByNumber", params).await?;
-            Ok(block.and_then(|block| block.hash))
+            match wanted.block {
+                Some(number) => self.hash_of_block(number).await,
+                None => Ok(None),
+            }
         };
+        // Not every node has every old block.
+        let landmark = async { self.hash_of_block(wanted.landmark).await.ok().flatten() };
         let count_at = async {
             match wanted.count_at {
                 // Not every node still has the state of that block.
@@ -108,20 +108,27 @@ impl Performer {
             }
         };
         let (latest, pending) = (count("latest".to_owned()), count("pending".to_owned()));
-        let waits = futures::future::join(count_at, async {
+        let waits = futures::future::join3(count_at, landmark, async {
             futures::try_join!(head, block, balance, latest, pending)
         });
-        let (count_at, rest) = waits.await;
+        let (count_at, landmark, rest) = waits.await;
         let ((height, price), block, balance, count, pending) = rest?;
         Ok(Sight {
             height,
             count: count.to(),
             pending: pending.to(),
             block,
+            landmark,
             count_at: count_at.map(|count| count.to()),
             price,
             balance,
         })
+    }
+
+    async fn hash_of_block(&self, number: u64) -> Result<Option<B256>, RpcFailure> {
+        let params = (U64::from(number), false);
+        let block: Option<BlockHeader> = self.node.read("eth_getBlockByNumber", params).await?;
+        Ok(block.and_then(|block| block.hash))
     }
 
     async fn fetch(&self, hashes: Vec<(B256, Gain)>) -> Vec<(B256, Option<Mined>)> {
@@ -179,6 +186,7 @@ impl Performer {
             Refusal::FeeTooLow => Outcome::FeeTooLow,
             Refusal::NoRoom => Outcome::NoRoom,
             Refusal::LackOfFunds => Outcome::LackOfFunds(reason),
+            Refusal::Invalid => Outcome::Invalid(reason),
             Refusal::Other if payload.is_retry_err() => {
                 Outcome::Unknown(ChainError::Unavailable(shortened(&payload.message)))
             }

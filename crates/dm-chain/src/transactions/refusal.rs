@@ -20,13 +20,15 @@ pub(super) enum Refusal {
     NoRoom,
     /// The account cannot pay for it.
     LackOfFunds,
-    /// Something else, for good.
+    /// No block can have it as it is.
+    Invalid,
+    /// Something else.
     Other,
 }
 
 /// Words and what they mean; the first that occur in a message count.
 const WORDS: &[(&str, Refusal)] = &[
-    ("unknown transaction", Refusal::Other),
+    ("unknown transaction", Refusal::Invalid),
     ("already known", Refusal::AlreadyKnown),
     ("already imported", Refusal::AlreadyKnown),
     ("known transaction", Refusal::AlreadyKnown),
@@ -63,6 +65,28 @@ const WORDS: &[(&str, Refusal)] = &[
     ("fee too low", Refusal::FeeTooLow),
     ("feetoolow", Refusal::FeeTooLow),
     ("gas price below", Refusal::FeeTooLow),
+    // What comes now is said of transactions that stay as they are.
+    ("exceeds the configured cap", Refusal::Invalid),
+    ("exceeds block gas limit", Refusal::Invalid),
+    ("gas limit too high", Refusal::Invalid),
+    ("gas limit exceeded", Refusal::Invalid),
+    ("gas limit is too high", Refusal::Invalid),
+    ("exceeds max transaction gas limit", Refusal::Invalid),
+    ("intrinsic gas", Refusal::Invalid),
+    ("floor data gas", Refusal::Invalid),
+    ("gas uint64 overflow", Refusal::Invalid),
+    ("higher than max fee per gas", Refusal::Invalid),
+    ("initcode size", Refusal::Invalid),
+    ("oversized data", Refusal::Invalid),
+    ("invalid sender", Refusal::Invalid),
+    ("sender not an eoa", Refusal::Invalid),
+    ("invalid chain id", Refusal::Invalid),
+    ("replay-protected", Refusal::Invalid),
+    ("type not supported", Refusal::Invalid),
+    ("invalid transaction", Refusal::Invalid),
+    ("invalid raw transaction", Refusal::Invalid),
+    ("rlp:", Refusal::Invalid),
+    ("nonce has max value", Refusal::Invalid),
 ];
 
 impl Refusal {
@@ -100,13 +124,20 @@ mod tests {
             ("Insufficient funds for gas * price + value", Refusal::LackOfFunds),
             ("nonce too high", Refusal::NonceTooHigh),
             ("Known transaction", Refusal::AlreadyKnown),
-            ("unknown transaction type", Refusal::Other),
+            ("unknown transaction type", Refusal::Invalid),
             ("txpool is full", Refusal::NoRoom),
             (
                 "in-flight transaction limit reached for delegated accounts",
                 Refusal::NoRoom,
             ),
-            ("intrinsic gas too low", Refusal::Other),
+            ("intrinsic gas too low", Refusal::Invalid),
+            (
+                "transaction gas limit too high (cap: 16777216, tx: 17500000)",
+                Refusal::Invalid,
+            ),
+            ("exceeds block gas limit", Refusal::Invalid),
+            ("tx fee (1.50 ether) exceeds the configured cap (1.00 ether)", Refusal::Invalid),
+            ("the node is being maintained", Refusal::Other),
         ] {
             let payload = ErrorPayload {
                 code: -32000,

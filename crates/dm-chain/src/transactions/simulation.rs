@@ -10,7 +10,7 @@ use dm_core::ports::ChainError;
 use serde::Serialize;
 
 use super::{
-    draft::{Call, Draft},
+    draft::{Call, Draft, with_reserve},
     fees::price_after,
     perform::lack_of_funds,
     refusal,
@@ -79,11 +79,10 @@ impl Simulator {
     }
 
     /// Tries a call on the chain's pending state and returns the gas that it
-    /// needs, with a reserve of a quarter.
+    /// needs, with a reserve.
     pub(crate) async fn gas(&self, call: &Call) -> Result<u64, SimulationFailure> {
         let gas: U64 = self.attempt("eth_estimateGas", call).await?;
-        let gas = gas.to::<u64>();
-        Ok(gas.saturating_add(gas / 4))
+        Ok(with_reserve(gas.to()))
     }
 
     /// Tries a call on the chain's pending state and returns what it returns.

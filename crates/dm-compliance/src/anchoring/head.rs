@@ -58,19 +58,19 @@ impl Anchorer {
     /// Forgets the checkpoints that are larger than the contract's newest: a
     /// reorganisation took them, or the chain began anew.
     async fn forget_checkpoints_above(&self, size: u64) -> Result<(), Trouble> {
-        let events = self.setting.log.events();
-        let mut is_confirmed = false;
+        let (events, anchors) = (self.setting.log.events(), &self.setting.anchors);
+        let mut began_anew = false;
         while let Some(last) = events
             .last_checkpoint()
             .await?
             .filter(|last| last.checkpoint.size > size)
         {
-            // An endpoint that lags behind shows an old head, but not that the
-            // transaction is gone.
-            if !is_confirmed && self.setting.anchors.anchor(last.anchor.tx_hash).await?.is_some() {
+            // An endpoint that lags behind shows an old head, and no anchor above it.
+            if !began_anew && !anchors.has_lost(&last.anchor).await? {
                 return Err(unsettled());
             }
-            is_confirmed = true;
+            // No reorganisation takes back what is final.
+            began_anew |= last.is_final;
             events.remove_checkpoint(last.checkpoint.size).await?;
             self.setting.board.reset_anchored(size);
             tracing::warn!(size = last.checkpoint.size, tx = %last.anchor.tx_hash, "an anchor left the chain");

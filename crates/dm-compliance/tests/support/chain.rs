@@ -37,9 +37,19 @@ struct State {
     submitted: u64,
     is_away: bool,
     holds_back: bool,
+    /// Blocks by which the endpoints are behind.
+    lag: u64,
 }
 
 impl State {
+    /// The accepted anchors that a lagging endpoint knows.
+    fn seen(&self) -> impl DoubleEndedIterator<Item = &(Checkpoint, Anchor)> {
+        let height = self.height.saturating_sub(self.lag);
+        self.accepted
+            .iter()
+            .filter(move |(_, anchor)| anchor.block <= height)
+    }
+
     fn head(&self) -> Option<Checkpoint> {
         self.accepted.last().map(|(checkpoint, _)| *checkpoint)
     }
@@ -118,6 +128,20 @@ impl SimulatedChain {
             state.holds_back = false;
             state.mine();
         });
+    }
+
+    /// Refuses what waits, and from now on mines at once.
+    pub fn refuse_waiting(&self) {
+        self.change(|state| {
+            state.holds_back = false;
+            let waiting = std::mem::take(&mut state.mempool);
+            state.refused.extend(waiting.into_iter().map(|(tx_hash, _)| tx_hash));
+        });
+    }
+
+    /// Lets every endpoint be this many blocks behind in what it answers.
+    pub fn set_lag(&self, lag: u64) {
+        self.change(|state| state.lag = lag);
     }
 
     /// Mines empty blocks.
@@ -230,7 +254,7 @@ impl Endpoint {
 impl Anchors for Endpoint {
     async fn anchor_head(&self, _log: Address) -> Result<Option<AnchorHead>, ChainError> {
         self.ask(|state| {
-            Ok(state.accepted.last().map(|(checkpoint, anchor)| AnchorHead {
+            Ok(state.seen().next_back().map(|(checkpoint, anchor)| AnchorHead {
                 size: checkpoint.size,
                 block: anchor.block,
                 timestamp: anchor.timestamp,
@@ -246,7 +270,7 @@ impl Anchors for Endpoint {
         head: &AnchorHead,
     ) -> Result<bool, ChainError> {
         self.ask(|state| {
-            Ok(state.accepted.iter().any(|(accepted, anchor)| {
+            Ok(state.seen().any(|(accepted, anchor)| {
                 accepted == checkpoint && (anchor.block, anchor.timestamp) == (head.block, head.timestamp)
             }))
         })
@@ -298,11 +322,17 @@ impl Anchors for Endpoint {
 
     async fn anchor(&self, tx_hash: B256) -> Result<Option<(Anchor, u64)>, ChainError> {
         self.ask(|state| {
-            let found = state
-                .accepted
-                .iter()
-                .find(|(_, anchor)| anchor.tx_hash == tx_hash);
-            Ok(found.map(|(_, anchor)| (*anchor, state.height - anchor.block)))
+            let found = state.seen().find(|(_, anchor)| anchor.tx_hash == tx_hash);
+            Ok(found.map(|(_, anchor)| (*anchor, state.height - state.lag - anchor.block)))
+        })
+        .await
+    }
+
+    async fn has_lost(&self, anchor: &Anchor) -> Result<bool, ChainError> {
+        self.ask(|state| {
+            let is_there = state.accepted.iter().any(|(_, accepted)| accepted.tx_hash == anchor.tx_hash);
+            // Its place is known to be another one's as soon as it is seen.
+            Ok(!is_there && state.lag == 0)
         })
         .await
     }
@@ -310,8 +340,7 @@ impl Anchors for Endpoint {
     async fn anchor_of_head(&self, _log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError> {
         self.ask(|state| {
             let found = state
-                .accepted
-                .iter()
+                .seen()
                 .find(|(checkpoint, anchor)| (checkpoint.size, anchor.block) == (head.size, head.block));
             Ok(found.map(|(_, anchor)| *anchor))
         })

@@ -62,6 +62,11 @@ pub trait Anchors: Send + Sync {
     /// its own; `None` where the chain does not have it (any more).
     async fn anchor(&self, tx_hash: B256) -> Result<Option<(Anchor, u64)>, ChainError>;
 
+    /// Whether the chain has certainly lost this anchor: it is long enough or late
+    /// enough to have it, and has something else in its place. No while that is not
+    /// known: an endpoint that lags behind does not show an anchor either.
+    async fn has_lost(&self, anchor: &Anchor) -> Result<bool, ChainError>;
+
     /// The anchor whose transaction made this head: found on the chain, by what
     /// happened in the head's block, for a node that was stopped between sending
     /// the transaction and noting its hash. `None` where the chain does not have

@@ -61,4 +61,8 @@ pub enum ChainError {
     /// Signing failed, or the node refused the transaction for good.
     #[error("the transaction was refused: {0}")]
     Refused(String),
+    /// The journal of transactions could not be read or written, so that it is not
+    /// known what was begun: ask again under the same id.
+    #[error("the journal of transactions cannot be used: {0}")]
+    Journal(String),
 }

@@ -34,8 +34,9 @@ pub trait Operations: Send + Sync {
     /// replaced by one with a higher fee and another hash.
     ///
     /// # Errors
-    /// As [`Operations::check`]. After an error nothing was begun, and nothing
-    /// will happen.
+    /// As [`Operations::check`]; then nothing was begun, and nothing will happen.
+    /// After [`ChainError::Journal`] it is not known whether it was: who begins it
+    /// again under the same id finds out, and it happens at most once.
     async fn begin(&self, id: OperationId, operation: &Operation) -> Result<B256, ChainError>;
 
     /// As [`Operations::begin`], by an account that
@@ -54,8 +55,8 @@ pub trait Operations: Send + Sync {
     /// How far an operation has come; `None` where none was begun under this id.
     async fn state(&self, id: OperationId) -> Result<Option<OperationState>, ChainError>;
 
-    /// Waits until an operation is mined, no longer than `patience`, and says
-    /// how far it has come then. Waiting holds nothing else up.
+    /// Waits until an operation is mined or given up, no longer than `patience`,
+    /// and says how far it has come then. Waiting holds nothing else up.
     async fn wait(&self, id: OperationId, patience: Duration) -> Result<Option<OperationState>, ChainError>;
 
     /// Forgets an operation that is final. Whoever began it has noted what came
@@ -73,6 +74,27 @@ pub enum OperationState {
     },
     /// A block has it.
     Mined(MinedOperation),
+    /// It was given up and moves nothing: the chain refuses it for good and an
+    /// empty transaction has its nonce, or the chain began anew before a block had it.
+    Refused {
+        /// Its newest transaction, which no block has.
+        tx_hash: B256,
+        /// Why, as the chain says it.
+        reason: String,
+        /// Whether a reorganisation is no longer expected to change that.
+        is_final: bool,
+    },
+}
+
+impl OperationState {
+    /// Whether nothing can change it any more.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Pending { .. } => false,
+            Self::Mined(mined) => mined.is_final,
+            Self::Refused { is_final, .. } => *is_final,
+        }
+    }
 }
 
 /// An operation that a block has.

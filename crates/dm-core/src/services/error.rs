@@ -235,7 +235,9 @@ impl From<ChainError> for ServiceError {
             ChainError::Reverted(reason) => Self::TransactionFailed(reason),
             ChainError::Refused(reason) => Self::TransactionRefused(reason),
             ChainError::WrongChain { expected, found } => Self::WrongChain { expected, found },
-            ChainError::Unavailable(_) | ChainError::NotMined(_) => Self::Unavailable(error.to_string()),
+            ChainError::Unavailable(_) | ChainError::NotMined(_) | ChainError::Journal(_) => {
+                Self::Unavailable(error.to_string())
+            }
         }
     }
 }

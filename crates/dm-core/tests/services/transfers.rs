@@ -172,6 +172,40 @@ async fn a_token_that_lies_or_fails_moves_nothing_and_is_told() {
 }
 
 #[tokio::test]
+async fn a_transfer_that_the_chain_refuses_for_good_fails_with_the_reason_and_is_closed() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let token = supported_token(&world, &node, node.address()).await;
+    world.money.set_giving_up(Some("too much gas"));
+    let refused = node
+        .payments()
+        .transfer(request(token, node.address(), TO, 30), None)
+        .await
+        .unwrap();
+    let OrderState::Failed { reason, .. } = &refused.state else {
+        panic!("{refused:?}");
+    };
+    assert!(reason.contains("too much gas"), "{reason}");
+    node.look_after_orders();
+    eventually("nothing is left to do for it", async || {
+        let open = node.catalog.open_orders(0, 10).await.unwrap();
+        open.is_empty().then_some(())
+    })
+    .await;
+    // The chain keeps nothing of it either.
+    let operations = world.money.operations(node.address());
+    assert_eq!(operations.state(refused.id).await, Ok(None));
+    world.money.set_giving_up(None);
+    let moved = node
+        .payments()
+        .transfer(request(token, node.address(), TO, 30), None)
+        .await
+        .unwrap();
+    assert!(is_completed(&moved), "{moved:?}");
+    assert_eq!(balance(&world, token, TO).await, 30);
+}
+
+#[tokio::test]
 async fn an_issued_token_is_supported_and_minted_by_its_issuer_alone() {
     let world = World::new();
     let (node, other) = (world.node(1).await, world.node(2).await);

@@ -34,7 +34,7 @@ impl Queue {
             .map(|item| &item.phase);
         match phase {
             // A look would not change the answer.
-            None | Some(Phase::Final(_)) => self.answer_state(ticket, subject),
+            None | Some(Phase::Final(_) | Phase::Refused) => self.answer_state(ticket, subject),
             Some(_) => self.ask(ticket, subject, wish),
         }
     }
@@ -111,7 +111,7 @@ impl Queue {
         let is_final = self
             .items
             .get(&key)
-            .is_some_and(|item| matches!(item.phase, Phase::Final(_)));
+            .is_some_and(super::item::Item::is_over);
         if is_final && let Some(id) = self.remove(key).and_then(|item| item.id) {
             self.dirty.insert(id, None);
         }
@@ -120,7 +120,7 @@ impl Queue {
 
     fn is_in_block(&self, key: Key) -> bool {
         let phase = self.items.get(&key).map(|item| &item.phase);
-        matches!(phase, Some(Phase::Mined(_) | Phase::Final(_)))
+        matches!(phase, Some(Phase::Mined(_) | Phase::Final(_) | Phase::Refused))
     }
 
     fn find(&self, subject: Subject) -> Option<Key> {

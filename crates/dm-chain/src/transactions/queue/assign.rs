@@ -3,18 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
     Action, Answer, Key, Queue, Sending, Sight, SigningJob, Version,
-    item::{Item, Phase},
+    item::{Item, Obstacle, Phase},
 };
 use crate::transactions::fees::{Fees, Price};
 
 /// Most transactions of a batch.
 const MAX_BATCH: usize = 512;
+/// A transaction that another one with its nonce keeps out pays at most so many
+/// times what the chain asks.
+const MAX_OUTBIDDING: u128 = 4;
 
 /// Where the batch is.
 pub(super) enum Stage {
@@ -50,7 +53,7 @@ impl Queue {
         };
         let mut batch = self.replacements(price, now);
         if let Some(balance) = sight.balance {
-            self.first_versions(sight, price, balance, &mut batch);
+            self.first_versions(sight, price, balance, &mut batch, now);
         }
         if !batch.is_empty() {
             let (keys, jobs) = batch.into_iter().unzip();
@@ -65,10 +68,15 @@ impl Queue {
         price: Price,
         balance: U256,
         batch: &mut Vec<(Key, SigningJob)>,
+        now: Instant,
     ) {
+        let account = self.settings.account;
         let fees = match price.fees(self.settings.max_fee_per_gas) {
             Ok(fees) => fees,
-            Err(refusal) => return self.refuse_queued(&refusal),
+            Err(refusal) => {
+                self.note_refusing(&refusal, now);
+                return self.refuse_queued(&refusal);
+            }
         };
         let mut reserved = self.reserved(sight.count);
         let mut next = sight.pending.max(sight.count).max(self.watch.floor());
@@ -84,12 +92,14 @@ impl Queue {
                 continue;
             }
             if needed > balance {
-                let account = self.settings.account;
                 let refusal = ChainError::InsufficientFunds {
                     account,
                     balance,
                     needed,
                 };
+                if item.draft.call.value.is_zero() {
+                    self.note_refusing(&refusal, now);
+                }
                 self.give_up(key, &refusal);
                 continue;
             }
@@ -107,7 +117,7 @@ impl Queue {
             next = next.max(if item.least_nonce > next { next } else { nonce + 1 });
             item.nonce = nonce;
             item.phase = Phase::Staged;
-            batch.push((key, job(item, fees)));
+            batch.push((key, job(item, fees, account)));
             self.nonces.insert((nonce, key));
             if batch.len() >= MAX_BATCH {
                 break;
@@ -139,51 +149,42 @@ impl Queue {
         item.nonce = nonce;
         item.phase = Phase::Staged;
         self.nonces.insert((nonce, key));
-        Some(job(item, fees))
+        Some(job(item, fees, self.settings.account))
     }
 
-    /// New versions of what waits too long, or pays too little.
+    /// Nothing can be begun, not even what moves no coins.
+    fn note_refusing(&mut self, refusal: &ChainError, now: Instant) {
+        let since = self.refusing.as_ref().map_or(now, |(since, _)| *since);
+        self.refusing = Some((since, refusal.clone()));
+    }
+
+    /// New versions of what waits too long, pays too little, or is given up.
     fn replacements(&mut self, price: Price, now: Instant) -> Vec<(Key, SigningJob)> {
-        let ceiling = self.settings.max_fee_per_gas;
-        let replace_after = self.settings.replace_after;
-        let Ok(least) = price.fees(ceiling) else {
-            return Vec::new();
+        let keys: Vec<_> = self.nonces.iter().map(|(_, key)| *key).collect();
+        let jobs = keys
+            .into_iter()
+            .filter_map(|key| Some((key, self.replacement(key, price, now)?)));
+        jobs.take(MAX_BATCH).collect()
+    }
+
+    fn replacement(&mut self, key: Key, price: Price, now: Instant) -> Option<SigningJob> {
+        let settings = &self.settings;
+        let item = self.items.get_mut(&key)?;
+        let newest = item.versions.last()?.fees;
+        let Phase::Sending(sending) = &mut item.phase else {
+            return None;
         };
-        let mut batch = Vec::new();
-        for (_, key) in &self.nonces {
-            let Some(item) = self.items.get_mut(key) else {
-                continue;
-            };
-            let Some(newest) = item.versions.last().map(|version| version.fees) else {
-                continue;
-            };
-            let Phase::Sending(sending) = &mut item.phase else {
-                continue;
-            };
-            let is_stuck =
-                now.saturating_duration_since(sending.priced) >= replace_after && price.is_above(newest);
-            if sending.is_replaced || !(sending.too_cheap || is_stuck) {
-                continue;
-            }
-            let Some(fees) = newest.raised(least, ceiling) else {
-                tracing::debug!(
-                    nonce = item.nonce,
-                    "a transaction waits for a price below the ceiling"
-                );
-                continue;
-            };
-            sending.is_replaced = true;
-            tracing::info!(
-                nonce = item.nonce,
-                ?fees,
-                "a stuck transaction gets a higher price"
-            );
-            batch.push((*key, job(item, fees)));
-            if batch.len() >= MAX_BATCH {
-                break;
-            }
+        let has_waited = now.saturating_duration_since(sending.priced) >= settings.replace_after;
+        if sending.is_replaced || !is_due(sending, newest, price, has_waited) {
+            return None;
         }
-        batch
+        let Some(fees) = replacement_fees(sending, newest, price, settings.max_fee_per_gas) else {
+            item.obstacle = Some(Obstacle::AboveCeiling);
+            return None;
+        };
+        sending.is_replaced = true;
+        tracing::info!(nonce = item.nonce, ?fees, "a transaction is replaced");
+        Some(job(item, fees, settings.account))
     }
 
     /// What the transactions that are not mined yet may still cost.
@@ -192,7 +193,7 @@ impl Queue {
             .nonces
             .range((count, 0)..)
             .filter_map(|(_, key)| self.items.get(key));
-        unmined.fold(U256::ZERO, |sum, item| sum.saturating_add(item.cost()))
+        unmined.fold(U256::ZERO, |sum, item| sum.saturating_add(item.cost(self.settings.account)))
     }
 
     pub(super) fn signed(&mut self, result: Result<Vec<Version>, ChainError>) {
@@ -211,7 +212,7 @@ impl Queue {
         let mut entries = BTreeMap::new();
         for (key, version) in &batch {
             if let Some(item) = self.items.get_mut(key)
-                && !matches!(item.phase, Phase::Final(_))
+                && !item.is_over()
             {
                 let note = *item.note.get_or_insert(OperationId::from_bytes(version.hash.0));
                 let mut entry = item.entry();
@@ -246,6 +247,7 @@ impl Queue {
                         .extend(item.versions.drain(..).map(|version| version.hash));
                     item.versions.push(version);
                     item.phase = Phase::Sending(Sending::new(0, now));
+                    self.refusing = None;
                 }
                 Phase::Sending(sending) => {
                     let (in_flight, earlier) = (sending.in_flight, sending.next);
@@ -315,7 +317,8 @@ impl Queue {
         let Some(item) = self.remove(key) else {
             return;
         };
-        if let Some(note) = item.note.filter(|_| !matches!(item.phase, Phase::Queued)) {
+        let is_noted = !matches!(item.phase, Phase::Queued) || !item.versions.is_empty();
+        if let Some(note) = item.note.filter(|_| is_noted) {
             // A write that failed may have reached the medium all the same.
             self.dirty.insert(note, None);
         }
@@ -325,12 +328,29 @@ impl Queue {
     }
 }
 
-fn job(item: &Item, fees: Fees) -> SigningJob {
+fn job(item: &Item, fees: Fees, account: Address) -> SigningJob {
     SigningJob {
-        draft: item.draft.clone(),
+        draft: item.next_draft(account),
         nonce: item.nonce,
         fees,
     }
+}
+
+/// Whether a transaction needs another version now.
+fn is_due(sending: &Sending, newest: Fees, price: Price, has_waited: bool) -> bool {
+    let is_underpaid = price.is_above(newest) && (sending.too_cheap || has_waited);
+    // Paying ever more does not help against another program that holds the nonce.
+    let may_outbid = newest.highest() < price.ample().saturating_mul(MAX_OUTBIDDING);
+    let is_unwanted = sending.too_cheap || (sending.is_outbid && may_outbid);
+    sending.is_barred || is_underpaid || (is_unwanted && has_waited)
+}
+
+/// What the next version pays; `None` where that is above the ceiling.
+fn replacement_fees(sending: &Sending, newest: Fees, price: Price, ceiling: u128) -> Option<Fees> {
+    let least = price.fees(ceiling).ok()?;
+    let raised = newest.raised(least, ceiling);
+    // The chain has refused what an empty transaction replaces, so it need not pay more.
+    raised.or(Some(least).filter(|_| sending.is_barred))
 }
 
 /// The first nonce from this one on that none of the own transactions bears.

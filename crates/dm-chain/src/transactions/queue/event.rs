@@ -14,7 +14,7 @@ use super::{
     },
     item::{Mined, Version},
 };
-use crate::transactions::journal::Entry;
+use crate::transactions::journal::Change;
 
 /// Names somebody who waits for an answer.
 pub(crate) type Ticket = u64;
@@ -61,11 +61,12 @@ pub(crate) enum Action {
     /// Sign transactions; one at a time.
     Sign(Vec<SigningJob>),
     /// Change the journal, all or nothing, durable; one at a time.
-    Write(Vec<(OperationId, Option<Entry>)>),
+    Write(Change),
     /// Give a transaction to the chain.
     Send { hash: B256, bytes: Bytes },
-    /// A nonce is missing that nobody uses: order something without effect for it.
-    FillGap,
+    /// So many nonces are missing that nobody uses: order something without
+    /// effect for each.
+    FillGap(u64),
     /// Answer to who waits.
     Answer(Ticket, Answer),
 }
@@ -95,6 +96,8 @@ pub(crate) enum Subject {
 pub(crate) struct LookFor {
     /// The hash of the block with this number.
     pub(crate) block: Option<u64>,
+    /// The hash of the block with this number, by which the chain is known again.
+    pub(crate) landmark: u64,
     /// The account's count in the block with this number.
     pub(crate) count_at: Option<u64>,
     /// The price of gas.
@@ -114,6 +117,8 @@ pub(crate) struct Sight {
     pub(crate) pending: u64,
     /// The hash of the block that was asked for, if the chain has one of that number.
     pub(crate) block: Option<B256>,
+    /// The hash of the landmark, where the chain has a block of that number.
+    pub(crate) landmark: Option<B256>,
     /// The count that was asked for, where the chain still knows.
     pub(crate) count_at: Option<u64>,
     /// The price of gas, if it was asked for.
@@ -147,7 +152,9 @@ pub(crate) enum Outcome {
     NoRoom,
     /// The account cannot pay for it.
     LackOfFunds(ChainError),
-    /// The chain refuses it, for good.
+    /// The chain says that no block can have it as it is.
+    Invalid(ChainError),
+    /// The chain refuses it, for a reason that may pass.
     Refused(ChainError),
     /// No answer came: the chain may have it or not.
     Unknown(ChainError),

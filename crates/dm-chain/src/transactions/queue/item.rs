@@ -1,6 +1,6 @@
 //! One transaction that somebody wants.
 
-use alloy::primitives::{B256, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use dm_core::{
     operation::OperationId,
     ports::{MinedOperation, OperationState},
@@ -32,6 +32,38 @@ pub(crate) struct Mined {
     pub(crate) received: U256,
 }
 
+/// Why an operation is given up. From then on the chain gets empty transactions
+/// with its nonce, until one of them is mined, or nothing with that nonce can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    /// What the chain says.
+    pub(crate) reason: String,
+    /// The operation's newest transaction.
+    pub(crate) tx_hash: B256,
+    /// Which of the versions is the first empty one: a chain may have got those
+    /// before it all the same.
+    pub(crate) first_empty: usize,
+    /// Nothing of the operation can be mined any more.
+    pub(crate) is_over: bool,
+}
+
+/// What keeps a transaction out of the blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// The account cannot pay for it.
+    LackOfFunds(String),
+    /// Gas costs more than the ceiling.
+    AboveCeiling,
+    /// Another program's transaction has the nonce.
+    NonceHeld,
+    /// The chain refuses it.
+    Refused(String),
+    /// The chain does not answer.
+    Unreachable(String),
+    /// Something that passes.
+    Waits(&'static str),
+}
+
 /// A transaction, from the order until nobody needs it any more.
 #[derive(Debug)]
 pub(super) struct Item {
@@ -55,6 +87,19 @@ pub(super) struct Item {
     pub(super) versions: Vec<Version>,
     /// Hashes that it had with an earlier nonce.
     pub(super) past: Vec<B256>,
+    /// Why it is given up.
+    pub(super) refused: Option<Refused>,
+    /// It ended on a chain that is gone.
+    pub(super) is_of_lost_chain: bool,
+    /// The chain was reorganised, and its receipt was not seen since.
+    pub(super) is_doubted: bool,
+    /// What a block had of it before it was seen to be taken back, until the
+    /// chain is known to be the same.
+    pub(super) taken_back: Option<Mined>,
+    /// When it was ordered, as far as this process knows.
+    pub(super) since: Instant,
+    /// What kept it out of the blocks when the chain got it last.
+    pub(super) obstacle: Option<Obstacle>,
     pub(super) phase: Phase,
 }
 
@@ -71,6 +116,8 @@ pub(super) enum Phase {
     Mined(Mined),
     /// And it will stay there.
     Final(Mined),
+    /// It is given up, and nothing of it can be mined any more.
+    Refused,
 }
 
 /// What is known of a transaction on its way into a block.
@@ -92,10 +139,18 @@ pub(super) struct Sending {
     pub(super) priced: Instant,
     /// The chain said that it pays too little.
     pub(super) too_cheap: bool,
+    /// The chain has another transaction with the nonce, an earlier version or
+    /// one of another program, and wants more for taking this one instead.
+    pub(super) is_outbid: bool,
     /// A version that pays more is being made.
     pub(super) is_replaced: bool,
     /// How often in a row the nonce was counted and no version had a receipt.
     pub(super) absent: u32,
+    /// How often in a row the chain refused it.
+    pub(super) refusals: u32,
+    /// The chain refuses it for good: it gets nothing before the empty
+    /// transaction is signed and noted.
+    pub(super) is_barred: bool,
 }
 
 impl Sending {
@@ -110,14 +165,17 @@ impl Sending {
             resends: 0,
             priced: now,
             too_cheap: false,
+            is_outbid: false,
             is_replaced: false,
             absent: 0,
+            refusals: 0,
+            is_barred: false,
         }
     }
 }
 
 impl Item {
-    pub(super) fn new(id: Option<OperationId>, draft: Draft, ticket: Ticket) -> Self {
+    pub(super) fn new(id: Option<OperationId>, draft: Draft, ticket: Ticket, now: Instant) -> Self {
         Self {
             id,
             note: id,
@@ -129,6 +187,12 @@ impl Item {
             moves: 0,
             versions: Vec::new(),
             past: Vec::new(),
+            refused: None,
+            is_of_lost_chain: false,
+            is_doubted: false,
+            taken_back: None,
+            since: now,
+            obstacle: None,
             phase: Phase::Queued,
         }
     }
@@ -138,6 +202,15 @@ impl Item {
         let mut sending = Sending::new(entry.versions.len().saturating_sub(1), now);
         // The chain may have it already, so that it refuses it.
         sending.tries = 1;
+        sending.is_barred = entry
+            .refused
+            .as_ref()
+            .is_some_and(|refused| refused.first_empty >= entry.versions.len());
+        let phase = match entry.done {
+            Some(mined) => Phase::Final(mined),
+            None if entry.is_over() => Phase::Refused,
+            None => Phase::Sending(sending),
+        };
         Self {
             id: entry.is_operation.then_some(note),
             note: Some(note),
@@ -149,10 +222,13 @@ impl Item {
             moves: 0,
             versions: entry.versions,
             past: Vec::new(),
-            phase: match entry.done {
-                Some(mined) => Phase::Final(mined),
-                None => Phase::Sending(sending),
-            },
+            refused: entry.refused,
+            is_of_lost_chain: entry.is_of_lost_chain,
+            is_doubted: false,
+            taken_back: None,
+            since: now,
+            obstacle: None,
+            phase,
         }
     }
 
@@ -164,19 +240,36 @@ impl Item {
             draft: self.draft.clone(),
             versions: self.versions.clone(),
             done: None,
+            refused: self.refused.clone(),
+            is_of_lost_chain: self.is_of_lost_chain,
         };
-        if let Phase::Final(mined) = self.phase {
-            entry.done = Some(mined);
+        if self.is_over() {
             entry.versions.clear();
             entry.draft.call.input = Bytes::new();
+        }
+        if let Phase::Final(mined) = self.phase {
+            entry.done = Some(mined);
         }
         entry
     }
 
+    /// Whether nothing can change it any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Final(_) | Phase::Refused)
+    }
+
+    /// Whether it waits for a block.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.phase, Phase::Queued | Phase::Staged | Phase::Sending(_))
+    }
+
     /// The hash by which it is known now, once it is begun.
     pub(super) fn hash(&self) -> Option<B256> {
-        match &self.phase {
-            Phase::Mined(mined) | Phase::Final(mined) => Some(mined.hash),
+        match (&self.phase, &self.refused) {
+            (Phase::Mined(mined) | Phase::Final(mined), _) if !self.is_empty_version(mined.hash) => {
+                Some(mined.hash)
+            }
+            (_, Some(refused)) => Some(refused.tx_hash),
             _ => self.versions.last().map(|version| version.hash),
         }
     }
@@ -184,18 +277,38 @@ impl Item {
     /// Every hash that it has or had.
     pub(super) fn hashes(&self) -> impl Iterator<Item = B256> {
         let present = self.versions.iter().map(|version| version.hash);
-        present.chain(self.past.iter().copied())
+        let refused = self.refused.iter().map(|refused| refused.tx_hash);
+        present.chain(self.past.iter().copied()).chain(refused)
+    }
+
+    /// Whether this version is an empty transaction in the place of what is given up.
+    pub(super) fn is_empty_version(&self, hash: B256) -> bool {
+        let position = self.versions.iter().position(|version| version.hash == hash);
+        let refused = self.refused.as_ref();
+        refused
+            .zip(position)
+            .is_some_and(|(refused, position)| position >= refused.first_empty)
+    }
+
+    /// What its next version does.
+    pub(super) fn next_draft(&self, account: Address) -> Draft {
+        match self.refused {
+            Some(_) => Draft::empty(account),
+            None => self.draft.clone(),
+        }
     }
 
     /// What it may cost at most, in wei.
-    pub(super) fn cost(&self) -> U256 {
+    pub(super) fn cost(&self, account: Address) -> U256 {
         let dearest = self.versions.iter().map(|version| version.fees.highest()).max();
-        self.draft.cost(dearest.unwrap_or_default())
+        self.next_draft(account).cost(dearest.unwrap_or_default())
     }
 
     /// Its state for those who ask; `None` while it is not begun.
-    pub(super) fn state(&self, account: alloy::primitives::Address) -> Option<OperationState> {
+    pub(super) fn state(&self, account: Address) -> Option<OperationState> {
         let (mined, is_final) = match &self.phase {
+            Phase::Refused => return self.refusal(true),
+            Phase::Mined(mined) if self.is_empty_version(mined.hash) => return self.refusal(false),
             Phase::Mined(mined) => (mined, false),
             Phase::Final(mined) => (mined, true),
             _ => return self.hash().map(|tx_hash| OperationState::Pending { tx_hash }),
@@ -209,5 +322,14 @@ impl Item {
             contract: makes_contract.then(|| account.create(self.nonce)),
             is_final,
         }))
+    }
+
+    fn refusal(&self, is_final: bool) -> Option<OperationState> {
+        let refused = self.refused.as_ref()?;
+        Some(OperationState::Refused {
+            tx_hash: refused.tx_hash,
+            reason: refused.reason.clone(),
+            is_final,
+        })
     }
 }

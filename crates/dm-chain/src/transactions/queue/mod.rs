@@ -3,19 +3,32 @@
 //!
 //! An order waits in [`Queue::queued`] until a look at the chain tells nonce,
 //! price and balance ([`assign`]). It is signed, its operation is noted in the
-//! journal, and only then the chain gets it ([`send`]). Looks find out what is
-//! mined, what has to be given to the chain again, and what costs more by now
-//! ([`watch`]). Those who ask are answered after a look that began later ([`asks`]).
+//! journal, and only then the chain gets it ([`send`]). Looks find out what has to
+//! be given to the chain again, and what costs more by now ([`watch`]); receipts
+//! show what is mined, final, or taken back ([`receipts`]). Those who ask are
+//! answered after a look that began later ([`asks`]).
 //!
 //! What makes an operation happen at most once: all its versions bear one nonce,
 //! and each is durable before the chain can have it. It gets another nonce only
-//! in [`watch`], after the chain has counted that nonce in a block that is final
-//! and has shown repeatedly that no version is what it counted.
+//! in [`receipts`], after the chain has counted that nonce in a block that is
+//! final and has shown repeatedly that no version is what it counted.
+//!
+//! An operation that the chain refuses for good is given up: empty transactions
+//! with its nonce take its place, so that nothing of it can be mined afterwards
+//! and those behind it go on. It has failed once one of them is final. A version
+//! of it that is mined all the same counts.
+//!
+//! A chain is known by its [`landmarks`]. Where another one stands in its place,
+//! [`begin_anew`] says what becomes of the account's transactions.
 
 mod asks;
 mod assign;
+mod begin_anew;
 mod event;
 mod item;
+mod landmarks;
+mod receipts;
+mod report;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -27,22 +40,25 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
-use dm_core::operation::OperationId;
+use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use self::{
     asks::Ask,
     assign::Stage,
     item::{Item, Phase, Sending},
+    landmarks::Identity,
     watch::Watch,
 };
 pub(crate) use self::{
     event::{Action, Answer, Event, LookFor, Outcome, Sight, SigningJob, Subject, Ticket},
-    item::{Mined, Version},
+    item::{Mined, Obstacle, Refused, Version},
+    landmarks::Landmarks,
+    report::{Report, Stuck},
 };
 use super::{
     draft::{Draft, Gain},
-    journal::Entry,
+    journal::{Change, Entry, Kept},
 };
 
 /// Own number of a transaction in the queue.
@@ -85,8 +101,13 @@ pub(crate) struct Queue {
     /// What the journal has to be told.
     dirty: BTreeMap<OperationId, Option<Entry>>,
     /// What it is being told.
-    writing: Option<Vec<(OperationId, Option<Entry>)>>,
+    writing: Option<Change>,
     write_not_before: Option<Instant>,
+    /// Why nothing can be begun, and since when.
+    refusing: Option<(Instant, ChainError)>,
+    /// Why the last change of the journal failed.
+    write_failure: Option<String>,
+    identity: Identity,
     watch: Watch,
     asks: Vec<Ask>,
     actions: Vec<Action>,
@@ -94,7 +115,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The queue with what the journal has kept.
-    pub(crate) fn restore(settings: Settings, entries: Vec<(OperationId, Entry)>, now: Instant) -> Self {
+    pub(crate) fn restore(settings: Settings, kept: Kept, now: Instant) -> Self {
         let mut queue = Self {
             settings,
             items: BTreeMap::new(),
@@ -108,11 +129,14 @@ impl Queue {
             dirty: BTreeMap::new(),
             writing: None,
             write_not_before: None,
+            refusing: None,
+            write_failure: None,
+            identity: Identity::new(kept.landmarks),
             watch: Watch::new(now),
             asks: Vec::new(),
             actions: Vec::new(),
         };
-        for (id, entry) in entries {
+        for (id, entry) in kept.entries {
             let key = queue.insert(Item::restored(id, entry, now));
             queue.index(key);
         }
@@ -122,7 +146,7 @@ impl Queue {
     /// Takes note of an event and says what shall be done now.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
-            Event::Ordered { ticket, id, draft } => self.ordered(ticket, id, draft),
+            Event::Ordered { ticket, id, draft } => self.ordered(ticket, id, draft, now),
             Event::Asked {
                 ticket,
                 subject,
@@ -145,7 +169,8 @@ impl Queue {
 
     /// When [`Event::Woken`] is to come, if nothing else happens before.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        let sending = self.agenda.first().map(|(at, _)| *at);
+        let next = self.agenda.first().filter(|_| self.watch.may_send());
+        let sending = next.map(|(at, _)| *at);
         let writing = self.write_not_before.filter(|_| !self.dirty.is_empty());
         [sending, writing, self.next_look(), self.next_deadline()]
             .into_iter()
@@ -163,7 +188,7 @@ impl Queue {
         self.writing.is_some()
     }
 
-    fn ordered(&mut self, ticket: Ticket, id: Option<OperationId>, draft: Draft) {
+    fn ordered(&mut self, ticket: Ticket, id: Option<OperationId>, draft: Draft, now: Instant) {
         let known = id
             .and_then(|id| self.ids.get(&id))
             .and_then(|key| self.items.get_mut(key));
@@ -173,7 +198,7 @@ impl Queue {
                 None => item.tickets.push(ticket),
             },
             None => {
-                let key = self.insert(Item::new(id, draft, ticket));
+                let key = self.insert(Item::new(id, draft, ticket, now));
                 self.queued.push_back(key);
             }
         }
@@ -194,12 +219,11 @@ impl Queue {
         let Some(item) = self.items.get(&key) else {
             return;
         };
-        self.hashes.extend(item.hashes().map(|hash| (hash, key)));
+        self.hashes
+            .extend(item.hashes().chain(item.hash()).map(|hash| (hash, key)));
         match &item.phase {
-            Phase::Final(mined) => {
-                self.hashes.insert(mined.hash, key);
-                self.watch.raise_floor(item.nonce);
-            }
+            Phase::Final(_) | Phase::Refused if item.is_of_lost_chain => {}
+            Phase::Final(_) | Phase::Refused => self.watch.raise_floor(item.nonce),
             Phase::Sending(sending) => {
                 self.nonces.insert((item.nonce, key));
                 self.agenda.extend(sending.next.map(|at| (at, key)));
@@ -236,24 +260,35 @@ impl Queue {
             return;
         }
         self.write_not_before = None;
-        let changes: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
+        let change = Change {
+            entries: std::mem::take(&mut self.dirty).into_iter().collect(),
+            landmarks: self.identity.take_new(),
+        };
         self.stage.begin_writing();
-        self.writing = Some(changes.clone());
-        self.actions.push(Action::Write(changes));
+        self.writing = Some(change.clone());
+        self.actions.push(Action::Write(change));
     }
 
     fn written(&mut self, result: Result<(), String>, now: Instant) {
-        let changes = self.writing.take().unwrap_or_default();
+        let change = self.writing.take().unwrap_or_default();
         let error = match result {
-            Ok(()) => return self.staged_are_noted(now),
+            Ok(()) => {
+                self.write_failure = None;
+                return self.staged_are_noted(now);
+            }
             Err(error) => error,
         };
         tracing::error!(error, "the journal of transactions cannot be written");
         self.write_not_before = Some(now + WRITE_AGAIN_AFTER);
-        for (id, change) in changes {
-            self.dirty.entry(id).or_insert(change);
+        for (id, entry) in change.entries {
+            self.dirty.entry(id).or_insert(entry);
         }
-        self.staged_failed(&super::journal::unusable(&error));
+        if change.landmarks.is_some() {
+            self.identity.keep_for_later();
+        }
+        // The medium may have it all the same: who ordered must not take it for failed.
+        self.staged_failed(&ChainError::Journal(error.clone()));
+        self.write_failure = Some(error);
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {

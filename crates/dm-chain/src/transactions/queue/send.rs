@@ -6,7 +6,10 @@ use alloy::primitives::B256;
 use dm_core::ports::ChainError;
 use tokio::time::Instant;
 
-use super::{Action, Answer, Key, Outcome, Queue, item::Phase};
+use super::{
+    Action, Answer, Key, Outcome, Queue,
+    item::{Item, Obstacle, Phase, Refused, Sending},
+};
 
 /// Pause before a transaction is given to the chain again that it did not take;
 /// each further one is twice as long.
@@ -15,102 +18,161 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_DOUBLINGS: u32 = 6;
 /// How often a transaction without operation is tried before it is given up.
 const MAX_TRIES: u32 = 12;
+/// How often in a row the chain must call a transaction invalid before it is given up.
+const MAX_INVALID: u32 = 3;
+/// How often in a row the chain must refuse it for a reason that is not known to
+/// last: with the pauses between, for more than a minute.
+const MAX_REFUSALS: u32 = 10;
+
+/// What follows when the chain has not taken a transaction.
+enum Next {
+    /// It gets it again after a pause.
+    Again,
+    /// It gets it with another nonce: another program has taken this one.
+    WithOtherNonce,
+    /// The transaction is forgotten.
+    Never(ChainError),
+    /// It is given up; an empty one gets its nonce.
+    Empty(ChainError),
+}
 
 impl Queue {
     /// Gives the chain what it shall have by now.
     pub(super) fn send_due(&mut self, now: Instant) {
+        if !self.watch.may_send() {
+            return;
+        }
         while let Some((at, key)) = self.agenda.first().copied().filter(|(at, _)| *at <= now) {
             self.agenda.remove(&(at, key));
-            let end = self.watch.count().saturating_add(self.settings.max_unmined);
-            let Some(item) = self.items.get_mut(&key) else {
-                continue;
-            };
-            let Phase::Sending(sending) = &mut item.phase else {
-                continue;
-            };
-            sending.next = None;
-            // What does not fit into the mempool yet goes out when others are mined.
-            if sending.in_flight || item.nonce >= end {
-                continue;
-            }
-            let Some(version) = item.versions.get(sending.current) else {
-                continue;
-            };
-            sending.in_flight = true;
-            self.actions.push(Action::Send {
-                hash: version.hash,
-                bytes: version.bytes.clone(),
-            });
+            self.send(key);
         }
+    }
+
+    fn send(&mut self, key: Key) {
+        let end = self.watch.count().saturating_add(self.settings.max_unmined);
+        let Some(item) = self.items.get_mut(&key) else {
+            return;
+        };
+        let Phase::Sending(sending) = &mut item.phase else {
+            return;
+        };
+        sending.next = None;
+        // What does not fit into the mempool yet goes out when others are mined.
+        if sending.in_flight || sending.is_barred || item.nonce >= end {
+            return;
+        }
+        let Some(version) = item.versions.get(sending.current) else {
+            return;
+        };
+        sending.in_flight = true;
+        self.actions.push(Action::Send {
+            hash: version.hash,
+            bytes: version.bytes.clone(),
+        });
     }
 
     pub(super) fn sent(&mut self, hash: B256, outcome: Outcome, now: Instant) {
         let Some(&key) = self.hashes.get(&hash) else {
             return;
         };
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        let is_operation = item.id.is_some();
-        let was_replaced = item.versions.len() > 1;
-        let Phase::Sending(sending) = &mut item.phase else {
+        let Some(Item {
+            phase: Phase::Sending(sending),
+            versions,
+            ..
+        }) = self.items.get_mut(&key)
+        else {
             return;
         };
         sending.in_flight = false;
-        if item
-            .versions
-            .get(sending.current)
-            .is_none_or(|current| current.hash != hash)
-        {
+        let current = versions.get(sending.current).map(|current| current.hash);
+        match outcome {
             // One that pays more has come up in the meantime.
-            self.send_at(key, now);
-            return;
+            _ if current != Some(hash) => self.send_at(key, now),
+            Outcome::Taken => self.taken(key, hash, now),
+            outcome => self.not_taken(key, hash, outcome, now),
         }
-        let is_new = sending.taken.is_none();
-        let is_first_try = is_new && sending.tries == 0 && !was_replaced && !item.is_orphan;
-        if outcome == Outcome::Taken {
+    }
+
+    fn taken(&mut self, key: Key, hash: B256, now: Instant) {
+        if let Some(item) = self.items.get_mut(&key)
+            && let Phase::Sending(sending) = &mut item.phase
+        {
             sending.taken = Some(now);
             sending.tries = 0;
-            self.hasten_look(now);
-            return self.answer_begun(key, hash);
+            sending.refusals = 0;
+            item.obstacle = None;
         }
+        self.hasten_look(now);
+        self.answer_begun(key, hash);
+    }
+
+    fn not_taken(&mut self, key: Key, hash: B256, outcome: Outcome, now: Instant) {
+        let Some(item) = self.items.get_mut(&key) else {
+            return;
+        };
         tracing::debug!(nonce = item.nonce, %hash, ?outcome, "the chain did not take a transaction");
-        sending.tries += 1;
-        let tries = sending.tries;
-        match outcome {
-            // Nobody minds if an anchor is there twice: the contract takes one.
-            Outcome::NonceTooLow | Outcome::NonceTaken if !is_operation && is_first_try => {
-                return self.take_other_nonce(key);
-            }
-            Outcome::NonceTooLow => self.hasten_look(now),
-            Outcome::NonceTaken if was_replaced => sending.too_cheap = true,
-            Outcome::FeeTooLow => {
-                sending.too_cheap = true;
-                self.hasten_look(now);
-            }
+        item.obstacle = obstacle(&outcome);
+        match &outcome {
+            Outcome::NonceTooLow | Outcome::FeeTooLow => self.hasten_look(now),
             Outcome::NonceTooHigh => self.send_those_before(key, now),
-            Outcome::Refused(error) | Outcome::LackOfFunds(error) if !is_operation && is_first_try => {
-                return self.give_up(key, &error);
-            }
-            Outcome::Unknown(error) if !is_operation => {
-                // The chain may have it, so it must not stand in the way of others.
-                item.is_orphan = true;
-                for ticket in std::mem::take(&mut item.tickets) {
-                    self.actions
-                        .push(Action::Answer(ticket, Answer::Begun(Err(error.clone()))));
-                }
-                sending.tries -= 1;
-            }
+            Outcome::Unknown(error) => self.make_orphan(key, error),
             _ => {}
         }
-        if is_operation {
-            // It is durable, and goes to the chain when that takes it.
-            self.answer_begun(key, hash);
-        } else if is_new && tries > MAX_TRIES {
-            let refusal = "the chain refuses every nonce and fee that it asks for";
-            return self.give_up(key, &ChainError::Refused(refusal.to_owned()));
+        let Some(item) = self.items.get_mut(&key) else {
+            return;
+        };
+        match next_after(item, outcome) {
+            Next::WithOtherNonce => self.take_other_nonce(key),
+            Next::Never(error) => self.give_up(key, &error),
+            Next::Empty(error) => {
+                self.answer_begun(key, hash);
+                self.refuse_for_good(key, &error, now);
+            }
+            Next::Again => {
+                let (is_operation, tries) = (item.id.is_some(), tries(item));
+                if is_operation {
+                    // It is durable, and goes to the chain when that takes it.
+                    self.answer_begun(key, hash);
+                }
+                self.send_at(key, now + FIRST_PAUSE * 2u32.pow(tries.min(MAX_DOUBLINGS)));
+            }
         }
-        self.send_at(key, now + FIRST_PAUSE * 2u32.pow(tries.min(MAX_DOUBLINGS)));
+    }
+
+    /// The chain may have a transaction of no operation, so it must not stand in
+    /// the way of others.
+    fn make_orphan(&mut self, key: Key, error: &ChainError) {
+        let Some(item) = self.items.get_mut(&key).filter(|item| item.id.is_none()) else {
+            return;
+        };
+        item.is_orphan = true;
+        for ticket in std::mem::take(&mut item.tickets) {
+            self.answer(ticket, Answer::Begun(Err(error.clone())));
+        }
+    }
+
+    /// Gives an operation up: from now on the chain gets nothing of it. A chain
+    /// may have got it all the same, so an empty transaction has to use up its
+    /// nonce before it counts as failed.
+    fn refuse_for_good(&mut self, key: Key, error: &ChainError, now: Instant) {
+        let Some(item) = self.items.get_mut(&key) else {
+            return;
+        };
+        let Some(tx_hash) = item.hash() else {
+            return;
+        };
+        let Phase::Sending(sending) = &mut item.phase else {
+            return;
+        };
+        sending.is_barred = true;
+        tracing::warn!(nonce = item.nonce, %error, "an operation that the chain refuses is given up");
+        item.refused = Some(Refused {
+            reason: error.to_string(),
+            tx_hash,
+            first_empty: item.versions.len(),
+            is_over: false,
+        });
+        self.hasten_look(now);
     }
 
     /// Gives a transaction to the chain at this time.
@@ -178,5 +240,76 @@ impl Queue {
         item.least_nonce = item.nonce.saturating_add(1);
         item.phase = Phase::Queued;
         self.queued.push_front(key);
+    }
+}
+
+/// Counts what the chain said, and says what follows.
+fn next_after(item: &mut Item, outcome: Outcome) -> Next {
+    let (is_operation, is_orphan) = (item.id.is_some(), item.is_orphan);
+    let was_replaced = item.versions.len() > 1;
+    let Phase::Sending(sending) = &mut item.phase else {
+        return Next::Again;
+    };
+    let is_first_try = sending.taken.is_none() && sending.tries == 0 && !was_replaced && !is_orphan;
+    note_outcome(sending, &outcome, was_replaced);
+    if let Outcome::Unknown(_) = outcome {
+        if is_operation {
+            sending.tries += 1;
+        }
+        return Next::Again;
+    }
+    sending.tries += 1;
+    // Not while a further version of it is being made.
+    let can_give_up = item.refused.is_none() && !sending.is_replaced;
+    let is_for_good = match outcome {
+        Outcome::Invalid(_) => sending.refusals >= MAX_INVALID,
+        _ => sending.refusals >= MAX_REFUSALS,
+    };
+    match outcome {
+        // Nobody minds if an anchor is there twice: the contract takes one.
+        Outcome::NonceTooLow | Outcome::NonceTaken if !is_operation && is_first_try => Next::WithOtherNonce,
+        Outcome::Invalid(error) | Outcome::Refused(error) | Outcome::LackOfFunds(error)
+            if !is_operation && is_first_try =>
+        {
+            Next::Never(error)
+        }
+        // Who sent an anchor makes another one.
+        Outcome::Invalid(error) | Outcome::Refused(error) if is_for_good && !is_operation => Next::Never(error),
+        Outcome::Invalid(error) | Outcome::Refused(error) if is_for_good && can_give_up => Next::Empty(error),
+        _ if !is_operation && sending.taken.is_none() && sending.tries > MAX_TRIES => {
+            let refusal = "the chain refuses every nonce and fee that it asks for";
+            Next::Never(ChainError::Refused(refusal.to_owned()))
+        }
+        _ => Next::Again,
+    }
+}
+
+fn note_outcome(sending: &mut Sending, outcome: &Outcome, was_replaced: bool) {
+    match outcome {
+        Outcome::Invalid(_) | Outcome::Refused(_) => sending.refusals += 1,
+        Outcome::Unknown(_) => {}
+        _ => sending.refusals = 0,
+    }
+    sending.too_cheap |= *outcome == Outcome::FeeTooLow;
+    sending.is_outbid |= *outcome == Outcome::NonceTaken && was_replaced;
+}
+
+fn obstacle(outcome: &Outcome) -> Option<Obstacle> {
+    Some(match outcome {
+        Outcome::Taken => return None,
+        Outcome::LackOfFunds(error) => Obstacle::LackOfFunds(error.to_string()),
+        Outcome::Invalid(error) | Outcome::Refused(error) => Obstacle::Refused(error.to_string()),
+        Outcome::Unknown(error) => Obstacle::Unreachable(error.to_string()),
+        Outcome::NonceTooLow | Outcome::NonceTaken => Obstacle::NonceHeld,
+        Outcome::FeeTooLow => Obstacle::Waits("it pays too little for its gas"),
+        Outcome::NoRoom => Obstacle::Waits("the chain has no room for it now"),
+        Outcome::NonceTooHigh => Obstacle::Waits("the chain misses transactions before it"),
+    })
+}
+
+fn tries(item: &Item) -> u32 {
+    match &item.phase {
+        Phase::Sending(sending) => sending.tries,
+        _ => 0,
     }
 }

@@ -1,21 +1,22 @@
-//! Looks at the chain: what is mined, final, lost, or taken back.
+//! Looks at the chain: whether it is the same one, what has to be given to it
+//! again, and which nonces are missing.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use dm_core::ports::ChainError;
 use tokio::time::Instant;
 
-use super::{
-    Action, Key, LookFor, Mined, Queue, Sending, Sight,
-    item::{Item, Phase},
-};
+use super::{Action, Key, LookFor, Queue, Sending, Sight, item::Phase, landmarks::Recognition};
 
 /// Pause before the first look after something changed; each further one is
 /// twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// Looks are rarer by this factor where only reorganisations are waited for.
 const CALM: u32 = 16;
+/// Pause between two looks where nothing is waited for: they only show whether
+/// the chain is still the same one.
+const IDLE_PAUSE: Duration = Duration::from_secs(30);
 /// A transaction that the chain does not count after this time is given to it
 /// again; each further time it takes twice as long.
 const RESEND_AFTER: Duration = Duration::from_secs(3);
@@ -23,10 +24,10 @@ const RESEND_AFTER: Duration = Duration::from_secs(3);
 const MAX_DOUBLINGS: u32 = 4;
 /// Most transactions that are given to the chain again after one look.
 const MAX_RESENDS: usize = 64;
-/// How often in a row a counted nonce must have no receipt before somebody else used it.
-const MAX_ABSENT: u32 = 3;
 /// A nonce that is missing for so long is filled.
 const GAP_AFTER: Duration = Duration::from_secs(5);
+/// Most missing nonces that are filled at a time.
+const MAX_FILLED: u64 = 64;
 /// No mempool holds more of one account; who says so makes no sense.
 const MAX_PENDING: u64 = 1 << 20;
 
@@ -41,8 +42,10 @@ pub(super) struct Watch {
     mark: Option<(u64, B256)>,
     next: Instant,
     pause: Duration,
-    /// The last look failed: the next one waits, whoever wants it.
-    has_failed: bool,
+    /// Why the last look failed: the next one waits, whoever wants it.
+    failure: Option<String>,
+    /// A look has succeeded since the last one that failed.
+    has_seen: bool,
     height: u64,
     count: u64,
     count_at: Option<u64>,
@@ -60,13 +63,47 @@ impl Watch {
             mark: None,
             next: now,
             pause: FIRST_PAUSE,
-            has_failed: false,
+            failure: None,
+            has_seen: false,
             height: 0,
             count: 0,
             count_at: None,
             floor: 0,
             gap_since: None,
         }
+    }
+
+    /// Whether transactions may be given to the chain: after an outage another
+    /// one may stand in its place.
+    pub(super) fn may_send(&self) -> bool {
+        self.has_seen
+    }
+
+    /// Nothing is given to the chain before the next look.
+    pub(super) fn hold_sends(&mut self) {
+        self.has_seen = false;
+    }
+
+    /// Why the last look failed.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Number of the newest block at the last look.
+    pub(super) fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// The account's count at the height that counts as final, where the last
+    /// look asked for it.
+    pub(super) fn final_count(&self) -> Option<u64> {
+        self.count_at
+    }
+
+    /// Nothing is known of a chain that began anew.
+    pub(super) fn forget_chain(&mut self) {
+        (self.mark, self.height, self.count, self.count_at) = (None, 0, 0, None);
+        (self.floor, self.gap_since) = (0, None);
     }
 
     /// Transactions of the account that were mined at the last look.
@@ -96,10 +133,9 @@ impl Queue {
         self.watch.next = self.watch.next.min(now + FIRST_PAUSE);
     }
 
-    /// When a look is due; `None` where there is nothing to look for, or one is under way.
+    /// When a look is due; `None` where one is under way.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let is_needed = self.wants_look() || !self.nonces.is_empty();
-        (is_needed && !self.watch.is_running).then_some(self.watch.next)
+        (!self.watch.is_running).then_some(self.watch.next)
     }
 
     /// Whether somebody waits for a look.
@@ -112,7 +148,7 @@ impl Queue {
     }
 
     pub(super) fn look_if_due(&mut self, now: Instant) {
-        let is_at_once = self.wants_look() && !self.watch.has_failed;
+        let is_at_once = self.wants_look() && self.watch.failure.is_none() && !self.is_strange();
         let is_due = is_at_once || self.next_look().is_some_and(|at| at <= now);
         if self.watch.is_running || !is_due {
             return;
@@ -121,11 +157,15 @@ impl Queue {
         self.watch.mark = self.newest_mined();
         let sending = || self.nonces.iter().filter_map(|(_, key)| self.sending(*key));
         let wants_price = sending().any(|sending| {
-            sending.too_cheap || now.saturating_duration_since(sending.priced) >= self.settings.replace_after
+            sending.too_cheap
+                || sending.is_outbid
+                || sending.is_barred
+                || now.saturating_duration_since(sending.priced) >= self.settings.replace_after
         });
         let has_doubts = sending().any(|sending| sending.absent > 0);
         let look = LookFor {
             block: self.watch.mark.map(|(number, _)| number),
+            landmark: self.identity.block_to_ask(self.watch.height),
             count_at: has_doubts.then(|| self.watch.height.saturating_sub(self.settings.confirmations)),
             price: (wants_nonces || wants_price) && self.stage.is_idle(),
             balance: wants_nonces,
@@ -148,20 +188,29 @@ impl Queue {
             Err(error) => return self.look_failed(&error, now),
         };
         let has_advanced = sight.count > self.watch.count;
-        self.watch.has_failed = false;
+        self.watch.failure = None;
         self.watch.height = sight.height;
-        self.watch.count = sight.count;
-        self.watch.count_at = sight.count_at.filter(|_| self.watch.asked.count_at.is_some());
-        let is_same_chain = self.watch.mark.map(|(number, hash)| match sight.block {
-            Some(found) => found == hash,
-            // A node that lags says nothing of that block.
-            None => sight.height < number,
-        });
-        if self.watch.mark.is_some_and(|(_, hash)| sight.block == Some(hash)) {
-            self.finish_old(sight.height);
+        let asked = self.watch.asked;
+        match self.identity.recognise(asked.landmark, sight.landmark, now) {
+            Recognition::Same => {}
+            // Nothing is sent to it, and nothing that it says of the account is believed.
+            Recognition::Strange => {
+                self.watch.has_seen = false;
+                return self.end_round(now);
+            }
+            Recognition::Another => return self.begin_anew(asked.landmark, &sight, now),
         }
-        let is_reorganised = is_same_chain == Some(false);
-        let wanted = self.in_doubt(sight.count, is_reorganised);
+        self.watch.has_seen = true;
+        self.confirm_taken_back();
+        self.identity
+            .note_height(sight.height, self.settings.confirmations);
+        self.watch.count = sight.count;
+        self.watch.count_at = sight.count_at.filter(|_| asked.count_at.is_some());
+        let is_reorganised = self.is_reorganised(&sight);
+        if is_reorganised {
+            self.doubt_receipts();
+        }
+        let wanted = self.in_doubt();
         self.resend(&sight, has_advanced, now);
         if !is_reorganised {
             // Else it is not known which nonces are in use.
@@ -174,139 +223,38 @@ impl Queue {
         }
     }
 
+    /// Whether the chain has another block in the place of one that was seen.
+    fn is_reorganised(&self, sight: &Sight) -> bool {
+        self.watch.mark.is_some_and(|(number, hash)| match sight.block {
+            Some(found) => found != hash,
+            // A node that lags says nothing of that block.
+            None => sight.height >= number,
+        })
+    }
+
+    fn is_strange(&self) -> bool {
+        self.identity.strange_since().is_some()
+    }
+
     fn look_failed(&mut self, error: &ChainError, now: Instant) {
         self.refuse_queued(error);
-        self.watch.has_failed = true;
+        self.watch.failure = Some(error.to_string());
+        self.watch.has_seen = false;
         self.end_round(now);
     }
 
-    fn end_round(&mut self, now: Instant) {
+    pub(super) fn end_round(&mut self, now: Instant) {
         let is_calm = self.nonces.iter().all(|(_, key)| self.sending(*key).is_none());
         let longest = self.settings.poll_interval * if is_calm { CALM } else { 1 };
         self.watch.is_running = false;
-        self.watch.next = now + self.watch.pause;
+        self.watch.next = now + if self.is_idle() { IDLE_PAUSE } else { self.watch.pause };
         self.watch.pause = (self.watch.pause * 2).min(longest);
         self.answer_asks();
     }
 
-    /// Receipts to ask for: of what the chain counts, and where the chain
-    /// was reorganised, of all that was mined.
-    fn in_doubt(&self, count: u64, is_reorganised: bool) -> Vec<(B256, super::Gain)> {
-        let items = self
-            .nonces
-            .iter()
-            .filter_map(|(nonce, key)| Some((*nonce, self.items.get(key)?)));
-        let doubted = items.filter(|(nonce, item)| match item.phase {
-            Phase::Sending(_) => *nonce < count,
-            Phase::Mined(_) => is_reorganised,
-            _ => false,
-        });
-        doubted
-            .flat_map(|(_, item)| {
-                item.versions
-                    .iter()
-                    .map(|version| (version.hash, item.draft.gain))
-            })
-            .collect()
-    }
-
-    pub(super) fn fetched(&mut self, receipts: Vec<(B256, Option<Mined>)>, now: Instant) {
-        let receipts: HashMap<_, _> = receipts.into_iter().collect();
-        let keys: Vec<_> = self.nonces.iter().map(|(_, key)| *key).collect();
-        for key in keys {
-            if let Some(item) = self.items.get(&key) {
-                match verdict(item, &receipts) {
-                    Verdict::Mined(mined) => self.is_mined(key, mined),
-                    Verdict::Absent => self.is_absent(key, now),
-                    Verdict::Unknown => {}
-                }
-            }
-        }
-        self.end_round(now);
-    }
-
-    fn is_mined(&mut self, key: Key, mined: Mined) {
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        if let Phase::Sending(Sending { next: Some(at), .. }) = &item.phase {
-            self.agenda.remove(&(*at, key));
-        }
-        item.phase = Phase::Mined(mined);
-        for ticket in std::mem::take(&mut item.tickets) {
-            self.actions
-                .push(Action::Answer(ticket, super::Answer::Begun(Ok(mined.hash))));
-        }
-        // Whoever sent an anchor looks after it from now on.
-        item.is_orphan = item.id.is_none();
-        if self.settings.confirmations == 0 {
-            self.is_final(key, mined);
-        }
-    }
-
-    fn is_absent(&mut self, key: Key, now: Instant) {
-        let (count, count_at) = (self.watch.count, self.watch.count_at);
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        match &mut item.phase {
-            Phase::Mined(mined) => {
-                let hash = mined.hash;
-                tracing::warn!(%hash, "a reorganisation took a transaction back");
-                let current = item.versions.iter().position(|version| version.hash == hash);
-                let mut sending = Sending::new(current.unwrap_or_default(), now);
-                if item.is_orphan {
-                    // Whoever sent it may want its nonce for the next one.
-                    sending.next = None;
-                    sending.taken = Some(now);
-                }
-                self.agenda.extend(sending.next.map(|at| (at, key)));
-                item.phase = Phase::Sending(sending);
-            }
-            Phase::Sending(sending) if item.nonce < count => {
-                sending.absent += 1;
-                // Nothing rests on an anchor's nonce; an operation's must be lost for good.
-                let is_lost = item.id.is_none() || count_at.is_some_and(|count| item.nonce < count);
-                if sending.absent >= MAX_ABSENT && is_lost {
-                    self.take_other_nonce(key);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What has enough blocks on top is final.
-    fn finish_old(&mut self, height: u64) {
-        let confirmations = self.settings.confirmations;
-        let old: Vec<_> = self
-            .nonces
-            .iter()
-            .filter_map(|(_, key)| match self.items.get(key)?.phase {
-                Phase::Mined(mined) => Some((*key, mined)),
-                _ => None,
-            })
-            .filter(|(_, mined)| height >= mined.block.saturating_add(confirmations))
-            .collect();
-        for (key, mined) in old {
-            self.is_final(key, mined);
-        }
-    }
-
-    fn is_final(&mut self, key: Key, mined: Mined) {
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        item.phase = Phase::Final(mined);
-        self.watch.raise_floor(item.nonce);
-        if item.id.is_none() {
-            return self.forget(key);
-        }
-        let entry = item.entry();
-        self.nonces.remove(&(item.nonce, key));
-        item.past
-            .extend(item.versions.drain(..).map(|version| version.hash));
-        item.draft.call.input = Default::default();
-        self.dirty.extend(item.note.map(|note| (note, Some(entry))));
+    /// Whether nothing is waited for.
+    fn is_idle(&self) -> bool {
+        self.nonces.is_empty() && self.queued.is_empty() && self.asks.is_empty() && !self.is_strange()
     }
 
     /// Gives to the chain again what it does not have (any more).
@@ -326,7 +274,7 @@ impl Queue {
                 continue;
             };
             sending.absent = 0;
-            if sending.in_flight {
+            if sending.in_flight || sending.is_barred {
                 continue;
             }
             let is_due = match sending.taken {
@@ -350,21 +298,21 @@ impl Queue {
     /// Sees whether own transactions wait for one that is missing.
     fn note_gap(&mut self, sight: &Sight, now: Instant) {
         let mut expected = sight.count.max(sight.pending);
-        let mut is_gap = false;
+        let mut missing = 0;
         for (nonce, _) in self.nonces.range((expected, 0)..) {
-            is_gap = *nonce > expected;
-            if is_gap {
+            missing = nonce.saturating_sub(expected);
+            if missing > 0 {
                 break;
             }
             expected = nonce.saturating_add(1);
         }
         let is_idle = self.queued.is_empty() && self.stage.is_idle();
         match self.watch.gap_since {
-            _ if !is_gap || !is_idle => self.watch.gap_since = None,
+            _ if missing == 0 || !is_idle => self.watch.gap_since = None,
             None => self.watch.gap_since = Some(now),
             Some(since) if now.saturating_duration_since(since) >= GAP_AFTER => {
                 self.watch.gap_since = Some(now);
-                self.actions.push(Action::FillGap);
+                self.actions.push(Action::FillGap(missing.min(MAX_FILLED)));
             }
             Some(_) => {}
         }
@@ -380,33 +328,10 @@ impl Queue {
         blocks.max()
     }
 
-    fn sending(&self, key: Key) -> Option<&Sending> {
+    pub(super) fn sending(&self, key: Key) -> Option<&Sending> {
         match &self.items.get(&key)?.phase {
             Phase::Sending(sending) => Some(sending),
             _ => None,
         }
-    }
-}
-
-/// What the receipts say of a transaction.
-enum Verdict {
-    /// A block has one of its versions.
-    Mined(Mined),
-    /// No block has any.
-    Absent,
-    /// Not all could be asked for.
-    Unknown,
-}
-
-fn verdict(item: &Item, receipts: &HashMap<B256, Option<Mined>>) -> Verdict {
-    let found: Vec<_> = item
-        .versions
-        .iter()
-        .map(|version| receipts.get(&version.hash))
-        .collect();
-    match found.iter().copied().flatten().flatten().next() {
-        Some(mined) => Verdict::Mined(*mined),
-        None if found.is_empty() || found.contains(&None) => Verdict::Unknown,
-        None => Verdict::Absent,
     }
 }

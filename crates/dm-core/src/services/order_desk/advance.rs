@@ -96,7 +96,10 @@ impl OrderDesk {
             ChainError::Refused(_) | ChainError::InsufficientFunds { .. } => {
                 !self.is_taking_back(record).await
             }
-            ChainError::Unavailable(_) | ChainError::WrongChain { .. } | ChainError::NotMined(_) => false,
+            ChainError::Unavailable(_)
+            | ChainError::WrongChain { .. }
+            | ChainError::NotMined(_)
+            | ChainError::Journal(_) => false,
         }
     }
 
@@ -134,6 +137,16 @@ impl OrderDesk {
         let state = match state {
             OperationState::Pending { tx_hash } => OrderState::Sent { tx_hash },
             OperationState::Mined(mined) => outcome(&record.order, &mined),
+            // A refund gets another operation only once this one can move nothing.
+            OperationState::Refused {
+                tx_hash,
+                is_final: false,
+                ..
+            } if matches!(record.purpose, Purpose::Refund { .. }) => OrderState::Sent { tx_hash },
+            OperationState::Refused { tx_hash, reason, .. } => OrderState::Failed {
+                tx_hash: Some(tx_hash),
+                reason,
+            },
         };
         if let (Order::IssueToken { .. }, OrderState::Completed { .. }) = (&record.order, &state) {
             self.support_issued_token(&record.order, &state).await?;

@@ -61,7 +61,7 @@ impl OrderDesk {
         let operations = &self.inner.ports.operations;
         let id = record.id.part(TAKE_BACK);
         if operations.state(id).await?.is_some() {
-            return self.is_mined(id, deadline).await;
+            return self.is_done_with(id, deadline).await;
         }
         match operations.check(&record.order.operation()).await {
             Err(ChainError::Reverted(_)) => {}
@@ -115,15 +115,19 @@ impl OrderDesk {
         deadline: Instant,
     ) -> Result<bool, ChainError> {
         match self.inner.ports.operations.begin(id, operation).await {
-            Ok(_) => self.is_mined(id, deadline).await,
+            Ok(_) => self.is_done_with(id, deadline).await,
             Err(ChainError::Reverted(_)) => Ok(true),
             Err(error) => Err(error),
         }
     }
 
-    async fn is_mined(&self, id: OperationId, deadline: Instant) -> Result<bool, ChainError> {
+    /// Whether the chain is done with an operation, whatever came of it.
+    async fn is_done_with(&self, id: OperationId, deadline: Instant) -> Result<bool, ChainError> {
         let operations = &self.inner.ports.operations;
         let state = operations.wait(id, remaining(deadline)).await?;
-        Ok(matches!(state, Some(OperationState::Mined(_))))
+        Ok(matches!(
+            state,
+            Some(OperationState::Mined(_) | OperationState::Refused { .. })
+        ))
     }
 }

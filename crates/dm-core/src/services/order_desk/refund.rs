@@ -175,8 +175,7 @@ impl OrderDesk {
         Ok(match self.inner.ports.operations.state(id).await? {
             // It was final when it was concluded.
             None => true,
-            Some(OperationState::Mined(mined)) => mined.is_final,
-            Some(OperationState::Pending { .. }) => false,
+            Some(state) => state.is_final(),
         })
     }
 
@@ -332,7 +331,10 @@ impl OrderDesk {
 fn is_passing(error: &ChainError) -> bool {
     matches!(
         error,
-        ChainError::Unavailable(_) | ChainError::WrongChain { .. } | ChainError::NotMined(_)
+        ChainError::Unavailable(_)
+            | ChainError::WrongChain { .. }
+            | ChainError::NotMined(_)
+            | ChainError::Journal(_)
     )
 }
 

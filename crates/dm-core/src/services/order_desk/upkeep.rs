@@ -17,7 +17,6 @@ use crate::{
     bus::Topic,
     operation::OperationId,
     order::{OrderRecord, OrderState},
-    ports::OperationState,
     services::ServiceError,
     token::NATIVE_TOKEN,
 };
@@ -111,14 +110,11 @@ impl OrderDesk {
         match operations.state(record.operation_id()).await? {
             // It was concluded, and the order was not closed before the node stopped.
             None => Ok(true),
-            Some(OperationState::Mined(mined)) if mined.is_final => {
-                self.note_progress(record, OperationState::Mined(mined)).await?;
-                // The refund that a reorganisation has undone is owed again.
-                Ok(record.state != OrderState::Accepted)
-            }
             Some(state) => {
+                let is_final = state.is_final();
                 self.note_progress(record, state).await?;
-                Ok(false)
+                // The refund that a reorganisation has undone is owed again.
+                Ok(is_final && record.state != OrderState::Accepted)
             }
         }
     }

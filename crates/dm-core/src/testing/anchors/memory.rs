@@ -245,6 +245,10 @@ impl Anchors for MemoryAnchors {
         Ok(anchor.map(|anchor| (anchor, head.number - anchor.block)))
     }
 
+    async fn has_lost(&self, anchor: &Anchor) -> Result<bool, ChainError> {
+        Ok(self.anchor(anchor.tx_hash).await?.is_none())
+    }
+
     async fn anchor_of_head(&self, log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError> {
         self.chain.reach()?;
         let entries = self.lock().logs.get(&log).cloned().unwrap_or_default();

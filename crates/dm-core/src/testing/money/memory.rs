@@ -36,6 +36,8 @@ pub(super) struct State {
     is_away: bool,
     /// What it answers to whoever tries or begins an operation.
     pub(super) refusal: Option<ChainError>,
+    /// Why the chain refuses for good what it is to mine.
+    giving_up: Option<String>,
     /// Operations that are still to be undone when they are mined.
     undone: u32,
     takes_back: bool,
@@ -137,6 +139,12 @@ impl MemoryMoney {
         self.lock().is_away = away;
     }
 
+    /// Lets the chain refuse for good what is begun from now on, with this reason:
+    /// each is given up with the next block; `None` lets it take operations again.
+    pub fn set_giving_up(&self, reason: Option<&str>) {
+        self.lock().giving_up = reason.map(str::to_owned);
+    }
+
     /// Mines what waits.
     pub fn mine(&self) {
         let mut state = self.lock();
@@ -201,6 +209,14 @@ impl State {
         let Some(entry) = self.operations.get_mut(&name) else {
             return;
         };
+        if let Some(reason) = &self.giving_up {
+            entry.state = OperationState::Refused {
+                tx_hash: transaction_of(name.1),
+                reason: reason.clone(),
+                is_final: true,
+            };
+            return;
+        }
         let effect = match self.undone {
             0 => self.ledger.apply(name.0, &entry.operation),
             left => {

@@ -146,11 +146,8 @@ impl Operations for MemoryOperations {
         let Some(name) = self.begun(&state, id) else {
             return Ok(());
         };
-        let is_final = matches!(
-            state.operations.get(&name).map(|entry| &entry.state),
-            Some(OperationState::Mined(mined)) if mined.is_final
-        );
-        if is_final {
+        let kept = state.operations.get(&name).map(|entry| &entry.state);
+        if kept.is_some_and(OperationState::is_final) {
             state.operations.remove(&name);
         }
         Ok(())

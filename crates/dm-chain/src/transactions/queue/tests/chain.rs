@@ -30,6 +30,8 @@ struct Block {
 /// The chain and its mempool.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
+    /// Operations whose transactions it calls invalid.
+    pub(super) forbidden: HashSet<u8>,
     blocks: Vec<Block>,
     mempool: BTreeMap<u64, Transaction>,
     made: u64,
@@ -107,6 +109,13 @@ impl Chain {
         (0..=depth).for_each(|_| self.add_block(Vec::new()));
     }
 
+    /// Another chain stands in its place, with nothing but a first block.
+    pub(super) fn begin_anew(&mut self) {
+        self.blocks.clear();
+        self.mempool.clear();
+        self.add_block(Vec::new());
+    }
+
     /// The mempool forgets one.
     pub(super) fn drop_one(&mut self, which: usize) {
         let nonce = self
@@ -134,6 +143,9 @@ impl Chain {
     }
 
     pub(super) fn send(&mut self, transaction: Transaction) -> Outcome {
+        if transaction.operation.is_some_and(|operation| self.forbidden.contains(&operation)) {
+            return Outcome::Invalid(refused());
+        }
         if transaction.nonce < self.next() {
             return Outcome::NonceTooLow;
         }
@@ -165,6 +177,7 @@ impl Chain {
             count,
             pending: if lag == 0 { self.pending() } else { count },
             block: wanted.block.and_then(block).map(|block| block.hash),
+            landmark: block(wanted.landmark).map(|block| block.hash),
             count_at: wanted
                 .count_at
                 .filter(|number| *number <= seen as u64)
@@ -229,6 +242,11 @@ impl Chain {
         let hashes: HashSet<_> = self.blocks.iter().map(|block| block.hash).collect();
         assert_eq!(hashes.len(), self.blocks.len());
     }
+}
+
+/// A node that takes no such transaction.
+pub(super) fn refused() -> ChainError {
+    ChainError::Refused("too much gas".to_owned())
 }
 
 /// A node that cannot be reached.

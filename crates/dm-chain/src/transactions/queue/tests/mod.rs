@@ -30,6 +30,10 @@ enum Step {
     Drop(usize),
     /// Another program uses the key.
     Foreign { at_once: bool },
+    /// The chain begins to call an operation's transactions invalid, or stops.
+    Forbid(u8),
+    /// Another chain stands in the place of the old one.
+    BeginAnew,
     /// Blocks are taken back.
     Reorganise { depth: usize, keeps: bool },
     /// The price of gas changes.
@@ -44,6 +48,8 @@ fn luck() -> impl Strategy<Value = Luck> {
         1 => Just(Luck::Fails),
         1 => Just(Luck::AnswerLost),
         1 => (1..CONFIRMATIONS).prop_map(Luck::Lags),
+        1 => (0usize..8).prop_map(Luck::LosesOne),
+        1 => any::<bool>().prop_map(|was_done| Luck::Refuses { was_done }),
     ]
 }
 
@@ -58,6 +64,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0usize..4).prop_map(Step::Mine),
         1 => (0usize..8).prop_map(Step::Drop),
         1 => any::<bool>().prop_map(|at_once| Step::Foreign { at_once }),
+        1 => (0u8..12).prop_map(Step::Forbid),
+        1 => Just(Step::BeginAnew),
         1 => (1..=CONFIRMATIONS, any::<bool>()).prop_map(|(depth, keeps)| Step::Reorganise { depth, keeps }),
         1 => prop_oneof![Just(1), Just(10), Just(100), Just(2_000_000)].prop_map(Step::BaseFee),
         1 => any::<bool>().prop_map(|were_done| Step::Crash { were_done }),
@@ -79,6 +87,12 @@ fn take(world: &mut World, step: Step) {
         Step::Mine(limit) => world.chain.mine(limit),
         Step::Drop(which) => world.chain.drop_one(which),
         Step::Foreign { at_once } => world.chain.foreign(at_once),
+        Step::Forbid(operation) => {
+            if !world.chain.forbidden.remove(&operation) {
+                world.chain.forbidden.insert(operation);
+            }
+        }
+        Step::BeginAnew => world.chain.begin_anew(),
         Step::Reorganise { depth, keeps } => world.chain.reorganise(depth, keeps),
         Step::BaseFee(fee) => world.chain.base_fee = fee,
         Step::Crash { were_done } => world.crash(were_done),
@@ -165,4 +179,168 @@ fn a_node_that_lags_moves_nothing() {
     }
     assert_eq!(world.chain.waiting(), vec![]);
     world.settle();
+}
+
+/// Lets this many blocks come, with all that follows from each.
+fn let_blocks_come(world: &mut World, blocks: usize) {
+    for _ in 0..blocks {
+        world.chain.mine(100);
+        for _ in 0..4 {
+            take(world, Step::Pass(600));
+            take(world, Step::PerformAll);
+        }
+    }
+}
+
+#[test]
+fn what_the_chain_refuses_for_good_fails_and_those_behind_it_go_on() {
+    let mut world = World::new();
+    world.chain.forbidden.insert(0);
+    for order in [Step::Order(0), Step::Order(1), Step::Anchor, Step::Order(2)] {
+        take(&mut world, order);
+        take(&mut world, Step::PerformAll);
+    }
+    let_blocks_come(&mut world, 20);
+    assert!(world.entry(0).unwrap().refused.as_ref().unwrap().is_over);
+    assert!(world.entry(1).unwrap().done.is_some() && world.entry(2).unwrap().done.is_some());
+    world.settle();
+}
+
+#[test]
+fn what_was_given_up_stays_so_after_a_restart_and_those_behind_it_go_on() {
+    let mut world = World::new();
+    world.chain.forbidden.insert(0);
+    for step in [Step::Order(0), Step::Order(1), Step::PerformAll, Step::Pass(600)] {
+        take(&mut world, step);
+        take(&mut world, Step::Crash { were_done: false });
+        take(&mut world, Step::PerformAll);
+    }
+    let_blocks_come(&mut world, 5);
+    // The empty transaction is mined and not final: nothing of the operation comes back.
+    world.chain.forbidden.clear();
+    take(&mut world, Step::Crash { were_done: false });
+    let_blocks_come(&mut world, 20);
+    assert!(world.entry(0).unwrap().refused.as_ref().unwrap().is_over);
+    world.settle();
+}
+
+#[test]
+fn an_operation_that_some_endpoint_took_before_it_was_refused_has_not_failed_when_it_is_mined() {
+    let mut world = World::new();
+    take(&mut world, Step::Order(0));
+    while world.chain.waiting().is_empty() {
+        world.perform(0, Luck::Refuses { was_done: true });
+    }
+    world.chain.forbidden.insert(0);
+    // Its mempool keeps it; the others hear of it no more.
+    for _ in 0..8 {
+        take(&mut world, Step::Pass(600));
+        world.perform(0, Luck::Refuses { was_done: true });
+    }
+    world.settle();
+    assert!(world.entry(0).unwrap().done.is_some());
+}
+
+#[test]
+fn fees_do_not_climb_while_another_program_holds_the_nonce() {
+    let mut world = with_one_waiting();
+    world.chain.drop_one(0);
+    world.chain.foreign(false);
+    world.chain.base_fee = 1_000;
+    for _ in 0..1_000 {
+        take(&mut world, Step::Pass(600));
+        take(&mut world, Step::PerformAll);
+    }
+    let offered = world.highest_offer();
+    assert!(offered <= 5 * 2_001, "{offered}");
+    world.settle();
+}
+
+#[test]
+fn a_result_is_final_only_by_a_receipt_that_is_seen_when_it_is_final() {
+    let mut world = World::new();
+    for operation in [0, 1] {
+        take(&mut world, Step::Order(operation));
+        take(&mut world, Step::PerformAll);
+        let_blocks_come(&mut world, 1);
+    }
+    // The second comes into a block again, the first does not, and the receipt
+    // that would tell so is lost.
+    world.chain.reorganise(2, true);
+    world.chain.mine(1);
+    world.chain.drop_one(0);
+    for _ in 0..4 {
+        take(&mut world, Step::Pass(600));
+        world.perform(0, Luck::LosesOne(0));
+    }
+    let_blocks_come(&mut world, 12);
+    world.settle();
+}
+
+#[test]
+fn what_a_block_had_is_not_done_again_on_a_chain_that_began_anew() {
+    let mut world = with_one_waiting();
+    let_blocks_come(&mut world, 2);
+    world.chain.begin_anew();
+    take(&mut world, Step::Order(1));
+    let_blocks_come(&mut world, 20);
+    assert!(world.entry(0).unwrap().is_of_lost_chain);
+    world.settle();
+    assert_eq!(world.chain.done().keys().collect::<Vec<_>>(), [&1]);
+}
+
+#[test]
+fn what_waits_and_what_is_new_goes_on_on_a_chain_that_began_anew() {
+    for crashes in [false, true] {
+        let mut world = World::new();
+        for operation in 0..9 {
+            take(&mut world, Step::Order(operation));
+            take(&mut world, Step::PerformAll);
+            let_blocks_come(&mut world, 1);
+        }
+        take(&mut world, Step::Order(9));
+        take(&mut world, Step::PerformAll);
+        world.chain.begin_anew();
+        if crashes {
+            take(&mut world, Step::Crash { were_done: false });
+        }
+        let_blocks_come(&mut world, 3);
+        take(&mut world, Step::Order(10));
+        take(&mut world, Step::Anchor);
+        let_blocks_come(&mut world, 20);
+        world.settle();
+        let done = world.chain.done();
+        assert!(done.contains_key(&9) && done.contains_key(&10), "{done:?}");
+    }
+}
+
+#[test]
+fn a_node_that_lags_far_behind_is_no_chain_that_began_anew() {
+    let mut world = with_one_waiting();
+    let_blocks_come(&mut world, 30);
+    take(&mut world, Step::Order(1));
+    for _ in 0..50 {
+        take(&mut world, Step::Pass(600));
+        take(&mut world, Step::Perform(0, Luck::Lags(29)));
+    }
+    take(&mut world, Step::PerformAll);
+    let_blocks_come(&mut world, 20);
+    for operation in [0, 1] {
+        assert!(!world.entry(operation).unwrap().is_of_lost_chain, "{operation}");
+    }
+    world.settle();
+}
+
+#[test]
+fn an_order_that_may_be_noted_is_not_called_failed() {
+    let mut world = World::new();
+    take(&mut world, Step::Order(0));
+    while world.entry(0).is_none() {
+        world.perform(0, Luck::AnswerLost);
+        take(&mut world, Step::Pass(600));
+    }
+    assert_eq!(world.unclear(), [0], "who ordered it knows that it may happen");
+    take(&mut world, Step::Crash { were_done: false });
+    world.settle();
+    assert_eq!(world.chain.done().get(&0), Some(&1));
 }

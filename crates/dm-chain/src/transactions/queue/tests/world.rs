@@ -1,21 +1,21 @@
 //! A queue, its journal, and a chain, with everything that can happen between them.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
-use dm_core::operation::OperationId;
+use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
     super::{Action, Answer, Event, Outcome, Queue, Settings, SigningJob, Subject, Version},
-    chain::{Chain, Transaction, away},
+    chain::{Chain, Transaction, away, refused},
 };
 use crate::transactions::{
     draft::{Call, Draft, Gain},
-    journal::Entry,
+    journal::{Change, Entry, Kept},
 };
 
 /// Blocks after which nothing is taken back.
@@ -32,21 +32,25 @@ pub(super) enum Luck {
     AnswerLost,
     /// It was done by a node that is this many blocks behind.
     Lags(usize),
+    /// It was done, and one of several answers is lost.
+    LosesOne(usize),
+    /// One endpoint took it, or none did, and another one refuses it.
+    Refuses { was_done: bool },
 }
 
 pub(super) struct World {
     pub(super) chain: Chain,
     queue: Queue,
     pub(super) under_way: Vec<Action>,
-    journal: BTreeMap<OperationId, Entry>,
+    journal: Kept,
     signed: HashMap<B256, Transaction>,
     now: Instant,
     /// Operations whose beginning was answered, by their numbers.
     begun: HashSet<u8>,
-    /// Those that were answered with an error.
+    /// Those that were answered with an error after which nothing happens.
     refused: HashSet<u8>,
-    /// Those whose note may be in the journal although its writing failed.
-    unclear: HashSet<u8>,
+    /// Those of which it was answered that nobody knows.
+    unclear: Vec<u8>,
 }
 
 fn settings() -> Settings {
@@ -81,14 +85,14 @@ impl World {
         let now = Instant::now();
         Self {
             chain: Chain::new(),
-            queue: Queue::restore(settings(), Vec::new(), now),
+            queue: Queue::restore(settings(), Kept::default(), now),
             under_way: Vec::new(),
-            journal: BTreeMap::new(),
+            journal: Kept::default(),
             signed: HashMap::new(),
             now,
             begun: HashSet::new(),
             refused: HashSet::new(),
-            unclear: HashSet::new(),
+            unclear: Vec::new(),
         }
     }
 
@@ -96,7 +100,7 @@ impl World {
         for action in self.queue.handle(event, self.now) {
             match action {
                 Action::Answer(ticket, answer) => self.answered(ticket, &answer),
-                Action::FillGap => self.order(None),
+                Action::FillGap(nonces) => (0..nonces).for_each(|_| self.order(None)),
                 action => self.under_way.push(action),
             }
         }
@@ -110,12 +114,13 @@ impl World {
         match answer {
             Answer::Begun(Ok(_)) => {
                 assert!(
-                    self.journal.contains_key(&id(operation)),
+                    self.entry(operation).is_some(),
                     "{operation} is begun and not noted"
                 );
                 self.begun.insert(operation);
                 self.refused.remove(&operation);
             }
+            Answer::Begun(Err(ChainError::Journal(_))) => self.unclear.push(operation),
             Answer::Begun(Err(_)) => drop(self.refused.insert(operation)),
             _ => {}
         }
@@ -169,7 +174,11 @@ impl World {
                 let receipts = hashes
                     .into_iter()
                     .map(|(hash, _)| (hash, self.chain.receipt(hash, lag)));
-                Event::Fetched(receipts.collect())
+                let mut receipts: Vec<_> = receipts.collect();
+                if let Luck::LosesOne(which) = luck {
+                    receipts.remove(which % receipts.len());
+                }
+                Event::Fetched(receipts)
             }
             Action::Sign(_) if luck == Luck::Fails => Event::Signed(Err(away())),
             Action::Sign(jobs) => Event::Signed(Ok(jobs.iter().map(|job| self.sign(job)).collect())),
@@ -177,6 +186,7 @@ impl World {
             Action::Send { hash, .. } => {
                 let outcome = match luck {
                     Luck::Fails => Outcome::Unknown(away()),
+                    Luck::Refuses { was_done: false } => Outcome::Refused(refused()),
                     _ => self.chain.send(self.signed[&hash]),
                 };
                 Event::Sent {
@@ -184,11 +194,12 @@ impl World {
                     outcome: match luck {
                         Luck::AnswerLost => Outcome::Unknown(away()),
                         Luck::Lags(2) => Outcome::NoRoom,
+                        Luck::Refuses { .. } => Outcome::Refused(refused()),
                         _ => outcome,
                     },
                 }
             }
-            Action::FillGap | Action::Answer(..) => Event::Woken,
+            Action::FillGap(_) | Action::Answer(..) => Event::Woken,
         }
     }
 
@@ -209,21 +220,22 @@ impl World {
         }
     }
 
-    fn write(&mut self, changes: &[(OperationId, Option<Entry>)], luck: Luck) -> Event {
+    fn write(&mut self, change: &Change, luck: Luck) -> Event {
         if luck != Luck::Fails {
-            for (id, entry) in changes {
-                match entry {
-                    Some(entry) => drop(self.journal.insert(*id, entry.clone())),
-                    None => drop(self.journal.remove(id)),
-                }
+            for (id, entry) in &change.entries {
+                self.journal.entries.retain(|(kept, _)| kept != id);
+                self.journal.entries.extend(entry.clone().map(|entry| (*id, entry)));
             }
+            self.journal.landmarks = change.landmarks.unwrap_or(self.journal.landmarks);
         }
         let is_noted = !matches!(luck, Luck::Fails | Luck::AnswerLost);
-        if luck == Luck::AnswerLost {
-            self.unclear
-                .extend(changes.iter().map(|(id, _)| id.as_bytes()[0]));
-        }
         Event::Written(is_noted.then_some(()).ok_or_else(|| "no space".to_owned()))
+    }
+
+    /// What the journal keeps of an operation.
+    pub(super) fn entry(&self, operation: u8) -> Option<&Entry> {
+        let mut entries = self.journal.entries.iter();
+        entries.find(|(kept, _)| *kept == id(operation)).map(|(_, entry)| entry)
     }
 
     /// The process dies and starts again. What was under way may have been done.
@@ -234,8 +246,7 @@ impl World {
                 self.end(action, Luck::AnswerLost);
             }
         }
-        let entries = self.journal.clone().into_iter().collect();
-        self.queue = Queue::restore(settings(), entries, self.now);
+        self.queue = Queue::restore(settings(), self.journal.clone(), self.now);
         self.tell(Event::Woken);
         self.assert_at_most_once();
     }
@@ -262,28 +273,52 @@ impl World {
         );
     }
 
+    /// The operations of which it was answered that nobody knows whether they happen.
+    pub(super) fn unclear(&self) -> &[u8] {
+        &self.unclear
+    }
+
+    /// The most that any transaction offered.
+    pub(super) fn highest_offer(&self) -> u128 {
+        let offers = self.signed.values().map(|transaction| transaction.max_fee);
+        offers.max().unwrap_or_default()
+    }
+
     fn is_settled(&self) -> bool {
-        let is_final = |operation: &u8| {
-            self.journal
-                .get(&id(*operation))
-                .is_some_and(|entry| entry.done.is_some())
-        };
-        self.begun.iter().all(is_final) && self.journal.values().all(|entry| entry.done.is_some())
+        let is_known = |operation: &u8| self.entry(*operation).is_some();
+        let mut entries = self.journal.entries.iter();
+        self.begun.iter().all(is_known) && entries.all(|(_, entry)| entry.is_over())
     }
 
     fn assert_at_most_once(&self) {
         self.chain.assert_sound();
         for (operation, times) in self.chain.done() {
             assert!(times <= 1, "operation {operation} was done {times} times");
-            let may_be_done = !self.refused.contains(&operation) || self.unclear.contains(&operation);
-            assert!(may_be_done, "operation {operation} was refused and done");
+            assert!(
+                !self.refused.contains(&operation),
+                "operation {operation} was refused and done"
+            );
         }
     }
 
+    /// What was begun is done, or nothing of it was; and what is said of it is so.
     fn assert_all_done(&self) {
         let done = self.chain.done();
         for operation in &self.begun {
-            assert_eq!(done.get(operation), Some(&1), "operation {operation}");
+            let times = done.get(operation).copied().unwrap_or_default();
+            match self.entry(*operation) {
+                // A block had it that is gone; who ordered it decides what follows.
+                Some(entry) if entry.is_of_lost_chain => {
+                    assert_eq!(times, 0, "operation {operation} was done again");
+                }
+                Some(Entry {
+                    done: Some(mined), ..
+                }) => {
+                    assert_eq!(times, 1, "operation {operation}");
+                    assert_eq!(self.chain.receipt(mined.hash, 0), Some(*mined));
+                }
+                _ => assert_eq!(times, 0, "operation {operation} has failed and was done"),
+            }
         }
         for (operation, times) in done {
             assert_eq!(times, 1, "operation {operation}");

@@ -1,0 +1,211 @@
+//! How the operator account is: judged by its oldest transaction that no block has.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use dm_core::{
+    Address,
+    clock::now_ms,
+    health::{Finding, Trouble},
+    ports::{ChainError, HealthCheck},
+};
+
+use crate::{
+    client::EvmClient,
+    transactions::{Obstacle, Report, Stuck},
+};
+
+/// For how long a transaction may wait for a block. A price that has risen is
+/// followed within less.
+const LATE: Duration = Duration::from_secs(120);
+
+const SEND_COINS: &str = "send coins for gas to the account; what waits goes on by itself";
+const RAISE_CEILING: &str = "wait until gas is cheaper, or raise chain.max_fee_gwei and restart the node";
+const LOOK_AT_CHAIN: &str = "look at the endpoints of the chain; what waits goes on when it answers";
+const LOOK_AT_DISK: &str = "make room on the disk of the data directory, and look at its health";
+
+/// Judges the accounts of a client by what they could not get into a block.
+pub struct AccountHealth {
+    client: Arc<EvmClient>,
+}
+
+impl AccountHealth {
+    /// The accounts of this client.
+    pub fn new(client: Arc<EvmClient>) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl HealthCheck for AccountHealth {
+    fn part(&self) -> &'static str {
+        "account"
+    }
+
+    async fn check(&self) -> Finding {
+        let mut worst = Finding::Working;
+        for account in self.client.accounts.all() {
+            let finding = match account.report().await {
+                Ok(report) => judge(account.account(), &report, now_ms()),
+                Err(error) => not_open(account.account(), &error),
+            };
+            if severity(&finding) > severity(&worst) {
+                worst = finding;
+            }
+        }
+        worst
+    }
+}
+
+fn severity(finding: &Finding) -> u8 {
+    match finding {
+        Finding::Working => 0,
+        Finding::Degraded(_) => 1,
+        Finding::Failed(_) => 2,
+    }
+}
+
+/// Nothing is known of the account's transactions yet.
+fn not_open(account: Address, error: &ChainError) -> Finding {
+    let reason = format!("the transactions of account {account} wait: {error}");
+    match error {
+        ChainError::Journal(_) => Finding::Failed(Trouble::new(reason, LOOK_AT_DISK)),
+        _ => Finding::Degraded(Trouble::new(reason, LOOK_AT_CHAIN)),
+    }
+}
+
+fn judge(account: Address, report: &Report, now: u64) -> Finding {
+    let ago = |age: Duration| now.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    if let Some(error) = &report.journal {
+        let reason = format!("the journal of transactions cannot be written: {error}");
+        return Finding::Failed(Trouble::new(reason, LOOK_AT_DISK));
+    }
+    if let Some(age) = report.strange_for {
+        let reason = "a block that the node knows is another one at the endpoint: the chain began anew, or \
+                      the endpoint belongs to another chain";
+        let action = "see that blockchain_url leads to the right chain; one that began anew is followed \
+                      within seconds";
+        return Finding::Degraded(Trouble::new(reason, action).since(ago(age)));
+    }
+    if let Some(stuck) = report.oldest.as_ref().filter(|stuck| stuck.waits_for >= LATE) {
+        return judge_stuck(account, stuck, report, ago(stuck.waits_for));
+    }
+    match &report.refusing {
+        Some((age, error)) if *age >= LATE => {
+            let reason = format!("account {account} can begin nothing: {error}");
+            let action = match error {
+                ChainError::InsufficientFunds { .. } => SEND_COINS,
+                _ => RAISE_CEILING,
+            };
+            Finding::Degraded(Trouble::new(reason, action).since(ago(*age)))
+        }
+        _ => Finding::Working,
+    }
+}
+
+fn judge_stuck(account: Address, stuck: &Stuck, report: &Report, since: u64) -> Finding {
+    let place = match stuck.nonce {
+        Some(nonce) => format!("the transaction with nonce {nonce} of account {account}"),
+        None => format!("a transaction of account {account}"),
+    };
+    let (why, action) = match (&stuck.obstacle, &report.unreachable) {
+        (Some(Obstacle::LackOfFunds(error)), _) => (error.clone(), SEND_COINS),
+        (Some(Obstacle::AboveCeiling), _) => ("gas costs more than chain.max_fee_gwei".to_owned(), RAISE_CEILING),
+        (Some(Obstacle::NonceHeld), _) => (
+            "another program's transaction has its nonce".to_owned(),
+            "use the account's key in this node alone; what waits goes on when the other transaction is mined",
+        ),
+        (Some(Obstacle::Refused(reason)), _) if stuck.given_up.is_some() => {
+            let reason = format!("{place} is given up, and the chain refuses even an empty one: {reason}");
+            let action = "ask whoever runs the endpoint why it takes nothing of the account, or use another one";
+            return Finding::Failed(Trouble::new(reason, action).since(since));
+        }
+        (Some(Obstacle::Refused(reason)), _) => (
+            format!("the chain refuses it: {reason}"),
+            "wait: it is given up where the chain goes on refusing it",
+        ),
+        (Some(Obstacle::Unreachable(reason)), _) | (_, Some(reason)) => (reason.clone(), LOOK_AT_CHAIN),
+        (Some(Obstacle::Waits(reason)), None) => ((*reason).to_owned(), LOOK_AT_CHAIN),
+        (None, None) => (
+            "the chain has it, and no block takes it".to_owned(),
+            "see whether the chain makes blocks; a price that has risen is followed",
+        ),
+    };
+    let reason = format!("{place} is in no block: {why}");
+    Finding::Degraded(Trouble::new(reason, action).since(since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn report() -> Report {
+        Report {
+            oldest: None,
+            strange_for: None,
+            refusing: None,
+            unreachable: None,
+            journal: None,
+        }
+    }
+
+    fn stuck(waits_for: Duration, obstacle: Option<Obstacle>) -> Report {
+        Report {
+            oldest: Some(Stuck {
+                nonce: Some(7),
+                waits_for,
+                obstacle,
+                given_up: None,
+            }),
+            ..report()
+        }
+    }
+
+    fn judged(report: &Report) -> Finding {
+        judge(Address::repeat_byte(1), report, NOW)
+    }
+
+    #[test]
+    fn what_waits_a_moment_is_no_trouble() {
+        assert_eq!(judged(&report()), Finding::Working);
+        assert_eq!(judged(&stuck(LATE / 2, None)), Finding::Working);
+    }
+
+    #[test]
+    fn what_waits_too_long_is_told_with_the_reason_since_when_and_what_to_do() {
+        let lack = Obstacle::LackOfFunds("insufficient funds".to_owned());
+        for (obstacle, reason, action) in [
+            (Some(lack), "insufficient funds", "send coins"),
+            (Some(Obstacle::AboveCeiling), "max_fee_gwei", "raise chain.max_fee_gwei"),
+            (Some(Obstacle::NonceHeld), "another program", "this node alone"),
+            (None, "no block takes it", "makes blocks"),
+        ] {
+            let Finding::Degraded(trouble) = judged(&stuck(2 * LATE, obstacle)) else {
+                panic!("{reason} is no trouble");
+            };
+            assert!(trouble.reason.contains("nonce 7"), "{trouble:?}");
+            assert!(trouble.reason.contains(reason), "{trouble:?}");
+            assert!(trouble.action.contains(action), "{trouble:?}");
+            assert_eq!(trouble.since, Some(NOW - 240_000));
+        }
+    }
+
+    #[test]
+    fn a_chain_that_refuses_even_what_is_empty_blocks_the_account_for_good() {
+        let mut report = stuck(LATE, Some(Obstacle::Refused("blocked".to_owned())));
+        assert!(matches!(judged(&report), Finding::Degraded(_)));
+        report.oldest.as_mut().unwrap().given_up = Some("too much gas".to_owned());
+        assert!(matches!(judged(&report), Finding::Failed(_)));
+    }
+
+    #[test]
+    fn another_chain_in_the_place_of_the_known_one_is_told_at_once() {
+        let report = Report {
+            strange_for: Some(Duration::from_secs(1)),
+            ..report()
+        };
+        assert!(matches!(judged(&report), Finding::Degraded(_)));
+    }
+}

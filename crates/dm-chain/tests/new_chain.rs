@@ -1,0 +1,125 @@
+//! A chain that begins anew in the place of the one before.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use alloy::primitives::{Address, U256};
+use dm_chain::{
+    AccountHealth, EvmClient,
+    embedded::{EmbeddedChain, Genesis},
+};
+use dm_core::{
+    health::Finding,
+    operation::OperationId,
+    ports::{Anchors, Chain, HealthCheck, OperationState, Operations},
+    receipt::Anchor,
+    testing::{
+        anchors::{ReferenceLog, conformance::request},
+        key_value::MemoryKeyValueStore,
+        signer::TestSigner,
+    },
+    token::NATIVE_TOKEN,
+};
+use support::{
+    account,
+    fake_node::FakeNode,
+    forward, journal,
+    money::{PATIENCE, mined, pay},
+    quick,
+};
+
+/// A chain with nothing on it but coins.
+async fn empty_chain(timestamp: u64) -> EmbeddedChain {
+    let genesis = Genesis {
+        funded: (0..16).map(account).collect(),
+        timestamp: Some(timestamp),
+        ..Genesis::default()
+    };
+    let store = Arc::new(MemoryKeyValueStore::new());
+    EmbeddedChain::open(store, genesis).await.unwrap()
+}
+
+async fn anchor(client: &EvmClient) -> Anchor {
+    let log = ReferenceLog::numbered(20, 1);
+    loop {
+        // What is on its way when the chain is found to be another one is refused.
+        if let Ok(tx_hash) = client.submit_anchor(&request(&log, 0, 5)).await
+            && let Ok(anchor) = client.wait_for_anchor(tx_hash).await
+        {
+            return anchor;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Pays, and tries again as long as the chain is being found out about.
+async fn pay_at_last(client: &EvmClient, to: Address, amount: u64) {
+    let id = OperationId::random();
+    while client.begin(id, &pay(NATIVE_TOKEN, to, amount)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(mined(client, id).await.succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_begins_anew_is_followed_and_nothing_is_paid_there_again() {
+    for restarts in [false, true] {
+        let (old, new) = (empty_chain(1_700_000_000).await, empty_chain(1_700_000_001).await);
+        let node = FakeNode::start(forward(&old)).await;
+        let journal = journal();
+        let client = || {
+            let signer = Arc::new(TestSigner::new(0));
+            EvmClient::connect(&[node.url()], signer, journal.clone(), quick()).unwrap()
+        };
+        let (mut running, to, paid) = (client(), Address::random(), OperationId::random());
+        running.begin(paid, &pay(NATIVE_TOKEN, to, 5)).await.unwrap();
+        assert!(mined(&running, paid).await.succeeded);
+        let lost = anchor(&running).await;
+        assert_eq!(running.has_lost(&lost).await, Ok(false));
+
+        node.now(forward(&new));
+        if restarts {
+            drop(running);
+            running = client();
+        }
+        let on_new_chain = async {
+            pay_at_last(&running, to, 7).await;
+            anchor(&running).await
+        };
+        tokio::time::timeout(PATIENCE, on_new_chain).await.unwrap();
+        assert_eq!(running.native_balance(to).await, Ok(U256::from(7)));
+        assert_eq!(running.has_lost(&lost).await, Ok(true));
+        // What came of the payment on the old chain is known still.
+        let state = running.state(paid).await.unwrap();
+        assert!(matches!(state, Some(OperationState::Mined(_))), "{state:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_chain_is_told_until_it_is_followed() {
+    let (old, new) = (empty_chain(1_700_000_000).await, empty_chain(1_700_000_001).await);
+    let node = FakeNode::start(forward(&old)).await;
+    let signer = Arc::new(TestSigner::new(0));
+    let client = Arc::new(EvmClient::connect(&[node.url()], signer, journal(), quick()).unwrap());
+    let health = AccountHealth::new(client.clone());
+    pay_at_last(&client, account(5), 5).await;
+    assert_eq!(health.check().await, Finding::Working);
+    node.now(forward(&new));
+    let paying = pay_at_last(&client, account(5), 5);
+    let told = async {
+        loop {
+            if let Finding::Degraded(trouble) = health.check().await {
+                return trouble;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (trouble, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(told, paying) })
+        .await
+        .unwrap();
+    assert!(trouble.reason.contains("began anew"), "{trouble:?}");
+    assert_eq!(health.check().await, Finding::Working);
+}
