@@ -13,7 +13,7 @@ use dm_chain::{
 };
 use dm_core::{
     health::{Finding, Trouble},
-    ports::{Chain, ChainError, HealthCheck, Operations, TokenError, Tokens},
+    ports::{Chain, ChainError, Operations, TokenError, Tokens},
     testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
@@ -243,18 +243,21 @@ async fn price_without(missing: &'static [&'static str], as_page: bool) -> U256 
     needed / U256::from(26_250) - U256::from(2_000)
 }
 
+/// Methods that an endpoint lacks, and the tip that is found without them.
+const MISSING_METHODS: &[(&[&str], u64)] = &[
+    (&[], 1),
+    (&["eth_gasPrice"], 1),
+    (&["eth_maxPriorityFeePerGas"], 3),
+    (&["eth_maxPriorityFeePerGas", "eth_feeHistory"], 3),
+    (&["eth_maxPriorityFeePerGas", "eth_gasPrice"], 5),
+];
+
 #[tokio::test]
 async fn a_missing_fee_method_is_replaced_by_another_one() {
     for as_page in [false, true] {
-        for (missing, tip) in [
-            (&[][..], 1),
-            (&["eth_gasPrice"], 1),
-            (&["eth_maxPriorityFeePerGas"], 3),
-            (&["eth_maxPriorityFeePerGas", "eth_feeHistory"], 3),
-            (&["eth_maxPriorityFeePerGas", "eth_gasPrice"], 5),
-        ] {
+        for (missing, tip) in MISSING_METHODS {
             let found = price_without(missing, as_page).await;
-            assert_eq!(found, U256::from(tip), "{missing:?}");
+            assert_eq!(found, U256::from(*tip), "{missing:?}");
         }
     }
 }
@@ -275,7 +278,7 @@ async fn no_text_shows_a_secret_that_an_endpoint_repeats() {
         let texts = [
             refused,
             format!("{:?}", client.endpoints()),
-            format!("{:?}", client.check_health().await),
+            format!("{:?}", health_of(&client).await),
         ];
         for text in texts {
             for secret in ["0123456789abcdef", "bob", "pa55word"] {
@@ -285,15 +288,9 @@ async fn no_text_shows_a_secret_that_an_endpoint_repeats() {
     }
 }
 
-/// The health check, whose name collides with that of `Operations`.
-trait CheckHealth {
-    async fn check_health(&self) -> Finding;
-}
-
-impl CheckHealth for EvmClient {
-    async fn check_health(&self) -> Finding {
-        HealthCheck::check(self).await
-    }
+/// What the health check finds.
+async fn health_of(client: &EvmClient) -> Finding {
+    dm_core::ports::HealthCheck::check(client).await
 }
 
 fn degraded(finding: Finding) -> Trouble {
@@ -325,8 +322,8 @@ fn living(method: &str, params: &Value) -> Reply {
 async fn a_chain_that_serves_everything_is_healthy() {
     let node = FakeNode::start(living).await;
     let client = client(&[node.url()]);
-    assert_eq!(client.part(), "chain");
-    assert_eq!(client.check_health().await, Finding::Working);
+    assert_eq!(dm_core::ports::HealthCheck::part(&client), "chain");
+    assert_eq!(health_of(&client).await, Finding::Working);
 }
 
 #[tokio::test]
@@ -338,7 +335,7 @@ async fn health_says_which_endpoint_refuses_what_and_what_to_do() {
     .await;
     let good = FakeNode::start(living).await;
     let client = client(&[refusing.url(), good.url()]);
-    let trouble = degraded(client.check_health().await);
+    let trouble = degraded(health_of(&client).await);
     let name = refusing.url().replace("http://", "");
     for part in [&*name, "eth_call", "HTTP 429", "daily request count exceeded"] {
         assert!(trouble.reason.contains(part), "{trouble:?}");
@@ -359,13 +356,13 @@ async fn a_chain_that_answers_the_head_alone_is_not_healthy() {
     })
     .await;
     let client = client(&[node.url()]);
-    let trouble = failed(client.check_health().await);
+    let trouble = failed(health_of(&client).await);
     assert!(trouble.reason.contains("access denied (HTTP 403)"), "{trouble:?}");
     assert!(trouble.action.contains("key"), "{trouble:?}");
     // What is served again is noticed with the next request.
     node.now(living);
     client.balance_of(TOKEN, account(1)).await.unwrap();
-    let still = failed(client.check_health().await);
+    let still = failed(health_of(&client).await);
     assert!(!still.reason.contains("eth_call"), "{still:?}");
 }
 
@@ -379,7 +376,7 @@ async fn an_endpoint_of_another_chain_is_told() {
     let right = FakeNode::start(living).await;
     let client = client(&[right.url(), wrong.url()]);
     client.native_balance(account(1)).await.unwrap();
-    let trouble = degraded(client.check_health().await);
+    let trouble = degraded(health_of(&client).await);
     assert!(trouble.reason.contains("chain 5, not of 31337"), "{trouble:?}");
     assert!(trouble.action.contains("blockchain_url"), "{trouble:?}");
 }
@@ -390,7 +387,7 @@ async fn a_chain_that_is_away_is_told_with_the_reason() {
     let url = node.url();
     drop(node);
     let client = client(&[url]);
-    let trouble = failed(client.check_health().await);
+    let trouble = failed(health_of(&client).await);
     assert!(trouble.action.contains("can be reached"), "{trouble:?}");
 }
 
@@ -399,7 +396,7 @@ async fn a_head_that_stands_still_is_told() {
     // Its only block is of 1970.
     let node = FakeNode::start(serving).await;
     let client = client(&[node.url()]);
-    let trouble = degraded(client.check_health().await);
+    let trouble = degraded(health_of(&client).await);
     assert!(trouble.reason.contains("stands still at block 1"), "{trouble:?}");
     assert_eq!(trouble.since, Some(1000));
 }
@@ -426,7 +423,7 @@ async fn a_transaction_goes_to_the_next_endpoint_where_one_does_not_take_it() {
     let paid = done(&client, &pay(NATIVE_TOKEN, account(7), 5)).await.unwrap();
     assert_eq!(paid.received, U256::from(5));
     assert!(refusing.asked_for("eth_sendRawTransaction") > 0);
-    let trouble = degraded(client.check_health().await);
+    let trouble = degraded(health_of(&client).await);
     assert!(trouble.reason.contains("eth_sendRawTransaction"), "{trouble:?}");
     // Without another endpoint the payment waits, and is not refused for good.
     let id = dm_core::operation::OperationId::random();
@@ -434,7 +431,7 @@ async fn a_transaction_goes_to_the_next_endpoint_where_one_does_not_take_it() {
     while refusing.asked_for("eth_sendRawTransaction") < 3 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    let trouble = failed(alone.check_health().await);
+    let trouble = failed(health_of(&alone).await);
     assert!(
         trouble
             .reason

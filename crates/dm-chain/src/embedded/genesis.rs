@@ -34,7 +34,7 @@ const CREATE2_PROXY_CODE: Bytes = bytes!(
 
 /// The account that has deployed the proxy on every chain, by a transaction that
 /// nobody has a key for.
-const CREATE2_DEPLOYER: Address = address!("0x3fab184622dc19b6109349b94811493bf45362a0");
+const CREATE2_DEPLOYER: Address = address!("0x3fab184622dc19b6109349b94811493bf2a45362");
 
 /// Hash of that transaction.
 pub(super) const CREATE2_DEPLOYMENT: B256 =
