@@ -169,9 +169,11 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Full => Self::StorageFull,
             StoreError::Corrupt(_) | StoreError::Mismatch(_) => Self::Damaged(error.to_string()),
-            StoreError::Missing | StoreError::Stale { .. } | StoreError::Failed(_) => {
-                Self::Fault(error.to_string())
+            // Something behind the node, which may come back.
+            StoreError::Unavailable(_) | StoreError::Unsettled(_) | StoreError::Failed(_) => {
+                Self::Unavailable(error.to_string())
             }
+            StoreError::Missing | StoreError::Stale { .. } => Self::Fault(error.to_string()),
         }
     }
 }
@@ -180,6 +182,8 @@ impl From<CatalogError> for ServiceError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::Full => Self::StorageFull,
+            // Something behind the node, which may come back.
+            CatalogError::Unavailable(_) | CatalogError::Unsettled(_) => Self::Unavailable(error.to_string()),
             CatalogError::Conflict(_) | CatalogError::Corrupt(_) | CatalogError::Failed(_) => {
                 Self::Fault(error.to_string())
             }
