@@ -235,7 +235,7 @@ impl Node {
                 network: network.clone(),
                 log: log.clone(),
                 plugins: Some(plugins.clone()),
-                checks: Vec::new(),
+                checks: vec![shared_catalog.clone(), storage.health()],
                 bus: bus.clone(),
             },
             &supervisor,
