@@ -19,6 +19,7 @@ mod command_line;
 mod crashes;
 mod erasing;
 mod expiry;
+mod full_disk;
 mod grants;
 mod keys;
 mod liars;

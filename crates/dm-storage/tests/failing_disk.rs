@@ -10,7 +10,7 @@ use common::faulty_disk::{FaultyDisk, killed_after};
 use dm_core::{
     config::StorageConfig,
     health::{Finding, HealthLevel, PartHealth},
-    ports::{CatalogError, Erasures, HealthCheck, ObjectStore, ReadableObjects, ShareCatalog, StoreError},
+    ports::{CatalogError, Erasures, HealthCheck, ReadableObjects, ShareCatalog, StoreError},
     testing::{
         catalog::samples::{address, data_hash, readable, share},
         objects::SampleObject,

@@ -13,7 +13,7 @@ const SHIM: &str = include_str!("faulty_disk.c");
 const FOLDER: &str = "FAULTY_FOLDER";
 const CONTROL: &str = "FAULTY_CONTROL";
 /// Where it is set, a machine on which the disk cannot be made to fail is a failure.
-const REQUIRED: &str = "DM_REQUIRE_FAULTY_DISK";
+const REQUIRED: &str = "REQUIRE_FAULTY_DISK";
 const SIGKILL: i32 = 9;
 
 /// The disk, as the process that works on it sees it.
