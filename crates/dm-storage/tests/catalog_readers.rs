@@ -88,10 +88,8 @@ async fn shares_go_on_while_a_copy_is_made() {
 
     let copy = folder.path().join("copy.db");
     let (from, to) = (pipe.clone(), copy.clone());
-    tokio::task::spawn_blocking(move || std::fs::copy(from, to))
-        .await
-        .unwrap()
-        .unwrap();
+    let read = tokio::task::spawn_blocking(move || std::fs::write(to, std::fs::read(from).unwrap()));
+    read.await.unwrap().unwrap();
     copying.await.unwrap().unwrap();
     let copied = SqliteCatalog::open(&copy).await.unwrap();
     for number in 0..300 {

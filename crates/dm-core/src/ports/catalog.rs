@@ -171,6 +171,10 @@ pub trait Erasures: Send + Sync {
     /// Destroys the key of the data, overwrites it, and forgets its shares; no
     /// file of the catalog holds the key when this returns. What else belongs to
     /// the erasure is to be finished.
+    ///
+    /// # Errors
+    /// [`CatalogError::Unsettled`] where the key is deleted, but a file still holds
+    /// it because of a reader that takes long: ask again.
     async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
 
     /// Erasures that were begun and not ended.
@@ -185,6 +189,10 @@ pub trait Erasures: Send + Sync {
     async fn due_erasures(&self, now: u64, limit: usize) -> Result<Vec<DataHash>, CatalogError>;
 
     /// Everything that belongs to the erasure is done.
+    ///
+    /// # Errors
+    /// [`CatalogError::Unavailable`] where a file of the catalog still holds a key
+    /// that was destroyed.
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
 }
 

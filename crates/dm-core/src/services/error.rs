@@ -253,7 +253,11 @@ impl From<FetchError> for ServiceError {
 
 impl From<KeyRingError> for ServiceError {
     fn from(error: KeyRingError) -> Self {
-        Self::Fault(error.to_string())
+        match error {
+            // The disk of the key file; it may work again.
+            KeyRingError::Failed(_) => Self::Unavailable(error.to_string()),
+            other => Self::Fault(other.to_string()),
+        }
     }
 }
 
@@ -262,7 +266,7 @@ impl From<PasswordError> for ServiceError {
         match error {
             PasswordError::Wrong => Self::invalid("old_password", error),
             PasswordError::Unusable => Self::invalid("new_password", error),
-            PasswordError::Failed(_) => Self::Fault(error.to_string()),
+            PasswordError::Failed(_) => Self::Unavailable(error.to_string()),
         }
     }
 }
