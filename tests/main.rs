@@ -21,6 +21,7 @@ mod documentation;
 mod erasing;
 mod expiry;
 mod failed_shares;
+mod full_disk;
 mod grants;
 mod keys;
 mod kill_rounds;

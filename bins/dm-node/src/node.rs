@@ -245,6 +245,8 @@ impl Node {
                 log: log.clone(),
                 plugins: Some(plugins.clone()),
                 checks: vec![
+                    shared_catalog.clone(),
+                    storage.health(),
                     chain.clone(),
                     Arc::new(AccountHealth::new(chain.clone())),
                     compliance,

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     clock::now_ms,
-    envelope::SignedEnvelope,
+    envelope::{ObjectId, SignedEnvelope},
     ports::{
         BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, ObjectStore, Signer,
         StoreError,
@@ -113,7 +113,8 @@ async fn make(
     match made {
         Ok(()) => tracing::info!("a backup was made"),
         Err(Broken::ReceiverGone) => tracing::warn!("a backup was broken off by its receiver"),
-        Err(Broken::Failed(reason)) => {
+        Err(broken) => {
+            let reason = broken.reason();
             tracing::error!(reason, "a backup could not be made");
             // The receiver may be gone, too.
             let _ = pieces.send(Err(BackupError::Failed(reason))).await;
@@ -124,7 +125,26 @@ async fn make(
 /// Why a backup is not whole.
 enum Broken {
     ReceiverGone,
+    /// An object cannot be read, which costs the backup that object only.
+    Damaged,
     Failed(String),
+}
+
+impl Broken {
+    fn reason(self) -> String {
+        match self {
+            Self::ReceiverGone => "its receiver is gone".to_owned(),
+            Self::Damaged => "an object is damaged".to_owned(),
+            Self::Failed(reason) => reason,
+        }
+    }
+
+    fn from_objects(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(_) => Self::Damaged,
+            other => other.into(),
+        }
+    }
 }
 
 impl<E: std::error::Error> From<E> for Broken {
@@ -178,22 +198,55 @@ async fn copy(
     Ok(key_files.await?)
 }
 
+/// Copies all objects. Those that cannot be read are tried once more in the end:
+/// whoever looks after damaged objects may have brought them back by then.
 async fn add_objects(ports: &BackupPorts, archive: &mut Archive) -> Result<(), Broken> {
-    let own = ports.signer.address();
+    let mut damaged = Vec::new();
     let mut after = None;
     loop {
         let page = ports.objects.list(after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else {
-            return Ok(());
+            break;
         };
         after = Some(*last);
-        for id in &page {
-            if let Some(envelope) = ports.objects.envelope(id).await?
-                && (id.owner == own || envelope.grants_to(own))
-            {
-                add_object(ports, envelope, archive).await?;
+        for id in page {
+            if add_if_wanted(ports, &id, archive).await? == Added::Damaged {
+                damaged.push(id);
             }
         }
+    }
+    for id in damaged {
+        if add_if_wanted(ports, &id, archive).await? == Added::Damaged {
+            tracing::error!(locator = %id.locator, owner = %id.owner, "a damaged object is missing in the backup");
+            archive.add(&Entry::Missing(id), Bytes::new()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What came of an object.
+#[derive(PartialEq, Eq)]
+enum Added {
+    /// It is in the archive, or need not be.
+    Done,
+    /// Something of it cannot be read.
+    Damaged,
+}
+
+/// Copies an object of this node's own, or one that is granted to it.
+async fn add_if_wanted(ports: &BackupPorts, id: &ObjectId, archive: &mut Archive) -> Result<Added, Broken> {
+    let own = ports.signer.address();
+    let added = match ports.objects.envelope(id).await {
+        Ok(Some(envelope)) if id.owner == own || envelope.grants_to(own) => {
+            add_object(ports, envelope, archive).await
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Broken::from_objects(error)),
+    };
+    match added {
+        Ok(()) => Ok(Added::Done),
+        Err(Broken::Damaged) => Ok(Added::Damaged),
+        Err(error) => Err(error),
     }
 }
 
@@ -206,7 +259,8 @@ async fn add_object(
     let id = envelope.id;
     for _ in 0..ATTEMPTS {
         let is_whole = add_chunks(ports, &envelope, archive).await?;
-        let Some(now) = ports.objects.envelope(&id).await? else {
+        let now = ports.objects.envelope(&id).await;
+        let Some(now) = now.map_err(Broken::from_objects)? else {
             return Ok(());
         };
         if is_whole && now.chunk_list == envelope.chunk_list {
@@ -234,7 +288,7 @@ async fn add_chunks(
                     .await?;
             }
             Err(StoreError::Missing) => return Ok(false),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Broken::from_objects(error)),
         }
     }
     Ok(true)

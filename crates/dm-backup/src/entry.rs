@@ -14,6 +14,8 @@ const KEYS: &str = "keys/";
 const OBJECTS: &str = "objects/";
 /// The last part of an object: what its owner says of it.
 const ENVELOPE: &str = "envelope";
+/// Stands for an object that could not be read when the backup was made.
+const MISSING: &str = "missing";
 /// Longest name of a file that holds secrets.
 const MAX_KEY_FILE_NAME: usize = 64;
 
@@ -31,6 +33,8 @@ pub(crate) enum Entry {
     Chunk(ObjectId, u64),
     /// The envelope of an object, after its chunks.
     Envelope(ObjectId),
+    /// An object that could not be read; what there is of its chunks does not count.
+    Missing(ObjectId),
     /// What the node says of the backup.
     Manifest,
 }
@@ -44,6 +48,7 @@ impl Entry {
             Self::Namespaces => NAMESPACES.to_owned(),
             Self::Chunk(id, index) => format!("{}{index:08}", folder(id)),
             Self::Envelope(id) => format!("{}{ENVELOPE}", folder(id)),
+            Self::Missing(id) => format!("{}{MISSING}", folder(id)),
             Self::Manifest => MANIFEST.to_owned(),
         }
     }
@@ -91,6 +96,7 @@ fn part_of_object(name: &str) -> Option<Entry> {
     };
     match part {
         ENVELOPE => Some(Entry::Envelope(id)),
+        MISSING => Some(Entry::Missing(id)),
         index => Some(Entry::Chunk(id, index.parse().ok()?)),
     }
 }
@@ -112,6 +118,7 @@ mod tests {
             Entry::Chunk(id, 0),
             Entry::Chunk(id, 123_456_789_012),
             Entry::Envelope(id),
+            Entry::Missing(id),
             Entry::Manifest,
         ] {
             assert_eq!(Entry::from_name(&entry.name()), Some(entry));

@@ -61,6 +61,13 @@ pub trait Contents {
     /// # Errors
     /// Where it cannot be kept.
     fn object(&mut self, envelope: &SignedEnvelope) -> io::Result<()>;
+
+    /// An object could not be read when the backup was made, and is not in it; the
+    /// chunks since the one with index 0 are what there was of it.
+    ///
+    /// # Errors
+    /// Where what was kept of it cannot be dropped.
+    fn missing(&mut self, id: &ObjectId) -> io::Result<()>;
 }
 
 /// Reads a backup from its first byte to its last and hands over what is in it.
@@ -103,6 +110,10 @@ pub fn read_backup(reader: impl Read, contents: &mut dyn Contents) -> Result<Sig
                 let bytes = read_small(&mut content, size, Envelope::MAX_BYTES as u64)?;
                 let envelope = std::mem::take(&mut reading.object).finish(id, bytes)?;
                 contents.object(&envelope)?;
+            }
+            Entry::Missing(id) => {
+                reading.object = ObjectCheck::default();
+                contents.missing(&id)?;
             }
             Entry::Manifest => {}
         }

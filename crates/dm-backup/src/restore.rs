@@ -8,7 +8,7 @@ use std::{
 };
 
 use dm_core::{
-    envelope::{Chunk, SignedEnvelope},
+    envelope::{Chunk, ObjectId, SignedEnvelope},
     order::OrderState,
     ports::{CatalogError, ObjectStore, ObjectWriter, OrderCatalog, StoreError},
 };
@@ -81,6 +81,14 @@ impl Contents for Restoring {
             _ => self.runtime.block_on(self.objects.create()).map_err(not_stored)?,
         };
         self.runtime.block_on(writer.finish(envelope)).map_err(not_stored)
+    }
+
+    fn missing(&mut self, id: &ObjectId) -> io::Result<()> {
+        tracing::warn!(locator = %id.locator, owner = %id.owner, "an object is not in the backup: it was damaged when the backup was made");
+        if let Some(writer) = self.writer.take() {
+            writer.discard();
+        }
+        Ok(())
     }
 }
 

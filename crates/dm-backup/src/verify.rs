@@ -1,6 +1,6 @@
 use std::io::{self, Read};
 
-use dm_core::envelope::{Chunk, SignedEnvelope};
+use dm_core::envelope::{Chunk, ObjectId, SignedEnvelope};
 
 use crate::{BackupFlaw, Contents, SignedManifest, read_backup};
 
@@ -9,6 +9,8 @@ use crate::{BackupFlaw, Contents, SignedManifest, read_backup};
 pub struct BackupSummary {
     /// Objects.
     pub objects: u64,
+    /// Objects that could not be read when the backup was made.
+    pub missing: u64,
     /// Bytes of the catalog.
     pub catalog_bytes: u64,
     /// Files that hold secrets.
@@ -49,6 +51,11 @@ impl Contents for BackupSummary {
 
     fn object(&mut self, _envelope: &SignedEnvelope) -> io::Result<()> {
         self.objects += 1;
+        Ok(())
+    }
+
+    fn missing(&mut self, _id: &ObjectId) -> io::Result<()> {
+        self.missing += 1;
         Ok(())
     }
 }

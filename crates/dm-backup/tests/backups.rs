@@ -17,7 +17,7 @@ use dm_core::{
         StoreError,
     },
     testing::{
-        objects::{MemoryObjectStore, SampleObject},
+        objects::{DamagedStore, MemoryObjectStore, SampleObject},
         signer::TestSigner,
     },
 };
@@ -73,7 +73,6 @@ struct World {
 
 /// A node with two objects of its own, and one of somebody else.
 async fn world(keys: &'static [u8]) -> World {
-    let folder = tempfile::tempdir().unwrap();
     let objects = MemoryObjectStore::new();
     for (owner, seed, size) in [(OWN, 1, 700_000), (OWN, 2, 10), (2, 3, 10)] {
         SampleObject::new(owner, seed, size)
@@ -81,12 +80,18 @@ async fn world(keys: &'static [u8]) -> World {
             .await
             .unwrap();
     }
+    world_with(keys, Arc::new(objects))
+}
+
+/// A node with these objects.
+fn world_with(keys: &'static [u8], objects: Arc<dyn ObjectStore>) -> World {
+    let folder = tempfile::tempdir().unwrap();
     let content_keys = Arc::new(RwLock::new(()));
     let maker = BackupMaker::new(BackupPorts {
         catalog: Arc::new(Bytes(b"the catalog")),
         namespaces: Arc::new(Bytes(&[7; 5000])),
         namespace_names: vec!["chain"],
-        objects: Arc::new(objects),
+        objects,
         keys: Arc::new(Bytes(keys)),
         content_keys: content_keys.clone(),
         signer: Arc::new(TestSigner::new(OWN)),
@@ -117,6 +122,7 @@ async fn what_is_restored_is_what_was_copied() {
         summary,
         BackupSummary {
             objects: 2,
+            missing: 0,
             catalog_bytes: 11,
             key_files: 1
         }
@@ -151,6 +157,37 @@ async fn what_is_restored_is_what_was_copied() {
     }
     let left: Vec<_> = fs::read_dir(world.folder.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_object_costs_a_backup_that_object_only() {
+    let sound = MemoryObjectStore::new();
+    let objects: Vec<_> = (1..6).map(|seed| SampleObject::new(OWN, seed, 600_000)).collect();
+    for object in &objects {
+        object.store_in(&sound).await.unwrap();
+    }
+    let damaged = DamagedStore::new(sound);
+    // The last chunk of one, and all of another.
+    damaged.damage(objects[1].id(), 2);
+    damaged.damage_record(objects[3].id());
+    let backup = world_with(b"the keys", Arc::new(damaged)).backup().await;
+    let (_, summary) = verify_backup(backup.as_slice()).unwrap();
+    assert_eq!((summary.objects, summary.missing), (3, 2));
+
+    let (target, restored) = (tempfile::tempdir().unwrap(), MemoryObjectStore::new());
+    let files = RestoredFiles {
+        keys: target.path().to_owned(),
+        catalog: target.path().join("catalog"),
+        namespaces: target.path().join("namespaces"),
+    };
+    let mut restoring = Restoring::new(files, Arc::new(restored.clone()), Handle::current());
+    tokio::task::spawn_blocking(move || read_backup(backup.as_slice(), &mut restoring))
+        .await
+        .unwrap()
+        .unwrap();
+    for (index, object) in objects.iter().enumerate() {
+        assert_eq!(object.is_in(&restored).await, index != 1 && index != 3, "{index}");
+    }
 }
 
 #[tokio::test]

@@ -23,13 +23,7 @@ impl BatchError {
     /// The failure for one caller, of the kind that it had.
     pub(crate) fn for_caller(&self) -> ComplianceError {
         match &*self.0 {
-            ComplianceError::Catalog(CatalogError::Full) => CatalogError::Full.into(),
-            ComplianceError::Catalog(CatalogError::Conflict(with)) => {
-                CatalogError::Conflict(with.clone()).into()
-            }
-            ComplianceError::Catalog(CatalogError::Corrupt(what)) => {
-                CatalogError::Corrupt(what.clone()).into()
-            }
+            ComplianceError::Catalog(error) => error.repeated().into(),
             ComplianceError::Corrupt(what) => ComplianceError::Corrupt(what.clone()),
             _ => CatalogError::Failed(Box::new(Shared(self.0.clone()))).into(),
         }

@@ -65,6 +65,11 @@ impl DamageLog {
         self.entries().known.iter().copied().collect()
     }
 
+    /// How many objects are known to be damaged.
+    pub fn count(&self) -> usize {
+        self.entries().known.len()
+    }
+
     /// The next object that was found to be damaged, each once. One caller at a time.
     pub async fn next(&self) -> ObjectId {
         loop {

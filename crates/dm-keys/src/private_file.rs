@@ -98,7 +98,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
         _ => {}
     }
     interruptible(path)?;
-    write_new(&temporary, bytes).map_err(KeyError::io("write", &temporary))?;
+    if let Err(error) = write_new(&temporary, bytes) {
+        // On a full disk it would take what little room there is.
+        let _ = fs::remove_file(&temporary);
+        return Err(KeyError::io("write", &temporary)(error));
+    }
     interruptible(path)?;
     fs::rename(&temporary, path).map_err(KeyError::io("replace", path))?;
     interruptible(path)?;

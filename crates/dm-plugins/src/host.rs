@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use dm_core::ports::{KeyValueStore, NodeFunctions, WriteBatch};
 use reqwest::Client;
-use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::{
     bindings::datamgmt::plugin::{http, log, node, store, types},
     http as client,
+    limits::InstanceLimits,
     manifest::Manifest,
     permission::Permission,
 };
@@ -18,13 +19,8 @@ use crate::{
 const MAX_LINE: usize = 4096;
 /// Most keys in one answer.
 const MAX_KEYS: usize = 1000;
-/// Most tables, memories and instances of a component; those of known
-/// languages have a handful.
-const MAX_PARTS: usize = 64;
 /// Most things of WASI, such as streams, that a component holds.
 const MAX_RESOURCES: usize = 1000;
-/// Most elements of a table.
-const MAX_TABLE: usize = 100_000;
 
 /// What one instance of a component works with.
 pub(crate) struct HostState {
@@ -34,7 +30,7 @@ pub(crate) struct HostState {
     store: Arc<dyn KeyValueStore>,
     node: Arc<dyn NodeFunctions>,
     client: Client,
-    pub(crate) limits: StoreLimits,
+    pub(crate) limits: InstanceLimits,
     wasi: WasiCtx,
     resources: ResourceTable,
 }
@@ -46,13 +42,6 @@ impl HostState {
         node: Arc<dyn NodeFunctions>,
         client: Client,
     ) -> Self {
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(in_memory(manifest.limits.memory_bytes))
-            .table_elements(MAX_TABLE)
-            .instances(MAX_PARTS)
-            .tables(MAX_PARTS)
-            .memories(MAX_PARTS)
-            .build();
         Self {
             name: manifest.name.clone(),
             permissions: manifest.permissions.iter().cloned().collect(),
@@ -60,7 +49,7 @@ impl HostState {
             store,
             node,
             client,
-            limits,
+            limits: InstanceLimits::new(in_memory(manifest.limits.memory_bytes)),
             // Clocks and random numbers; no files, no environment, no sockets.
             wasi: WasiCtx::builder().build(),
             resources: resource_table(),

@@ -4,6 +4,7 @@ mod bindings;
 mod folder;
 mod host;
 mod http;
+mod limits;
 mod manifest;
 mod permission;
 mod plugin;

@@ -147,6 +147,22 @@ async fn answers_that_are_none_are_faults() {
     }
 }
 
+/// The sample with this many memories of 600 pages (37.5 MiB) beside its own.
+fn sample_with_memories(count: usize) -> String {
+    let instances = "(core instance (instantiate $hog))".repeat(count);
+    let hogs = format!("(core module $hog (memory 600)) {instances} (core module");
+    SAMPLE_TEXT.replacen("(core module", &hogs, 1)
+}
+
+#[tokio::test]
+async fn the_memories_of_a_plugin_share_its_limit() {
+    let one = Folder::with_text(SAMPLE_MANIFEST, &sample_with_memories(1), &[]);
+    one.ready().await.shutdown().await;
+    let two = Folder::with_text(SAMPLE_MANIFEST, &sample_with_memories(2), &[]);
+    let fault = two.load().await.unwrap().initialize(context()).await.unwrap_err();
+    assert!(fault.to_string().contains("memory"), "{fault}");
+}
+
 #[tokio::test]
 async fn a_plugin_that_takes_all_memory_gets_its_limit_and_its_huge_answer_is_a_fault() {
     let fault = asked("(call $grow)").await.unwrap_err().to_string();

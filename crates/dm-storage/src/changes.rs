@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
-    ports::StoreError,
+    ports::{StoreError, storage_cost},
 };
 
 use crate::{
@@ -39,7 +39,7 @@ pub(crate) fn put(
     refused: u64,
 ) -> Result<Option<Replaced>, StoreError> {
     let id = record.envelope.id;
-    let replaced = stored(|key| transaction.get(Table::Records, key), &id)?;
+    let replaced = readable(stored(|key| transaction.get(Table::Records, key), &id), &id)?;
     if let Some(replaced) = &replaced {
         if replaced.envelope.sequence >= refused {
             return Err(StoreError::Stale {
@@ -52,8 +52,25 @@ pub(crate) fn put(
         chunks::put_all(transaction, body, inline);
     }
     transaction.put(Table::Records, record_key(&id).to_vec(), record.encode());
-    transaction.count_object(&record.envelope)?;
+    transaction.count_object(&record.envelope);
+    let takes_less = replaced
+        .as_ref()
+        .is_some_and(|replaced| storage_cost(&record.envelope) <= storage_cost(&replaced.envelope));
+    if !takes_less {
+        transaction.check_limits(&record.envelope)?;
+    }
     Ok(replaced)
+}
+
+/// A record that may be replaced: of one that is damaged nothing can be said.
+fn readable(stored: Result<Option<Record>, StoreError>, id: &ObjectId) -> Result<Option<Record>, StoreError> {
+    match stored {
+        Err(StoreError::Corrupt(reason)) => {
+            tracing::warn!(object = %id.locator, reason, "a damaged record is replaced");
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 /// Puts a newer envelope over the same chunks; whether it is newer.
@@ -77,22 +94,34 @@ pub(crate) fn replace_envelope(
         };
         transaction.put(Table::Records, record_key(&envelope.id).to_vec(), record.encode());
         transaction.uncount_object(&present.envelope);
-        transaction.count_object(envelope)?;
+        transaction.count_object(envelope);
+        if storage_cost(envelope) > storage_cost(&present.envelope) {
+            transaction.check_limits(envelope)?;
+        }
     }
     Ok(newer)
 }
 
-/// Deletes an object.
-pub(crate) fn remove(
-    transaction: &mut Transaction<'_>,
-    id: &ObjectId,
-) -> Result<Option<Replaced>, StoreError> {
-    let removed = stored(|key| transaction.get(Table::Records, key), id)?;
-    if let Some(record) = &removed {
+/// An object that was deleted.
+pub(crate) struct Removed {
+    /// Whether there was one.
+    pub(crate) existed: bool,
+    /// Its record, where that could be read.
+    pub(crate) record: Option<Replaced>,
+}
+
+/// Deletes an object, also one whose record is damaged.
+pub(crate) fn remove(transaction: &mut Transaction<'_>, id: &ObjectId) -> Result<Removed, StoreError> {
+    let key = record_key(id);
+    let existed = transaction.get(Table::Records, &key)?.is_some();
+    let record = readable(stored(|key| transaction.get(Table::Records, key), id), id)?;
+    if let Some(record) = &record {
         take_out(transaction, record);
-        transaction.delete(Table::Records, record_key(id).to_vec());
     }
-    Ok(removed)
+    if existed {
+        transaction.delete(Table::Records, key.to_vec());
+    }
+    Ok(Removed { existed, record })
 }
 
 /// Deletes the chunks of a body in the engine, and takes it out of the count.

@@ -9,15 +9,16 @@ use std::{
     time::Duration,
 };
 
-use dm_core::ports::StoreError;
+use dm_core::{envelope::SignedEnvelope, ports::StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    engine::Engine,
+    engine::{Change, Engine},
     error::{StorageFault, failed, repeat},
     space::Space,
     totals::Totals,
     transaction::{Group, Transaction},
+    write_state::WriteState,
 };
 
 /// Callers that may wait for the thread; more wait to be let in.
@@ -41,6 +42,17 @@ pub(crate) enum Need {
     Nothing,
 }
 
+impl Need {
+    /// What it takes to store an object.
+    pub(crate) fn of(envelope: &SignedEnvelope) -> Self {
+        if envelope.is_tombstone() {
+            Self::Nothing
+        } else {
+            Self::Space
+        }
+    }
+}
+
 /// Hands changes to the committing thread.
 pub(crate) struct Committer {
     jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
@@ -50,13 +62,19 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Starts the thread. `totals` are those of the engine now.
-    pub(crate) fn start(engine: Arc<dyn Engine>, space: Space, totals: Totals) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        engine: Arc<dyn Engine>,
+        space: Space,
+        totals: Totals,
+        state: WriteState,
+    ) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let totals = Arc::new(Mutex::new(totals));
         let worker = Worker {
             engine,
             space,
             totals: totals.clone(),
+            state,
         };
         let thread = thread::Builder::new()
             .name("dm-storage-commit".to_owned())
@@ -158,6 +176,7 @@ struct Worker {
     engine: Arc<dyn Engine>,
     space: Space,
     totals: Arc<Mutex<Totals>>,
+    state: WriteState,
 }
 
 impl Worker {
@@ -189,7 +208,8 @@ impl Worker {
                 .then(|| queue.try_recv().ok())
                 .flatten();
         }
-        let committed = self.commit(group);
+        let frees_room = jobs.iter().all(|job| job.need() == Need::Nothing);
+        let committed = self.commit(group, frees_room);
         let callers = jobs.len();
         for job in jobs {
             job.reply(&committed);
@@ -197,7 +217,7 @@ impl Worker {
         callers
     }
 
-    fn commit(&self, group: Group<'_>) -> Result<(), StoreError> {
+    fn commit(&self, group: Group<'_>, frees_room: bool) -> Result<(), StoreError> {
         let Group {
             mut changes, totals, ..
         } = group;
@@ -207,11 +227,27 @@ impl Worker {
         if totals != *lock(&self.totals) {
             totals.write(&mut changes);
         }
-        self.engine.commit(changes.into_list()).inspect_err(|error| {
-            tracing::error!(%error, "the object store could not commit");
-        })?;
-        *lock(&self.totals) = totals;
-        Ok(())
+        let changes = changes.into_list();
+        let copies = changes.iter().map(Change::clone_shallow).collect();
+        let committed = match self.engine.commit(copies) {
+            // There may be room now that was kept for this.
+            Err(StoreError::Full) if frees_room => {
+                self.engine.make_room();
+                self.engine.commit(changes)
+            }
+            other => other,
+        };
+        match &committed {
+            Ok(()) => {
+                self.state.succeeded();
+                *lock(&self.totals) = totals;
+            }
+            Err(error) => {
+                self.state.failed(error);
+                tracing::error!(%error, "the object store could not commit");
+            }
+        }
+        committed
     }
 }
 

@@ -2,6 +2,8 @@
 //! tables and atomic, durable commits. Everything else is written once, over this.
 
 pub(crate) mod fjall;
+mod journal;
+mod reopening;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocksdb;
 #[cfg(feature = "sled")]
@@ -15,7 +17,11 @@ use dm_core::{
     ports::StoreError,
 };
 
-use crate::{error::StorageFault, panics};
+use self::reopening::Reopening;
+use crate::{error::StorageFault, panics, reserve::Reserve};
+
+/// Bytes that are kept for what frees room on a disk that is full.
+const RESERVE: u64 = 24 << 20;
 
 /// An ordered table of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,17 @@ pub(crate) struct Change {
     pub(crate) value: Option<Bytes>,
 }
 
+impl Change {
+    /// The same change; its bytes are shared.
+    pub(crate) fn clone_shallow(&self) -> Self {
+        Self {
+            table: self.table,
+            key: self.key.clone(),
+            value: self.value.clone(),
+        }
+    }
+}
+
 /// A key and its value.
 pub(crate) type Entry = (Bytes, Bytes);
 
@@ -71,8 +88,27 @@ pub(crate) trait Engine: Send + Sync {
     ) -> Result<Vec<Entry>, StoreError>;
 
     /// Applies all changes or none; durable when it returns. Called by one
-    /// thread only, with at most one change to a key.
+    /// thread only, with at most one change to a key. An engine that takes no
+    /// more writes after one that failed says [`StoreError::Unavailable`].
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+
+    /// Whether readers see the changes of a commit that failed.
+    fn shows_refused(&self) -> bool {
+        false
+    }
+
+    /// Gives room free that was kept for what frees room; whether there was any.
+    fn make_room(&self) -> bool {
+        false
+    }
+
+    /// Keeps such room again, where there is some.
+    fn keep_room(&self) {}
+
+    /// Bytes of such room.
+    fn room_kept(&self) -> u64 {
+        0
+    }
 }
 
 /// At most `limit` entries whose key begins with `prefix` and is greater than `after`.
@@ -109,20 +145,25 @@ pub(crate) fn open(
     config: &StorageConfig,
     cache_bytes: u64,
 ) -> Result<Arc<dyn Engine>, StoreError> {
-    let wanted = engine_name(config.engine);
-    refuse_other_engines(dir, config.engine)?;
+    let (engine, wanted) = (config.engine, engine_name(config.engine));
+    refuse_other_engines(dir, engine)?;
     let folder = dir.join(wanted);
-    panics::as_damage(|| open_in(&folder, config.engine, cache_bytes))
-        .map_err(|error| with_way_out(error, &folder))
+    let opened = folder.clone();
+    let open = move || {
+        panics::as_damage(|| open_in(&opened, engine, cache_bytes))
+            .map_err(|error| with_way_out(error, &opened))
+    };
+    let reserve = Reserve::at(dir.join("reserve"), RESERVE);
+    Ok(Arc::new(Reopening::open(folder, reserve, Box::new(open))?))
 }
 
-fn open_in(folder: &Path, engine: ObjectEngine, cache_bytes: u64) -> Result<Arc<dyn Engine>, StoreError> {
+fn open_in(folder: &Path, engine: ObjectEngine, cache_bytes: u64) -> Result<Box<dyn Engine>, StoreError> {
     match engine {
-        ObjectEngine::Fjall => Ok(Arc::new(fjall::FjallEngine::open(folder, cache_bytes)?)),
+        ObjectEngine::Fjall => Ok(Box::new(fjall::FjallEngine::open(folder, cache_bytes)?)),
         #[cfg(feature = "sled")]
-        ObjectEngine::Sled => Ok(Arc::new(sled::SledEngine::open(folder, cache_bytes)?)),
+        ObjectEngine::Sled => Ok(Box::new(sled::SledEngine::open(folder, cache_bytes)?)),
         #[cfg(feature = "rocksdb")]
-        ObjectEngine::Rocksdb => Ok(Arc::new(rocksdb::RocksEngine::open(folder, cache_bytes)?)),
+        ObjectEngine::Rocksdb => Ok(Box::new(rocksdb::RocksEngine::open(folder, cache_bytes)?)),
         #[cfg(not(all(feature = "sled", feature = "rocksdb")))]
         other => Err(StorageFault::EngineNotBuilt(engine_name(other)).into()),
     }

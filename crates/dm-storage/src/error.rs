@@ -19,14 +19,21 @@ pub enum StorageFault {
         /// The engine in the configuration.
         wanted: &'static str,
     },
+    /// The disk of an empty folder is too small to begin a store.
+    #[error("the disk of {} has {free_mib} MiB free, and a new data directory needs {needed_mib} MiB", dir.display())]
+    TooLittleSpace {
+        /// The store's folder.
+        dir: PathBuf,
+        /// MiB that are free.
+        free_mib: u64,
+        /// MiB that are needed.
+        needed_mib: u64,
+    },
     /// The configured engine was left out of this build.
     #[error("this build has no engine `{0}`; build it with the feature of that name")]
     EngineNotBuilt(&'static str),
-    /// A write failed in a way after which the engine takes no more of them;
-    /// everything acknowledged can still be read.
-    #[error(
-        "the engine takes no more writes after one that failed; free space or replace the disk, then restart"
-    )]
+    /// The thread that commits has ended; everything acknowledged can still be read.
+    #[error("the object store takes no more changes; restart the node")]
     Stopped,
     /// The store was closed.
     #[error("the store is closed")]
@@ -57,6 +64,8 @@ pub(crate) fn repeat(error: &StoreError) -> StoreError {
     match error {
         StoreError::Full => StoreError::Full,
         StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
+        StoreError::Unavailable(why) => StoreError::Unavailable(why.clone()),
+        StoreError::Unsettled(why) => StoreError::Unsettled(why.clone()),
         StoreError::Failed(source) => failed(source.to_string()),
         other => failed(other.to_string()),
     }

@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     num::NonZeroU64,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -74,6 +74,17 @@ impl Files {
             fs::remove_file(entry?.path())?;
         }
         Ok(files)
+    }
+
+    /// Whether the disk takes a file. What is written for that is deleted again.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        let path = self.incoming.join("probe");
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&[0x5a; 4096])?;
+            file.sync_all()
+        });
+        let removed = fs::remove_file(&path);
+        written.and(removed)
     }
 
     /// Where a body is written.

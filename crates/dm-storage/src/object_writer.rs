@@ -101,14 +101,17 @@ impl ObjectWriter for LocalWriter {
                 if fits_inline {
                     Place::Memory(chunks)
                 } else {
-                    Place::File(Box::new(self.move_to_file(chunks).await?))
+                    let file = self.move_to_file(chunks).await;
+                    Place::File(Box::new(
+                        file.map_err(|error| self.objects.note_file_fault(error))?,
+                    ))
                 }
             }
             Place::File(mut file) => match file.append(chunk).await {
                 Ok(()) => Place::File(file),
                 Err(error) => {
                     file.discard();
-                    return Err(error);
+                    return Err(self.objects.note_file_fault(error));
                 }
             },
             Place::Failed => return Err(StoreError::Mismatch("an earlier chunk could not be written")),
@@ -151,19 +154,26 @@ impl LocalWriter {
             return Err(mismatch);
         }
         let id = envelope.id;
+        let need = Need::of(&envelope);
         let (body, chunks, file) = match place {
             Place::Memory(chunks) => (Body::Inline(body), chunks, None),
-            Place::File(file) => (Body::File(body), Vec::new(), Some(file.finish(&envelope).await?)),
+            Place::File(file) => {
+                let finished = file.finish(&envelope).await;
+                let file = finished.map_err(|error| objects.note_file_fault(error))?;
+                objects.file_state.succeeded();
+                (Body::File(body), Vec::new(), Some(file))
+            }
             Place::Failed => return Err(StoreError::Mismatch("an earlier chunk could not be written")),
         };
         let record = Record { body, envelope };
         let change =
             move |transaction: &mut Transaction<'_>| changes::put(transaction, &record, &chunks, refused);
-        let committed = objects.committer.run(Need::Space, change).await;
+        let committed = objects.committer.run(need, change).await;
         if let Some(file) = file {
             after_commit(&committed, file);
         }
         objects.clean_up(id, committed?).await;
+        objects.damage.mended(&id);
         Ok(())
     }
 }
@@ -188,13 +198,12 @@ fn kept_chunks(file: Arc<File>, envelope: SignedEnvelope, kept: Kept) -> BoxStre
         .boxed()
 }
 
-/// Deletes the file of an object that was refused. Where the disk failed in the
-/// commit its record may be there nevertheless: then the file stays, and the
-/// next start finds out whether anybody needs it. A disk that is full takes no
-/// whole record.
+/// Deletes the file of an object that was refused. Where it is not known whether
+/// it was, its record may be there: then the file stays, and the next start finds
+/// out whether anybody needs it.
 fn after_commit<T>(committed: &Result<T, StoreError>, file: Unfinished) {
     match committed {
-        Err(StoreError::Stale { .. } | StoreError::Full) => drop(file),
+        Err(StoreError::Stale { .. } | StoreError::Full | StoreError::Unavailable(_)) => drop(file),
         Ok(_) | Err(_) => file.keep(),
     }
 }

@@ -16,7 +16,7 @@ use dm_core::{
 use crate::{
     blocking::{blocking, joined},
     cache::{MAX_CACHED_CHUNK, ReadCache},
-    changes::{self, Replaced},
+    changes::{self, Removed, Replaced},
     chunks,
     committer::{Committer, Need},
     engine::{Engine, Table, scan_prefix},
@@ -25,6 +25,7 @@ use crate::{
     record::{Body, BodyId, BodyIds, Record, object_id, record_key},
     space::Space,
     transaction::Transaction,
+    write_state::WriteState,
 };
 
 /// What reads and writes of objects share.
@@ -37,6 +38,10 @@ pub(crate) struct Objects {
     pub(crate) ids: BodyIds,
     /// What could not be read.
     pub(crate) damage: DamageLog,
+    /// How the last commits of the engine went.
+    pub(crate) state: WriteState,
+    /// How the last writes of large objects' files went.
+    pub(crate) file_state: WriteState,
     /// Bytes of chunks up to which a body goes to the engine.
     pub(crate) inline_bytes: u64,
     /// Keeps other processes out for as long as anything uses the store.
@@ -100,9 +105,6 @@ impl Objects {
     /// Takes what a commit has replaced out of memory and off the disk.
     pub(crate) async fn clean_up(&self, id: ObjectId, replaced: Option<Replaced>) {
         self.cache.forget_object(&id, replaced.as_ref());
-        if replaced.is_some() {
-            self.damage.mended(&id);
-        }
         let Some(Body::File(body)) = replaced.map(|record| record.body) else {
             return;
         };
@@ -128,11 +130,24 @@ impl Objects {
     }
 
     /// Writes down that something of an object could not be read.
-    fn note_damage<T>(&self, id: &ObjectId, read: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn note_damage<T>(&self, id: &ObjectId, read: Result<T, StoreError>) -> Result<T, StoreError> {
         if matches!(read, Err(StoreError::Corrupt(_))) {
             self.damage.found(*id);
         }
         read
+    }
+
+    /// Writes down that the file of a large object could not be written. What was
+    /// written of it is deleted.
+    pub(crate) fn note_file_fault(&self, error: StoreError) -> StoreError {
+        match error {
+            // Refused before the disk was asked, or by a disk that is nearly full: the free space says it.
+            StoreError::Full => StoreError::Full,
+            error => {
+                self.file_state.failed(&error);
+                StoreError::Unavailable(error.to_string())
+            }
+        }
     }
 
     fn read_names(&self, record: &Record, first: u64, end: u64) -> Result<Vec<ChunkName>, ReadError> {
@@ -177,10 +192,10 @@ impl ObjectStore for LocalObjects {
         let (objects, envelope) = (self.0.clone(), envelope.clone());
         // A task of its own, so that the cache is cleared even if the caller goes away.
         joined(tokio::spawn(async move {
-            let id = envelope.id;
+            let (id, need) = (envelope.id, Need::of(&envelope));
             let change =
                 move |transaction: &mut Transaction<'_>| changes::replace_envelope(transaction, &envelope);
-            let newer = objects.committer.run(Need::Space, change).await?;
+            let newer = objects.committer.run(need, change).await?;
             objects.clean_up(id, None).await;
             Ok(newer)
         }))
@@ -193,13 +208,21 @@ impl ObjectStore for LocalObjects {
     }
 
     async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
-        let engine = self.0.engine.clone();
-        let locator = *locator;
+        let (objects, locator) = (self.0.clone(), *locator);
         blocking(move || {
             let prefix = locator.as_bytes();
-            let records = scan_prefix(&*engine, Table::Records, prefix, None, MAX_OWNERS_LISTED)?;
-            let envelope = |(_, record): (_, bytes::Bytes)| Ok(Record::decode(&record)?.envelope);
-            records.into_iter().map(envelope).collect()
+            let records = scan_prefix(&*objects.engine, Table::Records, prefix, None, MAX_OWNERS_LISTED)?;
+            let mut envelopes = Vec::with_capacity(records.len());
+            for (key, record) in records {
+                let id = object_id(&key)?;
+                match objects.note_damage(&id, Record::decode(&record)) {
+                    Ok(record) => envelopes.push(record.envelope),
+                    // One damaged record hides no other.
+                    Err(StoreError::Corrupt(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(envelopes)
         })
         .await
     }
@@ -249,9 +272,9 @@ impl ObjectStore for LocalObjects {
         let (objects, id) = (self.0.clone(), *id);
         joined(tokio::spawn(async move {
             let change = move |transaction: &mut Transaction<'_>| changes::remove(transaction, &id);
-            let removed = objects.committer.run(Need::Nothing, change).await?;
-            let existed = removed.is_some();
-            objects.clean_up(id, removed).await;
+            let Removed { existed, record } = objects.committer.run(Need::Nothing, change).await?;
+            objects.clean_up(id, record).await;
+            objects.damage.mended(&id);
             let partials = objects.files.partials.clone();
             blocking(move || partials.forget(&id).map_err(StoreError::from_io)).await?;
             Ok(existed)
@@ -265,7 +288,11 @@ impl ObjectStore for LocalObjects {
         blocking(move || {
             let after = after.as_ref().map(|key| &key[..]);
             let records = scan_prefix(&*engine, Table::Records, &[], after, limit)?;
-            records.iter().map(|(key, _)| object_id(key)).collect()
+            // A key that is none would end every walk; what stands under it cannot be asked for.
+            Ok(records
+                .iter()
+                .filter_map(|(key, _)| object_id(key).ok())
+                .collect())
         })
         .await
     }

@@ -80,7 +80,11 @@ pub(crate) fn sweep(engine: &Arc<dyn Engine>, files: &Files, epoch: u64, stop: &
                 return Ok(());
             }
             let (id, body) = listed.map_err(StoreError::from_io)?;
-            let record = changes::stored(|key| engine.get(Table::Records, key), &id)?;
+            let record = match changes::stored(|key| engine.get(Table::Records, key), &id) {
+                // Its file may be all that is left of it.
+                Err(StoreError::Corrupt(_)) => continue,
+                record => record?,
+            };
             let needed = record.is_some_and(|record| record.body == Body::File(body));
             if body.epoch < epoch && !needed {
                 files.remove(&id, body).map_err(StoreError::from_io)?;

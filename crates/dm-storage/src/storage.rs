@@ -11,7 +11,7 @@ use std::{
 use dm_core::{
     config::StorageConfig,
     damage::DamageLog,
-    ports::{KeptLimits, KeyValueStore, NamespaceCopy, ObjectStore, StorageQuota, StoreError},
+    ports::{HealthCheck, KeptLimits, KeyValueStore, NamespaceCopy, ObjectStore, StorageQuota, StoreError},
 };
 
 use crate::{
@@ -27,10 +27,16 @@ use crate::{
     recovery,
     space::Space,
     totals::Totals,
+    write_state::WriteState,
 };
 
 /// Largest inline limit in bytes: bodies up to it are held in memory while they are written.
 const MAX_INLINE_LIMIT: u64 = 4 << 20;
+/// Bytes of the disk that new data leaves free, for what the engine does in the
+/// background and for what frees room.
+const KEPT_FREE: u64 = 64 << 20;
+/// Bytes that an empty folder needs beyond that.
+const FIRST_BYTES: u64 = 32 << 20;
 /// Part of the configured cache that goes to the engine's blocks; the rest
 /// keeps records and small chunks ready.
 const ENGINE_CACHE_PERCENT: u64 = 40;
@@ -63,22 +69,26 @@ impl Storage {
     /// Those of [`Storage::open`].
     pub fn open_within(dir: &Path, config: &StorageConfig, limits: KeptLimits) -> Result<Self, StoreError> {
         fs::create_dir_all(dir).map_err(StoreError::from_io)?;
+        refuse_small_disk(dir)?;
         let lock = lock_folder(dir)?;
         let engine_cache = config.cache_bytes * ENGINE_CACHE_PERCENT / 100;
         let engine = engine::open(dir, config, engine_cache)?;
         let files = Files::open(dir).map_err(StoreError::from_io)?;
         let epoch = recovery::begin_epoch(&*engine, &files)?;
-        let space = Space::of(dir)?;
+        let space = Space::of(dir, KEPT_FREE)?;
+        let state = WriteState::default();
         let totals = Totals::load(&*engine, limits)?;
         let sweeper = Sweeper::start(engine.clone(), files.clone(), epoch)?;
         let objects = Objects {
-            committer: Committer::start(engine.clone(), space.clone(), totals)?,
+            committer: Committer::start(engine.clone(), space.clone(), totals, state.clone())?,
             engine,
             files,
             space,
             cache: ReadCache::with_bytes(config.cache_bytes - engine_cache),
             ids: BodyIds::of_epoch(epoch),
             damage: DamageLog::new(),
+            state,
+            file_state: WriteState::default(),
             inline_bytes: layout::sealed_size(config.inline_limit.min(MAX_INLINE_LIMIT)),
             _lock: lock,
         };
@@ -100,6 +110,11 @@ impl Storage {
 
     pub(crate) fn local(&self) -> LocalObjects {
         LocalObjects(self.objects.clone())
+    }
+
+    /// How the store is.
+    pub fn health(&self) -> Arc<dyn HealthCheck> {
+        Arc::new(self.local())
     }
 
     /// Which objects could not be read.
@@ -140,6 +155,23 @@ impl Drop for Storage {
             tracing::error!(%error, "closing the object store");
         }
     }
+}
+
+/// A store that could keep nothing is not begun; one that is there is opened, so
+/// that it can be read, and so that what frees room can be done.
+fn refuse_small_disk(dir: &Path) -> Result<(), StoreError> {
+    let is_empty = fs::read_dir(dir).map_err(StoreError::from_io)?.next().is_none();
+    let free = Space::of(dir, KEPT_FREE)?.free()?;
+    let needed = KEPT_FREE + FIRST_BYTES;
+    if is_empty && free < needed {
+        return Err(StorageFault::TooLittleSpace {
+            dir: dir.to_owned(),
+            free_mib: free >> 20,
+            needed_mib: needed >> 20,
+        }
+        .into());
+    }
+    Ok(())
 }
 
 /// Holds the folder for this process until the file is dropped.

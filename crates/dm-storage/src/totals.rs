@@ -48,8 +48,10 @@ impl Totals {
             };
             after = Some(last.clone());
             for (_, record) in &page {
-                let envelope = Record::decode(record)?.envelope;
-                *self.part(&envelope) += storage_cost(&envelope);
+                // A damaged record costs only itself; readers say which it is.
+                if let Ok(Record { envelope, .. }) = Record::decode(record) {
+                    *self.part(&envelope) += storage_cost(&envelope);
+                }
             }
         }
         let mut changes = Changes::default();
@@ -58,21 +60,25 @@ impl Totals {
     }
 
     /// Counts an object.
-    ///
-    /// # Errors
-    /// [`StoreError::Full`] where it is more than may be kept.
-    pub(crate) fn add(&mut self, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+    pub(crate) fn add(&mut self, envelope: &SignedEnvelope) {
         self.usage.objects += 1;
         self.usage.bytes += envelope.sealed_size();
         let part = self.part(envelope);
         *part = part.saturating_add(storage_cost(envelope));
-        let limits = self.limits;
-        if self.kept.own > limits.own && envelope.id.owner == limits.account
-            || self.kept.foreign > limits.foreign && envelope.id.owner != limits.account
-        {
-            return Err(StoreError::Full);
-        }
-        Ok(())
+    }
+
+    /// Whether what is kept for the owner of an object is within its limit.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where it is more than may be kept.
+    pub(crate) fn check(&self, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        let (kept, limits) = (self.kept, self.limits);
+        let is_within = if envelope.id.owner == limits.account {
+            kept.own <= limits.own
+        } else {
+            kept.foreign <= limits.foreign
+        };
+        if is_within { Ok(()) } else { Err(StoreError::Full) }
     }
 
     /// Takes an object out of the count.

@@ -121,11 +121,16 @@ impl Transaction<'_> {
     }
 
     /// Counts an object.
+    pub(crate) fn count_object(&mut self, envelope: &SignedEnvelope) {
+        self.totals.add(envelope);
+    }
+
+    /// Whether what is kept for the owner of an object is within its limit.
     ///
     /// # Errors
     /// [`StoreError::Full`] where it is more than may be kept.
-    pub(crate) fn count_object(&mut self, envelope: &SignedEnvelope) -> Result<(), StoreError> {
-        self.totals.add(envelope)
+    pub(crate) fn check_limits(&self, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        self.totals.check(envelope)
     }
 
     /// Takes an object out of the count.

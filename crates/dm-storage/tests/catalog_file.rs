@@ -143,7 +143,7 @@ async fn only_this_user_can_read_the_files() {
         );
         files += 1;
     }
-    assert_eq!(files, 3, "the database, its write-ahead log and their index");
+    assert_eq!(files, 4, "the database, its write-ahead log, their index and the room that is kept");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use dm_core::{
     Address,
     config::StorageConfig,
-    envelope::CHUNK_SIZE,
+    envelope::{CHUNK_SIZE, Envelope, SignedEnvelope},
     ports::{Kept, KeptLimits, Signer, StoreError, storage_cost},
     testing::{objects::SampleObject, signer::TestSigner},
 };
@@ -113,4 +113,34 @@ async fn the_count_survives_a_restart_and_is_made_anew_for_another_account() {
         assert_eq!(storage.quota().kept(), kept);
         storage.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_takes_less_than_it_replaces_is_taken_beyond_a_limit_that_was_lowered() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = SampleObject::new(1, 1, 3 * CHUNK_SIZE);
+    let storage = open(folder.path(), 10 << 20, 0);
+    object.store_in(&*storage.objects()).await.unwrap();
+    storage.close().await.unwrap();
+    drop(storage);
+
+    let storage = open(folder.path(), 10, 0);
+    let store = storage.objects();
+    let tombstone = Envelope::tombstone(object.id(), object.envelope.sequence + 1, 1);
+    let tombstone = SignedEnvelope::sign(tombstone, &TestSigner::new(1)).unwrap();
+    store.create().await.unwrap().finish(&tombstone).await.unwrap();
+    assert!(
+        store
+            .envelope(&object.id())
+            .await
+            .unwrap()
+            .unwrap()
+            .is_tombstone()
+    );
+    assert!(store.chunk(&object.id(), 0).await.is_err());
+    assert_eq!(storage.quota().kept().own, storage_cost(&tombstone));
+    assert!(matches!(
+        SampleObject::new(1, 9, 1).store_in(&*store).await,
+        Err(StoreError::Full)
+    ));
 }

@@ -70,6 +70,7 @@ fn verified(file: &Path) -> anyhow::Result<Value> {
     let (manifest, summary) = verify_backup(open(file)?)?;
     let mut backup = about(&manifest);
     backup["objects"] = json!(summary.objects);
+    backup["missing"] = json!(summary.missing);
     backup["catalog_bytes"] = json!(summary.catalog_bytes);
     Ok(backup)
 }
@@ -91,6 +92,7 @@ fn describe(backup: &Value) -> String {
         ("node", "node"),
         ("made at", "created_at"),
         ("objects", "objects"),
+        ("missing", "missing"),
         ("catalog", "catalog_bytes"),
     ];
     output::fields(backup, &lines)

@@ -36,9 +36,9 @@ pub enum BackupError {
 #[async_trait]
 pub trait CatalogCopy: Send + Sync {
     /// Makes `file`, which must not exist, a copy of the catalog as it is at one
-    /// moment, and awaits `meanwhile`. Nothing is written to the catalog before both
-    /// are done, so that whatever follows from a write that is not in the copy has
-    /// not begun.
+    /// moment, and awaits `meanwhile`. Nothing is written to the catalog between that
+    /// moment and the end of `meanwhile`, so that whatever follows from a write that
+    /// is not in the copy has not begun. The copy itself goes on beside later writes.
     ///
     /// # Errors
     /// [`CatalogError`] where the copy fails, or `meanwhile` does.

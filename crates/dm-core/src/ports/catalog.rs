@@ -23,9 +23,31 @@ pub enum CatalogError {
     /// The database is damaged or was written by a newer version.
     #[error("the catalog is damaged: {0}")]
     Corrupt(String),
+    /// The medium refuses. Nothing was changed; it may work again later.
+    #[error("the catalog cannot be used at the moment: {0}; try again later")]
+    Unavailable(String),
+    /// The medium failed while a change was made durable, and whether the change
+    /// was made cannot be told yet. Whoever asks again learns it.
+    #[error("whether the catalog has the change is not known yet: {0}; ask again")]
+    Unsettled(String),
     /// The database failed.
     #[error("the catalog failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl CatalogError {
+    /// The same once more, for everybody whose change failed for one reason.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        match self {
+            Self::Full => Self::Full,
+            Self::Conflict(with) => Self::Conflict(with.clone()),
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Unsettled(why) => Self::Unsettled(why.clone()),
+            Self::Failed(source) => Self::Failed(source.to_string().into()),
+        }
+    }
 }
 
 /// What became of a share that was to be kept.
@@ -201,6 +223,10 @@ pub trait Erasures: Send + Sync {
     /// Destroys the key of the data, overwrites it, and forgets its shares; no
     /// file of the catalog holds the key when this returns. What else belongs to
     /// the erasure is to be finished.
+    ///
+    /// # Errors
+    /// [`CatalogError::Unsettled`] where the key is deleted, but a file still holds
+    /// it because of a reader that takes long: ask again.
     async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
 
     /// Erasures that were begun and not ended, in an order of their own, after `after`.
@@ -225,6 +251,10 @@ pub trait Erasures: Send + Sync {
     ) -> Result<Vec<(u64, DataHash)>, CatalogError>;
 
     /// Everything that belongs to the erasure is done.
+    ///
+    /// # Errors
+    /// [`CatalogError::Unavailable`] where a file of the catalog still holds a key
+    /// that was destroyed.
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
 }
 

@@ -205,6 +205,13 @@ pub enum StoreError {
     /// Stored bytes were damaged.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
+    /// The medium refuses. Nothing was changed; it may work again later.
+    #[error("the object store cannot be used at the moment: {0}; try again later")]
+    Unavailable(String),
+    /// The medium failed while a change was made durable, and whether the change
+    /// was made cannot be told yet. Whoever asks again learns it.
+    #[error("whether the object store has the change is not known yet: {0}; ask again")]
+    Unsettled(String),
     /// The medium failed.
     #[error("the store failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -188,12 +188,24 @@ impl Caretaker {
                     break;
                 };
                 for id in &page {
-                    self.keep(id).await?;
+                    self.keep_readable(id).await?;
                 }
                 self.inner.bell.notify_one();
                 after = Some(last);
             }
             tokio::time::sleep(WALK_INTERVAL).await;
+        }
+    }
+
+    /// As [`Self::keep`], but passes over an object that cannot be read: the store
+    /// has noted that it is damaged, and it costs no other object its copies.
+    async fn keep_readable(&self, id: &ObjectId) -> Result<bool, StoreError> {
+        match self.keep(id).await {
+            Err(StoreError::Corrupt(reason)) => {
+                tracing::warn!(locator = %id.locator, reason, "a damaged object is passed over");
+                Ok(false)
+            }
+            other => other,
         }
     }
 
@@ -230,7 +242,7 @@ impl Caretaker {
     async fn take_news(&self) -> Result<(), StoreError> {
         loop {
             let news = self.inner.ports.replication.next_news().await;
-            if self.keep(&news.object).await? {
+            if self.keep_readable(&news.object).await? {
                 let holders = self.keys(&news.holders);
                 self.plan().told(&news.object, &holders, now_ms());
                 self.inner.bell.notify_one();

@@ -187,9 +187,11 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Full => Self::StorageFull,
             StoreError::Corrupt(_) | StoreError::Mismatch(_) => Self::Damaged(error.to_string()),
-            StoreError::Missing | StoreError::Stale { .. } | StoreError::Failed(_) => {
-                Self::Fault(error.to_string())
+            // Something behind the node, which may come back.
+            StoreError::Unavailable(_) | StoreError::Unsettled(_) | StoreError::Failed(_) => {
+                Self::Unavailable(error.to_string())
             }
+            StoreError::Missing | StoreError::Stale { .. } => Self::Fault(error.to_string()),
         }
     }
 }
@@ -198,7 +200,10 @@ impl From<CatalogError> for ServiceError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::Full => Self::StorageFull,
-            CatalogError::Failed(_) => Self::Unavailable(error.to_string()),
+            // Something behind the node, which may come back.
+            CatalogError::Unavailable(_) | CatalogError::Unsettled(_) | CatalogError::Failed(_) => {
+                Self::Unavailable(error.to_string())
+            }
             CatalogError::Conflict(_) | CatalogError::Corrupt(_) => Self::Fault(error.to_string()),
         }
     }
@@ -271,7 +276,11 @@ impl From<FetchError> for ServiceError {
 
 impl From<KeyRingError> for ServiceError {
     fn from(error: KeyRingError) -> Self {
-        Self::Fault(error.to_string())
+        match error {
+            // The disk of the key file; it may work again.
+            KeyRingError::Failed(_) => Self::Unavailable(error.to_string()),
+            other => Self::Fault(other.to_string()),
+        }
     }
 }
 
@@ -280,7 +289,7 @@ impl From<PasswordError> for ServiceError {
         match error {
             PasswordError::Wrong => Self::invalid("old_password", error),
             PasswordError::Unusable => Self::invalid("new_password", error),
-            PasswordError::Failed(_) => Self::Fault(error.to_string()),
+            PasswordError::Failed(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -14,7 +14,7 @@ use dm_core::{
         catalog::MemoryCatalog,
         key_value::MemoryKeyValueStore,
         network::{LyingStore, MemoryNetwork, MemoryNode},
-        objects::{MemoryObjectStore, SampleObject},
+        objects::{DamagedStore, MemoryObjectStore, SampleObject},
     },
 };
 
@@ -112,6 +112,36 @@ fn network(nodes: usize) -> (Vec<MemoryObjectStore>, Vec<Guard>) {
         .map(|store| Guard::join(&hub, Arc::new(store.clone())))
         .collect();
     (stores, guards)
+}
+
+#[tokio::test]
+async fn a_damaged_record_costs_no_other_object_its_copies() {
+    let hub = MemoryNetwork::new();
+    let sound = MemoryObjectStore::new();
+    // Whatever their order, each object but one stands behind a damaged record or before it.
+    let objects: Vec<_> = (20..26).map(|seed| SampleObject::new(1, seed, 1000)).collect();
+    for object in &objects {
+        object.store_in(&sound).await.unwrap();
+    }
+    let damaged = DamagedStore::new(sound);
+    let first = objects.iter().map(SampleObject::id).min().unwrap();
+    damaged.damage_record(first);
+    let guard = Guard::join(&hub, Arc::new(damaged.clone()));
+    let others: Vec<_> = (0..4)
+        .map(|_| Guard::join(&hub, Arc::new(MemoryObjectStore::new())))
+        .collect();
+    wait_until(async || {
+        let mut copied = 0;
+        for object in objects.iter().filter(|object| object.id() != first) {
+            for other in &others {
+                copied += usize::from(object.is_in(&*other.store).await);
+            }
+        }
+        copied >= objects.len() - 1
+    })
+    .await;
+    assert!(damaged.is_damaged(&first), "the damage is noted");
+    drop(guard);
 }
 
 #[tokio::test]

@@ -110,8 +110,11 @@ async fn foreign_bytes(context: &Context) -> Result<u64, StoreError> {
             return Ok(bytes);
         };
         for id in page.iter().filter(|id| id.owner != context.own_address) {
-            if let Some(envelope) = context.objects.envelope(id).await? {
-                bytes = bytes.saturating_add(storage_cost(&envelope));
+            match context.objects.envelope(id).await {
+                Ok(Some(envelope)) => bytes = bytes.saturating_add(storage_cost(&envelope)),
+                // Removed since it was listed; or damaged, which the store has noted.
+                Ok(None) | Err(StoreError::Corrupt(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         after = Some(last);

@@ -6,39 +6,39 @@ use dm_core::{
     ports::{CatalogError, LogEntry, TreeNode},
     share::{NewShare, ReadableObject},
 };
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{
     api_keys,
     change::{Change, Outcome},
-    checkpoints, erasures,
-    error::from_sqlx,
-    event_log, key_changes, key_uses, mandates, order_writes, peers, readable_objects, replicas, revocations,
-    shares, tokens, users,
+    checkpoints, erasures, event_log, key_changes, key_uses, mandates, order_writes, peers, readable_objects,
+    replicas, revocations, shares, tokens,
+    transaction::{self, Failure},
+    users,
 };
 
 /// Makes the changes in one transaction and says what came of each; when it
 /// returns they are durable.
 ///
 /// # Errors
-/// Where the database fails. Then none of the changes is made.
+/// Where the database fails. The transaction may still be open then.
 pub(super) async fn commit(
     connection: &mut SqliteConnection,
     changes: &[&Change],
-) -> Result<Vec<Outcome>, CatalogError> {
-    // The write lock at once: what is read before the writes must still hold.
-    let mut transaction = connection
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(from_sqlx)?;
-    let mut batch = Batch::new(&mut transaction, changes.len());
+) -> Result<Vec<Outcome>, Failure> {
+    let outcomes = make(connection, changes).await.map_err(Failure::Before)?;
+    transaction::commit(connection).await.map_err(Failure::Commit)?;
+    Ok(outcomes)
+}
+
+async fn make(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
+    transaction::begin(connection).await?;
+    let mut batch = Batch::new(connection, changes.len());
     for (place, change) in changes.iter().enumerate() {
         batch.add(place, change).await?;
     }
     batch.flush().await?;
-    let outcomes = batch.outcomes;
-    transaction.commit().await.map_err(from_sqlx)?;
-    Ok(outcomes)
+    Ok(batch.outcomes)
 }
 
 /// Collects changes whose order does not matter, kind by kind. Those of

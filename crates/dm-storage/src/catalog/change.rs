@@ -98,6 +98,28 @@ pub(super) enum Change {
     ForgetMandates(u64),
 }
 
+impl Change {
+    /// Whether this begins something new, which is refused where the disk is
+    /// nearly full. What goes on with, ends or erases something may use the rest.
+    pub(super) fn needs_space(&self) -> bool {
+        matches!(
+            self,
+            Self::InsertShare(_)
+                | Self::PutReadable(_)
+                | Self::InsertOrder(_)
+                | Self::InsertApiKey(_)
+                | Self::AddToken(_)
+                | Self::InsertUser(_)
+                | Self::PutPeers(_)
+        )
+    }
+
+    /// Whether this ends the erasure of data, of whose key no file may speak then.
+    pub(super) fn ends_erasure(&self) -> bool {
+        matches!(self, Self::EndErasure(_))
+    }
+}
+
 /// What came of a change that the database could make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {

@@ -8,8 +8,14 @@ use sqlx::migrate::MigrateError;
 /// Primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
 mod code {
     pub(super) const BUSY: u32 = 5;
+    pub(super) const LOCKED: u32 = 6;
+    pub(super) const NO_MEMORY: u32 = 7;
+    pub(super) const READ_ONLY: u32 = 8;
+    pub(super) const IO_ERROR: u32 = 10;
     pub(super) const CORRUPT: u32 = 11;
     pub(super) const FULL: u32 = 13;
+    pub(super) const CANNOT_OPEN: u32 = 14;
+    pub(super) const PROTOCOL: u32 = 15;
     pub(super) const NOT_A_DATABASE: u32 = 26;
     /// An extended code: a trigger refuses a row.
     pub(super) const REFUSED_BY_TRIGGER: u32 = 1811;
@@ -30,6 +36,22 @@ pub(super) fn from_sqlx(error: sqlx::Error) -> CatalogError {
         _ => match primary_code(&error) {
             Some(code::FULL) => CatalogError::Full,
             Some(code::CORRUPT | code::NOT_A_DATABASE) => corrupt(&error),
+            Some(
+                code::BUSY
+                | code::LOCKED
+                | code::NO_MEMORY
+                | code::READ_ONLY
+                | code::IO_ERROR
+                | code::CANNOT_OPEN
+                | code::PROTOCOL,
+            ) => CatalogError::Unavailable(error.to_string()),
+            None if matches!(
+                error,
+                sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolTimedOut
+            ) =>
+            {
+                CatalogError::Unavailable(error.to_string())
+            }
             _ => CatalogError::Failed(Box::new(error)),
         },
     }
@@ -56,6 +78,19 @@ pub(super) fn corrupt(what: impl std::fmt::Display) -> CatalogError {
 /// A failure that is no error of the database.
 pub(super) fn failed(what: &'static str) -> CatalogError {
     CatalogError::Failed(what.into())
+}
+
+/// That the catalog cannot do this at the moment.
+pub(super) fn unavailable(why: &str) -> CatalogError {
+    CatalogError::Unavailable(why.to_owned())
+}
+
+/// Whether the medium refused, and would refuse any other write as well.
+pub(super) fn is_of_medium(error: &CatalogError) -> bool {
+    matches!(
+        error,
+        CatalogError::Full | CatalogError::Unavailable(_) | CatalogError::Unsettled(_)
+    )
 }
 
 /// Whether another process held the database for too long.

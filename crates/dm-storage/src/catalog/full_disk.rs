@@ -12,12 +12,12 @@ use super::{SqliteCatalog, open};
 async fn a_full_disk_is_reported_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.db");
-    let mut connection = open::writing(&path).await.unwrap();
+    let (mut connection, file) = open::writing(&path).await.unwrap();
     sqlx::query("PRAGMA max_page_count = 60")
         .execute(&mut connection)
         .await
         .unwrap();
-    let catalog = SqliteCatalog::start(connection, open::reading(&path));
+    let catalog = SqliteCatalog::start(&path, connection, file).unwrap();
 
     let mut kept = 0;
     let error = loop {

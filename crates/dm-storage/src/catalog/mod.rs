@@ -8,10 +8,12 @@ mod cache;
 mod change;
 mod checkpoints;
 mod columns;
+mod committing;
 mod copy;
 mod erasures;
 mod error;
 mod event_log;
+mod health;
 mod history;
 mod key_changes;
 mod key_uses;
@@ -26,7 +28,9 @@ mod replicas;
 mod revocations;
 mod shares;
 mod tokens;
+mod transaction;
 mod users;
+mod wiping;
 mod writer;
 
 #[cfg(test)]
@@ -34,7 +38,7 @@ mod full_disk;
 #[cfg(test)]
 mod query_plans;
 
-use std::{path::Path, sync::Arc};
+use std::{ffi::OsString, fs::File, path::Path, sync::Arc};
 
 use dm_core::ports::CatalogError;
 use sqlx::{SqliteConnection, SqlitePool};
@@ -42,8 +46,10 @@ use sqlx::{SqliteConnection, SqlitePool};
 use self::{
     cache::ReadableCache,
     change::{Change, Outcome},
+    committing::{Committing, KEPT_FREE, Place, RESERVE},
     writer::Writer,
 };
+use crate::{reserve::Reserve, space::Space, write_state::WriteState};
 
 /// The catalog in one SQLite file. Implements
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
@@ -58,8 +64,9 @@ use self::{
 /// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
 /// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),
 /// [`UsedMandates`](dm_core::ports::UsedMandates),
-/// [`PeerCatalog`](dm_core::ports::PeerCatalog) and
-/// [`CatalogCopy`](dm_core::ports::CatalogCopy).
+/// [`PeerCatalog`](dm_core::ports::PeerCatalog),
+/// [`CatalogCopy`](dm_core::ports::CatalogCopy) and
+/// [`HealthCheck`](dm_core::ports::HealthCheck).
 ///
 /// Writes that wait at the same time share one durable commit; reads go to a
 /// small pool of their own and see whatever was acknowledged. Cheap to clone.
@@ -69,6 +76,8 @@ pub struct SqliteCatalog {
     writer: Writer,
     reads: SqlitePool,
     cache: Arc<ReadableCache>,
+    state: WriteState,
+    space: Space,
 }
 
 impl SqliteCatalog {
@@ -81,17 +90,34 @@ impl SqliteCatalog {
     /// was written by a newer version; it is not touched then.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, CatalogError> {
         let path = path.as_ref();
-        let connection = open::writing(path).await?;
-        Ok(Self::start(connection, open::reading(path)))
+        let (connection, file) = open::writing(path).await?;
+        Self::start(path, connection, file)
     }
 
-    fn start(connection: SqliteConnection, reads: SqlitePool) -> Self {
-        let cache = Arc::new(ReadableCache::new());
-        Self {
-            writer: Writer::start(connection, Arc::clone(&cache)),
+    fn start(path: &Path, connection: SqliteConnection, file: File) -> Result<Self, CatalogError> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let space = Space::of(folder.unwrap_or(Path::new(".")), KEPT_FREE).map_err(copy::from_store)?;
+        let mut reserve = OsString::from(path);
+        reserve.push("-reserve");
+        let place = Place {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            space: space.clone(),
+            reserve: Reserve::at(reserve.into(), RESERVE),
+        };
+        let (reads, cache, state) = (
+            open::reading(path),
+            Arc::new(ReadableCache::new()),
+            WriteState::default(),
+        );
+        let committing = Committing::new(connection, place, state.clone());
+        Ok(Self {
+            writer: Writer::start(committing, reads.clone(), Arc::clone(&cache)),
             reads,
             cache,
-        }
+            state,
+            space,
+        })
     }
 
     /// Finishes what was handed over and leaves one file that is complete

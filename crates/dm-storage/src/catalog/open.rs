@@ -1,6 +1,6 @@
 //! Opening the database file: permissions, settings, schema.
 
-use std::{io, path::Path, time::Duration};
+use std::{fs::File, io, path::Path, time::Duration};
 
 use dm_core::ports::CatalogError;
 use sqlx::{
@@ -14,7 +14,7 @@ use super::error::{corrupt, from_migration, from_sqlx, is_busy};
 /// `application_id` in the database's header: "dmnd".
 const APPLICATION_ID: i64 = 1_684_893_284;
 /// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages in the write-ahead log before they are moved into the database:
 /// 32 MiB. A page that many shares touch is moved once.
 const CHECKPOINT_PAGES: &str = "8192";
@@ -28,15 +28,17 @@ const READER_CACHE: &str = "-1024";
 /// which each bulk statement has seven.
 const STATEMENTS: usize = 128;
 /// Connections that read.
-const READERS: u32 = 4;
+pub(super) const READERS: u32 = 4;
 /// How often opening is tried while another process makes the same database.
 const ATTEMPTS: u32 = 20;
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The connection that writes, on a database of this program's schema.
-pub(super) async fn writing(path: &Path) -> Result<SqliteConnection, CatalogError> {
-    let is_new = create_private(path)
+/// The connection that writes, on a database of this program's schema, and the
+/// database's file. That must not be closed before the last connection of this
+/// process is: the system would drop their locks with it.
+pub(super) async fn writing(path: &Path) -> Result<(SqliteConnection, File), CatalogError> {
+    let (file, is_new) = create_private(path)
         .await
         .map_err(|error| cannot_open(path, &error))?;
     let mut attempt = 1;
@@ -53,18 +55,34 @@ pub(super) async fn writing(path: &Path) -> Result<SqliteConnection, CatalogErro
             .await
             .map_err(|error| cannot_open(path, &error))?;
     }
+    Ok((connection, file))
+}
+
+/// Another connection that writes, to a database that this process has open.
+pub(super) async fn writing_again(path: &Path) -> Result<SqliteConnection, CatalogError> {
+    let mut connection = writer_settings(path).connect().await.map_err(from_sqlx)?;
+    // Its first look at the write-ahead log, before the connection that it replaces is closed:
+    // a log that nobody has open is recovered, with whatever a failed commit has left there.
+    sqlx::query("SELECT count(*) FROM sqlite_schema")
+        .execute(&mut connection)
+        .await
+        .map_err(from_sqlx)?;
     Ok(connection)
+}
+
+/// One connection that reads what was committed when it begins.
+pub(super) async fn reading_once(path: &Path) -> Result<SqliteConnection, CatalogError> {
+    reader_settings(path).connect().await.map_err(from_sqlx)
 }
 
 /// The connections that read, opened when they are needed.
 pub(super) fn reading(path: &Path) -> SqlitePool {
-    let options = settings(path).read_only(true).pragma("cache_size", READER_CACHE);
     SqlitePoolOptions::new()
         .max_connections(READERS)
         .min_connections(0)
         .idle_timeout(Duration::from_secs(60))
         .test_before_acquire(false)
-        .connect_lazy_with(options)
+        .connect_lazy_with(reader_settings(path))
 }
 
 /// Why an attempt to open did not succeed.
@@ -76,15 +94,10 @@ enum Attempt {
 }
 
 async fn connect_and_migrate(path: &Path) -> Result<SqliteConnection, Attempt> {
-    let options = settings(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("secure_delete", "ON")
-        .pragma("temp_store", "MEMORY")
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        .pragma("journal_size_limit", LOG_SIZE_LIMIT)
-        .pragma("cache_size", WRITER_CACHE);
-    let mut connection = options.connect().await.map_err(|error| attempt(error, path))?;
+    let mut connection = writer_settings(path)
+        .connect()
+        .await
+        .map_err(|error| attempt(error, path))?;
     refuse_foreign(&mut connection, path).await?;
     match schema().run_direct(None, &mut connection, false).await {
         Ok(()) => Ok(connection),
@@ -92,8 +105,9 @@ async fn connect_and_migrate(path: &Path) -> Result<SqliteConnection, Attempt> {
             error @ (sqlx::migrate::MigrateError::Execute(_)
             | sqlx::migrate::MigrateError::ExecuteMigration(..)),
         ) => match from_migration(error, path) {
-            CatalogError::Failed(error) => Err(Attempt::Again(CatalogError::Failed(error))),
-            CatalogError::Conflict(error) => Err(Attempt::Again(CatalogError::Conflict(error))),
+            error @ (CatalogError::Failed(_) | CatalogError::Conflict(_) | CatalogError::Unavailable(_)) => {
+                Err(Attempt::Again(error))
+            }
             other => Err(Attempt::Failed(other)),
         },
         Err(error) => Err(Attempt::Failed(from_migration(error, path))),
@@ -139,6 +153,21 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(STATEMENTS)
         .thread_name(|id| format!("catalog-{id}"))
         .disable_statement_logging()
+}
+
+fn writer_settings(path: &Path) -> SqliteConnectOptions {
+    settings(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("secure_delete", "ON")
+        .pragma("temp_store", "MEMORY")
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", LOG_SIZE_LIMIT)
+        .pragma("cache_size", WRITER_CACHE)
+}
+
+fn reader_settings(path: &Path) -> SqliteConnectOptions {
+    settings(path).read_only(true).pragma("cache_size", READER_CACHE)
 }
 
 /// Every version of the schema, oldest first. A published one never changes.
@@ -198,8 +227,8 @@ fn version(number: i64, name: &'static str, sql: &'static str) -> Migration {
 }
 
 /// Makes the file where there is none, and takes it away from other users;
-/// SQLite gives the files beside it the same permissions. Whether it is new.
-async fn create_private(path: &Path) -> io::Result<bool> {
+/// SQLite gives the files beside it the same permissions. The file, and whether it is new.
+async fn create_private(path: &Path) -> io::Result<(File, bool)> {
     let is_new = !tokio::fs::try_exists(path).await?;
     let mut options = tokio::fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -212,8 +241,7 @@ async fn create_private(path: &Path) -> io::Result<bool> {
         file.set_permissions(std::fs::Permissions::from_mode(0o600))
             .await?;
     }
-    drop(file);
-    Ok(is_new)
+    Ok((file.into_std().await, is_new))
 }
 
 /// Makes the new file's entry in its folder durable.

@@ -50,7 +50,7 @@ async fn assert_indexed(connection: &mut SqliteConnection, sql: &str, arguments:
 #[tokio::test]
 async fn every_lookup_uses_an_index() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
     for sql in [
         shares::BY_RECIPIENT,
         shares::BY_KEY,
@@ -147,7 +147,7 @@ async fn every_lookup_uses_an_index() {
 #[tokio::test]
 async fn a_new_share_is_looked_up_by_its_data_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
     for (sql, _) in shares::INSERT.runs(&[(); 3]) {
         let steps = plan(&mut connection, &sql.0, SqliteArguments::default()).await;
         assert!(
@@ -166,7 +166,7 @@ async fn a_new_share_is_looked_up_by_its_data_in_the_log() {
 #[tokio::test]
 async fn orders_that_are_done_cost_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
     for (sql, steps) in [
         (orders::OPEN, &["SEARCH o USING INDEX orders_open (number>?)"][..]),
         (
@@ -197,7 +197,7 @@ async fn orders_that_are_done_cost_nothing() {
 #[tokio::test]
 async fn a_new_order_is_looked_up_by_its_operation_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
     for (sql, _) in order_writes::INSERT.runs(&[(); 3]) {
         let steps = plan(&mut connection, &sql.0, SqliteArguments::default()).await;
         assert!(
@@ -212,7 +212,7 @@ async fn a_new_order_is_looked_up_by_its_operation_in_the_log() {
 #[tokio::test]
 async fn the_newest_checkpoint_is_read_from_the_end_of_its_table() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
     let steps = plan(&mut connection, checkpoints::LAST, SqliteArguments::default()).await;
     assert_eq!(
         steps,
@@ -224,7 +224,7 @@ async fn the_newest_checkpoint_is_read_from_the_end_of_its_table() {
 #[tokio::test]
 async fn every_filter_of_the_history_uses_an_index() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
     let one = [EventKind::DataShare];
     for kinds in [&[][..], &one, &EventKind::ALL, &EventKind::ALL[..3]] {
         for data_hash in [None, Some(DataHash::of(b"data"))] {

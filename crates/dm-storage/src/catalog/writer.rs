@@ -1,18 +1,22 @@
 //! The only task that writes: it commits whatever waits together, so that many
 //! callers share the cost of one durable commit.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dm_core::ports::CatalogError;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    batch,
     cache::ReadableCache,
     change::{Change, Outcome},
-    copy::CopyJob,
-    error::failed,
+    committing::Committing,
+    copy::{CopyJob, Moment, from_store},
+    error::{failed, is_of_medium, unavailable},
+    wiping::{self, Wiping},
 };
 
 /// Changes in one transaction.
@@ -25,13 +29,20 @@ const LINGER: Duration = Duration::from_millis(1);
 /// Changes in a batch that show that more are about to come. One caller alone
 /// makes a few at a time and never waits for others.
 const CROWD: usize = 8;
+/// Between two attempts to empty the write-ahead log where somebody waits for that.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a copy waits until nobody uses the write-ahead log.
+const COPY_PATIENCE: Duration = Duration::from_secs(60);
 
-type Reply = oneshot::Sender<Result<Outcome, CatalogError>>;
+/// Tells a caller what came of its change.
+pub(super) type Reply = oneshot::Sender<Result<Outcome, CatalogError>>;
+type CopyReply = oneshot::Sender<Result<(), CatalogError>>;
 
 enum Message {
     Write(Change, Reply),
-    Copy(CopyJob, oneshot::Sender<Result<(), CatalogError>>),
-    Close(oneshot::Sender<Result<(), CatalogError>>),
+    Copy(CopyJob, CopyReply),
+    Probe(oneshot::Sender<()>),
+    Close(CopyReply),
 }
 
 /// Hands changes to the task that writes; cheap to clone. The task ends when
@@ -43,76 +54,93 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task on its own connection.
-    pub(super) fn start(connection: SqliteConnection, cache: Arc<ReadableCache>) -> Self {
+    pub(super) fn start(committing: Committing, readers: SqlitePool, cache: Arc<ReadableCache>) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
-        tokio::spawn(WriterTask { connection, cache }.run(inbox));
+        let task = WriterTask {
+            committing,
+            readers,
+            cache,
+            wiping: Wiping::owed(),
+            copies: Vec::new(),
+            next_attempt: Instant::now(),
+        };
+        tokio::spawn(task.run(inbox));
         Self { messages }
     }
 
     /// Makes a change; it is durable when this returns. A caller that goes
     /// away meanwhile does not take the change back.
     pub(super) async fn write(&self, change: Change) -> Result<Outcome, CatalogError> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.messages.send(Message::Write(change, reply)).await;
-        sent.map_err(|_| failed("the catalog is closed"))?;
-        match answer.await {
-            Ok(Ok(Outcome::Refused(reason))) => Err(CatalogError::Conflict(reason)),
-            Ok(result) => result,
-            Err(_) => Err(failed("the catalog is closed")),
+        match self.ask(|reply| Message::Write(change, reply)).await?? {
+            Outcome::Refused(reason) => Err(CatalogError::Conflict(reason)),
+            outcome => Ok(outcome),
         }
     }
 
-    /// Makes a copy; nothing is written until it is done.
+    /// Makes a copy, beside what is written.
     pub(super) async fn copy(&self, job: CopyJob) -> Result<(), CatalogError> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.messages.send(Message::Copy(job, reply)).await;
-        sent.map_err(|_| failed("the catalog is closed"))?;
-        answer
-            .await
-            .unwrap_or_else(|_| Err(failed("the catalog is closed")))
+        self.ask(|reply| Message::Copy(job, reply)).await?
+    }
+
+    /// Tries whether writes are possible again, where the last one failed.
+    pub(super) async fn probe(&self) -> Result<(), CatalogError> {
+        self.ask(Message::Probe).await
     }
 
     /// Commits what waits, moves everything from the write-ahead log into the
     /// database, and ends the task. Closing twice is harmless.
     pub(super) async fn close(&self) -> Result<(), CatalogError> {
+        self.ask(Message::Close).await.unwrap_or(Ok(()))
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, CatalogError> {
         let (reply, answer) = oneshot::channel();
-        if self.messages.send(Message::Close(reply)).await.is_err() {
-            return Ok(());
-        }
-        answer.await.unwrap_or(Ok(()))
+        let sent = self.messages.send(message(reply)).await;
+        sent.map_err(|_| failed("the catalog is closed"))?;
+        answer.await.map_err(|_| failed("the catalog is closed"))
     }
 }
 
 struct WriterTask {
-    connection: SqliteConnection,
+    committing: Committing,
+    readers: SqlitePool,
     cache: Arc<ReadableCache>,
+    wiping: Wiping,
+    /// Copies that are not begun, and until when they wait.
+    copies: Vec<(CopyJob, CopyReply, Instant)>,
+    /// When it is tried again to empty the write-ahead log.
+    next_attempt: Instant,
 }
 
 impl WriterTask {
     async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut messages = Vec::with_capacity(BATCH);
         let mut crowded = false;
-        while inbox.recv_many(&mut messages, BATCH).await > 0 {
+        while receive(&mut inbox, &mut messages, self.wake_at()).await {
             if crowded {
                 tokio::time::sleep(LINGER).await;
                 take_waiting(&mut inbox, &mut messages);
             }
             crowded = messages.len() >= CROWD;
             let mut writes = Vec::with_capacity(messages.len());
-            let mut copies = Vec::new();
             let mut closing = None;
             for message in messages.drain(..) {
                 match message {
                     Message::Write(change, reply) => writes.push((change, reply)),
-                    Message::Copy(job, reply) => copies.push((job, reply)),
+                    Message::Copy(job, reply) => {
+                        self.copies.push((job, reply, Instant::now() + COPY_PATIENCE));
+                        self.next_attempt = Instant::now();
+                    }
+                    Message::Probe(reply) => {
+                        self.committing.probe().await;
+                        // Who asked may be gone.
+                        let _ = reply.send(());
+                    }
                     Message::Close(reply) => closing = Some(reply),
                 }
             }
-            self.commit(writes).await;
-            for (job, reply) in copies {
-                // Who asked may be gone; the copy is of no use to anybody else.
-                let _ = reply.send(job.run(&mut self.connection).await);
-            }
+            self.commit_all(writes).await;
+            self.use_empty_log().await;
             if let Some(reply) = closing {
                 // Who asked may be gone; the catalog closes all the same.
                 let _ = reply.send(self.close().await);
@@ -121,37 +149,57 @@ impl WriterTask {
         }
     }
 
-    /// Commits the writes together. Where the database refuses that, each is
-    /// tried alone, so that one bad write does not take the others down.
-    async fn commit(&mut self, mut writes: Vec<(Change, Reply)>) {
+    /// When to try the write-ahead log again, where somebody waits for that.
+    fn wake_at(&self) -> Option<Instant> {
+        let is_waited_for = !self.copies.is_empty() || self.wiping.is_waited_for();
+        is_waited_for.then_some(self.next_attempt)
+    }
+
+    /// Commits what there is room for, and answers for the rest.
+    async fn commit_all(&mut self, mut writes: Vec<(Change, Reply)>) {
+        if let Err(full) = self.committing.check_space() {
+            writes = refuse(writes, Change::needs_space, &full);
+        }
+        if writes.iter().any(|(change, _)| change.ends_erasure())
+            && let Err(error) = self.wipe().await
+        {
+            writes = refuse(writes, Change::ends_erasure, &error);
+        }
+        self.commit(writes).await;
+    }
+
+    /// Commits the writes together. Where a change is at fault, each is tried
+    /// alone, so that one bad write does not take the others down; where the
+    /// medium is, only what may use the last of its room is tried once more.
+    async fn commit(&mut self, writes: Vec<(Change, Reply)>) {
         if writes.is_empty() {
             return;
         }
         let changes: Vec<&Change> = writes.iter().map(|(change, _)| change).collect();
-        match batch::commit(&mut self.connection, &changes).await {
-            Ok(outcomes) => {
-                self.after_commit(&changes, &outcomes).await;
-                for ((_, reply), outcome) in writes.into_iter().zip(outcomes) {
-                    answer(reply, Ok(outcome));
-                }
+        let error = match self.committing.commit(&changes).await {
+            Ok(outcomes) => return self.after_commit(writes, outcomes).await,
+            Err(error) => error,
+        };
+        if !is_of_medium(&error) && writes.len() > 1 {
+            tracing::warn!(%error, writes = writes.len(), "a group of writes failed; trying each alone");
+            for write in writes {
+                Box::pin(self.commit(vec![write])).await;
             }
-            Err(error) => match (writes.len(), writes.pop()) {
-                (1, Some((_, reply))) => answer(reply, Err(error)),
-                (_, last) => {
-                    tracing::warn!(%error, writes = writes.len() + 1, "a group of writes failed; trying each alone");
-                    for write in writes.into_iter().chain(last) {
-                        Box::pin(self.commit(vec![write])).await;
-                    }
-                }
-            },
+            return;
         }
+        let is_mixed = !writes.iter().all(|(change, _)| !change.needs_space());
+        let rest = match error {
+            CatalogError::Full if is_mixed => refuse(writes, Change::needs_space, &error),
+            _ => refuse(writes, |_| true, &error),
+        };
+        Box::pin(self.commit(rest)).await;
     }
 
-    /// Makes the cache agree with the database, and wipes destroyed keys from
-    /// the write-ahead log, before anybody learns of the commit.
-    async fn after_commit(&mut self, changes: &[&Change], outcomes: &[Outcome]) {
-        let mut destroyed = false;
-        for (change, outcome) in changes.iter().zip(outcomes) {
+    /// Makes the cache agree with the database before anybody learns of the
+    /// commit, and answers. Who destroys a key waits until no file holds it.
+    async fn after_commit(&mut self, writes: Vec<(Change, Reply)>, outcomes: Vec<Outcome>) {
+        let mut destroyed = Vec::new();
+        for ((change, reply), outcome) in writes.into_iter().zip(outcomes) {
             match change {
                 Change::PutReadable(object) => self.cache.forget(&object.data_hash),
                 Change::CommitShare(share) => self.cache.forget(&share.record.data_hash),
@@ -159,24 +207,116 @@ impl WriterTask {
                 Change::RemoveReadable(data_hash)
                 | Change::BeginErasure(data_hash)
                 | Change::AdoptPreparedKey { data_hash, .. } => {
-                    self.cache.forget(data_hash);
-                    destroyed |= *outcome == Outcome::Existed(true);
+                    self.cache.forget(&data_hash);
+                    if outcome == Outcome::Existed(true) || self.wiping.is_owed() {
+                        destroyed.push((reply, outcome));
+                        continue;
+                    }
                 }
                 _ => {}
             }
+            answer(reply, Ok(outcome));
         }
-        if destroyed && let Err(error) = empty_log(&mut self.connection).await {
-            tracing::warn!(%error, "the write-ahead log keeps a destroyed key until its next checkpoint");
+        if !destroyed.is_empty() {
+            self.wiping.wait(destroyed);
+            self.next_attempt = Instant::now();
+        }
+    }
+
+    /// Does what needs an empty write-ahead log, where somebody waits for it.
+    async fn use_empty_log(&mut self) {
+        if self.wake_at().is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        let emptied = self.wipe().await;
+        self.next_attempt = Instant::now() + PAUSE;
+        if let Err(error) = emptied {
+            self.wiping.give_up_late(&error);
+            self.give_up_late_copies();
+            return;
+        }
+        for (job, reply, _) in std::mem::take(&mut self.copies) {
+            self.begin_copy(job, reply).await;
+        }
+    }
+
+    async fn wipe(&mut self) -> Result<(), CatalogError> {
+        let connection = &mut self.committing.connection;
+        wiping::empty_log(connection, &self.readers).await?;
+        self.wiping.done();
+        Ok(())
+    }
+
+    /// Holds this moment of the catalog, awaits what else belongs to it, and has
+    /// the rest of the copy made beside what is written from now on.
+    async fn begin_copy(&mut self, job: CopyJob, reply: CopyReply) {
+        let place = self.committing.place();
+        let moment = match Moment::hold(&place.path).await {
+            Ok(moment) => moment,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        if let Err(error) = job.meanwhile.await {
+            let _ = reply.send(Err(from_store(error)));
+            return;
+        }
+        let database = place.file.clone();
+        tokio::spawn(async move {
+            // Who asked may be gone; the copy is of no use to anybody else.
+            let _ = reply.send(moment.copy(database, job.file).await);
+        });
+    }
+
+    fn give_up_late_copies(&mut self) {
+        let now = Instant::now();
+        for (_, reply, _) in self.copies.extract_if(.., |(_, _, until)| *until <= now) {
+            let why = "another program reads the catalog, so that no copy can be begun";
+            let _ = reply.send(Err(unavailable(why)));
         }
     }
 
     async fn close(mut self) -> Result<(), CatalogError> {
         // Another process may hold the log; it is read again at the next start.
-        if let Err(error) = empty_log(&mut self.connection).await {
+        if let Err(error) = self.wipe().await {
             tracing::warn!(%error, "the write-ahead log could not be emptied");
         }
-        self.connection.close().await.map_err(super::error::from_sqlx)
+        self.committing.close().await
     }
+}
+
+/// Waits for messages, at most until then. False when nobody can send any more.
+async fn receive(
+    inbox: &mut mpsc::Receiver<Message>,
+    messages: &mut Vec<Message>,
+    until: Option<Instant>,
+) -> bool {
+    let receiving = inbox.recv_many(messages, BATCH);
+    match until {
+        None => receiving.await > 0,
+        Some(until) => {
+            let received = tokio::time::timeout_at(until.into(), receiving).await;
+            received.map_or(true, |count| count > 0)
+        }
+    }
+}
+
+/// Answers to some of the writes that they are not made; the others are left.
+fn refuse(
+    writes: Vec<(Change, Reply)>,
+    refused: impl Fn(&Change) -> bool,
+    error: &CatalogError,
+) -> Vec<(Change, Reply)> {
+    let mut left = Vec::with_capacity(writes.len());
+    for (change, reply) in writes {
+        if refused(&change) {
+            answer(reply, Err(error.repeated()));
+        } else {
+            left.push((change, reply));
+        }
+    }
+    left
 }
 
 /// Takes what has come meanwhile, as far as the batch has room.
@@ -188,20 +328,7 @@ fn take_waiting(inbox: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>
     }
 }
 
-/// Moves the write-ahead log into the database and cuts it to nothing.
-async fn empty_log(connection: &mut SqliteConnection) -> Result<(), CatalogError> {
-    let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-        .fetch_one(connection)
-        .await
-        .map_err(super::error::from_sqlx)?;
-    if busy == 0 {
-        Ok(())
-    } else {
-        Err(failed("a reader is using the write-ahead log"))
-    }
-}
-
 /// The caller may have gone away; what was written stays.
-fn answer(reply: Reply, result: Result<Outcome, CatalogError>) {
+pub(super) fn answer(reply: Reply, result: Result<Outcome, CatalogError>) {
     let _ = reply.send(result);
 }

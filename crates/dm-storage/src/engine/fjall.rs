@@ -131,7 +131,7 @@ fn names_missing_part(error: &std::io::Error) -> bool {
 fn store_error(error: Error) -> StoreError {
     match error {
         Error::Io(error) | Error::Storage(LsmError::Io(error)) => StoreError::from_io(error),
-        Error::Poisoned => StorageFault::Stopped.into(),
+        Error::Poisoned => StoreError::Unavailable("an earlier write failed".to_owned()),
         Error::JournalRecovery(error) => StoreError::Corrupt(format!("the journal is damaged ({error:?})")),
         Error::InvalidVersion(_) => StoreError::Corrupt(
             "the engine's files are of an unknown version or their version file is damaged".into(),

@@ -74,6 +74,10 @@ impl Engine for SledEngine {
         self.database.flush().map_err(store_error)?;
         Ok(())
     }
+
+    fn shows_refused(&self) -> bool {
+        true
+    }
 }
 
 fn store_error(error: Error) -> StoreError {

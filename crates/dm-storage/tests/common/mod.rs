@@ -1,5 +1,9 @@
 //! Helpers for tests that take the disk or the process away.
 
+#[cfg(target_os = "linux")]
+#[allow(dead_code)] // only the tests of a failing disk use it
+pub(crate) mod faulty_disk;
+
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},

@@ -189,8 +189,11 @@ impl Caretaker {
         let Some(holders) = self.plan().record(id).map(|holders| holders.len()) else {
             return Ok(());
         };
-        let Some(envelope) = ports.objects.envelope(id).await? else {
-            return Ok(());
+        let envelope = match ports.objects.envelope(id).await {
+            Ok(Some(envelope)) => envelope,
+            // Removed meanwhile; or damaged, which costs this object only.
+            Ok(None) | Err(StoreError::Corrupt(_)) => return Ok(()),
+            Err(error) => return Err(error),
         };
         let replicas = u32::try_from(holders).unwrap_or(u32::MAX);
         let counted = match ports.shares.replicas(id).await {

@@ -61,8 +61,11 @@ impl Caretaker {
     /// Drops a copy unless this node can read it.
     async fn drop_copy(&self, object: &ObjectId) -> Result<bool, StoreError> {
         let objects = &self.inner.ports.objects;
-        let Some(envelope) = objects.envelope(object).await? else {
-            return Ok(false);
+        let envelope = match objects.envelope(object).await {
+            Ok(Some(envelope)) => envelope,
+            // Removed meanwhile; or damaged, and then nobody knows whether it may go.
+            Ok(None) | Err(StoreError::Corrupt(_)) => return Ok(false),
+            Err(error) => return Err(error),
         };
         if object.owner == self.inner.own || envelope.grants_to(self.inner.own) {
             return Ok(false);

@@ -57,8 +57,11 @@ impl DataManager {
                 manager.finish_erasure(&data_hash).await?
             } else {
                 let event = manager.erasure_event(&data_hash).await?;
+                let event = event.ok_or(ServiceError::NotFound)?;
+                // Where an earlier answer was that a file still holds the key: this waits for it.
+                manager.inner.ports.erasures.end_erasure(&data_hash).await?;
                 RecordedErasure {
-                    event: event.ok_or(ServiceError::NotFound)?,
+                    event,
                     replicas: manager.known_replicas(&manager.own_id(&data_hash)).await?,
                 }
             };

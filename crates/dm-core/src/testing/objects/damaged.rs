@@ -22,6 +22,8 @@ pub struct DamagedStore {
     damaged: Arc<Mutex<BTreeSet<(ObjectId, u64)>>>,
     /// Damaged chunks that can still be read from memory.
     in_memory: Arc<Mutex<BTreeSet<(ObjectId, u64)>>>,
+    /// Objects whose envelope cannot be read.
+    records: Arc<Mutex<BTreeSet<ObjectId>>>,
     log: DamageLog,
 }
 
@@ -32,6 +34,7 @@ impl DamagedStore {
             sound,
             damaged: Arc::default(),
             in_memory: Arc::default(),
+            records: Arc::default(),
             log: DamageLog::new(),
         }
     }
@@ -45,6 +48,19 @@ impl DamagedStore {
     pub fn damage_on_medium(&self, id: ObjectId, index: u64) {
         self.damage(id, index);
         self.in_memory.lock().unwrap().insert((id, index));
+    }
+
+    /// Makes the envelope of an object unreadable.
+    pub fn damage_record(&self, id: ObjectId) {
+        self.records.lock().unwrap().insert(id);
+    }
+
+    fn check_record(&self, id: &ObjectId) -> Result<(), StoreError> {
+        if self.records.lock().unwrap().contains(id) {
+            self.log.found(*id);
+            return Err(StoreError::Corrupt("the record of an object".to_owned()));
+        }
+        Ok(())
     }
 
     /// What readers came across.
@@ -63,6 +79,7 @@ impl Writer {
         for chunks in [&store.damaged, &store.in_memory] {
             chunks.lock().unwrap().retain(|(damaged, _)| damaged != id);
         }
+        store.records.lock().unwrap().remove(id);
         store.log.mended(id);
     }
 }
@@ -115,6 +132,7 @@ impl ObjectStore for DamagedStore {
     }
 
     async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
+        self.check_record(id)?;
         self.sound.envelope(id).await
     }
 

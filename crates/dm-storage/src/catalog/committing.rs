@@ -1,0 +1,167 @@
+//! Commits groups of changes, and makes sure that nothing of a group that was
+//! refused can come alive: not for readers, and not after a crash.
+
+use std::{fs::File, path::PathBuf, sync::Arc};
+
+use dm_core::ports::CatalogError;
+use sqlx::{Connection, SqliteConnection};
+
+use super::{
+    batch,
+    change::{Change, Outcome},
+    error::is_of_medium,
+    open,
+    transaction::{self, Failure},
+};
+use crate::{reserve::Reserve, space::Space, write_state::WriteState};
+
+/// Bytes of the disk that new data leaves free, for what goes on with, ends or
+/// erases something.
+pub(super) const KEPT_FREE: u64 = 32 << 20;
+/// Bytes that are kept for erasures where even that is used up: some hundred
+/// pages in the write-ahead log.
+pub(super) const RESERVE: u64 = 4 << 20;
+
+/// The database's file and what belongs to it.
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    /// Closed after all connections; see [`open::writing`].
+    pub(super) file: Arc<File>,
+    pub(super) space: Space,
+    pub(super) reserve: Reserve,
+}
+
+/// The connection that writes.
+pub(super) struct Committing {
+    pub(super) connection: SqliteConnection,
+    place: Place,
+    state: WriteState,
+    /// Something failed of which it is not sure that it is undone.
+    unsettled: bool,
+}
+
+impl Committing {
+    pub(super) fn new(connection: SqliteConnection, place: Place, state: WriteState) -> Self {
+        place.reserve.take();
+        Self {
+            connection,
+            place,
+            state,
+            unsettled: false,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether anything new may be begun.
+    ///
+    /// # Errors
+    /// [`CatalogError::Full`] where the disk is nearly full.
+    pub(super) fn check_space(&self) -> Result<(), CatalogError> {
+        self.place.space.check(0).map_err(|_| CatalogError::Full)
+    }
+
+    /// Makes the changes in one transaction; they are durable when it returns.
+    ///
+    /// # Errors
+    /// Then none of them is made, and none will be, except where the error is
+    /// [`CatalogError::Unsettled`].
+    pub(super) async fn commit(&mut self, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
+        if self.unsettled {
+            self.settle()
+                .await
+                .inspect_err(|error| self.state.failed(error))?;
+        }
+        let refused = match self.attempt(changes).await {
+            Err(CatalogError::Full)
+                if !changes.iter().any(|change| change.needs_space()) && self.place.reserve.release() =>
+            {
+                self.attempt(changes).await
+            }
+            other => other,
+        };
+        match &refused {
+            Ok(_) => self.state.succeeded(),
+            Err(error) if is_of_medium(error) => self.state.failed(error),
+            Err(_) => {}
+        }
+        refused
+    }
+
+    /// Tries whether the database takes writes again, where the last one failed,
+    /// and takes the reserve again where there is room for it.
+    pub(super) async fn probe(&mut self) {
+        if self.unsettled || self.state.fault().is_some() {
+            match self.settle().await {
+                Ok(()) => self.state.succeeded(),
+                Err(error) => self.state.failed(error),
+            }
+        }
+        if self.place.space.check(self.place.reserve.bytes()).is_ok() {
+            self.place.reserve.take();
+        }
+    }
+
+    /// Closes the connection, and then the database's file.
+    pub(super) async fn close(self) -> Result<(), CatalogError> {
+        self.connection.close().await.map_err(super::error::from_sqlx)
+    }
+
+    async fn attempt(&mut self, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
+        match batch::commit(&mut self.connection, changes).await {
+            Ok(outcomes) => Ok(outcomes),
+            Err(Failure::Before(error)) => {
+                // Where this fails, SQLite has rolled back itself, or the connection is of no use.
+                if transaction::roll_back(&mut self.connection).await.is_err() {
+                    self.unsettled = true;
+                    // Nothing of it can come alive; whether the connection is fit shows later.
+                    let _ = self.settle().await;
+                }
+                Err(error)
+            }
+            Err(Failure::Commit(error)) => {
+                self.unsettled = true;
+                tracing::error!(%error, "the catalog could not commit");
+                match self.settle().await {
+                    Ok(()) => Err(error),
+                    Err(_) => Err(CatalogError::Unsettled(error.to_string())),
+                }
+            }
+        }
+    }
+
+    /// Takes back what is open, and overwrites durably what a failed commit may
+    /// have left in the write-ahead log.
+    async fn settle(&mut self) -> Result<(), CatalogError> {
+        let mut fenced = self.fence().await;
+        if matches!(fenced, Err(CatalogError::Full)) && self.place.reserve.release() {
+            fenced = self.fence().await;
+        }
+        if fenced.is_err() {
+            self.replace_connection().await?;
+            fenced = self.fence().await;
+        }
+        fenced?;
+        if std::mem::take(&mut self.unsettled) {
+            tracing::info!("the catalog takes writes again; what it had refused is undone");
+        }
+        Ok(())
+    }
+
+    async fn fence(&mut self) -> Result<(), CatalogError> {
+        // Fails where SQLite has rolled back itself.
+        let _ = transaction::roll_back(&mut self.connection).await;
+        transaction::fence(&mut self.connection).await
+    }
+
+    async fn replace_connection(&mut self) -> Result<(), CatalogError> {
+        let fresh = open::writing_again(&self.place.path).await?;
+        let old = std::mem::replace(&mut self.connection, fresh);
+        if let Err(error) = old.close().await {
+            tracing::warn!(%error, "a connection of the catalog could not be closed");
+        }
+        Ok(())
+    }
+}

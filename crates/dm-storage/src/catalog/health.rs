@@ -1,0 +1,31 @@
+//! How the catalog is: judged by its last write and the room on its disk.
+
+use async_trait::async_trait;
+use dm_core::{
+    health::{Finding, Trouble},
+    ports::HealthCheck,
+};
+
+use super::SqliteCatalog;
+
+#[async_trait]
+impl HealthCheck for SqliteCatalog {
+    fn part(&self) -> &'static str {
+        "catalog"
+    }
+
+    async fn check(&self) -> Finding {
+        // A catalog that is closed takes no writes, but the node is stopping then.
+        let _ = self.writer.probe().await;
+        match self.state.fault() {
+            Some(fault) => Finding::Failed(
+                Trouble::new(
+                    format!("the catalog cannot be written: {}", fault.reason),
+                    "make room on the disk of the catalog, or mend or replace it; the node goes on by itself",
+                )
+                .since(fault.since),
+            ),
+            None => self.space.judge(),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How the object store is: judged by its last writes, by the room on its disk,
+//! and by what could not be read.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dm_core::{
+    clock::now_ms,
+    health::{Finding, Trouble},
+    ports::{HealthCheck, StoreError},
+};
+
+use crate::{
+    blocking::blocking, committer::Need, engine::Table, objects::LocalObjects, transaction::Transaction,
+    write_state::WriteFault,
+};
+
+/// A value that is written to see whether the engine takes one.
+const PROBE: &[u8] = b"probe";
+
+#[async_trait]
+impl HealthCheck for LocalObjects {
+    fn part(&self) -> &'static str {
+        "object_store"
+    }
+
+    async fn check(&self) -> Finding {
+        self.probe_writes().await;
+        let fault = self.0.state.fault().or_else(|| self.0.file_state.fault());
+        match fault {
+            Some(fault) => Finding::Failed(cannot_write(fault)),
+            None => match self.0.space.judge() {
+                Finding::Working => self.judge_damage(),
+                short => short,
+            },
+        }
+    }
+}
+
+impl LocalObjects {
+    /// Tries to write where the last write failed, and takes room again that was
+    /// given free, where there is enough.
+    async fn probe_writes(&self) {
+        if self.0.state.fault().is_some() {
+            let value = Bytes::copy_from_slice(&now_ms().to_be_bytes());
+            let change = move |transaction: &mut Transaction<'_>| {
+                transaction.put(Table::Meta, PROBE, value);
+                Ok(())
+            };
+            // What came of it is noted where it is committed.
+            let _ = self.0.committer.run(Need::Nothing, change).await;
+        }
+        if self.0.file_state.fault().is_some() {
+            let (files, state) = (self.0.files.clone(), self.0.file_state.clone());
+            let probed = blocking(move || files.probe().map_err(StoreError::from_io)).await;
+            match probed {
+                Ok(()) => state.succeeded(),
+                Err(error) => state.failed(error),
+            }
+        }
+        if self.0.space.check(self.0.engine.room_kept()).is_ok() {
+            let engine = self.0.engine.clone();
+            // Where there is none, the next check tries again.
+            let _ = blocking(move || Ok(engine.keep_room())).await;
+        }
+    }
+
+    fn judge_damage(&self) -> Finding {
+        match self.0.damage.count() {
+            0 => Finding::Working,
+            count => Finding::Degraded(Trouble::new(
+                format!("{count} stored objects cannot be read"),
+                "look at GET /network/storage, and at the disk; they are brought back from other nodes where those have them",
+            )),
+        }
+    }
+}
+
+fn cannot_write(fault: WriteFault) -> Trouble {
+    Trouble::new(
+        format!("the object store cannot be written: {}", fault.reason),
+        "make room on the disk of the object store, or mend or replace it; the node goes on by itself",
+    )
+    .since(fault.since)
+}
