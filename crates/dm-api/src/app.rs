@@ -1,8 +1,8 @@
 //! Puts the layers of a server together.
 //!
-//! A request meets them in this order: request id, tracing span, host check,
-//! rate limit (health excepted), and for each route its access check and its
-//! time limit.
+//! A request meets them in this order: the note that it is in progress, request
+//! id, tracing span, host check, rate limit (health excepted), and for each
+//! route its access check and its time limit.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -19,6 +19,7 @@ use crate::{
     endpoint::not_found,
     middleware::{
         host::{self, HostPolicy},
+        in_progress::{self, Requests},
         known_keys::KnownKeys,
         rate_limit::RateLimits,
         request_id::{self, RequestIds},
@@ -46,6 +47,7 @@ pub(crate) struct Blueprint {
     pub(crate) known_keys: KnownKeys,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
     pub(crate) runtime: Handle,
+    pub(crate) requests: Requests,
 }
 
 impl Blueprint {
@@ -71,7 +73,7 @@ impl Blueprint {
             self.trusted_proxies.clone(),
             self.runtime.clone(),
         );
-        let hosts = self.hosts.clone();
+        let (hosts, requests) = (self.hosts.clone(), self.requests.clone());
         let rest = web::scope("")
             .wrap(self.rates.layer())
             .configure(|config| limited.configure(config))
@@ -88,5 +90,8 @@ impl Blueprint {
             }))
             .wrap(from_fn(trace::span))
             .wrap(from_fn(request_id::assign))
+            .wrap(from_fn(move |request, next: Next<BoxBody>| {
+                in_progress::note(requests.clone(), request, next)
+            }))
     }
 }

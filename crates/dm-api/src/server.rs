@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{Audience, Blueprint},
     listener::listen,
-    middleware::{host::HostPolicy, known_keys::KnownKeys, rate_limit::RateLimits},
+    middleware::{host::HostPolicy, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
     running::RunningServer,
     state::{Limits, Services},
 };
@@ -77,6 +77,18 @@ impl Bound {
             config: config.clone(),
         })
     }
+
+    /// The API for clients is meant for the world, unless it is given its names.
+    fn hosts(&self, audience: Audience) -> HostPolicy {
+        let allowed = &self.config.allowed_hosts;
+        if audience == Audience::Clients && allowed.is_empty() {
+            return HostPolicy::Any;
+        }
+        HostPolicy::Only {
+            bound: self.address,
+            allowed: allowed.as_slice().into(),
+        }
+    }
 }
 
 impl ApiServers {
@@ -112,36 +124,28 @@ impl ApiServers {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn serve(self, services: &Services, patience: Duration) -> Result<ApiHandle, ServerError> {
-        let hosts = HostPolicy::Only {
-            bound: self.internal.address,
-            allowed: self.internal.config.allowed_hosts.as_slice().into(),
-        };
         let stopped = CancellationToken::new();
         let external_workers = std::thread::available_parallelism()
             .map_or(1, usize::from)
             .min(MAX_EXTERNAL_WORKERS);
         let plans = [
-            (self.internal, Audience::Operators, hosts, INTERNAL_WORKERS),
-            (
-                self.external,
-                Audience::Clients,
-                HostPolicy::Any,
-                external_workers,
-            ),
+            (self.internal, Audience::Operators, INTERNAL_WORKERS),
+            (self.external, Audience::Clients, external_workers),
         ];
         let mut servers = Vec::with_capacity(plans.len());
         let known_keys = KnownKeys::default();
-        for (bound, audience, hosts, workers) in plans {
+        for (bound, audience, workers) in plans {
             tokio::spawn(bound.rates.clone().sweep(stopped.clone()));
             let blueprint = Blueprint {
                 audience,
                 services: services.clone(),
                 limits: Limits::from(&bound.config),
+                hosts: bound.hosts(audience),
                 rates: bound.rates,
-                hosts,
                 known_keys: known_keys.clone(),
                 trusted_proxies: bound.config.trusted_proxies.as_slice().into(),
                 runtime: Handle::current(),
+                requests: Requests::default(),
             };
             servers.push(start(bound.listener, blueprint, workers, patience)?);
         }
@@ -155,6 +159,7 @@ fn start(
     workers: usize,
     patience: Duration,
 ) -> Result<RunningServer, ServerError> {
+    let requests = blueprint.requests.clone();
     let server = HttpServer::new(move || blueprint.app())
         .workers(workers)
         .max_connections(CONNECTIONS_PER_WORKER)
@@ -169,7 +174,7 @@ fn start(
         .shutdown_timeout(patience.as_secs_f64().ceil() as u64)
         .listen(listener)?
         .run();
-    Ok(RunningServer::new(server, patience))
+    Ok(RunningServer::new(server, patience).watching(requests))
 }
 
 /// Both API servers while they serve. Dropping it does not stop them.
@@ -180,7 +185,8 @@ pub struct ApiHandle {
 
 impl ApiHandle {
     /// Takes no more requests and waits for those in progress, no longer than
-    /// the patience given to [`ApiServers::serve`]; what is left then is cut off.
+    /// the patience given to [`ApiServers::serve`]; what is left then is cut off. Nobody
+    /// waits for a client that neither sends its request nor takes its answer.
     pub async fn stop(self) {
         self.stopped.cancel();
         futures::future::join_all(self.servers.into_iter().map(RunningServer::stop)).await;

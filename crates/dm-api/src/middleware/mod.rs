@@ -4,6 +4,7 @@ pub(crate) mod authenticate;
 mod client_address;
 pub(crate) mod deadline;
 pub(crate) mod host;
+pub(crate) mod in_progress;
 pub(crate) mod known_keys;
 mod meter;
 #[cfg(feature = "rate-limit")]
