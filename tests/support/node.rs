@@ -147,7 +147,12 @@ impl Node {
 
     /// Ends it as an operator does.
     pub(crate) async fn stop(self) -> (NodeSetup, ExitStatus, String) {
-        let (status, errors) = self.process.terminate().await;
+        self.end_by("-TERM").await
+    }
+
+    /// Ends it by a signal.
+    pub(crate) async fn end_by(self, signal: &str) -> (NodeSetup, ExitStatus, String) {
+        let (status, errors) = self.process.end_by(signal).await;
         (self.setup, status, errors)
     }
 

@@ -72,11 +72,21 @@ impl Process {
         self.child.kill().await.unwrap();
     }
 
-    /// Asks the process to end, as `kill` does, and waits.
-    pub(crate) async fn terminate(mut self) -> (ExitStatus, String) {
+    /// Sends a signal such as `-HUP`.
+    pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.unwrap();
         assert!(sent.success());
+    }
+
+    /// Asks the process to end, as `kill` does, and waits.
+    pub(crate) async fn terminate(self) -> (ExitStatus, String) {
+        self.end_by("-TERM").await
+    }
+
+    /// Sends a signal, and waits until the process has ended.
+    pub(crate) async fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
+        self.signal(signal).await;
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .expect("the process does not end when it is asked to")

@@ -10,7 +10,7 @@ use dm_core::{
 };
 use serde_json::Value;
 
-use crate::{cli::AmountArgs, client::NodeClient};
+use crate::{cli::AmountArgs, client::NodeClient, output::cell};
 
 /// How much of which token.
 pub(crate) struct Amount {
@@ -65,6 +65,37 @@ impl Amount {
         };
         let units = units.map_err(|reason| anyhow::anyhow!("amount {reason}"))?;
         Ok(Self { units, ..token })
+    }
+}
+
+/// The tokens that a node supports.
+pub(crate) struct KnownTokens(Vec<Amount>);
+
+impl KnownTokens {
+    /// Asks the node for them.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub(crate) async fn read(client: &NodeClient) -> anyhow::Result<Self> {
+        let answer = client.get("/tokens", &[]).await?;
+        let tokens = answer["tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+        tokens.iter().map(known).collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// An amount in an answer, in the unit that people use; of a token that the node does
+    /// not know, in its smallest unit.
+    pub(crate) fn amount(&self, token: &Value, units: &Value) -> String {
+        let address = token.as_str().and_then(|text| text.parse::<Address>().ok());
+        let known = self.0.iter().find(|known| Some(known.token) == address);
+        let number = units
+            .as_str()
+            .and_then(|text| U256::from_str_radix(text, 10).ok());
+        match (known, number) {
+            (Some(known), Some(number)) => {
+                format!("{} {}", format_units(number, known.decimals), known.symbol)
+            }
+            _ => format!("{} units of {}", cell(units), cell(token)),
+        }
     }
 }
 
@@ -138,6 +169,17 @@ mod tests {
                 .contains("several")
         );
         assert!(chosen(Some("NONE"), None).is_err());
+    }
+
+    #[test]
+    fn amounts_in_answers_are_shown_in_whole_tokens() {
+        let known = KnownTokens(tokens().iter().map(|token| known(token).unwrap()).collect());
+        let data = json!(Address::repeat_byte(1).to_string().to_lowercase());
+        assert_eq!(known.amount(&data, &json!("1500000")), "1.5 DATA");
+        let unknown = json!(Address::repeat_byte(9).to_string());
+        let shown = known.amount(&unknown, &json!("1500000"));
+        assert_eq!(shown, format!("1500000 units of {}", cell(&unknown)));
+        assert_eq!(known.amount(&Value::Null, &json!("7")), "7 units of -");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{convert::Infallible, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use dm_core::{Address, address::parse_address, hash::DataHash, operation::OperationId};
@@ -128,6 +128,9 @@ pub(crate) struct InitArgs {
     /// Where the node will keep everything
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// JSON-RPC endpoints of its chain, or `devnet` for the embedded one
+    #[arg(long, value_name = "URL")]
+    pub(crate) blockchain_url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -172,11 +175,26 @@ pub(crate) enum ApiKeyCommand {
     },
 }
 
+/// Where the API for clients of a node on this machine is.
+const EXTERNAL_API: &str = "http://127.0.0.1:8081";
+/// Where its API for operators is.
+const INTERNAL_API: &str = "http://127.0.0.1:8080";
+/// Where a chain on this machine is.
+const LOCAL_CHAIN: &str = "http://127.0.0.1:8545";
+
+/// Takes an empty text, as an environment variable may be, for the default.
+fn or_default(default: &'static str) -> impl Fn(&str) -> Result<String, Infallible> + Clone {
+    move |text| {
+        let text = text.trim();
+        Ok(if text.is_empty() { default } else { text }.to_owned())
+    }
+}
+
 /// How a running node is reached.
 #[derive(Debug, Args)]
 pub(crate) struct ClientArgs {
     /// URL of the node's API for clients
-    #[arg(long, env = "DM_API", default_value = "http://127.0.0.1:8081")]
+    #[arg(long, env = "DM_API", default_value = EXTERNAL_API, value_parser = or_default(EXTERNAL_API))]
     pub(crate) api: String,
     /// API key
     #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
@@ -187,7 +205,7 @@ pub(crate) struct ClientArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InternalClientArgs {
     /// URL of the node's API for operators
-    #[arg(long, env = "DM_INTERNAL_API_URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, env = "DM_INTERNAL_API_URL", default_value = INTERNAL_API, value_parser = or_default(INTERNAL_API))]
     pub(crate) api: String,
     /// API key
     #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
@@ -400,7 +418,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE", requires = "receipt")]
     pub(crate) user_key: Option<PathBuf>,
     /// JSON-RPC endpoint of the chain, for --receipt
-    #[arg(long, env = "BLOCKCHAIN_URL", default_value = "http://127.0.0.1:8545")]
+    #[arg(long, env = "BLOCKCHAIN_URL", default_value = LOCAL_CHAIN, value_parser = or_default(LOCAL_CHAIN))]
     pub(crate) chain: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,

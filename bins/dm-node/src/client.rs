@@ -1,8 +1,17 @@
 //! A client of a running node's HTTP interface.
 
+use std::{net::IpAddr, time::Duration};
+
 use anyhow::{Context, bail};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect::Policy,
+};
 use serde_json::Value;
+
+/// Seconds that a command waits in all where the node asks it to come back later.
+const PATIENCE_SECS: u64 = 60;
 
 /// Talks to one API of a node.
 pub(crate) struct NodeClient {
@@ -15,7 +24,7 @@ impl NodeClient {
     /// A client of the API at `api`; an empty key is not sent.
     pub(crate) fn new(api: &str, api_key: &str) -> Self {
         Self {
-            http: reqwest::Client::new(),
+            http: http_client(api),
             api: api.trim_end_matches('/').to_owned(),
             api_key: api_key.trim().to_owned(),
         }
@@ -31,30 +40,55 @@ impl NodeClient {
         }
     }
 
-    /// Sends a request; an answer that is no success becomes an error with the
-    /// node's own sentence.
+    /// Sends a request; an answer that is no success becomes an error with the node's own
+    /// sentence.
     pub(crate) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("no node answers at {}", self.api))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
+        successful(self.exchange(request).await?).await
+    }
+
+    /// Sends a request, and again where the node asks the client to come back later. A
+    /// request whose body is streamed is sent once.
+    async fn exchange(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        let mut request = request.build().context("the request cannot be made")?;
+        let mut patience = PATIENCE_SECS;
+        loop {
+            let method = request.method().clone();
+            let again = request.try_clone();
+            let response = self.http.execute(request).await.with_context(|| self.silent())?;
+            let wait = wait_asked(&method, response.status(), response.headers());
+            match again.zip(wait.filter(|wait| *wait <= patience)) {
+                Some((same, wait)) => {
+                    eprintln!("the node asks to wait {wait} s");
+                    tokio::time::sleep(Duration::from_secs(wait)).await;
+                    // A wait of no time counts, too: nothing is tried for ever.
+                    patience = patience.saturating_sub(wait.max(1));
+                    request = same;
+                }
+                None => return Ok(response),
+            }
         }
-        let body: Value = response.json().await.unwrap_or_default();
-        let reason = body["error"].as_str().unwrap_or("no reason given").to_owned();
-        bail!("the node answers {status}: {reason}")
+    }
+
+    fn silent(&self) -> String {
+        format!("no node answers at {}", self.api)
     }
 
     /// What `/health` says, also where it says that the node is not well.
     pub(crate) async fn health(&self) -> anyhow::Result<Value> {
         let request = self.request(Method::GET, "/health");
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("no node answers at {}", self.api))?;
-        response.json().await.context("the node's answer is no JSON")
+        let response = request.send().await.with_context(|| self.silent())?;
+        json(response).await
+    }
+
+    /// How each part of the node is, with what is wrong and what to do; `None` from an older
+    /// node, which does not tell.
+    pub(crate) async fn health_parts(&self) -> anyhow::Result<Option<Value>> {
+        let response = self.exchange(self.request(Method::GET, "/health/parts")).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let mut answer = json(successful(response).await?).await?;
+        Ok(Some(answer["parts"].take()))
     }
 
     /// Hands a JSON document to a route and returns the answer.
@@ -80,9 +114,65 @@ impl NodeClient {
 
     /// Sends a request and reads the JSON document that comes back.
     async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
-        let response = self.send(request).await?;
-        response.json().await.context("the node's answer is no JSON")
+        json(self.send(request).await?).await
     }
+}
+
+/// The document in an answer.
+async fn json(response: Response) -> anyhow::Result<Value> {
+    response.json().await.context("the node's answer is no JSON")
+}
+
+/// Uses the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, but for the hosts of
+/// `NO_PROXY` and this machine itself. It follows no redirect: each of them would carry the
+/// API key to another place.
+fn http_client(api: &str) -> reqwest::Client {
+    let client = reqwest::Client::builder().redirect(Policy::none());
+    let client = if is_this_machine(api) {
+        client.no_proxy()
+    } else {
+        client
+    };
+    // That fails only where TLS cannot be set up; then no client can be made.
+    client.build().unwrap_or_default()
+}
+
+/// Whether a URL leads to a loopback address.
+fn is_this_machine(api: &str) -> bool {
+    let host = Url::parse(api)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_lowercase));
+    host.is_some_and(|host| {
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        let name = host.trim_end_matches('.');
+        match literal.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => name == "localhost" || name.ends_with(".localhost"),
+        }
+    })
+}
+
+/// Seconds after which the same request may be sent again, where the node says so: after
+/// 429 it has done nothing, after 503 only a request that changes nothing is repeated.
+fn wait_asked(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+    let may_repeat = match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::SERVICE_UNAVAILABLE => method.is_safe(),
+        _ => false,
+    };
+    let wait = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok();
+    wait.filter(|_| may_repeat)
+}
+
+/// The answer, where it is a success.
+async fn successful(response: Response) -> anyhow::Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body: Value = response.json().await.unwrap_or_default();
+    let reason = body["error"].as_str().unwrap_or("no reason given");
+    bail!("the node answers {status}: {reason}")
 }
 
 /// A route with its query; the values are of the kind that needs no escaping.
@@ -95,5 +185,52 @@ fn with_query(route: &str, query: &[(&str, String)]) -> String {
         route.to_owned()
     } else {
         format!("{route}?{}", pairs.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn loopback_addresses_are_this_machine() {
+        for api in [
+            "http://127.0.0.1:8081",
+            "http://127.1.2.3",
+            "http://localhost:8081/",
+            "http://LOCALHOST",
+            "https://node.localhost",
+            "http://[::1]:8081",
+            "http://[::ffff:127.0.0.1]:8081",
+        ] {
+            assert!(is_this_machine(api), "{api}");
+        }
+        for api in [
+            "http://192.0.2.1:8081",
+            "http://node.example",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "nonsense",
+        ] {
+            assert!(!is_this_machine(api), "{api}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_repeated_only_where_that_changes_nothing() {
+        let wait = |method, status, after: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.extend(after.map(|after| (RETRY_AFTER, HeaderValue::from_static(after))));
+            wait_asked(&method, status, &headers)
+        };
+        let (limited, unavailable) = (StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(wait(Method::POST, limited, Some("2")), Some(2));
+        assert_eq!(wait(Method::GET, limited, None), None);
+        assert_eq!(wait(Method::GET, limited, Some("soon")), None);
+        assert_eq!(wait(Method::GET, unavailable, Some("3")), Some(3));
+        assert_eq!(wait(Method::POST, unavailable, Some("3")), None);
+        assert_eq!(wait(Method::GET, StatusCode::NOT_FOUND, Some("3")), None);
     }
 }

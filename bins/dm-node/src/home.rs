@@ -6,46 +6,81 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use dm_core::config::NodeConfig;
 use dm_keys::NodeKeys;
 
 use crate::{
     cli::{NodeOptions, RunArgs},
-    settings::{self, Override, Sources, parsed},
+    settings::{self, Override, Settings, Sources, parsed},
 };
 
 /// Name of the configuration file.
 pub(crate) const CONFIG_FILE: &str = "dm-node.toml";
+/// Left by `init`, so that the directory is known also where its configuration file is
+/// kept elsewhere.
+const INIT_MARK: &str = "made-by-init";
 
 /// The configuration for a command that works on a node's data directory.
 ///
 /// # Errors
 /// See [`settings::load`].
 pub(crate) fn load_config(args: &RunArgs) -> anyhow::Result<NodeConfig> {
+    Ok(load(args, false)?.config)
+}
+
+/// The settings for a node that is to run.
+///
+/// # Errors
+/// See [`settings::load`].
+pub(crate) fn load_to_run(args: &RunArgs) -> anyhow::Result<Settings> {
+    load(args, true)
+}
+
+fn load(args: &RunArgs, to_run: bool) -> anyhow::Result<Settings> {
     let file = match &args.config {
         Some(file) => Some(file.clone()),
-        None => find_config_file(&args.options),
+        None => find_config_file(&args.options)?,
     };
-    let mut config = settings::load(Sources {
-        presets: Vec::new(),
+    let mut settings = settings::load(Sources {
         file: file.as_deref(),
         flags: overrides(&args.options),
+        to_run,
+        ..Sources::default()
     })?;
-    choose_port(&mut config, &args.options);
-    Ok(config)
+    choose_port(&mut settings.config, &args.options);
+    Ok(settings)
 }
 
 /// The file in the data directory, else the one in the working directory.
-fn find_config_file(options: &NodeOptions) -> Option<PathBuf> {
+fn find_config_file(options: &NodeOptions) -> anyhow::Result<Option<PathBuf>> {
     let data_dir = options
         .data_dir
         .clone()
         .or_else(settings::data_dir_from_environment)
         .unwrap_or_else(|| NodeConfig::default().data_dir);
-    [data_dir.join(CONFIG_FILE), PathBuf::from(CONFIG_FILE)]
+    let data_dir = settings::expanded(&data_dir).map_err(|reason| anyhow!("data_dir: {reason}"))?;
+    Ok([data_dir.join(CONFIG_FILE), PathBuf::from(CONFIG_FILE)]
         .into_iter()
-        .find(|file| file.is_file())
+        .find(|file| file.is_file()))
+}
+
+/// Whether `init` has made a data directory. Older versions left their configuration only.
+pub(crate) fn is_made_by_init(data_dir: &Path) -> bool {
+    [INIT_MARK, CONFIG_FILE]
+        .into_iter()
+        .any(|name| data_dir.join(name).is_file())
+}
+
+/// Notes that `init` makes a data directory.
+///
+/// # Errors
+/// Where the note cannot be written.
+pub(crate) fn mark_made_by_init(data_dir: &Path) -> anyhow::Result<()> {
+    write_private(
+        &data_dir.join(INIT_MARK),
+        "This node runs on the embedded chain only where its configuration says blockchain_url = \"devnet\".\n",
+    )
 }
 
 /// The settings that the command line gives.
@@ -153,37 +188,4 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(())
-}
-
-/// A directory that is removed again where what was to be made in it fails, if
-/// it was not there before.
-pub(crate) struct FreshDir {
-    path: PathBuf,
-    remove: bool,
-}
-
-impl FreshDir {
-    /// Remembers whether the directory is there.
-    pub(crate) fn watch(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            remove: !path.exists(),
-        }
-    }
-
-    /// What was to be made is complete.
-    pub(crate) fn keep(mut self) {
-        self.remove = false;
-    }
-}
-
-impl Drop for FreshDir {
-    fn drop(&mut self) {
-        if self.remove
-            && let Err(error) = fs::remove_dir_all(&self.path)
-            && self.path.exists()
-        {
-            eprintln!("warning: cannot remove {}: {error}", self.path.display());
-        }
-    }
 }

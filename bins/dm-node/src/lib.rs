@@ -13,6 +13,7 @@ mod client;
 mod commands;
 mod confirm;
 mod data_dir_lock;
+mod dot_env;
 mod download;
 mod duration;
 mod home;
@@ -26,6 +27,7 @@ mod progress;
 mod secret_input;
 mod settings;
 mod stop_signal;
+mod times;
 mod vouching;
 
 use cli::{Cli, Command};
@@ -33,10 +35,12 @@ use cli::{Cli, Command};
 /// Runs the command line of a node that has these plugins besides those in its
 /// folder of plugins.
 pub fn run(plugins: RegisteredPlugins) -> ExitCode {
-    if let Err(error) = settings::read_dot_env() {
+    let dot_env = dot_env::read();
+    let cli = Cli::parse();
+    // Only now: `--help` and `--version` have ended the process, whatever is in the file.
+    if let Err(error) = dot_env {
         return failed(&error);
     }
-    let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

@@ -45,7 +45,7 @@ const TASK_PATIENCE: Duration = Duration::from_secs(10);
 /// A node that runs.
 pub(crate) struct Node {
     /// Held as long as the node uses its data directory.
-    _lock: DataDirLock,
+    lock: DataDirLock,
     storage: Storage,
     catalog: SqliteCatalog,
     embedded_chain: Option<EmbeddedChain>,
@@ -305,7 +305,7 @@ impl Node {
         );
         tracing::info!(%address, internal_api, external_api, "the node runs");
         Ok(Self {
-            _lock: lock,
+            lock,
             storage,
             catalog,
             embedded_chain,
@@ -330,6 +330,11 @@ impl Node {
             "peer_id": self.network.local_peer_id(),
             "p2p": self.network.listen_addresses(),
         })
+    }
+
+    /// The node has started: its data directory stays.
+    pub(crate) fn keep_data_dir(&mut self) {
+        self.lock.keep();
     }
 
     /// The catalog, for keys that a command makes beside the running node.

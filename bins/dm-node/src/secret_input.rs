@@ -11,18 +11,19 @@ use anyhow::{Context, bail};
 use dm_core::secret::SecretString;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use crate::settings;
+
 /// The secret in the variable of this name, else in the file that the variable with
 /// `_FILE` names, else what is typed in answer to the question.
 ///
 /// # Errors
 /// Where the file cannot be read, and where nobody is there to ask.
 pub(crate) fn secret(variable: &str, question: &str) -> anyhow::Result<SecretString> {
-    let of_variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let file_variable = format!("{variable}_FILE");
-    if let Some(text) = of_variable(variable) {
+    if let Some(text) = settings::variable(variable) {
         return Ok(SecretString::new(text));
     }
-    if let Some(file) = of_variable(&file_variable) {
+    if let Some(file) = settings::variable(&file_variable) {
         return secret_in_file(Path::new(&file));
     }
     if !io::stdin().is_terminal() {

@@ -2,83 +2,37 @@
 //! the command line. Later ones win.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::logging;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use dm_core::{
     config::{ConfigFault, NodeConfig},
     secret::SecretString,
 };
 use figment::{
     Figment,
-    error::Kind,
-    providers::{Format, Serialized, Toml},
-    value::{Dict, Tag, Value},
+    error::{Error, Kind},
+    providers::Serialized,
+    value::{Dict, Value},
 };
+
+use crate::{home, logging};
+
+mod dict;
+#[cfg(test)]
+mod effects;
+mod environment;
+mod file;
+mod names;
+mod texts;
+
+pub(crate) use environment::{parsed, variable};
+pub(crate) use texts::expanded;
 
 /// The commented default file.
 pub(crate) const DEFAULT_FILE: &str = include_str!("dm-node.default.toml");
-
-/// Environment variables of the older node, and the settings that they name.
-const OLDER_NAMES: [(&str, &str); 22] = [
-    ("BLOCKCHAIN_TYPE", "blockchain_type"),
-    ("BLOCKCHAIN_URL", "blockchain_url"),
-    ("CONTRACTS_DIR", "contracts_dir"),
-    ("DASHBOARD_API_PORT", "dashboard_api.port"),
-    ("DATA_DIR", "data_dir"),
-    ("DB_PATH", "db_path"),
-    ("EXTERNAL_API_HOST", "external_api.host"),
-    ("EXTERNAL_API_PORT", "external_api.port"),
-    ("INITIAL_PEERS", "initial_peers"),
-    ("INTERNAL_API_HOST", "internal_api.host"),
-    ("INTERNAL_API_PORT", "internal_api.port"),
-    ("KEY_MASTER_PASSWORD", "key_master_password"),
-    ("KEY_MASTER_PASSWORD_FILE", "key_master_password_file"),
-    ("NATIVE_TOKEN_ADDRESS", "native_token_address"),
-    ("NODE_ID", "node_id"),
-    ("NODE_SIGNATURE", "node_signature"),
-    ("P2P_PORT", "p2p_port"),
-    ("PLUGIN_DIR", "plugin_dir"),
-    ("PRIVATE_KEY", "private_key"),
-    ("PRIVATE_KEY_FILE", "private_key_file"),
-    ("RUST_LOG", "log.filter"),
-    ("SQLITE_DB_PATH", "sqlite_db_path"),
-];
-
-/// Variables with our prefix that are no settings of the node.
-const NOT_SETTINGS: [&str; 3] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL"];
-
-/// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 10] = [
-    "initial_peers",
-    "network.allowed_peers",
-    "network.external_addresses",
-    "network.more_hosts",
-    "network.relays",
-    "internal_api.allowed_hosts",
-    "internal_api.trusted_proxies",
-    "external_api.allowed_hosts",
-    "external_api.trusted_proxies",
-    "plugins.required",
-];
-
-/// Settings that are `true` or `false`.
-const SWITCHES: [&str; 8] = [
-    "authorization.required",
-    "keys.destroy_retired",
-    "network.autonat",
-    "network.bootstrap_only",
-    "network.listen",
-    "network.mdns",
-    "network.relay_server",
-    "network.upnp",
-];
-/// Begins the settings that grant a plugin something, which are lists as well.
-const GRANTED: &str = "plugins.granted.";
 
 /// A setting by its dotted name, and its value.
 pub(crate) type Override = (String, Value);
@@ -93,30 +47,90 @@ pub(crate) struct Sources<'a> {
     pub(crate) file: Option<&'a Path>,
     /// Options on the command line.
     pub(crate) flags: Vec<Override>,
+    /// Whether a node is to run with the settings.
+    pub(crate) to_run: bool,
+}
+
+/// The configuration, and what else is known of its settings.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: NodeConfig,
+    /// Whether a source names the chain, which is the embedded one else.
+    pub(crate) names_chain: bool,
+    /// Settings that are given and have no effect.
+    pub(crate) without_effect: Vec<String>,
+}
+
+impl Settings {
+    /// What the operator should know, a sentence each.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.without_effect
+            .iter()
+            .map(|name| format!("{name} is set and has no effect in this version"))
+            .collect()
+    }
 }
 
 /// The configuration, or every fault of it.
 ///
 /// # Errors
 /// Where the file cannot be read, and where the configuration has faults: then
-/// the message has one line for each.
-pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<NodeConfig> {
-    let mut merged = from_file(sources.file)?;
+/// the message has one line for each. No message shows the value of a secret.
+pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<Settings> {
+    let mut faults = Vec::new();
+    let mut merged = match sources.file.map(file::read) {
+        None => Dict::new(),
+        Some(Ok(settings)) => settings,
+        Some(Err(fault)) => {
+            faults.push(fault);
+            Dict::new()
+        }
+    };
     for (name, value) in sources.presets {
-        insert_default(&mut merged, &name, value);
+        dict::insert_default(&mut merged, &name, value);
     }
-    for (name, value) in environment().into_iter().chain(sources.flags) {
-        insert(&mut merged, &name, value);
+    for (name, value) in environment::overrides().into_iter().chain(sources.flags) {
+        dict::insert(&mut merged, &name, value);
     }
-    let (mut config, mut faults) = extract(merged);
-    read_secret_files(&mut config, &mut faults);
-    faults.extend(config.faults());
-    faults.extend(faults_that_crates_know(&config));
+    let settings = read(merged, &mut faults);
+    if sources.to_run {
+        faults.extend(chain_missing(&settings));
+    }
     if faults.is_empty() {
-        return Ok(config);
+        return Ok(settings);
     }
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     bail!("the configuration has faults:\n{}", lines.join("\n"))
+}
+
+/// Reads all settings; those with faults have their defaults.
+fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> Settings {
+    texts::drop_empty(&mut merged);
+    faults.extend(texts::expand_paths(&mut merged));
+    let names_chain = merged.contains_key("blockchain_url");
+    let without_effect = names::without_effect(merged.keys());
+    let mut config = extract(merged, faults);
+    read_secret_files(&mut config, faults);
+    faults.extend(config.faults());
+    faults.extend(faults_that_crates_know(&config));
+    Settings {
+        config,
+        names_chain,
+        without_effect,
+    }
+}
+
+/// Keys for a real chain must not end up on the embedded one because a file or a variable
+/// was not found.
+fn chain_missing(settings: &Settings) -> Option<ConfigFault> {
+    let is_missing = !settings.names_chain && home::is_made_by_init(&settings.config.data_dir);
+    is_missing.then(|| ConfigFault {
+        field: "blockchain_url".to_owned(),
+        reason: format!(
+            "is not set, and `dm-node init` has made {}: give the JSON-RPC endpoints of its chain, or `devnet` for the embedded one",
+            settings.config.data_dir.display()
+        ),
+    })
 }
 
 /// Faults of settings whose form is the business of the crate that uses them.
@@ -138,158 +152,42 @@ fn faults_that_crates_know(config: &NodeConfig) -> Vec<ConfigFault> {
     faults
 }
 
-fn from_file(file: Option<&Path>) -> anyhow::Result<Dict> {
-    let Some(path) = file else {
-        return Ok(Dict::new());
-    };
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let figment = Figment::from(Toml::string(&text));
-    figment
-        .extract()
-        .map_err(|error| anyhow::anyhow!("{} is not valid TOML: {error}", path.display()))
-}
-
-/// Takes the variables of a `.env` file in the working directory into the
-/// environment, where they are not set already.
-///
-/// # Errors
-/// Where there is one that cannot be read.
-pub(crate) fn read_dot_env() -> anyhow::Result<()> {
-    match dotenvy::dotenv() {
-        Err(error) if !error.not_found() => Err(error).context("cannot read .env"),
-        _ => Ok(()),
-    }
-}
-
 /// The data directory, which has to be known before the file in it is read.
 pub(crate) fn data_dir_from_environment() -> Option<PathBuf> {
     ["DM_DATA_DIR", "DATA_DIR"]
         .into_iter()
-        .find_map(std::env::var_os)
+        .find_map(variable)
         .map(PathBuf::from)
-}
-
-/// What the environment sets: the older names first, ours after them.
-fn environment() -> Vec<Override> {
-    let variables: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        // Compose files set what is not set to nothing.
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
-    let older = OLDER_NAMES
-        .iter()
-        .filter_map(|(name, setting)| Some(((*setting).to_owned(), variables.get(*name)?.as_str())));
-    let ours = variables
-        .iter()
-        .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
-        .filter_map(|(name, value)| {
-            let setting = name.strip_prefix("DM_")?.to_lowercase().replace("__", ".");
-            Some((setting, value.as_str()))
-        });
-    older
-        .chain(ours)
-        .map(|(setting, value)| parsed(setting, value))
-        .collect()
-}
-
-/// A setting from text: a list, a number, yes or no, or the text itself.
-pub(crate) fn parsed(setting: String, text: &str) -> Override {
-    let value = if LISTS.contains(&setting.as_str()) || setting.starts_with(GRANTED) {
-        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        Value::from(items.map(Value::from).collect::<Vec<_>>())
-    } else if SWITCHES.contains(&setting.as_str())
-        && let Ok(switch) = text.trim().parse::<bool>()
-    {
-        Value::from(switch)
-    } else if is_number(&setting)
-        && let Ok(number) = text.trim().parse::<u64>()
-    {
-        Value::from(number)
-    } else {
-        Value::from(text)
-    };
-    (setting, value)
-}
-
-/// Whether a setting is a number; a name such as `node_id` may consist of
-/// digits and is a text all the same.
-fn is_number(setting: &str) -> bool {
-    const ENDINGS: [&str; 17] = [
-        "port",
-        "per_second",
-        "per_sec",
-        "burst",
-        "_bytes",
-        "_secs",
-        "_days",
-        "_factor",
-        "_circuits",
-        "_in_flight",
-        ".min_peers",
-        "connections",
-        "_peer",
-        "_memory",
-        "_object",
-        "_limit",
-        "confirmations",
-    ];
-    ENDINGS.iter().any(|ending| setting.ends_with(ending)) || setting.contains(".max_")
-}
-
-/// Sets what is not set yet.
-fn insert_default(dict: &mut Dict, name: &str, value: Value) {
-    let is_set = match name.split_once('.') {
-        None => dict.contains_key(name),
-        Some((section, rest)) => {
-            matches!(dict.get(section), Some(Value::Dict(_, inner)) if inner.contains_key(rest))
-        }
-    };
-    if !is_set {
-        insert(dict, name, value);
-    }
-}
-
-fn insert(dict: &mut Dict, name: &str, value: Value) {
-    match name.split_once('.') {
-        None => {
-            dict.insert(name.to_owned(), value);
-        }
-        Some((section, rest)) => {
-            let entry = dict
-                .entry(section.to_owned())
-                .or_insert_with(|| Value::Dict(Tag::Default, Dict::new()));
-            if !matches!(entry, Value::Dict(..)) {
-                *entry = Value::Dict(Tag::Default, Dict::new());
-            }
-            if let Value::Dict(_, section) = entry {
-                insert(section, rest, value);
-            }
-        }
-    }
 }
 
 /// Reads the settings; one that cannot be read becomes a fault, and its
 /// default stands in, so that the others are looked at, too.
-fn extract(mut merged: Dict) -> (NodeConfig, Vec<ConfigFault>) {
-    let mut faults = Vec::new();
+fn extract(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> NodeConfig {
     loop {
         let error = match defaults_of_sections()
             .merge(Serialized::defaults(&merged))
             .extract::<NodeConfig>()
         {
-            Ok(config) => return (config, faults),
+            Ok(config) => return config,
             Err(error) => error,
         };
         faults.push(ConfigFault {
             field: error.path.join("."),
-            reason: match &error.kind {
-                Kind::UnknownField(..) => "there is no such setting".to_owned(),
-                kind => kind.to_string(),
-            },
+            reason: reason(&error),
         });
-        if !remove(&mut merged, &error.path) {
-            return (NodeConfig::default(), faults);
+        let path: Vec<&str> = error.path.iter().map(String::as_str).collect();
+        if !dict::remove(&mut merged, &path) {
+            return NodeConfig::default();
         }
+    }
+}
+
+/// Why a setting cannot be read, without its value where that is a secret.
+fn reason(error: &Error) -> String {
+    match &error.kind {
+        Kind::UnknownField(..) => names::unknown(&error.path.join(".")),
+        _ if names::is_secret(&error.path) => "must be a text in quotes (its value is not shown)".to_owned(),
+        kind => kind.to_string(),
     }
 }
 
@@ -305,21 +203,6 @@ fn defaults_of_sections() -> Figment {
     Figment::from(Serialized::default("internal_api", internal_api))
         .merge(Serialized::default("external_api", external_api))
         .merge(Serialized::default("dashboard_api", dashboard_api))
-}
-
-/// Removes the setting at `path`, or the nearest one around it.
-fn remove(dict: &mut Dict, path: &[String]) -> bool {
-    match path {
-        [] => false,
-        [name] => dict.remove(name).is_some(),
-        [section, rest @ ..] => {
-            let removed_inside = match dict.get_mut(section) {
-                Some(Value::Dict(_, inner)) => remove(inner, rest),
-                _ => false,
-            };
-            removed_inside || dict.remove(section).is_some()
-        }
-    }
 }
 
 fn read_secret_files(config: &mut NodeConfig, faults: &mut Vec<ConfigFault>) {

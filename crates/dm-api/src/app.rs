@@ -1,8 +1,8 @@
 //! Puts the layers of a server together.
 //!
-//! A request meets them in this order: request id, tracing span, form of the answer,
-//! host check and rate limit (health excepted), and for each route its access check
-//! and its time limit.
+//! A request meets them in this order: the note that it is in progress, request
+//! id, tracing span, form of the answer, host check and rate limit (health excepted),
+//! and for each route its access check and its time limit.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -20,6 +20,7 @@ use crate::{
     middleware::{
         dialect,
         host::{self, HostPolicy},
+        in_progress::{self, Requests},
         known_keys::KnownKeys,
         rate_limit::RateLimits,
         request_id::{self, RequestIds},
@@ -49,6 +50,7 @@ pub(crate) struct Blueprint {
     pub(crate) uploads: UploadPlaces,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
     pub(crate) runtime: Handle,
+    pub(crate) requests: Requests,
 }
 
 impl Blueprint {
@@ -75,7 +77,7 @@ impl Blueprint {
             self.runtime.clone(),
             self.uploads.clone(),
         );
-        let hosts = self.hosts.clone();
+        let (hosts, requests) = (self.hosts.clone(), self.requests.clone());
         let rest = web::scope("")
             .wrap(self.rates.layer())
             .configure(|config| limited.configure(config))
@@ -96,5 +98,8 @@ impl Blueprint {
             .wrap(from_fn(dialect::fit))
             .wrap(from_fn(trace::span))
             .wrap(from_fn(request_id::assign))
+            .wrap(from_fn(move |request, next: Next<BoxBody>| {
+                in_progress::note(requests.clone(), request, next)
+            }))
     }
 }

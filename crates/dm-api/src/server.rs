@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{Audience, Blueprint},
     listener::listen,
-    middleware::{host::HostPolicy, known_keys::KnownKeys, rate_limit::RateLimits},
+    middleware::{host::HostPolicy, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
     on_demand,
     running::RunningServer,
     state::{Limits, Services},
@@ -81,6 +81,18 @@ impl Bound {
             config: config.clone(),
         })
     }
+
+    /// The API for clients is meant for the world, unless it is given its names.
+    fn hosts(&self, audience: Audience) -> HostPolicy {
+        let allowed = &self.config.allowed_hosts;
+        if audience == Audience::Clients && allowed.is_empty() {
+            return HostPolicy::Any;
+        }
+        HostPolicy::Only {
+            bound: self.address,
+            allowed: allowed.as_slice().into(),
+        }
+    }
 }
 
 impl ApiServers {
@@ -121,37 +133,29 @@ impl ApiServers {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn serve(self, services: &Services, patience: Duration) -> Result<ApiHandle, ServerError> {
-        let hosts = HostPolicy::Only {
-            bound: self.internal.address,
-            allowed: self.internal.config.allowed_hosts.as_slice().into(),
-        };
         let stopped = CancellationToken::new();
         let external_workers = std::thread::available_parallelism()
             .map_or(1, usize::from)
             .min(MAX_EXTERNAL_WORKERS);
         let plans = [
-            (self.internal, Audience::Operators, hosts, INTERNAL_WORKERS),
-            (
-                self.external,
-                Audience::Clients,
-                HostPolicy::Any,
-                external_workers,
-            ),
+            (self.internal, Audience::Operators, INTERNAL_WORKERS),
+            (self.external, Audience::Clients, external_workers),
         ];
         let mut servers = Vec::with_capacity(plans.len());
         let known_keys = KnownKeys::default();
-        for (bound, audience, hosts, workers) in plans {
+        for (bound, audience, workers) in plans {
             tokio::spawn(bound.rates.clone().sweep(stopped.clone()));
             let blueprint = Blueprint {
                 audience,
                 services: services.clone(),
                 limits: Limits::from(&bound.config),
+                hosts: bound.hosts(audience),
                 rates: bound.rates,
-                hosts,
                 known_keys: known_keys.clone(),
                 uploads: self.uploads.clone(),
                 trusted_proxies: bound.config.trusted_proxies.as_slice().into(),
                 runtime: Handle::current(),
+                requests: Requests::default(),
             };
             servers.push(start(bound.listener, blueprint, workers, patience)?);
         }
@@ -165,6 +169,7 @@ fn start(
     workers: usize,
     patience: Duration,
 ) -> Result<RunningServer, ServerError> {
+    let requests = blueprint.requests.clone();
     let address = listener.local_addr()?;
     let builder = Server::build()
         .workers(workers)
@@ -192,7 +197,7 @@ fn start(
             .tcp()
     };
     let server = builder.listen("dm-api", listener, protocol)?.run();
-    Ok(RunningServer::new(server, patience))
+    Ok(RunningServer::new(server, patience).watching(requests))
 }
 
 /// Both API servers while they serve. Dropping it does not stop them.
@@ -203,7 +208,8 @@ pub struct ApiHandle {
 
 impl ApiHandle {
     /// Takes no more requests and waits for those in progress, no longer than
-    /// the patience given to [`ApiServers::serve`]; what is left then is cut off.
+    /// the patience given to [`ApiServers::serve`]; what is left then is cut off. Nobody
+    /// waits for a client that neither sends its request nor takes its answer.
     pub async fn stop(self) {
         self.stopped.cancel();
         futures::future::join_all(self.servers.into_iter().map(RunningServer::stop)).await;

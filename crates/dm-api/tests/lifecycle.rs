@@ -14,7 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Answer, RECIPIENT, Setup, raw, start};
+use common::{Answer, RECIPIENT, Setup, raw, start, start_with};
 use dm_api::{ApiServers, ServerError, serve_json_rpc};
 use dm_core::ports::JsonRpc;
 use reqwest::Method;
@@ -57,6 +57,49 @@ async fn requests_in_progress_are_answered_before_the_servers_stop() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.contains("\"data\":\"hello\""), "{answer}");
     stopping.await.unwrap();
+}
+
+#[actix_web::test]
+async fn clients_that_do_nothing_do_not_hold_up_a_stop_and_the_others_are_answered() {
+    let mut setup = Setup::default();
+    setup.external.idle_timeout_secs = 3600;
+    // Who waited for clients would not be back within the test's life.
+    setup.stop_patience = std::time::Duration::from_secs(3600);
+    let node = start_with(setup).await;
+
+    let mut unused = raw::connect(&node.external).await;
+    unused
+        .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    raw::read_answer(&mut unused).await;
+    let _silent = raw::connect(&node.external).await;
+    let upload = format!(
+        "PUT /objects?recipient={RECIPIENT} HTTP/1.1\r\nHost: x\r\nX-API-Key: {}\r\nContent-Length: 6\r\n\r\nhal",
+        node.keys.share
+    );
+    let (mut idle, mut busy) = (
+        raw::connect(&node.external).await,
+        raw::connect(&node.external).await,
+    );
+    idle.write_all(upload.as_bytes()).await.unwrap();
+    busy.write_all(upload.as_bytes()).await.unwrap();
+    common::watched_store::WatchedStore::until(&node.store.writers, |writers| *writers == 2).await;
+
+    let stopping = tokio::spawn(node.handle.stop());
+    while tokio::net::TcpStream::connect(node.external.trim_start_matches("http://"))
+        .await
+        .is_ok()
+    {
+        tokio::task::yield_now().await;
+    }
+    busy.write_all(b"ves").await.unwrap();
+    let answer = raw::read_all(busy).await;
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    stopping.await.unwrap();
+    let answer = raw::read_all(idle).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    common::watched_store::WatchedStore::until(&node.store.writers, |writers| *writers == 0).await;
 }
 
 /// Says back what it was asked.

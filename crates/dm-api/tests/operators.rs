@@ -7,9 +7,13 @@
 
 mod common;
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use common::{Answer, RECIPIENT, Setup, raw, start, start_with};
+use dm_core::{
+    health::{Finding, Trouble},
+    ports::HealthCheck,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -338,5 +342,77 @@ async fn the_node_is_moved_to_another_endpoint_or_says_why_not() {
         let answer = node.post_internal("/blockchain", &body).await;
         assert_eq!(answer.status, status, "{:?}", answer.body);
         assert_eq!(answer.body["field"], field, "{:?}", answer.body);
+    }
+}
+
+/// A part that has trouble.
+struct FullDisk;
+
+#[async_trait::async_trait]
+impl HealthCheck for FullDisk {
+    fn part(&self) -> &'static str {
+        "object_store"
+    }
+
+    async fn check(&self) -> Finding {
+        Finding::Failed(Trouble::new("no room is left on /srv/node", "make room").since(5))
+    }
+}
+
+#[actix_web::test]
+async fn what_is_wrong_with_a_part_is_told_to_those_with_a_key() {
+    let setup = Setup {
+        checks: vec![Arc::new(FullDisk)],
+        ..Setup::default()
+    };
+    let node = start_with(setup).await;
+    let url = |path: &str| format!("{}{path}", node.external);
+    let anybody = Answer::of(node.bare(Method::GET, &url("/health"))).await;
+    assert_eq!(
+        (anybody.status, &anybody.body["status"]),
+        (503, &"unhealthy".into())
+    );
+    assert!(
+        !anybody.body.to_string().contains("/srv/node"),
+        "{}",
+        anybody.body
+    );
+    let without_key = Answer::of(node.bare(Method::GET, &url("/health/parts"))).await;
+    assert_eq!(without_key.status, 401);
+
+    let reader = node
+        .bare(Method::GET, &url("/health/parts"))
+        .header("X-API-Key", &node.keys.read);
+    let told = Answer::of(reader).await;
+    let part = &told.body["parts"]["object_store"];
+    assert_eq!(told.status, 200);
+    assert_eq!(
+        (&part["status"], &part["since"]),
+        (&"unhealthy".into(), &5.into())
+    );
+    assert_eq!(part["reason"], "no room is left on /srv/node");
+    assert_eq!(part["action"], "make room");
+}
+
+#[actix_web::test]
+async fn the_api_for_clients_is_called_under_its_names_where_it_has_some() {
+    for (names, host, status) in [
+        (vec![], "anything.example", 200),
+        (vec!["node.example".to_owned()], "node.example", 200),
+        (vec!["node.example".to_owned()], "localhost", 200),
+        (vec!["node.example".to_owned()], "anything.example", 403),
+    ] {
+        let mut setup = Setup::default();
+        setup.external.allowed_hosts = names.clone();
+        let node = start_with(setup).await;
+        let request = format!(
+            "GET /network/stats HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {}\r\nConnection: close\r\n\r\n",
+            node.keys.read
+        );
+        let answer = raw::exchange(&node.external, request.as_bytes()).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{names:?} {host}: {answer}"
+        );
     }
 }

@@ -11,12 +11,13 @@ use dm_core::{
 };
 use dm_keys::ApiKeyManager;
 use dm_storage::SqliteCatalog;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     cli::ApiKeyCommand,
     duration, home,
     output::{self, cell},
+    times,
 };
 
 pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result<()> {
@@ -127,7 +128,7 @@ fn joined<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
 }
 
 fn time_or_never(time: Option<u64>) -> String {
-    time.map_or_else(|| "never".to_owned(), |time| cell(&Value::from(time)))
+    time.map_or_else(|| "never".to_owned(), times::local)
 }
 
 /// Bytes that passed, of those that may.

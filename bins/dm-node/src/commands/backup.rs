@@ -23,6 +23,7 @@ use crate::{
     download::{self, Access, partial_path},
     output,
     paths::input_path,
+    times,
 };
 
 /// Bytes that are read from a backup at a time.
@@ -89,13 +90,21 @@ fn about(manifest: &SignedManifest) -> Value {
 
 fn describe(backup: &Value) -> String {
     let lines = [
-        ("node", "node"),
-        ("made at", "created_at"),
         ("objects", "objects"),
         ("missing", "missing"),
         ("catalog", "catalog_bytes"),
     ];
-    output::fields(backup, &lines)
+    format!("{}\n{}", describe_origin(backup), output::fields(backup, &lines))
+}
+
+/// Whose backup it is, and when it was made.
+fn describe_origin(backup: &Value) -> String {
+    let made_at = times::local_ms(&backup["created_at"]);
+    format!(
+        "{}\n{:<12} {made_at}",
+        output::fields(backup, &[("node", "node")]),
+        "made at"
+    )
 }
 
 /// Makes the data directory beside its place, and moves it there once all of the
@@ -126,14 +135,10 @@ async fn restore(args: BackupRestoreArgs, as_json: bool) -> anyhow::Result<()> {
     };
     move_to(&partial, target)?;
     output::print(as_json, &restored, |restored| {
-        let lines = [
-            ("node", "node"),
-            ("made at", "created_at"),
-            ("events", "events"),
-            ("given up", "orders_given_up"),
-        ];
+        let lines = [("events", "events"), ("given up", "orders_given_up")];
         format!(
-            "{}\n{:<12} {}\n\nThe node that this backup is of must not run any more: two nodes cannot keep one log.",
+            "{}\n{}\n{:<12} {}\n\nThe node that this backup is of must not run any more: two nodes cannot keep one log.",
+            describe_origin(restored),
             output::fields(restored, &lines),
             "restored to",
             target.display()

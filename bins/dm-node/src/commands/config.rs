@@ -8,7 +8,10 @@ pub(crate) fn run(command: ConfigCommand, as_json: bool) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Default => output::print_raw(DEFAULT_FILE.as_bytes()),
         ConfigCommand::Check(args) => {
-            home::load_config(&args)?;
+            let settings = home::load_to_run(&args)?;
+            for warning in settings.warnings() {
+                eprintln!("warning: {warning}");
+            }
             output::print(as_json, &json!({"valid": true}), |_| {
                 "The configuration is valid.".to_owned()
             })

@@ -30,14 +30,15 @@ const API_KEY_FILE: &str = "dev-api-key";
 const EXAMPLE: &str = "Hello, DataMgmt!";
 
 pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
-    let mut config = settings::load(Sources {
+    let mut settings = settings::load(Sources {
         presets: presets(args.mdns),
         file: None,
         flags: home::overrides(&args.options),
+        to_run: true,
     })?;
-    home::choose_port(&mut config, &args.options);
+    home::choose_port(&mut settings.config, &args.options);
     let stop = StopSignal::catch()?;
-    let node = start::start(&config, plugins, async |config| {
+    let node = start::start(&settings, plugins, async |config| {
         let config = with_password(config)?;
         if dm_keys::NodeKeys::exist(&config.data_dir)? {
             home::open_keys(&config).await
@@ -46,10 +47,11 @@ pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins
         }
     })
     .await?;
-    let api_key = api_key(&node, &config.data_dir).await?;
+    let data_dir = &settings.config.data_dir;
+    let api_key = api_key(&node, data_dir).await?;
     let mut document = node.document();
     document["api_key"] = json!(api_key);
-    document["data_dir"] = json!(config.data_dir);
+    document["data_dir"] = json!(data_dir);
     output::print(as_json, &document, describe)?;
     node.run_until_stopped(stop).await
 }
@@ -81,8 +83,6 @@ fn with_password(config: &NodeConfig) -> anyhow::Result<NodeConfig> {
     if config.key_master_password.is_none() {
         let file = config.data_dir.join(PASSWORD_FILE);
         if !file.exists() {
-            fs::create_dir_all(&config.data_dir)
-                .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
             home::write_private(&file, &throw_away_password())?;
         }
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     cli::DevnetArgs,
-    home::FreshDir,
+    data_dir_lock::DataDirLock,
     logging,
     output::{self, cell},
     stop_signal::StopSignal,
@@ -25,13 +25,13 @@ pub(crate) async fn run(args: DevnetArgs, as_json: bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .with_context(|| format!("cannot listen on 127.0.0.1:{}", args.port))?;
     let url = format!("http://{}", listener.local_addr()?);
-    let fresh = FreshDir::watch(&args.data_dir);
+    let mut lock = DataDirLock::make(&args.data_dir)?;
     let data_dir = args.data_dir.clone();
     let storage =
         tokio::task::spawn_blocking(move || Storage::open(&data_dir, &StorageConfig::default())).await??;
     let chain = EmbeddedChain::open(storage.namespace("chain"), Genesis::default()).await?;
     let server = dm_api::serve_json_rpc(listener, Arc::new(chain.clone()))?;
-    fresh.keep();
+    lock.keep();
     let document = json!({"url": url, "chain_id": chain.chain_id(), "accounts": DEV_ACCOUNTS.map(|account| account.to_string())});
     output::print(as_json, &document, |document| {
         format!(

@@ -6,6 +6,7 @@ use crate::{
     cli::HistoryArgs,
     client::NodeClient,
     output::{self, cell},
+    times,
 };
 
 pub(crate) async fn run(args: HistoryArgs, as_json: bool) -> anyhow::Result<()> {
@@ -13,7 +14,8 @@ pub(crate) async fn run(args: HistoryArgs, as_json: bool) -> anyhow::Result<()> 
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.filters.map(|filters| ("filters", filters)));
     query.extend(args.cursor.map(|cursor| ("cursor", cursor)));
-    let answer = client.get("/compliance_history", &query).await?;
+    let mut answer = client.get("/compliance_history", &query).await?;
+    times::add_iso(&mut answer["history"]);
     output::print(as_json, &answer, describe)
 }
 
@@ -25,9 +27,9 @@ fn describe(answer: &Value) -> String {
     let rows: Vec<Vec<String>> = events
         .iter()
         .map(|event| {
-            ["timestamp", "event_type", "data_hash", "recipient", "tx_hash"]
-                .map(|field| cell(&event[field]))
-                .to_vec()
+            let fields = ["event_type", "data_hash", "recipient", "tx_hash"].map(|field| cell(&event[field]));
+            let time = times::local_secs(&event["timestamp"]);
+            std::iter::once(time).chain(fields).collect()
         })
         .collect();
     let table = output::table(&["TIME", "EVENT", "DATA HASH", "RECIPIENT", "TRANSACTION"], &rows);

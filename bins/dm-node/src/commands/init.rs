@@ -10,24 +10,31 @@ use serde_json::json;
 use crate::{
     cli::InitArgs,
     commands::api_key,
-    home::{self, CONFIG_FILE, FreshDir},
+    data_dir_lock::DataDirLock,
+    home::{self, CONFIG_FILE},
     output::{self, cell},
-    settings::{self, DEFAULT_FILE, Sources, parsed},
+    settings::{self, DEFAULT_FILE, Settings, Sources, parsed},
 };
 
 pub(crate) async fn run(args: InitArgs, as_json: bool) -> anyhow::Result<()> {
-    let config = settings::load(Sources {
-        flags: args
-            .data_dir
-            .map(|dir| parsed("data_dir".to_owned(), &dir.to_string_lossy()))
+    let flags = [
+        (
+            "data_dir",
+            args.data_dir.map(|dir| dir.to_string_lossy().into_owned()),
+        ),
+        ("blockchain_url", args.blockchain_url),
+    ];
+    let settings = settings::load(Sources {
+        flags: flags
             .into_iter()
+            .filter_map(|(name, value)| Some(parsed(name.to_owned(), &value?)))
             .collect(),
         ..Sources::default()
     })?;
-    refuse_existing(&config)?;
-    let fresh = FreshDir::watch(&config.data_dir);
-    let document = make(&config).await?;
-    fresh.keep();
+    let mut lock = DataDirLock::make(&settings.config.data_dir)?;
+    refuse_existing(&settings.config)?;
+    let document = make(&settings).await?;
+    lock.keep();
     output::print(as_json, &document, describe)
 }
 
@@ -42,39 +49,66 @@ fn refuse_existing(config: &NodeConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make(config: &NodeConfig) -> anyhow::Result<serde_json::Value> {
+async fn make(settings: &Settings) -> anyhow::Result<serde_json::Value> {
+    let config = &settings.config;
     let keys = home::create_keys(config).await?;
     let catalog = dm_storage::SqliteCatalog::open(config.catalog_file()).await?;
     let key = api_key::create(&catalog, "first", Rights::of(Scope::ALL), None).await?;
     catalog.close().await?;
     let file = config.data_dir.join(CONFIG_FILE);
-    home::write_private(&file, &config_file(config))?;
+    home::mark_made_by_init(&config.data_dir)?;
+    home::write_private(&file, &config_file(settings))?;
     Ok(json!({
         "data_dir": config.data_dir,
         "config": file,
+        "chain": settings.names_chain.then(|| chain_name(config)),
         "address": keys.signer().address().to_string(),
         "api_key": key.key,
     }))
 }
 
-/// The default file, with the data directory of this node.
-fn config_file(config: &NodeConfig) -> String {
+/// The chain as it is shown: an endpoint's URL may hold a secret.
+fn chain_name(config: &NodeConfig) -> &'static str {
+    if config.uses_devnet() {
+        "the embedded one (devnet)"
+    } else {
+        "that of blockchain_url"
+    }
+}
+
+/// The default file, with the data directory and the chain of this node.
+fn config_file(settings: &Settings) -> String {
+    let config = &settings.config;
     let data_dir = config.data_dir.to_string_lossy();
-    DEFAULT_FILE.replace(
+    let file = DEFAULT_FILE.replace(
         "# data_dir = \"dm-data\"",
         &format!("data_dir = {}", json!(data_dir)),
+    );
+    if !settings.names_chain {
+        return file;
+    }
+    file.replace(
+        "# blockchain_url = \"devnet\"",
+        &format!("blockchain_url = {}", json!(config.blockchain_url)),
     )
 }
 
 fn describe(document: &serde_json::Value) -> String {
+    let next = if document["chain"].is_null() {
+        "Set blockchain_url in the configuration: the JSON-RPC endpoints of its chain, or `devnet`.\nThen start it"
+    } else {
+        "Start it"
+    };
     format!(
         "A new node is in {}.\n\n\
          operator account  {}\n\
+         chain             {}\n\
          configuration     {}\n\
          API key           {}   (shown only now)\n\n\
-         Start it with `dm-node run --data-dir {}` and the same KEY_MASTER_PASSWORD.",
+         {next} with `dm-node run --data-dir {}` and the same KEY_MASTER_PASSWORD.",
         cell(&document["data_dir"]),
         cell(&document["address"]),
+        cell(&document["chain"]),
         cell(&document["config"]),
         cell(&document["api_key"]),
         cell(&document["data_dir"]),

@@ -19,6 +19,7 @@ use crate::{
     home,
     output::{self, cell},
     secret_input::secret_in_file,
+    times,
 };
 
 mod password;
@@ -84,15 +85,21 @@ fn describe(keys: &Value) -> String {
         let lines = keys[list].as_array().map(Vec::as_slice).unwrap_or_default();
         lines
             .iter()
-            .map(|line| columns.iter().map(|column| cell(&line[column])).collect())
+            .map(|line| {
+                let shown = |column: &&str| match *column {
+                    "created_at" => times::local_ms(&line["created_at"]),
+                    column => cell(&line[column]),
+                };
+                columns.iter().map(shown).collect()
+            })
             .collect()
     };
     let versions = output::table(
-        &["VERSION", "CREATED (MS)", "WRAPS"],
+        &["VERSION", "CREATED", "WRAPS"],
         &rows("versions", &["version", "created_at", "wraps"]),
     );
     let hpke_keys = output::table(
-        &["KEY FOR GRANTS", "CREATED (MS)"],
+        &["KEY FOR GRANTS", "CREATED"],
         &rows("hpke_keys", &["public_key", "created_at"]),
     );
     format!("{versions}\n\n{hpke_keys}")

@@ -7,6 +7,7 @@ use crate::{
     cli::PeersArgs,
     client::NodeClient,
     output::{self, cell},
+    times,
 };
 
 pub(crate) async fn run(args: PeersArgs, as_json: bool) -> anyhow::Result<()> {
@@ -35,6 +36,7 @@ fn describe(answer: &Value) -> String {
             "SCORE",
             "BANNED S",
             "LAST OFFENCE",
+            "LAST SEEN",
             "ADDRESS",
         ],
         &rows,
@@ -44,7 +46,7 @@ fn describe(answer: &Value) -> String {
 fn row(peer: &Value, now: u64) -> Vec<String> {
     let banned_until = peer["banned_until"].as_u64();
     let banned_secs = banned_until.map(|until| until.saturating_sub(now).div_ceil(1000));
-    [
+    let fields = [
         &peer["peer_id"],
         &peer["connected"],
         &peer["healthy"],
@@ -54,10 +56,10 @@ fn row(peer: &Value, now: u64) -> Vec<String> {
         &peer["score"],
         &json!(banned_secs),
         &peer["last_offence"],
-        &peer["addresses"][0],
     ]
-    .map(cell)
-    .to_vec()
+    .map(cell);
+    let place = [times::local_ms(&peer["last_seen"]), cell(&peer["addresses"][0])];
+    fields.into_iter().chain(place).collect()
 }
 
 #[cfg(test)]

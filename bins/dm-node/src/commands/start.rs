@@ -1,39 +1,63 @@
 //! What `dev` and `run` have in common: a start that works as a whole or
 //! leaves nothing behind.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::Context;
 use dm_api::ApiServers;
 use dm_core::{config::NodeConfig, services::RegisteredPlugins};
 use dm_keys::NodeKeys;
 
-use crate::{data_dir_lock::DataDirLock, home::FreshDir, logging, node::Node};
+use crate::{data_dir_lock::DataDirLock, logging, node::Node, settings::Settings};
 
-/// Starts a node with the keys that `keys` opens or makes. Ports are taken
-/// before anything is written.
+/// Starts a node with the keys that `keys` opens or makes. Ports are taken before
+/// anything is written, and the data directory before anything is made in it.
 ///
 /// # Errors
 /// Where any part of it does not start. A data directory that was not there
 /// before is gone then.
 pub(crate) async fn start(
-    config: &NodeConfig,
+    settings: &Settings,
     plugins: RegisteredPlugins,
     keys: impl AsyncFnOnce(&NodeConfig) -> anyhow::Result<NodeKeys>,
 ) -> anyhow::Result<Node> {
+    let config = &settings.config;
     let log_filter = logging::start(&config.log)?;
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
     let servers = ApiServers::bind(&config.internal_api, &config.external_api, config.uploads)?;
-    ensure_free(SocketAddr::new(config.network.host, config.p2p_port))?;
-    let fresh = FreshDir::watch(&config.data_dir);
+    ensure_free(config)?;
+    let lock = DataDirLock::make(&config.data_dir)?;
     let keys = keys(config).await?;
-    let lock = DataDirLock::take(&config.data_dir)?;
-    let node = Node::start(lock, config, &keys, servers, log_filter, plugins).await?;
-    fresh.keep();
+    let mut node = Node::start(lock, config, &keys, servers, log_filter, plugins).await?;
+    node.keep_data_dir();
     Ok(node)
 }
 
-/// The network layer takes its port late, when files are written already.
-fn ensure_free(address: SocketAddr) -> anyhow::Result<()> {
-    TcpListener::bind(address).with_context(|| format!("cannot listen on {address} for peers"))?;
+/// The network layer takes its ports late, when files are written already.
+fn ensure_free(config: &NodeConfig) -> anyhow::Result<()> {
+    let network = &config.network;
+    if !network.listen {
+        return Ok(());
+    }
+    for host in std::iter::once(network.host).chain(network.more_hosts.iter().copied()) {
+        let address = SocketAddr::new(host, config.p2p_port);
+        TcpListener::bind(address).with_context(|| {
+            format!(
+                "cannot listen on {address} for peers: TCP port {} cannot be taken",
+                address.port()
+            )
+        })?;
+        // A private network has no QUIC.
+        if network.swarm_key_file.is_none() {
+            UdpSocket::bind(address).with_context(|| {
+                format!(
+                    "cannot listen on {address} for peers: UDP port {} (QUIC) cannot be taken",
+                    address.port()
+                )
+            })?;
+        }
+    }
     Ok(())
 }

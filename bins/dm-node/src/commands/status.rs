@@ -1,16 +1,20 @@
 //! `dm-node status`: how a running node is.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     cli::ClientArgs,
     client::NodeClient,
     output::{self, cell},
+    times,
 };
 
 pub(crate) async fn run(args: ClientArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.api, &args.api_key);
-    let health = client.health().await?;
+    let mut health = client.health().await?;
+    if let Some(parts) = client.health_parts().await? {
+        health["parts"] = parts;
+    }
     let network = client.get("/network/stats", &[]).await?;
     let storage = client.get("/network/storage", &[]).await?;
     let status = json!({"health": health, "network": network, "storage": storage});
@@ -22,7 +26,7 @@ fn describe(status: &Value) -> String {
     let scrub = &storage["last_scrub"];
     let line = |name: &str, value: &Value| format!("{name:<22} {}", cell(value));
     let bytes = |kept: &str, most: &str| json!(format!("{} of {}", storage[kept], storage[most]));
-    [
+    let mut lines = vec![
         line("status", &status["health"]["status"]),
         line("network running", &status["health"]["p2p"]["running"]),
         line("peers connected", &network["active_peers"]),
@@ -39,13 +43,48 @@ fn describe(status: &Value) -> String {
         line("scrub found damaged", &scrub["damaged"]),
         line("scrub repaired", &scrub["repaired"]),
         line("scrub found drift (B)", &scrub["drift"]),
-    ]
-    .join("\n")
+    ];
+    lines.extend(status["health"]["parts"].as_object().map(describe_parts));
+    lines.join("\n")
+}
+
+/// A line for each part, and below those that are not well why, and what to do.
+fn describe_parts(parts: &Map<String, Value>) -> String {
+    let mut lines = Vec::new();
+    for (name, part) in parts {
+        let since = times::local_ms(&part["since"]);
+        lines.push(format!("{name:<22} {} since {since}", cell(&part["status"])));
+        for (label, field) in [("why", "reason"), ("to do", "action")] {
+            if let Some(text) = part[field].as_str() {
+                lines.push(format!("  {label:<5} {text}"));
+            }
+        }
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_part_is_shown_with_what_is_wrong_and_what_to_do() {
+        let since = 1_767_225_600_000_u64;
+        let status = json!({"health": {"parts": {
+            "catalog": {"status": "healthy", "since": since},
+            "object store": {
+                "status": "unhealthy", "since": since,
+                "reason": "no room is left on the device", "action": "make room",
+            },
+        }}});
+        let shown = describe(&status);
+        let since = times::local(since);
+        let lines = format!(
+            "catalog                healthy since {since}\n\
+             object store           unhealthy since {since}\n  why   no room is left on the device\n  to do make room"
+        );
+        assert!(shown.ends_with(&lines), "{shown}");
+    }
 
     #[test]
     fn damage_and_drift_are_shown() {

@@ -4,10 +4,12 @@
 use serde_json::{Value, json};
 
 use crate::{
+    amount::KnownTokens,
     cli::{InternalClientArgs, TransfersArgs, TransfersCommand},
     client::NodeClient,
     confirm::confirm,
     output::{self, cell},
+    times,
 };
 
 pub(crate) async fn run(args: TransfersArgs, as_json: bool) -> anyhow::Result<()> {
@@ -54,11 +56,13 @@ async fn list(args: TransfersArgs, as_json: bool) -> anyhow::Result<()> {
     let client = client(&args.client);
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.cursor.map(|cursor| ("cursor", cursor)));
-    let answer = client.get("/transfers", &query).await?;
-    output::print(as_json, &answer, describe)
+    let mut answer = client.get("/transfers", &query).await?;
+    times::add_iso(&mut answer["transfers"]);
+    let tokens = KnownTokens::read(&client).await?;
+    output::print(as_json, &answer, |answer| describe(answer, &tokens))
 }
 
-fn describe(answer: &Value) -> String {
+fn describe(answer: &Value, tokens: &KnownTokens) -> String {
     let transfers = answer["transfers"]
         .as_array()
         .map(Vec::as_slice)
@@ -66,19 +70,25 @@ fn describe(answer: &Value) -> String {
     let rows: Vec<Vec<String>> = transfers
         .iter()
         .map(|transfer| {
-            [
-                "kind", "purpose", "status", "amount", "token", "from", "to", "tx_hash",
+            let text = |field: &str| cell(&transfer[field]);
+            vec![
+                times::local_secs(&transfer["timestamp"]),
+                text("kind"),
+                text("purpose"),
+                text("status"),
+                tokens.amount(&transfer["token"], &transfer["amount"]),
+                text("from"),
+                text("to"),
+                text("tx_hash"),
             ]
-            .map(|field| cell(&transfer[field]))
-            .to_vec()
         })
         .collect();
     let headings = [
+        "TIME",
         "KIND",
         "PURPOSE",
         "STATUS",
         "AMOUNT",
-        "TOKEN",
         "FROM",
         "TO",
         "TRANSACTION",

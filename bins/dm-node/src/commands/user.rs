@@ -8,6 +8,7 @@ use crate::{
     client::NodeClient,
     output::{self, cell},
     paths::input_path,
+    times,
 };
 
 /// Users that are asked for at a time.
@@ -74,9 +75,9 @@ fn describe(users: &[Value]) -> String {
     let rows: Vec<Vec<String>> = users
         .iter()
         .map(|user| {
-            ["user_id", "kind", "fingerprint", "added_at"]
-                .map(|field| cell(&user[field]))
-                .into()
+            let fields = ["user_id", "kind", "fingerprint"].map(|field| cell(&user[field]));
+            let added = times::local_ms(&user["added_at"]);
+            fields.into_iter().chain([added]).collect()
         })
         .collect();
     output::table(&["USER", "KIND", "KEY", "ADDED"], &rows)

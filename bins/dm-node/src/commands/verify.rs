@@ -17,6 +17,7 @@ use crate::{
     client::NodeClient,
     output::{self, cell},
     paths::input_path,
+    times,
 };
 
 /// Largest receipt that is read, in bytes.
@@ -109,8 +110,12 @@ fn describe(verdict: &Value) -> String {
             ("block", "block"),
             ("anchored at", "anchored_at"),
         ] {
+            let shown = match field {
+                "anchored_at" => times::local_secs(&verdict[field]),
+                field => cell(&verdict[field]),
+            };
             if !verdict[field].is_null() {
-                lines.push(format!("{name:<12} {}", cell(&verdict[field])));
+                lines.push(format!("{name:<12} {shown}"));
             }
         }
         lines.join("\n")

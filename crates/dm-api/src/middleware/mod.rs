@@ -5,6 +5,7 @@ mod client_address;
 pub(crate) mod deadline;
 pub(crate) mod dialect;
 pub(crate) mod host;
+pub(crate) mod in_progress;
 pub(crate) mod known_keys;
 mod meter;
 #[cfg(feature = "rate-limit")]

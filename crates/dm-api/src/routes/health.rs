@@ -1,11 +1,16 @@
-//! `/health`, with `/healthz` and `/ready` as other names for it.
+//! `/health`, with `/healthz` and `/ready` as other names for it, and `/health/parts`.
+
+use std::collections::BTreeMap;
 
 use actix_web::{
     HttpResponse,
     http::{Method, StatusCode},
     web::Data,
 };
-use dm_core::health::{HealthLevel, HealthReport};
+use dm_core::{
+    api_key::Scope,
+    health::{HealthLevel, HealthReport, PartHealth},
+};
 use serde::Serialize;
 
 use crate::{
@@ -31,6 +36,22 @@ pub(crate) fn external() -> Router {
         router.add(Endpoint::at(path).on(Method::GET, Access::Open, summary));
     }
     router
+}
+
+/// `GET /health/parts`: for those whom the parts' reasons concern.
+pub(super) fn add_parts(router: &mut Router) {
+    router.add(Endpoint::at("/health/parts").on(Method::GET, Access::Needs(Scope::Read), parts));
+}
+
+#[derive(Serialize)]
+struct Parts {
+    parts: BTreeMap<&'static str, PartHealth>,
+}
+
+async fn parts(state: Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(Parts {
+        parts: state.services.health.report().parts,
+    })
 }
 
 #[derive(Serialize)]

@@ -64,6 +64,7 @@ pub(crate) fn external() -> Router {
     receipts::add(&mut router);
     history::add(&mut router);
     network::add(&mut router);
+    health::add_parts(&mut router);
     router
 }
 

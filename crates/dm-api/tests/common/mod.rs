@@ -10,7 +10,7 @@ use dm_core::{
     bus::EventBus,
     config::{ApiConfig, ApiKeysConfig, RateLimit, UploadsConfig},
     damage::DamageLog,
-    ports::{ApiKeys, NewApiKeyRequest, Plugin, Signer},
+    ports::{ApiKeys, HealthCheck, NewApiKeyRequest, Plugin, Signer},
     services::{
         Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
         DataPorts, DataSettings, HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationPorts,
@@ -64,6 +64,7 @@ pub struct Setup {
     pub plugins: Vec<Arc<dyn Plugin>>,
     pub authorization_required: bool,
     pub api_keys: ApiKeysConfig,
+    pub checks: Vec<Arc<dyn HealthCheck>>,
 }
 
 impl Default for Setup {
@@ -90,6 +91,7 @@ impl Default for Setup {
                 max_wrong: 100_000,
                 ..ApiKeysConfig::default()
             },
+            checks: Vec::new(),
         }
     }
 }
@@ -258,7 +260,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
                 network: network.clone(),
                 log: log.clone(),
                 plugins: Some(plugins.clone()),
-                checks: Vec::new(),
+                checks: setup.checks,
                 bus,
             },
             &Supervisor::new(),
