@@ -47,7 +47,13 @@ async fn head_answers_wherever_get_does_with_the_same_head_and_no_body() {
             let get = ask(Method::GET).await.unwrap();
             let head = ask(Method::HEAD).await.unwrap();
             assert_eq!(head.status(), get.status(), "{path}");
-            assert_eq!(lasting(head.headers()), lasting(get.headers()), "{path}");
+            let (mut head_of_head, mut head_of_get) = (lasting(head.headers()), lasting(get.headers()));
+            if path == "/api_keys" {
+                // It tells how much has passed for the key, which the first answer has changed.
+                head_of_head.remove("content-length");
+                head_of_get.remove("content-length");
+            }
+            assert_eq!(head_of_head, head_of_get, "{path}");
             assert!(head.bytes().await.unwrap().is_empty(), "{path}");
         }
     }
@@ -90,12 +96,12 @@ async fn health_is_told_to_whoever_asks_under_whatever_name() {
 async fn a_client_of_http_1_0_gets_no_chunks() {
     let node = start().await;
     let hash = node.put(b"hello".to_vec()).await;
-    for (base, path, body) in [
-        (&node.internal, "/backup".to_owned(), "one two"),
-        (&node.external, format!("/objects/{hash}"), "hello"),
+    for (base, path, connection, body) in [
+        (&node.internal, "/backup".to_owned(), "keep-alive", "one two"),
+        (&node.external, format!("/objects/{hash}"), "close", "hello"),
     ] {
         let request = format!(
-            "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nX-API-Key: {}\r\n\r\n",
+            "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: {connection}\r\nX-API-Key: {}\r\n\r\n",
             node.keys.admin
         );
         let answer = raw::exchange(base, request.as_bytes()).await;

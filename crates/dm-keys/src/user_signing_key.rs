@@ -16,7 +16,7 @@ use dm_core::{
 };
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 
-use crate::{KeyError, OperatorAccount};
+use crate::{KeyError, OperatorAccount, text::without_mark};
 
 /// A user's private key.
 pub struct UserSigningKey(Key);
@@ -36,7 +36,7 @@ impl UserSigningKey {
     /// # Errors
     /// [`KeyError::InvalidUserKey`], [`KeyError::EncryptedUserKey`]; the text is not repeated.
     pub fn parse(text: &SecretString) -> Result<Self, KeyError> {
-        let pem = text.expose();
+        let pem = without_mark(text.expose());
         if pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || pem.contains("Proc-Type: 4,ENCRYPTED") {
             return Err(KeyError::EncryptedUserKey);
         }

@@ -123,6 +123,7 @@ async fn next_piece(
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
+    let explains = wants_explanation(&request)?;
     let object = state.run(state.services.data.open(&hash)).await?;
     let etag = etag(&hash);
     if is_known_to_client(request.headers(), &etag) {
@@ -130,7 +131,7 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
     }
     let size = object.size();
     let notes = NoteHeaders::of(object.notes());
-    let retrieval = wants_explanation(&request)?.then(|| object.remembered());
+    let retrieval = explains.then(|| object.remembered());
     let described = |status| {
         let mut response = described(status, &etag);
         notes.add_to(&mut response);

@@ -277,7 +277,7 @@ impl<'a> Generator<'a> {
             let address = dm_core::Address::from(bytes);
             return match self.below(3) {
                 0 => address.to_string(),
-                1 => format!(" {address:x} "),
+                1 => format!(" {address:#x} "),
                 _ => address.to_string().to_uppercase().replacen('X', "x", 1),
             };
         }

@@ -33,7 +33,7 @@ fn keystores_of_another_implementation_open() {
 #[test]
 fn a_key_without_its_leading_zero_bytes_opens() {
     let account = open(SHORT, "testpassword").unwrap();
-    assert_eq!(address(&account), "0xc0971Daa0e5866Ae5462008D376De132a468446a");
+    assert_eq!(address(&account), "0xc0971daa0e5866AE5462008D376De132a468446A");
     assert_eq!(account.secret()[0], 0);
     assert!(matches!(
         open(SHORT, "testpasswore"),
