@@ -200,6 +200,7 @@ impl Queue {
             None => {
                 let key = self.insert(Item::new(id, draft, ticket, now));
                 self.queued.push_back(key);
+                self.watch.hurry();
             }
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Watch {
     /// Behind the nonces of those that are final.
     floor: u64,
     gap_since: Option<Instant>,
+    /// The last look gave no nonces to those that wait for some.
+    is_fruitless: bool,
 }
 
 impl Watch {
@@ -70,6 +72,7 @@ impl Watch {
             count_at: None,
             floor: 0,
             gap_since: None,
+            is_fruitless: false,
         }
     }
 
@@ -98,6 +101,11 @@ impl Watch {
     /// look asked for it.
     pub(super) fn final_count(&self) -> Option<u64> {
         self.count_at
+    }
+
+    /// Something new waits for a nonce.
+    pub(super) fn hurry(&mut self) {
+        self.is_fruitless = false;
     }
 
     /// Nothing is known of a chain that began anew.
@@ -138,17 +146,13 @@ impl Queue {
         (!self.watch.is_running).then_some(self.watch.next)
     }
 
-    /// Whether somebody waits for a look.
-    fn wants_look(&self) -> bool {
-        self.wants_nonces() || self.asks_need_look()
-    }
-
     fn wants_nonces(&self) -> bool {
         !self.queued.is_empty() && self.stage.is_idle()
     }
 
     pub(super) fn look_if_due(&mut self, now: Instant) {
-        let is_at_once = self.wants_look() && self.watch.failure.is_none() && !self.is_strange();
+        let is_wanted = self.asks_need_look() || (self.wants_nonces() && !self.watch.is_fruitless);
+        let is_at_once = is_wanted && self.watch.failure.is_none() && !self.is_strange();
         let is_due = is_at_once || self.next_look().is_some_and(|at| at <= now);
         if self.watch.is_running || !is_due {
             return;
@@ -216,6 +220,8 @@ impl Queue {
             // Else it is not known which nonces are in use.
             self.assign(&sight, now);
         }
+        // What has no nonce now cannot have one before something changes.
+        self.watch.is_fruitless = self.wants_nonces();
         self.note_gap(&sight, now);
         match wanted.is_empty() {
             true => self.end_round(now),

@@ -33,6 +33,8 @@ pub(super) struct Chain {
     /// Operations whose transactions it calls invalid.
     pub(super) forbidden: HashSet<u8>,
     blocks: Vec<Block>,
+    /// Hashes of the blocks of chains that were there before.
+    lost: HashSet<B256>,
     mempool: BTreeMap<u64, Transaction>,
     made: u64,
     pub(super) base_fee: u128,
@@ -111,9 +113,14 @@ impl Chain {
 
     /// Another chain stands in its place, with nothing but a first block.
     pub(super) fn begin_anew(&mut self) {
-        self.blocks.clear();
+        self.lost.extend(self.blocks.drain(..).map(|block| block.hash));
         self.mempool.clear();
         self.add_block(Vec::new());
+    }
+
+    /// Whether this block was one of a chain that is gone.
+    pub(super) fn is_lost(&self, block_hash: B256) -> bool {
+        self.lost.contains(&block_hash)
     }
 
     /// The mempool forgets one.

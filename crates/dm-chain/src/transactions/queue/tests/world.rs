@@ -10,7 +10,7 @@ use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
-    super::{Action, Answer, Event, Outcome, Queue, Settings, SigningJob, Subject, Version},
+    super::{Action, Answer, Event, Mined, Outcome, Queue, Settings, SigningJob, Subject, Version},
     chain::{Chain, Transaction, away, refused},
 };
 use crate::transactions::{
@@ -273,6 +273,11 @@ impl World {
         );
     }
 
+    /// Whether the next action that ends is a change of the journal.
+    pub(super) fn is_writing(&self) -> bool {
+        matches!(self.under_way.first(), Some(Action::Write(_)))
+    }
+
     /// The operations of which it was answered that nobody knows whether they happen.
     pub(super) fn unclear(&self) -> &[u8] {
         &self.unclear
@@ -306,9 +311,12 @@ impl World {
         let done = self.chain.done();
         for operation in &self.begun {
             let times = done.get(operation).copied().unwrap_or_default();
+            let is_lost = |mined: &Mined| self.chain.is_lost(mined.block_hash);
             match self.entry(*operation) {
                 // A block had it that is gone; who ordered it decides what follows.
-                Some(entry) if entry.is_of_lost_chain => {
+                Some(Entry {
+                    done: Some(mined), ..
+                }) if is_lost(mined) => {
                     assert_eq!(times, 0, "operation {operation} was done again");
                 }
                 Some(Entry {
