@@ -110,14 +110,17 @@ fn judge_stuck(account: Address, stuck: &Stuck, report: &Report, since: u64) -> 
     };
     let (why, action) = match (&stuck.obstacle, &report.unreachable) {
         (Some(Obstacle::LackOfFunds(error)), _) => (error.clone(), SEND_COINS),
-        (Some(Obstacle::AboveCeiling), _) => ("gas costs more than chain.max_fee_gwei".to_owned(), RAISE_CEILING),
+        (Some(Obstacle::AboveCeiling), _) => {
+            ("gas costs more than chain.max_fee_gwei".to_owned(), RAISE_CEILING)
+        }
         (Some(Obstacle::NonceHeld), _) => (
             "another program's transaction has its nonce".to_owned(),
             "use the account's key in this node alone; what waits goes on when the other transaction is mined",
         ),
         (Some(Obstacle::Refused(reason)), _) if stuck.given_up.is_some() => {
             let reason = format!("{place} is given up, and the chain refuses even an empty one: {reason}");
-            let action = "ask whoever runs the endpoint why it takes nothing of the account, or use another one";
+            let action =
+                "ask whoever runs the endpoint why it takes nothing of the account, or use another one";
             return Finding::Failed(Trouble::new(reason, action).since(since));
         }
         (Some(Obstacle::Refused(reason)), _) => (
@@ -178,7 +181,11 @@ mod tests {
         let lack = Obstacle::LackOfFunds("insufficient funds".to_owned());
         for (obstacle, reason, action) in [
             (Some(lack), "insufficient funds", "send coins"),
-            (Some(Obstacle::AboveCeiling), "max_fee_gwei", "raise chain.max_fee_gwei"),
+            (
+                Some(Obstacle::AboveCeiling),
+                "max_fee_gwei",
+                "raise chain.max_fee_gwei",
+            ),
             (Some(Obstacle::NonceHeld), "another program", "this node alone"),
             (None, "no block takes it", "makes blocks"),
         ] {

@@ -37,7 +37,20 @@ const CAP: u64 = 10_000_000;
 
 /// Deploys the code for the test account 9.
 async fn deploy_burner(chain: &TestChain) -> Address {
-    let header = [0x60, BURNER.len() as u8, 0x60, 12, 0x60, 0, 0x39, 0x60, BURNER.len() as u8, 0x60, 0, 0xf3];
+    let header = [
+        0x60,
+        BURNER.len() as u8,
+        0x60,
+        12,
+        0x60,
+        0,
+        0x39,
+        0x60,
+        BURNER.len() as u8,
+        0x60,
+        0,
+        0xf3,
+    ];
     let signer = TestSigner::new(9);
     let transaction = TxLegacy {
         chain_id: Some(CHAIN_ID),
@@ -112,7 +125,9 @@ async fn what_the_chain_refuses_for_good_fails_with_the_reason_and_what_comes_af
         }
         let state = running.wait(refused, PATIENCE).await.unwrap().unwrap();
         let OperationState::Refused {
-            tx_hash: told, reason, ..
+            tx_hash: told,
+            reason,
+            ..
         } = state
         else {
             panic!("{state:?}");

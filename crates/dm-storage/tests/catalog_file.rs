@@ -143,7 +143,10 @@ async fn only_this_user_can_read_the_files() {
         );
         files += 1;
     }
-    assert_eq!(files, 4, "the database, its write-ahead log, their index and the room that is kept");
+    assert_eq!(
+        files, 4,
+        "the database, its write-ahead log, their index and the room that is kept"
+    );
 }
 
 #[tokio::test]

@@ -36,13 +36,7 @@ const OLDER_NAMES: [(&str, &str); 22] = [
 const PREFIX: &str = "DM_";
 
 /// Variables with our prefix that are no settings of the node.
-const NOT_SETTINGS: [&str; 5] = [
-    "DM_API",
-    "DM_API_KEY",
-    "DM_INTERNAL_API_URL",
-    "DM_REQUIRE_ANVIL",
-    "DM_REQUIRE_GUARD",
-];
+const NOT_SETTINGS: [&str; 3] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
 const LISTS: [&str; 10] = [

@@ -274,7 +274,10 @@ mod tests {
         found.sort_by_key(|(id, _)| *id);
         assert!(found.iter().all(|(_, found)| *found == entry()) && found.len() == ids.len());
         for (chain_id, account) in [(6, 1), (5, 2)] {
-            assert_eq!(journal(&store, chain_id, account).load().await, Ok(Kept::default()));
+            assert_eq!(
+                journal(&store, chain_id, account).load().await,
+                Ok(Kept::default())
+            );
         }
         let gone = ids.iter().map(|id| (*id, None)).collect();
         journal(&store, 5, 1).write(change(gone)).await.unwrap();
@@ -294,10 +297,7 @@ mod tests {
             deep: Some((9, B256::repeat_byte(8))),
         };
         let written = Change {
-            entries: vec![
-                (given_up, Some(refused())),
-                (lost, Some(of_lost_chain.clone())),
-            ],
+            entries: vec![(given_up, Some(refused())), (lost, Some(of_lost_chain.clone()))],
             landmarks: Some(landmarks),
         };
         journal(&store, 5, 1).write(written).await.unwrap();

@@ -136,7 +136,10 @@ mod tests {
                 Refusal::Invalid,
             ),
             ("exceeds block gas limit", Refusal::Invalid),
-            ("tx fee (1.50 ether) exceeds the configured cap (1.00 ether)", Refusal::Invalid),
+            (
+                "tx fee (1.50 ether) exceeds the configured cap (1.00 ether)",
+                Refusal::Invalid,
+            ),
             ("the node is being maintained", Refusal::Other),
         ] {
             let payload = ErrorPayload {

@@ -135,7 +135,9 @@ impl SimulatedChain {
         self.change(|state| {
             state.holds_back = false;
             let waiting = std::mem::take(&mut state.mempool);
-            state.refused.extend(waiting.into_iter().map(|(tx_hash, _)| tx_hash));
+            state
+                .refused
+                .extend(waiting.into_iter().map(|(tx_hash, _)| tx_hash));
         });
     }
 
@@ -330,7 +332,10 @@ impl Anchors for Endpoint {
 
     async fn has_lost(&self, anchor: &Anchor) -> Result<bool, ChainError> {
         self.ask(|state| {
-            let is_there = state.accepted.iter().any(|(_, accepted)| accepted.tx_hash == anchor.tx_hash);
+            let is_there = state
+                .accepted
+                .iter()
+                .any(|(_, accepted)| accepted.tx_hash == anchor.tx_hash);
             // Its place is known to be another one's as soon as it is seen.
             Ok(!is_there && state.lag == 0)
         })

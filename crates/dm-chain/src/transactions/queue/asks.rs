@@ -108,10 +108,7 @@ impl Queue {
 
     /// Forgets one if it is final.
     fn forget_final(&mut self, key: Key) -> bool {
-        let is_final = self
-            .items
-            .get(&key)
-            .is_some_and(super::item::Item::is_over);
+        let is_final = self.items.get(&key).is_some_and(super::item::Item::is_over);
         if is_final && let Some(id) = self.remove(key).and_then(|item| item.id) {
             self.dirty.insert(id, None);
         }

@@ -193,7 +193,9 @@ impl Queue {
             .nonces
             .range((count, 0)..)
             .filter_map(|(_, key)| self.items.get(key));
-        unmined.fold(U256::ZERO, |sum, item| sum.saturating_add(item.cost(self.settings.account)))
+        unmined.fold(U256::ZERO, |sum, item| {
+            sum.saturating_add(item.cost(self.settings.account))
+        })
     }
 
     pub(super) fn signed(&mut self, result: Result<Vec<Version>, ChainError>) {

@@ -183,10 +183,7 @@ mod tests {
     fn another_hash_of_a_known_block_is_another_chain_when_it_lasts() {
         for (asked, other) in [(0, hash(9)), (100, hash(9))] {
             let (mut identity, now) = (known(), Instant::now());
-            assert_eq!(
-                identity.recognise(asked, Some(other), now),
-                Recognition::Strange
-            );
+            assert_eq!(identity.recognise(asked, Some(other), now), Recognition::Strange);
             let later = now + LASTING;
             assert_eq!(
                 identity.recognise(asked, Some(other), later),
@@ -205,10 +202,7 @@ mod tests {
         for _ in 0..20 {
             identity.recognise(0, Some(hash(9)), now);
             now += LASTING;
-            assert_eq!(
-                identity.recognise(0, Some(hash(9)), now),
-                Recognition::Strange
-            );
+            assert_eq!(identity.recognise(0, Some(hash(9)), now), Recognition::Strange);
             assert_eq!(identity.recognise(0, Some(hash(1)), now), Recognition::Same);
         }
     }

@@ -274,7 +274,9 @@ fn next_after(item: &mut Item, outcome: Outcome) -> Next {
             Next::Never(error)
         }
         // Who sent an anchor makes another one.
-        Outcome::Invalid(error) | Outcome::Refused(error) if is_for_good && !is_operation => Next::Never(error),
+        Outcome::Invalid(error) | Outcome::Refused(error) if is_for_good && !is_operation => {
+            Next::Never(error)
+        }
         Outcome::Invalid(error) | Outcome::Refused(error) if is_for_good && can_give_up => Next::Empty(error),
         _ if !is_operation && sending.taken.is_none() && sending.tries > MAX_TRIES => {
             let refusal = "the chain refuses every nonce and fee that it asks for";

@@ -253,7 +253,12 @@ impl Queue {
         let is_calm = self.nonces.iter().all(|(_, key)| self.sending(*key).is_none());
         let longest = self.settings.poll_interval * if is_calm { CALM } else { 1 };
         self.watch.is_running = false;
-        self.watch.next = now + if self.is_idle() { IDLE_PAUSE } else { self.watch.pause };
+        self.watch.next = now
+            + if self.is_idle() {
+                IDLE_PAUSE
+            } else {
+                self.watch.pause
+            };
         self.watch.pause = (self.watch.pause * 2).min(longest);
         self.answer_asks();
     }

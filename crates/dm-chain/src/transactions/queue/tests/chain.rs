@@ -150,7 +150,10 @@ impl Chain {
     }
 
     pub(super) fn send(&mut self, transaction: Transaction) -> Outcome {
-        if transaction.operation.is_some_and(|operation| self.forbidden.contains(&operation)) {
+        if transaction
+            .operation
+            .is_some_and(|operation| self.forbidden.contains(&operation))
+        {
             return Outcome::Invalid(refused());
         }
         if transaction.nonce < self.next() {

@@ -224,7 +224,9 @@ impl World {
         if luck != Luck::Fails {
             for (id, entry) in &change.entries {
                 self.journal.entries.retain(|(kept, _)| kept != id);
-                self.journal.entries.extend(entry.clone().map(|entry| (*id, entry)));
+                self.journal
+                    .entries
+                    .extend(entry.clone().map(|entry| (*id, entry)));
             }
             self.journal.landmarks = change.landmarks.unwrap_or(self.journal.landmarks);
         }
@@ -235,7 +237,9 @@ impl World {
     /// What the journal keeps of an operation.
     pub(super) fn entry(&self, operation: u8) -> Option<&Entry> {
         let mut entries = self.journal.entries.iter();
-        entries.find(|(kept, _)| *kept == id(operation)).map(|(_, entry)| entry)
+        entries
+            .find(|(kept, _)| *kept == id(operation))
+            .map(|(_, entry)| entry)
     }
 
     /// The process dies and starts again. What was under way may have been done.
