@@ -46,7 +46,7 @@ async fn an_erasure_is_acknowledged_only_when_no_file_holds_the_key() {
         tokio::task::yield_now().await;
     }
     // Other writes go on, and the key is still in a file.
-    catalog.insert_share(&share(2, 1)).await.unwrap();
+    catalog.commit_share(&share(2, 1).into()).await.unwrap();
     assert!(is_in_a_file(folder.path(), &object.key.token));
     assert!(!erasing.is_finished());
     assert!(
@@ -66,7 +66,7 @@ async fn shares_go_on_while_a_copy_is_made() {
         .await
         .unwrap();
     for number in 0..100 {
-        catalog.insert_share(&share(number, 1)).await.unwrap();
+        catalog.commit_share(&share(number, 1).into()).await.unwrap();
     }
     // A copy into a pipe that nobody reads yet takes as long as the test wants.
     let pipe = folder.path().join("pipe");
@@ -82,7 +82,7 @@ async fn shares_go_on_while_a_copy_is_made() {
     });
     moment.await.unwrap();
     for number in 100..300 {
-        catalog.insert_share(&share(number, 1)).await.unwrap();
+        catalog.commit_share(&share(number, 1).into()).await.unwrap();
     }
     assert!(!copying.is_finished(), "all of this happened meanwhile");
 

@@ -8,7 +8,6 @@ use dm_core::{
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::order_answer::{Nothing, contract, order_answer};
 use crate::{

@@ -104,7 +104,7 @@ impl Change {
     pub(super) fn needs_space(&self) -> bool {
         matches!(
             self,
-            Self::InsertShare(_)
+            Self::CommitShare(_)
                 | Self::PutReadable(_)
                 | Self::InsertOrder(_)
                 | Self::InsertApiKey(_)

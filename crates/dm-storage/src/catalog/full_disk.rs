@@ -1,6 +1,6 @@
 //! A database that may not grow any more stands for a disk without space.
 
-use dm_core::event::EventKind;
+use dm_core::{event::EventKind, share::NewShare};
 use dm_core::{
     ports::{CatalogError, EventLog, ReadableObjects, ShareCatalog},
     testing::catalog::samples::{address, data_hash, entries, event, readable, share},
@@ -36,7 +36,7 @@ async fn a_full_disk_is_reported_and_loses_nothing() {
     for n in 0..kept {
         catalog.remove_readable(&data_hash(n)).await.unwrap();
     }
-    catalog.insert_share(&share(1, 1)).await.unwrap();
+    catalog.commit_share(&share(1, 1).into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -49,8 +49,8 @@ async fn a_write_that_fails_does_not_take_its_group_down() {
     let mut impossible = event(EventKind::DataShare, 0, 1);
     impossible.timestamp = u64::MAX;
     let bad = entries(0, [impossible]);
-    let shares: Vec<_> = (0..40).map(|n| share(n, 1)).collect();
-    let writes = futures::future::join_all(shares.iter().map(|share| catalog.insert_share(share)));
+    let shares: Vec<NewShare> = (0..40).map(|n| share(n, 1).into()).collect();
+    let writes = futures::future::join_all(shares.iter().map(|share| catalog.commit_share(share)));
     let (appended, inserted) = futures::join!(catalog.append(&bad, &[]), writes);
     assert!(appended.is_err());
     assert!(inserted.into_iter().all(|result| result.is_ok()));
