@@ -9,7 +9,7 @@ use dm_core::{
     payment::PaymentTerms,
     ports::{Authorizer, ComplianceLog, Signer},
     services::ServiceError,
-    share::{ShareOutcome, ShareRecord, ShareTerms},
+    share::{NewShare, ShareOutcome, ShareRecord, ShareTerms},
     testing::{authorizer::signed, signer::TestSigner},
 };
 

@@ -7,6 +7,7 @@ use dm_core::{
     hash::DataHash,
     ports::ObjectStore,
     services::ServiceError,
+    share::ReadableObject,
     testing::{network::LyingStore, objects::MemoryObjectStore},
     trace::{AskedFor, TraceReport, TraceSource},
 };
@@ -153,8 +154,15 @@ async fn forge(liar: &TestNode, from: &DataHash, to: &DataHash) {
         owner,
     };
     let envelope = liar.objects.envelope(&source).await.unwrap().unwrap();
-    let key = liar.ports.readable.readable(from).await.unwrap().unwrap().key;
-    let key = liar.ports.key_ring.unwrap(&key).unwrap();
+    let entry = liar.ports.readable.readable(from).await.unwrap().unwrap();
+    let key = liar.ports.key_ring.unwrap(&entry.key).unwrap();
+    // A node shows others no object of its own that it does not know itself.
+    let known = ReadableObject {
+        data_hash: *to,
+        id: target,
+        ..entry
+    };
+    liar.ports.readable.put_readable(&known).await.unwrap();
     let mut forged = envelope.statement().clone();
     forged.id = target;
     forged.sequence += 1_000_000;

@@ -8,7 +8,7 @@ use dm_core::{
     hash::DataHash,
     ports::{ComplianceLog, ObjectStore, ShareCatalog, Signer},
     services::ServiceError,
-    share::{ShareRecord, ShareStatus},
+    share::{NewShare, ShareRecord, ShareStatus},
     signed::Signed,
     testing::signer::TestSigner,
 };

@@ -14,7 +14,7 @@ use dm_core::{
     peer::{NetworkStats, PeerStatus},
     ports::{
         FetchError, Found, HealthCheck, Network, NetworkError, ObjectStore, PushReport, ReadableObjects,
-        ShareCatalog,
+        ShareCatalog, Signer,
     },
     services::DataManager,
     share::ShareTerms,

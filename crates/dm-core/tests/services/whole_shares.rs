@@ -455,14 +455,16 @@ async fn an_own_object_without_a_key_is_seen_by_nobody_and_collected() {
     };
     assert_eq!(owner.ports.network.push(&id, 1).await.ok().map(|_| ()), None);
     assert!(owner.data.readers(&hash).await.is_err());
-    // The log goes on, so that it is not a catalog from a backup that knows less.
-    owner
-        .data
-        .share_bytes(data(101), terms(reader.address()))
-        .await
-        .unwrap();
+    owner.data.catch_up().await;
+    let stored = owner.objects.envelope(&id).await.unwrap().unwrap();
+    assert!(!stored.is_tombstone(), "the catalog may be one that knows less");
     owner.spread();
     eventually("a tombstone is in its place, here and at peers", async || {
+        // The log goes on.
+        let size = 200 + usize::try_from(owner.events().await).unwrap();
+        let shared = owner.data.share_bytes(data(size), terms(reader.address()));
+        shared.await.unwrap();
+        owner.data.catch_up().await;
         for node in [&owner, &reader] {
             let envelope = node.objects.envelope(&id).await.unwrap()?;
             if !envelope.is_tombstone() {

@@ -207,6 +207,11 @@ fn schema() -> Migrator {
             "retired keys",
             include_str!("../../migrations/0010_retired_keys.sql"),
         ),
+        version(
+            11,
+            "whole shares",
+            include_str!("../../migrations/0011_whole_shares.sql"),
+        ),
         version(12, "refunds", include_str!("../../migrations/0012_refunds.sql")),
         version(
             14,

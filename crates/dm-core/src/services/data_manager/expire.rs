@@ -15,6 +15,9 @@ impl DataManager {
     pub(super) async fn end_if_expired(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
         let erasures = &self.inner.ports.erasures;
         let Some(envelope) = self.envelope_of(data_hash).await? else {
+            // A share that failed ends without an event.
+            self.take_back_unrecorded(data_hash).await?;
+            self.forget_lost_key(data_hash).await?;
             // Its object is gone, as it is where a replica's time for it is over.
             if self.inner.ports.readable.readable(data_hash).await?.is_none() {
                 return Ok(erasures.schedule_erasure(data_hash, None).await?);
@@ -53,9 +56,15 @@ impl DataManager {
     /// Data that is shared after its time is new data: what is left of it from before
     /// is erased first. The caller holds the turn of the data hash.
     pub(super) async fn end_what_was_before(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
-        let before = self.inner.ports.objects.envelope(&self.own_id(data_hash)).await?;
-        match before {
-            Some(before) if before.is_expired(now_ms()) => self.end(data_hash).await,
+        let ports = &self.inner.ports;
+        let id = self.own_id(data_hash);
+        match ports.objects.envelope(&id).await? {
+            // An object that belongs to no share is just replaced.
+            Some(before)
+                if before.is_expired(now_ms()) && ports.shares.is_known(&id, &before.chunk_list).await? =>
+            {
+                self.end(data_hash).await
+            }
             _ => Ok(()),
         }
     }

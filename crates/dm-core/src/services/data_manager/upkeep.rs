@@ -27,6 +27,11 @@ mod telling;
 
 pub(super) use due::Upkeep;
 
+use due::DueWork;
+use ends::{Erasing, Expiring, Refunding, Revoking};
+use grants::Granting;
+use shares::{Receipts, Recording};
+
 /// Entries that are taken from the catalog at a time.
 const PAGE: usize = 100;
 
@@ -42,13 +47,13 @@ impl DataManager {
         // Boxed: the tasks together are a large future.
         let upkeep = Box::pin(async {
             tokio::try_join!(
-                self.again_and_again(None, || self.record_interrupted_shares()),
-                self.again_and_again(Some(&owed.grants), || self.complete_grants()),
-                self.again_and_again(Some(&owed.receipts), || self.spread_receipts()),
-                self.again_and_again(None, || self.refund_overdue_payments()),
-                self.again_and_again(None, || self.finish_erasures()),
-                self.again_and_again(None, || self.erase_expired()),
-                self.again_and_again(None, || self.finish_revocations()),
+                self.again_and_again::<Recording>(None),
+                self.again_and_again::<Granting>(Some(&owed.grants)),
+                self.again_and_again::<Receipts>(Some(&owed.receipts)),
+                self.again_and_again::<Refunding>(None),
+                self.again_and_again::<Erasing>(None),
+                self.again_and_again::<Expiring>(None),
+                self.again_and_again::<Revoking>(None),
                 self.collect_now_and_then(),
                 self.tell_peers(),
                 self.replicate(),
@@ -62,24 +67,20 @@ impl DataManager {
     /// One round of everything that is due now, and of what belongs to no share. What
     /// fails is left for the next round.
     pub async fn catch_up(&self) {
-        self.record_interrupted_shares().await;
-        self.finish_erasures().await;
-        self.erase_expired().await;
-        self.finish_revocations().await;
+        self.each_due::<Recording>().await;
+        self.each_due::<Erasing>().await;
+        self.each_due::<Expiring>().await;
+        self.each_due::<Revoking>().await;
         self.collect_leftovers().await;
-        self.complete_grants().await;
-        self.refund_overdue_payments().await;
-        self.spread_receipts().await;
+        self.each_due::<Granting>().await;
+        self.each_due::<Refunding>().await;
+        self.each_due::<Receipts>().await;
     }
 
-    /// Does a round of work whenever the interval has passed, or the bell rings.
-    async fn again_and_again<Round: Future<Output = ()>>(
-        &self,
-        bell: Option<&Notify>,
-        round: impl Fn() -> Round,
-    ) -> Result<(), ServiceError> {
+    /// Does a round of a kind of work whenever the interval has passed, or the bell rings.
+    async fn again_and_again<Kind: DueWork>(&self, bell: Option<&Notify>) -> Result<(), ServiceError> {
         loop {
-            round().await;
+            self.each_due::<Kind>().await;
             match bell {
                 Some(bell) => self.pause_or(bell).await,
                 None => tokio::time::sleep(self.inner.settings.retry_interval).await,

@@ -39,7 +39,8 @@ pub fn share(n: u64, recipient: u8) -> ShareRecord {
 /// A share of data number `n` with recipient number `recipient`, whose object was
 /// stored for it and belongs to account number 1, with everything else it can have.
 pub fn whole_share(n: u64, recipient: u8) -> NewShare {
-    let mandate = Some(Box::new(mandate(n, u64::MAX / 4)));
+    let statement = 1000 * n + u64::from(recipient);
+    let mandate = Some(Box::new(mandate(statement, u64::MAX / 4)));
     let record = ShareRecord {
         mandate,
         ..keyed(share(n, recipient), "client", &format!("key {n} {recipient}"))

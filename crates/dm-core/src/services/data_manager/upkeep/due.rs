@@ -3,11 +3,12 @@
 //! that one that takes long holds up nothing but itself; and what is known of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use futures::{TryStreamExt, stream};
+use async_trait::async_trait;
+use futures::{StreamExt, stream::FuturesUnordered};
 
 use super::{PAGE, grants::Absent, telling::Telling};
 use crate::{
@@ -62,6 +63,23 @@ pub(super) struct Due<Cursor, Item> {
     /// Since when it is due, in milliseconds since the Unix epoch, where that is known.
     pub(super) since: Option<u64>,
     pub(super) item: Item,
+}
+
+/// How one kind of work finds what is due, and does it.
+#[async_trait]
+pub(super) trait DueWork {
+    const KIND: Work;
+    /// The place of an entry in the order of its kind.
+    type Cursor: Clone + Send + Sync;
+    type Item: Send;
+
+    /// At most [`PAGE`] entries after `after`; fewer at the end.
+    async fn page(
+        data: &DataManager,
+        after: Option<Self::Cursor>,
+    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError>;
+
+    async fn handle(data: &DataManager, item: Self::Item) -> Result<(), ServiceError>;
 }
 
 /// How far the work is.
@@ -189,43 +207,43 @@ impl Drop for Round<'_> {
 }
 
 impl DataManager {
-    /// One round: handles everything that `page` lists, which is given the last cursor
-    /// that it has listed. What fails stays due, and does not stop the others.
-    pub(super) async fn each_due<Cursor, Item, Listed, Handled>(
-        &self,
-        work: Work,
-        page: impl Fn(Option<Cursor>) -> Listed,
-        handle: impl Fn(Item) -> Handled,
-    ) where
-        Cursor: Clone,
-        Listed: Future<Output = Result<Vec<Due<Cursor, Item>>, ServiceError>>,
-        Handled: Future<Output = Result<(), ServiceError>>,
-    {
-        let round = Round::begin(&self.inner.upkeep, work);
-        let (round, page, handle) = (&round, &page, &handle);
-        let pages = stream::try_unfold(Some(None), |place: Option<Option<Cursor>>| async move {
-            let Some(after) = place else {
-                return Ok::<_, ServiceError>(None);
-            };
-            let due = page(after).await?;
-            let next = due
-                .last()
-                .filter(|_| due.len() >= PAGE)
-                .map(|last| Some(last.cursor.clone()));
-            Ok(Some((stream::iter(due.into_iter().map(Ok)), next)))
-        });
-        let handled = pages
-            .try_flatten()
-            .try_for_each_concurrent(work.at_once(), |due| async move {
-                round.open(due.since);
-                if let Err(error) = handle(due.item).await {
-                    round.note(due.since, &error);
+    /// One round: handles everything that is due. What fails stays due, and does not
+    /// stop the others.
+    pub(super) async fn each_due<Kind: DueWork>(&self) {
+        let round = Round::begin(&self.inner.upkeep, Kind::KIND);
+        let mut handled = FuturesUnordered::new();
+        let (mut waiting, mut after, mut is_last) = (VecDeque::new(), None, false);
+        loop {
+            if waiting.is_empty() && !is_last {
+                match Kind::page(self, after.take()).await {
+                    Ok(page) => {
+                        is_last = page.len() < PAGE;
+                        after = page.last().map(|last| last.cursor.clone());
+                        waiting.extend(page);
+                    }
+                    Err(error) => {
+                        is_last = true;
+                        round.note(None, &error);
+                    }
                 }
-                round.close(due.since);
-                Ok(())
-            });
-        if let Err(error) = handled.await {
-            round.note(None, &error);
+            }
+            while handled.len() < Kind::KIND.at_once()
+                && let Some(due) = waiting.pop_front()
+            {
+                handled.push(self.handle_due::<Kind>(&round, due));
+            }
+            let is_done = handled.next().await.is_none();
+            if is_done && is_last {
+                return;
+            }
         }
+    }
+
+    async fn handle_due<Kind: DueWork>(&self, round: &Round<'_>, due: Due<Kind::Cursor, Kind::Item>) {
+        round.open(due.since);
+        if let Err(error) = Kind::handle(self, due.item).await {
+            round.note(due.since, &error);
+        }
+        round.close(due.since);
     }
 }

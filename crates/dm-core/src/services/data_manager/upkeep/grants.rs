@@ -7,10 +7,11 @@ use std::{
 };
 
 use alloy_primitives::Address;
+use async_trait::async_trait;
 
 use super::{
     PAGE,
-    due::{Due, Work},
+    due::{Due, DueWork, Work},
 };
 use crate::{
     services::{DataManager, ServiceError},
@@ -52,27 +53,39 @@ impl Absent {
     }
 }
 
-impl DataManager {
-    /// Goes through the recipients to whom grants are owed, and makes the grants of
-    /// those that the network knows by now.
-    pub(super) async fn complete_grants(&self) {
-        self.absent().meet(self.inner.ports.network.stats().active_peers);
-        let page = async |after: Option<Address>| {
-            let shares = &self.inner.ports.shares;
-            let page = shares.owed_recipients(after, PAGE).await?;
-            let due = page.into_iter().map(|recipient| Due {
-                cursor: recipient,
-                since: None,
-                item: recipient,
-            });
-            Ok(due.collect())
-        };
-        self.each_due(Work::Granting, page, |recipient| async move {
-            self.complete_grants_to(recipient).await
-        })
-        .await;
+/// Recipients to whom grants are owed: those of them that the network knows by now get
+/// theirs.
+pub(super) struct Granting;
+
+#[async_trait]
+impl DueWork for Granting {
+    const KIND: Work = Work::Granting;
+    type Cursor = Address;
+    type Item = Address;
+
+    async fn page(
+        data: &DataManager,
+        after: Option<Self::Cursor>,
+    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
+        if after.is_none() {
+            data.absent().meet(data.inner.ports.network.stats().active_peers);
+        }
+        let shares = &data.inner.ports.shares;
+        let page = shares.owed_recipients(after, PAGE).await?;
+        let due = page.into_iter().map(|recipient| Due {
+            cursor: recipient,
+            since: None,
+            item: recipient,
+        });
+        Ok(due.collect())
     }
 
+    async fn handle(data: &DataManager, recipient: Self::Item) -> Result<(), ServiceError> {
+        data.complete_grants_to(recipient).await
+    }
+}
+
+impl DataManager {
     /// Makes all grants that are owed to a recipient, if it is known.
     ///
     /// # Errors

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::{
     PAGE,
-    due::{Due, Work},
+    due::{Due, DueWork, Work},
 };
 use crate::{
     envelope::{ObjectId, SignedEnvelope},
@@ -17,6 +19,69 @@ use crate::{
 
 /// Between two walks through everything.
 const WALK_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Keys of own objects that are not stored.
+struct LostKeys;
+
+#[async_trait]
+impl DueWork for LostKeys {
+    const KIND: Work = Work::Collecting;
+    type Cursor = Locator;
+    type Item = DataHash;
+
+    async fn page(
+        data: &DataManager,
+        after: Option<Self::Cursor>,
+    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
+        let shares = &data.inner.ports.shares;
+        let page = shares.objects_of(data.address(), after, PAGE).await?;
+        let due = page.into_iter().map(|object| Due {
+            cursor: object.id.locator,
+            since: None,
+            item: object.data_hash,
+        });
+        Ok(due.collect())
+    }
+
+    async fn handle(data: &DataManager, data_hash: Self::Item) -> Result<(), ServiceError> {
+        let id = data.own_id(&data_hash);
+        if data.inner.ports.objects.envelope(&id).await?.is_some() {
+            return Ok(());
+        }
+        let _turn = data.turn(&data_hash).await;
+        data.forget_lost_key(&data_hash).await
+    }
+}
+
+/// Own objects of which nobody has the key.
+struct Orphans;
+
+#[async_trait]
+impl DueWork for Orphans {
+    const KIND: Work = Work::Collecting;
+    type Cursor = ObjectId;
+    type Item = ObjectId;
+
+    async fn page(
+        data: &DataManager,
+        after: Option<Self::Cursor>,
+    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
+        let page = data.inner.ports.objects.list(after.as_ref(), PAGE).await?;
+        let due = page.into_iter().map(|id| Due {
+            cursor: id,
+            since: None,
+            item: id,
+        });
+        Ok(due.collect())
+    }
+
+    async fn handle(data: &DataManager, id: Self::Item) -> Result<(), ServiceError> {
+        match id.owner == data.address() && data.orphan(&id).await?.is_some() {
+            true => data.collect_object(&id).await,
+            false => Ok(()),
+        }
+    }
+}
 
 impl DataManager {
     /// Walks through everything at the start, and at intervals.
@@ -29,43 +94,17 @@ impl DataManager {
 
     /// One walk through the keys and the objects.
     pub(super) async fn collect_leftovers(&self) {
-        self.collect_keys().await;
-        self.collect_objects().await;
-    }
-
-    async fn collect_keys(&self) {
-        let page = async |after: Option<Locator>| {
-            let shares = &self.inner.ports.shares;
-            let page = shares.objects_of(self.address(), after, PAGE).await?;
-            let due = page.into_iter().map(|object| Due {
-                cursor: object.id.locator,
-                since: None,
-                item: object.data_hash,
-            });
-            Ok(due.collect())
-        };
-        self.each_due(Work::Collecting, page, |data_hash| async move {
-            let stored = self
-                .inner
-                .ports
-                .objects
-                .envelope(&self.own_id(&data_hash))
-                .await?;
-            match stored {
-                Some(_) => Ok(()),
-                None => {
-                    let _turn = self.turn(&data_hash).await;
-                    self.forget_lost_key(&data_hash).await
-                }
-            }
-        })
-        .await;
+        self.each_due::<LostKeys>().await;
+        self.each_due::<Orphans>().await;
     }
 
     /// Forgets the key of an own object that is not stored and that is shared with
     /// nobody. What was shared can be fetched back from peers with it. The caller
     /// holds the turn of the data hash.
-    pub(super) async fn forget_lost_key(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
+    pub(in crate::services::data_manager) async fn forget_lost_key(
+        &self,
+        data_hash: &DataHash,
+    ) -> Result<(), ServiceError> {
         let (ports, id) = (&self.inner.ports, self.own_id(data_hash));
         let entry = ports.readable.readable(data_hash).await?;
         if entry.is_none_or(|entry| entry.id != id)
@@ -78,25 +117,6 @@ impl DataManager {
         ports.readable.remove_readable(data_hash).await?;
         tracing::info!(locator = %id.locator, "forgot the key of an object that is not stored");
         Ok(())
-    }
-
-    async fn collect_objects(&self) {
-        let page = async |after: Option<ObjectId>| {
-            let page = self.inner.ports.objects.list(after.as_ref(), PAGE).await?;
-            let due = page.into_iter().map(|id| Due {
-                cursor: id,
-                since: None,
-                item: id,
-            });
-            Ok(due.collect())
-        };
-        self.each_due(Work::Collecting, page, |id: ObjectId| async move {
-            match id.owner == self.address() && self.orphan(&id).await?.is_some() {
-                true => self.collect_object(&id).await,
-                false => Ok(()),
-            }
-        })
-        .await;
     }
 
     /// An own object of which nobody has the key.

@@ -1,8 +1,10 @@
 //! Shares whose event or whose receipt is still to come.
 
+use async_trait::async_trait;
+
 use super::{
     PAGE,
-    due::{Due, Work},
+    due::{Due, DueWork, Work},
 };
 use crate::{
     clock::now_ms,
@@ -10,21 +12,64 @@ use crate::{
     share::ShareRecord,
 };
 
-impl DataManager {
-    /// Logs shares that exist and are not logged: the node was stopped in between, or
-    /// the log took no event. Takes back those whose object is not there.
-    pub(super) async fn record_interrupted_shares(&self) {
-        let page = async |after: Option<u64>| {
-            let shares = &self.inner.ports.shares;
-            let page = shares.unrecorded_shares(after.unwrap_or(0), PAGE).await?;
-            Ok(page.into_iter().map(numbered).collect())
-        };
-        self.each_due(Work::Recording, page, |share| async move {
-            self.record_interrupted_share(&share).await
-        })
-        .await;
+/// Shares that exist and that no event speaks of: the node was stopped in between, or
+/// the log took no event. Those whose object is not there are taken back.
+pub(super) struct Recording;
+
+#[async_trait]
+impl DueWork for Recording {
+    const KIND: Work = Work::Recording;
+    type Cursor = u64;
+    type Item = ShareRecord;
+
+    async fn page(
+        data: &DataManager,
+        after: Option<Self::Cursor>,
+    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
+        let shares = &data.inner.ports.shares;
+        let page = shares.unrecorded_shares(after.unwrap_or(0), PAGE).await?;
+        Ok(page.into_iter().map(numbered).collect())
     }
 
+    async fn handle(data: &DataManager, share: Self::Item) -> Result<(), ServiceError> {
+        data.record_interrupted_share(&share).await
+    }
+}
+
+/// Receipts that are to follow their objects.
+pub(super) struct Receipts;
+
+#[async_trait]
+impl DueWork for Receipts {
+    const KIND: Work = Work::Receipts;
+    type Cursor = u64;
+    type Item = ShareRecord;
+
+    async fn page(
+        data: &DataManager,
+        after: Option<Self::Cursor>,
+    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
+        let ports = &data.inner.ports;
+        let first = after.map_or(0, |after| after + 1);
+        let anchored = ports.log.anchored_size().await?;
+        let page = ports.shares.receipts_to_spread(first..anchored, PAGE).await?;
+        Ok(page.into_iter().map(numbered).collect())
+    }
+
+    async fn handle(data: &DataManager, share: Self::Item) -> Result<(), ServiceError> {
+        data.spread_receipt(&share).await
+    }
+}
+
+fn numbered((number, share): (u64, ShareRecord)) -> Due<u64, ShareRecord> {
+    Due {
+        cursor: number,
+        since: Some(share.created_at),
+        item: share,
+    }
+}
+
+impl DataManager {
     async fn record_interrupted_share(&self, share: &ShareRecord) -> Result<(), ServiceError> {
         let _turn = self.turn(&share.data_hash).await;
         if self.was_taken_back(share).await? {
@@ -63,21 +108,7 @@ impl DataManager {
         Ok(shares.share(&share.data_hash, share.recipient).await?.is_none())
     }
 
-    /// Puts receipts into the envelopes of their objects.
-    pub(super) async fn spread_receipts(&self) {
-        let page = async |after: Option<u64>| {
-            let ports = &self.inner.ports;
-            let first = after.map_or(0, |after| after + 1);
-            let anchored = ports.log.anchored_size().await?;
-            let page = ports.shares.receipts_to_spread(first..anchored, PAGE).await?;
-            Ok(page.into_iter().map(numbered).collect())
-        };
-        self.each_due(Work::Receipts, page, |share| async move {
-            self.spread_receipt(&share).await
-        })
-        .await;
-    }
-
+    /// Puts the receipt of a share into the envelope of its object.
     async fn spread_receipt(&self, share: &ShareRecord) -> Result<(), ServiceError> {
         let _turn = self.turn(&share.data_hash).await;
         let ports = &self.inner.ports;
@@ -93,13 +124,5 @@ impl DataManager {
             .shares
             .set_receipt_spread(&share.data_hash, share.recipient)
             .await?)
-    }
-}
-
-pub(super) fn numbered((number, share): (u64, ShareRecord)) -> Due<u64, ShareRecord> {
-    Due {
-        cursor: number,
-        since: Some(share.created_at),
-        item: share,
     }
 }
