@@ -30,8 +30,15 @@ use support::{
     quick,
 };
 
-/// Code that answers every call with yes, after it has used 14 million gas.
-const BURNER: [u8; 24] = hex!("6208375d5b600190038060045750600160005260206000f3");
+/// Code that answers every call with yes, after it has used 14 million gas in a
+/// call of itself that fails; with less gas it fails.
+const BURNER: [u8; 44] = hex!(
+    "333014602a57" // who calls itself ends
+    "62da33605a10602a57" // and who has less than 14.3 million gas
+    "600060006000600060003062d59f80f150" // 14 million for a call of itself
+    "600160005260206000f3" // yes
+    "5bfe"
+);
 /// What the chain of these tests takes at most.
 const CAP: u64 = 10_000_000;
 

@@ -56,7 +56,7 @@ async fn mine_until_mined(chain: &TestChain, client: &EvmClient, id: OperationId
         match client.wait(id, Duration::from_millis(100)).await.unwrap() {
             Some(OperationState::Mined(mined)) => return mined.tx_hash,
             Some(OperationState::Pending { .. }) => {}
-            None => panic!("unknown"),
+            other => panic!("not going on: {other:?}"),
         }
     }
     panic!("never mined");

@@ -21,7 +21,7 @@ const PAGE: usize = 256;
 /// First byte of an entry with nothing but what every version of this software
 /// has kept.
 const PLAIN: u8 = 1;
-/// First byte of an entry that says how an operation ended otherwise.
+/// First byte of an entry that says more than that.
 const EXTENDED: u8 = 2;
 /// First byte of the landmarks: their format.
 const LANDMARKS: u8 = 1;
@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) versions: Vec<Version>,
     /// What came of it, once that is final.
     pub(crate) done: Option<Mined>,
+    /// The block that had it when the chain was last looked at.
+    pub(crate) seen: Option<Mined>,
     /// Why it is given up.
     pub(crate) refused: Option<Refused>,
     /// It ended on a chain that is gone: its nonce says nothing of the present one.
@@ -48,7 +50,7 @@ pub(crate) struct Entry {
 /// The fields of every entry.
 type Plain = (bool, u64, Draft, Vec<Version>, Option<Mined>);
 /// Those that follow in an extended one.
-type Extension = (Option<Refused>, bool);
+type Extension = (Option<Mined>, Option<Refused>, bool);
 
 impl Entry {
     /// Whether nothing is left to do.
@@ -58,7 +60,8 @@ impl Entry {
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         // Most entries can be read by older versions of this software.
-        let is_plain = self.refused.is_none() && !self.is_of_lost_chain;
+        let is_plain = self.seen.is_none() && self.refused.is_none() && !self.is_of_lost_chain;
+        let extension = (self.seen, &self.refused, self.is_of_lost_chain);
         let plain = (
             self.is_operation,
             self.nonce,
@@ -68,7 +71,7 @@ impl Entry {
         );
         let encoded = match is_plain {
             true => postcard::to_extend(&plain, vec![PLAIN]),
-            false => postcard::to_extend(&(plain, (&self.refused, self.is_of_lost_chain)), vec![EXTENDED]),
+            false => postcard::to_extend(&(plain, extension), vec![EXTENDED]),
         };
         encoded.map_err(|error| StoreError::Failed(error.into()))
     }
@@ -82,13 +85,14 @@ impl Entry {
             _ => return None,
         };
         let (is_operation, nonce, draft, versions, done) = plain;
-        let (refused, is_of_lost_chain) = extension;
+        let (seen, refused, is_of_lost_chain) = extension;
         let entry = Self {
             is_operation,
             nonce,
             draft,
             versions,
             done,
+            seen,
             refused,
             is_of_lost_chain,
         };
@@ -236,6 +240,7 @@ mod tests {
                 fees: Fees::Dynamic { max_fee: 9, tip: 1 },
             }],
             done: None,
+            seen: None,
             refused: None,
             is_of_lost_chain: false,
         }

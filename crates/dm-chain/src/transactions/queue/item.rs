@@ -93,8 +93,8 @@ pub(super) struct Item {
     pub(super) is_of_lost_chain: bool,
     /// The chain was reorganised, and its receipt was not seen since.
     pub(super) is_doubted: bool,
-    /// What a block had of it before it was seen to be taken back, until the
-    /// chain is known to be the same.
+    /// What a block had of it before it was taken back, or the process started,
+    /// until the chain is known to be the same.
     pub(super) taken_back: Option<Mined>,
     /// When it was ordered, as far as this process knows.
     pub(super) since: Instant,
@@ -225,7 +225,7 @@ impl Item {
             refused: entry.refused,
             is_of_lost_chain: entry.is_of_lost_chain,
             is_doubted: false,
-            taken_back: None,
+            taken_back: entry.seen,
             since: now,
             obstacle: None,
             phase,
@@ -240,6 +240,10 @@ impl Item {
             draft: self.draft.clone(),
             versions: self.versions.clone(),
             done: None,
+            seen: match self.phase {
+                Phase::Mined(mined) => Some(mined),
+                _ => None,
+            },
             refused: self.refused.clone(),
             is_of_lost_chain: self.is_of_lost_chain,
         };

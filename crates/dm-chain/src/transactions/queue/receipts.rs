@@ -83,6 +83,7 @@ impl Queue {
         if let Phase::Sending(Sending { next: Some(at), .. }) = &item.phase {
             self.agenda.remove(&(*at, key));
         }
+        let is_news = !matches!(item.phase, Phase::Mined(known) if known == mined);
         item.phase = Phase::Mined(mined);
         item.is_doubted = false;
         item.obstacle = None;
@@ -95,7 +96,19 @@ impl Queue {
         // This receipt was seen when the block was deep enough: an earlier one may
         // be of a block that is gone.
         if self.is_old(&mined) {
-            self.finish(key, mined);
+            return self.finish(key, mined);
+        }
+        if is_news {
+            self.note_seen(key);
+        }
+    }
+
+    /// Lets the journal know that a block has an operation: should the chain begin
+    /// anew, it is not done again.
+    fn note_seen(&mut self, key: Key) {
+        if let Some(item) = self.items.get(&key).filter(|item| item.id.is_some()) {
+            let entry = item.entry();
+            self.dirty.extend(item.note.map(|note| (note, Some(entry))));
         }
     }
 
