@@ -292,9 +292,53 @@ async fn the_command_line_moves_money_only_when_told_to() {
     );
     let (done, printed, errors) = run(&["balance"]).await;
     assert!(done && printed.contains("8.5"), "{printed} {errors}");
+    for amount in ["2 DATA", "0 DATA"] {
+        let approve = ["tokens", "approve", amount, "--spender", SOMEBODY, "--yes"];
+        let (done, printed, errors) = run(&approve).await;
+        assert!(done && printed.contains("completed"), "{printed} {errors}");
+    }
     let (done, printed, errors) = run(&["transfers"]).await;
     assert!(
         done && printed.contains("transfer") && printed.contains("issue_token"),
         "{printed} {errors}"
     );
+    let unknown = "ab".repeat(32);
+    for command in [
+        &["transfers", "retry", &unknown][..],
+        &["transfers", "end", &unknown, "--reason", "paid in cash", "--yes"],
+    ] {
+        let (done, _, errors) = run(command).await;
+        assert!(!done && errors.contains("there is no refund"), "{errors}");
+    }
+    let (done, _, errors) = run(&["transfers", "end", &unknown, "--reason", "paid in cash"]).await;
+    assert!(!done && errors.contains("--yes"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_permit_for_the_new_operator_account_pays_after_a_change() {
+    let market = Market::open().await;
+    let Market {
+        seller, buyer, token, ..
+    } = &market;
+    let owner = TestSigner::new(5);
+    let funded = buyer.transfer_to(&owner.address().to_string(), token, 100);
+    assert_eq!(buyer.order("/transfer", &funded).await.0, StatusCode::OK);
+    let key = json!({"private_key": FUNDED_KEYS[2]});
+    let (status, changed) = seller.order("/blockchain", &key).await;
+    assert_eq!(status, StatusCode::OK, "{changed}");
+    let operator = changed["operator"].as_str().unwrap();
+    assert_ne!(operator, seller.address());
+    let deadline = 4_000_000_000;
+    let spender = operator.parse().unwrap();
+    let hash = permit_hash(token.parse().unwrap(), owner.address(), spender, 30, deadline);
+    let signature = owner.sign_hash(&hash).unwrap().as_bytes();
+    let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let body = json!({
+        "from": owner.address().to_string(), "to": SOMEBODY, "amount": 30, "token": token,
+        "permit": {"deadline": deadline, "signature": format!("0x{hex}")},
+    });
+    let (status, moved) = seller.order("/transfer", &body).await;
+    assert_eq!(status, StatusCode::OK, "{moved}");
+    assert_eq!(moved["gas_paid_by"], operator);
+    assert_eq!(seller.balance(SOMEBODY, token).await, 30);
 }

@@ -137,12 +137,13 @@ impl OrderDesk {
         let state = match state {
             OperationState::Pending { tx_hash } => OrderState::Sent { tx_hash },
             OperationState::Mined(mined) => outcome(&record.order, &mined),
-            // A refund gets another operation only once this one can move nothing.
+            // A refund gets another operation, and a payment is replaced by another one,
+            // only once this one can move nothing.
             OperationState::Refused {
                 tx_hash,
                 is_final: false,
                 ..
-            } if matches!(record.purpose, Purpose::Refund { .. }) => OrderState::Sent { tx_hash },
+            } if record.purpose != Purpose::Request => OrderState::Sent { tx_hash },
             OperationState::Refused { tx_hash, reason, .. } => OrderState::Failed {
                 tx_hash: Some(tx_hash),
                 reason,

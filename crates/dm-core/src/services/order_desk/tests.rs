@@ -51,6 +51,8 @@ enum Step {
     /// The next operation is undone when it is mined.
     Undo,
     Refuse(Option<ChainError>),
+    /// The chain takes operations, and refuses them for good.
+    GiveUp(bool),
     BeAway(bool),
     FillStore(bool),
     Token(Habit),
@@ -90,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Finalise),
         1 => Just(Step::Undo),
         2 => refusal().prop_map(Step::Refuse),
+        1 => prop::bool::weighted(0.3).prop_map(Step::GiveUp),
         1 => any::<bool>().prop_map(Step::BeAway),
         2 => any::<bool>().prop_map(Step::FillStore),
         1 => prop_oneof![Just(Habit::Honest), Just(Habit::Lies), Just(Habit::Reverts)].prop_map(Step::Token),
@@ -207,7 +210,7 @@ impl World {
 
     async fn give_back(&self, fuse: i64) {
         let (processor, _) = self.processor(fuse);
-        for payment in processor.overdue_payments(9).await.unwrap_or_default() {
+        for (_, payment) in processor.overdue_payments(None, 9).await.unwrap_or_default() {
             let _ = processor.refund(&payment).await;
         }
     }
@@ -259,6 +262,7 @@ impl World {
             Step::Finalise => self.money.finalise(),
             Step::Undo => self.money.undo_next(1),
             Step::Refuse(refusal) => self.money.set_refusal(refusal),
+            Step::GiveUp(gives_up) => self.money.set_giving_up(gives_up.then_some("too much gas")),
             Step::BeAway(away) => self.money.set_away(away),
             Step::FillStore(full) => self.store_is_full = full,
             Step::Token(habit) => self.money.change(self.token, |token| token.habit = habit),
@@ -277,6 +281,7 @@ impl World {
     async fn calm_down(&mut self) {
         self.money.set_away(false);
         self.money.set_refusal(None);
+        self.money.set_giving_up(None);
         self.money.undo_next(0);
         self.money.set_taking_back(false);
         self.money.change(self.token, |token| token.habit = Habit::Honest);
@@ -368,10 +373,12 @@ async fn a_refund_that_began_before_the_node_stopped_is_neither_called_off_nor_e
     world.ask(ENDLESS).await;
     tokio::time::sleep(Duration::from_millis(2)).await;
     // Killed when it has begun, before that is noted.
+    for fuse in 0..10 {
+        world.give_back(fuse).await;
+    }
     let mut is_begun = false;
     for fuse in 0..30 {
-        world.give_back(fuse).await;
-        world.take(Step::LookAfter(fuse)).await;
+        world.take(Step::Retry(fuse)).await;
         if let [(id, OrderState::Accepted)] = world.refunds().await[..] {
             is_begun = world.operations.state(id).await.unwrap().is_some();
         }
@@ -381,9 +388,9 @@ async fn a_refund_that_began_before_the_node_stopped_is_neither_called_off_nor_e
     }
     assert!(is_begun);
     let (id, _) = world.refunds().await[0];
-    let (processor, _) = world.processor(ENDLESS);
-    assert!(processor.end_refund(id, "settled").await.is_err());
     world.store_is_full = false;
     world.ask(ENDLESS).await;
     assert!(!world.is_shared, "it has to be paid for anew");
+    let (processor, _) = world.processor(ENDLESS);
+    assert!(processor.end_refund(id, "settled").await.is_err());
 }

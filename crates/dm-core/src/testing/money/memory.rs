@@ -96,8 +96,10 @@ impl MemoryMoney {
         let mut state = self.lock();
         state.newest_block = None;
         for entry in state.operations.values_mut() {
-            if let OperationState::Mined(mined) = &mut entry.state {
-                mined.is_final = true;
+            match &mut entry.state {
+                OperationState::Pending { .. } => {}
+                OperationState::Mined(mined) => mined.is_final = true,
+                OperationState::Refused { is_final, .. } => *is_final = true,
             }
         }
     }
@@ -213,7 +215,7 @@ impl State {
             entry.state = OperationState::Refused {
                 tx_hash: transaction_of(name.1),
                 reason: reason.clone(),
-                is_final: true,
+                is_final: !self.takes_back,
             };
             return;
         }
