@@ -78,7 +78,7 @@ async fn a_disk_too_small_to_begin_says_how_much_is_needed() {
     };
     let setup = NodeSetup::new(&disk.path().join("node"));
     let failure = setup.try_start().await.err().expect("it is too small");
-    assert!(failure.contains("needs 96 MiB"), "{failure}");
+    assert!(failure.contains("needs 160 MiB"), "{failure}");
 }
 
 /// What a client did and was told.

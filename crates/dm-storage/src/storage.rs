@@ -35,8 +35,9 @@ const MAX_INLINE_LIMIT: u64 = 4 << 20;
 /// Bytes of the disk that new data leaves free, for what the engine does in the
 /// background and for what frees room.
 const KEPT_FREE: u64 = 64 << 20;
-/// Bytes that an empty folder needs beyond that.
-const FIRST_BYTES: u64 = 32 << 20;
+/// Bytes that an empty folder needs beyond that: for the room that this store and
+/// the catalog beside it keep, and for something to store.
+const FIRST_BYTES: u64 = 96 << 20;
 /// Part of the configured cache that goes to the engine's blocks; the rest
 /// keeps records and small chunks ready.
 const ENGINE_CACHE_PERCENT: u64 = 40;

@@ -18,9 +18,10 @@ use crate::{reserve::Reserve, space::Space, write_state::WriteState};
 /// Bytes of the disk that new data leaves free, for what goes on with, ends or
 /// erases something.
 pub(super) const KEPT_FREE: u64 = 32 << 20;
-/// Bytes that are kept for erasures where even that is used up: some hundred
-/// pages in the write-ahead log.
-pub(super) const RESERVE: u64 = 4 << 20;
+/// Bytes that are kept for erasures where even that is used up: as much as the
+/// database grows when all of the write-ahead log is moved into it, and some pages
+/// more in the log.
+pub(super) const RESERVE: u64 = 36 << 20;
 
 /// The database's file and what belongs to it.
 pub(super) struct Place {
@@ -75,9 +76,9 @@ impl Committing {
                 .inspect_err(|error| self.state.failed(error))?;
         }
         let refused = match self.attempt(changes).await {
-            Err(CatalogError::Full)
-                if !changes.iter().any(|change| change.needs_space()) && self.place.reserve.release() =>
-            {
+            Err(CatalogError::Full) if !changes.iter().any(|change| change.needs_space()) => {
+                // Settling may have given it free already.
+                self.place.reserve.release();
                 self.attempt(changes).await
             }
             other => other,
