@@ -44,9 +44,9 @@ fn a_share_whose_commit_failed_is_dead_after_a_crash() {
         "a_share_whose_commit_failed_is_dead_after_a_crash",
         |disk| async move {
             let catalog = catalog(disk.folder()).await;
-            catalog.insert_share(&share(1, 1)).await.unwrap();
+            catalog.commit_share(&share(1, 1).into()).await.unwrap();
             disk.fails("fsync once");
-            let refused = catalog.insert_share(&share(2, 1)).await;
+            let refused = catalog.commit_share(&share(2, 1).into()).await;
             assert!(
                 matches!(refused, Err(CatalogError::Unavailable(_))),
                 "{refused:?}"
@@ -70,7 +70,7 @@ fn the_catalog_goes_on_when_the_disk_works_again() {
             for (number, way) in (0..).zip(WAYS) {
                 disk.fails(way);
                 for refused in 1..4 {
-                    let result = catalog.insert_share(&share(10 * number + refused, 1)).await;
+                    let result = catalog.commit_share(&share(10 * number + refused, 1).into()).await;
                     let error = result.unwrap_err();
                     assert!(
                         matches!(
@@ -83,7 +83,7 @@ fn the_catalog_goes_on_when_the_disk_works_again() {
                 assert_eq!(level(catalog.check().await), HealthLevel::Unhealthy, "{way}");
                 disk.works();
                 assert_eq!(level(catalog.check().await), HealthLevel::Healthy, "{way}");
-                catalog.insert_share(&share(10 * number, 1)).await.unwrap();
+                catalog.commit_share(&share(10 * number, 1).into()).await.unwrap();
             }
         },
         async |folder| {
