@@ -35,7 +35,6 @@ const DECIMALS: &str = "0x313ce567";
 /// What a node or provider answers, and what it means.
 #[derive(Debug, Clone, Deserialize)]
 struct Case {
-    method: String,
     status: u16,
     body: Value,
     means: String,

@@ -14,7 +14,7 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use dm_core::{
     event::EventKind,
-    ports::{EventLog, ShareCatalog},
+    ports::{EventLog, ReadableObjects, ShareCatalog},
     share::NewShare,
     testing::catalog::samples::{address, data_hash, entries, event, node, readable, share},
 };

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![cfg(target_os = "linux")]
 
-mod common;
+#[path = "common/faulty_disk.rs"]
+mod faulty_disk;
 
-use common::faulty_disk::{FaultyDisk, killed_after};
 use dm_core::{
     config::StorageConfig,
     health::{Finding, HealthLevel, PartHealth},
@@ -17,6 +17,7 @@ use dm_core::{
     },
 };
 use dm_storage::{SqliteCatalog, Storage};
+use faulty_disk::{FaultyDisk, killed_after};
 
 async fn catalog(folder: &std::path::Path) -> SqliteCatalog {
     SqliteCatalog::open(folder.join("catalog.db")).await.unwrap()
@@ -70,7 +71,9 @@ fn the_catalog_goes_on_when_the_disk_works_again() {
             for (number, way) in (0..).zip(WAYS) {
                 disk.fails(way);
                 for refused in 1..4 {
-                    let result = catalog.commit_share(&share(10 * number + refused, 1).into()).await;
+                    let result = catalog
+                        .commit_share(&share(10 * number + refused, 1).into())
+                        .await;
                     let error = result.unwrap_err();
                     assert!(
                         matches!(

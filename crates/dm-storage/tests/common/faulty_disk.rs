@@ -1,5 +1,8 @@
 //! A process over a disk that can be told to fail, and killed in the end.
 
+#[path = "command.rs"]
+mod command;
+
 use std::{
     fs,
     os::unix::process::ExitStatusExt,
@@ -92,7 +95,7 @@ fn compile(home: &TempDir) -> Result<PathBuf, String> {
         .arg(&shim)
         .arg(&source)
         .arg("-ldl");
-    super::run(&mut cc).map(|()| shim)
+    command::run(&mut cc).map(|()| shim)
 }
 
 fn kill_self() -> ! {

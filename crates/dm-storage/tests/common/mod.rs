@@ -1,8 +1,6 @@
-//! Helpers for tests that take the disk or the process away.
+//! Helpers for tests that take the disk away.
 
-#[cfg(target_os = "linux")]
-#[allow(dead_code)] // only the tests of a failing disk use it
-pub(crate) mod faulty_disk;
+mod command;
 
 use std::{
     fs::{self, File},
@@ -11,6 +9,8 @@ use std::{
 };
 
 use tempfile::TempDir;
+
+use command::run;
 
 /// A small ext4 file system in a file, mounted for as long as this lives.
 pub(crate) struct LoopDisk {
@@ -89,20 +89,6 @@ EXT4_IOC_SHUTDOWN = 0x8004587d
 NO_LOG_FLUSH = 2
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), EXT4_IOC_SHUTDOWN, struct.pack('I', NO_LOG_FLUSH))
 ";
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!(
-            "{command:?}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ))
-    }
-}
 
 /// Number of files in a folder.
 #[allow(dead_code)] // not every test counts

@@ -97,7 +97,7 @@ pub(super) struct Progress {
     /// When the present round has begun.
     pub(super) began: Option<u64>,
     /// When the entries are due that are being handled, and how many are due then.
-    open: BTreeMap<u64, usize>,
+    pub(super) open: BTreeMap<u64, usize>,
     /// Rounds in a row in which something failed.
     pub(super) failed_rounds: u64,
     /// When the first of these rounds has begun.
