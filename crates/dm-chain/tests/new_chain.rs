@@ -87,11 +87,11 @@ async fn a_chain_that_begins_anew_is_followed_and_nothing_is_paid_there_again() 
         }
         let on_new_chain = async {
             pay_at_last(&running, to, 7).await;
+            assert_eq!(running.has_lost(&lost).await, Ok(true));
             anchor(&running).await
         };
         tokio::time::timeout(PATIENCE, on_new_chain).await.unwrap();
         assert_eq!(running.native_balance(to).await, Ok(U256::from(7)));
-        assert_eq!(running.has_lost(&lost).await, Ok(true));
         // What came of the payment on the old chain is known still.
         let state = running.state(paid).await.unwrap();
         assert!(matches!(state, Some(OperationState::Mined(_))), "{state:?}");
