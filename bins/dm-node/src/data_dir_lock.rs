@@ -34,7 +34,7 @@ impl DataDirLock {
     /// Where somebody else uses it.
     pub(crate) fn take(dir: &Path) -> anyhow::Result<Self> {
         match try_take(dir)? {
-            Some(file) => Ok(Self::of(dir, file)),
+            Some(file) => Ok(Self::of(dir, file, false)),
             None => bail!("{} is missing", dir.display()),
         }
     }
@@ -48,19 +48,16 @@ impl DataDirLock {
             let made = make_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
             // Whoever made it may have failed and removed it by now.
             if let Some(file) = try_take(dir)? {
-                return Ok(Self {
-                    remove: made,
-                    ..Self::of(dir, file)
-                });
+                return Ok(Self::of(dir, file, made));
             }
         }
         bail!("{} is removed again and again", dir.display())
     }
 
-    fn of(dir: &Path, file: File) -> Self {
+    fn of(dir: &Path, file: File, remove: bool) -> Self {
         Self {
             dir: dir.to_owned(),
-            remove: false,
+            remove,
             _file: file,
         }
     }
