@@ -76,8 +76,8 @@ async fn a_node_is_made_by_init_and_started_by_run() {
     );
     assert!(!std::path::Path::new(dir).exists());
 
-    let made: Value =
-        serde_json::from_str(&run(&["init", "--json", "--data-dir", dir], &password).await).unwrap();
+    let init = ["init", "--json", "--data-dir", dir, "--blockchain-url", "devnet"];
+    let made: Value = serde_json::from_str(&run(&init, &password).await).unwrap();
     let again = output(&["init", "--data-dir", dir], &password).await;
     assert!(!again.status.success(), "init never overwrites");
 
@@ -125,6 +125,7 @@ async fn a_node_is_made_by_init_and_started_by_run() {
     assert!(run(&["verify", hash], &client).await.starts_with("verified"));
     let status = run(&["status"], &client).await;
     assert!(status.contains("healthy"), "{status}");
+    assert!(status.contains("healthy since "), "{status}");
     assert!(status.contains("objects stored         1\n"), "{status}");
     assert!(status.contains("objects damaged now    0\n"), "{status}");
     assert!(run(&["history"], &client).await.contains(hash));

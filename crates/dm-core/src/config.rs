@@ -57,7 +57,7 @@ pub struct NodeConfig {
     pub node_signature: Option<String>,
     /// Peers to begin with: multiaddrs, `host:port`, or `http://host:port`.
     pub initial_peers: Vec<String>,
-    /// Folder of contract artefacts of the older node; accepted and not used.
+    /// Folder of contract artefacts of the older node; accepted, without effect.
     pub contracts_dir: Option<PathBuf>,
     /// Password that protects the node's keys.
     pub key_master_password: Option<SecretString>,
@@ -69,7 +69,7 @@ pub struct NodeConfig {
     pub external_api: ApiConfig,
     /// How many uploads there may be, and how slow.
     pub uploads: UploadsConfig,
-    /// Web page for operators.
+    /// Web page for operators; accepted, without effect in this version.
     pub dashboard_api: ListenConfig,
     /// Peer-to-peer network.
     pub network: NetworkConfig,
@@ -161,8 +161,9 @@ pub struct ApiConfig {
     pub idle_timeout_secs: u64,
     /// Proxies whose `X-Forwarded-For` header names the client.
     pub trusted_proxies: Vec<IpAddr>,
-    /// Host names, without port, under which the API for operators may be
-    /// called besides the loopback names and the address it listens on.
+    /// Host names, without port, under which the API may be called besides the
+    /// loopback names and the address it listens on. The API for clients may be
+    /// called under any name where this is empty.
     pub allowed_hosts: Vec<String>,
 }
 

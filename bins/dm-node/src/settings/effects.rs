@@ -7,461 +7,105 @@ use super::names;
 
 /// A setting, a file, and what stands in it: the name of a test that shows the effect, or
 /// the expression by which the setting is read.
-const EFFECTS: &[(&str, &str, &str)] = &[
-    ("node_id", "tests/vouching.rs", r#".env("NODE_ID", "another")"#),
-    (
-        "data_dir",
-        "tests/settings.rs",
-        "fn booleans_and_paths_are_read_as_people_write_them(",
-    ),
-    (
-        "db_path",
-        "tests/settings.rs",
-        "fn every_part_is_kept_where_the_settings_say(",
-    ),
-    (
-        "sqlite_db_path",
-        "tests/settings.rs",
-        "fn every_part_is_kept_where_the_settings_say(",
-    ),
-    (
-        "plugin_dir",
-        "tests/settings.rs",
-        "fn every_part_is_kept_where_the_settings_say(",
-    ),
-    (
-        "node_signature",
-        "tests/vouching.rs",
-        "fn a_node_does_not_start_on_the_word_of_nobody_or_for_another_node(",
-    ),
-    (
-        "blockchain_type",
-        "crates/dm-core/src/config/validate.rs",
-        r#"config.blockchain_type == "evm""#,
-    ),
-    (
-        "blockchain_url",
-        "tests/settings.rs",
-        "fn a_directory_made_by_init_runs_on_the_embedded_chain_only_where_that_is_said(",
-    ),
-    (
-        "native_token_address",
-        "bins/dm-node/src/node.rs",
-        "parse_address(&config.native_token_address)",
-    ),
-    (
-        "private_key_file",
-        "tests/settings.rs",
-        "fn secrets_come_from_files(",
-    ),
-    (
-        "key_master_password_file",
-        "tests/settings.rs",
-        "fn secrets_come_from_files(",
-    ),
-    (
-        "p2p_port",
-        "tests/first_starts.rs",
-        "fn a_taken_port_of_the_peer_to_peer_network_is_named_with_its_protocol(",
-    ),
-    (
-        "initial_peers",
-        "tests/settings.rs",
-        "fn a_peer_is_reached_by_the_name_of_its_host(",
-    ),
-    (
-        "internal_api.host",
-        "crates/dm-api/src/server.rs",
-        "SocketAddr::new(config.host, config.port)",
-    ),
-    (
-        "internal_api.port",
-        "tests/lifecycle.rs",
-        "fn a_start_that_fails_says_why_in_one_line_and_leaves_nothing(",
-    ),
-    (
-        "internal_api.max_json_bytes",
-        "crates/dm-api/src/state.rs",
-        "config.max_json_bytes",
-    ),
-    (
-        "internal_api.request_timeout_secs",
-        "crates/dm-api/tests/middleware.rs",
-        "fn a_request_that_gets_no_answer_is_given_up(",
-    ),
-    (
-        "internal_api.idle_timeout_secs",
-        "crates/dm-api/src/state.rs",
-        "config.idle_timeout_secs",
-    ),
-    (
-        "internal_api.trusted_proxies",
-        "crates/dm-api/src/server.rs",
-        "bound.config.trusted_proxies",
-    ),
-    (
-        "internal_api.allowed_hosts",
-        "crates/dm-api/tests/operators.rs",
-        "fn a_page_in_the_operators_browser_reaches_nothing(",
-    ),
-    (
-        "internal_api.rate_limit.per_second",
-        "crates/dm-api/src/middleware/rate_limit.rs",
-        "limit.per_second",
-    ),
-    (
-        "internal_api.rate_limit.burst",
-        "crates/dm-api/src/middleware/rate_limit.rs",
-        "limit.burst",
-    ),
-    (
-        "external_api.host",
-        "crates/dm-api/src/server.rs",
-        "SocketAddr::new(config.host, config.port)",
-    ),
-    (
-        "external_api.port",
-        "crates/dm-api/tests/lifecycle.rs",
-        "fn a_port_that_is_taken_is_named(",
-    ),
-    (
-        "external_api.max_json_bytes",
-        "crates/dm-api/tests/shares.rs",
-        "fn a_json_body_over_the_limit_is_refused(",
-    ),
-    (
-        "external_api.request_timeout_secs",
-        "crates/dm-api/src/state.rs",
-        "config.request_timeout_secs",
-    ),
-    (
-        "external_api.idle_timeout_secs",
-        "crates/dm-api/tests/hostile.rs",
-        "fn a_body_that_stands_still_is_given_up(",
-    ),
-    (
-        "external_api.trusted_proxies",
-        "crates/dm-api/tests/middleware.rs",
-        "trusted_proxies",
-    ),
-    (
-        "external_api.allowed_hosts",
-        "tests/settings.rs",
-        "fn the_api_for_clients_answers_under_its_names_only_where_it_has_some(",
-    ),
-    (
-        "external_api.rate_limit.per_second",
-        "tests/requests.rs",
-        "fn too_many_requests_are_told_when_to_come_again(",
-    ),
-    (
-        "external_api.rate_limit.burst",
-        "tests/requests.rs",
-        "fn too_many_requests_are_told_when_to_come_again(",
-    ),
-    (
-        "network.host",
-        "crates/dm-p2p/src/node/swarm.rs",
-        "once(network.host)",
-    ),
-    (
-        "network.more_hosts",
-        "crates/dm-p2p/tests/ipv6.rs",
-        "network.more_hosts =",
-    ),
-    (
-        "network.replication_factor",
-        "bins/dm-node/src/node.rs",
-        "config.network.replication_factor",
-    ),
-    (
-        "network.max_connections",
-        "crates/dm-p2p/src/node/behaviour.rs",
-        "network.max_connections)",
-    ),
-    (
-        "network.max_connections_per_peer",
-        "crates/dm-p2p/src/node/behaviour.rs",
-        "network.max_connections_per_peer",
-    ),
-    (
-        "network.max_memory",
-        "crates/dm-p2p/src/node/behaviour.rs",
-        "network.max_memory",
-    ),
-    (
-        "network.max_foreign_bytes",
-        "tests/liars.rs",
-        "DM_NETWORK__MAX_FOREIGN_BYTES",
-    ),
-    (
-        "network.max_foreign_object",
-        "tests/links.rs",
-        "DM_NETWORK__MAX_FOREIGN_OBJECT",
-    ),
-    (
-        "network.request_timeout_secs",
-        "crates/dm-p2p/tests/hostile_peers.rs",
-        "fn who_stalls_its_streams_is_ignored(",
-    ),
-    (
-        "network.retry_interval_secs",
-        "bins/dm-node/src/node.rs",
-        "config.network.retry_interval_secs",
-    ),
-    (
-        "network.announce_interval_secs",
-        "crates/dm-p2p/src/node/constructor.rs",
-        "network.announce_interval_secs",
-    ),
-    (
-        "network.health_check_interval_secs",
-        "crates/dm-p2p/tests/lifecycle.rs",
-        "fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(",
-    ),
-    (
-        "network.peer_exchange_interval_secs",
-        "crates/dm-p2p/tests/lifecycle.rs",
-        "fn peers_that_share_no_initial_peer_meet_through_one_that_both_know(",
-    ),
-    (
-        "network.min_peers",
-        "crates/dm-p2p/src/node/runner.rs",
-        "network.min_peers",
-    ),
-    (
-        "network.listen",
-        "crates/dm-p2p/tests/behind_routers.rs",
-        "fn a_node_that_nobody_reaches_takes_a_relay_among_its_peers(",
-    ),
-    (
-        "network.external_addresses",
-        "crates/dm-p2p/tests/behind_routers.rs",
-        "fn peers_learn_the_external_addresses_that_are_set(",
-    ),
-    (
-        "network.autonat",
-        "crates/dm-p2p/src/node/behaviour.rs",
-        "network.autonat",
-    ),
-    (
-        "network.upnp",
-        "crates/dm-p2p/src/node/behaviour.rs",
-        "network.upnp",
-    ),
-    (
-        "network.mdns",
-        "crates/dm-p2p/tests/mdns.rs",
-        "network.mdns = true",
-    ),
-    (
-        "network.relays",
-        "tests/routers.rs",
-        "fn two_nodes_that_open_no_port_share_through_a_relay_that_keeps_nothing(",
-    ),
-    (
-        "network.relay_server",
-        "crates/dm-p2p/tests/behind_routers.rs",
-        "fn a_relay_that_comes_back_is_used_again(",
-    ),
-    (
-        "network.relay_max_circuits",
-        "crates/dm-p2p/src/node/behaviour.rs",
-        "network.relay_max_circuits",
-    ),
-    (
-        "network.relay_circuit_bytes",
-        "crates/dm-p2p/src/node/behaviour.rs",
-        "network.relay_circuit_bytes",
-    ),
-    (
-        "network.bootstrap_only",
-        "tests/routers.rs",
-        "fn two_nodes_that_open_no_port_share_through_a_relay_that_keeps_nothing(",
-    ),
-    (
-        "network.allowed_peers",
-        "crates/dm-p2p/tests/private_network.rs",
-        "fn a_name_on_the_list_that_is_no_peer_is_an_error_of_the_start(",
-    ),
-    (
-        "network.swarm_key_file",
-        "crates/dm-p2p/tests/private_network.rs",
-        "fn a_damaged_key_file_and_quic_beside_a_key_are_errors_of_the_start(",
-    ),
-    (
-        "network.peer_requests_per_sec",
-        "crates/dm-p2p/tests/hostile_peers.rs",
-        "fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored(",
-    ),
-    (
-        "network.peer_requests_burst",
-        "crates/dm-p2p/tests/hostile_peers.rs",
-        "fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored(",
-    ),
-    (
-        "network.ban_secs",
-        "crates/dm-p2p/tests/hostile_peers.rs",
-        "fn a_ban_ends(",
-    ),
-    (
-        "network.forget_peers_after_secs",
-        "crates/dm-p2p/tests/lifecycle.rs",
-        "fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(",
-    ),
-    (
-        "network.challenge_interval_secs",
-        "crates/dm-core/src/services/caretaker/plan/policy.rs",
-        "network.challenge_interval_secs",
-    ),
-    (
-        "network.repair_grace_secs",
-        "crates/dm-core/src/services/caretaker/plan/policy.rs",
-        "network.repair_grace_secs",
-    ),
-    (
-        "network.repair_bytes_per_sec",
-        "crates/dm-core/src/services/caretaker/plan/policy.rs",
-        "network.repair_bytes_per_sec",
-    ),
-    (
-        "network.challenges_per_sec",
-        "crates/dm-core/src/services/caretaker/plan/policy.rs",
-        "network.challenges_per_sec",
-    ),
-    (
-        "storage.engine",
-        "crates/dm-storage/tests/lifecycle.rs",
-        "fn a_folder_belongs_to_the_engine_that_made_it(",
-    ),
-    (
-        "storage.inline_limit",
-        "crates/dm-storage/src/storage.rs",
-        "config.inline_limit",
-    ),
-    (
-        "storage.cache_bytes",
-        "crates/dm-storage/src/storage.rs",
-        "config.cache_bytes",
-    ),
-    (
-        "storage.max_own_bytes",
-        "bins/dm-node/src/node.rs",
-        "config.storage.max_own_bytes",
-    ),
-    (
-        "storage.scrub_bytes_per_sec",
-        "bins/dm-node/src/background.rs",
-        "storage.scrub_bytes_per_sec",
-    ),
-    (
-        "storage.scrub_interval_secs",
-        "bins/dm-node/src/background.rs",
-        "storage.scrub_interval_secs",
-    ),
-    (
-        "chain.max_fee_gwei",
-        "bins/dm-node/src/chain.rs",
-        "config.chain.max_fee_gwei",
-    ),
-    (
-        "chain.replace_after_secs",
-        "bins/dm-node/src/chain.rs",
-        "config.chain.replace_after_secs",
-    ),
-    (
-        "chain.confirmations",
-        "bins/dm-node/src/chain.rs",
-        "config.chain.confirmations",
-    ),
-    (
-        "chain.max_in_flight",
-        "bins/dm-node/src/chain.rs",
-        "config.chain.max_in_flight",
-    ),
-    (
-        "payments.patience_secs",
-        "tests/chain_endpoints.rs",
-        "DM_PAYMENTS__PATIENCE_SECS",
-    ),
-    (
-        "payments.refund_after_secs",
-        "bins/dm-node/src/node.rs",
-        "config.payments.refund_after_secs",
-    ),
-    (
-        "keys.rotate_after_days",
-        "bins/dm-node/src/background.rs",
-        "config.rotate_after_days",
-    ),
-    (
-        "keys.destroy_retired",
-        "tests/keys.rs",
-        "fn old_versions_end_by_themselves_where_that_is_set(",
-    ),
-    (
-        "authorization.required",
-        "tests/users.rs",
-        "DM_AUTHORIZATION__REQUIRED",
-    ),
-    (
-        "api_keys.max_wrong",
-        "tests/api_keys.rs",
-        "fn who_tries_keys_has_to_wait_and_known_clients_do_not(",
-    ),
-    (
-        "api_keys.longest_wait_secs",
-        "crates/dm-core/src/services/key_guard.rs",
-        "config.longest_wait_secs",
-    ),
-    (
-        "compliance.confirmations",
-        "crates/dm-compliance/src/anchoring/watch.rs",
-        "config.confirmations",
-    ),
-    (
-        "compliance.anchor_timeout_secs",
-        "bins/dm-node/src/node.rs",
-        "config.compliance.anchor_timeout_secs",
-    ),
-    (
-        "compliance.max_batch",
-        "crates/dm-compliance/tests/anchoring.rs",
-        "fn an_anchor_covers_no_more_new_events_than_configured(",
-    ),
-    (
-        "compliance.max_waiting",
-        "crates/dm-compliance/tests/recording.rs",
-        "fn more_events_than_may_wait_are_turned_away_and_the_others_recorded(",
-    ),
-    (
-        "compliance.watch_interval_secs",
-        "crates/dm-compliance/src/anchoring.rs",
-        "config.watch_interval_secs",
-    ),
-    ("plugins.required", "tests/plugins.rs", "DM_PLUGINS__REQUIRED"),
-    (
-        "plugins.max_memory_bytes",
-        "crates/dm-plugins/tests/hostile.rs",
-        "fn a_manifest_that_asks_for_too_much_is_refused(",
-    ),
-    (
-        "plugins.max_call_ms",
-        "crates/dm-plugins/src/folder.rs",
-        "config.max_call_ms",
-    ),
-    (
-        "plugins.max_store_bytes",
-        "crates/dm-plugins/src/folder.rs",
-        "config.max_store_bytes",
-    ),
-    ("log.filter", "tests/requests.rs", "DM_LOG__FILTER"),
-    (
-        "log.format",
-        "tests/requests.rs",
-        "fn nothing_secret_and_no_payload_is_in_the_log(",
-    ),
-];
+const EFFECTS: &str = r#"
+node_id | tests/vouching.rs | .env("NODE_ID", "another")
+data_dir | tests/settings.rs | fn booleans_and_paths_are_read_as_people_write_them(
+db_path | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
+sqlite_db_path | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
+plugin_dir | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
+node_signature | tests/vouching.rs | fn a_node_does_not_start_on_the_word_of_nobody_or_for_another_node(
+blockchain_type | crates/dm-core/src/config/validate.rs | config.blockchain_type == "evm"
+blockchain_url | tests/settings.rs | fn a_directory_made_by_init_runs_on_the_embedded_chain_only_where_that_is_said(
+native_token_address | bins/dm-node/src/node.rs | parse_address(&config.native_token_address)
+private_key_file | tests/settings.rs | fn secrets_come_from_files(
+key_master_password_file | tests/settings.rs | fn secrets_come_from_files(
+p2p_port | tests/first_starts.rs | fn a_taken_port_of_the_peer_to_peer_network_is_named_with_its_protocol(
+initial_peers | tests/settings.rs | fn a_peer_is_reached_by_the_name_of_its_host(
+internal_api.host | crates/dm-api/src/server.rs | SocketAddr::new(config.host, config.port)
+internal_api.port | tests/lifecycle.rs | fn a_start_that_fails_says_why_in_one_line_and_leaves_nothing(
+internal_api.max_json_bytes | crates/dm-api/src/state.rs | config.max_json_bytes
+internal_api.request_timeout_secs | crates/dm-api/tests/middleware.rs | fn a_request_that_gets_no_answer_is_given_up(
+internal_api.idle_timeout_secs | crates/dm-api/src/state.rs | config.idle_timeout_secs
+internal_api.trusted_proxies | crates/dm-api/src/server.rs | bound.config.trusted_proxies
+internal_api.allowed_hosts | crates/dm-api/tests/operators.rs | fn a_page_in_the_operators_browser_reaches_nothing(
+internal_api.rate_limit.per_second | crates/dm-api/src/middleware/rate_limit.rs | limit.per_second
+internal_api.rate_limit.burst | crates/dm-api/src/middleware/rate_limit.rs | limit.burst
+external_api.host | crates/dm-api/src/server.rs | SocketAddr::new(config.host, config.port)
+external_api.port | crates/dm-api/tests/lifecycle.rs | fn a_port_that_is_taken_is_named(
+external_api.max_json_bytes | crates/dm-api/tests/shares.rs | fn a_json_body_over_the_limit_is_refused(
+external_api.request_timeout_secs | crates/dm-api/src/state.rs | config.request_timeout_secs
+external_api.idle_timeout_secs | crates/dm-api/tests/hostile.rs | fn a_body_that_stands_still_is_given_up(
+external_api.trusted_proxies | crates/dm-api/tests/middleware.rs | trusted_proxies
+external_api.allowed_hosts | tests/settings.rs | fn the_api_for_clients_answers_under_its_names_only_where_it_has_some(
+external_api.rate_limit.per_second | tests/requests.rs | fn too_many_requests_are_told_when_to_come_again(
+external_api.rate_limit.burst | tests/requests.rs | fn too_many_requests_are_told_when_to_come_again(
+uploads.max_at_once | crates/dm-api/src/uploads.rs | .max_at_once
+uploads.max_at_once_per_key | crates/dm-api/src/uploads.rs | .max_at_once_per_key
+uploads.min_bytes_per_second | crates/dm-api/src/uploads.rs | .min_bytes_per_second
+network.host | crates/dm-p2p/src/node/swarm.rs | once(network.host)
+network.more_hosts | crates/dm-p2p/tests/ipv6.rs | network.more_hosts =
+network.replication_factor | bins/dm-node/src/node.rs | config.network.replication_factor
+network.max_connections | crates/dm-p2p/src/node/behaviour.rs | network.max_connections)
+network.max_connections_per_peer | crates/dm-p2p/src/node/behaviour.rs | network.max_connections_per_peer
+network.max_memory | crates/dm-p2p/src/node/behaviour.rs | network.max_memory
+network.max_foreign_bytes | tests/liars.rs | DM_NETWORK__MAX_FOREIGN_BYTES
+network.max_foreign_object | tests/links.rs | DM_NETWORK__MAX_FOREIGN_OBJECT
+network.request_timeout_secs | crates/dm-p2p/tests/hostile_peers.rs | fn who_stalls_its_streams_is_ignored(
+network.retry_interval_secs | bins/dm-node/src/node.rs | config.network.retry_interval_secs
+network.announce_interval_secs | crates/dm-p2p/src/node/constructor.rs | network.announce_interval_secs
+network.health_check_interval_secs | crates/dm-p2p/tests/lifecycle.rs | fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(
+network.peer_exchange_interval_secs | crates/dm-p2p/tests/lifecycle.rs | fn peers_that_share_no_initial_peer_meet_through_one_that_both_know(
+network.min_peers | crates/dm-p2p/src/node/runner.rs | network.min_peers
+network.listen | crates/dm-p2p/tests/behind_routers.rs | fn a_node_that_nobody_reaches_takes_a_relay_among_its_peers(
+network.external_addresses | crates/dm-p2p/tests/behind_routers.rs | fn peers_learn_the_external_addresses_that_are_set(
+network.autonat | crates/dm-p2p/src/node/behaviour.rs | network.autonat
+network.upnp | crates/dm-p2p/src/node/behaviour.rs | network.upnp
+network.mdns | crates/dm-p2p/tests/mdns.rs | network.mdns = true
+network.relays | tests/routers.rs | fn two_nodes_that_open_no_port_share_through_a_relay_that_keeps_nothing(
+network.relay_server | crates/dm-p2p/tests/behind_routers.rs | fn a_relay_that_comes_back_is_used_again(
+network.relay_max_circuits | crates/dm-p2p/src/node/behaviour.rs | network.relay_max_circuits
+network.relay_circuit_bytes | crates/dm-p2p/src/node/behaviour.rs | network.relay_circuit_bytes
+network.bootstrap_only | tests/routers.rs | fn two_nodes_that_open_no_port_share_through_a_relay_that_keeps_nothing(
+network.allowed_peers | crates/dm-p2p/tests/private_network.rs | fn a_name_on_the_list_that_is_no_peer_is_an_error_of_the_start(
+network.swarm_key_file | crates/dm-p2p/tests/private_network.rs | fn a_damaged_key_file_and_quic_beside_a_key_are_errors_of_the_start(
+network.peer_requests_per_sec | crates/dm-p2p/tests/hostile_peers.rs | fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored(
+network.peer_requests_burst | crates/dm-p2p/tests/hostile_peers.rs | fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored(
+network.ban_secs | crates/dm-p2p/tests/hostile_peers.rs | fn a_ban_ends(
+network.forget_peers_after_secs | crates/dm-p2p/tests/lifecycle.rs | fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(
+network.challenge_interval_secs | crates/dm-core/src/services/caretaker/plan/policy.rs | network.challenge_interval_secs
+network.repair_grace_secs | crates/dm-core/src/services/caretaker/plan/policy.rs | network.repair_grace_secs
+network.repair_bytes_per_sec | crates/dm-core/src/services/caretaker/plan/policy.rs | network.repair_bytes_per_sec
+network.challenges_per_sec | crates/dm-core/src/services/caretaker/plan/policy.rs | network.challenges_per_sec
+storage.engine | crates/dm-storage/tests/lifecycle.rs | fn a_folder_belongs_to_the_engine_that_made_it(
+storage.inline_limit | crates/dm-storage/src/storage.rs | config.inline_limit
+storage.cache_bytes | crates/dm-storage/src/storage.rs | config.cache_bytes
+storage.max_own_bytes | bins/dm-node/src/node.rs | config.storage.max_own_bytes
+storage.scrub_bytes_per_sec | bins/dm-node/src/background.rs | storage.scrub_bytes_per_sec
+storage.scrub_interval_secs | bins/dm-node/src/background.rs | storage.scrub_interval_secs
+chain.max_fee_gwei | bins/dm-node/src/chain.rs | config.chain.max_fee_gwei
+chain.replace_after_secs | bins/dm-node/src/chain.rs | config.chain.replace_after_secs
+chain.confirmations | bins/dm-node/src/chain.rs | config.chain.confirmations
+chain.stall_after_secs | bins/dm-node/src/chain.rs | config.chain.stall_after_secs
+chain.max_in_flight | bins/dm-node/src/chain.rs | config.chain.max_in_flight
+payments.patience_secs | tests/chain_endpoints.rs | DM_PAYMENTS__PATIENCE_SECS
+payments.refund_after_secs | bins/dm-node/src/node.rs | config.payments.refund_after_secs
+keys.rotate_after_days | bins/dm-node/src/background.rs | config.rotate_after_days
+keys.destroy_retired | tests/keys.rs | fn old_versions_end_by_themselves_where_that_is_set(
+authorization.required | tests/users.rs | DM_AUTHORIZATION__REQUIRED
+api_keys.max_wrong | tests/api_keys.rs | fn who_tries_keys_has_to_wait_and_known_clients_do_not(
+api_keys.longest_wait_secs | crates/dm-core/src/services/key_guard.rs | config.longest_wait_secs
+compliance.confirmations | crates/dm-compliance/src/anchoring/watch.rs | config.confirmations
+compliance.anchor_timeout_secs | bins/dm-node/src/node.rs | config.compliance.anchor_timeout_secs
+compliance.max_batch | crates/dm-compliance/tests/anchoring.rs | fn an_anchor_covers_no_more_new_events_than_configured(
+compliance.max_waiting | crates/dm-compliance/tests/recording.rs | fn more_events_than_may_wait_are_turned_away_and_the_others_recorded(
+compliance.watch_interval_secs | crates/dm-compliance/src/anchoring.rs | config.watch_interval_secs
+plugins.required | tests/plugins.rs | DM_PLUGINS__REQUIRED
+plugins.max_memory_bytes | crates/dm-plugins/tests/hostile.rs | fn a_manifest_that_asks_for_too_much_is_refused(
+plugins.max_call_ms | crates/dm-plugins/src/folder.rs | config.max_call_ms
+plugins.max_store_bytes | crates/dm-plugins/src/folder.rs | config.max_store_bytes
+log.filter | tests/requests.rs | DM_LOG__FILTER
+log.format | tests/requests.rs | fn nothing_secret_and_no_payload_is_in_the_log(
+"#;
 
 #[test]
 fn every_setting_of_the_default_file_has_an_effect() {
@@ -469,11 +113,15 @@ fn every_setting_of_the_default_file_has_an_effect() {
         .into_iter()
         .map(|(name, _)| name)
         .collect();
-    let shown: BTreeSet<String> = EFFECTS.iter().map(|(name, ..)| (*name).to_owned()).collect();
-    assert_eq!(settings, shown);
-    for (setting, file, expected) in EFFECTS {
+    let mut shown = BTreeSet::new();
+    for line in EFFECTS.trim().lines() {
+        let [setting, file, expected] = line.split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("{line} has not three columns");
+        };
         let path = format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"));
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{setting}: {file}: {error}"));
         assert!(text.contains(expected), "{setting}: {expected} is not in {file}");
+        shown.insert(setting.to_owned());
     }
+    assert_eq!(settings, shown);
 }
