@@ -95,7 +95,8 @@ async fn the_api_key_goes_through_no_proxy_to_this_machine() {
 async fn other_machines_are_reached_through_the_proxy_that_is_set() {
     let mut proxy = Server::start(&[PEERS]).await;
     let api = ["peers", "--api", "http://node.invalid:8081"];
-    let set = ("http_proxy", proxy.url.as_str());
+    let url = proxy.url.clone();
+    let set = ("http_proxy", url.as_str());
     let direct = run(&api, &[set, ("NO_PROXY", "node.invalid")]).await;
     assert!(!direct.status.success());
     assert_eq!(proxy.heads(), [""; 0]);

@@ -131,7 +131,8 @@ async fn holds_what_it_told(way: &str) {
     let node = disk.setup().start().await;
     let mut all = Told::default();
     for round in 0..3 {
-        let (told, ()) = tokio::join!(load(&node, &format!("{way} {round}")), async {
+        let name = format!("{way} {round}");
+        let (told, ()) = tokio::join!(load(&node, &name), async {
             for pause in [30, 200] {
                 disk.fails(way);
                 tokio::time::sleep(std::time::Duration::from_millis(pause)).await;

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, env, fs, sync::Mutex, time::Duration};
 use dm_core::secret::SecretString;
 use dm_keys::UserSigningKey;
 use futures::future::join_all;
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};

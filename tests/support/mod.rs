@@ -3,6 +3,7 @@
 pub(crate) mod anvil;
 pub(crate) mod copies;
 pub(crate) mod devnet;
+pub(crate) mod disk;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod link;
