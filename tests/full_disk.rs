@@ -21,7 +21,7 @@ async fn erase(node: &Node, hash: &str) -> Answer {
 /// Waits until the part of the node has this status; what `/health` says of it.
 async fn part_is(node: &Node, part: &str, status: &str) -> Value {
     eventually(&format!("{part} is {status}"), || async {
-        let (_, health) = node.get("/health").await;
+        let (_, health) = answer(node.internal(Method::GET, "/health")).await;
         let found = health["parts"][part].clone();
         (found["status"] == status).then_some(found)
     })
