@@ -89,7 +89,12 @@ impl Performer {
             }
         };
         // Not every node has every old block.
-        let landmark = async { self.hash_of_block(wanted.landmark).await.ok().flatten() };
+        let landmark = async {
+            match wanted.landmark {
+                Some(number) => self.hash_of_block(number).await.ok().flatten(),
+                None => None,
+            }
+        };
         let count_at = async {
             match wanted.count_at {
                 // Not every node still has the state of that block.

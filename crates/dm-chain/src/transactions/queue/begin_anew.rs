@@ -13,7 +13,7 @@ use super::{Key, Mined, Queue, Sight, item::Phase};
 
 impl Queue {
     /// Follows the chain that stands in the place of the one before.
-    pub(super) fn begin_anew(&mut self, landmark: u64, sight: &Sight, now: Instant) {
+    pub(super) fn begin_anew(&mut self, landmark: Option<u64>, sight: &Sight, now: Instant) {
         // What is being signed and noted must not fall between the two.
         if self.stage.is_idle() {
             tracing::warn!(

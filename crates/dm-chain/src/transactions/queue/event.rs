@@ -97,7 +97,7 @@ pub(crate) struct LookFor {
     /// The hash of the block with this number.
     pub(crate) block: Option<u64>,
     /// The hash of the block with this number, by which the chain is known again.
-    pub(crate) landmark: u64,
+    pub(crate) landmark: Option<u64>,
     /// The account's count in the block with this number.
     pub(crate) count_at: Option<u64>,
     /// The price of gas.

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 /// for how long: endpoints of which one is wrong for a moment are no new chain.
 const LOOKS: u32 = 3;
 const LASTING: Duration = Duration::from_secs(3);
+/// For how long a chain that was known again is believed to be the same.
+const BELIEVED: Duration = Duration::from_secs(2);
 /// A block becomes a landmark when it is so many times deeper than what counts
 /// as final: a reorganisation that was deeper than expected is no new chain.
 const DEEP: u64 = 6;
@@ -46,6 +48,8 @@ pub(super) struct Identity {
     /// What becomes a landmark when it is deep enough.
     candidate: Option<(u64, B256)>,
     stranger: Option<Stranger>,
+    /// When the chain was known again last.
+    recognised: Option<Instant>,
 }
 
 /// Another chain that was seen instead.
@@ -61,7 +65,14 @@ impl Identity {
             is_new: false,
             candidate: None,
             stranger: None,
+            recognised: None,
         }
+    }
+
+    /// Whether it is time to see if the chain is the same.
+    pub(super) fn has_doubts(&self, now: Instant) -> bool {
+        let elapsed = |at| now.saturating_duration_since(at);
+        self.stranger.is_some() || self.recognised.is_none_or(|at| elapsed(at) >= BELIEVED)
     }
 
     /// The block that a look has to ask for, where the head was last seen at this height.
@@ -75,10 +86,10 @@ impl Identity {
         }
     }
 
-    /// Judges the hash that the chain has at the block that was asked for.
-    pub(super) fn recognise(&mut self, asked: u64, found: Option<B256>, now: Instant) -> Recognition {
+    /// Judges the hash that the chain has at the block that was asked for, if any was.
+    pub(super) fn recognise(&mut self, asked: Option<u64>, found: Option<B256>, now: Instant) -> Recognition {
         // Not every endpoint has every block.
-        let Some(found) = found else {
+        let (Some(asked), Some(found)) = (asked, found) else {
             return Recognition::Same;
         };
         let known = match asked {
@@ -89,6 +100,7 @@ impl Identity {
             Some(known) if known != found => self.meet_stranger(now),
             known => {
                 self.stranger = None;
+                self.recognised = Some(now);
                 if known.is_none() && asked == 0 {
                     self.landmarks.genesis = Some(found);
                     self.is_new = true;
@@ -114,9 +126,12 @@ impl Identity {
     }
 
     /// Takes the chain that is there now for the account's.
-    pub(super) fn begin_anew(&mut self, asked: u64, found: Option<B256>) {
+    pub(super) fn begin_anew(&mut self, asked: Option<u64>, found: Option<B256>) {
         self.landmarks = Landmarks {
-            genesis: if asked == 0 { found } else { self.landmarks.genesis },
+            genesis: match asked {
+                Some(0) => found,
+                _ => self.landmarks.genesis,
+            },
             deep: None,
         };
         self.is_new = true;
@@ -171,10 +186,10 @@ mod tests {
     fn a_lower_head_is_no_other_chain() {
         let (mut identity, now) = (known(), Instant::now());
         assert_eq!(identity.block_to_ask(150), 100);
-        assert_eq!(identity.recognise(100, None, now), Recognition::Same);
+        assert_eq!(identity.recognise(Some(100), None, now), Recognition::Same);
         assert_eq!(identity.block_to_ask(5), 0);
         for _ in 0..100 {
-            assert_eq!(identity.recognise(0, Some(hash(1)), now), Recognition::Same);
+            assert_eq!(identity.recognise(Some(0), Some(hash(1)), now), Recognition::Same);
         }
         assert_eq!(identity.strange_since(), None);
     }
@@ -183,14 +198,17 @@ mod tests {
     fn another_hash_of_a_known_block_is_another_chain_when_it_lasts() {
         for (asked, other) in [(0, hash(9)), (100, hash(9))] {
             let (mut identity, now) = (known(), Instant::now());
-            assert_eq!(identity.recognise(asked, Some(other), now), Recognition::Strange);
+            assert_eq!(
+                identity.recognise(Some(asked), Some(other), now),
+                Recognition::Strange
+            );
             let later = now + LASTING;
             assert_eq!(
-                identity.recognise(asked, Some(other), later),
+                identity.recognise(Some(asked), Some(other), later),
                 Recognition::Strange
             );
             assert_eq!(
-                identity.recognise(asked, Some(other), later),
+                identity.recognise(Some(asked), Some(other), later),
                 Recognition::Another
             );
         }
@@ -200,17 +218,20 @@ mod tests {
     fn an_endpoint_that_is_wrong_for_a_moment_is_no_other_chain() {
         let (mut identity, mut now) = (known(), Instant::now());
         for _ in 0..20 {
-            identity.recognise(0, Some(hash(9)), now);
+            identity.recognise(Some(0), Some(hash(9)), now);
             now += LASTING;
-            assert_eq!(identity.recognise(0, Some(hash(9)), now), Recognition::Strange);
-            assert_eq!(identity.recognise(0, Some(hash(1)), now), Recognition::Same);
+            assert_eq!(
+                identity.recognise(Some(0), Some(hash(9)), now),
+                Recognition::Strange
+            );
+            assert_eq!(identity.recognise(Some(0), Some(hash(1)), now), Recognition::Same);
         }
     }
 
     #[test]
     fn a_block_becomes_a_landmark_far_below_what_is_final() {
         let mut identity = Identity::new(Landmarks::default());
-        identity.recognise(0, Some(hash(1)), Instant::now());
+        identity.recognise(Some(0), Some(hash(1)), Instant::now());
         identity.note_final(50, hash(5));
         identity.note_height(62, 12);
         assert_eq!(identity.take_new().unwrap().deep, None);

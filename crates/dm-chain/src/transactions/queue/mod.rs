@@ -140,6 +140,7 @@ impl Queue {
             let key = queue.insert(Item::restored(id, entry, now));
             queue.index(key);
         }
+        queue.begin_looking(now);
         queue
     }
 

@@ -135,6 +135,13 @@ impl Watch {
 }
 
 impl Queue {
+    /// Looks at once where something is to be looked after.
+    pub(super) fn begin_looking(&mut self, now: Instant) {
+        if self.is_idle() {
+            self.watch.next = now + IDLE_PAUSE;
+        }
+    }
+
     /// Something changed that a look will show.
     pub(super) fn hasten_look(&mut self, now: Instant) {
         self.watch.pause = FIRST_PAUSE;
@@ -167,9 +174,10 @@ impl Queue {
                 || now.saturating_duration_since(sending.priced) >= self.settings.replace_after
         });
         let has_doubts = sending().any(|sending| sending.absent > 0);
+        let must_recognise = !self.watch.has_seen || self.identity.has_doubts(now);
         let look = LookFor {
             block: self.watch.mark.map(|(number, _)| number),
-            landmark: self.identity.block_to_ask(self.watch.height),
+            landmark: must_recognise.then(|| self.identity.block_to_ask(self.watch.height)),
             count_at: has_doubts.then(|| self.watch.height.saturating_sub(self.settings.confirmations)),
             price: (wants_nonces || wants_price) && self.stage.is_idle(),
             balance: wants_nonces,

@@ -187,7 +187,7 @@ impl Chain {
             count,
             pending: if lag == 0 { self.pending() } else { count },
             block: wanted.block.and_then(block).map(|block| block.hash),
-            landmark: block(wanted.landmark).map(|block| block.hash),
+            landmark: wanted.landmark.and_then(block).map(|block| block.hash),
             count_at: wanted
                 .count_at
                 .filter(|number| *number <= seen as u64)

@@ -270,10 +270,12 @@ impl World {
             }
             self.pass(Duration::from_millis(700));
         }
+        let open = self.journal.entries.iter().filter(|(_, entry)| !entry.is_over());
         panic!(
-            "begun operations were never done: {:?}, done are {:?}",
+            "begun are {:?}, done are {:?}, open stay {:#?}",
             self.begun,
-            self.chain.done()
+            self.chain.done(),
+            open.collect::<Vec<_>>()
         );
     }
 
