@@ -15,7 +15,7 @@ use crate::support::{Node, NodeSetup, SOMEBODY, node::dm_node};
 /// Rounds of starts that race; each of them takes seconds.
 const ROUNDS: usize = 8;
 /// Rounds of `init`, which is quicker.
-const INIT_ROUNDS: usize = 20;
+const INIT_ROUNDS: usize = 10;
 
 #[tokio::test]
 async fn of_two_first_starts_on_one_directory_one_runs_and_the_other_touches_nothing() {

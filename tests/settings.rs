@@ -417,9 +417,15 @@ async fn secrets_come_from_files() {
     let made: Value = serde_json::from_str(&made.output).unwrap();
     // The account that development chains derive from this key.
     assert_eq!(made["address"], "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
-    let opened = run_in(dir.path(), &["key", "list"], &[("KEY_MASTER_PASSWORD", "secret")]).await;
+    let password = [files[0], ("KEY_MASTER_PASSWORD", "secret")];
+    let opened = run_in(dir.path(), &["key", "list"], &password).await;
     assert!(opened.success, "{}", opened.errors);
     // A variable that is set to nothing stands in no file's way.
-    let empty = [("KEY_MASTER_PASSWORD", ""), files[1]];
+    let empty = [
+        ("PRIVATE_KEY", ""),
+        files[0],
+        ("KEY_MASTER_PASSWORD", ""),
+        files[1],
+    ];
     assert!(run_in(dir.path(), &["key", "list"], &empty).await.success);
 }
