@@ -10,7 +10,7 @@ use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
-    super::{Action, Answer, Event, Mined, Outcome, Queue, Settings, SigningJob, Subject, Version},
+    super::{Action, Answer, Event, Outcome, Queue, Settings, SigningJob, Subject, Version},
     chain::{Chain, Transaction, away, refused},
 };
 use crate::transactions::{
@@ -317,12 +317,13 @@ impl World {
         let done = self.chain.done();
         for operation in &self.begun {
             let times = done.get(operation).copied().unwrap_or_default();
-            let is_lost = |mined: &Mined| self.chain.is_lost(mined.block_hash);
+            let is_lost = |entry: &Entry| {
+                let block = entry.done.map(|mined| mined.block_hash);
+                entry.is_of_lost_chain || block.is_some_and(|block| self.chain.is_lost(block))
+            };
             match self.entry(*operation) {
                 // A block had it that is gone; who ordered it decides what follows.
-                Some(Entry {
-                    done: Some(mined), ..
-                }) if is_lost(mined) => {
+                Some(entry) if is_lost(entry) => {
                     assert_eq!(times, 0, "operation {operation} was done again");
                 }
                 Some(Entry {
