@@ -17,6 +17,7 @@ mod reading;
 mod refunds;
 mod revoking;
 mod scrubbing;
+mod share_schedules;
 mod sharing;
 mod support;
 mod transfers;
