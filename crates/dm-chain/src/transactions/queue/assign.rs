@@ -105,7 +105,7 @@ impl Queue {
             }
             reserved = needed;
             if item.id.is_none()
-                && let Some((orphan, fees)) = self.replaceable(sight.count, fees)
+                && let Some((orphan, fees)) = self.replaceable(sight, fees)
             {
                 batch.extend(self.take_over(key, orphan, fees).map(|job| (key, job)));
                 continue;
@@ -129,9 +129,10 @@ impl Queue {
     }
 
     /// The first transaction of no use that waits, and fees with which another
-    /// one takes its place.
-    fn replaceable(&self, count: u64, least: Fees) -> Option<(Key, Fees)> {
-        let waiting = self.nonces.range((count, 0)..);
+    /// one takes its place. One behind a gap has to wait: first the gap is filled.
+    fn replaceable(&self, sight: &Sight, least: Fees) -> Option<(Key, Fees)> {
+        let end = self.first_missing(sight).max(sight.count);
+        let waiting = self.nonces.range((sight.count, 0)..(end, 0));
         let mut orphans = waiting.filter_map(|(_, key)| Some((*key, self.items.get(key)?)));
         let (key, orphan) = orphans.find(|(_, item)| {
             let is_idle = matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight);

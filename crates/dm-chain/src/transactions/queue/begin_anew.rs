@@ -3,8 +3,8 @@
 //! Nonces and blocks of the chain that is gone mean nothing on the new one. What
 //! a block of the old one had is not done again by itself: whoever is owed it
 //! decides. What no block was seen to have goes on with its nonce, so that it
-//! happens at most once here, too. Other transactions are forgotten: whoever sent
-//! an anchor sends another one.
+//! happens at most once here, too. Nobody waits for other transactions any longer:
+//! whoever sent an anchor sends another one.
 
 use dm_core::ports::ChainError;
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ impl Queue {
             return;
         };
         if item.id.is_none() {
-            return self.give_up(key, news);
+            return self.carry_over_anchor(key, news);
         }
         match &mut item.phase {
             Phase::Mined(mined) => {
@@ -57,6 +57,17 @@ impl Queue {
                 self.dirty.extend(item.note.map(|note| (note, Some(entry))));
             }
             Phase::Queued | Phase::Staged => {}
+        }
+    }
+
+    /// Nobody needs a transaction of no operation any more. But one on its way may
+    /// have got into the mempool of the new chain, and must not stay there below the
+    /// price: its nonce is known until another one has it.
+    fn carry_over_anchor(&mut self, key: Key, news: &ChainError) {
+        let is_on_its_way = self.sending(key).is_some();
+        match is_on_its_way {
+            true => self.make_orphan(key, news),
+            false => self.give_up(key, news),
         }
     }
 

@@ -141,7 +141,7 @@ impl Queue {
 
     /// The chain may have a transaction of no operation, so it must not stand in
     /// the way of others.
-    fn make_orphan(&mut self, key: Key, error: &ChainError) {
+    pub(super) fn make_orphan(&mut self, key: Key, error: &ChainError) {
         let Some(item) = self.items.get_mut(&key).filter(|item| item.id.is_none()) else {
             return;
         };

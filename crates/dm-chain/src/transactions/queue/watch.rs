@@ -314,17 +314,23 @@ impl Queue {
         }
     }
 
-    /// Sees whether own transactions wait for one that is missing.
-    fn note_gap(&mut self, sight: &Sight, now: Instant) {
+    /// The first nonce that neither the chain counts nor an own transaction bears.
+    pub(super) fn first_missing(&self, sight: &Sight) -> u64 {
         let mut expected = sight.count.max(sight.pending);
-        let mut missing = 0;
         for (nonce, _) in self.nonces.range((expected, 0)..) {
-            missing = nonce.saturating_sub(expected);
-            if missing > 0 {
+            if *nonce > expected {
                 break;
             }
             expected = nonce.saturating_add(1);
         }
+        expected
+    }
+
+    /// Sees whether own transactions wait for one that is missing.
+    fn note_gap(&mut self, sight: &Sight, now: Instant) {
+        let expected = self.first_missing(sight);
+        let next = self.nonces.range((expected, 0)..).next();
+        let missing = next.map_or(0, |(nonce, _)| nonce.saturating_sub(expected));
         let is_idle = self.queued.is_empty() && self.stage.is_idle();
         match self.watch.gap_since {
             _ if missing == 0 || !is_idle => self.watch.gap_since = None,
