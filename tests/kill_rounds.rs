@@ -181,7 +181,7 @@ impl Scene {
             _ => node.request(Method::PUT, &route),
         };
         let told = told(request.body(piece.bytes())).await;
-        self.note_reader(hash, recipient, told)
+        self.note_reader(hash, recipient, &told)
     }
 
     /// What alice signs, and her signature; `None` where the node is gone.
@@ -200,10 +200,10 @@ impl Scene {
             return true;
         }
         let told = told(request).await;
-        self.note_reader(hash, SOMEBODY, told)
+        self.note_reader(hash, SOMEBODY, &told)
     }
 
-    fn note_reader(&self, hash: &str, recipient: &str, told: Told) -> bool {
+    fn note_reader(&self, hash: &str, recipient: &str, told: &Told) -> bool {
         self.update(hash, |known| match told {
             Told::Done => known.readers.push(recipient.to_owned()),
             Told::Refused | Told::Nothing => known.unknown.push(recipient.to_owned()),
@@ -255,7 +255,7 @@ impl Scene {
                         let (status, data) = node.object(hash).await;
                         (status == StatusCode::NOT_FOUND || data == known.bytes()).then_some(())
                     })
-                    .await
+                    .await;
                 }
             }
         }

@@ -212,7 +212,8 @@ impl<'a> Contract<'a> {
         for parameter in operation.parameters() {
             let name = parameter["name"].as_str().unwrap();
             let is_wanted = parameter["required"] == true || given.contains(name);
-            if !is_wanted && !(complete && self.generator.coin()) {
+            let is_added = complete && self.generator.coin();
+            if !is_wanted && !is_added {
                 continue;
             }
             if let Some(text) = self.parameter(parameter) {

@@ -27,7 +27,7 @@ impl HealthCheck for LocalObjects {
         self.probe_writes().await;
         let fault = self.0.state.fault().or_else(|| self.0.file_state.fault());
         match fault {
-            Some(fault) => Finding::Failed(cannot_write(fault)),
+            Some(fault) => Finding::Failed(cannot_write(&fault)),
             None => match self.0.space.judge() {
                 Finding::Working => self.judge_damage(),
                 short => short,
@@ -54,13 +54,17 @@ impl LocalObjects {
             let probed = blocking(move || files.probe().map_err(StoreError::from_io)).await;
             match probed {
                 Ok(()) => state.succeeded(),
-                Err(error) => state.failed(error),
+                Err(error) => state.failed(&error),
             }
         }
         if self.0.space.check(self.0.engine.room_kept()).is_ok() {
             let engine = self.0.engine.clone();
             // Where there is none, the next check tries again.
-            let _ = blocking(move || Ok(engine.keep_room())).await;
+            let _ = blocking(move || {
+                engine.keep_room();
+                Ok(())
+            })
+            .await;
         }
     }
 
@@ -75,7 +79,7 @@ impl LocalObjects {
     }
 }
 
-fn cannot_write(fault: WriteFault) -> Trouble {
+fn cannot_write(fault: &WriteFault) -> Trouble {
     Trouble::new(
         format!("the object store cannot be written: {}", fault.reason),
         "make room on the disk of the object store, or mend or replace it; the node goes on by itself",

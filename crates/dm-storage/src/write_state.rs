@@ -24,7 +24,7 @@ impl WriteState {
     }
 
     /// The medium refused a write.
-    pub(crate) fn failed(&self, reason: impl ToString) {
+    pub(crate) fn failed(&self, reason: &impl ToString) {
         let mut fault = self.lock();
         let since = fault.as_ref().map_or_else(now_ms, |fault| fault.since);
         *fault = Some(WriteFault {
@@ -51,9 +51,9 @@ mod tests {
     fn a_fault_keeps_its_beginning_and_ends_with_a_write() {
         let state = WriteState::default();
         assert_eq!(state.fault(), None);
-        state.failed("first");
+        state.failed(&"first");
         let since = state.fault().unwrap().since;
-        state.failed("second");
+        state.failed(&"second");
         let fault = state.fault().unwrap();
         assert_eq!((fault.since, fault.reason.as_str()), (since, "second"));
         state.succeeded();

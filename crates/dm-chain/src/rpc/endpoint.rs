@@ -121,7 +121,7 @@ impl Endpoint {
     /// It is left out, since it belongs to the chain `found`.
     pub(super) fn is_of_another_chain(&self, found: u64, expected: u64) -> Trouble {
         let problem = format!("it is an endpoint of chain {found}, not of {expected}");
-        self.remember("eth_chainId", problem, Cause::OtherChain);
+        self.remember("eth_chainId", &problem, Cause::OtherChain);
         self.doubt();
         Trouble::WrongChain { found }
     }
@@ -235,9 +235,9 @@ impl Endpoint {
                 // It depends on what was asked for: the next request may well be served.
             }
             Trouble::Objected { objection, reason } => {
-                self.remember(method, reason.clone(), Cause::Objection(*objection));
+                self.remember(method, reason, Cause::Objection(*objection));
             }
-            Trouble::Silent { reason, .. } => self.remember(method, reason.clone(), Cause::Silence),
+            Trouble::Silent { reason, .. } => self.remember(method, reason, Cause::Silence),
             // Only the answer to `identify` is that, and noted there.
             Trouble::WrongChain { .. } => {}
         }
@@ -246,8 +246,8 @@ impl Endpoint {
         }
     }
 
-    fn remember(&self, method: &'static str, problem: String, cause: Cause) {
-        let is_new = self.state().record.refused(method, problem.clone(), cause);
+    fn remember(&self, method: &'static str, problem: &str, cause: Cause) {
+        let is_new = self.state().record.refused(method, problem.to_owned(), cause);
         if is_new {
             tracing::warn!(
                 endpoint = self.name,

@@ -6,24 +6,19 @@ use std::collections::BTreeSet;
 
 use dm_core::{
     Address, U256,
-    event::EventKind,
     hash::DataHash,
     order::OrderState,
     payment::PaymentTerms,
-    ports::{
-        ComplianceLog, EventFilter, HistoryQuery, ObjectStore, OrderCatalog, ReadableObjects, ShareCatalog,
-        UsedMandates,
-    },
+    ports::{ComplianceLog, EventFilter, HistoryQuery, ObjectStore, OrderCatalog, ShareCatalog},
     services::{DataManager, ServiceError},
-    share::{NewShare, ShareOutcome, ShareRecord, ShareTerms},
+    share::{ShareOutcome, ShareTerms},
     testing::faults::{Fault, Faults},
 };
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ordered::Ordered,
-    support::{TestNode, World, data, eventually, keyed, settings, terms},
+    support::{TestNode, World, data, keyed, settings, terms},
     transfers::{allow, balance, supported_token},
 };
 

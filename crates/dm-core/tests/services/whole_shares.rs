@@ -1,29 +1,20 @@
 //! What failed on the way to a share is not there afterwards, and what was interrupted is
 //! completed or collected.
 
-use std::collections::BTreeSet;
-
 use dm_core::{
     Address, U256,
     event::EventKind,
     hash::DataHash,
-    order::OrderState,
     payment::PaymentTerms,
-    ports::{
-        ComplianceLog, EventFilter, HistoryQuery, ObjectStore, OrderCatalog, ReadableObjects, ShareCatalog,
-        UsedMandates,
-    },
-    services::{DataManager, ServiceError},
-    share::{NewShare, ShareOutcome, ShareRecord, ShareTerms},
+    ports::{ComplianceLog, ObjectStore, ReadableObjects, ShareCatalog, UsedMandates},
+    services::ServiceError,
+    share::{NewShare, ShareRecord, ShareTerms},
     testing::faults::{Fault, Faults},
 };
-use proptest::prelude::*;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     ordered::Ordered,
-    support::{TestNode, World, data, eventually, keyed, settings, terms},
-    transfers::{allow, balance, supported_token},
+    support::{TestNode, World, data, eventually, keyed, terms},
 };
 
 #[tokio::test]

@@ -210,8 +210,8 @@ async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Resul
         Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
         Change::ScheduleErasure { data_hash, at } => erasures::schedule(connection, data_hash, *at).await?,
         Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
-        Change::BeginKeyChange(begun) => key_changes::begin(connection, begun).await?,
-        Change::EndKeyChange(id) => key_changes::end(connection, id).await?,
+        Change::KeyChangeBegun(begun) => key_changes::begin(connection, begun).await?,
+        Change::KeyChangeEnded(id) => key_changes::end(connection, id).await?,
         Change::EndRevocation { data_hash, recipient } => {
             revocations::end(connection, data_hash, *recipient).await?;
         }

@@ -45,8 +45,8 @@ pub(super) enum Change {
     RemoveReadable(DataHash),
     Rewrap(Vec<Rewrapped>),
     RetireKey(u32),
-    BeginKeyChange(Box<BegunKeyChange>),
-    EndKeyChange([u8; 16]),
+    KeyChangeBegun(Box<BegunKeyChange>),
+    KeyChangeEnded([u8; 16]),
     BeginErasure(DataHash),
     EndErasure(DataHash),
     ScheduleErasure {

@@ -97,7 +97,7 @@ impl Committing {
         if self.unsettled || self.state.fault().is_some() {
             match self.settle().await {
                 Ok(()) => self.state.succeeded(),
-                Err(error) => self.state.failed(error),
+                Err(error) => self.state.failed(&error),
             }
         }
         if self.place.space.check(self.place.reserve.bytes()).is_ok() {

@@ -49,7 +49,7 @@ fn begun(row: &SqliteRow) -> Result<BegunKeyChange, CatalogError> {
 #[async_trait]
 impl KeyChanges for SqliteCatalog {
     async fn begin_key_change(&self, begun: &BegunKeyChange) -> Result<(), CatalogError> {
-        self.make(Change::BeginKeyChange(Box::new(begun.clone()))).await
+        self.make(Change::KeyChangeBegun(Box::new(begun.clone()))).await
     }
 
     async fn begun_key_changes(&self) -> Result<Vec<BegunKeyChange>, CatalogError> {
@@ -58,6 +58,6 @@ impl KeyChanges for SqliteCatalog {
     }
 
     async fn end_key_change(&self, id: &[u8; 16]) -> Result<(), CatalogError> {
-        self.make(Change::EndKeyChange(*id)).await
+        self.make(Change::KeyChangeEnded(*id)).await
     }
 }

@@ -78,10 +78,10 @@ impl Reopening {
 
     /// Commits, and says whether the engine may have taken something of a commit
     /// that failed.
-    fn attempt(&self, changes: Vec<Change>) -> Result<(), Failure> {
+    fn attempt(&self, changes: &[Change]) -> Result<(), Failure> {
         let before = self.read(|engine| Ok(engine.shows_refused()));
         let early = match before {
-            Ok(true) => Some(self.undoing(&changes).map_err(Failure::Untouched)?),
+            Ok(true) => Some(self.undoing(changes).map_err(Failure::Untouched)?),
             Ok(false) => None,
             Err(error) => return Err(Failure::Untouched(error)),
         };
@@ -90,7 +90,7 @@ impl Reopening {
             Ok(()) => Ok(()),
             Err(error) if is_refused_outright(&error) => Err(Failure::Untouched(error)),
             Err(error) => {
-                let undo = early.map_or_else(|| self.undoing(&changes), Ok);
+                let undo = early.map_or_else(|| self.undoing(changes), Ok);
                 match undo {
                     Ok(undo) => Err(Failure::Begun(error, undo)),
                     Err(unreadable) => Err(Failure::Lost(unreadable)),
@@ -168,13 +168,12 @@ impl Engine for Reopening {
     /// the error is [`StoreError::Unsettled`].
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.settle().map_err(as_unavailable)?;
-        let copies = changes.iter().map(Change::clone_shallow).collect();
-        let mut result = self.attempt(copies);
+        let mut result = self.attempt(&changes);
         if let Err(Failure::Untouched(_)) = &result {
             // An earlier write in the background had failed; this one may do better.
             self.owe(Vec::new());
             self.settle().map_err(as_unavailable)?;
-            result = self.attempt(changes);
+            result = self.attempt(&changes);
         }
         match result {
             Ok(()) => Ok(()),
