@@ -58,6 +58,10 @@ pub(super) fn verdict(method: &str, status: Option<u16>, payload: &ErrorPayload)
     if executes(method) && is_execution(payload.code, &text) {
         return Verdict::Execution;
     }
+    // Before the words: the method's own name may be among them (`eth_gasPrice`).
+    if matches!(payload.code, METHOD_NOT_FOUND | -32604) {
+        return Verdict::Endpoint(Objection::NotOffered);
+    }
     if (executes(method) || sends(method)) && contains_any(&text, REQUEST) {
         return Verdict::Request;
     }
@@ -153,7 +157,6 @@ fn by_code(method: &str, code: i64) -> Option<Objection> {
     match code {
         401 | 403 | -40100 => Some(Objection::Denied),
         429 | 1008 | -32005 => Some(Objection::Limited),
-        -32601 | -32604 => Some(Objection::NotOffered),
         // Besu has these for transactions that it does not take, others for themselves.
         _ if sends(method) => None,
         -32029 | -32090 | -32097 | -32605 => Some(Objection::Limited),
@@ -164,6 +167,9 @@ fn by_code(method: &str, code: i64) -> Option<Objection> {
         _ => None,
     }
 }
+
+/// JSON-RPC 2.0: the method does not exist.
+const METHOD_NOT_FOUND: i64 = -32601;
 
 /// Words of the EVM: geth, erigon, besu, nethermind, reth, anvil, hardhat, ganache.
 const EXECUTION: &[&str] = &[
