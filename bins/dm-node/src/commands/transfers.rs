@@ -95,12 +95,7 @@ fn describe(answer: &Value, tokens: &KnownTokens) -> String {
     ];
     let mut text = output::table(&headings, &rows);
     for refund in transfers.iter().filter(|transfer| is_owed(transfer)) {
-        text.push_str(&format!(
-            "\nrefund {} is owed: {} attempts, {}",
-            cell(&refund["id"]),
-            cell(&refund["attempts"]),
-            refund["reason"].as_str().unwrap_or("none has failed"),
-        ));
+        text.push_str(&format!("\n{}", describe_owed(refund)));
     }
     if let Some(cursor) = answer["next_cursor"].as_str() {
         text.push_str(&format!("\nmore with --cursor {cursor}"));
@@ -108,6 +103,22 @@ fn describe(answer: &Value, tokens: &KnownTokens) -> String {
     text
 }
 
+/// Whether an operator can have it tried again or ended. One has failed only where it
+/// was given up when the node was restored from a backup.
 fn is_owed(transfer: &Value) -> bool {
-    transfer["purpose"] == "refund" && (transfer["status"] == "accepted" || transfer["status"] == "sent")
+    let open = ["accepted", "sent", "failed"];
+    transfer["purpose"] == "refund" && open.iter().any(|status| transfer["status"] == *status)
+}
+
+fn describe_owed(refund: &Value) -> String {
+    let next_try = match &refund["next_try"] {
+        Value::Null => String::new(),
+        time => format!(", next try {}", times::local_secs(time)),
+    };
+    format!(
+        "refund {} is owed: {} attempts{next_try}, {}",
+        cell(&refund["id"]),
+        cell(&refund["attempts"]),
+        refund["reason"].as_str().unwrap_or("none has failed"),
+    )
 }
