@@ -81,6 +81,8 @@ async fn a_payment_for_a_share_that_found_no_room_is_given_back() {
     let seller = setup(0)
         .env(NO_ROOM.0, NO_ROOM.1)
         .env("DM_PAYMENTS__REFUND_AFTER_SECS", "1")
+        // A payment is given back once it is final; nothing else makes blocks here.
+        .env("DM_CHAIN__CONFIRMATIONS", "0")
         .start()
         .await;
     let buyer = setup(1).start().await;

@@ -7,10 +7,9 @@ ALTER TABLE shares ADD COLUMN request BLOB;
 -- NULL: never.
 ALTER TABLE shares ADD COLUMN expires_at INTEGER;
 
--- What shares from before have asked for stands in the envelope already.
+-- Shares from before end with their data.
 UPDATE shares SET expires_at =
-    (SELECT expires_at FROM expiries WHERE expiries.locator = shares.locator)
-WHERE event_index IS NULL OR grant_owed = 1;
+    (SELECT expires_at FROM expiries WHERE expiries.locator = shares.locator);
 
 -- Owed grants are looked for recipient by recipient.
 DROP INDEX shares_grant_owed;

@@ -157,13 +157,14 @@ fn by_code(method: &str, code: i64) -> Option<Objection> {
     match code {
         401 | 403 | -40100 => Some(Objection::Denied),
         429 | 1008 | -32005 => Some(Objection::Limited),
+        -32055 => Some(Objection::Internal),
         // Besu has these for transactions that it does not take, others for themselves.
         _ if sends(method) => None,
         -32029 | -32090 | -32097 | -32605 => Some(Objection::Limited),
         -32053..=-32050 => Some(Objection::Denied),
         -32004 => Some(Objection::NotOffered),
         -32001 => Some(Objection::Behind),
-        -32603 | -32002 | -32055 | -32046 | -32017..=-32008 => Some(Objection::Internal),
+        -32603 | -32002 | -32046 | -32017..=-32008 => Some(Objection::Internal),
         _ => None,
     }
 }

@@ -161,7 +161,10 @@ async fn gas_price(node: &Node) -> Result<u128, RpcFailure> {
 /// median. Empty blocks say nothing.
 async fn recent_tip(node: &Node) -> Result<u128, RpcFailure> {
     let params = (U64::from(HISTORY_BLOCKS), "latest", [50.0]);
-    let history: FeeHistory = node.read("eth_feeHistory", params).await?;
+    let history: FeeHistory = match node.read("eth_feeHistory", params).await {
+        Err(failure) if is_no_answer_to_this(&failure) => return Ok(LEAST_TIP),
+        answer => answer?,
+    };
     let mut tips: Vec<u128> = history
         .reward
         .iter()
@@ -179,7 +182,7 @@ async fn quantity(node: &Node, method: &'static str) -> Result<u128, RpcFailure>
 }
 
 fn is_no_answer_to_this(failure: &RpcFailure) -> bool {
-    matches!(failure, RpcFailure::NotServed(_) | RpcFailure::Refused(_))
+    matches!(failure, RpcFailure::NotServed(_))
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ const WORDS: &[(&str, Refusal)] = &[
     ("known transaction", Refusal::AlreadyKnown),
     ("alreadyknown", Refusal::AlreadyKnown),
     ("pool is full", Refusal::NoRoom),
+    ("tries to replace pending", Refusal::NoRoom),
+    ("already reserved", Refusal::NoRoom),
     ("pool full", Refusal::NoRoom),
     ("poolfull", Refusal::NoRoom),
     ("exceeds the maximum number of", Refusal::NoRoom),

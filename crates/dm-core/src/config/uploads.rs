@@ -20,7 +20,7 @@ impl Default for UploadsConfig {
         Self {
             max_at_once: 1024,
             max_at_once_per_key: 256,
-            min_bytes_per_second: 1024,
+            min_bytes_per_second: 512,
         }
     }
 }

@@ -85,7 +85,9 @@ impl Committing {
         };
         match &refused {
             Ok(_) => self.state.succeeded(),
-            Err(error) if is_of_medium(error) => self.state.failed(error),
+            Err(error) if is_of_medium(error) || matches!(error, CatalogError::Corrupt(_)) => {
+                self.state.failed(error);
+            }
             Err(_) => {}
         }
         refused

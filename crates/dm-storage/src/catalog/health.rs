@@ -15,8 +15,9 @@ impl HealthCheck for SqliteCatalog {
     }
 
     async fn check(&self) -> Finding {
-        // A catalog that is closed takes no writes, but the node is stopping then.
-        let _ = self.writer.probe().await;
+        if let Err(error) = self.writer.probe().await {
+            return Finding::Failed(Trouble::new(error.to_string(), "restart the node"));
+        }
         match self.state.fault() {
             Some(fault) => Finding::Failed(
                 Trouble::new(

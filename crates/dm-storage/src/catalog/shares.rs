@@ -65,7 +65,8 @@ pub(super) const TAKE_BACK_DELIVERY: &str = "UPDATE orders SET undelivered = 1
         AND NOT EXISTS (SELECT 1 FROM orders r
             WHERE r.refund_of = orders.id AND r.status <> 'called_off')
         AND NOT EXISTS (SELECT 1 FROM events
-            WHERE data_hash = ?3 AND kind IN ('data_share', 'grant') AND +recipient = ?2)";
+            WHERE data_hash = ?3 AND kind IN ('data_share', 'grant') AND +recipient = ?2
+                AND timestamp >= orders.created_at)";
 pub(super) const SET_GRANT_OWED: &str =
     "UPDATE shares SET grant_owed = ? WHERE locator = ? AND recipient = ?";
 pub(super) const SET_RECEIPT_SPREAD: &str =

@@ -18,6 +18,8 @@ const BELIEVED: Duration = Duration::from_secs(2);
 /// A block becomes a landmark when it is so many times deeper than what counts
 /// as final: a reorganisation that was deeper than expected is no new chain.
 const DEEP: u64 = 6;
+/// But never less deep than this, however few blocks count as final.
+const LEAST_DEPTH: u64 = 64;
 
 /// The blocks by which a chain is known again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +148,7 @@ impl Identity {
 
     /// Makes a landmark of a block that has become deep enough.
     pub(super) fn note_height(&mut self, height: u64, confirmations: u64) {
-        let depth = confirmations.saturating_mul(DEEP);
+        let depth = confirmations.saturating_mul(DEEP).max(LEAST_DEPTH);
         let is_deep = |(number, _): &(u64, B256)| number.saturating_add(depth) <= height;
         if let Some(candidate) = self.candidate.take_if(|candidate| is_deep(candidate))
             && self.landmarks.deep.is_none_or(|deep| deep.0 < candidate.0)
@@ -154,6 +156,11 @@ impl Identity {
             self.landmarks.deep = Some(candidate);
             self.is_new = true;
         }
+    }
+
+    /// Whether there are landmarks that the journal does not have yet.
+    pub(super) fn has_news(&self) -> bool {
+        self.is_new
     }
 
     /// The landmarks, if the journal does not have them yet.

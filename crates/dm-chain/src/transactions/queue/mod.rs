@@ -257,8 +257,8 @@ impl Queue {
 
     /// Tells the journal what it does not know yet.
     fn write(&mut self, now: Instant) {
-        if self.writing.is_some() || self.dirty.is_empty() || self.write_not_before.is_some_and(|at| at > now)
-        {
+        let has_news = !self.dirty.is_empty() || self.identity.has_news();
+        if self.writing.is_some() || !has_news || self.write_not_before.is_some_and(|at| at > now) {
             return;
         }
         self.write_not_before = None;

@@ -262,7 +262,7 @@ impl Queue {
         let longest = self.settings.poll_interval * if is_calm { CALM } else { 1 };
         self.watch.is_running = false;
         self.watch.next = now
-            + if self.is_idle() {
+            + if self.is_idle() && self.watch.failure.is_none() {
                 IDLE_PAUSE
             } else {
                 self.watch.pause
@@ -328,7 +328,8 @@ impl Queue {
 
     /// Sees whether own transactions wait for one that is missing.
     fn note_gap(&mut self, sight: &Sight, now: Instant) {
-        let expected = self.first_missing(sight);
+        // What is final has used its nonces up, whatever an endpoint that lags behind counts.
+        let expected = self.first_missing(sight).max(self.watch.floor());
         let next = self.nonces.range((expected, 0)..).next();
         let missing = next.map_or(0, |(nonce, _)| nonce.saturating_sub(expected));
         let is_idle = self.queued.is_empty() && self.stage.is_idle();

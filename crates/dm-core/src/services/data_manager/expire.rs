@@ -25,11 +25,30 @@ impl DataManager {
             return self.end(data_hash).await;
         };
         // The owner's tombstone may have come first: the key is still here.
-        if envelope.is_gone(now_ms()) {
+        if envelope.is_gone(now_ms()) && !self.put_off_by_shares(data_hash, &envelope).await? {
+            self.take_back_unrecorded(data_hash).await?;
             return self.end(data_hash).await;
         }
         // It was put off, by this node or by the owner.
         Ok(erasures.schedule_erasure(data_hash, envelope.expires_at).await?)
+    }
+
+    /// Puts the end off for shares that asked for a later one and were interrupted
+    /// before the envelope said so; whether the data goes on.
+    async fn put_off_by_shares(
+        &self,
+        data_hash: &DataHash,
+        envelope: &SignedEnvelope,
+    ) -> Result<bool, ServiceError> {
+        let ports = &self.inner.ports;
+        if envelope.is_tombstone() || envelope.id.owner != self.address() {
+            return Ok(false);
+        }
+        for share in ports.shares.unrecorded_shares_of(data_hash).await? {
+            self.put_into_envelope(&envelope.id, &share, None).await?;
+        }
+        let newest = ports.objects.envelope(&envelope.id).await?;
+        Ok(newest.is_some_and(|newest| !newest.is_gone(now_ms())))
     }
 
     async fn end(&self, data_hash: &DataHash) -> Result<(), ServiceError> {

@@ -32,8 +32,9 @@ impl DataManager {
                     record: share.record,
                     existed: false,
                 }),
-                Ok(false) => Err(error.into()),
-                Err(_) => {
+                Ok(false) if !matches!(error, CatalogError::Unsettled(_)) => Err(error.into()),
+                // Taking it back makes the catalog settle first what it does not know.
+                Ok(false) | Err(_) => {
                     self.withdraw(&share).await;
                     Err(error.into())
                 }

@@ -72,8 +72,16 @@ impl DataManager {
         };
         let payment = self.payment_of(&record.data_hash, record.recipient).await?;
         if request.kind == EventKind::DataShare {
-            self.prolong(&id, &record.data_hash, request.terms.expires_at)
-                .await?;
+            let prolonged = self
+                .prolong(&id, &record.data_hash, request.terms.expires_at)
+                .await;
+            match prolonged {
+                // The share exists with this end, which upkeep puts into the envelope.
+                Err(error) if record.request == Some(request.digest()) => {
+                    tracing::warn!(locator = %id.locator, %error, "a later end is owed");
+                }
+                done => done?,
+            }
         }
         Ok(Existing {
             id,

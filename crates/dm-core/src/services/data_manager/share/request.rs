@@ -37,7 +37,7 @@ struct Digested {
 
 impl Request {
     /// Digest of everything that makes the request what it is.
-    fn digest(&self) -> B256 {
+    pub(super) fn digest(&self) -> B256 {
         let terms = &self.terms;
         let digested = Digested {
             kind: self.kind,

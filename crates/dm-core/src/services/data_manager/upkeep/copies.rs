@@ -19,7 +19,10 @@ impl DataManager {
             let connected = self.connected_peers();
             let have_changed = connected != served;
             if !connected.is_empty() && (self.inner.owed.take_copies() || have_changed) {
-                self.replicate_all().await?;
+                if let Err(error) = self.replicate_all().await {
+                    tracing::warn!(%error, "objects with too few copies could not be listed");
+                    self.inner.owed.note_copies();
+                }
                 served = connected;
                 // What could not be placed now is noted again, and has time.
                 pause = if have_changed {

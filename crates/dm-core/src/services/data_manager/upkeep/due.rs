@@ -26,6 +26,7 @@ pub(in crate::services::data_manager) enum Work {
     Erasing,
     Expiring,
     Revoking,
+    ForgettingKeys,
     Collecting,
 }
 
@@ -40,6 +41,7 @@ impl Work {
             Self::Erasing => "finishing erasures",
             Self::Expiring => "erasing expired data",
             Self::Revoking => "finishing revocations",
+            Self::ForgettingKeys => "forgetting keys of objects that are not stored",
             Self::Collecting => "collecting what belongs to no share",
         }
     }
@@ -50,7 +52,7 @@ impl Work {
             // Each encrypts an object anew.
             Self::Revoking => 4,
             // It walks through everything, and nobody waits for it.
-            Self::Collecting => 2,
+            Self::ForgettingKeys | Self::Collecting => 2,
             _ => 16,
         }
     }

@@ -72,7 +72,8 @@ fn trouble(work: Work, progress: &Progress, now: u64) -> Option<(String, u64)> {
         .began
         .filter(|began| now.saturating_sub(*began) > LATE_MS)?;
     // A walk through everything may take its time.
-    (work != Work::Collecting).then(|| (format!("{subject} is late{age}"), began))
+    let walks_through_everything = matches!(work, Work::ForgettingKeys | Work::Collecting);
+    (!walks_through_everything).then(|| (format!("{subject} is late{age}"), began))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     envelope::{ObjectId, SignedEnvelope},
+    event::EventKind,
     hash::{DataHash, Locator},
     ports::EventFilter,
     services::{DataManager, ServiceError},
@@ -25,7 +26,7 @@ struct LostKeys;
 
 #[async_trait]
 impl DueWork for LostKeys {
-    const KIND: Work = Work::Collecting;
+    const KIND: Work = Work::ForgettingKeys;
     type Cursor = Locator;
     type Item = DataHash;
 
@@ -98,9 +99,9 @@ impl DataManager {
         self.each_due::<Orphans>().await;
     }
 
-    /// Forgets the key of an own object that is not stored and that is shared with
-    /// nobody. What was shared can be fetched back from peers with it. The caller
-    /// holds the turn of the data hash.
+    /// Forgets the key of an own object that is not stored and that was shared with
+    /// nobody. What was shared can be fetched back from peers with it, also by its
+    /// owner alone. The caller holds the turn of the data hash.
     pub(in crate::services::data_manager) async fn forget_lost_key(
         &self,
         data_hash: &DataHash,
@@ -110,6 +111,7 @@ impl DataManager {
         if entry.is_none_or(|entry| entry.id != id)
             || ports.objects.envelope(&id).await?.is_some()
             || ports.shares.is_shared(data_hash).await?
+            || self.was_shared(data_hash).await?
         {
             return Ok(());
         }
@@ -117,6 +119,18 @@ impl DataManager {
         ports.readable.remove_readable(data_hash).await?;
         tracing::info!(locator = %id.locator, "forgot the key of an object that is not stored");
         Ok(())
+    }
+
+    /// Whether the data was ever shared, and not erased since.
+    async fn was_shared(&self, data_hash: &DataHash) -> Result<bool, ServiceError> {
+        let kinds = [EventKind::DataShare, EventKind::Grant, EventKind::DataDelete];
+        let filter = EventFilter {
+            kinds: kinds.into(),
+            data_hash: Some(*data_hash),
+            recipient: None,
+        };
+        let newest = self.inner.ports.log.find(&filter).await?;
+        Ok(newest.is_some_and(|newest| newest.event.event_type != EventKind::DataDelete))
     }
 
     /// An own object of which nobody has the key.

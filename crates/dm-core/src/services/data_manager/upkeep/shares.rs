@@ -95,6 +95,8 @@ impl DataManager {
         let envelope = self.inner.ports.objects.envelope(&id).await?;
         match envelope {
             Some(envelope) if envelope.is_expired(now_ms()) => Ok(()),
+            // Peers have it: it can be fetched back.
+            None if self.known_replicas(&id).await? > 0 => Ok(()),
             _ => {
                 self.take_back_unrecorded(&share.data_hash).await?;
                 self.forget_lost_key(&share.data_hash).await
