@@ -104,6 +104,8 @@ impl Scene {
         let seller = setup(0)
             .peer(&buyer)
             .env("DM_PAYMENTS__REFUND_AFTER_SECS", "1")
+            // A payment is given back once it is final, and idle chains make no blocks.
+            .env("DM_CHAIN__CONFIRMATIONS", "0")
             .start()
             .await;
         seller.has_peers(1).await;
