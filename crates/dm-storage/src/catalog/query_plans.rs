@@ -171,7 +171,7 @@ async fn orders_that_are_done_cost_nothing() {
         (orders::OPEN, &["SEARCH o USING INDEX orders_open (number>?)"][..]),
         (
             orders::UNDELIVERED,
-            &["SEARCH o USING INDEX orders_undelivered (created_at<?)"],
+            &["SEARCH o USING INDEX orders_undelivered (created_at>? AND created_at<?)"],
         ),
         (
             orders::PAYMENT_FOR,
