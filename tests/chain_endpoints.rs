@@ -144,11 +144,10 @@ async fn health_tells_of_an_endpoint_that_answers_the_head_alone() {
         .await;
     let (_, healthy) = answer(node.internal(Method::GET, "/health")).await;
     assert_eq!(healthy["components"]["blockchain"], "connected", "{healthy}");
+    let hash = node.must_share("verified by a call", SOMEBODY).await;
     gate.limit("eth_call");
-    // What a token says is read by a call.
-    let token = format!("/balance/{SOMEBODY}?token={SOMEBODY}");
-    let (status, balance) = answer(node.internal(Method::GET, &token)).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{balance}");
+    let (status, verified) = node.get(&format!("/verify_data/{hash}")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{verified}");
     let health = eventually("health tells of the endpoint", || async {
         let (_, health) = answer(node.internal(Method::GET, "/health")).await;
         (health["components"]["blockchain"] == "disconnected").then_some(health)
