@@ -1,10 +1,15 @@
 //! A chain that is away, that takes blocks back, or that holds another history.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
 use tempfile::tempdir;
 
-use crate::support::{Anvil, Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, eventually};
+use crate::support::{Anvil, Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, eventually, eventually_within};
+
+/// As long as all looks at an idle chain and its newest anchor take together.
+const FOLLOWING: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn a_share_during_a_chain_outage_is_anchored_afterwards_once() {
@@ -85,7 +90,11 @@ async fn follows(node: &Node, mut hashes: Vec<String>) {
     assert!(status.is_success(), "{answer}");
     hashes.push(answer["data_hash"].as_str().unwrap().to_owned());
     for hash in hashes {
-        node.verifies(&hash).await;
+        eventually_within(FOLLOWING, "the share is verified on the new chain", || async {
+            let (_, body) = node.get(&format!("/verify_data/{hash}")).await;
+            (body["verified"] == true).then_some(())
+        })
+        .await;
     }
     eventually("the node says that all is well again", || async {
         let (_, health) = crate::support::http::answer(node.internal(reqwest::Method::GET, "/health")).await;

@@ -36,11 +36,19 @@ pub(crate) const SOMEBODY: &str = "0x000000000000000000000000000000000000dEaD";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer, or panics.
-pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+pub(crate) async fn eventually<T, F>(what: &str, ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    eventually_within(PATIENCE, what, ask).await
+}
+
+/// The same for what may take this long.
+pub(crate) async fn eventually_within<T, F>(patience: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         if let Some(answer) = ask().await {
             return answer;

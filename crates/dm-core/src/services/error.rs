@@ -13,7 +13,7 @@ use crate::{
 
 /// What an account lacks to pay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{account} has {balance} of token {token}, {needed} are needed")]
+#[error("{account} {}, {needed} are needed", self.what_there_is())]
 pub struct Shortfall {
     /// Who should pay.
     pub account: Address,
@@ -25,6 +25,22 @@ pub struct Shortfall {
     pub balance: U256,
     /// What the account allows the operator account to take.
     pub allowance: U256,
+}
+
+impl Shortfall {
+    fn what_there_is(&self) -> String {
+        let Self {
+            token,
+            balance,
+            allowance,
+            ..
+        } = self;
+        if self.balance >= self.needed {
+            format!("has {balance} of token {token} and allows {allowance} of it to be taken")
+        } else {
+            format!("has {balance} of token {token}")
+        }
+    }
 }
 
 /// Why a service did not do what a client asked; each variant is something
