@@ -35,6 +35,8 @@ pub(super) struct Chain {
     blocks: Vec<Block>,
     /// Hashes of the blocks of chains that were there before.
     lost: HashSet<B256>,
+    /// Operations that one of those chains had when it was replaced.
+    done_before: HashSet<u8>,
     mempool: BTreeMap<u64, Transaction>,
     made: u64,
     pub(super) base_fee: u128,
@@ -113,6 +115,7 @@ impl Chain {
 
     /// Another chain stands in its place, with nothing but a first block.
     pub(super) fn begin_anew(&mut self) {
+        self.done_before.extend(self.done().into_keys());
         self.lost.extend(self.blocks.drain(..).map(|block| block.hash));
         self.mempool.clear();
         self.add_block(Vec::new());
@@ -121,6 +124,11 @@ impl Chain {
     /// Whether this block was one of a chain that is gone.
     pub(super) fn is_lost(&self, block_hash: B256) -> bool {
         self.lost.contains(&block_hash)
+    }
+
+    /// Whether a chain that is gone had this operation at its end.
+    pub(super) fn was_done_before(&self, operation: u8) -> bool {
+        self.done_before.contains(&operation)
     }
 
     /// The mempool forgets one.
