@@ -112,8 +112,9 @@ impl PaymentProcessor {
         self.collected(record, &payment).await
     }
 
-    /// The payment for a share that was begun before, if it counts. A refund that was
-    /// neither made nor may be is called off, so that nobody pays twice.
+    /// The payment for a share that was begun before, if it counts: one that a
+    /// reorganisation has undone for good does not. A refund that was neither made nor
+    /// may be is called off, so that nobody pays twice.
     async fn standing(
         &self,
         data_hash: &DataHash,
@@ -122,6 +123,10 @@ impl PaymentProcessor {
     ) -> Result<Option<OrderRecord>, ServiceError> {
         let orders = &self.desk.ports().orders;
         while let Some(kept) = orders.payment_for(data_hash, payer).await? {
+            let (kept, _) = self.desk.look_again(kept.id).await?;
+            if let OrderState::Failed { .. } = kept.state {
+                continue;
+            }
             if let Err(other_price) = ensure_same_price(&kept, payment) {
                 // The other one is on its way back.
                 let is_owed = self.owed_refund(&kept).await?.is_some();
@@ -165,7 +170,7 @@ impl PaymentProcessor {
                     "keeps a part of each transfer: {received} of {} have arrived, and are given back",
                     payment.amount
                 );
-                self.refund(&record).await?;
+                self.refund(record.id).await?;
                 Err(ServiceError::rejected("payment_token", reason))
             }
             OrderState::Failed { reason, .. } => Err(ServiceError::TransactionFailed(reason.clone())),
@@ -181,15 +186,13 @@ impl PaymentProcessor {
     ///
     /// # Errors
     /// Faults of the catalog, and [`ServiceError::Unavailable`] where the chain is away.
-    pub(super) async fn refund(&self, payment: &OrderRecord) -> Result<(), ServiceError> {
-        let (Order::Transfer(paid), OrderState::Completed { received, .. }) =
-            (&payment.order, &payment.state)
+    pub(super) async fn refund(&self, payment: OperationId) -> Result<(), ServiceError> {
+        let (payment, is_final) = self.desk.look_again(payment).await?;
+        let (Order::Transfer(paid), OrderState::Completed { received, .. }, true) =
+            (&payment.order, &payment.state, is_final)
         else {
             return Ok(());
         };
-        if !self.desk.is_final(payment.id).await? {
-            return Ok(());
-        }
         let back = TransferOrder {
             token: paid.token,
             from: paid.to,

@@ -77,7 +77,7 @@ impl DataManager {
             .await?
             .is_some();
         match &self.inner.ports.payments {
-            Some(payments) if !is_shared => payments.refund(payment).await,
+            Some(payments) if !is_shared => payments.refund(payment.id).await,
             _ => Ok(()),
         }
     }

@@ -170,13 +170,21 @@ impl OrderDesk {
         now_ms().saturating_add(pause)
     }
 
-    /// Whether nothing can take back any more what was mined for an order.
-    pub(in crate::services) async fn is_final(&self, id: OperationId) -> Result<bool, ServiceError> {
-        Ok(match self.inner.ports.operations.state(id).await? {
-            // It was final when it was concluded.
-            None => true,
-            Some(state) => state.is_final(),
-        })
+    /// An order that has an outcome, as the chain sees it now, and whether nothing can
+    /// change that any more: a reorganisation may have undone what was done.
+    ///
+    /// # Errors
+    /// Faults of the catalog, and [`ServiceError::Unavailable`] where the chain is away.
+    pub(in crate::services) async fn look_again(
+        &self,
+        id: OperationId,
+    ) -> Result<(OrderRecord, bool), ServiceError> {
+        let _turn = self.inner.turns.take(id).await;
+        let Some(mut record) = self.inner.ports.orders.order(id).await? else {
+            return Err(ServiceError::Fault(format!("there is no order {id}")));
+        };
+        let is_settled = self.settle(&mut record).await?;
+        Ok((record, is_settled))
     }
 
     /// Owes a refund from now on; one that was called off is owed again, and one that is

@@ -197,8 +197,10 @@ impl World {
             return;
         };
         // That a reorganisation undoes a payment whose share was made is the seller's risk.
-        let is_final = self.processor(ENDLESS).1.is_final(paid.id).await;
-        if is_final.unwrap_or(false) && !self.store_is_full {
+        let seen = self.processor(ENDLESS).1.look_again(paid.id).await;
+        let is_for_good =
+            seen.is_ok_and(|(paid, is_final)| is_final && matches!(paid.state, OrderState::Completed { .. }));
+        if is_for_good && !self.store_is_full {
             let share = crate::share::ShareRecord {
                 recipient: BUYER,
                 ..samples::share(1, 1)
@@ -211,7 +213,7 @@ impl World {
     async fn give_back(&self, fuse: i64) {
         let (processor, _) = self.processor(fuse);
         for (_, payment) in processor.overdue_payments(None, 9).await.unwrap_or_default() {
-            let _ = processor.refund(&payment).await;
+            let _ = processor.refund(payment.id).await;
         }
     }
 
@@ -346,6 +348,32 @@ async fn a_payment_that_a_reorganisation_may_take_back_is_not_given_back_yet() {
     world.money.finalise();
     world.give_back(ENDLESS).await;
     assert_eq!(world.refunds().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_payment_that_was_undone_for_good_after_all_counts_for_nothing() {
+    for store_is_full in [false, true] {
+        let mut world = World::new().await;
+        world.store_is_full = true;
+        world.ask(ENDLESS).await;
+        world.money.mine();
+        world.ask(ENDLESS).await;
+        world.money.reorganise_newest();
+        world.money.undo_next(1);
+        world.money.mine();
+        world.money.finalise();
+        world.store_is_full = store_is_full;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        world.give_back(ENDLESS).await;
+        assert_eq!(world.refunds().await, [], "nothing was paid");
+        world.ask(ENDLESS).await;
+        assert!(!world.is_shared, "it has to be paid for anew");
+        world.money.mine();
+        world.money.finalise();
+        world.ask(ENDLESS).await;
+        assert_eq!(world.is_shared, !store_is_full);
+        assert_eq!(world.balance(BUYER).await, SUPPLY - PRICE);
+    }
 }
 
 #[tokio::test]

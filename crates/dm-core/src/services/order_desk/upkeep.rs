@@ -98,7 +98,7 @@ impl OrderDesk {
 
     /// Notes what a reorganisation has made of an order; whether nothing can change any
     /// more what has become of it.
-    async fn settle(&self, record: &mut OrderRecord) -> Result<bool, ServiceError> {
+    pub(super) async fn settle(&self, record: &mut OrderRecord) -> Result<bool, ServiceError> {
         match record.state {
             OrderState::Accepted | OrderState::Sent { .. } => return Ok(false),
             OrderState::Failed { tx_hash: None, .. } | OrderState::CalledOff | OrderState::Ended { .. } => {
