@@ -116,7 +116,7 @@ impl Queue {
             let nonce = free_nonce(&self.nonces, next.max(item.least_nonce));
             next = next.max(if item.least_nonce > next { next } else { nonce + 1 });
             item.nonce = nonce;
-            item.phase = Phase::Staged;
+            item.phase = Phase::Staged { instead_of: None };
             batch.push((key, job(item, fees, account)));
             self.nonces.insert((nonce, key));
             if batch.len() >= MAX_BATCH {
@@ -135,20 +135,24 @@ impl Queue {
         let waiting = self.nonces.range((sight.count, 0)..(end, 0));
         let mut orphans = waiting.filter_map(|(_, key)| Some((*key, self.items.get(key)?)));
         let (key, orphan) = orphans.find(|(_, item)| {
-            let is_idle = matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight);
+            let is_idle =
+                matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight && !sending.is_replaced);
             item.is_orphan && is_idle
         })?;
         let newest = orphan.versions.last()?.fees;
         Some((key, newest.raised(least, self.settings.max_fee_per_gas)?))
     }
 
-    /// Gives a transaction the nonce of one that is of no use.
+    /// Gives a transaction the nonce of one that is of no use, which is forgotten once
+    /// this one is noted: the chain may have it.
     fn take_over(&mut self, key: Key, orphan: Key, fees: Fees) -> Option<SigningJob> {
+        self.set_replaced(orphan, true);
         let nonce = self.items.get(&orphan)?.nonce;
-        self.forget(orphan);
         let item = self.items.get_mut(&key)?;
         item.nonce = nonce;
-        item.phase = Phase::Staged;
+        item.phase = Phase::Staged {
+            instead_of: Some(orphan),
+        };
         self.nonces.insert((nonce, key));
         Some(job(item, fees, self.settings.account))
     }
@@ -219,7 +223,7 @@ impl Queue {
             {
                 let note = *item.note.get_or_insert(OperationId::from_bytes(version.hash.0));
                 let mut entry = item.entry();
-                if matches!(item.phase, Phase::Staged) {
+                if matches!(item.phase, Phase::Staged { .. }) {
                     entry.versions.clear();
                 }
                 entry.versions.push(version.clone());
@@ -239,13 +243,15 @@ impl Queue {
         let Stage::Writing(batch) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             return;
         };
+        let mut displaced = Vec::new();
         for (key, version) in batch {
             let Some(item) = self.items.get_mut(&key) else {
                 continue;
             };
             let hash = version.hash;
             match &mut item.phase {
-                Phase::Staged => {
+                Phase::Staged { instead_of } => {
+                    displaced.extend(*instead_of);
                     item.past
                         .extend(item.versions.drain(..).map(|version| version.hash));
                     item.versions.push(version);
@@ -267,6 +273,7 @@ impl Queue {
             self.hashes.insert(hash, key);
             self.agenda.insert((now, key));
         }
+        displaced.into_iter().for_each(|orphan| self.forget(orphan));
     }
 
     /// The batch was not noted, so it never goes to the chain.
@@ -281,13 +288,25 @@ impl Queue {
         }
     }
 
+    fn set_replaced(&mut self, key: Key, is_replaced: bool) {
+        if let Some(Phase::Sending(sending)) = self.items.get_mut(&key).map(|item| &mut item.phase) {
+            sending.is_replaced = is_replaced;
+        }
+    }
+
     fn unstage(&mut self, key: Key, refusal: &ChainError) {
+        if let Some(Phase::Staged {
+            instead_of: Some(orphan),
+        }) = self.items.get(&key).map(|item| &item.phase)
+        {
+            self.set_replaced(*orphan, false);
+        }
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
         match &mut item.phase {
-            Phase::Staged if item.versions.is_empty() => self.give_up(key, refusal),
-            Phase::Staged => {
+            Phase::Staged { .. } if item.versions.is_empty() => self.give_up(key, refusal),
+            Phase::Staged { .. } => {
                 item.phase = Phase::Queued;
                 self.nonces.remove(&(item.nonce, key));
                 self.queued.push_front(key);
@@ -315,12 +334,23 @@ impl Queue {
         }
     }
 
+    /// Whether the journal may have an operation whose note is on its way out: should
+    /// the process die before that, it happens.
+    fn may_be_noted(&self, note: &OperationId) -> bool {
+        let mut written = self.writing.iter().flat_map(|change| &change.entries);
+        self.dirty.contains_key(note) || written.any(|(changed, _)| changed == note)
+    }
+
     /// Forgets a transaction that the chain does not have and never gets.
     pub(super) fn give_up(&mut self, key: Key, refusal: &ChainError) {
         let Some(item) = self.remove(key) else {
             return;
         };
         let is_noted = !matches!(item.phase, Phase::Queued) || !item.versions.is_empty();
+        let refusal = match item.note.filter(|note| self.may_be_noted(note)) {
+            Some(_) => ChainError::Journal(refusal.to_string()),
+            None => refusal.clone(),
+        };
         if let Some(note) = item.note.filter(|_| is_noted) {
             // A write that failed may have reached the medium all the same.
             self.dirty.insert(note, None);

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{draft::Draft, fees::Fees},
+    Key,
     event::Ticket,
 };
 use crate::transactions::journal::Entry;
@@ -94,7 +95,7 @@ pub(super) struct Item {
     /// The chain was reorganised, and its receipt was not seen since.
     pub(super) is_doubted: bool,
     /// What a block had of it before it was taken back, or the process started,
-    /// until the chain is known to be the same.
+    /// until the chain is known to be the same. The chain gets nothing of it before that.
     pub(super) taken_back: Option<Mined>,
     /// When it was ordered, as far as this process knows.
     pub(super) since: Instant,
@@ -109,7 +110,10 @@ pub(super) enum Phase {
     /// It needs a nonce.
     Queued,
     /// It has one, and is being signed and noted.
-    Staged,
+    Staged {
+        /// The transaction of no use whose nonce it gets.
+        instead_of: Option<Key>,
+    },
     /// The chain gets it until a block has it.
     Sending(Sending),
     /// A block has it.
@@ -172,6 +176,23 @@ impl Sending {
             is_barred: false,
         }
     }
+
+    /// The chain has to get one of these versions again; nothing of what is given up.
+    pub(super) fn again(
+        current: usize,
+        versions: &[Version],
+        refused: Option<&Refused>,
+        now: Instant,
+    ) -> Self {
+        let newest = versions.len().saturating_sub(1);
+        match refused {
+            Some(refused) => Self {
+                is_barred: refused.first_empty > newest,
+                ..Self::new(newest, now)
+            },
+            None => Self::new(current, now),
+        }
+    }
 }
 
 impl Item {
@@ -199,13 +220,10 @@ impl Item {
 
     /// What the journal kept, to be given to the chain again.
     pub(super) fn restored(note: OperationId, entry: Entry, now: Instant) -> Self {
-        let mut sending = Sending::new(entry.versions.len().saturating_sub(1), now);
+        let newest = entry.versions.len().saturating_sub(1);
+        let mut sending = Sending::again(newest, &entry.versions, entry.refused.as_ref(), now);
         // The chain may have it already, so that it refuses it.
         sending.tries = 1;
-        sending.is_barred = entry
-            .refused
-            .as_ref()
-            .is_some_and(|refused| refused.first_empty >= entry.versions.len());
         let phase = match entry.done {
             Some(mined) => Phase::Final(mined),
             None if entry.is_over() => Phase::Refused,
@@ -242,7 +260,7 @@ impl Item {
             done: None,
             seen: match self.phase {
                 Phase::Mined(mined) => Some(mined),
-                _ => None,
+                _ => self.taken_back,
             },
             refused: self.refused.clone(),
             is_of_lost_chain: self.is_of_lost_chain,
@@ -264,7 +282,10 @@ impl Item {
 
     /// Whether it waits for a block.
     pub(super) fn waits(&self) -> bool {
-        matches!(self.phase, Phase::Queued | Phase::Staged | Phase::Sending(_))
+        matches!(
+            self.phase,
+            Phase::Queued | Phase::Staged { .. } | Phase::Sending(_)
+        )
     }
 
     /// The hash by which it is known now, once it is begun.

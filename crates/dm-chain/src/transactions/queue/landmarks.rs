@@ -34,8 +34,10 @@ pub(crate) struct Landmarks {
 /// What a look says of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recognition {
-    /// Nothing speaks against its being the same.
+    /// It is the same.
     Same,
+    /// The endpoint does not show the block by which it would be known.
+    Unknown,
     /// It looks like another one; the next looks will tell.
     Strange,
     /// It is another one: it began anew.
@@ -88,23 +90,26 @@ impl Identity {
         }
     }
 
-    /// Judges the hash that the chain has at the block that was asked for, if any was.
+    /// Judges the hash that the chain has at the block that was asked for; none was
+    /// where the chain was known again a moment ago.
     pub(super) fn recognise(&mut self, asked: Option<u64>, found: Option<B256>, now: Instant) -> Recognition {
-        // Not every endpoint has every block.
-        let (Some(asked), Some(found)) = (asked, found) else {
+        let Some(asked) = asked else {
             return Recognition::Same;
         };
         let known = match asked {
             0 => self.landmarks.genesis,
             _ => self.landmarks.deep.map(|(_, hash)| hash),
         };
-        match known {
-            Some(known) if known != found => self.meet_stranger(now),
-            known => {
+        match (known, found) {
+            (Some(known), Some(found)) if known != found => self.meet_stranger(now),
+            (Some(_), None) => Recognition::Unknown,
+            // There never was a block by which it could be known.
+            (None, None) => Recognition::Same,
+            (known, found) => {
                 self.stranger = None;
                 self.recognised = Some(now);
                 if known.is_none() && asked == 0 {
-                    self.landmarks.genesis = Some(found);
+                    self.landmarks.genesis = found;
                     self.is_new = true;
                 }
                 Recognition::Same
@@ -193,7 +198,7 @@ mod tests {
     fn a_lower_head_is_no_other_chain() {
         let (mut identity, now) = (known(), Instant::now());
         assert_eq!(identity.block_to_ask(150), 100);
-        assert_eq!(identity.recognise(Some(100), None, now), Recognition::Same);
+        assert_eq!(identity.recognise(Some(100), None, now), Recognition::Unknown);
         assert_eq!(identity.block_to_ask(5), 0);
         for _ in 0..100 {
             assert_eq!(identity.recognise(Some(0), Some(hash(1)), now), Recognition::Same);

@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 use tokio::time::Instant;
 
 use super::{
-    Action, Answer, Gain, Key, Mined, Queue, Sending,
+    Action, Answer, Gain, Key, Mined, Queue, Sending, Sight,
     item::{Item, Phase},
 };
 
@@ -25,11 +25,14 @@ impl Queue {
         }
     }
 
-    /// The chain is the same one: it has taken back what it had.
-    pub(super) fn confirm_taken_back(&mut self) {
-        for (_, key) in &self.nonces {
+    /// The chain is the same one, and does not count what a block had: it has taken
+    /// that back. Where it counts the nonce, the receipts tell; and a head below the
+    /// block tells nothing.
+    pub(super) fn confirm_taken_back(&mut self, sight: &Sight) {
+        for (nonce, key) in &self.nonces {
             if let Some(item) = self.items.get_mut(key) {
-                item.taken_back = None;
+                let is_uncounted = |mined: &mut Mined| mined.block <= sight.height && *nonce >= sight.count;
+                item.taken_back.take_if(is_uncounted);
             }
         }
     }
@@ -86,6 +89,7 @@ impl Queue {
         let is_news = !matches!(item.phase, Phase::Mined(known) if known == mined);
         item.phase = Phase::Mined(mined);
         item.is_doubted = false;
+        item.taken_back = None;
         item.obstacle = None;
         // Whoever sent an anchor looks after it from now on.
         item.is_orphan = item.id.is_none();
@@ -144,7 +148,8 @@ impl Queue {
             .versions
             .iter()
             .position(|version| version.hash == mined.hash);
-        let mut sending = Sending::new(current.unwrap_or_default(), now);
+        let current = current.unwrap_or_default();
+        let mut sending = Sending::again(current, &item.versions, item.refused.as_ref(), now);
         if item.is_orphan {
             // Whoever sent it may want its nonce for the next one.
             sending.next = None;

@@ -49,7 +49,8 @@ impl Queue {
     }
 
     fn send(&mut self, key: Key) {
-        let end = self.watch.count().saturating_add(self.settings.max_unmined);
+        let count = self.watch.count();
+        let end = count.saturating_add(self.settings.max_unmined);
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
@@ -57,8 +58,10 @@ impl Queue {
             return;
         };
         sending.next = None;
-        // What does not fit into the mempool yet goes out when others are mined.
-        if sending.in_flight || sending.is_barred || item.nonce >= end {
+        // Where the chain counts the nonce, receipts tell what became of it. What does not
+        // fit into the mempool yet goes out when others are mined.
+        let has_room = (count..end).contains(&item.nonce);
+        if sending.in_flight || sending.is_barred || item.taken_back.is_some() || !has_room {
             return;
         }
         let Some(version) = item.versions.get(sending.current) else {
@@ -238,7 +241,12 @@ impl Queue {
         );
         self.nonces.remove(&(item.nonce, key));
         item.least_nonce = item.nonce.saturating_add(1);
+        item.taken_back = None;
         item.phase = Phase::Queued;
+        if item.id.is_none() {
+            // Its note bears the hash that it had with the old nonce.
+            self.dirty.extend(item.note.take().map(|note| (note, None)));
+        }
         self.queued.push_front(key);
     }
 }

@@ -204,7 +204,9 @@ impl Queue {
         self.watch.height = sight.height;
         let asked = self.watch.asked;
         match self.identity.recognise(asked.landmark, sight.landmark, now) {
-            Recognition::Same => {}
+            Recognition::Same => self.confirm_taken_back(&sight),
+            // Not every endpoint has every block.
+            Recognition::Unknown => {}
             // Nothing is sent to it, and nothing that it says of the account is believed.
             Recognition::Strange => {
                 self.watch.has_seen = false;
@@ -213,7 +215,6 @@ impl Queue {
             Recognition::Another => return self.begin_anew(asked.landmark, &sight, now),
         }
         self.watch.has_seen = true;
-        self.confirm_taken_back();
         self.identity
             .note_height(sight.height, self.settings.confirmations);
         self.watch.count = sight.count;

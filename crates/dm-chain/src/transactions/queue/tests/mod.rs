@@ -99,7 +99,7 @@ fn take(world: &mut World, step: Step) {
                 world.chain.forbidden.insert(operation);
             }
         }
-        Step::BeginAnew => world.chain.begin_anew(),
+        Step::BeginAnew => world.begin_anew(),
         Step::Reorganise { depth, keeps } => world.chain.reorganise(depth, keeps),
         Step::BaseFee(fee) => world.chain.base_fee = fee,
         Step::Crash { were_done } => world.crash(were_done),
@@ -110,7 +110,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_each_operation_is_done_exactly_once(steps in proptest::collection::vec(step(), 1..120)) {
+    fn whatever_happens_each_operation_is_done_exactly_once(steps in proptest::collection::vec(step_of_any_chain(), 1..120)) {
         let mut world = World::new();
         for step in steps {
             take(&mut world, step);
@@ -263,6 +263,23 @@ fn an_operation_that_some_endpoint_took_before_it_was_refused_has_not_failed_whe
 }
 
 #[test]
+fn what_was_given_up_and_mined_all_the_same_makes_room_when_it_is_taken_back() {
+    let mut world = with_one_waiting();
+    world.chain.forbidden.insert(0);
+    take(&mut world, Step::Crash { were_done: false });
+    for _ in 0..8 {
+        take(&mut world, Step::PerformAll);
+        take(&mut world, Step::Pass(600));
+    }
+    world.chain.mine(1);
+    take(&mut world, Step::PerformAll);
+    take(&mut world, Step::Pass(5_000));
+    take(&mut world, Step::PerformAll);
+    world.chain.reorganise(1, false);
+    world.settle();
+}
+
+#[test]
 fn fees_do_not_climb_while_another_program_holds_the_nonce() {
     let mut world = with_one_waiting();
     world.chain.drop_one(0);
@@ -302,7 +319,7 @@ fn a_result_is_final_only_by_a_receipt_that_is_seen_when_it_is_final() {
 fn what_a_block_had_is_not_done_again_on_a_chain_that_began_anew() {
     let mut world = with_one_waiting();
     let_blocks_come(&mut world, 2);
-    world.chain.begin_anew();
+    world.begin_anew();
     let_blocks_come(&mut world, 3);
     take(&mut world, Step::Order(1));
     let_blocks_come(&mut world, 20);
@@ -322,7 +339,7 @@ fn what_waits_and_what_is_new_goes_on_on_a_chain_that_began_anew() {
         }
         take(&mut world, Step::Order(9));
         take(&mut world, Step::PerformAll);
-        world.chain.begin_anew();
+        world.begin_anew();
         if crashes {
             take(&mut world, Step::Crash { were_done: false });
         }
@@ -365,6 +382,43 @@ fn an_order_that_may_be_noted_is_not_called_failed() {
         world.perform(0, luck);
     }
     assert_eq!(world.unclear(), [0], "who ordered it knows that it may happen");
+    take(&mut world, Step::Crash { were_done: false });
+    world.settle();
+    assert_eq!(world.chain.done().get(&0), Some(&1));
+}
+
+#[test]
+fn an_anchor_whose_successor_is_not_signed_does_not_stay_in_the_way() {
+    let mut world = World::new();
+    world.chain.base_fee = 1;
+    take(&mut world, Step::Anchor);
+    take(&mut world, Step::Order(0));
+    take(&mut world, Step::PerformAll);
+    take(&mut world, Step::Crash { were_done: false });
+    take(&mut world, Step::PerformAll);
+    take(&mut world, Step::Anchor);
+    world.perform(0, Luck::Good);
+    world.perform(0, Luck::Fails);
+    assert_eq!(world.chain.waiting(), [None, Some(0)]);
+    // It offers less than the price from now on.
+    world.settle();
+}
+
+#[test]
+fn an_order_whose_note_cannot_be_taken_back_yet_is_not_called_failed() {
+    let mut world = World::new();
+    take(&mut world, Step::Order(0));
+    while !world.is_writing() {
+        world.perform(0, Luck::Good);
+    }
+    world.perform(0, Luck::Good);
+    while !world.is_writing() {
+        world.perform(0, Luck::Good);
+    }
+    world.perform(0, Luck::AnswerLost);
+    take(&mut world, Step::Order(0));
+    world.perform(0, Luck::Fails);
+    assert_eq!(world.unclear(), [0, 0], "the journal has it still");
     take(&mut world, Step::Crash { were_done: false });
     world.settle();
     assert_eq!(world.chain.done().get(&0), Some(&1));

@@ -41,7 +41,7 @@ pub(super) enum Luck {
 pub(super) struct World {
     pub(super) chain: Chain,
     queue: Queue,
-    pub(super) under_way: Vec<Action>,
+    under_way: Vec<Action>,
     journal: Kept,
     signed: HashMap<B256, Transaction>,
     now: Instant,
@@ -51,6 +51,9 @@ pub(super) struct World {
     refused: HashSet<u8>,
     /// Those of which it was answered that nobody knows.
     unclear: Vec<u8>,
+    /// Those of which a transaction was on its way when the chain was replaced: it
+    /// reaches the new one, whatever the node has seen of the old one by then.
+    crossing: HashSet<u8>,
 }
 
 fn settings() -> Settings {
@@ -93,6 +96,7 @@ impl World {
             begun: HashSet::new(),
             refused: HashSet::new(),
             unclear: Vec::new(),
+            crossing: HashSet::new(),
         }
     }
 
@@ -144,6 +148,16 @@ impl World {
         });
     }
 
+    /// Another chain stands in the place of the old one.
+    pub(super) fn begin_anew(&mut self) {
+        let sent = self.under_way.iter().filter_map(|action| match action {
+            Action::Send { hash, .. } => self.signed[hash].operation,
+            _ => None,
+        });
+        self.crossing.extend(sent);
+        self.chain.begin_anew();
+    }
+
     pub(super) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.tell(Event::Woken);
@@ -184,9 +198,12 @@ impl World {
             Action::Sign(jobs) => Event::Signed(Ok(jobs.iter().map(|job| self.sign(job)).collect())),
             Action::Write(changes) => self.write(&changes, luck),
             Action::Send { hash, .. } => {
+                // What is taken and called refused is forgotten where it is an anchor: it can
+                // stay in the mempool below the price, and no node knows.
+                let is_anchor = self.signed[&hash].operation.is_none();
                 let outcome = match luck {
                     Luck::Fails => Outcome::Unknown(away()),
-                    Luck::Refuses { was_done: false } => Outcome::Refused(refused()),
+                    Luck::Refuses { was_done } if !was_done || is_anchor => Outcome::Refused(refused()),
                     _ => self.chain.send(self.signed[&hash]),
                 };
                 Event::Sent {
@@ -330,7 +347,8 @@ impl World {
                         .filter(|mined| self.chain.receipt(mined.hash, 0) == Some(*mined));
                     let expected = usize::from(on_this_chain.is_some());
                     // What a reorganisation had taken back by then was done nowhere.
-                    let may_be_done = !self.chain.was_done_before(*operation);
+                    let may_be_done =
+                        !self.chain.was_done_before(*operation) || self.crossing.contains(operation);
                     assert!(
                         times == expected || (may_be_done && times == 1),
                         "operation {operation} was done again"
