@@ -29,10 +29,18 @@ impl Queue {
     /// that back. Where it counts the nonce, the receipts tell; and a head below the
     /// block tells nothing.
     pub(super) fn confirm_taken_back(&mut self, sight: &Sight) {
+        // A note that is being made of a further version must not be overtaken.
+        if !self.stage.is_idle() {
+            return;
+        }
         for (nonce, key) in &self.nonces {
-            if let Some(item) = self.items.get_mut(key) {
-                let is_uncounted = |mined: &mut Mined| mined.block <= sight.height && *nonce >= sight.count;
-                item.taken_back.take_if(is_uncounted);
+            let Some(item) = self.items.get_mut(key) else {
+                continue;
+            };
+            let is_uncounted = |mined: &mut Mined| mined.block <= sight.height && *nonce >= sight.count;
+            if item.taken_back.take_if(is_uncounted).is_some() {
+                let entry = item.entry();
+                self.dirty.extend(item.note.map(|note| (note, Some(entry))));
             }
         }
     }

@@ -141,6 +141,13 @@ impl Chain {
         nonce.map(|nonce| self.mempool.remove(&nonce));
     }
 
+    /// The mempool forgets what pays less than the price.
+    pub(super) fn drop_cheap(&mut self) {
+        let base_fee = self.base_fee;
+        self.mempool
+            .retain(|_, transaction| transaction.max_fee >= base_fee);
+    }
+
     /// Another program uses the account's next nonce, in whose place it may be.
     pub(super) fn foreign(&mut self, at_once: bool) {
         let hash = self.fresh_hash();

@@ -66,12 +66,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..=CONFIRMATIONS, any::<bool>()).prop_map(|(depth, keeps)| Step::Reorganise { depth, keeps }),
         1 => prop_oneof![Just(1), Just(10), Just(100), Just(2_000_000)].prop_map(Step::BaseFee),
         1 => any::<bool>().prop_map(|were_done| Step::Crash { were_done }),
-    ]
-}
-
-fn step_of_any_chain() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        38 => step(),
         1 => (0usize..8, any::<bool>())
             .prop_map(|(which, was_done)| Step::Perform(which, Luck::Refuses { was_done })),
         1 => (0u8..12).prop_map(Step::Forbid),
@@ -110,23 +104,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_each_operation_is_done_exactly_once(steps in proptest::collection::vec(step_of_any_chain(), 1..120)) {
+    fn whatever_happens_each_operation_is_done_exactly_once(steps in proptest::collection::vec(step(), 1..120)) {
         let mut world = World::new();
         for step in steps {
             take(&mut world, step);
         }
         world.settle();
-    }
-
-    #[test]
-    fn whatever_chain_stands_there_no_operation_is_done_twice_on_it(
-        steps in proptest::collection::vec(step_of_any_chain(), 1..120)
-    ) {
-        let mut world = World::new();
-        for step in steps {
-            take(&mut world, step);
-            world.assert_at_most_once();
-        }
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) struct World {
     /// Those of which a transaction was on its way when the chain was replaced: it
     /// reaches the new one, whatever the node has seen of the old one by then.
     crossing: HashSet<u8>,
+    /// The mempool may have a transaction of which the node cannot know: one that
+    /// crossed, or an anchor that was taken and called refused.
+    has_ghosts: bool,
 }
 
 fn settings() -> Settings {
@@ -97,6 +100,7 @@ impl World {
             refused: HashSet::new(),
             unclear: Vec::new(),
             crossing: HashSet::new(),
+            has_ghosts: false,
         }
     }
 
@@ -155,6 +159,7 @@ impl World {
             _ => None,
         });
         self.crossing.extend(sent);
+        self.has_ghosts = true;
         self.chain.begin_anew();
     }
 
@@ -198,12 +203,11 @@ impl World {
             Action::Sign(jobs) => Event::Signed(Ok(jobs.iter().map(|job| self.sign(job)).collect())),
             Action::Write(changes) => self.write(&changes, luck),
             Action::Send { hash, .. } => {
-                // What is taken and called refused is forgotten where it is an anchor: it can
-                // stay in the mempool below the price, and no node knows.
                 let is_anchor = self.signed[&hash].operation.is_none();
+                self.has_ghosts |= luck == Luck::Refuses { was_done: true } && is_anchor;
                 let outcome = match luck {
                     Luck::Fails => Outcome::Unknown(away()),
-                    Luck::Refuses { was_done } if !was_done || is_anchor => Outcome::Refused(refused()),
+                    Luck::Refuses { was_done: false } => Outcome::Refused(refused()),
                     _ => self.chain.send(self.signed[&hash]),
                 };
                 Event::Sent {
@@ -284,6 +288,10 @@ impl World {
             }
             if round % 2 == 0 {
                 self.chain.mine(100);
+            }
+            // Mempools forget what stays below the price for hours.
+            if self.has_ghosts && round == 500 {
+                self.chain.drop_cheap();
             }
             self.pass(Duration::from_millis(700));
         }
