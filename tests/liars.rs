@@ -11,9 +11,11 @@ use dm_core::{
     ports::{Network, ObjectStore, Signer},
     signed::Signed,
     tasks::Supervisor,
-    testing::{catalog::MemoryCatalog, network::LyingStore, objects::MemoryObjectStore, signer::TestSigner},
 };
 use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_testing::{
+    catalog::MemoryCatalog, network::LyingStore, objects::MemoryObjectStore, signer::TestSigner,
+};
 use reqwest::{Method, StatusCode};
 use tempfile::tempdir;
 

@@ -1,6 +1,7 @@
 //! Tokens, transfers and paid shares.
 
-use dm_core::{Address, B256, U256, keccak256, ports::Signer, testing::signer::TestSigner};
+use dm_core::{Address, B256, U256, keccak256, ports::Signer};
+use dm_testing::signer::TestSigner;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};

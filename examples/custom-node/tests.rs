@@ -14,8 +14,8 @@ use dm_core::{
     hash::DataHash,
     plugin::{RetrievalView, Verdict},
     ports::{KeyValueStore, Plugin, PluginContext},
-    testing::key_value::MemoryKeyValueStore,
 };
+use dm_testing::key_value::MemoryKeyValueStore;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;

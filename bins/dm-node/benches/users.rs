@@ -18,22 +18,22 @@ use dm_core::{
     hash::DataHash,
     mandate::{PresentedMandate, ShareDomain, ShareStatement},
     ports::{Authorizer, Signer},
-    services::{
-        Authorization, AuthorizationPorts, AuthorizationSettings, DataManager, DataPorts, DataSettings,
-    },
     share::ShareTerms,
-    testing::{
-        authorizer::signed,
-        compliance::{MemoryComplianceLog, TestLedger},
-        crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
-        money::MemoryMoney,
-        network::MemoryNetwork,
-        objects::MemoryObjectStore,
-        signer::TestSigner,
-    },
 };
 use dm_keys::UserAuthorizer;
+use dm_services::{
+    Authorization, AuthorizationPorts, AuthorizationSettings, DataManager, DataPorts, DataSettings,
+};
 use dm_storage::SqliteCatalog;
+use dm_testing::{
+    authorizer::signed,
+    compliance::{MemoryComplianceLog, TestLedger},
+    crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+    money::MemoryMoney,
+    network::MemoryNetwork,
+    objects::MemoryObjectStore,
+    signer::TestSigner,
+};
 use tempfile::TempDir;
 
 /// Shares whose times are taken; the median counts.

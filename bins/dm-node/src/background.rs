@@ -5,14 +5,14 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 use dm_core::{
     Address,
     config::{KeysConfig, NetworkConfig, StorageConfig},
-    services::{
-        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, KeyRotation,
-        KeyRotationPorts, KeyRotationSettings, OperatorChange, OperatorChangePorts, OrderDesk, ScrubPorts,
-        ScrubSettings, Scrubber, caretaker::plan::Policy,
-    },
     tasks::Supervisor,
 };
 use dm_keys::ApiKeyManager;
+use dm_services::{
+    Authorization, AuthorizationPorts, AuthorizationSettings, KeyRotation, KeyRotationPorts,
+    KeyRotationSettings, OperatorChange, OperatorChangePorts, OrderDesk, RepairPorts, Repairer, ScrubPorts,
+    ScrubSettings, Scrubber, repairer::plan::Policy,
+};
 use dm_storage::SqliteCatalog;
 use tokio_util::sync::CancellationToken;
 
@@ -33,21 +33,21 @@ pub(crate) fn supervise<Part, Run, Task, Error>(
 }
 
 /// Looks after the copies of what is stored, in the background.
-pub(crate) fn start_caretaker(
-    ports: CaretakerPorts,
+pub(crate) fn start_repairer(
+    ports: RepairPorts,
     own: Address,
     local_peer: &str,
     network: &NetworkConfig,
     supervisor: &Supervisor,
-) -> Caretaker {
-    let caretaker = Caretaker::new(ports, own, local_peer, Policy::of(network));
+) -> Repairer {
+    let repairer = Repairer::new(ports, own, local_peer, Policy::of(network));
     supervise(
         supervisor,
-        "caretaker",
-        &caretaker,
-        |caretaker, shutdown| async move { caretaker.run(shutdown).await },
+        "repairer",
+        &repairer,
+        |repairer, shutdown| async move { repairer.run(shutdown).await },
     );
-    caretaker
+    repairer
 }
 
 /// Checks who orders shares, and forgets in the background what has ended.

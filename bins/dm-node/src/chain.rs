@@ -12,9 +12,9 @@ use dm_core::{
     config::NodeConfig,
     ports::{ChainControl, ChainSwitchError, OperatorKeys},
     secret::SecretString,
-    services::{OperatorChange, OperatorChangeError},
 };
 use dm_keys::NodeKeys;
+use dm_services::{OperatorChange, OperatorChangeError};
 use dm_storage::Storage;
 
 /// Wei in a gwei.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dm_core::services::RegisteredPlugins;
+use dm_services::RegisteredPlugins;
 
 mod amount;
 mod background;

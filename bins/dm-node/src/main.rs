@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use dm_core::services::RegisteredPlugins;
+use dm_services::RegisteredPlugins;
 
 fn main() -> ExitCode {
     dm_node::run(RegisteredPlugins::default())

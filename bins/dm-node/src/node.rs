@@ -14,16 +14,16 @@ use dm_core::{
     bus::{EventBus, Topic},
     config::{NodeConfig, ObjectEngine},
     ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
-    services::{
-        AuthorizationPorts, AuthorizationSettings, CaretakerPorts, DataManager, DataPorts, DataSettings,
-        HealthMonitor, HealthPorts, KeyGuard, KeyRotationPorts, KnownObjects, MoneyPorts, MoneySettings,
-        OperatorChangePorts, OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, ScrubPorts,
-        TokenManager, caretaker::HolderNotebook,
-    },
     tasks::Supervisor,
 };
 use dm_keys::{NodeKeys, UserAuthorizer};
 use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_services::{
+    AuthorizationPorts, AuthorizationSettings, DataManager, DataPorts, DataSettings, HealthMonitor,
+    HealthPorts, KeyGuard, KeyRotationPorts, KnownObjects, MoneyPorts, MoneySettings, OperatorChangePorts,
+    OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, RepairPorts, ScrubPorts, TokenManager,
+    repairer::StoredHolderIndex,
+};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
@@ -98,12 +98,13 @@ impl Node {
             shared_catalog.clone(),
             address,
         ));
+        let holders = Arc::new(StoredHolderIndex::new(storage.namespace("holders")));
         let p2p = P2p::start(
             P2pOptions {
                 port: config.p2p_port,
                 initial_peers: config.initial_peers.clone(),
                 network: config.network.clone(),
-                notebook: Some(HolderNotebook::new(storage.namespace("holders"))),
+                holder_index: Some(holders.clone()),
                 ..P2pOptions::new(Identity::from_seed(&keys.identity_seed())?, address)
             },
             known.clone(),
@@ -113,11 +114,11 @@ impl Node {
         )
         .await?;
         let network: Arc<dyn Network> = p2p.clone();
-        let caretaker = background::start_caretaker(
-            CaretakerPorts {
+        let repairer = background::start_repairer(
+            RepairPorts {
                 objects: known.clone(),
                 replication: p2p,
-                holders: storage.namespace("holders"),
+                holders,
                 shares: shared_catalog.clone(),
                 quota: storage.quota(),
             },
@@ -250,7 +251,7 @@ impl Node {
                     chain.clone(),
                     Arc::new(AccountHealth::new(chain.clone())),
                     compliance,
-                    Arc::new(caretaker.clone()),
+                    Arc::new(repairer.clone()),
                     Arc::new(data.clone()),
                 ],
                 bus: bus.clone(),
@@ -285,7 +286,7 @@ impl Node {
                 health,
                 log,
                 network: network.clone(),
-                caretaker,
+                repairer,
                 scrubber,
                 plugins: plugins.clone(),
                 api_keys: background::start_api_keys(shared_catalog, &supervisor),

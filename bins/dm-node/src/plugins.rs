@@ -10,10 +10,10 @@ use dm_core::{
     hash::DataHash,
     plugin::PluginFault,
     ports::{KeyValueStore, NodeFunctions, PluginSource},
-    services::{DataManager, HealthMonitor, PluginManager, PluginSettings, RegisteredPlugins},
     tasks::Supervisor,
 };
 use dm_plugins::{PluginFolder, PluginFolderOptions};
+use dm_services::{DataManager, HealthMonitor, PluginManager, PluginSettings, RegisteredPlugins};
 use serde_json::json;
 
 /// The manager of the plugins, which do not run yet.

@@ -16,8 +16,8 @@ use dm_core::{
         ApiKeyError, AuthorizerError, BackupError, CatalogError, ChainError, ChainSwitchError,
         ComplianceError,
     },
-    services::ServiceError,
 };
+use dm_services::ServiceError;
 use serde::Serialize;
 
 /// Seconds after which a client that was turned away may try again.
@@ -310,7 +310,8 @@ impl From<CatalogError> for ApiError {
 #[cfg(test)]
 mod tests {
     use actix_web::body::{MessageBody, to_bytes};
-    use dm_core::{U256, operation::OperationId, services::Shortfall};
+    use dm_core::{U256, operation::OperationId};
+    use dm_services::Shortfall;
     use serde_json::{Value, json};
 
     use super::*;

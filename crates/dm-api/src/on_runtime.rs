@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dm_core::services::ServiceError;
+use dm_services::ServiceError;
 use futures::{Stream, stream::BoxStream};
 use tokio::runtime::Handle;
 

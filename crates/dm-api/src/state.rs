@@ -5,10 +5,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use dm_core::{
     config::ApiConfig,
     ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
-    services::{
-        Authorization, Caretaker, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
-        PluginManager, Scrubber, ServiceError, TokenManager,
-    },
+};
+use dm_services::{
+    Authorization, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager,
+    Repairer, Scrubber, ServiceError, TokenManager,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -31,7 +31,7 @@ pub struct Services {
     /// The peers.
     pub network: Arc<dyn Network>,
     /// Who holds which object.
-    pub caretaker: Caretaker,
+    pub repairer: Repairer,
     /// How the object store is.
     pub scrubber: Scrubber,
     /// Extend the node.

@@ -16,8 +16,8 @@ use dm_core::{
     Address, U256,
     operation::{Operation, OperationId},
     ports::{Operations, Tokens},
-    testing::money::Habit,
 };
+use dm_testing::money::Habit;
 use reqwest::Method;
 use serde_json::{Value, json};
 

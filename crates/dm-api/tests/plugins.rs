@@ -10,7 +10,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Answer, RECIPIENT, Setup, TestNode, start_with};
-use dm_core::testing::plugins::SamplePlugin;
+use dm_testing::plugins::SamplePlugin;
 use reqwest::Method;
 use serde_json::{Value, json};
 

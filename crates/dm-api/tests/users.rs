@@ -10,12 +10,8 @@ mod common;
 use common::{
     Answer, OTHER, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
 };
-use dm_core::{
-    clock::now_ms,
-    hash::DataHash,
-    ports::Signer,
-    testing::{authorizer::signed, signer::TestSigner},
-};
+use dm_core::{clock::now_ms, hash::DataHash, ports::Signer};
+use dm_testing::{authorizer::signed, signer::TestSigner};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;

@@ -53,7 +53,7 @@ pub struct BackupPorts {
     /// The keys, encrypted as they are kept.
     pub keys: Arc<dyn KeyFiles>,
     /// Held for writing while the copy is made: see
-    /// [`DataManager::content_keys`](dm_core::services::DataManager::content_keys).
+    /// [`DataManager::content_keys`](dm_services::DataManager::content_keys).
     pub content_keys: Arc<RwLock<()>>,
     /// The node's own account, which signs what it says of the backup.
     pub signer: Arc<dyn Signer>,

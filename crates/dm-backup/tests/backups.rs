@@ -11,15 +11,12 @@ use async_trait::async_trait;
 use dm_backup::{
     BackupFlaw, BackupMaker, BackupPorts, BackupSummary, RestoredFiles, Restoring, read_backup, verify_backup,
 };
-use dm_core::{
-    ports::{
-        BackupError, Backups, CatalogCopy, CatalogError, KeyFiles, NamespaceCopy, ObjectStore, Signer,
-        StoreError,
-    },
-    testing::{
-        objects::{DamagedStore, MemoryObjectStore, SampleObject},
-        signer::TestSigner,
-    },
+use dm_core::ports::{
+    BackupError, Backups, CatalogCopy, CatalogError, KeyFiles, NamespaceCopy, ObjectStore, Signer, StoreError,
+};
+use dm_testing::{
+    objects::{DamagedStore, MemoryObjectStore, SampleObject},
+    signer::TestSigner,
 };
 use futures::{StreamExt, TryStreamExt, future::BoxFuture};
 use tempfile::TempDir;

@@ -28,12 +28,12 @@ use dm_core::{
     operation::{Operation, OperationId},
     ports::{Anchors, Chain, MinedOperation, OperationState, Operations, Signer, Tokens},
     receipt::Receipt,
-    testing::{
-        anchors::{ReferenceLog, conformance::request},
-        key_value::MemoryKeyValueStore,
-        signer::TestSigner,
-    },
     token::NATIVE_TOKEN,
+};
+use dm_testing::{
+    anchors::{ReferenceLog, conformance::request},
+    key_value::MemoryKeyValueStore,
+    signer::TestSigner,
 };
 use serde_json::json;
 use tokio::runtime::Runtime;

@@ -22,10 +22,8 @@ use alloy::{
 use async_trait::async_trait;
 use criterion::{Criterion, criterion_group, criterion_main};
 use dm_chain::embedded::{DEV_ACCOUNTS, DEV_CHAIN_ID, EmbeddedChain, Genesis};
-use dm_core::{
-    ports::{KeyValueStore, StoreError, WriteBatch},
-    testing::key_value::MemoryKeyValueStore,
-};
+use dm_core::ports::{KeyValueStore, StoreError, WriteBatch};
+use dm_testing::key_value::MemoryKeyValueStore;
 use futures::future::join_all;
 use revm::{
     Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext, MainnetEvm, bytecode::Bytecode,

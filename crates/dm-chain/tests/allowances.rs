@@ -11,13 +11,13 @@ use dm_chain::EvmClient;
 use dm_core::{
     bus::EventBus,
     ports::{Operations, Tokens},
-    services::{MoneyPorts, MoneySettings, OrderDesk, TokenManager},
-    testing::{
-        catalog::MemoryCatalog,
-        compliance::{MemoryComplianceLog, TestLedger},
-        mortal::{Fuse, Mortal},
-    },
     token::NATIVE_TOKEN,
+};
+use dm_services::{MoneyPorts, MoneySettings, OrderDesk, TokenManager};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    compliance::{MemoryComplianceLog, TestLedger},
+    mortal::{Fuse, Mortal},
 };
 use support::{TestChain, account, money::deploy};
 

@@ -16,10 +16,10 @@ use dm_core::{
     hash::DataHash,
     ports::{Anchors, Chain, ChainError},
     receipt::{Anchor, Receipt},
-    testing::{
-        anchors::{ReferenceLog, conformance::request},
-        signer::TestSigner,
-    },
+};
+use dm_testing::{
+    anchors::{ReferenceLog, conformance::request},
+    signer::TestSigner,
 };
 use serde_json::{Value, json};
 use support::{

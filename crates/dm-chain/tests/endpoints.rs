@@ -13,9 +13,9 @@ use dm_chain::{
 };
 use dm_core::{
     ports::{Chain, ChainError},
-    testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
+use dm_testing::signer::TestSigner;
 use serde_json::json;
 use support::{
     CHAIN_ID, account,

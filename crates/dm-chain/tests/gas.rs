@@ -9,8 +9,8 @@ use dm_chain::EvmClient;
 use dm_core::{
     ports::{AnchorRequest, Anchors},
     receipt::Checkpoint,
-    testing::anchors::reference::node_hash,
 };
+use dm_testing::anchors::reference::node_hash;
 use support::TestChain;
 
 /// Limit for an anchor of one event.

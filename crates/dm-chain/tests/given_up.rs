@@ -15,11 +15,11 @@ use dm_chain::{EvmClient, embedded::EmbeddedChain};
 use dm_core::{
     operation::OperationId,
     ports::{Anchors, Chain, OperationState, Operations},
-    testing::{
-        anchors::{ReferenceLog, conformance::request},
-        signer::TestSigner,
-    },
     token::NATIVE_TOKEN,
+};
+use dm_testing::{
+    anchors::{ReferenceLog, conformance::request},
+    signer::TestSigner,
 };
 use serde_json::{Value, json};
 use support::{

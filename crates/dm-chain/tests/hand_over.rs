@@ -14,9 +14,9 @@ use dm_core::{
         AnchorRequest, Anchors, Chain, ChainError, LogKeeping, OperationState, Operations, Signer, Tokens,
     },
     receipt::Checkpoint,
-    testing::{anchors::reference::node_hash, signer::TestSigner},
     token::NATIVE_TOKEN,
 };
+use dm_testing::{anchors::reference::node_hash, signer::TestSigner};
 use support::{
     TestChain, account, journal,
     money::{PATIENCE, done, issue, mined, pay},

@@ -15,9 +15,9 @@ use dm_chain::EvmClient;
 use dm_core::{
     operation::OperationId,
     ports::{Chain, Operations},
-    testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
+use dm_testing::signer::TestSigner;
 use futures::future::join_all;
 use serde_json::json;
 use support::{

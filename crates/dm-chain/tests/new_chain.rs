@@ -16,12 +16,12 @@ use dm_core::{
     operation::OperationId,
     ports::{Anchors, Chain, HealthCheck, OperationState, Operations},
     receipt::Anchor,
-    testing::{
-        anchors::{ReferenceLog, conformance::request},
-        key_value::MemoryKeyValueStore,
-        signer::TestSigner,
-    },
     token::NATIVE_TOKEN,
+};
+use dm_testing::{
+    anchors::{ReferenceLog, conformance::request},
+    key_value::MemoryKeyValueStore,
+    signer::TestSigner,
 };
 use support::{
     account,

@@ -2,7 +2,7 @@
 
 mod support;
 
-use dm_core::testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
+use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
 use support::TestChain;
 
 async fn chain() -> Option<ChainFixture> {
@@ -17,6 +17,6 @@ async fn money() -> Option<MoneyFixture> {
     Some(TestChain::anvil(&[]).await?.money_fixture())
 }
 
-dm_core::chain_conformance!(chain);
-dm_core::anchors_conformance!(anchors);
-dm_core::money_conformance!(money);
+dm_testing::chain_conformance!(chain);
+dm_testing::anchors_conformance!(anchors);
+dm_testing::money_conformance!(money);

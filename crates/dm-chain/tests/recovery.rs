@@ -14,9 +14,9 @@ use dm_chain::{ClientConfig, EvmClient};
 use dm_core::{
     operation::OperationId,
     ports::{Chain, ChainError, OperationState, Operations},
-    testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
+use dm_testing::signer::TestSigner;
 use serde_json::{Value, json};
 use support::{
     CHAIN_ID, TestChain, account, journal,

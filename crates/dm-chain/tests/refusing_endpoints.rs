@@ -14,9 +14,9 @@ use dm_chain::{
 use dm_core::{
     health::{Finding, Trouble},
     ports::{Chain, ChainError, Operations, TokenError, Tokens},
-    testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
+use dm_testing::signer::TestSigner;
 use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use alloy::primitives::{B256, U64};
 use dm_chain::{EvmClient, anchor_contract};
-use dm_core::{
-    ports::{Anchors, Chain, ChainError},
-    testing::{
-        anchors::{ReferenceLog, conformance::request},
-        signer::TestSigner,
-    },
+use dm_core::ports::{Anchors, Chain, ChainError};
+use dm_testing::{
+    anchors::{ReferenceLog, conformance::request},
+    signer::TestSigner,
 };
 use serde_json::json;
 use support::{TestChain, account, anvil::Anvil, journal, quick};

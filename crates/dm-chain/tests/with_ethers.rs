@@ -7,7 +7,7 @@ mod support;
 
 /// In this process.
 mod on_embedded {
-    use dm_core::testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
+    use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
 
     use super::support::ethers::Fixtures;
 
@@ -23,14 +23,14 @@ mod on_embedded {
         Some(Fixtures::embedded().await.money())
     }
 
-    dm_core::chain_conformance!(chain);
-    dm_core::anchors_conformance!(anchors);
-    dm_core::money_conformance!(money);
+    dm_testing::chain_conformance!(chain);
+    dm_testing::anchors_conformance!(anchors);
+    dm_testing::money_conformance!(money);
 }
 
 /// Over HTTP.
 mod on_anvil {
-    use dm_core::testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
+    use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
 
     use super::support::ethers::Fixtures;
 
@@ -46,7 +46,7 @@ mod on_anvil {
         Some(Fixtures::anvil().await?.money())
     }
 
-    dm_core::chain_conformance!(chain);
-    dm_core::anchors_conformance!(anchors);
-    dm_core::money_conformance!(money);
+    dm_testing::chain_conformance!(chain);
+    dm_testing::anchors_conformance!(anchors);
+    dm_testing::money_conformance!(money);
 }

@@ -20,9 +20,9 @@ use dm_chain::{
 use dm_core::{
     operation::OperationId,
     ports::{Chain, Operations},
-    testing::signer::TestSigner,
     token::NATIVE_TOKEN,
 };
+use dm_testing::signer::TestSigner;
 use serde_json::{Value, json};
 use support::{
     account,

@@ -14,8 +14,8 @@ use dm_core::{
     config::ComplianceConfig,
     event::Event,
     ports::{EventLog, LogEntry},
-    testing::compliance::conformance::share,
 };
+use dm_testing::compliance::conformance::share;
 use futures::future::join_all;
 use tokio::runtime::Runtime;
 

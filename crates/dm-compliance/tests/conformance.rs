@@ -4,10 +4,8 @@ mod support;
 
 use std::sync::Arc;
 
-use dm_core::{
-    ports::ComplianceLog,
-    testing::compliance::conformance::{self, TestedLog},
-};
+use dm_core::ports::ComplianceLog;
+use dm_testing::compliance::conformance::{self, TestedLog};
 
 use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use dm_core::{
     bus::Topic,
     ports::{ComplianceError, ComplianceLog, EventLog},
-    testing::compliance::conformance::share,
 };
+use dm_testing::compliance::conformance::share;
 
 use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 

@@ -8,8 +8,8 @@ use dm_core::{
     bus::Topic,
     config::ComplianceConfig,
     ports::{CatalogError, ComplianceError, ComplianceLog},
-    testing::compliance::conformance::share,
 };
+use dm_testing::compliance::conformance::share;
 use futures::future::join_all;
 
 use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};

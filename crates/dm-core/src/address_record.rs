@@ -118,6 +118,3 @@ impl Statement for AddressRecord {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

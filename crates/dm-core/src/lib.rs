@@ -20,12 +20,9 @@ pub mod plugin;
 pub mod ports;
 pub mod receipt;
 pub mod secret;
-pub mod services;
 pub mod share;
 pub mod signed;
 pub mod tasks;
-#[cfg(feature = "testing")]
-pub mod testing;
 pub mod token;
 pub mod trace;
 pub mod user;

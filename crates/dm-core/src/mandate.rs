@@ -134,7 +134,7 @@ pub struct PresentedMandate {
 
 impl PresentedMandate {
     /// Whether the signature is longer than any that a key makes.
-    pub(crate) fn has_endless_signature(&self) -> bool {
+    pub fn has_endless_signature(&self) -> bool {
         self.signature.len() > MAX_SIGNATURE
     }
 }
@@ -164,9 +164,7 @@ impl Mandate {
     }
 }
 
-/// A mandate whose signature, user and node have been checked. A value of this
-/// type comes from
-/// [`Authorization::admit`](crate::services::Authorization::admit).
+/// A mandate whose signature, user and node have been checked, by whoever made the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedMandate {
     mandate: Mandate,
@@ -174,7 +172,8 @@ pub struct VerifiedMandate {
 }
 
 impl VerifiedMandate {
-    pub(crate) fn new(mandate: Mandate, statement: ShareStatement) -> Self {
+    /// A mandate that the caller has checked.
+    pub fn new(mandate: Mandate, statement: ShareStatement) -> Self {
         Self { mandate, statement }
     }
 

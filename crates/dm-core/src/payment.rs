@@ -44,7 +44,7 @@ pub struct PaymentReceipt {
 
 impl PaymentReceipt {
     /// The receipt of a completed transfer; `None` for other orders.
-    pub(crate) fn of(record: &OrderRecord) -> Option<Self> {
+    pub fn of(record: &OrderRecord) -> Option<Self> {
         match (&record.order, &record.state) {
             (Order::Transfer(transfer), OrderState::Completed { tx_hash, .. }) => Some(Self {
                 id: record.id,

@@ -183,7 +183,7 @@ pub struct PluginStatus {
 }
 
 /// A text without what is beyond `limit` bytes.
-pub(crate) fn cut_to(mut text: String, limit: usize) -> String {
+pub fn cut_to(mut text: String, limit: usize) -> String {
     if text.len() > limit {
         text.truncate(text.floor_char_boundary(limit));
     }

@@ -17,17 +17,16 @@ use dm_core::{
     hash::DataHash,
     ports::{CatalogError, KeyUses, ReadableObjects, Rewrapped},
     secret::SecretString,
-    services::{
-        DataManager, DataPorts, DataSettings, KeyRotation, KeyRotationPorts, KeyRotationSettings,
-        ServiceError,
-    },
     share::{ReadableObject, ShareTerms},
-    testing::{
-        catalog::MemoryCatalog,
-        compliance::{MemoryComplianceLog, TestLedger},
-        network::{MemoryNetwork, MemoryNode},
-        objects::MemoryObjectStore,
-    },
+};
+use dm_services::{
+    DataManager, DataPorts, DataSettings, KeyRotation, KeyRotationPorts, KeyRotationSettings, ServiceError,
+};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    compliance::{MemoryComplianceLog, TestLedger},
+    network::{MemoryNetwork, MemoryNode},
+    objects::MemoryObjectStore,
 };
 use futures::TryStreamExt;
 use proptest::{collection::vec, option, prelude::*};

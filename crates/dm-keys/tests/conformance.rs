@@ -3,16 +3,14 @@
 
 use std::sync::Arc;
 
-use dm_core::{
-    secret::SecretString,
-    testing::{
-        api_keys::run_api_keys_suite,
-        authorizer::run_authorizer_suite,
-        catalog::MemoryCatalog,
-        crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
-    },
-};
+use dm_core::secret::SecretString;
 use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, UserAuthorizer};
+use dm_testing::{
+    api_keys::run_api_keys_suite,
+    authorizer::run_authorizer_suite,
+    catalog::MemoryCatalog,
+    crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
+};
 
 mod support;
 

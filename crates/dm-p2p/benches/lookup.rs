@@ -10,18 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::{
-    Address,
-    bus::EventBus,
-    hash::Locator,
-    ports::Network,
-    tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
-};
+use dm_core::{Address, bus::EventBus, hash::Locator, ports::Network, tasks::Supervisor};
 use dm_p2p::{Identity, LookupTrace, P2p, P2pOptions, Transport};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 
 const SIZES: [usize; 4] = [25, 50, 100, 200];
 const LOOKUPS: usize = 40;

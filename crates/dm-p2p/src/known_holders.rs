@@ -13,7 +13,7 @@ const MAX_PEERS: usize = 12;
 
 /// Remembers who has said that it holds something, so that it can be asked
 /// before anybody is looked for. Lost with the process; of what is stored here
-/// the notebook of holders knows, of all else the DHT.
+/// the index of holders knows, of all else the DHT.
 #[derive(Default)]
 pub(crate) struct KnownHolders {
     known: Mutex<Known>,

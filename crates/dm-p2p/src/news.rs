@@ -55,7 +55,7 @@ impl News {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::testing::objects::SampleObject;
+    use dm_testing::objects::SampleObject;
 
     use super::*;
 

@@ -1,4 +1,6 @@
-use dm_core::{Address, config::NetworkConfig, services::caretaker::HolderNotebook};
+use std::sync::Arc;
+
+use dm_core::{Address, config::NetworkConfig, ports::HolderIndex};
 
 use crate::identity::Identity;
 
@@ -28,7 +30,7 @@ pub struct P2pOptions {
     /// How nodes reach each other.
     pub transport: Transport,
     /// Where an earlier run has written down who holds what.
-    pub notebook: Option<HolderNotebook>,
+    pub holder_index: Option<Arc<dyn HolderIndex>>,
 }
 
 impl P2pOptions {
@@ -41,7 +43,7 @@ impl P2pOptions {
             network: NetworkConfig::default(),
             own_address,
             transport: Transport::default(),
-            notebook: None,
+            holder_index: None,
         }
     }
 }

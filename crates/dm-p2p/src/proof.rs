@@ -68,10 +68,8 @@ fn chunks(envelope: &SignedEnvelope, nonce: &Nonce) -> impl Iterator<Item = u64>
 mod tests {
     use std::collections::HashSet;
 
-    use dm_core::{
-        envelope::CHUNK_SIZE,
-        testing::objects::{MemoryObjectStore, SampleObject},
-    };
+    use dm_core::envelope::CHUNK_SIZE;
+    use dm_testing::objects::{MemoryObjectStore, SampleObject};
 
     use super::*;
 

@@ -7,15 +7,12 @@ mod common;
 use std::sync::Arc;
 
 use common::{Node, options, start, start_plain, wait_until};
-use dm_core::{
-    config::NetworkConfig,
-    ports::Network,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
-};
+use dm_core::{config::NetworkConfig, ports::Network};
 use dm_p2p::Identity;
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 
 async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
     let mut options = options(Identity::generate(), initial_peers);

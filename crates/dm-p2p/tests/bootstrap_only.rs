@@ -11,13 +11,13 @@ use dm_core::{
     address_record::AddressRecord,
     ports::{Network, Signer},
     signed::Signed,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-        signer::TestSigner,
-    },
 };
 use dm_p2p::Identity;
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+    signer::TestSigner,
+};
 
 async fn bootstrap_node() -> Node {
     let mut options = options(Identity::generate(), Vec::new());

@@ -14,12 +14,13 @@ async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Network>>, Clus
     (cluster.networks(), cluster)
 }
 
-dm_core::network_conformance!(open);
+dm_testing::network_conformance!(open);
 
 mod replication {
     use std::sync::Arc;
 
-    use dm_core::{ports::ObjectStore, testing::network::Replicator};
+    use dm_core::ports::ObjectStore;
+    use dm_testing::network::Replicator;
 
     use super::common::Cluster;
 
@@ -32,5 +33,5 @@ mod replication {
         (nodes, cluster)
     }
 
-    dm_core::replication_conformance!(open);
+    dm_testing::replication_conformance!(open);
 }

@@ -10,8 +10,8 @@ use dm_core::{
     hash::DataHash,
     ports::{Network, Signer},
     signed::Signed,
-    testing::signer::TestSigner,
 };
+use dm_testing::signer::TestSigner;
 use futures::StreamExt;
 use libp2p::{Multiaddr, kad, swarm::SwarmEvent};
 

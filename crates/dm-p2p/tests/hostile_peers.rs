@@ -21,14 +21,14 @@ use dm_core::{
     peer::{PeerStanding, PeerStatus},
     ports::{Found, Network, Signer},
     signed::Signed,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-        signer::TestSigner,
-    },
     trace::Trace,
 };
 use dm_p2p::Identity;
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+    signer::TestSigner,
+};
 use futures::{AsyncReadExt, StreamExt, TryStreamExt};
 use libp2p::{Multiaddr, PeerId, kad};
 

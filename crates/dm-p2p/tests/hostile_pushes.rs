@@ -14,13 +14,13 @@ use common::{
 use dm_core::{
     envelope::{CHUNK_SIZE, Envelope, MAX_SEALED_RECEIPT, SignedEnvelope},
     signed::Signed,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-        signer::TestSigner,
-    },
 };
 use dm_p2p::Identity;
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+    signer::TestSigner,
+};
 use libp2p::Stream;
 
 const MAX_OBJECT: u64 = 8 * CHUNK_SIZE;

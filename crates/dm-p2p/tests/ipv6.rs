@@ -7,14 +7,12 @@ mod common;
 use std::{net::IpAddr, sync::Arc};
 
 use common::{Node, options, start, wait_until};
-use dm_core::{
-    ports::Network,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
-};
+use dm_core::ports::Network;
 use dm_p2p::Identity;
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 
 /// A node on these interfaces.
 async fn node(hosts: &[&str], initial_peers: Vec<String>) -> Node {

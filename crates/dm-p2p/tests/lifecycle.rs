@@ -11,13 +11,13 @@ use dm_core::{
     bus::{EventBus, Topic},
     ports::{Network, NetworkError, PeerCatalog},
     tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
     trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pError};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_form_of_initial_peer_connects() {

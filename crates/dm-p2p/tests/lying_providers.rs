@@ -15,13 +15,13 @@ use common::{
 use dm_core::{
     envelope::CHUNK_SIZE,
     ports::{FetchError, Found, Network},
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
     trace::Trace,
 };
 use dm_p2p::Identity;
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 use futures::TryStreamExt;
 
 fn object() -> SampleObject {

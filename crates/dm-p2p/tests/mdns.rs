@@ -7,11 +7,9 @@ mod common;
 use std::{net::IpAddr, sync::Arc};
 
 use common::{Node, options, start, wait_until};
-use dm_core::{
-    ports::Network,
-    testing::{catalog::MemoryCatalog, objects::MemoryObjectStore},
-};
+use dm_core::ports::Network;
 use dm_p2p::Identity;
+use dm_testing::{catalog::MemoryCatalog, objects::MemoryObjectStore};
 
 async fn node() -> Node {
     let mut options = options(Identity::generate(), Vec::new());

@@ -11,12 +11,12 @@ use dm_core::{
     bus::{EventBus, Topic},
     ports::Network,
     tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
 };
 use dm_p2p::{Identity, P2p, P2pError};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 use futures::StreamExt;
 use libp2p::{Multiaddr, swarm::SwarmEvent};
 

@@ -11,22 +11,25 @@ use dm_core::{
     Address,
     hash::DataHash,
     ports::{Network, ObjectStore},
-    services::{Caretaker, CaretakerPorts, HeldObject, caretaker::plan::Policy},
-    testing::{
-        catalog::MemoryCatalog,
-        key_value::MemoryKeyValueStore,
-        objects::{DamagedStore, MemoryObjectStore, SampleObject},
-    },
     trace::Trace,
 };
 use dm_p2p::Identity;
+use dm_services::{
+    HeldObject, RepairPorts, Repairer,
+    repairer::{StoredHolderIndex, plan::Policy},
+};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    key_value::MemoryKeyValueStore,
+    objects::{DamagedStore, MemoryObjectStore, SampleObject},
+};
 
 /// Far longer than anything takes: only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 struct Guard {
     node: Node,
-    caretaker: Caretaker,
+    repairer: Repairer,
 }
 
 fn object() -> SampleObject {
@@ -49,27 +52,27 @@ async fn guard_of(store: Arc<dyn ObjectStore>, initial_peers: Vec<String>) -> Gu
         ..Policy::of(&options.network)
     };
     let node = start(options, store, Arc::new(MemoryCatalog::new())).await;
-    let ports = CaretakerPorts {
+    let ports = RepairPorts {
         objects: node.store.clone(),
         replication: node.p2p.clone(),
-        holders: Arc::new(MemoryKeyValueStore::new()),
+        holders: Arc::new(StoredHolderIndex::new(Arc::new(MemoryKeyValueStore::new()))),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(MemoryObjectStore::new()),
     };
     let own = Address::repeat_byte(9);
-    let caretaker = Caretaker::new(ports, own, &node.p2p.local_peer_id(), policy);
-    let running = caretaker.clone();
-    node.supervisor.spawn("caretaker", move |shutdown| {
-        let caretaker = running.clone();
-        async move { caretaker.run(shutdown).await }
+    let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), policy);
+    let running = repairer.clone();
+    node.supervisor.spawn("repairer", move |shutdown| {
+        let repairer = running.clone();
+        async move { repairer.run(shutdown).await }
     });
-    Guard { node, caretaker }
+    Guard { node, repairer }
 }
 
 impl Guard {
     async fn held(&self) -> Option<HeldObject> {
         let hash = DataHash::of(&7_u64.to_le_bytes());
-        self.caretaker
+        self.repairer
             .holders(&hash)
             .await
             .ok()

@@ -14,19 +14,19 @@ use common::{
 use dm_core::{
     Address,
     envelope::CHUNK_SIZE,
-    ports::{Found, Network},
-    services::{
-        Caretaker, CaretakerPorts,
-        caretaker::{HolderNotebook, plan::Policy},
-    },
-    testing::{
-        catalog::MemoryCatalog,
-        key_value::MemoryKeyValueStore,
-        objects::{MemoryObjectStore, SampleObject},
-    },
+    ports::{Found, HolderIndex, Network},
     trace::{AskedFor, Trace, TraceReport},
 };
 use dm_p2p::Identity;
+use dm_services::{
+    RepairPorts, Repairer,
+    repairer::{StoredHolderIndex, plan::Policy},
+};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    key_value::MemoryKeyValueStore,
+    objects::{MemoryObjectStore, SampleObject},
+};
 use futures::TryStreamExt;
 
 const CHUNKS: u64 = 60;
@@ -153,7 +153,7 @@ async fn who_is_known_to_hold_an_object_is_asked_before_the_dht() {
     assert!(asked.iter().all(|peer| ids.contains(peer)), "{asked:?}");
 }
 
-/// A node with a caretaker that writes the holders down.
+/// A node with a repairer that writes the holders down.
 async fn careful(
     identity: Identity,
     store: &MemoryObjectStore,
@@ -161,20 +161,20 @@ async fn careful(
     peer: &Node,
 ) -> Node {
     let mut options = options(identity, vec![peer.address()]);
-    options.notebook = Some(HolderNotebook::new(notes.clone()));
+    options.holder_index = Some(Arc::new(StoredHolderIndex::new(notes.clone())));
     let policy = Policy::of(&options.network);
     let node = start(options, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await;
-    let ports = CaretakerPorts {
+    let ports = RepairPorts {
         objects: node.store.clone(),
         replication: node.p2p.clone(),
-        holders: notes.clone(),
+        holders: Arc::new(StoredHolderIndex::new(notes.clone())),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(store.clone()),
     };
-    let caretaker = Caretaker::new(ports, Address::ZERO, &node.p2p.local_peer_id(), policy);
-    node.supervisor.spawn("caretaker", move |shutdown| {
-        let caretaker = caretaker.clone();
-        async move { caretaker.run(shutdown).await }
+    let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), policy);
+    node.supervisor.spawn("repairer", move |shutdown| {
+        let repairer = repairer.clone();
+        async move { repairer.run(shutdown).await }
     });
     node.knows_peers(1).await;
     node
@@ -188,8 +188,8 @@ async fn after_a_restart_the_holders_that_were_written_down_are_asked_before_the
     let holder = node(&MemoryObjectStore::new(), Vec::new()).await;
     let before = careful(identity.clone(), &store, &notes, &holder).await;
     before.p2p.push(&object().id(), 1).await.unwrap();
-    let notebook = HolderNotebook::new(notes.clone());
-    while notebook.holders(&locator).await.unwrap().is_empty() {
+    let holder_index = StoredHolderIndex::new(notes.clone());
+    while holder_index.holders(&locator).await.unwrap().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     before.stop().await;

@@ -20,18 +20,18 @@ use dm_core::{
     hash::DataHash,
     plugin::{Hook, PluginFault, PluginInfo},
     ports::{Plugin, PluginContext, PluginSource, Signer},
-    services::{DataManager, DataPorts, DataSettings, PluginManager, PluginSettings, RegisteredPlugins},
     share::ShareTerms,
     tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        compliance::{MemoryComplianceLog, TestLedger},
-        crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
-        key_value::MemoryKeyValueStore,
-        network::MemoryNetwork,
-        objects::MemoryObjectStore,
-        signer::TestSigner,
-    },
+};
+use dm_services::{DataManager, DataPorts, DataSettings, PluginManager, PluginSettings, RegisteredPlugins};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    compliance::{MemoryComplianceLog, TestLedger},
+    crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+    key_value::MemoryKeyValueStore,
+    network::MemoryNetwork,
+    objects::MemoryObjectStore,
+    signer::TestSigner,
 };
 
 /// Calls whose time is taken together.

@@ -18,4 +18,4 @@ async fn open() -> (Arc<dyn PluginSource>, Folder) {
     (folder.source.clone(), folder)
 }
 
-dm_core::plugin_source_conformance!(open);
+dm_testing::plugin_source_conformance!(open);

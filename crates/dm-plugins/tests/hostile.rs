@@ -14,8 +14,8 @@ use common::{Folder, SAMPLE_MANIFEST, SAMPLE_TEXT, context, sample_that};
 use dm_core::{
     plugin::{PluginFault, Verdict},
     ports::PluginSource,
-    testing::plugins::share_of,
 };
+use dm_testing::plugins::share_of;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

@@ -16,9 +16,9 @@ use dm_core::{
     event::EventKind,
     ports::{EventLog, ReadableObjects, ShareCatalog},
     share::NewShare,
-    testing::catalog::samples::{address, data_hash, entries, event, node, readable, share},
 };
 use dm_storage::SqliteCatalog;
+use dm_testing::catalog::samples::{address, data_hash, entries, event, node, readable, share};
 use sqlx::{
     Connection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},

@@ -25,9 +25,9 @@ use dm_core::{
     config::StorageConfig,
     envelope::{CHUNK_SIZE, Chunk},
     ports::ObjectStore,
-    testing::objects::SampleObject,
 };
 use dm_storage::Storage;
+use dm_testing::objects::SampleObject;
 use peers::BareFjall;
 use tokio::runtime::Runtime;
 

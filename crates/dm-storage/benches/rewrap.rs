@@ -17,14 +17,14 @@ use dm_core::{
     hash::DataHash,
     ports::{KeyRing, KeyRingError, KeyUses, KeyVersion, ReadableObjects},
     secret::ContentKey,
-    services::{KeyRotation, KeyRotationPorts, KeyRotationSettings},
     share::{ReadableObject, WrappedKey},
-    testing::{
-        compliance::{MemoryComplianceLog, TestLedger},
-        crypto::{MemoryGrants, MemoryPassword},
-    },
 };
+use dm_services::{KeyRotation, KeyRotationPorts, KeyRotationSettings};
 use dm_storage::SqliteCatalog;
+use dm_testing::{
+    compliance::{MemoryComplianceLog, TestLedger},
+    crypto::{MemoryGrants, MemoryPassword},
+};
 use fernet::Fernet;
 
 /// Content keys in the catalog.

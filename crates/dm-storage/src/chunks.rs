@@ -75,7 +75,8 @@ fn get_parts(
 
 #[cfg(test)]
 mod tests {
-    use dm_core::{config::StorageConfig, ports::ObjectStore, testing::objects::SampleObject};
+    use dm_core::{config::StorageConfig, ports::ObjectStore};
+    use dm_testing::objects::SampleObject;
 
     use super::*;
     use crate::{Storage, engine::Change, objects::LocalObjects, record::Body};

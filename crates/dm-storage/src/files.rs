@@ -242,7 +242,7 @@ fn parse_name(name: &str) -> Option<(ObjectId, BodyId)> {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::testing::objects::SampleObject;
+    use dm_testing::objects::SampleObject;
     use proptest::prelude::*;
 
     use super::*;

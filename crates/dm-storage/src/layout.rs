@@ -48,7 +48,7 @@ pub(crate) const fn sealed_size(size: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::testing::objects::SampleObject;
+    use dm_testing::objects::SampleObject;
     use proptest::prelude::*;
 
     use super::*;

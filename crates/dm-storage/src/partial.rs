@@ -147,7 +147,7 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::testing::objects::SampleObject;
+    use dm_testing::objects::SampleObject;
 
     use super::*;
 

@@ -148,7 +148,7 @@ pub(crate) fn object_id(key: &[u8]) -> Result<ObjectId, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::testing::objects::SampleObject;
+    use dm_testing::objects::SampleObject;
     use proptest::prelude::*;
 
     use super::*;

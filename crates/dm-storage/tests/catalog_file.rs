@@ -11,12 +11,12 @@ use dm_core::{
     event::EventKind,
     ports::{ApiKeyCatalog, CatalogError, Erasures, EventLog, PeerCatalog, ReadableObjects, ShareCatalog},
     share::NewShare,
-    testing::catalog::samples::{
-        address, api_key, checkpoint, data_hash, due, entries, event, node, object_id, owed, peer, readable,
-        share, unrecorded,
-    },
 };
 use dm_storage::SqliteCatalog;
+use dm_testing::catalog::samples::{
+    address, api_key, checkpoint, data_hash, due, entries, event, node, object_id, owed, peer, readable,
+    share, unrecorded,
+};
 use proptest::prelude::*;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;

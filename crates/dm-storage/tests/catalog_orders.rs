@@ -13,12 +13,12 @@ use dm_core::{
     order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{ApiKeyCatalog, CatalogError, EventLog, OrderCatalog, OrderInsert, ShareCatalog, TokenCatalog},
     share::ShareRecord,
-    testing::catalog::{
-        order_samples::{operation_id, payment, refund, request, token, transfer_event},
-        samples::{address, api_key, data_hash, entries, share, unrecorded},
-    },
 };
 use dm_storage::SqliteCatalog;
+use dm_testing::catalog::{
+    order_samples::{operation_id, payment, refund, request, token, transfer_event},
+    samples::{address, api_key, data_hash, entries, share, unrecorded},
+};
 use sqlx::{
     Connection, SqlSafeStr, SqliteConnection,
     migrate::{Migration, MigrationType, Migrator},

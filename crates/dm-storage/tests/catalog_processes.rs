@@ -13,11 +13,11 @@ use dm_core::{
     event::EventKind,
     ports::{ApiKeyCatalog, EventLog, ReadableObjects, ShareCatalog, ShareInsert},
     share::NewShare,
-    testing::catalog::samples::{
-        address, api_key, data_hash, entries, event, node, readable, share, unrecorded,
-    },
 };
 use dm_storage::SqliteCatalog;
+use dm_testing::catalog::samples::{
+    address, api_key, data_hash, entries, event, node, readable, share, unrecorded,
+};
 
 /// Where a child process finds the catalog.
 const DATABASE: &str = "DM_TEST_CATALOG";

@@ -5,11 +5,9 @@
 
 use std::{path::Path, process::Command};
 
-use dm_core::{
-    ports::{CatalogCopy, Erasures, ReadableObjects, ShareCatalog},
-    testing::catalog::samples::{address, data_hash, readable, share},
-};
+use dm_core::ports::{CatalogCopy, Erasures, ReadableObjects, ShareCatalog};
 use dm_storage::SqliteCatalog;
+use dm_testing::catalog::samples::{address, data_hash, readable, share};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 /// A reader that sees the catalog as it is now until it is closed.

@@ -12,9 +12,9 @@ use dm_core::{
     config::StorageConfig,
     envelope::CHUNK_SIZE,
     ports::{ObjectStore, StoreError},
-    testing::objects::SampleObject,
 };
 use dm_storage::Storage;
+use dm_testing::objects::SampleObject;
 use proptest::prelude::*;
 use tempfile::TempDir;
 

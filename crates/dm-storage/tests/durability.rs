@@ -23,9 +23,9 @@ use dm_core::{
     config::StorageConfig,
     envelope::CHUNK_SIZE,
     ports::{StoreUsage, WriteBatch},
-    testing::objects::SampleObject,
 };
 use dm_storage::Storage;
+use dm_testing::objects::SampleObject;
 
 /// Tells the child which folder to write to.
 const CHILD_FOLDER: &str = "DM_STORAGE_TEST_CHILD_FOLDER";

@@ -11,12 +11,12 @@ use dm_core::{
     config::StorageConfig,
     health::{Finding, HealthLevel, PartHealth},
     ports::{CatalogError, Erasures, HealthCheck, ReadableObjects, ShareCatalog, StoreError},
-    testing::{
-        catalog::samples::{address, data_hash, readable, share},
-        objects::SampleObject,
-    },
 };
 use dm_storage::{SqliteCatalog, Storage};
+use dm_testing::{
+    catalog::samples::{address, data_hash, readable, share},
+    objects::SampleObject,
+};
 use faulty_disk::{FaultyDisk, killed_after};
 
 async fn catalog(folder: &std::path::Path) -> SqliteCatalog {

@@ -9,9 +9,9 @@ use dm_core::{
     config::StorageConfig,
     envelope::CHUNK_SIZE,
     ports::{ObjectStore, StoreError},
-    testing::objects::SampleObject,
 };
 use dm_storage::Storage;
+use dm_testing::objects::SampleObject;
 
 /// Stores objects until one is refused, and returns those that were stored.
 async fn fill(objects: &dyn ObjectStore, first_seed: u64, size: u64) -> Vec<SampleObject> {

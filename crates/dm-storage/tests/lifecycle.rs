@@ -8,9 +8,9 @@ use dm_core::{
     config::{ObjectEngine, StorageConfig},
     envelope::{CHUNK_SIZE, Chunk},
     ports::{StoreError, StoreUsage, WriteBatch},
-    testing::objects::SampleObject,
 };
 use dm_storage::Storage;
+use dm_testing::objects::SampleObject;
 
 fn open(folder: &Path) -> Result<Storage, StoreError> {
     Storage::open(folder, &StorageConfig::default())

@@ -46,7 +46,7 @@ macro_rules! engine_suite {
                 ) {
                     crate::objects(dm_core::config::ObjectEngine::$variant, 256 * 1024)
                 }
-                dm_core::object_store_conformance!(open);
+                dm_testing::object_store_conformance!(open);
             }
 
             mod all_in_files {
@@ -56,7 +56,7 @@ macro_rules! engine_suite {
                 ) {
                     crate::objects(dm_core::config::ObjectEngine::$variant, 0)
                 }
-                dm_core::object_store_conformance!(open);
+                dm_testing::object_store_conformance!(open);
             }
 
             mod all_in_the_engine {
@@ -66,7 +66,7 @@ macro_rules! engine_suite {
                 ) {
                     crate::objects(dm_core::config::ObjectEngine::$variant, u64::MAX)
                 }
-                dm_core::object_store_conformance!(open);
+                dm_testing::object_store_conformance!(open);
             }
 
             mod namespaces {
@@ -76,7 +76,7 @@ macro_rules! engine_suite {
                 ) {
                     crate::namespace(dm_core::config::ObjectEngine::$variant)
                 }
-                dm_core::key_value_conformance!(open);
+                dm_testing::key_value_conformance!(open);
             }
         }
     };

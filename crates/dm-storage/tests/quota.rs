@@ -9,9 +9,9 @@ use dm_core::{
     config::StorageConfig,
     envelope::{CHUNK_SIZE, Envelope, SignedEnvelope},
     ports::{Kept, KeptLimits, Signer, StoreError, storage_cost},
-    testing::{objects::SampleObject, signer::TestSigner},
 };
 use dm_storage::Storage;
+use dm_testing::{objects::SampleObject, signer::TestSigner};
 
 /// The account of sample objects with this owner number.
 fn account(owner: u8) -> Address {

@@ -12,9 +12,9 @@ use dm_core::{
     config::StorageConfig,
     envelope::{CHUNK_SIZE, Chunk},
     ports::Resumed,
-    testing::objects::SampleObject,
 };
 use dm_storage::Storage;
+use dm_testing::objects::SampleObject;
 use futures::StreamExt;
 
 fn open(folder: &Path) -> Storage {

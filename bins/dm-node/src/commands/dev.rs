@@ -8,8 +8,8 @@ use dm_core::{
     config::NodeConfig,
     hash::DataHash,
     secret::ContentKey,
-    services::RegisteredPlugins,
 };
+use dm_services::RegisteredPlugins;
 use serde_json::json;
 
 use crate::{

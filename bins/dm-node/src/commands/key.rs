@@ -2,12 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dm_core::{
-    config::NodeConfig,
-    ports::KeyRing,
-    services::{destroy_key_version, key_versions},
-};
+use dm_core::{config::NodeConfig, ports::KeyRing};
 use dm_keys::ImportedVersion;
+use dm_services::{destroy_key_version, key_versions};
 use dm_storage::SqliteCatalog;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! `dm-node run`: runs the node.
 
-use dm_core::services::RegisteredPlugins;
+use dm_services::RegisteredPlugins;
 
 use crate::{
     cli::RunArgs,

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::Context;
 use dm_api::ApiServers;
-use dm_core::{config::NodeConfig, services::RegisteredPlugins};
+use dm_core::config::NodeConfig;
 use dm_keys::NodeKeys;
+use dm_services::RegisteredPlugins;
 
 use crate::{data_dir_lock::DataDirLock, logging, node::Node, settings::Settings};
 

@@ -72,10 +72,10 @@ network.peer_requests_per_sec | crates/dm-p2p/tests/hostile_peers.rs | fn who_as
 network.peer_requests_burst | crates/dm-p2p/tests/hostile_peers.rs | fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored(
 network.ban_secs | crates/dm-p2p/tests/hostile_peers.rs | fn a_ban_ends(
 network.forget_peers_after_secs | crates/dm-p2p/tests/lifecycle.rs | fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(
-network.challenge_interval_secs | crates/dm-core/src/services/caretaker/plan/policy.rs | network.challenge_interval_secs
-network.repair_grace_secs | crates/dm-core/src/services/caretaker/plan/policy.rs | network.repair_grace_secs
-network.repair_bytes_per_sec | crates/dm-core/src/services/caretaker/plan/policy.rs | network.repair_bytes_per_sec
-network.challenges_per_sec | crates/dm-core/src/services/caretaker/plan/policy.rs | network.challenges_per_sec
+network.challenge_interval_secs | crates/dm-services/src/repairer/plan/policy.rs | network.challenge_interval_secs
+network.repair_grace_secs | crates/dm-services/src/repairer/plan/policy.rs | network.repair_grace_secs
+network.repair_bytes_per_sec | crates/dm-services/src/repairer/plan/policy.rs | network.repair_bytes_per_sec
+network.challenges_per_sec | crates/dm-services/src/repairer/plan/policy.rs | network.challenges_per_sec
 storage.engine | crates/dm-storage/tests/lifecycle.rs | fn a_folder_belongs_to_the_engine_that_made_it(
 storage.inline_limit | crates/dm-storage/src/storage.rs | config.inline_limit
 storage.cache_bytes | crates/dm-storage/src/storage.rs | config.cache_bytes
@@ -93,7 +93,7 @@ keys.rotate_after_days | bins/dm-node/src/background.rs | config.rotate_after_da
 keys.destroy_retired | tests/keys.rs | fn old_versions_end_by_themselves_where_that_is_set(
 authorization.required | tests/users.rs | DM_AUTHORIZATION__REQUIRED
 api_keys.max_wrong | tests/api_keys.rs | fn who_tries_keys_has_to_wait_and_known_clients_do_not(
-api_keys.longest_wait_secs | crates/dm-core/src/services/key_guard.rs | config.longest_wait_secs
+api_keys.longest_wait_secs | crates/dm-services/src/key_guard.rs | config.longest_wait_secs
 compliance.confirmations | crates/dm-compliance/src/anchoring/watch.rs | config.confirmations
 compliance.anchor_timeout_secs | bins/dm-node/src/node.rs | config.compliance.anchor_timeout_secs
 compliance.max_batch | crates/dm-compliance/tests/anchoring.rs | fn an_anchor_covers_no_more_new_events_than_configured(

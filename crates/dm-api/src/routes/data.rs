@@ -12,9 +12,9 @@ use dm_core::{
     api_key::Scope,
     hash::DataHash,
     plugin::Notes,
-    services::ServiceError,
     trace::{Trace, TraceReport},
 };
+use dm_services::ServiceError;
 use futures::{StreamExt, stream::BoxStream};
 use serde::Serialize;
 

@@ -1,7 +1,8 @@
 //! `/keys`: the node's own keys, and how they are replaced and destroyed.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{api_key::Scope, ports::GrantKeyInfo, secret::SecretString, services::KeyVersionUse};
+use dm_core::{api_key::Scope, ports::GrantKeyInfo, secret::SecretString};
+use dm_services::KeyVersionUse;
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -6,9 +6,9 @@ use actix_web::{
     web::Data,
 };
 use dm_core::{
-    address_record::AddressRecord, api_key::Scope, hash::DataHash, peer::PeerStatus, services::HeldObject,
-    vouching::Vouching,
+    address_record::AddressRecord, api_key::Scope, hash::DataHash, peer::PeerStatus, vouching::Vouching,
 };
+use dm_services::HeldObject;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -51,7 +51,7 @@ struct HoldersAnswer {
 
 async fn holders(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
-    let objects = state.run(state.services.caretaker.holders(&hash)).await?;
+    let objects = state.run(state.services.repairer.holders(&hash)).await?;
     Ok(HttpResponse::Ok().json(HoldersAnswer { hash, objects }))
 }
 

@@ -19,9 +19,9 @@ use bytes::Bytes;
 use dm_core::{
     api_key::Scope,
     hash::DataHash,
-    services::{OpenObject, ServiceError},
     share::{ShareOutcome, ShareTerms},
 };
+use dm_services::{OpenObject, ServiceError};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 

@@ -5,8 +5,8 @@ use dm_core::{
     Address, B256,
     hash::DataHash,
     order::{Order, OrderRecord, OrderState, Purpose},
-    services::ServiceError,
 };
+use dm_services::ServiceError;
 use serde::Serialize;
 
 use crate::error::ApiError;

@@ -5,8 +5,8 @@ use dm_core::{
     api_key::Scope,
     ports::ComplianceError,
     receipt::{Receipt, Verification},
-    services::ServiceError,
 };
+use dm_services::ServiceError;
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -1,7 +1,8 @@
 //! `GET /retrievals/{id}`: what a download took.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{api_key::Scope, services::ServiceError};
+use dm_core::api_key::Scope;
+use dm_services::ServiceError;
 
 use crate::{
     endpoint::{Access, Endpoint, Router},

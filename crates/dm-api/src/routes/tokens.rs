@@ -4,9 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{
     U256,
     api_key::Scope,
-    services::NewToken,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
+use dm_services::NewToken;
 use serde::{Deserialize, Serialize};
 
 use super::order_answer::{Nothing, contract, order_answer};

@@ -2,7 +2,8 @@
 //! that this node has done with money; refunds that are owed are tried again and ended.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{api_key::Scope, operation::OperationId, services::TransferRequest};
+use dm_core::{api_key::Scope, operation::OperationId};
+use dm_services::TransferRequest;
 use serde::{Deserialize, Serialize};
 
 use super::order_answer::{Nothing, OrderLine, order_answer};

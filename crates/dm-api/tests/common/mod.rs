@@ -11,26 +11,26 @@ use dm_core::{
     config::{ApiConfig, ApiKeysConfig, RateLimit, UploadsConfig},
     damage::DamageLog,
     ports::{ApiKeys, HealthCheck, NewApiKeyRequest, Plugin, Signer},
-    services::{
-        Authorization, AuthorizationPorts, AuthorizationSettings, Caretaker, CaretakerPorts, DataManager,
-        DataPorts, DataSettings, HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationPorts,
-        KeyRotationSettings, MoneyPorts, MoneySettings, OrderDesk, PaymentProcessor, PluginManager,
-        PluginSettings, RegisteredPlugins, ScrubPorts, ScrubSettings, Scrubber, TokenManager,
-        caretaker::plan::Policy,
-    },
     tasks::Supervisor,
-    testing::{
-        api_keys::MemoryApiKeys,
-        authorizer::MemoryAuthorizer,
-        catalog::MemoryCatalog,
-        compliance::{MemoryComplianceLog, TestLedger},
-        crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
-        key_value::MemoryKeyValueStore,
-        money::{MemoryMoney, MemoryOperations},
-        network::MemoryNetwork,
-        objects::MemoryObjectStore,
-        signer::TestSigner,
-    },
+};
+use dm_services::{
+    Authorization, AuthorizationPorts, AuthorizationSettings, DataManager, DataPorts, DataSettings,
+    HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationPorts, KeyRotationSettings, MoneyPorts,
+    MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings, RegisteredPlugins,
+    RepairPorts, Repairer, ScrubPorts, ScrubSettings, Scrubber, TokenManager, repairer::StoredHolderIndex,
+    repairer::plan::Policy,
+};
+use dm_testing::{
+    api_keys::MemoryApiKeys,
+    authorizer::MemoryAuthorizer,
+    catalog::MemoryCatalog,
+    compliance::{MemoryComplianceLog, TestLedger},
+    crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
+    key_value::MemoryKeyValueStore,
+    money::{MemoryMoney, MemoryOperations},
+    network::MemoryNetwork,
+    objects::MemoryObjectStore,
+    signer::TestSigner,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -224,11 +224,11 @@ pub async fn start_with(setup: Setup) -> TestNode {
         anchor_patience: setup.anchor_patience,
         retry_interval: Duration::from_secs(15),
     };
-    let caretaker = Caretaker::new(
-        CaretakerPorts {
+    let repairer = Repairer::new(
+        RepairPorts {
             objects: store.clone(),
             replication: MemoryNetwork::new().join(store.clone()),
-            holders: Arc::new(MemoryKeyValueStore::new()),
+            holders: Arc::new(StoredHolderIndex::new(Arc::new(MemoryKeyValueStore::new()))),
             shares: catalog.clone(),
             quota: Arc::new(MemoryObjectStore::new()),
         },
@@ -268,7 +268,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         .await,
         log: log.clone(),
         network: network.clone(),
-        caretaker,
+        repairer,
         scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),

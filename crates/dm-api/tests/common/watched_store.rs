@@ -5,8 +5,8 @@ use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     ports::{ObjectStore, ObjectWriter, Resumed, StoreError, StoreUsage},
-    testing::objects::MemoryObjectStore,
 };
+use dm_testing::objects::MemoryObjectStore;
 use tokio::sync::watch;
 
 /// Counts the writers that are open and the reads that are under way.

@@ -3,7 +3,7 @@ use ::alloy::{
     eips::Decodable2718,
     primitives::keccak256,
 };
-use dm_core::testing::signer::TestSigner;
+use dm_testing::signer::TestSigner;
 
 use super::*;
 use crate::transactions::{Draft, Fees, Gain};

@@ -215,7 +215,7 @@ fn damaged() -> ChainError {
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{B256, Bytes, U256};
-    use dm_core::testing::key_value::MemoryKeyValueStore;
+    use dm_testing::key_value::MemoryKeyValueStore;
     use proptest::prelude::*;
 
     use super::*;

@@ -6,10 +6,8 @@ use alloy::primitives::{Address, U256};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_chain::embedded::{DEV_ACCOUNTS, EmbeddedChain, EmbeddedChainError, Genesis};
-use dm_core::{
-    ports::{KeyValueStore, StoreError, WriteBatch},
-    testing::key_value::MemoryKeyValueStore,
-};
+use dm_core::ports::{KeyValueStore, StoreError, WriteBatch};
+use dm_testing::key_value::MemoryKeyValueStore;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 

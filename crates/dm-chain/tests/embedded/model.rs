@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use alloy::primitives::{Address, U256};
 use dm_chain::embedded::DEV_ACCOUNTS;
-use dm_core::testing::key_value::MemoryKeyValueStore;
+use dm_testing::key_value::MemoryKeyValueStore;
 use proptest::prelude::*;
 use serde_json::json;
 

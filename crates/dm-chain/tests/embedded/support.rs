@@ -16,10 +16,8 @@ use alloy::{
     sol_types::SolError,
 };
 use dm_chain::embedded::{DEV_CHAIN_ID, EmbeddedChain, Genesis};
-use dm_core::{
-    ports::{JsonRpc, KeyValueStore},
-    testing::key_value::MemoryKeyValueStore,
-};
+use dm_core::ports::{JsonRpc, KeyValueStore};
+use dm_testing::key_value::MemoryKeyValueStore;
 use serde_json::{Value, json};
 
 alloy::sol! {

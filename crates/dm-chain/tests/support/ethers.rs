@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use dm_chain::{EvmClient, embedded::EmbeddedChain};
-use dm_core::{
-    ports::{KeyValueStore, Operations},
-    testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture, signer::TestSigner},
-};
+use dm_core::ports::{KeyValueStore, Operations};
+use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture, signer::TestSigner};
 
 use super::{CHAIN_ID, TestChain, account, journal, quick};
 

@@ -20,15 +20,13 @@ use dm_chain::{
     ClientConfig, EvmClient,
     embedded::{EmbeddedChain, Genesis},
 };
-use dm_core::{
-    ports::{JsonRpc, Operations, Signer},
-    testing::{
-        anchors::AnchorsFixture,
-        chain::{ChainFixture, Mine},
-        key_value::MemoryKeyValueStore,
-        money::MoneyFixture,
-        signer::TestSigner,
-    },
+use dm_core::ports::{JsonRpc, Operations, Signer};
+use dm_testing::{
+    anchors::AnchorsFixture,
+    chain::{ChainFixture, Mine},
+    key_value::MemoryKeyValueStore,
+    money::MoneyFixture,
+    signer::TestSigner,
 };
 use serde_json::{Value, json};
 

@@ -10,8 +10,8 @@ use dm_chain::EvmClient;
 use dm_core::{
     operation::{Authorization, Operation, OperationId, Permit, SignatureParts},
     ports::{ChainError, MinedOperation, OperationState, Operations, Signer},
-    testing::signer::TestSigner,
 };
+use dm_testing::signer::TestSigner;
 use serde_json::{Value, json};
 
 use super::{CHAIN_ID, TestChain};

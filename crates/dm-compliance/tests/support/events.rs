@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use dm_core::{
     B256,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
-    testing::catalog::MemoryCatalog,
 };
+use dm_testing::catalog::MemoryCatalog;
 
 /// Clones are the same log.
 #[derive(Clone, Default)]

@@ -12,8 +12,8 @@ use std::{sync::Arc, time::Duration};
 use dm_compliance::ComplianceManager;
 use dm_core::{
     bus::EventBus, config::ComplianceConfig, ports::ComplianceLog, receipt::Anchor, tasks::Supervisor,
-    testing::compliance::conformance::share,
 };
+use dm_testing::compliance::conformance::share;
 
 use self::{
     chain::{ACCOUNT, Endpoint, SimulatedChain},

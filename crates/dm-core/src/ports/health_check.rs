@@ -11,7 +11,7 @@ pub trait HealthCheck: Send + Sync {
     fn part(&self) -> &'static str;
 
     /// How the part is now. It is asked every few seconds; one that takes longer
-    /// than [`HealthMonitor`](crate::services::HealthMonitor) waits counts as
+    /// than whoever asks waits counts as
     /// degraded.
     async fn check(&self) -> Finding;
 }

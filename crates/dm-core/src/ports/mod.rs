@@ -1,7 +1,7 @@
 //! Ports: what the services need from the outside, one capability each.
 //!
 //! Every port has an in-memory implementation and a conformance suite in
-//! `dm_core::testing` (feature `testing`); an adapter is done when it passes that suite.
+//! the crate `dm-testing`; an adapter is done when it passes that suite.
 
 mod anchors;
 mod api_keys;
@@ -13,6 +13,7 @@ mod compliance;
 mod crypto;
 mod event_log;
 mod health_check;
+mod holder_index;
 mod json_rpc;
 mod key_changes;
 mod key_uses;
@@ -44,6 +45,7 @@ pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, 
 pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
 pub use health_check::HealthCheck;
+pub use holder_index::HolderIndex;
 pub use json_rpc::JsonRpc;
 pub use key_changes::{BegunKeyChange, KeyChange, KeyChangeDetails, KeyChanges};
 pub use key_uses::{KeyUses, Retirement};

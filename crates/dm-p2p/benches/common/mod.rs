@@ -12,13 +12,13 @@ use dm_core::{
     bus::EventBus,
     ports::{Found, Network},
     tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
     trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 use futures::StreamExt;
 use tokio::runtime::{Builder, Runtime};
 

@@ -95,10 +95,10 @@ pub(crate) async fn find_at_known(
 /// earlier ones.
 async fn known_holders(context: &Context, locator: &Locator) -> Vec<PeerId> {
     let mut known = context.news.known.of(locator);
-    let Some(notebook) = &context.notebook else {
+    let Some(holder_index) = &context.holder_index else {
         return known;
     };
-    let noted = notebook.holders(locator).await.unwrap_or_else(|error| {
+    let noted = holder_index.holders(locator).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the holders of an object cannot be looked up");
         Vec::new()
     });

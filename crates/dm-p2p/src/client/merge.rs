@@ -60,7 +60,7 @@ fn merge_owner(held: Vec<(PeerId, SignedEnvelope)>) -> Option<Merged> {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::testing::objects::SampleObject;
+    use dm_testing::objects::SampleObject;
 
     use super::*;
 

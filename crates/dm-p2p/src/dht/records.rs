@@ -105,7 +105,8 @@ pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Re
 
 #[cfg(test)]
 mod tests {
-    use dm_core::{Address, ports::Signer, testing::signer::TestSigner};
+    use dm_core::{Address, ports::Signer};
+    use dm_testing::signer::TestSigner;
     use proptest::prelude::*;
 
     use super::*;

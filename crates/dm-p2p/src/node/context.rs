@@ -4,8 +4,10 @@ use std::{
 };
 
 use dm_core::{
-    Address, address_record::SignedAddressRecord, config::NetworkConfig, ports::ObjectStore,
-    services::caretaker::HolderNotebook,
+    Address,
+    address_record::SignedAddressRecord,
+    config::NetworkConfig,
+    ports::{HolderIndex, ObjectStore},
 };
 use libp2p::{Multiaddr, PeerId};
 
@@ -31,7 +33,7 @@ pub(crate) struct Context {
     /// What was learned about holders of objects.
     pub(crate) news: News,
     /// What an earlier run has written down of them.
-    pub(crate) notebook: Option<HolderNotebook>,
+    pub(crate) holder_index: Option<Arc<dyn HolderIndex>>,
     pub(crate) quota: Arc<ForeignQuota>,
     /// Where this node listens, peer id included.
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
@@ -59,7 +61,7 @@ impl Context {
             paths: Paths::default(),
             provide: ProvideQueue::default(),
             news: News::default(),
-            notebook: options.notebook.clone(),
+            holder_index: options.holder_index.clone(),
             quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),
             listening: Mutex::default(),
             external: Mutex::default(),

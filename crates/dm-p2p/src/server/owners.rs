@@ -91,7 +91,7 @@ async fn foreign_owners(
 
 #[cfg(test)]
 mod tests {
-    use dm_core::testing::objects::{MemoryObjectStore, SampleObject};
+    use dm_testing::objects::{MemoryObjectStore, SampleObject};
 
     use super::*;
 

@@ -13,13 +13,13 @@ use dm_core::{
     config::NetworkConfig,
     ports::{Network, ObjectStore, PeerCatalog},
     tasks::Supervisor,
-    testing::{
-        catalog::MemoryCatalog,
-        objects::{MemoryObjectStore, SampleObject},
-    },
     trace::Trace,
 };
 use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    objects::{MemoryObjectStore, SampleObject},
+};
 use futures::TryStreamExt;
 
 /// Far longer than anything takes: only a test that fails waits for it.

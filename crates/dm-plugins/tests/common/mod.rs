@@ -9,9 +9,9 @@ use dm_core::{
     Address,
     plugin::PluginFault,
     ports::{KeyValueStore, NodeFunctions, Plugin, PluginContext, PluginSource},
-    testing::{key_value::MemoryKeyValueStore, plugins::SAMPLE},
 };
 use dm_plugins::{Limits, Permission, PluginFolder, PluginFolderOptions};
+use dm_testing::{key_value::MemoryKeyValueStore, plugins::SAMPLE};
 use tempfile::TempDir;
 
 /// The text of the sample, whose answer to a share can be replaced.

@@ -1,10 +1,8 @@
 //! A database that may not grow any more stands for a disk without space.
 
+use dm_core::ports::{CatalogError, EventLog, ReadableObjects, ShareCatalog};
 use dm_core::{event::EventKind, share::NewShare};
-use dm_core::{
-    ports::{CatalogError, EventLog, ReadableObjects, ShareCatalog},
-    testing::catalog::samples::{address, data_hash, entries, event, readable, share},
-};
+use dm_testing::catalog::samples::{address, data_hash, entries, event, readable, share};
 
 use super::{SqliteCatalog, open};
 

@@ -1,0 +1,6 @@
+//! Formats that cross the network, as they are read and written.
+
+#![allow(clippy::unwrap_used)]
+
+mod address_record;
+mod envelope;

@@ -1,0 +1,361 @@
+//! Reading data: from the local store, else from the network, every byte
+//! checked before it is handed on.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use dm_core::{
+    clock::now_ms,
+    envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
+    hash::DataHash,
+    plugin::Notes,
+    ports::{Found, ObjectStore, StoreError},
+    secret::ContentKey,
+    share::ReadableObject,
+    trace::{Trace, TraceReport, TraceSource},
+};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+
+use super::DataManager;
+use crate::ServiceError;
+
+mod check;
+
+/// Chunks that are read ahead and decrypted at the same time.
+const READ_AHEAD: usize = 4;
+
+/// Data that this node may read.
+pub struct OpenObject {
+    manager: DataManager,
+    data_hash: DataHash,
+    envelope: SignedEnvelope,
+    key: ContentKey,
+    source: Source,
+    notes: Notes,
+    trace: Trace,
+}
+
+/// Where the chunks come from.
+enum Source {
+    /// From the local store, and the plaintext has been checked before.
+    Checked,
+    /// From the local store; whether the plaintext has the right hash is open.
+    Local,
+    /// From peers.
+    Remote(Box<Found>),
+}
+
+impl DataManager {
+    /// Finds data and opens it.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where neither the local store nor a peer has
+    /// it, [`ServiceError::NotGranted`] where it exists and this node may not
+    /// read it, [`ServiceError::Refused`] where a plugin does not allow it.
+    #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
+    pub async fn open(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+        let mut object = self.find_object(data_hash).await?;
+        object.notes = self.consult_on_retrieval(data_hash, &object.envelope).await?;
+        Ok(object)
+    }
+
+    async fn find_object(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
+        let inner = &self.inner;
+        let trace = Trace::default();
+        let readable = inner.ports.readable.readable(data_hash).await?;
+        if let Some(readable) = &readable
+            && let Some(envelope) = inner.ports.objects.envelope(&readable.id).await?
+            && !envelope.is_expired(now_ms())
+            && let Some(readable) = self.with_key_for(&envelope, readable.clone()).await?
+        {
+            let key = inner.ports.key_ring.unwrap(&readable.key)?;
+            return Ok(self.opened(data_hash, envelope, key, Source::Checked, trace));
+        }
+        self.open_unchecked(data_hash, readable, trace).await
+    }
+
+    /// What a retrieval takes or took, by the id that
+    /// [`OpenObject::remembered`] gave; `None` for one that is unknown, or long ago.
+    pub fn retrieval(&self, id: &str) -> Option<TraceReport> {
+        self.inner.retrievals.report(id)
+    }
+
+    /// Looks for an object that this node can open, here and then at peers: by a grant,
+    /// or by the key that it has kept of an object that its store has lost.
+    async fn open_unchecked(
+        &self,
+        data_hash: &DataHash,
+        readable: Option<ReadableObject>,
+        trace: Trace,
+    ) -> Result<OpenObject, ServiceError> {
+        let inner = &self.inner;
+        let locator = data_hash.locator();
+        let local = inner.known.envelopes(&locator).await?;
+        let now = now_ms();
+        for envelope in local.iter().filter(|envelope| !envelope.is_gone(now)) {
+            if let Some(key) = self.open_grant(envelope) {
+                return Ok(self.opened(data_hash, envelope.clone(), key, Source::Local, trace));
+            }
+        }
+        let mut exists = local.iter().any(|envelope| !envelope.is_gone(now));
+        let network = &inner.ports.network;
+        let known = present(network.find_at_known(&locator, &trace).await?, &local);
+        exists |= !known.is_empty();
+        let granted = match self.opened_among(known, readable.as_ref()).await? {
+            Some(granted) => Some(granted),
+            None => {
+                // Somebody else may have a newer envelope, with a grant.
+                let found = present(network.find(&locator, &trace).await?, &local);
+                exists |= !found.is_empty();
+                self.opened_among(found, readable.as_ref()).await?
+            }
+        };
+        match granted {
+            Some((found, key)) => {
+                let envelope = found.envelope.clone();
+                let source = self.nearest_source(found).await?;
+                Ok(self.opened(data_hash, envelope, key, source, trace))
+            }
+            None if exists => Err(ServiceError::NotGranted),
+            None => Err(ServiceError::NotFound),
+        }
+    }
+
+    /// The first object that this node may read, and its content key.
+    async fn opened_among(
+        &self,
+        found: Vec<Found>,
+        readable: Option<&ReadableObject>,
+    ) -> Result<Option<(Found, ContentKey)>, ServiceError> {
+        for found in found {
+            let key = match self.kept_key(&found.envelope, readable).await? {
+                Some(key) => Some(key),
+                None => self.open_grant(&found.envelope),
+            };
+            if let Some(key) = key {
+                return Ok(Some((found, key)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The key that this node has kept for these chunks.
+    async fn kept_key(
+        &self,
+        envelope: &SignedEnvelope,
+        readable: Option<&ReadableObject>,
+    ) -> Result<Option<ContentKey>, ServiceError> {
+        let Some(readable) = readable else {
+            return Ok(None);
+        };
+        match self.with_key_for(envelope, readable.clone()).await? {
+            Some(kept) => Ok(Some(self.inner.ports.key_ring.unwrap(&kept.key)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A peer may have sent a newer envelope over chunks that are stored here.
+    async fn nearest_source(&self, found: Found) -> Result<Source, ServiceError> {
+        match self.inner.ports.objects.replace_envelope(&found.envelope).await {
+            Ok(_) => Ok(Source::Local),
+            Err(StoreError::Missing | StoreError::Mismatch(_)) => Ok(Source::Remote(Box::new(found))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The content key, where the envelope has a grant that this node can open
+    /// and the object has not lied before.
+    fn open_grant(&self, envelope: &SignedEnvelope) -> Option<ContentKey> {
+        if self.inner.distrust.contains(&envelope.id) {
+            return None;
+        }
+        match self.inner.ports.grants.open_grant(envelope) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!(locator = %envelope.id.locator, owner = %envelope.id.owner, %error, "unusable grant");
+                None
+            }
+        }
+    }
+
+    /// The plaintext of an object of this node's own.
+    pub(super) fn read_own(
+        &self,
+        data_hash: &DataHash,
+        envelope: SignedEnvelope,
+        key: ContentKey,
+    ) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        let object = self.opened(data_hash, envelope, key, Source::Checked, Trace::default());
+        let size = object.size();
+        object.read_checked(0..size)
+    }
+
+    fn opened(
+        &self,
+        data_hash: &DataHash,
+        envelope: SignedEnvelope,
+        key: ContentKey,
+        source: Source,
+        trace: Trace,
+    ) -> OpenObject {
+        let traced = match source {
+            Source::Checked | Source::Local => TraceSource::Store,
+            Source::Remote(_) => TraceSource::Network,
+        };
+        trace.comes_from(traced, envelope.chunk_count());
+        OpenObject {
+            manager: self.clone(),
+            data_hash: *data_hash,
+            envelope,
+            key,
+            source,
+            notes: Notes::new(),
+            trace,
+        }
+    }
+}
+
+impl OpenObject {
+    /// What plugins note on this retrieval.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// Plaintext bytes.
+    pub fn size(&self) -> u64 {
+        self.envelope.size
+    }
+
+    /// What this retrieval takes: noted while the pieces are read.
+    pub fn trace(&self) -> Trace {
+        self.trace.clone()
+    }
+
+    /// Lets the node remember what this retrieval takes, for
+    /// [`DataManager::retrieval`]; returns its id.
+    pub fn remembered(&self) -> String {
+        self.manager.inner.retrievals.add(self.trace())
+    }
+
+    /// The plaintext bytes in `range`, in pieces of at most 256 KiB. What lies
+    /// beyond the end is not there.
+    ///
+    /// Every piece is checked against the chunk names that the owner signed. A
+    /// plaintext that has not been checked against the data hash before is
+    /// checked as it streams, and its last piece is held back until the hash
+    /// holds; a part of it is only delivered after the whole was checked.
+    /// Memory is bounded; dropping the stream ends all work for it.
+    pub fn read(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        let is_whole = range.start == 0 && range.end >= self.size();
+        let trace = self.trace.clone();
+        let pieces = match self.source {
+            Source::Checked => self.read_checked(range),
+            Source::Local | Source::Remote(_) if is_whole => check::whole(self),
+            Source::Local | Source::Remote(_) => {
+                stream::once(self.check_then_read(range)).try_flatten().boxed()
+            }
+        };
+        let noted = stream::try_unfold(pieces, move |mut pieces| {
+            let trace = trace.clone();
+            async move {
+                let piece = pieces.try_next().await?;
+                if piece.is_none() {
+                    trace.completed();
+                }
+                Ok(piece.map(|piece| (piece, pieces)))
+            }
+        });
+        noted.boxed()
+    }
+
+    async fn check_then_read(
+        self,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, ServiceError>>, ServiceError> {
+        let (manager, data_hash) = (self.manager.clone(), self.data_hash);
+        let mut whole = check::whole(self);
+        while whole.try_next().await?.is_some() {}
+        let checked = manager.find_object(&data_hash).await?;
+        match checked.source {
+            Source::Checked => Ok(checked.read_checked(range)),
+            Source::Local | Source::Remote(_) => Err(ServiceError::Damaged(
+                "the object was replaced while it was read".to_owned(),
+            )),
+        }
+    }
+
+    fn read_checked(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        let end = range.end.min(self.size());
+        if range.start >= end {
+            return stream::empty().boxed();
+        }
+        let chunks = range.start / CHUNK_SIZE..end.div_ceil(CHUNK_SIZE);
+        let object = Arc::new(self);
+        stream::iter(chunks)
+            .map(move |index| {
+                let object = object.clone();
+                let wanted = range.start..end;
+                async move {
+                    let chunk = object.stored_chunk(index).await?;
+                    let plaintext = object.open_chunk(index, chunk).await?;
+                    Ok(part_of_chunk(index, &plaintext, &wanted))
+                }
+            })
+            .buffered(READ_AHEAD)
+            .boxed()
+    }
+
+    async fn stored_chunk(&self, index: u64) -> Result<Chunk, ServiceError> {
+        Ok(self
+            .manager
+            .inner
+            .ports
+            .objects
+            .chunk(&self.envelope.id, index)
+            .await?)
+    }
+
+    /// Decrypts a chunk and checks that it has the length of its place.
+    async fn open_chunk(&self, index: u64, chunk: Chunk) -> Result<Bytes, ServiceError> {
+        let sealer = self.manager.inner.ports.sealer.clone();
+        let key = self.key.clone();
+        let opened = self
+            .manager
+            .inner
+            .cpu
+            .run_on(chunk.bytes().len(), move || sealer.open(&key, chunk.bytes()))
+            .await?;
+        match opened {
+            Ok(plaintext) if plaintext.len() as u64 == self.envelope.chunk_plaintext_len(index) => {
+                Ok(plaintext.into())
+            }
+            Ok(_) => Err(ServiceError::Damaged(format!(
+                "chunk {index} has another length than it should"
+            ))),
+            Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}"))),
+        }
+    }
+}
+
+/// Those objects that were not erased and have not ended, as far as is known here.
+fn present(mut found: Vec<Found>, local: &[SignedEnvelope]) -> Vec<Found> {
+    let is_outdated = |found: &Found| {
+        local
+            .iter()
+            .any(|own| own.id == found.envelope.id && own.sequence > found.envelope.sequence)
+    };
+    let now = now_ms();
+    found.retain(|found| !found.envelope.is_gone(now) && !is_outdated(found));
+    found
+}
+
+/// What of a chunk's plaintext lies in the wanted range of the object.
+fn part_of_chunk(index: u64, plaintext: &Bytes, wanted: &Range<u64>) -> Bytes {
+    let first = index * CHUNK_SIZE;
+    let start = wanted.start.saturating_sub(first).min(plaintext.len() as u64);
+    let end = wanted.end.saturating_sub(first).min(plaintext.len() as u64);
+    plaintext.slice(start as usize..end as usize)
+}

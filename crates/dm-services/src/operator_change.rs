@@ -1,0 +1,192 @@
+//! Another operator account takes over, and nothing that was begun is lost.
+//!
+//! The node's own account stays what its log, its objects and its grants are
+//! named after. What changes is who anchors, pays and is paid: the keeper of the
+//! log on the chain, to which the account before hands it over.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use dm_core::{
+    ports::{
+        BegunKeyChange, ChainError, ComplianceError, ComplianceLog, KeyChange, KeyChangeDetails, KeyChanges,
+        LogKeeping, OperatorKeyError, OperatorKeys, Signer,
+    },
+    secret::SecretString,
+};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    OrderDesk,
+    key_journal::{KeyJournal, details},
+};
+
+/// Pause between two looks for a change that was interrupted.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What events call the operator account.
+const OPERATOR_ACCOUNT: &str = "operator_account";
+
+/// What the change of the operator account needs.
+#[derive(Clone)]
+pub struct OperatorChangePorts {
+    /// Who anchors the log.
+    pub chain: Arc<dyn LogKeeping>,
+    /// Where the keys are.
+    pub keys: Arc<dyn OperatorKeys>,
+    /// Remembers that it was begun.
+    pub changes: Arc<dyn KeyChanges>,
+    /// Takes note of the change.
+    pub log: Arc<dyn ComplianceLog>,
+}
+
+/// Changes the operator account of the running node.
+#[derive(Clone)]
+pub struct OperatorChange {
+    ports: OperatorChangePorts,
+    journal: KeyJournal,
+    desk: OrderDesk,
+    /// Held by the one change at a time.
+    turn: Arc<Mutex<()>>,
+}
+
+/// Why the operator account is what it was, or not changed yet.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorChangeError {
+    /// The key cannot be used, with a reason that completes "`private_key` …".
+    #[error("private_key {0}")]
+    Key(#[from] OperatorKeyError),
+    /// The chain refuses, or did not answer. A hand-over that was begun goes on
+    /// by itself.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The change could not be recorded.
+    #[error(transparent)]
+    Log(#[from] ComplianceError),
+}
+
+impl OperatorChange {
+    /// The change of the account whose orders this desk has.
+    pub fn new(ports: OperatorChangePorts, desk: OrderDesk) -> Self {
+        let journal = KeyJournal::new(ports.changes.clone(), ports.log.clone());
+        Self {
+            ports,
+            journal,
+            desk,
+            turn: Arc::default(),
+        }
+    }
+
+    /// Fails where the text is no private key.
+    ///
+    /// # Errors
+    /// [`OperatorChangeError::Key`].
+    pub fn check_key(&self, private_key: &SecretString) -> Result<(), OperatorChangeError> {
+        self.ports.keys.account_of(private_key)?;
+        Ok(())
+    }
+
+    /// Makes the account of this private key the operator account: durably, with an
+    /// event of the log, and on the chain. Orders that were accepted before are begun
+    /// by the account before. Returns when the hand-over is mined.
+    ///
+    /// # Errors
+    /// [`OperatorChangeError`]. Where the chain fails after the checks, the change goes
+    /// on in the background, through restarts too.
+    pub async fn change_to(&self, private_key: &SecretString) -> Result<Address, OperatorChangeError> {
+        let _turn = self.turn.lock().await;
+        let account = self.ports.keys.account_of(private_key)?;
+        if account == self.ports.chain.keeper() {
+            return Ok(account);
+        }
+        if self.ports.keys.successor().is_none() {
+            self.ports.chain.check_successor(account).await?;
+        }
+        let (keys, private_key) = (self.ports.keys.clone(), private_key.clone());
+        let successor = blocking(move || keys.keep_successor(&private_key)).await?;
+        self.finish(successor).await?;
+        Ok(account)
+    }
+
+    /// Finishes changes that were interrupted, until `shutdown`; an error ends it, and
+    /// whoever supervises it starts it again.
+    ///
+    /// # Errors
+    /// [`OperatorChangeError`]: the log is not handed over yet.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), OperatorChangeError> {
+        let finishing = async {
+            loop {
+                self.finish_interrupted().await?;
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
+        };
+        shutdown.run_until_cancelled(finishing).await.unwrap_or(Ok(()))
+    }
+
+    async fn finish_interrupted(&self) -> Result<(), OperatorChangeError> {
+        let _turn = self.turn.lock().await;
+        match self.ports.keys.successor() {
+            Some(successor) => self.finish(successor).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Every step but the last may be the last before a crash; each can be repeated.
+    async fn finish(&self, successor: Arc<dyn Signer>) -> Result<(), OperatorChangeError> {
+        let to = successor.address();
+        let begun = self.begun_change(to).await?;
+        if let Err(error) = self.desk.look_after_all().await {
+            tracing::warn!(%error, "orders wait while the operator account changes");
+        }
+        self.ports.chain.hand_over(successor).await?;
+        if let Some(begun) = begun {
+            self.journal
+                .settle(&begun, operator_changed(&begun.change))
+                .await?;
+        }
+        let keys = self.ports.keys.clone();
+        blocking(move || keys.confirm_successor()).await?;
+        tracing::info!(%to, "another account is the operator account");
+        Ok(())
+    }
+
+    /// The change to this account as it was begun, also before a stop; `None` where its
+    /// event is in the log. Once the log is handed over, the chain no longer says who had
+    /// it before.
+    async fn begun_change(&self, to: Address) -> Result<Option<BegunKeyChange>, OperatorChangeError> {
+        let is_to =
+            |change: &KeyChange| matches!(change, KeyChange::Operator { to: other, .. } if *other == to);
+        let begun = self.journal.begun().await?;
+        if let Some(begun) = begun.into_iter().find(|begun| is_to(&begun.change)) {
+            return Ok(Some(begun));
+        }
+        let mut from = self.ports.chain.keeper();
+        if from == to {
+            // Handed over, and settled, or begun by a version that did not remember it.
+            let newest = self.journal.newest_of(OPERATOR_ACCOUNT).await?;
+            let known = newest.and_then(|details| details.get("to")?.parse().ok());
+            from = known.unwrap_or_else(|| self.ports.log.log_address());
+            if from == to {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.journal.begin(KeyChange::Operator { from, to }).await?))
+    }
+}
+
+/// What the event of a change of the operator account says.
+fn operator_changed(change: &KeyChange) -> Option<KeyChangeDetails> {
+    let KeyChange::Operator { from, to } = change else {
+        return None;
+    };
+    let more = [("from", from.to_string()), ("to", to.to_string())];
+    Some(details(OPERATOR_ACCOUNT, more))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OperatorKeyError> + Send + 'static,
+) -> Result<T, OperatorKeyError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(OperatorKeyError::Failed("the write was cut off".to_owned())))
+}

@@ -1,0 +1,107 @@
+//! What others learn of an order: its compliance event, and the event bus.
+
+use std::collections::BTreeMap;
+
+use dm_core::{
+    bus::Topic,
+    event::{EventKind, NewEvent},
+    order::{Order, OrderRecord, OrderState, Purpose},
+};
+use serde_json::json;
+
+use super::OrderDesk;
+use crate::ServiceError;
+
+impl OrderDesk {
+    /// Writes a completed order into the compliance log, once.
+    pub(super) async fn record_event(&self, record: &mut OrderRecord) -> Result<(), ServiceError> {
+        if record.event_index.is_none()
+            && let Some(event) = event_of(record)
+        {
+            let recorded = self.inner.ports.log.record(event).await?;
+            record.event_index = Some(recorded.index);
+        }
+        Ok(())
+    }
+
+    /// Tells the bus what has become of an order.
+    pub(super) fn announce(&self, record: &OrderRecord) {
+        let topic = match record.state {
+            OrderState::Completed { .. } => Topic::TokenTransferCompleted,
+            OrderState::Failed { .. } | OrderState::Ended { .. } => Topic::TokenTransferFailed,
+            OrderState::Accepted if record.tries.failed > 0 => Topic::TokenTransferFailed,
+            OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return,
+        };
+        let mut data = json!({
+            "id": record.id.to_string(),
+            "kind": record.order.kind(),
+            "purpose": record.purpose.as_str(),
+            "tx_hash": record.state.tx_hash(),
+        });
+        if let Order::Transfer(transfer) = &record.order {
+            data["token"] = json!(transfer.token);
+            data["from"] = json!(record.payer());
+            data["to"] = json!(transfer.to);
+            data["amount"] = json!(transfer.amount.to_string());
+            self.inner.touched.note(transfer.token);
+        }
+        if let OrderState::Failed { reason, .. } | OrderState::Ended { reason } = &record.state {
+            data["reason"] = json!(reason);
+        }
+        if record.state == OrderState::Accepted {
+            data["reason"] = json!(record.tries.reason);
+            data["next_try"] = json!(record.tries.next_at as f64 / 1000.0);
+        }
+        self.inner.ports.bus.publish(topic, data);
+    }
+}
+
+/// The fact that a completed movement of money is; `None` for orders that
+/// move none.
+fn event_of(record: &OrderRecord) -> Option<NewEvent> {
+    let OrderState::Completed {
+        tx_hash, received, ..
+    } = &record.state
+    else {
+        return None;
+    };
+    let (token, from, to, amount, consent) = match &record.order {
+        Order::Transfer(transfer) => (
+            transfer.token,
+            record.payer(),
+            transfer.to,
+            transfer.amount,
+            transfer.consent.as_str(),
+        ),
+        Order::Mint { token, to, amount } => (*token, None, *to, *amount, "mint"),
+        Order::Approve { .. } | Order::IssueToken { .. } => return None,
+    };
+    let mut details = BTreeMap::from([
+        ("operation", record.id.to_string()),
+        ("purpose", record.purpose.as_str().to_owned()),
+        ("token", token.to_string()),
+        ("amount", amount.to_string()),
+        ("received", received.to_string()),
+        ("consent", consent.to_owned()),
+        ("tx_hash", tx_hash.to_string()),
+    ]);
+    if let Some(from) = from {
+        details.insert("from", from.to_string());
+    }
+    if let Purpose::Refund { of } = record.purpose {
+        details.insert("refund_of", of.to_string());
+    }
+    Some(NewEvent {
+        kind: EventKind::Transfer,
+        data_hash: match record.purpose {
+            Purpose::Payment { data_hash, .. } => Some(data_hash),
+            Purpose::Request | Purpose::Refund { .. } => None,
+        },
+        recipient: Some(to),
+        details: details
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        mandate: None,
+    })
+}

@@ -1,0 +1,243 @@
+//! Loads plugins, asks them, and keeps their faults away from the node.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
+
+use alloy_primitives::Address;
+use dm_core::{
+    bus::{EventBus, Topic},
+    hash::DataHash,
+    plugin::{Hook, MAX_NOTE, Notes, PluginFault, PluginStatus, RetrievalView, ShareView, Verdict, cut_to},
+    ports::{KeyValueStore, PluginSource, StoreError, WriteBatch},
+};
+use serde_json::json;
+use tokio::{sync::Notify, time::Instant};
+
+use super::ServiceError;
+
+mod events;
+mod examiner;
+mod guarded;
+mod lifecycle;
+mod operate;
+mod own_store;
+mod question;
+mod registered;
+mod share_notes;
+mod slot;
+mod starting;
+
+pub use registered::RegisteredPlugins;
+
+pub(super) use examiner::Examiner;
+
+use question::Question;
+use share_notes::ShareNotes;
+use slot::{Answer, Running, Slot};
+
+/// Where it stands that an operator has switched a plugin off.
+const DISABLED: &str = "disabled/";
+/// Plugins that can be switched off.
+const MOST_DISABLED: usize = 10_000;
+
+/// What an operator can set, and what plugins are told of the node.
+#[derive(Debug, Clone)]
+pub struct PluginSettings {
+    /// Name of the node.
+    pub node_id: String,
+    /// The account that the node acts for.
+    pub address: Address,
+    /// Plugins without which nothing happens that they have a say in.
+    pub required: Vec<String>,
+}
+
+/// The plugins of a node; cheap to clone.
+#[derive(Clone)]
+pub struct PluginManager {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: PluginSettings,
+    store: Arc<dyn KeyValueStore>,
+    bus: EventBus,
+    sources: OnceLock<Vec<Arc<dyn PluginSource>>>,
+    disabled: BTreeSet<String>,
+    /// All known plugins in the order of their names.
+    roster: RwLock<Arc<Vec<Arc<Slot>>>>,
+    share_notes: ShareNotes,
+    /// A plugin wants to be started.
+    due: Notify,
+}
+
+impl PluginManager {
+    /// A manager whose plugins do not run yet: until [`PluginManager::start`],
+    /// what needs a required plugin is refused. `store` is for the manager and
+    /// its plugins alone.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn open(
+        settings: PluginSettings,
+        store: Arc<dyn KeyValueStore>,
+        bus: EventBus,
+    ) -> Result<Self, StoreError> {
+        let entries = store.scan(DISABLED.as_bytes(), None, MOST_DISABLED).await?;
+        let disabled: BTreeSet<String> = entries
+            .iter()
+            .map(|(key, _)| String::from_utf8_lossy(&key[DISABLED.len()..]).into_owned())
+            .collect();
+        let required: BTreeSet<&String> = settings.required.iter().collect();
+        let roster = required
+            .into_iter()
+            .map(|name| Arc::new(Slot::new(name.clone(), true, true)))
+            .collect();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                share_notes: ShareNotes::open(store.clone()).await?,
+                sources: OnceLock::new(),
+                roster: RwLock::new(Arc::new(roster)),
+                due: Notify::new(),
+                settings,
+                store,
+                bus,
+                disabled,
+            }),
+        })
+    }
+
+    /// How every plugin is doing, in the order of their names.
+    pub fn statuses(&self) -> Vec<PluginStatus> {
+        self.roster().iter().map(|slot| slot.status()).collect()
+    }
+
+    /// Whether any plugin has, or may have, a say in this.
+    pub(super) fn concerns(&self, hook: Hook) -> bool {
+        self.roster().iter().any(|slot| slot.concerns(hook))
+    }
+
+    /// Asks whether a share may happen, and collects what plugins note on it.
+    pub(super) async fn before_share(&self, share: &ShareView) -> Result<Notes, ServiceError> {
+        self.ask(Question::Share(share)).await
+    }
+
+    /// Asks whether a retrieval may happen, and collects what plugins note on it.
+    pub(super) async fn before_retrieval(&self, retrieval: &RetrievalView) -> Result<Notes, ServiceError> {
+        self.ask(Question::Retrieval(retrieval)).await
+    }
+
+    /// Keeps notes on a share until it is in the log.
+    pub(super) async fn keep_notes(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+        notes: Notes,
+    ) -> Result<(), ServiceError> {
+        Ok(self.inner.share_notes.keep(data_hash, recipient, notes).await?)
+    }
+
+    /// The notes on a share that is not in the log yet.
+    pub(super) fn notes_of(&self, data_hash: &DataHash, recipient: Address) -> Notes {
+        self.inner.share_notes.of(data_hash, recipient)
+    }
+
+    /// The share is in the log.
+    pub(super) async fn forget_notes(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<(), ServiceError> {
+        Ok(self.inner.share_notes.forget(data_hash, recipient).await?)
+    }
+
+    /// Asks all plugins in the order of their names. The first that refuses
+    /// decides.
+    async fn ask(&self, question: Question<'_>) -> Result<Notes, ServiceError> {
+        let mut notes = Notes::new();
+        for slot in self.roster().iter() {
+            match slot.ask(question).await? {
+                Answer::None | Answer::Verdict(Verdict::Allow) => {}
+                Answer::Verdict(Verdict::Annotate { note }) => {
+                    notes.insert(slot.name.clone(), cut_to(note, MAX_NOTE));
+                }
+                Answer::Verdict(Verdict::Refuse { reason }) => {
+                    return Err(ServiceError::Refused {
+                        plugin: slot.name.clone(),
+                        reason: cut_to(reason, MAX_NOTE),
+                    });
+                }
+                Answer::Fault(running, fault) => {
+                    self.stop_faulty(slot, running, &fault);
+                    if slot.required {
+                        return Err(slot.away());
+                    }
+                }
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Ends a start of a plugin that is at fault; it is started again later.
+    fn stop_faulty(&self, slot: &Arc<Slot>, running: Arc<Running>, fault: &PluginFault) {
+        if !slot
+            .life()
+            .failed(running.start, fault.to_string(), Instant::now())
+        {
+            return;
+        }
+        slot.set_running(None);
+        self.note_failure(slot, fault);
+        let slot = slot.clone();
+        tokio::spawn(async move {
+            let _turn = slot.turn.lock().await;
+            running.shut_down().await;
+        });
+    }
+
+    fn note_failure(&self, slot: &Slot, fault: &PluginFault) {
+        tracing::error!(plugin = slot.name, %fault, "a plugin failed");
+        self.inner.bus.publish(
+            Topic::HealthComponentChange,
+            json!({"component": format!("plugin {}", slot.name), "connected": false}),
+        );
+        self.inner.due.notify_one();
+    }
+
+    fn roster(&self) -> Arc<Vec<Arc<Slot>>> {
+        self.inner
+            .roster
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The place of a plugin, which is made where there is none.
+    fn place_of(&self, name: &str) -> Arc<Slot> {
+        let mut roster = self.inner.roster.write().unwrap_or_else(PoisonError::into_inner);
+        match roster.binary_search_by(|slot| slot.name.as_str().cmp(name)) {
+            Ok(index) => roster[index].clone(),
+            Err(index) => {
+                let enabled = !self.inner.disabled.contains(name);
+                let slot = Arc::new(Slot::new(name.to_owned(), false, enabled));
+                let mut longer = Vec::clone(&roster);
+                longer.insert(index, slot.clone());
+                *roster = Arc::new(longer);
+                slot
+            }
+        }
+    }
+
+    /// Keeps for the next start of the node whether a plugin is switched off.
+    async fn keep_disabled(&self, name: &str, disabled: bool) -> Result<(), StoreError> {
+        let key = format!("{DISABLED}{name}").into_bytes();
+        let mut batch = WriteBatch::new();
+        if disabled {
+            batch.put(key, Vec::new());
+        } else {
+            batch.delete(key);
+        }
+        self.inner.store.commit(batch).await
+    }
+}

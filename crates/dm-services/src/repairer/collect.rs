@@ -1,0 +1,97 @@
+//! Makes room by dropping copies that are not needed.
+
+use std::time::Duration;
+
+use dm_core::{
+    clock::now_ms,
+    envelope::ObjectId,
+    ports::{Kept, KeptLimits, StoreError},
+};
+
+use super::Repairer;
+
+/// Between two looks at how much room is left.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Copies that are dropped in one go.
+const MAX_DROPPED: usize = 256;
+
+/// Whether the room for foreign objects runs out: less than a twentieth is left.
+fn is_scarce(kept: Kept, limits: KeptLimits) -> bool {
+    kept.foreign > limits.foreign - limits.foreign / 20
+}
+
+/// Whether enough is left to stop dropping: a tenth.
+fn is_ample(kept: Kept, limits: KeptLimits) -> bool {
+    kept.foreign <= limits.foreign - limits.foreign / 10
+}
+
+impl Repairer {
+    /// Drops foreign copies when the room for them runs out: such as are held
+    /// by enough others, who have proved it, and that this node cannot read.
+    pub(super) async fn collect(&self) -> Result<(), StoreError> {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            self.make_room().await?;
+        }
+    }
+
+    /// One look at the room that is left; how many copies were dropped.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn make_room(&self) -> Result<usize, StoreError> {
+        let quota = &self.inner.ports.quota;
+        let mut dropped = 0;
+        if !is_scarce(quota.kept(), quota.limits()) {
+            return Ok(0);
+        }
+        let surplus = self.plan().surplus(MAX_DROPPED, now_ms());
+        for object in surplus {
+            if is_ample(quota.kept(), quota.limits()) {
+                break;
+            }
+            dropped += usize::from(self.drop_copy(&object).await?);
+        }
+        if dropped > 0 {
+            tracing::info!(dropped, "dropped copies of which enough others exist");
+            self.inner.bell.notify_one();
+        }
+        Ok(dropped)
+    }
+
+    /// Drops a copy unless this node can read it.
+    async fn drop_copy(&self, object: &ObjectId) -> Result<bool, StoreError> {
+        let objects = &self.inner.ports.objects;
+        let envelope = match objects.envelope(object).await {
+            Ok(Some(envelope)) => envelope,
+            // Removed meanwhile; or damaged, and then nobody knows whether it may go.
+            Ok(None) | Err(StoreError::Corrupt(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if object.owner == self.inner.own || envelope.grants_to(self.inner.own) {
+            return Ok(false);
+        }
+        let existed = objects.remove(object).await?;
+        self.plan().drop_object(object);
+        Ok(existed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+
+    use super::*;
+
+    #[test]
+    fn room_is_made_from_nineteen_twentieths_on_down_to_nine_tenths() {
+        let limits = KeptLimits {
+            account: Address::ZERO,
+            own: 0,
+            foreign: 1000,
+        };
+        let kept = |foreign| Kept { own: 9_999, foreign };
+        assert!(!is_scarce(kept(950), limits) && is_scarce(kept(951), limits));
+        assert!(is_ample(kept(900), limits) && !is_ample(kept(901), limits));
+    }
+}

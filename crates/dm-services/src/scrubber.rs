@@ -1,0 +1,301 @@
+//! Reads everything that is stored at a limited rate, finds what is damaged,
+//! and brings it back from the network.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use dm_core::{
+    bus::{EventBus, Topic},
+    clock::now_ms,
+    damage::DamageLog,
+    envelope::{ObjectId, SignedEnvelope},
+    ports::{Network, ObjectStore, StorageQuota, StoreError, StoreUsage},
+};
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::ServiceError;
+
+mod mending;
+
+/// Objects that are listed at once.
+const PAGE: usize = 256;
+/// Before the first round, so that a start is not slowed down.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How the store is scrubbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubSettings {
+    /// Bytes of chunks that are read in a second.
+    pub bytes_per_second: u64,
+    /// Between two rounds.
+    pub interval: Duration,
+}
+
+/// What a round through the store found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ScrubReport {
+    /// When it ended, in milliseconds since the Unix epoch.
+    pub ended_at: u64,
+    /// Objects that were read.
+    pub objects: u64,
+    /// Bytes of their chunks.
+    pub bytes: u64,
+    /// Objects with chunks that could not be read.
+    pub damaged: u64,
+    /// Those of them that were brought back from the network.
+    pub repaired: u64,
+    /// By how many bytes the store counts more than was found; `None` where
+    /// objects came or went meanwhile, so that this cannot be told.
+    pub drift: Option<i128>,
+}
+
+/// What a scrubber works with.
+#[derive(Clone)]
+pub struct ScrubPorts {
+    /// The store that is scrubbed.
+    pub objects: Arc<dyn ObjectStore>,
+    /// What its readers could not read.
+    pub damage: DamageLog,
+    /// How much of its limits it has used.
+    pub quota: Arc<dyn StorageQuota>,
+    /// Where damaged objects are brought back from.
+    pub network: Arc<dyn Network>,
+    /// Is told of damage and drift.
+    pub bus: EventBus,
+}
+
+/// How a store is: what is in it, what it may hold, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StorageStatus {
+    /// Objects that are stored.
+    pub objects: u64,
+    /// Bytes that count for this node's own objects.
+    pub own_bytes: u64,
+    /// Most of them.
+    pub max_own_bytes: u64,
+    /// Bytes that count for the objects of others.
+    pub foreign_bytes: u64,
+    /// Most of them.
+    pub max_foreign_bytes: u64,
+    /// Objects that are known to be damaged now.
+    pub damaged: u64,
+    /// What the last round through the store found; `None` before the first
+    /// since the start.
+    pub last_scrub: Option<ScrubReport>,
+}
+
+/// Scrubs an object store; cheap to clone.
+#[derive(Clone)]
+pub struct Scrubber {
+    ports: ScrubPorts,
+    settings: ScrubSettings,
+    last: Arc<Mutex<Option<ScrubReport>>>,
+}
+
+/// What looking at an object came to.
+enum Outcome {
+    Whole {
+        bytes: u64,
+    },
+    Repaired {
+        bytes: u64,
+    },
+    Damaged {
+        bytes: u64,
+    },
+    /// Not even its envelope can be read.
+    Unknown,
+    /// It is not stored.
+    Gone,
+}
+
+impl Outcome {
+    fn is_damaged(&self) -> bool {
+        !matches!(self, Self::Whole { .. } | Self::Gone)
+    }
+
+    fn is_repaired(&self) -> bool {
+        matches!(self, Self::Repaired { .. })
+    }
+}
+
+impl Scrubber {
+    /// A scrubber of this store; it works while [`Scrubber::run`] does.
+    pub fn new(ports: ScrubPorts, settings: ScrubSettings) -> Self {
+        Self {
+            ports,
+            settings,
+            last: Arc::default(),
+        }
+    }
+
+    /// How the store is.
+    ///
+    /// # Errors
+    /// Where the store cannot tell what is in it.
+    pub async fn status(&self) -> Result<StorageStatus, ServiceError> {
+        let (kept, limits) = (self.ports.quota.kept(), self.ports.quota.limits());
+        Ok(StorageStatus {
+            objects: self.ports.objects.usage().await?.objects,
+            own_bytes: kept.own,
+            max_own_bytes: limits.own,
+            foreign_bytes: kept.foreign,
+            max_foreign_bytes: limits.foreign,
+            damaged: self.ports.damage.all().len() as u64,
+            last_scrub: self.last(),
+        })
+    }
+
+    /// What the last round found.
+    pub fn last(&self) -> Option<ScrubReport> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes through the store again and again until `shutdown`, and brings
+    /// back what others find to be damaged meanwhile.
+    ///
+    /// # Errors
+    /// Where the store cannot be listed.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), StoreError> {
+        let work = async { tokio::try_join!(self.go_round(), self.mend_found()).map(drop) };
+        shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
+    }
+
+    async fn go_round(&self) -> Result<(), StoreError> {
+        tokio::time::sleep(FIRST_PAUSE.min(self.settings.interval)).await;
+        loop {
+            self.round().await?;
+            tokio::time::sleep(self.settings.interval).await;
+        }
+    }
+
+    /// Reads everything once.
+    ///
+    /// # Errors
+    /// Where the store cannot be listed.
+    pub async fn round(&self) -> Result<ScrubReport, StoreError> {
+        let before = self.ports.objects.usage().await?;
+        let mut report = ScrubReport::default();
+        let mut after = None;
+        loop {
+            let page = self.ports.objects.list(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last().copied() else {
+                break;
+            };
+            for id in &page {
+                self.scrub(id, &mut report).await;
+            }
+            after = Some(last);
+        }
+        report.ended_at = now_ms();
+        report.drift = drift(before, self.ports.objects.usage().await?, &report);
+        self.tell(&report);
+        Ok(report)
+    }
+
+    fn tell(&self, report: &ScrubReport) {
+        let (damaged, repaired) = (report.damaged, report.repaired);
+        if damaged > repaired {
+            tracing::error!(damaged, repaired, "stored objects are damaged");
+        }
+        let drift = report.drift.unwrap_or(0);
+        if drift != 0 {
+            tracing::warn!(drift, "the object store does not hold what it counts");
+        }
+        if damaged > 0 || drift != 0 {
+            self.ports.bus.publish(
+                Topic::SystemError,
+                json!({
+                    "component": "storage",
+                    "damaged": damaged,
+                    "repaired": repaired,
+                    "drift": report.drift,
+                }),
+            );
+        }
+        tracing::info!(
+            objects = report.objects,
+            bytes = report.bytes,
+            damaged,
+            repaired,
+            "read everything that is stored"
+        );
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
+    }
+
+    async fn scrub(&self, id: &ObjectId, report: &mut ScrubReport) {
+        let outcome = self.look_at(id).await;
+        report.damaged += u64::from(outcome.is_damaged());
+        report.repaired += u64::from(outcome.is_repaired());
+        match outcome {
+            Outcome::Whole { bytes } | Outcome::Repaired { bytes } | Outcome::Damaged { bytes } => {
+                report.objects += 1;
+                report.bytes += bytes;
+            }
+            Outcome::Gone | Outcome::Unknown => {}
+        }
+    }
+
+    /// Reads an object, and brings it back where it is damaged.
+    async fn look_at(&self, id: &ObjectId) -> Outcome {
+        let envelope = match self.ports.objects.envelope(id).await {
+            Ok(Some(envelope)) => envelope,
+            // Removed since it was listed.
+            Ok(None) => return Outcome::Gone,
+            Err(error) => {
+                tracing::error!(locator = %id.locator, %error, "the record of an object cannot be read");
+                return Outcome::Unknown;
+            }
+        };
+        let error = match self.read(&envelope).await {
+            Ok(bytes) => {
+                self.ports.damage.mended(id);
+                return Outcome::Whole { bytes };
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(locator = %id.locator, owner = %id.owner, %error, "a stored object is damaged");
+        // What stands there is counted by the store all the same.
+        let bytes = envelope.sealed_size();
+        match self.bring_back(&envelope).await {
+            Ok(()) => Outcome::Repaired { bytes },
+            Err(error) => {
+                tracing::error!(locator = %id.locator, owner = %id.owner, %error, "a damaged object was not brought back");
+                Outcome::Damaged { bytes }
+            }
+        }
+    }
+
+    /// Reads all chunks, which the store checks against their names.
+    async fn read(&self, envelope: &SignedEnvelope) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for index in 0..envelope.chunk_count() {
+            let chunk = self.ports.objects.chunk_from_medium(&envelope.id, index).await;
+            let len = match chunk {
+                Ok(chunk) => chunk.bytes().len() as u64,
+                // It was removed or replaced meanwhile, and is not damaged.
+                Err(StoreError::Missing) if !self.is_stored(envelope).await => envelope.chunk_len(index),
+                Err(error) => return Err(error),
+            };
+            bytes += len;
+            let nanos = len.saturating_mul(1_000_000_000) / self.settings.bytes_per_second.max(1);
+            tokio::time::sleep(Duration::from_nanos(nanos)).await;
+        }
+        Ok(bytes)
+    }
+
+    async fn is_stored(&self, envelope: &SignedEnvelope) -> bool {
+        let stored = self.ports.objects.envelope(&envelope.id).await;
+        matches!(stored, Ok(Some(stored)) if stored.chunk_list == envelope.chunk_list)
+    }
+}
+
+/// What the store counts beyond what was found, where nothing has changed.
+fn drift(before: StoreUsage, after: StoreUsage, report: &ScrubReport) -> Option<i128> {
+    let unchanged = before == after && before.objects == report.objects;
+    unchanged.then(|| i128::from(after.bytes) - i128::from(report.bytes))
+}

@@ -1,0 +1,25 @@
+//! The services, on in-memory ports.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod consents;
+mod crashes;
+mod erasing;
+mod expiring;
+mod key_changes;
+mod key_rotation;
+mod mandates;
+mod ordered;
+mod payments;
+mod plugins;
+mod reading;
+mod refunds;
+mod repairing;
+mod revoking;
+mod scrubbing;
+mod share_schedules;
+mod sharing;
+mod support;
+mod transfers;
+mod upkeep;
+mod whole_shares;

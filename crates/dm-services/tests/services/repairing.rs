@@ -1,0 +1,279 @@
+//! Copies are watched and renewed, by owners and by replicas.
+
+use std::{sync::Arc, time::Duration};
+
+use dm_core::{
+    Address,
+    clock::now_ms,
+    config::NetworkConfig,
+    hash::DataHash,
+    ports::{Network, ObjectStore},
+    tasks::Supervisor,
+};
+use dm_services::{
+    HeldObject, RepairPorts, Repairer,
+    repairer::{StoredHolderIndex, plan::Policy},
+};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    key_value::MemoryKeyValueStore,
+    network::{LyingStore, MemoryNetwork, MemoryNode},
+    objects::{DamagedStore, MemoryObjectStore, SampleObject},
+};
+
+/// Far longer than anything takes: only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn policy() -> Policy {
+    Policy {
+        challenge_interval: 200,
+        grace: 50,
+        turn: 20,
+        first_pause: 50,
+        longest_pause: 200,
+        claim_patience: 2_000,
+        ..Policy::of(&NetworkConfig::default())
+    }
+}
+
+/// A node that looks after its copies.
+struct Guard {
+    node: Arc<MemoryNode>,
+    store: Arc<dyn ObjectStore>,
+    notes: MemoryKeyValueStore,
+    repairer: Repairer,
+    tasks: Supervisor,
+}
+
+impl Guard {
+    fn join(network: &MemoryNetwork, store: Arc<dyn ObjectStore>) -> Self {
+        let notes = MemoryKeyValueStore::new();
+        let node = network.join(store.clone());
+        Self::start(node, store, notes)
+    }
+
+    fn start(node: Arc<MemoryNode>, store: Arc<dyn ObjectStore>, notes: MemoryKeyValueStore) -> Self {
+        let ports = RepairPorts {
+            objects: store.clone(),
+            replication: node.clone(),
+            holders: Arc::new(StoredHolderIndex::new(Arc::new(notes.clone()))),
+            shares: Arc::new(MemoryCatalog::new()),
+            quota: Arc::new(MemoryObjectStore::new()),
+        };
+        // Nobody here owns the objects: all are replicas that cannot read.
+        let repairer = Repairer::new(ports, Address::repeat_byte(9), &node.local_peer_id(), policy());
+        let tasks = Supervisor::new();
+        let running = repairer.clone();
+        tasks.spawn("repairer", move |shutdown| {
+            let repairer = running.clone();
+            async move { repairer.run(shutdown).await }
+        });
+        Self {
+            node,
+            store,
+            notes,
+            repairer,
+            tasks,
+        }
+    }
+
+    async fn held(&self) -> HeldObject {
+        self.repairer.holders(&data_hash()).await.unwrap().remove(0)
+    }
+}
+
+fn object() -> SampleObject {
+    SampleObject::new(1, 7, 300_000)
+}
+
+fn data_hash() -> DataHash {
+    DataHash::of(&7_u64.to_le_bytes())
+}
+
+async fn copies(stores: &[MemoryObjectStore]) -> usize {
+    let mut copies = 0;
+    for store in stores {
+        copies += usize::from(object().is_in(store).await);
+    }
+    copies
+}
+
+async fn wait_until(ready: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !ready().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+}
+
+fn network(nodes: usize) -> (Vec<MemoryObjectStore>, Vec<Guard>) {
+    let hub = MemoryNetwork::new();
+    let stores: Vec<MemoryObjectStore> = (0..nodes).map(|_| MemoryObjectStore::new()).collect();
+    let guards = stores
+        .iter()
+        .map(|store| Guard::join(&hub, Arc::new(store.clone())))
+        .collect();
+    (stores, guards)
+}
+
+#[tokio::test]
+async fn a_damaged_record_costs_no_other_object_its_copies() {
+    let hub = MemoryNetwork::new();
+    let sound = MemoryObjectStore::new();
+    // Whatever their order, each object but one stands behind a damaged record or before it.
+    let objects: Vec<_> = (20..26).map(|seed| SampleObject::new(1, seed, 1000)).collect();
+    for object in &objects {
+        object.store_in(&sound).await.unwrap();
+    }
+    let damaged = DamagedStore::new(sound);
+    let first = objects.iter().map(SampleObject::id).min().unwrap();
+    damaged.damage_record(first);
+    let guard = Guard::join(&hub, Arc::new(damaged.clone()));
+    let others: Vec<_> = (0..4)
+        .map(|_| Guard::join(&hub, Arc::new(MemoryObjectStore::new())))
+        .collect();
+    wait_until(async || {
+        let mut copied = 0;
+        for object in objects.iter().filter(|object| object.id() != first) {
+            for other in &others {
+                copied += usize::from(object.is_in(&*other.store).await);
+            }
+        }
+        copied >= objects.len() - 1
+    })
+    .await;
+    assert!(damaged.is_damaged(&first), "the damage is noted");
+    drop(guard);
+}
+
+#[tokio::test]
+async fn a_replica_repairs_what_it_cannot_read() {
+    let (stores, guards) = network(5);
+    object().store_in(&stores[0]).await.unwrap();
+    // It was stored before the repairer looked: its peers are found.
+    guards[0].node.push(&object().id(), 1).await.unwrap();
+    wait_until(async || copies(&stores).await == 3).await;
+    wait_until(async || guards[0].held().await.live == 2).await;
+
+    let held = guards[0].held().await;
+    assert_eq!((held.wanted, held.own, held.size), (2, false, 300_000));
+    let gone = guards
+        .iter()
+        .position(|guard| held.holders[0].peer_id == guard.node.local_peer_id())
+        .unwrap();
+    guards[gone].node.set_online(false);
+    wait_until(async || copies(&stores).await == 4).await;
+    wait_until(async || guards[0].held().await.live == 2).await;
+}
+
+#[tokio::test]
+async fn holders_are_proven_and_their_times_are_told() {
+    let (stores, guards) = network(3);
+    for store in &stores {
+        object().store_in(store).await.unwrap();
+    }
+    guards[0].node.push(&object().id(), 2).await.unwrap();
+    wait_until(async || {
+        let holders = guards[0].held().await.holders;
+        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+    })
+    .await;
+    for holder in guards[0].held().await.holders {
+        assert!(holder.live && holder.proved_at.unwrap() >= holder.since && holder.since > 0);
+    }
+    // The others learned of all three by being asked.
+    wait_until(async || guards[2].held().await.live == 2).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_threw_its_copy_away_is_replaced() {
+    let (stores, guards) = network(4);
+    object().store_in(&stores[0]).await.unwrap();
+    guards[0].node.push(&object().id(), 2).await.unwrap();
+    wait_until(async || guards[0].held().await.live == 2).await;
+    stores[1].remove(&object().id()).await.unwrap();
+    // At its old place or at another: whoever finds out first decides.
+    wait_until(async || copies(&stores).await == 3).await;
+}
+
+#[tokio::test]
+async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
+    let hub = MemoryNetwork::new();
+    let stores: Vec<MemoryObjectStore> = (0..3).map(|_| MemoryObjectStore::new()).collect();
+    let liar = LyingStore::new(Arc::new(MemoryObjectStore::new()));
+    let keeper = Guard::join(&hub, Arc::new(stores[0].clone()));
+    let liar = Guard::join(&hub, Arc::new(liar));
+    object().store_in(&stores[0]).await.unwrap();
+    keeper.node.push(&object().id(), 1).await.unwrap();
+    wait_until(async || keeper.held().await.holders.is_empty()).await;
+    let _others: Vec<Guard> = stores[1..]
+        .iter()
+        .map(|store| Guard::join(&hub, Arc::new(store.clone())))
+        .collect();
+    wait_until(async || keeper.held().await.live == 2).await;
+    let held = keeper.held().await;
+    let liar_id = liar.node.local_peer_id();
+    assert!(held.holders.iter().all(|holder| holder.peer_id != liar_id));
+}
+
+#[tokio::test]
+async fn after_a_restart_the_holders_are_known_at_once() {
+    let (stores, guards) = network(3);
+    object().store_in(&stores[0]).await.unwrap();
+    guards[0].node.push(&object().id(), 2).await.unwrap();
+    wait_until(async || {
+        let holders = guards[0].held().await.holders;
+        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+    })
+    .await;
+    let before = guards[0].held().await;
+    // What was learned last is written down in the next round.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(guards[0].tasks.shut_down(PATIENCE).await);
+    for guard in &guards {
+        guard.node.set_online(false);
+    }
+    let again = Guard::start(
+        guards[0].node.clone(),
+        guards[0].store.clone(),
+        guards[0].notes.clone(),
+    );
+    wait_until(async || again.held().await.holders.len() == 2).await;
+    let after = again.held().await;
+    let since = |held: &HeldObject| held.holders.iter().map(|holder| holder.since).collect::<Vec<_>>();
+    assert_eq!(since(&after), since(&before));
+}
+
+#[tokio::test]
+async fn what_is_not_stored_here_has_no_holders_to_show() {
+    let (_stores, guards) = network(1);
+    assert!(guards[0].repairer.holders(&data_hash()).await.is_err());
+}
+
+#[tokio::test]
+async fn replicas_delete_what_has_ended_though_its_owner_is_gone() {
+    let (stores, guards) = network(4);
+    let end = now_ms() + 1500;
+    let envelope = object().envelope_that_ends(1, end);
+    object().store_under(&stores[0], &envelope).await.unwrap();
+    // Nobody of these is its owner.
+    guards[0].node.push(&object().id(), 1).await.unwrap();
+    wait_until(async || count_stored(&stores).await == 3).await;
+    wait_until(async || count_stored(&stores).await == 0).await;
+    assert!(now_ms() >= end, "not before its time");
+    // Nor does anybody bring it back.
+    let returned = &stores[3];
+    object().store_under(returned, &envelope).await.unwrap();
+    let pushed = guards[3].node.push(&object().id(), 3).await.unwrap();
+    assert_eq!(pushed.holders.len(), 0);
+    wait_until(async || count_stored(&stores).await == 0).await;
+}
+
+async fn count_stored(stores: &[MemoryObjectStore]) -> usize {
+    let mut count = 0;
+    for store in stores {
+        count += store.list(None, 10).await.unwrap().len();
+    }
+    count
+}

@@ -1,0 +1,257 @@
+//! Nodes that consist of services and in-memory ports.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use dm_core::{
+    Address,
+    bus::EventBus,
+    hash::DataHash,
+    ports::{ComplianceLog, ObjectStore, Signer},
+    share::{IdempotencyKey, ShareTerms},
+    tasks::Supervisor,
+    token::NATIVE_TOKEN,
+    trace::Trace,
+};
+use dm_services::{
+    DataManager, DataPorts, DataSettings, KnownObjects, MoneyPorts, MoneySettings, OrderDesk,
+    PaymentProcessor, ServiceError, TokenManager,
+};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    compliance::{MemoryComplianceLog, TestLedger},
+    crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
+    faults::Faults,
+    money::{MemoryMoney, MemoryOperations},
+    network::{MemoryNetwork, MemoryNode},
+    objects::MemoryObjectStore,
+    signer::TestSigner,
+};
+use futures::TryStreamExt;
+
+/// A chain and a network for several nodes.
+pub(crate) struct World {
+    pub(crate) network: MemoryNetwork,
+    pub(crate) money: Arc<MemoryMoney>,
+    ledger: TestLedger,
+}
+
+pub(crate) struct TestNode {
+    pub(crate) data: DataManager,
+    pub(crate) ports: DataPorts,
+    pub(crate) objects: Arc<MemoryObjectStore>,
+    pub(crate) catalog: Arc<MemoryCatalog>,
+    pub(crate) log: Arc<MemoryComplianceLog>,
+    pub(crate) network: Arc<MemoryNode>,
+    pub(crate) desk: OrderDesk,
+    pub(crate) operations: Arc<MemoryOperations>,
+    supervisor: Supervisor,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            network: MemoryNetwork::new(),
+            money: Arc::new(MemoryMoney::new()),
+            ledger: TestLedger::new(),
+        }
+    }
+
+    /// A node that acts for the test account `n`, and is announced.
+    pub(crate) async fn node(&self, n: u8) -> TestNode {
+        self.node_with(n, &Faults::new()).await
+    }
+
+    /// A node whose stores fail when these say so.
+    pub(crate) async fn node_with(&self, n: u8, faults: &Faults) -> TestNode {
+        let objects = Arc::new(MemoryObjectStore::with_faults(faults));
+        let catalog = Arc::new(MemoryCatalog::with_faults(faults));
+        self.assemble(n, objects.clone(), objects, catalog).await
+    }
+
+    /// A node whose peers see another store than it uses itself.
+    pub(crate) async fn node_over(
+        &self,
+        n: u8,
+        objects: Arc<MemoryObjectStore>,
+        shown: Arc<dyn ObjectStore>,
+    ) -> TestNode {
+        self.assemble(n, objects, shown, Arc::new(MemoryCatalog::new()))
+            .await
+    }
+
+    async fn assemble(
+        &self,
+        n: u8,
+        objects: Arc<MemoryObjectStore>,
+        shown: Arc<dyn ObjectStore>,
+        catalog: Arc<MemoryCatalog>,
+    ) -> TestNode {
+        let signer = Arc::new(TestSigner::new(n));
+        let log = MemoryComplianceLog::new(signer.address(), &self.ledger).kept_in(catalog.clone());
+        let log = Arc::new(log);
+        let known = KnownObjects::new(shown, catalog.clone(), signer.address());
+        let network = self.network.join(Arc::new(known));
+        let bus = EventBus::new();
+        let operations = self.money.operations(signer.address());
+        let desk = OrderDesk::new(
+            MoneyPorts {
+                chain: self.money.clone(),
+                tokens: self.money.clone(),
+                operations: operations.clone(),
+                orders: catalog.clone(),
+                supported: catalog.clone(),
+                log: log.clone(),
+                bus: bus.clone(),
+            },
+            money_settings(),
+        );
+        let ports = DataPorts {
+            objects: objects.clone(),
+            shares: catalog.clone(),
+            readable: catalog.clone(),
+            erasures: catalog.clone(),
+            revocations: catalog.clone(),
+            sealer: Arc::new(MemorySealer),
+            key_ring: Arc::new(MemoryKeyRing::default()),
+            grants: Arc::new(MemoryGrants::new(signer.address())),
+            signer,
+            operators: None,
+            network: network.clone(),
+            log: log.clone(),
+            payments: Some(PaymentProcessor::new(desk.clone())),
+            authorization: None,
+            vouching: None,
+            plugins: None,
+            bus,
+        };
+        let data = DataManager::new(ports.clone(), settings()).unwrap();
+        data.announce().await.unwrap();
+        TestNode {
+            data,
+            ports,
+            objects,
+            catalog,
+            log,
+            network,
+            desk,
+            operations,
+            supervisor: Supervisor::new(),
+        }
+    }
+}
+
+pub(crate) fn settings() -> DataSettings {
+    DataSettings {
+        replication_factor: 3,
+        anchor_patience: Duration::from_secs(5),
+        retry_interval: Duration::from_millis(20),
+    }
+}
+
+pub(crate) fn money_settings() -> MoneySettings {
+    MoneySettings {
+        native_alias: NATIVE_TOKEN,
+        patience: Duration::from_millis(50),
+        refund_after: Duration::from_millis(100),
+        retry_interval: Duration::from_millis(20),
+    }
+}
+
+pub(crate) fn terms(recipient: Address) -> ShareTerms {
+    ShareTerms::with(recipient)
+}
+
+pub(crate) fn keyed(recipient: Address, key: &str) -> ShareTerms {
+    ShareTerms {
+        idempotency_key: Some(IdempotencyKey {
+            client: "client".to_owned(),
+            key: key.to_owned(),
+        }),
+        ..ShareTerms::with(recipient)
+    }
+}
+
+impl TestNode {
+    pub(crate) fn address(&self) -> Address {
+        self.data.address()
+    }
+
+    pub(crate) fn payments(&self) -> PaymentProcessor {
+        PaymentProcessor::new(self.desk.clone())
+    }
+
+    pub(crate) fn tokens(&self) -> TokenManager {
+        TokenManager::new(self.desk.clone())
+    }
+
+    /// Goes on in the background with orders that are not done.
+    pub(crate) fn look_after_orders(&self) {
+        let desk = self.desk.clone();
+        self.supervisor.spawn("orders", move |shutdown| {
+            let desk = desk.clone();
+            async move { desk.run(shutdown).await }
+        });
+    }
+
+    /// Completes in the background what is owed.
+    pub(crate) fn spread(&self) {
+        let data = self.data.clone();
+        self.supervisor.spawn("upkeep", move |shutdown| {
+            let data = data.clone();
+            async move { data.run_upkeep(shutdown).await }
+        });
+    }
+
+    pub(crate) async fn read(&self, hash: &DataHash) -> Result<Vec<u8>, ServiceError> {
+        let object = self.data.open(hash).await?;
+        let size = object.size();
+        let pieces: Vec<Bytes> = object.read(0..size).try_collect().await?;
+        Ok(pieces.concat())
+    }
+
+    pub(crate) async fn read_part(
+        &self,
+        hash: &DataHash,
+        part: std::ops::Range<u64>,
+    ) -> Result<Vec<u8>, ServiceError> {
+        let pieces: Vec<Bytes> = self.data.open(hash).await?.read(part).try_collect().await?;
+        Ok(pieces.concat())
+    }
+
+    /// Events of this node's log.
+    pub(crate) async fn events(&self) -> u64 {
+        let mut count = 0;
+        while self.log.receipt(count).await.is_ok() {
+            count += 1;
+        }
+        count
+    }
+}
+
+/// Asks until there is an answer; fails after ten seconds.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..1000 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never happens that {what}")
+}
+
+/// Bytes that differ from place to place.
+pub(crate) fn data(len: usize) -> Bytes {
+    (0..len).map(|i| (i * 31 + i / 251) as u8).collect()
+}
+
+/// The names of peers that hold the object of this data.
+pub(crate) async fn holders(node: &TestNode, hash: &DataHash) -> usize {
+    let found = node
+        .ports
+        .network
+        .find(&hash.locator(), &Trace::default())
+        .await
+        .unwrap();
+    found.first().map_or(0, |found| found.holders.len())
+}

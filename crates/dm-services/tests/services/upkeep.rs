@@ -1,0 +1,187 @@
+//! What the background work promises: everything that is due is reached, nobody holds
+//! up the others, and what keeps failing is seen.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dm_core::{
+    Address,
+    address_record::SignedAddressRecord,
+    clock::now_ms,
+    envelope::{Chunk, ObjectId},
+    hash::{DataHash, Locator},
+    health::Finding,
+    peer::{NetworkStats, PeerStatus},
+    ports::{
+        FetchError, Found, HealthCheck, Network, NetworkError, ObjectStore, PushReport, ReadableObjects,
+        ShareCatalog, Signer,
+    },
+    share::ShareTerms,
+    trace::Trace,
+};
+use dm_services::DataManager;
+use dm_testing::{network::MemoryNode, signer::TestSigner};
+use futures::stream::BoxStream;
+
+use crate::support::{TestNode, World, data, eventually, settings, terms};
+
+/// A network whose peers take objects and never answer.
+struct Stalled(Arc<MemoryNode>);
+
+#[async_trait]
+impl Network for Stalled {
+    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
+        self.0.announce(record).await
+    }
+    async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
+        self.0.find_address(address).await
+    }
+    async fn push(&self, _: &ObjectId, _: usize) -> Result<PushReport, NetworkError> {
+        std::future::pending().await
+    }
+    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
+        self.0.find(locator, trace).await
+    }
+    async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
+        self.0.find_at_known(locator, trace).await
+    }
+    fn fetch(
+        &self,
+        found: &Found,
+        first: u64,
+        trace: &Trace,
+    ) -> BoxStream<'static, Result<Chunk, FetchError>> {
+        self.0.fetch(found, first, trace)
+    }
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.0.peers()
+    }
+    fn stats(&self) -> NetworkStats {
+        self.0.stats()
+    }
+    fn local_peer_id(&self) -> String {
+        self.0.local_peer_id()
+    }
+    fn listen_addresses(&self) -> Vec<String> {
+        self.0.listen_addresses()
+    }
+    fn is_running(&self) -> bool {
+        self.0.is_running()
+    }
+}
+
+/// Shares so many pieces of data with somebody.
+async fn share_many(node: &TestNode, count: usize, terms: &ShareTerms) -> Vec<DataHash> {
+    let mut hashes = Vec::with_capacity(count);
+    for size in 1..=count {
+        let shared = node.data.share_bytes(data(size), terms.clone()).await.unwrap();
+        hashes.push(shared.data_hash);
+    }
+    hashes
+}
+
+#[tokio::test]
+async fn every_owed_grant_is_made_however_many_there_are_and_whoever_stays_away() {
+    // More than one page of the catalog has.
+    const MANY: usize = 230;
+    let world = World::new();
+    let owner = world.node(1).await;
+    let away = share_many(&owner, MANY, &terms(Address::repeat_byte(0xAA))).await;
+    let later = TestSigner::new(2).address();
+    let hashes = share_many(&owner, MANY, &terms(later)).await;
+    assert_eq!(away, hashes);
+    let reader = world.node(2).await;
+    owner.data.catch_up().await;
+    for hash in &hashes {
+        assert!(reader.read(hash).await.is_ok());
+    }
+    let owed = owner.catalog.owed_recipients(None, 9).await.unwrap();
+    assert_eq!(owed, [Address::repeat_byte(0xAA)]);
+}
+
+#[tokio::test]
+async fn expired_data_is_erased_although_no_peer_answers() {
+    const MANY: usize = 120;
+    let world = World::new();
+    let (owner, _peer) = (world.node(1).await, world.node(2).await);
+    owner.network.set_online(false);
+    let soon = ShareTerms {
+        expires_at: Some(now_ms() + 1500),
+        ..terms(owner.address())
+    };
+    let hashes = share_many(&owner, MANY, &soon).await;
+    owner.network.set_online(true);
+    let mut ports = owner.ports.clone();
+    ports.network = Arc::new(Stalled(owner.network.clone()));
+    let stalled = DataManager::new(ports, settings()).unwrap();
+    eventually("all of it is erased", async || {
+        stalled.catch_up().await;
+        (readable(&owner, &hashes).await == 0).then_some(())
+    })
+    .await;
+}
+
+/// How many of these can still be read.
+async fn readable(node: &TestNode, hashes: &[DataHash]) -> usize {
+    let mut left = 0;
+    for hash in hashes {
+        left += usize::from(node.catalog.readable(hash).await.unwrap().is_some());
+    }
+    left
+}
+
+#[tokio::test]
+async fn upkeep_that_keeps_failing_shows_in_its_health_and_why() {
+    let world = World::new();
+    let owner = world.node(1).await;
+    assert_eq!(owner.data.part(), "upkeep");
+    owner.log.set_overloaded(true);
+    owner
+        .data
+        .share_bytes(data(100), terms(owner.address()))
+        .await
+        .unwrap();
+    owner.data.catch_up().await;
+    assert_eq!(owner.data.check().await, Finding::Working, "once is no trouble");
+    owner.data.catch_up().await;
+    let Finding::Degraded(trouble) = owner.data.check().await else {
+        panic!("it keeps failing");
+    };
+    assert!(
+        trouble
+            .reason
+            .contains("recording interrupted shares keeps failing"),
+        "{}",
+        trouble.reason
+    );
+    assert!(owner.data.oldest_due_work().is_some());
+    owner.log.set_overloaded(false);
+    owner.data.catch_up().await;
+    assert_eq!(owner.data.check().await, Finding::Working);
+    assert_eq!(owner.data.oldest_due_work(), None);
+}
+
+#[tokio::test]
+async fn an_owner_fetches_its_own_object_back_when_its_store_has_lost_it() {
+    let world = World::new();
+    let (owner, reader) = (world.node(1).await, world.node(2).await);
+    let shared = owner
+        .data
+        .share_bytes(data(100_000), terms(reader.address()))
+        .await
+        .unwrap();
+    assert_eq!(shared.replicas, 1);
+    let id = ObjectId {
+        locator: shared.data_hash.locator(),
+        owner: owner.address(),
+    };
+    assert!(owner.objects.remove(&id).await.unwrap());
+    owner.data.catch_up().await;
+    assert!(owner.read(&shared.data_hash).await.unwrap() == data(100_000));
+    assert!(
+        owner.objects.envelope(&id).await.unwrap().is_some(),
+        "it is here again"
+    );
+    owner.network.set_online(false);
+    assert!(owner.read(&shared.data_hash).await.unwrap() == data(100_000));
+}
