@@ -22,7 +22,7 @@ use dm_core::{
 };
 use dm_keys::UserAuthorizer;
 use dm_services::{
-    Authorization, AuthorizationPorts, AuthorizationSettings, DataManager, DataPorts, DataSettings,
+    Authorization, AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts,
 };
 use dm_storage::SqliteCatalog;
 use dm_testing::{
@@ -71,7 +71,7 @@ async fn node(users: Option<u32>) -> BenchNode {
             used: catalog.clone(),
             chain: Arc::new(MemoryMoney::new()),
         },
-        AuthorizationSettings {
+        AuthorizationConfig {
             required: false,
             node_id: "bench".to_owned(),
             log: address,
@@ -97,7 +97,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         plugins: None,
         bus: EventBus::new(),
     };
-    let settings = DataSettings {
+    let settings = DataConfig {
         replication_factor: 0,
         anchor_patience: Duration::from_secs(5),
         retry_interval: Duration::from_secs(15),

@@ -9,9 +9,9 @@ use dm_core::{
 };
 use dm_keys::ApiKeyManager;
 use dm_services::{
-    Authorization, AuthorizationPorts, AuthorizationSettings, KeyRotation, KeyRotationPorts,
-    KeyRotationSettings, OperatorChange, OperatorChangePorts, OrderDesk, RepairPorts, Repairer, ScrubPorts,
-    ScrubSettings, Scrubber, repairer::plan::Policy,
+    Authorization, AuthorizationConfig, AuthorizationPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
+    OperatorChange, OperatorChangePorts, OrderExecutor, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
+    Scrubber, repairer::plan::RepairConfig,
 };
 use dm_storage::SqliteCatalog;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub(crate) fn start_repairer(
     network: &NetworkConfig,
     supervisor: &Supervisor,
 ) -> Repairer {
-    let repairer = Repairer::new(ports, own, local_peer, Policy::of(network));
+    let repairer = Repairer::new(ports, own, local_peer, RepairConfig::of(network));
     supervise(
         supervisor,
         "repairer",
@@ -53,7 +53,7 @@ pub(crate) fn start_repairer(
 /// Checks who orders shares, and forgets in the background what has ended.
 pub(crate) fn start_authorization(
     ports: AuthorizationPorts,
-    settings: AuthorizationSettings,
+    settings: AuthorizationConfig,
     supervisor: &Supervisor,
 ) -> Authorization {
     let authorization = Authorization::new(ports, settings);
@@ -73,7 +73,7 @@ pub(crate) fn start_key_rotation(
     supervisor: &Supervisor,
 ) -> KeyRotation {
     let days = u64::from(config.rotate_after_days);
-    let settings = KeyRotationSettings {
+    let settings = KeyRotationConfig {
         max_age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         destroy_retired: config.destroy_retired,
     };
@@ -99,10 +99,10 @@ pub(crate) fn start_api_keys(catalog: Arc<SqliteCatalog>, supervisor: &Superviso
 /// Finishes in the background what a stop has interrupted of a change of the operator account.
 pub(crate) fn start_operator_change(
     ports: OperatorChangePorts,
-    desk: OrderDesk,
+    executor: OrderExecutor,
     supervisor: &Supervisor,
 ) -> OperatorChange {
-    let change = OperatorChange::new(ports, desk);
+    let change = OperatorChange::new(ports, executor);
     supervise(
         supervisor,
         "operator account",
@@ -118,7 +118,7 @@ pub(crate) fn start_scrubber(
     storage: &StorageConfig,
     supervisor: &Supervisor,
 ) -> Scrubber {
-    let settings = ScrubSettings {
+    let settings = ScrubConfig {
         bytes_per_second: storage.scrub_bytes_per_sec,
         interval: Duration::from_secs(storage.scrub_interval_secs),
     };

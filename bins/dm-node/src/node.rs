@@ -19,9 +19,9 @@ use dm_core::{
 use dm_keys::{NodeKeys, UserAuthorizer};
 use dm_p2p::{Identity, P2p, P2pOptions};
 use dm_services::{
-    AuthorizationPorts, AuthorizationSettings, DataManager, DataPorts, DataSettings, HealthMonitor,
-    HealthPorts, KeyGuard, KeyRotationPorts, KnownObjects, MoneyPorts, MoneySettings, OperatorChangePorts,
-    OrderDesk, PaymentProcessor, PluginManager, RegisteredPlugins, RepairPorts, ScrubPorts, TokenManager,
+    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, HealthMonitor, HealthPorts,
+    KeyGuard, KeyRotationPorts, KnownObjects, MoneyConfig, MoneyPorts, OperatorChangePorts, OrderExecutor,
+    PaymentProcessor, PluginManager, RegisteredPlugins, RepairPorts, ScrubPorts, TokenManager,
     repairer::StoredHolderIndex,
 };
 use dm_storage::{SqliteCatalog, Storage};
@@ -148,7 +148,7 @@ impl Node {
         )
         .await?;
         let log: Arc<dyn ComplianceLog> = compliance.clone();
-        let desk = OrderDesk::new(
+        let executor = OrderExecutor::new(
             MoneyPorts {
                 chain: chain.clone(),
                 tokens: chain.clone(),
@@ -158,7 +158,7 @@ impl Node {
                 log: log.clone(),
                 bus: bus.clone(),
             },
-            MoneySettings {
+            MoneyConfig {
                 native_alias: parse_address(&config.native_token_address)?,
                 patience: Duration::from_secs(config.payments.patience_secs),
                 refund_after: Duration::from_secs(config.payments.refund_after_secs),
@@ -172,7 +172,7 @@ impl Node {
                 changes: shared_catalog.clone(),
                 log: log.clone(),
             },
-            desk.clone(),
+            executor.clone(),
             &supervisor,
         );
         let key_rotation = background::start_key_rotation(
@@ -188,7 +188,7 @@ impl Node {
             &config.keys,
             &supervisor,
         );
-        let payments = PaymentProcessor::new(desk.clone());
+        let payments = PaymentProcessor::new(executor.clone());
         let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
         let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
         let peer_id = network.local_peer_id();
@@ -199,7 +199,7 @@ impl Node {
                 used: shared_catalog.clone(),
                 chain: chain.clone(),
             },
-            AuthorizationSettings {
+            AuthorizationConfig {
                 required: config.authorization.required,
                 node_id: config.node_id.clone(),
                 log: address,
@@ -226,7 +226,7 @@ impl Node {
                 plugins: Some(plugins.clone()),
                 bus: bus.clone(),
             },
-            DataSettings {
+            DataConfig {
                 replication_factor: config.network.replication_factor,
                 anchor_patience: Duration::from_secs(config.compliance.anchor_timeout_secs),
                 retry_interval: Duration::from_secs(config.network.retry_interval_secs),
@@ -236,9 +236,12 @@ impl Node {
         supervise(&supervisor, "upkeep", &data, |data, shutdown| async move {
             data.run_upkeep(shutdown).await
         });
-        supervise(&supervisor, "orders", &desk, |desk, shutdown| async move {
-            desk.run(shutdown).await
-        });
+        supervise(
+            &supervisor,
+            "orders",
+            &executor,
+            |executor, shutdown| async move { executor.run(shutdown).await },
+        );
         let health = HealthMonitor::start(
             HealthPorts {
                 chain: chain.clone(),
@@ -281,7 +284,7 @@ impl Node {
         let apis = servers.serve(
             &Services {
                 data: data.clone(),
-                tokens: TokenManager::new(desk),
+                tokens: TokenManager::new(executor),
                 payments,
                 health,
                 log,

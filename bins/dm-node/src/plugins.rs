@@ -13,7 +13,7 @@ use dm_core::{
     tasks::Supervisor,
 };
 use dm_plugins::{PluginFolder, PluginFolderOptions};
-use dm_services::{DataManager, HealthMonitor, PluginManager, PluginSettings, RegisteredPlugins};
+use dm_services::{DataManager, HealthMonitor, PluginConfig, PluginManager, RegisteredPlugins};
 use serde_json::json;
 
 /// The manager of the plugins, which do not run yet.
@@ -23,7 +23,7 @@ pub(crate) async fn open(
     store: Arc<dyn KeyValueStore>,
     bus: EventBus,
 ) -> anyhow::Result<PluginManager> {
-    let settings = PluginSettings {
+    let settings = PluginConfig {
         node_id: config.node_id.clone(),
         address,
         required: config.plugins.required.clone(),

@@ -13,7 +13,7 @@ use dm_core::{
     ports::{Operations, Tokens},
     token::NATIVE_TOKEN,
 };
-use dm_services::{MoneyPorts, MoneySettings, OrderDesk, TokenManager};
+use dm_services::{MoneyConfig, MoneyPorts, OrderExecutor, TokenManager};
 use dm_testing::{
     catalog::MemoryCatalog,
     compliance::{MemoryComplianceLog, TestLedger},
@@ -32,13 +32,13 @@ fn manager(client: &Arc<EvmClient>, catalog: &Arc<MemoryCatalog>, fuse: &Fuse) -
         log: Arc::new(MemoryComplianceLog::new(account(0), &TestLedger::new())),
         bus: EventBus::new(),
     };
-    let settings = MoneySettings {
+    let settings = MoneyConfig {
         native_alias: NATIVE_TOKEN,
         patience: Duration::from_secs(30),
         refund_after: Duration::from_secs(60),
         retry_interval: Duration::from_millis(20),
     };
-    TokenManager::new(OrderDesk::new(ports, settings))
+    TokenManager::new(OrderExecutor::new(ports, settings))
 }
 
 #[tokio::test(flavor = "multi_thread")]

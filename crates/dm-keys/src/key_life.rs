@@ -20,7 +20,7 @@ use dm_core::{
     share::{ReadableObject, ShareTerms},
 };
 use dm_services::{
-    DataManager, DataPorts, DataSettings, KeyRotation, KeyRotationPorts, KeyRotationSettings, ServiceError,
+    DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, ServiceError,
 };
 use dm_testing::{
     catalog::MemoryCatalog,
@@ -157,7 +157,7 @@ impl Kept {
             plugins: None,
             bus: EventBus::new(),
         };
-        let settings = DataSettings {
+        let settings = DataConfig {
             replication_factor: 2,
             anchor_patience: Duration::from_secs(5),
             retry_interval: Duration::from_secs(15),
@@ -192,10 +192,10 @@ impl Node {
     }
 
     fn rotation(&self, pages: usize) -> KeyRotation {
-        self.rotation_with(pages, KeyRotationSettings::default())
+        self.rotation_with(pages, KeyRotationConfig::default())
     }
 
-    fn rotation_with(&self, pages: usize, settings: KeyRotationSettings) -> KeyRotation {
+    fn rotation_with(&self, pages: usize, settings: KeyRotationConfig) -> KeyRotation {
         let ports = KeyRotationPorts {
             key_ring: self.keys.key_ring(),
             readable: Arc::new(Pages {
@@ -413,9 +413,9 @@ async fn the_age_of_a_version_counts_through_restarts() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     let node = node.killed(None).await;
     assert_eq!(node.keys.key_ring().versions(), made);
-    let settings = KeyRotationSettings {
+    let settings = KeyRotationConfig {
         max_age: Some(Duration::from_millis(20)),
-        ..KeyRotationSettings::default()
+        ..KeyRotationConfig::default()
     };
     let rotation = node.rotation_with(usize::MAX, settings);
     let shutdown = tokio_util::sync::CancellationToken::new();

@@ -16,7 +16,7 @@ use dm_core::{
 use dm_p2p::Identity;
 use dm_services::{
     HeldObject, RepairPorts, Repairer,
-    repairer::{StoredHolderIndex, plan::Policy},
+    repairer::{StoredHolderIndex, plan::RepairConfig},
 };
 use dm_testing::{
     catalog::MemoryCatalog,
@@ -43,13 +43,13 @@ async fn guard(initial_peers: Vec<String>) -> Guard {
 async fn guard_of(store: Arc<dyn ObjectStore>, initial_peers: Vec<String>) -> Guard {
     let mut options = options(Identity::generate(), initial_peers);
     options.network.health_check_interval_secs = 1;
-    let policy = Policy {
+    let config = RepairConfig {
         challenge_interval: 1_000,
         grace: 100,
         turn: 200,
         first_pause: 300,
         longest_pause: 1_000,
-        ..Policy::of(&options.network)
+        ..RepairConfig::of(&options.network)
     };
     let node = start(options, store, Arc::new(MemoryCatalog::new())).await;
     let ports = RepairPorts {
@@ -60,7 +60,7 @@ async fn guard_of(store: Arc<dyn ObjectStore>, initial_peers: Vec<String>) -> Gu
         quota: Arc::new(MemoryObjectStore::new()),
     };
     let own = Address::repeat_byte(9);
-    let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), policy);
+    let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), config);
     let running = repairer.clone();
     node.supervisor.spawn("repairer", move |shutdown| {
         let repairer = running.clone();

@@ -20,7 +20,7 @@ use dm_core::{
 use dm_p2p::Identity;
 use dm_services::{
     RepairPorts, Repairer,
-    repairer::{StoredHolderIndex, plan::Policy},
+    repairer::{StoredHolderIndex, plan::RepairConfig},
 };
 use dm_testing::{
     catalog::MemoryCatalog,
@@ -162,7 +162,7 @@ async fn careful(
 ) -> Node {
     let mut options = options(identity, vec![peer.address()]);
     options.holder_index = Some(Arc::new(StoredHolderIndex::new(notes.clone())));
-    let policy = Policy::of(&options.network);
+    let config = RepairConfig::of(&options.network);
     let node = start(options, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await;
     let ports = RepairPorts {
         objects: node.store.clone(),
@@ -171,7 +171,7 @@ async fn careful(
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(store.clone()),
     };
-    let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), policy);
+    let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), config);
     node.supervisor.spawn("repairer", move |shutdown| {
         let repairer = repairer.clone();
         async move { repairer.run(shutdown).await }

@@ -23,7 +23,7 @@ use dm_core::{
     share::ShareTerms,
     tasks::Supervisor,
 };
-use dm_services::{DataManager, DataPorts, DataSettings, PluginManager, PluginSettings, RegisteredPlugins};
+use dm_services::{DataConfig, DataManager, DataPorts, PluginConfig, PluginManager, RegisteredPlugins};
 use dm_testing::{
     catalog::MemoryCatalog,
     compliance::{MemoryComplianceLog, TestLedger},
@@ -65,7 +65,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
     let plugins = match sources {
         None => None,
         Some(sources) => {
-            let settings = PluginSettings {
+            let settings = PluginConfig {
                 node_id: "bench".to_owned(),
                 address,
                 required: Vec::new(),
@@ -95,7 +95,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         plugins,
         bus,
     };
-    let settings = DataSettings {
+    let settings = DataConfig {
         replication_factor: 0,
         anchor_patience: Duration::from_secs(5),
         retry_interval: Duration::from_secs(15),

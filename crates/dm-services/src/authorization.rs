@@ -39,7 +39,7 @@ pub struct AuthorizationPorts {
 
 /// What an operator can set, and who the node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthorizationSettings {
+pub struct AuthorizationConfig {
     /// Whether a share needs a user's signed statement.
     pub required: bool,
     /// The node's configured name.
@@ -69,14 +69,14 @@ pub struct Authorization {
 
 struct Inner {
     ports: AuthorizationPorts,
-    settings: AuthorizationSettings,
+    settings: AuthorizationConfig,
     /// Never changes: a node stays on its chain.
     chain_id: OnceCell<u64>,
 }
 
 impl Authorization {
     /// A service over these ports.
-    pub fn new(ports: AuthorizationPorts, settings: AuthorizationSettings) -> Self {
+    pub fn new(ports: AuthorizationPorts, settings: AuthorizationConfig) -> Self {
         Self {
             inner: Arc::new(Inner {
                 ports,

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Authorization, KnownObjects, PaymentProcessor, PluginManager, ServiceError,
     cpu::Cpu,
+    keyed_locks::{KeyedLocks, LockGuard},
     plugin_manager::Examiner,
-    turns::{Turn, Turns},
 };
 
 mod distribute;
@@ -102,7 +102,7 @@ pub struct DataPorts {
 
 /// What an operator can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DataSettings {
+pub struct DataConfig {
     /// Peers that shall hold each object.
     pub replication_factor: u32,
     /// How long a share waits for its anchor before it answers `pending`.
@@ -119,13 +119,13 @@ pub struct DataManager {
 
 struct Inner {
     ports: DataPorts,
-    settings: DataSettings,
+    settings: DataConfig,
     /// What of the store belongs to a share: for reading.
     known: KnownObjects,
     own_record: OwnRecord,
     cpu: Cpu,
     /// Of data, by its locator.
-    turns: Turns<Locator>,
+    locks: KeyedLocks<Locator>,
     recipients: Recipients,
     distrust: Distrust,
     retrievals: Retrievals,
@@ -145,7 +145,7 @@ impl DataManager {
     ///
     /// # Errors
     /// [`ServiceError::Fault`] where the operator account cannot sign.
-    pub fn new(ports: DataPorts, settings: DataSettings) -> Result<Self, ServiceError> {
+    pub fn new(ports: DataPorts, settings: DataConfig) -> Result<Self, ServiceError> {
         let own_record = OwnRecord::sign(&ports)?;
         let known = KnownObjects::new(
             ports.objects.clone(),
@@ -158,7 +158,7 @@ impl DataManager {
                 known,
                 own_record,
                 cpu: Cpu::new(),
-                turns: Turns::default(),
+                locks: KeyedLocks::default(),
                 recipients: Recipients::default(),
                 distrust: Distrust::default(),
                 retrievals: Retrievals::default(),
@@ -256,8 +256,8 @@ impl DataManager {
     }
 
     /// Waits for whoever works on this data now, and keeps others from it.
-    async fn turn(&self, data_hash: &DataHash) -> Turn {
-        self.inner.turns.take(data_hash.locator()).await
+    async fn turn(&self, data_hash: &DataHash) -> LockGuard {
+        self.inner.locks.lock(data_hash.locator()).await
     }
 
     /// A log that has forked takes no further events, so nothing is begun.

@@ -19,7 +19,7 @@ use super::{
     ServiceError,
     cpu::Cpu,
     key_journal::{KeyJournal, details},
-    uninterrupted,
+    run_to_completion,
 };
 
 mod retirement;
@@ -57,7 +57,7 @@ pub struct KeyRotationPorts {
 
 /// What happens to keys by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KeyRotationSettings {
+pub struct KeyRotationConfig {
     /// Age at which the newest version of the data key is replaced; `None` for never.
     pub max_age: Option<Duration>,
     /// Whether versions that nothing needs any more are destroyed. Imported ones are not:
@@ -69,7 +69,7 @@ pub struct KeyRotationSettings {
 #[derive(Clone)]
 pub struct KeyRotation {
     ports: KeyRotationPorts,
-    settings: KeyRotationSettings,
+    settings: KeyRotationConfig,
     journal: KeyJournal,
     /// Held by the one change at a time.
     turn: Arc<Mutex<()>>,
@@ -79,7 +79,7 @@ pub struct KeyRotation {
 
 impl KeyRotation {
     /// A rotation over these ports; its background work is [`KeyRotation::run`].
-    pub fn new(ports: KeyRotationPorts, settings: KeyRotationSettings) -> Self {
+    pub fn new(ports: KeyRotationPorts, settings: KeyRotationConfig) -> Self {
         Self {
             journal: KeyJournal::new(ports.changes.clone(), ports.log.clone()),
             ports,
@@ -97,7 +97,7 @@ impl KeyRotation {
     /// [`ServiceError::Fault`] where the version cannot be kept.
     pub async fn rotate(&self) -> Result<u32, ServiceError> {
         let rotation = self.clone();
-        uninterrupted(async move {
+        run_to_completion(async move {
             let _turn = rotation.turn.lock().await;
             let key_ring = rotation.ports.key_ring.clone();
             let newest = key_ring.versions().last().map_or(0, |newest| newest.version);
@@ -117,7 +117,7 @@ impl KeyRotation {
     /// [`ServiceError::Fault`] where it cannot be kept.
     pub async fn rotate_grant_key(&self) -> Result<[u8; 32], ServiceError> {
         let rotation = self.clone();
-        uninterrupted(async move {
+        run_to_completion(async move {
             let _turn = rotation.turn.lock().await;
             let grants = rotation.ports.grants.clone();
             let newest = grants.keys().last().map(|key| hex::encode(key.public_key));
@@ -143,7 +143,7 @@ impl KeyRotation {
     /// [`ServiceError::Fault`] where the files cannot be written; then nothing has changed.
     pub async fn change_password(&self, old: SecretString, new: SecretString) -> Result<(), ServiceError> {
         let rotation = self.clone();
-        uninterrupted(async move {
+        run_to_completion(async move {
             let _turn = rotation.turn.lock().await;
             let password = rotation.ports.password.clone();
             let change = KeyChange::MasterPassword {

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    OrderDesk,
+    OrderExecutor,
     key_journal::{KeyJournal, details},
 };
 
@@ -46,7 +46,7 @@ pub struct OperatorChangePorts {
 pub struct OperatorChange {
     ports: OperatorChangePorts,
     journal: KeyJournal,
-    desk: OrderDesk,
+    executor: OrderExecutor,
     /// Held by the one change at a time.
     turn: Arc<Mutex<()>>,
 }
@@ -67,13 +67,13 @@ pub enum OperatorChangeError {
 }
 
 impl OperatorChange {
-    /// The change of the account whose orders this desk has.
-    pub fn new(ports: OperatorChangePorts, desk: OrderDesk) -> Self {
+    /// The change of the account whose orders this executor has.
+    pub fn new(ports: OperatorChangePorts, executor: OrderExecutor) -> Self {
         let journal = KeyJournal::new(ports.changes.clone(), ports.log.clone());
         Self {
             ports,
             journal,
-            desk,
+            executor,
             turn: Arc::default(),
         }
     }
@@ -136,7 +136,7 @@ impl OperatorChange {
     async fn finish(&self, successor: Arc<dyn Signer>) -> Result<(), OperatorChangeError> {
         let to = successor.address();
         let begun = self.begun_change(to).await?;
-        if let Err(error) = self.desk.look_after_all().await {
+        if let Err(error) = self.executor.look_after_all().await {
             tracing::warn!(%error, "orders wait while the operator account changes");
         }
         self.ports.chain.hand_over(successor).await?;

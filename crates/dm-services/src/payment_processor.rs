@@ -15,7 +15,7 @@ use dm_core::{
     token::NATIVE_TOKEN,
 };
 
-use super::{OrderDesk, ServiceError, order_desk::refund_of};
+use super::{OrderExecutor, ServiceError, order_executor::refund_of};
 
 mod checks;
 
@@ -40,13 +40,13 @@ pub struct TransferRequest {
 /// Moves money; cheap to clone.
 #[derive(Clone)]
 pub struct PaymentProcessor {
-    desk: OrderDesk,
+    executor: OrderExecutor,
 }
 
 impl PaymentProcessor {
-    /// A processor whose orders this desk carries out.
-    pub fn new(desk: OrderDesk) -> Self {
-        Self { desk }
+    /// A processor whose orders this executor carries out.
+    pub fn new(executor: OrderExecutor) -> Self {
+        Self { executor }
     }
 
     /// Moves money as a client asks. The same idempotency key again gives the
@@ -65,11 +65,11 @@ impl PaymentProcessor {
     ) -> Result<OrderRecord, ServiceError> {
         let transfer = self.order_for(request);
         let order = Order::Transfer(transfer.clone());
-        if let Some(kept) = self.desk.repeated(key.as_ref(), &order).await? {
-            return self.desk.continue_with(kept.id).await;
+        if let Some(kept) = self.executor.repeated(key.as_ref(), &order).await? {
+            return self.executor.continue_with(kept.id).await;
         }
         self.check(&transfer).await?;
-        self.desk
+        self.executor
             .carry_out(OperationId::random(), order, Purpose::Request, key)
             .await
     }
@@ -83,7 +83,7 @@ impl PaymentProcessor {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<NumberedOrder>, ServiceError> {
-        Ok(self.desk.ports().orders.orders(before, limit).await?)
+        Ok(self.executor.ports().orders.orders(before, limit).await?)
     }
 
     /// Takes the payment for a share, once: one that was begun before is
@@ -96,7 +96,7 @@ impl PaymentProcessor {
     ) -> Result<PaymentReceipt, ServiceError> {
         let payment = self.payment(payer, terms);
         let record = match self.standing(&data_hash, payer, &payment).await? {
-            Some(kept) => self.desk.continue_with(kept.id).await?,
+            Some(kept) => self.executor.continue_with(kept.id).await?,
             None => {
                 self.check(&payment).await.map_err(as_payment_field)?;
                 let purpose = Purpose::Payment {
@@ -104,7 +104,7 @@ impl PaymentProcessor {
                     recipient: payer,
                 };
                 let id = OperationId::random();
-                self.desk
+                self.executor
                     .carry_out(id, Order::Transfer(payment.clone()), purpose, None)
                     .await?
             }
@@ -121,9 +121,9 @@ impl PaymentProcessor {
         payer: Address,
         payment: &TransferOrder,
     ) -> Result<Option<OrderRecord>, ServiceError> {
-        let orders = &self.desk.ports().orders;
+        let orders = &self.executor.ports().orders;
         while let Some(kept) = orders.payment_for(data_hash, payer).await? {
-            let (kept, _) = self.desk.look_again(kept.id).await?;
+            let (kept, _) = self.executor.look_again(kept.id).await?;
             if let OrderState::Failed { .. } = kept.state {
                 continue;
             }
@@ -132,7 +132,7 @@ impl PaymentProcessor {
                 let is_owed = self.owed_refund(&kept).await?.is_some();
                 return if is_owed { Ok(None) } else { Err(other_price) };
             }
-            if is_partial(&kept) || self.desk.call_off_refund(kept.id).await? {
+            if is_partial(&kept) || self.executor.call_off_refund(kept.id).await? {
                 return Ok(Some(kept));
             }
         }
@@ -141,7 +141,7 @@ impl PaymentProcessor {
 
     /// The refund of a payment, unless it was called off.
     async fn owed_refund(&self, payment: &OrderRecord) -> Result<Option<OrderRecord>, ServiceError> {
-        let refund = self.desk.ports().orders.order(refund_of(payment.id)).await?;
+        let refund = self.executor.ports().orders.order(refund_of(payment.id)).await?;
         Ok(refund.filter(|refund| refund.state != OrderState::CalledOff))
     }
 
@@ -151,7 +151,7 @@ impl PaymentProcessor {
         data_hash: &DataHash,
         payer: Address,
     ) -> Result<Option<PaymentReceipt>, ServiceError> {
-        let kept = self.desk.ports().orders.payment_for(data_hash, payer).await?;
+        let kept = self.executor.ports().orders.payment_for(data_hash, payer).await?;
         match kept {
             Some(kept) if self.owed_refund(&kept).await?.is_none() => Ok(PaymentReceipt::of(&kept)),
             _ => Ok(None),
@@ -187,7 +187,7 @@ impl PaymentProcessor {
     /// # Errors
     /// Faults of the catalog, and [`ServiceError::Unavailable`] where the chain is away.
     pub(super) async fn refund(&self, payment: OperationId) -> Result<(), ServiceError> {
-        let (payment, is_final) = self.desk.look_again(payment).await?;
+        let (payment, is_final) = self.executor.look_again(payment).await?;
         let (Order::Transfer(paid), OrderState::Completed { received, .. }, true) =
             (&payment.order, &payment.state, is_final)
         else {
@@ -200,7 +200,10 @@ impl PaymentProcessor {
             amount: *received,
             consent: Consent::Own,
         };
-        let refund = self.desk.owe_refund(payment.id, Order::Transfer(back)).await?;
+        let refund = self
+            .executor
+            .owe_refund(payment.id, Order::Transfer(back))
+            .await?;
         tracing::info!(payment = %payment.id, refund = %refund.id, state = refund.state.as_str(), "a payment without a share is given back");
         Ok(())
     }
@@ -212,7 +215,7 @@ impl PaymentProcessor {
     /// [`ServiceError::UnknownRefund`], and [`ServiceError::RefundSettled`] where
     /// nothing is left to try.
     pub async fn retry_refund(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
-        self.desk.retry_refund(id).await
+        self.executor.retry_refund(id).await
     }
 
     /// Ends a refund that was settled otherwise, for good: it is never made, and the
@@ -229,7 +232,7 @@ impl PaymentProcessor {
                 format!("must have 1 to {MAX_REASON} printable characters"),
             ));
         }
-        self.desk.end_refund(id, reason.to_owned()).await
+        self.executor.end_refund(id, reason.to_owned()).await
     }
 
     /// Payments that have waited too long for their share, after the time and the
@@ -241,20 +244,20 @@ impl PaymentProcessor {
     ) -> Result<Vec<NumberedOrder>, ServiceError> {
         let patience = self.refund_after().as_millis() as u64;
         let before = now_ms().saturating_sub(patience);
-        let orders = &self.desk.ports().orders;
+        let orders = &self.executor.ports().orders;
         Ok(orders.undelivered_payments(before, after, limit).await?)
     }
 
     /// How long a payment waits for its share before it is given back.
     pub(super) fn refund_after(&self) -> Duration {
-        self.desk.settings().refund_after
+        self.executor.settings().refund_after
     }
 
     fn payment(&self, payer: Address, terms: &PaymentTerms) -> TransferOrder {
         self.order_for(TransferRequest {
             token: terms.token,
             from: payer,
-            to: self.desk.operator(),
+            to: self.executor.operator(),
             amount: terms.amount,
             consent: terms.consent.clone(),
         })
@@ -264,7 +267,7 @@ impl PaymentProcessor {
         let consent = match request.consent {
             Some(SignedConsent::Permit(permit)) => Consent::Permit(permit),
             Some(SignedConsent::Authorization(authorization)) => Consent::Authorization(authorization),
-            None if request.from == self.desk.operator() => Consent::Own,
+            None if request.from == self.executor.operator() => Consent::Own,
             None => Consent::Allowance,
         };
         TransferOrder {
@@ -278,7 +281,7 @@ impl PaymentProcessor {
 
     /// The token under the one address that orders name it by.
     fn plain_token(&self, token: Address) -> Address {
-        if token == self.desk.settings().native_alias {
+        if token == self.executor.settings().native_alias {
             NATIVE_TOKEN
         } else {
             token

@@ -44,7 +44,7 @@ const MOST_DISABLED: usize = 10_000;
 
 /// What an operator can set, and what plugins are told of the node.
 #[derive(Debug, Clone)]
-pub struct PluginSettings {
+pub struct PluginConfig {
     /// Name of the node.
     pub node_id: String,
     /// The account that the node acts for.
@@ -60,7 +60,7 @@ pub struct PluginManager {
 }
 
 struct Inner {
-    settings: PluginSettings,
+    settings: PluginConfig,
     store: Arc<dyn KeyValueStore>,
     bus: EventBus,
     sources: OnceLock<Vec<Arc<dyn PluginSource>>>,
@@ -80,7 +80,7 @@ impl PluginManager {
     /// # Errors
     /// Faults of the store.
     pub async fn open(
-        settings: PluginSettings,
+        settings: PluginConfig,
         store: Arc<dyn KeyValueStore>,
         bus: EventBus,
     ) -> Result<Self, StoreError> {

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::plan::{Holder, PeerKey, Policy, RepairPlan};
+use self::plan::{Holder, PeerKey, RepairConfig, RepairPlan};
 use super::ServiceError;
 
 mod act;
@@ -103,11 +103,11 @@ pub struct HeldBy {
 impl Repairer {
     /// A repairer of the node with this peer id and account; it works while
     /// [`Repairer::run`] does.
-    pub fn new(ports: RepairPorts, own: Address, local_peer: &str, policy: Policy) -> Self {
+    pub fn new(ports: RepairPorts, own: Address, local_peer: &str, config: RepairConfig) -> Self {
         Self {
             inner: Arc::new(Inner {
                 own,
-                plan: Mutex::new(RepairPlan::new(PeerKey::of(local_peer), policy, now_ms())),
+                plan: Mutex::new(RepairPlan::new(PeerKey::of(local_peer), config, now_ms())),
                 names: Mutex::default(),
                 bell: Notify::new(),
                 ports,

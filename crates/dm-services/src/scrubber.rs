@@ -28,7 +28,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How the store is scrubbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScrubSettings {
+pub struct ScrubConfig {
     /// Bytes of chunks that are read in a second.
     pub bytes_per_second: u64,
     /// Between two rounds.
@@ -92,7 +92,7 @@ pub struct StorageStatus {
 #[derive(Clone)]
 pub struct Scrubber {
     ports: ScrubPorts,
-    settings: ScrubSettings,
+    settings: ScrubConfig,
     last: Arc<Mutex<Option<ScrubReport>>>,
 }
 
@@ -125,7 +125,7 @@ impl Outcome {
 
 impl Scrubber {
     /// A scrubber of this store; it works while [`Scrubber::run`] does.
-    pub fn new(ports: ScrubPorts, settings: ScrubSettings) -> Self {
+    pub fn new(ports: ScrubPorts, settings: ScrubConfig) -> Self {
         Self {
             ports,
             settings,

@@ -11,7 +11,7 @@ use dm_core::{
     token::{NATIVE_TOKEN, TokenInfo},
 };
 
-use super::{OrderDesk, ServiceError};
+use super::{OrderExecutor, ServiceError};
 
 mod abi;
 
@@ -34,13 +34,13 @@ pub struct NewToken {
 /// Lists, adds and issues tokens, and reads balances; cheap to clone.
 #[derive(Clone)]
 pub struct TokenManager {
-    desk: OrderDesk,
+    executor: OrderExecutor,
 }
 
 impl TokenManager {
-    /// A manager whose orders this desk carries out.
-    pub fn new(desk: OrderDesk) -> Self {
-        Self { desk }
+    /// A manager whose orders this executor carries out.
+    pub fn new(executor: OrderExecutor) -> Self {
+        Self { executor }
     }
 
     /// All supported tokens, the native coin first.
@@ -48,9 +48,9 @@ impl TokenManager {
     /// # Errors
     /// Faults of the catalog.
     pub async fn tokens(&self) -> Result<Vec<TokenInfo>, ServiceError> {
-        let ports = self.desk.ports();
+        let ports = self.executor.ports();
         let native = TokenInfo {
-            address: self.desk.settings().native_alias,
+            address: self.executor.settings().native_alias,
             ..ports.chain.native_token()
         };
         let others = ports.supported.tokens().await?;
@@ -61,7 +61,7 @@ impl TokenManager {
 
     /// The account that acts and pays on the chain.
     pub fn operator(&self) -> Address {
-        self.desk.operator()
+        self.executor.operator()
     }
 
     /// What an account has of a token, in the token's smallest unit.
@@ -70,8 +70,8 @@ impl TokenManager {
     /// [`ServiceError::Rejected`] for a token that is not supported,
     /// [`ServiceError::Unavailable`] where the chain does not answer.
     pub async fn balance(&self, account: Address, token: Address) -> Result<U256, ServiceError> {
-        let ports = self.desk.ports();
-        if token == NATIVE_TOKEN || token == self.desk.settings().native_alias {
+        let ports = self.executor.ports();
+        if token == NATIVE_TOKEN || token == self.executor.settings().native_alias {
             return Ok(ports.chain.native_balance(account).await?);
         }
         self.supported(token).await?;
@@ -89,13 +89,13 @@ impl TokenManager {
         if let Some(abi) = abi {
             abi::check(abi)?;
         }
-        if address == NATIVE_TOKEN || address == self.desk.settings().native_alias {
+        if address == NATIVE_TOKEN || address == self.executor.settings().native_alias {
             return Err(ServiceError::rejected(
                 "address",
                 "is the chain's own coin, which is always supported",
             ));
         }
-        let ports = self.desk.ports();
+        let ports = self.executor.ports();
         let record = TokenRecord {
             info: ports.tokens.describe(address).await?,
             issued: false,
@@ -116,7 +116,7 @@ impl TokenManager {
     /// answer; then everything stays as it was.
     pub async fn refresh(&self, token: Address) -> Result<TokenInfo, ServiceError> {
         self.supported(token).await?;
-        let ports = self.desk.ports();
+        let ports = self.executor.ports();
         let facts = ports.tokens.describe(token).await?;
         ports.supported.update_token(&facts).await?;
         Ok(facts)
@@ -191,21 +191,21 @@ impl TokenManager {
     }
 
     async fn order(&self, order: Order, key: Option<IdempotencyKey>) -> Result<OrderRecord, ServiceError> {
-        if let Some(kept) = self.desk.repeated(key.as_ref(), &order).await? {
-            return self.desk.continue_with(kept.id).await;
+        if let Some(kept) = self.executor.repeated(key.as_ref(), &order).await? {
+            return self.executor.continue_with(kept.id).await;
         }
-        match self.desk.check(&order).await {
+        match self.executor.check(&order).await {
             Ok(()) => {}
             Err(ChainError::Reverted(reason)) => return Err(ServiceError::TransactionFailed(reason)),
             Err(error) => return Err(error.into()),
         }
-        self.desk
+        self.executor
             .carry_out(OperationId::random(), order, Purpose::Request, key)
             .await
     }
 
     async fn supported(&self, token: Address) -> Result<TokenRecord, ServiceError> {
-        let known = self.desk.ports().supported.token(token).await?;
+        let known = self.executor.ports().supported.token(token).await?;
         known.ok_or_else(|| ServiceError::rejected("token", "is not supported by this node"))
     }
 }

@@ -28,7 +28,7 @@ fn nothing_is_lost_while_a_tenth_leaves_each_hour() {
 #[test]
 fn with_a_single_copy_much_is_lost() {
     let mut single = scenario();
-    single.policy.factor = 1;
+    single.config.factor = 1;
     let outcome = single.run();
     assert!(outcome.lost > 0);
     assert!(outcome.worst_readable() < 0.9);

@@ -19,7 +19,7 @@ use dm_core::{
     secret::ContentKey,
     share::{ReadableObject, WrappedKey},
 };
-use dm_services::{KeyRotation, KeyRotationPorts, KeyRotationSettings};
+use dm_services::{KeyRotation, KeyRotationConfig, KeyRotationPorts};
 use dm_storage::SqliteCatalog;
 use dm_testing::{
     compliance::{MemoryComplianceLog, TestLedger},
@@ -178,7 +178,7 @@ async fn measure(what: &str, catalog: &SqliteCatalog, ring: &Arc<FernetRing>, ob
             password: Arc::new(MemoryPassword::new("password")),
             log: Arc::new(MemoryComplianceLog::new(Address::ZERO, &TestLedger::new())),
         },
-        KeyRotationSettings::default(),
+        KeyRotationConfig::default(),
     );
     let readers = Readers::start(catalog, ring, objects);
     let quiet = async || readers.rate(tokio::time::sleep(TURN)).await.0;

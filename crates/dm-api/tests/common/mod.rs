@@ -14,11 +14,11 @@ use dm_core::{
     tasks::Supervisor,
 };
 use dm_services::{
-    Authorization, AuthorizationPorts, AuthorizationSettings, DataManager, DataPorts, DataSettings,
-    HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationPorts, KeyRotationSettings, MoneyPorts,
-    MoneySettings, OrderDesk, PaymentProcessor, PluginManager, PluginSettings, RegisteredPlugins,
-    RepairPorts, Repairer, ScrubPorts, ScrubSettings, Scrubber, TokenManager, repairer::StoredHolderIndex,
-    repairer::plan::Policy,
+    Authorization, AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts,
+    HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig,
+    MoneyPorts, OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts,
+    Repairer, ScrubConfig, ScrubPorts, Scrubber, TokenManager, repairer::StoredHolderIndex,
+    repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -140,7 +140,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     let kept_bus = bus.clone();
     let money = Arc::new(MemoryMoney::new());
     let operations = money.operations(address);
-    let desk = OrderDesk::new(
+    let executor = OrderExecutor::new(
         MoneyPorts {
             chain: chain.clone(),
             tokens: money.clone(),
@@ -150,14 +150,14 @@ pub async fn start_with(setup: Setup) -> TestNode {
             log: log.clone(),
             bus: bus.clone(),
         },
-        MoneySettings {
+        MoneyConfig {
             native_alias: Address::ZERO,
             patience: setup.money_patience,
             refund_after: Duration::from_secs(3600),
             retry_interval: Duration::from_secs(15),
         },
     );
-    let payments = PaymentProcessor::new(desk.clone());
+    let payments = PaymentProcessor::new(executor.clone());
     let key_ring = Arc::new(MemoryKeyRing::default());
     let grants = Arc::new(MemoryGrants::new(address));
     let key_rotation = KeyRotation::new(
@@ -170,10 +170,10 @@ pub async fn start_with(setup: Setup) -> TestNode {
             changes: catalog.clone(),
             log: log.clone(),
         },
-        KeyRotationSettings::default(),
+        KeyRotationConfig::default(),
     );
     let plugins = PluginManager::open(
-        PluginSettings {
+        PluginConfig {
             node_id: "test".to_owned(),
             address,
             required: Vec::new(),
@@ -194,7 +194,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             used: catalog.clone(),
             chain: chain.clone(),
         },
-        AuthorizationSettings {
+        AuthorizationConfig {
             required: setup.authorization_required,
             node_id: "test".to_owned(),
             log: address,
@@ -219,7 +219,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         log: log.clone(),
         bus: bus.clone(),
     };
-    let settings = DataSettings {
+    let settings = DataConfig {
         replication_factor: 3,
         anchor_patience: setup.anchor_patience,
         retry_interval: Duration::from_secs(15),
@@ -234,7 +234,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
         address,
         "this-peer",
-        Policy::default(),
+        RepairConfig::default(),
     );
     let key_guard = Arc::new(KeyGuard::new(&setup.api_keys, bus.clone()));
     let scrubber = Scrubber::new(
@@ -245,14 +245,14 @@ pub async fn start_with(setup: Setup) -> TestNode {
             network: network.clone(),
             bus: bus.clone(),
         },
-        ScrubSettings {
+        ScrubConfig {
             bytes_per_second: u64::MAX,
             interval: Duration::from_secs(3600),
         },
     );
     let services = Services {
         data: DataManager::new(ports, settings).unwrap(),
-        tokens: TokenManager::new(desk),
+        tokens: TokenManager::new(executor),
         payments,
         health: HealthMonitor::start(
             HealthPorts {

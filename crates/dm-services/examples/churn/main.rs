@@ -50,7 +50,7 @@ fn sweeps() -> Vec<(&'static str, Plot)> {
     let base = Scenario::promised(1_000);
     let factor = sweep("factor", &[1.0, 2.0, 3.0, 4.0, 5.0], |factor| {
         let mut scenario = base;
-        scenario.policy.factor = factor as u32;
+        scenario.config.factor = factor as u32;
         scenario
     });
     let churn = sweep("% leave/h", &[1.0, 2.0, 5.0, 10.0, 15.0, 20.0], |percent| {
@@ -61,7 +61,7 @@ fn sweeps() -> Vec<(&'static str, Plot)> {
     });
     let grace = sweep("grace min", &[0.0, 2.0, 10.0, 30.0, 60.0, 120.0], |minutes| {
         let mut scenario = base;
-        scenario.policy.grace = (minutes * MINUTE as f64) as u64;
+        scenario.config.grace = (minutes * MINUTE as f64) as u64;
         scenario
     });
     let size = sweep("nodes", &[100.0, 300.0, 1_000.0, 3_000.0], |nodes| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dm_core::envelope::ObjectId;
 
 use super::DataManager;
-use crate::{ServiceError, uninterrupted};
+use crate::{ServiceError, run_to_completion};
 
 /// How long a share waits for its copies; the rest is made up later.
 const DISTRIBUTION_PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ impl DataManager {
             return Ok(0);
         }
         let (manager, id) = (self.clone(), *id);
-        let distribution = uninterrupted(async move { manager.distribute(&id).await });
+        let distribution = run_to_completion(async move { manager.distribute(&id).await });
         match tokio::time::timeout(DISTRIBUTION_PATIENCE, distribution).await {
             Ok(replicas) => replicas,
             Err(_) => Ok(0),

@@ -12,7 +12,7 @@ use dm_core::{
 };
 
 use super::DataManager;
-use crate::{ServiceError, uninterrupted};
+use crate::{ServiceError, run_to_completion};
 
 /// Data that was erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl DataManager {
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub async fn erase(&self, data_hash: &DataHash) -> Result<Erasure, ServiceError> {
         let (manager, data_hash) = (self.clone(), *data_hash);
-        uninterrupted(async move {
+        run_to_completion(async move {
             let turn = manager.turn(&data_hash).await;
             manager.ensure_log_accepts()?;
             let recorded = if manager.has(&data_hash).await? {

@@ -15,7 +15,7 @@ use dm_core::{
 use futures::TryStreamExt;
 
 use super::{DataManager, seal::Sealed, upload::Upload};
-use crate::{ServiceError, uninterrupted};
+use crate::{ServiceError, run_to_completion};
 
 /// Access that was withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl DataManager {
             ));
         }
         let (manager, data_hash) = (self.clone(), *data_hash);
-        uninterrupted(async move {
+        run_to_completion(async move {
             let turn = manager.turn(&data_hash).await;
             manager.ensure_log_accepts()?;
             let Some(object) = manager.own_object(&data_hash).await? else {

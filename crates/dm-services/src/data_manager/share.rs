@@ -17,7 +17,7 @@ use dm_core::{
 };
 
 use super::{DataManager, expire::ensure_in_future, plugins::Content, seal::Sealed};
-use crate::{ServiceError, uninterrupted};
+use crate::{ServiceError, run_to_completion};
 
 mod commit;
 mod complete;
@@ -53,7 +53,7 @@ impl DataManager {
     /// is the same.
     pub(super) async fn share(&self, request: Request, source: Source) -> Result<ShareOutcome, ServiceError> {
         let manager = self.clone();
-        uninterrupted(async move {
+        run_to_completion(async move {
             let turn = manager.turn(&request.data_hash).await;
             manager.ensure_log_accepts()?;
             let share = match manager.admit(&request).await? {

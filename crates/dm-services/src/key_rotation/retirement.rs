@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dm_core::ports::{KeyChange, KeyRing, KeyRingError, KeyUses, KeyVersion, Retirement};
 
 use super::{KeyRotation, blocking};
-use crate::{ServiceError, uninterrupted};
+use crate::{ServiceError, run_to_completion};
 
 /// A version of the data key, and what needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -91,7 +91,7 @@ impl KeyRotation {
     /// As [`destroy_key_version`].
     pub async fn destroy(&self, version: u32) -> Result<(), ServiceError> {
         let rotation = self.clone();
-        uninterrupted(async move {
+        run_to_completion(async move {
             let _turn = rotation.turn.lock().await;
             let (key_ring, uses) = (rotation.ports.key_ring.clone(), &rotation.ports.uses);
             if key_ring.versions().iter().all(|held| held.version != version) {

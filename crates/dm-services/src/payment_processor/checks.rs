@@ -42,14 +42,14 @@ impl PaymentProcessor {
                 )),
             };
         }
-        match self.desk.ports().supported.token(transfer.token).await? {
+        match self.executor.ports().supported.token(transfer.token).await? {
             Some(_) => Ok(()),
             None => Err(ServiceError::rejected("token", "is not supported by this node")),
         }
     }
 
     async fn check_own(&self, transfer: &TransferOrder) -> Result<(), ServiceError> {
-        if transfer.from != self.desk.operator() {
+        if transfer.from != self.executor.operator() {
             return Err(ServiceError::rejected("from", "is not the operator account"));
         }
         self.check_balance(transfer).await?;
@@ -71,7 +71,7 @@ impl PaymentProcessor {
         if permit.owner != transfer.from {
             return Err(ServiceError::rejected("permit", "is not by the payer"));
         }
-        if permit.spender != self.desk.operator() {
+        if permit.spender != self.executor.operator() {
             return Err(ServiceError::rejected(
                 "permit",
                 "is for another spender than the operator account",
@@ -88,7 +88,7 @@ impl PaymentProcessor {
             token: transfer.token,
             permit: permit.clone(),
         };
-        match self.desk.ports().operations.check(&operation).await {
+        match self.executor.ports().operations.check(&operation).await {
             Err(ChainError::Reverted(reason)) if self.allowance(transfer).await? < transfer.amount => Err(
                 ServiceError::rejected("permit", format!("is refused by the token: {reason}")),
             ),
@@ -99,7 +99,7 @@ impl PaymentProcessor {
 
     /// Tries the transfer on the chain's pending state, gas included.
     async fn check_on_chain(&self, transfer: &TransferOrder) -> Result<(), ServiceError> {
-        match self.desk.check(&Order::Transfer(transfer.clone())).await {
+        match self.executor.check(&Order::Transfer(transfer.clone())).await {
             Err(ChainError::Reverted(reason)) => match &transfer.consent {
                 Consent::Authorization(_) => Err(ServiceError::rejected(
                     "authorization",
@@ -124,7 +124,7 @@ impl PaymentProcessor {
     }
 
     async fn balance(&self, transfer: &TransferOrder) -> Result<U256, ServiceError> {
-        let ports = self.desk.ports();
+        let ports = self.executor.ports();
         if transfer.token == NATIVE_TOKEN {
             Ok(ports.chain.native_balance(transfer.from).await?)
         } else {
@@ -133,8 +133,8 @@ impl PaymentProcessor {
     }
 
     async fn allowance(&self, transfer: &TransferOrder) -> Result<U256, ServiceError> {
-        let tokens = &self.desk.ports().tokens;
-        let operator = self.desk.operator();
+        let tokens = &self.executor.ports().tokens;
+        let operator = self.executor.operator();
         Ok(tokens.allowance(transfer.token, transfer.from, operator).await?)
     }
 }

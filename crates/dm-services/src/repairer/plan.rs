@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use dm_core::envelope::ObjectId;
 
 mod bucket;
+mod config;
 mod ends;
 mod entry;
 mod holder;
 mod peers;
-mod policy;
 mod view;
 
 #[cfg(test)]
@@ -25,8 +25,8 @@ use self::{
     peers::Peers,
 };
 pub use self::{
+    config::RepairConfig,
     holder::{Holder, PeerKey},
-    policy::Policy,
 };
 
 /// Actions of one call of [`RepairPlan::due`]; what is left over follows at the next.
@@ -102,7 +102,7 @@ pub struct Copies {
 /// peer that comes or goes has the holders of all objects looked through.
 pub struct RepairPlan {
     me: PeerKey,
-    policy: Policy,
+    config: RepairConfig,
     entries: BTreeMap<ObjectId, Entry>,
     peers: Peers,
     /// Objects in the order in which they are to be looked at.
@@ -123,10 +123,10 @@ pub struct RepairPlan {
 
 impl RepairPlan {
     /// A plan of the node `me` that owes nothing yet.
-    pub fn new(me: PeerKey, policy: Policy, now: u64) -> Self {
+    pub fn new(me: PeerKey, config: RepairConfig, now: u64) -> Self {
         Self {
             me,
-            policy,
+            config,
             entries: BTreeMap::new(),
             peers: Peers::default(),
             agenda: BTreeSet::new(),
@@ -134,8 +134,8 @@ impl RepairPlan {
             short: BTreeSet::new(),
             changed: BTreeSet::new(),
             ends: BTreeSet::new(),
-            challenges: Bucket::new(policy.challenges_per_second, policy.challenges_per_second, now),
-            bytes: Bucket::new(policy.bytes_per_second, policy.bytes_per_second, now),
+            challenges: Bucket::new(config.challenges_per_second, config.challenges_per_second, now),
+            bytes: Bucket::new(config.bytes_per_second, config.bytes_per_second, now),
             placing: 0,
             waiting_since: None,
         }
@@ -149,7 +149,7 @@ impl RepairPlan {
         }
         let mut entry = Entry::new(own, bytes, now);
         for holder in holders {
-            let spread = self.policy.spread(&object, holder.peer);
+            let spread = self.config.spread(&object, holder.peer);
             entry.restore(holder, now + spread);
         }
         self.entries.insert(object, entry);
@@ -198,7 +198,7 @@ impl RepairPlan {
             peers::Was::Unknown => self.short.iter().copied().collect(),
         };
         for object in objects {
-            let spread = self.policy.spread(&object, peer);
+            let spread = self.config.spread(&object, peer);
             if let Some(entry) = self.entries.get_mut(&object) {
                 entry.peer_up(peer, now + spread);
             }
@@ -212,7 +212,7 @@ impl RepairPlan {
         if held.is_empty() {
             return self.peers.forget(peer);
         }
-        if self.peers.down(peer, now, &self.policy) {
+        if self.peers.down(peer, now, &self.config) {
             for object in held {
                 self.touch(&object, now);
             }
@@ -223,16 +223,16 @@ impl RepairPlan {
     pub fn proved(&mut self, object: &ObjectId, peer: PeerKey, proof: Proof, now: u64) {
         match proof {
             Proof::Silent => {
-                self.peers.silent(peer, now, &self.policy);
+                self.peers.silent(peer, now, &self.config);
                 for other in self.held_by(peer) {
                     self.touch(&other, now);
                 }
             }
             Proof::Proven | Proof::Missing | Proof::Wrong => self.peer_up(peer, now),
         }
-        let next = now + self.policy.challenge_interval + self.policy.spread(object, peer);
+        let next = now + self.config.challenge_interval + self.config.spread(object, peer);
         if let Some(entry) = self.entries.get_mut(object)
-            && entry.proved(peer, proof, next, &self.policy, now)
+            && entry.proved(peer, proof, next, &self.config, now)
         {
             self.changed.insert(*object);
         }
@@ -242,7 +242,7 @@ impl RepairPlan {
     /// An [`Action::Challenge`] could not be made; it is due again after a pause.
     pub fn not_challenged(&mut self, object: &ObjectId, peer: PeerKey, now: u64) {
         if let Some(entry) = self.entries.get_mut(object) {
-            entry.not_challenged(peer, now + self.policy.first_pause);
+            entry.not_challenged(peer, now + self.config.first_pause);
         }
         self.touch(object, now);
     }
@@ -272,10 +272,10 @@ impl RepairPlan {
         for peer in peers.iter().filter(|peer| **peer != self.me) {
             self.peers.up(*peer);
             // It has just received the bytes; that it kept them is asked soon.
-            let spread = self.policy.spread(object, *peer);
-            entry.claim(*peer, now + self.policy.turn + spread, now);
+            let spread = self.config.spread(object, *peer);
+            entry.claim(*peer, now + self.config.turn + spread, now);
         }
-        entry.after_placing(peers.len(), now, &self.policy);
+        entry.after_placing(peers.len(), now, &self.config);
         self.changed.insert(*object);
         self.touch(object, now);
     }
@@ -302,7 +302,7 @@ impl RepairPlan {
     /// When [`RepairPlan::due`] has something to do, as far as that is known.
     pub fn next_due(&self, now: u64) -> Option<u64> {
         let review = self.agenda.first().map(|(at, _)| self.challenges.next(*at));
-        let can_place = !self.shortages.is_empty() && self.placing < self.policy.places;
+        let can_place = !self.shortages.is_empty() && self.placing < self.config.places;
         let place = can_place.then(|| self.bytes.next(now));
         let end = self.ends.first().map(|(at, _)| *at);
         review.into_iter().chain(place).chain(end).min()
@@ -313,17 +313,17 @@ impl RepairPlan {
             return;
         };
         self.agenda.remove(&(entry.due, *object));
-        if entry.forget(&self.peers, &self.policy, now) {
+        if entry.forget(&self.peers, &self.config, now) {
             self.changed.insert(*object);
         }
-        for peer in entry.take_due(&mut self.peers, &self.policy, now) {
+        for peer in entry.take_due(&mut self.peers, &self.config, now) {
             self.challenges.take(1);
             actions.push(Action::Challenge {
                 object: *object,
                 peer,
             });
         }
-        match entry.shortage(object, self.me, &self.peers, &self.policy, now) {
+        match entry.shortage(object, self.me, &self.peers, &self.config, now) {
             Verdict::Enough => unqueue(&mut self.shortages, entry, object),
             Verdict::Wait => {}
             Verdict::Search => {
@@ -342,7 +342,7 @@ impl RepairPlan {
         } else {
             self.short.remove(object);
         }
-        entry.due = entry.next_due(object, self.me, &self.peers, &self.policy, now);
+        entry.due = entry.next_due(object, self.me, &self.peers, &self.config, now);
         self.agenda.insert((entry.due, *object));
     }
 
@@ -356,7 +356,7 @@ impl RepairPlan {
 
     /// Begins the most urgent copies, within the limits.
     fn place(&mut self, now: u64, actions: &mut Vec<Action>) {
-        while self.placing < self.policy.places && self.bytes.has_any(now) {
+        while self.placing < self.config.places && self.bytes.has_any(now) {
             let Some((_, _, object)) = self.shortages.pop_first() else {
                 return;
             };
@@ -364,8 +364,8 @@ impl RepairPlan {
                 continue;
             };
             entry.queued = None;
-            let live = entry.live(&self.peers, &self.policy, now);
-            let missing = entry.wanted(&self.policy).saturating_sub(live);
+            let live = entry.live(&self.peers, &self.config, now);
+            let missing = entry.wanted(&self.config).saturating_sub(live);
             if missing == 0 || entry.busy.is_some() {
                 continue;
             }

@@ -13,7 +13,7 @@ use dm_core::{
     share::ShareTerms,
     token::NATIVE_TOKEN,
 };
-use dm_services::{DataManager, MoneyPorts, OrderDesk, PaymentProcessor, TransferRequest};
+use dm_services::{DataManager, MoneyPorts, OrderExecutor, PaymentProcessor, TransferRequest};
 use dm_testing::mortal::{Fuse, Mortal};
 
 use crate::{
@@ -22,8 +22,8 @@ use crate::{
     transfers::{allow, balance, key, supported_token},
 };
 
-/// The node's desk, which dies after so many calls.
-fn mortal_desk(world: &World, node: &TestNode, fuse: &Fuse) -> OrderDesk {
+/// The node's executor, which dies after so many calls.
+fn mortal_desk(world: &World, node: &TestNode, fuse: &Fuse) -> OrderExecutor {
     let operations: Arc<dyn Operations> = world.money.operations(node.address());
     let orders: Arc<dyn OrderCatalog> = node.catalog.clone();
     let ports = MoneyPorts {
@@ -35,7 +35,7 @@ fn mortal_desk(world: &World, node: &TestNode, fuse: &Fuse) -> OrderDesk {
         log: node.log.clone(),
         bus: node.ports.bus.clone(),
     };
-    OrderDesk::new(ports, money_settings())
+    OrderExecutor::new(ports, money_settings())
 }
 
 /// Runs `scenario` with a fuse of each length until one is long enough.
@@ -64,8 +64,8 @@ async fn a_transfer_survives_a_kill_at_every_step() {
             amount: U256::from(30),
             consent: None,
         };
-        let desk = mortal_desk(&world, &node, &fuse);
-        let _ = PaymentProcessor::new(desk)
+        let executor = mortal_desk(&world, &node, &fuse);
+        let _ = PaymentProcessor::new(executor)
             .transfer(transfer.clone(), key("once"))
             .await;
         // The node starts again, and the client asks again.
@@ -92,8 +92,8 @@ async fn an_accepted_transfer_is_completed_without_anybody_asking_again() {
             amount: U256::from(30),
             consent: None,
         };
-        let desk = mortal_desk(&world, &node, &fuse);
-        let _ = PaymentProcessor::new(desk).transfer(transfer, None).await;
+        let executor = mortal_desk(&world, &node, &fuse);
+        let _ = PaymentProcessor::new(executor).transfer(transfer, None).await;
         node.look_after_orders();
         let accepted = !node.payments().orders(None, 1).await.unwrap().is_empty();
         if accepted {
@@ -125,9 +125,9 @@ async fn a_paid_share_survives_a_kill_at_every_step() {
             }),
             ..terms(buyer.address())
         };
-        let desk = mortal_desk(&world, &seller, &fuse);
+        let executor = mortal_desk(&world, &seller, &fuse);
         let mut ports = seller.ports.clone();
-        ports.payments = Some(PaymentProcessor::new(desk));
+        ports.payments = Some(PaymentProcessor::new(executor));
         let mortal = DataManager::new(ports, settings()).unwrap();
         let _ = mortal.share_bytes(data(500), price.clone()).await;
         // The node starts again, and the client asks again.

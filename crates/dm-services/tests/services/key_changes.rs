@@ -9,7 +9,7 @@ use dm_core::{
     },
     secret::SecretString,
 };
-use dm_services::{KeyRotation, KeyRotationPorts, KeyRotationSettings};
+use dm_services::{KeyRotation, KeyRotationConfig, KeyRotationPorts};
 use dm_testing::crypto::MemoryPassword;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ fn rotation(node: &TestNode, password: &Arc<MemoryPassword>) -> KeyRotation {
         changes: node.catalog.clone(),
         log: node.log.clone(),
     };
-    KeyRotation::new(ports, KeyRotationSettings::default())
+    KeyRotation::new(ports, KeyRotationConfig::default())
 }
 
 /// What the events of changes of keys say, oldest first.

@@ -10,16 +10,16 @@ use dm_core::{
     ports::{ComplianceLog, EventFilter, OperatorKeyError, OperatorKeys, ReadableObjects, Signer},
     secret::SecretString,
 };
-use dm_services::{DataManager, DataPorts, KeyRotation, KeyRotationPorts, KeyRotationSettings, ServiceError};
+use dm_services::{DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, ServiceError};
 use dm_testing::{crypto::MemoryPassword, signer::TestSigner};
 
 use crate::support::{TestNode, World, eventually, settings, terms};
 
 fn rotation(node: &TestNode) -> KeyRotation {
-    rotation_with(node, KeyRotationSettings::default())
+    rotation_with(node, KeyRotationConfig::default())
 }
 
-fn rotation_with(node: &TestNode, settings: KeyRotationSettings) -> KeyRotation {
+fn rotation_with(node: &TestNode, settings: KeyRotationConfig) -> KeyRotation {
     let ports = KeyRotationPorts {
         key_ring: node.ports.key_ring.clone(),
         readable: node.catalog.clone(),
@@ -152,9 +152,9 @@ async fn versions_that_nothing_needs_end_by_themselves_where_that_is_wanted() {
     let hash = shared.await.unwrap().data_hash;
     let rotation = rotation_with(
         &node,
-        KeyRotationSettings {
+        KeyRotationConfig {
             destroy_retired: true,
-            ..KeyRotationSettings::default()
+            ..KeyRotationConfig::default()
         },
     );
     let running = rotation.clone();
@@ -175,14 +175,14 @@ async fn the_newest_version_is_replaced_when_it_is_old_enough() {
     let world = World::new();
     let node = world.node(1).await;
     let before = node.ports.key_ring.versions();
-    let young = KeyRotationSettings {
+    let young = KeyRotationConfig {
         max_age: Some(Duration::from_secs(3600)),
-        ..KeyRotationSettings::default()
+        ..KeyRotationConfig::default()
     };
-    let aged = KeyRotationSettings {
+    let aged = KeyRotationConfig {
         // Far longer than a rotation takes, so that the next version is not due at once.
         max_age: Some(AGE),
-        ..KeyRotationSettings::default()
+        ..KeyRotationConfig::default()
     };
     // Ages are told by the system's clock, which the paused one does not move.
     std::thread::sleep(AGE);

@@ -11,7 +11,7 @@ use dm_core::{
     ports::{Authorizer, ComplianceLog, Signer},
     share::{ShareOutcome, ShareTerms},
 };
-use dm_services::{Authorization, AuthorizationPorts, AuthorizationSettings, DataManager, ServiceError};
+use dm_services::{Authorization, AuthorizationConfig, AuthorizationPorts, DataManager, ServiceError};
 use dm_testing::{
     authorizer::{MemoryAuthorizer, signed},
     signer::TestSigner,
@@ -48,7 +48,7 @@ impl Ordered {
                 used: node.catalog.clone(),
                 chain: world.money.clone(),
             },
-            AuthorizationSettings {
+            AuthorizationConfig {
                 required,
                 node_id: NODE.to_owned(),
                 log: node.address(),

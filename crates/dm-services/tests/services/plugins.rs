@@ -19,7 +19,7 @@ use dm_core::{
     ports::{ComplianceLog, KeyValueStore, ObjectStore, Plugin, PluginContext, PluginSource},
     tasks::Supervisor,
 };
-use dm_services::{DataManager, DataPorts, PluginManager, PluginSettings, RegisteredPlugins, ServiceError};
+use dm_services::{DataManager, DataPorts, PluginConfig, PluginManager, RegisteredPlugins, ServiceError};
 use dm_testing::{key_value::MemoryKeyValueStore, plugins::SamplePlugin};
 use serde_json::json;
 
@@ -126,7 +126,7 @@ async fn plugged_over(plugins: &[Arc<Script>], required: &[&str], store: Arc<dyn
     let node = World::new().node(1).await;
     let supervisor = Supervisor::new();
     let bus = node.ports.bus.clone();
-    let settings_of_plugins = PluginSettings {
+    let settings_of_plugins = PluginConfig {
         node_id: "test".to_owned(),
         address: node.address(),
         required: required.iter().map(|name| (*name).to_owned()).collect(),
@@ -404,7 +404,7 @@ async fn a_source_that_offers_something_else_under_a_name_is_not_believed() {
         }
     }
     let node = plugged(&[], &[]).await;
-    let settings = PluginSettings {
+    let settings = PluginConfig {
         node_id: "test".to_owned(),
         address: node.node.address(),
         required: Vec::new(),

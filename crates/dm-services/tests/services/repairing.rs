@@ -12,7 +12,7 @@ use dm_core::{
 };
 use dm_services::{
     HeldObject, RepairPorts, Repairer,
-    repairer::{StoredHolderIndex, plan::Policy},
+    repairer::{StoredHolderIndex, plan::RepairConfig},
 };
 use dm_testing::{
     catalog::MemoryCatalog,
@@ -24,15 +24,15 @@ use dm_testing::{
 /// Far longer than anything takes: only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn policy() -> Policy {
-    Policy {
+fn config() -> RepairConfig {
+    RepairConfig {
         challenge_interval: 200,
         grace: 50,
         turn: 20,
         first_pause: 50,
         longest_pause: 200,
         claim_patience: 2_000,
-        ..Policy::of(&NetworkConfig::default())
+        ..RepairConfig::of(&NetworkConfig::default())
     }
 }
 
@@ -61,7 +61,7 @@ impl Guard {
             quota: Arc::new(MemoryObjectStore::new()),
         };
         // Nobody here owns the objects: all are replicas that cannot read.
-        let repairer = Repairer::new(ports, Address::repeat_byte(9), &node.local_peer_id(), policy());
+        let repairer = Repairer::new(ports, Address::repeat_byte(9), &node.local_peer_id(), config());
         let tasks = Supervisor::new();
         let running = repairer.clone();
         tasks.spawn("repairer", move |shutdown| {

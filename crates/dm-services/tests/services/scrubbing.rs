@@ -8,14 +8,14 @@ use dm_core::{
     envelope::CHUNK_SIZE,
     ports::{Network, ObjectStore},
 };
-use dm_services::{ScrubPorts, ScrubReport, ScrubSettings, Scrubber};
+use dm_services::{ScrubConfig, ScrubPorts, ScrubReport, Scrubber};
 use dm_testing::{
     network::{LyingStore, MemoryNetwork},
     objects::{DamagedStore, MemoryObjectStore, SampleObject},
 };
 use tokio_util::sync::CancellationToken;
 
-const SETTINGS: ScrubSettings = ScrubSettings {
+const SETTINGS: ScrubConfig = ScrubConfig {
     bytes_per_second: u64::MAX,
     interval: Duration::from_secs(3600),
 };

@@ -165,7 +165,7 @@ impl Market {
         self.running = DataManager::new(self.seller.ports.clone(), settings()).unwrap();
         let mut open = String::new();
         for _ in 0..400 {
-            let orders = self.seller.desk.run(CancellationToken::new());
+            let orders = self.seller.executor.run(CancellationToken::new());
             let _ = tokio::time::timeout(std::time::Duration::from_millis(2), orders).await;
             self.running.catch_up().await;
             match self.is_settled().await {

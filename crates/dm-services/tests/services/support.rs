@@ -14,7 +14,7 @@ use dm_core::{
     trace::Trace,
 };
 use dm_services::{
-    DataManager, DataPorts, DataSettings, KnownObjects, MoneyPorts, MoneySettings, OrderDesk,
+    DataConfig, DataManager, DataPorts, KnownObjects, MoneyConfig, MoneyPorts, OrderExecutor,
     PaymentProcessor, ServiceError, TokenManager,
 };
 use dm_testing::{
@@ -43,7 +43,7 @@ pub(crate) struct TestNode {
     pub(crate) catalog: Arc<MemoryCatalog>,
     pub(crate) log: Arc<MemoryComplianceLog>,
     pub(crate) network: Arc<MemoryNode>,
-    pub(crate) desk: OrderDesk,
+    pub(crate) executor: OrderExecutor,
     pub(crate) operations: Arc<MemoryOperations>,
     supervisor: Supervisor,
 }
@@ -94,7 +94,7 @@ impl World {
         let network = self.network.join(Arc::new(known));
         let bus = EventBus::new();
         let operations = self.money.operations(signer.address());
-        let desk = OrderDesk::new(
+        let executor = OrderExecutor::new(
             MoneyPorts {
                 chain: self.money.clone(),
                 tokens: self.money.clone(),
@@ -119,7 +119,7 @@ impl World {
             operators: None,
             network: network.clone(),
             log: log.clone(),
-            payments: Some(PaymentProcessor::new(desk.clone())),
+            payments: Some(PaymentProcessor::new(executor.clone())),
             authorization: None,
             vouching: None,
             plugins: None,
@@ -134,23 +134,23 @@ impl World {
             catalog,
             log,
             network,
-            desk,
+            executor,
             operations,
             supervisor: Supervisor::new(),
         }
     }
 }
 
-pub(crate) fn settings() -> DataSettings {
-    DataSettings {
+pub(crate) fn settings() -> DataConfig {
+    DataConfig {
         replication_factor: 3,
         anchor_patience: Duration::from_secs(5),
         retry_interval: Duration::from_millis(20),
     }
 }
 
-pub(crate) fn money_settings() -> MoneySettings {
-    MoneySettings {
+pub(crate) fn money_settings() -> MoneyConfig {
+    MoneyConfig {
         native_alias: NATIVE_TOKEN,
         patience: Duration::from_millis(50),
         refund_after: Duration::from_millis(100),
@@ -178,19 +178,19 @@ impl TestNode {
     }
 
     pub(crate) fn payments(&self) -> PaymentProcessor {
-        PaymentProcessor::new(self.desk.clone())
+        PaymentProcessor::new(self.executor.clone())
     }
 
     pub(crate) fn tokens(&self) -> TokenManager {
-        TokenManager::new(self.desk.clone())
+        TokenManager::new(self.executor.clone())
     }
 
     /// Goes on in the background with orders that are not done.
     pub(crate) fn look_after_orders(&self) {
-        let desk = self.desk.clone();
+        let executor = self.executor.clone();
         self.supervisor.spawn("orders", move |shutdown| {
-            let desk = desk.clone();
-            async move { desk.run(shutdown).await }
+            let executor = executor.clone();
+            async move { executor.run(shutdown).await }
         });
     }
 

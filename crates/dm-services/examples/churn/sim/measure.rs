@@ -101,7 +101,7 @@ pub(super) struct Gauge {
 impl Gauge {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
-            factor: scenario.policy.factor,
+            factor: scenario.config.factor,
             home: vec![0; scenario.objects],
             disks: vec![0; scenario.objects],
             shared: vec![false; scenario.objects],

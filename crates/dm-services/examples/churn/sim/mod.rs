@@ -15,7 +15,7 @@ pub(crate) use self::{
     world::World,
 };
 
-use dm_services::repairer::plan::Policy;
+use dm_services::repairer::plan::RepairConfig;
 
 /// Milliseconds.
 pub(crate) const SECOND: u64 = 1000;
@@ -43,7 +43,7 @@ pub(crate) struct Scenario {
     /// Simulated time.
     pub(crate) duration: u64,
     /// How repair is done.
-    pub(crate) policy: Policy,
+    pub(crate) config: RepairConfig,
     /// Bytes of an object.
     pub(crate) object_bytes: u64,
     /// Bytes that one transfer moves in a second.
@@ -63,7 +63,7 @@ impl Scenario {
             lost: 0.1,
             longest_absence: DAY,
             duration: 7 * DAY,
-            policy: Policy::default(),
+            config: RepairConfig::default(),
             object_bytes: 4 << 20,
             bytes_per_second: 2 << 20,
             seed: 1,

@@ -184,7 +184,7 @@ impl World {
         node.starts = 1;
         node.is_owner = true;
         node.disk.insert(object, Vec::new());
-        let mut plan = RepairPlan::new(node.key, self.scenario.policy, now);
+        let mut plan = RepairPlan::new(node.key, self.scenario.config, now);
         plan.keep(id, true, self.scenario.object_bytes, Vec::new(), now);
         node.plan = Some(plan);
         self.gauge.share(object);
@@ -202,7 +202,7 @@ impl World {
     fn come(&mut self, node: usize) {
         let now = self.clock.now();
         let start = self.nodes[node].starts + 1;
-        let mut plan = RepairPlan::new(self.nodes[node].key, self.scenario.policy, now);
+        let mut plan = RepairPlan::new(self.nodes[node].key, self.scenario.config, now);
         for (object, holders) in &self.nodes[node].disk {
             plan.keep(
                 self.objects[*object],

@@ -146,7 +146,7 @@ impl DataManager {
     /// Puts a tombstone in the place of an object without a key, so that copies of it
     /// end, and what was erased before it stays erased.
     async fn collect_object(&self, id: &ObjectId) -> Result<(), ServiceError> {
-        let _turn = self.inner.turns.take(id.locator).await;
+        let _turn = self.inner.locks.lock(id.locator).await;
         let Some(envelope) = self.orphan(id).await? else {
             return Ok(());
         };

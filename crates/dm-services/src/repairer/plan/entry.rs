@@ -1,6 +1,6 @@
 use dm_core::envelope::ObjectId;
 
-use super::{Holder, PeerKey, Policy, Proof, holder::Slot, peers::Peers};
+use super::{Holder, PeerKey, Proof, RepairConfig, holder::Slot, peers::Peers};
 
 /// Holders of one object that are remembered: more claims are not taken.
 const MAX_HOLDERS: usize = 32;
@@ -72,12 +72,12 @@ impl Entry {
     }
 
     /// Others that shall hold the object: a replica is one of them itself.
-    pub(super) fn wanted(&self, policy: &Policy) -> u32 {
-        policy.factor.saturating_sub(u32::from(!self.own))
+    pub(super) fn wanted(&self, config: &RepairConfig) -> u32 {
+        config.factor.saturating_sub(u32::from(!self.own))
     }
 
-    pub(super) fn live(&self, peers: &Peers, policy: &Policy, now: u64) -> u32 {
-        let live = self.slots.iter().filter(|slot| slot.is_live(peers, policy, now));
+    pub(super) fn live(&self, peers: &Peers, config: &RepairConfig, now: u64) -> u32 {
+        let live = self.slots.iter().filter(|slot| slot.is_live(peers, config, now));
         live.count() as u32
     }
 
@@ -130,7 +130,7 @@ impl Entry {
         peer: PeerKey,
         proof: Proof,
         next_challenge: u64,
-        policy: &Policy,
+        config: &RepairConfig,
         now: u64,
     ) -> bool {
         let Some(index) = self.slots.iter().position(|slot| slot.holder.peer == peer) else {
@@ -153,8 +153,8 @@ impl Entry {
                 self.slots.swap_remove(index);
                 // Who only lost its copy may have another one soon.
                 let avoided = match proof {
-                    Proof::Wrong => policy.forget_after,
-                    _ => policy.longest_pause,
+                    Proof::Wrong => config.forget_after,
+                    _ => config.longest_pause,
                 };
                 self.refuted.push((peer, now.saturating_add(avoided)));
                 if self.refuted.len() > MAX_REFUTED {
@@ -183,7 +183,7 @@ impl Entry {
 
     /// Copies that nobody took are offered again after a pause, and others
     /// are looked for first.
-    pub(super) fn after_placing(&mut self, taken: usize, now: u64, policy: &Policy) {
+    pub(super) fn after_placing(&mut self, taken: usize, now: u64, config: &RepairConfig) {
         self.failures = if taken == 0 {
             self.failures.saturating_add(1)
         } else {
@@ -191,28 +191,28 @@ impl Entry {
         };
         if self.failures > 0 {
             self.searched = None;
-            self.retry_at = now + policy.pause_after(self.failures);
+            self.retry_at = now + config.pause_after(self.failures);
         }
     }
 
     /// Forgets who has been away for too long, and claims that were never
     /// proven; whether anybody was.
-    pub(super) fn forget(&mut self, peers: &Peers, policy: &Policy, now: u64) -> bool {
+    pub(super) fn forget(&mut self, peers: &Peers, config: &RepairConfig, now: u64) -> bool {
         let before = self.slots.len();
-        self.slots.retain(|slot| now < forget_at(slot, peers, policy));
+        self.slots.retain(|slot| now < forget_at(slot, peers, config));
         self.slots.len() < before
     }
 
     /// The holders that are to be challenged now. One that is away is asked
     /// as well from time to time: perhaps only nobody noticed its return.
-    pub(super) fn take_due(&mut self, peers: &mut Peers, policy: &Policy, now: u64) -> Vec<PeerKey> {
+    pub(super) fn take_due(&mut self, peers: &mut Peers, config: &RepairConfig, now: u64) -> Vec<PeerKey> {
         let mut challenged = Vec::new();
         for slot in self.slots.iter_mut().filter(|slot| !slot.asked) {
             let peer = slot.holder.peer;
             let is_due = if peers.is_up(peer) {
                 slot.next_challenge <= now
             } else {
-                peers.take_probe(peer, now, policy)
+                peers.take_probe(peer, now, config)
             };
             if is_due {
                 slot.asked = true;
@@ -228,18 +228,18 @@ impl Entry {
         object: &ObjectId,
         me: PeerKey,
         peers: &Peers,
-        policy: &Policy,
+        config: &RepairConfig,
         now: u64,
     ) -> Verdict {
-        let live = self.live(peers, policy, now);
-        if live >= self.wanted(policy) {
+        let live = self.live(peers, config, now);
+        if live >= self.wanted(config) {
             self.short_since = None;
             self.failures = 0;
             self.retry_at = 0;
             return Verdict::Enough;
         }
         let since = *self.short_since.get_or_insert(now);
-        if self.busy.is_some() || now < self.begins(since, object, me, peers, policy, now) {
+        if self.busy.is_some() || now < self.begins(since, object, me, peers, config, now) {
             Verdict::Wait
         } else if self.searched.is_none_or(|at| at < since) {
             Verdict::Search
@@ -259,16 +259,16 @@ impl Entry {
         object: &ObjectId,
         me: PeerKey,
         peers: &Peers,
-        policy: &Policy,
+        config: &RepairConfig,
         now: u64,
     ) -> u64 {
-        let live = self.slots.iter().filter(|slot| slot.is_live(peers, policy, now));
+        let live = self.slots.iter().filter(|slot| slot.is_live(peers, config, now));
         let (mut copies, mut before_me) = (1, 0);
         for slot in live {
             copies += 1;
             before_me += u64::from(slot.holder.peer.distance(object) < me.distance(object));
         }
-        let begins = since + policy.grace_with(copies) + before_me * policy.turn;
+        let begins = since + config.grace_with(copies) + before_me * config.turn;
         begins.max(self.retry_at)
     }
 
@@ -278,16 +278,16 @@ impl Entry {
         object: &ObjectId,
         me: PeerKey,
         peers: &Peers,
-        policy: &Policy,
+        config: &RepairConfig,
         now: u64,
     ) -> u64 {
         let challenges = self.slots.iter().filter(|slot| !slot.asked).map(|slot| {
             let peer = slot.holder.peer;
             peers.next_probe(peer).unwrap_or(slot.next_challenge)
         });
-        let forgetting = self.slots.iter().map(|slot| forget_at(slot, peers, policy));
+        let forgetting = self.slots.iter().map(|slot| forget_at(slot, peers, config));
         let shortage = match (self.short_since, self.busy, self.queued) {
-            (Some(since), None, None) => Some(self.begins(since, object, me, peers, policy, now)),
+            (Some(since), None, None) => Some(self.begins(since, object, me, peers, config, now)),
             _ => None,
         };
         let next = challenges.chain(forgetting).chain(shortage).min();
@@ -302,17 +302,17 @@ impl Entry {
         object: &ObjectId,
         me: PeerKey,
         peers: &Peers,
-        policy: &Policy,
+        config: &RepairConfig,
         now: u64,
     ) -> bool {
         let is_proven = |slot: &&Slot| {
             let proved = slot.holder.proved.unwrap_or_default();
-            slot.is_live(peers, policy, now) && now < proved.saturating_add(2 * policy.challenge_interval)
+            slot.is_live(peers, config, now) && now < proved.saturating_add(2 * config.challenge_interval)
         };
-        let live = self.slots.iter().filter(|slot| slot.is_live(peers, policy, now));
+        let live = self.slots.iter().filter(|slot| slot.is_live(peers, config, now));
         let mut closer = live.map(|slot| slot.holder.peer.distance(object) < me.distance(object));
         let proven = self.slots.iter().filter(is_proven).count();
-        !self.own && self.busy.is_none() && proven >= policy.factor as usize && closer.all(|closer| closer)
+        !self.own && self.busy.is_none() && proven >= config.factor as usize && closer.all(|closer| closer)
     }
 
     /// Peers to which no copy is brought.
@@ -326,10 +326,10 @@ impl Entry {
 }
 
 /// When a holder stops being one.
-fn forget_at(slot: &Slot, peers: &Peers, policy: &Policy) -> u64 {
+fn forget_at(slot: &Slot, peers: &Peers, config: &RepairConfig) -> u64 {
     let away = peers
         .down_since(slot.holder.peer)
-        .map(|since| since.saturating_add(policy.forget_after));
-    let unproven = (slot.holder.proved.is_none() && !slot.asked).then(|| slot.claim_ends(policy));
+        .map(|since| since.saturating_add(config.forget_after));
+    let unproven = (slot.holder.proved.is_none() && !slot.asked).then(|| slot.claim_ends(config));
     away.into_iter().chain(unproven).min().unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@ use dm_core::envelope::ObjectId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Policy, peers::Peers};
+use super::{RepairConfig, peers::Peers};
 
 /// Stands for a peer: the first 16 bytes of SHA-256 of its peer id in text
 /// form. Small, and the same on every node.
@@ -58,12 +58,12 @@ impl Slot {
 
     /// Whether it counts as a copy: it can be reached, and has proved that it
     /// holds the bytes, or claims so and has had no time to prove it.
-    pub(super) fn is_live(&self, peers: &Peers, policy: &Policy, now: u64) -> bool {
-        let holds = self.holder.proved.is_some() || now < self.claim_ends(policy);
+    pub(super) fn is_live(&self, peers: &Peers, config: &RepairConfig, now: u64) -> bool {
+        let holds = self.holder.proved.is_some() || now < self.claim_ends(config);
         holds && !self.silent && peers.is_up(self.holder.peer)
     }
 
-    pub(super) fn claim_ends(&self, policy: &Policy) -> u64 {
-        self.holder.since.saturating_add(policy.claim_patience)
+    pub(super) fn claim_ends(&self, config: &RepairConfig) -> u64 {
+        self.holder.since.saturating_add(config.claim_patience)
     }
 }

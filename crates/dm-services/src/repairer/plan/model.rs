@@ -18,8 +18,8 @@ enum Event {
     Act,
 }
 
-fn policy() -> Policy {
-    Policy {
+fn config() -> RepairConfig {
+    RepairConfig {
         factor: 3,
         forget_after: 50_000,
         claim_patience: 10_000,
@@ -28,7 +28,7 @@ fn policy() -> Policy {
         longest_pause: 16_000,
         grace: 4_000,
         turn: 500,
-        ..Policy::default()
+        ..RepairConfig::default()
     }
 }
 
@@ -78,7 +78,7 @@ impl Expected {
         let Some(claimed) = self.claimed else {
             return false;
         };
-        self.away.is_none() && !self.silent && (self.proved || now < claimed + policy().claim_patience)
+        self.away.is_none() && !self.silent && (self.proved || now < claimed + config().claim_patience)
     }
 
     fn see(&mut self, event: Event, me: usize, now: u64) {
@@ -109,8 +109,8 @@ impl Expected {
                 self.back();
                 if self.claimed.take().is_some() {
                     let avoided = match proof {
-                        Proof::Wrong => policy().forget_after,
-                        _ => policy().longest_pause,
+                        Proof::Wrong => config().forget_after,
+                        _ => config().longest_pause,
                     };
                     self.refuted = Some(now + avoided);
                 }
@@ -120,10 +120,10 @@ impl Expected {
             Event::Act => {
                 let gone = self
                     .away
-                    .is_some_and(|since| now >= since + policy().forget_after);
+                    .is_some_and(|since| now >= since + config().forget_after);
                 let stale = !self.proved
                     && !self.asked
-                    && self.claimed.is_some_and(|at| now >= at + policy().claim_patience);
+                    && self.claimed.is_some_and(|at| now >= at + config().claim_patience);
                 if gone || stale {
                     self.claimed = None;
                 }
@@ -145,7 +145,7 @@ proptest! {
     /// Who holds the object, and who counts, is what the history says.
     #[test]
     fn the_plan_knows_what_the_history_tells(events in events()) {
-        let mut plan = RepairPlan::new(PeerKey::of("me"), policy(), 0);
+        let mut plan = RepairPlan::new(PeerKey::of("me"), config(), 0);
         plan.keep(object(), true, 1000, Vec::new(), 0);
         let mut expected: Vec<Expected> = (0..PEERS).map(|_| Expected::default()).collect();
         let mut now = 1;

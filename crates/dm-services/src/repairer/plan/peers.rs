@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::{PeerKey, Policy};
+use super::{PeerKey, RepairConfig};
 
 /// Which peers can be reached. A peer of which nothing is known counts as
 /// reachable until it turns out not to be.
@@ -47,12 +47,12 @@ impl Peers {
     }
 
     /// Whether that is new.
-    pub(super) fn down(&mut self, peer: PeerKey, now: u64, policy: &Policy) -> bool {
+    pub(super) fn down(&mut self, peer: PeerKey, now: u64, config: &RepairConfig) -> bool {
         let is_new = self.is_up(peer);
         if is_new {
             let state = State::Down {
                 since: now,
-                probe: now + policy.pause_after(1),
+                probe: now + config.pause_after(1),
                 failures: 1,
             };
             self.known.insert(peer, state);
@@ -61,14 +61,14 @@ impl Peers {
     }
 
     /// The peer did not answer a challenge.
-    pub(super) fn silent(&mut self, peer: PeerKey, now: u64, policy: &Policy) {
+    pub(super) fn silent(&mut self, peer: PeerKey, now: u64, config: &RepairConfig) {
         let (since, failures) = match self.known.get(&peer) {
             Some(State::Down { since, failures, .. }) => (*since, failures.saturating_add(1)),
             Some(State::Up) | None => (now, 1),
         };
         let state = State::Down {
             since,
-            probe: now + policy.pause_after(failures),
+            probe: now + config.pause_after(failures),
             failures,
         };
         self.known.insert(peer, state);
@@ -92,10 +92,10 @@ impl Peers {
 
     /// Whether a peer that is away is to be asked now; one question at a time
     /// is enough, whatever the number of objects that it holds.
-    pub(super) fn take_probe(&mut self, peer: PeerKey, now: u64, policy: &Policy) -> bool {
+    pub(super) fn take_probe(&mut self, peer: PeerKey, now: u64, config: &RepairConfig) -> bool {
         match self.known.get_mut(&peer) {
             Some(State::Down { probe, failures, .. }) if *probe <= now => {
-                *probe = now + policy.pause_after(failures.saturating_add(1));
+                *probe = now + config.pause_after(failures.saturating_add(1));
                 true
             }
             _ => false,

@@ -30,7 +30,7 @@ fn proven(index: u64) -> Holder {
 
 /// A plan whose only object has these proven holders.
 fn plan_with(own: bool, holders: &[u64]) -> RepairPlan {
-    let mut plan = RepairPlan::new(key(1000), Policy::default(), 0);
+    let mut plan = RepairPlan::new(key(1000), RepairConfig::default(), 0);
     let holders = holders.iter().map(|index| proven(*index)).collect();
     plan.keep(object(1), own, 1000, holders, 0);
     plan
@@ -58,14 +58,14 @@ fn time_to_place(plan: &mut RepairPlan, mut now: u64) -> Option<(u64, u32)> {
 
 #[test]
 fn a_holder_that_has_gone_is_replaced_after_its_grace() {
-    let policy = Policy::default();
+    let config = RepairConfig::default();
     let mut plan = plan_with(true, &[1, 2, 3]);
     assert_eq!(plan.copies(&object(1), 0).unwrap().live, 3);
     plan.peer_down(key(1), 0);
     let (at, copies) = time_to_place(&mut plan, 0).unwrap();
     assert_eq!(copies, 1);
-    let latest = policy.grace + 3 * policy.turn;
-    assert!((policy.grace..=latest).contains(&at), "{at}");
+    let latest = config.grace + 3 * config.turn;
+    assert!((config.grace..=latest).contains(&at), "{at}");
 }
 
 #[test]
@@ -99,9 +99,9 @@ fn with_one_copy_left_nothing_is_waited_for() {
 fn one_copy_left_goes_first() {
     let mut plan = RepairPlan::new(
         key(1000),
-        Policy {
+        RepairConfig {
             places: 1,
-            ..Policy::default()
+            ..RepairConfig::default()
         },
         0,
     );
@@ -133,12 +133,12 @@ fn one_copy_left_goes_first() {
 
 #[test]
 fn holders_take_turns() {
-    let policy = Policy::default();
+    let config = RepairConfig::default();
     let mut peers = [1, 2, 3];
     peers.sort_by_key(|index| key(*index).distance(&object(1)));
     let [near, far, gone] = peers;
     let begins = |me: u64, other: u64| {
-        let mut plan = RepairPlan::new(key(me), policy, 0);
+        let mut plan = RepairPlan::new(key(me), config, 0);
         plan.keep(object(1), false, 1000, vec![proven(other), proven(gone)], 0);
         // A replica counts itself: two others are enough.
         assert_eq!(plan.copies(&object(1), 0).unwrap().wanted, 2);
@@ -146,16 +146,16 @@ fn holders_take_turns() {
         time_to_place(&mut plan, 0).unwrap().0
     };
     let (first, second) = (begins(near, far), begins(far, near));
-    assert!((policy.grace / 2..policy.grace).contains(&first), "{first}");
-    assert!(second >= first + policy.turn, "{first} {second}");
+    assert!((config.grace / 2..config.grace).contains(&first), "{first}");
+    assert!(second >= first + config.turn, "{first} {second}");
 }
 
 #[test]
 fn who_had_no_copy_is_replaced_and_not_believed_again() {
-    let policy = Policy::default();
+    let config = RepairConfig::default();
     for (proof, avoided) in [
-        (Proof::Missing, policy.longest_pause),
-        (Proof::Wrong, policy.forget_after),
+        (Proof::Missing, config.longest_pause),
+        (Proof::Wrong, config.forget_after),
     ] {
         let mut plan = plan_with(true, &[1, 2, 3]);
         plan.proved(&object(1), key(2), proof, 0);
@@ -200,7 +200,7 @@ fn claims_that_are_not_proven_do_not_count_for_long() {
             .count(),
         3
     );
-    let patience = Policy::default().claim_patience;
+    let patience = RepairConfig::default().claim_patience;
     assert_eq!(plan.copies(&object(1), patience).unwrap().live, 0);
 }
 
@@ -227,13 +227,13 @@ fn copies_that_nobody_takes_are_offered_ever_more_rarely_until_a_peer_appears() 
 
 #[test]
 fn challenges_and_bytes_are_limited() {
-    let policy = Policy {
+    let config = RepairConfig {
         challenges_per_second: 10,
         bytes_per_second: 1000,
         places: 100,
-        ..Policy::default()
+        ..RepairConfig::default()
     };
-    let mut plan = RepairPlan::new(key(1000), policy, 0);
+    let mut plan = RepairPlan::new(key(1000), config, 0);
     for seed in 0..200 {
         plan.keep(object(seed), true, 500, Vec::new(), 0);
     }
@@ -265,7 +265,7 @@ fn challenges_and_bytes_are_limited() {
 
 #[test]
 fn a_peer_that_is_away_is_asked_once_for_all_of_its_objects() {
-    let mut plan = RepairPlan::new(key(1000), Policy::default(), 0);
+    let mut plan = RepairPlan::new(key(1000), RepairConfig::default(), 0);
     for seed in 0..50 {
         let holders = (0..4).map(proven).collect();
         plan.keep(object(seed), true, 1000, holders, 0);
@@ -307,7 +307,7 @@ fn only_the_farthest_of_more_holders_than_needed_may_drop_its_copy() {
     let mut peers = [1, 2, 3, 4];
     peers.sort_by_key(|index| key(*index).distance(&object(1)));
     let plan_of = |me: u64| {
-        let mut plan = RepairPlan::new(key(me), Policy::default(), 0);
+        let mut plan = RepairPlan::new(key(me), RepairConfig::default(), 0);
         let others = peers.iter().filter(|peer| **peer != me);
         plan.keep(
             object(1),
@@ -336,11 +336,11 @@ fn only_the_farthest_of_more_holders_than_needed_may_drop_its_copy() {
 
 #[test]
 fn copies_that_wait_and_are_not_begun_show_since_when() {
-    let policy = Policy {
+    let config = RepairConfig {
         bytes_per_second: 1,
-        ..Policy::default()
+        ..RepairConfig::default()
     };
-    let mut plan = RepairPlan::new(key(1000), policy, 0);
+    let mut plan = RepairPlan::new(key(1000), config, 0);
     plan.keep(object(1), true, 1_000_000, Vec::new(), 0);
     assert_eq!(plan.copies_waiting_since(), None);
     time_to_place(&mut plan, 0).unwrap();

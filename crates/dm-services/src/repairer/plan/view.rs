@@ -10,11 +10,11 @@ impl RepairPlan {
         let entry = self.entries.get(object)?;
         let holders: Vec<(Holder, bool)> = entry
             .holders()
-            .map(|slot| (slot.holder, slot.is_live(&self.peers, &self.policy, now)))
+            .map(|slot| (slot.holder, slot.is_live(&self.peers, &self.config, now)))
             .collect();
         Some(Copies {
             own: entry.own,
-            wanted: entry.wanted(&self.policy),
+            wanted: entry.wanted(&self.config),
             live: holders.iter().filter(|(_, live)| *live).count() as u32,
             holders,
         })
@@ -42,7 +42,7 @@ impl RepairPlan {
     pub fn surplus(&self, limit: usize, now: u64) -> Vec<ObjectId> {
         let entries = self.entries.iter();
         entries
-            .filter(|(object, entry)| entry.is_surplus(object, self.me, &self.peers, &self.policy, now))
+            .filter(|(object, entry)| entry.is_surplus(object, self.me, &self.peers, &self.config, now))
             .map(|(object, _)| *object)
             .take(limit)
             .collect()

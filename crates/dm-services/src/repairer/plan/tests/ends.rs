@@ -63,7 +63,7 @@ proptest! {
     /// Against the plainest reference: a list of what is kept and when it ends.
     #[test]
     fn after_any_history_exactly_what_is_over_is_let_go(events in proptest::collection::vec(event(), 1..120)) {
-        let mut plan = RepairPlan::new(key(1000), Policy::default(), 0);
+        let mut plan = RepairPlan::new(key(1000), RepairConfig::default(), 0);
         let mut kept = std::collections::BTreeMap::new();
         let mut now = 0;
         for event in events {

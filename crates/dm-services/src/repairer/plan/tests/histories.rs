@@ -76,7 +76,7 @@ proptest! {
             disks: objects.iter().map(|object| (*object, BTreeSet::new())).collect(),
             liars,
         };
-        let mut plan = RepairPlan::new(key(1000), Policy::default(), 0);
+        let mut plan = RepairPlan::new(key(1000), RepairConfig::default(), 0);
         for object in &objects {
             plan.keep(*object, true, 1000, Vec::new(), 0);
         }

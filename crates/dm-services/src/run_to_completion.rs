@@ -6,7 +6,7 @@ use super::ServiceError;
 
 /// Runs `work` to its end also where nobody waits for it any more: a client
 /// that goes away must not leave a share half done.
-pub(super) async fn uninterrupted<T: Send + 'static>(
+pub(super) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> Result<T, ServiceError> {
     match tokio::spawn(work.in_current_span()).await {

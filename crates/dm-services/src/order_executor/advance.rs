@@ -12,18 +12,18 @@ use dm_core::{
 };
 use tokio::time::Instant;
 
-use super::OrderDesk;
+use super::OrderExecutor;
 use crate::ServiceError;
 
-impl OrderDesk {
+impl OrderExecutor {
     /// Takes an order as far as it comes within `patience`. Where the chain does not
-    /// answer it stays where it is, and goes on in [`OrderDesk::run`].
+    /// answer it stays where it is, and goes on in [`OrderExecutor::run`].
     pub(super) async fn advance(
         &self,
         id: OperationId,
         patience: Duration,
     ) -> Result<OrderRecord, ServiceError> {
-        let _turn = self.inner.turns.take(id).await;
+        let _turn = self.inner.locks.lock(id).await;
         self.advance_in_turn(id, patience).await
     }
 

@@ -15,8 +15,8 @@ use dm_core::{
     ports::{ChainError, OperationState},
 };
 
-use super::OrderDesk;
-use crate::{ServiceError, uninterrupted};
+use super::OrderExecutor;
+use crate::{ServiceError, run_to_completion};
 
 /// How often the pause between two attempts is doubled at most.
 const MAX_DOUBLINGS: u32 = 8;
@@ -26,7 +26,7 @@ pub(crate) fn refund_of(payment: OperationId) -> OperationId {
     payment.part("refund")
 }
 
-impl OrderDesk {
+impl OrderExecutor {
     /// Sends a refund that is due, by the account that was paid if it can act and
     /// has the money, else by the operator account.
     pub(super) async fn send_refund(&self, record: &mut OrderRecord) -> Result<(), ServiceError> {
@@ -176,7 +176,7 @@ impl OrderDesk {
     /// # Errors
     /// Faults of the catalog, and [`ServiceError::Unavailable`] where the chain is away.
     pub(crate) async fn look_again(&self, id: OperationId) -> Result<(OrderRecord, bool), ServiceError> {
-        let _turn = self.inner.turns.take(id).await;
+        let _turn = self.inner.locks.lock(id).await;
         let Some(mut record) = self.inner.ports.orders.order(id).await? else {
             return Err(ServiceError::Fault(format!("there is no order {id}")));
         };
@@ -195,7 +195,7 @@ impl OrderDesk {
         let purpose = Purpose::Refund { of: payment };
         let placed = self.place(id, order, purpose, None).await?;
         if placed.state == OrderState::CalledOff {
-            let _turn = self.inner.turns.take(id).await;
+            let _turn = self.inner.locks.lock(id).await;
             self.owe_again(id).await?;
         }
         self.continue_with(id).await
@@ -217,7 +217,7 @@ impl OrderDesk {
     /// again; whether it counts. It does not where the refund was made or may be.
     pub(crate) async fn call_off_refund(&self, payment: OperationId) -> Result<bool, ServiceError> {
         let id = refund_of(payment);
-        let _turn = self.inner.turns.take(id).await;
+        let _turn = self.inner.locks.lock(id).await;
         let Some(mut record) = self.inner.ports.orders.order(id).await? else {
             return Ok(true);
         };
@@ -235,16 +235,16 @@ impl OrderDesk {
     /// [`ServiceError::UnknownRefund`], and [`ServiceError::RefundSettled`] where
     /// nothing is left to try.
     pub(crate) async fn retry_refund(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
-        let desk = self.clone();
-        uninterrupted(async move {
-            desk.hasten_refund(id).await?;
-            desk.continue_with(id).await
+        let executor = self.clone();
+        run_to_completion(async move {
+            executor.hasten_refund(id).await?;
+            executor.continue_with(id).await
         })
         .await
     }
 
     async fn hasten_refund(&self, id: OperationId) -> Result<(), ServiceError> {
-        let _turn = self.inner.turns.take(id).await;
+        let _turn = self.inner.locks.lock(id).await;
         let mut record = self.kept_refund(id).await?;
         match &record.state {
             OrderState::Accepted => {
@@ -280,12 +280,12 @@ impl OrderDesk {
         id: OperationId,
         reason: String,
     ) -> Result<OrderRecord, ServiceError> {
-        let desk = self.clone();
-        uninterrupted(async move { desk.end_in_turn(id, reason).await }).await
+        let executor = self.clone();
+        run_to_completion(async move { executor.end_in_turn(id, reason).await }).await
     }
 
     async fn end_in_turn(&self, id: OperationId, reason: String) -> Result<OrderRecord, ServiceError> {
-        let _turn = self.inner.turns.take(id).await;
+        let _turn = self.inner.locks.lock(id).await;
         let mut record = self.kept_refund(id).await?;
         if let OrderState::Ended { .. } = record.state {
             return Ok(record);

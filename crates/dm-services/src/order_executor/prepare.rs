@@ -9,7 +9,7 @@ use dm_core::{
 };
 use tokio::time::Instant;
 
-use super::{OrderDesk, advance::remaining};
+use super::{OrderExecutor, advance::remaining};
 
 /// The operation that hands in a permit.
 const PERMIT: &str = "permit";
@@ -21,7 +21,7 @@ pub(super) fn before(id: OperationId) -> [OperationId; 2] {
     [id.part(PERMIT), id.part(TAKE_BACK)]
 }
 
-impl OrderDesk {
+impl OrderExecutor {
     /// Tries an order on the chain's pending state, with what goes before it.
     ///
     /// # Errors

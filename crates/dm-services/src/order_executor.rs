@@ -1,4 +1,4 @@
-//! The order desk: keeps each order before anything is sent, and sees it
+//! The order executor: keeps each order before anything is sent, and sees it
 //! through to its end, exactly once, whatever is interrupted in between.
 
 use std::{sync::Arc, time::Duration};
@@ -13,7 +13,7 @@ use dm_core::{
     share::IdempotencyKey,
 };
 
-use super::{ServiceError, turns::Turns};
+use super::{ServiceError, keyed_locks::KeyedLocks};
 
 mod advance;
 mod event;
@@ -47,7 +47,7 @@ pub struct MoneyPorts {
 
 /// What an operator can set about money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MoneySettings {
+pub struct MoneyConfig {
     /// The address under which clients name the chain's own coin, besides
     /// [`NATIVE_TOKEN`](dm_core::token::NATIVE_TOKEN).
     pub native_alias: Address,
@@ -62,26 +62,26 @@ pub struct MoneySettings {
 
 /// Keeps orders and carries them out; cheap to clone.
 #[derive(Clone)]
-pub struct OrderDesk {
+pub struct OrderExecutor {
     inner: Arc<Inner>,
 }
 
 struct Inner {
     ports: MoneyPorts,
-    settings: MoneySettings,
-    turns: Turns<OperationId>,
+    settings: MoneyConfig,
+    locks: KeyedLocks<OperationId>,
     touched: Touched,
 }
 
-impl OrderDesk {
-    /// A desk over these ports. What a stop has interrupted goes on in
-    /// [`OrderDesk::run`], which the caller runs as a supervised task.
-    pub fn new(ports: MoneyPorts, settings: MoneySettings) -> Self {
+impl OrderExecutor {
+    /// A executor over these ports. What a stop has interrupted goes on in
+    /// [`OrderExecutor::run`], which the caller runs as a supervised task.
+    pub fn new(ports: MoneyPorts, settings: MoneyConfig) -> Self {
         Self {
             inner: Arc::new(Inner {
                 ports,
                 settings,
-                turns: Turns::default(),
+                locks: KeyedLocks::default(),
                 touched: Touched::default(),
             }),
         }
@@ -96,7 +96,7 @@ impl OrderDesk {
         &self.inner.ports
     }
 
-    pub(super) fn settings(&self) -> &MoneySettings {
+    pub(super) fn settings(&self) -> &MoneyConfig {
         &self.inner.settings
     }
 
@@ -158,8 +158,8 @@ impl OrderDesk {
     /// Goes on with a kept order as far as the patience of the settings allows.
     /// Runs to its end also where the client goes away.
     pub(super) async fn continue_with(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
-        let desk = self.clone();
+        let executor = self.clone();
         let patience = self.inner.settings.patience;
-        super::uninterrupted(async move { desk.advance(id, patience).await }).await
+        super::run_to_completion(async move { executor.advance(id, patience).await }).await
     }
 }

@@ -4,7 +4,7 @@ use super::PeerKey;
 
 /// How repair is done. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct RepairConfig {
     /// Peers that shall hold each object beside its owner.
     pub factor: u32,
     /// Between two challenges of one holder over one object.
@@ -34,7 +34,7 @@ pub struct Policy {
     pub places: usize,
 }
 
-impl Default for Policy {
+impl Default for RepairConfig {
     fn default() -> Self {
         const SECOND: u64 = 1000;
         const HOUR: u64 = 3600 * SECOND;
@@ -54,8 +54,8 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
-    /// The policy that an operator has set.
+impl RepairConfig {
+    /// The config that an operator has set.
     pub fn of(network: &NetworkConfig) -> Self {
         let millis = |seconds: u64| seconds.saturating_mul(1000);
         Self {
@@ -98,25 +98,28 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_configuration_are_the_defaults_of_repair() {
-        assert_eq!(Policy::of(&NetworkConfig::default()), Policy::default());
+        assert_eq!(
+            RepairConfig::of(&NetworkConfig::default()),
+            RepairConfig::default()
+        );
     }
 
     #[test]
     fn the_fewer_copies_are_left_the_sooner_one_is_made() {
-        let policy = Policy::default();
-        assert_eq!(policy.grace_with(1), 0);
-        assert_eq!(policy.grace_with(2), policy.grace / 2);
-        assert_eq!(policy.grace_with(3), policy.grace);
-        assert_eq!(policy.grace_with(9), policy.grace);
-        let single = Policy { factor: 1, ..policy };
+        let config = RepairConfig::default();
+        assert_eq!(config.grace_with(1), 0);
+        assert_eq!(config.grace_with(2), config.grace / 2);
+        assert_eq!(config.grace_with(3), config.grace);
+        assert_eq!(config.grace_with(9), config.grace);
+        let single = RepairConfig { factor: 1, ..config };
         assert_eq!(single.grace_with(1), 0);
     }
 
     #[test]
     fn pauses_grow_to_their_limit() {
-        let policy = Policy::default();
-        assert_eq!(policy.pause_after(1), policy.first_pause);
-        assert_eq!(policy.pause_after(2), policy.first_pause * 2);
-        assert_eq!(policy.pause_after(u32::MAX), policy.longest_pause);
+        let config = RepairConfig::default();
+        assert_eq!(config.pause_after(1), config.first_pause);
+        assert_eq!(config.pause_after(2), config.first_pause * 2);
+        assert_eq!(config.pause_after(u32::MAX), config.longest_pause);
     }
 }

@@ -18,7 +18,7 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{OrderDesk, prepare};
+use super::{OrderExecutor, prepare};
 use crate::ServiceError;
 
 /// Orders that are taken from the catalog at a time.
@@ -43,7 +43,7 @@ impl Touched {
     }
 }
 
-impl OrderDesk {
+impl OrderExecutor {
     /// Runs until `shutdown`; an error ends it, and whoever supervises it
     /// starts it again. What fails for one order does not stop the others.
     ///
@@ -84,7 +84,7 @@ impl OrderDesk {
 
     async fn look_after(&self, id: OperationId) -> Result<(), ServiceError> {
         // Held until it is closed: a refund may be owed again in the meantime.
-        let _turn = self.inner.turns.take(id).await;
+        let _turn = self.inner.locks.lock(id).await;
         let mut record = self.advance_in_turn(id, Duration::ZERO).await?;
         if self.settle(&mut record).await? {
             let ports = &self.inner.ports;

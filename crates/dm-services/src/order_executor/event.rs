@@ -9,10 +9,10 @@ use dm_core::{
 };
 use serde_json::json;
 
-use super::OrderDesk;
+use super::OrderExecutor;
 use crate::ServiceError;
 
-impl OrderDesk {
+impl OrderExecutor {
     /// Writes a completed order into the compliance log, once.
     pub(super) async fn record_event(&self, record: &mut OrderRecord) -> Result<(), ServiceError> {
         if record.event_index.is_none()

@@ -23,7 +23,7 @@ use dm_testing::{
 };
 use proptest::prelude::*;
 
-use super::{MoneyPorts, MoneySettings, OrderDesk};
+use super::{MoneyConfig, MoneyPorts, OrderExecutor};
 use crate::PaymentProcessor;
 
 const SELLER: Address = Address::repeat_byte(1);
@@ -41,7 +41,7 @@ enum Step {
     Ask(i64),
     /// Payments without a share are given back.
     GiveBack(i64),
-    /// The desk looks after its orders.
+    /// The executor looks after its orders.
     LookAfter(i64),
     Retry(i64),
     End(i64),
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// The node's processor after a start, which dies after so many calls.
-    fn processor(&self, fuse: i64) -> (PaymentProcessor, OrderDesk) {
+    fn processor(&self, fuse: i64) -> (PaymentProcessor, OrderExecutor) {
         let fuse = Fuse::new(fuse);
         let operations: Arc<dyn Operations> = self.operations.clone();
         let orders: Arc<dyn OrderCatalog> = self.catalog.clone();
@@ -173,14 +173,14 @@ impl World {
             log: self.log.clone(),
             bus: EventBus::new(),
         };
-        let settings = MoneySettings {
+        let settings = MoneyConfig {
             native_alias: NATIVE_TOKEN,
             patience: Duration::ZERO,
             refund_after: Duration::ZERO,
             retry_interval: Duration::ZERO,
         };
-        let desk = OrderDesk::new(ports, settings);
-        (PaymentProcessor::new(desk.clone()), desk)
+        let executor = OrderExecutor::new(ports, settings);
+        (PaymentProcessor::new(executor.clone()), executor)
     }
 
     async fn ask(&mut self, fuse: i64) {

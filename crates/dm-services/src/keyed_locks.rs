@@ -1,4 +1,4 @@
-//! Turns: work on one key waits for the work on the same key before it.
+//! KeyedLocks: work on one key waits for the work on the same key before it.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,11 @@ use tokio::sync::OwnedMutexGuard;
 const TIDY_ABOVE: usize = 1024;
 
 /// One lock a key, made when it is needed.
-pub(super) struct Turns<K> {
+pub(super) struct KeyedLocks<K> {
     locks: Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>,
 }
 
-impl<K> Default for Turns<K> {
+impl<K> Default for KeyedLocks<K> {
     fn default() -> Self {
         Self {
             locks: Mutex::default(),
@@ -25,15 +25,15 @@ impl<K> Default for Turns<K> {
 }
 
 /// Held while the work is done.
-pub(super) type Turn = OwnedMutexGuard<()>;
+pub(super) type LockGuard = OwnedMutexGuard<()>;
 
-impl<K: Eq + Hash> Turns<K> {
+impl<K: Eq + Hash> KeyedLocks<K> {
     /// Waits for whoever works on `key` now.
-    pub(super) async fn take(&self, key: K) -> Turn {
-        self.lock(key).lock_owned().await
+    pub(super) async fn lock(&self, key: K) -> LockGuard {
+        self.mutex(key).lock_owned().await
     }
 
-    fn lock(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
+    fn mutex(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if locks.len() > TIDY_ABOVE {
             locks.retain(|_, lock| lock.strong_count() > 0);
@@ -53,10 +53,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_key_waits_and_another_does_not() {
-        let turns = Turns::default();
-        let first = turns.take(1).await;
-        let _other = turns.take(2).await;
-        let mut second = Box::pin(turns.take(1));
+        let locks = KeyedLocks::default();
+        let first = locks.lock(1).await;
+        let _other = locks.lock(2).await;
+        let mut second = Box::pin(locks.lock(1));
         assert!(futures::poll!(&mut second).is_pending());
         drop(first);
         second.await;
@@ -64,10 +64,10 @@ mod tests {
 
     #[tokio::test]
     async fn keys_that_nobody_holds_are_forgotten() {
-        let turns = Turns::default();
+        let locks = KeyedLocks::default();
         for key in 0..10 * TIDY_ABOVE {
-            drop(turns.take(key).await);
+            drop(locks.lock(key).await);
         }
-        assert!(turns.locks.lock().unwrap().len() <= TIDY_ABOVE + 1);
+        assert!(locks.locks.lock().unwrap().len() <= TIDY_ABOVE + 1);
     }
 }
