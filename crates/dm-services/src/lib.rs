@@ -2,7 +2,7 @@
 
 mod authorization;
 mod cpu;
-mod data_manager;
+mod data;
 mod error;
 mod health_monitor;
 mod key_guard;
@@ -20,9 +20,7 @@ mod scrubber;
 mod token_manager;
 
 pub use authorization::{Authorization, AuthorizationConfig, AuthorizationPorts, StatementContext};
-pub use data_manager::{
-    DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare,
-};
+pub use data::{DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare};
 pub use error::{ServiceError, Shortfall};
 pub use health_monitor::{HealthMonitor, HealthPorts};
 pub use key_guard::KeyGuard;

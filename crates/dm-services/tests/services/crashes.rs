@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The node's executor, which dies after so many calls.
-fn mortal_desk(world: &World, node: &TestNode, fuse: &Fuse) -> OrderExecutor {
+fn mortal_executor(world: &World, node: &TestNode, fuse: &Fuse) -> OrderExecutor {
     let operations: Arc<dyn Operations> = world.money.operations(node.address());
     let orders: Arc<dyn OrderCatalog> = node.catalog.clone();
     let ports = MoneyPorts {
@@ -64,7 +64,7 @@ async fn a_transfer_survives_a_kill_at_every_step() {
             amount: U256::from(30),
             consent: None,
         };
-        let executor = mortal_desk(&world, &node, &fuse);
+        let executor = mortal_executor(&world, &node, &fuse);
         let _ = PaymentProcessor::new(executor)
             .transfer(transfer.clone(), key("once"))
             .await;
@@ -92,7 +92,7 @@ async fn an_accepted_transfer_is_completed_without_anybody_asking_again() {
             amount: U256::from(30),
             consent: None,
         };
-        let executor = mortal_desk(&world, &node, &fuse);
+        let executor = mortal_executor(&world, &node, &fuse);
         let _ = PaymentProcessor::new(executor).transfer(transfer, None).await;
         node.look_after_orders();
         let accepted = !node.payments().orders(None, 1).await.unwrap().is_empty();
@@ -125,7 +125,7 @@ async fn a_paid_share_survives_a_kill_at_every_step() {
             }),
             ..terms(buyer.address())
         };
-        let executor = mortal_desk(&world, &seller, &fuse);
+        let executor = mortal_executor(&world, &seller, &fuse);
         let mut ports = seller.ports.clone();
         ports.payments = Some(PaymentProcessor::new(executor));
         let mortal = DataManager::new(ports, settings()).unwrap();
@@ -168,7 +168,7 @@ async fn an_ordered_share_keeps_its_order_through_a_kill_at_every_step_of_its_pa
         let price = ordered.authorization.admit(order, price).await.unwrap();
         let mut ports = seller.ports.clone();
         ports.authorization = Some(ordered.authorization.clone());
-        ports.payments = Some(PaymentProcessor::new(mortal_desk(&world, seller, &fuse)));
+        ports.payments = Some(PaymentProcessor::new(mortal_executor(&world, seller, &fuse)));
         let mortal = DataManager::new(ports, settings()).unwrap();
         let _ = mortal.share_bytes(data(500), price.clone()).await;
         // The node starts again, and the client asks again.

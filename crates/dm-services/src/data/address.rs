@@ -1,0 +1,114 @@
+//! Who is who: this node's own address record, those of recipients, and the grants
+//! that are made with their keys.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use dm_core::{
+    address_record::{AddressRecord, SignedAddressRecord},
+    envelope::{Grant, ObjectId},
+    ports::{Grants, Network},
+    secret::ContentKey,
+};
+use tokio::sync::Notify;
+
+use super::{DataConfig, DataPorts, pause_or};
+use crate::ServiceError;
+
+mod own_record;
+mod recipients;
+
+use own_record::OwnRecord;
+use recipients::Recipients;
+
+/// The address records that this node announces and knows.
+pub(super) struct AddressBook {
+    network: Arc<dyn Network>,
+    grants: Arc<dyn Grants>,
+    own_record: OwnRecord,
+    /// Rings when what the own record says has changed.
+    changed: Notify,
+    recipients: Recipients,
+    retry_interval: Duration,
+}
+
+impl AddressBook {
+    /// # Errors
+    /// [`ServiceError::Fault`] where an account cannot sign.
+    pub(super) fn new(ports: &DataPorts, config: &DataConfig) -> Result<Self, ServiceError> {
+        Ok(Self {
+            network: ports.network.clone(),
+            grants: ports.grants.clone(),
+            own_record: OwnRecord::sign(ports)?,
+            changed: Notify::new(),
+            recipients: Recipients::default(),
+            retry_interval: config.retry_interval,
+        })
+    }
+
+    /// The address record that this node announces.
+    pub(super) fn own_record(&self) -> Arc<SignedAddressRecord> {
+        self.own_record.get()
+    }
+
+    pub(super) async fn announce(&self) -> Result<(), ServiceError> {
+        let record = self.own_record().as_ref().clone();
+        Ok(self.network.announce(record).await?)
+    }
+
+    /// Has the address record looked at now, after a change of what it says.
+    pub(super) fn announce_changes(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Announces a new record whenever the key for grants or the operator account has
+    /// changed.
+    pub(super) async fn keep_record_current(&self) -> Result<(), ServiceError> {
+        loop {
+            if self.own_record.renew()? {
+                self.announce().await?;
+                tracing::info!("a new address record is announced");
+            }
+            pause_or(self.retry_interval, &self.changed).await;
+        }
+    }
+
+    /// The newest address record of an account that the network knows now, also for the
+    /// grants that follow.
+    pub(super) async fn address_record(
+        &self,
+        address: Address,
+    ) -> Result<Option<Arc<SignedAddressRecord>>, ServiceError> {
+        if address == self.own_record().address {
+            return Ok(Some(self.own_record()));
+        }
+        Ok(self.recipients.look_up(address, self.network.as_ref()).await?)
+    }
+
+    /// The grant of `key` to `recipient`; `None` where its public key is unknown.
+    pub(super) async fn make_grant(
+        &self,
+        key: &ContentKey,
+        id: ObjectId,
+        recipient: Address,
+    ) -> Result<Option<Grant>, ServiceError> {
+        if recipient == self.own_record().address {
+            return self.grant_to(key, id, &self.own_record()).map(Some);
+        }
+        match self.recipients.record(recipient, self.network.as_ref()).await? {
+            None => Ok(None),
+            Some(record) => self.grant_to(key, id, &record).map(Some),
+        }
+    }
+
+    fn grant_to(
+        &self,
+        key: &ContentKey,
+        id: ObjectId,
+        record: &AddressRecord,
+    ) -> Result<Grant, ServiceError> {
+        self.grants
+            .grant(key, &id, record)
+            .map_err(|error| ServiceError::invalid("recipient", format!("cannot be granted access: {error}")))
+    }
+}

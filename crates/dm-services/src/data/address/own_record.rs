@@ -1,0 +1,85 @@
+//! This node's own address record, which is made anew whenever what it says has changed.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dm_core::{
+    address_record::{AddressRecord, OperatorConsent, SignedAddressRecord},
+    clock::now_ms,
+    ports::{Grants, OperatorKeys, Signer},
+    signed::Signed,
+    vouching::Vouching,
+};
+
+use crate::{ServiceError, data::DataPorts};
+
+/// The newest record of this node, and what it says.
+pub(super) struct OwnRecord {
+    signer: Arc<dyn Signer>,
+    operators: Option<Arc<dyn OperatorKeys>>,
+    grants: Arc<dyn Grants>,
+    peer_id: String,
+    vouching: Option<Vouching>,
+    newest: RwLock<Arc<SignedAddressRecord>>,
+}
+
+impl OwnRecord {
+    /// The first record since the start.
+    ///
+    /// # Errors
+    /// [`ServiceError::Fault`] where an account cannot sign.
+    pub(super) fn sign(ports: &DataPorts) -> Result<Self, ServiceError> {
+        let peer_id = ports.network.local_peer_id();
+        let address = ports.signer.address();
+        let unsigned = AddressRecord::new(address, ports.grants.public_key(), peer_id.clone(), 0);
+        let own = Self {
+            signer: ports.signer.clone(),
+            operators: ports.operators.clone(),
+            grants: ports.grants.clone(),
+            peer_id,
+            vouching: ports.vouching.clone(),
+            newest: RwLock::new(Arc::new(Signed::sign(unsigned, ports.signer.as_ref())?)),
+        };
+        *own.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(own.signed(now_ms())?);
+        Ok(own)
+    }
+
+    pub(super) fn get(&self) -> Arc<SignedAddressRecord> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the record anew where it does not say any more what is; whether it did so.
+    pub(super) fn renew(&self) -> Result<bool, ServiceError> {
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_current(&newest) {
+            return Ok(false);
+        }
+        *newest = Arc::new(self.signed(now_ms().max(newest.sequence.saturating_add(1)))?);
+        Ok(true)
+    }
+
+    fn signed(&self, sequence: u64) -> Result<SignedAddressRecord, ServiceError> {
+        let address = self.signer.address();
+        let consent = self
+            .other_operator()
+            .map(|operator| OperatorConsent::give(operator.as_ref(), address, sequence))
+            .transpose()?;
+        let record = AddressRecord {
+            operator: consent,
+            vouching: self.vouching.clone(),
+            ..AddressRecord::new(address, self.grants.public_key(), self.peer_id.clone(), sequence)
+        };
+        Ok(Signed::sign(record, self.signer.as_ref())?)
+    }
+
+    /// Who acts on the chain for this node, where that is not the node's own account.
+    fn other_operator(&self) -> Option<Arc<dyn Signer>> {
+        let operator = self.operators.as_ref()?.operator();
+        (operator.address() != self.signer.address()).then_some(operator)
+    }
+
+    fn is_current(&self, record: &AddressRecord) -> bool {
+        let operator = self.other_operator();
+        let operator = operator.map_or(record.address, |operator| operator.address());
+        record.hpke_public_key == self.grants.public_key() && record.operator_account() == operator
+    }
+}

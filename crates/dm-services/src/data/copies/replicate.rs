@@ -1,0 +1,88 @@
+//! Brings up the copies of objects that too few peers hold.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use alloy_primitives::Address;
+use dm_core::bus::Topic;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Copies;
+use crate::ServiceError;
+
+/// Objects that are taken from the catalog at a time.
+const PAGE: usize = 100;
+
+/// Longest pause between two rounds that did not place all copies.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+impl Copies {
+    /// Goes through the objects with too few copies whenever the peers have
+    /// changed, or copies are known to be missing that peers could take.
+    pub(in crate::data) async fn replicate(&self, own: Address) -> Result<(), ServiceError> {
+        let interval = self.config.retry_interval;
+        let mut served = BTreeSet::new();
+        let mut pause = interval;
+        loop {
+            let connected = self.connected_peers();
+            let have_changed = connected != served;
+            if !connected.is_empty() && (self.owed.take_copies() || have_changed) {
+                if let Err(error) = self.replicate_all(own).await {
+                    tracing::warn!(%error, "objects with too few copies could not be listed");
+                    self.owed.note_copies();
+                }
+                served = connected;
+                // What could not be placed now is noted again, and has time.
+                pause = if have_changed {
+                    interval
+                } else {
+                    (pause * 2).min(LONGEST_PAUSE)
+                };
+            } else {
+                pause = interval;
+            }
+            self.peer_connects(pause).await;
+        }
+    }
+
+    async fn replicate_all(&self, own: Address) -> Result<(), ServiceError> {
+        let factor = self.config.replication_factor;
+        let mut after = None;
+        loop {
+            let shares = &self.shares;
+            let objects = shares.under_replicated(own, factor, after, PAGE).await?;
+            for object in &objects {
+                if let Err(error) = self.distribute(&object.id).await {
+                    tracing::warn!(locator = %object.id.locator, %error, "an object was not distributed");
+                }
+            }
+            match objects.last() {
+                Some(last) if objects.len() == PAGE => after = Some(last.data_hash),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn connected_peers(&self) -> BTreeSet<String> {
+        let peers = self.network.peers();
+        let connected = peers.into_iter().filter(|peer| peer.connected);
+        connected.map(|peer| peer.record.peer_id).collect()
+    }
+
+    /// Waits for the next connection to a peer, no longer than `patience`.
+    async fn peer_connects(&self, patience: Duration) {
+        let mut events = self.bus.subscribe();
+        let connected = async {
+            loop {
+                match events.recv().await {
+                    Ok(event) if event.topic == Topic::PeerConnected => return,
+                    Ok(_) => {}
+                    // Something was missed, perhaps this.
+                    Err(RecvError::Lagged(_)) => return,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        // That nobody connects is no failure.
+        let _ = tokio::time::timeout(patience, connected).await;
+    }
+}

@@ -1,0 +1,28 @@
+//! Tells the background work that something is owed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+/// One bell for each kind of background work.
+#[derive(Default)]
+pub(super) struct Owed {
+    /// A grant waits for its recipient's key.
+    pub(super) grants: Notify,
+    /// A share was anchored, and its receipt is to follow its object.
+    pub(super) receipts: Notify,
+    /// Some object has fewer copies than it could have.
+    copies: AtomicBool,
+}
+
+impl Owed {
+    /// Notes that copies are missing.
+    pub(super) fn note_copies(&self) {
+        self.copies.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether copies are missing; the note is taken back.
+    pub(super) fn take_copies(&self) -> bool {
+        self.copies.swap(false, Ordering::Relaxed)
+    }
+}

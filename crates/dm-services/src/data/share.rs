@@ -1,0 +1,86 @@
+//! Sharing data, for bytes, uploads and further readers alike; [`flow`] is the way of a
+//! share from the request to the answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dm_core::{
+    bus::EventBus,
+    plugin::Notes,
+    ports::{KeyRing, ObjectStore, ShareCatalog},
+};
+
+use super::{
+    Basis, DataLocks, DataPorts,
+    address::AddressBook,
+    collect::Payments,
+    consult::Consultation,
+    copies::Copies,
+    erase::Eraser,
+    objects::OwnObjects,
+    owed::Owed,
+    recorder::Recorder,
+    seal::{Sealed, Sealing},
+};
+use crate::Authorization;
+
+mod admit;
+mod commit;
+mod complete;
+mod flow;
+mod request;
+mod store;
+
+pub(super) use request::Request;
+
+/// Where the data of a share is.
+pub(super) enum Source {
+    /// In memory.
+    Whole(Bytes),
+    /// In the store, under no name yet, and examined by plugins with these notes.
+    Sealed(Box<Sealed>, Notes),
+    /// In an object of this node's own.
+    Stored,
+}
+
+/// Shares data; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Sharing {
+    objects: Arc<dyn ObjectStore>,
+    shares: Arc<dyn ShareCatalog>,
+    key_ring: Arc<dyn KeyRing>,
+    authorization: Option<Authorization>,
+    bus: EventBus,
+    locks: DataLocks,
+    own: Arc<OwnObjects>,
+    addresses: Arc<AddressBook>,
+    sealing: Arc<Sealing>,
+    plugins: Arc<Consultation>,
+    payments: Arc<Payments>,
+    copies: Copies,
+    recorder: Arc<Recorder>,
+    eraser: Eraser,
+    owed: Arc<Owed>,
+}
+
+impl Sharing {
+    pub(super) fn new(ports: &DataPorts, basis: &Basis, payments: &Arc<Payments>, eraser: &Eraser) -> Self {
+        Self {
+            objects: ports.objects.clone(),
+            shares: ports.shares.clone(),
+            key_ring: ports.key_ring.clone(),
+            authorization: ports.authorization.clone(),
+            bus: ports.bus.clone(),
+            locks: basis.locks.clone(),
+            own: basis.own.clone(),
+            addresses: basis.addresses.clone(),
+            sealing: basis.sealing.clone(),
+            plugins: basis.plugins.clone(),
+            payments: payments.clone(),
+            copies: basis.copies.clone(),
+            recorder: basis.recorder.clone(),
+            eraser: eraser.clone(),
+            owed: basis.owed.clone(),
+        }
+    }
+}

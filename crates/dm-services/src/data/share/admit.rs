@@ -1,0 +1,128 @@
+//! Whether a share may be made, what there is of it already, and whether the plugins
+//! agree.
+
+use dm_core::{
+    event::EventKind,
+    hash::DataHash,
+    mandate::VerifiedMandate,
+    plugin::Notes,
+    share::{ReadableObject, ShareRecord},
+};
+
+use super::{Request, Sharing, Source};
+use crate::{
+    ServiceError,
+    data::{consult::Content, erase::ensure_in_future},
+};
+
+/// What there is already of a share that is asked for.
+pub(super) enum Admitted {
+    /// Neither the data nor the share.
+    New,
+    /// The data; it is shared with others.
+    Further(ReadableObject),
+    /// The share.
+    Known(ReadableObject, ShareRecord),
+}
+
+impl Sharing {
+    /// Finds out whether the request may be made, and whether this share, or this
+    /// data, is known.
+    pub(super) async fn admit(&self, request: &Request) -> Result<Admitted, ServiceError> {
+        let Request { data_hash, terms, .. } = request;
+        self.recorder.ensure_log_accepts()?;
+        self.ensure_key_fits(request).await?;
+        self.ensure_mandate_fits(data_hash, terms.mandate.as_deref())?;
+        ensure_in_future(terms.expires_at)?;
+        let stored = self.stored_object(request).await?;
+        if let Some(object) = &stored
+            && let Some(record) = self.shares.share(data_hash, terms.recipient).await?
+        {
+            return Ok(Admitted::Known(object.clone(), record));
+        }
+        self.ensure_mandate_unused(terms.mandate.as_deref()).await?;
+        Ok(stored.map_or(Admitted::New, Admitted::Further))
+    }
+
+    /// This node's own object of the data. What is left of data that has ended, and of
+    /// shares that never came about, is cleared away where there is none.
+    async fn stored_object(&self, request: &Request) -> Result<Option<ReadableObject>, ServiceError> {
+        let data_hash = &request.data_hash;
+        if let Some(object) = self.own.own_object(data_hash).await? {
+            return Ok(Some(object));
+        }
+        if request.kind == EventKind::Grant {
+            return Err(ServiceError::NotFound);
+        }
+        if self.eraser.end_what_was_before(data_hash).await? {
+            return self.own.own_object(data_hash).await;
+        }
+        self.eraser.take_back_unrecorded(data_hash).await?;
+        Ok(None)
+    }
+
+    /// Asks the plugins; what they note comes back with the source.
+    pub(super) async fn consult(
+        &self,
+        request: &Request,
+        source: Source,
+        stored: Option<&ReadableObject>,
+    ) -> Result<(Notes, Source), ServiceError> {
+        let (data_hash, terms) = (&request.data_hash, &request.terms);
+        let (size, content, source) = match source {
+            Source::Whole(data) => {
+                let size = data.len() as u64;
+                let notes = self
+                    .plugins
+                    .consult_plugins(data_hash, size, Content::Whole(&data), terms);
+                return Ok((notes.await?, Source::Whole(data)));
+            }
+            Source::Sealed(sealed, notes) => (
+                sealed.size,
+                Content::Examined(notes),
+                Source::Sealed(sealed, Notes::new()),
+            ),
+            Source::Stored => (
+                stored.map_or(0, |object| object.size),
+                Content::Examined(Notes::new()),
+                Source::Stored,
+            ),
+        };
+        let notes = self
+            .plugins
+            .consult_plugins(data_hash, size, content, terms)
+            .await?;
+        Ok((notes, source))
+    }
+
+    /// A mandate is for this data; where one is required, there is one.
+    fn ensure_mandate_fits(
+        &self,
+        data_hash: &DataHash,
+        mandate: Option<&VerifiedMandate>,
+    ) -> Result<(), ServiceError> {
+        match &self.authorization {
+            Some(authorization) => authorization.ensure_for(data_hash, mandate),
+            None => Ok(()),
+        }
+    }
+
+    /// A mandate is good for one share.
+    async fn ensure_mandate_unused(&self, mandate: Option<&VerifiedMandate>) -> Result<(), ServiceError> {
+        match (&self.authorization, mandate) {
+            (Some(authorization), Some(mandate)) => authorization.ensure_unused(mandate).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// An idempotency key stands for one request.
+    async fn ensure_key_fits(&self, request: &Request) -> Result<(), ServiceError> {
+        let Some(key) = &request.terms.idempotency_key else {
+            return Ok(());
+        };
+        match self.shares.share_by_key(key).await? {
+            Some(share) if !request.is_that_of(&share) => Err(ServiceError::IdempotencyKeyReused),
+            _ => Ok(()),
+        }
+    }
+}

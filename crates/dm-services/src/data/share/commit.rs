@@ -1,0 +1,89 @@
+//! The point at which a share comes into being.
+
+use dm_core::{
+    payment::PaymentReceipt,
+    ports::{CatalogError, ShareInsert},
+    share::{NewShare, ShareRecord},
+};
+
+use super::{Sharing, complete::Existing, store::Draft};
+use crate::ServiceError;
+
+/// A share that the catalog keeps.
+struct Committed {
+    record: ShareRecord,
+    /// Whether it was there before.
+    existed: bool,
+}
+
+impl Sharing {
+    /// Lets a share come into being; where that fails, its object is taken away again.
+    pub(super) async fn commit(
+        &self,
+        draft: Draft,
+        payment: Option<PaymentReceipt>,
+    ) -> Result<Existing, ServiceError> {
+        match self.commit_settled(draft.share).await {
+            Ok(committed) => Ok(Existing {
+                id: draft.id,
+                grant: draft.grant,
+                repeated: committed.existed,
+                payment,
+                expires_at: draft.expires_at,
+                record: committed.record,
+            }),
+            Err(error) => {
+                if let Some(placed) = &draft.placed {
+                    self.take_away(placed).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Where the catalog does not know what became of the commit, it is asked before the
+    /// client is told.
+    async fn commit_settled(&self, share: NewShare) -> Result<Committed, ServiceError> {
+        match self.shares.commit_share(&share).await {
+            Ok(ShareInsert::Inserted) => Ok(Committed {
+                record: share.record,
+                existed: false,
+            }),
+            Ok(ShareInsert::Exists(record)) => Ok(Committed {
+                record,
+                existed: true,
+            }),
+            Ok(ShareInsert::KeyReused(_)) => Err(ServiceError::IdempotencyKeyReused),
+            Err(error) => match self.is_committed(&share).await {
+                Ok(true) => Ok(Committed {
+                    record: share.record,
+                    existed: false,
+                }),
+                Ok(false) if !matches!(error, CatalogError::Unsettled(_)) => Err(error.into()),
+                // Taking it back makes the catalog settle first what it does not know.
+                Ok(false) | Err(_) => {
+                    self.withdraw(&share).await;
+                    Err(error.into())
+                }
+            },
+        }
+    }
+
+    async fn is_committed(&self, share: &NewShare) -> Result<bool, CatalogError> {
+        let record = &share.record;
+        let kept = self.shares.share(&record.data_hash, record.recipient).await?;
+        Ok(kept.as_ref() == Some(record))
+    }
+
+    /// Takes back what may have been committed.
+    async fn withdraw(&self, share: &NewShare) {
+        let record = &share.record;
+        let withdrawn = self.shares.forget_share(&record.data_hash, record.recipient);
+        if let Err(error) = withdrawn.await {
+            tracing::error!(
+                locator = %record.data_hash.locator(), recipient = %record.recipient, %error,
+                "the catalog does not say whether a share was kept that was answered with an error"
+            );
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What is left to do for a share that exists. None of it makes the share fail: what
+//! cannot be done now is owed, and done by the upkeep.
+
+use alloy_primitives::B256;
+use dm_core::{
+    envelope::{Grant, ObjectId},
+    event::EventKind,
+    payment::PaymentReceipt,
+    share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus},
+};
+
+use super::{Request, Sharing};
+use crate::ServiceError;
+
+/// A share that exists.
+pub(super) struct Existing {
+    pub(super) record: ShareRecord,
+    pub(super) id: ObjectId,
+    pub(super) grant: GrantStep,
+    /// Whether it was accepted earlier, so that it may be logged and distributed
+    /// already.
+    pub(super) repeated: bool,
+    pub(super) payment: Option<PaymentReceipt>,
+    pub(super) expires_at: Option<u64>,
+}
+
+/// Where the recipient's grant is.
+pub(super) enum GrantStep {
+    /// In the envelope.
+    InPlace,
+    /// To be put there, or to be made once the recipient's key is known.
+    Owed(Option<Grant>),
+}
+
+/// A share, and how far it has come.
+pub(super) struct Completed {
+    pub(super) share: Existing,
+    pub(super) grant_pending: bool,
+    pub(super) replicas: u32,
+    pub(super) leaf_index: Option<u64>,
+}
+
+impl Existing {
+    pub(super) fn warn(&self, error: &ServiceError, what: &'static str) {
+        tracing::warn!(locator = %self.id.locator, recipient = %self.record.recipient, %error, "{what}");
+    }
+}
+
+impl Completed {
+    pub(super) fn outcome(self, tx_hash: Option<B256>) -> ShareOutcome {
+        ShareOutcome {
+            data_hash: self.share.record.data_hash,
+            recipient: self.share.record.recipient,
+            status: ShareStatus::of(tx_hash.as_ref()),
+            tx_hash,
+            leaf_index: self.leaf_index,
+            replicas: self.replicas,
+            grant_pending: self.grant_pending,
+            payment: self.share.payment,
+            expires_at: self.share.expires_at,
+        }
+    }
+}
+
+impl Sharing {
+    /// Goes on with a share that was accepted earlier; the end of its data is put off
+    /// where this is asked.
+    pub(super) async fn go_on(
+        &self,
+        request: &Request,
+        object: &ReadableObject,
+        record: ShareRecord,
+    ) -> Result<Existing, ServiceError> {
+        let id = object.id;
+        let grant = match self.own.has_grant(&id, record.recipient).await? {
+            true => GrantStep::InPlace,
+            false => GrantStep::Owed(None),
+        };
+        let payment = self
+            .payments
+            .payment_of(&record.data_hash, record.recipient)
+            .await?;
+        if request.kind == EventKind::DataShare {
+            let prolonged = self
+                .own
+                .prolong(&id, &record.data_hash, request.terms.expires_at)
+                .await;
+            match prolonged {
+                // The share exists with this end, which upkeep puts into the envelope.
+                Err(error) if record.request == Some(request.digest()) => {
+                    tracing::warn!(locator = %id.locator, %error, "a later end is owed");
+                }
+                done => done?,
+            }
+        }
+        Ok(Existing {
+            id,
+            grant,
+            repeated: true,
+            payment,
+            expires_at: self.own.expiry_of(&id).await?,
+            record,
+        })
+    }
+
+    /// Sees to the recipient's grant; whether it is in the envelope now.
+    pub(super) async fn grant(&self, share: &Existing) -> bool {
+        let GrantStep::Owed(grant) = &share.grant else {
+            return true;
+        };
+        if share.repeated
+            && let Err(error) = self
+                .own
+                .owe_grant(&share.record.data_hash, share.record.recipient)
+                .await
+        {
+            share.warn(&error, "a grant that is owed was not noted");
+        }
+        let settled = self
+            .own
+            .put_into_envelope(&share.id, &share.record, grant.clone())
+            .await;
+        let is_made = match settled {
+            Ok(()) => grant.is_some(),
+            Err(error) => {
+                share.warn(&error, "a grant is owed");
+                false
+            }
+        };
+        if !is_made {
+            self.owed.grants.notify_one();
+        }
+        is_made
+    }
+
+    /// Brings copies to peers; how many hold one.
+    pub(super) async fn spread(&self, share: &Existing) -> u32 {
+        match self.copies.distribute_soon(&share.id).await {
+            Ok(replicas) => replicas,
+            Err(error) => {
+                share.warn(&error, "the copies of a share are owed");
+                self.owed.note_copies();
+                0
+            }
+        }
+    }
+
+    /// Writes the share into the log; where it stands.
+    pub(super) async fn record(&self, share: &Existing) -> Option<u64> {
+        match self.recorder.record_share(&share.record).await {
+            Ok(recorded) => Some(recorded.index),
+            Err(error) => {
+                share.warn(&error, "a share is recorded later");
+                None
+            }
+        }
+    }
+
+    /// The anchor's transaction, waited for only so long.
+    pub(super) async fn anchor(&self, share: &Completed) -> Option<B256> {
+        let leaf_index = share.leaf_index?;
+        let anchor = self.recorder.anchor_of(leaf_index).await;
+        anchor.unwrap_or_else(|error| {
+            tracing::warn!(leaf_index, %error, "whether a share is anchored is not known");
+            None
+        })
+    }
+
+    pub(super) async fn known_replicas(&self, share: &Existing) -> u32 {
+        self.copies.known_replicas(&share.id).await.unwrap_or(0)
+    }
+
+    /// Where a share that was accepted earlier stands in the log.
+    pub(super) async fn recorded_position(&self, share: &Existing) -> Result<Option<u64>, ServiceError> {
+        if !share.repeated {
+            return Ok(None);
+        }
+        let event = self
+            .recorder
+            .share_event(&share.record.data_hash, share.record.recipient)
+            .await?;
+        Ok(event.map(|event| event.index))
+    }
+}

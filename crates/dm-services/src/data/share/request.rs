@@ -1,0 +1,126 @@
+//! What is asked for.
+
+use alloy_primitives::{Address, B256, U256};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use dm_core::{
+    clock::now_ms,
+    event::EventKind,
+    hash::DataHash,
+    share::{ShareRecord, ShareTerms},
+};
+
+/// Domain prefix of the digest of a request.
+const DOMAIN: &[u8] = b"datamgmt/share-request/1";
+
+/// A share, or a grant, that is asked for.
+pub(in crate::data) struct Request {
+    pub(in crate::data) data_hash: DataHash,
+    /// [`EventKind::DataShare`], or [`EventKind::Grant`], which says nothing about the
+    /// end of the data.
+    pub(in crate::data) kind: EventKind,
+    pub(in crate::data) terms: ShareTerms,
+}
+
+/// What makes two requests the same, besides who sends them. A payer's consent is
+/// none of it: it may be signed anew.
+#[derive(Serialize)]
+struct Digested {
+    kind: EventKind,
+    data_hash: DataHash,
+    recipient: Address,
+    price: Option<(Address, U256)>,
+    expires_at: Option<u64>,
+    mandate: Option<B256>,
+}
+
+impl Request {
+    /// Digest of everything that makes the request what it is.
+    pub(super) fn digest(&self) -> B256 {
+        let terms = &self.terms;
+        let digested = Digested {
+            kind: self.kind,
+            data_hash: self.data_hash,
+            recipient: terms.recipient,
+            price: terms.payment.as_ref().map(|price| (price.token, price.amount)),
+            expires_at: terms.expires_at,
+            mandate: terms.mandate.as_ref().map(|mandate| mandate.mandate().digest()),
+        };
+        // Names, numbers and hashes always have a JSON form.
+        let json = serde_json::to_vec(&digested).unwrap_or_default();
+        let digest = Sha256::new().chain_update(DOMAIN).chain_update(json).finalize();
+        <[u8; 32]>::from(digest).into()
+    }
+
+    /// Whether the share was asked for by this request. Of a share of an earlier
+    /// version only data and recipient are known.
+    pub(super) fn is_that_of(&self, share: &ShareRecord) -> bool {
+        (share.data_hash, share.recipient) == (self.data_hash, self.terms.recipient)
+            && share.request.is_none_or(|request| request == self.digest())
+    }
+
+    /// The share as the catalog is to keep it, whose data shall end at `expires_at`.
+    pub(super) fn record(&self, expires_at: Option<u64>) -> ShareRecord {
+        let terms = &self.terms;
+        ShareRecord {
+            idempotency_key: terms.idempotency_key.clone(),
+            mandate: terms.mandate.as_deref().map(|mandate| Box::new(mandate.into())),
+            kind: self.kind,
+            request: Some(self.digest()),
+            expires_at,
+            ..ShareRecord::new(self.data_hash, terms.recipient, now_ms())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use dm_core::payment::PaymentTerms;
+
+    use super::*;
+
+    #[test]
+    fn requests_that_differ_in_anything_have_other_digests() {
+        let request = |change: fn(&mut Request)| {
+            let mut request = Request {
+                data_hash: DataHash::of(b"data"),
+                kind: EventKind::DataShare,
+                terms: ShareTerms::with(Address::repeat_byte(1)),
+            };
+            change(&mut request);
+            request.digest()
+        };
+        let price = |request: &mut Request, amount| {
+            request.terms.payment = Some(PaymentTerms {
+                token: Address::ZERO,
+                amount: U256::from(amount),
+                consent: None,
+            });
+        };
+        let changes: [fn(&mut Request); 5] = [
+            |_| {},
+            |request| request.kind = EventKind::Grant,
+            |request| request.data_hash = DataHash::of(b"other"),
+            |request| request.terms.recipient = Address::repeat_byte(2),
+            |request| request.terms.expires_at = Some(5),
+        ];
+        let mut digests: Vec<B256> = changes.into_iter().map(request).collect();
+        for amount in 1..3 {
+            let mut paid = Request {
+                data_hash: DataHash::of(b"data"),
+                kind: EventKind::DataShare,
+                terms: ShareTerms::with(Address::repeat_byte(1)),
+            };
+            price(&mut paid, amount);
+            digests.push(paid.digest());
+        }
+        assert_eq!(digests.first(), Some(&request(|_| {})));
+        let count = digests.len();
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), count);
+    }
+}

@@ -1,0 +1,154 @@
+//! Stores the data of a share under a key of its own, or finds it stored.
+
+use dm_core::{
+    clock::now_ms,
+    envelope::{Envelope, Grant, ObjectId, SignedEnvelope},
+    event::EventKind,
+    share::{NewShare, ReadableObject},
+};
+
+use super::{Request, Sharing, Source, complete::GrantStep};
+use crate::{ServiceError, data::seal::Sealed};
+
+/// A share that is ready to be committed.
+pub(super) struct Draft {
+    pub(super) share: NewShare,
+    pub(super) id: ObjectId,
+    pub(super) grant: GrantStep,
+    pub(super) expires_at: Option<u64>,
+    /// The object that was stored for it.
+    pub(super) placed: Option<Placed>,
+}
+
+/// An object that belongs to no share yet.
+pub(super) struct Placed {
+    envelope: SignedEnvelope,
+    /// What was in its place before.
+    replaced: Option<SignedEnvelope>,
+}
+
+impl Sharing {
+    /// Makes what is to be committed. New data is durable then: it needs the room, so
+    /// that it fails first. Nobody sees it before the catalog has its key.
+    pub(super) async fn store(
+        &self,
+        request: &Request,
+        source: Source,
+        stored: Option<ReadableObject>,
+    ) -> Result<Draft, ServiceError> {
+        match (stored, source) {
+            (Some(object), _) => self.grant_stored(request, &object).await,
+            (None, Source::Whole(data)) => {
+                let sealed = self.sealing.seal_bytes(request.data_hash, data).await?;
+                self.store_new(request, sealed).await
+            }
+            (None, Source::Sealed(sealed, _)) => self.store_new(request, *sealed).await,
+            (None, Source::Stored) => Err(ServiceError::NotFound),
+        }
+    }
+
+    async fn store_new(&self, request: &Request, sealed: Sealed) -> Result<Draft, ServiceError> {
+        let (id, terms) = (self.own.own_id(&sealed.data_hash), &request.terms);
+        let grant = self
+            .addresses
+            .make_grant(&sealed.key, id, terms.recipient)
+            .await?;
+        let grant_owed = grant.is_none();
+        // A tombstone or an object without a key may be in its place.
+        let replaced = self.objects.envelope(&id).await?;
+        let envelope = self.first_envelope(request, &sealed, grant, replaced.as_ref())?;
+        let share = NewShare {
+            record: request.record(terms.expires_at),
+            object: Some(ReadableObject {
+                data_hash: sealed.data_hash,
+                id,
+                size: sealed.size,
+                chunk_list: sealed.chunk_list,
+                key: self.key_ring.wrap(&sealed.key),
+            }),
+            grant_owed,
+        };
+        let placed = Placed { envelope, replaced };
+        if let Err(error) = sealed.writer.finish(&placed.envelope).await {
+            self.take_away(&placed).await;
+            return Err(error.into());
+        }
+        Ok(Draft {
+            share,
+            id,
+            grant: match grant_owed {
+                true => GrantStep::Owed(None),
+                false => GrantStep::InPlace,
+            },
+            expires_at: terms.expires_at,
+            placed: Some(placed),
+        })
+    }
+
+    fn first_envelope(
+        &self,
+        request: &Request,
+        sealed: &Sealed,
+        grant: Option<Grant>,
+        replaced: Option<&SignedEnvelope>,
+    ) -> Result<SignedEnvelope, ServiceError> {
+        let now = now_ms();
+        self.own.sign_envelope(Envelope {
+            id: self.own.own_id(&sealed.data_hash),
+            size: sealed.size,
+            chunk_list: sealed.chunk_list,
+            sequence: replaced.map_or(now, |replaced| replaced.next_sequence(now)),
+            created_at: now,
+            grants: grant.into_iter().collect(),
+            receipts: Vec::new(),
+            expires_at: request.terms.expires_at,
+        })
+    }
+
+    /// A further recipient needs no new ciphertext. The grant goes into the envelope
+    /// after the commit, so that none is left of a share that failed.
+    async fn grant_stored(&self, request: &Request, object: &ReadableObject) -> Result<Draft, ServiceError> {
+        let (id, terms) = (object.id, &request.terms);
+        let Some(envelope) = self.objects.envelope(&id).await? else {
+            return Err(ServiceError::NotFound);
+        };
+        self.own.ensure_room_for_reader(&id, terms.recipient).await?;
+        let key = self.key_ring.unwrap(&object.key)?;
+        let grant = self.addresses.make_grant(&key, id, terms.recipient).await?;
+        let expires_at = match request.kind {
+            EventKind::Grant => envelope.expires_at,
+            _ => terms.expires_at,
+        };
+        Ok(Draft {
+            share: NewShare {
+                record: request.record(expires_at),
+                object: None,
+                grant_owed: true,
+            },
+            id,
+            grant: GrantStep::Owed(grant),
+            expires_at: envelope.later_end(expires_at),
+            placed: None,
+        })
+    }
+
+    /// Removes an object that belongs to no share. What was erased before stays
+    /// erased: a newer tombstone takes the place of the object that has replaced one.
+    /// What cannot be removed is seen by nobody, and collected later.
+    pub(super) async fn take_away(&self, placed: &Placed) {
+        let Placed { envelope, replaced } = placed;
+        let taken = async {
+            let stored = self.objects.envelope(&envelope.id).await?;
+            if stored.is_none_or(|stored| stored.sequence != envelope.sequence) {
+                return Ok(());
+            }
+            match replaced {
+                Some(replaced) if replaced.is_tombstone() => self.own.bury(envelope).await,
+                _ => Ok(self.objects.remove(&envelope.id).await.map(drop)?),
+            }
+        };
+        if let Err(error) = taken.await {
+            tracing::warn!(locator = %envelope.id.locator, %error, "the object of a share that failed is collected later");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Receipts of shares: from the own log, else as they travel with objects.
+
+use std::sync::Arc;
+
+use alloy_primitives::Address;
+use dm_core::{
+    bus::{EventBus, Topic},
+    envelope::{Envelope, SignedEnvelope},
+    event::EventKind,
+    hash::DataHash,
+    ports::{ComplianceLog, EventFilter, HistoryQuery, Network, ObjectStore},
+    receipt::{Anchor, Receipt, Verification},
+    trace::Trace,
+};
+use serde_json::json;
+
+use super::{Basis, DataPorts, seal::Sealing};
+use crate::ServiceError;
+
+/// Shares of the same data with different recipients among which an anchored
+/// one is looked for.
+const SHARES_LOOKED_AT: usize = 16;
+
+/// What checking a share against the chain showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedShare {
+    /// Whether the chain holds the share.
+    pub verified: bool,
+    /// Why not, for people.
+    pub reason: Option<String>,
+    /// Where it stands on the chain.
+    pub anchor: Option<Anchor>,
+    /// Whether it stands in this node's own log.
+    pub own: bool,
+}
+
+impl VerifiedShare {
+    fn not(reason: &str) -> Self {
+        Self {
+            verified: false,
+            reason: Some(reason.to_owned()),
+            anchor: None,
+            own: false,
+        }
+    }
+}
+
+/// Checks shares against the chain.
+pub(super) struct Verifier {
+    log: Arc<dyn ComplianceLog>,
+    objects: Arc<dyn ObjectStore>,
+    network: Arc<dyn Network>,
+    bus: EventBus,
+    sealing: Arc<Sealing>,
+}
+
+impl Verifier {
+    pub(super) fn new(ports: &DataPorts, basis: &Basis) -> Self {
+        Self {
+            log: ports.log.clone(),
+            objects: ports.objects.clone(),
+            network: ports.network.clone(),
+            bus: ports.bus.clone(),
+            sealing: basis.sealing.clone(),
+        }
+    }
+
+    /// See [`DataManager::verify`](super::DataManager::verify).
+    #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
+    pub(super) async fn verify(&self, data_hash: &DataHash) -> Result<VerifiedShare, ServiceError> {
+        let receipts = match self.own_receipt(data_hash, None).await {
+            Ok(Some(receipt)) => vec![receipt],
+            Ok(None) => self.travelling_receipts(data_hash, None).await?,
+            Err(error @ ServiceError::NotAnchored) => return Ok(VerifiedShare::not(&error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let mut verified = VerifiedShare::not("no share of this data is known");
+        for receipt in &receipts {
+            match self.log.verify(receipt).await? {
+                Verification::Valid => {
+                    verified = VerifiedShare {
+                        verified: true,
+                        reason: None,
+                        anchor: Some(receipt.anchor),
+                        own: receipt.event.log == self.log.log_address(),
+                    };
+                    break;
+                }
+                Verification::Invalid { reason } => verified = VerifiedShare::not(&reason),
+            }
+        }
+        self.bus.publish(
+            Topic::DataVerified,
+            json!({"data_hash": data_hash, "verified": verified.verified}),
+        );
+        Ok(verified)
+    }
+
+    /// See [`DataManager::receipt`](super::DataManager::receipt).
+    pub(super) async fn receipt(
+        &self,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Result<Receipt, ServiceError> {
+        match self.own_receipt(data_hash, recipient).await? {
+            Some(receipt) => Ok(receipt),
+            None => {
+                let travelling = self.travelling_receipts(data_hash, recipient).await?;
+                travelling.into_iter().next().ok_or(ServiceError::NotFound)
+            }
+        }
+    }
+
+    /// The receipt from this node's own log; `None` where the log has no share
+    /// of this data.
+    async fn own_receipt(
+        &self,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Result<Option<Receipt>, ServiceError> {
+        let query = HistoryQuery {
+            filter: EventFilter {
+                recipient,
+                ..EventFilter::shares_of(*data_hash)
+            },
+            before: None,
+            limit: SHARES_LOOKED_AT,
+        };
+        let log = &self.log;
+        let shares = log.history(&query).await?.entries;
+        if shares.is_empty() {
+            return Ok(None);
+        }
+        let anchored = shares.iter().find(|entry| entry.tx_hash.is_some());
+        let anchored = anchored.ok_or(ServiceError::NotAnchored)?;
+        let receipt = log.receipt(anchored.index).await?;
+        receipt.map(Some).ok_or(ServiceError::NotAnchored)
+    }
+
+    /// The receipts that came with objects: those of local copies, else those
+    /// at peers.
+    async fn travelling_receipts(
+        &self,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Result<Vec<Receipt>, ServiceError> {
+        let locator = data_hash.locator();
+        let local = self.objects.envelopes(&locator).await?;
+        let receipts = self.receipts_in(local.iter(), data_hash, recipient);
+        if !receipts.is_empty() {
+            return Ok(receipts);
+        }
+        let found = self.network.find(&locator, &Trace::default()).await?;
+        let envelopes = found.iter().map(|found| &found.envelope);
+        Ok(self.receipts_in(envelopes, data_hash, recipient))
+    }
+
+    fn receipts_in<'a>(
+        &self,
+        envelopes: impl Iterator<Item = &'a SignedEnvelope>,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Vec<Receipt> {
+        envelopes
+            .filter_map(|envelope| self.receipt_in(envelope, data_hash, recipient))
+            .collect()
+    }
+
+    /// The newest fitting receipt in an envelope. It speaks for a share by the
+    /// envelope's owner, or it is none.
+    fn receipt_in(
+        &self,
+        envelope: &Envelope,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Option<Receipt> {
+        envelope.receipts.iter().rev().find_map(|sealed| {
+            let receipt = self.sealing.open_receipt(data_hash, sealed)?;
+            let event = &receipt.event;
+            let fits = matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
+                && event.data_hash == Some(*data_hash)
+                && event.log == envelope.id.owner
+                && recipient.is_none_or(|recipient| event.recipient == Some(recipient));
+            fits.then_some(receipt)
+        })
+    }
+}
