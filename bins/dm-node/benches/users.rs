@@ -103,7 +103,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         retry_interval: Duration::from_secs(15),
     };
     BenchNode {
-        data: DataManager::new(ports, settings).unwrap(),
+        data: DataManager::new(&ports, settings).unwrap(),
         authorization,
         address,
         alice,

@@ -207,7 +207,7 @@ impl Node {
             &supervisor,
         );
         let data = DataManager::new(
-            DataPorts {
+            &DataPorts {
                 objects: storage.objects(),
                 shares: shared_catalog.clone(),
                 readable: shared_catalog.clone(),

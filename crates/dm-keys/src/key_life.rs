@@ -162,7 +162,7 @@ impl Kept {
             anchor_patience: Duration::from_secs(5),
             retry_interval: Duration::from_secs(15),
         };
-        DataManager::new(ports, settings).unwrap()
+        DataManager::new(&ports, settings).unwrap()
     }
 }
 

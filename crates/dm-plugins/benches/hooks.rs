@@ -100,7 +100,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         anchor_patience: Duration::from_secs(5),
         retry_interval: Duration::from_secs(15),
     };
-    let data = DataManager::new(ports, settings).unwrap();
+    let data = DataManager::new(&ports, settings).unwrap();
     let shared = data
         .share_bytes("some data".into(), ShareTerms::with(address))
         .await

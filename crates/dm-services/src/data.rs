@@ -186,18 +186,18 @@ impl DataManager {
     ///
     /// # Errors
     /// [`ServiceError::Fault`] where the operator account cannot sign.
-    pub fn new(ports: DataPorts, config: DataConfig) -> Result<Self, ServiceError> {
-        let basis = Basis::new(&ports, &config)?;
+    pub fn new(ports: &DataPorts, config: DataConfig) -> Result<Self, ServiceError> {
+        let basis = Basis::new(ports, &config)?;
         let content_keys = Arc::default();
-        let payments = Arc::new(Payments::new(&ports, &basis.locks));
-        let reader = Reader::new(&ports, &basis);
-        let eraser = Eraser::new(&ports, &basis);
-        let revoker = Revoker::new(&ports, &basis, &reader, &content_keys);
+        let payments = Arc::new(Payments::new(ports, &basis.locks));
+        let reader = Reader::new(ports, &basis);
+        let eraser = Eraser::new(ports, &basis);
+        let revoker = Revoker::new(ports, &basis, &reader, &content_keys);
         Ok(Self {
             inner: Arc::new(Inner {
-                sharing: Sharing::new(&ports, &basis, &payments, &eraser),
-                verifier: Verifier::new(&ports, &basis),
-                upkeep: Upkeep::new(&ports, &config, &basis, &payments, &eraser, &revoker),
+                sharing: Sharing::new(ports, &basis, &payments, &eraser),
+                verifier: Verifier::new(ports, &basis),
+                upkeep: Upkeep::new(ports, &config, &basis, &payments, &eraser, &revoker),
                 reader,
                 eraser,
                 revoker,

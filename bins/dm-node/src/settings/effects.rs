@@ -72,10 +72,10 @@ network.peer_requests_per_sec | crates/dm-p2p/tests/hostile_peers.rs | fn who_as
 network.peer_requests_burst | crates/dm-p2p/tests/hostile_peers.rs | fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored(
 network.ban_secs | crates/dm-p2p/tests/hostile_peers.rs | fn a_ban_ends(
 network.forget_peers_after_secs | crates/dm-p2p/tests/lifecycle.rs | fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(
-network.challenge_interval_secs | crates/dm-services/src/repairer/plan/policy.rs | network.challenge_interval_secs
-network.repair_grace_secs | crates/dm-services/src/repairer/plan/policy.rs | network.repair_grace_secs
-network.repair_bytes_per_sec | crates/dm-services/src/repairer/plan/policy.rs | network.repair_bytes_per_sec
-network.challenges_per_sec | crates/dm-services/src/repairer/plan/policy.rs | network.challenges_per_sec
+network.challenge_interval_secs | crates/dm-services/src/repairer/plan/config.rs | network.challenge_interval_secs
+network.repair_grace_secs | crates/dm-services/src/repairer/plan/config.rs | network.repair_grace_secs
+network.repair_bytes_per_sec | crates/dm-services/src/repairer/plan/config.rs | network.repair_bytes_per_sec
+network.challenges_per_sec | crates/dm-services/src/repairer/plan/config.rs | network.challenges_per_sec
 storage.engine | crates/dm-storage/tests/lifecycle.rs | fn a_folder_belongs_to_the_engine_that_made_it(
 storage.inline_limit | crates/dm-storage/src/storage.rs | config.inline_limit
 storage.cache_bytes | crates/dm-storage/src/storage.rs | config.cache_bytes

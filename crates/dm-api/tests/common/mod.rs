@@ -251,7 +251,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
     );
     let services = Services {
-        data: DataManager::new(ports, settings).unwrap(),
+        data: DataManager::new(&ports, settings).unwrap(),
         tokens: TokenManager::new(executor),
         payments,
         health: HealthMonitor::start(

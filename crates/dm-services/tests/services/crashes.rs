@@ -128,7 +128,7 @@ async fn a_paid_share_survives_a_kill_at_every_step() {
         let executor = mortal_executor(&world, &seller, &fuse);
         let mut ports = seller.ports.clone();
         ports.payments = Some(PaymentProcessor::new(executor));
-        let mortal = DataManager::new(ports, settings()).unwrap();
+        let mortal = DataManager::new(&ports, settings()).unwrap();
         let _ = mortal.share_bytes(data(500), price.clone()).await;
         // The node starts again, and the client asks again.
         seller.look_after_orders();
@@ -169,7 +169,7 @@ async fn an_ordered_share_keeps_its_order_through_a_kill_at_every_step_of_its_pa
         let mut ports = seller.ports.clone();
         ports.authorization = Some(ordered.authorization.clone());
         ports.payments = Some(PaymentProcessor::new(mortal_executor(&world, seller, &fuse)));
-        let mortal = DataManager::new(ports, settings()).unwrap();
+        let mortal = DataManager::new(&ports, settings()).unwrap();
         let _ = mortal.share_bytes(data(500), price.clone()).await;
         // The node starts again, and the client asks again.
         seller.look_after_orders();

@@ -299,7 +299,7 @@ async fn a_partner_learns_who_acts_on_the_chain_after_a_change() {
         operators: Some(operators.clone()),
         ..node.ports.clone()
     };
-    let data = DataManager::new(ports, settings()).unwrap();
+    let data = DataManager::new(&ports, settings()).unwrap();
     data.announce().await.unwrap();
     let known = async || {
         let record = partner.ports.network.find_address(node.address()).await.unwrap();

@@ -57,7 +57,7 @@ impl Ordered {
         let mut ports = node.ports.clone();
         ports.authorization = Some(authorization.clone());
         Self {
-            data: DataManager::new(ports, settings()).unwrap(),
+            data: DataManager::new(&ports, settings()).unwrap(),
             node,
             authorization,
             users,

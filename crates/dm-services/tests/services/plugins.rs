@@ -144,7 +144,7 @@ async fn plugged_over(plugins: &[Arc<Script>], required: &[&str], store: Arc<dyn
         ..node.ports.clone()
     };
     Plugged {
-        data: DataManager::new(ports, settings()).unwrap(),
+        data: DataManager::new(&ports, settings()).unwrap(),
         node,
         plugins: manager,
         bus,

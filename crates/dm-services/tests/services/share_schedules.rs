@@ -162,7 +162,7 @@ impl Market {
     /// The node starts again and does what it owes; then everything is whole or gone.
     async fn settle(&mut self) {
         self.faults.revive();
-        self.running = DataManager::new(self.seller.ports.clone(), settings()).unwrap();
+        self.running = DataManager::new(&self.seller.ports, settings()).unwrap();
         let mut open = String::new();
         for _ in 0..400 {
             let orders = self.seller.executor.run(CancellationToken::new());

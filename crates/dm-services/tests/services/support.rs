@@ -125,7 +125,7 @@ impl World {
             plugins: None,
             bus,
         };
-        let data = DataManager::new(ports.clone(), settings()).unwrap();
+        let data = DataManager::new(&ports, settings()).unwrap();
         data.announce().await.unwrap();
         TestNode {
             data,

@@ -113,7 +113,7 @@ async fn expired_data_is_erased_although_no_peer_answers() {
     owner.network.set_online(true);
     let mut ports = owner.ports.clone();
     ports.network = Arc::new(Stalled(owner.network.clone()));
-    let stalled = DataManager::new(ports, settings()).unwrap();
+    let stalled = DataManager::new(&ports, settings()).unwrap();
     eventually("all of it is erased", async || {
         stalled.catch_up().await;
         (readable(&owner, &hashes).await == 0).then_some(())
