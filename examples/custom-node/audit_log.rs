@@ -103,9 +103,8 @@ impl Plugin for AuditLog {
     }
 
     async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
-        let topic = json!(event.topic);
-        self.append(topic.as_str().unwrap_or_default(), event.data.clone())
-            .await
+        let (topic, data) = event.parts();
+        self.append(&topic, data).await
     }
 
     async fn before_share(&self, share: &ShareView) -> Result<Verdict, PluginFault> {

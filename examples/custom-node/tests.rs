@@ -10,7 +10,7 @@ use std::{fs, io::Write, sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
-    bus::{NodeEvent, Topic},
+    bus::{News, NodeEvent},
     hash::DataHash,
     plugin::{RetrievalView, Verdict},
     ports::{KeyValueStore, Plugin, PluginContext},
@@ -43,8 +43,11 @@ fn store() -> Arc<dyn KeyValueStore> {
 
 fn event(n: u64) -> NodeEvent {
     NodeEvent {
-        topic: Topic::DataShared,
-        data: json!({"n": n}),
+        news: News::DataReceived {
+            data_hash: DataHash::of(b"data"),
+            owner: Address::repeat_byte(1),
+            size: n,
+        },
         timestamp: 1.0,
     }
 }

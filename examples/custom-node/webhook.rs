@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context;
 use async_trait::async_trait;
 use dm_core::{
-    bus::{NodeEvent, Topic},
+    bus::{News, NodeEvent},
     clock::now_ms,
     plugin::{Hook, PluginFault, PluginInfo},
     ports::{KeyValueStore, Plugin, PluginContext, StoreError, WriteBatch},
@@ -77,11 +77,8 @@ impl Webhook {
 }
 
 /// What a receiver cares about; the node's own ticks are left out.
-fn is_of_interest(topic: Topic) -> bool {
-    !matches!(
-        topic,
-        Topic::HealthUpdate | Topic::NetworkStatsUpdate | Topic::PeerHealth
-    )
+fn is_of_interest(news: &News) -> bool {
+    !matches!(news, News::HealthUpdate(_) | News::PeerHealth(_))
 }
 
 #[async_trait]
@@ -116,7 +113,7 @@ impl Plugin for Webhook {
 
     async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
         let store = self.store().ok_or_else(|| PluginFault::new("not started"))?;
-        if !is_of_interest(event.topic) {
+        if !is_of_interest(&event.news) {
             return Ok(());
         }
         let number = self.next.fetch_add(1, Ordering::SeqCst);

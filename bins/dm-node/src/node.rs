@@ -11,7 +11,7 @@ use dm_compliance::ComplianceManager;
 use dm_core::{
     Address,
     address::parse_address,
-    bus::{EventBus, Topic},
+    bus::{EventBus, News},
     config::{NodeConfig, ObjectEngine},
     ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
     tasks::Supervisor,
@@ -303,10 +303,10 @@ impl Node {
             },
             REQUEST_PATIENCE,
         )?;
-        bus.publish(
-            Topic::NodeStarted,
-            json!({"node_id": config.node_id, "address": address}),
-        );
+        bus.publish(News::NodeStarted {
+            node_id: config.node_id.clone(),
+            address,
+        });
         tracing::info!(%address, internal_api, external_api, "the node runs");
         Ok(Self {
             lock,
@@ -357,7 +357,7 @@ impl Node {
 
     async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("the node stops");
-        self.bus.publish(Topic::NodeStopping, json!({}));
+        self.bus.publish(News::NodeStopping {});
         self.data.stop_waiting();
         self.apis.stop().await;
         if !self.supervisor.shut_down(TASK_PATIENCE).await {

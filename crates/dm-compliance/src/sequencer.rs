@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News},
     ports::{ComplianceError, LogEntry, Recorded},
 };
-use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -98,14 +97,13 @@ impl Sequencer {
 
     fn answer(&self, entries: Vec<LogEntry>, answers: Vec<oneshot::Sender<Answer>>) {
         for (LogEntry { index, event }, answer) in entries.into_iter().zip(answers) {
-            let news = json!({
-                "index": index,
-                "event_type": event.event_type,
-                "data_hash": event.data_hash,
-                "recipient": event.recipient,
-                "timestamp": event.timestamp,
+            self.bus.publish(News::ComplianceEvent {
+                index,
+                event_type: event.event_type,
+                data_hash: event.data_hash,
+                recipient: event.recipient,
+                timestamp: event.timestamp,
             });
-            self.bus.publish(Topic::ComplianceEvent, news);
             // An error only says that the caller has gone away; the event stands.
             let _ = answer.send(Ok(Recorded { index, event }));
         }

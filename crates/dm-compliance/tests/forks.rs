@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use dm_core::{
-    bus::Topic,
+    bus::News,
     ports::{ComplianceError, ComplianceLog, EventLog},
 };
 use dm_testing::compliance::conformance::share;
@@ -48,7 +48,7 @@ async fn of_two_nodes_with_copies_of_one_log_the_second_reports_the_fork_and_ref
             .bus
             .history(200)
             .iter()
-            .any(|event| event.topic == Topic::SystemError)
+            .any(|event| matches!(event.news, News::SystemError(_)))
     );
     assert_eq!(copy.checkpoint_sizes().await, [1], "the fork is not anchored");
 

@@ -5,8 +5,9 @@ mod support;
 use std::time::Duration;
 
 use dm_core::{
-    bus::Topic,
+    bus::News,
     config::ComplianceConfig,
+    event::EventKind,
     ports::{CatalogError, ComplianceError, ComplianceLog},
 };
 use dm_testing::compliance::conformance::share;
@@ -96,9 +97,14 @@ async fn every_recorded_event_is_told_on_the_bus() {
     let mut news = life.bus.subscribe();
     life.record(7).await;
     let told = news.recv().await.unwrap();
-    assert_eq!(told.topic, Topic::ComplianceEvent);
-    assert_eq!(told.data["index"], 0);
-    assert_eq!(told.data["event_type"], "data_share");
+    let News::ComplianceEvent {
+        index: 0,
+        event_type: EventKind::DataShare,
+        ..
+    } = told.news
+    else {
+        panic!("{told:?}");
+    };
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,69 +5,252 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use alloy_primitives::{Address, B256};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::clock::now_ms;
+use crate::{
+    clock::now_ms,
+    event::EventKind,
+    hash::{DataHash, Locator},
+    health::{HealthReport, PartHealth},
+    share::ShareStatus,
+};
 
 /// Events that a new listener can still be shown.
 const HISTORY: usize = 200;
 /// Events that a slow listener may lag behind before it misses some.
 const BACKLOG: usize = 1024;
 
-/// What happened. The names are part of the interface of the dashboard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[allow(missing_docs, reason = "the serialised names say it")]
-pub enum Topic {
+/// What happened, and what belongs to it; never a payload or a secret. As JSON it is
+/// `{"type": …, "data": …}`; names and fields are part of the interface of plugins and
+/// of the dashboard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", content = "data")]
+#[non_exhaustive]
+pub enum News {
+    /// The node looked at the health of all its parts.
     #[serde(rename = "health.update")]
-    HealthUpdate,
+    HealthUpdate(Box<HealthReport>),
+    /// A part's health changed, or whether it is there.
     #[serde(rename = "health.component_change")]
-    HealthComponentChange,
+    HealthComponentChange(ComponentChange),
+    /// The operator account has another balance of a token.
     #[serde(rename = "token.balance_update")]
-    TokenBalanceUpdate,
+    TokenBalanceUpdate {
+        /// The operator account.
+        address: Address,
+        /// The token.
+        token: Address,
+        /// The balance in its smallest unit, as decimal digits.
+        balance: String,
+    },
+    /// An order is done.
     #[serde(rename = "token.transfer_completed")]
-    TokenTransferCompleted,
+    TokenTransferCompleted(OrderNews),
+    /// An order failed, or an attempt of one that is tried again.
     #[serde(rename = "token.transfer_failed")]
-    TokenTransferFailed,
+    TokenTransferFailed(OrderNews),
+    /// A token is supported from now on.
     #[serde(rename = "token.added")]
-    TokenAdded,
+    TokenAdded {
+        /// Its contract.
+        address: Address,
+        /// Its symbol.
+        symbol: String,
+    },
+    /// This node shared data.
     #[serde(rename = "data.shared")]
-    DataShared,
+    DataShared {
+        /// The data.
+        data_hash: DataHash,
+        /// Who may read it.
+        recipient: Address,
+        /// How far the share has come.
+        status: ShareStatus,
+        /// The anchor's transaction, once there is one.
+        tx_hash: Option<B256>,
+    },
+    /// This node keeps data of another owner that it has read.
     #[serde(rename = "data.received")]
-    DataReceived,
+    DataReceived {
+        /// The data.
+        data_hash: DataHash,
+        /// Who shared it.
+        owner: Address,
+        /// Plaintext bytes.
+        size: u64,
+    },
+    /// A share was checked against the chain.
     #[serde(rename = "data.verified")]
-    DataVerified,
+    DataVerified {
+        /// The data.
+        data_hash: DataHash,
+        /// Whether the chain holds the share.
+        verified: bool,
+    },
+    /// The compliance log has another event.
     #[serde(rename = "compliance.event")]
-    ComplianceEvent,
+    ComplianceEvent {
+        /// Its position.
+        index: u64,
+        /// Its kind.
+        event_type: EventKind,
+        /// The data that it is about.
+        data_hash: Option<DataHash>,
+        /// The other side.
+        recipient: Option<Address>,
+        /// Milliseconds since the Unix epoch.
+        timestamp: u64,
+    },
+    /// A first connection with a peer stands.
     #[serde(rename = "network.peer_connected")]
-    PeerConnected,
+    PeerConnected {
+        /// The peer.
+        peer_id: String,
+    },
+    /// The last connection with a peer is gone.
     #[serde(rename = "network.peer_disconnected")]
-    PeerDisconnected,
+    PeerDisconnected {
+        /// The peer.
+        peer_id: String,
+    },
+    /// A peer's health changed, or it is banned.
     #[serde(rename = "network.peer_health")]
-    PeerHealth,
-    #[serde(rename = "network.stats_update")]
-    NetworkStatsUpdate,
+    PeerHealth(PeerNews),
+    /// An address that sends wrong API keys has to wait.
     #[serde(rename = "security.wrong_api_keys")]
-    WrongApiKeys,
+    WrongApiKeys {
+        /// The client's address.
+        address: String,
+        /// Wrong keys in a row.
+        attempts: u32,
+    },
+    /// The node runs.
     #[serde(rename = "system.node_started")]
-    NodeStarted,
+    NodeStarted {
+        /// Its name in the configuration.
+        node_id: String,
+        /// Its account.
+        address: Address,
+    },
+    /// The node stops.
     #[serde(rename = "system.node_stopping")]
-    NodeStopping,
+    NodeStopping {},
+    /// Something is wrong that an operator has to know.
     #[serde(rename = "system.error")]
-    SystemError,
+    SystemError(SystemTrouble),
 }
 
-/// An event with its data; never a payload or a secret.
-#[derive(Debug, Clone, Serialize)]
+/// A part of the node, and how it is now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComponentChange {
+    /// Name of the part.
+    pub component: String,
+    /// Whether it is there, for parts that come and go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+    /// Its health, for parts that say how they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<PartHealth>,
+}
+
+/// What has become of an order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OrderNews {
+    /// Its id.
+    pub id: String,
+    /// Its kind, such as `transfer`.
+    pub kind: &'static str,
+    /// What it is for, such as `refund`.
+    pub purpose: &'static str,
+    /// Its transaction, once there is one.
+    pub tx_hash: Option<B256>,
+    /// What was moved, for orders that move money.
+    #[serde(flatten)]
+    pub movement: Option<Movement>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it is tried again, in seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<f64>,
+}
+
+/// Money that moves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Movement {
+    /// The token; the zero address is the chain's own coin.
+    pub token: Address,
+    /// Who pays.
+    pub from: Option<Address>,
+    /// Who is paid.
+    pub to: Address,
+    /// In the token's smallest unit, as decimal digits.
+    pub amount: String,
+}
+
+/// What is known of a peer now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PeerNews {
+    /// The peer.
+    pub peer_id: String,
+    /// Whether it answers and behaves.
+    pub healthy: bool,
+    /// Until when it is ignored, in milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banned_until: Option<u64>,
+    /// Why it is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What an operator has to know.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "component", rename_all = "lowercase")]
+pub enum SystemTrouble {
+    /// Stored objects are damaged, or not counted as they are.
+    Storage {
+        /// The object, where it is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        locator: Option<Locator>,
+        /// Who owns it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        owner: Option<Address>,
+        /// Damaged objects.
+        damaged: u64,
+        /// How many of them were mended.
+        repaired: u64,
+        /// Bytes that the store holds beyond what it counts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        drift: Option<i128>,
+    },
+    /// The log and the chain contradict each other.
+    Compliance {
+        /// How.
+        error: String,
+    },
+}
+
+/// An event and when it happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeEvent {
     /// What happened.
-    #[serde(rename = "type")]
-    pub topic: Topic,
-    /// What belongs to it.
-    pub data: Value,
+    #[serde(flatten)]
+    pub news: News,
     /// Seconds since the Unix epoch, with milliseconds.
     pub timestamp: f64,
+}
+
+impl NodeEvent {
+    /// Its name and its data, as the JSON form has them.
+    pub fn parts(&self) -> (String, Value) {
+        // Names, numbers and hashes always have a JSON form.
+        let mut json = serde_json::to_value(&self.news).unwrap_or_default();
+        let name = json["type"].as_str().unwrap_or_default().to_owned();
+        (name, json["data"].take())
+    }
 }
 
 /// Hands every event to every listener; cheap to clone.
@@ -93,10 +276,9 @@ impl EventBus {
     }
 
     /// Tells all listeners; never blocks.
-    pub fn publish(&self, topic: Topic, data: Value) {
+    pub fn publish(&self, news: News) {
         let event = NodeEvent {
-            topic,
-            data,
+            news,
             timestamp: now_ms() as f64 / 1000.0,
         };
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,5 +301,78 @@ impl EventBus {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = history.len().saturating_sub(count);
         history.iter().skip(skipped).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn events_keep_the_form_that_plugins_and_dashboards_know() {
+        let refund = OrderNews {
+            id: "0x01".to_owned(),
+            kind: "transfer",
+            purpose: "refund",
+            tx_hash: None,
+            movement: Some(Movement {
+                token: Address::ZERO,
+                from: None,
+                to: Address::ZERO,
+                amount: "5".to_owned(),
+            }),
+            reason: Some("paused".to_owned()),
+            next_try: Some(1.5),
+        };
+        let zero = Address::ZERO.to_string();
+        let expected = [
+            (
+                News::TokenTransferFailed(refund),
+                json!({"type": "token.transfer_failed", "timestamp": 1.5, "data": {
+                    "id": "0x01", "kind": "transfer", "purpose": "refund", "tx_hash": null,
+                    "token": zero, "from": null, "to": zero, "amount": "5",
+                    "reason": "paused", "next_try": 1.5,
+                }}),
+            ),
+            (
+                News::SystemError(SystemTrouble::Compliance {
+                    error: "forked".to_owned(),
+                }),
+                json!({"type": "system.error", "timestamp": 1.5, "data": {
+                    "component": "compliance", "error": "forked",
+                }}),
+            ),
+            (
+                News::HealthComponentChange(ComponentChange {
+                    component: "blockchain".to_owned(),
+                    connected: Some(false),
+                    health: None,
+                }),
+                json!({"type": "health.component_change", "timestamp": 1.5, "data": {
+                    "component": "blockchain", "connected": false,
+                }}),
+            ),
+            (
+                News::NodeStopping {},
+                json!({"type": "system.node_stopping", "timestamp": 1.5, "data": {}}),
+            ),
+        ];
+        for (news, json) in expected {
+            let event = NodeEvent { news, timestamp: 1.5 };
+            let mut written = serde_json::to_value(&event).unwrap();
+            // Addresses are compared as text without regard to checksums.
+            if let Some(data) = written.get_mut("data") {
+                for key in ["token", "to"] {
+                    if data.get(key).is_some() {
+                        data[key] = json!(zero);
+                    }
+                }
+            }
+            assert_eq!(written, json);
+        }
     }
 }

@@ -14,7 +14,7 @@ use common::{
 };
 use dm_core::{
     address_record::AddressRecord,
-    bus::Topic,
+    bus::News,
     clock::now_ms,
     config::NetworkConfig,
     envelope::CHUNK_SIZE,
@@ -112,11 +112,13 @@ fn is_shown_as_banned(node: &Node, peer: PeerId) {
     let events = node.bus.history(usize::MAX);
     let ban = events
         .iter()
-        .find(|event| event.topic == Topic::PeerHealth && event.data.get("banned_until").is_some())
+        .find_map(|event| match &event.news {
+            News::PeerHealth(health) if health.banned_until.is_some() => Some(health),
+            _ => None,
+        })
         .unwrap();
-    assert_eq!(ban.data["peer_id"], peer.to_base58());
-    assert_eq!(ban.data["healthy"], false);
-    assert_eq!(ban.data["reason"].as_str(), standing.last_offence.as_deref());
+    assert_eq!((&ban.peer_id, ban.healthy), (&peer.to_base58(), false));
+    assert_eq!(ban.reason, standing.last_offence);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{Node, options, start, start_plain, wait_until};
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News},
     ports::{Network, NetworkError, PeerCatalog},
     tasks::Supervisor,
     trace::Trace,
@@ -140,12 +140,12 @@ async fn connections_are_told_to_the_bus() {
     let mut events = first.bus.subscribe();
     let second = start_plain(vec![first.address()]).await;
     let connected = events.recv().await.unwrap();
-    assert_eq!(connected.topic, Topic::PeerConnected);
+    assert!(matches!(connected.news, News::PeerConnected { .. }));
     assert_eq!(connected.data["peer_id"], second.p2p.local_peer_id());
     second.stop().await;
     drop(second);
     loop {
-        if events.recv().await.unwrap().topic == Topic::PeerDisconnected {
+        if matches!(events.recv().await.unwrap().news, News::PeerDisconnected { .. }) {
             break;
         }
     }
@@ -201,12 +201,12 @@ async fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_tim
     watcher.knows_peers(1).await;
     let health = loop {
         let event = events.recv().await.unwrap();
-        if event.topic == Topic::PeerHealth {
-            break event.data;
+        if let News::PeerHealth(health) = event.news {
+            break health;
         }
     };
-    assert_eq!(health["peer_id"], peer.p2p.local_peer_id());
-    assert_eq!(health["healthy"], true);
+    assert_eq!(health.peer_id, peer.p2p.local_peer_id());
+    assert!(health.healthy);
     peer.stop().await;
     drop(peer);
     // Each second it is dialled in vain, until it has mostly failed.

@@ -8,7 +8,7 @@ use std::{collections::HashSet, path::PathBuf, pin::pin, sync::Arc};
 
 use common::{Node, PATIENCE, options, start, start_plain, wait_until};
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News},
     ports::Network,
     tasks::Supervisor,
 };
@@ -42,8 +42,11 @@ async fn a_stranger_does_not_get_in_and_is_not_dialled() {
     }
     let met = |node: &Node| -> HashSet<String> {
         let events = node.bus.history(usize::MAX).into_iter();
-        let met = events.filter(|event| event.topic == Topic::PeerConnected);
-        met.map(|event| event.data["peer_id"].as_str().unwrap().to_owned())
+        events
+            .filter_map(|event| match event.news {
+                News::PeerConnected { peer_id } => Some(peer_id),
+                _ => None,
+            })
             .collect()
     };
     assert_eq!(met(&node), HashSet::from([friend.p2p.local_peer_id()]));

@@ -135,10 +135,10 @@ impl Plugin for WasmPlugin {
     }
 
     async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
-        let topic = serde_json::to_value(event.topic).map_err(PluginFault::new)?;
+        let (topic, data) = event.parts();
         let event = types::Event {
-            topic: topic.as_str().unwrap_or_default().to_owned(),
-            data: event.data.to_string(),
+            topic,
+            data: data.to_string(),
             timestamp_ms: (event.timestamp * 1000.0).round() as u64,
         };
         call!(self, call_on_event(&event));

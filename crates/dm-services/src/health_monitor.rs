@@ -11,7 +11,7 @@ use std::{
 };
 
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{ComponentChange, EventBus, News},
     clock::now_ms,
     health::{Finding, HealthComponents, HealthLevel, HealthReport, PartHealth, Trouble},
     plugin::PluginState,
@@ -19,7 +19,6 @@ use dm_core::{
     tasks::Supervisor,
 };
 use futures::future::join_all;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::PluginManager;
@@ -80,7 +79,7 @@ impl HealthMonitor {
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             self.look().await;
             let report = self.report();
-            self.ports.bus.publish(Topic::HealthUpdate, json!(report));
+            self.ports.bus.publish(News::HealthUpdate(Box::new(report)));
         }
         Ok(())
     }
@@ -105,10 +104,13 @@ impl HealthMonitor {
     fn note_chain(&self, connected: bool) {
         if self.chain_connected.swap(connected, Ordering::Relaxed) != connected {
             tracing::info!(connected, "the chain's reachability changed");
-            self.ports.bus.publish(
-                Topic::HealthComponentChange,
-                json!({"component": "blockchain", "connected": connected}),
-            );
+            self.ports
+                .bus
+                .publish(News::HealthComponentChange(ComponentChange {
+                    component: "blockchain".to_owned(),
+                    connected: Some(connected),
+                    health: None,
+                }));
         }
     }
 
@@ -129,10 +131,13 @@ impl HealthMonitor {
         let level_before = before.map_or(HealthLevel::Healthy, |before| before.status);
         if level_before != health.status {
             tracing::warn!(part, status = ?health.status, reason = health.reason, "a part's health changed");
-            self.ports.bus.publish(
-                Topic::HealthComponentChange,
-                json!({"component": part, "health": &health}),
-            );
+            self.ports
+                .bus
+                .publish(News::HealthComponentChange(ComponentChange {
+                    component: part.to_owned(),
+                    connected: None,
+                    health: Some(health.clone()),
+                }));
         }
         parts.insert(part, health);
     }

@@ -10,10 +10,9 @@ use std::{
 };
 
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News},
     config::ApiKeysConfig,
 };
-use serde_json::json;
 
 mod waits;
 
@@ -54,10 +53,10 @@ impl KeyGuard {
         tracing::debug!(%address, attempts, "an API key was not recognised");
         if begins_to_wait {
             tracing::warn!(%address, attempts, "an address that sends wrong API keys has to wait");
-            self.bus.publish(
-                Topic::WrongApiKeys,
-                json!({"address": address.to_string(), "attempts": attempts}),
-            );
+            self.bus.publish(News::WrongApiKeys {
+                address: address.to_string(),
+                attempts,
+            });
         }
     }
 

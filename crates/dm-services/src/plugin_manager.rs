@@ -7,12 +7,11 @@ use std::{
 
 use alloy_primitives::Address;
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{ComponentChange, EventBus, News},
     hash::DataHash,
     plugin::{Hook, MAX_NOTE, Notes, PluginFault, PluginStatus, RetrievalView, ShareView, Verdict, cut_to},
     ports::{KeyValueStore, PluginSource, StoreError, WriteBatch},
 };
-use serde_json::json;
 use tokio::{sync::Notify, time::Instant};
 
 use super::ServiceError;
@@ -198,10 +197,13 @@ impl PluginManager {
 
     fn note_failure(&self, slot: &Slot, fault: &PluginFault) {
         tracing::error!(plugin = slot.name, %fault, "a plugin failed");
-        self.inner.bus.publish(
-            Topic::HealthComponentChange,
-            json!({"component": format!("plugin {}", slot.name), "connected": false}),
-        );
+        self.inner
+            .bus
+            .publish(News::HealthComponentChange(ComponentChange {
+                component: format!("plugin {}", slot.name),
+                connected: Some(false),
+                health: None,
+            }));
         self.inner.due.notify_one();
     }
 

@@ -7,14 +7,13 @@ use std::{
 };
 
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News, SystemTrouble},
     clock::now_ms,
     damage::DamageLog,
     envelope::{ObjectId, SignedEnvelope},
     ports::{Network, ObjectStore, StorageQuota, StoreError, StoreUsage},
 };
 use serde::Serialize;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
@@ -207,15 +206,13 @@ impl Scrubber {
             tracing::warn!(drift, "the object store does not hold what it counts");
         }
         if damaged > 0 || drift != 0 {
-            self.ports.bus.publish(
-                Topic::SystemError,
-                json!({
-                    "component": "storage",
-                    "damaged": damaged,
-                    "repaired": repaired,
-                    "drift": report.drift,
-                }),
-            );
+            self.ports.bus.publish(News::SystemError(SystemTrouble::Storage {
+                locator: None,
+                owner: None,
+                damaged,
+                repaired,
+                drift: report.drift,
+            }));
         }
         tracing::info!(
             objects = report.objects,

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, U256};
 use dm_core::{
-    bus::Topic,
+    bus::News,
     clock::now_ms,
     operation::OperationId,
     order::{Order, OrderRecord, Purpose, TokenRecord},
@@ -102,8 +102,10 @@ impl TokenManager {
             added_at: now_ms(),
         };
         if ports.supported.add_token(&record).await? {
-            let data = serde_json::json!({"address": address, "symbol": record.info.symbol});
-            ports.bus.publish(Topic::TokenAdded, data);
+            ports.bus.publish(News::TokenAdded {
+                address,
+                symbol: record.info.symbol.clone(),
+            });
         }
         Ok(record.info)
     }

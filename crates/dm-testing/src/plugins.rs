@@ -8,12 +8,12 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
-    bus::{NodeEvent, Topic},
+    bus::{News, NodeEvent},
     hash::DataHash,
     plugin::{Hook, Piece, PluginFault, PluginInfo, RetrievalView, ShareView, Verdict},
     ports::{KeyValueStore, Plugin, PluginContext, PluginSource, WriteBatch},
+    share::ShareStatus,
 };
-use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::key_value::MemoryKeyValueStore;
@@ -78,7 +78,7 @@ impl Plugin for SamplePlugin {
     async fn shutdown(&self) {}
 
     async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
-        let topic = json!(event.topic).as_str().unwrap_or_default().to_owned();
+        let (topic, _) = event.parts();
         let mut batch = WriteBatch::new();
         batch.put(LAST_EVENT, topic.into_bytes());
         let store = self.store.get().expect("initialized");
@@ -217,8 +217,12 @@ pub async fn events_arrive_and_what_is_kept_is_in_the_store(source: &dyn PluginS
     let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
     let plugin = ready(source, store.clone()).await;
     let event = NodeEvent {
-        topic: Topic::DataShared,
-        data: json!({"data_hash": "abc"}),
+        news: News::DataShared {
+            data_hash: DataHash::of(b"data"),
+            recipient: Address::repeat_byte(7),
+            status: ShareStatus::Pending,
+            tx_hash: None,
+        },
         timestamp: 1.5,
     };
     plugin.on_event(&event).await.unwrap();

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use dm_core::bus::Topic;
-use serde_json::json;
+use dm_core::bus::{News, SystemTrouble};
 use tokio::time::Instant;
 
 use super::{Anchorer, FIRST_PAUSE};
@@ -62,8 +61,11 @@ impl Anchorer {
     fn report_fork(&self, reason: &str) {
         tracing::error!(reason, "the compliance log has forked; nothing more is recorded");
         self.setting.board.set_fault(reason);
-        let news = json!({ "component": "compliance", "error": reason });
-        self.setting.bus.publish(Topic::SystemError, news);
+        self.setting
+            .bus
+            .publish(News::SystemError(SystemTrouble::Compliance {
+                error: reason.to_owned(),
+            }));
     }
 }
 

@@ -11,13 +11,12 @@ use std::{
 };
 
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News, PeerNews},
     clock::now_ms,
     config::NetworkConfig,
     peer::{PeerRecord, PeerStanding, PeerStatus},
 };
 use libp2p::{Multiaddr, PeerId};
-use serde_json::json;
 
 use book::Rules;
 pub(crate) use book::{Changes, Check, PeerBook};
@@ -60,15 +59,17 @@ impl Peers {
     /// A first connection with the peer stands; `address` where this node dialled it.
     pub(crate) fn connected(&self, peer: PeerId, address: Option<&Multiaddr>) {
         self.book().connected(peer, address, now_ms());
-        self.bus
-            .publish(Topic::PeerConnected, json!({ "peer_id": peer.to_base58() }));
+        self.bus.publish(News::PeerConnected {
+            peer_id: peer.to_base58(),
+        });
     }
 
     /// The last connection with the peer is gone.
     pub(crate) fn disconnected(&self, peer: PeerId) {
         self.book().disconnected(&peer, now_ms());
-        self.bus
-            .publish(Topic::PeerDisconnected, json!({ "peer_id": peer.to_base58() }));
+        self.bus.publish(News::PeerDisconnected {
+            peer_id: peer.to_base58(),
+        });
     }
 
     /// The peer announced these addresses.
@@ -141,15 +142,12 @@ impl Peers {
         tracing::warn!(%peer, what, "the peer is ignored for some time");
         lock(&self.banned).push(peer);
         self.book().told_unhealthy(&peer);
-        self.bus.publish(
-            Topic::PeerHealth,
-            json!({
-                "peer_id": peer.to_base58(),
-                "healthy": false,
-                "banned_until": self.standing(&peer).banned_until,
-                "reason": what,
-            }),
-        );
+        self.bus.publish(News::PeerHealth(PeerNews {
+            peer_id: peer.to_base58(),
+            healthy: false,
+            banned_until: self.standing(&peer).banned_until,
+            reason: Some(what.to_owned()),
+        }));
     }
 
     fn standing(&self, peer: &PeerId) -> PeerStanding {
@@ -213,10 +211,12 @@ impl Peers {
             (checks, book.take_health_changes(now, |peer| self.is_banned(peer)))
         };
         for (peer, healthy) in turned {
-            self.bus.publish(
-                Topic::PeerHealth,
-                json!({ "peer_id": peer.to_base58(), "healthy": healthy }),
-            );
+            self.bus.publish(News::PeerHealth(PeerNews {
+                peer_id: peer.to_base58(),
+                healthy,
+                banned_until: None,
+                reason: None,
+            }));
         }
         checks
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::Address;
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News},
     envelope::{Envelope, SignedEnvelope},
     event::EventKind,
     hash::DataHash,
@@ -12,7 +12,6 @@ use dm_core::{
     receipt::{Anchor, Receipt, Verification},
     trace::Trace,
 };
-use serde_json::json;
 
 use super::{Basis, DataPorts, seal::Sealing};
 use crate::ServiceError;
@@ -89,10 +88,10 @@ impl Verifier {
                 Verification::Invalid { reason } => verified = VerifiedShare::not(&reason),
             }
         }
-        self.bus.publish(
-            Topic::DataVerified,
-            json!({"data_hash": data_hash, "verified": verified.verified}),
-        );
+        self.bus.publish(News::DataVerified {
+            data_hash: *data_hash,
+            verified: verified.verified,
+        });
         Ok(verified)
     }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use dm_core::{
-    bus::Topic,
+    bus::{Movement, News, OrderNews},
     event::{EventKind, NewEvent},
     order::{Order, OrderRecord, OrderState, Purpose},
 };
-use serde_json::json;
 
 use super::OrderExecutor;
 use crate::ServiceError;
@@ -26,33 +25,39 @@ impl OrderExecutor {
 
     /// Tells the bus what has become of an order.
     pub(super) fn announce(&self, record: &OrderRecord) {
-        let topic = match record.state {
-            OrderState::Completed { .. } => Topic::TokenTransferCompleted,
-            OrderState::Failed { .. } | OrderState::Ended { .. } => Topic::TokenTransferFailed,
-            OrderState::Accepted if record.tries.failed > 0 => Topic::TokenTransferFailed,
+        let told = match record.state {
+            OrderState::Completed { .. } => News::TokenTransferCompleted,
+            OrderState::Failed { .. } | OrderState::Ended { .. } => News::TokenTransferFailed,
+            OrderState::Accepted if record.tries.failed > 0 => News::TokenTransferFailed,
             OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return,
         };
-        let mut data = json!({
-            "id": record.id.to_string(),
-            "kind": record.order.kind(),
-            "purpose": record.purpose.as_str(),
-            "tx_hash": record.state.tx_hash(),
-        });
-        if let Order::Transfer(transfer) = &record.order {
-            data["token"] = json!(transfer.token);
-            data["from"] = json!(record.payer());
-            data["to"] = json!(transfer.to);
-            data["amount"] = json!(transfer.amount.to_string());
-            self.inner.touched.note(transfer.token);
-        }
-        if let OrderState::Failed { reason, .. } | OrderState::Ended { reason } = &record.state {
-            data["reason"] = json!(reason);
-        }
-        if record.state == OrderState::Accepted {
-            data["reason"] = json!(record.tries.reason);
-            data["next_try"] = json!(record.tries.next_at as f64 / 1000.0);
-        }
-        self.inner.ports.bus.publish(topic, data);
+        let is_tried_again = record.state == OrderState::Accepted;
+        let movement = match &record.order {
+            Order::Transfer(transfer) => {
+                self.inner.touched.note(transfer.token);
+                Some(Movement {
+                    token: transfer.token,
+                    from: record.payer(),
+                    to: transfer.to,
+                    amount: transfer.amount.to_string(),
+                })
+            }
+            _ => None,
+        };
+        let news = OrderNews {
+            id: record.id.to_string(),
+            kind: record.order.kind(),
+            purpose: record.purpose.as_str(),
+            tx_hash: record.state.tx_hash(),
+            movement,
+            reason: match &record.state {
+                OrderState::Failed { reason, .. } | OrderState::Ended { reason } => Some(reason.clone()),
+                OrderState::Accepted => record.tries.reason.clone(),
+                _ => None,
+            },
+            next_try: is_tried_again.then_some(record.tries.next_at as f64 / 1000.0),
+        };
+        self.inner.ports.bus.publish(told(news));
     }
 }
 

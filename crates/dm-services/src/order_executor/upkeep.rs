@@ -9,13 +9,12 @@ use std::{
 
 use alloy_primitives::Address;
 use dm_core::{
-    bus::Topic,
+    bus::News,
     operation::OperationId,
     order::{OrderRecord, OrderState},
     token::NATIVE_TOKEN,
 };
 use futures::{StreamExt, stream};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{OrderExecutor, prepare};
@@ -130,10 +129,11 @@ impl OrderExecutor {
                 ports.tokens.balance_of(token, operator).await.ok()
             };
             match balance {
-                Some(balance) => ports.bus.publish(
-                    Topic::TokenBalanceUpdate,
-                    json!({"address": operator, "token": token, "balance": balance.to_string()}),
-                ),
+                Some(balance) => ports.bus.publish(News::TokenBalanceUpdate {
+                    address: operator,
+                    token,
+                    balance: balance.to_string(),
+                }),
                 None => self.inner.touched.note(token),
             }
         }

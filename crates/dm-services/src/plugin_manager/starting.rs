@@ -3,12 +3,11 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use dm_core::{
-    bus::Topic,
+    bus::{ComponentChange, News},
     plugin::{Hook, PluginFault, is_plugin_name},
     ports::{Plugin, PluginContext, PluginSource},
     tasks::Supervisor,
 };
-use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -144,9 +143,12 @@ impl PluginManager {
         slot.set_running(Some(running.clone()));
         slot.life().started(running.start, Instant::now());
         tracing::info!(plugin = slot.name, version, "a plugin runs");
-        self.inner.bus.publish(
-            Topic::HealthComponentChange,
-            json!({"component": format!("plugin {}", slot.name), "connected": true}),
-        );
+        self.inner
+            .bus
+            .publish(News::HealthComponentChange(ComponentChange {
+                component: format!("plugin {}", slot.name),
+                connected: Some(true),
+                health: None,
+            }));
     }
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use dm_core::{
-    bus::Topic,
+    bus::{News, SystemTrouble},
     envelope::{ObjectId, SignedEnvelope},
     ports::{Found, Resumed, StoreError},
     trace::Trace,
 };
 use futures::{StreamExt, TryStreamExt};
-use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Scrubber;
@@ -40,16 +39,13 @@ impl Scrubber {
     async fn mend(&self, id: &ObjectId) {
         let outcome = self.look_at(id).await;
         if outcome.is_damaged() {
-            self.ports.bus.publish(
-                Topic::SystemError,
-                json!({
-                    "component": "storage",
-                    "locator": id.locator,
-                    "owner": id.owner,
-                    "damaged": 1,
-                    "repaired": u8::from(outcome.is_repaired()),
-                }),
-            );
+            self.ports.bus.publish(News::SystemError(SystemTrouble::Storage {
+                locator: Some(id.locator),
+                owner: Some(id.owner),
+                damaged: 1,
+                repaired: u64::from(outcome.is_repaired()),
+                drift: None,
+            }));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use dm_core::{
     Address, U256,
-    bus::Topic,
+    bus::News,
     event::EventKind,
     operation::{Operation, OperationId},
     order::{OrderRecord, OrderState, Purpose},
@@ -157,7 +157,7 @@ async fn a_refund_is_tried_again_without_anybody_asking() {
     debt.refund_that("it is made", completed).await;
     debt.buyer_has(1000).await;
     let told = std::iter::from_fn(|| events.try_recv().ok())
-        .any(|event| event.topic == Topic::TokenTransferFailed && event.data["purpose"] == "refund");
+        .any(|event| matches!(&event.news, News::TokenTransferFailed(order) if order.purpose == "refund"));
     assert!(told, "subscribers learn that a refund waits");
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dm_core::{
-    bus::{EventBus, Topic},
+    bus::{EventBus, News, SystemTrouble},
     damage::DamageLog,
     envelope::CHUNK_SIZE,
     ports::{Network, ObjectStore},
@@ -131,11 +131,14 @@ async fn what_a_reader_finds_to_be_damaged_is_mended_at_once_and_told() {
     });
     assert!(damaged.chunk(&object.id(), 1).await.is_err());
     let event = events.recv().await.unwrap();
-    assert_eq!(event.topic, Topic::SystemError);
-    assert_eq!(
-        (&event.data["damaged"], &event.data["repaired"]),
-        (&1.into(), &1.into())
-    );
+    let News::SystemError(SystemTrouble::Storage {
+        damaged: 1,
+        repaired: 1,
+        ..
+    }) = event.news
+    else {
+        panic!("{event:?}");
+    };
     assert!(object.is_in(&damaged).await);
     assert_eq!(scrubber.status().await.unwrap().damaged, 0);
     shutdown.cancel();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use alloy_primitives::Address;
-use dm_core::bus::Topic;
+use dm_core::bus::News;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Copies;
@@ -74,7 +74,7 @@ impl Copies {
         let connected = async {
             loop {
                 match events.recv().await {
-                    Ok(event) if event.topic == Topic::PeerConnected => return,
+                    Ok(event) if matches!(event.news, News::PeerConnected { .. }) => return,
                     Ok(_) => {}
                     // Something was missed, perhaps this.
                     Err(RecvError::Lagged(_)) => return,

@@ -10,7 +10,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use dm_core::{
-    bus::Topic,
+    bus::News,
     envelope::Chunk,
     hash::DataHasher,
     ports::{Found, ObjectWriter, Resumed, StoreError},
@@ -20,7 +20,6 @@ use futures::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use serde_json::json;
 
 use super::{OpenObject, READ_AHEAD, Source};
 use crate::ServiceError;
@@ -134,10 +133,11 @@ impl Check {
                 }
                 Err(error) => return Err(error.into()),
             }
-            object.reader.bus.publish(
-                Topic::DataReceived,
-                json!({"data_hash": object.data_hash, "owner": object.envelope.id.owner, "size": object.size()}),
-            );
+            object.reader.bus.publish(News::DataReceived {
+                data_hash: object.data_hash,
+                owner: object.envelope.id.owner,
+                size: object.size(),
+            });
         }
         // This node may have shared the same data itself meanwhile.
         if object.reader.own.own_object(&object.data_hash).await?.is_some() {

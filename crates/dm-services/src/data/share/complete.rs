@@ -134,7 +134,7 @@ impl Sharing {
     }
 
     /// Brings copies to peers; how many hold one.
-    pub(super) async fn spread(&self, share: &Existing) -> u32 {
+    pub(super) async fn distribute(&self, share: &Existing) -> u32 {
         match self.copies.distribute_soon(&share.id).await {
             Ok(replicas) => replicas,
             Err(error) => {

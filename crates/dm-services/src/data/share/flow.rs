@@ -1,13 +1,12 @@
 //! A share, from the request to the answer:
 //!
-//! 1. admit, 2. consult, 3. collect, 4. store, 5. commit, 6. grant, 7. spread, 8. record
+//! 1. admit, 2. consult, 3. collect, 4. store, 5. commit, 6. grant, 7. distribute, 8. record
 //!
 //! It comes into being in one point, the commit: one transaction of the catalog.
 //! What fails before it is undone, and the client is told. After it the share exists:
 //! the answer is a success, and what cannot be done at once is done by the upkeep.
 
-use dm_core::{bus::Topic, share::ShareOutcome};
-use serde_json::json;
+use dm_core::{bus::News, share::ShareOutcome};
 
 use super::{
     Request, Sharing, Source,
@@ -66,7 +65,7 @@ impl Sharing {
         let grant_pending = !self.grant(&share).await;
         let (replicas, leaf_index) = match self.recorded_position(&share).await {
             Ok(Some(index)) => (self.known_replicas(&share).await, Some(index)),
-            Ok(None) => (self.spread(&share).await, self.record(&share).await),
+            Ok(None) => (self.distribute(&share).await, self.record(&share).await),
             Err(error) => {
                 share.warn(&error, "whether a share is recorded is not known");
                 (0, None)
@@ -87,15 +86,12 @@ impl Sharing {
             self.owed.receipts.notify_one();
         }
         let outcome = share.outcome(tx_hash);
-        self.bus.publish(
-            Topic::DataShared,
-            json!({
-                "data_hash": outcome.data_hash,
-                "recipient": outcome.recipient,
-                "status": outcome.status,
-                "tx_hash": outcome.tx_hash,
-            }),
-        );
+        self.bus.publish(News::DataShared {
+            data_hash: outcome.data_hash,
+            recipient: outcome.recipient,
+            status: outcome.status,
+            tx_hash: outcome.tx_hash,
+        });
         outcome
     }
 }
