@@ -8,7 +8,7 @@ use dm_core::{
     bus::EventBus,
     config::NetworkConfig,
     envelope::CHUNK_SIZE,
-    ports::{Network, ObjectStore, Signer},
+    ports::{AddressDirectory, NetworkStatus, ObjectStore, Signer},
     signed::Signed,
     tasks::Supervisor,
 };

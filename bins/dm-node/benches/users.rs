@@ -81,10 +81,7 @@ async fn node(users: Option<u32>) -> BenchNode {
     let ports = DataPorts {
         network: MemoryNetwork::new().join(objects.clone()),
         objects,
-        shares: catalog.clone(),
-        readable: catalog.clone(),
-        erasures: catalog.clone(),
-        revocations: catalog,
+        catalog: catalog.clone(),
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),

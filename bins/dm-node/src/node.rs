@@ -209,10 +209,7 @@ impl Node {
         let data = DataManager::new(
             &DataPorts {
                 objects: storage.objects(),
-                shares: shared_catalog.clone(),
-                readable: shared_catalog.clone(),
-                erasures: shared_catalog.clone(),
-                revocations: shared_catalog.clone(),
+                catalog: shared_catalog.clone(),
                 sealer: keys.sealer(),
                 key_ring: keys.key_ring(),
                 grants: keys.grants(),

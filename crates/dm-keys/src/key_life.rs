@@ -140,10 +140,7 @@ impl Kept {
     fn data(&self, keys: &NodeKeys) -> DataManager {
         let ports = DataPorts {
             objects: self.objects.clone(),
-            shares: self.catalog.clone(),
-            readable: self.catalog.clone(),
-            erasures: self.catalog.clone(),
-            revocations: self.catalog.clone(),
+            catalog: self.catalog.clone(),
             sealer: keys.sealer(),
             key_ring: keys.key_ring(),
             grants: keys.grants(),

@@ -8,7 +8,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::rate;
-use dm_core::{ports::Network, tasks::Supervisor};
+use dm_core::{ports::NetworkStatus, tasks::Supervisor};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{StreamProtocol, Swarm, SwarmBuilder, noise, swarm::SwarmEvent, tcp, yamux};
 

@@ -10,7 +10,7 @@ mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use dm_core::{ports::Network, tasks::Supervisor};
+use dm_core::{ports::NetworkStatus, tasks::Supervisor};
 use dm_p2p::P2p;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -10,7 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::{Address, bus::EventBus, hash::Locator, ports::Network, tasks::Supervisor};
+use dm_core::{
+    Address,
+    bus::EventBus,
+    hash::Locator,
+    ports::{NetworkStatus, ObjectExchange},
+    tasks::Supervisor,
+};
 use dm_p2p::{Identity, LookupTrace, P2p, P2pOptions, Transport};
 use dm_testing::{
     catalog::MemoryCatalog,

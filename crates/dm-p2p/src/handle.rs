@@ -9,8 +9,8 @@ use dm_core::{
     hash::Locator,
     peer::{NetworkStats, PeerStatus},
     ports::{
-        Challenged, FetchError, Found, HoldersNews, Network, NetworkError, ObjectStore, PeerCatalog,
-        PushReport, Replication,
+        AddressDirectory, Challenged, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
+        ObjectExchange, ObjectStore, PeerCatalog, PushReport, Replication,
     },
     tasks::Supervisor,
     trace::Trace,
@@ -69,7 +69,7 @@ impl P2p {
 }
 
 #[async_trait]
-impl Network for P2p {
+impl AddressDirectory for P2p {
     async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
         announce(&self.context, record).await
     }
@@ -77,7 +77,10 @@ impl Network for P2p {
     async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
         find_address(&self.context, address).await
     }
+}
 
+#[async_trait]
+impl ObjectExchange for P2p {
     async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError> {
         self.pushing.push(&self.context, object, copies, &[]).await
     }
@@ -98,7 +101,9 @@ impl Network for P2p {
     ) -> BoxStream<'static, Result<Chunk, FetchError>> {
         fetch(self.context.clone(), found, first, trace)
     }
+}
 
+impl NetworkStatus for P2p {
     fn peers(&self) -> Vec<PeerStatus> {
         self.context.peers.statuses()
     }

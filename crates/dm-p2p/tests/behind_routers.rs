@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Node, options, start, start_plain, wait_until};
-use dm_core::{config::NetworkConfig, ports::Network};
+use dm_core::{config::NetworkConfig, ports::NetworkStatus};
 use dm_p2p::Identity;
 use dm_testing::{
     catalog::MemoryCatalog,

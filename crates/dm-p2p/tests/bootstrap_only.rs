@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{Node, options, start, start_plain, wait_until};
 use dm_core::{
     address_record::AddressRecord,
-    ports::{Network, Signer},
+    ports::{AddressDirectory, NetworkStatus, ObjectExchange, Signer},
     signed::Signed,
 };
 use dm_p2p::Identity;

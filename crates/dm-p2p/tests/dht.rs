@@ -8,7 +8,7 @@ use common::{script, start_plain, wait_until};
 use dm_core::{
     address_record::{AddressRecord, SignedAddressRecord},
     hash::DataHash,
-    ports::{Network, Signer},
+    ports::{AddressDirectory, NetworkStatus, Signer},
     signed::Signed,
 };
 use dm_testing::signer::TestSigner;

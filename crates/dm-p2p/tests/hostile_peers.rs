@@ -19,7 +19,7 @@ use dm_core::{
     config::NetworkConfig,
     envelope::CHUNK_SIZE,
     peer::{PeerStanding, PeerStatus},
-    ports::{Found, Network, Signer},
+    ports::{Found, NetworkStatus, ObjectExchange, Signer},
     signed::Signed,
     trace::Trace,
 };

@@ -7,7 +7,7 @@ mod common;
 use std::{net::IpAddr, sync::Arc};
 
 use common::{Node, options, start, wait_until};
-use dm_core::ports::Network;
+use dm_core::ports::NetworkStatus;
 use dm_p2p::Identity;
 use dm_testing::{
     catalog::MemoryCatalog,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{Node, options, start, start_plain, wait_until};
 use dm_core::{
     bus::{EventBus, News},
-    ports::{Network, NetworkError, PeerCatalog},
+    ports::{NetworkError, NetworkStatus, ObjectExchange, PeerCatalog},
     tasks::Supervisor,
     trace::Trace,
 };
@@ -140,8 +140,8 @@ async fn connections_are_told_to_the_bus() {
     let mut events = first.bus.subscribe();
     let second = start_plain(vec![first.address()]).await;
     let connected = events.recv().await.unwrap();
-    assert!(matches!(connected.news, News::PeerConnected { .. }));
-    assert_eq!(connected.data["peer_id"], second.p2p.local_peer_id());
+    let peer_id = second.p2p.local_peer_id();
+    assert_eq!(connected.news, News::PeerConnected { peer_id });
     second.stop().await;
     drop(second);
     loop {

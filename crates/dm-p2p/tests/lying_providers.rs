@@ -14,7 +14,7 @@ use common::{
 };
 use dm_core::{
     envelope::CHUNK_SIZE,
-    ports::{FetchError, Found, Network},
+    ports::{FetchError, Found, NetworkStatus, ObjectExchange},
     trace::Trace,
 };
 use dm_p2p::Identity;

@@ -9,7 +9,7 @@ use std::{collections::HashSet, path::PathBuf, pin::pin, sync::Arc};
 use common::{Node, PATIENCE, options, start, start_plain, wait_until};
 use dm_core::{
     bus::{EventBus, News},
-    ports::Network,
+    ports::NetworkStatus,
     tasks::Supervisor,
 };
 use dm_p2p::{Identity, P2p, P2pError};

@@ -10,7 +10,7 @@ use common::{Node, options, start};
 use dm_core::{
     Address,
     hash::DataHash,
-    ports::{Network, ObjectStore},
+    ports::{NetworkStatus, ObjectExchange, ObjectStore},
     trace::Trace,
 };
 use dm_p2p::Identity;

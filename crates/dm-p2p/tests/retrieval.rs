@@ -14,7 +14,7 @@ use common::{
 use dm_core::{
     Address,
     envelope::CHUNK_SIZE,
-    ports::{Found, HolderIndex, Network},
+    ports::{Found, HolderIndex, NetworkStatus, ObjectExchange},
     trace::{AskedFor, Trace, TraceReport},
 };
 use dm_p2p::Identity;

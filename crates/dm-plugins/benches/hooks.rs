@@ -79,10 +79,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
     let ports = DataPorts {
         network: MemoryNetwork::new().join(objects.clone()),
         objects,
-        shares: catalog.clone(),
-        readable: catalog.clone(),
-        erasures: catalog.clone(),
-        revocations: catalog.clone(),
+        catalog: catalog.clone(),
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
         grants: Arc::new(MemoryGrants::new(address)),

@@ -19,8 +19,8 @@ use dm_core::{
     hash::{DataHash, Locator},
     health::Finding,
     ports::{
-        ComplianceLog, Erasures, Grants, HealthCheck, KeyRing, Network, ObjectStore, OperatorKeys,
-        ReadableObjects, Revocations, Sealer, ShareCatalog, Signer,
+        Catalog, ComplianceLog, Grants, HealthCheck, KeyRing, Network, ObjectStore, OperatorKeys, Sealer,
+        Signer,
     },
     receipt::Receipt,
     share::{ShareOutcome, ShareTerms},
@@ -76,14 +76,8 @@ use verify::Verifier;
 pub struct DataPorts {
     /// Where objects are kept.
     pub objects: Arc<dyn ObjectStore>,
-    /// Where shares are kept.
-    pub shares: Arc<dyn ShareCatalog>,
-    /// Where wrapped content keys are kept.
-    pub readable: Arc<dyn ReadableObjects>,
-    /// Where it is kept what is to be erased.
-    pub erasures: Arc<dyn Erasures>,
-    /// Where it is kept whose access is to be withdrawn.
-    pub revocations: Arc<dyn Revocations>,
+    /// Where shares, wrapped content keys, and what is to be erased or withdrawn are kept.
+    pub catalog: Arc<dyn Catalog>,
     /// Encrypts and decrypts chunks.
     pub sealer: Arc<dyn Sealer>,
     /// Wraps content keys for this node.
@@ -145,7 +139,7 @@ impl Basis {
             locks: Arc::default(),
             known: KnownObjects::new(
                 ports.objects.clone(),
-                ports.shares.clone(),
+                ports.catalog.clone(),
                 ports.signer.address(),
             ),
             own: Arc::new(OwnObjects::new(ports, &owed)),

@@ -15,7 +15,7 @@ use dm_core::{
     clock::now_ms,
     health::{Finding, HealthComponents, HealthLevel, HealthReport, PartHealth, Trouble},
     plugin::PluginState,
-    ports::{Chain, ComplianceLog, HealthCheck, Network},
+    ports::{Chain, ComplianceLog, HealthCheck, NetworkStatus},
     tasks::Supervisor,
 };
 use futures::future::join_all;
@@ -39,7 +39,7 @@ pub struct HealthPorts {
     /// Whether it can be reached is asked at every look.
     pub chain: Arc<dyn Chain>,
     /// The peers.
-    pub network: Arc<dyn Network>,
+    pub network: Arc<dyn NetworkStatus>,
     /// The compliance log.
     pub log: Arc<dyn ComplianceLog>,
     /// Those that fail make the node degraded.

@@ -91,7 +91,11 @@ mod tests {
         assert_eq!(guard.wait(other), None);
         assert_eq!(guard.wrong_keys(), 6);
         let events = bus.history(10);
-        assert_eq!(events.len(), 1);
-        assert_eq!(events[0].data, json!({"address": "10.0.0.1", "attempts": 3}));
+        let told: Vec<_> = events.into_iter().map(|event| event.news).collect();
+        let waits = News::WrongApiKeys {
+            address: liar.to_string(),
+            attempts: 3,
+        };
+        assert_eq!(told, [waits]);
     }
 }

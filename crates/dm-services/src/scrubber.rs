@@ -11,7 +11,7 @@ use dm_core::{
     clock::now_ms,
     damage::DamageLog,
     envelope::{ObjectId, SignedEnvelope},
-    ports::{Network, ObjectStore, StorageQuota, StoreError, StoreUsage},
+    ports::{ObjectExchange, ObjectStore, StorageQuota, StoreError, StoreUsage},
 };
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ pub struct ScrubPorts {
     /// How much of its limits it has used.
     pub quota: Arc<dyn StorageQuota>,
     /// Where damaged objects are brought back from.
-    pub network: Arc<dyn Network>,
+    pub network: Arc<dyn ObjectExchange>,
     /// Is told of damage and drift.
     pub bus: EventBus,
 }

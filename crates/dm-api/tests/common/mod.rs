@@ -202,10 +202,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     );
     let ports = DataPorts {
         objects: store.clone(),
-        shares: catalog.clone(),
-        readable: catalog.clone(),
-        erasures: catalog.clone(),
-        revocations: catalog.clone(),
+        catalog: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         authorization: Some(authorization.clone()),

@@ -14,8 +14,9 @@ use dm_core::{
     hash::Locator,
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
     ports::{
-        BackupError, BackupStream, Backups, Chain, ChainControl, ChainError, ChainHead, ChainSwitchError,
-        FetchError, Found, InvalidLogFilter, LogControl, Network, NetworkError, PushReport,
+        AddressDirectory, BackupError, BackupStream, Backups, Chain, ChainControl, ChainError, ChainHead,
+        ChainSwitchError, FetchError, Found, InvalidLogFilter, LogControl, NetworkError, NetworkStatus,
+        ObjectExchange, PushReport,
     },
     secret::SecretString,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
@@ -59,7 +60,7 @@ fn peer(id: &str, healthy: bool) -> PeerStatus {
 }
 
 #[async_trait]
-impl Network for QuietNetwork {
+impl AddressDirectory for QuietNetwork {
     async fn announce(&self, _: SignedAddressRecord) -> Result<(), NetworkError> {
         Ok(())
     }
@@ -67,7 +68,10 @@ impl Network for QuietNetwork {
     async fn find_address(&self, _: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
         Ok(None)
     }
+}
 
+#[async_trait]
+impl ObjectExchange for QuietNetwork {
     async fn push(&self, _: &ObjectId, _: usize) -> Result<PushReport, NetworkError> {
         Ok(PushReport::default())
     }
@@ -83,7 +87,9 @@ impl Network for QuietNetwork {
     fn fetch(&self, _: &Found, _: u64, _: &Trace) -> BoxStream<'static, Result<Chunk, FetchError>> {
         stream::empty().boxed()
     }
+}
 
+impl NetworkStatus for QuietNetwork {
     fn peers(&self) -> Vec<PeerStatus> {
         vec![peer("well", true), peer("ill", false)]
     }

@@ -31,6 +31,7 @@ mod signer;
 mod succession;
 mod tokens;
 mod users;
+mod whole_catalog;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest};
@@ -52,7 +53,9 @@ pub use key_uses::{KeyUses, Retirement};
 pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use master_password::{MasterPassword, PasswordError};
-pub use network::{FetchError, Found, Network, NetworkError, PushReport};
+pub use network::{
+    AddressDirectory, FetchError, Found, Network, NetworkError, NetworkStatus, ObjectExchange, PushReport,
+};
 pub use objects::{
     Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
     StoreUsage, storage_cost,
@@ -66,3 +69,4 @@ pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};
 pub use users::{AuthorizedUsers, Authorizer, AuthorizerError, UsedMandates, UserKey};
+pub use whole_catalog::Catalog;

@@ -26,15 +26,19 @@ pub struct PushReport {
     pub holders: Vec<String>,
 }
 
-/// The peer-to-peer network.
+/// Where organisations are found: the address records on the DHT.
 #[async_trait]
-pub trait Network: Send + Sync {
+pub trait AddressDirectory: Send + Sync {
     /// Puts this node's address record on the DHT, now and again at intervals.
     async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError>;
 
     /// The newest valid record of an address that the DHT has.
     async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError>;
+}
 
+/// Brings objects to peers and fetches them from there.
+#[async_trait]
+pub trait ObjectExchange: Send + Sync {
     /// Brings a locally stored object to the `copies` peers closest to its
     /// locator and announces this node as provider. Peers that have the chunks
     /// already are sent the envelope alone. Fewer reachable peers are no error.
@@ -44,7 +48,7 @@ pub trait Network: Send + Sync {
     /// and at most 16. Notes in the trace who was asked.
     async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError>;
 
-    /// Like [`Network::find`], but asks nobody but the peers that are known to
+    /// Like [`ObjectExchange::find`], but asks nobody but the peers that are known to
     /// hold something under the locator: quick, no load for the DHT, and
     /// perhaps not the newest envelope. Empty where nobody is known.
     async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError>;
@@ -60,7 +64,10 @@ pub trait Network: Send + Sync {
         first: u64,
         trace: &Trace,
     ) -> BoxStream<'static, Result<Chunk, FetchError>>;
+}
 
+/// What is known of the network now.
+pub trait NetworkStatus: Send + Sync {
     /// The peer book.
     fn peers(&self) -> Vec<PeerStatus>;
 
@@ -76,6 +83,11 @@ pub trait Network: Send + Sync {
     /// Whether the network is running.
     fn is_running(&self) -> bool;
 }
+
+/// The peer-to-peer network: all three, for whoever hands them on.
+pub trait Network: AddressDirectory + ObjectExchange + NetworkStatus {}
+
+impl<T: AddressDirectory + ObjectExchange + NetworkStatus> Network for T {}
 
 /// Why the network did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

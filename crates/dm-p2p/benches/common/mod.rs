@@ -10,7 +10,7 @@ use std::{
 use dm_core::{
     Address,
     bus::EventBus,
-    ports::{Found, Network},
+    ports::{Found, NetworkStatus, ObjectExchange},
     tasks::Supervisor,
     trace::Trace,
 };

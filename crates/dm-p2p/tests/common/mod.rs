@@ -11,7 +11,7 @@ use dm_core::{
     Address,
     bus::EventBus,
     config::NetworkConfig,
-    ports::{Network, ObjectStore, PeerCatalog},
+    ports::{Network, NetworkStatus, ObjectExchange, ObjectStore, PeerCatalog},
     tasks::Supervisor,
     trace::Trace,
 };

@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 use dm_core::{
     address_record::{AddressRecord, SignedAddressRecord},
     envelope::{Grant, ObjectId},
-    ports::{Grants, Network},
+    ports::{AddressDirectory, Grants},
     secret::ContentKey,
 };
 use tokio::sync::Notify;
@@ -23,7 +23,7 @@ use recipients::Recipients;
 
 /// The address records that this node announces and knows.
 pub(super) struct AddressBook {
-    network: Arc<dyn Network>,
+    network: Arc<dyn AddressDirectory>,
     grants: Arc<dyn Grants>,
     own_record: OwnRecord,
     /// Rings when what the own record says has changed.

@@ -26,7 +26,7 @@ impl Payments {
     pub(super) fn new(ports: &DataPorts, locks: &DataLocks) -> Self {
         Self {
             payments: ports.payments.clone(),
-            shares: ports.shares.clone(),
+            shares: ports.catalog.clone(),
             locks: locks.clone(),
         }
     }

@@ -35,7 +35,7 @@ impl Copies {
     pub(super) fn new(ports: &DataPorts, config: &DataConfig, owed: &Arc<Owed>) -> Self {
         Self {
             objects: ports.objects.clone(),
-            shares: ports.shares.clone(),
+            shares: ports.catalog.clone(),
             network: ports.network.clone(),
             bus: ports.bus.clone(),
             owed: owed.clone(),

@@ -60,9 +60,9 @@ impl Eraser {
         Self {
             objects: ports.objects.clone(),
             known: basis.known.clone(),
-            shares: ports.shares.clone(),
-            readable: ports.readable.clone(),
-            erasures: ports.erasures.clone(),
+            shares: ports.catalog.clone(),
+            readable: ports.catalog.clone(),
+            erasures: ports.catalog.clone(),
             locks: basis.locks.clone(),
             own: basis.own.clone(),
             copies: basis.copies.clone(),

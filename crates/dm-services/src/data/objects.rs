@@ -31,10 +31,10 @@ impl OwnObjects {
     pub(super) fn new(ports: &DataPorts, owed: &Arc<Owed>) -> Self {
         Self {
             objects: ports.objects.clone(),
-            shares: ports.shares.clone(),
-            readable: ports.readable.clone(),
-            erasures: ports.erasures.clone(),
-            revocations: ports.revocations.clone(),
+            shares: ports.catalog.clone(),
+            readable: ports.catalog.clone(),
+            erasures: ports.catalog.clone(),
+            revocations: ports.catalog.clone(),
             signer: ports.signer.clone(),
             owed: owed.clone(),
         }

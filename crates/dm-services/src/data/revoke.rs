@@ -82,8 +82,8 @@ impl Revoker {
     ) -> Self {
         Self {
             objects: ports.objects.clone(),
-            shares: ports.shares.clone(),
-            revocations: ports.revocations.clone(),
+            shares: ports.catalog.clone(),
+            revocations: ports.catalog.clone(),
             key_ring: ports.key_ring.clone(),
             locks: basis.locks.clone(),
             own: basis.own.clone(),

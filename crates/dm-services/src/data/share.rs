@@ -67,7 +67,7 @@ impl Sharing {
     pub(super) fn new(ports: &DataPorts, basis: &Basis, payments: &Arc<Payments>, eraser: &Eraser) -> Self {
         Self {
             objects: ports.objects.clone(),
-            shares: ports.shares.clone(),
+            shares: ports.catalog.clone(),
             key_ring: ports.key_ring.clone(),
             authorization: ports.authorization.clone(),
             bus: ports.bus.clone(),

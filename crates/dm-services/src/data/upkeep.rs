@@ -10,6 +10,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dm_core::ports::{Erasures, ShareCatalog};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +65,9 @@ impl Upkeep {
         eraser: &Eraser,
         revoker: &Revoker,
     ) -> Self {
-        let (objects, shares, erasures) = (&ports.objects, &ports.shares, &ports.erasures);
+        let objects = &ports.objects;
+        let shares: &Arc<dyn ShareCatalog> = &(ports.catalog.clone() as Arc<dyn ShareCatalog>);
+        let erasures: &Arc<dyn Erasures> = &(ports.catalog.clone() as Arc<dyn Erasures>);
         let Basis {
             own,
             addresses,
@@ -117,7 +120,7 @@ impl Upkeep {
                 locks: locks.clone(),
             },
             revoking: Revoking {
-                revocations: ports.revocations.clone(),
+                revocations: ports.catalog.clone(),
                 revoker: revoker.clone(),
                 locks: locks.clone(),
             },

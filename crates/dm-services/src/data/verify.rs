@@ -8,7 +8,7 @@ use dm_core::{
     envelope::{Envelope, SignedEnvelope},
     event::EventKind,
     hash::DataHash,
-    ports::{ComplianceLog, EventFilter, HistoryQuery, Network, ObjectStore},
+    ports::{ComplianceLog, EventFilter, HistoryQuery, ObjectExchange, ObjectStore},
     receipt::{Anchor, Receipt, Verification},
     trace::Trace,
 };
@@ -48,7 +48,7 @@ impl VerifiedShare {
 pub(super) struct Verifier {
     log: Arc<dyn ComplianceLog>,
     objects: Arc<dyn ObjectStore>,
-    network: Arc<dyn Network>,
+    network: Arc<dyn ObjectExchange>,
     bus: EventBus,
     sealing: Arc<Sealing>,
 }

@@ -6,7 +6,7 @@ use dm_core::{
     Address,
     clock::now_ms,
     hash::DataHash,
-    ports::{ComplianceLog, Erasures, EventFilter, Network, ObjectStore, ReadableObjects, Recorded},
+    ports::{ComplianceLog, Erasures, EventFilter, ObjectExchange, ObjectStore, ReadableObjects, Recorded},
     share::{ShareOutcome, ShareTerms},
 };
 use dm_services::ServiceError;

@@ -360,7 +360,7 @@ async fn an_interrupted_share_keeps_its_order() {
     ordered
         .node
         .ports
-        .shares
+        .catalog
         .commit_share(&NewShare::from(share.clone()))
         .await
         .unwrap();

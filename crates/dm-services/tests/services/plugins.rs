@@ -21,7 +21,6 @@ use dm_core::{
 };
 use dm_services::{DataManager, DataPorts, PluginConfig, PluginManager, RegisteredPlugins, ServiceError};
 use dm_testing::{key_value::MemoryKeyValueStore, plugins::SamplePlugin};
-use serde_json::json;
 
 use crate::support::{TestNode, World, data, eventually, settings, terms};
 

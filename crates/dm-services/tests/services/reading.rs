@@ -155,7 +155,7 @@ async fn forge(liar: &TestNode, from: &DataHash, to: &DataHash) {
         owner,
     };
     let envelope = liar.objects.envelope(&source).await.unwrap().unwrap();
-    let entry = liar.ports.readable.readable(from).await.unwrap().unwrap();
+    let entry = liar.ports.catalog.readable(from).await.unwrap().unwrap();
     let key = liar.ports.key_ring.unwrap(&entry.key).unwrap();
     // A node shows others no object of its own that it does not know itself.
     let known = ReadableObject {
@@ -163,7 +163,7 @@ async fn forge(liar: &TestNode, from: &DataHash, to: &DataHash) {
         id: target,
         ..entry
     };
-    liar.ports.readable.put_readable(&known).await.unwrap();
+    liar.ports.catalog.put_readable(&known).await.unwrap();
     let mut forged = envelope.statement().clone();
     forged.id = target;
     forged.sequence += 1_000_000;

@@ -7,7 +7,7 @@ use dm_core::{
     clock::now_ms,
     config::NetworkConfig,
     hash::DataHash,
-    ports::{Network, ObjectStore},
+    ports::{NetworkStatus, ObjectExchange, ObjectStore},
     tasks::Supervisor,
 };
 use dm_services::{

@@ -6,7 +6,7 @@ use dm_core::{
     bus::{EventBus, News, SystemTrouble},
     damage::DamageLog,
     envelope::CHUNK_SIZE,
-    ports::{Network, ObjectStore},
+    ports::{Network, NetworkStatus, ObjectStore},
 };
 use dm_services::{ScrubConfig, ScrubPorts, ScrubReport, Scrubber};
 use dm_testing::{

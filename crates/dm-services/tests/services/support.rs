@@ -108,10 +108,7 @@ impl World {
         );
         let ports = DataPorts {
             objects: objects.clone(),
-            shares: catalog.clone(),
-            readable: catalog.clone(),
-            erasures: catalog.clone(),
-            revocations: catalog.clone(),
+            catalog: catalog.clone(),
             sealer: Arc::new(MemorySealer),
             key_ring: Arc::new(MemoryKeyRing::default()),
             grants: Arc::new(MemoryGrants::new(signer.address())),

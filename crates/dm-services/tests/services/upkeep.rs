@@ -13,8 +13,8 @@ use dm_core::{
     health::Finding,
     peer::{NetworkStats, PeerStatus},
     ports::{
-        FetchError, Found, HealthCheck, Network, NetworkError, ObjectStore, PushReport, ReadableObjects,
-        ShareCatalog, Signer,
+        AddressDirectory, FetchError, Found, HealthCheck, NetworkError, NetworkStatus, ObjectExchange,
+        ObjectStore, PushReport, ReadableObjects, ShareCatalog, Signer,
     },
     share::ShareTerms,
     trace::Trace,
@@ -29,22 +29,30 @@ use crate::support::{TestNode, World, data, eventually, settings, terms};
 struct Stalled(Arc<MemoryNode>);
 
 #[async_trait]
-impl Network for Stalled {
+impl AddressDirectory for Stalled {
     async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
         self.0.announce(record).await
     }
+
     async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
         self.0.find_address(address).await
     }
+}
+
+#[async_trait]
+impl ObjectExchange for Stalled {
     async fn push(&self, _: &ObjectId, _: usize) -> Result<PushReport, NetworkError> {
         std::future::pending().await
     }
+
     async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
         self.0.find(locator, trace).await
     }
+
     async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
         self.0.find_at_known(locator, trace).await
     }
+
     fn fetch(
         &self,
         found: &Found,
@@ -53,18 +61,25 @@ impl Network for Stalled {
     ) -> BoxStream<'static, Result<Chunk, FetchError>> {
         self.0.fetch(found, first, trace)
     }
+}
+
+impl NetworkStatus for Stalled {
     fn peers(&self) -> Vec<PeerStatus> {
         self.0.peers()
     }
+
     fn stats(&self) -> NetworkStats {
         self.0.stats()
     }
+
     fn local_peer_id(&self) -> String {
         self.0.local_peer_id()
     }
+
     fn listen_addresses(&self) -> Vec<String> {
         self.0.listen_addresses()
     }
+
     fn is_running(&self) -> bool {
         self.0.is_running()
     }

@@ -15,7 +15,10 @@ use dm_core::{
     envelope::{Chunk, ChunkListHasher, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
-    ports::{FetchError, Found, Network, NetworkError, ObjectStore, PushReport, StoreError},
+    ports::{
+        AddressDirectory, FetchError, Found, NetworkError, NetworkStatus, ObjectExchange, ObjectStore,
+        PushReport, StoreError,
+    },
     signed::Signed,
     trace::{AskedFor, Exchanged, PeerPath, Trace},
 };
@@ -167,7 +170,7 @@ impl MemoryNode {
 }
 
 #[async_trait]
-impl Network for MemoryNode {
+impl AddressDirectory for MemoryNode {
     async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
         if !self.is_online() || Signed::verify(record.bytes().clone()) != Ok(record.clone()) {
             return Ok(());
@@ -186,7 +189,10 @@ impl Network for MemoryNode {
         }
         Ok(self.network.hub().records.get(&address).cloned())
     }
+}
 
+#[async_trait]
+impl ObjectExchange for MemoryNode {
     async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError> {
         self.push_past(object, copies, &[]).await
     }
@@ -228,7 +234,6 @@ impl Network for MemoryNode {
         Ok(found.into_values().take(MAX_OWNERS).collect())
     }
 
-    /// Every node knows what every other one holds: there is nobody to look up.
     async fn find_at_known(&self, _: &Locator, _: &Trace) -> Result<Vec<Found>, NetworkError> {
         Ok(Vec::new())
     }
@@ -260,7 +265,9 @@ impl Network for MemoryNode {
         });
         ended.boxed()
     }
+}
 
+impl NetworkStatus for MemoryNode {
     fn peers(&self) -> Vec<PeerStatus> {
         let status = |node: Arc<MemoryNode>| PeerStatus {
             record: PeerRecord {

@@ -3,7 +3,10 @@ use std::collections::{HashSet, VecDeque};
 use async_trait::async_trait;
 use dm_core::{
     envelope::ObjectId,
-    ports::{Challenged, HoldersNews, Network, NetworkError, PushReport, Replication, StoreError},
+    ports::{
+        Challenged, HoldersNews, NetworkError, NetworkStatus, ObjectExchange, PushReport, Replication,
+        StoreError,
+    },
     trace::Trace,
 };
 use tokio::sync::Notify;

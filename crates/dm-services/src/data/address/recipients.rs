@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::Address;
 use dm_core::{
     address_record::SignedAddressRecord,
-    ports::{Network, NetworkError},
+    ports::{AddressDirectory, NetworkError},
 };
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ impl Recipients {
     pub(super) async fn record(
         &self,
         address: Address,
-        network: &dyn Network,
+        network: &dyn AddressDirectory,
     ) -> Result<Option<Arc<SignedAddressRecord>>, NetworkError> {
         if let Some((since, record)) = self.seen.get(&address) {
             let lifetime = if record.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
@@ -50,7 +50,7 @@ impl Recipients {
     pub(super) async fn look_up(
         &self,
         address: Address,
-        network: &dyn Network,
+        network: &dyn AddressDirectory,
     ) -> Result<Option<Arc<SignedAddressRecord>>, NetworkError> {
         let record = network.find_address(address).await?.map(Arc::new);
         self.seen.insert(address, (Instant::now(), record.clone()));

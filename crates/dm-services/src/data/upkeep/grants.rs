@@ -9,7 +9,7 @@ use std::{
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
-    ports::{KeyRing, Network, ShareCatalog},
+    ports::{KeyRing, NetworkStatus, ShareCatalog},
     share::ShareRecord,
 };
 
@@ -62,7 +62,7 @@ impl Absent {
 /// theirs.
 pub(super) struct Granting {
     pub(super) shares: Arc<dyn ShareCatalog>,
-    pub(super) network: Arc<dyn Network>,
+    pub(super) network: Arc<dyn NetworkStatus>,
     pub(super) key_ring: Arc<dyn KeyRing>,
     pub(super) own: Arc<OwnObjects>,
     pub(super) addresses: Arc<AddressBook>,

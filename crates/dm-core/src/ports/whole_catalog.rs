@@ -1,0 +1,41 @@
+use super::{
+    ApiKeyCatalog, AuthorizedUsers, Erasures, EventLog, KeyChanges, KeyUses, OrderCatalog, PeerCatalog,
+    ReadableObjects, Revocations, ShareCatalog, TokenCatalog, UsedMandates,
+};
+
+/// The whole catalog. Its ports only make sense over one and the same store: a commit
+/// of a share writes keys, mandates, orders and erasures as well. So it is handed over
+/// as one `Arc`, of which whoever needs less takes a part.
+pub trait Catalog:
+    ApiKeyCatalog
+    + AuthorizedUsers
+    + Erasures
+    + EventLog
+    + KeyChanges
+    + KeyUses
+    + OrderCatalog
+    + PeerCatalog
+    + ReadableObjects
+    + Revocations
+    + ShareCatalog
+    + TokenCatalog
+    + UsedMandates
+{
+}
+
+impl<T> Catalog for T where
+    T: ApiKeyCatalog
+        + AuthorizedUsers
+        + Erasures
+        + EventLog
+        + KeyChanges
+        + KeyUses
+        + OrderCatalog
+        + PeerCatalog
+        + ReadableObjects
+        + Revocations
+        + ShareCatalog
+        + TokenCatalog
+        + UsedMandates
+{
+}
