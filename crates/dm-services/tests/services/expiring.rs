@@ -6,8 +6,11 @@ use dm_core::{
     Address,
     clock::now_ms,
     hash::DataHash,
-    ports::{ComplianceLog, Erasures, EventFilter, ObjectExchange, ObjectStore, ReadableObjects, Recorded},
-    share::{ShareOutcome, ShareTerms},
+    ports::{
+        ComplianceLog, Erasures, EventFilter, ObjectExchange, ObjectStore, ReadableObjects, Recorded,
+        ShareCatalog,
+    },
+    share::{NewShare, ShareOutcome, ShareRecord, ShareTerms},
 };
 use dm_services::ServiceError;
 
@@ -162,6 +165,36 @@ async fn data_that_is_shared_after_its_time_is_new_data() {
     assert!(third.read(&data_hash()).await.is_ok());
     let readers = owner.data.readers(&data_hash()).await.unwrap();
     assert_eq!(readers, [third.address()], "the first share ended");
+}
+
+#[tokio::test]
+async fn a_later_end_that_an_interrupted_share_has_asked_for_holds() {
+    for is_shared_again in [false, true] {
+        let world = World::new();
+        let (owner, first) = (world.node(1).await, world.node(2).await);
+        let (second, third) = (world.node(3).await, world.node(4).await);
+        let (at, later) = (now_ms() + 200, now_ms() + LONG);
+        share(&owner, first.address(), Some(at)).await.unwrap();
+        // Killed between its commit and its envelope.
+        let interrupted = ShareRecord {
+            expires_at: Some(later),
+            ..ShareRecord::new(data_hash(), second.address(), now_ms())
+        };
+        let committed = NewShare {
+            grant_owed: true,
+            ..interrupted.into()
+        };
+        owner.catalog.commit_share(&committed).await.unwrap();
+        waits_until(at + 1).await;
+        if is_shared_again {
+            share(&owner, third.address(), Some(later)).await.unwrap();
+        }
+        owner.data.catch_up().await;
+        assert_eq!(erasure_event(&owner).await, None);
+        assert_eq!(end_at(&owner).await, Some(later));
+        assert!(second.read(&data_hash()).await.is_ok());
+        assert!(first.read(&data_hash()).await.is_ok());
+    }
 }
 
 #[tokio::test]

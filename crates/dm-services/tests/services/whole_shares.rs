@@ -129,6 +129,8 @@ async fn an_own_object_without_a_key_is_seen_by_nobody_and_collected() {
     };
     assert_eq!(owner.ports.network.push(&id, 1).await.ok().map(|_| ()), None);
     assert!(owner.data.readers(&hash).await.is_err());
+    let erased = owner.data.erase(&hash).await;
+    assert!(matches!(erased, Err(ServiceError::NotFound)), "{erased:?}");
     owner.spread();
     eventually("a tombstone is in its place, here and at peers", async || {
         // The log goes on.
