@@ -119,7 +119,7 @@ impl State {
     {
         match self.runtime.spawn(call.in_current_span()).await {
             Ok(result) => result.map_err(Into::into),
-            Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}")).into()),
+            Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}").into()).into()),
         }
     }
 

@@ -64,7 +64,7 @@ impl Cpu {
 
 /// The runtime is shutting down, or the work panicked.
 fn stopped(error: impl std::fmt::Display) -> ServiceError {
-    ServiceError::Unavailable(format!("work was cut off: {error}"))
+    ServiceError::Unavailable(format!("work was cut off: {error}").into())
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ impl Shortfall {
     }
 }
 
+/// What lies behind an error: an error of a port with its own source, or a sentence.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a service did not do what a client asked; each variant is something
 /// that the client or the operator can act on.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +159,7 @@ pub enum ServiceError {
     PaymentRequired(Box<Shortfall>),
     /// What a peer or the store delivered is not what was asked for.
     #[error("the data cannot be delivered intact: {0}")]
-    Damaged(String),
+    Damaged(Cause),
     /// Disk full or quota reached.
     #[error("no space left to store data")]
     StorageFull,
@@ -164,11 +167,11 @@ pub enum ServiceError {
     #[error("the node is overloaded; try again soon")]
     Overloaded,
     /// Something that the node needs is away or stopping.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Cause),
     /// The operator must act: the log has forked, a store is damaged.
-    #[error("{0}")]
-    Fault(String),
+    #[error(transparent)]
+    Fault(Cause),
 }
 
 impl ServiceError {
@@ -202,12 +205,12 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::StorageFull,
-            StoreError::Corrupt(_) | StoreError::Mismatch(_) => Self::Damaged(error.to_string()),
+            StoreError::Corrupt(_) | StoreError::Mismatch(_) => Self::Damaged(error.into()),
             // Something behind the node, which may come back.
             StoreError::Unavailable(_) | StoreError::Unsettled(_) | StoreError::Failed(_) => {
-                Self::Unavailable(error.to_string())
+                Self::Unavailable(error.into())
             }
-            StoreError::Missing | StoreError::Stale { .. } => Self::Fault(error.to_string()),
+            StoreError::Missing | StoreError::Stale { .. } => Self::Fault(error.into()),
         }
     }
 }
@@ -218,9 +221,9 @@ impl From<CatalogError> for ServiceError {
             CatalogError::Full => Self::StorageFull,
             // Something behind the node, which may come back.
             CatalogError::Unavailable(_) | CatalogError::Unsettled(_) | CatalogError::Failed(_) => {
-                Self::Unavailable(error.to_string())
+                Self::Unavailable(error.into())
             }
-            CatalogError::Conflict(_) | CatalogError::Corrupt(_) => Self::Fault(error.to_string()),
+            CatalogError::Conflict(_) | CatalogError::Corrupt(_) => Self::Fault(error.into()),
         }
     }
 }
@@ -229,11 +232,11 @@ impl From<ComplianceError> for ServiceError {
     fn from(error: ComplianceError) -> Self {
         match error {
             ComplianceError::Overloaded => Self::Overloaded,
-            ComplianceError::Stopped => Self::Unavailable(error.to_string()),
+            ComplianceError::Stopped => Self::Unavailable(error.into()),
             ComplianceError::Catalog(error) => error.into(),
             ComplianceError::Chain(error) => error.into(),
             ComplianceError::Forked(_) | ComplianceError::NoEvent(_) | ComplianceError::Corrupt(_) => {
-                Self::Fault(error.to_string())
+                Self::Fault(error.into())
             }
         }
     }
@@ -257,7 +260,7 @@ impl From<ChainError> for ServiceError {
             ChainError::Refused(reason) => Self::TransactionRefused(reason),
             ChainError::WrongChain { expected, found } => Self::WrongChain { expected, found },
             ChainError::Unavailable(_) | ChainError::NotMined(_) | ChainError::Journal(_) => {
-                Self::Unavailable(error.to_string())
+                Self::Unavailable(error.into())
             }
         }
     }
@@ -277,15 +280,15 @@ impl From<TokenError> for ServiceError {
 
 impl From<NetworkError> for ServiceError {
     fn from(error: NetworkError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable(error.into())
     }
 }
 
 impl From<FetchError> for ServiceError {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::NoHolder(_) => Self::Damaged(error.to_string()),
-            FetchError::Stopped => Self::Unavailable(error.to_string()),
+            FetchError::NoHolder(_) => Self::Damaged(error.into()),
+            FetchError::Stopped => Self::Unavailable(error.into()),
         }
     }
 }
@@ -294,8 +297,8 @@ impl From<KeyRingError> for ServiceError {
     fn from(error: KeyRingError) -> Self {
         match error {
             // The disk of the key file; it may work again.
-            KeyRingError::Failed(_) => Self::Unavailable(error.to_string()),
-            other => Self::Fault(other.to_string()),
+            KeyRingError::Failed(_) => Self::Unavailable(error.into()),
+            other => Self::Fault(other.into()),
         }
     }
 }
@@ -305,20 +308,32 @@ impl From<PasswordError> for ServiceError {
         match error {
             PasswordError::Wrong => Self::invalid("old_password", error),
             PasswordError::Unusable => Self::invalid("new_password", error),
-            PasswordError::Failed(_) => Self::Unavailable(error.to_string()),
+            PasswordError::Failed(_) => Self::Unavailable(error.into()),
         }
     }
 }
 
 impl From<SignerError> for ServiceError {
     fn from(error: SignerError) -> Self {
-        Self::Fault(error.to_string())
+        Self::Fault(error.into())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_keeps_what_lies_behind_it() {
+        let disk = std::io::Error::other("the disk is gone");
+        let error = ServiceError::from(StoreError::Failed(Box::new(disk)));
+        let ServiceError::Unavailable(cause) = &error else {
+            panic!("{error:?}");
+        };
+        assert!(cause.downcast_ref::<StoreError>().is_some());
+        let mut chain = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+        assert!(chain.any(|error| error.to_string() == "the disk is gone"));
+    }
 
     #[test]
     fn an_error_of_the_chain_keeps_its_kind() {

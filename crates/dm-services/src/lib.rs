@@ -21,7 +21,7 @@ mod token_manager;
 
 pub use authorization::{Authorization, AuthorizationConfig, AuthorizationPorts, StatementContext};
 pub use data::{DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare};
-pub use error::{ServiceError, Shortfall};
+pub use error::{Cause, ServiceError, Shortfall};
 pub use health_monitor::{HealthMonitor, HealthPorts};
 pub use key_guard::KeyGuard;
 pub use key_rotation::{

@@ -308,10 +308,9 @@ fn ensure_same_price(kept: &OrderRecord, payment: &TransferOrder) -> Result<(), 
                 paid.amount, paid.token
             ),
         )),
-        other => Err(ServiceError::Fault(format!(
-            "a payment is kept as {}",
-            other.kind()
-        ))),
+        other => Err(ServiceError::Fault(
+            format!("a payment is kept as {}", other.kind()).into(),
+        )),
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) async fn run_to_completion<T: Send + 'static>(
 ) -> Result<T, ServiceError> {
     match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result,
-        Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}"))),
+        Err(error) => Err(ServiceError::Unavailable(
+            format!("work was cut off: {error}").into(),
+        )),
     }
 }

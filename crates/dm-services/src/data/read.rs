@@ -343,7 +343,7 @@ impl OpenObject {
         match checked.source {
             Source::Checked => Ok(checked.read_checked(range)),
             Source::Local | Source::Remote(_) => Err(ServiceError::Damaged(
-                "the object was replaced while it was read".to_owned(),
+                "the object was replaced while it was read".into(),
             )),
         }
     }
@@ -380,10 +380,10 @@ impl OpenObject {
             Ok(plaintext) if plaintext.len() as u64 == self.envelope.chunk_plaintext_len(index) => {
                 Ok(plaintext.into())
             }
-            Ok(_) => Err(ServiceError::Damaged(format!(
-                "chunk {index} has another length than it should"
-            ))),
-            Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}"))),
+            Ok(_) => Err(ServiceError::Damaged(
+                format!("chunk {index} has another length than it should").into(),
+            )),
+            Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}").into())),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Recorder {
     pub(super) fn ensure_log_accepts(&self) -> Result<(), ServiceError> {
         match self.log.fault() {
             None => Ok(()),
-            Some(fault) => Err(ServiceError::Fault(fault)),
+            Some(fault) => Err(ServiceError::Fault(fault.into())),
         }
     }
 

@@ -226,7 +226,7 @@ impl Revoker {
     ) -> Result<Vec<Address>, ServiceError> {
         let Ok(_changing) = self.content_keys.try_read() else {
             return Err(ServiceError::Unavailable(
-                "a backup is being made; the access is withdrawn when it is done".to_owned(),
+                "a backup is being made; the access is withdrawn when it is done".into(),
             ));
         };
         let id = self.own.own_id(data_hash);
@@ -279,7 +279,7 @@ impl Revoker {
         let (sealed, _) = intake.seal().await?;
         if sealed.data_hash != object.data_hash {
             return Err(ServiceError::Damaged(
-                "the stored object does not hold what it is stored under".to_owned(),
+                "the stored object does not hold what it is stored under".into(),
             ));
         }
         Ok(sealed)

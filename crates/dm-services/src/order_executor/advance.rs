@@ -35,7 +35,7 @@ impl OrderExecutor {
     ) -> Result<OrderRecord, ServiceError> {
         let deadline = Instant::now() + patience;
         let Some(mut record) = self.inner.ports.orders.order(id).await? else {
-            return Err(ServiceError::Fault(format!("there is no order {id}")));
+            return Err(ServiceError::Fault(format!("there is no order {id}").into()));
         };
         if record.state == OrderState::Accepted {
             match record.purpose {
@@ -125,7 +125,7 @@ impl OrderExecutor {
         if matches!(record.purpose, Purpose::Refund { .. }) {
             return self.note_reason(record, reason).await;
         }
-        Err(ServiceError::Fault(reason))
+        Err(ServiceError::Fault(reason.into()))
     }
 
     /// Notes what the chain says of an order that was sent.

@@ -64,7 +64,7 @@ impl OrderExecutor {
     fn payers(&self, record: &OrderRecord) -> Result<Vec<Address>, ServiceError> {
         let Order::Transfer(back) = &record.order else {
             let kind = record.order.kind();
-            return Err(ServiceError::Fault(format!("a refund is kept as {kind}")));
+            return Err(ServiceError::Fault(format!("a refund is kept as {kind}").into()));
         };
         let operator = self.operator();
         let mut payers = vec![operator];
@@ -178,7 +178,7 @@ impl OrderExecutor {
     pub(crate) async fn look_again(&self, id: OperationId) -> Result<(OrderRecord, bool), ServiceError> {
         let _turn = self.inner.locks.lock(id).await;
         let Some(mut record) = self.inner.ports.orders.order(id).await? else {
-            return Err(ServiceError::Fault(format!("there is no order {id}")));
+            return Err(ServiceError::Fault(format!("there is no order {id}").into()));
         };
         let is_settled = self.settle(&mut record).await?;
         Ok((record, is_settled))

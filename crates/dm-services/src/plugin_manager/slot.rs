@@ -156,10 +156,13 @@ impl Slot {
 
     /// What a client is told where the plugin is needed and does not run.
     pub(super) fn away(&self) -> ServiceError {
-        ServiceError::Unavailable(format!(
-            "plugin {} is required and does not run; try again later",
-            self.name
-        ))
+        ServiceError::Unavailable(
+            format!(
+                "plugin {} is required and does not run; try again later",
+                self.name
+            )
+            .into(),
+        )
     }
 
     pub(super) fn status(&self) -> PluginStatus {

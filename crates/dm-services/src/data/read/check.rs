@@ -110,10 +110,13 @@ impl Check {
         let object = &self.object;
         if std::mem::take(&mut self.hasher).finish() != object.data_hash {
             object.reader.distrust.add(object.envelope.id);
-            return Err(ServiceError::Damaged(format!(
-                "the object of {} does not hold what it was found under",
-                object.envelope.id.owner
-            )));
+            return Err(ServiceError::Damaged(
+                format!(
+                    "the object of {} does not hold what it was found under",
+                    object.envelope.id.owner
+                )
+                .into(),
+            ));
         }
         self.keep().await
     }

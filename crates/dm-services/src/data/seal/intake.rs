@@ -169,5 +169,5 @@ fn begun<T: Send + 'static>(
 
 /// The runtime is shutting down, or the work panicked.
 fn cut_off(error: impl std::fmt::Display) -> ServiceError {
-    ServiceError::Unavailable(format!("work was cut off: {error}"))
+    ServiceError::Unavailable(format!("work was cut off: {error}").into())
 }
