@@ -1,53 +1,56 @@
 //! The composition root: makes every adapter, hands them to the services, and
-//! takes the whole down again.
+//! takes the whole down again. Each module starts one part and says what comes of it.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use dm_api::{ApiHandle, ApiServers, Services};
-use dm_backup::{BackupMaker, BackupPorts};
-use dm_chain::{AccountHealth, embedded::EmbeddedChain};
-use dm_compliance::ComplianceManager;
+use dm_api::{ApiHandle, ApiServers};
+use dm_chain::embedded::EmbeddedChain;
 use dm_core::{
     Address,
-    address::parse_address,
     bus::{EventBus, News},
-    config::{NodeConfig, ObjectEngine},
-    ports::{Authorizer, ComplianceLog, KeptLimits, LogControl, Network, ObjectStore},
+    config::NodeConfig,
+    ports::Network,
     tasks::Supervisor,
 };
-use dm_keys::{NodeKeys, UserAuthorizer};
-use dm_p2p::{Identity, P2p, P2pOptions};
-use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, HealthMonitor, HealthPorts,
-    KeyGuard, KeyRotationPorts, KnownObjects, MoneyConfig, MoneyPorts, OperatorChangePorts, OrderExecutor,
-    PaymentProcessor, PluginManager, RegisteredPlugins, RepairPorts, ScrubPorts, TokenManager,
-    repairer::StoredHolderIndex,
-};
+use dm_keys::NodeKeys;
+use dm_services::{DataManager, PluginManager, RegisteredPlugins};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
-use crate::{
-    background::{self, supervise},
-    chain::{self, ChainSwitch},
-    data_dir_lock::DataDirLock,
-    logging::LogFilter,
-    plugins::{self, Functions},
-    stop_signal::StopSignal,
-    vouching,
-};
+use crate::{data_dir_lock::DataDirLock, logging::LogFilter, stop_signal::StopSignal};
 
-/// How long requests in progress are waited for when the node stops.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
-/// How long background tasks are waited for after that.
+mod apis;
+mod data;
+mod ledger;
+mod network;
+mod stores;
+
+use apis::Parts;
+use data::Data;
+use ledger::Ledger;
+use network::Peers;
+use stores::Stores;
+
+/// How long background tasks are waited for when the node stops, after the requests.
 const TASK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What every part stands on.
+struct Ground<'a> {
+    config: &'a NodeConfig,
+    keys: &'a NodeKeys,
+    /// The node account.
+    address: Address,
+    supervisor: Supervisor,
+    bus: EventBus,
+}
 
 /// A node that runs.
 pub(crate) struct Node {
     /// Held as long as the node uses its data directory.
     lock: DataDirLock,
     storage: Storage,
-    catalog: SqliteCatalog,
+    catalog: Arc<SqliteCatalog>,
     embedded_chain: Option<EmbeddedChain>,
     supervisor: Supervisor,
     bus: EventBus,
@@ -73,233 +76,32 @@ impl Node {
         log_filter: LogFilter,
         registered: RegisteredPlugins,
     ) -> anyhow::Result<Self> {
-        let supervisor = Supervisor::new();
-        let bus = EventBus::new();
-        let signer = keys.signer();
-        let address = signer.address();
-
-        let objects_dir = config.objects_dir();
-        let storage_config = config.storage.clone();
-        if storage_config.engine == ObjectEngine::Sled {
-            tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
-        }
-        let limits = kept_limits(config, address);
-        let storage =
-            tokio::task::spawn_blocking(move || Storage::open_within(&objects_dir, &storage_config, limits))
-                .await??;
-        let catalog = SqliteCatalog::open(config.catalog_file()).await?;
-        let shared_catalog = Arc::new(catalog.clone());
-        let (chain, embedded_chain) = chain::connect(config, keys, &storage).await?;
-        let chain = Arc::new(chain);
-
-        // Peers and repair see what belongs to a share, and nothing else.
-        let known: Arc<dyn ObjectStore> = Arc::new(KnownObjects::new(
-            storage.objects(),
-            shared_catalog.clone(),
-            address,
-        ));
-        let holders = Arc::new(StoredHolderIndex::new(storage.namespace("holders")));
-        let p2p = P2p::start(
-            P2pOptions {
-                port: config.p2p_port,
-                initial_peers: config.initial_peers.clone(),
-                network: config.network.clone(),
-                holder_index: Some(holders.clone()),
-                ..P2pOptions::new(Identity::from_seed(&keys.identity_seed())?, address)
-            },
-            known.clone(),
-            shared_catalog.clone(),
-            bus.clone(),
-            &supervisor,
-        )
-        .await?;
-        let network: Arc<dyn Network> = p2p.clone();
-        let repairer = background::start_repairer(
-            RepairPorts {
-                objects: known.clone(),
-                replication: p2p,
-                holders,
-                shares: shared_catalog.clone(),
-                quota: storage.quota(),
-            },
-            address,
-            &network.local_peer_id(),
-            &config.network,
-            &supervisor,
-        );
-        let scrubber = background::start_scrubber(
-            ScrubPorts {
-                objects: storage.objects(),
-                damage: storage.damage(),
-                quota: storage.quota(),
-                network: network.clone(),
-                bus: bus.clone(),
-            },
-            &config.storage,
-            &supervisor,
-        );
-        let compliance = ComplianceManager::start(
-            address,
-            shared_catalog.clone(),
-            chain.clone(),
-            config.compliance.clone(),
-            bus.clone(),
-            &supervisor,
-        )
-        .await?;
-        let log: Arc<dyn ComplianceLog> = compliance.clone();
-        let executor = OrderExecutor::new(
-            MoneyPorts {
-                chain: chain.clone(),
-                tokens: chain.clone(),
-                operations: chain.clone(),
-                orders: shared_catalog.clone(),
-                supported: shared_catalog.clone(),
-                log: log.clone(),
-                bus: bus.clone(),
-            },
-            MoneyConfig {
-                native_alias: parse_address(&config.native_token_address)?,
-                patience: Duration::from_secs(config.payments.patience_secs),
-                refund_after: Duration::from_secs(config.payments.refund_after_secs),
-                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
-            },
-        );
-        let operator_change = background::start_operator_change(
-            OperatorChangePorts {
-                chain: chain.clone(),
-                keys: Arc::new(keys.clone()),
-                changes: shared_catalog.clone(),
-                log: log.clone(),
-            },
-            executor.clone(),
-            &supervisor,
-        );
-        let key_rotation = background::start_key_rotation(
-            KeyRotationPorts {
-                key_ring: keys.key_ring(),
-                readable: shared_catalog.clone(),
-                uses: shared_catalog.clone(),
-                grants: keys.grants(),
-                password: Arc::new(keys.clone()),
-                changes: shared_catalog.clone(),
-                log: log.clone(),
-            },
-            &config.keys,
-            &supervisor,
-        );
-        let payments = PaymentProcessor::new(executor.clone());
-        let plugins = plugins::open(config, address, storage.namespace("plugins"), bus.clone()).await?;
-        let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(shared_catalog.clone()));
-        let peer_id = network.local_peer_id();
-        let vouching = vouching::check(config, users.as_ref(), address, &peer_id).await?;
-        let authorization = background::start_authorization(
-            AuthorizationPorts {
-                authorizer: users.clone(),
-                used: shared_catalog.clone(),
-                chain: chain.clone(),
-            },
-            AuthorizationConfig {
-                required: config.authorization.required,
-                node_id: config.node_id.clone(),
-                log: address,
-            },
-            &supervisor,
-        );
-        let data = DataManager::new(
-            &DataPorts {
-                objects: storage.objects(),
-                catalog: shared_catalog.clone(),
-                sealer: keys.sealer(),
-                key_ring: keys.key_ring(),
-                grants: keys.grants(),
-                signer,
-                operators: Some(Arc::new(keys.clone())),
-                network: network.clone(),
-                log: log.clone(),
-                payments: Some(payments.clone()),
-                authorization: Some(authorization.clone()),
-                vouching,
-                plugins: Some(plugins.clone()),
-                bus: bus.clone(),
-            },
-            DataConfig {
-                replication_factor: config.network.replication_factor,
-                anchor_patience: Duration::from_secs(config.compliance.anchor_timeout_secs),
-                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
-            },
-        )?;
-        data.announce().await?;
-        supervise(&supervisor, "upkeep", &data, |data, shutdown| async move {
-            data.run_upkeep(shutdown).await
-        });
-        supervise(
-            &supervisor,
-            "orders",
-            &executor,
-            |executor, shutdown| async move { executor.run(shutdown).await },
-        );
-        let health = HealthMonitor::start(
-            HealthPorts {
-                chain: chain.clone(),
-                network: network.clone(),
-                log: log.clone(),
-                plugins: Some(plugins.clone()),
-                checks: vec![
-                    shared_catalog.clone(),
-                    storage.health(),
-                    chain.clone(),
-                    Arc::new(AccountHealth::new(chain.clone())),
-                    compliance,
-                    Arc::new(repairer.clone()),
-                    Arc::new(data.clone()),
-                ],
-                bus: bus.clone(),
-            },
-            &supervisor,
-        )
-        .await;
-        let functions = Functions {
-            health: health.clone(),
-            data: data.clone(),
+        let ground = Ground {
+            config,
+            keys,
+            address: keys.signer().address(),
+            supervisor: Supervisor::new(),
+            bus: EventBus::new(),
         };
-        plugins::start(&plugins, config, registered, functions, &supervisor).await?;
-        let backups = BackupMaker::new(BackupPorts {
-            catalog: shared_catalog.clone(),
-            namespaces: storage.namespaces(),
-            // Not the journal of transactions: nothing that it speaks of is to be sent again.
-            namespace_names: vec!["chain", "holders", "plugins"],
-            objects: known,
-            keys: Arc::new(keys.clone()),
-            content_keys: data.content_keys(),
-            signer: keys.signer(),
-            scratch: config.data_dir.clone(),
-        });
-        let log_control: Arc<dyn LogControl> = Arc::new(log_filter);
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
-        let apis = servers.serve(
-            &Services {
-                data: data.clone(),
-                tokens: TokenManager::new(executor),
-                payments,
-                health,
-                log,
-                network: network.clone(),
-                repairer,
-                scrubber,
-                plugins: plugins.clone(),
-                api_keys: background::start_api_keys(shared_catalog, &supervisor),
-                key_guard: Arc::new(KeyGuard::new(&config.api_keys, bus.clone())),
-                users,
-                authorization,
-                key_rotation,
-                backups: Arc::new(backups),
-                chain_control: Arc::new(ChainSwitch::new(chain, embedded_chain.is_some(), operator_change)),
-                log_control,
-            },
-            REQUEST_PATIENCE,
-        )?;
+        let stores = Stores::open(config, ground.address).await?;
+        let ledger = Ledger::start(&ground, &stores).await?;
+        let peers = Peers::start(&ground, &stores).await?;
+        let data = Data::start(&ground, &stores, &ledger, &peers).await?;
+        let parts = Parts {
+            stores: &stores,
+            ledger: &ledger,
+            peers: &peers,
+            data: &data,
+        };
+        let apis = apis::serve(&ground, parts, servers, log_filter, registered).await?;
+        let Ground {
+            address,
+            supervisor,
+            bus,
+            ..
+        } = ground;
         bus.publish(News::NodeStarted {
             node_id: config.node_id.clone(),
             address,
@@ -307,15 +109,15 @@ impl Node {
         tracing::info!(%address, internal_api, external_api, "the node runs");
         Ok(Self {
             lock,
-            storage,
-            catalog,
-            embedded_chain,
+            storage: stores.storage,
+            catalog: stores.catalog,
+            embedded_chain: ledger.embedded_chain,
             supervisor,
             bus,
             apis,
-            data,
-            plugins,
-            network,
+            data: data.data,
+            plugins: data.plugins,
+            network: peers.network,
             address,
             internal_api,
             external_api,
@@ -368,19 +170,5 @@ impl Node {
         self.storage.close().await.context("closing the object store")?;
         tracing::info!("the node has stopped");
         Ok(())
-    }
-}
-
-/// How much is kept; nothing by a node that only introduces others.
-fn kept_limits(config: &NodeConfig, account: Address) -> KeptLimits {
-    let (own, foreign) = if config.network.bootstrap_only {
-        (0, 0)
-    } else {
-        (config.storage.max_own_bytes, config.network.max_foreign_bytes)
-    };
-    KeptLimits {
-        account,
-        own,
-        foreign,
     }
 }

@@ -16,7 +16,7 @@ plugin_dir | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
 node_signature | tests/vouching.rs | fn a_node_does_not_start_on_the_word_of_nobody_or_for_another_node(
 blockchain_type | crates/dm-core/src/config/validate.rs | config.blockchain_type == "evm"
 blockchain_url | tests/settings.rs | fn a_directory_made_by_init_runs_on_the_embedded_chain_only_where_that_is_said(
-native_token_address | bins/dm-node/src/node.rs | parse_address(&config.native_token_address)
+native_token_address | bins/dm-node/src/node/ledger.rs | parse_address(&config.native_token_address)
 private_key_file | tests/settings.rs | fn secrets_come_from_files(
 key_master_password_file | tests/settings.rs | fn secrets_come_from_files(
 p2p_port | tests/first_starts.rs | fn a_taken_port_of_the_peer_to_peer_network_is_named_with_its_protocol(
@@ -44,14 +44,14 @@ uploads.max_at_once_per_key | crates/dm-api/src/uploads.rs | .max_at_once_per_ke
 uploads.min_bytes_per_second | crates/dm-api/src/uploads.rs | .min_bytes_per_second
 network.host | crates/dm-p2p/src/node/swarm.rs | once(network.host)
 network.more_hosts | crates/dm-p2p/tests/ipv6.rs | network.more_hosts =
-network.replication_factor | bins/dm-node/src/node.rs | config.network.replication_factor
+network.replication_factor | bins/dm-node/src/node/data.rs | config.network.replication_factor
 network.max_connections | crates/dm-p2p/src/node/behaviour.rs | network.max_connections)
 network.max_connections_per_peer | crates/dm-p2p/src/node/behaviour.rs | network.max_connections_per_peer
 network.max_memory | crates/dm-p2p/src/node/behaviour.rs | network.max_memory
 network.max_foreign_bytes | tests/liars.rs | DM_NETWORK__MAX_FOREIGN_BYTES
 network.max_foreign_object | tests/links.rs | DM_NETWORK__MAX_FOREIGN_OBJECT
 network.request_timeout_secs | crates/dm-p2p/tests/hostile_peers.rs | fn who_stalls_its_streams_is_ignored(
-network.retry_interval_secs | bins/dm-node/src/node.rs | config.network.retry_interval_secs
+network.retry_interval_secs | bins/dm-node/src/node/data.rs | config.network.retry_interval_secs
 network.announce_interval_secs | crates/dm-p2p/src/node/constructor.rs | network.announce_interval_secs
 network.health_check_interval_secs | crates/dm-p2p/tests/lifecycle.rs | fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(
 network.peer_exchange_interval_secs | crates/dm-p2p/tests/lifecycle.rs | fn peers_that_share_no_initial_peer_meet_through_one_that_both_know(
@@ -79,7 +79,7 @@ network.challenges_per_sec | crates/dm-services/src/repairer/plan/config.rs | ne
 storage.engine | crates/dm-storage/tests/lifecycle.rs | fn a_folder_belongs_to_the_engine_that_made_it(
 storage.inline_limit | crates/dm-storage/src/storage.rs | config.inline_limit
 storage.cache_bytes | crates/dm-storage/src/storage.rs | config.cache_bytes
-storage.max_own_bytes | bins/dm-node/src/node.rs | config.storage.max_own_bytes
+storage.max_own_bytes | bins/dm-node/src/node/stores.rs | config.storage.max_own_bytes
 storage.scrub_bytes_per_sec | bins/dm-node/src/background.rs | storage.scrub_bytes_per_sec
 storage.scrub_interval_secs | bins/dm-node/src/background.rs | storage.scrub_interval_secs
 chain.max_fee_gwei | bins/dm-node/src/chain.rs | config.chain.max_fee_gwei
@@ -88,14 +88,14 @@ chain.confirmations | bins/dm-node/src/chain.rs | config.chain.confirmations
 chain.stall_after_secs | bins/dm-node/src/chain.rs | config.chain.stall_after_secs
 chain.max_in_flight | bins/dm-node/src/chain.rs | config.chain.max_in_flight
 payments.patience_secs | tests/chain_endpoints.rs | DM_PAYMENTS__PATIENCE_SECS
-payments.refund_after_secs | bins/dm-node/src/node.rs | config.payments.refund_after_secs
+payments.refund_after_secs | bins/dm-node/src/node/ledger.rs | config.payments.refund_after_secs
 keys.rotate_after_days | bins/dm-node/src/background.rs | config.rotate_after_days
 keys.destroy_retired | tests/keys.rs | fn old_versions_end_by_themselves_where_that_is_set(
 authorization.required | tests/users.rs | DM_AUTHORIZATION__REQUIRED
 api_keys.max_wrong | tests/api_keys.rs | fn who_tries_keys_has_to_wait_and_known_clients_do_not(
 api_keys.longest_wait_secs | crates/dm-services/src/key_guard.rs | config.longest_wait_secs
 compliance.confirmations | crates/dm-compliance/src/anchoring/watch.rs | config.confirmations
-compliance.anchor_timeout_secs | bins/dm-node/src/node.rs | config.compliance.anchor_timeout_secs
+compliance.anchor_timeout_secs | bins/dm-node/src/node/data.rs | config.compliance.anchor_timeout_secs
 compliance.max_batch | crates/dm-compliance/tests/anchoring.rs | fn an_anchor_covers_no_more_new_events_than_configured(
 compliance.max_waiting | crates/dm-compliance/tests/recording.rs | fn more_events_than_may_wait_are_turned_away_and_the_others_recorded(
 compliance.watch_interval_secs | crates/dm-compliance/src/anchoring.rs | config.watch_interval_secs

@@ -1,0 +1,116 @@
+//! The HTTP servers, and what only they need: health, backups, API keys.
+
+use std::{sync::Arc, time::Duration};
+
+use dm_api::{ApiHandle, ApiServers, Services};
+use dm_backup::{BackupMaker, BackupPorts};
+use dm_chain::AccountHealth;
+use dm_services::{HealthMonitor, HealthPorts, KeyGuard, RegisteredPlugins, TokenManager};
+
+use super::{Ground, data::Data, ledger::Ledger, network::Peers, stores::Stores};
+use crate::{
+    background,
+    chain::ChainSwitch,
+    logging::LogFilter,
+    plugins::{self, Functions},
+};
+
+/// How long requests in progress are waited for when the node stops.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(15);
+
+/// All parts of the node that the servers speak of.
+pub(super) struct Parts<'a> {
+    pub(super) stores: &'a Stores,
+    pub(super) ledger: &'a Ledger,
+    pub(super) peers: &'a Peers,
+    pub(super) data: &'a Data,
+}
+
+/// Starts the plugins, which may ask for health, and serves.
+pub(super) async fn serve(
+    ground: &Ground<'_>,
+    parts: Parts<'_>,
+    servers: ApiServers,
+    log_filter: LogFilter,
+    registered: RegisteredPlugins,
+) -> anyhow::Result<ApiHandle> {
+    let Parts {
+        stores,
+        ledger,
+        peers,
+        data,
+    } = parts;
+    let health = health(ground, &parts).await;
+    let functions = Functions {
+        health: health.clone(),
+        data: data.data.clone(),
+    };
+    plugins::start(
+        &data.plugins,
+        ground.config,
+        registered,
+        functions,
+        &ground.supervisor,
+    )
+    .await?;
+    let chain_control = ChainSwitch::new(
+        ledger.chain.clone(),
+        ledger.embedded_chain.is_some(),
+        ledger.operator_change.clone(),
+    );
+    let services = Services {
+        data: data.data.clone(),
+        tokens: TokenManager::new(ledger.executor.clone()),
+        payments: ledger.payments.clone(),
+        health,
+        log: ledger.compliance.clone(),
+        network: peers.network.clone(),
+        repairer: peers.repairer.clone(),
+        scrubber: peers.scrubber.clone(),
+        plugins: data.plugins.clone(),
+        api_keys: background::start_api_keys(stores.catalog.clone(), &ground.supervisor),
+        key_guard: Arc::new(KeyGuard::new(&ground.config.api_keys, ground.bus.clone())),
+        users: data.users.clone(),
+        authorization: data.authorization.clone(),
+        key_rotation: data.key_rotation.clone(),
+        backups: Arc::new(backups(ground, stores, data)),
+        chain_control: Arc::new(chain_control),
+        log_control: Arc::new(log_filter),
+    };
+    Ok(servers.serve(&services, REQUEST_PATIENCE)?)
+}
+
+async fn health(ground: &Ground<'_>, parts: &Parts<'_>) -> Arc<HealthMonitor> {
+    let chain = &parts.ledger.chain;
+    let ports = HealthPorts {
+        chain: chain.clone(),
+        network: parts.peers.network.clone(),
+        log: parts.ledger.compliance.clone(),
+        plugins: Some(parts.data.plugins.clone()),
+        checks: vec![
+            parts.stores.catalog.clone(),
+            parts.stores.storage.health(),
+            chain.clone(),
+            Arc::new(AccountHealth::new(chain.clone())),
+            parts.ledger.compliance.clone(),
+            Arc::new(parts.peers.repairer.clone()),
+            Arc::new(parts.data.data.clone()),
+        ],
+        bus: ground.bus.clone(),
+    };
+    HealthMonitor::start(ports, &ground.supervisor).await
+}
+
+fn backups(ground: &Ground<'_>, stores: &Stores, data: &Data) -> BackupMaker {
+    BackupMaker::new(BackupPorts {
+        catalog: stores.catalog.clone(),
+        namespaces: stores.storage.namespaces(),
+        // Not the journal of transactions: nothing that it speaks of is to be sent again.
+        namespace_names: vec!["chain", "holders", "plugins"],
+        objects: stores.known.clone(),
+        keys: Arc::new(ground.keys.clone()),
+        content_keys: data.data.content_keys(),
+        signer: ground.keys.signer(),
+        scratch: ground.config.data_dir.clone(),
+    })
+}

@@ -1,0 +1,102 @@
+//! Sharing data, and who may: users, plugins, keys.
+
+use std::{sync::Arc, time::Duration};
+
+use dm_core::ports::Authorizer;
+use dm_keys::UserAuthorizer;
+use dm_services::{
+    Authorization, AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, KeyRotation,
+    KeyRotationPorts, PluginManager,
+};
+
+use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
+use crate::{
+    background::{self, supervise},
+    plugins, vouching,
+};
+
+/// The node's main job.
+pub(super) struct Data {
+    pub(super) data: DataManager,
+    pub(super) plugins: PluginManager,
+    pub(super) users: Arc<dyn Authorizer>,
+    pub(super) authorization: Authorization,
+    pub(super) key_rotation: KeyRotation,
+}
+
+impl Data {
+    pub(super) async fn start(
+        ground: &Ground<'_>,
+        stores: &Stores,
+        ledger: &Ledger,
+        peers: &Peers,
+    ) -> anyhow::Result<Self> {
+        let (config, keys, supervisor) = (ground.config, ground.keys, &ground.supervisor);
+        let (catalog, address) = (&stores.catalog, ground.address);
+        let namespace = stores.storage.namespace("plugins");
+        let plugins = plugins::open(config, address, namespace, ground.bus.clone()).await?;
+        let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(catalog.clone()));
+        let authorization = background::start_authorization(
+            AuthorizationPorts {
+                authorizer: users.clone(),
+                used: catalog.clone(),
+                chain: ledger.chain.clone(),
+            },
+            AuthorizationConfig {
+                required: config.authorization.required,
+                node_id: config.node_id.clone(),
+                log: address,
+            },
+            supervisor,
+        );
+        let peer_id = peers.network.local_peer_id();
+        let data = DataManager::new(
+            &DataPorts {
+                objects: stores.storage.objects(),
+                catalog: catalog.clone(),
+                sealer: keys.sealer(),
+                key_ring: keys.key_ring(),
+                grants: keys.grants(),
+                signer: keys.signer(),
+                operators: Some(Arc::new(keys.clone())),
+                network: peers.network.clone(),
+                log: ledger.compliance.clone(),
+                payments: Some(ledger.payments.clone()),
+                authorization: Some(authorization.clone()),
+                vouching: vouching::check(config, users.as_ref(), address, &peer_id).await?,
+                plugins: Some(plugins.clone()),
+                bus: ground.bus.clone(),
+            },
+            DataConfig {
+                replication_factor: config.network.replication_factor,
+                anchor_patience: Duration::from_secs(config.compliance.anchor_timeout_secs),
+                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
+            },
+        )?;
+        data.announce().await?;
+        supervise(supervisor, "upkeep", &data, |data, shutdown| async move {
+            data.run_upkeep(shutdown).await
+        });
+        Ok(Self {
+            data,
+            plugins,
+            users,
+            authorization,
+            key_rotation: key_rotation(ground, stores, ledger),
+        })
+    }
+}
+
+fn key_rotation(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> KeyRotation {
+    let (keys, catalog) = (ground.keys, &stores.catalog);
+    let ports = KeyRotationPorts {
+        key_ring: keys.key_ring(),
+        readable: catalog.clone(),
+        uses: catalog.clone(),
+        grants: keys.grants(),
+        password: Arc::new(keys.clone()),
+        changes: catalog.clone(),
+        log: ledger.compliance.clone(),
+    };
+    background::start_key_rotation(ports, &ground.config.keys, &ground.supervisor)
+}

@@ -1,0 +1,68 @@
+//! The peers, and what keeps the copies of objects up and whole.
+
+use std::sync::Arc;
+
+use dm_core::ports::Network;
+use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_services::{RepairPorts, Repairer, ScrubPorts, Scrubber, repairer::StoredHolderIndex};
+
+use super::{Ground, stores::Stores};
+use crate::background;
+
+/// The network and those who work with it alone.
+pub(super) struct Peers {
+    pub(super) network: Arc<dyn Network>,
+    pub(super) repairer: Repairer,
+    pub(super) scrubber: Scrubber,
+}
+
+impl Peers {
+    pub(super) async fn start(ground: &Ground<'_>, stores: &Stores) -> anyhow::Result<Self> {
+        let (config, supervisor) = (ground.config, &ground.supervisor);
+        let holders = Arc::new(StoredHolderIndex::new(stores.storage.namespace("holders")));
+        let p2p = P2p::start(
+            P2pOptions {
+                port: config.p2p_port,
+                initial_peers: config.initial_peers.clone(),
+                network: config.network.clone(),
+                holder_index: Some(holders.clone()),
+                ..P2pOptions::new(Identity::from_seed(&ground.keys.identity_seed())?, ground.address)
+            },
+            stores.known.clone(),
+            stores.catalog.clone(),
+            ground.bus.clone(),
+            supervisor,
+        )
+        .await?;
+        let network: Arc<dyn Network> = p2p.clone();
+        let repairer = background::start_repairer(
+            RepairPorts {
+                objects: stores.known.clone(),
+                replication: p2p,
+                holders,
+                shares: stores.catalog.clone(),
+                quota: stores.storage.quota(),
+            },
+            ground.address,
+            &network.local_peer_id(),
+            &config.network,
+            supervisor,
+        );
+        let scrubber = background::start_scrubber(
+            ScrubPorts {
+                objects: stores.storage.objects(),
+                damage: stores.storage.damage(),
+                quota: stores.storage.quota(),
+                network: network.clone(),
+                bus: ground.bus.clone(),
+            },
+            &config.storage,
+            supervisor,
+        );
+        Ok(Self {
+            network,
+            repairer,
+            scrubber,
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! The stores: objects, the catalog, and what of the objects belongs to a share.
+
+use std::sync::Arc;
+
+use dm_core::{
+    Address,
+    config::{NodeConfig, ObjectEngine},
+    ports::{KeptLimits, ObjectStore},
+};
+use dm_services::KnownObjects;
+use dm_storage::{SqliteCatalog, Storage};
+
+/// Everything that is kept.
+pub(super) struct Stores {
+    pub(super) storage: Storage,
+    pub(super) catalog: Arc<SqliteCatalog>,
+    /// What belongs to a share: peers, repair and backups see nothing else.
+    pub(super) known: Arc<dyn ObjectStore>,
+}
+
+impl Stores {
+    pub(super) async fn open(config: &NodeConfig, address: Address) -> anyhow::Result<Self> {
+        let objects_dir = config.objects_dir();
+        let storage_config = config.storage.clone();
+        if storage_config.engine == ObjectEngine::Sled {
+            tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
+        }
+        let limits = kept_limits(config, address);
+        let storage =
+            tokio::task::spawn_blocking(move || Storage::open_within(&objects_dir, &storage_config, limits))
+                .await??;
+        let catalog = Arc::new(SqliteCatalog::open(config.catalog_file()).await?);
+        let known = KnownObjects::new(storage.objects(), catalog.clone(), address);
+        Ok(Self {
+            storage,
+            catalog,
+            known: Arc::new(known),
+        })
+    }
+}
+
+/// How much is kept; nothing by a node that only introduces others.
+fn kept_limits(config: &NodeConfig, account: Address) -> KeptLimits {
+    let (own, foreign) = if config.network.bootstrap_only {
+        (0, 0)
+    } else {
+        (config.storage.max_own_bytes, config.network.max_foreign_bytes)
+    };
+    KeptLimits {
+        account,
+        own,
+        foreign,
+    }
+}
