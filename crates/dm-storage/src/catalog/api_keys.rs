@@ -12,7 +12,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
+    change::{Outcome, SingleChange},
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
 };
@@ -124,7 +124,7 @@ fn read(row: &SqliteRow) -> Result<ApiKeyRecord, CatalogError> {
 #[async_trait]
 impl ApiKeyCatalog for SqliteCatalog {
     async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError> {
-        self.make(Change::InsertApiKey(key.clone())).await
+        self.make(SingleChange::InsertApiKey(key.clone())).await
     }
 
     async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
@@ -142,7 +142,7 @@ impl ApiKeyCatalog for SqliteCatalog {
     }
 
     async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::RevokeApiKey {
+        self.make_if_there(SingleChange::RevokeApiKey {
             id: id.to_owned(),
             now,
         })
@@ -150,7 +150,7 @@ impl ApiKeyCatalog for SqliteCatalog {
     }
 
     async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
-        self.make(Change::PutApiKeyUsage(usage.to_vec())).await
+        self.make(SingleChange::PutApiKeyUsage(usage.to_vec())).await
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {

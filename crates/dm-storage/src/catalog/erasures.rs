@@ -9,7 +9,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::Change,
+    change::{OrderedChange, SingleChange},
     columns::{Columns, bound, row_limit, storable},
     error::from_sqlx,
     readable_objects, revocations, shares,
@@ -72,7 +72,7 @@ fn data_hash(row: &SqliteRow) -> Result<DataHash, CatalogError> {
 #[async_trait]
 impl Erasures for SqliteCatalog {
     async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
-        self.make(Change::BeginErasure(*data_hash)).await
+        self.make(OrderedChange::BeginErasure(*data_hash)).await
     }
 
     async fn unfinished_erasures(
@@ -91,7 +91,7 @@ impl Erasures for SqliteCatalog {
 
     async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::ScheduleErasure { data_hash, at }).await
+        self.make(SingleChange::ScheduleErasure { data_hash, at }).await
     }
 
     async fn due_erasures(
@@ -117,6 +117,6 @@ impl Erasures for SqliteCatalog {
     }
 
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
-        self.make(Change::EndErasure(*data_hash)).await
+        self.make(SingleChange::EndErasure(*data_hash)).await
     }
 }

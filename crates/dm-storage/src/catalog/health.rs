@@ -22,7 +22,7 @@ impl HealthCheck for SqliteCatalog {
             Some(fault) => Finding::Failed(
                 Trouble::new(
                     format!("the catalog cannot be written: {}", fault.reason),
-                    "make room on the disk of the catalog, or mend or replace it; the node goes on by itself",
+                    "make room on the disk of the catalog, mend or replace it, or stop the process that holds its lock; the node goes on by itself",
                 )
                 .since(fault.since),
             ),

@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::Change,
+    change::SingleChange,
     columns::{Columns, storable},
     error::{failed, from_sqlx},
 };
@@ -49,7 +49,8 @@ fn begun(row: &SqliteRow) -> Result<BegunKeyChange, CatalogError> {
 #[async_trait]
 impl KeyChanges for SqliteCatalog {
     async fn begin_key_change(&self, begun: &BegunKeyChange) -> Result<(), CatalogError> {
-        self.make(Change::KeyChangeBegun(Box::new(begun.clone()))).await
+        self.make(SingleChange::KeyChangeBegun(Box::new(begun.clone())))
+            .await
     }
 
     async fn begun_key_changes(&self) -> Result<Vec<BegunKeyChange>, CatalogError> {
@@ -58,6 +59,6 @@ impl KeyChanges for SqliteCatalog {
     }
 
     async fn end_key_change(&self, id: &[u8; 16]) -> Result<(), CatalogError> {
-        self.make(Change::KeyChangeEnded(*id)).await
+        self.make(SingleChange::KeyChangeEnded(*id)).await
     }
 }

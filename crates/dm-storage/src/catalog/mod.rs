@@ -131,12 +131,12 @@ impl SqliteCatalog {
     }
 
     /// Makes a change of which there is nothing to tell but that it is made.
-    async fn make(&self, change: Change) -> Result<(), CatalogError> {
+    async fn make(&self, change: impl Into<Change>) -> Result<(), CatalogError> {
         self.writer.write(change).await.map(|_| ())
     }
 
     /// Makes a change and says whether there was what it changed.
-    async fn make_if_there(&self, change: Change) -> Result<bool, CatalogError> {
+    async fn make_if_there(&self, change: impl Into<Change>) -> Result<bool, CatalogError> {
         Ok(self.writer.write(change).await? == Outcome::Existed(true))
     }
 }

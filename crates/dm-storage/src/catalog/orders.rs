@@ -13,7 +13,7 @@ use sqlx::SqliteExecutor;
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
+    change::{BulkChange, Outcome, SingleChange},
     columns::{bound, row_limit},
     error::{failed, from_sqlx},
     order_rows::{order_columns, read, read_numbered},
@@ -72,7 +72,7 @@ pub(super) async fn by_key(
 #[async_trait]
 impl OrderCatalog for SqliteCatalog {
     async fn insert_order(&self, order: &OrderRecord) -> Result<OrderInsert, CatalogError> {
-        let change = Change::InsertOrder(Box::new(order.clone()));
+        let change = BulkChange::InsertOrder(Box::new(order.clone()));
         match self.writer.write(change).await? {
             Outcome::Order(insert) => Ok(insert),
             _ => Err(failed("the outcome is not that of an order")),
@@ -89,7 +89,7 @@ impl OrderCatalog for SqliteCatalog {
 
     async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError> {
         let state = state.clone();
-        self.make(Change::SetOrderState { id, state }).await
+        self.make(BulkChange::SetOrderState { id, state }).await
     }
 
     async fn set_order_tries(
@@ -99,11 +99,11 @@ impl OrderCatalog for SqliteCatalog {
         tries: &Tries,
     ) -> Result<(), CatalogError> {
         let (state, tries) = (state.clone(), tries.clone());
-        self.make(Change::SetOrderTries { id, state, tries }).await
+        self.make(SingleChange::SetOrderTries { id, state, tries }).await
     }
 
     async fn close_order(&self, id: OperationId) -> Result<(), CatalogError> {
-        self.make(Change::CloseOrder(id)).await
+        self.make(BulkChange::CloseOrder(id)).await
     }
 
     async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {

@@ -12,7 +12,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     bulk::BulkStatement,
-    change::Change,
+    change::SingleChange,
     columns::{Columns, storable},
     error::{corrupt, failed, from_sqlx},
 };
@@ -80,7 +80,7 @@ fn read(row: &SqliteRow) -> Result<PeerRecord, CatalogError> {
 #[async_trait]
 impl PeerCatalog for SqliteCatalog {
     async fn put_peers(&self, peers: &[PeerRecord]) -> Result<(), CatalogError> {
-        self.make(Change::PutPeers(peers.to_vec())).await
+        self.make(SingleChange::PutPeers(peers.to_vec())).await
     }
 
     async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError> {
@@ -92,6 +92,6 @@ impl PeerCatalog for SqliteCatalog {
     }
 
     async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError> {
-        self.make(Change::RemovePeers(peer_ids.to_vec())).await
+        self.make(SingleChange::RemovePeers(peer_ids.to_vec())).await
     }
 }

@@ -15,7 +15,7 @@ use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     bulk::BulkStatement,
-    change::Change,
+    change::{BulkChange, OrderedChange, SingleChange},
     columns::{Columns, row_limit, storable},
     error::from_sqlx,
 };
@@ -245,7 +245,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
 #[async_trait]
 impl ReadableObjects for SqliteCatalog {
     async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
-        self.make(Change::PutReadable(object.clone())).await
+        self.make(BulkChange::PutReadable(object.clone())).await
     }
 
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
@@ -264,10 +264,11 @@ impl ReadableObjects for SqliteCatalog {
     }
 
     async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError> {
-        self.make(Change::Rewrap(keys)).await
+        self.make(SingleChange::Rewrap(keys)).await
     }
 
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::RemoveReadable(*data_hash)).await
+        self.make_if_there(OrderedChange::RemoveReadable(*data_hash))
+            .await
     }
 }

@@ -11,7 +11,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::{
     SqliteCatalog,
-    change::Change,
+    change::{OrderedChange, SingleChange},
     columns::{Columns, row_limit, storable},
     error::from_sqlx,
     readable_objects, shares,
@@ -110,7 +110,8 @@ async fn prepared(
 impl Revocations for SqliteCatalog {
     async fn begin_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::BeginRevocation { data_hash, recipient }).await
+        self.make(OrderedChange::BeginRevocation { data_hash, recipient })
+            .await
     }
 
     async fn unfinished_revocations(
@@ -138,11 +139,12 @@ impl Revocations for SqliteCatalog {
 
     async fn end_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::EndRevocation { data_hash, recipient }).await
+        self.make(SingleChange::EndRevocation { data_hash, recipient })
+            .await
     }
 
     async fn prepare_key(&self, next: &ReadableObject) -> Result<(), CatalogError> {
-        self.make(Change::PrepareKey(next.clone())).await
+        self.make(SingleChange::PrepareKey(next.clone())).await
     }
 
     async fn prepared_key(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
@@ -155,7 +157,7 @@ impl Revocations for SqliteCatalog {
         chunk_list: &[u8; 32],
     ) -> Result<bool, CatalogError> {
         let (data_hash, chunk_list) = (*data_hash, *chunk_list);
-        self.make_if_there(Change::AdoptPreparedKey {
+        self.make_if_there(OrderedChange::AdoptPreparedKey {
             data_hash,
             chunk_list,
         })

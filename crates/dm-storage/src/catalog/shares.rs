@@ -15,7 +15,7 @@ use sqlx::{SqliteConnection, SqliteExecutor, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     bulk::BulkStatement,
-    change::{Change, Outcome},
+    change::{BulkChange, OrderedChange, Outcome, SingleChange},
     columns::{Columns, bound, row_limit, storable},
     erasures,
     error::{corrupt, failed, from_sqlx},
@@ -304,7 +304,7 @@ fn read_recorded(row: &SqliteRow) -> Result<(u64, ShareRecord), CatalogError> {
 #[async_trait]
 impl ShareCatalog for SqliteCatalog {
     async fn commit_share(&self, share: &NewShare) -> Result<ShareInsert, CatalogError> {
-        let change = Change::CommitShare(Box::new(share.clone()));
+        let change = BulkChange::CommitShare(Box::new(share.clone()));
         match self.writer.write(change).await? {
             Outcome::Share(insert) => Ok(insert),
             _ => Err(failed("the outcome is not that of a share")),
@@ -313,7 +313,7 @@ impl ShareCatalog for SqliteCatalog {
 
     async fn forget_share(&self, data_hash: &DataHash, recipient: Address) -> Result<bool, CatalogError> {
         let data_hash = *data_hash;
-        self.make_if_there(Change::ForgetShare { data_hash, recipient })
+        self.make_if_there(OrderedChange::ForgetShare { data_hash, recipient })
             .await
     }
 
@@ -367,7 +367,7 @@ impl ShareCatalog for SqliteCatalog {
         owed: bool,
     ) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::SetGrantOwed {
+        self.make(SingleChange::SetGrantOwed {
             data_hash,
             recipient,
             owed,
@@ -403,7 +403,7 @@ impl ShareCatalog for SqliteCatalog {
 
     async fn set_replicas(&self, id: &ObjectId, sequence: u64, replicas: u32) -> Result<(), CatalogError> {
         let id = *id;
-        self.make(Change::SetReplicas {
+        self.make(SingleChange::SetReplicas {
             id,
             sequence,
             replicas,
@@ -440,6 +440,7 @@ impl ShareCatalog for SqliteCatalog {
 
     async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::SetReceiptSpread { data_hash, recipient }).await
+        self.make(SingleChange::SetReceiptSpread { data_hash, recipient })
+            .await
     }
 }

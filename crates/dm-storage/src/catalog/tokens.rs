@@ -11,7 +11,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
+    change::{Outcome, SingleChange},
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
 };
@@ -84,12 +84,12 @@ fn read(row: &SqliteRow) -> Result<TokenRecord, CatalogError> {
 #[async_trait]
 impl TokenCatalog for SqliteCatalog {
     async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
-        let existed = self.make_if_there(Change::AddToken(token.clone())).await?;
+        let existed = self.make_if_there(SingleChange::AddToken(token.clone())).await?;
         Ok(!existed)
     }
 
     async fn update_token(&self, facts: &TokenInfo) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::UpdateToken(facts.clone())).await
+        self.make_if_there(SingleChange::UpdateToken(facts.clone())).await
     }
 
     async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError> {

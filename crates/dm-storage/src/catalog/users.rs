@@ -9,7 +9,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
+    change::{Outcome, SingleChange},
     columns::{Columns, row_limit, storable},
     error::{corrupt, from_sqlx},
 };
@@ -60,7 +60,7 @@ fn read(row: &SqliteRow) -> Result<AuthorizedUser, CatalogError> {
 #[async_trait]
 impl AuthorizedUsers for SqliteCatalog {
     async fn insert_user(&self, user: &AuthorizedUser) -> Result<(), CatalogError> {
-        self.make(Change::InsertUser(user.clone())).await
+        self.make(SingleChange::InsertUser(user.clone())).await
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<AuthorizedUser>, CatalogError> {
@@ -78,6 +78,6 @@ impl AuthorizedUsers for SqliteCatalog {
     }
 
     async fn remove_user(&self, id: &UserId) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::RemoveUser(id.clone())).await
+        self.make_if_there(SingleChange::RemoveUser(id.clone())).await
     }
 }
