@@ -15,7 +15,10 @@ use super::{
     change::{Outcome, SingleChange},
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
+    pages::Source,
 };
+
+const API_KEYS: Source = Source::new("api_keys", "id");
 
 pub(super) const INSERT: &str = "INSERT INTO api_keys
     (id, name, secret_hash, scopes, routes, recipients, bytes_budget, created_at, expires_at, revoked_at)
@@ -134,11 +137,7 @@ impl ApiKeyCatalog for SqliteCatalog {
     }
 
     async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
-        let rows = sqlx::query(LIST)
-            .fetch_all(&self.reads)
-            .await
-            .map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        self.all(API_KEYS, sqlx::query(LIST), read).await
     }
 
     async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {

@@ -10,20 +10,24 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     change::{OrderedChange, SingleChange},
-    columns::{Columns, bound, row_limit, storable},
+    columns::{Columns, bound, storable},
     error::from_sqlx,
+    pages::Source,
     readable_objects, revocations, shares,
 };
+
+const ERASURES: Source = Source::new("erasures", "locator");
+const EXPIRIES: Source = Source::new("expiries", "locator");
 
 pub(super) const BEGIN: &str = "INSERT OR IGNORE INTO erasures (locator, data_hash) VALUES (?, ?)";
 pub(super) const END: &str = "DELETE FROM erasures WHERE locator = ?";
 pub(super) const UNFINISHED: &str =
-    "SELECT data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT ?";
+    "SELECT locator, data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT ?";
 
 pub(super) const SCHEDULE: &str =
     "INSERT OR REPLACE INTO expiries (locator, data_hash, expires_at) VALUES (?, ?, ?)";
 pub(super) const UNSCHEDULE: &str = "DELETE FROM expiries WHERE locator = ?";
-pub(super) const DUE: &str = "SELECT data_hash, expires_at FROM expiries
+pub(super) const DUE: &str = "SELECT locator, data_hash, expires_at FROM expiries
     WHERE expires_at <= ? AND (expires_at, locator) > (?, ?) ORDER BY expires_at, locator LIMIT ?";
 
 pub(super) async fn schedule(
@@ -82,11 +86,9 @@ impl Erasures for SqliteCatalog {
     ) -> Result<Vec<DataHash>, CatalogError> {
         // The empty blob is before all others.
         let after = after.map(|after| after.locator().as_bytes().to_vec());
-        let query = sqlx::query(UNFINISHED)
-            .bind(after.unwrap_or_default())
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(data_hash).collect()
+        let after = after.unwrap_or_default();
+        let query = |rows| sqlx::query(UNFINISHED).bind(after.clone()).bind(rows);
+        self.page(ERASURES, limit, query, data_hash).await
     }
 
     async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError> {
@@ -105,15 +107,15 @@ impl Erasures for SqliteCatalog {
             Some((at, hash)) => (bound(at), hash.locator().as_bytes().to_vec()),
             None => (0, Vec::new()),
         };
-        let query = sqlx::query(DUE)
-            .bind(bound(now))
-            .bind(at)
-            .bind(locator)
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter()
-            .map(|row| Ok((row.number("expires_at")?, data_hash(row)?)))
-            .collect()
+        let query = |rows| {
+            sqlx::query(DUE)
+                .bind(bound(now))
+                .bind(at)
+                .bind(locator.clone())
+                .bind(rows)
+        };
+        let due = |row: &SqliteRow| Ok((row.number("expires_at")?, data_hash(row)?));
+        self.page(EXPIRIES, limit, query, due).await
     }
 
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {

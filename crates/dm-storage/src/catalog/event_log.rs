@@ -262,6 +262,6 @@ impl EventLog for SqliteCatalog {
     }
 
     async fn open_checkpoints(&self) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
-        checkpoints::open(&self.reads).await
+        checkpoints::open(self).await
     }
 }

@@ -1,4 +1,5 @@
-//! How the catalog is: judged by its last write and the room on its disk.
+//! How the catalog is: judged by its last write, the room on its disk, and the rows
+//! that cannot be read.
 
 use async_trait::async_trait;
 use dm_core::{
@@ -26,7 +27,10 @@ impl HealthCheck for SqliteCatalog {
                 )
                 .since(fault.since),
             ),
-            None => self.space.judge(),
+            None => match self.space.judge() {
+                Finding::Working => self.unreadable.judge(),
+                short => short,
+            },
         }
     }
 }

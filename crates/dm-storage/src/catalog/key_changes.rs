@@ -9,7 +9,10 @@ use super::{
     change::SingleChange,
     columns::{Columns, storable},
     error::{failed, from_sqlx},
+    pages::Source,
 };
+
+const KEY_CHANGES: Source = Source::new("key_changes", "id");
 
 pub(super) const BEGIN: &str = "INSERT OR REPLACE INTO key_changes (id, change, events) VALUES (?, ?, ?)";
 pub(super) const END: &str = "DELETE FROM key_changes WHERE id = ?";
@@ -54,8 +57,7 @@ impl KeyChanges for SqliteCatalog {
     }
 
     async fn begun_key_changes(&self) -> Result<Vec<BegunKeyChange>, CatalogError> {
-        let rows = sqlx::query(BEGUN).fetch_all(&self.reads).await;
-        rows.map_err(from_sqlx)?.iter().map(begun).collect()
+        self.all(KEY_CHANGES, sqlx::query(BEGUN), begun).await
     }
 
     async fn end_key_change(&self, id: &[u8; 16]) -> Result<(), CatalogError> {

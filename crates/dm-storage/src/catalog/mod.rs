@@ -22,6 +22,7 @@ mod open;
 mod order_rows;
 mod order_writes;
 mod orders;
+mod pages;
 mod peers;
 mod readable_objects;
 mod replicas;
@@ -47,6 +48,7 @@ use self::{
     cache::ReadableCache,
     change::{Change, Outcome},
     committing::{Committing, KEPT_FREE, Place, RESERVE},
+    pages::UnreadableRows,
     writer::Writer,
 };
 use crate::{reserve::Reserve, space::Space, write_state::WriteState};
@@ -78,6 +80,7 @@ pub struct SqliteCatalog {
     cache: Arc<ReadableCache>,
     state: WriteState,
     space: Space,
+    unreadable: UnreadableRows,
 }
 
 impl SqliteCatalog {
@@ -117,6 +120,7 @@ impl SqliteCatalog {
             cache,
             state,
             space,
+            unreadable: UnreadableRows::default(),
         })
     }
 

@@ -14,10 +14,13 @@ use sqlx::SqliteExecutor;
 use super::{
     SqliteCatalog,
     change::{BulkChange, Outcome, SingleChange},
-    columns::{bound, row_limit},
+    columns::bound,
     error::{failed, from_sqlx},
     order_rows::{order_columns, read, read_numbered},
+    pages::Source,
 };
+
+const ORDERS: Source = Source::new("orders", "number");
 
 pub(super) const BY_ID: &str = concat!("SELECT ", order_columns!(), " FROM orders o WHERE o.id = ?");
 pub(super) const BY_KEY: &str = concat!(
@@ -107,9 +110,8 @@ impl OrderCatalog for SqliteCatalog {
     }
 
     async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
-        let query = sqlx::query(OPEN).bind(bound(after)).bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let query = |rows| sqlx::query(OPEN).bind(bound(after)).bind(rows);
+        self.page(ORDERS, limit, query, read_numbered).await
     }
 
     async fn payment_for(
@@ -131,20 +133,19 @@ impl OrderCatalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<NumberedOrder>, CatalogError> {
         let (at, number) = after.unwrap_or_default();
-        let query = sqlx::query(UNDELIVERED)
-            .bind(bound(before))
-            .bind(bound(at))
-            .bind(bound(number))
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let query = |rows| {
+            sqlx::query(UNDELIVERED)
+                .bind(bound(before))
+                .bind(bound(at))
+                .bind(bound(number))
+                .bind(rows)
+        };
+        self.page(ORDERS, limit, query, read_numbered).await
     }
 
     async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
-        let query = sqlx::query(PAGE)
-            .bind(before.map_or(i64::MAX, bound))
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let before = before.map_or(i64::MAX, bound);
+        let query = |rows| sqlx::query(PAGE).bind(before).bind(rows);
+        self.page(ORDERS, limit, query, read_numbered).await
     }
 }

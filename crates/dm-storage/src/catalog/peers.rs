@@ -15,7 +15,10 @@ use super::{
     change::SingleChange,
     columns::{Columns, storable},
     error::{corrupt, failed, from_sqlx},
+    pages::Source,
 };
+
+const PEERS: Source = Source::new("peers", "peer_id");
 
 pub(super) const LIST: &str = "SELECT * FROM peers ORDER BY last_seen DESC, peer_id";
 pub(super) const REMOVE: &str = "DELETE FROM peers WHERE peer_id IN (SELECT value FROM json_each(?))";
@@ -84,11 +87,7 @@ impl PeerCatalog for SqliteCatalog {
     }
 
     async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError> {
-        let rows = sqlx::query(LIST)
-            .fetch_all(&self.reads)
-            .await
-            .map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        self.all(PEERS, sqlx::query(LIST), read).await
     }
 
     async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError> {

@@ -7,20 +7,23 @@ use dm_core::{
     ports::{CatalogError, Revocations},
     share::ReadableObject,
 };
-use sqlx::{SqliteConnection, SqliteExecutor};
+use sqlx::{SqliteConnection, SqliteExecutor, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
     change::{OrderedChange, SingleChange},
-    columns::{Columns, row_limit, storable},
+    columns::{Columns, storable},
     error::from_sqlx,
+    pages::Source,
     readable_objects, shares,
 };
+
+const REVOCATIONS: Source = Source::new("revocations", "locator");
 
 pub(super) const BEGIN: &str =
     "INSERT OR IGNORE INTO revocations (locator, recipient, data_hash) VALUES (?, ?, ?)";
 pub(super) const END: &str = "DELETE FROM revocations WHERE locator = ? AND recipient = ?";
-pub(super) const UNFINISHED: &str = "SELECT data_hash, recipient FROM revocations
+pub(super) const UNFINISHED: &str = "SELECT locator, data_hash, recipient FROM revocations
     WHERE (locator, recipient) > (?, ?) ORDER BY locator, recipient LIMIT ?";
 pub(super) const END_ALL: &str = "DELETE FROM revocations WHERE locator = ?";
 pub(super) const PREPARE: &str = "INSERT OR REPLACE INTO prepared_keys
@@ -124,17 +127,17 @@ impl Revocations for SqliteCatalog {
             Some((hash, recipient)) => (hash.locator().as_bytes().to_vec(), recipient.to_vec()),
             None => (Vec::new(), Vec::new()),
         };
-        let query = sqlx::query(UNFINISHED)
-            .bind(locator)
-            .bind(recipient)
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter()
-            .map(|row| {
-                let data_hash = DataHash::from_bytes(row.bytes("data_hash")?);
-                Ok((data_hash, row.address("recipient")?))
-            })
-            .collect()
+        let query = |rows| {
+            sqlx::query(UNFINISHED)
+                .bind(locator.clone())
+                .bind(recipient.clone())
+                .bind(rows)
+        };
+        let unfinished = |row: &SqliteRow| {
+            let data_hash = DataHash::from_bytes(row.bytes("data_hash")?);
+            Ok((data_hash, row.address("recipient")?))
+        };
+        self.page(REVOCATIONS, limit, query, unfinished).await
     }
 
     async fn end_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {

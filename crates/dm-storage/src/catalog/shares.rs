@@ -16,11 +16,17 @@ use super::{
     SqliteCatalog,
     bulk::BulkStatement,
     change::{BulkChange, OrderedChange, Outcome, SingleChange},
-    columns::{Columns, bound, row_limit, storable},
+    columns::{Columns, bound, storable},
     erasures,
     error::{corrupt, failed, from_sqlx},
-    mandates, readable_objects, replicas,
+    mandates,
+    pages::Source,
+    readable_objects, replicas,
 };
+
+const SHARES: Source = Source::new("shares", "id");
+/// The recipients of shares, each once.
+const RECIPIENTS: Source = Source::new("shares", "recipient");
 
 macro_rules! select_shares {
     () => {
@@ -336,15 +342,13 @@ impl ShareCatalog for SqliteCatalog {
     }
 
     async fn unrecorded_shares(&self, after: u64, limit: usize) -> Result<Vec<NumberedShare>, CatalogError> {
-        let query = sqlx::query(UNRECORDED).bind(bound(after)).bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let query = |rows| sqlx::query(UNRECORDED).bind(bound(after)).bind(rows);
+        self.page(SHARES, limit, query, read_numbered).await
     }
 
     async fn unrecorded_shares_of(&self, data_hash: &DataHash) -> Result<Vec<ShareRecord>, CatalogError> {
         let query = sqlx::query(UNRECORDED_OF).bind(data_hash.locator().as_bytes().to_vec());
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        self.all(SHARES, query, read).await
     }
 
     async fn is_known(&self, id: &ObjectId, chunk_list: &[u8; 32]) -> Result<bool, CatalogError> {
@@ -357,7 +361,7 @@ impl ShareCatalog for SqliteCatalog {
         after: Option<Locator>,
         limit: usize,
     ) -> Result<Vec<ReadableObject>, CatalogError> {
-        readable_objects::of_owner(&self.reads, owner, after, limit).await
+        readable_objects::of_owner(self, owner, after, limit).await
     }
 
     async fn set_grant_owed(
@@ -382,9 +386,9 @@ impl ShareCatalog for SqliteCatalog {
     ) -> Result<Vec<Address>, CatalogError> {
         // The empty blob is before all others.
         let after = after.map(|after| after.to_vec()).unwrap_or_default();
-        let query = sqlx::query(OWED_RECIPIENTS).bind(after).bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(|row| row.address("recipient")).collect()
+        let query = |rows| sqlx::query(OWED_RECIPIENTS).bind(after.clone()).bind(rows);
+        let recipient = |row: &SqliteRow| row.address("recipient");
+        self.page(RECIPIENTS, limit, query, recipient).await
     }
 
     async fn owed_grants(
@@ -393,12 +397,13 @@ impl ShareCatalog for SqliteCatalog {
         after: u64,
         limit: usize,
     ) -> Result<Vec<NumberedShare>, CatalogError> {
-        let query = sqlx::query(GRANT_OWED)
-            .bind(recipient.to_vec())
-            .bind(bound(after))
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let query = |rows| {
+            sqlx::query(GRANT_OWED)
+                .bind(recipient.to_vec())
+                .bind(bound(after))
+                .bind(rows)
+        };
+        self.page(SHARES, limit, query, read_numbered).await
     }
 
     async fn set_replicas(&self, id: &ObjectId, sequence: u64, replicas: u32) -> Result<(), CatalogError> {
@@ -422,7 +427,7 @@ impl ShareCatalog for SqliteCatalog {
         after: Option<DataHash>,
         limit: usize,
     ) -> Result<Vec<ReadableObject>, CatalogError> {
-        readable_objects::under_replicated(&self.reads, owner, factor, after, limit).await
+        readable_objects::under_replicated(self, owner, factor, after, limit).await
     }
 
     async fn receipts_to_spread(
@@ -430,12 +435,13 @@ impl ShareCatalog for SqliteCatalog {
         positions: Range<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, ShareRecord)>, CatalogError> {
-        let query = sqlx::query(RECEIPT_DUE)
-            .bind(bound(positions.start))
-            .bind(bound(positions.end))
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_recorded).collect()
+        let query = |rows| {
+            sqlx::query(RECEIPT_DUE)
+                .bind(bound(positions.start))
+                .bind(bound(positions.end))
+                .bind(rows)
+        };
+        self.page(SHARES, limit, query, read_recorded).await
     }
 
     async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {

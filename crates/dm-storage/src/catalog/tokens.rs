@@ -14,10 +14,13 @@ use super::{
     change::{Outcome, SingleChange},
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
+    pages::Source,
 };
 
 const NATIVE: &str = "native";
 const ERC20: &str = "erc20";
+
+const TOKENS: Source = Source::new("tokens", "ordinal");
 
 pub(super) const ADD: &str = "INSERT INTO tokens
     (address, kind, symbol, name, decimals, issued, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -99,10 +102,6 @@ impl TokenCatalog for SqliteCatalog {
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError> {
-        let rows = sqlx::query(LIST)
-            .fetch_all(&self.reads)
-            .await
-            .map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        self.all(TOKENS, sqlx::query(LIST), read).await
     }
 }

@@ -10,9 +10,12 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     change::{Outcome, SingleChange},
-    columns::{Columns, row_limit, storable},
+    columns::{Columns, storable},
     error::{corrupt, from_sqlx},
+    pages::Source,
 };
+
+const USERS: Source = Source::new("authorized_users", "id");
 
 pub(super) const INSERT: &str = "INSERT INTO authorized_users (id, kind, public_key, fingerprint, added_at)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
@@ -70,11 +73,9 @@ impl AuthorizedUsers for SqliteCatalog {
     }
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<AuthorizedUser>, CatalogError> {
-        let query = sqlx::query(PAGE)
-            .bind(after.map_or("", UserId::as_str).to_owned())
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        let after = after.map_or("", UserId::as_str).to_owned();
+        let query = |rows| sqlx::query(PAGE).bind(after.clone()).bind(rows);
+        self.page(USERS, limit, query, read).await
     }
 
     async fn remove_user(&self, id: &UserId) -> Result<bool, CatalogError> {
