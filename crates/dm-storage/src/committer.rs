@@ -103,8 +103,14 @@ impl Committer {
             done: None,
             reply,
         });
-        jobs.send(job).await.map_err(|_| StorageFault::Closed)?;
+        jobs.send(job).await.map_err(|_| StorageFault::Stopped)?;
         outcome.await.map_err(|_| StorageFault::Stopped)?
+    }
+
+    /// Whether the thread has ended although nobody closed the committer: it
+    /// panicked, and takes no more changes.
+    pub(crate) fn has_died(&self) -> bool {
+        lock(&self.jobs).as_ref().is_some_and(mpsc::Sender::is_closed)
     }
 
     /// What is stored, as of the last commit.
