@@ -13,7 +13,7 @@ use super::{
     open,
     transaction::{self, Failure},
 };
-use crate::{reserve::Reserve, space::Space, write_state::WriteState};
+use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 
 /// Bytes of the disk that new data leaves free, for what goes on with, ends or
 /// erases something.

@@ -51,7 +51,7 @@ use self::{
     pages::UnreadableRows,
     writer::Writer,
 };
-use crate::{reserve::Reserve, space::Space, write_state::WriteState};
+use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 
 /// The catalog in one SQLite file. Implements
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use dm_core::ports::StoreError;
 
 use super::{Change, Engine, Entry, Table, journal};
-use crate::{error::repeat, reserve::Reserve};
+use crate::{disk::reserve::Reserve, error::repeat};
 
 /// Bytes that the disk must take before an engine is opened anew: what it
 /// writes then must not fail half-way.

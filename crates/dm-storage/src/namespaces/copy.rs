@@ -12,11 +12,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::ports::{NamespaceCopy, StoreError};
 
+use super::key_prefix;
 use crate::{
     blocking::blocking,
-    committer::Need,
+    commits::committer::Need,
     engine::{Engine, Entry, Table, scan_prefix},
-    namespace::key_prefix,
     objects::LocalObjects,
 };
 

@@ -9,9 +9,12 @@ use dm_core::{
     ports::{HealthCheck, StoreError},
 };
 
+use super::LocalObjects;
 use crate::{
-    blocking::blocking, committer::Need, engine::Table, objects::LocalObjects, transaction::Transaction,
-    write_state::WriteFault,
+    blocking::blocking,
+    commits::{committer::Need, transaction::Transaction},
+    disk::write_state::WriteFault,
+    engine::Table,
 };
 
 /// A value that is written to see whether the engine takes one.

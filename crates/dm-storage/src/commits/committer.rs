@@ -12,13 +12,14 @@ use std::{
 use dm_core::{envelope::SignedEnvelope, ports::StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    engine::{Change, Engine},
-    error::{StorageFault, failed, repeat},
-    space::Space,
+use super::{
     totals::Totals,
     transaction::{Group, Transaction},
-    write_state::WriteState,
+};
+use crate::{
+    disk::{space::Space, write_state::WriteState},
+    engine::{Change, Engine},
+    error::{StorageFault, failed, repeat},
 };
 
 /// Callers that may wait for the thread; more wait to be let in.

@@ -3,6 +3,7 @@
 
 pub(crate) mod fjall;
 mod journal;
+mod panics;
 mod reopening;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocksdb;
@@ -18,7 +19,7 @@ use dm_core::{
 };
 
 use self::reopening::Reopening;
-use crate::{error::StorageFault, panics, reserve::Reserve};
+use crate::{disk::reserve::Reserve, error::StorageFault};
 
 /// Bytes that are kept for what frees room on a disk that is full.
 const RESERVE: u64 = 24 << 20;
@@ -28,7 +29,7 @@ const RESERVE: u64 = 24 << 20;
 pub(crate) enum Table {
     /// Counters of the store itself.
     Meta,
-    /// Object id → [`crate::record::Record`].
+    /// Object id → [`crate::objects::record::Record`].
     Records,
     /// Body id and chunk index → chunk, for small objects.
     Chunks,
