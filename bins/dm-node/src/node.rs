@@ -271,7 +271,7 @@ impl Node {
             namespace_names: vec!["chain", "holders", "plugins"],
             objects: known,
             keys: Arc::new(keys.clone()),
-            content_keys: data.content_keys(),
+            rekeying: Arc::new(data.content_keys()),
             signer: keys.signer(),
             scratch: config.data_dir.clone(),
         });

@@ -12,8 +12,8 @@ use dm_core::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
     ports::{
-        BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, ObjectStore, Signer,
-        StoreError,
+        BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, ObjectStore, PauseRekeying,
+        Signer, StoreError,
     },
     signed::Signed,
 };
@@ -21,7 +21,7 @@ use futures::StreamExt;
 use tokio::{
     fs::File,
     io::AsyncReadExt,
-    sync::{Mutex, OwnedMutexGuard, RwLock, mpsc, oneshot},
+    sync::{Mutex, OwnedMutexGuard, mpsc, oneshot},
 };
 
 use crate::{BackupManifest, entry::Entry, manifest::EntryHasher};
@@ -52,9 +52,8 @@ pub struct BackupPorts {
     pub objects: Arc<dyn ObjectStore>,
     /// The keys, encrypted as they are kept.
     pub keys: Arc<dyn KeyFiles>,
-    /// Held for writing while the copy is made: see
-    /// [`DataManager::content_keys`](dm_services::DataManager::content_keys).
-    pub content_keys: Arc<RwLock<()>>,
+    /// Paused while the copy is made.
+    pub rekeying: Arc<dyn PauseRekeying>,
     /// The node's own account, which signs what it says of the backup.
     pub signer: Arc<dyn Signer>,
     /// Folder on the disk of the catalog, for its copy until that is sent.
@@ -160,7 +159,7 @@ async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Res
     let created_at = now_ms();
     clear(scratch).await?;
     create_private(scratch).await?;
-    let _keys_stay = ports.content_keys.write().await;
+    let _keys_stay = ports.rekeying.pause_rekeying().await;
     let (catalog, namespaces) = (scratch.join("catalog"), scratch.join("namespaces"));
     let key_files = copy(ports, &catalog, &namespaces).await?;
     for (name, content) in key_files {
@@ -187,7 +186,7 @@ async fn copy(
     let keys = ports.keys.clone();
     let meanwhile = async move {
         store.copy_to(&file, &names).await?;
-        // While the catalog stands still: every version of the data key that it names is here.
+        // While the catalog stands still: every version of the key-encryption key that it names is here.
         let key_files = tokio::task::spawn_blocking(move || keys.key_files()).await;
         let key_files = key_files.map_err(io::Error::other).flatten();
         // The receiver is this function.

@@ -1,8 +1,9 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
+use tokio::sync::RwLock;
 
 use super::{CatalogError, StoreError};
 
@@ -60,6 +61,37 @@ pub trait NamespaceCopy: Send + Sync {
     /// # Errors
     /// [`StoreError::Corrupt`] where it is none.
     async fn take_from(&self, file: &Path) -> Result<(), StoreError>;
+}
+
+/// Pauses the work that encrypts stored data under another key.
+#[async_trait]
+pub trait PauseRekeying: Send + Sync {
+    /// Waits until nobody gives stored data another key, and keeps everybody from it
+    /// until the guard is dropped. Keys and data that are copied one after the other
+    /// meanwhile fit together.
+    async fn pause_rekeying(&self) -> RekeyingPaused;
+}
+
+/// Nobody gives stored data another key as long as this lives.
+pub struct RekeyingPaused {
+    _guard: Box<dyn Send>,
+}
+
+impl RekeyingPaused {
+    /// A pause that lasts until `guard` is dropped.
+    pub fn new(guard: impl Send + 'static) -> Self {
+        Self {
+            _guard: Box::new(guard),
+        }
+    }
+}
+
+/// A lock that is held for reading by whoever gives stored data another key.
+#[async_trait]
+impl PauseRekeying for Arc<RwLock<()>> {
+    async fn pause_rekeying(&self) -> RekeyingPaused {
+        RekeyingPaused::new(self.clone().write_owned().await)
+    }
 }
 
 /// The files in which secrets are kept, encrypted as they are.
