@@ -224,7 +224,7 @@ async fn make_single(
         SingleChange::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
         SingleChange::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
         SingleChange::ScheduleErasure { data_hash, at } => {
-            erasures::schedule(connection, data_hash, *at).await?
+            erasures::schedule(connection, data_hash, *at).await?;
         }
         SingleChange::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
         SingleChange::KeyChangeBegun(begun) => key_changes::begin(connection, begun).await?,
