@@ -12,8 +12,8 @@ use dm_core::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
     ports::{
-        BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, ObjectStore, PauseRekeying,
-        Signer, StoreError,
+        BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, NamespaceSnapshot,
+        ObjectStore, PauseRekeying, Signer, StoreError,
     },
     signed::Signed,
 };
@@ -161,7 +161,8 @@ async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Res
     create_private(scratch).await?;
     let _keys_stay = ports.rekeying.pause_rekeying().await;
     let (catalog, namespaces) = (scratch.join("catalog"), scratch.join("namespaces"));
-    let key_files = copy(ports, &catalog, &namespaces).await?;
+    let (snapshot, key_files) = copy(ports, &catalog).await?;
+    snapshot.write_to(&namespaces).await?;
     for (name, content) in key_files {
         archive.add(&Entry::KeyFile(name), content.into()).await?;
     }
@@ -171,30 +172,29 @@ async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Res
     archive.finish(ports.signer.as_ref(), created_at).await
 }
 
-/// Copies what must be of one moment.
+/// The name and the content of each file of secrets.
+type KeyFileList = Vec<(String, Vec<u8>)>;
+
+/// Copies what must be of one moment. The catalog stands still only until the snapshot is
+/// taken and the key files are read.
 async fn copy(
     ports: &BackupPorts,
     catalog: &Path,
-    namespaces: &Path,
-) -> Result<Vec<(String, Vec<u8>)>, Broken> {
-    let (hand_over, key_files) = oneshot::channel();
-    let (store, names, file) = (
-        ports.namespaces.clone(),
-        ports.namespace_names.clone(),
-        namespaces.to_owned(),
-    );
+) -> Result<(Box<dyn NamespaceSnapshot>, KeyFileList), Broken> {
+    let (hand_over, handed_over) = oneshot::channel();
+    let (store, names) = (ports.namespaces.clone(), ports.namespace_names.clone());
     let keys = ports.keys.clone();
     let meanwhile = async move {
-        store.copy_to(&file, &names).await?;
+        let snapshot = store.snapshot(&names).await?;
         // While the catalog stands still: every version of the key-encryption key that it names is here.
         let key_files = tokio::task::spawn_blocking(move || keys.key_files()).await;
         let key_files = key_files.map_err(io::Error::other).flatten();
         // The receiver is this function.
-        let _ = hand_over.send(key_files.map_err(StoreError::from_io)?);
+        let _ = hand_over.send((snapshot, key_files.map_err(StoreError::from_io)?));
         Ok(())
     };
     ports.catalog.copy_to(catalog, Box::pin(meanwhile)).await?;
-    Ok(key_files.await?)
+    Ok(handed_over.await?)
 }
 
 /// Copies all objects. Those that cannot be read are tried once more in the end:

@@ -10,7 +10,8 @@ use std::{fs, io, path::Path, sync::Arc};
 use async_trait::async_trait;
 use dm_backup::{BackupFlaw, BackupMaker, BackupPorts, RestoredFiles, Restoring, read_backup, verify_backup};
 use dm_core::ports::{
-    BackupError, Backups, CatalogCopy, CatalogError, KeyFiles, NamespaceCopy, ObjectStore, Signer, StoreError,
+    BackupError, Backups, CatalogCopy, CatalogError, KeyFiles, NamespaceCopy, NamespaceSnapshot, ObjectStore,
+    Signer, StoreError,
 };
 use dm_testing::{
     objects::{DamagedStore, MemoryObjectStore, SampleObject},
@@ -39,13 +40,20 @@ impl CatalogCopy for Bytes {
 
 #[async_trait]
 impl NamespaceCopy for Bytes {
-    async fn copy_to(&self, file: &Path, names: &[&str]) -> Result<(), StoreError> {
+    async fn snapshot(&self, names: &[&str]) -> Result<Box<dyn NamespaceSnapshot>, StoreError> {
         assert_eq!(names, ["chain"]);
-        fs::write(file, self.0).map_err(StoreError::from_io)
+        Ok(Box::new(Self(self.0)))
     }
 
     async fn take_from(&self, _: &Path) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl NamespaceSnapshot for Bytes {
+    async fn write_to(self: Box<Self>, file: &Path) -> Result<(), StoreError> {
+        fs::write(file, self.0).map_err(StoreError::from_io)
     }
 }
 

@@ -53,14 +53,26 @@ pub trait CatalogCopy: Send + Sync {
 /// Copies the key-value namespaces of a store.
 #[async_trait]
 pub trait NamespaceCopy: Send + Sync {
-    /// Writes the entries of these namespaces as they are at one moment to `file`.
-    async fn copy_to(&self, file: &Path, names: &[&str]) -> Result<(), StoreError>;
+    /// Takes a snapshot of these namespaces: what was committed before this call is in
+    /// it, and nothing that is committed after it has returned. Writes go on meanwhile.
+    async fn snapshot(&self, names: &[&str]) -> Result<Box<dyn NamespaceSnapshot>, StoreError>;
 
     /// Takes all entries from such a file.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where it is none.
     async fn take_from(&self, file: &Path) -> Result<(), StoreError>;
+}
+
+/// Namespaces as they were at one moment.
+#[async_trait]
+pub trait NamespaceSnapshot: Send {
+    /// Writes all entries to `file`, for [`NamespaceCopy::take_from`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the store could not keep the moment; another
+    /// snapshot may be written.
+    async fn write_to(self: Box<Self>, file: &Path) -> Result<(), StoreError>;
 }
 
 /// Pauses the work that encrypts stored data under another key.
