@@ -12,7 +12,7 @@ use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     checkpoints, erasures, event_log, key_changes, key_uses, mandates, order_writes, peers, readable_objects,
-    replicas, revocations, shares, tokens,
+    replicas, revocations, share_writes, tokens,
     transaction::{self, Failure},
     users,
 };
@@ -132,7 +132,7 @@ impl<'a> Batch<'a> {
 
     async fn flush(&mut self) -> Result<(), CatalogError> {
         let new_shares = std::mem::take(&mut self.shares);
-        for (place, inserted) in shares::commit(self.connection, &new_shares).await? {
+        for (place, inserted) in share_writes::commit(self.connection, &new_shares).await? {
             self.set_outcome(place, Outcome::Share(inserted));
         }
         readable_objects::put(self.connection, &std::mem::take(&mut self.readables)).await?;
@@ -173,7 +173,7 @@ async fn make_ordered(
             Outcome::Existed(readable_objects::remove(connection, data_hash).await?)
         }
         OrderedChange::ForgetShare { data_hash, recipient } => {
-            Outcome::Existed(shares::take_back(connection, data_hash, *recipient).await?)
+            Outcome::Existed(share_writes::take_back(connection, data_hash, *recipient).await?)
         }
         OrderedChange::BeginErasure(data_hash) => {
             Outcome::Existed(erasures::begin(connection, data_hash).await?)
@@ -203,10 +203,10 @@ async fn make_single(
             recipient,
             owed,
         } => {
-            shares::set_grant_owed(connection, data_hash, *recipient, *owed).await?;
+            share_writes::set_grant_owed(connection, data_hash, *recipient, *owed).await?;
         }
         SingleChange::SetReceiptSpread { data_hash, recipient } => {
-            shares::set_receipt_spread(connection, data_hash, *recipient).await?;
+            share_writes::set_receipt_spread(connection, data_hash, *recipient).await?;
         }
         SingleChange::SetReplicas {
             id,

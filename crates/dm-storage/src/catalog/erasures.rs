@@ -13,7 +13,7 @@ use super::{
     columns::{Columns, bound, storable},
     error::from_sqlx,
     pages::Source,
-    readable_objects, revocations, shares,
+    readable_objects, revocations, share_writes,
 };
 
 const ERASURES: Source = Source::new("erasures", "locator");
@@ -58,7 +58,7 @@ pub(super) async fn begin(
         .bind(data_hash.as_bytes().to_vec());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
     schedule(connection, data_hash, None).await?;
-    shares::remove_all(connection, data_hash).await?;
+    share_writes::remove_all(connection, data_hash).await?;
     revocations::forget(connection, data_hash).await?;
     readable_objects::remove(connection, data_hash).await
 }

@@ -27,6 +27,7 @@ mod peers;
 mod readable_objects;
 mod replicas;
 mod revocations;
+mod share_writes;
 mod shares;
 mod tokens;
 mod transaction;

@@ -15,7 +15,7 @@ use super::{
     columns::{Columns, storable},
     error::from_sqlx,
     pages::Source,
-    readable_objects, shares,
+    readable_objects, share_writes,
 };
 
 const REVOCATIONS: Source = Source::new("revocations", "locator");
@@ -42,7 +42,7 @@ pub(super) async fn begin(
         .bind(recipient.to_vec())
         .bind(data_hash.as_bytes().to_vec());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
-    shares::remove(connection, data_hash, recipient).await
+    share_writes::remove(connection, data_hash, recipient).await
 }
 
 pub(super) async fn end(
