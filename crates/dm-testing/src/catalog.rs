@@ -8,7 +8,7 @@
 //! ```
 //! # fn main() {}
 //! # use std::sync::Arc;
-//! use crate::catalog::MemoryCatalog;
+//! use dm_testing::catalog::MemoryCatalog;
 //!
 //! async fn empty() -> Arc<MemoryCatalog> {
 //!     Arc::new(MemoryCatalog::new())
