@@ -20,7 +20,7 @@ async fn keys(node: &Node) -> Value {
     keys
 }
 
-/// The versions of the data key that a node, or its key file, holds.
+/// The versions of the key-encryption key that a node, or its key file, holds.
 fn versions(keys: &Value) -> Vec<u64> {
     let versions = keys.as_array().unwrap();
     versions

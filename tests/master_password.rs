@@ -3,7 +3,7 @@
 use std::{path::Path, process::Output, time::Duration};
 
 use dm_core::secret::SecretString;
-use dm_keys::{KEYSTORE_FILE, KeyError, OperatorAccount};
+use dm_keys::{KEYSTORE_FILE, KeyError, LocalAccount};
 use reqwest::StatusCode;
 use serde_json::json;
 use tempfile::tempdir;
@@ -27,7 +27,7 @@ async fn change(node: &Node, old: &str, new: &str) -> StatusCode {
 /// Whether the password opens the operator account's own file.
 fn opens_keystore(home: &Path, password: &str) -> bool {
     let keystore = home.join(KEYSTORE_FILE);
-    match OperatorAccount::open_keystore(&keystore, &SecretString::new(password)) {
+    match LocalAccount::open_keystore(&keystore, &SecretString::new(password)) {
         Ok(_) => true,
         Err(KeyError::WrongPassword(_)) => false,
         Err(error) => panic!("{error}"),

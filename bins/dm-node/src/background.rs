@@ -66,7 +66,7 @@ pub(crate) fn start_authorization(
     authorization
 }
 
-/// Wraps content keys again in the background, and rotates the data key by its age.
+/// Wraps content keys again in the background, and rotates the key-encryption key by its age.
 pub(crate) fn start_key_rotation(
     ports: KeyRotationPorts,
     config: &KeysConfig,

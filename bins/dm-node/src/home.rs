@@ -112,7 +112,7 @@ pub(crate) fn choose_port(config: &mut NodeConfig, options: &NodeOptions) {
 }
 
 /// Opens the node's keys, or makes them where the data directory has none and
-/// the operator account is given by the configuration.
+/// the node account is given by the configuration.
 ///
 /// # Errors
 /// Where a password or an account is missing or wrong: the message says which

@@ -12,8 +12,8 @@ use dm_core::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
     ports::{
-        BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, ObjectStore, Signer,
-        StoreError,
+        BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, NamespaceSnapshot,
+        ObjectStore, PauseRekeying, Signer, StoreError,
     },
     signed::Signed,
 };
@@ -21,7 +21,7 @@ use futures::StreamExt;
 use tokio::{
     fs::File,
     io::AsyncReadExt,
-    sync::{Mutex, OwnedMutexGuard, RwLock, mpsc, oneshot},
+    sync::{Mutex, OwnedMutexGuard, mpsc, oneshot},
 };
 
 use crate::{BackupManifest, entry::Entry, manifest::EntryHasher};
@@ -52,9 +52,8 @@ pub struct BackupPorts {
     pub objects: Arc<dyn ObjectStore>,
     /// The keys, encrypted as they are kept.
     pub keys: Arc<dyn KeyFiles>,
-    /// Held for writing while the copy is made: see
-    /// [`DataManager::content_keys`](dm_services::DataManager::content_keys).
-    pub content_keys: Arc<RwLock<()>>,
+    /// Paused while the copy is made.
+    pub rekeying: Arc<dyn PauseRekeying>,
     /// The node's own account, which signs what it says of the backup.
     pub signer: Arc<dyn Signer>,
     /// Folder on the disk of the catalog, for its copy until that is sent.
@@ -160,9 +159,10 @@ async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Res
     let created_at = now_ms();
     clear(scratch).await?;
     create_private(scratch).await?;
-    let _keys_stay = ports.content_keys.write().await;
+    let _keys_stay = ports.rekeying.pause_rekeying().await;
     let (catalog, namespaces) = (scratch.join("catalog"), scratch.join("namespaces"));
-    let key_files = copy(ports, &catalog, &namespaces).await?;
+    let (snapshot, key_files) = copy(ports, &catalog).await?;
+    snapshot.write_to(&namespaces).await?;
     for (name, content) in key_files {
         archive.add(&Entry::KeyFile(name), content.into()).await?;
     }
@@ -172,30 +172,29 @@ async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Res
     archive.finish(ports.signer.as_ref(), created_at).await
 }
 
-/// Copies what must be of one moment.
+/// The name and the content of each file of secrets.
+type KeyFileList = Vec<(String, Vec<u8>)>;
+
+/// Copies what must be of one moment. The catalog stands still only until the snapshot is
+/// taken and the key files are read.
 async fn copy(
     ports: &BackupPorts,
     catalog: &Path,
-    namespaces: &Path,
-) -> Result<Vec<(String, Vec<u8>)>, Broken> {
-    let (hand_over, key_files) = oneshot::channel();
-    let (store, names, file) = (
-        ports.namespaces.clone(),
-        ports.namespace_names.clone(),
-        namespaces.to_owned(),
-    );
+) -> Result<(Box<dyn NamespaceSnapshot>, KeyFileList), Broken> {
+    let (hand_over, handed_over) = oneshot::channel();
+    let (store, names) = (ports.namespaces.clone(), ports.namespace_names.clone());
     let keys = ports.keys.clone();
     let meanwhile = async move {
-        store.copy_to(&file, &names).await?;
-        // While the catalog stands still: every version of the data key that it names is here.
+        let snapshot = store.snapshot(&names).await?;
+        // While the catalog stands still: every version of the key-encryption key that it names is here.
         let key_files = tokio::task::spawn_blocking(move || keys.key_files()).await;
         let key_files = key_files.map_err(io::Error::other).flatten();
         // The receiver is this function.
-        let _ = hand_over.send(key_files.map_err(StoreError::from_io)?);
+        let _ = hand_over.send((snapshot, key_files.map_err(StoreError::from_io)?));
         Ok(())
     };
     ports.catalog.copy_to(catalog, Box::pin(meanwhile)).await?;
-    Ok(key_files.await?)
+    Ok(handed_over.await?)
 }
 
 /// Copies all objects. Those that cannot be read are tried once more in the end:

@@ -1,4 +1,14 @@
 #![doc = include_str!("../README.md")]
+//! ## Modules
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `create` | [`BackupMaker`]: the stream of a running node's backup, over [`BackupPorts`] |
+//! | `read` | [`read_backup`]: checks a backup while it hands its [`Contents`] over |
+//! | `verify` | [`verify_backup`]: the contents that are only counted |
+//! | `restore` | [`Restoring`]: the contents that become files and objects |
+//! | `manifest` | [`BackupManifest`]: what the node signs of its backup |
+//! | `entry` | the names of the entries of the archive |
 
 mod create;
 mod entry;

@@ -14,6 +14,7 @@ const MAX_KEY_FILE: u64 = 4 << 20;
 
 /// Why something is no whole backup.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BackupFlaw {
     /// It is no archive, or one of something else.
     #[error("this is no backup of a node: {0}")]
@@ -79,46 +80,62 @@ pub fn read_backup(reader: impl Read, contents: &mut dyn Contents) -> Result<Sig
     let mut archive = tar::Archive::new(reader);
     let mut reading = Reading::default();
     for entry in archive.entries().map_err(not_an_archive)? {
-        let mut entry = entry.map_err(not_an_archive)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let size = entry.size();
-        let Some(kind) = Entry::from_name(&name) else {
+        let mut content = entry.map_err(not_an_archive)?;
+        let name = String::from_utf8_lossy(&content.path_bytes()).into_owned();
+        let size = content.size();
+        let Some(entry) = Entry::from_name(&name) else {
             return Err(BackupFlaw::Foreign(format!("nobody knows an entry {name:?}")));
         };
-        if kind == Entry::Manifest {
-            let bytes = read_small(&mut entry, size, BackupManifest::MAX_BYTES as u64)?;
+        if entry == Entry::Manifest {
+            let bytes = read_small(&mut content, size, BackupManifest::MAX_BYTES as u64)?;
             return reading.conclude(bytes);
         }
         reading.hasher.begin(&name, size);
         let mut content = Hashed {
-            content: entry,
+            content,
             hasher: &mut reading.hasher,
         };
-        match kind {
-            Entry::KeyFile(name) => {
-                let bytes = read_small(&mut content, size, MAX_KEY_FILE)?;
-                contents.key_file(&name, &mut bytes.as_slice())?;
-            }
-            Entry::Catalog => contents.catalog(&mut content)?,
-            Entry::Namespaces => contents.namespaces(&mut content)?,
-            Entry::Chunk(id, index) => {
-                let chunk = Chunk::new(read_small(&mut content, size, MAX_CHUNK_BYTES as u64)?.into());
-                reading.object.take_chunk(id, index, &chunk)?;
-                contents.chunk(index, chunk)?;
-            }
-            Entry::Envelope(id) => {
-                let bytes = read_small(&mut content, size, Envelope::MAX_BYTES as u64)?;
-                let envelope = std::mem::take(&mut reading.object).finish(id, bytes)?;
-                contents.object(&envelope)?;
-            }
-            Entry::Missing(id) => {
-                reading.object = ObjectCheck::default();
-                contents.missing(&id)?;
-            }
-            Entry::Manifest => {}
-        }
+        hand_over(entry, &mut content, size, &mut reading.object, contents)?;
     }
     Err(BackupFlaw::CutShort)
+}
+
+/// Checks an entry that is not the manifest, and hands it over.
+fn hand_over(
+    entry: Entry,
+    content: &mut impl Read,
+    size: u64,
+    object: &mut ObjectCheck,
+    contents: &mut dyn Contents,
+) -> Result<(), BackupFlaw> {
+    match entry {
+        Entry::KeyFile(name) => {
+            let bytes = read_small(content, size, MAX_KEY_FILE)?;
+            contents.key_file(&name, &mut bytes.as_slice())?;
+        }
+        Entry::Catalog => contents.catalog(content)?,
+        Entry::Namespaces => contents.namespaces(content)?,
+        Entry::Chunk(id, index) => {
+            let chunk = Chunk::new(read_small(content, size, MAX_CHUNK_BYTES as u64)?.into());
+            object.take_chunk(id, index, &chunk)?;
+            contents.chunk(index, chunk)?;
+        }
+        Entry::Envelope(id) => {
+            let bytes = read_small(content, size, Envelope::MAX_BYTES as u64)?;
+            let envelope = std::mem::take(object).finish(id, bytes)?;
+            contents.object(&envelope)?;
+        }
+        Entry::Missing(id) => {
+            *object = ObjectCheck::default();
+            contents.missing(&id)?;
+        }
+        Entry::Manifest => {
+            return Err(BackupFlaw::Altered(
+                "the manifest is not the last entry".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Default)]

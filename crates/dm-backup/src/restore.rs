@@ -9,7 +9,7 @@ use std::{
 
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
-    order::OrderState,
+    order::{OrderRecord, OrderState},
     ports::{CatalogError, ObjectStore, ObjectWriter, OrderCatalog, StoreError},
 };
 use tokio::runtime::Handle;
@@ -51,6 +51,14 @@ impl Restoring {
             runtime,
         }
     }
+
+    /// The writer of the object whose chunks are coming, where it `goes_on`; else a new one.
+    fn writer_if(&mut self, goes_on: bool) -> io::Result<Box<dyn ObjectWriter>> {
+        match self.writer.take() {
+            Some(writer) if goes_on => Ok(writer),
+            _ => self.runtime.block_on(self.objects.create()).map_err(not_stored),
+        }
+    }
 }
 
 impl Contents for Restoring {
@@ -67,19 +75,13 @@ impl Contents for Restoring {
     }
 
     fn chunk(&mut self, index: u64, chunk: Chunk) -> io::Result<()> {
-        let writer = match self.writer.take() {
-            Some(writer) if index > 0 => writer,
-            _ => self.runtime.block_on(self.objects.create()).map_err(not_stored)?,
-        };
+        let writer = self.writer_if(index > 0)?;
         let writer = self.writer.insert(writer);
         self.runtime.block_on(writer.append(chunk)).map_err(not_stored)
     }
 
     fn object(&mut self, envelope: &SignedEnvelope) -> io::Result<()> {
-        let writer = match self.writer.take() {
-            Some(writer) if envelope.chunk_count() > 0 => writer,
-            _ => self.runtime.block_on(self.objects.create()).map_err(not_stored)?,
-        };
+        let writer = self.writer_if(envelope.chunk_count() > 0)?;
         self.runtime.block_on(writer.finish(envelope)).map_err(not_stored)
     }
 
@@ -106,18 +108,23 @@ pub async fn give_up_orders(orders: &dyn OrderCatalog) -> Result<u64, CatalogErr
             return Ok(given_up);
         };
         after = *last;
-        for (_, order) in page {
-            if matches!(order.state, OrderState::Accepted | OrderState::Sent { .. }) {
-                let failed = OrderState::Failed {
-                    tx_hash: order.state.tx_hash(),
-                    reason: "it was under way when the backup was made from which this node was restored: \
-                             look on the chain whether it was done before you order it again"
-                        .to_owned(),
-                };
-                orders.set_order_state(order.id, &failed).await?;
-                given_up += 1;
-            }
+        for (_, order) in page.into_iter().filter(|(_, order)| is_under_way(order)) {
+            orders.set_order_state(order.id, &given_up_state(&order)).await?;
+            given_up += 1;
         }
+    }
+}
+
+fn is_under_way(order: &OrderRecord) -> bool {
+    matches!(order.state, OrderState::Accepted | OrderState::Sent { .. })
+}
+
+fn given_up_state(order: &OrderRecord) -> OrderState {
+    OrderState::Failed {
+        tx_hash: order.state.tx_hash(),
+        reason: "it was under way when the backup was made from which this node was restored: \
+                 look on the chain whether it was done before you order it again"
+            .to_owned(),
     }
 }
 

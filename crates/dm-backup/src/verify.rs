@@ -6,6 +6,7 @@ use crate::{BackupFlaw, Contents, SignedManifest, read_backup};
 
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BackupSummary {
     /// Objects.
     pub objects: u64,

@@ -22,7 +22,7 @@ use dm_core::{
     ports::{ApiKeyCatalog, ApiKeys, CatalogError, Grants, KeyRing, NewApiKeyRequest, Sealer, Signer},
     secret::{ContentKey, SecretString},
 };
-use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, OperatorAccount};
+use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, LocalAccount};
 use fernet::Fernet;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -183,7 +183,7 @@ fn wrapping_and_grants(criterion: &mut Criterion) {
 }
 
 fn signing(criterion: &mut Criterion) {
-    let account = OperatorAccount::random();
+    let account = LocalAccount::random();
     let hash = [7; 32].into();
     criterion.bench_function("sign", |bencher| bencher.iter(|| account.sign_hash(&hash)));
     let bare = k256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();

@@ -13,14 +13,14 @@ use crate::{
     text::without_mark,
 };
 
-/// The account that a node acts as on the chain: a secp256k1 key, wiped when
-/// dropped and hidden from `Debug`. A signature takes some 50 µs.
-pub struct OperatorAccount {
+/// An account whose private key is here: the node account, or an operator account. A
+/// secp256k1 key, wiped when dropped and hidden from `Debug`. A signature takes some 50 µs.
+pub struct LocalAccount {
     key: SigningKey,
     address: Address,
 }
 
-impl OperatorAccount {
+impl LocalAccount {
     /// A fresh account from the operating system's random source.
     pub fn random() -> Self {
         loop {
@@ -99,15 +99,15 @@ impl OperatorAccount {
     }
 }
 
-impl fmt::Debug for OperatorAccount {
+impl fmt::Debug for LocalAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OperatorAccount")
+        f.debug_struct("LocalAccount")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }
 
-impl Signer for OperatorAccount {
+impl Signer for LocalAccount {
     fn address(&self) -> Address {
         self.address
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_private_key_gives_its_account() {
         for text in [KEY.to_owned(), KEY[2..].to_uppercase(), format!(" {KEY}\n")] {
-            let account = OperatorAccount::from_private_key(&SecretString::new(text)).unwrap();
+            let account = LocalAccount::from_private_key(&SecretString::new(text)).unwrap();
             assert_eq!(account.address().to_string(), ADDRESS);
         }
     }
@@ -140,7 +140,7 @@ mod tests {
     fn what_is_no_private_key_is_refused_and_not_repeated() {
         let order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
         for text in ["", "0x", &KEY[..65], &"0".repeat(64), order, &"g".repeat(64)] {
-            let error = OperatorAccount::from_private_key(&SecretString::new(text)).unwrap_err();
+            let error = LocalAccount::from_private_key(&SecretString::new(text)).unwrap_err();
             assert!(matches!(error, KeyError::InvalidPrivateKey));
             assert!(text.len() < 3 || !error.to_string().contains(text));
         }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_signature_leads_back_to_the_account_and_has_a_low_s() {
-        let account = OperatorAccount::random();
+        let account = LocalAccount::random();
         for byte in 0..32 {
             let hash = B256::repeat_byte(byte);
             let signature = account.sign_hash(&hash).unwrap();
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn the_key_is_not_shown() {
-        let account = OperatorAccount::from_private_key(&SecretString::new(KEY)).unwrap();
-        let expected = format!("OperatorAccount {{ address: {}, .. }}", ADDRESS.to_lowercase());
+        let account = LocalAccount::from_private_key(&SecretString::new(KEY)).unwrap();
+        let expected = format!("LocalAccount {{ address: {}, .. }}", ADDRESS.to_lowercase());
         assert_eq!(format!("{account:?}"), expected);
     }
 }

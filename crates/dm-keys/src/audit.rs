@@ -6,6 +6,7 @@ use crate::UserPublicKey;
 
 /// Why an event does not prove that the user of a key has ordered it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotOrdered {
     /// Nobody has signed for it.
     #[error("no user's order stands in the event")]

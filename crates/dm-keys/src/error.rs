@@ -6,6 +6,7 @@ use dm_core::ports::KeyRingError;
 /// Why keys cannot be made, opened or kept. Each message is one line that says
 /// what is wrong and, where there is something to do, what.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// No password was given, or an empty one; there is no default.
     #[error(
@@ -61,7 +62,7 @@ pub enum KeyError {
     )]
     EncryptedUserKey,
     /// Neither a private key is configured nor do the files hold an account.
-    #[error("no operator account: set PRIVATE_KEY, or put its Web3 keystore file at {}", .0.display())]
+    #[error("no node account: set PRIVATE_KEY, or put its Web3 keystore file at {}", .0.display())]
     NoAccount(PathBuf),
     /// The keystore file was replaced by that of another account.
     #[error(

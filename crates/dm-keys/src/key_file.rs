@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     KeyError,
-    key_set::{DataKey, GrantKey, KeySet, OperatorKey, Secret, StoredAccount},
+    key_set::{GrantKey, KeyEncryptionKey, KeySet, OperatorKey, Secret, StoredAccount},
     master_key::{KdfParams, MasterKey},
     sealer::{open_secret, seal_secret},
 };
@@ -46,7 +46,8 @@ struct Content {
     kdf: KdfParams,
     #[serde(with = "hex::serde")]
     password_check: [u8; 32],
-    data_keys: Vec<SealedDataKey>,
+    #[serde(rename = "data_keys")]
+    key_encryption_keys: Vec<SealedKeyEncryptionKey>,
     grant_keys: Vec<SealedGrantKey>,
     node_identity: String,
     account: Option<SealedAccount>,
@@ -56,7 +57,7 @@ struct Content {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SealedDataKey {
+struct SealedKeyEncryptionKey {
     version: u32,
     /// Milliseconds since the Unix epoch.
     created_at: u64,
@@ -197,7 +198,7 @@ fn file_json(path: &Path, file: &KeyFile) -> Result<Vec<u8>, KeyError> {
 
 fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
     let token = |secret: &Secret| seal_secret(master.cipher(), secret);
-    let data_key = |key: &DataKey| SealedDataKey {
+    let key_encryption_key = |key: &KeyEncryptionKey| SealedKeyEncryptionKey {
         version: key.info.version,
         created_at: key.info.created_at,
         imported_from: key.info.imported_from,
@@ -223,7 +224,7 @@ fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
         version: VERSION,
         kdf: kdf.clone(),
         password_check: master.password_check(),
-        data_keys: keys.data_keys.iter().map(data_key).collect(),
+        key_encryption_keys: keys.key_encryption_keys.iter().map(key_encryption_key).collect(),
         grant_keys: keys.grant_keys.iter().map(grant_key).collect(),
         node_identity: token(&keys.identity_seed),
         account: keys.account.as_ref().map(account),
@@ -233,9 +234,9 @@ fn seal(keys: &KeySet, kdf: &KdfParams, master: &MasterKey) -> Content {
 
 /// The keys, where each token opens and all is as [`seal`] writes it.
 fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
-    let data_key = |key: &SealedDataKey| {
+    let key_encryption_key = |key: &SealedKeyEncryptionKey| {
         let secret = open_secret(cipher, &key.token)?;
-        Some(DataKey::new(
+        Some(KeyEncryptionKey::new(
             key.version,
             key.created_at,
             key.imported_from,
@@ -261,7 +262,11 @@ fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
         })
     };
     let keys = KeySet {
-        data_keys: content.data_keys.iter().map(data_key).collect::<Option<_>>()?,
+        key_encryption_keys: content
+            .key_encryption_keys
+            .iter()
+            .map(key_encryption_key)
+            .collect::<Option<_>>()?,
         grant_keys: content.grant_keys.iter().map(grant_key).collect::<Option<_>>()?,
         identity_seed: open_secret(cipher, &content.node_identity)?,
         account: match &content.account {
@@ -270,11 +275,11 @@ fn unseal(content: &Content, cipher: &Fernet) -> Option<KeySet> {
         },
         operators: content.operators.iter().map(operator).collect::<Option<_>>()?,
     };
-    (are_versions(&keys.data_keys) && !keys.grant_keys.is_empty()).then_some(keys)
+    (are_versions(&keys.key_encryption_keys) && !keys.grant_keys.is_empty()).then_some(keys)
 }
 
 /// Versions are numbered from 1, in their order; those that were destroyed leave gaps.
-fn are_versions(keys: &[DataKey]) -> bool {
+fn are_versions(keys: &[KeyEncryptionKey]) -> bool {
     let versions = keys.iter().map(|key| key.info.version);
     keys.first().is_some_and(|first| first.info.version > 0) && versions.is_sorted_by(|a, b| a < b)
 }

@@ -333,7 +333,7 @@ impl Life {
             .node
             .keys
             .manager()
-            .read_keys(|keys| keys.data_key(version).is_some());
+            .read_keys(|keys| keys.key_encryption_key(version).is_some());
         assert!(!(done.is_ok() && is_held), "version {version} is destroyed");
         life
     }

@@ -130,16 +130,16 @@ impl KeyManager {
         refuse_empty(password)?;
         let legacy_keys = legacy::read(file, password)?;
         self.update(|keys| {
-            let held = keys.data_keys.len();
+            let held = keys.key_encryption_keys.len();
             let imported = legacy_keys
                 .iter()
                 .map(|key| ImportedVersion {
                     legacy_version: key.version,
-                    version: keys.import_data_key(&key.secret, key.version),
+                    version: keys.import_key_encryption_key(&key.secret, key.version),
                 })
                 .collect();
-            if keys.data_keys.len() > held {
-                keys.add_data_key();
+            if keys.key_encryption_keys.len() > held {
+                keys.add_key_encryption_key();
             }
             imported
         })
@@ -286,8 +286,8 @@ impl fmt::Debug for KeyManager {
 impl KeyRing for KeyManager {
     fn wrap(&self, key: &ContentKey) -> WrappedKey {
         self.read_keys(|keys| {
-            let Some(newest) = keys.data_keys.last() else {
-                unreachable!("a key set has at least one data key")
+            let Some(newest) = keys.key_encryption_keys.last() else {
+                unreachable!("a key set has at least one key-encryption key")
             };
             WrappedKey {
                 version: newest.info.version,
@@ -298,7 +298,7 @@ impl KeyRing for KeyManager {
 
     fn unwrap(&self, key: &WrappedKey) -> Result<ContentKey, KeyRingError> {
         self.read_keys(|keys| {
-            keys.data_key(key.version)
+            keys.key_encryption_key(key.version)
                 .ok_or(KeyRingError::UnknownVersion(key.version))?
                 .unwrap(&key.token)
                 .ok_or(KeyRingError::Damaged)
@@ -306,14 +306,14 @@ impl KeyRing for KeyManager {
     }
 
     fn rotate(&self) -> Result<u32, KeyRingError> {
-        Ok(self.update(KeySet::add_data_key)?)
+        Ok(self.update(KeySet::add_key_encryption_key)?)
     }
 
     fn destroy(&self, version: u32) -> Result<(), KeyRingError> {
-        self.try_update(|keys| keys.remove_data_key(version))
+        self.try_update(|keys| keys.remove_key_encryption_key(version))
     }
 
     fn versions(&self) -> Vec<KeyVersion> {
-        self.read_keys(|keys| keys.data_keys.iter().map(|key| key.info).collect())
+        self.read_keys(|keys| keys.key_encryption_keys.iter().map(|key| key.info).collect())
     }
 }

@@ -23,12 +23,12 @@ pub(crate) type GrantKem = X25519HkdfSha256;
 #[derive(Clone)]
 pub(crate) struct KeySet {
     /// Versions of the Fernet key, by their numbers, from 1 with gaps; never empty.
-    pub(crate) data_keys: Vec<DataKey>,
+    pub(crate) key_encryption_keys: Vec<KeyEncryptionKey>,
     /// HPKE keys, oldest first; never empty.
     pub(crate) grant_keys: Vec<GrantKey>,
     /// Seed of the node's network identity.
     pub(crate) identity_seed: Secret,
-    /// The operator account, unless it comes from the configuration.
+    /// The node account, unless it comes from the configuration.
     pub(crate) account: Option<StoredAccount>,
     /// The accounts to which the node's log was handed over, oldest first.
     pub(crate) operators: Vec<OperatorKey>,
@@ -36,7 +36,7 @@ pub(crate) struct KeySet {
 
 /// One version of the node's Fernet key.
 #[derive(Clone)]
-pub(crate) struct DataKey {
+pub(crate) struct KeyEncryptionKey {
     pub(crate) info: KeyVersion,
     pub(crate) secret: Secret,
     cipher: Fernet,
@@ -51,7 +51,7 @@ pub(crate) struct GrantKey {
     pub(crate) private: <GrantKem as Kem>::PrivateKey,
 }
 
-/// The operator account and the keystore file that it was read from or
+/// The node account and the keystore file that it was read from or
 /// written to.
 #[derive(Clone)]
 pub(crate) struct StoredAccount {
@@ -98,68 +98,71 @@ fn fresh_secret() -> Secret {
 }
 
 impl KeySet {
-    /// Fresh secrets: one data key, one grant key, an identity.
+    /// Fresh secrets: one key-encryption key, one grant key, an identity.
     pub(crate) fn generate(account: Option<StoredAccount>) -> Self {
         let mut set = Self {
-            data_keys: Vec::new(),
+            key_encryption_keys: Vec::new(),
             grant_keys: vec![GrantKey::generate()],
             identity_seed: fresh_secret(),
             account,
             operators: Vec::new(),
         };
-        set.add_data_key();
+        set.add_key_encryption_key();
         set
     }
 
-    /// Makes a new version of the data key and returns its number.
-    pub(crate) fn add_data_key(&mut self) -> u32 {
-        self.push_data_key(fresh_secret(), None)
+    /// Makes a new version of the key-encryption key and returns its number.
+    pub(crate) fn add_key_encryption_key(&mut self) -> u32 {
+        self.push_key_encryption_key(fresh_secret(), None)
     }
 
     /// Adds a key of the older node as a version; one that is held already
     /// keeps its number.
-    pub(crate) fn import_data_key(&mut self, secret: &Secret, legacy_version: u32) -> u32 {
-        match self.data_keys.iter().find(|key| key.secret == *secret) {
+    pub(crate) fn import_key_encryption_key(&mut self, secret: &Secret, legacy_version: u32) -> u32 {
+        match self.key_encryption_keys.iter().find(|key| key.secret == *secret) {
             Some(key) => key.info.version,
-            None => self.push_data_key(secret.clone(), Some(legacy_version)),
+            None => self.push_key_encryption_key(secret.clone(), Some(legacy_version)),
         }
     }
 
-    fn push_data_key(&mut self, secret: Secret, imported_from: Option<u32>) -> u32 {
-        let version = self.data_keys.last().map_or(1, |key| key.info.version + 1);
-        self.data_keys
-            .push(DataKey::new(version, now_ms(), imported_from, secret));
+    fn push_key_encryption_key(&mut self, secret: Secret, imported_from: Option<u32>) -> u32 {
+        let version = self
+            .key_encryption_keys
+            .last()
+            .map_or(1, |key| key.info.version + 1);
+        self.key_encryption_keys
+            .push(KeyEncryptionKey::new(version, now_ms(), imported_from, secret));
         version
     }
 
     /// The version with this number.
-    pub(crate) fn data_key(&self, version: u32) -> Option<&DataKey> {
+    pub(crate) fn key_encryption_key(&self, version: u32) -> Option<&KeyEncryptionKey> {
         let found = self
-            .data_keys
+            .key_encryption_keys
             .binary_search_by_key(&version, |key| key.info.version);
-        self.data_keys.get(found.ok()?)
+        self.key_encryption_keys.get(found.ok()?)
     }
 
     /// Forgets a version that is not the newest.
     ///
     /// # Errors
     /// [`KeyRingError::UnknownVersion`], [`KeyRingError::Newest`].
-    pub(crate) fn remove_data_key(&mut self, version: u32) -> Result<(), KeyRingError> {
-        let newest = self.data_keys.last().map(|key| key.info.version);
-        if self.data_key(version).is_none() {
+    pub(crate) fn remove_key_encryption_key(&mut self, version: u32) -> Result<(), KeyRingError> {
+        let newest = self.key_encryption_keys.last().map(|key| key.info.version);
+        if self.key_encryption_key(version).is_none() {
             return Err(KeyRingError::UnknownVersion(version));
         }
         if newest == Some(version) {
             return Err(KeyRingError::Newest(version));
         }
-        self.data_keys.retain(|key| key.info.version != version);
+        self.key_encryption_keys.retain(|key| key.info.version != version);
         Ok(())
     }
 
     /// Whether every key of `other` is in this set, too.
     pub(crate) fn contains(&self, other: &Self) -> bool {
-        let holds_data_key = |key: &DataKey| {
-            self.data_keys
+        let holds_key_encryption_key = |key: &KeyEncryptionKey| {
+            self.key_encryption_keys
                 .iter()
                 .any(|own| own.info.version == key.info.version && own.secret == key.secret)
         };
@@ -167,7 +170,7 @@ impl KeySet {
         let holds_operator = |key: &OperatorKey| self.operators.iter().any(|own| own.secret == key.secret);
         self.identity_seed == other.identity_seed
             && other.operators.iter().all(holds_operator)
-            && other.data_keys.iter().all(holds_data_key)
+            && other.key_encryption_keys.iter().all(holds_key_encryption_key)
             && other.grant_keys.iter().all(holds_grant_key)
     }
 }
@@ -182,7 +185,7 @@ impl OperatorKey {
     }
 }
 
-impl DataKey {
+impl KeyEncryptionKey {
     pub(crate) fn new(version: u32, created_at: u64, imported_from: Option<u32>, secret: Secret) -> Self {
         Self {
             info: KeyVersion {
@@ -200,7 +203,7 @@ impl DataKey {
         seal_secret(&self.cipher, key.as_bytes())
     }
 
-    /// The content key in a token of [`DataKey::wrap`].
+    /// The content key in a token of [`KeyEncryptionKey::wrap`].
     pub(crate) fn unwrap(&self, token: &str) -> Option<ContentKey> {
         open_secret(&self.cipher, token).map(|secret| ContentKey::from_bytes(*secret))
     }

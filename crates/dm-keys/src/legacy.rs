@@ -30,6 +30,7 @@ const ROUNDS: u32 = 480_000;
 
 /// Which number an imported key had, and which it has now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImportedVersion {
     /// In the older node.
     pub legacy_version: u32,

@@ -1,4 +1,17 @@
 #![doc = include_str!("../README.md")]
+//! ## Modules
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `node_keys`, `operator_keys`, `password_change` | [`NodeKeys`]: all keys of a directory, the operator accounts, another master password |
+//! | `key_manager` | [`KeyManager`]: the encrypted key file of a running node |
+//! | `key_set`, `key_file`, `master_key`, `legacy` | the secrets in memory, their file, the key that it is encrypted under, the older node's file |
+//! | `sealer`, `raw_token` | [`FernetSealer`]: chunks as raw Fernet tokens |
+//! | `grants` | [`HpkeGrants`]: content keys for one address |
+//! | `account`, `keystore` | [`LocalAccount`]: secp256k1 accounts and their Web3 keystore files |
+//! | `api_keys` | [`ApiKeyManager`]: API keys, their cache and the ledger of their use |
+//! | `authorizer`, `user_key`, `user_signing_key`, `audit` | [`UserAuthorizer`], [`UserPublicKey`], [`UserSigningKey`]: users, their keys, their orders |
+//! | `private_file`, `text` | files for the owner alone, replaced durably; texts as people give them |
 
 mod account;
 mod api_keys;
@@ -24,7 +37,7 @@ mod text;
 mod user_key;
 mod user_signing_key;
 
-pub use account::OperatorAccount;
+pub use account::LocalAccount;
 pub use api_keys::ApiKeyManager;
 pub use audit::NotOrdered;
 pub use authorizer::UserAuthorizer;

@@ -8,25 +8,25 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    FernetSealer, HpkeGrants, KeyError, KeyManager, OperatorAccount, key_manager::refuse_empty,
+    FernetSealer, HpkeGrants, KeyError, KeyManager, LocalAccount, key_manager::refuse_empty,
     key_set::StoredAccount, master_key::Cost, private_file,
 };
 
 /// Name of the key file in the directory of a node's keys.
 pub const KEY_FILE: &str = "keys.json";
-/// Name of the operator account's Web3 keystore file there.
+/// Name of the node account's Web3 keystore file there.
 pub const KEYSTORE_FILE: &str = "keystore.json";
 
 /// All keys of a node, from one directory and one password.
 ///
-/// The operator account is kept twice: in its Web3 keystore file, where other
+/// The node account is kept twice: in its Web3 keystore file, where other
 /// tools expect it, and in the key file together with that keystore's SHA-256.
 /// While the keystore is unchanged, opening takes the one key derivation of
 /// the key file instead of two.
 #[derive(Debug, Clone)]
 pub struct NodeKeys {
     manager: Arc<KeyManager>,
-    account: Arc<OperatorAccount>,
+    account: Arc<LocalAccount>,
 }
 
 impl NodeKeys {
@@ -39,7 +39,7 @@ impl NodeKeys {
     }
 
     /// Makes the keys of a new node; nothing is left behind where it fails. The
-    /// operator account is that of `private_key` where it is given (which is
+    /// node account is that of `private_key` where it is given (which is
     /// not stored then), else that of a keystore file that is there already,
     /// else a fresh one. Takes two key derivations, one after the other (0.3 s
     /// and 128 MiB each); blocking.
@@ -62,7 +62,7 @@ impl NodeKeys {
         cost: Cost,
     ) -> Result<Self, KeyError> {
         let password = require(password)?;
-        let configured = private_key.map(OperatorAccount::from_private_key).transpose()?;
+        let configured = private_key.map(LocalAccount::from_private_key).transpose()?;
         let key_file = dir.join(KEY_FILE);
         if private_file::exists(&key_file)? {
             return Err(KeyError::Exists(key_file));
@@ -89,7 +89,7 @@ impl NodeKeys {
         password: &SecretString,
         cost: Cost,
     ) -> Result<Self, KeyError> {
-        let account = OperatorAccount::random();
+        let account = LocalAccount::random();
         let bytes = account.to_keystore(keystore, password, cost)?;
         let stored = stored_account(&account, &bytes);
         let manager = KeyManager::create_with(key_file, password, Some(stored), cost)?;
@@ -120,7 +120,7 @@ impl NodeKeys {
         cost: Cost,
     ) -> Result<Self, KeyError> {
         let password = require(password)?;
-        let configured = private_key.map(OperatorAccount::from_private_key).transpose()?;
+        let configured = private_key.map(LocalAccount::from_private_key).transpose()?;
         let manager = KeyManager::open_with(&dir.join(KEY_FILE), password, cost)?;
         let account = match configured {
             Some(account) => account,
@@ -129,7 +129,7 @@ impl NodeKeys {
         Ok(Self::new(manager, account))
     }
 
-    fn new(manager: KeyManager, account: OperatorAccount) -> Self {
+    fn new(manager: KeyManager, account: LocalAccount) -> Self {
         Self {
             manager: Arc::new(manager),
             account: Arc::new(account),
@@ -146,13 +146,13 @@ impl NodeKeys {
         self.manager.clone()
     }
 
-    /// Makes grants, and opens those for the operator account.
+    /// Makes grants, and opens those for the node account.
     pub fn grants(&self) -> Arc<dyn Grants> {
         Arc::new(HpkeGrants::new(self.manager.clone(), self.account.address()))
     }
 
-    /// Signs as the node's own account, to which its log, its objects and its grants
-    /// belong: the operator account until the log is handed over.
+    /// Signs as the node account, to which the log, the objects and the grants of this
+    /// node belong. It is the operator account, too, until the log is handed over.
     pub fn signer(&self) -> Arc<dyn Signer> {
         self.account.clone()
     }
@@ -174,7 +174,7 @@ pub(crate) fn require(password: Option<&SecretString>) -> Result<&SecretString, 
     Ok(password)
 }
 
-pub(crate) fn stored_account(account: &OperatorAccount, keystore: &[u8]) -> StoredAccount {
+pub(crate) fn stored_account(account: &LocalAccount, keystore: &[u8]) -> StoredAccount {
     StoredAccount {
         address: account.address(),
         secret: account.secret(),
@@ -192,24 +192,24 @@ impl KeyFiles for NodeKeys {
     }
 }
 
-fn read_keystore(path: &Path, password: &SecretString) -> Result<(OperatorAccount, StoredAccount), KeyError> {
+fn read_keystore(path: &Path, password: &SecretString) -> Result<(LocalAccount, StoredAccount), KeyError> {
     let bytes = private_file::read(path)?;
-    let account = OperatorAccount::from_keystore(path, &bytes, password)?;
+    let account = LocalAccount::from_keystore(path, &bytes, password)?;
     let stored = stored_account(&account, &bytes);
     Ok((account, stored))
 }
 
-/// The operator account from the key file, where the keystore file is the one
+/// The node account from the key file, where the keystore file is the one
 /// that it was read from or written to.
 fn open_account(
     manager: &KeyManager,
     keystore: &Path,
     password: &SecretString,
-) -> Result<OperatorAccount, KeyError> {
+) -> Result<LocalAccount, KeyError> {
     let Some(stored) = manager.account() else {
         return adopt_keystore(manager, keystore, password);
     };
-    let account = OperatorAccount::from_secret(&stored.secret)
+    let account = LocalAccount::from_secret(&stored.secret)
         .filter(|account| account.address() == stored.address)
         .ok_or_else(|| {
             KeyError::damaged(
@@ -239,7 +239,7 @@ fn open_account(
 /// Writes the keystore file from the key file, which is complete without it.
 fn write_keystore(
     manager: &KeyManager,
-    account: &OperatorAccount,
+    account: &LocalAccount,
     keystore: &Path,
     password: &SecretString,
     outdated: Option<&[u8]>,
@@ -251,12 +251,12 @@ fn write_keystore(
 
 /// Refuses a keystore file of another account.
 pub(crate) fn ensure_keystore_of(
-    account: &OperatorAccount,
+    account: &LocalAccount,
     path: &Path,
     bytes: &[u8],
     password: &SecretString,
 ) -> Result<(), KeyError> {
-    let found = OperatorAccount::from_keystore(path, bytes, password)?;
+    let found = LocalAccount::from_keystore(path, bytes, password)?;
     if found.address() == account.address() {
         return Ok(());
     }
@@ -273,7 +273,7 @@ fn adopt_keystore(
     manager: &KeyManager,
     keystore: &Path,
     password: &SecretString,
-) -> Result<OperatorAccount, KeyError> {
+) -> Result<LocalAccount, KeyError> {
     match read_keystore(keystore, password) {
         Ok((account, stored)) => {
             manager.set_account(stored)?;

@@ -8,7 +8,7 @@ use dm_core::{
     secret::SecretString,
 };
 
-use crate::{KeyError, NodeKeys, OperatorAccount, key_set::OperatorKey};
+use crate::{KeyError, LocalAccount, NodeKeys, key_set::OperatorKey};
 
 impl NodeKeys {
     /// The accounts that were the operator account before, each once.
@@ -29,7 +29,7 @@ impl NodeKeys {
         self.manager().read_keys(|keys| {
             let wanted = keys.operators.iter().filter(|key| is_wanted(key));
             wanted
-                .filter_map(|key| OperatorAccount::from_secret(&key.secret))
+                .filter_map(|key| LocalAccount::from_secret(&key.secret))
                 .map(|account| Arc::new(account) as Arc<dyn Signer>)
                 .collect()
         })
@@ -75,8 +75,8 @@ impl OperatorKeys for NodeKeys {
     }
 }
 
-fn account(private_key: &SecretString) -> Result<OperatorAccount, OperatorKeyError> {
-    OperatorAccount::from_private_key(private_key).map_err(|_| OperatorKeyError::Invalid)
+fn account(private_key: &SecretString) -> Result<LocalAccount, OperatorKeyError> {
+    LocalAccount::from_private_key(private_key).map_err(|_| OperatorKeyError::Invalid)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]

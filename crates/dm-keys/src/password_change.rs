@@ -1,6 +1,6 @@
 //! Another master password for all secret files of a node.
 //!
-//! There are two of them: the key file, and the operator account's keystore file, whose
+//! There are two of them: the key file, and the node account's keystore file, whose
 //! account the key file holds as well. The key file is replaced first, as a whole. From that
 //! moment on the new password opens it, and it says which keystore file is outdated: where
 //! this is interrupted before that one is replaced, too, the next start does so.
@@ -13,7 +13,7 @@ use dm_core::{
 };
 
 use crate::{
-    KEYSTORE_FILE, KeyError, NodeKeys, OperatorAccount,
+    KEYSTORE_FILE, KeyError, LocalAccount, NodeKeys,
     key_set::StoredAccount,
     master_key::Cost,
     node_keys::{ensure_keystore_of, require, stored_account},
@@ -76,7 +76,7 @@ fn adopted(
     let Some(bytes) = keystore else {
         return Ok(None);
     };
-    match OperatorAccount::from_keystore(path, bytes, password) {
+    match LocalAccount::from_keystore(path, bytes, password) {
         Ok(account) => Ok(Some(stored_account(&account, bytes))),
         Err(KeyError::WrongPassword(_)) => Ok(None),
         Err(error) => Err(error),
@@ -91,7 +91,7 @@ fn renewed(
     (old, new): (&SecretString, &SecretString),
     cost: Cost,
 ) -> Result<(StoredAccount, Vec<u8>), KeyError> {
-    let account = OperatorAccount::from_secret(&stored.secret)
+    let account = LocalAccount::from_secret(&stored.secret)
         .ok_or_else(|| KeyError::damaged(path, "the account in the key file is none"))?;
     let is_known = |bytes: &&[u8]| stored.is_kept_in(bytes) || stored.was_kept_in(bytes);
     if let Some(bytes) = outdated.filter(|bytes| !is_known(bytes)) {

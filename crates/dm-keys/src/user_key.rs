@@ -55,6 +55,7 @@ enum Verifier {
 
 /// Why a text is no public key that can be used; completes "public_key …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidUserKey {
     /// Neither PEM nor an address.
     #[error("must be a PUBLIC KEY in PEM, or an Ethereum address (0x + 40 hex chars)")]
@@ -85,6 +86,7 @@ pub enum InvalidUserKey {
 
 /// Why a signature does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SignatureFault {
     /// It has not the form of one; the expected form.
     Malformed(&'static str),

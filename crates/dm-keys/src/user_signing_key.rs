@@ -16,7 +16,7 @@ use dm_core::{
 };
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 
-use crate::{KeyError, OperatorAccount, text::without_mark};
+use crate::{KeyError, LocalAccount, text::without_mark};
 
 /// A user's private key.
 pub struct UserSigningKey(Key);
@@ -25,7 +25,7 @@ enum Key {
     Rsa(Box<RsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
     P256(Box<EcdsaKeyPair>),
-    Ethereum(Box<OperatorAccount>),
+    Ethereum(Box<LocalAccount>),
 }
 
 impl UserSigningKey {
@@ -45,7 +45,7 @@ impl UserSigningKey {
                 PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::InvalidUserKey)?;
             from_pkcs8(der.secret_pkcs8_der()).ok_or(KeyError::InvalidUserKey)?
         } else {
-            let account = OperatorAccount::from_private_key(text).map_err(|_| KeyError::InvalidUserKey)?;
+            let account = LocalAccount::from_private_key(text).map_err(|_| KeyError::InvalidUserKey)?;
             Key::Ethereum(Box::new(account))
         };
         Ok(Self(key))

@@ -7,7 +7,7 @@ use dm_core::{
     ports::{OperatorKeyError, OperatorKeys, Signer},
     secret::SecretString,
 };
-use dm_keys::{KEY_FILE, KEYSTORE_FILE, KeyError, NodeKeys, OperatorAccount};
+use dm_keys::{KEY_FILE, KEYSTORE_FILE, KeyError, LocalAccount, NodeKeys};
 
 const PRIVATE_KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const ADDRESS: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
@@ -43,7 +43,7 @@ fn a_new_node_has_everything_and_finds_it_again() {
     assert_eq!(*again.identity_seed(), *keys.identity_seed());
     assert_eq!(again.key_ring().versions(), keys.key_ring().versions());
 
-    let keystore = OperatorAccount::open_keystore(&dir.join(KEYSTORE_FILE), &password()).unwrap();
+    let keystore = LocalAccount::open_keystore(&dir.join(KEYSTORE_FILE), &password()).unwrap();
     assert_eq!(keystore.address(), keys.signer().address());
     let second = NodeKeys::create(&dir, Some(&password()), None);
     assert!(matches!(second, Err(KeyError::Exists(_))));

@@ -5,6 +5,7 @@ use dm_core::ports::StoreError;
 /// What the errors of the ports do not already say. Reaches the caller inside
 /// [`StoreError::Failed`].
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StorageFault {
     /// Another process has the folder open.
     #[error("{} is in use by another process; stop that one first", .0.display())]

@@ -1,33 +1,25 @@
 #![doc = include_str!("../README.md")]
+//! ## Modules
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `storage` | [`Storage`]: opens a folder, hands out its ports |
+//! | `objects` | the object store: envelopes and small bodies in the engine, large bodies in files |
+//! | `namespaces` | key-value namespaces, and copies of them |
+//! | `commits` | the one thread that writes to the engine; transactions and counters |
+//! | `engine` | the embedded engines, and how one is opened anew after a failed write |
+//! | `catalog` | [`SqliteCatalog`]: shares, keys, the log, orders and more in one SQLite file |
+//! | `disk` | free space, kept room, and how the last writes went, for both stores |
 
 mod blocking;
-mod cache;
 mod catalog;
-mod changes;
-mod chunks;
-mod committer;
+mod commits;
+mod disk;
 mod engine;
 mod error;
-mod file_writer;
-mod files;
-mod health;
-mod layout;
-mod meta;
-mod namespace;
-mod namespace_copy;
-mod object_writer;
+mod namespaces;
 mod objects;
-mod panics;
-mod partial;
-mod record;
-mod recovery;
-mod reserve;
-mod space;
 mod storage;
-mod tally;
-mod totals;
-mod transaction;
-mod write_state;
 
 pub use catalog::SqliteCatalog;
 pub use error::StorageFault;

@@ -15,19 +15,12 @@ use dm_core::{
 };
 
 use crate::{
-    cache::ReadCache,
-    committer::Committer,
+    commits::committer::Committer,
+    disk::{space::Space, write_state::WriteState},
     engine,
     error::{StorageFault, failed},
-    files::Files,
-    layout,
-    namespace::Namespace,
-    objects::{LocalObjects, Objects},
-    record::BodyIds,
-    recovery,
-    space::Space,
-    totals::Totals,
-    write_state::WriteState,
+    namespaces::Namespace,
+    objects::{LocalObjects, Objects, cache::ReadCache, files::Files, layout, record::BodyIds, recovery},
 };
 
 /// Largest inline limit in bytes: bodies up to it are held in memory while they are written.
@@ -78,7 +71,7 @@ impl Storage {
         let epoch = recovery::begin_epoch(&*engine, &files)?;
         let space = Space::of(dir, KEPT_FREE)?;
         let state = WriteState::default();
-        let totals = Totals::load(&*engine, limits)?;
+        let totals = recovery::totals(&*engine, limits)?;
         let sweeper = Sweeper::start(engine.clone(), files.clone(), epoch)?;
         let objects = Objects {
             committer: Committer::start(engine.clone(), space.clone(), totals, state.clone())?,

@@ -293,7 +293,6 @@ async fn a_damaged_row_is_reported_as_such() {
         let id = operation_id(1);
         for result in [
             catalog.order(id).await.map(|_| ()),
-            catalog.orders(None, 9).await.map(|_| ()),
             catalog.insert_order(&request(1)).await.map(|_| ()),
         ] {
             assert!(
@@ -302,6 +301,8 @@ async fn a_damaged_row_is_reported_as_such() {
             );
         }
         // What is damaged does not take down what is not.
+        let page = catalog.orders(None, 9).await.unwrap();
+        assert!(page.iter().all(|(_, order)| order.id != id), "{damage}");
         catalog.insert_order(&request(3)).await.unwrap();
         assert_eq!(catalog.order(operation_id(3)).await.unwrap(), Some(request(3)));
     }
@@ -320,14 +321,11 @@ async fn a_damaged_token_is_reported_as_such() {
         catalog.close().await.unwrap();
         tamper(&path, damage).await;
         let catalog = SqliteCatalog::open(&path).await.unwrap();
-        for result in [
-            catalog.token(address(1)).await.map(|_| ()),
-            catalog.tokens().await.map(|_| ()),
-        ] {
-            assert!(
-                matches!(result, Err(CatalogError::Corrupt(_))),
-                "{damage}: {result:?}"
-            );
-        }
+        let result = catalog.token(address(1)).await;
+        assert!(
+            matches!(result, Err(CatalogError::Corrupt(_))),
+            "{damage}: {result:?}"
+        );
+        assert_eq!(catalog.tokens().await.unwrap(), [], "{damage}");
     }
 }

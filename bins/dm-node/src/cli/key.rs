@@ -6,9 +6,9 @@ use super::{ConfirmArgs, RunArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// List the versions of the data key and what they wrap, and the keys for grants
+    /// List the versions of the key-encryption key and what they wrap, and the keys for grants
     List(KeyPlace),
-    /// Make a new version of the data key
+    /// Make a new version of the key-encryption key
     Rotate {
         /// Make a new key for grants instead; older grants still open
         #[arg(long)]
@@ -16,7 +16,7 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         place: KeyPlace,
     },
-    /// Destroy an old version of the data key that nothing needs any more
+    /// Destroy an old version of the key-encryption key that nothing needs any more
     Destroy {
         /// Its number
         version: u32,

@@ -139,7 +139,7 @@ async fn rotate_grant_key(place: &KeyPlace, as_json: bool) -> anyhow::Result<()>
 async fn destroy(version: u32, asked: &ConfirmArgs, place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
     confirm(
         asked,
-        &format!("Destroy version {version} of the data key; a backup of the catalog may need it"),
+        &format!("Destroy version {version} of the key-encryption key; a backup of the catalog may need it"),
     )?;
     match place.client() {
         Some(client) => drop(client.delete(&format!("/keys/{version}")).await?),

@@ -109,7 +109,7 @@ fn backups(ground: &Ground<'_>, stores: &Stores, data: &Data) -> BackupMaker {
         namespace_names: vec!["chain", "holders", "plugins"],
         objects: stores.known.clone(),
         keys: Arc::new(ground.keys.clone()),
-        content_keys: data.data.content_keys(),
+        rekeying: Arc::new(data.data.content_keys()),
         signer: ground.keys.signer(),
         scratch: ground.config.data_dir.clone(),
     })

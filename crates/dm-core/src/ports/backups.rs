@@ -1,8 +1,9 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
+use tokio::sync::RwLock;
 
 use super::{CatalogError, StoreError};
 
@@ -52,14 +53,57 @@ pub trait CatalogCopy: Send + Sync {
 /// Copies the key-value namespaces of a store.
 #[async_trait]
 pub trait NamespaceCopy: Send + Sync {
-    /// Writes the entries of these namespaces as they are at one moment to `file`.
-    async fn copy_to(&self, file: &Path, names: &[&str]) -> Result<(), StoreError>;
+    /// Takes a snapshot of these namespaces: what was committed before this call is in
+    /// it, and nothing that is committed after it has returned. Writes go on meanwhile.
+    async fn snapshot(&self, names: &[&str]) -> Result<Box<dyn NamespaceSnapshot>, StoreError>;
 
     /// Takes all entries from such a file.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where it is none.
     async fn take_from(&self, file: &Path) -> Result<(), StoreError>;
+}
+
+/// Namespaces as they were at one moment.
+#[async_trait]
+pub trait NamespaceSnapshot: Send {
+    /// Writes all entries to `file`, for [`NamespaceCopy::take_from`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the store could not keep the moment; another
+    /// snapshot may be written.
+    async fn write_to(self: Box<Self>, file: &Path) -> Result<(), StoreError>;
+}
+
+/// Pauses the work that encrypts stored data under another key.
+#[async_trait]
+pub trait PauseRekeying: Send + Sync {
+    /// Waits until nobody gives stored data another key, and keeps everybody from it
+    /// until the guard is dropped. Keys and data that are copied one after the other
+    /// meanwhile fit together.
+    async fn pause_rekeying(&self) -> RekeyingPaused;
+}
+
+/// Nobody gives stored data another key as long as this lives.
+pub struct RekeyingPaused {
+    _guard: Box<dyn Send>,
+}
+
+impl RekeyingPaused {
+    /// A pause that lasts until `guard` is dropped.
+    pub fn new(guard: impl Send + 'static) -> Self {
+        Self {
+            _guard: Box::new(guard),
+        }
+    }
+}
+
+/// A lock that is held for reading by whoever gives stored data another key.
+#[async_trait]
+impl PauseRekeying for Arc<RwLock<()>> {
+    async fn pause_rekeying(&self) -> RekeyingPaused {
+        RekeyingPaused::new(self.clone().write_owned().await)
+    }
 }
 
 /// The files in which secrets are kept, encrypted as they are.

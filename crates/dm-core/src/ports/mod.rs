@@ -35,7 +35,10 @@ mod whole_catalog;
 
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest};
-pub use backups::{BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy};
+pub use backups::{
+    BackupError, BackupStream, Backups, CatalogCopy, KeyFiles, NamespaceCopy, NamespaceSnapshot,
+    PauseRekeying, RekeyingPaused,
+};
 pub use catalog::{
     ApiKeyCatalog, CatalogError, Erasures, NumberedShare, PeerCatalog, ReadableObjects, Rewrapped,
     ShareCatalog, ShareInsert,

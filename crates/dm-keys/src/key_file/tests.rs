@@ -22,8 +22,8 @@ static SAMPLE: LazyLock<Sample> = LazyLock::new(|| {
         keystore_digest: [7; 32],
         replaced_keystore: Some([6; 32]),
     }));
-    keys.add_data_key();
-    keys.import_data_key(&Secret::new([8; 32]), 5);
+    keys.add_key_encryption_key();
+    keys.import_key_encryption_key(&Secret::new([8; 32]), 5);
     keys.grant_keys.push(GrantKey::generate());
     keys.operators
         .push(OperatorKey::unconfirmed(Secret::new([9; 32])));
@@ -55,7 +55,7 @@ fn is_damaged<T>(result: &Result<T, KeyError>) -> bool {
 fn what_was_written_is_read() {
     let keys = sample_file().open(path(), &SAMPLE.master).unwrap();
     assert!(keys.contains(&SAMPLE.keys) && SAMPLE.keys.contains(&keys));
-    assert_eq!(keys.data_keys[2].info.imported_from, Some(5));
+    assert_eq!(keys.key_encryption_keys[2].info.imported_from, Some(5));
     let account = keys.account.unwrap();
     assert_eq!(*account.secret, [7; 32]);
     assert_eq!(account.replaced_keystore, Some([6; 32]));
@@ -75,7 +75,7 @@ fn another_password_is_told_from_damage() {
 #[test]
 fn no_secret_stands_in_the_file() {
     let text = String::from_utf8(SAMPLE.bytes.clone()).unwrap();
-    for key in &SAMPLE.keys.data_keys {
+    for key in &SAMPLE.keys.key_encryption_keys {
         assert!(!text.contains(&hex::encode(key.secret.as_slice())));
     }
     assert!(!text.contains("0707070707070707070707070707070707070707070707070707070707070707070707"));
@@ -98,13 +98,13 @@ fn a_file_that_is_cut_short_anywhere_is_damaged() {
 #[test]
 fn changes_with_a_repaired_checksum_are_noticed() {
     let changes: [fn(&mut Content); 7] = [
-        |content| content.data_keys.truncate(1),
-        |content| content.data_keys[0].created_at += 1,
-        |content| content.data_keys[0].token = content.data_keys[1].token.clone(),
+        |content| content.key_encryption_keys.truncate(1),
+        |content| content.key_encryption_keys[0].created_at += 1,
+        |content| content.key_encryption_keys[0].token = content.key_encryption_keys[1].token.clone(),
         |content| content.grant_keys.swap(0, 1),
-        |content| content.node_identity = content.data_keys[0].token.clone(),
+        |content| content.node_identity = content.key_encryption_keys[0].token.clone(),
         |content| content.account = None,
-        |content| content.data_keys[2].imported_from = None,
+        |content| content.key_encryption_keys[2].imported_from = None,
     ];
     for change in changes {
         assert!(is_damaged(&forged(change).unwrap().open(path(), &SAMPLE.master)));

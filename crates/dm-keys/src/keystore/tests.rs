@@ -4,18 +4,18 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::OperatorAccount;
+use crate::LocalAccount;
 
 const SCRYPT: &[u8] = include_bytes!("../../tests/fixtures/keystore_scrypt.json");
 const PBKDF2: &[u8] = include_bytes!("../../tests/fixtures/keystore_pbkdf2.json");
 const SHORT: &[u8] = include_bytes!("../../tests/fixtures/keystore_31_bytes.json");
 const ADDRESS: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 
-fn open(bytes: &[u8], password: &str) -> Result<OperatorAccount, KeyError> {
-    OperatorAccount::from_keystore(Path::new("test.json"), bytes, &SecretString::new(password))
+fn open(bytes: &[u8], password: &str) -> Result<LocalAccount, KeyError> {
+    LocalAccount::from_keystore(Path::new("test.json"), bytes, &SecretString::new(password))
 }
 
-fn address(account: &OperatorAccount) -> String {
+fn address(account: &LocalAccount) -> String {
     dm_core::ports::Signer::address(account).to_string()
 }
 
@@ -75,7 +75,7 @@ fn what_editors_and_tools_put_around_a_keystore_does_not_count() {
 fn another_implementation_opens_our_keystore() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keystore.json");
-    let account = OperatorAccount::random();
+    let account = LocalAccount::random();
     account
         .save_keystore(&path, &SecretString::new("pässword"))
         .unwrap();

@@ -22,8 +22,8 @@ fn create() -> (TempDir, NodeKeys) {
     (dir, keys)
 }
 
-fn keystore(dir: &Path, text: &str) -> Result<OperatorAccount, KeyError> {
-    OperatorAccount::open_keystore(&dir.join(KEYSTORE_FILE), &password(text))
+fn keystore(dir: &Path, text: &str) -> Result<LocalAccount, KeyError> {
+    LocalAccount::open_keystore(&dir.join(KEYSTORE_FILE), &password(text))
 }
 
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -143,7 +143,7 @@ fn a_keystore_that_is_not_in_use_comes_along_where_the_password_opens_it() {
 fn a_foreign_keystore_stops_the_change() {
     let (dir, keys) = create();
     let path = dir.path().join(KEYSTORE_FILE);
-    let foreign = OperatorAccount::random()
+    let foreign = LocalAccount::random()
         .to_keystore(&path, &password("old"), Cost::CHEAP)
         .unwrap();
     private_file::replace(&path, &foreign).unwrap();

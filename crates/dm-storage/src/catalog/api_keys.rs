@@ -12,10 +12,13 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
+    change::{Outcome, SingleChange},
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
+    pages::Source,
 };
+
+const API_KEYS: Source = Source::new("api_keys", "id");
 
 pub(super) const INSERT: &str = "INSERT INTO api_keys
     (id, name, secret_hash, scopes, routes, recipients, bytes_budget, created_at, expires_at, revoked_at)
@@ -124,7 +127,7 @@ fn read(row: &SqliteRow) -> Result<ApiKeyRecord, CatalogError> {
 #[async_trait]
 impl ApiKeyCatalog for SqliteCatalog {
     async fn insert_api_key(&self, key: &ApiKeyRecord) -> Result<(), CatalogError> {
-        self.make(Change::InsertApiKey(key.clone())).await
+        self.make(SingleChange::InsertApiKey(key.clone())).await
     }
 
     async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
@@ -134,15 +137,11 @@ impl ApiKeyCatalog for SqliteCatalog {
     }
 
     async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
-        let rows = sqlx::query(LIST)
-            .fetch_all(&self.reads)
-            .await
-            .map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        self.all(API_KEYS, sqlx::query(LIST), read).await
     }
 
     async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::RevokeApiKey {
+        self.make_if_there(SingleChange::RevokeApiKey {
             id: id.to_owned(),
             now,
         })
@@ -150,7 +149,7 @@ impl ApiKeyCatalog for SqliteCatalog {
     }
 
     async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
-        self.make(Change::PutApiKeyUsage(usage.to_vec())).await
+        self.make(SingleChange::PutApiKeyUsage(usage.to_vec())).await
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {

@@ -10,9 +10,9 @@ use sqlx::SqliteConnection;
 
 use super::{
     api_keys,
-    change::{Change, Outcome},
+    change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     checkpoints, erasures, event_log, key_changes, key_uses, mandates, order_writes, peers, readable_objects,
-    replicas, revocations, shares, tokens,
+    replicas, revocations, share_writes, tokens,
     transaction::{self, Failure},
     users,
 };
@@ -26,13 +26,13 @@ pub(super) async fn commit(
     connection: &mut SqliteConnection,
     changes: &[&Change],
 ) -> Result<Vec<Outcome>, Failure> {
+    transaction::begin(connection).await?;
     let outcomes = make(connection, changes).await.map_err(Failure::Before)?;
     transaction::commit(connection).await.map_err(Failure::Commit)?;
     Ok(outcomes)
 }
 
 async fn make(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
-    transaction::begin(connection).await?;
     let mut batch = Batch::new(connection, changes.len());
     for (place, change) in changes.iter().enumerate() {
         batch.add(place, change).await?;
@@ -55,7 +55,7 @@ struct Batch<'a> {
     entries: Vec<&'a LogEntry>,
     nodes: Vec<&'a TreeNode>,
     log_length: Option<u64>,
-    others: Vec<(usize, &'a Change)>,
+    singles: Vec<(usize, &'a SingleChange)>,
 }
 
 impl<'a> Batch<'a> {
@@ -71,51 +71,34 @@ impl<'a> Batch<'a> {
             entries: Vec::new(),
             nodes: Vec::new(),
             log_length: None,
-            others: Vec::new(),
+            singles: Vec::new(),
         }
     }
 
     async fn add(&mut self, place: usize, change: &'a Change) -> Result<(), CatalogError> {
         match change {
-            Change::CommitShare(share) => self.shares.push((place, share)),
-            Change::PutReadable(object) => self.readables.push(object),
-            Change::InsertOrder(order) => self.orders.push((place, order)),
-            Change::SetOrderState { id, state } => self.order_states.push((*id, state)),
-            Change::CloseOrder(id) => self.closed_orders.push(*id),
-            Change::Append { entries, nodes } => self.add_events(place, entries, nodes).await?,
-            Change::RemoveReadable(data_hash) => {
-                self.flush().await?;
-                let existed = readable_objects::remove(self.connection, data_hash).await?;
-                self.set_outcome(place, Outcome::Existed(existed));
+            Change::Bulk(change) => self.collect(place, change).await,
+            Change::Single(change) => {
+                self.singles.push((place, change));
+                Ok(())
             }
-            Change::ForgetShare { data_hash, recipient } => {
+            Change::Ordered(change) => {
                 self.flush().await?;
-                let existed = shares::take_back(self.connection, data_hash, *recipient).await?;
-                self.set_outcome(place, Outcome::Existed(existed));
+                let outcome = make_ordered(self.connection, change).await?;
+                self.set_outcome(place, outcome);
+                Ok(())
             }
-            Change::BeginErasure(data_hash) => {
-                self.flush().await?;
-                let existed = erasures::begin(self.connection, data_hash).await?;
-                self.set_outcome(place, Outcome::Existed(existed));
-            }
-            Change::RetireKey(version) => {
-                self.flush().await?;
-                let retirement = key_uses::retire(self.connection, *version).await?;
-                self.set_outcome(place, Outcome::Retirement(retirement));
-            }
-            Change::BeginRevocation { data_hash, recipient } => {
-                self.flush().await?;
-                revocations::begin(self.connection, data_hash, *recipient).await?;
-            }
-            Change::AdoptPreparedKey {
-                data_hash,
-                chunk_list,
-            } => {
-                self.flush().await?;
-                let existed = revocations::adopt(self.connection, data_hash, chunk_list).await?;
-                self.set_outcome(place, Outcome::Existed(existed));
-            }
-            other => self.others.push((place, other)),
+        }
+    }
+
+    async fn collect(&mut self, place: usize, change: &'a BulkChange) -> Result<(), CatalogError> {
+        match change {
+            BulkChange::CommitShare(share) => self.shares.push((place, share)),
+            BulkChange::PutReadable(object) => self.readables.push(object),
+            BulkChange::InsertOrder(order) => self.orders.push((place, order)),
+            BulkChange::SetOrderState { id, state } => self.order_states.push((*id, state)),
+            BulkChange::CloseOrder(id) => self.closed_orders.push(*id),
+            BulkChange::Append { entries, nodes } => self.add_events(place, entries, nodes).await?,
         }
         Ok(())
     }
@@ -149,15 +132,15 @@ impl<'a> Batch<'a> {
 
     async fn flush(&mut self) -> Result<(), CatalogError> {
         let new_shares = std::mem::take(&mut self.shares);
-        for (place, inserted) in shares::commit(self.connection, &new_shares).await? {
+        for (place, inserted) in share_writes::commit(self.connection, &new_shares).await? {
             self.set_outcome(place, Outcome::Share(inserted));
         }
         readable_objects::put(self.connection, &std::mem::take(&mut self.readables)).await?;
         self.flush_orders().await?;
         let mut nodes = std::mem::take(&mut self.nodes);
         event_log::append(self.connection, &std::mem::take(&mut self.entries), &mut nodes).await?;
-        for (place, change) in std::mem::take(&mut self.others) {
-            let outcome = make_alone(self.connection, change).await?;
+        for (place, change) in std::mem::take(&mut self.singles) {
+            let outcome = make_single(self.connection, change).await?;
             self.set_outcome(place, outcome);
         }
         Ok(())
@@ -180,62 +163,84 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Makes a change of a kind that is not collected.
-async fn make_alone(connection: &mut SqliteConnection, change: &Change) -> Result<Outcome, CatalogError> {
+/// Makes a change after everything that was asked for before it.
+async fn make_ordered(
+    connection: &mut SqliteConnection,
+    change: &OrderedChange,
+) -> Result<Outcome, CatalogError> {
+    Ok(match change {
+        OrderedChange::RemoveReadable(data_hash) => {
+            Outcome::Existed(readable_objects::remove(connection, data_hash).await?)
+        }
+        OrderedChange::ForgetShare { data_hash, recipient } => {
+            Outcome::Existed(share_writes::take_back(connection, data_hash, *recipient).await?)
+        }
+        OrderedChange::BeginErasure(data_hash) => {
+            Outcome::Existed(erasures::begin(connection, data_hash).await?)
+        }
+        OrderedChange::RetireKey(version) => {
+            Outcome::Retirement(key_uses::retire(connection, *version).await?)
+        }
+        OrderedChange::BeginRevocation { data_hash, recipient } => {
+            revocations::begin(connection, data_hash, *recipient).await?;
+            Outcome::Done
+        }
+        OrderedChange::AdoptPreparedKey {
+            data_hash,
+            chunk_list,
+        } => Outcome::Existed(revocations::adopt(connection, data_hash, chunk_list).await?),
+    })
+}
+
+/// Makes a change on its own.
+async fn make_single(
+    connection: &mut SqliteConnection,
+    change: &SingleChange,
+) -> Result<Outcome, CatalogError> {
     match change {
-        Change::SetGrantOwed {
+        SingleChange::SetGrantOwed {
             data_hash,
             recipient,
             owed,
         } => {
-            shares::set_grant_owed(connection, data_hash, *recipient, *owed).await?;
+            share_writes::set_grant_owed(connection, data_hash, *recipient, *owed).await?;
         }
-        Change::SetReceiptSpread { data_hash, recipient } => {
-            shares::set_receipt_spread(connection, data_hash, *recipient).await?;
+        SingleChange::SetReceiptSpread { data_hash, recipient } => {
+            share_writes::set_receipt_spread(connection, data_hash, *recipient).await?;
         }
-        Change::SetReplicas {
+        SingleChange::SetReplicas {
             id,
             sequence,
             replicas,
         } => {
             replicas::set(connection, id, *sequence, *replicas).await?;
         }
-        Change::PutCheckpoint(checkpoint) => checkpoints::put(connection, checkpoint).await?,
-        Change::RemoveCheckpoint(size) => checkpoints::remove(connection, *size).await?,
-        Change::InsertApiKey(key) => return api_keys::insert(connection, key).await,
-        Change::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
-        Change::PutApiKeyUsage(usage) => api_keys::put_usage(connection, usage).await?,
-        Change::PutPeers(records) => peers::put(connection, records).await?,
-        Change::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
-        Change::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
-        Change::ScheduleErasure { data_hash, at } => erasures::schedule(connection, data_hash, *at).await?,
-        Change::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
-        Change::KeyChangeBegun(begun) => key_changes::begin(connection, begun).await?,
-        Change::KeyChangeEnded(id) => key_changes::end(connection, id).await?,
-        Change::EndRevocation { data_hash, recipient } => {
+        SingleChange::PutCheckpoint(checkpoint) => checkpoints::put(connection, checkpoint).await?,
+        SingleChange::RemoveCheckpoint(size) => checkpoints::remove(connection, *size).await?,
+        SingleChange::InsertApiKey(key) => return api_keys::insert(connection, key).await,
+        SingleChange::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
+        SingleChange::PutApiKeyUsage(usage) => api_keys::put_usage(connection, usage).await?,
+        SingleChange::PutPeers(records) => peers::put(connection, records).await?,
+        SingleChange::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
+        SingleChange::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,
+        SingleChange::ScheduleErasure { data_hash, at } => {
+            erasures::schedule(connection, data_hash, *at).await?;
+        }
+        SingleChange::EndErasure(data_hash) => erasures::end(connection, data_hash).await?,
+        SingleChange::KeyChangeBegun(begun) => key_changes::begin(connection, begun).await?,
+        SingleChange::KeyChangeEnded(id) => key_changes::end(connection, id).await?,
+        SingleChange::EndRevocation { data_hash, recipient } => {
             revocations::end(connection, data_hash, *recipient).await?;
         }
-        Change::PrepareKey(next) => revocations::prepare(connection, next).await?,
-        Change::SetOrderTries { id, state, tries } => {
+        SingleChange::PrepareKey(next) => revocations::prepare(connection, next).await?,
+        SingleChange::SetOrderTries { id, state, tries } => {
             order_writes::set_tries(connection, *id, state, tries).await?;
         }
-        Change::AddToken(token) => return tokens::add(connection, token).await,
-        Change::UpdateToken(facts) => return tokens::update(connection, facts).await,
-        Change::InsertUser(user) => return users::insert(connection, user).await,
-        Change::RemoveUser(id) => return users::remove(connection, id).await,
-        Change::ForgetMandates(now) => mandates::forget(connection, *now).await?,
-        Change::CommitShare(_)
-        | Change::ForgetShare { .. }
-        | Change::PutReadable(_)
-        | Change::RemoveReadable(_)
-        | Change::BeginErasure(_)
-        | Change::RetireKey(_)
-        | Change::BeginRevocation { .. }
-        | Change::AdoptPreparedKey { .. }
-        | Change::InsertOrder(_)
-        | Change::SetOrderState { .. }
-        | Change::CloseOrder(_)
-        | Change::Append { .. } => {}
+        SingleChange::AddToken(token) => return tokens::add(connection, token).await,
+        SingleChange::UpdateToken(facts) => return tokens::update(connection, facts).await,
+        SingleChange::InsertUser(user) => return users::insert(connection, user).await,
+        SingleChange::RemoveUser(id) => return users::remove(connection, id).await,
+        SingleChange::ForgetMandates(now) => mandates::forget(connection, *now).await?,
     }
     Ok(Outcome::Done)
 }

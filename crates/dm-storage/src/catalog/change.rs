@@ -22,11 +22,55 @@ use dm_core::{
 /// One write, on its own all or nothing.
 #[derive(Debug)]
 pub(super) enum Change {
+    /// Made together with others of its kind.
+    Bulk(BulkChange),
+    /// Made after everything that was asked for before it.
+    Ordered(OrderedChange),
+    /// Made on its own, in any order.
+    Single(SingleChange),
+}
+
+/// Frequent changes, of which many are made by one statement.
+#[derive(Debug)]
+pub(super) enum BulkChange {
     CommitShare(Box<NewShare>),
+    PutReadable(ReadableObject),
+    Append {
+        entries: Vec<LogEntry>,
+        nodes: Vec<TreeNode>,
+    },
+    InsertOrder(Box<OrderRecord>),
+    SetOrderState {
+        id: OperationId,
+        state: OrderState,
+    },
+    CloseOrder(OperationId),
+}
+
+/// Changes that take shares or keys away, or count them: nothing that was asked for
+/// earlier may come after them.
+#[derive(Debug)]
+pub(super) enum OrderedChange {
     ForgetShare {
         data_hash: DataHash,
         recipient: Address,
     },
+    RemoveReadable(DataHash),
+    RetireKey(u32),
+    BeginErasure(DataHash),
+    BeginRevocation {
+        data_hash: DataHash,
+        recipient: Address,
+    },
+    AdoptPreparedKey {
+        data_hash: DataHash,
+        chunk_list: [u8; 32],
+    },
+}
+
+/// All other changes.
+#[derive(Debug)]
+pub(super) enum SingleChange {
     SetGrantOwed {
         data_hash: DataHash,
         recipient: Address,
@@ -41,35 +85,19 @@ pub(super) enum Change {
         data_hash: DataHash,
         recipient: Address,
     },
-    PutReadable(ReadableObject),
-    RemoveReadable(DataHash),
     Rewrap(Vec<Rewrapped>),
-    RetireKey(u32),
     KeyChangeBegun(Box<BegunKeyChange>),
     KeyChangeEnded([u8; 16]),
-    BeginErasure(DataHash),
     EndErasure(DataHash),
     ScheduleErasure {
         data_hash: DataHash,
         at: Option<u64>,
-    },
-    BeginRevocation {
-        data_hash: DataHash,
-        recipient: Address,
     },
     EndRevocation {
         data_hash: DataHash,
         recipient: Address,
     },
     PrepareKey(ReadableObject),
-    AdoptPreparedKey {
-        data_hash: DataHash,
-        chunk_list: [u8; 32],
-    },
-    Append {
-        entries: Vec<LogEntry>,
-        nodes: Vec<TreeNode>,
-    },
     PutCheckpoint(AnchoredCheckpoint),
     RemoveCheckpoint(u64),
     InsertApiKey(ApiKeyRecord),
@@ -80,22 +108,34 @@ pub(super) enum Change {
     PutApiKeyUsage(Vec<(Arc<str>, KeyUsage)>),
     PutPeers(Vec<PeerRecord>),
     RemovePeers(Vec<String>),
-    InsertOrder(Box<OrderRecord>),
-    SetOrderState {
-        id: OperationId,
-        state: OrderState,
-    },
     SetOrderTries {
         id: OperationId,
         state: OrderState,
         tries: Tries,
     },
-    CloseOrder(OperationId),
     AddToken(TokenRecord),
     UpdateToken(TokenInfo),
     InsertUser(AuthorizedUser),
     RemoveUser(UserId),
     ForgetMandates(u64),
+}
+
+impl From<BulkChange> for Change {
+    fn from(change: BulkChange) -> Self {
+        Self::Bulk(change)
+    }
+}
+
+impl From<OrderedChange> for Change {
+    fn from(change: OrderedChange) -> Self {
+        Self::Ordered(change)
+    }
+}
+
+impl From<SingleChange> for Change {
+    fn from(change: SingleChange) -> Self {
+        Self::Single(change)
+    }
 }
 
 impl Change {
@@ -104,19 +144,19 @@ impl Change {
     pub(super) fn needs_space(&self) -> bool {
         matches!(
             self,
-            Self::CommitShare(_)
-                | Self::PutReadable(_)
-                | Self::InsertOrder(_)
-                | Self::InsertApiKey(_)
-                | Self::AddToken(_)
-                | Self::InsertUser(_)
-                | Self::PutPeers(_)
+            Self::Bulk(BulkChange::CommitShare(_) | BulkChange::PutReadable(_) | BulkChange::InsertOrder(_))
+                | Self::Single(
+                    SingleChange::InsertApiKey(_)
+                        | SingleChange::AddToken(_)
+                        | SingleChange::InsertUser(_)
+                        | SingleChange::PutPeers(_)
+                )
         )
     }
 
     /// Whether this ends the erasure of data, of whose key no file may speak then.
     pub(super) fn ends_erasure(&self) -> bool {
-        matches!(self, Self::EndErasure(_))
+        matches!(self, Self::Single(SingleChange::EndErasure(_)))
     }
 }
 

@@ -10,9 +10,13 @@ use dm_core::{
 use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
+    SqliteCatalog,
     columns::{Columns, bound, storable},
     error::{failed, from_sqlx},
+    pages::Source,
 };
+
+const CHECKPOINTS: Source = Source::new("checkpoints", "size");
 
 /// Triggers of the database see to receipts whose anchor moves or leaves.
 pub(super) const PUT: &str = "INSERT INTO checkpoints
@@ -88,9 +92,8 @@ pub(super) async fn last(pool: &SqlitePool) -> Result<Option<AnchoredCheckpoint>
 }
 
 /// Checkpoints that are not final yet, smallest first.
-pub(super) async fn open(pool: &SqlitePool) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
-    let rows = sqlx::query(OPEN).fetch_all(pool).await.map_err(from_sqlx)?;
-    rows.iter().map(read).collect()
+pub(super) async fn open(catalog: &SqliteCatalog) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
+    catalog.all(CHECKPOINTS, sqlx::query(OPEN), read).await
 }
 
 fn read(row: &SqliteRow) -> Result<AnchoredCheckpoint, CatalogError> {

@@ -13,7 +13,7 @@ use super::{
     open,
     transaction::{self, Failure},
 };
-use crate::{reserve::Reserve, space::Space, write_state::WriteState};
+use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 
 /// Bytes of the disk that new data leaves free, for what goes on with, ends or
 /// erases something.
@@ -115,6 +115,7 @@ impl Committing {
     async fn attempt(&mut self, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
         match batch::commit(&mut self.connection, changes).await {
             Ok(outcomes) => Ok(outcomes),
+            Err(Failure::NotBegun(error)) => Err(error),
             Err(Failure::Before(error)) => {
                 // Where this fails, SQLite has rolled back itself, or the connection is of no use.
                 if transaction::roll_back(&mut self.connection).await.is_err() {
@@ -139,21 +140,26 @@ impl Committing {
     /// have left in the write-ahead log.
     async fn settle(&mut self) -> Result<(), CatalogError> {
         let mut fenced = self.fence().await;
-        if matches!(fenced, Err(CatalogError::Full)) && self.place.reserve.release() {
+        if matches!(
+            fenced,
+            Err(Failure::Before(CatalogError::Full) | Failure::Commit(CatalogError::Full))
+        ) && self.place.reserve.release()
+        {
             fenced = self.fence().await;
         }
-        if fenced.is_err() {
+        // Another connection would not get a lock that another process holds.
+        if matches!(fenced, Err(Failure::Before(_) | Failure::Commit(_))) {
             self.replace_connection().await?;
             fenced = self.fence().await;
         }
-        fenced?;
+        fenced.map_err(Failure::into_error)?;
         if std::mem::take(&mut self.unsettled) {
             tracing::info!("the catalog takes writes again; what it had refused is undone");
         }
         Ok(())
     }
 
-    async fn fence(&mut self) -> Result<(), CatalogError> {
+    async fn fence(&mut self) -> Result<(), Failure> {
         // Fails where SQLite has rolled back itself.
         let _ = transaction::roll_back(&mut self.connection).await;
         transaction::fence(&mut self.connection).await
@@ -166,5 +172,58 @@ impl Committing {
             tracing::warn!(%error, "a connection of the catalog could not be closed");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_testing::catalog::samples::share;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::catalog::change::BulkChange;
+
+    /// A catalog's connection that waits for nobody, in a folder of its own.
+    async fn impatient() -> (Committing, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.db");
+        let (mut connection, file) = open::writing(&path).await.unwrap();
+        run(&mut connection, "PRAGMA busy_timeout = 0").await;
+        run(&mut connection, "CREATE TEMP TABLE of_this_connection (n)").await;
+        let place = Place {
+            space: Space::of(folder.path(), 0).unwrap(),
+            reserve: Reserve::at(folder.path().join("reserve"), 1),
+            file: Arc::new(file),
+            path,
+        };
+        (Committing::new(connection, place, WriteState::default()), folder)
+    }
+
+    async fn run(connection: &mut SqliteConnection, statement: &'static str) {
+        sqlx::query(statement).execute(connection).await.unwrap();
+    }
+
+    async fn write(committing: &mut Committing, n: u64) -> Result<Vec<Outcome>, CatalogError> {
+        let change = BulkChange::CommitShare(Box::new(share(n, 1).into())).into();
+        committing.commit(&[&change]).await
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_another_process_holds_leaves_nothing_to_settle() {
+        let (mut committing, _folder) = impatient().await;
+        let mut other = open::writing_again(&committing.place.path).await.unwrap();
+        run(&mut other, "BEGIN IMMEDIATE").await;
+        for _ in 0..2 {
+            let refused = write(&mut committing, 1).await;
+            assert!(
+                matches!(&refused, Err(CatalogError::Unavailable(why)) if why.contains("another process")),
+                "{refused:?}"
+            );
+            assert!(!committing.unsettled);
+        }
+        run(&mut other, "COMMIT").await;
+        write(&mut committing, 1).await.unwrap();
+        // The connection is still the one from before.
+        run(&mut committing.connection, "SELECT * FROM of_this_connection").await;
     }
 }

@@ -9,21 +9,25 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::Change,
-    columns::{Columns, bound, row_limit, storable},
+    change::{OrderedChange, SingleChange},
+    columns::{Columns, bound, storable},
     error::from_sqlx,
-    readable_objects, revocations, shares,
+    pages::Source,
+    readable_objects, revocations, share_writes,
 };
+
+const ERASURES: Source = Source::new("erasures", "locator");
+const EXPIRIES: Source = Source::new("expiries", "locator");
 
 pub(super) const BEGIN: &str = "INSERT OR IGNORE INTO erasures (locator, data_hash) VALUES (?, ?)";
 pub(super) const END: &str = "DELETE FROM erasures WHERE locator = ?";
 pub(super) const UNFINISHED: &str =
-    "SELECT data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT ?";
+    "SELECT locator, data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT ?";
 
 pub(super) const SCHEDULE: &str =
     "INSERT OR REPLACE INTO expiries (locator, data_hash, expires_at) VALUES (?, ?, ?)";
 pub(super) const UNSCHEDULE: &str = "DELETE FROM expiries WHERE locator = ?";
-pub(super) const DUE: &str = "SELECT data_hash, expires_at FROM expiries
+pub(super) const DUE: &str = "SELECT locator, data_hash, expires_at FROM expiries
     WHERE expires_at <= ? AND (expires_at, locator) > (?, ?) ORDER BY expires_at, locator LIMIT ?";
 
 pub(super) async fn schedule(
@@ -54,7 +58,7 @@ pub(super) async fn begin(
         .bind(data_hash.as_bytes().to_vec());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
     schedule(connection, data_hash, None).await?;
-    shares::remove_all(connection, data_hash).await?;
+    share_writes::remove_all(connection, data_hash).await?;
     revocations::forget(connection, data_hash).await?;
     readable_objects::remove(connection, data_hash).await
 }
@@ -72,7 +76,7 @@ fn data_hash(row: &SqliteRow) -> Result<DataHash, CatalogError> {
 #[async_trait]
 impl Erasures for SqliteCatalog {
     async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
-        self.make(Change::BeginErasure(*data_hash)).await
+        self.make(OrderedChange::BeginErasure(*data_hash)).await
     }
 
     async fn unfinished_erasures(
@@ -82,16 +86,14 @@ impl Erasures for SqliteCatalog {
     ) -> Result<Vec<DataHash>, CatalogError> {
         // The empty blob is before all others.
         let after = after.map(|after| after.locator().as_bytes().to_vec());
-        let query = sqlx::query(UNFINISHED)
-            .bind(after.unwrap_or_default())
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(data_hash).collect()
+        let after = after.unwrap_or_default();
+        let query = |rows| sqlx::query(UNFINISHED).bind(after.clone()).bind(rows);
+        self.page(ERASURES, limit, query, data_hash).await
     }
 
     async fn schedule_erasure(&self, data_hash: &DataHash, at: Option<u64>) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::ScheduleErasure { data_hash, at }).await
+        self.make(SingleChange::ScheduleErasure { data_hash, at }).await
     }
 
     async fn due_erasures(
@@ -105,18 +107,18 @@ impl Erasures for SqliteCatalog {
             Some((at, hash)) => (bound(at), hash.locator().as_bytes().to_vec()),
             None => (0, Vec::new()),
         };
-        let query = sqlx::query(DUE)
-            .bind(bound(now))
-            .bind(at)
-            .bind(locator)
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter()
-            .map(|row| Ok((row.number("expires_at")?, data_hash(row)?)))
-            .collect()
+        let query = |rows| {
+            sqlx::query(DUE)
+                .bind(bound(now))
+                .bind(at)
+                .bind(locator.clone())
+                .bind(rows)
+        };
+        let due = |row: &SqliteRow| Ok((row.number("expires_at")?, data_hash(row)?));
+        self.page(EXPIRIES, limit, query, due).await
     }
 
     async fn end_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
-        self.make(Change::EndErasure(*data_hash)).await
+        self.make(SingleChange::EndErasure(*data_hash)).await
     }
 }

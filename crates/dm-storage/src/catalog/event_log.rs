@@ -19,7 +19,7 @@ use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     bulk::BulkStatement,
-    change::Change,
+    change::{BulkChange, SingleChange},
     checkpoints,
     columns::{Columns, bound, storable},
     error::{corrupt, failed, from_sqlx},
@@ -206,7 +206,7 @@ fn mandate_from_json(json: Option<&str>) -> Result<Option<Box<Mandate>>, Catalog
 impl EventLog for SqliteCatalog {
     async fn append(&self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
         let (entries, nodes) = (entries.to_vec(), nodes.to_vec());
-        self.make(Change::Append { entries, nodes }).await
+        self.make(BulkChange::Append { entries, nodes }).await
     }
 
     async fn event_count(&self) -> Result<u64, CatalogError> {
@@ -239,11 +239,11 @@ impl EventLog for SqliteCatalog {
     }
 
     async fn put_checkpoint(&self, checkpoint: &AnchoredCheckpoint) -> Result<(), CatalogError> {
-        self.make(Change::PutCheckpoint(*checkpoint)).await
+        self.make(SingleChange::PutCheckpoint(*checkpoint)).await
     }
 
     async fn remove_checkpoint(&self, size: u64) -> Result<(), CatalogError> {
-        self.make(Change::RemoveCheckpoint(size)).await
+        self.make(SingleChange::RemoveCheckpoint(size)).await
     }
 
     async fn checkpoint_covering(&self, index: u64) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
@@ -262,6 +262,6 @@ impl EventLog for SqliteCatalog {
     }
 
     async fn open_checkpoints(&self) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
-        checkpoints::open(&self.reads).await
+        checkpoints::open(self).await
     }
 }

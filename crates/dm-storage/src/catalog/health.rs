@@ -1,4 +1,5 @@
-//! How the catalog is: judged by its last write and the room on its disk.
+//! How the catalog is: judged by its last write, the room on its disk, and the rows
+//! that cannot be read.
 
 use async_trait::async_trait;
 use dm_core::{
@@ -22,11 +23,14 @@ impl HealthCheck for SqliteCatalog {
             Some(fault) => Finding::Failed(
                 Trouble::new(
                     format!("the catalog cannot be written: {}", fault.reason),
-                    "make room on the disk of the catalog, or mend or replace it; the node goes on by itself",
+                    "make room on the disk of the catalog, mend or replace it, or stop the process that holds its lock; the node goes on by itself",
                 )
                 .since(fault.since),
             ),
-            None => self.space.judge(),
+            None => match self.space.judge() {
+                Finding::Working => self.unreadable.judge(),
+                short => short,
+            },
         }
     }
 }

@@ -6,10 +6,13 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::Change,
+    change::SingleChange,
     columns::{Columns, storable},
     error::{failed, from_sqlx},
+    pages::Source,
 };
+
+const KEY_CHANGES: Source = Source::new("key_changes", "id");
 
 pub(super) const BEGIN: &str = "INSERT OR REPLACE INTO key_changes (id, change, events) VALUES (?, ?, ?)";
 pub(super) const END: &str = "DELETE FROM key_changes WHERE id = ?";
@@ -49,15 +52,15 @@ fn begun(row: &SqliteRow) -> Result<BegunKeyChange, CatalogError> {
 #[async_trait]
 impl KeyChanges for SqliteCatalog {
     async fn begin_key_change(&self, begun: &BegunKeyChange) -> Result<(), CatalogError> {
-        self.make(Change::KeyChangeBegun(Box::new(begun.clone()))).await
+        self.make(SingleChange::KeyChangeBegun(Box::new(begun.clone())))
+            .await
     }
 
     async fn begun_key_changes(&self) -> Result<Vec<BegunKeyChange>, CatalogError> {
-        let rows = sqlx::query(BEGUN).fetch_all(&self.reads).await;
-        rows.map_err(from_sqlx)?.iter().map(begun).collect()
+        self.all(KEY_CHANGES, sqlx::query(BEGUN), begun).await
     }
 
     async fn end_key_change(&self, id: &[u8; 16]) -> Result<(), CatalogError> {
-        self.make(Change::KeyChangeEnded(*id)).await
+        self.make(SingleChange::KeyChangeEnded(*id)).await
     }
 }

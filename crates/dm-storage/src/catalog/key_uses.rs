@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
+    change::{OrderedChange, Outcome},
     columns::Columns,
     error::{failed, from_sqlx},
 };
@@ -50,7 +50,7 @@ impl KeyUses for SqliteCatalog {
     }
 
     async fn retire(&self, version: u32) -> Result<Retirement, CatalogError> {
-        match self.writer.write(Change::RetireKey(version)).await? {
+        match self.writer.write(OrderedChange::RetireKey(version)).await? {
             Outcome::Retirement(retirement) => Ok(retirement),
             _ => Err(failed("the catalog does not say what became of a key version")),
         }

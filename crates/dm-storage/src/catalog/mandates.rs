@@ -10,7 +10,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::Change,
+    change::SingleChange,
     columns::{Columns, bound, storable},
     error::{corrupt, from_sqlx},
 };
@@ -80,6 +80,6 @@ impl UsedMandates for SqliteCatalog {
     }
 
     async fn forget_mandates(&self, now: u64) -> Result<(), CatalogError> {
-        self.make(Change::ForgetMandates(now)).await
+        self.make(SingleChange::ForgetMandates(now)).await
     }
 }

@@ -22,10 +22,12 @@ mod open;
 mod order_rows;
 mod order_writes;
 mod orders;
+mod pages;
 mod peers;
 mod readable_objects;
 mod replicas;
 mod revocations;
+mod share_writes;
 mod shares;
 mod tokens;
 mod transaction;
@@ -47,9 +49,10 @@ use self::{
     cache::ReadableCache,
     change::{Change, Outcome},
     committing::{Committing, KEPT_FREE, Place, RESERVE},
+    pages::UnreadableRows,
     writer::Writer,
 };
-use crate::{reserve::Reserve, space::Space, write_state::WriteState};
+use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 
 /// The catalog in one SQLite file. Implements
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
@@ -78,6 +81,7 @@ pub struct SqliteCatalog {
     cache: Arc<ReadableCache>,
     state: WriteState,
     space: Space,
+    unreadable: UnreadableRows,
 }
 
 impl SqliteCatalog {
@@ -117,6 +121,7 @@ impl SqliteCatalog {
             cache,
             state,
             space,
+            unreadable: UnreadableRows::default(),
         })
     }
 
@@ -131,12 +136,12 @@ impl SqliteCatalog {
     }
 
     /// Makes a change of which there is nothing to tell but that it is made.
-    async fn make(&self, change: Change) -> Result<(), CatalogError> {
+    async fn make(&self, change: impl Into<Change>) -> Result<(), CatalogError> {
         self.writer.write(change).await.map(|_| ())
     }
 
     /// Makes a change and says whether there was what it changed.
-    async fn make_if_there(&self, change: Change) -> Result<bool, CatalogError> {
+    async fn make_if_there(&self, change: impl Into<Change>) -> Result<bool, CatalogError> {
         Ok(self.writer.write(change).await? == Outcome::Existed(true))
     }
 }

@@ -13,11 +13,14 @@ use sqlx::SqliteExecutor;
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
-    columns::{bound, row_limit},
+    change::{BulkChange, Outcome, SingleChange},
+    columns::bound,
     error::{failed, from_sqlx},
     order_rows::{order_columns, read, read_numbered},
+    pages::Source,
 };
+
+const ORDERS: Source = Source::new("orders", "number");
 
 pub(super) const BY_ID: &str = concat!("SELECT ", order_columns!(), " FROM orders o WHERE o.id = ?");
 pub(super) const BY_KEY: &str = concat!(
@@ -72,7 +75,7 @@ pub(super) async fn by_key(
 #[async_trait]
 impl OrderCatalog for SqliteCatalog {
     async fn insert_order(&self, order: &OrderRecord) -> Result<OrderInsert, CatalogError> {
-        let change = Change::InsertOrder(Box::new(order.clone()));
+        let change = BulkChange::InsertOrder(Box::new(order.clone()));
         match self.writer.write(change).await? {
             Outcome::Order(insert) => Ok(insert),
             _ => Err(failed("the outcome is not that of an order")),
@@ -89,7 +92,7 @@ impl OrderCatalog for SqliteCatalog {
 
     async fn set_order_state(&self, id: OperationId, state: &OrderState) -> Result<(), CatalogError> {
         let state = state.clone();
-        self.make(Change::SetOrderState { id, state }).await
+        self.make(BulkChange::SetOrderState { id, state }).await
     }
 
     async fn set_order_tries(
@@ -99,17 +102,16 @@ impl OrderCatalog for SqliteCatalog {
         tries: &Tries,
     ) -> Result<(), CatalogError> {
         let (state, tries) = (state.clone(), tries.clone());
-        self.make(Change::SetOrderTries { id, state, tries }).await
+        self.make(SingleChange::SetOrderTries { id, state, tries }).await
     }
 
     async fn close_order(&self, id: OperationId) -> Result<(), CatalogError> {
-        self.make(Change::CloseOrder(id)).await
+        self.make(BulkChange::CloseOrder(id)).await
     }
 
     async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
-        let query = sqlx::query(OPEN).bind(bound(after)).bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let query = |rows| sqlx::query(OPEN).bind(bound(after)).bind(rows);
+        self.page(ORDERS, limit, query, read_numbered).await
     }
 
     async fn payment_for(
@@ -131,20 +133,19 @@ impl OrderCatalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<NumberedOrder>, CatalogError> {
         let (at, number) = after.unwrap_or_default();
-        let query = sqlx::query(UNDELIVERED)
-            .bind(bound(before))
-            .bind(bound(at))
-            .bind(bound(number))
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let query = |rows| {
+            sqlx::query(UNDELIVERED)
+                .bind(bound(before))
+                .bind(bound(at))
+                .bind(bound(number))
+                .bind(rows)
+        };
+        self.page(ORDERS, limit, query, read_numbered).await
     }
 
     async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
-        let query = sqlx::query(PAGE)
-            .bind(before.map_or(i64::MAX, bound))
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read_numbered).collect()
+        let before = before.map_or(i64::MAX, bound);
+        let query = |rows| sqlx::query(PAGE).bind(before).bind(rows);
+        self.page(ORDERS, limit, query, read_numbered).await
     }
 }

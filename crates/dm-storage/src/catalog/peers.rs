@@ -12,10 +12,13 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     bulk::BulkStatement,
-    change::Change,
+    change::SingleChange,
     columns::{Columns, storable},
     error::{corrupt, failed, from_sqlx},
+    pages::Source,
 };
+
+const PEERS: Source = Source::new("peers", "peer_id");
 
 pub(super) const LIST: &str = "SELECT * FROM peers ORDER BY last_seen DESC, peer_id";
 pub(super) const REMOVE: &str = "DELETE FROM peers WHERE peer_id IN (SELECT value FROM json_each(?))";
@@ -80,18 +83,14 @@ fn read(row: &SqliteRow) -> Result<PeerRecord, CatalogError> {
 #[async_trait]
 impl PeerCatalog for SqliteCatalog {
     async fn put_peers(&self, peers: &[PeerRecord]) -> Result<(), CatalogError> {
-        self.make(Change::PutPeers(peers.to_vec())).await
+        self.make(SingleChange::PutPeers(peers.to_vec())).await
     }
 
     async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError> {
-        let rows = sqlx::query(LIST)
-            .fetch_all(&self.reads)
-            .await
-            .map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        self.all(PEERS, sqlx::query(LIST), read).await
     }
 
     async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError> {
-        self.make(Change::RemovePeers(peer_ids.to_vec())).await
+        self.make(SingleChange::RemovePeers(peer_ids.to_vec())).await
     }
 }

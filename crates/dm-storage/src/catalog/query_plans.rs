@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
     api_keys, checkpoints, erasures, event_log, history, key_changes, key_uses, mandates, open, order_writes,
-    orders, peers, readable_objects, replicas, revocations, shares, tokens, users,
+    orders, peers, readable_objects, replicas, revocations, share_writes, shares, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -59,16 +59,16 @@ async fn every_lookup_uses_an_index() {
         shares::IS_SHARED,
         shares::OWED_RECIPIENTS,
         shares::GRANT_OWED,
-        shares::TAKE_BACK,
-        shares::TAKE_BACK_DELIVERY,
+        share_writes::TAKE_BACK,
+        share_writes::TAKE_BACK_DELIVERY,
         readable_objects::IS_KNOWN,
         readable_objects::OF_OWNER,
         mandates::UNUSE,
         erasures::UNFINISHED,
         revocations::UNFINISHED,
         shares::RECEIPT_DUE,
-        shares::SET_GRANT_OWED,
-        shares::REMOVE_ALL,
+        share_writes::SET_GRANT_OWED,
+        share_writes::REMOVE_ALL,
         erasures::BEGIN,
         readable_objects::WRAPPED_BY,
         readable_objects::VERSION_BEFORE,
@@ -87,8 +87,8 @@ async fn every_lookup_uses_an_index() {
         revocations::PREPARE,
         revocations::PREPARED,
         revocations::FORGET_PREPARED,
-        shares::REMOVE,
-        shares::SET_RECEIPT_SPREAD,
+        share_writes::REMOVE,
+        share_writes::SET_RECEIPT_SPREAD,
         replicas::GET,
         readable_objects::GET,
         readable_objects::REMOVE,
@@ -127,7 +127,7 @@ async fn every_lookup_uses_an_index() {
         assert_indexed(&mut connection, statement, SqliteArguments::default()).await;
     }
     for bulk in [
-        &shares::INSERT,
+        &share_writes::INSERT,
         &readable_objects::PUT,
         &event_log::MARK_RECORDED,
         &order_writes::INSERT,
@@ -148,7 +148,7 @@ async fn every_lookup_uses_an_index() {
 async fn a_new_share_is_looked_up_by_its_data_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
-    for (sql, _) in shares::INSERT.runs(&[(); 3]) {
+    for (sql, _) in share_writes::INSERT.runs(&[(); 3]) {
         let steps = plan(&mut connection, &sql.0, SqliteArguments::default()).await;
         assert!(
             steps.iter().any(|step| step.contains("events_by_data")),

@@ -15,10 +15,13 @@ use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use super::{
     SqliteCatalog,
     bulk::BulkStatement,
-    change::Change,
-    columns::{Columns, row_limit, storable},
+    change::{BulkChange, OrderedChange, SingleChange},
+    columns::{Columns, storable},
     error::from_sqlx,
+    pages::Source,
 };
+
+const OBJECTS: Source = Source::new("readable_objects", "id");
 
 macro_rules! object_columns {
     () => {
@@ -124,29 +127,24 @@ pub(super) async fn rewrap(
 /// Entries wrapped by versions before `version`: one range of the index for each
 /// version that is in use, so that all others cost nothing.
 async fn wrapped_before(
-    pool: &SqlitePool,
+    catalog: &SqliteCatalog,
     version: u32,
     after: Option<DataHash>,
     limit: usize,
 ) -> Result<Vec<ReadableObject>, CatalogError> {
-    let Some(after) = ordinal(pool, after).await? else {
+    let Some(after) = ordinal(&catalog.reads, after).await? else {
         return Ok(Vec::new());
     };
     let mut found: Vec<(i64, ReadableObject)> = Vec::new();
     let mut version = i64::from(version);
     loop {
         let older = sqlx::query_scalar(VERSION_BEFORE).bind(version);
-        let Some(older): Option<i64> = older.fetch_one(pool).await.map_err(from_sqlx)? else {
+        let Some(older): Option<i64> = older.fetch_one(&catalog.reads).await.map_err(from_sqlx)? else {
             break;
         };
         version = older;
-        let query = sqlx::query(WRAPPED_BY)
-            .bind(version)
-            .bind(after)
-            .bind(row_limit(limit));
-        for row in query.fetch_all(pool).await.map_err(from_sqlx)? {
-            found.push((row.value("id")?, read(&row)?));
-        }
+        let query = |rows| sqlx::query(WRAPPED_BY).bind(version).bind(after).bind(rows);
+        found.extend(catalog.page(OBJECTS, limit, query, read_with_ordinal).await?);
     }
     found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
     Ok(found.into_iter().take(limit).map(|(_, object)| object).collect())
@@ -174,43 +172,44 @@ pub(super) async fn is_known(
 
 /// Entries of an owner in the order of their locators, after `after`.
 pub(super) async fn of_owner(
-    pool: &SqlitePool,
+    catalog: &SqliteCatalog,
     owner: Address,
     after: Option<Locator>,
     limit: usize,
 ) -> Result<Vec<ReadableObject>, CatalogError> {
     // The empty blob is before all others.
     let after = after.map(|after| after.as_bytes().to_vec()).unwrap_or_default();
-    let query = sqlx::query(OF_OWNER)
-        .bind(after)
-        .bind(owner.to_vec())
-        .bind(row_limit(limit));
-    let rows = query.fetch_all(pool).await.map_err(from_sqlx)?;
-    rows.iter().map(read).collect()
+    let query = |rows| {
+        sqlx::query(OF_OWNER)
+            .bind(after.clone())
+            .bind(owner.to_vec())
+            .bind(rows)
+    };
+    catalog.page(OBJECTS, limit, query, read).await
 }
 
 /// Own objects with fewer than `factor` replicas, oldest first: one range of
 /// the index for each count below it, so that objects with enough replicas cost nothing.
 pub(super) async fn under_replicated(
-    pool: &SqlitePool,
+    catalog: &SqliteCatalog,
     owner: Address,
     factor: u32,
     after: Option<DataHash>,
     limit: usize,
 ) -> Result<Vec<ReadableObject>, CatalogError> {
-    let Some(after) = ordinal(pool, after).await? else {
+    let Some(after) = ordinal(&catalog.reads, after).await? else {
         return Ok(Vec::new());
     };
     let mut found: Vec<(i64, ReadableObject)> = Vec::new();
     for replicas in 0..factor {
-        let query = sqlx::query(WITH_REPLICAS)
-            .bind(owner.to_vec())
-            .bind(replicas)
-            .bind(after)
-            .bind(row_limit(limit));
-        for row in query.fetch_all(pool).await.map_err(from_sqlx)? {
-            found.push((row.value("id")?, read(&row)?));
-        }
+        let query = |rows| {
+            sqlx::query(WITH_REPLICAS)
+                .bind(owner.to_vec())
+                .bind(replicas)
+                .bind(after)
+                .bind(rows)
+        };
+        found.extend(catalog.page(OBJECTS, limit, query, read_with_ordinal).await?);
     }
     found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
     Ok(found.into_iter().take(limit).map(|(_, object)| object).collect())
@@ -242,10 +241,14 @@ pub(super) fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
     })
 }
 
+fn read_with_ordinal(row: &SqliteRow) -> Result<(i64, ReadableObject), CatalogError> {
+    Ok((row.value("id")?, read(row)?))
+}
+
 #[async_trait]
 impl ReadableObjects for SqliteCatalog {
     async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
-        self.make(Change::PutReadable(object.clone())).await
+        self.make(BulkChange::PutReadable(object.clone())).await
     }
 
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
@@ -260,14 +263,15 @@ impl ReadableObjects for SqliteCatalog {
         after: Option<DataHash>,
         limit: usize,
     ) -> Result<Vec<ReadableObject>, CatalogError> {
-        wrapped_before(&self.reads, version, after, limit).await
+        wrapped_before(self, version, after, limit).await
     }
 
     async fn rewrap(&self, keys: Vec<Rewrapped>) -> Result<(), CatalogError> {
-        self.make(Change::Rewrap(keys)).await
+        self.make(SingleChange::Rewrap(keys)).await
     }
 
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::RemoveReadable(*data_hash)).await
+        self.make_if_there(OrderedChange::RemoveReadable(*data_hash))
+            .await
     }
 }

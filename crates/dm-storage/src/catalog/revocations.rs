@@ -7,20 +7,23 @@ use dm_core::{
     ports::{CatalogError, Revocations},
     share::ReadableObject,
 };
-use sqlx::{SqliteConnection, SqliteExecutor};
+use sqlx::{SqliteConnection, SqliteExecutor, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::Change,
-    columns::{Columns, row_limit, storable},
+    change::{OrderedChange, SingleChange},
+    columns::{Columns, storable},
     error::from_sqlx,
-    readable_objects, shares,
+    pages::Source,
+    readable_objects, share_writes,
 };
+
+const REVOCATIONS: Source = Source::new("revocations", "locator");
 
 pub(super) const BEGIN: &str =
     "INSERT OR IGNORE INTO revocations (locator, recipient, data_hash) VALUES (?, ?, ?)";
 pub(super) const END: &str = "DELETE FROM revocations WHERE locator = ? AND recipient = ?";
-pub(super) const UNFINISHED: &str = "SELECT data_hash, recipient FROM revocations
+pub(super) const UNFINISHED: &str = "SELECT locator, data_hash, recipient FROM revocations
     WHERE (locator, recipient) > (?, ?) ORDER BY locator, recipient LIMIT ?";
 pub(super) const END_ALL: &str = "DELETE FROM revocations WHERE locator = ?";
 pub(super) const PREPARE: &str = "INSERT OR REPLACE INTO prepared_keys
@@ -39,7 +42,7 @@ pub(super) async fn begin(
         .bind(recipient.to_vec())
         .bind(data_hash.as_bytes().to_vec());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
-    shares::remove(connection, data_hash, recipient).await
+    share_writes::remove(connection, data_hash, recipient).await
 }
 
 pub(super) async fn end(
@@ -110,7 +113,8 @@ async fn prepared(
 impl Revocations for SqliteCatalog {
     async fn begin_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::BeginRevocation { data_hash, recipient }).await
+        self.make(OrderedChange::BeginRevocation { data_hash, recipient })
+            .await
     }
 
     async fn unfinished_revocations(
@@ -123,26 +127,27 @@ impl Revocations for SqliteCatalog {
             Some((hash, recipient)) => (hash.locator().as_bytes().to_vec(), recipient.to_vec()),
             None => (Vec::new(), Vec::new()),
         };
-        let query = sqlx::query(UNFINISHED)
-            .bind(locator)
-            .bind(recipient)
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter()
-            .map(|row| {
-                let data_hash = DataHash::from_bytes(row.bytes("data_hash")?);
-                Ok((data_hash, row.address("recipient")?))
-            })
-            .collect()
+        let query = |rows| {
+            sqlx::query(UNFINISHED)
+                .bind(locator.clone())
+                .bind(recipient.clone())
+                .bind(rows)
+        };
+        let unfinished = |row: &SqliteRow| {
+            let data_hash = DataHash::from_bytes(row.bytes("data_hash")?);
+            Ok((data_hash, row.address("recipient")?))
+        };
+        self.page(REVOCATIONS, limit, query, unfinished).await
     }
 
     async fn end_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
         let data_hash = *data_hash;
-        self.make(Change::EndRevocation { data_hash, recipient }).await
+        self.make(SingleChange::EndRevocation { data_hash, recipient })
+            .await
     }
 
     async fn prepare_key(&self, next: &ReadableObject) -> Result<(), CatalogError> {
-        self.make(Change::PrepareKey(next.clone())).await
+        self.make(SingleChange::PrepareKey(next.clone())).await
     }
 
     async fn prepared_key(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
@@ -155,7 +160,7 @@ impl Revocations for SqliteCatalog {
         chunk_list: &[u8; 32],
     ) -> Result<bool, CatalogError> {
         let (data_hash, chunk_list) = (*data_hash, *chunk_list);
-        self.make_if_there(Change::AdoptPreparedKey {
+        self.make_if_there(OrderedChange::AdoptPreparedKey {
             data_hash,
             chunk_list,
         })

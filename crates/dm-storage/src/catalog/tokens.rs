@@ -11,13 +11,16 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
+    change::{Outcome, SingleChange},
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
+    pages::Source,
 };
 
 const NATIVE: &str = "native";
 const ERC20: &str = "erc20";
+
+const TOKENS: Source = Source::new("tokens", "ordinal");
 
 pub(super) const ADD: &str = "INSERT INTO tokens
     (address, kind, symbol, name, decimals, issued, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -84,12 +87,12 @@ fn read(row: &SqliteRow) -> Result<TokenRecord, CatalogError> {
 #[async_trait]
 impl TokenCatalog for SqliteCatalog {
     async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
-        let existed = self.make_if_there(Change::AddToken(token.clone())).await?;
+        let existed = self.make_if_there(SingleChange::AddToken(token.clone())).await?;
         Ok(!existed)
     }
 
     async fn update_token(&self, facts: &TokenInfo) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::UpdateToken(facts.clone())).await
+        self.make_if_there(SingleChange::UpdateToken(facts.clone())).await
     }
 
     async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError> {
@@ -99,10 +102,6 @@ impl TokenCatalog for SqliteCatalog {
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError> {
-        let rows = sqlx::query(LIST)
-            .fetch_all(&self.reads)
-            .await
-            .map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        self.all(TOKENS, sqlx::query(LIST), read).await
     }
 }

@@ -9,10 +9,13 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    change::{Change, Outcome},
-    columns::{Columns, row_limit, storable},
+    change::{Outcome, SingleChange},
+    columns::{Columns, storable},
     error::{corrupt, from_sqlx},
+    pages::Source,
 };
+
+const USERS: Source = Source::new("authorized_users", "id");
 
 pub(super) const INSERT: &str = "INSERT INTO authorized_users (id, kind, public_key, fingerprint, added_at)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
@@ -60,7 +63,7 @@ fn read(row: &SqliteRow) -> Result<AuthorizedUser, CatalogError> {
 #[async_trait]
 impl AuthorizedUsers for SqliteCatalog {
     async fn insert_user(&self, user: &AuthorizedUser) -> Result<(), CatalogError> {
-        self.make(Change::InsertUser(user.clone())).await
+        self.make(SingleChange::InsertUser(user.clone())).await
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<AuthorizedUser>, CatalogError> {
@@ -70,14 +73,12 @@ impl AuthorizedUsers for SqliteCatalog {
     }
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<AuthorizedUser>, CatalogError> {
-        let query = sqlx::query(PAGE)
-            .bind(after.map_or("", UserId::as_str).to_owned())
-            .bind(row_limit(limit));
-        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
-        rows.iter().map(read).collect()
+        let after = after.map_or("", UserId::as_str).to_owned();
+        let query = |rows| sqlx::query(PAGE).bind(after.clone()).bind(rows);
+        self.page(USERS, limit, query, read).await
     }
 
     async fn remove_user(&self, id: &UserId) -> Result<bool, CatalogError> {
-        self.make_if_there(Change::RemoveUser(id.clone())).await
+        self.make_if_there(SingleChange::RemoveUser(id.clone())).await
     }
 }

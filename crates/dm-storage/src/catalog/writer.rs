@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     cache::ReadableCache,
-    change::{Change, Outcome},
+    change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     committing::Committing,
     copy::{CopyJob, Moment, from_store},
     error::{failed, is_of_medium, unavailable},
@@ -70,7 +70,8 @@ impl Writer {
 
     /// Makes a change; it is durable when this returns. A caller that goes
     /// away meanwhile does not take the change back.
-    pub(super) async fn write(&self, change: Change) -> Result<Outcome, CatalogError> {
+    pub(super) async fn write(&self, change: impl Into<Change>) -> Result<Outcome, CatalogError> {
+        let change = change.into();
         match self.ask(|reply| Message::Write(change, reply)).await?? {
             Outcome::Refused(reason) => Err(CatalogError::Conflict(reason)),
             outcome => Ok(outcome),
@@ -201,12 +202,16 @@ impl WriterTask {
         let mut destroyed = Vec::new();
         for ((change, reply), outcome) in writes.into_iter().zip(outcomes) {
             match change {
-                Change::PutReadable(object) => self.cache.forget(&object.data_hash),
-                Change::CommitShare(share) => self.cache.forget(&share.record.data_hash),
-                Change::Rewrap(keys) => keys.iter().for_each(|key| self.cache.forget(&key.data_hash)),
-                Change::RemoveReadable(data_hash)
-                | Change::BeginErasure(data_hash)
-                | Change::AdoptPreparedKey { data_hash, .. } => {
+                Change::Bulk(BulkChange::PutReadable(object)) => self.cache.forget(&object.data_hash),
+                Change::Bulk(BulkChange::CommitShare(share)) => self.cache.forget(&share.record.data_hash),
+                Change::Single(SingleChange::Rewrap(keys)) => {
+                    keys.iter().for_each(|key| self.cache.forget(&key.data_hash));
+                }
+                Change::Ordered(
+                    OrderedChange::RemoveReadable(data_hash)
+                    | OrderedChange::BeginErasure(data_hash)
+                    | OrderedChange::AdoptPreparedKey { data_hash, .. },
+                ) => {
                     self.cache.forget(&data_hash);
                     if outcome == Outcome::Existed(true) || self.wiping.is_owed() {
                         destroyed.push((reply, outcome));

@@ -7,11 +7,11 @@ use std::path::Path;
 use bytes::Bytes;
 use dm_core::ports::StoreError;
 use fjall::{
-    CompressionType, Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode,
+    CompressionType, Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable as _,
     config::CompressionPolicy,
 };
 
-use super::{Change, Engine, Entry, Table};
+use super::{Change, Engine, Entry, Snapshot, Table};
 use crate::error::{StorageFault, failed};
 
 /// Bytes of a table's memtable before it is written out. fjall's own 64 MiB
@@ -86,15 +86,25 @@ impl Engine for FjallEngine {
         within: &dyn Fn(&[u8]) -> bool,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        let mut entries = Vec::new();
-        for guard in self.keyspace(table).range(start..).take(limit) {
-            let (key, value) = guard.into_inner().map_err(store_error)?;
-            if !within(&key) {
-                break;
-            }
-            entries.push((key.into(), value.into()));
-        }
-        Ok(entries)
+        entries(self.keyspace(table).range(start..), within, limit)
+    }
+
+    /// Keeps no file and no lock of the database; that the versions of the moment are
+    /// not collected is noted within the database.
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(Some(Snapshot::new(self.database.snapshot())))
+    }
+
+    fn scan_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        table: Table,
+        start: &[u8],
+        within: &dyn Fn(&[u8]) -> bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let snapshot: &fjall::Snapshot = snapshot.get()?;
+        entries(snapshot.range(self.keyspace(table), start..), within, limit)
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -107,6 +117,22 @@ impl Engine for FjallEngine {
         }
         batch.commit().map_err(store_error)
     }
+}
+
+fn entries(
+    iter: fjall::Iter,
+    within: &dyn Fn(&[u8]) -> bool,
+    limit: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    for guard in iter.take(limit) {
+        let (key, value) = guard.into_inner().map_err(store_error)?;
+        if !within(&key) {
+            break;
+        }
+        entries.push((key.into(), value.into()));
+    }
+    Ok(entries)
 }
 
 fn opening_error(error: Error, folder: &Path) -> StoreError {

@@ -10,14 +10,17 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use dm_core::ports::StoreError;
 
-use super::{Change, Engine, Entry, Table, journal};
-use crate::{error::repeat, reserve::Reserve};
+use super::{Change, Engine, Entry, Snapshot, Table, journal};
+use crate::{disk::reserve::Reserve, error::repeat};
 
 /// Bytes that the disk must take before an engine is opened anew: what it
 /// writes then must not fail half-way.
@@ -33,6 +36,8 @@ pub(crate) struct Reopening {
     reserve: Reserve,
     /// Nothing between a closing and an opening that failed.
     engine: RwLock<Option<Box<dyn Engine>>>,
+    /// How often the engine was opened, changed while `engine` is held for writing.
+    openings: AtomicU64,
     /// What is put back before anything else is written, where a write failed.
     owed: Mutex<Option<Vec<Change>>>,
 }
@@ -47,6 +52,7 @@ impl Reopening {
             open,
             reserve,
             engine: RwLock::new(Some(engine)),
+            openings: AtomicU64::new(1),
             owed: Mutex::new(None),
         })
     }
@@ -121,6 +127,7 @@ impl Reopening {
         probed?;
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         drop(engine.take());
+        self.openings.fetch_add(1, Ordering::Relaxed);
         journal::rewrite(&self.folder).map_err(StoreError::from_io)?;
         let fresh = (self.open)()?;
         if !undo.is_empty() {
@@ -132,6 +139,12 @@ impl Reopening {
         );
         Ok(())
     }
+}
+
+/// A snapshot of one opening of the engine: the next one does not keep its moment.
+struct SnapshotOfOpening {
+    opening: u64,
+    snapshot: Snapshot,
 }
 
 /// Why a commit failed.
@@ -162,6 +175,32 @@ impl Engine for Reopening {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         self.read(|engine| engine.scan(table, start, within, limit))
+    }
+
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        self.read(|engine| {
+            let opening = self.openings.load(Ordering::Relaxed);
+            let snapshot = engine.snapshot()?;
+            Ok(snapshot.map(|snapshot| Snapshot::new(SnapshotOfOpening { opening, snapshot })))
+        })
+    }
+
+    fn scan_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        table: Table,
+        start: &[u8],
+        within: &dyn Fn(&[u8]) -> bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let SnapshotOfOpening { opening, snapshot } = snapshot.get()?;
+        self.read(|engine| {
+            if *opening != self.openings.load(Ordering::Relaxed) {
+                let why = "the store was opened anew since the snapshot was taken; take another";
+                return Err(StoreError::Unavailable(why.to_owned()));
+            }
+            engine.scan_snapshot(snapshot, table, start, within, limit)
+        })
     }
 
     /// Where this fails, nothing of the changes is there or will be, except where
@@ -234,4 +273,35 @@ fn probe(folder: &Path) -> Result<(), StoreError> {
     let written = write();
     let removed = fs::remove_file(&path);
     written.and(removed).map_err(StoreError::from_io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fjall::FjallEngine, *};
+
+    #[test]
+    fn a_snapshot_ends_where_the_engine_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fjall");
+        let (reserve, opened) = (Reserve::at(folder.path().join("reserve"), 1), path.clone());
+        let open = move || Ok(Box::new(FjallEngine::open(&opened, 1 << 20)?) as Box<dyn Engine>);
+        let engine = Reopening::open(path, reserve, Box::new(open)).unwrap();
+        let put = |value: &'static str| Change {
+            table: Table::Meta,
+            key: Bytes::from_static(b"key"),
+            value: Some(Bytes::from_static(value.as_bytes())),
+        };
+        engine.commit(vec![put("before")]).unwrap();
+        let snapshot = engine.snapshot().unwrap().unwrap();
+        engine.commit(vec![put("after")]).unwrap();
+        let scan = || engine.scan_snapshot(&snapshot, Table::Meta, b"", &|_| true, 9);
+        assert_eq!(scan().unwrap(), [(Bytes::from("key"), Bytes::from("before"))]);
+
+        // As after a write that failed: the snapshot is no obstacle.
+        engine.owe(Vec::new());
+        engine.settle().unwrap();
+        assert!(matches!(scan(), Err(StoreError::Unavailable(_))));
+        let now = engine.get(Table::Meta, b"key").unwrap();
+        assert_eq!(now, Some(Bytes::from("after")));
+    }
 }

@@ -1,3 +1,7 @@
+//! Key-value namespaces in the engine.
+
+mod copy;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -6,7 +10,7 @@ use dm_core::ports::{KeyValueStore, StoreError, WriteBatch};
 
 use crate::{
     blocking::blocking,
-    committer::Need,
+    commits::committer::Need,
     engine::{Entry, Table, scan_prefix},
     error::StorageFault,
     objects::Objects,

@@ -1,5 +1,18 @@
 //! The object store: envelopes and small bodies in the engine, large bodies in files.
 
+pub(crate) mod cache;
+mod changes;
+mod chunks;
+mod file_writer;
+pub(crate) mod files;
+mod health;
+pub(crate) mod layout;
+mod partial;
+pub(crate) mod record;
+pub(crate) mod recovery;
+mod tally;
+mod writer;
+
 use std::{fs::File, sync::Arc};
 
 use async_trait::async_trait;
@@ -13,19 +26,21 @@ use dm_core::{
     },
 };
 
+use self::{
+    cache::{MAX_CACHED_CHUNK, ReadCache},
+    changes::{Removed, Replaced},
+    files::{Files, ReadError},
+    record::{Body, BodyId, BodyIds, Record, object_id, record_key},
+    writer::LocalWriter,
+};
 use crate::{
     blocking::{blocking, joined},
-    cache::{MAX_CACHED_CHUNK, ReadCache},
-    changes::{self, Removed, Replaced},
-    chunks,
-    committer::{Committer, Need},
+    commits::{
+        committer::{Committer, Need},
+        transaction::Transaction,
+    },
+    disk::{space::Space, write_state::WriteState},
     engine::{Engine, Table, scan_prefix},
-    files::{Files, ReadError},
-    object_writer::LocalWriter,
-    record::{Body, BodyId, BodyIds, Record, object_id, record_key},
-    space::Space,
-    transaction::Transaction,
-    write_state::WriteState,
 };
 
 /// What reads and writes of objects share.

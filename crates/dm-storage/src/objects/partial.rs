@@ -20,7 +20,7 @@ use dm_core::{
     hash::ChunkName,
 };
 
-use crate::layout::{NAME_LEN, chunk_offset, name_offset};
+use super::layout::{NAME_LEN, chunk_offset, name_offset};
 
 /// Files that are kept, those in use excepted; the oldest go first.
 const MAX_FILES: usize = 16;

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use dm_core::{envelope::Chunk, hash::ChunkName, ports::StoreError};
 
+use super::record::BodyId;
 use crate::{
+    commits::transaction::Transaction,
     engine::{Engine, Table},
-    record::BodyId,
-    transaction::Transaction,
 };
 
 const NAME_LEN: usize = 32;
@@ -43,7 +43,7 @@ pub(crate) fn get(engine: &dyn Engine, body: BodyId, index: u64) -> Result<Optio
     };
     // Copied where it is small, so that a cached chunk does not keep a whole block of the engine in memory.
     let bytes = match bytes.len() as u64 {
-        ..=crate::cache::MAX_CACHED_CHUNK => Bytes::copy_from_slice(&bytes),
+        ..=crate::objects::cache::MAX_CACHED_CHUNK => Bytes::copy_from_slice(&bytes),
         _ => bytes,
     };
     match Chunk::checked(name, bytes) {
@@ -79,7 +79,11 @@ mod tests {
     use dm_testing::objects::SampleObject;
 
     use super::*;
-    use crate::{Storage, engine::Change, objects::LocalObjects, record::Body};
+    use crate::{
+        Storage,
+        engine::Change,
+        objects::{LocalObjects, record::Body},
+    };
 
     #[tokio::test]
     async fn what_stands_on_the_medium_counts_and_not_what_is_kept_in_memory() {
@@ -90,7 +94,8 @@ mod tests {
         let small = SampleObject::new(1, 1, 500);
         small.store_in(&store).await.unwrap();
         assert_eq!(store.chunk(&small.id(), 0).await.unwrap(), small.chunks[0]);
-        let record = crate::changes::stored(|key| objects.engine.get(Table::Records, key), &small.id());
+        let record =
+            crate::objects::changes::stored(|key| objects.engine.get(Table::Records, key), &small.id());
         let Body::Inline(body) = record.unwrap().unwrap().body else {
             panic!("a small object is in the engine");
         };

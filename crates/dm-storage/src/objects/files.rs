@@ -22,7 +22,7 @@ use dm_core::{
     signed::Statement,
 };
 
-use crate::{
+use super::{
     layout::{GROUP_CHUNKS, MAGIC, NAME_LEN, TRAILER_LEN, chunk_offset, name_offset},
     partial::Partials,
     record::BodyId,

@@ -6,16 +6,20 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use dm_core::ports::{StoreError, StoreUsage};
+use dm_core::ports::{KeptLimits, StoreError, StoreUsage};
 
-use crate::{
+use super::{
     changes,
-    engine::{Engine, Table},
     files::Files,
-    meta,
     record::{Body, Record, record_key},
-    transaction::Changes,
 };
+use crate::{
+    commits::{changes::Changes, meta, totals::Totals},
+    engine::{Engine, Table, scan_prefix},
+};
+
+/// Records that are read at once when everything is counted anew.
+const PAGE: usize = 256;
 
 /// Begins a new epoch, durably, and returns it. In an engine that is new, where
 /// there are files of large objects, these are taken back first: that engine
@@ -30,6 +34,36 @@ pub(crate) fn begin_epoch(engine: &dyn Engine, files: &Files) -> Result<u64, Sto
     meta::set_epoch(&mut changes, epoch);
     engine.commit(changes.into_list())?;
     Ok(epoch)
+}
+
+/// The counters of an engine. What is kept for whom is counted anew where that was
+/// never done, or done for another account.
+pub(crate) fn totals(engine: &dyn Engine, limits: KeptLimits) -> Result<Totals, StoreError> {
+    let (mut totals, is_counted) = Totals::load(engine, limits)?;
+    if !is_counted {
+        count_all(engine, &mut totals)?;
+    }
+    Ok(totals)
+}
+
+fn count_all(engine: &dyn Engine, totals: &mut Totals) -> Result<(), StoreError> {
+    let mut after: Option<Bytes> = None;
+    loop {
+        let page = scan_prefix(engine, Table::Records, &[], after.as_deref(), PAGE)?;
+        let Some((last, _)) = page.last() else {
+            break;
+        };
+        after = Some(last.clone());
+        for (_, record) in &page {
+            // A damaged record costs only itself; readers say which it is.
+            if let Ok(Record { envelope, .. }) = Record::decode(record) {
+                totals.add_kept(&envelope);
+            }
+        }
+    }
+    let mut changes = Changes::default();
+    totals.write(&mut changes);
+    engine.commit(changes.into_list())
 }
 
 /// Adds records for all whole files, and returns the highest epoch among them.

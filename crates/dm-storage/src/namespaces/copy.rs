@@ -6,17 +6,18 @@ use std::{
     fs::File,
     io::{BufReader, BufWriter, ErrorKind, Read, Write},
     path::Path,
+    sync::Arc,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dm_core::ports::{NamespaceCopy, StoreError};
+use dm_core::ports::{NamespaceCopy, NamespaceSnapshot, StoreError};
 
+use super::key_prefix;
 use crate::{
     blocking::blocking,
-    committer::Need,
-    engine::{Engine, Entry, Table, scan_prefix},
-    namespace::key_prefix,
+    commits::{committer::Need, transaction::Transaction},
+    engine::{Engine, Entry, Snapshot, Table, scan_prefix, scan_prefix_of_snapshot},
     objects::LocalObjects,
 };
 
@@ -31,14 +32,13 @@ const MAX_LENGTH: u32 = 1 << 30;
 
 #[async_trait]
 impl NamespaceCopy for LocalObjects {
-    async fn copy_to(&self, file: &Path, names: &[&str]) -> Result<(), StoreError> {
-        let (engine, file) = (self.0.engine.clone(), file.to_owned());
+    async fn snapshot(&self, names: &[&str]) -> Result<Box<dyn NamespaceSnapshot>, StoreError> {
+        let engine = self.0.engine.clone();
         let prefixes: Vec<Vec<u8>> = names.iter().map(|name| key_prefix(name)).collect();
-        // On the thread that commits, so that nothing changes meanwhile.
-        self.0
-            .committer
-            .run(Need::Nothing, move |_| write_entries(&*engine, &file, &prefixes))
-            .await
+        // On the thread that commits, so that the moment is one between two commits.
+        let taken = move |_: &mut Transaction<'_>| Taken::now(engine, prefixes);
+        let taken = self.0.committer.run(Need::Nothing, taken).await?;
+        Ok(Box::new(taken))
     }
 
     async fn take_from(&self, file: &Path) -> Result<(), StoreError> {
@@ -63,28 +63,92 @@ impl NamespaceCopy for LocalObjects {
     }
 }
 
-fn write_entries(engine: &dyn Engine, file: &Path, prefixes: &[Vec<u8>]) -> Result<(), StoreError> {
-    let mut out = BufWriter::new(File::create(file).map_err(StoreError::from_io)?);
-    out.write_all(HEADER).map_err(StoreError::from_io)?;
+/// Namespaces as they were at one moment.
+enum Taken {
+    /// The engine keeps the moment.
+    Kept {
+        engine: Arc<dyn Engine>,
+        snapshot: Snapshot,
+        prefixes: Vec<Vec<u8>>,
+    },
+    /// All entries, of an engine that cannot.
+    Read(Vec<Entry>),
+}
+
+impl Taken {
+    fn now(engine: Arc<dyn Engine>, prefixes: Vec<Vec<u8>>) -> Result<Self, StoreError> {
+        if let Some(snapshot) = engine.snapshot()? {
+            return Ok(Self::Kept {
+                engine,
+                snapshot,
+                prefixes,
+            });
+        }
+        let mut entries = Vec::new();
+        let scan = |prefix: &[u8], after: Option<&[u8]>| {
+            scan_prefix(&*engine, Table::Namespaces, prefix, after, PAGE)
+        };
+        each_page(&prefixes, scan, |page| {
+            entries.extend_from_slice(page);
+            Ok(())
+        })?;
+        Ok(Self::Read(entries))
+    }
+
+    fn write(&self, file: &Path) -> Result<(), StoreError> {
+        let mut out = BufWriter::new(File::create(file).map_err(StoreError::from_io)?);
+        out.write_all(HEADER).map_err(StoreError::from_io)?;
+        match self {
+            Self::Read(entries) => write_entries(&mut out, entries)?,
+            Self::Kept {
+                engine,
+                snapshot,
+                prefixes,
+            } => {
+                let scan = |prefix: &[u8], after: Option<&[u8]>| {
+                    scan_prefix_of_snapshot(&**engine, snapshot, Table::Namespaces, prefix, after, PAGE)
+                };
+                each_page(prefixes, scan, |page| write_entries(&mut out, page))?;
+            }
+        }
+        out.flush().map_err(StoreError::from_io)
+    }
+}
+
+#[async_trait]
+impl NamespaceSnapshot for Taken {
+    async fn write_to(self: Box<Self>, file: &Path) -> Result<(), StoreError> {
+        let file = file.to_owned();
+        blocking(move || self.write(&file)).await
+    }
+}
+
+/// Does something with all entries that begin with any of the prefixes, page by page.
+fn each_page(
+    prefixes: &[Vec<u8>],
+    scan: impl Fn(&[u8], Option<&[u8]>) -> Result<Vec<Entry>, StoreError>,
+    mut handle: impl FnMut(&[Entry]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     for prefix in prefixes {
         let mut after: Option<Bytes> = None;
         loop {
-            let page = scan_prefix(engine, Table::Namespaces, prefix, after.as_deref(), PAGE)?;
-            let Some((last, _)) = page.last() else {
-                break;
-            };
+            let page = scan(prefix, after.as_deref())?;
+            let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
-            for (key, value) in &page {
-                for part in [key, value] {
-                    let length = part.len() as u32;
-                    out.write_all(&length.to_be_bytes())
-                        .and_then(|()| out.write_all(part))
-                        .map_err(StoreError::from_io)?;
-                }
-            }
+            handle(&page)?;
         }
     }
-    out.flush().map_err(StoreError::from_io)
+    Ok(())
+}
+
+fn write_entries(out: &mut impl Write, entries: &[Entry]) -> Result<(), StoreError> {
+    for part in entries.iter().flat_map(|(key, value)| [key, value]) {
+        let length = part.len() as u32;
+        out.write_all(&length.to_be_bytes())
+            .and_then(|()| out.write_all(part))
+            .map_err(StoreError::from_io)?;
+    }
+    Ok(())
 }
 
 /// A copy that is read.
@@ -158,6 +222,39 @@ mod tests {
         Storage::open(dir, &StorageConfig::default()).unwrap()
     }
 
+    async fn copy(storage: &Storage, file: &Path, names: &[&str]) {
+        let snapshot = storage.namespaces().snapshot(names).await.unwrap();
+        snapshot.write_to(file).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_written_after_a_snapshot_is_not_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (open(&folder.path().join("a")), open(&folder.path().join("b")));
+        let chain = first.namespace("chain");
+        let mut batch = WriteBatch::new();
+        batch.put("kept", "old");
+        batch.put("deleted", "old");
+        chain.commit(batch).await.unwrap();
+        let snapshot = first.namespaces().snapshot(&["chain"]).await.unwrap();
+
+        // Nobody waits for the copy.
+        let mut batch = WriteBatch::new();
+        batch.put("kept", "new");
+        batch.put("added", "new");
+        batch.delete("deleted");
+        chain.commit(batch).await.unwrap();
+
+        let file = folder.path().join("copy");
+        snapshot.write_to(&file).await.unwrap();
+        second.namespaces().take_from(&file).await.unwrap();
+        let copied = second.namespace("chain").scan(b"", None, 9).await.unwrap();
+        assert_eq!(
+            copied,
+            [("deleted", "old"), ("kept", "old")].map(|(k, v)| (k.into(), v.into()))
+        );
+    }
+
     #[tokio::test]
     async fn the_named_namespaces_come_back_and_no_others() {
         let folder = tempfile::tempdir().unwrap();
@@ -170,11 +267,7 @@ mod tests {
             first.namespace(name).commit(batch).await.unwrap();
         }
         let file = folder.path().join("copy");
-        first
-            .namespaces()
-            .copy_to(&file, &["chain", "plugins"])
-            .await
-            .unwrap();
+        copy(&first, &file, &["chain", "plugins"]).await;
         second.namespaces().take_from(&file).await.unwrap();
         for name in ["chain", "plugins"] {
             let expected = first.namespace(name).scan(b"", None, 3000).await.unwrap();
@@ -196,7 +289,7 @@ mod tests {
         batch.put("key", "value");
         storage.namespace("chain").commit(batch).await.unwrap();
         let file = folder.path().join("copy");
-        storage.namespaces().copy_to(&file, &["chain"]).await.unwrap();
+        copy(&storage, &file, &["chain"]).await;
         let whole = std::fs::read(&file).unwrap();
         for length in (0..whole.len()).filter(|length| *length != HEADER.len()) {
             std::fs::write(&file, &whole[..length]).unwrap();

@@ -16,14 +16,13 @@ use dm_core::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::{
-    blocking::joined,
+use super::{
     files::{Files, trailer},
     layout::{GROUP_CHUNKS, NAME_LEN, chunk_offset, name_offset},
     partial::Claim,
     record::BodyId,
-    space::Space,
 };
+use crate::{blocking::joined, disk::space::Space};
 
 /// Chunks that are written in one go: 1 MiB.
 const CHUNKS_PER_WRITE: usize = 4;

@@ -3,13 +3,14 @@
 
 pub(crate) mod fjall;
 mod journal;
+mod panics;
 mod reopening;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocksdb;
 #[cfg(feature = "sled")]
 pub(crate) mod sled;
 
-use std::{path::Path, sync::Arc};
+use std::{any::Any, borrow::Cow, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use dm_core::{
@@ -18,7 +19,10 @@ use dm_core::{
 };
 
 use self::reopening::Reopening;
-use crate::{error::StorageFault, panics, reserve::Reserve};
+use crate::{
+    disk::reserve::Reserve,
+    error::{StorageFault, failed},
+};
 
 /// Bytes that are kept for what frees room on a disk that is full.
 const RESERVE: u64 = 24 << 20;
@@ -28,7 +32,7 @@ const RESERVE: u64 = 24 << 20;
 pub(crate) enum Table {
     /// Counters of the store itself.
     Meta,
-    /// Object id → [`crate::record::Record`].
+    /// Object id → [`crate::objects::record::Record`].
     Records,
     /// Body id and chunk index → chunk, for small objects.
     Chunks,
@@ -72,6 +76,24 @@ impl Change {
 /// A key and its value.
 pub(crate) type Entry = (Bytes, Bytes);
 
+/// The tables as they were at one moment. What it is belongs to the engine that made it.
+pub(crate) struct Snapshot(Box<dyn Any + Send + Sync>);
+
+impl Snapshot {
+    fn new(of_engine: impl Any + Send + Sync) -> Self {
+        Self(Box::new(of_engine))
+    }
+
+    /// What an engine has put into it.
+    ///
+    /// # Errors
+    /// Where another kind of engine made it.
+    fn get<T: 'static>(&self) -> Result<&T, StoreError> {
+        let found = self.0.downcast_ref();
+        found.ok_or_else(|| failed("a snapshot is of another engine"))
+    }
+}
+
 /// An embedded engine. All calls block.
 pub(crate) trait Engine: Send + Sync {
     /// The value of a key.
@@ -86,6 +108,24 @@ pub(crate) trait Engine: Send + Sync {
         within: &dyn Fn(&[u8]) -> bool,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError>;
+
+    /// The tables as they are now, for [`Engine::scan_snapshot`]; `None` where the engine
+    /// cannot keep that while it takes writes.
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(None)
+    }
+
+    /// As [`Engine::scan`], in a snapshot of this engine.
+    fn scan_snapshot(
+        &self,
+        _snapshot: &Snapshot,
+        _table: Table,
+        _start: &[u8],
+        _within: &dyn Fn(&[u8]) -> bool,
+        _limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        Err(failed("this engine makes no snapshots"))
+    }
 
     /// Applies all changes or none; durable when it returns. Called by one
     /// thread only, with at most one change to a key. An engine that takes no
@@ -120,13 +160,28 @@ pub(crate) fn scan_prefix(
     limit: usize,
 ) -> Result<Vec<Entry>, StoreError> {
     let within = |key: &[u8]| key.starts_with(prefix);
+    engine.scan(table, &first_after(prefix, after), &within, limit)
+}
+
+/// As [`scan_prefix`], in a snapshot of the engine.
+pub(crate) fn scan_prefix_of_snapshot(
+    engine: &dyn Engine,
+    snapshot: &Snapshot,
+    table: Table,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let within = |key: &[u8]| key.starts_with(prefix);
+    engine.scan_snapshot(snapshot, table, &first_after(prefix, after), &within, limit)
+}
+
+/// The least key with a prefix that is greater than `after`.
+fn first_after<'a>(prefix: &'a [u8], after: Option<&[u8]>) -> Cow<'a, [u8]> {
     match after {
-        Some(after) if after >= prefix => {
-            // The least key above `after` is `after` with a zero byte behind it.
-            let start = [after, &[0]].concat();
-            engine.scan(table, &start, &within, limit)
-        }
-        _ => engine.scan(table, prefix, &within, limit),
+        // That is `after` with a zero byte behind it.
+        Some(after) if after >= prefix => [after, &[0]].concat().into(),
+        _ => prefix.into(),
     }
 }
 

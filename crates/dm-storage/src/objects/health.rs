@@ -9,9 +9,12 @@ use dm_core::{
     ports::{HealthCheck, StoreError},
 };
 
+use super::LocalObjects;
 use crate::{
-    blocking::blocking, committer::Need, engine::Table, objects::LocalObjects, transaction::Transaction,
-    write_state::WriteFault,
+    blocking::blocking,
+    commits::{committer::Need, transaction::Transaction},
+    disk::write_state::WriteFault,
+    engine::Table,
 };
 
 /// A value that is written to see whether the engine takes one.
@@ -24,6 +27,12 @@ impl HealthCheck for LocalObjects {
     }
 
     async fn check(&self) -> Finding {
+        if self.0.committer.has_died() {
+            return Finding::Failed(Trouble::new(
+                "the thread that writes to the object store has panicked: reads go on, and every change is refused",
+                "restart the node, and report the panic, which stands in its log",
+            ));
+        }
         self.probe_writes().await;
         let fault = self.0.state.fault().or_else(|| self.0.file_state.fault());
         match fault {
@@ -85,4 +94,31 @@ fn cannot_write(fault: &WriteFault) -> Trouble {
         "make room on the disk of the object store, or mend or replace it; the node goes on by itself",
     )
     .since(fault.since)
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_core::config::StorageConfig;
+
+    use super::*;
+    use crate::Storage;
+
+    #[tokio::test]
+    async fn a_store_whose_committing_thread_has_panicked_is_unhealthy() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::open(folder.path(), &StorageConfig::default()).unwrap();
+        let store = storage.local();
+        assert_eq!(store.check().await, Finding::Working);
+        let committer = &store.0.committer;
+        let bug = |_: &mut Transaction<'_>| -> Result<(), StoreError> { panic!("a test") };
+        assert!(committer.run(Need::Nothing, bug).await.is_err());
+        // The queue is closed when the second change is refused.
+        let refused = committer.run(Need::Nothing, |_| Ok(())).await.unwrap_err();
+        assert!(refused.to_string().contains("restart the node"), "{refused}");
+        let found = store.check().await;
+        assert!(
+            matches!(&found, Finding::Failed(trouble) if trouble.action.contains("restart")),
+            "{found:?}"
+        );
+    }
 }

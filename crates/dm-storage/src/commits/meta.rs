@@ -7,10 +7,8 @@ use dm_core::{
     ports::{Kept, StoreError, StoreUsage},
 };
 
-use crate::{
-    engine::{Engine, Table},
-    transaction::Changes,
-};
+use super::changes::Changes;
+use crate::engine::{Engine, Table};
 
 /// The account whose objects are the own ones (20 bytes), bytes of own and of
 /// foreign objects, 8 bytes each, big-endian.

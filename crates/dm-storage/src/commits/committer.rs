@@ -12,13 +12,14 @@ use std::{
 use dm_core::{envelope::SignedEnvelope, ports::StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    engine::{Change, Engine},
-    error::{StorageFault, failed, repeat},
-    space::Space,
+use super::{
     totals::Totals,
     transaction::{Group, Transaction},
-    write_state::WriteState,
+};
+use crate::{
+    disk::{space::Space, write_state::WriteState},
+    engine::{Change, Engine},
+    error::{StorageFault, failed, repeat},
 };
 
 /// Callers that may wait for the thread; more wait to be let in.
@@ -103,8 +104,14 @@ impl Committer {
             done: None,
             reply,
         });
-        jobs.send(job).await.map_err(|_| StorageFault::Closed)?;
+        jobs.send(job).await.map_err(|_| StorageFault::Stopped)?;
         outcome.await.map_err(|_| StorageFault::Stopped)?
+    }
+
+    /// Whether the thread has ended although nobody closed the committer: it
+    /// panicked, and takes no more changes.
+    pub(crate) fn has_died(&self) -> bool {
+        lock(&self.jobs).as_ref().is_some_and(mpsc::Sender::is_closed)
     }
 
     /// What is stored, as of the last commit.

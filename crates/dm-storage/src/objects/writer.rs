@@ -14,16 +14,16 @@ use futures::{
     stream::{self, BoxStream},
 };
 
-use crate::{
-    blocking::{blocking, joined},
-    changes,
-    committer::Need,
+use super::{
+    Objects, changes,
     file_writer::{FileWriter, Kept, Unfinished},
-    objects::Objects,
     partial::whole_chunk,
     record::{Body, BodyId, Record},
     tally::Tally,
-    transaction::Transaction,
+};
+use crate::{
+    blocking::{blocking, joined},
+    commits::{committer::Need, transaction::Transaction},
 };
 
 /// Kept chunks that are read at the same time.

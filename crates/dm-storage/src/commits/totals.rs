@@ -5,15 +5,8 @@ use dm_core::{
     ports::{Kept, KeptLimits, StoreError, StoreUsage, storage_cost},
 };
 
-use crate::{
-    engine::{Engine, Table, scan_prefix},
-    meta,
-    record::Record,
-    transaction::Changes,
-};
-
-/// Records that are read at once when everything is counted anew.
-const PAGE: usize = 256;
+use super::{changes::Changes, meta};
+use crate::engine::Engine;
 
 /// The counters that change with every object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,47 +17,29 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// The counters of an engine. What is kept for whom is counted anew where
-    /// that was never done, or done for another account.
-    pub(crate) fn load(engine: &dyn Engine, limits: KeptLimits) -> Result<Self, StoreError> {
-        let mut totals = Self {
+    /// The counters of an engine, and whether they say what is kept for whom: they do not
+    /// where that was never counted, or for another account.
+    pub(crate) fn load(engine: &dyn Engine, limits: KeptLimits) -> Result<(Self, bool), StoreError> {
+        let kept = meta::kept(engine)?.filter(|(account, _)| *account == limits.account);
+        let totals = Self {
             usage: meta::usage(engine)?,
-            kept: Kept::default(),
+            kept: kept.map_or_else(Kept::default, |(_, kept)| kept),
             limits,
         };
-        match meta::kept(engine)? {
-            Some((account, kept)) if account == limits.account => totals.kept = kept,
-            _ => totals.count_all(engine)?,
-        }
-        Ok(totals)
+        Ok((totals, kept.is_some()))
     }
 
-    fn count_all(&mut self, engine: &dyn Engine) -> Result<(), StoreError> {
-        let mut after: Option<bytes::Bytes> = None;
-        loop {
-            let page = scan_prefix(engine, Table::Records, &[], after.as_deref(), PAGE)?;
-            let Some((last, _)) = page.last() else {
-                break;
-            };
-            after = Some(last.clone());
-            for (_, record) in &page {
-                // A damaged record costs only itself; readers say which it is.
-                if let Ok(Record { envelope, .. }) = Record::decode(record) {
-                    *self.part(&envelope) += storage_cost(&envelope);
-                }
-            }
-        }
-        let mut changes = Changes::default();
-        self.write(&mut changes);
-        engine.commit(changes.into_list())
+    /// Counts what is kept for the owner of an object that is stored already.
+    pub(crate) fn add_kept(&mut self, envelope: &SignedEnvelope) {
+        let part = self.part(envelope);
+        *part = part.saturating_add(storage_cost(envelope));
     }
 
     /// Counts an object.
     pub(crate) fn add(&mut self, envelope: &SignedEnvelope) {
         self.usage.objects += 1;
         self.usage.bytes += envelope.sealed_size();
-        let part = self.part(envelope);
-        *part = part.saturating_add(storage_cost(envelope));
+        self.add_kept(envelope);
     }
 
     /// Whether what is kept for the owner of an object is within its limit.

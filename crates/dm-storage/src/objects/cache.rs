@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dm_core::envelope::{Chunk, ObjectId};
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::record::{BodyId, Record};
+use super::record::{BodyId, Record};
 
 /// Longest chunk that is kept; hashing it takes some 10 microseconds, which an
 /// async thread can spare.
@@ -57,7 +57,7 @@ impl ReadCache {
     pub(crate) fn forget_object(&self, id: &ObjectId, replaced: Option<&Record>) {
         self.records.remove(id);
         if let Some(record) = replaced
-            && let crate::record::Body::Inline(body) = record.body
+            && let crate::objects::record::Body::Inline(body) = record.body
         {
             for index in 0..record.envelope.chunk_count() {
                 self.chunks.remove(&(body, index));

@@ -7,12 +7,11 @@ use dm_core::{
     ports::{StoreError, storage_cost},
 };
 
-use crate::{
+use super::{
     chunks,
-    engine::Table,
     record::{Body, Record, record_key},
-    transaction::Transaction,
 };
+use crate::{commits::transaction::Transaction, engine::Table};
 
 /// The record that a change took out of the store.
 pub(crate) type Replaced = Record;
