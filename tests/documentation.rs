@@ -45,9 +45,39 @@ fn every_promise_of_the_security_document_names_a_test() {
     }
 }
 
+/// The example of a crate is what its README shows, of which some lines may be hidden.
+#[test]
+fn an_example_of_a_crate_is_the_code_of_its_readme() {
+    let mut examples = 0;
+    for library in fs::read_dir(root().join("crates")).unwrap() {
+        let library = library.unwrap().path();
+        let readme = fs::read_to_string(library.join("README.md")).unwrap();
+        let shown: BTreeSet<&str> = readme
+            .lines()
+            .map(|line| line.trim_start_matches("# ").trim())
+            .collect();
+        visit_with_extension(&library.join("examples"), "rs", &mut |file, text| {
+            if !text.contains("The code is that of the") {
+                return;
+            }
+            examples += 1;
+            let code = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.starts_with("//!"));
+            for line in code.filter(|line| !line.is_empty() && *line != "}") {
+                assert!(shown.contains(line), "{}: {line} is not shown", file.display());
+            }
+        });
+    }
+    assert!(examples >= 3, "{examples} examples");
+}
+
 /// All documents of the project.
 fn documents() -> Vec<PathBuf> {
-    let mut documents = vec![root().join("README.md")];
+    let mut documents: Vec<_> = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+        .map(|name| root().join(name))
+        .into();
     for folder in ["docs", "crates", "bins", "examples"] {
         visit_with_extension(&root().join(folder), "md", &mut |file, _| {
             documents.push(file.to_owned());
