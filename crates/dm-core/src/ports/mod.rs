@@ -1,6 +1,6 @@
 //! Ports: what the services need from the outside, one capability each.
 //!
-//! Every port has an in-memory implementation and a conformance suite in
+//! Most ports have an in-memory implementation and a conformance suite in
 //! the crate `dm-testing`; an adapter is done when it passes that suite.
 
 mod anchors;
