@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::Address;
 use dm_core::{
     operation::OperationId,
     ports::{ChainError, KeyValueStore, Signer},
@@ -12,12 +12,8 @@ use crate::{
     config::ClientConfig,
     library::Keeping,
     rpc::Node,
-    transactions::{Call, Draft, Gain, Simulator, Transactions},
+    transactions::{Call, Draft, EMPTY_GAS, Simulator, Transactions},
 };
-
-/// Gas of a transaction that calls nothing
-/// ([EIP-2](https://eips.ethereum.org/EIPS/eip-2)).
-const TRANSACTION_GAS: u64 = 21_000;
 
 /// The accounts of a client, each with the queue of its transactions.
 pub(crate) struct Accounts {
@@ -90,16 +86,7 @@ impl Accounts {
 
     /// Fails where an account could not pay for the smallest transaction.
     pub(crate) async fn check_gas_money(&self, account: Address) -> Result<(), ChainError> {
-        let nothing = Call {
-            to: Some(account),
-            input: Bytes::new(),
-            value: U256::ZERO,
-        };
-        let draft = Draft {
-            call: nothing,
-            gas_limit: TRANSACTION_GAS,
-            gain: Gain::Nothing,
-        };
+        let draft = Draft::without_gain(Call::nothing(account), EMPTY_GAS);
         let simulator = Simulator::new(self.node.clone(), account);
         simulator.check_funds(&draft, self.config.max_fee_per_gas).await
     }

@@ -2,10 +2,7 @@
 
 use std::cmp::Ordering;
 
-use alloy::{
-    primitives::{Address, B256, Bytes, U64, U256},
-    rpc::json_rpc::ErrorPayload,
-};
+use alloy::primitives::{Address, B256, Bytes, U64};
 use async_trait::async_trait;
 use dm_core::{
     ports::{AnchorHead, AnchorRequest, Anchors, Chain, ChainError},
@@ -14,10 +11,8 @@ use dm_core::{
 
 use crate::{
     client::EvmClient,
-    contract::refusal_in_words,
     deployment::has_code,
-    rpc::shortened,
-    transactions::{Call, Draft, Gain, SimulationFailure, Transactions, receipt},
+    transactions::{Call, Draft, Transactions, receipt},
     wire::BlockContent,
 };
 
@@ -134,36 +129,13 @@ impl EvmClient {
         input: Bytes,
     ) -> Result<B256, ChainError> {
         self.deployment.ensure(&self.node, account).await?;
-        let call = Call {
-            to: Some(self.reader.contract()),
-            input,
-            value: U256::ZERO,
-        };
-        let gas_limit = account.simulator().gas(&call).await.map_err(refusal)?;
-        let draft = Draft {
-            call,
-            gas_limit,
-            gain: Gain::Nothing,
-        };
-        account.send(draft).await
+        let call = Call::with_input(self.reader.contract(), input);
+        let gas_limit = account.simulator().gas(&call).await?;
+        account.send(Draft::without_gain(call, gas_limit)).await
     }
 }
 
 /// Whether a block can be the one that the contract saw, or one in its place.
 fn is_of_that_time(block: &BlockContent, anchor: &Anchor) -> bool {
     block.timestamp.to::<u64>().saturating_add(SAME_TIME) >= anchor.timestamp
-}
-
-fn refusal(failure: SimulationFailure) -> ChainError {
-    match failure {
-        SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
-        SimulationFailure::Chain(error) => error,
-    }
-}
-
-fn in_words(payload: &ErrorPayload) -> String {
-    payload
-        .as_revert_data()
-        .and_then(|data| refusal_in_words(&data))
-        .unwrap_or_else(|| shortened(&payload.message))
 }

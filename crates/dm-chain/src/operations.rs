@@ -12,9 +12,8 @@ use dm_core::{
 use crate::{
     client::EvmClient,
     library::{gain_of, returns_success},
-    reverts::in_words,
     tokens::word,
-    transactions::{Call, Draft, SimulationFailure, Transactions},
+    transactions::{Call, Draft, Transactions},
 };
 
 #[async_trait]
@@ -89,14 +88,14 @@ impl EvmClient {
         let simulator = account.simulator();
         let gas_limit = if returns_success(operation) {
             let (output, gas) =
-                futures::try_join!(simulator.output(&call), simulator.gas(&call)).map_err(refusal)?;
+                futures::try_join!(simulator.output(&call), simulator.gas(&call))?;
             self.require_success(&call, &output).await?;
             gas
         } else {
             if let (Some(contract), false) = (call.to, call.input.is_empty()) {
                 self.require_contract(contract).await?;
             }
-            simulator.gas(&call).await.map_err(refusal)?
+            simulator.gas(&call).await?
         };
         Ok(Draft {
             call,
@@ -135,12 +134,5 @@ impl EvmClient {
             true => Err(ChainError::Reverted(format!("no contract is at {contract}"))),
             false => Ok(()),
         }
-    }
-}
-
-fn refusal(failure: SimulationFailure) -> ChainError {
-    match failure {
-        SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
-        SimulationFailure::Chain(error) => error,
     }
 }

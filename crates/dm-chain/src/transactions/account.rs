@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use alloy::primitives::{B256, Bytes, U256};
+use alloy::primitives::B256;
 use dm_core::{
     operation::OperationId,
     ports::{ChainError, KeyValueStore, OperationState, Signer},
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Simulator,
-    draft::{Call, Draft, Gain},
+    draft::{Call, Draft},
     journal::Journal,
     perform::Performer,
     queue::{Action, Answer, Event, Queue, Report, Settings, Subject, Ticket},
@@ -234,20 +234,12 @@ impl Account {
         let account = self.performer.signer.address();
         let simulator = Simulator::new(self.performer.node.clone(), account);
         async move {
-            let call = Call {
-                to: Some(account),
-                input: Bytes::new(),
-                value: U256::ZERO,
-            };
+            let call = Call::nothing(account);
             let gas_limit = simulator.gas(&call).await.ok()?;
             Some(Event::Ordered {
                 ticket: NOBODY,
                 id: None,
-                draft: Draft {
-                    call,
-                    gas_limit,
-                    gain: Gain::Nothing,
-                },
+                draft: Draft::without_gain(call, gas_limit),
             })
         }
     }

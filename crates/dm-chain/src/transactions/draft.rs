@@ -19,9 +19,27 @@ pub(crate) struct Call {
     pub(crate) value: U256,
 }
 
-/// Gas of a transaction that calls nothing
+impl Call {
+    /// A call that does nothing: the account pays itself nothing.
+    pub(crate) fn nothing(account: Address) -> Self {
+        Self::with_input(account, Bytes::new())
+    }
+
+    /// A call that sends no coins along.
+    pub(crate) fn with_input(to: Address, input: Bytes) -> Self {
+        Self {
+            to: Some(to),
+            input,
+            value: U256::ZERO,
+        }
+    }
+}
+
+/// Gas that a transaction which calls nothing costs on Ethereum
 /// ([EIP-2](https://eips.ethereum.org/EIPS/eip-2)).
-const EMPTY_GAS: u64 = 21_000;
+pub(crate) const EMPTY_GAS: u64 = 21_000;
+/// Most gas of an empty transaction: more than any known chain wants for one.
+const MAX_EMPTY_GAS: u64 = 1_000_000;
 /// Most gas of a transaction on many chains
 /// ([EIP-7825](https://eips.ethereum.org/EIPS/eip-7825)).
 const MAX_GAS: u64 = 1 << 24;
@@ -48,17 +66,24 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// A transaction that does nothing but use up a nonce of this account.
-    pub(super) fn empty(account: Address) -> Self {
+    /// A call by which nobody gets anything.
+    pub(crate) fn without_gain(call: Call, gas_limit: u64) -> Self {
         Self {
-            call: Call {
-                to: Some(account),
-                input: Bytes::new(),
-                value: U256::ZERO,
-            },
-            gas_limit: EMPTY_GAS,
+            call,
+            gas_limit,
             gain: Gain::Nothing,
         }
+    }
+
+    /// A transaction of this account that uses up the nonce of one that is given up.
+    ///
+    /// Rollups charge more than Ethereum for the same transaction, so the gas limit
+    /// is what the chain has asked for the operation, which cannot be too little. Gas
+    /// that is not used costs nothing; but the limit must stay below the cap that may
+    /// be the reason of the refusal.
+    pub(super) fn in_place_of(given_up: &Self, account: Address) -> Self {
+        let gas_limit = given_up.gas_limit.clamp(EMPTY_GAS, MAX_EMPTY_GAS);
+        Self::without_gain(Call::nothing(account), gas_limit)
     }
 
     /// What it may cost at most, in wei, with this fee for each gas.

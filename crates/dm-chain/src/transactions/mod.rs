@@ -31,7 +31,7 @@ use self::{
     queue::{Settings, Subject},
 };
 pub(crate) use self::{
-    draft::{Call, Draft, Gain},
+    draft::{Call, Draft, EMPTY_GAS, Gain},
     fees::Fees,
     queue::{Obstacle, Report, SigningJob, Stuck, Version},
     simulation::{CallRequest, SimulationFailure, Simulator},

@@ -16,6 +16,7 @@ use super::{
     refusal,
 };
 use crate::{
+    reverts::in_words,
     rpc::{Node, RpcFailure},
     wire::BlockHeader,
 };
@@ -64,6 +65,15 @@ pub(crate) enum SimulationFailure {
     Reverted(ErrorPayload),
     /// It could not be tried.
     Chain(ChainError),
+}
+
+impl From<SimulationFailure> for ChainError {
+    fn from(failure: SimulationFailure) -> Self {
+        match failure {
+            SimulationFailure::Reverted(payload) => Self::Reverted(in_words(&payload)),
+            SimulationFailure::Chain(error) => error,
+        }
+    }
 }
 
 /// Tries calls of an account.

@@ -318,7 +318,7 @@ impl Item {
     /// What its next version does.
     pub(super) fn next_draft(&self, account: Address) -> Draft {
         match self.refused {
-            Some(_) => Draft::empty(account),
+            Some(_) => Draft::in_place_of(&self.draft, account),
             None => self.draft.clone(),
         }
     }
