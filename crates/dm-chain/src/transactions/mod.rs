@@ -34,7 +34,7 @@ pub(crate) use self::{
     draft::{Call, Draft, EMPTY_GAS, Gain},
     fees::Fees,
     queue::{Obstacle, Report, SigningJob, Stuck, Version},
-    simulation::{CallRequest, SimulationFailure, Simulator},
+    simulation::{CallRequest, Simulator},
 };
 use crate::{
     config::ClientConfig,

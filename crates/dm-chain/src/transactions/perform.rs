@@ -192,9 +192,6 @@ impl Performer {
             Refusal::NoRoom => Outcome::NoRoom,
             Refusal::LackOfFunds => Outcome::LackOfFunds(reason),
             Refusal::Invalid => Outcome::Invalid(reason),
-            Refusal::Other if payload.is_retry_err() => {
-                Outcome::Unknown(ChainError::Unavailable(shortened(&payload.message)))
-            }
             Refusal::Other => Outcome::Refused(reason),
         }
     }
