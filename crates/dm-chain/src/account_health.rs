@@ -127,6 +127,10 @@ fn judge_stuck(account: Address, stuck: &Stuck, report: &Report, since: u64) -> 
             format!("the chain refuses it: {reason}"),
             "wait: it is given up where the chain goes on refusing it",
         ),
+        (Some(Obstacle::DearerRefused(reason)), _) => (
+            format!("gas costs more than it pays, and the chain refuses one that pays more: {reason}"),
+            "wait until gas is cheaper, or use an endpoint that takes higher fees",
+        ),
         (Some(Obstacle::Unreachable(reason)), _) | (_, Some(reason)) => (reason.clone(), LOOK_AT_CHAIN),
         (Some(Obstacle::Waits(reason)), None) => ((*reason).to_owned(), LOOK_AT_CHAIN),
         (None, None) => (

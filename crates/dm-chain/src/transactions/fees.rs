@@ -111,6 +111,12 @@ impl Fees {
         (raised.highest() <= ceiling).then_some(raised)
     }
 
+    /// Whether these are less than others by so much that the others could replace them.
+    pub(crate) fn is_well_below(self, other: Self) -> bool {
+        let raised = self.raised(self, u128::MAX);
+        raised.is_some_and(|raised| raised.highest() <= other.highest())
+    }
+
     /// The most that one gas can cost.
     pub(crate) fn highest(self) -> u128 {
         match self {

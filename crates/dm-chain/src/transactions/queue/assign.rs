@@ -9,16 +9,12 @@ use tokio::time::Instant;
 
 use super::{
     Action, Answer, Key, Queue, Sending, Sight, SigningJob, Version,
-    item::{Item, Obstacle, Phase},
+    item::{Item, Phase},
 };
 use crate::transactions::fees::{Fees, Price};
 
 /// Most transactions of a batch.
-const MAX_BATCH: usize = 512;
-/// A transaction that another one with its nonce keeps out pays at most so many
-/// times what the chain asks.
-const MAX_OUTBIDDING: u128 = 4;
-
+pub(super) const MAX_BATCH: usize = 512;
 /// Where the batch is.
 pub(super) enum Stage {
     /// There is none.
@@ -161,35 +157,6 @@ impl Queue {
     fn note_refusing(&mut self, refusal: &ChainError, now: Instant) {
         let since = self.refusing.as_ref().map_or(now, |(since, _)| *since);
         self.refusing = Some((since, refusal.clone()));
-    }
-
-    /// New versions of what waits too long, pays too little, or is given up.
-    fn replacements(&mut self, price: Price, now: Instant) -> Vec<(Key, SigningJob)> {
-        let keys: Vec<_> = self.nonces.iter().map(|(_, key)| *key).collect();
-        let jobs = keys
-            .into_iter()
-            .filter_map(|key| Some((key, self.replacement(key, price, now)?)));
-        jobs.take(MAX_BATCH).collect()
-    }
-
-    fn replacement(&mut self, key: Key, price: Price, now: Instant) -> Option<SigningJob> {
-        let settings = &self.settings;
-        let item = self.items.get_mut(&key)?;
-        let newest = item.versions.last()?.fees;
-        let Phase::Sending(sending) = &mut item.phase else {
-            return None;
-        };
-        let has_waited = now.saturating_duration_since(sending.priced) >= settings.replace_after;
-        if sending.is_replaced || !is_due(sending, newest, price, has_waited) {
-            return None;
-        }
-        let Some(fees) = replacement_fees(sending, newest, price, settings.max_fee_per_gas) else {
-            item.obstacle = Some(Obstacle::AboveCeiling);
-            return None;
-        };
-        sending.is_replaced = true;
-        tracing::info!(nonce = item.nonce, ?fees, "a transaction is replaced");
-        Some(job(item, fees, settings.account))
     }
 
     /// What the transactions that are not mined yet may still cost.
@@ -361,29 +328,12 @@ impl Queue {
     }
 }
 
-fn job(item: &Item, fees: Fees, account: Address) -> SigningJob {
+pub(super) fn job(item: &Item, fees: Fees, account: Address) -> SigningJob {
     SigningJob {
         draft: item.next_draft(account),
         nonce: item.nonce,
         fees,
     }
-}
-
-/// Whether a transaction needs another version now.
-fn is_due(sending: &Sending, newest: Fees, price: Price, has_waited: bool) -> bool {
-    let is_underpaid = price.is_above(newest) && (sending.too_cheap || has_waited);
-    // Paying ever more does not help against another program that holds the nonce.
-    let may_outbid = newest.highest() < price.ample().saturating_mul(MAX_OUTBIDDING);
-    let is_unwanted = sending.too_cheap || (sending.is_outbid && may_outbid);
-    sending.is_barred || is_underpaid || (is_unwanted && has_waited)
-}
-
-/// What the next version pays; `None` where that is above the ceiling.
-fn replacement_fees(sending: &Sending, newest: Fees, price: Price, ceiling: u128) -> Option<Fees> {
-    let least = price.fees(ceiling).ok()?;
-    let raised = newest.raised(least, ceiling);
-    // The chain has refused what an empty transaction replaces, so it need not pay more.
-    raised.or(Some(least).filter(|_| sending.is_barred))
 }
 
 /// The first nonce from this one on that none of the own transactions bears.

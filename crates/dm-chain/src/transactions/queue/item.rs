@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256, Bytes, U256};
 use dm_core::{
     operation::OperationId,
-    ports::{MinedOperation, OperationState},
+    ports::{ChainError, MinedOperation, OperationState},
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -59,6 +59,8 @@ pub(crate) enum Obstacle {
     NonceHeld,
     /// The chain refuses it.
     Refused(String),
+    /// The chain has it, asks for more, and refuses the version that pays more.
+    DearerRefused(String),
     /// The chain does not answer.
     Unreachable(String),
     /// Something that passes.
@@ -155,6 +157,22 @@ pub(super) struct Sending {
     /// The chain refuses it for good: it gets nothing before the empty
     /// transaction is signed and noted.
     pub(super) is_barred: bool,
+    /// Why the chain refuses the versions that pay more than the current one.
+    pub(super) dearer_refused: Option<ChainError>,
+}
+
+/// The version that pays most of those that pay less than this one.
+fn cheaper_version(versions: &[Version], than: usize) -> Option<usize> {
+    let limit = versions.get(than)?.fees.highest();
+    let cheaper = (0..versions.len()).filter(|index| versions[*index].fees.highest() < limit);
+    cheaper.max_by_key(|index| versions[*index].fees.highest())
+}
+
+/// The version that pays least of those that pay more than this one.
+pub(super) fn dearer_version(versions: &[Version], than: usize) -> Option<usize> {
+    let limit = versions.get(than)?.fees.highest();
+    let dearer = (0..versions.len()).filter(|index| versions[*index].fees.highest() > limit);
+    dearer.min_by_key(|index| versions[*index].fees.highest())
 }
 
 impl Sending {
@@ -174,7 +192,17 @@ impl Sending {
             absent: 0,
             refusals: 0,
             is_barred: false,
+            dearer_refused: None,
         }
+    }
+
+    /// The chain has to get this version from now on, as if it never got it.
+    pub(super) fn offer(&mut self, version: usize, now: Instant) {
+        self.current = version;
+        (self.tries, self.refusals, self.resends) = (0, 0, 0);
+        (self.taken, self.priced) = (None, now);
+        (self.too_cheap, self.is_outbid) = (false, false);
+        self.dearer_refused = None;
     }
 
     /// The chain has to get one of these versions again; nothing of what is given up.
@@ -295,6 +323,7 @@ impl Item {
                 Some(mined.hash)
             }
             (_, Some(refused)) => Some(refused.tx_hash),
+            (Phase::Sending(sending), _) => self.versions.get(sending.current).map(|current| current.hash),
             _ => self.versions.last().map(|version| version.hash),
         }
     }
@@ -313,6 +342,14 @@ impl Item {
         refused
             .zip(position)
             .is_some_and(|(refused, position)| position >= refused.first_empty)
+    }
+
+    /// The version that pays most of those that pay less than what the chain gets now.
+    pub(super) fn cheaper_version(&self) -> Option<usize> {
+        match &self.phase {
+            Phase::Sending(sending) => cheaper_version(&self.versions, sending.current),
+            _ => None,
+        }
     }
 
     /// What its next version does.

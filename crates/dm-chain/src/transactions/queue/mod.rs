@@ -28,6 +28,7 @@ mod event;
 mod item;
 mod landmarks;
 mod receipts;
+mod replace;
 mod report;
 mod send;
 #[cfg(test)]

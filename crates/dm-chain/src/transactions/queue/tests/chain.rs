@@ -32,6 +32,9 @@ struct Block {
 pub(super) struct Chain {
     /// Operations whose transactions it calls invalid.
     pub(super) forbidden: HashSet<u8>,
+    /// It takes no operation that pays more: its node has a cap on what a whole
+    /// transaction may cost, and an empty one costs little.
+    pub(super) fee_cap: Option<u128>,
     blocks: Vec<Block>,
     /// Hashes of the blocks of chains that were there before.
     lost: HashSet<B256>,
@@ -165,10 +168,7 @@ impl Chain {
     }
 
     pub(super) fn send(&mut self, transaction: Transaction) -> Outcome {
-        if transaction
-            .operation
-            .is_some_and(|operation| self.forbidden.contains(&operation))
-        {
+        if self.refuses(transaction) {
             return Outcome::Invalid(refused());
         }
         if transaction.nonce < self.next() {
@@ -186,6 +186,13 @@ impl Chain {
         }
         self.mempool.insert(transaction.nonce, transaction);
         Outcome::Taken
+    }
+
+    fn refuses(&self, transaction: Transaction) -> bool {
+        transaction.operation.is_some_and(|operation| {
+            let is_too_dear = self.fee_cap.is_some_and(|cap| transaction.max_fee > cap);
+            is_too_dear || self.forbidden.contains(&operation)
+        })
     }
 
     /// What a node sees that is so many blocks behind.
