@@ -12,7 +12,7 @@ use crate::{
     config::ClientConfig,
     library::Keeping,
     rpc::Node,
-    transactions::{Call, Draft, EMPTY_GAS, Simulator, Transactions},
+    transactions::{Call, Draft, Simulator, Transactions},
 };
 
 /// The accounts of a client, each with the queue of its transactions.
@@ -84,9 +84,10 @@ impl Accounts {
         Ok(current)
     }
 
-    /// Fails where an account could not pay for the smallest transaction.
-    pub(crate) async fn check_gas_money(&self, account: Address) -> Result<(), ChainError> {
-        let draft = Draft::without_gain(Call::nothing(account), EMPTY_GAS);
+    /// Fails where an account could not pay now for a transaction with this gas limit
+    /// that moves no coins.
+    pub(crate) async fn check_gas_money(&self, account: Address, gas_limit: u64) -> Result<(), ChainError> {
+        let draft = Draft::without_gain(Call::nothing(account), gas_limit);
         let simulator = Simulator::new(self.node.clone(), account);
         simulator.check_funds(&draft, self.config.max_fee_per_gas).await
     }

@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use async_trait::async_trait;
 use dm_core::ports::{ChainError, LogKeeping, Signer};
 
-use crate::client::EvmClient;
+use crate::{client::EvmClient, transactions::EMPTY_GAS};
 
 #[async_trait]
 impl LogKeeping for EvmClient {
@@ -22,7 +22,7 @@ impl LogKeeping for EvmClient {
                 self.accounts.log()
             )));
         }
-        self.accounts.check_gas_money(account).await
+        self.accounts.check_gas_money(account, EMPTY_GAS).await
     }
 
     async fn hand_over(&self, successor: Arc<dyn Signer>) -> Result<(), ChainError> {
