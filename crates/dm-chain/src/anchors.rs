@@ -22,7 +22,12 @@ const SAME_TIME: u64 = 3600;
 #[async_trait]
 impl Anchors for EvmClient {
     async fn anchor_head(&self, log: Address) -> Result<Option<AnchorHead>, ChainError> {
-        self.reader.head(log).await
+        let head = self.reader.head(log).await?;
+        if head.is_none() {
+            // The contract may be gone with a chain that began anew.
+            self.deployment.forget();
+        }
+        Ok(head)
     }
 
     async fn is_anchored(
@@ -85,15 +90,10 @@ impl Anchors for EvmClient {
         }
         let params = (U64::from(anchor.block), false);
         let block: Option<BlockContent> = self.node.read("eth_getBlockByNumber", params).await?;
-        let has_lost = match block.filter(|block| is_of_that_time(block, anchor)) {
-            Some(block) => !block.transactions.contains(&anchor.tx_hash),
-            None => self.is_another_than_that_of(anchor).await?,
-        };
-        if has_lost {
-            // With the anchor the contract may be gone.
-            self.deployment.forget();
+        match block.filter(|block| is_of_that_time(block, anchor)) {
+            Some(block) => Ok(!block.transactions.contains(&anchor.tx_hash)),
+            None => self.chain_differs_from_that_of(anchor).await,
         }
-        Ok(has_lost)
     }
 
     async fn anchor_of_head(&self, log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError> {
@@ -112,7 +112,7 @@ impl EvmClient {
     /// Whether a chain that does not reach the block of an anchor is not the
     /// anchor's: it is later, or has no contract at that time. (On rollups the
     /// contract sees the number of another chain's block.)
-    async fn is_another_than_that_of(&self, anchor: &Anchor) -> Result<bool, ChainError> {
+    async fn chain_differs_from_that_of(&self, anchor: &Anchor) -> Result<bool, ChainError> {
         let head = self.head().await?;
         match head.timestamp.cmp(&anchor.timestamp) {
             Ordering::Less => Ok(false),

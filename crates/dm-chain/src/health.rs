@@ -146,7 +146,7 @@ impl EvmClient {
     }
 
     async fn probe(&self, endpoint: &Endpoint) {
-        if endpoint.is_unknown(IDENTITY, PROBE_INTERVAL) && !self.node.is_of_this_chain(endpoint).await {
+        if endpoint.is_unknown(IDENTITY, PROBE_INTERVAL) && !self.node.confirm(endpoint).await {
             return;
         }
         let due = NEEDED.iter().filter(|needed| {

@@ -110,7 +110,7 @@ impl Endpoint {
         let found: U64 = self.ask("eth_chainId", (), timeout).await?;
         let found = found.to::<u64>();
         match expected {
-            Some(expected) if expected != found => Err(self.is_of_another_chain(found, expected)),
+            Some(expected) if expected != found => Err(self.leave_out(found, expected)),
             _ => {
                 self.state().confirmed = true;
                 Ok(found)
@@ -118,8 +118,8 @@ impl Endpoint {
         }
     }
 
-    /// It is left out, since it belongs to the chain `found`.
-    pub(super) fn is_of_another_chain(&self, found: u64, expected: u64) -> Trouble {
+    /// Leaves it out, since it belongs to the chain `found`.
+    pub(super) fn leave_out(&self, found: u64, expected: u64) -> Trouble {
         let problem = format!("it is an endpoint of chain {found}, not of {expected}");
         self.remember("eth_chainId", &problem, Cause::OtherChain);
         self.doubt();

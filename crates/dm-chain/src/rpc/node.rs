@@ -124,8 +124,8 @@ impl Node {
         self.repeat(|| self.identify_one()).await
     }
 
-    /// Whether the endpoint says that it belongs to this chain.
-    pub(crate) async fn is_of_this_chain(&self, endpoint: &Endpoint) -> bool {
+    /// Asks the endpoint for its chain; says whether that is this one, and notes it.
+    pub(crate) async fn confirm(&self, endpoint: &Endpoint) -> bool {
         self.identify(endpoint).await.is_ok()
     }
 
@@ -207,7 +207,7 @@ impl Node {
         match *self.chain_id.get_or_init(|| found) {
             expected if expected == found => Ok(found),
             // Another request was first, at an endpoint of another chain.
-            expected => Err(endpoint.is_of_another_chain(found, expected)),
+            expected => Err(endpoint.leave_out(found, expected)),
         }
     }
 
