@@ -79,7 +79,8 @@ impl AccountHealth {
                 balance,
                 needed,
             })) => {
-                let reason = format!("account {account} has {balance} wei, and an anchor may cost {needed} wei");
+                let reason =
+                    format!("account {account} has {balance} wei, and an anchor may cost {needed} wei");
                 Finding::Degraded(Trouble::new(reason, SEND_COINS))
             }
             _ => Finding::Working,
@@ -179,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        ClientConfig,
+        ClientConfig, ClientDeps,
         embedded::{EmbeddedChain, Genesis},
     };
 
@@ -215,22 +216,22 @@ mod tests {
     async fn an_account_that_cannot_pay_an_anchor_is_degraded_before_anything_waits() {
         let store = Arc::new(MemoryKeyValueStore::new());
         let rich = Arc::new(TestSigner::new(1));
-        let genesis = Genesis {
-            funded: vec![rich.address()],
-            ..Genesis::default()
-        };
+        let genesis = Genesis::funding([rich.address()]);
         let chain = EmbeddedChain::open(store, genesis).await.unwrap();
-        let health = |signer| {
+        let health = |signer: Arc<TestSigner>| {
             let journal = Arc::new(MemoryKeyValueStore::new());
-            let client = EvmClient::over(chain.client(), signer, journal, ClientConfig::default());
-            AccountHealth::new(Arc::new(client))
+            let deps = ClientDeps::new(&chain, signer, journal);
+            AccountHealth::new(Arc::new(EvmClient::start(ClientConfig::default(), deps).unwrap()))
         };
         assert_eq!(health(rich).check().await, Finding::Working);
         let poor = Arc::new(TestSigner::new(2));
         let Finding::Degraded(trouble) = health(poor.clone()).check().await else {
             panic!("no coins are no trouble");
         };
-        assert!(trouble.reason.contains(&poor.address().to_string()), "{trouble:?}");
+        assert!(
+            trouble.reason.contains(&poor.address().to_string()),
+            "{trouble:?}"
+        );
         assert!(trouble.reason.contains("has 0 wei"), "{trouble:?}");
         assert!(trouble.action.contains("send coins"), "{trouble:?}");
     }

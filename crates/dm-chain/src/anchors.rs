@@ -12,7 +12,8 @@ use dm_core::{
 use crate::{
     client::EvmClient,
     deployment::has_code,
-    transactions::{Call, Draft, Transactions, receipt},
+    transactions::{Transactions, receipt},
+    tx::{Call, Draft},
     wire::BlockContent,
 };
 
@@ -43,7 +44,7 @@ impl Anchors for EvmClient {
         let _keeping = self.hand_over.read().await;
         let account = self.accounts.current();
         let keeping = self.accounts.keeping(account.account());
-        let input = self.node.library().anchor(request, keeping);
+        let input = self.backend.anchor(request, keeping);
         self.call_contract(&account, input).await
     }
 
@@ -131,7 +132,7 @@ impl EvmClient {
         self.deployment.ensure(&self.node, account).await?;
         let call = Call::with_input(self.reader.contract(), input);
         let gas_limit = account.simulator().gas(&call).await?;
-        account.send(Draft::without_gain(call, gas_limit)).await
+        account.send(Draft::without_transfer(call, gas_limit)).await
     }
 }
 

@@ -9,7 +9,8 @@ use tokio::sync::OnceCell;
 use crate::{
     contract::{DEPLOYMENT_PROXY, anchor_contract, deployment_input},
     rpc::Node,
-    transactions::{Call, Draft, Transactions},
+    transactions::Transactions,
+    tx::{Call, Draft},
 };
 
 /// Remembers that the contract is deployed, and sees to it once where it is not.
@@ -59,7 +60,9 @@ async fn deploy(node: &Node, transactions: &Transactions) -> Result<(), ChainErr
 
 async fn send_and_wait(transactions: &Transactions, call: Call) -> Result<(), ChainError> {
     let gas_limit = transactions.simulator().gas(&call).await?;
-    let hash = transactions.send(Draft::without_gain(call, gas_limit)).await?;
+    let hash = transactions
+        .send(Draft::without_transfer(call, gas_limit))
+        .await?;
     transactions.wait(hash).await?;
     Ok(())
 }

@@ -10,10 +10,11 @@ use dm_core::{
 };
 
 use crate::{
+    backend::{call_of, expected_transfer, returns_success},
     client::EvmClient,
-    library::{gain_of, returns_success},
     tokens::word,
-    transactions::{Call, Draft, Transactions},
+    transactions::Transactions,
+    tx::{Call, Draft},
 };
 
 #[async_trait]
@@ -84,11 +85,10 @@ impl EvmClient {
 
     /// Tries an operation, and says what its transaction needs.
     async fn draft(&self, operation: &Operation, account: &Transactions) -> Result<Draft, ChainError> {
-        let call = self.node.library().call_of(operation);
+        let call = call_of(self.backend, operation);
         let simulator = account.simulator();
         let gas_limit = if returns_success(operation) {
-            let (output, gas) =
-                futures::try_join!(simulator.output(&call), simulator.gas(&call))?;
+            let (output, gas) = futures::try_join!(simulator.output(&call), simulator.gas(&call))?;
             self.require_success(&call, &output).await?;
             gas
         } else {
@@ -100,7 +100,7 @@ impl EvmClient {
         Ok(Draft {
             call,
             gas_limit,
-            gain: gain_of(operation),
+            transfer: expected_transfer(operation),
         })
     }
 

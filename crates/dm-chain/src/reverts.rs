@@ -8,7 +8,10 @@ use alloy::{
 };
 
 use self::abi::Refusals::RefusalsErrors as Errors;
-use crate::{contract::refusal_in_words, rpc::shortened, text::printable};
+use crate::{
+    contract::refusal_in_words,
+    text::{printable, shortened},
+};
 
 // Generated: the documentation stands in the contracts.
 #[allow(missing_docs, unreachable_pub)]

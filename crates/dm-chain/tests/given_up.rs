@@ -11,7 +11,7 @@ use alloy::{
     eips::eip2718::Decodable2718,
     primitives::{Address, Bytes, TxKind, U64, U256, hex},
 };
-use dm_chain::{EvmClient, embedded::EmbeddedChain};
+use dm_chain::{ChainAccess, EvmClient, embedded::EmbeddedChain};
 use dm_core::{
     operation::OperationId,
     ports::{Anchors, Chain, OperationState, Operations},
@@ -23,7 +23,7 @@ use dm_testing::{
 };
 use serde_json::{Value, json};
 use support::{
-    CHAIN_ID, TestChain, account,
+    CHAIN_ID, TestChain, account, client_of,
     fake_node::{FakeNode, Reply},
     forward, journal,
     money::{PATIENCE, mined, pay},
@@ -124,7 +124,7 @@ async fn what_the_chain_refuses_for_good_fails_with_the_reason_and_what_comes_af
         let journal = journal();
         let client = || {
             let signer = Arc::new(TestSigner::new(0));
-            EvmClient::connect(&[node.url()], signer, journal.clone(), quick()).unwrap()
+            client_of(ChainAccess::urls([node.url()]), signer, journal.clone(), quick())
         };
         let (refused, paid, to) = (OperationId::random(), OperationId::random(), Address::random());
         let mut running = client();
@@ -167,7 +167,7 @@ async fn what_is_given_up_makes_room_on_a_chain_where_every_transaction_costs_mo
     let burner = deploy_burner(&chain).await;
     let node = with_limits(chain.guard.downcast_ref().unwrap(), INTRINSIC).await;
     let signer = Arc::new(TestSigner::new(0));
-    let client = EvmClient::connect(&[node.url()], signer, journal(), quick()).unwrap();
+    let client = client_of(ChainAccess::urls([node.url()]), signer, journal(), quick());
     let refused = OperationId::random();
     client.begin(refused, &pay(burner, account(5), 1)).await.unwrap();
     let state = client.wait(refused, PATIENCE).await.unwrap().unwrap();

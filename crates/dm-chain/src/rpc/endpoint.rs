@@ -14,16 +14,17 @@ use alloy::{
 use reqwest::Url;
 
 use super::{
-    Connection, InvalidUrl,
-    failure::{NONSENSE, Trouble, shortened},
+    Connect, Connection, InvalidUrl,
+    failure::{NONSENSE, Trouble},
     record::{Cause, Record, Refusal},
     secrets::Secrets,
     verdict::{Objection, Verdict, verdict, verdict_of_page},
 };
-use crate::{library::Library, text::printable};
+use crate::text::{printable, shortened};
 
 /// An endpoint of a chain, as [`EvmClient::endpoints`](crate::EvmClient::endpoints) lists them.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EndpointState {
     /// Host and port; the rest of a URL may contain a key.
     pub name: String,
@@ -61,7 +62,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    pub(super) fn at(url: &str, library: &dyn Library) -> Result<Self, InvalidUrl> {
+    pub(super) fn at(url: &str, connect: Connect) -> Result<Self, InvalidUrl> {
         let url = Url::parse(url).map_err(|error| InvalidUrl::Format(error.to_string()))?;
         let host = url.host_str().unwrap_or_default();
         let name = match url.port() {
@@ -70,7 +71,7 @@ impl Endpoint {
         };
         Ok(Self {
             secrets: Secrets::of(&url),
-            ..Self::new(name, library.connect(url)?)
+            ..Self::new(name, connect(url)?)
         })
     }
 

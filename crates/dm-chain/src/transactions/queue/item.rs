@@ -5,48 +5,13 @@ use dm_core::{
     operation::OperationId,
     ports::{ChainError, MinedOperation, OperationState},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{
-    super::{draft::Draft, fees::Fees},
-    Key,
-    event::Ticket,
+use super::{Key, event::Ticket};
+use crate::{
+    transactions::journal::{JournalEntry, Mined, Refused},
+    tx::{Draft, Version},
 };
-use crate::transactions::journal::Entry;
-
-/// One way in which the chain may get it: signed with its nonce and a price.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Version {
-    pub(crate) hash: B256,
-    pub(crate) bytes: Bytes,
-    pub(crate) fees: Fees,
-}
-
-/// What the receipt said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mined {
-    pub(crate) hash: B256,
-    pub(crate) block: u64,
-    pub(crate) block_hash: B256,
-    pub(crate) succeeded: bool,
-    pub(crate) received: U256,
-}
-
-/// Why an operation is given up. From then on the chain gets empty transactions
-/// with its nonce, until one of them is mined, or nothing with that nonce can be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Refused {
-    /// What the chain says.
-    pub(crate) reason: String,
-    /// The operation's newest transaction.
-    pub(crate) tx_hash: B256,
-    /// Which of the versions is the first empty one: a chain may have got those
-    /// before it all the same.
-    pub(crate) first_empty: usize,
-    /// Nothing of the operation can be mined any more.
-    pub(crate) is_over: bool,
-}
 
 /// What keeps a transaction out of the blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,7 +212,7 @@ impl Item {
     }
 
     /// What the journal kept, to be given to the chain again.
-    pub(super) fn restored(note: OperationId, entry: Entry, now: Instant) -> Self {
+    pub(super) fn restored(note: OperationId, entry: JournalEntry, now: Instant) -> Self {
         let newest = entry.versions.len().saturating_sub(1);
         let mut sending = Sending::again(newest, &entry.versions, entry.refused.as_ref(), now);
         // The chain may have it already, so that it refuses it.
@@ -279,8 +244,8 @@ impl Item {
     }
 
     /// What the journal shall keep.
-    pub(super) fn entry(&self) -> Entry {
-        let mut entry = Entry {
+    pub(super) fn entry(&self) -> JournalEntry {
+        let mut entry = JournalEntry {
             is_operation: self.id.is_some(),
             nonce: self.nonce,
             draft: self.draft.clone(),

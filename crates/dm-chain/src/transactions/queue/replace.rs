@@ -4,11 +4,11 @@
 use tokio::time::Instant;
 
 use super::{
-    Key, Queue, Sending, SigningJob,
+    Key, Queue, Sending,
     assign::{MAX_BATCH, job},
     item::{Obstacle, Phase, dearer_version},
 };
-use crate::transactions::fees::{Fees, Price};
+use crate::tx::{Fees, Price, SigningJob};
 
 /// A transaction that another one with its nonce keeps out pays at most so many
 /// times what the chain asks.
@@ -28,7 +28,7 @@ impl Queue {
     }
 
     fn replacement(&mut self, key: Key, price: Price, now: Instant) -> Option<SigningJob> {
-        let settings = &self.settings;
+        let config = &self.config;
         let item = self.items.get_mut(&key)?;
         let Phase::Sending(sending) = &mut item.phase else {
             return None;
@@ -38,11 +38,11 @@ impl Queue {
             Some(_) => item.versions.get(sending.current)?.fees,
             None => item.versions.last()?.fees,
         };
-        let has_waited = now.saturating_duration_since(sending.priced) >= settings.replace_after;
+        let has_waited = now.saturating_duration_since(sending.priced) >= config.replace_after;
         if sending.is_replaced || !is_due(sending, offered, price, has_waited) {
             return None;
         }
-        let Some(fees) = replacement_fees(sending, offered, price, settings.max_fee_per_gas) else {
+        let Some(fees) = replacement_fees(sending, offered, price, config.max_fee_per_gas) else {
             item.obstacle = Some(Obstacle::AboveCeiling);
             return None;
         };
@@ -55,7 +55,7 @@ impl Queue {
         }
         sending.is_replaced = true;
         tracing::info!(nonce = item.nonce, ?fees, "a transaction is replaced");
-        Some(job(item, fees, settings.account))
+        Some(job(item, fees, config.account))
     }
 
     /// The chain gets the version again that it has refused, since it asks for as much
@@ -65,7 +65,7 @@ impl Queue {
         let Some(Phase::Sending(sending)) = self.items.get_mut(&key).map(|item| &mut item.phase) else {
             return;
         };
-        let rest = self.settings.replace_after * DEARER_PAUSE;
+        let rest = self.config.replace_after * DEARER_PAUSE;
         if !sending.in_flight && now.saturating_duration_since(sending.priced) >= rest {
             sending.offer(version, now);
             self.send_at(key, now);

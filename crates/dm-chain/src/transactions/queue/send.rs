@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     Action, Answer, Key, Outcome, Queue,
-    item::{Item, Obstacle, Phase, Refused, Sending},
+    item::{Item, Obstacle, Phase, Sending},
 };
+use crate::transactions::journal::Refused;
 
 /// Pause before a transaction is given to the chain again that it did not take;
 /// each further one is twice as long.
@@ -52,7 +53,7 @@ impl Queue {
 
     fn send(&mut self, key: Key) {
         let count = self.watch.count();
-        let end = count.saturating_add(self.settings.max_unmined);
+        let end = count.saturating_add(self.config.max_unmined);
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
@@ -91,7 +92,7 @@ impl Queue {
         sending.in_flight = false;
         let current = versions.get(sending.current).map(|current| current.hash);
         match outcome {
-            // One that pays more has come up in the meantime.
+            // The chain gets another version by now.
             _ if current != Some(hash) => self.send_at(key, now),
             Outcome::Taken => self.taken(key, hash, now),
             outcome => self.not_taken(key, hash, outcome, now),
@@ -292,12 +293,7 @@ fn next_after(item: &mut Item, outcome: Outcome) -> Next {
 }
 
 /// An operation is in the journal, so it is tried until the chain refuses it for good.
-fn next_of_operation(
-    sending: &Sending,
-    is_given_up: bool,
-    cheaper: Option<usize>,
-    outcome: Outcome,
-) -> Next {
+fn next_of_operation(sending: &Sending, is_given_up: bool, cheaper: Option<usize>, outcome: Outcome) -> Next {
     // Not while a further version of it is being made, which the chain may take.
     let can_give_up = !is_given_up && !sending.is_replaced;
     match (refused_for_good(sending, outcome), cheaper) {
@@ -309,12 +305,7 @@ fn next_of_operation(
 
 /// Whoever sends an anchor makes another one when this one fails, and nobody minds
 /// if it is there twice: the contract takes one.
-fn next_of_anchor(
-    sending: &Sending,
-    is_first_try: bool,
-    cheaper: Option<usize>,
-    outcome: Outcome,
-) -> Next {
+fn next_of_anchor(sending: &Sending, is_first_try: bool, cheaper: Option<usize>, outcome: Outcome) -> Next {
     match outcome {
         // The chain may have it.
         Outcome::Unknown(_) => Next::Again,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use alloy::primitives::{B256, U256, keccak256};
 use dm_core::ports::ChainError;
 
-use super::super::{LookFor, Mined, Outcome, Sight};
-use crate::transactions::fees::Price;
+use super::super::{ChainSnapshot, Outcome, SnapshotQuery};
+use crate::{transactions::journal::Mined, tx::Price};
 
 /// Wei that the account has: more than it ever needs.
 const BALANCE: U256 = U256::MAX;
@@ -196,7 +196,7 @@ impl Chain {
     }
 
     /// What a node sees that is so many blocks behind.
-    pub(super) fn look(&self, wanted: LookFor, lag: usize) -> Sight {
+    pub(super) fn look(&self, wanted: SnapshotQuery, lag: usize) -> ChainSnapshot {
         let seen = self.seen(lag);
         let count = self.count(seen);
         let block = |number: u64| {
@@ -204,7 +204,7 @@ impl Chain {
                 .get(number as usize)
                 .filter(|_| number as usize <= seen)
         };
-        Sight {
+        ChainSnapshot {
             height: seen as u64,
             count,
             pending: if lag == 0 { self.pending() } else { count },
