@@ -138,45 +138,45 @@ impl Queue {
     ) -> Option<SigningJob> {
         // An operation keeps the nonce that it has been noted with, so it takes over none.
         if self.items.get(&key)?.id.is_none()
-            && let Some((orphan, fees)) = self.replaceable(snapshot, fees)
+            && let Some((nonce, fees)) = self.replaceable(snapshot, fees)
         {
-            return self.take_over(key, orphan, fees);
+            return self.stage(key, nonce, fees);
         }
-        let account = self.config.account;
-        let item = self.items.get_mut(&key)?;
-        item.nonce = nonces.take(&self.nonces, item.least_nonce);
-        item.phase = Phase::Staged { instead_of: None };
-        self.nonces.insert((item.nonce, key));
-        Some(job(item, fees, account))
+        let nonce = nonces.take(&self.nonces, self.items.get(&key)?.least_nonce);
+        self.stage(key, nonce, fees)
     }
 
-    /// The first transaction of no use that waits, and fees with which another
-    /// one takes its place. One behind a gap has to wait: first the gap is filled.
-    fn replaceable(&self, snapshot: &ChainSnapshot, least: Fees) -> Option<(Key, Fees)> {
-        let end = self.first_missing(snapshot).max(snapshot.count);
-        let waiting = self.nonces.range((snapshot.count, 0)..(end, 0));
-        let mut orphans = waiting.filter_map(|(_, key)| Some((*key, self.items.get(key)?)));
-        let (key, orphan) = orphans.find(|(_, item)| {
-            let is_idle =
-                matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight && !sending.is_replaced);
-            item.is_orphan && is_idle
-        })?;
-        let newest = orphan.versions.last()?.fees;
-        Some((key, newest.raised(least, self.config.max_fee_per_gas)?))
-    }
-
-    /// Gives a transaction the nonce of one that is of no use, which is forgotten once
-    /// this one is noted: the chain may have it.
-    fn take_over(&mut self, key: Key, orphan: Key, fees: Fees) -> Option<SigningJob> {
-        self.set_replaced(orphan, true);
-        let nonce = self.items.get(&orphan)?.nonce;
+    fn stage(&mut self, key: Key, nonce: u64, fees: Fees) -> Option<SigningJob> {
         let item = self.items.get_mut(&key)?;
         item.nonce = nonce;
-        item.phase = Phase::Staged {
-            instead_of: Some(orphan),
-        };
+        item.phase = Phase::Staged;
         self.nonces.insert((nonce, key));
         Some(job(item, fees, self.config.account))
+    }
+
+    /// The nonce of the first transaction of no use that waits, and fees with which
+    /// another one takes its place. One behind a gap has to wait: first the gap is filled.
+    fn replaceable(&self, snapshot: &ChainSnapshot, least: Fees) -> Option<(u64, Fees)> {
+        let end = self.first_missing(snapshot).max(snapshot.count);
+        let waiting = self.nonces.range((snapshot.count, 0)..(end, 0));
+        let mut orphans = waiting.filter_map(|(nonce, key)| Some((*nonce, *key, self.items.get(key)?)));
+        let (nonce, _, orphan) = orphans.find(|(_, key, item)| {
+            let is_idle =
+                matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight && !sending.is_replaced);
+            item.is_orphan && is_idle && !self.is_displaced(*key)
+        })?;
+        let newest = orphan.versions.last()?.fees;
+        Some((nonce, newest.raised(least, self.config.max_fee_per_gas)?))
+    }
+
+    /// Whether a transaction of no use has lost its nonce to a later one. The chain gets
+    /// it no more, but it is known until the nonce is final: a block may have had it, and
+    /// after a reorganisation it would stand in the way where nobody looks for it.
+    pub(super) fn is_displaced(&self, key: Key) -> bool {
+        self.items.get(&key).is_some_and(|item| {
+            let mut later = self.nonces.range((item.nonce, key + 1)..(item.nonce + 1, 0));
+            item.is_orphan && later.next().is_some()
+        })
     }
 
     /// Nothing can be begun, not even what moves no coins.
@@ -190,6 +190,7 @@ impl Queue {
         let unmined = self
             .nonces
             .range((count, 0)..)
+            .filter(|(_, key)| !self.is_displaced(*key))
             .filter_map(|(_, key)| self.items.get(key));
         unmined.fold(U256::ZERO, |sum, item| {
             sum.saturating_add(item.cost(self.config.account))
@@ -216,7 +217,7 @@ impl Queue {
             {
                 let note = *item.note.get_or_insert(OperationId::from_bytes(version.hash.0));
                 let mut entry = item.entry();
-                if matches!(item.phase, Phase::Staged { .. }) {
+                if matches!(item.phase, Phase::Staged) {
                     entry.versions.clear();
                 }
                 entry.versions.push(version.clone());
@@ -236,15 +237,13 @@ impl Queue {
         let Stage::Writing(batch) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             return;
         };
-        let mut displaced = Vec::new();
         for (key, version) in batch {
             let Some(item) = self.items.get_mut(&key) else {
                 continue;
             };
             let hash = version.hash;
             match &mut item.phase {
-                Phase::Staged { instead_of } => {
-                    displaced.extend(*instead_of);
+                Phase::Staged => {
                     item.past
                         .extend(item.versions.drain(..).map(|version| version.hash));
                     item.versions.push(version);
@@ -266,7 +265,6 @@ impl Queue {
             self.hashes.insert(hash, key);
             self.agenda.insert((now, key));
         }
-        displaced.into_iter().for_each(|orphan| self.forget(orphan));
     }
 
     /// The batch was not noted, so it never goes to the chain.
@@ -281,25 +279,13 @@ impl Queue {
         }
     }
 
-    fn set_replaced(&mut self, key: Key, is_replaced: bool) {
-        if let Some(Phase::Sending(sending)) = self.items.get_mut(&key).map(|item| &mut item.phase) {
-            sending.is_replaced = is_replaced;
-        }
-    }
-
     fn unstage(&mut self, key: Key, refusal: &ChainError) {
-        if let Some(Phase::Staged {
-            instead_of: Some(orphan),
-        }) = self.items.get(&key).map(|item| &item.phase)
-        {
-            self.set_replaced(*orphan, false);
-        }
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
         match &mut item.phase {
-            Phase::Staged { .. } if item.versions.is_empty() => self.give_up(key, refusal),
-            Phase::Staged { .. } => {
+            Phase::Staged if item.versions.is_empty() => self.give_up(key, refusal),
+            Phase::Staged => {
                 item.phase = Phase::Queued;
                 self.nonces.remove(&(item.nonce, key));
                 self.queued.push_front(key);

@@ -57,7 +57,7 @@ impl Queue {
                 let entry = item.entry();
                 self.dirty.extend(item.note.map(|note| (note, Some(entry))));
             }
-            Phase::Queued | Phase::Staged { .. } => {}
+            Phase::Queued | Phase::Staged => {}
         }
     }
 

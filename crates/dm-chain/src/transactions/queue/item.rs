@@ -7,7 +7,7 @@ use dm_core::{
 };
 use tokio::time::Instant;
 
-use super::{Key, event::Ticket};
+use super::event::Ticket;
 use crate::{
     transactions::journal::{JournalEntry, Mined, Refused},
     tx::{Draft, Version},
@@ -77,10 +77,7 @@ pub(super) enum Phase {
     /// It needs a nonce.
     Queued,
     /// It has one, and is being signed and noted.
-    Staged {
-        /// The transaction of no use whose nonce it gets.
-        instead_of: Option<Key>,
-    },
+    Staged,
     /// The chain gets it until a block has it.
     Sending(Sending),
     /// A block has it.
@@ -275,10 +272,7 @@ impl Item {
 
     /// Whether it waits for a block.
     pub(super) fn waits(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Queued | Phase::Staged { .. } | Phase::Sending(_)
-        )
+        matches!(self.phase, Phase::Queued | Phase::Staged | Phase::Sending(_))
     }
 
     /// The hash by which it is known now, once it is begun.

@@ -242,7 +242,7 @@ impl Queue {
                 self.nonces.insert((item.nonce, key));
                 self.agenda.extend(sending.next.map(|at| (at, key)));
             }
-            Phase::Queued | Phase::Staged { .. } | Phase::Mined(_) => {}
+            Phase::Queued | Phase::Staged | Phase::Mined(_) => {}
         }
     }
 

@@ -28,6 +28,9 @@ impl Queue {
     }
 
     fn replacement(&mut self, key: Key, price: Price, now: Instant) -> Option<SigningJob> {
+        if self.is_displaced(key) {
+            return None;
+        }
         let config = &self.config;
         let item = self.items.get_mut(&key)?;
         let Phase::Sending(sending) = &mut item.phase else {

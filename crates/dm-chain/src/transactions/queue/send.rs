@@ -54,6 +54,7 @@ impl Queue {
     fn send(&mut self, key: Key) {
         let count = self.watch.count();
         let end = count.saturating_add(self.config.max_unmined);
+        let is_displaced = self.is_displaced(key);
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
@@ -64,7 +65,8 @@ impl Queue {
         // Where the chain counts the nonce, receipts tell what became of it. What does not
         // fit into the mempool yet goes out when others are mined.
         let has_room = (count..end).contains(&item.nonce);
-        if sending.in_flight || sending.is_barred || item.taken_back.is_some() || !has_room {
+        let is_held_back = sending.is_barred || item.taken_back.is_some() || is_displaced;
+        if sending.in_flight || is_held_back || !has_room {
             return;
         }
         let Some(version) = item.versions.get(sending.current) else {

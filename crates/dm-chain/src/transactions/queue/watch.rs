@@ -286,9 +286,9 @@ impl Queue {
         let waiting: Vec<_> = self
             .nonces
             .range((snapshot.count, 0)..(end, 0))
-            .map(|(_, key)| *key)
+            .map(|(_, key)| (*key, self.is_displaced(*key)))
             .collect();
-        for key in waiting {
+        for (key, is_displaced) in waiting {
             let Some(item) = self.items.get_mut(&key) else {
                 continue;
             };
@@ -296,7 +296,7 @@ impl Queue {
                 continue;
             };
             sending.absent = 0;
-            if sending.in_flight || sending.is_barred {
+            if sending.in_flight || sending.is_barred || is_displaced {
                 continue;
             }
             let is_due = match sending.taken {

@@ -342,3 +342,23 @@ fn an_order_whose_note_cannot_be_taken_back_yet_is_not_called_failed() {
     world.settle();
     assert_eq!(world.chain.done().get(&0), Some(&1));
 }
+
+#[test]
+fn an_anchor_that_was_mined_after_all_is_known_when_a_reorganisation_takes_it_back() {
+    let mut world = World::new();
+    world.chain.base_fee = 1;
+    take(&mut world, Step::Anchor);
+    take(&mut world, Step::PerformAll);
+    take(&mut world, Step::Crash { were_done: false });
+    world.perform(0, Luck::Fails);
+    take(&mut world, Step::Anchor);
+    take(&mut world, Step::Pass(3));
+    // The next one is to have its nonce, and comes too late.
+    world.perform(0, Luck::Good);
+    world.chain.mine(1);
+    take(&mut world, Step::PerformAll);
+    world.chain.reorganise(1, true);
+    assert_eq!(world.chain.waiting(), [None, None]);
+    // Both offer less than the price from now on.
+    world.settle();
+}
