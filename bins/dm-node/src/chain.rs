@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dm_chain::{
-    ClientConfig, EvmClient, SwitchError,
+    ChainAccess, ClientConfig, ClientDeps, EvmClient, SwitchError,
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
@@ -42,39 +42,32 @@ async fn open(
     storage: &Storage,
 ) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
     let journal = storage.namespace("transactions");
-    let client_config = client_config(config, keys);
+    let mut client_config = client_config(config, keys);
     if !config.uses_devnet() {
-        let urls = config.blockchain_urls();
-        let client = EvmClient::connect(&urls, keys.operator(), journal, client_config)?;
-        return Ok((client, None));
+        let urls = ChainAccess::urls(config.blockchain_urls());
+        let deps = ClientDeps::new(urls, keys.operator(), journal);
+        return Ok((EvmClient::start(client_config, deps)?, None));
     }
-    let genesis = Genesis {
-        funded: vec![keys.signer().address()],
-        ..Genesis::default()
-    };
+    let genesis = Genesis::funding([keys.signer().address()]);
     let chain = EmbeddedChain::open(storage.namespace("chain"), genesis).await?;
     // Its blocks are never taken back, and made on demand.
-    let client_config = ClientConfig {
-        confirmations: 0,
-        stall_after: None,
-        ..client_config
-    };
-    let client = EvmClient::over(chain.client(), keys.operator(), journal, client_config);
-    Ok((client, Some(chain)))
+    client_config.confirmations = 0;
+    client_config.stall_after = None;
+    let deps = ClientDeps::new(&chain, keys.operator(), journal);
+    Ok((EvmClient::start(client_config, deps)?, Some(chain)))
 }
 
 fn client_config(config: &NodeConfig, keys: &NodeKeys) -> ClientConfig {
-    ClientConfig {
-        log: Some(keys.signer().address()),
-        confirmations: config.chain.confirmations,
-        max_fee_per_gas: u128::from(config.chain.max_fee_gwei).saturating_mul(GWEI),
-        replace_after: Duration::from_secs(config.chain.replace_after_secs),
-        max_unmined: config.chain.max_in_flight as u64,
-        stall_after: Some(config.chain.stall_after_secs)
-            .filter(|secs| *secs > 0)
-            .map(Duration::from_secs),
-        ..ClientConfig::default()
-    }
+    let mut client = ClientConfig::default();
+    client.log = Some(keys.signer().address());
+    client.confirmations = config.chain.confirmations;
+    client.max_fee_per_gas = u128::from(config.chain.max_fee_gwei).saturating_mul(GWEI);
+    client.replace_after = Duration::from_secs(config.chain.replace_after_secs);
+    client.max_unmined = config.chain.max_in_flight as u64;
+    client.stall_after = Some(config.chain.stall_after_secs)
+        .filter(|secs| *secs > 0)
+        .map(Duration::from_secs);
+    client
 }
 
 /// Moves the client to other endpoints, or to another account.
@@ -103,6 +96,7 @@ impl ChainSwitch {
         self.client.switch(urls).await.map_err(|error| match error {
             SwitchError::Url(reason) => ChainSwitchError::Url(reason.to_string()),
             SwitchError::Chain(error) => error.into(),
+            other => ChainSwitchError::Url(other.to_string()),
         })?;
         tracing::info!(
             endpoints = urls.len(),

@@ -19,7 +19,7 @@ use alloy::{
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use dm_chain::{
-    ClientConfig, EvmClient, anchor_contract,
+    ClientConfig, ClientDeps, EvmClient, anchor_contract,
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
@@ -79,20 +79,14 @@ impl Bench {
     async fn start() -> Self {
         let signer = TestSigner::new(0);
         let account = signer.address();
-        let genesis = Genesis {
-            funded: vec![account],
-            ..Genesis::default()
-        };
+        let genesis = Genesis::funding([account]);
         let chain = EmbeddedChain::open(Arc::new(MemoryKeyValueStore::new()), genesis)
             .await
             .unwrap();
         let rpc = RpcClient::new(chain.transport(), true);
-        let client = Arc::new(EvmClient::over(
-            rpc.clone(),
-            Arc::new(signer),
-            Arc::new(MemoryKeyValueStore::new()),
-            ClientConfig::default(),
-        ));
+        let journal = Arc::new(MemoryKeyValueStore::new());
+        let deps = ClientDeps::new(rpc.clone(), Arc::new(signer), journal);
+        let client = Arc::new(EvmClient::start(ClientConfig::default(), deps).unwrap());
         let log = ReferenceLog::numbered(LOG, 1);
         let tx_hash = client.submit_anchor(&request(&log, 0, LOG)).await.unwrap();
         let anchor = client.wait_for_anchor(tx_hash).await.unwrap();

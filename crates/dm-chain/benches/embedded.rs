@@ -88,11 +88,7 @@ fn signer(sender: usize) -> PrivateKeySigner {
 }
 
 fn genesis() -> Genesis {
-    let funded = (0..CONCURRENT).map(|sender| signer(sender).address()).collect();
-    Genesis {
-        funded,
-        ..Genesis::default()
-    }
+    Genesis::funding((0..CONCURRENT).map(|sender| signer(sender).address()))
 }
 
 /// The transfers of all senders in turn.

@@ -1,4 +1,5 @@
-//! How the operator account is: judged by its oldest transaction that no block has.
+//! How the operator account is: judged by its oldest transaction that no block has,
+//! and by whether it can pay for the next anchor.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,13 +19,19 @@ use crate::{
 /// For how long a transaction may wait for a block. A price that has risen is
 /// followed within less.
 const LATE: Duration = Duration::from_secs(120);
+/// Gas limit of an anchor of 256 events in a log of the worst size up to a million, with
+/// its reserve: what `tests/gas.rs` limits it to and a quarter more.
+const ANCHOR_GAS: u64 = 100_000;
+/// How long the balance may take: who asks for the health does not wait longer.
+const FUNDS_PATIENCE: Duration = Duration::from_millis(2_500);
 
 const SEND_COINS: &str = "send coins for gas to the account; what waits goes on by itself";
 const RAISE_CEILING: &str = "wait until gas is cheaper, or raise chain.max_fee_gwei and restart the node";
 const LOOK_AT_CHAIN: &str = "look at the endpoints of the chain; what waits goes on when it answers";
 const LOOK_AT_DISK: &str = "make room on the disk of the data directory, and look at its health";
 
-/// Judges the accounts of a client by what they could not get into a block.
+/// Judges the accounts of a client by what they could not get into a block, and the
+/// present one by what it can pay.
 pub struct AccountHealth {
     client: Arc<EvmClient>,
 }
@@ -53,7 +60,31 @@ impl HealthCheck for AccountHealth {
                 worst = finding;
             }
         }
-        worst
+        match worst {
+            Finding::Working => self.judge_funds().await,
+            trouble => trouble,
+        }
+    }
+}
+
+impl AccountHealth {
+    /// Looks at the balance before anything waits for it. A chain that does not say it
+    /// is judged elsewhere.
+    async fn judge_funds(&self) -> Finding {
+        let accounts = &self.client.accounts;
+        let check = accounts.check_gas_money(self.client.account(), ANCHOR_GAS);
+        match tokio::time::timeout(FUNDS_PATIENCE, check).await {
+            Ok(Err(ChainError::InsufficientFunds {
+                account,
+                balance,
+                needed,
+            })) => {
+                let reason =
+                    format!("account {account} has {balance} wei, and an anchor may cost {needed} wei");
+                Finding::Degraded(Trouble::new(reason, SEND_COINS))
+            }
+            _ => Finding::Working,
+        }
     }
 }
 
@@ -127,6 +158,10 @@ fn judge_stuck(account: Address, stuck: &Stuck, report: &Report, since: u64) -> 
             format!("the chain refuses it: {reason}"),
             "wait: it is given up where the chain goes on refusing it",
         ),
+        (Some(Obstacle::DearerRefused(reason)), _) => (
+            format!("gas costs more than it pays, and the chain refuses one that pays more: {reason}"),
+            "wait until gas is cheaper, or use an endpoint that takes higher fees",
+        ),
         (Some(Obstacle::Unreachable(reason)), _) | (_, Some(reason)) => (reason.clone(), LOOK_AT_CHAIN),
         (Some(Obstacle::Waits(reason)), None) => ((*reason).to_owned(), LOOK_AT_CHAIN),
         (None, None) => (
@@ -140,7 +175,14 @@ fn judge_stuck(account: Address, stuck: &Stuck, report: &Report, since: u64) -> 
 
 #[cfg(test)]
 mod tests {
+    use dm_core::ports::Signer;
+    use dm_testing::{key_value::MemoryKeyValueStore, signer::TestSigner};
+
     use super::*;
+    use crate::{
+        ClientConfig, ClientDeps,
+        embedded::{EmbeddedChain, Genesis},
+    };
 
     const NOW: u64 = 1_800_000_000_000;
 
@@ -168,6 +210,30 @@ mod tests {
 
     fn judged(report: &Report) -> Finding {
         judge(Address::repeat_byte(1), report, NOW)
+    }
+
+    #[tokio::test]
+    async fn an_account_that_cannot_pay_an_anchor_is_degraded_before_anything_waits() {
+        let store = Arc::new(MemoryKeyValueStore::new());
+        let rich = Arc::new(TestSigner::new(1));
+        let genesis = Genesis::funding([rich.address()]);
+        let chain = EmbeddedChain::open(store, genesis).await.unwrap();
+        let health = |signer: Arc<TestSigner>| {
+            let journal = Arc::new(MemoryKeyValueStore::new());
+            let deps = ClientDeps::new(&chain, signer, journal);
+            AccountHealth::new(Arc::new(EvmClient::start(ClientConfig::default(), deps).unwrap()))
+        };
+        assert_eq!(health(rich).check().await, Finding::Working);
+        let poor = Arc::new(TestSigner::new(2));
+        let Finding::Degraded(trouble) = health(poor.clone()).check().await else {
+            panic!("no coins are no trouble");
+        };
+        assert!(
+            trouble.reason.contains(&poor.address().to_string()),
+            "{trouble:?}"
+        );
+        assert!(trouble.reason.contains("has 0 wei"), "{trouble:?}");
+        assert!(trouble.action.contains("send coins"), "{trouble:?}");
     }
 
     #[test]

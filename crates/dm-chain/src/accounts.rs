@@ -2,28 +2,24 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::Address;
 use dm_core::{
     operation::OperationId,
-    ports::{ChainError, KeyValueStore, Signer},
+    ports::{ChainError, Signer},
 };
 
 use crate::{
+    backend::Keeping,
     config::ClientConfig,
-    library::Keeping,
-    rpc::Node,
-    transactions::{Call, Draft, Gain, Simulator, Transactions},
+    transactions::{AccountDeps, Simulator, Transactions},
+    tx::{Call, Draft},
 };
-
-/// Gas of a transaction that calls nothing
-/// ([EIP-2](https://eips.ethereum.org/EIPS/eip-2)).
-const TRANSACTION_GAS: u64 = 21_000;
 
 /// The accounts of a client, each with the queue of its transactions.
 pub(crate) struct Accounts {
-    node: Arc<Node>,
-    journal: Arc<dyn KeyValueStore>,
     config: ClientConfig,
+    /// What the first account works with; the others differ in the signer.
+    deps: AccountDeps,
     log: Address,
     /// The present one, and then the former ones, whose transactions may still
     /// have to be mined.
@@ -31,23 +27,15 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// The queue of one account. Must be called within a tokio runtime.
-    pub(crate) fn new(
-        node: Arc<Node>,
-        signer: Arc<dyn Signer>,
-        journal: Arc<dyn KeyValueStore>,
-        config: ClientConfig,
-    ) -> Self {
-        let log = config.log.unwrap_or_else(|| signer.address());
-        let accounts = Self {
-            node,
-            journal,
+    /// Starts the queue of one account. Must be called within a tokio runtime.
+    pub(crate) fn start(config: ClientConfig, deps: AccountDeps) -> Self {
+        let first = Arc::new(Transactions::start(&config, deps.clone()));
+        Self {
+            log: config.log.unwrap_or_else(|| first.account()),
             config,
-            log,
-            queues: RwLock::default(),
-        };
-        accounts.change_to(signer);
-        accounts
+            deps,
+            queues: RwLock::new(vec![first]),
+        }
     }
 
     /// Whose log is anchored.
@@ -88,19 +76,11 @@ impl Accounts {
         Ok(current)
     }
 
-    /// Fails where an account could not pay for the smallest transaction.
-    pub(crate) async fn check_gas_money(&self, account: Address) -> Result<(), ChainError> {
-        let nothing = Call {
-            to: Some(account),
-            input: Bytes::new(),
-            value: U256::ZERO,
-        };
-        let draft = Draft {
-            call: nothing,
-            gas_limit: TRANSACTION_GAS,
-            gain: Gain::Nothing,
-        };
-        let simulator = Simulator::new(self.node.clone(), account);
+    /// Fails where an account could not pay now for a transaction with this gas limit
+    /// that moves no coins.
+    pub(crate) async fn check_gas_money(&self, account: Address, gas_limit: u64) -> Result<(), ChainError> {
+        let draft = Draft::without_transfer(Call::nothing(account), gas_limit);
+        let simulator = Simulator::new(self.deps.node.clone(), account);
         simulator.check_funds(&draft, self.config.max_fee_per_gas).await
     }
 
@@ -112,7 +92,7 @@ impl Accounts {
             .position(|queue| queue.account() == signer.address());
         let queue = match known {
             Some(index) => queues.remove(index),
-            None => Arc::new(self.start(signer)),
+            None => Arc::new(self.start_queue(signer)),
         };
         queues.insert(0, queue);
     }
@@ -121,12 +101,16 @@ impl Accounts {
     pub(crate) fn go_on_with(&self, signer: Arc<dyn Signer>) {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         if queues.iter().all(|queue| queue.account() != signer.address()) {
-            queues.push(Arc::new(self.start(signer)));
+            queues.push(Arc::new(self.start_queue(signer)));
         }
     }
 
-    fn start(&self, signer: Arc<dyn Signer>) -> Transactions {
-        Transactions::start(self.node.clone(), signer, self.journal.clone(), &self.config)
+    fn start_queue(&self, signer: Arc<dyn Signer>) -> Transactions {
+        let deps = AccountDeps {
+            signer,
+            ..self.deps.clone()
+        };
+        Transactions::start(&self.config, deps)
     }
 
     /// All of them, the present one first.

@@ -2,10 +2,7 @@
 
 use std::cmp::Ordering;
 
-use alloy::{
-    primitives::{Address, B256, Bytes, U64, U256},
-    rpc::json_rpc::ErrorPayload,
-};
+use alloy::primitives::{Address, B256, Bytes, U64};
 use async_trait::async_trait;
 use dm_core::{
     ports::{AnchorHead, AnchorRequest, Anchors, Chain, ChainError},
@@ -14,10 +11,9 @@ use dm_core::{
 
 use crate::{
     client::EvmClient,
-    contract::refusal_in_words,
     deployment::has_code,
-    rpc::shortened,
-    transactions::{Call, Draft, Gain, SimulationFailure, Transactions, receipt},
+    transactions::{Transactions, receipt},
+    tx::{Call, Draft},
     wire::BlockContent,
 };
 
@@ -27,7 +23,12 @@ const SAME_TIME: u64 = 3600;
 #[async_trait]
 impl Anchors for EvmClient {
     async fn anchor_head(&self, log: Address) -> Result<Option<AnchorHead>, ChainError> {
-        self.reader.head(log).await
+        let head = self.reader.head(log).await?;
+        if head.is_none() {
+            // The contract may be gone with a chain that began anew.
+            self.deployment.forget();
+        }
+        Ok(head)
     }
 
     async fn is_anchored(
@@ -43,7 +44,7 @@ impl Anchors for EvmClient {
         let _keeping = self.hand_over.read().await;
         let account = self.accounts.current();
         let keeping = self.accounts.keeping(account.account());
-        let input = self.node.library().anchor(request, keeping);
+        let input = self.backend.anchor(request, keeping);
         self.call_contract(&account, input).await
     }
 
@@ -90,15 +91,10 @@ impl Anchors for EvmClient {
         }
         let params = (U64::from(anchor.block), false);
         let block: Option<BlockContent> = self.node.read("eth_getBlockByNumber", params).await?;
-        let has_lost = match block.filter(|block| is_of_that_time(block, anchor)) {
-            Some(block) => !block.transactions.contains(&anchor.tx_hash),
-            None => self.is_another_than_that_of(anchor).await?,
-        };
-        if has_lost {
-            // With the anchor the contract may be gone.
-            self.deployment.forget();
+        match block.filter(|block| is_of_that_time(block, anchor)) {
+            Some(block) => Ok(!block.transactions.contains(&anchor.tx_hash)),
+            None => self.chain_differs_from_that_of(anchor).await,
         }
-        Ok(has_lost)
     }
 
     async fn anchor_of_head(&self, log: Address, head: &AnchorHead) -> Result<Option<Anchor>, ChainError> {
@@ -117,7 +113,7 @@ impl EvmClient {
     /// Whether a chain that does not reach the block of an anchor is not the
     /// anchor's: it is later, or has no contract at that time. (On rollups the
     /// contract sees the number of another chain's block.)
-    async fn is_another_than_that_of(&self, anchor: &Anchor) -> Result<bool, ChainError> {
+    async fn chain_differs_from_that_of(&self, anchor: &Anchor) -> Result<bool, ChainError> {
         let head = self.head().await?;
         match head.timestamp.cmp(&anchor.timestamp) {
             Ordering::Less => Ok(false),
@@ -134,36 +130,13 @@ impl EvmClient {
         input: Bytes,
     ) -> Result<B256, ChainError> {
         self.deployment.ensure(&self.node, account).await?;
-        let call = Call {
-            to: Some(self.reader.contract()),
-            input,
-            value: U256::ZERO,
-        };
-        let gas_limit = account.simulator().gas(&call).await.map_err(refusal)?;
-        let draft = Draft {
-            call,
-            gas_limit,
-            gain: Gain::Nothing,
-        };
-        account.send(draft).await
+        let call = Call::with_input(self.reader.contract(), input);
+        let gas_limit = account.simulator().gas(&call).await?;
+        account.send(Draft::without_transfer(call, gas_limit)).await
     }
 }
 
 /// Whether a block can be the one that the contract saw, or one in its place.
 fn is_of_that_time(block: &BlockContent, anchor: &Anchor) -> bool {
     block.timestamp.to::<u64>().saturating_add(SAME_TIME) >= anchor.timestamp
-}
-
-fn refusal(failure: SimulationFailure) -> ChainError {
-    match failure {
-        SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
-        SimulationFailure::Chain(error) => error,
-    }
-}
-
-fn in_words(payload: &ErrorPayload) -> String {
-    payload
-        .as_revert_data()
-        .and_then(|data| refusal_in_words(&data))
-        .unwrap_or_else(|| shortened(&payload.message))
 }

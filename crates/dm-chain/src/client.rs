@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::{
-    primitives::{Address, U64, U256},
-    rpc::client::RpcClient,
-};
+use alloy::primitives::{Address, U64, U256};
 use async_trait::async_trait;
 use dm_core::{
     clock::now_ms,
@@ -15,18 +12,47 @@ use dm_core::{
 use tokio::sync::RwLock;
 
 use crate::{
+    access::ChainAccess,
     accounts::Accounts,
+    backend::EvmBackend,
     config::ClientConfig,
     deployment::Deployment,
-    health::HeadWatch,
-    library::Alloy,
+    head_watch::HeadWatch,
     reader::AnchorReader,
-    rpc::{Connection, EndpointState, InvalidUrl, Node, SwitchFailure},
+    rpc::{EndpointState, InvalidUrl, Node, SwitchFailure},
+    transactions::AccountDeps,
     wire::BlockHeader,
 };
 
+/// What a client needs beside its configuration.
+#[non_exhaustive]
+pub struct ClientDeps {
+    /// How the chain is reached.
+    pub chain: ChainAccess,
+    /// The account that sends and anchors.
+    pub signer: Arc<dyn Signer>,
+    /// Keeps the operations that are not concluded.
+    pub journal: Arc<dyn KeyValueStore>,
+}
+
+impl ClientDeps {
+    /// A chain, the account on it, and the store of what the account has begun.
+    pub fn new(
+        chain: impl Into<ChainAccess>,
+        signer: Arc<dyn Signer>,
+        journal: Arc<dyn KeyValueStore>,
+    ) -> Self {
+        Self {
+            chain: chain.into(),
+            signer,
+            journal,
+        }
+    }
+}
+
 /// Why a client stays with the URLs that it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SwitchError {
     /// A URL is none.
     #[error(transparent)]
@@ -41,6 +67,7 @@ pub enum SwitchError {
 /// [`dm_core::ports::Operations`] and [`dm_core::ports::HealthCheck`].
 pub struct EvmClient {
     pub(crate) node: Arc<Node>,
+    pub(crate) backend: &'static dyn EvmBackend,
     pub(crate) reader: AnchorReader,
     pub(crate) accounts: Accounts,
     /// Held by those who anchor; nobody does while the log changes hands.
@@ -53,86 +80,31 @@ pub struct EvmClient {
 }
 
 impl EvmClient {
-    /// A client of the chain at these http, https, ws or wss URLs, of which the
-    /// first that answers is used. Nothing is sent yet: the chain may be away.
-    /// `journal` keeps the operations that are not concluded; what it has kept is
-    /// gone on with. Must be called within a tokio runtime.
+    /// Starts a client. Nothing is sent yet: the chain may be away. What the journal has
+    /// kept is gone on with. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    pub fn connect<U: AsRef<str>>(
-        urls: &[U],
-        signer: Arc<dyn Signer>,
-        journal: Arc<dyn KeyValueStore>,
-        config: ClientConfig,
-    ) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(
-            Node::at(urls, &Alloy, &config)?,
-            signer,
-            journal,
-            config,
-        ))
-    }
-
-    /// A client over any of alloy's transports, such as that of the embedded
-    /// chain. Must be called within a tokio runtime.
-    pub fn over(
-        client: RpcClient,
-        signer: Arc<dyn Signer>,
-        journal: Arc<dyn KeyValueStore>,
-        config: ClientConfig,
-    ) -> Self {
-        let node = Node::over(Connection::Ready(client), &Alloy, &config);
-        Self::new(node, signer, journal, config)
-    }
-
-    /// As [`EvmClient::connect`], by ethers-rs, which knows http and https alone,
-    /// follows redirects, and reads answers of any length.
-    ///
-    /// # Errors
-    /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    #[cfg(feature = "ethers")]
-    pub fn connect_with_ethers<U: AsRef<str>>(
-        urls: &[U],
-        signer: Arc<dyn Signer>,
-        journal: Arc<dyn KeyValueStore>,
-        config: ClientConfig,
-    ) -> Result<Self, InvalidUrl> {
-        let node = Node::at(urls, &crate::library::ethers::Ethers, &config)?;
-        Ok(Self::new(node, signer, journal, config))
-    }
-
-    /// A client by ethers-rs of a chain in this process, such as the embedded
-    /// one. Must be called within a tokio runtime.
-    #[cfg(feature = "ethers")]
-    pub fn within_with_ethers(
-        chain: Arc<dyn dm_core::ports::JsonRpc>,
-        signer: Arc<dyn Signer>,
-        journal: Arc<dyn KeyValueStore>,
-        config: ClientConfig,
-    ) -> Self {
-        let connection = Connection::Ethers(crate::rpc::EthersConnection::Within(chain));
-        let node = Node::over(connection, &crate::library::ethers::Ethers, &config);
-        Self::new(node, signer, journal, config)
-    }
-
-    fn new(
-        node: Node,
-        signer: Arc<dyn Signer>,
-        journal: Arc<dyn KeyValueStore>,
-        config: ClientConfig,
-    ) -> Self {
+    pub fn start(config: ClientConfig, deps: ClientDeps) -> Result<Self, InvalidUrl> {
+        let (node, backend) = deps.chain.open(&config)?;
         let node = Arc::new(node);
-        Self {
-            reader: AnchorReader::new(node.clone()),
+        let account = AccountDeps {
+            node: node.clone(),
+            backend,
+            signer: deps.signer,
+            journal: deps.journal,
+        };
+        Ok(Self {
+            reader: AnchorReader::new(node.clone(), backend),
             native_token: config.native_token.clone(),
             stall_after: config.stall_after,
             head_watch: HeadWatch::default(),
-            accounts: Accounts::new(node.clone(), signer, journal, config),
+            accounts: Accounts::start(config, account),
             hand_over: RwLock::default(),
             deployment: Deployment::default(),
             node,
-        }
+            backend,
+        })
     }
 
     /// Moves to other URLs of the same chain, once each of them has answered with

@@ -5,8 +5,9 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use dm_core::token::{NATIVE_TOKEN, TokenInfo, TokenKind};
 
-/// How a client treats its chain.
+/// How a client treats its chain: the default, with some fields set.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClientConfig {
     /// EIP-155 id that the chain must have; else the one that it has first.
     pub chain_id: Option<u64>,

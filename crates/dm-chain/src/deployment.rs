@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::{Address, Bytes};
 use dm_core::ports::ChainError;
 use tokio::sync::OnceCell;
 
 use crate::{
     contract::{DEPLOYMENT_PROXY, anchor_contract, deployment_input},
-    rpc::{Node, shortened},
-    transactions::{Call, Draft, Gain, SimulationFailure, Transactions},
+    rpc::Node,
+    transactions::Transactions,
+    tx::{Call, Draft},
 };
 
 /// Remembers that the contract is deployed, and sees to it once where it is not.
@@ -46,11 +47,7 @@ async fn deploy(node: &Node, transactions: &Transactions) -> Result<(), ChainErr
         )));
     }
     tracing::info!(contract = %anchor_contract(), "deploying the anchor contract");
-    let call = Call {
-        to: Some(DEPLOYMENT_PROXY),
-        input: deployment_input(),
-        value: U256::ZERO,
-    };
+    let call = Call::with_input(DEPLOYMENT_PROXY, deployment_input());
     let outcome = send_and_wait(transactions, call).await;
     // Another node may have been faster; then the own transaction fails, and all is well.
     if matches!(outcome, Ok(()) | Err(ChainError::Reverted(_))) && has_code(node, anchor_contract()).await? {
@@ -62,20 +59,10 @@ async fn deploy(node: &Node, transactions: &Transactions) -> Result<(), ChainErr
 }
 
 async fn send_and_wait(transactions: &Transactions, call: Call) -> Result<(), ChainError> {
-    let gas_limit = transactions
-        .simulator()
-        .gas(&call)
-        .await
-        .map_err(|failure| match failure {
-            SimulationFailure::Reverted(payload) => ChainError::Reverted(shortened(&payload.message)),
-            SimulationFailure::Chain(error) => error,
-        })?;
-    let draft = Draft {
-        call,
-        gas_limit,
-        gain: Gain::Nothing,
-    };
-    let hash = transactions.send(draft).await?;
+    let gas_limit = transactions.simulator().gas(&call).await?;
+    let hash = transactions
+        .send(Draft::without_transfer(call, gas_limit))
+        .await?;
     transactions.wait(hash).await?;
     Ok(())
 }

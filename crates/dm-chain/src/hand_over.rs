@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use async_trait::async_trait;
 use dm_core::ports::{ChainError, LogKeeping, Signer};
 
-use crate::client::EvmClient;
+use crate::{client::EvmClient, tx::EMPTY_GAS};
 
 #[async_trait]
 impl LogKeeping for EvmClient {
@@ -22,7 +22,7 @@ impl LogKeeping for EvmClient {
                 self.accounts.log()
             )));
         }
-        self.accounts.check_gas_money(account).await
+        self.accounts.check_gas_money(account, EMPTY_GAS).await
     }
 
     async fn hand_over(&self, successor: Arc<dyn Signer>) -> Result<(), ChainError> {
@@ -51,7 +51,7 @@ impl EvmClient {
 
     async fn send_hand_over(&self, to: Address) -> Result<(), ChainError> {
         let account = self.accounts.current();
-        let input = self.node.library().hand_over(self.accounts.log(), to);
+        let input = self.backend.hand_over(self.accounts.log(), to);
         let tx_hash = self.call_contract(&account, input).await?;
         match account.wait(tx_hash).await?.succeeded() {
             true => Ok(()),

@@ -1,17 +1,14 @@
 //! The port `HealthCheck`: the chain is judged by what its endpoints answer to the
 //! calls that the node lives on.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes};
 use async_trait::async_trait;
 use dm_core::{
     clock::now_ms,
     health::{Finding, Trouble},
-    ports::{Chain, ChainHead, HealthCheck},
+    ports::{Chain, HealthCheck},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -78,46 +75,6 @@ const NEEDED: [Needed; 5] = [
     },
 ];
 
-/// When the head was seen to move.
-#[derive(Debug, Default)]
-pub(crate) struct HeadWatch(Mutex<Option<SeenHead>>);
-
-#[derive(Debug, Clone, Copy)]
-struct SeenHead {
-    head: ChainHead,
-    /// When it was seen first and last, in milliseconds since the Unix epoch.
-    first: u64,
-    last: u64,
-}
-
-impl HeadWatch {
-    /// This is the head now.
-    pub(crate) fn note(&self, head: ChainHead, now: u64) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = seen
-            .filter(|seen| seen.head == head)
-            .map_or(now, |seen| seen.first);
-        *seen = Some(SeenHead {
-            head,
-            first,
-            last: now,
-        });
-    }
-
-    fn get(&self) -> Option<SeenHead> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The head that has stood still for longer than `patience`, and since when.
-    fn standing(&self, patience: Duration, now: u64) -> Option<(u64, u64)> {
-        let seen = self.get()?;
-        // A block may have been old when it was first seen.
-        let since = seen.first.min(seen.head.timestamp.saturating_mul(1000));
-        let stood = Duration::from_millis(now.saturating_sub(since));
-        (stood > patience).then_some((seen.head.number, since))
-    }
-}
-
 #[async_trait]
 impl HealthCheck for EvmClient {
     fn part(&self) -> &'static str {
@@ -146,7 +103,7 @@ impl EvmClient {
     }
 
     async fn probe(&self, endpoint: &Endpoint) {
-        if endpoint.is_unknown(IDENTITY, PROBE_INTERVAL) && !self.node.is_of_this_chain(endpoint).await {
+        if endpoint.is_unknown(IDENTITY, PROBE_INTERVAL) && !self.node.confirm(endpoint).await {
             return;
         }
         let due = NEEDED.iter().filter(|needed| {
@@ -254,36 +211,4 @@ fn lacks_of(endpoint: &Endpoint) -> Vec<Lack<'_>> {
         .iter()
         .filter_map(|needed| Some(lack(Some(needed), endpoint.refusal(needed.method)?)))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    fn block(number: u64, timestamp: u64) -> ChainHead {
-        ChainHead { number, timestamp }
-    }
-
-    #[test]
-    fn a_head_that_moves_does_not_stand_still() {
-        let watch = HeadWatch::default();
-        for minute in 1..10 {
-            watch.note(block(minute, minute * 60), minute * 60_000);
-            assert_eq!(watch.standing(PATIENCE, minute * 60_000 + 1000), None);
-        }
-    }
-
-    #[test]
-    fn a_head_stands_still_since_its_own_time() {
-        let watch = HeadWatch::default();
-        for second in 100..=170 {
-            watch.note(block(7, 95), second * 1000);
-        }
-        assert_eq!(watch.standing(PATIENCE, 154_000), None);
-        assert_eq!(watch.standing(PATIENCE, 170_000), Some((7, 95_000)));
-        watch.note(block(8, 170), 170_000);
-        assert_eq!(watch.standing(PATIENCE, 171_000), None);
-    }
 }

@@ -10,11 +10,11 @@ use dm_core::{
 };
 
 use crate::{
+    backend::{call_of, expected_transfer, returns_success},
     client::EvmClient,
-    library::{gain_of, returns_success},
-    reverts::in_words,
     tokens::word,
-    transactions::{Call, Draft, SimulationFailure, Transactions},
+    transactions::Transactions,
+    tx::{Call, Draft},
 };
 
 #[async_trait]
@@ -85,23 +85,22 @@ impl EvmClient {
 
     /// Tries an operation, and says what its transaction needs.
     async fn draft(&self, operation: &Operation, account: &Transactions) -> Result<Draft, ChainError> {
-        let call = self.node.library().call_of(operation);
+        let call = call_of(self.backend, operation);
         let simulator = account.simulator();
         let gas_limit = if returns_success(operation) {
-            let (output, gas) =
-                futures::try_join!(simulator.output(&call), simulator.gas(&call)).map_err(refusal)?;
+            let (output, gas) = futures::try_join!(simulator.output(&call), simulator.gas(&call))?;
             self.require_success(&call, &output).await?;
             gas
         } else {
             if let (Some(contract), false) = (call.to, call.input.is_empty()) {
                 self.require_contract(contract).await?;
             }
-            simulator.gas(&call).await.map_err(refusal)?
+            simulator.gas(&call).await?
         };
         Ok(Draft {
             call,
             gas_limit,
-            gain: gain_of(operation),
+            transfer: expected_transfer(operation),
         })
     }
 
@@ -135,12 +134,5 @@ impl EvmClient {
             true => Err(ChainError::Reverted(format!("no contract is at {contract}"))),
             false => Ok(()),
         }
-    }
-}
-
-fn refusal(failure: SimulationFailure) -> ChainError {
-    match failure {
-        SimulationFailure::Reverted(payload) => ChainError::Reverted(in_words(&payload)),
-        SimulationFailure::Chain(error) => error,
     }
 }

@@ -13,10 +13,10 @@ use dm_core::{
 use serde_json::json;
 
 use crate::{
+    backend::{AnchorQuestion, Anchored, EvmBackend},
     contract::{AnchorLog, anchor_contract},
-    library::{AnchorQuestion, Anchored},
     rpc::{Node, RpcFailure},
-    transactions::CallRequest,
+    tx::CallRequest,
     wire::Log,
 };
 
@@ -27,14 +27,16 @@ const MAX_PROOF: usize = 64;
 #[derive(Clone)]
 pub(crate) struct AnchorReader {
     node: Arc<Node>,
+    backend: &'static dyn EvmBackend,
     contract: Address,
 }
 
 impl AnchorReader {
     /// A reader of this chain's contract.
-    pub(crate) fn new(node: Arc<Node>) -> Self {
+    pub(crate) fn new(node: Arc<Node>, backend: &'static dyn EvmBackend) -> Self {
         Self {
             node,
+            backend,
             contract: anchor_contract(),
         }
     }
@@ -50,7 +52,7 @@ impl AnchorReader {
         if answer.is_empty() {
             return Ok(None);
         }
-        let head = self.node.library().anchor_head(&answer);
+        let head = self.backend.decode_head(&answer);
         let head = head.ok_or_else(RpcFailure::nonsense)?;
         Ok(Some(head).filter(|head| head.size > 0))
     }
@@ -61,7 +63,7 @@ impl AnchorReader {
         if answer.is_empty() {
             return Ok(None);
         }
-        let keeper = self.node.library().keeper(&answer);
+        let keeper = self.backend.decode_keeper(&answer);
         Ok(Some(keeper.ok_or_else(RpcFailure::nonsense)?))
     }
 
@@ -134,7 +136,7 @@ impl AnchorReader {
         if entry.address != self.contract {
             return None;
         }
-        self.node.library().anchored(entry)
+        self.backend.anchored(entry)
     }
 
     /// Whether the contract says yes; it says no where it is not deployed.
@@ -143,13 +145,13 @@ impl AnchorReader {
         if answer.is_empty() {
             return Ok(false);
         }
-        let answer = self.node.library().truth(&answer);
+        let answer = self.backend.decode_bool(&answer);
         Ok(answer.ok_or_else(RpcFailure::nonsense)?)
     }
 
     /// What the contract answers; nothing where it is not deployed.
     async fn ask(&self, question: &AnchorQuestion<'_>) -> Result<Bytes, ChainError> {
-        let input = self.node.library().anchor_question(question);
+        let input = self.backend.anchor_question(question);
         let request = CallRequest::view(self.contract, input);
         Ok(self.node.read("eth_call", (request, "latest")).await?)
     }

@@ -1,5 +1,5 @@
-//! Why contracts refuse, in words: the standard errors of Solidity, and those of
-//! OpenZeppelin's tokens ([ERC-6093](https://eips.ethereum.org/EIPS/eip-6093)).
+//! Why contracts refuse, in words: the anchor contract's errors, the standard ones of
+//! Solidity, and those of OpenZeppelin's tokens ([ERC-6093](https://eips.ethereum.org/EIPS/eip-6093)).
 
 use alloy::{
     primitives::Bytes,
@@ -8,7 +8,10 @@ use alloy::{
 };
 
 use self::abi::Refusals::RefusalsErrors as Errors;
-use crate::{rpc::shortened, text::printable};
+use crate::{
+    contract::refusal_in_words,
+    text::{printable, shortened},
+};
 
 // Generated: the documentation stands in the contracts.
 #[allow(missing_docs, unreachable_pub)]
@@ -51,6 +54,9 @@ fn revert_data(payload: &ErrorPayload) -> Option<Bytes> {
 }
 
 fn decoded(data: &[u8]) -> Option<String> {
+    if let Some(words) = refusal_in_words(data) {
+        return Some(words);
+    }
     if let Ok(error) = Errors::abi_decode(data) {
         return Some(refusal(error));
     }

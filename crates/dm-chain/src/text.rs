@@ -1,5 +1,7 @@
 //! Texts of contracts and chains, made fit to be shown.
 
+/// Longest text of a chain that is passed on, in characters.
+const MAX_TEXT: usize = 300;
 /// Longest name or symbol of a token, in characters.
 const MAX_NAME: usize = 64;
 
@@ -14,6 +16,11 @@ pub(crate) fn printable(text: &str) -> String {
 fn is_harmless(c: char) -> bool {
     let is_invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
     !c.is_control() && !is_invisible
+}
+
+/// The beginning of a text that came from outside.
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
 }
 
 /// Reads what a token answers to `name` or `symbol`: a string as ERC-20 says,

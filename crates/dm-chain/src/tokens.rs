@@ -8,8 +8,8 @@ use dm_core::{
 };
 
 use crate::{
-    client::EvmClient, library::TokenQuestion, reverts::in_words, rpc::RpcFailure, text::token_text,
-    transactions::CallRequest,
+    backend::TokenQuestion, client::EvmClient, reverts::in_words, rpc::RpcFailure, text::token_text,
+    tx::CallRequest,
 };
 
 /// Gas for one answer of a contract that nobody knows yet.
@@ -58,7 +58,7 @@ impl Tokens for EvmClient {
 impl EvmClient {
     /// A number that every token has to tell.
     async fn number(&self, token: Address, question: TokenQuestion) -> Result<U256, TokenError> {
-        let request = CallRequest::view(token, self.node.library().token_question(question));
+        let request = CallRequest::view(token, self.backend.token_question(question));
         let reason = match self.node.read::<_, Bytes>("eth_call", (request, "latest")).await {
             Ok(answer) => match word(&answer) {
                 Some(number) => return Ok(number),
@@ -84,7 +84,7 @@ impl EvmClient {
     async fn answer_if_any(&self, token: Address, question: TokenQuestion) -> Result<Bytes, TokenError> {
         let request = CallRequest {
             gas: Some(U64::from(DESCRIPTION_GAS)),
-            ..CallRequest::view(token, self.node.library().token_question(question))
+            ..CallRequest::view(token, self.backend.token_question(question))
         };
         match self.node.read("eth_call", (request, "latest")).await {
             Ok(answer) => Ok(answer),
@@ -95,7 +95,7 @@ impl EvmClient {
 
     /// Who may make more of a token, where it says so.
     pub(crate) async fn token_owner(&self, token: Address) -> Result<Option<Address>, ChainError> {
-        let request = CallRequest::view(token, self.node.library().token_question(TokenQuestion::Owner));
+        let request = CallRequest::view(token, self.backend.token_question(TokenQuestion::Owner));
         match self.node.read::<_, Bytes>("eth_call", (request, "latest")).await {
             Ok(answer) => Ok(word(&answer).map(|owner| Address::from_word(owner.into()))),
             Err(RpcFailure::Reverted(_)) => Ok(None),

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use alloy::{
-    primitives::{Address, B256},
-    rpc::client::RpcClient,
-};
+use alloy::primitives::{Address, B256};
 use dm_core::{ports::ChainError, receipt::Receipt};
 
 use crate::{
+    access::ChainAccess,
     config::ClientConfig,
-    library::Alloy,
     reader::AnchorReader,
-    rpc::{Connection, InvalidUrl, Node},
+    rpc::{InvalidUrl, Node},
 };
 
 /// Asks a chain whether it confirms a receipt; needs no account and no node.
@@ -23,25 +20,17 @@ pub struct ReceiptVerifier {
 }
 
 impl ReceiptVerifier {
-    /// A verifier that asks the chain at an http, https, ws or wss URL.
+    /// A verifier that asks this chain. Nothing is sent yet.
     ///
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    pub fn connect(url: &str, config: &ClientConfig) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(Node::at(&[url], &Alloy, config)?))
-    }
-
-    /// A verifier over any of alloy's transports.
-    pub fn over(client: RpcClient, config: &ClientConfig) -> Self {
-        Self::new(Node::over(Connection::Ready(client), &Alloy, config))
-    }
-
-    fn new(node: Node) -> Self {
+    pub fn new(config: &ClientConfig, chain: impl Into<ChainAccess>) -> Result<Self, InvalidUrl> {
+        let (node, backend) = chain.into().open(config)?;
         let node = Arc::new(node);
-        Self {
-            reader: AnchorReader::new(node.clone()),
+        Ok(Self {
+            reader: AnchorReader::new(node.clone(), backend),
             node,
-        }
+        })
     }
 
     /// EIP-155 id of the chain.

@@ -10,7 +10,9 @@ use std::sync::{
 };
 
 use alloy::primitives::U256;
-use dm_chain::{ClientConfig, EvmClient, InvalidUrl, ReceiptVerifier, anchor_contract};
+use dm_chain::{
+    ChainAccess, ClientConfig, ClientDeps, EvmClient, InvalidUrl, ReceiptVerifier, anchor_contract,
+};
 use dm_core::{
     event::NewEvent,
     hash::DataHash,
@@ -23,13 +25,18 @@ use dm_testing::{
 };
 use serde_json::{Value, json};
 use support::{
-    CHAIN_ID, account,
+    CHAIN_ID, account, client_of,
     fake_node::{FakeNode, Reply},
-    journal, quick,
+    journal, quick, quick_with,
 };
 
 fn client(url: &str, config: ClientConfig) -> EvmClient {
-    EvmClient::connect(&[url], Arc::new(TestSigner::new(0)), journal(), config).unwrap()
+    client_of(
+        ChainAccess::urls([url]),
+        Arc::new(TestSigner::new(0)),
+        journal(),
+        config,
+    )
 }
 
 /// A node that has the right id, and one coin for everybody.
@@ -128,10 +135,7 @@ async fn another_chain_at_the_same_place_is_refused() {
 #[tokio::test]
 async fn a_configured_chain_id_must_be_that_of_the_chain() {
     let node = FakeNode::start(healthy).await;
-    let config = ClientConfig {
-        chain_id: Some(5),
-        ..quick()
-    };
+    let config = quick_with(|config| config.chain_id = Some(5));
     let client = client(&node.url(), config);
     let wrong = ChainError::WrongChain {
         expected: 5,
@@ -258,11 +262,13 @@ async fn no_error_shows_the_key_in_the_url() {
         .chain_id()
         .await;
     assert!(!error.unwrap_err().to_string().contains("SECRET"));
-    let error = EvmClient::connect(
-        &["ftp://host/SECRET"],
-        Arc::new(TestSigner::new(0)),
-        journal(),
+    let error = EvmClient::start(
         quick(),
+        ClientDeps::new(
+            ChainAccess::urls(["ftp://host/SECRET"]),
+            Arc::new(TestSigner::new(0)),
+            journal(),
+        ),
     )
     .err();
     assert_eq!(error, Some(InvalidUrl::Scheme("ftp".to_owned())));
@@ -292,7 +298,7 @@ async fn a_verifier_needs_no_account() {
         _ => healthy(method, params),
     })
     .await;
-    let verifier = ReceiptVerifier::connect(&node.url(), &quick()).unwrap();
+    let verifier = ReceiptVerifier::new(&quick(), ChainAccess::urls([node.url()])).unwrap();
     assert_eq!(verifier.chain_id().await, Ok(CHAIN_ID));
     assert_eq!(
         verifier.proves(&receipt(), account(0).into_word()).await,

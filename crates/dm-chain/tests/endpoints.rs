@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy::primitives::U256;
 use dm_chain::{
-    EvmClient, SwitchError,
+    ChainAccess, EvmClient, SwitchError,
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
@@ -18,11 +18,11 @@ use dm_core::{
 use dm_testing::signer::TestSigner;
 use serde_json::json;
 use support::{
-    CHAIN_ID, account,
+    CHAIN_ID, account, client_of,
     fake_node::{FakeNode, Reply},
     journal,
     money::{done, pay},
-    quick,
+    quick, quick_with,
 };
 
 /// A node with this chain id, on which everybody has so many wei.
@@ -36,7 +36,12 @@ async fn node(chain_id: u64, balance: u64) -> FakeNode {
 }
 
 fn client(urls: &[String]) -> EvmClient {
-    EvmClient::connect(urls, Arc::new(TestSigner::new(0)), journal(), quick()).unwrap()
+    client_of(
+        ChainAccess::urls(urls),
+        Arc::new(TestSigner::new(0)),
+        journal(),
+        quick(),
+    )
 }
 
 async fn balance(client: &EvmClient) -> Result<u64, ChainError> {
@@ -81,12 +86,14 @@ async fn an_endpoint_that_is_silent_costs_one_wait() {
 #[tokio::test]
 async fn an_endpoint_of_another_chain_is_left_out_and_reported() {
     let (wrong, right) = (node(5, 1).await, node(CHAIN_ID, 2).await);
-    let config = dm_chain::ClientConfig {
-        chain_id: Some(CHAIN_ID),
-        ..quick()
-    };
+    let config = quick_with(|config| config.chain_id = Some(CHAIN_ID));
     let signer = Arc::new(TestSigner::new(0));
-    let client = EvmClient::connect(&[wrong.url(), right.url()], signer, journal(), config).unwrap();
+    let client = client_of(
+        ChainAccess::urls([wrong.url(), right.url()]),
+        signer,
+        journal(),
+        config,
+    );
     assert_eq!(balance(&client).await, Ok(2));
     assert_eq!(wrong.asked_for("eth_getBalance"), 0);
     let problem = client.endpoints()[0].problem.clone().unwrap();
@@ -121,10 +128,7 @@ async fn a_client_moves_only_to_its_own_chain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_queued_goes_on_at_the_new_endpoint() {
-    let genesis = Genesis {
-        funded: vec![account(0)],
-        ..Genesis::default()
-    };
+    let genesis = Genesis::funding([account(0)]);
     let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
     // The first endpoint answers, and loses every transaction that it gets.
     let forgetful = forwarding(&chain, |method| method == "eth_sendRawTransaction").await;

@@ -11,7 +11,7 @@ use alloy::{
     eips::eip2718::Decodable2718,
     primitives::{Address, Bytes, TxKind, U64, U256, hex},
 };
-use dm_chain::{EvmClient, embedded::EmbeddedChain};
+use dm_chain::{ChainAccess, EvmClient, embedded::EmbeddedChain};
 use dm_core::{
     operation::OperationId,
     ports::{Anchors, Chain, OperationState, Operations},
@@ -23,7 +23,7 @@ use dm_testing::{
 };
 use serde_json::{Value, json};
 use support::{
-    CHAIN_ID, TestChain, account,
+    CHAIN_ID, TestChain, account, client_of,
     fake_node::{FakeNode, Reply},
     forward, journal,
     money::{PATIENCE, mined, pay},
@@ -41,6 +41,8 @@ const BURNER: [u8; 44] = hex!(
 );
 /// What the chain of these tests takes at most.
 const CAP: u64 = 10_000_000;
+/// What a transaction costs at least on a chain that charges more than Ethereum.
+const INTRINSIC: u64 = 40_000;
 
 /// Deploys the code for the test account 9.
 async fn deploy_burner(chain: &TestChain) -> Address {
@@ -93,11 +95,13 @@ async fn a_call_that_fits_into_a_transaction_is_not_refused_for_its_reserve() {
     anchors_go_on(&client).await;
 }
 
-/// An endpoint that refuses large transactions, as a chain with a lower cap does.
-async fn with_cap(chain: &EmbeddedChain) -> FakeNode {
+/// An endpoint that refuses large transactions, as a chain with a lower cap does,
+/// and those with too little gas.
+async fn with_limits(chain: &EmbeddedChain, least: u64) -> FakeNode {
     let forward = forward(chain);
     FakeNode::start(move |method, params| match gas_limit(method, params) {
         Some(limit) if limit > CAP => Reply::Error(-32000, "transaction gas limit too high"),
+        Some(limit) if limit < least => Reply::Error(-32000, "intrinsic gas too low"),
         _ => forward(method, params),
     })
     .await
@@ -116,11 +120,11 @@ async fn what_the_chain_refuses_for_good_fails_with_the_reason_and_what_comes_af
     for restarts in [false, true] {
         let chain = TestChain::embedded().await;
         let burner = deploy_burner(&chain).await;
-        let node = with_cap(chain.guard.downcast_ref().unwrap()).await;
+        let node = with_limits(chain.guard.downcast_ref().unwrap(), 0).await;
         let journal = journal();
         let client = || {
             let signer = Arc::new(TestSigner::new(0));
-            EvmClient::connect(&[node.url()], signer, journal.clone(), quick()).unwrap()
+            client_of(ChainAccess::urls([node.url()]), signer, journal.clone(), quick())
         };
         let (refused, paid, to) = (OperationId::random(), OperationId::random(), Address::random());
         let mut running = client();
@@ -155,4 +159,18 @@ async fn what_the_chain_refuses_for_good_fails_with_the_reason_and_what_comes_af
         let receipt = chain.ask("eth_getTransactionReceipt", json!([tx_hash])).await;
         assert!(receipt.is_null(), "{receipt}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_makes_room_on_a_chain_where_every_transaction_costs_more_gas() {
+    let chain = TestChain::embedded().await;
+    let burner = deploy_burner(&chain).await;
+    let node = with_limits(chain.guard.downcast_ref().unwrap(), INTRINSIC).await;
+    let signer = Arc::new(TestSigner::new(0));
+    let client = client_of(ChainAccess::urls([node.url()]), signer, journal(), quick());
+    let refused = OperationId::random();
+    client.begin(refused, &pay(burner, account(5), 1)).await.unwrap();
+    let state = client.wait(refused, PATIENCE).await.unwrap().unwrap();
+    assert!(matches!(state, OperationState::Refused { .. }), "{state:?}");
+    anchors_go_on(&client).await;
 }

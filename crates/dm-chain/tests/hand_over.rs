@@ -18,9 +18,9 @@ use dm_core::{
 };
 use dm_testing::{anchors::reference::node_hash, signer::TestSigner};
 use support::{
-    TestChain, account, journal,
+    TestChain, account, client_of, journal,
     money::{PATIENCE, done, issue, mined, pay},
-    quick,
+    quick_with,
 };
 
 fn signer(n: u8) -> Arc<dyn Signer> {
@@ -162,7 +162,7 @@ async fn what_the_account_before_has_begun_is_done_once_and_by_it() {
         return;
     };
     let (journal, to) = (journal(), Address::random());
-    let over = |n| EvmClient::over(chain.connection(), signer(n), journal.clone(), as_log_of_0());
+    let over = |n| client_of(chain.connection(), signer(n), journal.clone(), as_log_of_0());
     let client = over(0);
     let ids: Vec<_> = (0..20).map(|_| OperationId::random()).collect();
     for id in &ids {
@@ -201,8 +201,5 @@ async fn a_token_of_the_account_before_can_still_be_minted() {
 }
 
 fn as_log_of_0() -> ClientConfig {
-    ClientConfig {
-        log: Some(account(0)),
-        ..quick()
-    }
+    quick_with(|config| config.log = Some(account(0)))
 }

@@ -21,9 +21,9 @@ use dm_testing::signer::TestSigner;
 use futures::future::join_all;
 use serde_json::json;
 use support::{
-    TestChain, account, journal,
+    TestChain, account, client_of, journal,
     money::{PATIENCE, mined, pay},
-    quick,
+    quick, quick_with,
 };
 use tokio::runtime::Runtime;
 
@@ -80,13 +80,7 @@ async fn a_thousand_at_once_need_no_more_blocks_than_their_gas() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mempool_with_little_room_is_filled_bit_by_bit() {
     let chain = TestChain::embedded().await;
-    let client = chain.client_with(
-        0,
-        dm_chain::ClientConfig {
-            max_unmined: 7,
-            ..quick()
-        },
-    );
+    let client = chain.client_with(0, quick_with(|config| config.max_unmined = 7));
     pay_many(&chain, Arc::new(client)).await;
 }
 
@@ -108,7 +102,7 @@ async fn a_client_that_dies_in_the_middle_loses_nothing_and_doubles_nothing() {
         let (journal, to) = (journal(), Address::random());
         let next_client = || {
             let (rpc, journal) = (chain.connection(), journal.clone());
-            move || EvmClient::over(rpc, Arc::new(TestSigner::new(0)), journal, quick())
+            move || client_of(rpc, Arc::new(TestSigner::new(0)), journal, quick())
         };
         let ids: Vec<_> = (0..200).map(|_| OperationId::random()).collect();
         for pause in [1, 20, 60, 150] {

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
 use dm_chain::{
-    AccountHealth, EvmClient,
+    AccountHealth, ChainAccess, EvmClient,
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
@@ -24,7 +24,7 @@ use dm_testing::{
     signer::TestSigner,
 };
 use support::{
-    account,
+    account, client_of,
     fake_node::FakeNode,
     forward, journal,
     money::{PATIENCE, mined, pay},
@@ -33,11 +33,8 @@ use support::{
 
 /// A chain with nothing on it but coins.
 async fn empty_chain(timestamp: u64) -> EmbeddedChain {
-    let genesis = Genesis {
-        funded: (0..16).map(account).collect(),
-        timestamp: Some(timestamp),
-        ..Genesis::default()
-    };
+    let mut genesis = Genesis::funding((0..16).map(account));
+    genesis.timestamp = Some(timestamp);
     let store = Arc::new(MemoryKeyValueStore::new());
     EmbeddedChain::open(store, genesis).await.unwrap()
 }
@@ -72,7 +69,7 @@ async fn a_chain_that_begins_anew_is_followed_and_nothing_is_paid_there_again() 
         let journal = journal();
         let client = || {
             let signer = Arc::new(TestSigner::new(0));
-            EvmClient::connect(&[node.url()], signer, journal.clone(), quick()).unwrap()
+            client_of(ChainAccess::urls([node.url()]), signer, journal.clone(), quick())
         };
         let (mut running, to, paid) = (client(), Address::random(), OperationId::random());
         running.begin(paid, &pay(NATIVE_TOKEN, to, 5)).await.unwrap();
@@ -110,7 +107,12 @@ async fn another_chain_is_told_until_it_is_followed() {
     let (old, new) = (empty_chain(1_700_000_000).await, empty_chain(1_700_000_001).await);
     let node = FakeNode::start(forward(&old)).await;
     let signer = Arc::new(TestSigner::new(0));
-    let client = Arc::new(EvmClient::connect(&[node.url()], signer, journal(), quick()).unwrap());
+    let client = Arc::new(client_of(
+        ChainAccess::urls([node.url()]),
+        signer,
+        journal(),
+        quick(),
+    ));
     let health = AccountHealth::new(client.clone());
     pay_at_last(&client, account(5), 5).await;
     assert_eq!(health.check().await, Finding::Working);

@@ -19,9 +19,9 @@ use dm_core::{
 use dm_testing::signer::TestSigner;
 use serde_json::{Value, json};
 use support::{
-    CHAIN_ID, TestChain, account, journal,
+    CHAIN_ID, TestChain, account, client_of, journal,
     money::{mined, pay},
-    quick,
+    quick_with,
 };
 
 /// An anvil that mines when it is told to.
@@ -32,11 +32,10 @@ async fn controlled() -> Option<TestChain> {
 }
 
 fn config() -> ClientConfig {
-    ClientConfig {
-        confirmations: 3,
-        replace_after: Duration::from_secs(1),
-        ..quick()
-    }
+    quick_with(|config| {
+        config.confirmations = 3;
+        config.replace_after = Duration::from_secs(1);
+    })
 }
 
 async fn begun(client: &EvmClient, to: Address) -> (OperationId, B256) {
@@ -144,10 +143,8 @@ async fn gas_above_the_ceiling_is_refused_and_both_are_named() {
     let Some(chain) = TestChain::anvil(&[]).await else {
         return;
     };
-    let cheap = ClientConfig {
-        max_fee_per_gas: 1000,
-        ..config()
-    };
+    let mut cheap = config();
+    cheap.max_fee_per_gas = 1000;
     let client = chain.client_with(0, cheap);
     let id = OperationId::random();
     let refusal = client.begin(id, &pay(NATIVE_TOKEN, account(5), 1)).await;
@@ -187,7 +184,7 @@ async fn a_restart_goes_on_with_what_was_begun() {
     let (journal, to) = (journal(), Address::random());
     let client = || {
         let signer = Arc::new(TestSigner::new(0));
-        EvmClient::over(chain.rpc.clone(), signer, journal.clone(), config())
+        client_of(chain.rpc.clone(), signer, journal.clone(), config())
     };
     let first = client();
     let mut begun_before = Vec::new();

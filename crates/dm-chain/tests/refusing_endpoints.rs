@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy::primitives::{Address, U256};
 use dm_chain::{
-    EvmClient,
+    ChainAccess, EvmClient,
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
@@ -21,7 +21,7 @@ use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::{
-    account,
+    account, client_of,
     fake_node::{FakeNode, Reply},
     journal,
     money::{done, pay},
@@ -63,9 +63,9 @@ fn cases() -> Vec<Case> {
 fn clients(urls: &[String]) -> Vec<EvmClient> {
     let signer = Arc::new(TestSigner::new(0));
     vec![
-        EvmClient::connect(urls, signer.clone(), journal(), quick()).unwrap(),
+        client_of(ChainAccess::urls(urls), signer.clone(), journal(), quick()),
         #[cfg(feature = "ethers")]
-        EvmClient::connect_with_ethers(urls, signer, journal(), quick()).unwrap(),
+        client_of(ChainAccess::ethers_urls(urls), signer, journal(), quick()),
     ]
 }
 
@@ -402,10 +402,7 @@ async fn a_head_that_stands_still_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_goes_to_the_next_endpoint_where_one_does_not_take_it() {
-    let genesis = Genesis {
-        funded: vec![account(0)],
-        ..Genesis::default()
-    };
+    let genesis = Genesis::funding([account(0)]);
     let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
     let (forward, good) = (support::forward(&chain), support::forward(&chain));
     let refusing = FakeNode::start(move |method, params| match method {

@@ -7,14 +7,14 @@ mod support;
 use std::sync::Arc;
 
 use alloy::primitives::{B256, U64};
-use dm_chain::{EvmClient, anchor_contract};
+use dm_chain::{ChainAccess, EvmClient, anchor_contract};
 use dm_core::ports::{Anchors, Chain, ChainError};
 use dm_testing::{
     anchors::{ReferenceLog, conformance::request},
     signer::TestSigner,
 };
 use serde_json::json;
-use support::{TestChain, account, anvil::Anvil, journal, quick};
+use support::{TestChain, account, anvil::Anvil, client_of, journal, quick};
 
 async fn nonce(chain: &TestChain, n: u8) -> u64 {
     let count = chain
@@ -191,13 +191,12 @@ async fn websockets_serve_as_well() {
     let Some(anvil) = Anvil::start(&[]) else {
         return;
     };
-    let client = EvmClient::connect(
-        &[anvil.websocket_url()],
+    let client = client_of(
+        ChainAccess::urls([anvil.websocket_url()]),
         Arc::new(TestSigner::new(0)),
         journal(),
         quick(),
-    )
-    .unwrap();
+    );
     assert_eq!(client.chain_id().await, Ok(support::CHAIN_ID));
     drop(anvil);
     assert!(matches!(client.chain_id().await, Err(ChainError::Unavailable(_))));

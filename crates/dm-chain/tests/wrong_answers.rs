@@ -14,7 +14,7 @@ use std::{
 
 use alloy::primitives::{Address, U256};
 use dm_chain::{
-    ClientConfig, EvmClient,
+    ChainAccess,
     embedded::{EmbeddedChain, Genesis},
 };
 use dm_core::{
@@ -25,11 +25,11 @@ use dm_core::{
 use dm_testing::signer::TestSigner;
 use serde_json::{Value, json};
 use support::{
-    account,
+    account, client_of,
     fake_node::{FakeNode, Reply},
     journal,
     money::{PATIENCE, pay},
-    quick,
+    quick, quick_with,
 };
 
 const PAYMENTS: u64 = 30;
@@ -44,10 +44,7 @@ fn now_and_then(number: usize, every: u64) -> bool {
 /// Pays through a node that passes requests on to the embedded chain, unless
 /// `spoil` has another answer to one; the second argument is its number.
 async fn all_are_paid(spoil: impl Fn(&str, usize) -> Option<Reply> + Send + Sync + 'static) {
-    let genesis = Genesis {
-        funded: vec![account(0)],
-        ..Genesis::default()
-    };
+    let genesis = Genesis::funding([account(0)]);
     let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
     let (asked, forward) = (AtomicUsize::new(0), support::forward(&chain));
     let node = FakeNode::start(move |method, params| {
@@ -55,12 +52,9 @@ async fn all_are_paid(spoil: impl Fn(&str, usize) -> Option<Reply> + Send + Sync
         spoil(method, number).unwrap_or_else(|| forward(method, params))
     })
     .await;
-    let config = ClientConfig {
-        request_timeout: Duration::from_millis(300),
-        ..quick()
-    };
+    let config = quick_with(|config| config.request_timeout = Duration::from_millis(300));
     let signer = Arc::new(TestSigner::new(0));
-    let client = EvmClient::connect(&[node.url()], signer, journal(), config).unwrap();
+    let client = client_of(ChainAccess::urls([node.url()]), signer, journal(), config);
     let to = Address::random();
     let ids: Vec<_> = (0..PAYMENTS).map(|_| OperationId::random()).collect();
     let payments = ids.iter().map(|id| async {
@@ -71,7 +65,7 @@ async fn all_are_paid(spoil: impl Fn(&str, usize) -> Option<Reply> + Send + Sync
         client.wait(*id, PATIENCE).await.unwrap().unwrap()
     });
     futures::future::join_all(payments).await;
-    let direct = EvmClient::over(chain.client(), Arc::new(TestSigner::new(1)), journal(), quick());
+    let direct = client_of(chain.client(), Arc::new(TestSigner::new(1)), journal(), quick());
     assert_eq!(direct.native_balance(to).await, Ok(U256::from(PAYMENTS)));
 }
 
@@ -109,10 +103,7 @@ async fn garbage_costs_time_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_pay_nothing_twice() {
-    let genesis = Genesis {
-        funded: vec![account(0)],
-        ..Genesis::default()
-    };
+    let genesis = Genesis::funding([account(0)]);
     let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
     let forward: Arc<support::Forward> = support::forward(&chain).into();
     all_sends_are_lost(chain, forward).await;
@@ -129,7 +120,7 @@ async fn all_sends_are_lost(chain: EmbeddedChain, forward: Arc<support::Forward>
     })
     .await;
     let signer = Arc::new(TestSigner::new(0));
-    let client = EvmClient::connect(&[node.url()], signer, journal(), quick()).unwrap();
+    let client = client_of(ChainAccess::urls([node.url()]), signer, journal(), quick());
     let to = Address::random();
     for _ in 0..5 {
         let id = OperationId::random();

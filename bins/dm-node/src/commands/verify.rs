@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
-use dm_chain::{ClientConfig, ReceiptVerifier};
+use dm_chain::{ChainAccess, ClientConfig, ReceiptVerifier};
 use dm_core::{
     ports::ChainError,
     receipt::{Receipt, Verification},
@@ -48,7 +48,7 @@ async fn verify_receipt(file: &Path, chain: &str, user_key: Option<&Path>) -> an
     let verdict = match dm_compliance::verify_offline(&receipt) {
         Err(reason) => Verification::invalid(reason.to_string()),
         Ok(leaf_hash) => {
-            let verifier = ReceiptVerifier::connect(chain, &ClientConfig::default())?;
+            let verifier = ReceiptVerifier::new(&ClientConfig::default(), ChainAccess::urls([chain]))?;
             match verifier.proves(&receipt, leaf_hash).await {
                 Ok(true) => Verification::Valid,
                 Ok(false) => {

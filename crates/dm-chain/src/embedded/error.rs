@@ -3,6 +3,7 @@ use revm::database_interface::DBErrorMarker;
 
 /// Why the embedded chain cannot be opened, or cannot go on.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EmbeddedChainError {
     /// The store that keeps the chain failed.
     #[error("the chain's store failed: {0}")]

@@ -45,6 +45,7 @@ const INITIAL_BALANCE: U256 = U256::from_limbs([0x19e0_c9ba_b240_0000, 0x21e, 0,
 
 /// How a new chain begins. An existing chain keeps the genesis it has.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Genesis {
     /// EIP-155 id of the chain.
     pub chain_id: u64,
@@ -65,6 +66,14 @@ impl Default for Genesis {
 }
 
 impl Genesis {
+    /// The default, where these accounts have coins, too.
+    pub fn funding(accounts: impl IntoIterator<Item = Address>) -> Self {
+        Self {
+            funded: accounts.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
     /// Every account that has coins in block 0, each once, with its balance in wei.
     pub(super) fn balances(&self) -> Vec<(Address, U256)> {
         let mut accounts: Vec<Address> = DEV_ACCOUNTS.iter().chain(&self.funded).copied().collect();

@@ -93,8 +93,7 @@ impl EmbeddedChain {
         EmbeddedTransport::new(self.clone())
     }
 
-    /// A client over [`EmbeddedChain::transport`], as
-    /// [`EvmClient::over`](crate::EvmClient::over) takes it.
+    /// A client over [`EmbeddedChain::transport`].
     pub fn client(&self) -> RpcClient {
         RpcClient::new(self.transport(), true)
     }

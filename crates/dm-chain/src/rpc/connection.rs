@@ -23,6 +23,7 @@ const MAX_MESSAGE: usize = 4 << 20;
 
 /// The text is no URL of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidUrl {
     /// No URL at all.
     #[error("is no URL: {0}")]
@@ -51,6 +52,9 @@ pub(crate) enum Connection {
         current: Mutex<Option<RpcClient>>,
     },
 }
+
+/// Makes the way to a URL.
+pub(crate) type Connect = fn(Url) -> Result<Connection, InvalidUrl>;
 
 impl Connection {
     /// The way to an http, https, ws or wss URL, by alloy. Nothing is sent yet.

@@ -14,16 +14,17 @@ use alloy::{
 use reqwest::Url;
 
 use super::{
-    Connection, InvalidUrl,
-    failure::{NONSENSE, Trouble, shortened},
+    Connect, Connection, InvalidUrl,
+    failure::{NONSENSE, Trouble},
     record::{Cause, Record, Refusal},
     secrets::Secrets,
     verdict::{Objection, Verdict, verdict, verdict_of_page},
 };
-use crate::{library::Library, text::printable};
+use crate::text::{printable, shortened};
 
 /// An endpoint of a chain, as [`EvmClient::endpoints`](crate::EvmClient::endpoints) lists them.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EndpointState {
     /// Host and port; the rest of a URL may contain a key.
     pub name: String,
@@ -61,7 +62,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    pub(super) fn at(url: &str, library: &dyn Library) -> Result<Self, InvalidUrl> {
+    pub(super) fn at(url: &str, connect: Connect) -> Result<Self, InvalidUrl> {
         let url = Url::parse(url).map_err(|error| InvalidUrl::Format(error.to_string()))?;
         let host = url.host_str().unwrap_or_default();
         let name = match url.port() {
@@ -70,7 +71,7 @@ impl Endpoint {
         };
         Ok(Self {
             secrets: Secrets::of(&url),
-            ..Self::new(name, library.connect(url)?)
+            ..Self::new(name, connect(url)?)
         })
     }
 
@@ -110,7 +111,7 @@ impl Endpoint {
         let found: U64 = self.ask("eth_chainId", (), timeout).await?;
         let found = found.to::<u64>();
         match expected {
-            Some(expected) if expected != found => Err(self.is_of_another_chain(found, expected)),
+            Some(expected) if expected != found => Err(self.leave_out(found, expected)),
             _ => {
                 self.state().confirmed = true;
                 Ok(found)
@@ -118,8 +119,8 @@ impl Endpoint {
         }
     }
 
-    /// It is left out, since it belongs to the chain `found`.
-    pub(super) fn is_of_another_chain(&self, found: u64, expected: u64) -> Trouble {
+    /// Leaves it out, since it belongs to the chain `found`.
+    pub(super) fn leave_out(&self, found: u64, expected: u64) -> Trouble {
         let problem = format!("it is an endpoint of chain {found}, not of {expected}");
         self.remember("eth_chainId", &problem, Cause::OtherChain);
         self.doubt();

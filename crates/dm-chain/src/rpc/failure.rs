@@ -6,10 +6,8 @@ use alloy::rpc::json_rpc::ErrorPayload;
 use dm_core::ports::ChainError;
 
 use super::verdict::Objection;
-use crate::reverts::in_words;
+use crate::{reverts::in_words, text::shortened};
 
-/// Longest text of a chain that is passed on, in characters.
-const MAX_TEXT: usize = 300;
 /// What is said of an answer that is none.
 pub(super) const NONSENSE: &str = "its answer makes no sense";
 
@@ -190,9 +188,4 @@ impl Troubles {
 
 fn is_not_served(trouble: &Trouble) -> bool {
     matches!(trouble, Trouble::Objected { objection, .. } if !objection.passes())
-}
-
-/// The beginning of a text that came from outside.
-pub(crate) fn shortened(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
 }

@@ -11,13 +11,13 @@ mod record;
 mod secrets;
 mod verdict;
 
-pub(crate) use connection::Connection;
 pub use connection::InvalidUrl;
+pub(crate) use connection::{Connect, Connection};
 pub(crate) use endpoint::Endpoint;
 pub use endpoint::EndpointState;
 #[cfg(feature = "ethers")]
 pub(crate) use ethers::EthersConnection;
-pub(crate) use failure::{RpcFailure, shortened};
+pub(crate) use failure::RpcFailure;
 pub(crate) use node::{Node, SwitchFailure};
 pub(crate) use record::{Cause, Refusal};
 pub(crate) use verdict::Objection;

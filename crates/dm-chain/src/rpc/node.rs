@@ -13,11 +13,11 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{
-    Connection, EndpointState, InvalidUrl, RpcFailure,
+    Connect, Connection, EndpointState, InvalidUrl, RpcFailure,
     endpoint::Endpoint,
     failure::{Trouble, Troubles},
 };
-use crate::{config::ClientConfig, library::Library};
+use crate::config::ClientConfig;
 
 /// Attempts after the first one.
 const MAX_RETRIES: usize = 3;
@@ -29,16 +29,16 @@ pub(crate) struct Node {
     endpoints: Mutex<Arc<[Endpoint]>>,
     /// The chain's id: the one that was configured or seen first.
     chain_id: OnceLock<u64>,
-    library: &'static dyn Library,
+    connect: Connect,
     request_timeout: Duration,
     patience: Duration,
 }
 
 impl Node {
-    /// The chain at the end of this connection.
-    pub(crate) fn over(connection: Connection, library: &'static dyn Library, config: &ClientConfig) -> Self {
+    /// The chain at the end of this connection; `connect` is for URLs that it is moved to.
+    pub(crate) fn over(connection: Connection, connect: Connect, config: &ClientConfig) -> Self {
         let endpoint = Endpoint::new("this process".to_owned(), connection);
-        Self::new([endpoint].into(), library, config)
+        Self::new([endpoint].into(), connect, config)
     }
 
     /// The chain at these URLs; the first are preferred.
@@ -47,17 +47,17 @@ impl Node {
     /// [`InvalidUrl`], with a reason that completes "`<field>` …".
     pub(crate) fn at<U: AsRef<str>>(
         urls: &[U],
-        library: &'static dyn Library,
+        connect: Connect,
         config: &ClientConfig,
     ) -> Result<Self, InvalidUrl> {
-        Ok(Self::new(endpoints_at(urls, library)?, library, config))
+        Ok(Self::new(endpoints_at(urls, connect)?, connect, config))
     }
 
-    fn new(endpoints: Arc<[Endpoint]>, library: &'static dyn Library, config: &ClientConfig) -> Self {
+    fn new(endpoints: Arc<[Endpoint]>, connect: Connect, config: &ClientConfig) -> Self {
         Self {
             endpoints: Mutex::new(endpoints),
             chain_id: config.chain_id.map(OnceLock::from).unwrap_or_default(),
-            library,
+            connect,
             request_timeout: config.request_timeout,
             patience: config.patience,
         }
@@ -66,7 +66,7 @@ impl Node {
     /// Uses other endpoints from now on, once all of them have answered that
     /// they belong to this chain. Requests that are under way end where they began.
     pub(crate) async fn switch<U: AsRef<str>>(&self, urls: &[U]) -> Result<(), SwitchFailure> {
-        let endpoints = endpoints_at(urls, self.library).map_err(SwitchFailure::Url)?;
+        let endpoints = endpoints_at(urls, self.connect).map_err(SwitchFailure::Url)?;
         for endpoint in endpoints.iter() {
             self.identify(endpoint).await.map_err(|trouble| {
                 let mut alone = Troubles::default();
@@ -76,11 +76,6 @@ impl Node {
         }
         *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
         Ok(())
-    }
-
-    /// What encodes and decodes for this chain.
-    pub(crate) fn library(&self) -> &'static dyn Library {
-        self.library
     }
 
     /// What is known of each endpoint.
@@ -124,8 +119,8 @@ impl Node {
         self.repeat(|| self.identify_one()).await
     }
 
-    /// Whether the endpoint says that it belongs to this chain.
-    pub(crate) async fn is_of_this_chain(&self, endpoint: &Endpoint) -> bool {
+    /// Asks the endpoint for its chain; says whether that is this one, and notes it.
+    pub(crate) async fn confirm(&self, endpoint: &Endpoint) -> bool {
         self.identify(endpoint).await.is_ok()
     }
 
@@ -207,7 +202,7 @@ impl Node {
         match *self.chain_id.get_or_init(|| found) {
             expected if expected == found => Ok(found),
             // Another request was first, at an endpoint of another chain.
-            expected => Err(endpoint.is_of_another_chain(found, expected)),
+            expected => Err(endpoint.leave_out(found, expected)),
         }
     }
 
@@ -236,12 +231,12 @@ pub(crate) enum SwitchFailure {
     Chain(RpcFailure),
 }
 
-fn endpoints_at<U: AsRef<str>>(urls: &[U], library: &dyn Library) -> Result<Arc<[Endpoint]>, InvalidUrl> {
+fn endpoints_at<U: AsRef<str>>(urls: &[U], connect: Connect) -> Result<Arc<[Endpoint]>, InvalidUrl> {
     if urls.is_empty() {
         return Err(InvalidUrl::Format("empty".to_owned()));
     }
     urls.iter()
-        .map(|url| Endpoint::at(url.as_ref(), library))
+        .map(|url| Endpoint::at(url.as_ref(), connect))
         .collect()
 }
 

@@ -62,6 +62,10 @@ pub(super) fn verdict(method: &str, status: Option<u16>, payload: &ErrorPayload)
     if matches!(payload.code, METHOD_NOT_FOUND | -32604) {
         return Verdict::Endpoint(Objection::NotOffered);
     }
+    // These say nothing but that there was too much, whatever is quoted beside them.
+    if matches!(payload.code, 429 | 1008) || status == Some(429) {
+        return Verdict::Endpoint(Objection::Limited);
+    }
     if (executes(method) || sends(method)) && contains_any(&text, REQUEST) {
         return Verdict::Request;
     }
@@ -156,7 +160,7 @@ fn by_status(status: u16) -> Option<Objection> {
 fn by_code(method: &str, code: i64) -> Option<Objection> {
     match code {
         401 | 403 | -40100 => Some(Objection::Denied),
-        429 | 1008 | -32005 => Some(Objection::Limited),
+        -32005 => Some(Objection::Limited),
         -32055 => Some(Objection::Internal),
         // Besu has these for transactions that it does not take, others for themselves.
         _ if sends(method) => None,
@@ -394,6 +398,32 @@ mod tests {
             })
             .collect();
         assert!(misunderstood.is_empty(), "{}", misunderstood.join("\n"));
+    }
+
+    #[test]
+    fn a_limit_is_no_reason_against_a_transaction_whatever_words_go_with_it() {
+        for (code, message) in [
+            (429, "capacity exceeded"),
+            (429, "too many requests for gas price and nonce"),
+            (1008, "replacement of the connection"),
+            (-32005, "daily request count exceeded, request rate limited"),
+            (-32016, "your IP has exceeded its rate limit"),
+            (-32012, "credits limited to 6000/sec"),
+            (-32007, "100/second request limit reached"),
+            (-32000, "rate exceeded"),
+            (-32000, "maximum number of concurrent requests"),
+        ] {
+            let payload = ErrorPayload {
+                code,
+                message: message.into(),
+                data: None,
+            };
+            assert_eq!(
+                verdict("eth_sendRawTransaction", None, &payload),
+                Verdict::Endpoint(Objection::Limited),
+                "{code} {message}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use alloy::primitives::{B256, Bytes, U256};
+use alloy::primitives::B256;
 use dm_core::{
     operation::OperationId,
     ports::{ChainError, KeyValueStore, OperationState, Signer},
@@ -14,13 +14,16 @@ use tokio::{
 };
 
 use super::{
-    Simulator,
-    draft::{Call, Draft, Gain},
     journal::Journal,
     perform::Performer,
-    queue::{Action, Answer, Event, Queue, Report, Settings, Subject, Ticket},
+    queue::{Action, Answer, Event, Queue, QueueConfig, Report, Subject, Ticket},
+    simulation::Simulator,
 };
-use crate::rpc::Node;
+use crate::{
+    backend::EvmBackend,
+    rpc::Node,
+    tx::{Call, Draft},
+};
 
 /// Longest pause between two attempts to find the chain at the start.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -30,7 +33,7 @@ const NEVER: Duration = Duration::from_secs(86_400 * 365);
 const NOBODY: Ticket = 0;
 
 /// What the task is asked to do.
-pub(super) enum Order {
+pub(super) enum Command {
     /// Make a transaction.
     Begin {
         id: Option<OperationId>,
@@ -67,61 +70,54 @@ enum Waiting {
 }
 
 /// What the task works with.
-pub(super) struct Setup {
-    pub(super) node: Arc<Node>,
-    pub(super) signer: Arc<dyn Signer>,
-    pub(super) store: Arc<dyn KeyValueStore>,
-    pub(super) settings: Settings,
+#[derive(Clone)]
+pub(crate) struct AccountDeps {
+    /// The chain.
+    pub(crate) node: Arc<Node>,
+    /// Signs and decodes.
+    pub(crate) backend: &'static dyn EvmBackend,
+    /// Whose transactions they are.
+    pub(crate) signer: Arc<dyn Signer>,
+    /// Keeps what was begun.
+    pub(crate) journal: Arc<dyn KeyValueStore>,
 }
 
-impl Setup {
-    /// Carries out orders until all who could give some are gone.
-    pub(super) async fn run(self, mut orders: mpsc::Receiver<Order>) {
-        if let Some(mut account) = self.open(&mut orders).await {
-            account.run(orders).await;
-        }
+/// Carries out commands until all who could give some are gone.
+pub(super) async fn run(config: QueueConfig, deps: AccountDeps, mut commands: mpsc::Receiver<Command>) {
+    if let Some(mut account) = open(config, deps, &mut commands).await {
+        account.run(commands).await;
     }
+}
 
-    /// Waits for the chain; who asks for something meanwhile hears why it is not there.
-    async fn open(self, orders: &mut mpsc::Receiver<Order>) -> Option<Account> {
-        let mut pause = self.settings.poll_interval;
-        loop {
-            let error = match self.load().await {
-                Ok(account) => return Some(account),
-                Err(error) => error,
-            };
-            tracing::debug!(%error, "the account's transactions wait for the chain");
-            let until = Instant::now() + pause;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            // The order that begins the next attempt is answered by it.
-            let next = tokio::select! {
-                order = orders.recv() => Some(order?),
-                () = sleep_until(until) => None,
-            };
-            if let Some(order) = next {
-                match self.load().await {
-                    Ok(mut account) => {
-                        account.take(order);
-                        return Some(account);
-                    }
-                    Err(error) => order.refuse(&error),
+/// Waits for the chain; who asks for something meanwhile hears why it is not there.
+async fn open(
+    config: QueueConfig,
+    deps: AccountDeps,
+    commands: &mut mpsc::Receiver<Command>,
+) -> Option<Account> {
+    let mut pause = config.poll_interval;
+    loop {
+        let error = match Account::load(&config, &deps).await {
+            Ok(account) => return Some(account),
+            Err(error) => error,
+        };
+        tracing::debug!(%error, "the account's transactions wait for the chain");
+        let until = Instant::now() + pause;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        // The command that begins the next attempt is answered by it.
+        let next = tokio::select! {
+            command = commands.recv() => Some(command?),
+            () = sleep_until(until) => None,
+        };
+        if let Some(command) = next {
+            match Account::load(&config, &deps).await {
+                Ok(mut account) => {
+                    account.take(command);
+                    return Some(account);
                 }
+                Err(error) => command.refuse(&error),
             }
         }
-    }
-
-    async fn load(&self) -> Result<Account, ChainError> {
-        let chain_id = self.node.known_chain_id().await?;
-        let journal = Journal::new(self.store.clone(), chain_id, self.signer.address());
-        let kept = journal.load().await?;
-        let queue = Queue::restore(self.settings.clone(), kept, Instant::now());
-        Ok(Account {
-            queue,
-            performer: Performer::new(self.node.clone(), self.signer.clone(), chain_id, journal),
-            work: FuturesUnordered::new(),
-            waiting: HashMap::new(),
-            next_ticket: NOBODY + 1,
-        })
     }
 }
 
@@ -135,13 +131,32 @@ struct Account {
 }
 
 impl Account {
-    async fn run(&mut self, mut orders: mpsc::Receiver<Order>) {
+    async fn load(config: &QueueConfig, deps: &AccountDeps) -> Result<Self, ChainError> {
+        let AccountDeps {
+            node,
+            backend,
+            signer,
+            journal,
+        } = deps.clone();
+        let chain_id = node.known_chain_id().await?;
+        let journal = Journal::new(journal, chain_id, signer.address());
+        let kept = journal.load().await?;
+        Ok(Self {
+            queue: Queue::restore(config.clone(), kept, Instant::now()),
+            performer: Performer::new(node, backend, signer, chain_id, journal),
+            work: FuturesUnordered::new(),
+            waiting: HashMap::new(),
+            next_ticket: NOBODY + 1,
+        })
+    }
+
+    async fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
         self.tell(Event::Woken);
         loop {
             let wake_at = self.queue.wake_at().unwrap_or_else(|| Instant::now() + NEVER);
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => self.take(order),
+                command = commands.recv() => match command {
+                    Some(command) => self.take(command),
                     None => break,
                 },
                 Some(event) = self.work.next(), if !self.work.is_empty() => {
@@ -165,22 +180,22 @@ impl Account {
         }
     }
 
-    fn take(&mut self, order: Order) {
-        let event = match order {
-            Order::Begin { id, draft, answer } => Event::Ordered {
+    fn take(&mut self, command: Command) {
+        let event = match command {
+            Command::Begin { id, draft, answer } => Event::Ordered {
                 ticket: self.ticket(Waiting::Begun(answer)),
                 id,
                 draft,
             },
-            Order::Find { id, answer } => {
+            Command::Find { id, answer } => {
                 let _ = answer.send(Ok(self.queue.begun(&id)));
                 return;
             }
-            Order::Report { answer } => {
+            Command::Report { answer } => {
                 let _ = answer.send(Ok(self.queue.report(Instant::now())));
                 return;
             }
-            Order::Ask {
+            Command::Ask {
                 subject,
                 until,
                 answer,
@@ -189,7 +204,7 @@ impl Account {
                 subject,
                 until,
             },
-            Order::Conclude { id, answer } => Event::Concluded {
+            Command::Conclude { id, answer } => Event::Concluded {
                 ticket: self.ticket(Waiting::Concluded(answer)),
                 id,
             },
@@ -234,26 +249,18 @@ impl Account {
         let account = self.performer.signer.address();
         let simulator = Simulator::new(self.performer.node.clone(), account);
         async move {
-            let call = Call {
-                to: Some(account),
-                input: Bytes::new(),
-                value: U256::ZERO,
-            };
+            let call = Call::nothing(account);
             let gas_limit = simulator.gas(&call).await.ok()?;
             Some(Event::Ordered {
                 ticket: NOBODY,
                 id: None,
-                draft: Draft {
-                    call,
-                    gas_limit,
-                    gain: Gain::Nothing,
-                },
+                draft: Draft::without_transfer(call, gas_limit),
             })
         }
     }
 }
 
-impl Order {
+impl Command {
     fn refuse(self, error: &ChainError) {
         match self {
             Self::Begin { answer, .. } => drop(answer.send(Err(error.clone()))),

@@ -1,16 +1,17 @@
 //! Transactions of one account, in one queue with its own nonces.
 //!
-//! [`Transactions`] is the handle. Behind it [`account`] is the task that does
-//! what [`queue`] decides, by means of [`perform`]; [`journal`] keeps operations
-//! through restarts, [`fees`] knows the price of gas, [`refusal`] reads what chains say when they do not take them, and
-//! [`simulation`] tries calls beforehand.
+//! [`Transactions`] is the handle. Behind it [`account`] is the task that does what
+//! [`queue`] decides, by means of [`perform`]. [`journal`] keeps operations through
+//! restarts, [`simulation`] tries calls beforehand, [`price`] asks what gas costs,
+//! [`receipt`] what was mined, and [`refusal`] reads what chains say when they do not
+//! take a transaction.
 
 mod account;
-mod draft;
-mod fees;
 mod journal;
 mod perform;
+mod price;
 mod queue;
+mod receipt;
 mod refusal;
 mod simulation;
 
@@ -19,30 +20,27 @@ use std::{sync::Arc, time::Duration};
 use alloy::primitives::{Address, B256};
 use dm_core::{
     operation::OperationId,
-    ports::{ChainError, KeyValueStore, OperationState, Signer},
+    ports::{ChainError, OperationState},
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep},
 };
 
-use self::{
-    account::{Order, Setup},
-    queue::{Settings, Subject},
-};
 pub(crate) use self::{
-    draft::{Call, Draft, Gain},
-    fees::Fees,
-    queue::{Obstacle, Report, SigningJob, Stuck, Version},
-    simulation::{CallRequest, SimulationFailure, Simulator},
+    account::AccountDeps,
+    queue::{Obstacle, Report, Stuck},
+    receipt::receipt,
+    simulation::Simulator,
 };
-use crate::{
-    config::ClientConfig,
-    rpc::{Node, RpcFailure},
-    wire::TransactionReceipt,
+use self::{
+    account::Command,
+    perform::stopped,
+    queue::{QueueConfig, Subject},
 };
+use crate::{config::ClientConfig, rpc::Node, tx::Draft, wire::TransactionReceipt};
 
-/// Orders that may wait for the account's task before callers wait.
+/// Commands that may wait for the account's task before callers wait.
 const QUEUE_LENGTH: usize = 4096;
 /// How long the receipt of a transaction that the queue has forgotten is waited for.
 const FORGOTTEN_PATIENCE: Duration = Duration::from_secs(10);
@@ -54,7 +52,7 @@ const FIRST_POLL: Duration = Duration::from_millis(2);
 pub(crate) struct Transactions {
     node: Arc<Node>,
     account: Address,
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
     poll_interval: Duration,
     mining_timeout: Duration,
     max_fee_per_gas: u128,
@@ -63,32 +61,14 @@ pub(crate) struct Transactions {
 impl Transactions {
     /// Starts the account's task, which goes on with what the journal has kept;
     /// it ends when the last handle is gone. Must be called within a tokio runtime.
-    pub(crate) fn start(
-        node: Arc<Node>,
-        signer: Arc<dyn Signer>,
-        store: Arc<dyn KeyValueStore>,
-        config: &ClientConfig,
-    ) -> Self {
-        let (orders, inbox) = mpsc::channel(QUEUE_LENGTH);
-        let account = signer.address();
-        let setup = Setup {
-            node: node.clone(),
-            signer,
-            store,
-            settings: Settings {
-                account,
-                confirmations: config.confirmations,
-                max_fee_per_gas: config.max_fee_per_gas,
-                replace_after: config.replace_after,
-                poll_interval: config.poll_interval,
-                max_unmined: config.max_unmined,
-            },
-        };
-        tokio::spawn(setup.run(inbox));
+    pub(crate) fn start(config: &ClientConfig, deps: AccountDeps) -> Self {
+        let (commands, inbox) = mpsc::channel(QUEUE_LENGTH);
+        let (node, account) = (deps.node.clone(), deps.signer.address());
+        tokio::spawn(account::run(QueueConfig::new(account, config), deps, inbox));
         Self {
             node,
             account,
-            orders,
+            commands,
             poll_interval: config.poll_interval,
             mining_timeout: config.mining_timeout,
             max_fee_per_gas: config.max_fee_per_gas,
@@ -117,7 +97,7 @@ impl Transactions {
     /// Sends a call and returns the transaction's hash, as soon as the chain
     /// has taken it. It may happen twice.
     pub(crate) async fn send(&self, draft: Draft) -> Result<B256, ChainError> {
-        self.order(|answer| Order::Begin {
+        self.command(|answer| Command::Begin {
             id: None,
             draft,
             answer,
@@ -127,7 +107,7 @@ impl Transactions {
 
     /// Begins an operation: once, however often it is called.
     pub(crate) async fn begin(&self, id: OperationId, draft: Draft) -> Result<B256, ChainError> {
-        self.order(|answer| Order::Begin {
+        self.command(|answer| Command::Begin {
             id: Some(id),
             draft,
             answer,
@@ -137,7 +117,7 @@ impl Transactions {
 
     /// The newest hash of an operation that was begun.
     pub(crate) async fn find(&self, id: OperationId) -> Result<Option<B256>, ChainError> {
-        self.order(|answer| Order::Find { id, answer }).await
+        self.command(|answer| Command::Find { id, answer }).await
     }
 
     /// How far an operation is: now, or where there is a patience, once it is
@@ -152,7 +132,7 @@ impl Transactions {
 
     /// Forgets an operation that is final.
     pub(crate) async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
-        self.order(|answer| Order::Conclude { id, answer }).await
+        self.command(|answer| Command::Conclude { id, answer }).await
     }
 
     /// How the account's transactions get on.
@@ -160,7 +140,7 @@ impl Transactions {
     /// # Errors
     /// Where the chain or the journal could not be reached since the start.
     pub(crate) async fn report(&self) -> Result<Report, ChainError> {
-        self.order(|answer| Order::Report { answer }).await
+        self.command(|answer| Command::Report { answer }).await
     }
 
     /// Waits until a transaction that was sent is mined, or one in its place.
@@ -196,7 +176,7 @@ impl Transactions {
         patience: Option<Duration>,
     ) -> Result<Option<OperationState>, ChainError> {
         let until = patience.map(|patience| Instant::now() + patience);
-        self.order(|answer| Order::Ask {
+        self.command(|answer| Command::Ask {
             subject,
             until,
             answer,
@@ -204,26 +184,12 @@ impl Transactions {
         .await
     }
 
-    async fn order<T>(
+    async fn command<T>(
         &self,
-        order: impl FnOnce(oneshot::Sender<Result<T, ChainError>>) -> Order,
+        command: impl FnOnce(oneshot::Sender<Result<T, ChainError>>) -> Command,
     ) -> Result<T, ChainError> {
         let (answer, receiver) = oneshot::channel();
-        self.orders.send(order(answer)).await.map_err(|_| stopped())?;
+        self.commands.send(command(answer)).await.map_err(|_| stopped())?;
         receiver.await.map_err(|_| stopped())?
     }
-}
-
-/// The receipt of a mined transaction.
-pub(crate) async fn receipt(node: &Node, hash: B256) -> Result<Option<TransactionReceipt>, RpcFailure> {
-    let receipt: Option<TransactionReceipt> = node.read("eth_getTransactionReceipt", (hash,)).await?;
-    match receipt {
-        Some(receipt) if receipt.transaction_hash != hash => Err(RpcFailure::nonsense()),
-        Some(receipt) if receipt.block_number.is_some() => Ok(Some(receipt)),
-        _ => Ok(None),
-    }
-}
-
-fn stopped() -> ChainError {
-    ChainError::Unavailable("the client was stopped".to_owned())
 }

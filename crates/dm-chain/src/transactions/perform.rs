@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{Address, B256, Bytes, U64, U256};
+use alloy::primitives::{Address, B256, Bytes, U64};
 use dm_core::ports::{ChainError, Signer};
 use futures::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::{
-    draft::Gain,
-    fees::price_after,
-    journal::Journal,
-    queue::{Action, Event, LookFor, Mined, Outcome, Sight, SigningJob, Version},
-    receipt,
+    journal::{Journal, Mined},
+    price::price_after,
+    queue::{Action, ChainSnapshot, Event, Outcome, SnapshotQuery},
+    receipt::receipt,
     refusal::Refusal,
 };
 use crate::{
-    rpc::{Node, RpcFailure, shortened},
+    backend::{EvmBackend, amount_received},
+    rpc::{Node, RpcFailure},
+    text::shortened,
+    tx::{ExpectedTransfer, SigningJob, Version},
     wire::BlockHeader,
 };
 
@@ -30,6 +32,7 @@ const MAX_FETCHES: usize = 32;
 #[derive(Clone)]
 pub(super) struct Performer {
     pub(super) node: Arc<Node>,
+    pub(super) backend: &'static dyn EvmBackend,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) chain_id: u64,
     pub(super) journal: Journal,
@@ -37,9 +40,16 @@ pub(super) struct Performer {
 }
 
 impl Performer {
-    pub(super) fn new(node: Arc<Node>, signer: Arc<dyn Signer>, chain_id: u64, journal: Journal) -> Self {
+    pub(super) fn new(
+        node: Arc<Node>,
+        backend: &'static dyn EvmBackend,
+        signer: Arc<dyn Signer>,
+        chain_id: u64,
+        journal: Journal,
+    ) -> Self {
         Self {
             node,
+            backend,
             signer,
             chain_id,
             journal,
@@ -69,7 +79,7 @@ impl Performer {
         self.signer.address()
     }
 
-    async fn look(&self, wanted: LookFor) -> Result<Sight, RpcFailure> {
+    async fn look(&self, wanted: SnapshotQuery) -> Result<ChainSnapshot, RpcFailure> {
         let count = |block: String| {
             let params = (self.account(), block);
             self.node.read::<_, U64>("eth_getTransactionCount", params)
@@ -118,7 +128,7 @@ impl Performer {
         });
         let (count_at, landmark, rest) = waits.await;
         let ((height, price), block, balance, count, pending) = rest?;
-        Ok(Sight {
+        Ok(ChainSnapshot {
             height,
             count: count.to(),
             pending: pending.to(),
@@ -136,15 +146,15 @@ impl Performer {
         Ok(block.and_then(|block| block.hash))
     }
 
-    async fn fetch(&self, hashes: Vec<(B256, Gain)>) -> Vec<(B256, Option<Mined>)> {
-        let receipts = stream::iter(hashes).map(|(hash, gain)| async move {
+    async fn fetch(&self, hashes: Vec<(B256, ExpectedTransfer)>) -> Vec<(B256, Option<Mined>)> {
+        let receipts = stream::iter(hashes).map(|(hash, transfer)| async move {
             let mined = match receipt(&self.node, hash).await {
                 Ok(Some(receipt)) => Some(Mined {
                     hash,
                     block: receipt.block_number?.to(),
                     block_hash: receipt.block_hash?,
                     succeeded: receipt.succeeded(),
-                    received: gain.amount(self.node.library(), receipt.succeeded(), &receipt.logs),
+                    received: amount_received(self.backend, transfer, receipt.succeeded(), &receipt.logs),
                 }),
                 Ok(None) => None,
                 Err(_) => return None,
@@ -159,10 +169,10 @@ impl Performer {
     }
 
     async fn sign(&self, jobs: Vec<SigningJob>) -> Result<Vec<Version>, ChainError> {
-        let (library, signer, chain_id) = (self.node.library(), self.signer.clone(), self.chain_id);
+        let (backend, signer, chain_id) = (self.backend, self.signer.clone(), self.chain_id);
         let work = move || {
             jobs.iter()
-                .map(|job| library.sign(job, chain_id, signer.as_ref()))
+                .map(|job| backend.sign(job, chain_id, signer.as_ref()))
                 .collect()
         };
         let signed = tokio::task::spawn_blocking(work).await;
@@ -171,7 +181,7 @@ impl Performer {
 
     async fn send(&self, bytes: &Bytes) -> Outcome {
         let Ok(_permit) = self.sends.acquire().await else {
-            return Outcome::Unknown(super::stopped());
+            return Outcome::Unknown(stopped());
         };
         // The hash follows from the bytes; what the chain says it is does not matter.
         let answer = self
@@ -192,22 +202,12 @@ impl Performer {
             Refusal::NoRoom => Outcome::NoRoom,
             Refusal::LackOfFunds => Outcome::LackOfFunds(reason),
             Refusal::Invalid => Outcome::Invalid(reason),
-            Refusal::Other if payload.is_retry_err() => {
-                Outcome::Unknown(ChainError::Unavailable(shortened(&payload.message)))
-            }
             Refusal::Other => Outcome::Refused(reason),
         }
     }
 }
 
-/// The error that an account has less than it needs.
-pub(super) async fn lack_of_funds(node: &Node, account: Address, needed: U256) -> ChainError {
-    match node.read("eth_getBalance", (account, "latest")).await {
-        Ok(balance) => ChainError::InsufficientFunds {
-            account,
-            balance,
-            needed,
-        },
-        Err(failure) => failure.into(),
-    }
+/// Nobody carries out what the client is asked any more.
+pub(super) fn stopped() -> ChainError {
+    ChainError::Unavailable("the client was stopped".to_owned())
 }

@@ -2,69 +2,15 @@
 
 use std::sync::Arc;
 
-use alloy::{
-    primitives::{Address, Bytes, U64, U256},
-    rpc::json_rpc::ErrorPayload,
-};
+use alloy::primitives::{Address, Bytes, U64, U256};
 use dm_core::ports::ChainError;
-use serde::Serialize;
 
-use super::{
-    draft::{Call, Draft, with_reserve},
-    fees::price_after,
-    perform::lack_of_funds,
-    refusal,
-};
+use super::{price::price_after, refusal};
 use crate::{
     rpc::{Node, RpcFailure},
+    tx::{Call, CallRequest, Draft, with_reserve},
     wire::BlockHeader,
 };
-
-/// A call in the form of `eth_call` and `eth_estimateGas`.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct CallRequest {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) from: Option<Address>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) to: Option<Address>,
-    pub(crate) input: Bytes,
-    #[serde(skip_serializing_if = "U256::is_zero")]
-    pub(crate) value: U256,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) gas: Option<U64>,
-}
-
-impl CallRequest {
-    /// A call of a contract by nobody, for what it returns.
-    pub(crate) fn view(to: Address, input: Bytes) -> Self {
-        Self {
-            from: None,
-            to: Some(to),
-            input,
-            value: U256::ZERO,
-            gas: None,
-        }
-    }
-
-    fn of(account: Address, call: &Call) -> Self {
-        Self {
-            from: Some(account),
-            to: call.to,
-            input: call.input.clone(),
-            value: call.value,
-            gas: None,
-        }
-    }
-}
-
-/// Why a call cannot become a transaction.
-#[derive(Debug)]
-pub(crate) enum SimulationFailure {
-    /// The call would be undone.
-    Reverted(ErrorPayload),
-    /// It could not be tried.
-    Chain(ChainError),
-}
 
 /// Tries calls of an account.
 pub(crate) struct Simulator {
@@ -80,13 +26,16 @@ impl Simulator {
 
     /// Tries a call on the chain's pending state and returns the gas that it
     /// needs, with a reserve.
-    pub(crate) async fn gas(&self, call: &Call) -> Result<u64, SimulationFailure> {
+    ///
+    /// # Errors
+    /// [`ChainError::Reverted`] where the call would be undone.
+    pub(crate) async fn gas(&self, call: &Call) -> Result<u64, ChainError> {
         let gas: U64 = self.attempt("eth_estimateGas", call).await?;
         Ok(with_reserve(gas.to()))
     }
 
     /// Tries a call on the chain's pending state and returns what it returns.
-    pub(crate) async fn output(&self, call: &Call) -> Result<Bytes, SimulationFailure> {
+    pub(crate) async fn output(&self, call: &Call) -> Result<Bytes, ChainError> {
         self.attempt("eth_call", call).await
     }
 
@@ -106,7 +55,7 @@ impl Simulator {
         }
     }
 
-    async fn attempt<R>(&self, method: &'static str, call: &Call) -> Result<R, SimulationFailure>
+    async fn attempt<R>(&self, method: &'static str, call: &Call) -> Result<R, ChainError>
     where
         R: alloy::rpc::json_rpc::RpcRecv,
     {
@@ -114,11 +63,21 @@ impl Simulator {
         match self.node.read(method, (request, "pending")).await {
             Ok(answer) => Ok(answer),
             Err(RpcFailure::Refused(payload)) if refusal::is_lack_of_funds(&payload) => {
-                let error = lack_of_funds(&self.node, self.account, call.value).await;
-                Err(SimulationFailure::Chain(error))
+                Err(lack_of_funds(&self.node, self.account, call.value).await)
             }
-            Err(RpcFailure::Reverted(payload)) => Err(SimulationFailure::Reverted(payload)),
-            Err(other) => Err(SimulationFailure::Chain(other.into())),
+            Err(other) => Err(other.into()),
         }
+    }
+}
+
+/// The error that an account has less than it needs.
+async fn lack_of_funds(node: &Node, account: Address, needed: U256) -> ChainError {
+    match node.read("eth_getBalance", (account, "latest")).await {
+        Ok(balance) => ChainError::InsufficientFunds {
+            account,
+            balance,
+            needed,
+        },
+        Err(failure) => failure.into(),
     }
 }

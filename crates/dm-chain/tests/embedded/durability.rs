@@ -175,10 +175,7 @@ async fn a_restart_continues_the_chain_exactly() {
 #[tokio::test]
 async fn extra_accounts_are_funded_when_the_chain_begins() {
     let operator = Address::repeat_byte(0x0e);
-    let genesis = Genesis {
-        funded: vec![operator],
-        ..Genesis::default()
-    };
+    let genesis = Genesis::funding([operator]);
     let chain = EmbeddedChain::open(Arc::new(MemoryKeyValueStore::new()), genesis)
         .await
         .unwrap();
@@ -189,10 +186,8 @@ async fn extra_accounts_are_funded_when_the_chain_begins() {
 async fn another_chains_store_is_not_continued() {
     let store = Arc::new(MemoryKeyValueStore::new());
     open(&store).await.close().await;
-    let other = Genesis {
-        chain_id: 5,
-        ..Genesis::default()
-    };
+    let mut other = Genesis::default();
+    other.chain_id = 5;
     let error = EmbeddedChain::open(store, other).await.unwrap_err();
     assert!(matches!(
         error,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use dm_chain::{EvmClient, embedded::EmbeddedChain};
+use dm_chain::{ChainAccess, EvmClient, embedded::EmbeddedChain};
 use dm_core::ports::{KeyValueStore, Operations};
 use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture, signer::TestSigner};
 
-use super::{CHAIN_ID, TestChain, account, journal, quick};
+use super::{CHAIN_ID, TestChain, account, client_of, journal, quick};
 
 /// Makes a client for a test account.
 type Connect = Arc<dyn Fn(u8, Arc<dyn KeyValueStore>) -> Arc<EvmClient> + Send + Sync>;
@@ -26,7 +26,12 @@ impl Fixtures {
             chain,
             connect: Arc::new(move |n, journal| {
                 let (chain, signer) = (Arc::new(embedded.clone()), Arc::new(TestSigner::new(n)));
-                Arc::new(EvmClient::within_with_ethers(chain, signer, journal, quick()))
+                Arc::new(client_of(
+                    ChainAccess::EthersInProcess(chain),
+                    signer,
+                    journal,
+                    quick(),
+                ))
             }),
         }
     }
@@ -39,7 +44,12 @@ impl Fixtures {
             chain,
             connect: Arc::new(move |n, journal| {
                 let signer = Arc::new(TestSigner::new(n));
-                Arc::new(EvmClient::connect_with_ethers(&[&url], signer, journal, quick()).unwrap())
+                Arc::new(client_of(
+                    ChainAccess::ethers_urls([&url]),
+                    signer,
+                    journal,
+                    quick(),
+                ))
             }),
         })
     }

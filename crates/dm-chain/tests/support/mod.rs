@@ -17,10 +17,10 @@ use alloy::{
     rpc::client::RpcClient,
 };
 use dm_chain::{
-    ClientConfig, EvmClient,
+    ChainAccess, ClientConfig, ClientDeps, EvmClient,
     embedded::{EmbeddedChain, Genesis},
 };
-use dm_core::ports::{JsonRpc, Operations, Signer};
+use dm_core::ports::{JsonRpc, KeyValueStore, Operations, Signer};
 use dm_testing::{
     anchors::AnchorsFixture,
     chain::{ChainFixture, Mine},
@@ -40,10 +40,26 @@ pub const CHAIN_ID: u64 = 31_337;
 
 /// Settings for chains on the same machine.
 pub fn quick() -> ClientConfig {
-    ClientConfig {
-        poll_interval: Duration::from_millis(20),
-        ..ClientConfig::default()
-    }
+    let mut config = ClientConfig::default();
+    config.poll_interval = Duration::from_millis(20);
+    config
+}
+
+/// The same with a change.
+pub fn quick_with(change: impl FnOnce(&mut ClientConfig)) -> ClientConfig {
+    let mut config = quick();
+    change(&mut config);
+    config
+}
+
+/// A client of a chain.
+pub fn client_of(
+    chain: impl Into<ChainAccess>,
+    signer: Arc<dyn Signer>,
+    journal: Arc<dyn KeyValueStore>,
+    config: ClientConfig,
+) -> EvmClient {
+    EvmClient::start(config, ClientDeps::new(chain, signer, journal)).unwrap()
 }
 
 /// A chain with what the tests need beside the client.
@@ -55,10 +71,7 @@ pub struct TestChain {
 impl TestChain {
     /// A new embedded chain on which the first 16 test accounts have coins.
     pub async fn embedded() -> Self {
-        let genesis = Genesis {
-            funded: (0..16).map(|n| TestSigner::new(n).address()).collect(),
-            ..Genesis::default()
-        };
+        let genesis = Genesis::funding((0..16).map(|n| TestSigner::new(n).address()));
         let store = Arc::new(MemoryKeyValueStore::new());
         let chain = EmbeddedChain::open(store, genesis).await.unwrap();
         Self {
@@ -98,7 +111,7 @@ impl TestChain {
 
     /// A client for the test account `n` with these settings and a journal of its own.
     pub fn client_with(&self, n: u8, config: ClientConfig) -> EvmClient {
-        EvmClient::over(self.rpc.clone(), Arc::new(TestSigner::new(n)), journal(), config)
+        client_of(self.rpc.clone(), Arc::new(TestSigner::new(n)), journal(), config)
     }
 
     /// The answer to a request that the client has no method for.
@@ -154,7 +167,7 @@ impl TestChain {
         let (rpc, journal) = (self.rpc.clone(), journal());
         let start = move || {
             let signer = Arc::new(TestSigner::new(0));
-            Arc::new(EvmClient::over(rpc.clone(), signer, journal.clone(), quick()))
+            Arc::new(client_of(rpc.clone(), signer, journal.clone(), quick()))
         };
         let client = start();
         MoneyFixture {

@@ -102,7 +102,7 @@ impl Queue {
 
     fn answer_state(&mut self, ticket: Ticket, subject: Subject) {
         let item = self.find(subject).and_then(|key| self.items.get(&key));
-        let state = item.and_then(|item| item.state(self.settings.account));
+        let state = item.and_then(|item| item.state(self.config.account));
         self.answer(ticket, Answer::State(state));
     }
 

@@ -8,17 +8,13 @@ use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
-    Action, Answer, Key, Queue, Sending, Sight, SigningJob, Version,
-    item::{Item, Obstacle, Phase},
+    Action, Answer, ChainSnapshot, Key, Queue, Sending,
+    item::{Item, Phase},
 };
-use crate::transactions::fees::{Fees, Price};
+use crate::tx::{Fees, Price, SigningJob, Version};
 
 /// Most transactions of a batch.
-const MAX_BATCH: usize = 512;
-/// A transaction that another one with its nonce keeps out pays at most so many
-/// times what the chain asks.
-const MAX_OUTBIDDING: u128 = 4;
-
+pub(super) const MAX_BATCH: usize = 512;
 /// Where the batch is.
 pub(super) enum Stage {
     /// There is none.
@@ -47,13 +43,13 @@ impl Stage {
 
 impl Queue {
     /// Makes a batch of what needs a nonce, and of what needs a higher price.
-    pub(super) fn assign(&mut self, sight: &Sight, now: Instant) {
-        let Some(price) = sight.price.filter(|_| self.stage.is_idle()) else {
+    pub(super) fn assign(&mut self, snapshot: &ChainSnapshot, now: Instant) {
+        let Some(price) = snapshot.price.filter(|_| self.stage.is_idle()) else {
             return;
         };
         let mut batch = self.replacements(price, now);
-        if let Some(balance) = sight.balance {
-            self.first_versions(sight, price, balance, &mut batch, now);
+        if let Some(balance) = snapshot.balance {
+            self.first_versions(snapshot, price, balance, &mut batch, now);
         }
         if !batch.is_empty() {
             let (keys, jobs) = batch.into_iter().unzip();
@@ -62,99 +58,125 @@ impl Queue {
         }
     }
 
+    /// Nonces for what waits for one, in the order of the orders, as long as the account
+    /// can pay for them.
     fn first_versions(
         &mut self,
-        sight: &Sight,
+        snapshot: &ChainSnapshot,
         price: Price,
         balance: U256,
         batch: &mut Vec<(Key, SigningJob)>,
         now: Instant,
     ) {
-        let account = self.settings.account;
-        let fees = match price.fees(self.settings.max_fee_per_gas) {
+        let fees = match price.fees(self.config.max_fee_per_gas) {
             Ok(fees) => fees,
             Err(refusal) => {
                 self.note_refusing(&refusal, now);
                 return self.refuse_queued(&refusal);
             }
         };
-        let mut reserved = self.reserved(sight.count);
-        let mut next = sight.pending.max(sight.count).max(self.watch.floor());
-        let mut left = Vec::new();
-        while let Some(key) = self.queued.pop_front() {
-            let Some(item) = self.items.get_mut(&key) else {
-                continue;
-            };
-            let needed = reserved.saturating_add(item.draft.cost(fees.highest()));
-            let is_begun = !item.versions.is_empty();
-            if needed > balance && is_begun {
-                left.push(key);
-                continue;
-            }
-            if needed > balance {
-                let refusal = ChainError::InsufficientFunds {
-                    account,
-                    balance,
-                    needed,
-                };
-                if item.draft.call.value.is_zero() {
-                    self.note_refusing(&refusal, now);
+        let mut funds = Funds {
+            balance,
+            reserved: self.reserved(snapshot.count),
+        };
+        // What is final has used its nonces up, whatever an endpoint that lags behind counts.
+        let counted = snapshot.pending.max(snapshot.count);
+        let mut nonces = NonceCursor::from(counted.max(self.watch.floor()));
+        let mut postponed = Vec::new();
+        while batch.len() < MAX_BATCH
+            && let Some(key) = self.queued.pop_front()
+        {
+            match self.admit(key, fees, &mut funds, now) {
+                Admission::Granted => {
+                    let job = self.first_version(key, snapshot, fees, &mut nonces);
+                    batch.extend(job.map(|job| (key, job)));
                 }
-                self.give_up(key, &refusal);
-                continue;
-            }
-            reserved = needed;
-            if item.id.is_none()
-                && let Some((orphan, fees)) = self.replaceable(sight, fees)
-            {
-                batch.extend(self.take_over(key, orphan, fees).map(|job| (key, job)));
-                continue;
-            }
-            let Some(item) = self.items.get_mut(&key) else {
-                continue;
-            };
-            let nonce = free_nonce(&self.nonces, next.max(item.least_nonce));
-            next = next.max(if item.least_nonce > next { next } else { nonce + 1 });
-            item.nonce = nonce;
-            item.phase = Phase::Staged { instead_of: None };
-            batch.push((key, job(item, fees, account)));
-            self.nonces.insert((nonce, key));
-            if batch.len() >= MAX_BATCH {
-                break;
+                Admission::Postponed => postponed.push(key),
+                Admission::Refused => {}
             }
         }
-        for key in left.into_iter().rev() {
+        for key in postponed.into_iter().rev() {
             self.queued.push_front(key);
         }
     }
 
-    /// The first transaction of no use that waits, and fees with which another
-    /// one takes its place. One behind a gap has to wait: first the gap is filled.
-    fn replaceable(&self, sight: &Sight, least: Fees) -> Option<(Key, Fees)> {
-        let end = self.first_missing(sight).max(sight.count);
-        let waiting = self.nonces.range((sight.count, 0)..(end, 0));
-        let mut orphans = waiting.filter_map(|(_, key)| Some((*key, self.items.get(key)?)));
-        let (key, orphan) = orphans.find(|(_, item)| {
-            let is_idle =
-                matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight && !sending.is_replaced);
-            item.is_orphan && is_idle
-        })?;
-        let newest = orphan.versions.last()?.fees;
-        Some((key, newest.raised(least, self.settings.max_fee_per_gas)?))
+    /// Whether the account can pay for one more; reserves what it may cost.
+    fn admit(&mut self, key: Key, fees: Fees, funds: &mut Funds, now: Instant) -> Admission {
+        let Some(item) = self.items.get(&key) else {
+            return Admission::Refused;
+        };
+        let needed = funds.reserved.saturating_add(item.draft.cost(fees.highest()));
+        if needed <= funds.balance {
+            funds.reserved = needed;
+            return Admission::Granted;
+        }
+        // What was begun with a nonce that another program has used stays begun.
+        if !item.versions.is_empty() {
+            return Admission::Postponed;
+        }
+        let refusal = ChainError::InsufficientFunds {
+            account: self.config.account,
+            balance: funds.balance,
+            needed,
+        };
+        // Who wants to send more coins than there are says nothing of the account.
+        if item.draft.call.value.is_zero() {
+            self.note_refusing(&refusal, now);
+        }
+        self.give_up(key, &refusal);
+        Admission::Refused
     }
 
-    /// Gives a transaction the nonce of one that is of no use, which is forgotten once
-    /// this one is noted: the chain may have it.
-    fn take_over(&mut self, key: Key, orphan: Key, fees: Fees) -> Option<SigningJob> {
-        self.set_replaced(orphan, true);
-        let nonce = self.items.get(&orphan)?.nonce;
+    /// Gives a transaction its nonce: that of one which is of no use, where it may be
+    /// done twice, or else the next free one.
+    fn first_version(
+        &mut self,
+        key: Key,
+        snapshot: &ChainSnapshot,
+        fees: Fees,
+        nonces: &mut NonceCursor,
+    ) -> Option<SigningJob> {
+        // An operation keeps the nonce that it has been noted with, so it takes over none.
+        if self.items.get(&key)?.id.is_none()
+            && let Some((nonce, fees)) = self.replaceable(snapshot, fees)
+        {
+            return self.stage(key, nonce, fees);
+        }
+        let nonce = nonces.take(&self.nonces, self.items.get(&key)?.least_nonce);
+        self.stage(key, nonce, fees)
+    }
+
+    fn stage(&mut self, key: Key, nonce: u64, fees: Fees) -> Option<SigningJob> {
         let item = self.items.get_mut(&key)?;
         item.nonce = nonce;
-        item.phase = Phase::Staged {
-            instead_of: Some(orphan),
-        };
+        item.phase = Phase::Staged;
         self.nonces.insert((nonce, key));
-        Some(job(item, fees, self.settings.account))
+        Some(job(item, fees, self.config.account))
+    }
+
+    /// The nonce of the first transaction of no use that waits, and fees with which
+    /// another one takes its place. One behind a gap has to wait: first the gap is filled.
+    fn replaceable(&self, snapshot: &ChainSnapshot, least: Fees) -> Option<(u64, Fees)> {
+        let end = self.first_missing(snapshot).max(snapshot.count);
+        let waiting = self.nonces.range((snapshot.count, 0)..(end, 0));
+        let mut orphans = waiting.filter_map(|(nonce, key)| Some((*nonce, *key, self.items.get(key)?)));
+        let (nonce, _, orphan) = orphans.find(|(_, key, item)| {
+            let is_idle =
+                matches!(&item.phase, Phase::Sending(sending) if !sending.in_flight && !sending.is_replaced);
+            item.is_orphan && is_idle && !self.is_displaced(*key)
+        })?;
+        let newest = orphan.versions.last()?.fees;
+        Some((nonce, newest.raised(least, self.config.max_fee_per_gas)?))
+    }
+
+    /// Whether a transaction of no use has lost its nonce to a later one. The chain gets
+    /// it no more, but it is known until the nonce is final: a block may have had it, and
+    /// after a reorganisation it would stand in the way where nobody looks for it.
+    pub(super) fn is_displaced(&self, key: Key) -> bool {
+        self.items.get(&key).is_some_and(|item| {
+            let mut later = self.nonces.range((item.nonce, key + 1)..(item.nonce + 1, 0));
+            item.is_orphan && later.next().is_some()
+        })
     }
 
     /// Nothing can be begun, not even what moves no coins.
@@ -163,43 +185,15 @@ impl Queue {
         self.refusing = Some((since, refusal.clone()));
     }
 
-    /// New versions of what waits too long, pays too little, or is given up.
-    fn replacements(&mut self, price: Price, now: Instant) -> Vec<(Key, SigningJob)> {
-        let keys: Vec<_> = self.nonces.iter().map(|(_, key)| *key).collect();
-        let jobs = keys
-            .into_iter()
-            .filter_map(|key| Some((key, self.replacement(key, price, now)?)));
-        jobs.take(MAX_BATCH).collect()
-    }
-
-    fn replacement(&mut self, key: Key, price: Price, now: Instant) -> Option<SigningJob> {
-        let settings = &self.settings;
-        let item = self.items.get_mut(&key)?;
-        let newest = item.versions.last()?.fees;
-        let Phase::Sending(sending) = &mut item.phase else {
-            return None;
-        };
-        let has_waited = now.saturating_duration_since(sending.priced) >= settings.replace_after;
-        if sending.is_replaced || !is_due(sending, newest, price, has_waited) {
-            return None;
-        }
-        let Some(fees) = replacement_fees(sending, newest, price, settings.max_fee_per_gas) else {
-            item.obstacle = Some(Obstacle::AboveCeiling);
-            return None;
-        };
-        sending.is_replaced = true;
-        tracing::info!(nonce = item.nonce, ?fees, "a transaction is replaced");
-        Some(job(item, fees, settings.account))
-    }
-
     /// What the transactions that are not mined yet may still cost.
     fn reserved(&self, count: u64) -> U256 {
         let unmined = self
             .nonces
             .range((count, 0)..)
+            .filter(|(_, key)| !self.is_displaced(*key))
             .filter_map(|(_, key)| self.items.get(key));
         unmined.fold(U256::ZERO, |sum, item| {
-            sum.saturating_add(item.cost(self.settings.account))
+            sum.saturating_add(item.cost(self.config.account))
         })
     }
 
@@ -223,7 +217,7 @@ impl Queue {
             {
                 let note = *item.note.get_or_insert(OperationId::from_bytes(version.hash.0));
                 let mut entry = item.entry();
-                if matches!(item.phase, Phase::Staged { .. }) {
+                if matches!(item.phase, Phase::Staged) {
                     entry.versions.clear();
                 }
                 entry.versions.push(version.clone());
@@ -243,15 +237,13 @@ impl Queue {
         let Stage::Writing(batch) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             return;
         };
-        let mut displaced = Vec::new();
         for (key, version) in batch {
             let Some(item) = self.items.get_mut(&key) else {
                 continue;
             };
             let hash = version.hash;
             match &mut item.phase {
-                Phase::Staged { instead_of } => {
-                    displaced.extend(*instead_of);
+                Phase::Staged => {
                     item.past
                         .extend(item.versions.drain(..).map(|version| version.hash));
                     item.versions.push(version);
@@ -273,7 +265,6 @@ impl Queue {
             self.hashes.insert(hash, key);
             self.agenda.insert((now, key));
         }
-        displaced.into_iter().for_each(|orphan| self.forget(orphan));
     }
 
     /// The batch was not noted, so it never goes to the chain.
@@ -288,25 +279,13 @@ impl Queue {
         }
     }
 
-    fn set_replaced(&mut self, key: Key, is_replaced: bool) {
-        if let Some(Phase::Sending(sending)) = self.items.get_mut(&key).map(|item| &mut item.phase) {
-            sending.is_replaced = is_replaced;
-        }
-    }
-
     fn unstage(&mut self, key: Key, refusal: &ChainError) {
-        if let Some(Phase::Staged {
-            instead_of: Some(orphan),
-        }) = self.items.get(&key).map(|item| &item.phase)
-        {
-            self.set_replaced(*orphan, false);
-        }
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
         match &mut item.phase {
-            Phase::Staged { .. } if item.versions.is_empty() => self.give_up(key, refusal),
-            Phase::Staged { .. } => {
+            Phase::Staged if item.versions.is_empty() => self.give_up(key, refusal),
+            Phase::Staged => {
                 item.phase = Phase::Queued;
                 self.nonces.remove(&(item.nonce, key));
                 self.queued.push_front(key);
@@ -361,7 +340,7 @@ impl Queue {
     }
 }
 
-fn job(item: &Item, fees: Fees, account: Address) -> SigningJob {
+pub(super) fn job(item: &Item, fees: Fees, account: Address) -> SigningJob {
     SigningJob {
         draft: item.next_draft(account),
         nonce: item.nonce,
@@ -369,31 +348,74 @@ fn job(item: &Item, fees: Fees, account: Address) -> SigningJob {
     }
 }
 
-/// Whether a transaction needs another version now.
-fn is_due(sending: &Sending, newest: Fees, price: Price, has_waited: bool) -> bool {
-    let is_underpaid = price.is_above(newest) && (sending.too_cheap || has_waited);
-    // Paying ever more does not help against another program that holds the nonce.
-    let may_outbid = newest.highest() < price.ample().saturating_mul(MAX_OUTBIDDING);
-    let is_unwanted = sending.too_cheap || (sending.is_outbid && may_outbid);
-    sending.is_barred || is_underpaid || (is_unwanted && has_waited)
+/// What the account has, and what of it is spoken for, in wei.
+struct Funds {
+    balance: U256,
+    reserved: U256,
 }
 
-/// What the next version pays; `None` where that is above the ceiling.
-fn replacement_fees(sending: &Sending, newest: Fees, price: Price, ceiling: u128) -> Option<Fees> {
-    let least = price.fees(ceiling).ok()?;
-    let raised = newest.raised(least, ceiling);
-    // The chain has refused what an empty transaction replaces, so it need not pay more.
-    raised.or(Some(least).filter(|_| sending.is_barred))
+/// Whether a transaction that waits gets a nonce.
+enum Admission {
+    /// It does.
+    Granted,
+    /// It does when there are more coins.
+    Postponed,
+    /// It never will.
+    Refused,
+}
+
+/// Hands out the free nonces of a batch in rising order.
+struct NonceCursor {
+    /// All nonces below are in use.
+    next: u64,
+}
+
+impl NonceCursor {
+    fn from(next: u64) -> Self {
+        Self { next }
+    }
+
+    /// The first nonce that none of the own transactions bears and that is not below
+    /// `least`. The caller inserts it into `used`.
+    fn take(&mut self, used: &BTreeSet<(u64, Key)>, least: u64) -> u64 {
+        let nonce = first_free(used, self.next.max(least));
+        // One that must lie higher leaves those between free for the next transactions:
+        // a gap would keep everything behind it out of the blocks.
+        if least <= self.next {
+            self.next = nonce.saturating_add(1);
+        }
+        nonce
+    }
 }
 
 /// The first nonce from this one on that none of the own transactions bears.
-fn free_nonce(nonces: &BTreeSet<(u64, Key)>, from: u64) -> u64 {
+fn first_free(used: &BTreeSet<(u64, Key)>, from: u64) -> u64 {
     let mut free = from;
-    for (nonce, _) in nonces.range((from, 0)..) {
+    for (nonce, _) in used.range((from, 0)..) {
         if *nonce > free {
             break;
         }
         free = nonce.saturating_add(1);
     }
     free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_must_lie_higher_leaves_the_nonces_between_to_the_next() {
+        let mut used = BTreeSet::from([(6, 0)]);
+        let mut nonces = NonceCursor::from(5);
+        let given: Vec<_> = [0, 9, 0, 0, 0, 0]
+            .into_iter()
+            .map(|least| {
+                let nonce = nonces.take(&used, least);
+                used.insert((nonce, 1));
+                nonce
+            })
+            .collect();
+        assert_eq!(given, [5, 9, 7, 8, 10, 11]);
+    }
 }

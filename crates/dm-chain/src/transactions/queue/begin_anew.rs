@@ -9,18 +9,19 @@
 use dm_core::ports::ChainError;
 use tokio::time::Instant;
 
-use super::{Key, Mined, Queue, Sight, item::Phase};
+use super::{ChainSnapshot, Key, Queue, item::Phase};
+use crate::transactions::journal::Mined;
 
 impl Queue {
     /// Follows the chain that stands in the place of the one before.
-    pub(super) fn begin_anew(&mut self, landmark: Option<u64>, sight: &Sight, now: Instant) {
+    pub(super) fn begin_anew(&mut self, landmark: Option<u64>, snapshot: &ChainSnapshot, now: Instant) {
         // What is being signed and noted must not fall between the two.
         if self.stage.is_idle() {
             tracing::warn!(
-                height = sight.height,
+                height = snapshot.height,
                 "the chain has begun anew; the transactions of this account go on there"
             );
-            self.identity.begin_anew(landmark, sight.landmark);
+            self.identity.begin_anew(landmark, snapshot.landmark);
             self.watch.forget_chain();
             let news = ChainError::Unavailable("it has begun anew".to_owned());
             self.refuse_queued(&news);
@@ -56,7 +57,7 @@ impl Queue {
                 let entry = item.entry();
                 self.dirty.extend(item.note.map(|note| (note, Some(entry))));
             }
-            Phase::Queued | Phase::Staged { .. } => {}
+            Phase::Queued | Phase::Staged => {}
         }
     }
 

@@ -7,14 +7,10 @@ use dm_core::{
 };
 use tokio::time::Instant;
 
-use super::{
-    super::{
-        draft::{Draft, Gain},
-        fees::{Fees, Price},
-    },
-    item::{Mined, Version},
+use crate::{
+    transactions::journal::{Change, Mined},
+    tx::{Draft, ExpectedTransfer, Price, SigningJob, Version},
 };
-use crate::transactions::journal::Change;
 
 /// Names somebody who waits for an answer.
 pub(crate) type Ticket = u64;
@@ -38,7 +34,7 @@ pub(crate) enum Event {
     /// Somebody needs an operation no more.
     Concluded { ticket: Ticket, id: OperationId },
     /// An [`Action::Look`] ended.
-    Looked(Result<Sight, ChainError>),
+    Looked(Result<ChainSnapshot, ChainError>),
     /// An [`Action::Fetch`] ended; receipts that could not be asked for are missing.
     Fetched(Vec<(B256, Option<Mined>)>),
     /// An [`Action::Sign`] ended.
@@ -55,9 +51,9 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Look at the chain; one at a time.
-    Look(LookFor),
+    Look(SnapshotQuery),
     /// Ask for receipts; at most one at a time, after a look.
-    Fetch(Vec<(B256, Gain)>),
+    Fetch(Vec<(B256, ExpectedTransfer)>),
     /// Sign transactions; one at a time.
     Sign(Vec<SigningJob>),
     /// Change the journal, all or nothing, durable; one at a time.
@@ -93,7 +89,7 @@ pub(crate) enum Subject {
 
 /// What a look must find out beside the head and the account's counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct LookFor {
+pub(crate) struct SnapshotQuery {
     /// The hash of the block with this number.
     pub(crate) block: Option<u64>,
     /// The hash of the block with this number, by which the chain is known again.
@@ -108,7 +104,7 @@ pub(crate) struct LookFor {
 
 /// What a look found.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Sight {
+pub(crate) struct ChainSnapshot {
     /// Number of the newest block.
     pub(crate) height: u64,
     /// Transactions of the account that are mined.
@@ -125,14 +121,6 @@ pub(crate) struct Sight {
     pub(crate) price: Option<Price>,
     /// Wei that the account has, if it was asked for.
     pub(crate) balance: Option<U256>,
-}
-
-/// A transaction to be signed.
-#[derive(Debug, Clone)]
-pub(crate) struct SigningJob {
-    pub(crate) draft: Draft,
-    pub(crate) nonce: u64,
-    pub(crate) fees: Fees,
 }
 
 /// What became of sending.

@@ -3,50 +3,15 @@
 use alloy::primitives::{Address, B256, Bytes, U256};
 use dm_core::{
     operation::OperationId,
-    ports::{MinedOperation, OperationState},
+    ports::{ChainError, MinedOperation, OperationState},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{
-    super::{draft::Draft, fees::Fees},
-    Key,
-    event::Ticket,
+use super::event::Ticket;
+use crate::{
+    transactions::journal::{JournalEntry, Mined, Refused},
+    tx::{Draft, Version},
 };
-use crate::transactions::journal::Entry;
-
-/// One way in which the chain may get it: signed with its nonce and a price.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Version {
-    pub(crate) hash: B256,
-    pub(crate) bytes: Bytes,
-    pub(crate) fees: Fees,
-}
-
-/// What the receipt said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mined {
-    pub(crate) hash: B256,
-    pub(crate) block: u64,
-    pub(crate) block_hash: B256,
-    pub(crate) succeeded: bool,
-    pub(crate) received: U256,
-}
-
-/// Why an operation is given up. From then on the chain gets empty transactions
-/// with its nonce, until one of them is mined, or nothing with that nonce can be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Refused {
-    /// What the chain says.
-    pub(crate) reason: String,
-    /// The operation's newest transaction.
-    pub(crate) tx_hash: B256,
-    /// Which of the versions is the first empty one: a chain may have got those
-    /// before it all the same.
-    pub(crate) first_empty: usize,
-    /// Nothing of the operation can be mined any more.
-    pub(crate) is_over: bool,
-}
 
 /// What keeps a transaction out of the blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +24,8 @@ pub(crate) enum Obstacle {
     NonceHeld,
     /// The chain refuses it.
     Refused(String),
+    /// The chain has it, asks for more, and refuses the version that pays more.
+    DearerRefused(String),
     /// The chain does not answer.
     Unreachable(String),
     /// Something that passes.
@@ -110,10 +77,7 @@ pub(super) enum Phase {
     /// It needs a nonce.
     Queued,
     /// It has one, and is being signed and noted.
-    Staged {
-        /// The transaction of no use whose nonce it gets.
-        instead_of: Option<Key>,
-    },
+    Staged,
     /// The chain gets it until a block has it.
     Sending(Sending),
     /// A block has it.
@@ -155,6 +119,22 @@ pub(super) struct Sending {
     /// The chain refuses it for good: it gets nothing before the empty
     /// transaction is signed and noted.
     pub(super) is_barred: bool,
+    /// Why the chain refuses the versions that pay more than the current one.
+    pub(super) dearer_refused: Option<ChainError>,
+}
+
+/// The version that pays most of those that pay less than this one.
+fn cheaper_version(versions: &[Version], than: usize) -> Option<usize> {
+    let limit = versions.get(than)?.fees.highest();
+    let cheaper = (0..versions.len()).filter(|index| versions[*index].fees.highest() < limit);
+    cheaper.max_by_key(|index| versions[*index].fees.highest())
+}
+
+/// The version that pays least of those that pay more than this one.
+pub(super) fn dearer_version(versions: &[Version], than: usize) -> Option<usize> {
+    let limit = versions.get(than)?.fees.highest();
+    let dearer = (0..versions.len()).filter(|index| versions[*index].fees.highest() > limit);
+    dearer.min_by_key(|index| versions[*index].fees.highest())
 }
 
 impl Sending {
@@ -174,7 +154,17 @@ impl Sending {
             absent: 0,
             refusals: 0,
             is_barred: false,
+            dearer_refused: None,
         }
+    }
+
+    /// The chain has to get this version from now on, as if it never got it.
+    pub(super) fn offer(&mut self, version: usize, now: Instant) {
+        self.current = version;
+        (self.tries, self.refusals, self.resends) = (0, 0, 0);
+        (self.taken, self.priced) = (None, now);
+        (self.too_cheap, self.is_outbid) = (false, false);
+        self.dearer_refused = None;
     }
 
     /// The chain has to get one of these versions again; nothing of what is given up.
@@ -219,7 +209,7 @@ impl Item {
     }
 
     /// What the journal kept, to be given to the chain again.
-    pub(super) fn restored(note: OperationId, entry: Entry, now: Instant) -> Self {
+    pub(super) fn restored(note: OperationId, entry: JournalEntry, now: Instant) -> Self {
         let newest = entry.versions.len().saturating_sub(1);
         let mut sending = Sending::again(newest, &entry.versions, entry.refused.as_ref(), now);
         // The chain may have it already, so that it refuses it.
@@ -251,8 +241,8 @@ impl Item {
     }
 
     /// What the journal shall keep.
-    pub(super) fn entry(&self) -> Entry {
-        let mut entry = Entry {
+    pub(super) fn entry(&self) -> JournalEntry {
+        let mut entry = JournalEntry {
             is_operation: self.id.is_some(),
             nonce: self.nonce,
             draft: self.draft.clone(),
@@ -282,10 +272,7 @@ impl Item {
 
     /// Whether it waits for a block.
     pub(super) fn waits(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Queued | Phase::Staged { .. } | Phase::Sending(_)
-        )
+        matches!(self.phase, Phase::Queued | Phase::Staged | Phase::Sending(_))
     }
 
     /// The hash by which it is known now, once it is begun.
@@ -295,6 +282,7 @@ impl Item {
                 Some(mined.hash)
             }
             (_, Some(refused)) => Some(refused.tx_hash),
+            (Phase::Sending(sending), _) => self.versions.get(sending.current).map(|current| current.hash),
             _ => self.versions.last().map(|version| version.hash),
         }
     }
@@ -315,10 +303,18 @@ impl Item {
             .is_some_and(|(refused, position)| position >= refused.first_empty)
     }
 
+    /// The version that pays most of those that pay less than what the chain gets now.
+    pub(super) fn cheaper_version(&self) -> Option<usize> {
+        match &self.phase {
+            Phase::Sending(sending) => cheaper_version(&self.versions, sending.current),
+            _ => None,
+        }
+    }
+
     /// What its next version does.
     pub(super) fn next_draft(&self, account: Address) -> Draft {
         match self.refused {
-            Some(_) => Draft::empty(account),
+            Some(_) => Draft::in_place_of(&self.draft, account),
             None => self.draft.clone(),
         }
     }

@@ -18,16 +18,17 @@
 //! and those behind it go on. It has failed once one of them is final. A version
 //! of it that is mined all the same counts.
 //!
-//! A chain is known by its [`landmarks`]. Where another one stands in its place,
+//! A chain is known by its [`identity`]. Where another one stands in its place,
 //! [`begin_anew`] says what becomes of the account's transactions.
 
 mod asks;
 mod assign;
 mod begin_anew;
 mod event;
+mod identity;
 mod item;
-mod landmarks;
 mod receipts;
+mod replace;
 mod report;
 mod send;
 #[cfg(test)]
@@ -46,20 +47,17 @@ use tokio::time::Instant;
 use self::{
     asks::Ask,
     assign::Stage,
+    identity::Identity,
     item::{Item, Phase, Sending},
-    landmarks::Identity,
     watch::Watch,
 };
 pub(crate) use self::{
-    event::{Action, Answer, Event, LookFor, Outcome, Sight, SigningJob, Subject, Ticket},
-    item::{Mined, Obstacle, Refused, Version},
-    landmarks::Landmarks,
+    event::{Action, Answer, ChainSnapshot, Event, Outcome, SnapshotQuery, Subject, Ticket},
+    item::Obstacle,
     report::{Report, Stuck},
 };
-use super::{
-    draft::{Draft, Gain},
-    journal::{Change, Entry, Kept},
-};
+use super::journal::{Change, JournalEntry, Kept};
+use crate::{config::ClientConfig, tx::Draft};
 
 /// Own number of a transaction in the queue.
 type Key = u64;
@@ -69,7 +67,7 @@ const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How the queue treats its chain.
 #[derive(Debug, Clone)]
-pub(crate) struct Settings {
+pub(crate) struct QueueConfig {
     /// Whose transactions they are.
     pub(crate) account: Address,
     /// See [`ClientConfig::confirmations`](crate::ClientConfig::confirmations).
@@ -84,9 +82,23 @@ pub(crate) struct Settings {
     pub(crate) max_unmined: u64,
 }
 
+impl QueueConfig {
+    /// How an account's queue follows the client's configuration.
+    pub(crate) fn new(account: Address, config: &ClientConfig) -> Self {
+        Self {
+            account,
+            confirmations: config.confirmations,
+            max_fee_per_gas: config.max_fee_per_gas,
+            replace_after: config.replace_after,
+            poll_interval: config.poll_interval,
+            max_unmined: config.max_unmined,
+        }
+    }
+}
+
 /// The transactions of one account.
 pub(crate) struct Queue {
-    settings: Settings,
+    config: QueueConfig,
     items: BTreeMap<Key, Item>,
     next_key: Key,
     /// Those that have a nonce and are not final.
@@ -99,7 +111,7 @@ pub(crate) struct Queue {
     agenda: BTreeSet<(Instant, Key)>,
     stage: Stage,
     /// What the journal has to be told.
-    dirty: BTreeMap<OperationId, Option<Entry>>,
+    dirty: BTreeMap<OperationId, Option<JournalEntry>>,
     /// What it is being told.
     writing: Option<Change>,
     write_not_before: Option<Instant>,
@@ -115,9 +127,9 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The queue with what the journal has kept.
-    pub(crate) fn restore(settings: Settings, kept: Kept, now: Instant) -> Self {
+    pub(crate) fn restore(config: QueueConfig, kept: Kept, now: Instant) -> Self {
         let mut queue = Self {
-            settings,
+            config,
             items: BTreeMap::new(),
             next_key: 0,
             nonces: BTreeSet::new(),
@@ -230,7 +242,7 @@ impl Queue {
                 self.nonces.insert((item.nonce, key));
                 self.agenda.extend(sending.next.map(|at| (at, key)));
             }
-            Phase::Queued | Phase::Staged { .. } | Phase::Mined(_) => {}
+            Phase::Queued | Phase::Staged | Phase::Mined(_) => {}
         }
     }
 

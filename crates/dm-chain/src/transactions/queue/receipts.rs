@@ -7,9 +7,10 @@ use alloy::primitives::B256;
 use tokio::time::Instant;
 
 use super::{
-    Action, Answer, Gain, Key, Mined, Queue, Sending, Sight,
+    Action, Answer, ChainSnapshot, Key, Queue, Sending,
     item::{Item, Phase},
 };
+use crate::{transactions::journal::Mined, tx::ExpectedTransfer};
 
 /// How often in a row a counted nonce must have no receipt before somebody else used it.
 const MAX_ABSENT: u32 = 3;
@@ -28,7 +29,7 @@ impl Queue {
     /// The chain is the same one, and does not count what a block had: it has taken
     /// that back. Where it counts the nonce, the receipts tell; and a head below the
     /// block tells nothing.
-    pub(super) fn confirm_taken_back(&mut self, sight: &Sight) {
+    pub(super) fn confirm_taken_back(&mut self, snapshot: &ChainSnapshot) {
         // A note that is being made of a further version must not be overtaken.
         if !self.stage.is_idle() {
             return;
@@ -37,7 +38,7 @@ impl Queue {
             let Some(item) = self.items.get_mut(key) else {
                 continue;
             };
-            let is_uncounted = |mined: &mut Mined| mined.block <= sight.height && *nonce >= sight.count;
+            let is_uncounted = |mined: &mut Mined| mined.block <= snapshot.height && *nonce >= snapshot.count;
             if item.taken_back.take_if(is_uncounted).is_some() {
                 let entry = item.entry();
                 self.dirty.extend(item.note.map(|note| (note, Some(entry))));
@@ -47,7 +48,7 @@ impl Queue {
 
     /// Receipts to ask for: of what the chain counts, of what a reorganisation
     /// may have taken back, and of what is old enough to be final.
-    pub(super) fn in_doubt(&self) -> Vec<(B256, Gain)> {
+    pub(super) fn in_doubt(&self) -> Vec<(B256, ExpectedTransfer)> {
         let count = self.watch.count();
         let items = self
             .nonces
@@ -62,14 +63,14 @@ impl Queue {
             .flat_map(|(_, item)| {
                 item.versions
                     .iter()
-                    .map(|version| (version.hash, item.draft.gain))
+                    .map(|version| (version.hash, item.draft.transfer))
             })
             .collect()
     }
 
     /// Whether enough blocks were on top of a transaction at the last look.
     fn is_old(&self, mined: &Mined) -> bool {
-        self.watch.height() >= mined.block.saturating_add(self.settings.confirmations)
+        self.watch.height() >= mined.block.saturating_add(self.config.confirmations)
     }
 
     pub(super) fn fetched(&mut self, receipts: Vec<(B256, Option<Mined>)>, now: Instant) {
@@ -77,10 +78,10 @@ impl Queue {
         let keys: Vec<_> = self.nonces.iter().map(|(_, key)| *key).collect();
         for key in keys {
             if let Some(item) = self.items.get(&key) {
-                match verdict(item, &receipts) {
-                    Verdict::Mined(mined) => self.note_mined(key, mined),
-                    Verdict::Absent => self.note_absent(key, now),
-                    Verdict::Unknown => {}
+                match evidence(item, &receipts) {
+                    Evidence::Mined(mined) => self.note_mined(key, mined),
+                    Evidence::Absent => self.note_absent(key, now),
+                    Evidence::Unknown => {}
                 }
             }
         }
@@ -233,7 +234,7 @@ impl Queue {
 }
 
 /// What the receipts say of a transaction.
-enum Verdict {
+enum Evidence {
     /// A block has one of its versions.
     Mined(Mined),
     /// No block has any.
@@ -242,15 +243,15 @@ enum Verdict {
     Unknown,
 }
 
-fn verdict(item: &Item, receipts: &HashMap<B256, Option<Mined>>) -> Verdict {
+fn evidence(item: &Item, receipts: &HashMap<B256, Option<Mined>>) -> Evidence {
     let found: Vec<_> = item
         .versions
         .iter()
         .map(|version| receipts.get(&version.hash))
         .collect();
     match found.iter().copied().flatten().flatten().next() {
-        Some(mined) => Verdict::Mined(*mined),
-        None if found.is_empty() || found.contains(&None) => Verdict::Unknown,
-        None => Verdict::Absent,
+        Some(mined) => Evidence::Mined(*mined),
+        None if found.is_empty() || found.contains(&None) => Evidence::Unknown,
+        None => Evidence::Absent,
     }
 }

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::{
     Action, Answer, Key, Outcome, Queue,
-    item::{Item, Obstacle, Phase, Refused, Sending},
+    item::{Item, Obstacle, Phase, Sending},
 };
+use crate::transactions::journal::Refused;
 
 /// Pause before a transaction is given to the chain again that it did not take;
 /// each further one is twice as long.
@@ -30,6 +31,8 @@ enum Next {
     Again,
     /// It gets it with another nonce: another program has taken this one.
     WithOtherNonce,
+    /// The chain gets this version, which pays less.
+    Cheaper(usize, ChainError),
     /// The transaction is forgotten.
     Never(ChainError),
     /// It is given up; an empty one gets its nonce.
@@ -50,7 +53,8 @@ impl Queue {
 
     fn send(&mut self, key: Key) {
         let count = self.watch.count();
-        let end = count.saturating_add(self.settings.max_unmined);
+        let end = count.saturating_add(self.config.max_unmined);
+        let is_displaced = self.is_displaced(key);
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
@@ -61,7 +65,8 @@ impl Queue {
         // Where the chain counts the nonce, receipts tell what became of it. What does not
         // fit into the mempool yet goes out when others are mined.
         let has_room = (count..end).contains(&item.nonce);
-        if sending.in_flight || sending.is_barred || item.taken_back.is_some() || !has_room {
+        let is_held_back = sending.is_barred || item.taken_back.is_some() || is_displaced;
+        if sending.in_flight || is_held_back || !has_room {
             return;
         }
         let Some(version) = item.versions.get(sending.current) else {
@@ -89,7 +94,7 @@ impl Queue {
         sending.in_flight = false;
         let current = versions.get(sending.current).map(|current| current.hash);
         match outcome {
-            // One that pays more has come up in the meantime.
+            // The chain gets another version by now.
             _ if current != Some(hash) => self.send_at(key, now),
             Outcome::Taken => self.taken(key, hash, now),
             outcome => self.not_taken(key, hash, outcome, now),
@@ -103,7 +108,7 @@ impl Queue {
             sending.taken = Some(now);
             sending.tries = 0;
             sending.refusals = 0;
-            item.obstacle = None;
+            item.obstacle = sending.dearer_refused.as_ref().map(dearer_refused);
         }
         self.hasten_look(now);
         self.answer_begun(key, hash);
@@ -126,6 +131,10 @@ impl Queue {
         };
         match next_after(item, outcome) {
             Next::WithOtherNonce => self.take_other_nonce(key),
+            Next::Cheaper(version, error) => {
+                self.answer_begun(key, hash);
+                self.fall_back(key, version, error, now);
+            }
             Next::Never(error) => self.give_up(key, &error),
             Next::Empty(error) => {
                 self.answer_begun(key, hash);
@@ -154,6 +163,23 @@ impl Queue {
         }
     }
 
+    /// The chain refuses a version that pays more. That says nothing of one that pays
+    /// less, which it may have taken, perhaps before the process started: it gets
+    /// that one again. Only a transaction of which it takes no version is given up.
+    fn fall_back(&mut self, key: Key, version: usize, error: ChainError, now: Instant) {
+        let Some(item) = self.items.get_mut(&key) else {
+            return;
+        };
+        let Phase::Sending(sending) = &mut item.phase else {
+            return;
+        };
+        tracing::warn!(nonce = item.nonce, %error, "the chain refuses a transaction that pays more");
+        item.obstacle = Some(dearer_refused(&error));
+        sending.offer(version, now);
+        sending.dearer_refused = Some(error);
+        self.send_at(key, now);
+    }
+
     /// Gives an operation up: from now on the chain gets nothing of it. A chain
     /// may have got it all the same, so an empty transaction has to use up its
     /// nonce before it counts as failed.
@@ -161,17 +187,18 @@ impl Queue {
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
-        let Some(tx_hash) = item.hash() else {
+        let Some(newest) = item.versions.last() else {
             return;
         };
         let Phase::Sending(sending) = &mut item.phase else {
             return;
         };
         sending.is_barred = true;
+        sending.dearer_refused = None;
         tracing::warn!(nonce = item.nonce, %error, "an operation that the chain refuses is given up");
         item.refused = Some(Refused {
             reason: error.to_string(),
-            tx_hash,
+            tx_hash: newest.hash,
             first_empty: item.versions.len(),
             is_over: false,
         });
@@ -253,55 +280,81 @@ impl Queue {
 
 /// Counts what the chain said, and says what follows.
 fn next_after(item: &mut Item, outcome: Outcome) -> Next {
-    let (is_operation, is_orphan) = (item.id.is_some(), item.is_orphan);
-    let was_replaced = item.versions.len() > 1;
+    let (is_operation, is_given_up) = (item.id.is_some(), item.refused.is_some());
+    let (is_orphan, was_replaced) = (item.is_orphan, item.versions.len() > 1);
+    let cheaper = item.cheaper_version();
     let Phase::Sending(sending) = &mut item.phase else {
         return Next::Again;
     };
     let is_first_try = sending.taken.is_none() && sending.tries == 0 && !was_replaced && !is_orphan;
-    note_outcome(sending, &outcome, was_replaced);
-    if let Outcome::Unknown(_) = outcome {
-        if is_operation {
-            sending.tries += 1;
-        }
-        return Next::Again;
+    count(sending, &outcome, was_replaced, is_operation);
+    match is_operation {
+        true => next_of_operation(sending, is_given_up, cheaper, outcome),
+        false => next_of_anchor(sending, is_first_try, cheaper, outcome),
     }
-    sending.tries += 1;
-    // Not while a further version of it is being made.
-    let can_give_up = item.refused.is_none() && !sending.is_replaced;
-    let is_for_good = match outcome {
-        Outcome::Invalid(_) => sending.refusals >= MAX_INVALID,
-        _ => sending.refusals >= MAX_REFUSALS,
-    };
-    match outcome {
-        // Nobody minds if an anchor is there twice: the contract takes one.
-        Outcome::NonceTooLow | Outcome::NonceTaken if !is_operation && is_first_try => Next::WithOtherNonce,
-        Outcome::Invalid(error) | Outcome::Refused(error) | Outcome::LackOfFunds(error)
-            if !is_operation && is_first_try =>
-        {
-            Next::Never(error)
-        }
-        // Who sent an anchor makes another one.
-        Outcome::Invalid(error) | Outcome::Refused(error) if is_for_good && !is_operation => {
-            Next::Never(error)
-        }
-        Outcome::Invalid(error) | Outcome::Refused(error) if is_for_good && can_give_up => Next::Empty(error),
-        _ if !is_operation && sending.taken.is_none() && sending.tries > MAX_TRIES => {
-            let refusal = "the chain refuses every nonce and fee that it asks for";
-            Next::Never(ChainError::Refused(refusal.to_owned()))
-        }
+}
+
+/// An operation is in the journal, so it is tried until the chain refuses it for good.
+fn next_of_operation(sending: &Sending, is_given_up: bool, cheaper: Option<usize>, outcome: Outcome) -> Next {
+    // Not while a further version of it is being made, which the chain may take.
+    let can_give_up = !is_given_up && !sending.is_replaced;
+    match (refused_for_good(sending, outcome), cheaper) {
+        (Some(error), Some(version)) if can_give_up => Next::Cheaper(version, error),
+        (Some(error), None) if can_give_up => Next::Empty(error),
         _ => Next::Again,
     }
 }
 
-fn note_outcome(sending: &mut Sending, outcome: &Outcome, was_replaced: bool) {
+/// Whoever sends an anchor makes another one when this one fails, and nobody minds
+/// if it is there twice: the contract takes one.
+fn next_of_anchor(sending: &Sending, is_first_try: bool, cheaper: Option<usize>, outcome: Outcome) -> Next {
+    match outcome {
+        // The chain may have it.
+        Outcome::Unknown(_) => Next::Again,
+        Outcome::NonceTooLow | Outcome::NonceTaken if is_first_try => Next::WithOtherNonce,
+        Outcome::Invalid(error) | Outcome::Refused(error) | Outcome::LackOfFunds(error) if is_first_try => {
+            Next::Never(error)
+        }
+        outcome => match (refused_for_good(sending, outcome), cheaper) {
+            (Some(error), Some(version)) if !sending.is_replaced => Next::Cheaper(version, error),
+            (Some(error), _) => Next::Never(error),
+            (None, _) if sending.taken.is_none() && sending.tries > MAX_TRIES => {
+                let refusal = "the chain refuses every nonce and fee that it asks for";
+                Next::Never(ChainError::Refused(refusal.to_owned()))
+            }
+            (None, _) => Next::Again,
+        },
+    }
+}
+
+/// Why the chain does not take this version, where it has said so often enough in a row.
+fn refused_for_good(sending: &Sending, outcome: Outcome) -> Option<ChainError> {
+    match outcome {
+        Outcome::Invalid(error) if sending.refusals >= MAX_INVALID => Some(error),
+        Outcome::Refused(error) if sending.refusals >= MAX_REFUSALS => Some(error),
+        // And it does not take the one that pays more.
+        Outcome::FeeTooLow if sending.refusals >= MAX_REFUSALS => sending.dearer_refused.clone(),
+        _ => None,
+    }
+}
+
+fn count(sending: &mut Sending, outcome: &Outcome, was_replaced: bool, is_operation: bool) {
     match outcome {
         Outcome::Invalid(_) | Outcome::Refused(_) => sending.refusals += 1,
+        Outcome::FeeTooLow if sending.dearer_refused.is_some() => sending.refusals += 1,
+        // The chain has said nothing.
         Outcome::Unknown(_) => {}
         _ => sending.refusals = 0,
     }
+    if is_operation || !matches!(outcome, Outcome::Unknown(_)) {
+        sending.tries += 1;
+    }
     sending.too_cheap |= *outcome == Outcome::FeeTooLow;
     sending.is_outbid |= *outcome == Outcome::NonceTaken && was_replaced;
+}
+
+fn dearer_refused(error: &ChainError) -> Obstacle {
+    Obstacle::DearerRefused(error.to_string())
 }
 
 fn obstacle(outcome: &Outcome) -> Option<Obstacle> {

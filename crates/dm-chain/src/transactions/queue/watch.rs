@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 use dm_core::ports::ChainError;
 use tokio::time::Instant;
 
-use super::{Action, Key, LookFor, Queue, Sending, Sight, item::Phase, landmarks::Recognition};
+use super::{Action, ChainSnapshot, Key, Queue, Sending, SnapshotQuery, identity::Recognition, item::Phase};
 
 /// Pause before the first look after something changed; each further one is
 /// twice as long.
@@ -37,7 +37,7 @@ pub(super) struct Watch {
     round: u64,
     is_running: bool,
     /// What the look under way is for.
-    asked: LookFor,
+    asked: SnapshotQuery,
     /// The block that shows whether the chain is still the same one.
     mark: Option<(u64, B256)>,
     next: Instant,
@@ -61,7 +61,7 @@ impl Watch {
         Self {
             round: 0,
             is_running: false,
-            asked: LookFor::default(),
+            asked: SnapshotQuery::default(),
             mark: None,
             next: now,
             pause: FIRST_PAUSE,
@@ -171,14 +171,14 @@ impl Queue {
             sending.too_cheap
                 || sending.is_outbid
                 || sending.is_barred
-                || now.saturating_duration_since(sending.priced) >= self.settings.replace_after
+                || now.saturating_duration_since(sending.priced) >= self.config.replace_after
         });
         let has_doubts = sending().any(|sending| sending.absent > 0);
         let must_recognise = !self.watch.has_seen || self.identity.has_doubts(now);
-        let look = LookFor {
+        let look = SnapshotQuery {
             block: self.watch.mark.map(|(number, _)| number),
             landmark: must_recognise.then(|| self.identity.block_to_ask(self.watch.height)),
-            count_at: has_doubts.then(|| self.watch.height.saturating_sub(self.settings.confirmations)),
+            count_at: has_doubts.then(|| self.watch.height.saturating_sub(self.config.confirmations)),
             price: (wants_nonces || wants_price) && self.stage.is_idle(),
             balance: wants_nonces,
         };
@@ -188,9 +188,9 @@ impl Queue {
         self.actions.push(Action::Look(look));
     }
 
-    pub(super) fn looked(&mut self, result: Result<Sight, ChainError>, now: Instant) {
-        let sight = match result {
-            Ok(sight) if sight.pending <= sight.count.saturating_add(MAX_PENDING) => sight,
+    pub(super) fn looked(&mut self, result: Result<ChainSnapshot, ChainError>, now: Instant) {
+        let snapshot = match result {
+            Ok(snapshot) if snapshot.pending <= snapshot.count.saturating_add(MAX_PENDING) => snapshot,
             Ok(_) => {
                 return self.look_failed(
                     &ChainError::Unavailable("its answer makes no sense".to_owned()),
@@ -199,12 +199,12 @@ impl Queue {
             }
             Err(error) => return self.look_failed(&error, now),
         };
-        let has_advanced = sight.count > self.watch.count;
+        let has_advanced = snapshot.count > self.watch.count;
         self.watch.failure = None;
-        self.watch.height = sight.height;
+        self.watch.height = snapshot.height;
         let asked = self.watch.asked;
-        match self.identity.recognise(asked.landmark, sight.landmark, now) {
-            Recognition::Same => self.confirm_taken_back(&sight),
+        match self.identity.recognise(asked.landmark, snapshot.landmark, now) {
+            Recognition::Same => self.confirm_taken_back(&snapshot),
             // Not every endpoint has every block.
             Recognition::Unknown => {}
             // Nothing is sent to it, and nothing that it says of the account is believed.
@@ -212,26 +212,26 @@ impl Queue {
                 self.watch.has_seen = false;
                 return self.end_round(now);
             }
-            Recognition::Another => return self.begin_anew(asked.landmark, &sight, now),
+            Recognition::Another => return self.begin_anew(asked.landmark, &snapshot, now),
         }
         self.watch.has_seen = true;
         self.identity
-            .note_height(sight.height, self.settings.confirmations);
-        self.watch.count = sight.count;
-        self.watch.count_at = sight.count_at.filter(|_| asked.count_at.is_some());
-        let is_reorganised = self.is_reorganised(&sight);
+            .note_height(snapshot.height, self.config.confirmations);
+        self.watch.count = snapshot.count;
+        self.watch.count_at = snapshot.count_at.filter(|_| asked.count_at.is_some());
+        let is_reorganised = self.is_reorganised(&snapshot);
         if is_reorganised {
             self.doubt_receipts();
         }
         let wanted = self.in_doubt();
-        self.resend(&sight, has_advanced, now);
+        self.resend(&snapshot, has_advanced, now);
         if !is_reorganised {
             // Else it is not known which nonces are in use.
-            self.assign(&sight, now);
+            self.assign(&snapshot, now);
         }
         // What has no nonce now cannot have one before something changes.
         self.watch.is_fruitless = self.wants_nonces();
-        self.note_gap(&sight, now);
+        self.note_gap(&snapshot, now);
         match wanted.is_empty() {
             true => self.end_round(now),
             false => self.actions.push(Action::Fetch(wanted)),
@@ -239,12 +239,14 @@ impl Queue {
     }
 
     /// Whether the chain has another block in the place of one that was seen.
-    fn is_reorganised(&self, sight: &Sight) -> bool {
-        self.watch.mark.is_some_and(|(number, hash)| match sight.block {
-            Some(found) => found != hash,
-            // A node that lags says nothing of that block.
-            None => sight.height >= number,
-        })
+    fn is_reorganised(&self, snapshot: &ChainSnapshot) -> bool {
+        self.watch
+            .mark
+            .is_some_and(|(number, hash)| match snapshot.block {
+                Some(found) => found != hash,
+                // A node that lags says nothing of that block.
+                None => snapshot.height >= number,
+            })
     }
 
     fn is_strange(&self) -> bool {
@@ -260,7 +262,7 @@ impl Queue {
 
     pub(super) fn end_round(&mut self, now: Instant) {
         let is_calm = self.nonces.iter().all(|(_, key)| self.sending(*key).is_none());
-        let longest = self.settings.poll_interval * if is_calm { CALM } else { 1 };
+        let longest = self.config.poll_interval * if is_calm { CALM } else { 1 };
         self.watch.is_running = false;
         self.watch.next = now
             + if self.is_idle() && self.watch.failure.is_none() {
@@ -278,15 +280,15 @@ impl Queue {
     }
 
     /// Gives to the chain again what it does not have (any more).
-    fn resend(&mut self, sight: &Sight, has_advanced: bool, now: Instant) {
-        let end = sight.count.saturating_add(self.settings.max_unmined);
+    fn resend(&mut self, snapshot: &ChainSnapshot, has_advanced: bool, now: Instant) {
+        let end = snapshot.count.saturating_add(self.config.max_unmined);
         let mut lost = 0;
         let waiting: Vec<_> = self
             .nonces
-            .range((sight.count, 0)..(end, 0))
-            .map(|(_, key)| *key)
+            .range((snapshot.count, 0)..(end, 0))
+            .map(|(_, key)| (*key, self.is_displaced(*key)))
             .collect();
-        for key in waiting {
+        for (key, is_displaced) in waiting {
             let Some(item) = self.items.get_mut(&key) else {
                 continue;
             };
@@ -294,13 +296,13 @@ impl Queue {
                 continue;
             };
             sending.absent = 0;
-            if sending.in_flight || sending.is_barred {
+            if sending.in_flight || sending.is_barred || is_displaced {
                 continue;
             }
             let is_due = match sending.taken {
                 // The mempool may have room for it now.
                 None => sending.next.is_none() || (has_advanced && sending.tries > 0),
-                Some(at) if item.nonce >= sight.pending && lost < MAX_RESENDS => {
+                Some(at) if item.nonce >= snapshot.pending && lost < MAX_RESENDS => {
                     let patience = RESEND_AFTER * 2u32.pow(sending.resends.min(MAX_DOUBLINGS));
                     let is_lost = now.saturating_duration_since(at) >= patience;
                     sending.resends += u32::from(is_lost);
@@ -316,8 +318,8 @@ impl Queue {
     }
 
     /// The first nonce that neither the chain counts nor an own transaction bears.
-    pub(super) fn first_missing(&self, sight: &Sight) -> u64 {
-        let mut expected = sight.count.max(sight.pending);
+    pub(super) fn first_missing(&self, snapshot: &ChainSnapshot) -> u64 {
+        let mut expected = snapshot.count.max(snapshot.pending);
         for (nonce, _) in self.nonces.range((expected, 0)..) {
             if *nonce > expected {
                 break;
@@ -328,9 +330,9 @@ impl Queue {
     }
 
     /// Sees whether own transactions wait for one that is missing.
-    fn note_gap(&mut self, sight: &Sight, now: Instant) {
+    fn note_gap(&mut self, snapshot: &ChainSnapshot, now: Instant) {
         // What is final has used its nonces up, whatever an endpoint that lags behind counts.
-        let expected = self.first_missing(sight).max(self.watch.floor());
+        let expected = self.first_missing(snapshot).max(self.watch.floor());
         let next = self.nonces.range((expected, 0)..).next();
         let missing = next.map_or(0, |(nonce, _)| nonce.saturating_sub(expected));
         let is_idle = self.queued.is_empty() && self.stage.is_idle();

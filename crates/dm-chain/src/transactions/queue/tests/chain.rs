@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use alloy::primitives::{B256, U256, keccak256};
 use dm_core::ports::ChainError;
 
-use super::super::{LookFor, Mined, Outcome, Sight};
-use crate::transactions::fees::Price;
+use super::super::{ChainSnapshot, Outcome, SnapshotQuery};
+use crate::{transactions::journal::Mined, tx::Price};
 
 /// Wei that the account has: more than it ever needs.
 const BALANCE: U256 = U256::MAX;
@@ -32,6 +32,9 @@ struct Block {
 pub(super) struct Chain {
     /// Operations whose transactions it calls invalid.
     pub(super) forbidden: HashSet<u8>,
+    /// It takes no operation that pays more: its node has a cap on what a whole
+    /// transaction may cost, and an empty one costs little.
+    pub(super) fee_cap: Option<u128>,
     blocks: Vec<Block>,
     /// Hashes of the blocks of chains that were there before.
     lost: HashSet<B256>,
@@ -165,10 +168,7 @@ impl Chain {
     }
 
     pub(super) fn send(&mut self, transaction: Transaction) -> Outcome {
-        if transaction
-            .operation
-            .is_some_and(|operation| self.forbidden.contains(&operation))
-        {
+        if self.refuses(transaction) {
             return Outcome::Invalid(refused());
         }
         if transaction.nonce < self.next() {
@@ -188,8 +188,15 @@ impl Chain {
         Outcome::Taken
     }
 
+    fn refuses(&self, transaction: Transaction) -> bool {
+        transaction.operation.is_some_and(|operation| {
+            let is_too_dear = self.fee_cap.is_some_and(|cap| transaction.max_fee > cap);
+            is_too_dear || self.forbidden.contains(&operation)
+        })
+    }
+
     /// What a node sees that is so many blocks behind.
-    pub(super) fn look(&self, wanted: LookFor, lag: usize) -> Sight {
+    pub(super) fn look(&self, wanted: SnapshotQuery, lag: usize) -> ChainSnapshot {
         let seen = self.seen(lag);
         let count = self.count(seen);
         let block = |number: u64| {
@@ -197,7 +204,7 @@ impl Chain {
                 .get(number as usize)
                 .filter(|_| number as usize <= seen)
         };
-        Sight {
+        ChainSnapshot {
             height: seen as u64,
             count,
             pending: if lag == 0 { self.pending() } else { count },

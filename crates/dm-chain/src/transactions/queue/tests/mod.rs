@@ -1,6 +1,7 @@
 //! Whatever happens, each operation is done exactly once, or it was refused.
 
 mod chain;
+mod refusals;
 mod world;
 
 use std::time::Duration;
@@ -32,6 +33,8 @@ enum Step {
     Foreign { at_once: bool },
     /// The chain begins to call an operation's transactions invalid, or stops.
     Forbid(u8),
+    /// The chain begins to refuse what pays more than this, or stops.
+    CapFees(Option<u128>),
     /// Another chain stands in the place of the old one.
     BeginAnew,
     /// Blocks are taken back.
@@ -69,6 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..8, any::<bool>())
             .prop_map(|(which, was_done)| Step::Perform(which, Luck::Refuses { was_done })),
         1 => (0u8..12).prop_map(Step::Forbid),
+        1 => prop_oneof![Just(None), Just(Some(25)), Just(Some(250))].prop_map(Step::CapFees),
         1 => Just(Step::BeginAnew),
     ]
 }
@@ -93,6 +97,7 @@ fn take(world: &mut World, step: Step) {
                 world.chain.forbidden.insert(operation);
             }
         }
+        Step::CapFees(cap) => world.chain.fee_cap = cap,
         Step::BeginAnew => world.begin_anew(),
         Step::Reorganise { depth, keeps } => world.chain.reorganise(depth, keeps),
         Step::BaseFee(fee) => world.chain.base_fee = fee,
@@ -191,75 +196,6 @@ fn let_blocks_come(world: &mut World, blocks: usize) {
             take(world, Step::PerformAll);
         }
     }
-}
-
-#[test]
-fn what_the_chain_refuses_for_good_fails_and_those_behind_it_go_on() {
-    let mut world = World::new();
-    world.chain.forbidden.insert(0);
-    for order in [Step::Order(0), Step::Order(1), Step::Anchor, Step::Order(2)] {
-        take(&mut world, order);
-        take(&mut world, Step::PerformAll);
-    }
-    let_blocks_come(&mut world, 20);
-    assert!(world.entry(0).unwrap().refused.as_ref().unwrap().is_over);
-    assert!(world.entry(1).unwrap().done.is_some() && world.entry(2).unwrap().done.is_some());
-    world.settle();
-}
-
-#[test]
-fn what_was_given_up_stays_so_after_a_restart_and_those_behind_it_go_on() {
-    let mut world = World::new();
-    world.chain.forbidden.insert(0);
-    take(&mut world, Step::Order(0));
-    take(&mut world, Step::Order(1));
-    for _ in 0..5 {
-        take(&mut world, Step::PerformAll);
-        take(&mut world, Step::Pass(600));
-        take(&mut world, Step::PerformAll);
-        take(&mut world, Step::Crash { were_done: false });
-    }
-    let_blocks_come(&mut world, 5);
-    // The empty transaction is mined and not final: nothing of the operation comes back.
-    world.chain.forbidden.clear();
-    take(&mut world, Step::Crash { were_done: false });
-    let_blocks_come(&mut world, 20);
-    assert!(world.entry(0).unwrap().refused.as_ref().unwrap().is_over);
-    world.settle();
-}
-
-#[test]
-fn an_operation_that_some_endpoint_took_before_it_was_refused_has_not_failed_when_it_is_mined() {
-    let mut world = World::new();
-    take(&mut world, Step::Order(0));
-    while world.chain.waiting().is_empty() {
-        world.perform(0, Luck::Refuses { was_done: true });
-    }
-    world.chain.forbidden.insert(0);
-    // Its mempool keeps it; the others hear of it no more.
-    for _ in 0..8 {
-        take(&mut world, Step::Pass(600));
-        world.perform(0, Luck::Refuses { was_done: true });
-    }
-    world.settle();
-    assert!(world.entry(0).unwrap().done.is_some());
-}
-
-#[test]
-fn what_was_given_up_and_mined_all_the_same_makes_room_when_it_is_taken_back() {
-    let mut world = with_one_waiting();
-    world.chain.forbidden.insert(0);
-    take(&mut world, Step::Crash { were_done: false });
-    for _ in 0..8 {
-        take(&mut world, Step::PerformAll);
-        take(&mut world, Step::Pass(600));
-    }
-    world.chain.mine(1);
-    take(&mut world, Step::PerformAll);
-    take(&mut world, Step::Pass(5_000));
-    take(&mut world, Step::PerformAll);
-    world.chain.reorganise(1, false);
-    world.settle();
 }
 
 #[test]
@@ -405,4 +341,24 @@ fn an_order_whose_note_cannot_be_taken_back_yet_is_not_called_failed() {
     take(&mut world, Step::Crash { were_done: false });
     world.settle();
     assert_eq!(world.chain.done().get(&0), Some(&1));
+}
+
+#[test]
+fn an_anchor_that_was_mined_after_all_is_known_when_a_reorganisation_takes_it_back() {
+    let mut world = World::new();
+    world.chain.base_fee = 1;
+    take(&mut world, Step::Anchor);
+    take(&mut world, Step::PerformAll);
+    take(&mut world, Step::Crash { were_done: false });
+    world.perform(0, Luck::Fails);
+    take(&mut world, Step::Anchor);
+    take(&mut world, Step::Pass(3));
+    // The next one is to have its nonce, and comes too late.
+    world.perform(0, Luck::Good);
+    world.chain.mine(1);
+    take(&mut world, Step::PerformAll);
+    world.chain.reorganise(1, true);
+    assert_eq!(world.chain.waiting(), [None, None]);
+    // Both offer less than the price from now on.
+    world.settle();
 }

@@ -10,12 +10,12 @@ use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
-    super::{Action, Answer, Event, Outcome, Queue, Settings, SigningJob, Subject, Version},
+    super::{Action, Answer, Event, Outcome, Queue, QueueConfig, Subject},
     chain::{Chain, Transaction, away, refused},
 };
-use crate::transactions::{
-    draft::{Call, Draft, Gain},
-    journal::{Change, Entry, Kept},
+use crate::{
+    transactions::journal::{Change, JournalEntry, Kept},
+    tx::{Call, Draft, ExpectedTransfer, SigningJob, Version},
 };
 
 /// Blocks after which nothing is taken back.
@@ -59,8 +59,8 @@ pub(super) struct World {
     has_ghosts: bool,
 }
 
-fn settings() -> Settings {
-    Settings {
+fn config() -> QueueConfig {
+    QueueConfig {
         account: Address::repeat_byte(1),
         confirmations: CONFIRMATIONS as u64,
         max_fee_per_gas: 1_000_000,
@@ -82,7 +82,7 @@ fn draft(operation: Option<u8>) -> Draft {
             value: U256::from(operation.map_or(0, |operation| u16::from(operation) + 1)),
         },
         gas_limit: 21_000,
-        gain: Gain::Nothing,
+        transfer: ExpectedTransfer::Nothing,
     }
 }
 
@@ -91,7 +91,7 @@ impl World {
         let now = Instant::now();
         Self {
             chain: Chain::new(),
-            queue: Queue::restore(settings(), Kept::default(), now),
+            queue: Queue::restore(config(), Kept::default(), now),
             under_way: Vec::new(),
             journal: Kept::default(),
             signed: HashMap::new(),
@@ -256,7 +256,7 @@ impl World {
     }
 
     /// What the journal keeps of an operation.
-    pub(super) fn entry(&self, operation: u8) -> Option<&Entry> {
+    pub(super) fn entry(&self, operation: u8) -> Option<&JournalEntry> {
         let mut entries = self.journal.entries.iter();
         entries
             .find(|(kept, _)| *kept == id(operation))
@@ -271,7 +271,7 @@ impl World {
                 self.end(action, Luck::AnswerLost);
             }
         }
-        self.queue = Queue::restore(settings(), self.journal.clone(), self.now);
+        self.queue = Queue::restore(config(), self.journal.clone(), self.now);
         self.tell(Event::Woken);
         self.assert_at_most_once();
     }
@@ -342,7 +342,7 @@ impl World {
         let done = self.chain.done();
         for operation in &self.begun {
             let times = done.get(operation).copied().unwrap_or_default();
-            let is_lost = |entry: &Entry| {
+            let is_lost = |entry: &JournalEntry| {
                 let block = entry.done.map(|mined| mined.block_hash);
                 entry.is_of_lost_chain || block.is_some_and(|block| self.chain.is_lost(block))
             };
@@ -362,7 +362,7 @@ impl World {
                         "operation {operation} was done again"
                     );
                 }
-                Some(Entry {
+                Some(JournalEntry {
                     done: Some(mined), ..
                 }) => {
                     assert_eq!(times, 1, "operation {operation}");

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use alloy::primitives::B256;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use crate::transactions::journal::Landmarks;
 
 /// How many looks in a row must show another chain before it counts as one, and
 /// for how long: endpoints of which one is wrong for a moment are no new chain.
@@ -20,16 +21,6 @@ const BELIEVED: Duration = Duration::from_secs(2);
 const DEEP: u64 = 6;
 /// But never less deep than this, however few blocks count as final.
 const LEAST_DEPTH: u64 = 64;
-
-/// The blocks by which a chain is known again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Landmarks {
-    /// The hash of block 0.
-    pub(crate) genesis: Option<B256>,
-    /// A block far below the head: chains that begin from one file have the same
-    /// block 0.
-    pub(crate) deep: Option<(u64, B256)>,
-}
 
 /// What a look says of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use alloy::{
 };
 use dm_core::ports::{ChainError, Signer};
 
-use crate::transactions::{Fees, SigningJob, Version};
+use crate::tx::{Fees, SigningJob, Version};
 
 /// Signs a transaction for one chain alone
 /// ([EIP-155](https://eips.ethereum.org/EIPS/eip-155)).

@@ -3,6 +3,9 @@
 //! mined, so that none stands unknown before the operations that come after it;
 //! and the blocks by which the chain is known again.
 
+mod entry;
+mod landmarks;
+
 use std::sync::Arc;
 
 use alloy::primitives::Address;
@@ -11,101 +14,21 @@ use dm_core::{
     ports::{ChainError, KeyValueStore, StoreError, WriteBatch},
 };
 
-use super::{
-    draft::Draft,
-    queue::{Landmarks, Mined, Refused, Version},
+pub(super) use self::{
+    entry::{JournalEntry, Mined, Refused},
+    landmarks::Landmarks,
 };
 
 /// Entries that are read at a time.
 const PAGE: usize = 256;
-/// First byte of an entry with nothing but what every version of this software
-/// has kept.
-const PLAIN: u8 = 1;
-/// First byte of an entry that says more than that.
-const EXTENDED: u8 = 2;
 /// First byte of the landmarks: their format.
 const LANDMARKS: u8 = 1;
-
-/// What is kept of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Whether the key is an operation; else it is the first transaction's hash.
-    pub(crate) is_operation: bool,
-    /// Borne by all versions.
-    pub(crate) nonce: u64,
-    /// What it shall do.
-    pub(crate) draft: Draft,
-    /// Every transaction that the chain may have got, oldest first.
-    pub(crate) versions: Vec<Version>,
-    /// What came of it, once that is final.
-    pub(crate) done: Option<Mined>,
-    /// The block that had it when the chain was last looked at.
-    pub(crate) seen: Option<Mined>,
-    /// Why it is given up.
-    pub(crate) refused: Option<Refused>,
-    /// It ended on a chain that is gone: its nonce says nothing of the present one.
-    pub(crate) is_of_lost_chain: bool,
-}
-
-/// The fields of every entry.
-type Plain = (bool, u64, Draft, Vec<Version>, Option<Mined>);
-/// Those that follow in an extended one.
-type Extension = (Option<Mined>, Option<Refused>, bool);
-
-impl Entry {
-    /// Whether nothing is left to do.
-    pub(crate) fn is_over(&self) -> bool {
-        self.done.is_some() || self.refused.as_ref().is_some_and(|refused| refused.is_over)
-    }
-
-    fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        // Most entries can be read by older versions of this software.
-        let is_plain = self.seen.is_none() && self.refused.is_none() && !self.is_of_lost_chain;
-        let extension = (self.seen, &self.refused, self.is_of_lost_chain);
-        let plain = (
-            self.is_operation,
-            self.nonce,
-            &self.draft,
-            &self.versions,
-            self.done,
-        );
-        let encoded = match is_plain {
-            true => postcard::to_extend(&plain, vec![PLAIN]),
-            false => postcard::to_extend(&(plain, extension), vec![EXTENDED]),
-        };
-        encoded.map_err(|error| StoreError::Failed(error.into()))
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&format, content) = bytes.split_first()?;
-        let (plain, rest) = postcard::take_from_bytes::<Plain>(content).ok()?;
-        let (extension, rest) = match format {
-            PLAIN => (Extension::default(), rest),
-            EXTENDED => postcard::take_from_bytes(rest).ok()?,
-            _ => return None,
-        };
-        let (is_operation, nonce, draft, versions, done) = plain;
-        let (seen, refused, is_of_lost_chain) = extension;
-        let entry = Self {
-            is_operation,
-            nonce,
-            draft,
-            versions,
-            done,
-            seen,
-            refused,
-            is_of_lost_chain,
-        };
-        let is_complete = rest.is_empty() && (entry.is_over() || !entry.versions.is_empty());
-        is_complete.then_some(entry)
-    }
-}
 
 /// Everything that is kept for an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// Its transactions.
-    pub(crate) entries: Vec<(OperationId, Entry)>,
+    pub(crate) entries: Vec<(OperationId, JournalEntry)>,
     /// The blocks by which its chain is known again.
     pub(crate) landmarks: Landmarks,
 }
@@ -114,7 +37,7 @@ pub(crate) struct Kept {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     /// Entries that are new, and those that are not needed any more.
-    pub(crate) entries: Vec<(OperationId, Option<Entry>)>,
+    pub(crate) entries: Vec<(OperationId, Option<JournalEntry>)>,
     /// New landmarks.
     pub(crate) landmarks: Option<Landmarks>,
 }
@@ -154,7 +77,7 @@ impl Journal {
         })
     }
 
-    async fn entries(&self) -> Result<Vec<(OperationId, Entry)>, ChainError> {
+    async fn entries(&self) -> Result<Vec<(OperationId, JournalEntry)>, ChainError> {
         let mut entries = Vec::new();
         let mut after = None;
         loop {
@@ -169,7 +92,7 @@ impl Journal {
             after = Some(last.clone());
             for (key, value) in page {
                 let id = key.get(self.prefix.len()..).and_then(|id| id.try_into().ok());
-                let (Some(id), Some(entry)) = (id, Entry::decode(&value)) else {
+                let (Some(id), Some(entry)) = (id, JournalEntry::decode(&value)) else {
                     return Err(damaged());
                 };
                 entries.push((OperationId::from_bytes(id), entry));
@@ -218,11 +141,12 @@ mod tests {
     use dm_testing::key_value::MemoryKeyValueStore;
     use proptest::prelude::*;
 
+    use super::entry::{EXTENDED, PLAIN};
     use super::*;
-    use crate::transactions::{Call, Fees, Gain};
+    use crate::tx::{Call, Draft, ExpectedTransfer, Fees, Version};
 
-    fn entry() -> Entry {
-        Entry {
+    fn entry() -> JournalEntry {
+        JournalEntry {
             is_operation: true,
             nonce: 7,
             draft: Draft {
@@ -232,7 +156,7 @@ mod tests {
                     value: U256::from(5),
                 },
                 gas_limit: 21_000,
-                gain: Gain::Coin(U256::from(5)),
+                transfer: ExpectedTransfer::Coin(U256::from(5)),
             },
             versions: vec![Version {
                 hash: B256::repeat_byte(2),
@@ -246,8 +170,8 @@ mod tests {
         }
     }
 
-    fn refused() -> Entry {
-        Entry {
+    fn refused() -> JournalEntry {
+        JournalEntry {
             refused: Some(Refused {
                 reason: "too much gas".to_owned(),
                 tx_hash: B256::repeat_byte(2),
@@ -258,7 +182,7 @@ mod tests {
         }
     }
 
-    fn change(entries: Vec<(OperationId, Option<Entry>)>) -> Change {
+    fn change(entries: Vec<(OperationId, Option<JournalEntry>)>) -> Change {
         Change {
             entries,
             landmarks: None,
@@ -293,7 +217,7 @@ mod tests {
     async fn why_an_operation_is_given_up_and_the_landmarks_are_kept() {
         let store = MemoryKeyValueStore::new();
         let (given_up, lost) = (OperationId::from_bytes([1; 32]), OperationId::from_bytes([2; 32]));
-        let of_lost_chain = Entry {
+        let of_lost_chain = JournalEntry {
             is_of_lost_chain: true,
             ..entry()
         };
@@ -315,7 +239,7 @@ mod tests {
     #[test]
     fn an_entry_without_news_is_read_by_older_versions() {
         let bytes = entry().encode().unwrap();
-        let Entry {
+        let JournalEntry {
             is_operation,
             nonce,
             draft,
@@ -347,7 +271,7 @@ mod tests {
         fn hostile_bytes_are_no_entry_and_nothing_worse(bytes: Vec<u8>, format: Option<bool>) {
             let format = format.map(|is_plain| if is_plain { PLAIN } else { EXTENDED });
             let bytes: Vec<u8> = format.into_iter().chain(bytes).collect();
-            if let Some(entry) = Entry::decode(&bytes) {
+            if let Some(entry) = JournalEntry::decode(&bytes) {
                 prop_assert!(entry.encode().is_ok());
             }
         }
@@ -355,7 +279,7 @@ mod tests {
         #[test]
         fn a_cut_entry_is_none(length in 0usize..200, is_refused: bool) {
             let whole = if is_refused { refused() } else { entry() }.encode().unwrap();
-            prop_assert_eq!(Entry::decode(&whole[..length.min(whole.len() - 1)]), None);
+            prop_assert_eq!(JournalEntry::decode(&whole[..length.min(whole.len() - 1)]), None);
         }
     }
 }

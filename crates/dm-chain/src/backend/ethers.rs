@@ -1,4 +1,4 @@
-//! ethers-rs as the library.
+//! ethers-rs as the backend.
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use dm_core::{
@@ -13,23 +13,17 @@ use ethers_core::{
         TransactionRequest, U256 as Number, transaction::eip2718::TypedTransaction,
     },
 };
-use reqwest::Url;
 
-use super::{AnchorQuestion, Anchored, Keeping, Library, TokenQuestion, erc20::NodeToken};
+use super::{AnchorQuestion, Anchored, EvmBackend, Keeping, TokenQuestion, erc20::NodeToken};
 use crate::{
-    rpc::{Connection, InvalidUrl},
-    transactions::{Call, Fees, SigningJob, Version},
+    tx::{Fees, SigningJob, Version},
     wire::Log,
 };
 
-/// ethers-rs.
-pub(crate) struct Ethers;
+/// The client over ethers-rs.
+pub(crate) struct EthersBackend;
 
-impl Library for Ethers {
-    fn connect(&self, url: Url) -> Result<Connection, InvalidUrl> {
-        Connection::to_url_with_ethers(url)
-    }
-
+impl EvmBackend for EthersBackend {
     fn sign(&self, job: &SigningJob, chain_id: u64, signer: &dyn Signer) -> Result<Version, ChainError> {
         let call = &job.draft.call;
         let to = call.to.map(|to| NameOrAddress::Address(H160(to.0.0)));
@@ -93,10 +87,44 @@ impl Library for Ethers {
         }
     }
 
-    fn call_of(&self, operation: &Operation) -> Call {
-        let (to, input, value) = match operation {
-            Operation::Transfer { token, to, amount } if *token == NATIVE_TOKEN => {
-                (Some(*to), Bytes::new(), *amount)
+    fn operation_input(&self, operation: &Operation) -> Bytes {
+        match operation {
+            Operation::Transfer { token, .. } if *token == NATIVE_TOKEN => Bytes::new(),
+            Operation::Transfer { to, amount, .. } => {
+                input("transfer(address,uint256)", &[address(*to), uint(*amount)])
+            }
+            Operation::TransferFrom { from, to, amount, .. } => input(
+                "transferFrom(address,address,uint256)",
+                &[address(*from), address(*to), uint(*amount)],
+            ),
+            Operation::Permit { permit, .. } => input(
+                "permit(address,address,uint256,uint256,uint8,bytes32,bytes32)",
+                &[
+                    address(permit.owner),
+                    address(permit.spender),
+                    uint(permit.value),
+                    uint(permit.deadline),
+                    small(u64::from(permit.signature.v)),
+                    word(permit.signature.r),
+                    word(permit.signature.s),
+                ],
+            ),
+            Operation::TransferWithAuthorization { authorization, .. } => input(
+                "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)",
+                &[
+                    address(authorization.from),
+                    address(authorization.to),
+                    uint(authorization.value),
+                    uint(authorization.valid_after),
+                    uint(authorization.valid_before),
+                    word(authorization.nonce),
+                    small(u64::from(authorization.signature.v)),
+                    word(authorization.signature.r),
+                    word(authorization.signature.s),
+                ],
+            ),
+            Operation::Approve { spender, amount, .. } => {
+                input("approve(address,uint256)", &[address(*spender), uint(*amount)])
             }
             Operation::IssueToken {
                 name,
@@ -108,17 +136,14 @@ impl Library for Ethers {
                     Token::String(name.clone()),
                     Token::String(symbol.clone()),
                     small(u64::from(*decimals)),
-                    amount(*initial_supply),
+                    uint(*initial_supply),
                 ];
-                let code = [&NodeToken::BYTECODE[..], &encode(&arguments)].concat();
-                (None, code.into(), U256::ZERO)
+                [&NodeToken::BYTECODE[..], &encode(&arguments)].concat().into()
             }
-            other => {
-                let (token, input) = token_call(other);
-                (token, input, U256::ZERO)
+            Operation::Mint { to, amount, .. } => {
+                input("mint(address,uint256)", &[address(*to), uint(*amount)])
             }
-        };
-        Call { to, input, value }
+        }
     }
 
     fn transfer(&self, log: &Log) -> Option<(Address, U256)> {
@@ -181,7 +206,7 @@ impl Library for Ethers {
         }
     }
 
-    fn anchor_head(&self, answer: &[u8]) -> Option<AnchorHead> {
+    fn decode_head(&self, answer: &[u8]) -> Option<AnchorHead> {
         let numbers = small_numbers::<3>(answer)?;
         let [size, block, timestamp] = numbers;
         Some(AnchorHead {
@@ -191,12 +216,12 @@ impl Library for Ethers {
         })
     }
 
-    fn keeper(&self, answer: &[u8]) -> Option<Address> {
+    fn decode_keeper(&self, answer: &[u8]) -> Option<Address> {
         let keeper = values(&[ParamType::Address], answer)?.pop()?.into_address()?;
         Some(Address::from(keeper.0))
     }
 
-    fn truth(&self, answer: &[u8]) -> Option<bool> {
+    fn decode_bool(&self, answer: &[u8]) -> Option<bool> {
         values(&[ParamType::Bool], answer)?.pop()?.into_bool()
     }
 
@@ -214,77 +239,6 @@ impl Library for Ethers {
                 timestamp,
             },
         })
-    }
-}
-
-fn token_call(operation: &Operation) -> (Option<Address>, Bytes) {
-    match operation {
-        Operation::Transfer {
-            token,
-            to,
-            amount: value,
-        } => {
-            let input = input("transfer(address,uint256)", &[address(*to), amount(*value)]);
-            (Some(*token), input)
-        }
-        Operation::TransferFrom {
-            token,
-            from,
-            to,
-            amount: value,
-        } => {
-            let arguments = [address(*from), address(*to), amount(*value)];
-            (
-                Some(*token),
-                input("transferFrom(address,address,uint256)", &arguments),
-            )
-        }
-        Operation::Permit { token, permit } => {
-            let arguments = [
-                address(permit.owner),
-                address(permit.spender),
-                amount(permit.value),
-                amount(permit.deadline),
-                small(u64::from(permit.signature.v)),
-                word(permit.signature.r),
-                word(permit.signature.s),
-            ];
-            let signature = "permit(address,address,uint256,uint256,uint8,bytes32,bytes32)";
-            (Some(*token), input(signature, &arguments))
-        }
-        Operation::TransferWithAuthorization { token, authorization } => {
-            let arguments = [
-                address(authorization.from),
-                address(authorization.to),
-                amount(authorization.value),
-                amount(authorization.valid_after),
-                amount(authorization.valid_before),
-                word(authorization.nonce),
-                small(u64::from(authorization.signature.v)),
-                word(authorization.signature.r),
-                word(authorization.signature.s),
-            ];
-            let signature = "transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)";
-            (Some(*token), input(signature, &arguments))
-        }
-        Operation::Approve {
-            token,
-            spender,
-            amount: value,
-        } => {
-            let arguments = [address(*spender), amount(*value)];
-            (Some(*token), input("approve(address,uint256)", &arguments))
-        }
-        Operation::Mint {
-            token,
-            to,
-            amount: value,
-        } => {
-            let arguments = [address(*to), amount(*value)];
-            (Some(*token), input("mint(address,uint256)", &arguments))
-        }
-        // It has no token to be called.
-        Operation::IssueToken { .. } => (None, Bytes::new()),
     }
 }
 
@@ -318,7 +272,7 @@ fn from_number(value: Number) -> U256 {
     U256::from_limbs(value.0)
 }
 
-fn amount(value: U256) -> Token {
+fn uint(value: U256) -> Token {
     Token::Uint(number(value))
 }
 

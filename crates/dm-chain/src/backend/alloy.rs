@@ -1,4 +1,4 @@
-//! alloy as the library.
+//! alloy as the backend.
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256},
@@ -8,24 +8,18 @@ use dm_core::{
     operation::Operation,
     ports::{AnchorHead, AnchorRequest, ChainError, Signer},
 };
-use reqwest::Url;
 
-use super::{AnchorQuestion, Anchored, Keeping, Library, TokenQuestion, erc20, signing};
+use super::{AnchorQuestion, Anchored, EvmBackend, Keeping, TokenQuestion, erc20, signing};
 use crate::{
     contract::AnchorLog,
-    rpc::{Connection, InvalidUrl},
-    transactions::{Call, SigningJob, Version},
+    tx::{SigningJob, Version},
     wire::Log,
 };
 
-/// alloy.
-pub(crate) struct Alloy;
+/// The client over alloy.
+pub(crate) struct AlloyBackend;
 
-impl Library for Alloy {
-    fn connect(&self, url: Url) -> Result<Connection, InvalidUrl> {
-        Connection::to_url(url)
-    }
-
+impl EvmBackend for AlloyBackend {
     fn sign(&self, job: &SigningJob, chain_id: u64, signer: &dyn Signer) -> Result<Version, ChainError> {
         signing::sign(job, chain_id, signer)
     }
@@ -34,8 +28,8 @@ impl Library for Alloy {
         erc20::question(question)
     }
 
-    fn call_of(&self, operation: &Operation) -> Call {
-        erc20::call_of(operation)
+    fn operation_input(&self, operation: &Operation) -> Bytes {
+        erc20::operation_input(operation)
     }
 
     fn transfer(&self, log: &Log) -> Option<(Address, U256)> {
@@ -96,7 +90,7 @@ impl Library for Alloy {
         .into()
     }
 
-    fn anchor_head(&self, answer: &[u8]) -> Option<AnchorHead> {
+    fn decode_head(&self, answer: &[u8]) -> Option<AnchorHead> {
         let head = AnchorLog::headCall::abi_decode_returns_validate(answer).ok()?;
         Some(AnchorHead {
             size: head.size,
@@ -105,11 +99,11 @@ impl Library for Alloy {
         })
     }
 
-    fn keeper(&self, answer: &[u8]) -> Option<Address> {
+    fn decode_keeper(&self, answer: &[u8]) -> Option<Address> {
         AnchorLog::keeperCall::abi_decode_returns_validate(answer).ok()
     }
 
-    fn truth(&self, answer: &[u8]) -> Option<bool> {
+    fn decode_bool(&self, answer: &[u8]) -> Option<bool> {
         AnchorLog::holdsCall::abi_decode_returns_validate(answer).ok()
     }
 

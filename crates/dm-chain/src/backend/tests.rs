@@ -6,13 +6,13 @@ use ::alloy::{
 use dm_testing::signer::TestSigner;
 
 use super::*;
-use crate::transactions::{Draft, Fees, Gain};
+use crate::tx::{Call, Draft, ExpectedTransfer, Fees};
 
-fn libraries() -> Vec<&'static dyn Library> {
+fn backends() -> Vec<&'static dyn EvmBackend> {
     vec![
-        &Alloy,
+        &AlloyBackend,
         #[cfg(feature = "ethers")]
-        &ethers::Ethers,
+        &EthersBackend,
     ]
 }
 
@@ -33,6 +33,14 @@ const TOKEN: Address = Address::repeat_byte(7);
 const RECEIVER: Address = Address::repeat_byte(8);
 const OTHER: Address = Address::repeat_byte(9);
 
+fn received(backend: &dyn EvmBackend, logs: &[Log]) -> U256 {
+    let expected = ExpectedTransfer::Tokens {
+        token: TOKEN,
+        receiver: RECEIVER,
+    };
+    amount_received(backend, expected, true, logs)
+}
+
 #[test]
 fn only_the_tokens_own_transfers_to_the_receiver_count() {
     let logs = [
@@ -41,8 +49,8 @@ fn only_the_tokens_own_transfers_to_the_receiver_count() {
         transfer(OTHER, RECEIVER, U256::from(1000)),
         transfer(TOKEN, RECEIVER, U256::from(2)),
     ];
-    for library in libraries() {
-        assert_eq!(received(library, &logs, TOKEN, RECEIVER), U256::from(7));
+    for backend in backends() {
+        assert_eq!(received(backend, &logs), U256::from(7));
     }
 }
 
@@ -52,8 +60,8 @@ fn no_event_makes_the_sum_overflow() {
         transfer(TOKEN, RECEIVER, U256::MAX),
         transfer(TOKEN, RECEIVER, U256::MAX),
     ];
-    for library in libraries() {
-        assert_eq!(received(library, &logs, TOKEN, RECEIVER), U256::MAX);
+    for backend in backends() {
+        assert_eq!(received(backend, &logs), U256::MAX);
     }
 }
 
@@ -68,9 +76,9 @@ fn events_of_another_shape_are_no_transfers() {
         topics: good.topics[..1].to_vec(),
         ..good
     };
-    for library in libraries() {
+    for backend in backends() {
         let logs = [short.clone(), unindexed.clone()];
-        assert_eq!(received(library, &logs, TOKEN, RECEIVER), U256::ZERO);
+        assert_eq!(received(backend, &logs), U256::ZERO);
     }
 }
 
@@ -81,7 +89,7 @@ fn the_chain_id_is_signed_in_every_kind_of_transaction() {
         Fees::Dynamic { max_fee: 9, tip: 1 },
         Fees::Legacy { gas_price: 9 },
     ];
-    for library in libraries() {
+    for backend in backends() {
         for (to, fees) in [
             (Some(TOKEN), fees[0]),
             (None, fees[0]),
@@ -97,12 +105,12 @@ fn the_chain_id_is_signed_in_every_kind_of_transaction() {
                 draft: Draft {
                     call,
                     gas_limit: 21_000,
-                    gain: Gain::Nothing,
+                    transfer: ExpectedTransfer::Nothing,
                 },
                 nonce: 0,
                 fees,
             };
-            let signed = library.sign(&job, 31337, &signer).unwrap();
+            let signed = backend.sign(&job, 31337, &signer).unwrap();
             let read = TxEnvelope::decode_2718_exact(&signed.bytes).unwrap();
             assert_eq!(read.chain_id(), Some(31337));
             assert_eq!((read.nonce(), read.to(), read.value()), (0, to, U256::from(5)));
@@ -128,18 +136,21 @@ fn all_libraries_say_the_same_about_a_log_that_changes_hands() {
         consistency_proof: vec![B256::random(), B256::random()],
     };
     let word = OTHER.into_word();
-    for library in libraries() {
+    for backend in backends() {
         assert_eq!(
-            library.anchor(&request, Keeping::Of(TOKEN)),
-            Alloy.anchor(&request, Keeping::Of(TOKEN))
+            backend.anchor(&request, Keeping::Of(TOKEN)),
+            AlloyBackend.anchor(&request, Keeping::Of(TOKEN))
         );
-        assert_eq!(library.hand_over(TOKEN, OTHER), Alloy.hand_over(TOKEN, OTHER));
+        assert_eq!(
+            backend.hand_over(TOKEN, OTHER),
+            AlloyBackend.hand_over(TOKEN, OTHER)
+        );
         let question = AnchorQuestion::Keeper(TOKEN);
         assert_eq!(
-            library.anchor_question(&question),
-            Alloy.anchor_question(&question)
+            backend.anchor_question(&question),
+            AlloyBackend.anchor_question(&question)
         );
-        assert_eq!(library.keeper(word.as_slice()), Some(OTHER));
-        assert_eq!(library.keeper(&word[1..]), None);
+        assert_eq!(backend.decode_keeper(word.as_slice()), Some(OTHER));
+        assert_eq!(backend.decode_keeper(&word[1..]), None);
     }
 }

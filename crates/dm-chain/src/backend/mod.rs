@@ -1,10 +1,11 @@
-//! What a library for Ethereum does for the client: it connects, encodes, decodes
-//! and signs. alloy does it, and behind the feature `ethers` also ethers-rs.
+//! What an EVM library does for the client: it encodes, decodes and signs. alloy does
+//! it, and behind the feature `ethers` also ethers-rs. Nothing here asks a chain.
 
 mod alloy;
 mod erc20;
 #[cfg(feature = "ethers")]
-pub(crate) mod ethers;
+mod ethers;
+mod operation;
 mod signing;
 
 use ::alloy::primitives::{Address, B256, Bytes, U256};
@@ -13,26 +14,20 @@ use dm_core::{
     ports::{AnchorHead, AnchorRequest, ChainError, Signer},
     receipt::{Checkpoint, Receipt},
 };
-use reqwest::Url;
 
+#[cfg(feature = "ethers")]
+pub(crate) use self::ethers::EthersBackend;
 pub(crate) use self::{
-    alloy::Alloy,
-    erc20::{gain_of, returns_success},
+    alloy::AlloyBackend,
+    operation::{amount_received, call_of, expected_transfer, returns_success},
 };
 use crate::{
-    rpc::{Connection, InvalidUrl},
-    transactions::{Call, SigningJob, Version},
+    tx::{SigningJob, Version},
     wire::Log,
 };
 
-/// A library for Ethereum.
-pub(crate) trait Library: Send + Sync {
-    /// The way to a chain at a URL. Nothing is sent yet.
-    ///
-    /// # Errors
-    /// [`InvalidUrl`], with a reason that completes "`<field>` …".
-    fn connect(&self, url: Url) -> Result<Connection, InvalidUrl>;
-
+/// An EVM library behind the client.
+pub(crate) trait EvmBackend: Send + Sync {
     /// Signs a transaction for one chain alone
     /// ([EIP-155](https://eips.ethereum.org/EIPS/eip-155)).
     ///
@@ -43,8 +38,9 @@ pub(crate) trait Library: Send + Sync {
     /// What a token contract is sent to be asked this.
     fn token_question(&self, question: TokenQuestion) -> Bytes;
 
-    /// The call that an operation makes.
-    fn call_of(&self, operation: &Operation) -> Call;
+    /// What an operation sends to its contract: selector and arguments, or the code of
+    /// the contract that it makes; nothing for a transfer of the chain's own coin.
+    fn operation_input(&self, operation: &Operation) -> Bytes;
 
     /// Receiver and amount of a token's `Transfer` event.
     fn transfer(&self, log: &Log) -> Option<(Address, U256)>;
@@ -59,13 +55,13 @@ pub(crate) trait Library: Send + Sync {
     fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes;
 
     /// What it answers to [`AnchorQuestion::Head`].
-    fn anchor_head(&self, answer: &[u8]) -> Option<AnchorHead>;
+    fn decode_head(&self, answer: &[u8]) -> Option<AnchorHead>;
 
     /// What it answers to [`AnchorQuestion::Keeper`].
-    fn keeper(&self, answer: &[u8]) -> Option<Address>;
+    fn decode_keeper(&self, answer: &[u8]) -> Option<Address>;
 
     /// What it answers to the other questions.
-    fn truth(&self, answer: &[u8]) -> Option<bool>;
+    fn decode_bool(&self, answer: &[u8]) -> Option<bool>;
 
     /// The anchor contract's event about an accepted checkpoint.
     fn anchored(&self, log: &Log) -> Option<Anchored>;
@@ -124,15 +120,6 @@ pub(crate) struct Anchored {
     pub(crate) log: Address,
     /// Size, block and time.
     pub(crate) head: AnchorHead,
-}
-
-/// What an account got of a token by the events of a transaction.
-pub(crate) fn received(library: &dyn Library, logs: &[Log], token: Address, receiver: Address) -> U256 {
-    logs.iter()
-        .filter(|log| log.address == token)
-        .filter_map(|log| library.transfer(log))
-        .filter(|(to, _)| *to == receiver)
-        .fold(U256::ZERO, |sum, (_, amount)| sum.saturating_add(amount))
 }
 
 #[cfg(test)]
