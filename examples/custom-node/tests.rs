@@ -85,7 +85,7 @@ async fn the_audit_log_has_a_line_for_everything_and_goes_on_after_a_crash() {
         what,
         [
             "audit.started",
-            "data.shared",
+            "data.received",
             "retrieval.asked",
             "audit.stopped",
             "audit.started",
@@ -174,8 +174,8 @@ async fn the_webhook_signs_and_delivers_again_until_it_is_taken_in_order() {
         assert_eq!(delivery.signature, expected(&delivery));
         let body: Value = serde_json::from_slice(&delivery.body).unwrap();
         assert_eq!(
-            (&body["type"], &body["data"]["n"]),
-            (&json!("data.shared"), &json!(n))
+            (&body["type"], &body["data"]["size"]),
+            (&json!("data.received"), &json!(n))
         );
         ids.push(delivery.id);
     }
@@ -197,7 +197,7 @@ async fn what_was_not_delivered_is_delivered_after_a_restart() {
     hook.on_event(&event(2)).await.unwrap();
     for n in [1, 2] {
         let body: Value = serde_json::from_slice(&next(&mut deliveries).await.body).unwrap();
-        assert_eq!(body["data"]["n"], n);
+        assert_eq!(body["data"]["size"], n);
     }
 }
 

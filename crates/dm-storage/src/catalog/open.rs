@@ -116,16 +116,17 @@ async fn connect_and_migrate(path: &Path) -> Result<SqliteConnection, Attempt> {
 
 /// A database of another program is left alone.
 async fn refuse_foreign(connection: &mut SqliteConnection, path: &Path) -> Result<(), Attempt> {
-    let id: i64 = sqlx::query_scalar("PRAGMA application_id")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|error| attempt(error, path))?;
+    // The tables first: who makes the database now marks it in the commit that makes them.
     let tables: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM sqlite_schema WHERE name <> '_sqlx_migrations' AND name NOT LIKE 'sqlite_%'",
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await
     .map_err(|error| attempt(error, path))?;
+    let id: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| attempt(error, path))?;
     if id == APPLICATION_ID || (id == 0 && tables == 0) {
         return Ok(());
     }
