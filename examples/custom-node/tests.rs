@@ -89,11 +89,11 @@ async fn the_audit_log_has_a_line_for_everything_and_goes_on_after_a_crash() {
             "retrieval.asked",
             "audit.stopped",
             "audit.started",
-            "data.shared"
+            "data.received"
         ]
     );
     assert_eq!(text.lines().count(), lines.len() + 1);
-    assert_eq!(lines[5]["details"]["n"], 9);
+    assert_eq!(lines[5]["details"]["size"], 9);
 }
 
 /// A delivery as it arrived.
