@@ -296,7 +296,7 @@ impl OpenObject {
     }
 
     /// Lets the node remember what this retrieval takes, for
-    /// [`DataManager::retrieval`]; returns its id.
+    /// [`DataManager::retrieval`](crate::DataManager::retrieval); returns its id.
     pub fn remembered(&self) -> String {
         self.reader.retrievals.add(self.trace())
     }
