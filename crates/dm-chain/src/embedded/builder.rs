@@ -9,7 +9,7 @@ use alloy::{
         proofs::{calculate_receipt_root, calculate_transaction_root},
     },
     eips::eip7685::EMPTY_REQUESTS_HASH,
-    primitives::{Address, B256, Bloom, Keccak256, U256},
+    primitives::{Address, B256, Bloom, Bytes, Keccak256, U256},
 };
 use revm::{
     DatabaseCommit, ExecuteEvm,
@@ -78,11 +78,13 @@ pub(super) fn build(
     })
 }
 
-/// Block 0: it has no transactions, only what `state` was given.
-pub(super) fn genesis(state: BlockState, timestamp: u64) -> Result<Draft, EmbeddedChainError> {
+/// Block 0: it has no transactions, only what `state` was given. `mark` tells it from the
+/// block 0 of another chain that began in the same second.
+pub(super) fn genesis(state: BlockState, timestamp: u64, mark: Bytes) -> Result<Draft, EmbeddedChainError> {
     let (changes, replaced) = state.finish()?;
     let header = Header {
         timestamp,
+        extra_data: mark,
         base_fee_per_gas: Some(alloy::eips::eip1559::INITIAL_BASE_FEE),
         ..empty_header()
     };

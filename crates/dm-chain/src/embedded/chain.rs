@@ -6,7 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use alloy::primitives::keccak256;
+use alloy::primitives::{B256, Bytes, keccak256};
 use dm_core::ports::WriteBatch;
 use revm::{bytecode::Bytecode, state::AccountInfo};
 
@@ -172,7 +172,11 @@ fn begin(state: &Arc<PresentState>, genesis: &Genesis) -> Result<Block, Embedded
         let code = Bytecode::new_legacy(code);
         accounts.put(address, AccountInfo::default().with_code_and_hash(code, hash));
     }
-    let draft = builder::genesis(accounts, genesis.timestamp.unwrap_or_else(now))?;
+    let (timestamp, mark) = match genesis.timestamp {
+        Some(timestamp) => (timestamp, Bytes::new()),
+        None => (now(), Bytes::from(B256::random())),
+    };
+    let draft = builder::genesis(accounts, timestamp, mark)?;
     state.store().commit(ChainStore::batch(
         genesis.chain_id,
         &draft.block,

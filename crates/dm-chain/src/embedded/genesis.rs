@@ -51,7 +51,8 @@ pub struct Genesis {
     pub chain_id: u64,
     /// Accounts that have 10,000 coins at the beginning, besides [`DEV_ACCOUNTS`].
     pub funded: Vec<Address>,
-    /// Time of block 0 in seconds since the Unix epoch; `None` takes the clock.
+    /// Time of block 0 in seconds since the Unix epoch; `None` takes the clock, and marks
+    /// the block, so that no other chain has the same one.
     pub timestamp: Option<u64>,
 }
 

@@ -209,3 +209,22 @@ async fn a_closed_chain_refuses_and_does_not_hang() {
     assert_eq!(error, "the chain is shutting down");
     assert!(call(&chain, "evm_mine", json!([])).await["error"].is_object());
 }
+
+#[tokio::test]
+async fn two_chains_that_begin_in_the_same_second_are_told_apart() {
+    let mut hashes = Vec::new();
+    for _ in 0..2 {
+        let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
+        // The second opening goes on with what the first has begun.
+        for _ in 0..2 {
+            let chain = EmbeddedChain::open(store.clone(), Genesis::default())
+                .await
+                .unwrap();
+            let block = call(&chain, "eth_getBlockByNumber", json!(["0x0", false])).await;
+            hashes.push(block["result"]["hash"].clone());
+            chain.close().await;
+        }
+    }
+    assert_eq!((&hashes[0], &hashes[2]), (&hashes[1], &hashes[3]));
+    assert_ne!(hashes[0], hashes[2]);
+}
