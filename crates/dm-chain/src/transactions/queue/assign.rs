@@ -224,6 +224,11 @@ impl Queue {
                 entries.insert(note, Some(entry));
             }
         }
+        // All may have been mined or given up in the meantime. Then there is nothing to note,
+        // and a batch that waited for the journal would wait for ever.
+        if entries.is_empty() {
+            return;
+        }
         self.dirty.extend(entries);
         self.write_not_before = None;
         self.stage = Stage::Ready(batch);

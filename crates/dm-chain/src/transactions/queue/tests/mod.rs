@@ -362,3 +362,34 @@ fn an_anchor_that_was_mined_after_all_is_known_when_a_reorganisation_takes_it_ba
     // Both offer less than the price from now on.
     world.settle();
 }
+
+#[test]
+fn a_version_that_is_signed_for_a_transaction_that_is_gone_holds_nothing_up() {
+    let mut world = World::new();
+    for step in [
+        Step::Anchor,
+        Step::PerformAll,
+        Step::Order(6),
+        Step::Perform(0, Luck::Good),
+        Step::BaseFee(100),
+        Step::PerformAll,
+        Step::Order(0),
+        Step::Perform(0, Luck::Refuses { was_done: false }),
+        Step::CapFees(Some(25)),
+        Step::Order(0),
+        Step::Perform(0, Luck::Good),
+        Step::Foreign { at_once: false },
+        Step::Foreign { at_once: true },
+        Step::Crash { were_done: true },
+        Step::Mine(1),
+        Step::Ask(6),
+        Step::PerformAll,
+        // The anchor is to pay more, and turns out to have lost its nonce.
+        Step::Pass(40_000),
+        Step::Perform(1, Luck::Good),
+        Step::PerformAll,
+    ] {
+        take(&mut world, step);
+    }
+    world.settle();
+}

@@ -52,7 +52,8 @@ pub(super) struct World {
     /// Those of which it was answered that nobody knows.
     unclear: Vec<u8>,
     /// Those of which a transaction was on its way when the chain was replaced: it
-    /// reaches the new one, whatever the node has seen of the old one by then.
+    /// reaches the new one, whatever the node has seen of the old one by then. And those
+    /// that the old one had without the node having seen it: they go on.
     crossing: HashSet<u8>,
     /// The mempool may have a transaction of which the node cannot know: one that
     /// crossed, or an anchor that was taken and called refused.
@@ -159,6 +160,12 @@ impl World {
             _ => None,
         });
         self.crossing.extend(sent);
+        let is_unseen = |operation: &&u8| {
+            let entry = self.entry(**operation);
+            entry.is_none_or(|entry| entry.seen.is_none() && entry.done.is_none())
+        };
+        let unseen: Vec<u8> = self.begun.iter().filter(is_unseen).copied().collect();
+        self.crossing.extend(unseen);
         self.has_ghosts = true;
         self.chain.begin_anew();
     }
