@@ -66,8 +66,8 @@ impl Upkeep {
         revoker: &Revoker,
     ) -> Self {
         let objects = &ports.objects;
-        let shares: &Arc<dyn ShareCatalog> = &(ports.catalog.clone() as Arc<dyn ShareCatalog>);
-        let erasures: &Arc<dyn Erasures> = &(ports.catalog.clone() as Arc<dyn Erasures>);
+        let shares: Arc<dyn ShareCatalog> = ports.catalog.clone();
+        let erasures: Arc<dyn Erasures> = ports.catalog.clone();
         let Basis {
             own,
             addresses,

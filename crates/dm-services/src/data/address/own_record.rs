@@ -12,14 +12,19 @@ use dm_core::{
 
 use crate::{ServiceError, data::DataPorts};
 
-/// The newest record of this node, and what it says.
+/// The newest record of this node.
 pub(super) struct OwnRecord {
+    facts: Facts,
+    newest: RwLock<Arc<SignedAddressRecord>>,
+}
+
+/// What a record of this node says.
+struct Facts {
     signer: Arc<dyn Signer>,
     operators: Option<Arc<dyn OperatorKeys>>,
     grants: Arc<dyn Grants>,
     peer_id: String,
     vouching: Option<Vouching>,
-    newest: RwLock<Arc<SignedAddressRecord>>,
 }
 
 impl OwnRecord {
@@ -28,19 +33,15 @@ impl OwnRecord {
     /// # Errors
     /// [`ServiceError::Fault`] where an account cannot sign.
     pub(super) fn sign(ports: &DataPorts) -> Result<Self, ServiceError> {
-        let peer_id = ports.network.local_peer_id();
-        let address = ports.signer.address();
-        let unsigned = AddressRecord::new(address, ports.grants.public_key(), peer_id.clone(), 0);
-        let own = Self {
+        let facts = Facts {
             signer: ports.signer.clone(),
             operators: ports.operators.clone(),
             grants: ports.grants.clone(),
-            peer_id,
+            peer_id: ports.network.local_peer_id(),
             vouching: ports.vouching.clone(),
-            newest: RwLock::new(Arc::new(Signed::sign(unsigned, ports.signer.as_ref())?)),
         };
-        *own.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(own.signed(now_ms())?);
-        Ok(own)
+        let newest = RwLock::new(Arc::new(facts.signed(now_ms())?));
+        Ok(Self { facts, newest })
     }
 
     pub(super) fn get(&self) -> Arc<SignedAddressRecord> {
@@ -50,13 +51,18 @@ impl OwnRecord {
     /// Makes the record anew where it does not say any more what is; whether it did so.
     pub(super) fn renew(&self) -> Result<bool, ServiceError> {
         let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
-        if self.is_current(&newest) {
+        if self.facts.are_in(&newest) {
             return Ok(false);
         }
-        *newest = Arc::new(self.signed(now_ms().max(newest.sequence.saturating_add(1)))?);
+        *newest = Arc::new(
+            self.facts
+                .signed(now_ms().max(newest.sequence.saturating_add(1)))?,
+        );
         Ok(true)
     }
+}
 
+impl Facts {
     fn signed(&self, sequence: u64) -> Result<SignedAddressRecord, ServiceError> {
         let address = self.signer.address();
         let consent = self
@@ -77,7 +83,8 @@ impl OwnRecord {
         (operator.address() != self.signer.address()).then_some(operator)
     }
 
-    fn is_current(&self, record: &AddressRecord) -> bool {
+    /// Whether a record says the same.
+    fn are_in(&self, record: &AddressRecord) -> bool {
         let operator = self.other_operator();
         let operator = operator.map_or(record.address, |operator| operator.address());
         record.hpke_public_key == self.grants.public_key() && record.operator_account() == operator
