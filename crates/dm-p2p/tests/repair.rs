@@ -6,7 +6,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{Node, options, start};
+use common::{Node, config, start};
 use dm_core::{
     Address,
     hash::DataHash,
@@ -41,17 +41,17 @@ async fn guard(initial_peers: Vec<String>) -> Guard {
 }
 
 async fn guard_of(store: Arc<dyn ObjectStore>, initial_peers: Vec<String>) -> Guard {
-    let mut options = options(Identity::generate(), initial_peers);
-    options.network.health_check_interval_secs = 1;
-    let config = RepairConfig {
+    let mut config = config(Identity::generate(), initial_peers);
+    config.network.health_check_interval_secs = 1;
+    let repair_config = RepairConfig {
         challenge_interval: 1_000,
         grace: 100,
         turn: 200,
         first_pause: 300,
         longest_pause: 1_000,
-        ..RepairConfig::of(&options.network)
+        ..RepairConfig::of(&config.network)
     };
-    let node = start(options, store, Arc::new(MemoryCatalog::new())).await;
+    let node = start(config, store, Arc::new(MemoryCatalog::new())).await;
     let ports = RepairPorts {
         objects: node.store.clone(),
         replication: node.p2p.clone(),
@@ -60,7 +60,7 @@ async fn guard_of(store: Arc<dyn ObjectStore>, initial_peers: Vec<String>) -> Gu
         quota: Arc::new(MemoryObjectStore::new()),
     };
     let own = Address::repeat_byte(9);
-    let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), config);
+    let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), repair_config);
     let running = repairer.clone();
     node.supervisor.spawn("repairer", move |shutdown| {
         let repairer = running.clone();

@@ -7,27 +7,27 @@ use dm_core::envelope::ObjectId;
 use libp2p::PeerId;
 use tokio::sync::Notify;
 
-use crate::known_holders::KnownHolders;
+use crate::holder_cache::HolderCache;
 
-/// News that may wait to be taken; the oldest are dropped.
+/// Updates that may wait to be taken; the oldest are dropped.
 const MAX_WAITING: usize = 16 * 1024;
 
 type Item = (ObjectId, Vec<PeerId>);
 
-/// What was learned about holders of objects, for whoever looks after them.
+/// What was learned about holders of objects, for whoever repairs them.
 #[derive(Default)]
-pub(crate) struct News {
+pub(crate) struct HolderUpdates {
     waiting: Mutex<VecDeque<Item>>,
     arrived: Notify,
-    /// Remembered for those who look for objects.
-    pub(crate) known: KnownHolders,
+    /// The same, for those who look for objects.
+    pub(crate) cache: HolderCache,
 }
 
-impl News {
+impl HolderUpdates {
     /// These peers hold the object, or say so; never waits.
-    pub(crate) fn tell(&self, object: ObjectId, holders: impl IntoIterator<Item = PeerId>) {
+    pub(crate) fn publish(&self, object: ObjectId, holders: impl IntoIterator<Item = PeerId>) {
         let holders: Vec<PeerId> = holders.into_iter().collect();
-        self.known.remember(object.locator, holders.iter().copied());
+        self.cache.insert(object.locator, holders.iter().copied());
         let mut waiting = self.lock();
         if waiting.len() == MAX_WAITING {
             waiting.pop_front();
@@ -37,7 +37,7 @@ impl News {
         self.arrived.notify_one();
     }
 
-    /// The next piece of news.
+    /// The next update.
     pub(crate) async fn next(&self) -> Item {
         loop {
             let arrived = self.arrived.notified();
@@ -61,13 +61,13 @@ mod tests {
 
     #[tokio::test]
     async fn news_come_in_their_order_and_the_oldest_are_dropped() {
-        let news = News::default();
+        let updates = HolderUpdates::default();
         let object = SampleObject::new(1, 1, 1).id();
         let peers: Vec<PeerId> = (0..MAX_WAITING + 2).map(|_| PeerId::random()).collect();
         for peer in &peers {
-            news.tell(object, [*peer]);
+            updates.publish(object, [*peer]);
         }
-        assert_eq!(news.next().await, (object, vec![peers[2]]));
-        assert_eq!(news.next().await, (object, vec![peers[3]]));
+        assert_eq!(updates.next().await, (object, vec![peers[2]]));
+        assert_eq!(updates.next().await, (object, vec![peers[3]]));
     }
 }
