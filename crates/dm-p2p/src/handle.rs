@@ -8,7 +8,7 @@ use dm_core::{
     hash::Locator,
     peer::{NetworkStats, PeerStatus},
     ports::{
-        AddressDirectory, Challenged, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
+        AddressDirectory, Challenged, Evidence, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
         ObjectExchange, PushReport, Replication,
     },
     tasks::Supervisor,
@@ -176,10 +176,14 @@ impl Replication for P2p {
     }
 
     async fn next_news(&self) -> HoldersNews {
-        let (object, holders) = self.context.holder_updates.next().await;
+        let update = self.context.holder_updates.next().await;
         HoldersNews {
-            object,
-            holders: holders.into_iter().map(PeerId::to_base58).collect(),
+            object: update.object,
+            holders: update.holders.into_iter().map(PeerId::to_base58).collect(),
+            evidence: match update.said_by {
+                Some(by) => Evidence::Said { by: by.to_base58() },
+                None => Evidence::Transferred,
+            },
         }
     }
 }

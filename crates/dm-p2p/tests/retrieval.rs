@@ -175,7 +175,9 @@ async fn careful(
     let ports = RepairPorts {
         objects: node.store.clone(),
         replication: node.p2p.clone(),
-        holders: Arc::new(StoredHolderIndex::new(notes.clone())),
+        changes: Arc::new(store.clone()),
+        index: notes.clone(),
+        earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(store.clone()),
     };

@@ -19,7 +19,8 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) async fn start(ground: &Ground<'_>, stores: &Stores) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
-        let holders = Arc::new(StoredHolderIndex::new(stores.storage.namespace("holders")));
+        let index = stores.storage.namespace("repair");
+        let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(
             P2pConfig {
                 port: config.p2p_port,
@@ -28,7 +29,7 @@ impl Peers {
                 ..P2pConfig::new(Identity::from_seed(&ground.keys.identity_seed())?, ground.address)
             },
             P2pDeps {
-                holder_index: Some(holders.clone()),
+                holder_index: Some(holders),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
             supervisor,
@@ -38,8 +39,10 @@ impl Peers {
         let repairer = background::start_repairer(
             RepairPorts {
                 objects: stores.known.clone(),
+                changes: stores.storage.changes(),
                 replication: p2p,
-                holders,
+                index,
+                earlier_holders: stores.storage.namespace("holders"),
                 shares: stores.catalog.clone(),
                 quota: stores.storage.quota(),
             },

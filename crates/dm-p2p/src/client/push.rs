@@ -5,7 +5,7 @@ use std::{
 
 use dm_core::{
     envelope::{ObjectId, SignedEnvelope},
-    ports::{NetworkError, ObjectStore, PushReport, StoreError},
+    ports::{NetworkError, NotTaken, ObjectStore, PushReport, StoreError},
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use libp2p::{PeerId, Stream};
@@ -69,9 +69,12 @@ impl Pushing {
                 .await?;
         }
         context.provide.push(id.locator);
-        context.holder_updates.publish(*id, round.holders.iter().copied());
+        context
+            .holder_updates
+            .transferred(*id, round.holders.iter().copied());
         Ok(PushReport {
             holders: round.holders.into_iter().map(PeerId::to_base58).collect(),
+            not_taken: round.not_taken,
         })
     }
 }
@@ -83,6 +86,7 @@ struct Round<'a> {
     copies: usize,
     offered: HashSet<PeerId>,
     holders: Vec<PeerId>,
+    not_taken: Option<NotTaken>,
 }
 
 impl<'a> Round<'a> {
@@ -93,11 +97,17 @@ impl<'a> Round<'a> {
             copies,
             offered: avoid.iter().copied().chain([context.local]).collect(),
             holders: Vec::new(),
+            not_taken: None,
         }
     }
 
     fn is_short(&self) -> bool {
         self.holders.len() < self.copies
+    }
+
+    /// Of several reasons the one that will last longest counts.
+    fn note_not_taken(&mut self, reason: NotTaken) {
+        self.not_taken = self.not_taken.max(Some(reason));
     }
 
     /// Offers to peers in their order, to as many at once as copies are missing.
@@ -121,11 +131,26 @@ impl<'a> Round<'a> {
                 Ok(OfferAnswer::Refused(Refusal::Stale)) => {
                     take_newer(self.context, peer, self.envelope).await;
                 }
-                Ok(answer) => tracing::debug!(%peer, ?answer, "an object was not taken"),
-                Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "an object was not handed on"),
+                Ok(answer) => {
+                    tracing::debug!(%peer, ?answer, "an object was not taken");
+                    self.note_not_taken(reason(answer));
+                }
+                Err(OfferError::Peer(error)) => {
+                    tracing::debug!(%peer, %error, "an object was not handed on");
+                    self.note_not_taken(NotTaken::Unreachable);
+                }
                 Err(OfferError::Local(error)) => return Err(local(&error)),
             }
         }
+    }
+}
+
+/// Why a peer did not take an object that it was offered.
+fn reason(answer: OfferAnswer) -> NotTaken {
+    match answer {
+        OfferAnswer::Refused(Refusal::TooLarge) => NotTaken::TooLarge,
+        OfferAnswer::Refused(Refusal::Full) => NotTaken::Full,
+        _ => NotTaken::Busy,
     }
 }
 

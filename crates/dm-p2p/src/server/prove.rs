@@ -49,7 +49,7 @@ where
     };
     if reply != Reply::Missing {
         holders.push(peer);
-        shared.context.holder_updates.publish(request.id, holders);
+        shared.context.holder_updates.said(peer, request.id, holders);
     }
     wire.send(&reply).await
 }

@@ -67,7 +67,7 @@ where
     };
     let space = match judge(shared, &envelope).await {
         Ok(Judgement::Held) => {
-            shared.context.holder_updates.publish(envelope.id, [peer]);
+            shared.context.holder_updates.said(peer, envelope.id, vec![peer]);
             return wire.send(&Reply::OfferAnswer(OfferAnswer::Held)).await;
         }
         Ok(Judgement::Wanted(space)) => space,
@@ -80,7 +80,7 @@ where
     let (refusal, error) = match take(shared, wire, &envelope, space).await {
         Ok(()) => {
             shared.context.peers.succeeded(peer);
-            shared.context.holder_updates.publish(envelope.id, [peer]);
+            shared.context.holder_updates.transferred(envelope.id, [peer]);
             return wire.send(&Reply::OfferAnswer(OfferAnswer::Held)).await;
         }
         // What is left of the object on the stream is not read any more.
