@@ -7,7 +7,13 @@ use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::support::{
-    FUNDED_KEYS, Node, NodeSetup, bytes, data_hash, devnet::Devnet, eventually, http::answer, node::dm_node,
+    FUNDED_KEYS, Node, NodeSetup, bytes,
+    copies::{have_copies, watchful},
+    data_hash,
+    devnet::Devnet,
+    eventually,
+    http::answer,
+    node::dm_node,
 };
 
 /// Copies a running node to a file.
@@ -129,6 +135,34 @@ async fn a_restored_node_makes_no_second_history() {
     assert!(status.is_server_error(), "{status} {refused}");
     assert_eq!(node.reads(&before).await, b"before the copy");
     assert_eq!(node.verifies(&before).await["verified"], true);
+}
+
+#[tokio::test]
+async fn a_node_whose_objects_are_lost_gets_its_own_back_from_its_peers_unasked() {
+    let (chain_home, home, peer_home) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let chain = Devnet::start(chain_home.path()).await;
+    let owner = watchful(&home, &chain, FUNDED_KEYS[0]).start().await;
+    let peer = watchful(&peer_home, &chain, FUNDED_KEYS[1])
+        .peer(&owner)
+        .start()
+        .await;
+    owner.has_peers(1).await;
+    let large = bytes(3_000_000, 7);
+    let (status, answer) = owner.put(large.clone(), owner.address()).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    // For nobody but its owner: the peer that keeps it cannot read it.
+    let small = owner.must_share("only mine", owner.address()).await;
+    let hashes = [small, data_hash(&large)];
+    have_copies([&owner, &peer], &hashes, 2).await;
+    let (setup, ..) = owner.stop().await;
+    fs::remove_dir_all(home.path().join("objects")).unwrap();
+
+    let owner = setup.peer(&peer).start().await;
+    have_copies([&owner], &hashes, 1).await;
+    drop(peer.kill().await);
+    assert_eq!(owner.reads(&hashes[0]).await, b"only mine");
+    assert!(owner.reads(&hashes[1]).await == large);
+    assert_eq!(owner.verifies(&hashes[0]).await["verified"], true);
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ impl DataManager {
             inner: Arc::new(Inner {
                 sharing: Sharing::new(ports, &basis, &payments, &eraser),
                 verifier: Verifier::new(ports, &basis),
-                upkeep: Upkeep::new(ports, &config, &basis, &payments, &eraser, &revoker),
+                upkeep: Upkeep::new(ports, &config, &basis, &payments, &eraser, &reader, &revoker),
                 reader,
                 eraser,
                 revoker,

@@ -119,6 +119,13 @@ impl Reader {
         self.open_unchecked(data_hash, readable, trace).await
     }
 
+    /// Fetches an object from peers whose key is here, checks it, and keeps it.
+    pub(super) async fn fetch_back(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
+        let mut pieces = check::whole(self.find_object(data_hash).await?);
+        while pieces.try_next().await?.is_some() {}
+        Ok(())
+    }
+
     /// See [`DataManager::retrieval`](super::DataManager::retrieval).
     pub(super) fn retrieval(&self, id: &str) -> Option<TraceReport> {
         self.retrievals.report(id)

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Basis, DataConfig, DataPorts, address::AddressBook, collect::Payments, copies::Copies, erase::Eraser,
-    owed::Owed, pause_or, revoke::Revoker,
+    owed::Owed, pause_or, read::Reader, revoke::Revoker,
 };
 use crate::ServiceError;
 
@@ -30,13 +30,18 @@ mod shares;
 use due::{DueWork, Works};
 use ends::{Erasing, Expiring, Refunding, Revoking};
 use grants::Granting;
-use leftovers::{LostKeys, Orphans};
+use leftovers::{LostObjects, Orphans};
 use shares::{Receipts, Recording};
 
 /// Entries that are taken from the catalog at a time.
 const PAGE: usize = 100;
 /// Between two walks through everything.
-const WALK_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const WALK_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Until the next walk where objects are missing that no peer could give back: doubled
+/// each time, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// See [`FIRST_PAUSE`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// The background work, and how far it is.
 pub(super) struct Upkeep {
@@ -47,7 +52,7 @@ pub(super) struct Upkeep {
     erasing: Erasing,
     expiring: Expiring,
     revoking: Revoking,
-    lost_keys: LostKeys,
+    lost_objects: LostObjects,
     orphans: Orphans,
     addresses: Arc<AddressBook>,
     copies: Copies,
@@ -63,6 +68,7 @@ impl Upkeep {
         basis: &Basis,
         payments: &Arc<Payments>,
         eraser: &Eraser,
+        reader: &Reader,
         revoker: &Revoker,
     ) -> Self {
         let objects = &ports.objects;
@@ -124,11 +130,12 @@ impl Upkeep {
                 revoker: revoker.clone(),
                 locks: locks.clone(),
             },
-            lost_keys: LostKeys {
+            lost_objects: LostObjects {
                 objects: objects.clone(),
                 shares: shares.clone(),
                 own: own.clone(),
                 eraser: eraser.clone(),
+                reader: reader.clone(),
                 locks: locks.clone(),
             },
             orphans: Orphans {
@@ -204,16 +211,23 @@ impl Upkeep {
 
     /// Walks through everything at the start, and at intervals.
     async fn collect_now_and_then(&self) -> Result<(), ServiceError> {
+        let mut pause = FIRST_PAUSE;
         loop {
-            self.collect_leftovers().await;
-            tokio::time::sleep(WALK_INTERVAL).await;
+            if self.collect_leftovers().await {
+                pause = FIRST_PAUSE;
+                tokio::time::sleep(WALK_INTERVAL).await;
+            } else {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
 
-    /// One walk through the keys and the objects.
-    async fn collect_leftovers(&self) {
-        self.works.each_due(&self.lost_keys).await;
-        self.works.each_due(&self.orphans).await;
+    /// One walk through the keys and the objects; whether nothing is left to do.
+    async fn collect_leftovers(&self) -> bool {
+        let fetched = self.works.each_due(&self.lost_objects).await;
+        let collected = self.works.each_due(&self.orphans).await;
+        fetched && collected
     }
 
     /// Since when the oldest work is due that is not done, in milliseconds since the

@@ -25,21 +25,20 @@ impl Eraser {
     }
 
     /// Forgets the key of an own object that is not stored and that was shared with
-    /// nobody. What was shared can be fetched back from peers with it, also by its
-    /// owner alone. The caller holds the lock of the data.
-    pub(in crate::data) async fn forget_lost_key(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
+    /// nobody; whether the key stays. With it, what was shared can be fetched back from
+    /// peers, also by its owner alone. The caller holds the lock of the data.
+    pub(in crate::data) async fn forget_lost_key(&self, data_hash: &DataHash) -> Result<bool, ServiceError> {
         let id = self.own.own_id(data_hash);
         let entry = self.readable.readable(data_hash).await?;
-        if entry.is_none_or(|entry| entry.id != id)
-            || self.objects.envelope(&id).await?.is_some()
-            || self.shares.is_shared(data_hash).await?
-            || self.recorder.was_shared(data_hash).await?
-        {
-            return Ok(());
+        if entry.is_none_or(|entry| entry.id != id) || self.objects.envelope(&id).await?.is_some() {
+            return Ok(false);
+        }
+        if self.shares.is_shared(data_hash).await? || self.recorder.was_shared(data_hash).await? {
+            return Ok(true);
         }
         self.erasures.schedule_erasure(data_hash, None).await?;
         self.readable.remove_readable(data_hash).await?;
         tracing::info!(locator = %id.locator, "forgot the key of an object that is not stored");
-        Ok(())
+        Ok(false)
     }
 }

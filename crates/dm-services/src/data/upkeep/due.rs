@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -24,7 +25,7 @@ pub(super) enum Work {
     Erasing,
     Expiring,
     Revoking,
-    ForgettingKeys,
+    FetchingBack,
     Collecting,
 }
 
@@ -39,7 +40,7 @@ impl Work {
             Self::Erasing => "finishing erasures",
             Self::Expiring => "erasing expired data",
             Self::Revoking => "finishing revocations",
-            Self::ForgettingKeys => "forgetting keys of objects that are not stored",
+            Self::FetchingBack => "fetching back own objects that are not stored here",
             Self::Collecting => "collecting what belongs to no share",
         }
     }
@@ -50,8 +51,19 @@ impl Work {
             // Each encrypts an object anew.
             Self::Revoking => 4,
             // It walks through everything, and nobody waits for it.
-            Self::ForgettingKeys | Self::Collecting => 2,
+            Self::FetchingBack | Self::Collecting => 2,
             _ => 16,
+        }
+    }
+}
+
+impl Work {
+    /// How long is waited after a page, in relation to what it took: the walks through
+    /// everything that is stored take a small part of one core, however much it is.
+    const fn rest(self) -> u32 {
+        match self {
+            Self::FetchingBack | Self::Collecting => 40,
+            _ => 0,
         }
     }
 }
@@ -160,6 +172,10 @@ impl<'a> Round<'a> {
         self.close(due.since);
     }
 
+    fn has_failed(&self) -> bool {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).count > 0
+    }
+
     fn note(&self, since: Option<u64>, error: &ServiceError) {
         tracing::warn!(%error, "{} failed for one entry; it is tried again", self.work.subject());
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,13 +229,18 @@ impl Drop for Round<'_> {
 
 impl Works {
     /// One round: handles everything that is due. What fails stays due, and does not
-    /// stop the others.
-    pub(super) async fn each_due<Kind: DueWork>(&self, kind: &Kind) {
+    /// stop the others. Whether everything succeeded.
+    pub(super) async fn each_due<Kind: DueWork>(&self, kind: &Kind) -> bool {
         let round = Round::begin(self, Kind::KIND);
         let mut handled = FuturesUnordered::new();
         let (mut waiting, mut after, mut is_last) = (VecDeque::new(), None, false);
+        let mut began = Instant::now();
         loop {
             if waiting.is_empty() && !is_last {
+                if after.is_some() && handled.is_empty() {
+                    tokio::time::sleep(began.elapsed().saturating_mul(Kind::KIND.rest())).await;
+                    began = Instant::now();
+                }
                 match kind.page(after.take()).await {
                     Ok(page) => {
                         is_last = page.len() < PAGE;
@@ -239,7 +260,7 @@ impl Works {
             }
             let is_done = handled.next().await.is_none();
             if is_done && is_last {
-                return;
+                return !round.has_failed();
             }
         }
     }

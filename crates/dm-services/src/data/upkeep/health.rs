@@ -65,7 +65,7 @@ fn trouble(work: Work, progress: &Progress, now: u64) -> Option<(String, u64)> {
         .began
         .filter(|began| now.saturating_sub(*began) > LATE_MS)?;
     // A walk through everything may take its time.
-    let walks_through_everything = matches!(work, Work::ForgettingKeys | Work::Collecting);
+    let walks_through_everything = matches!(work, Work::FetchingBack | Work::Collecting);
     (!walks_through_everything).then(|| (format!("{subject} is late{age}"), began))
 }
 

@@ -1,6 +1,8 @@
-//! Collects what belongs to no share: objects of this node's own without a key, and
-//! keys without their object. A share that is interrupted before its commit leaves an
-//! object, which nobody sees; earlier versions left either one.
+//! Brings keys and objects of this node's own together. An object that the store has
+//! lost is fetched back from peers with the key that the catalog has. What belongs to
+//! no share is collected: objects without a key, and keys without an object. A share
+//! that is interrupted before its commit leaves an object, which nobody sees; earlier
+//! versions left either one.
 
 use std::sync::Arc;
 
@@ -17,21 +19,22 @@ use super::{
 };
 use crate::{
     ServiceError,
-    data::{DataLocks, copies::Copies, erase::Eraser, objects::OwnObjects, recorder::Recorder},
+    data::{DataLocks, copies::Copies, erase::Eraser, objects::OwnObjects, read::Reader, recorder::Recorder},
 };
 
-/// Keys of own objects that are not stored.
-pub(super) struct LostKeys {
+/// Own objects that are not stored, though their keys are here.
+pub(super) struct LostObjects {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) shares: Arc<dyn ShareCatalog>,
     pub(super) own: Arc<OwnObjects>,
     pub(super) eraser: Eraser,
+    pub(super) reader: Reader,
     pub(super) locks: DataLocks,
 }
 
 #[async_trait]
-impl DueWork for LostKeys {
-    const KIND: Work = Work::ForgettingKeys;
+impl DueWork for LostObjects {
+    const KIND: Work = Work::FetchingBack;
     type Cursor = Locator;
     type Item = DataHash;
 
@@ -54,8 +57,14 @@ impl DueWork for LostKeys {
         if self.objects.envelope(&id).await?.is_some() {
             return Ok(());
         }
-        let _lock = self.locks.lock(data_hash.locator()).await;
-        self.eraser.forget_lost_key(&data_hash).await
+        let lock = self.locks.lock(data_hash.locator()).await;
+        let stays = self.eraser.forget_lost_key(&data_hash).await?;
+        drop(lock);
+        if stays {
+            self.reader.fetch_back(&data_hash).await?;
+            tracing::info!(locator = %id.locator, "fetched an own object back that was not stored");
+        }
+        Ok(())
     }
 }
 

@@ -125,7 +125,7 @@ impl Recording {
             None if self.copies.known_replicas(&id).await? > 0 => Ok(()),
             _ => {
                 self.eraser.take_back_unrecorded(&share.data_hash).await?;
-                self.eraser.forget_lost_key(&share.data_hash).await
+                self.eraser.forget_lost_key(&share.data_hash).await.map(drop)
             }
         }
     }
