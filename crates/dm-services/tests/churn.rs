@@ -64,3 +64,17 @@ fn a_quiet_network_sends_nothing_but_challenges() {
     // Three holders, or four, ask each other every six hours.
     assert!((24.0..=48.0).contains(&each_day), "{each_day}");
 }
+
+#[test]
+fn nothing_is_lost_with_enemies_in_the_network() {
+    let outcome = Scenario {
+        duration: 2 * DAY,
+        objects: 100,
+        // More than the promise speaks of, so that a small network has some of each kind.
+        malicious: 0.05,
+        ..Scenario::attacked(100)
+    };
+    let outcome = outcome.run();
+    assert_eq!(outcome.lost, 0);
+    assert!(outcome.mean_copies() >= 2.5, "{}", outcome.mean_copies());
+}

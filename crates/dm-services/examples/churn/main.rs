@@ -1,8 +1,8 @@
 //! A week of nodes that come and go: is anything lost, what can be read, and
 //! what does it cost? Prints tables and, given a folder, writes plots there.
 //!
-//! `cargo run --release -p dm-core --example churn -- docs/plots`; `week` or
-//! `sweeps` behind the folder does one half of it.
+//! `cargo run --release -p dm-services --example churn -- docs/plots`; `week`,
+//! `attacked` or `sweeps` behind the folder does one part of it.
 
 use std::{env, fs, path::Path};
 
@@ -16,11 +16,20 @@ use tables::{heading, line};
 
 fn main() -> std::io::Result<()> {
     let mut arguments = env::args().skip(1);
-    let (folder, half) = (arguments.next(), arguments.next());
-    let wants = |name: &str| half.as_deref().is_none_or(|half| half == name);
+    let (folder, part) = (arguments.next(), arguments.next());
+    let wants = |name: &str| part.as_deref().is_none_or(|part| part == name);
     let mut plots = Vec::new();
     if wants("week") {
         plots.push(("readable-week", week_plot(&promised())));
+    }
+    if wants("attacked") {
+        heading(
+            "a week, factor 3, 1 % an hour leaves for good, 1 % is malicious",
+            "nodes",
+        );
+        for nodes in [1_000, 10_000] {
+            line(&nodes.to_string(), &Scenario::attacked(nodes).run());
+        }
     }
     if wants("sweeps") {
         plots.extend(sweeps());

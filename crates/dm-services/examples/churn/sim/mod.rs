@@ -28,6 +28,18 @@ pub(crate) const HOUR: u64 = 60 * MINUTE;
 /// Milliseconds.
 pub(crate) const DAY: u64 = 24 * HOUR;
 
+/// How a node behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conduct {
+    Honest,
+    /// Takes copies, keeps none, and does not answer challenges.
+    Withholds,
+    /// Takes copies, keeps none, says that it has them, and proves it with other bytes.
+    Lies,
+    /// Keeps copies, and tells others of holders that are none.
+    Misleads,
+}
+
 /// What is simulated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
@@ -40,6 +52,8 @@ pub(crate) struct Scenario {
     pub(crate) leaving: f64,
     /// Part of those that leave which never returns.
     pub(crate) lost: f64,
+    /// Part of the nodes that are malicious, in equal parts of each [`Conduct`] but the first.
+    pub(crate) malicious: f64,
     /// Longest absence of those that return.
     pub(crate) longest_absence: u64,
     /// Simulated time.
@@ -63,12 +77,24 @@ impl Scenario {
             objects: nodes,
             leaving: 0.1,
             lost: 0.1,
+            malicious: 0.0,
             longest_absence: DAY,
             duration: 7 * DAY,
             config: RepairConfig::default(),
             object_bytes: 4 << 20,
             bytes_per_second: 2 << 20,
             seed: 1,
+        }
+    }
+
+    /// Enemies among them: in each hour one in a hundred leaves for good, and one in a
+    /// hundred is malicious.
+    pub(crate) fn attacked(nodes: usize) -> Self {
+        Self {
+            leaving: 0.01,
+            lost: 1.0,
+            malicious: 0.01,
+            ..Self::promised(nodes)
         }
     }
 

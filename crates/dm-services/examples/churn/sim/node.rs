@@ -3,11 +3,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use dm_services::repairer::plan::{Peer, PeerKey, RepairConfig, RepairPlan};
 use dm_testing::key_value::MemoryKeyValueStore;
 
-use super::at_once;
+use super::{Conduct, at_once};
 
 /// A node of the simulation.
 pub(super) struct Node {
     pub(super) peer: Peer,
+    pub(super) conduct: Conduct,
     pub(super) is_home: bool,
     /// Whether it only came to share.
     pub(super) is_owner: bool,
@@ -23,9 +24,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(key: PeerKey) -> Self {
+    pub(super) fn new(key: PeerKey, conduct: Conduct) -> Self {
         Self {
             peer: Peer { key, name: "".into() },
+            conduct,
             is_home: false,
             is_owner: false,
             starts: 0,
@@ -34,6 +36,11 @@ impl Node {
             index: MemoryKeyValueStore::new(),
             wakes: u64::MAX,
         }
+    }
+
+    /// Whether it keeps what it takes.
+    pub(super) fn keeps_copies(&self) -> bool {
+        matches!(self.conduct, Conduct::Honest | Conduct::Misleads)
     }
 
     /// Its plan, as it was when it was last written.

@@ -4,8 +4,8 @@ use dm_core::{Address, envelope::ObjectId, hash::DataHash};
 use dm_services::repairer::plan::{Peer, PeerKey};
 
 use super::{
-    DAY, HOUR, MINUTE, Outcome, Random, SECOND, Scenario, at_once, clock::Clock, dht::Dht, measure::Gauge,
-    node::Node,
+    Conduct, DAY, HOUR, MINUTE, Outcome, Random, SECOND, Scenario, at_once, clock::Clock, dht::Dht,
+    measure::Gauge, node::Node,
 };
 
 mod actions;
@@ -168,7 +168,13 @@ impl World {
 
     fn new_node(&mut self) -> usize {
         let key = PeerKey((u128::from(self.random.next()) << 64) | u128::from(self.random.next()));
-        self.nodes.push(Node::new(key));
+        let conduct = if self.scenario.malicious > 0.0 && self.random.fraction() < self.scenario.malicious {
+            let kinds = [Conduct::Withholds, Conduct::Lies, Conduct::Misleads];
+            kinds[self.random.below(kinds.len() as u64) as usize]
+        } else {
+            Conduct::Honest
+        };
+        self.nodes.push(Node::new(key, conduct));
         self.by_key.insert(key, self.nodes.len() - 1);
         self.nodes.len() - 1
     }
@@ -185,6 +191,7 @@ impl World {
     /// Owners take no part in keeping the objects of others.
     fn share(&mut self, object: usize) {
         let owner = self.new_node();
+        self.nodes[owner].conduct = Conduct::Honest;
         let (now, id) = (self.clock.now(), self.objects[object]);
         self.copies[object].push(owner);
         let node = &mut self.nodes[owner];

@@ -3,12 +3,14 @@
 use dm_services::repairer::plan::{Action, Peer, Proof};
 
 use super::{Event, World, at_once};
-use crate::sim::{HOUR, SECOND};
+use crate::sim::{Conduct, HOUR, SECOND};
 
 /// A question and its answer.
 const ROUND_TRIP: u64 = 200;
 /// A question to somebody who is not there.
 const TIMEOUT: u64 = 5 * SECOND;
+/// Holders that a node mentions at once.
+const MENTIONED: usize = 12;
 /// A walk through the DHT, questions to the providers included.
 const SEARCH: u64 = 1500;
 /// Between two announcements of everything that a node has.
@@ -32,6 +34,7 @@ impl World {
                     } else {
                         TIMEOUT
                     };
+                    let known = self.mentioned(node, known);
                     let answer = Event::Answer {
                         node,
                         start,
@@ -98,13 +101,7 @@ impl World {
     pub(super) fn answer(&mut self, node: usize, object: usize, other: usize, known: &[Peer]) {
         let (now, id) = (self.clock.now(), self.objects[object]);
         let (me, peer) = (self.nodes[node].peer.clone(), self.nodes[other].peer.clone());
-        let is_home = self.nodes[other].is_home;
-        let has_it = self.nodes[other].disk.contains(&object);
-        let proof = match (is_home, has_it) {
-            (true, true) => Proof::Proven,
-            (true, false) => Proof::Missing,
-            (false, _) => Proof::Silent,
-        };
+        let proof = self.proof(object, other);
         if let Some(plan) = &mut self.nodes[node].plan {
             at_once(plan.proved(&id, &peer, proof, now));
         }
@@ -118,6 +115,31 @@ impl World {
         self.act(node);
     }
 
+    /// What a challenge of a node shows.
+    fn proof(&self, object: usize, other: usize) -> Proof {
+        let other = &self.nodes[other];
+        match other.conduct {
+            _ if !other.is_home => Proof::Silent,
+            Conduct::Withholds => Proof::Silent,
+            Conduct::Lies => Proof::Wrong,
+            _ if other.disk.contains(&object) => Proof::Proven,
+            _ => Proof::Missing,
+        }
+    }
+
+    /// The holders that a node mentions when it challenges another.
+    fn mentioned(&mut self, node: usize, known: Vec<Peer>) -> Vec<Peer> {
+        if self.nodes[node].conduct != Conduct::Misleads {
+            return known;
+        }
+        let nodes = self.nodes.len() as u64;
+        let junk = (0..MENTIONED).map(|_| self.random.below(nodes) as usize);
+        let junk: Vec<usize> = junk.collect();
+        junk.into_iter()
+            .map(|other| self.nodes[other].peer.clone())
+            .collect()
+    }
+
     pub(super) fn found(&mut self, node: usize, object: usize) {
         let (now, id) = (self.clock.now(), self.objects[object]);
         let target = self.target(object);
@@ -127,7 +149,8 @@ impl World {
         let found: Vec<Peer> = providers
             .into_iter()
             .map(|provider| &self.nodes[provider])
-            .filter(|provider| provider.is_home && provider.disk.contains(&object))
+            .filter(|provider| provider.is_home)
+            .filter(|provider| provider.conduct == Conduct::Lies || provider.disk.contains(&object))
             .map(|provider| provider.peer.clone())
             .collect();
         if let Some(plan) = &mut self.nodes[node].plan {
@@ -145,6 +168,10 @@ impl World {
                 continue;
             }
             taken.push(self.nodes[other].peer.clone());
+            if !self.nodes[other].keeps_copies() {
+                self.provide(other, object);
+                continue;
+            }
             if !self.nodes[other].disk.contains(&object) {
                 self.copies_made += 1;
                 self.receive(other, object);
