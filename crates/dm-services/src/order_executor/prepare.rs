@@ -71,6 +71,18 @@ impl Preparation {
         }
     }
 
+    /// Whether nothing can change any more what was done before an order: a reorganisation
+    /// may still undo it, or do what was undone.
+    pub(super) async fn is_over(&self, id: OperationId) -> Result<bool, ChainError> {
+        for operation in before(id) {
+            let state = self.operations.state(operation).await?;
+            if state.is_some_and(|state| !state.is_final()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Some tokens change no allowance but from and to nothing (USDT).
     async fn take_back(&self, record: &OrderRecord, deadline: Instant) -> Result<bool, ChainError> {
         let operations = &self.operations;
