@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     client::EvmClient,
     contract::anchor_contract,
-    rpc::{Cause, Endpoint, Objection, Refusal},
+    rpc::{Cause, Endpoint, MethodFailure, Objection},
 };
 
 /// How long all probes of a check may take together: who asks does not wait longer.
@@ -107,7 +107,7 @@ impl EvmClient {
             return;
         }
         let due = NEEDED.iter().filter(|needed| {
-            let is_wanted = needed.always || endpoint.refusal(needed.method).is_some();
+            let is_wanted = needed.always || endpoint.failure(needed.method).is_some();
             is_wanted && endpoint.is_unknown(needed.method, PROBE_INTERVAL)
         });
         join_all(due.map(|needed| self.node.probe(endpoint, needed.method, (needed.probe)()))).await;
@@ -135,7 +135,7 @@ struct Lack<'a> {
     endpoint: &'a str,
     /// `None` where it serves nothing.
     needed: Option<&'static Needed>,
-    refusal: Refusal,
+    failure: MethodFailure,
 }
 
 impl Lack<'_> {
@@ -144,7 +144,7 @@ impl Lack<'_> {
     }
 
     fn in_words(&self) -> String {
-        let (endpoint, reason) = (self.endpoint, &self.refusal.reason);
+        let (endpoint, reason) = (self.endpoint, &self.failure.reason);
         match self.needed {
             Some(needed) => format!(
                 "{endpoint} does not serve {} ({}): {reason}",
@@ -155,7 +155,7 @@ impl Lack<'_> {
     }
 
     fn action(&self) -> &'static str {
-        match self.refusal.cause {
+        match self.failure.cause {
             Cause::Silence => "see whether the endpoint runs and can be reached from this machine",
             Cause::OtherChain => "correct blockchain_url: all endpoints must belong to the same chain",
             Cause::Objection(Objection::Denied) => {
@@ -180,7 +180,7 @@ fn judged(endpoints: &[Endpoint]) -> Option<Finding> {
         .iter()
         .map(|needed| needed.method)
         .find(|method| lacks.iter().filter(|lack| lack.is_of(method)).count() == endpoints.len());
-    let since = lacks.iter().map(|lack| lack.refusal.since).min();
+    let since = lacks.iter().map(|lack| lack.failure.since).min();
     let details = lacks.iter().map(Lack::in_words).collect::<Vec<_>>().join("; ");
     let trouble = |reason| Trouble {
         reason,
@@ -199,16 +199,16 @@ fn judged(endpoints: &[Endpoint]) -> Option<Finding> {
 }
 
 fn lacks_of(endpoint: &Endpoint) -> Vec<Lack<'_>> {
-    let lack = |needed: Option<&'static Needed>, refusal| Lack {
+    let lack = |needed: Option<&'static Needed>, failure| Lack {
         endpoint: endpoint.name(),
         needed,
-        refusal,
+        failure,
     };
-    if let Some(refusal) = endpoint.refusal(IDENTITY) {
-        return vec![lack(None, refusal)];
+    if let Some(failure) = endpoint.failure(IDENTITY) {
+        return vec![lack(None, failure)];
     }
     NEEDED
         .iter()
-        .filter_map(|needed| Some(lack(Some(needed), endpoint.refusal(needed.method)?)))
+        .filter_map(|needed| Some(lack(Some(needed), endpoint.failure(needed.method)?)))
         .collect()
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy::primitives::{Address, U256};
 use dm_chain::EvmClient;
 use dm_core::{
-    operation::{Authorization, Operation, Permit},
+    operation::{Operation, Permit, TransferAuthorization},
     ports::{ChainError, Operations, Tokens},
 };
 use support::{
@@ -50,7 +50,7 @@ fn hand_in(token: Address, permit: &Permit) -> Operation {
     }
 }
 
-fn carry_out(token: Address, authorization: &Authorization) -> Operation {
+fn carry_out(token: Address, authorization: &TransferAuthorization) -> Operation {
     Operation::TransferWithAuthorization {
         token,
         authorization: authorization.clone(),

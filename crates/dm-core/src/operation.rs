@@ -93,7 +93,7 @@ pub enum Operation {
         /// The contract.
         token: Address,
         /// The payer's statement.
-        authorization: Authorization,
+        authorization: TransferAuthorization,
     },
     /// Allows somebody to take from the operator (ERC-20 `approve`).
     Approve {
@@ -147,7 +147,7 @@ pub struct Permit {
 /// ([EIP-3009](https://eips.ethereum.org/EIPS/eip-3009)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Authorization {
+pub struct TransferAuthorization {
     /// Who pays.
     pub from: Address,
     /// Who is paid.

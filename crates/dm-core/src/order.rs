@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     hash::DataHash,
-    operation::{Authorization, Operation, OperationId, Permit},
+    operation::{Operation, OperationId, Permit, TransferAuthorization},
     share::IdempotencyKey,
     token::TokenInfo,
 };
@@ -83,7 +83,7 @@ pub enum Consent {
     /// Its owner has signed an allowance (EIP-2612).
     Permit(Permit),
     /// Its owner has signed the transfer (EIP-3009).
-    Authorization(Authorization),
+    Authorization(TransferAuthorization),
 }
 
 impl Consent {

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, U256};
 
 use crate::{
-    operation::{Authorization, OperationId, Permit},
+    operation::{OperationId, Permit, TransferAuthorization},
     order::{Order, OrderRecord, OrderState},
 };
 
@@ -13,7 +13,7 @@ pub enum SignedConsent {
     /// An allowance (EIP-2612).
     Permit(Permit),
     /// The transfer itself (EIP-3009).
-    Authorization(Authorization),
+    Authorization(TransferAuthorization),
 }
 
 /// What a share costs. The recipient pays the operator account.

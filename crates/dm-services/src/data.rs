@@ -386,12 +386,6 @@ impl DataManager {
         self.inner.upkeep.catch_up().await;
     }
 
-    /// Since when the oldest work of the upkeep is due that is not done, in
-    /// milliseconds since the Unix epoch; `None` where all is done.
-    pub fn oldest_due_work(&self) -> Option<u64> {
-        self.inner.upkeep.oldest_due()
-    }
-
     /// A lock: while somebody holds it for writing, no stored data is encrypted under
     /// another key, so that keys and data that are copied one after the other fit
     /// together.

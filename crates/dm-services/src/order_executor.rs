@@ -6,25 +6,34 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::Address;
 use dm_core::{
     bus::EventBus,
-    clock::now_ms,
     operation::OperationId,
-    order::{Order, OrderRecord, OrderState, Purpose, Tries},
-    ports::{Chain, ComplianceLog, Operations, OrderCatalog, OrderInsert, TokenCatalog, Tokens},
+    order::{Order, OrderRecord, Purpose},
+    ports::{Chain, ChainError, ComplianceLog, Operations, OrderCatalog, TokenCatalog, Tokens},
     share::IdempotencyKey,
 };
 
-use super::{ServiceError, keyed_locks::KeyedLocks};
+use super::{
+    ServiceError,
+    keyed_locks::{KeyedLocks, LockGuard},
+};
 
 mod advance;
+mod balances;
 mod event;
+mod kept;
 mod prepare;
 mod refund;
+mod refund_attempts;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
-pub(super) use refund::refund_of;
-use upkeep::Touched;
+pub(super) use refund::{Refunds, refund_of};
+
+use balances::Balances;
+use kept::KeptOrders;
+use prepare::Preparation;
+use refund_attempts::RefundAttempts;
 
 /// What everything that handles money works with.
 #[derive(Clone)]
@@ -69,20 +78,28 @@ pub struct OrderExecutor {
 struct Inner {
     ports: MoneyPorts,
     settings: MoneyConfig,
+    kept: Arc<KeptOrders>,
+    preparation: Preparation,
+    refund_attempts: RefundAttempts,
+    balances: Arc<Balances>,
     locks: KeyedLocks<OperationId>,
-    touched: Touched,
 }
 
 impl OrderExecutor {
-    /// A executor over these ports. What a stop has interrupted goes on in
+    /// An executor over these ports. What a stop has interrupted goes on in
     /// [`OrderExecutor::run`], which the caller runs as a supervised task.
     pub fn new(ports: MoneyPorts, settings: MoneyConfig) -> Self {
+        let balances = Arc::new(Balances::new(&ports));
+        let kept = Arc::new(KeptOrders::new(&ports, balances.clone()));
         Self {
             inner: Arc::new(Inner {
-                ports,
-                settings,
+                preparation: Preparation::new(&ports),
+                refund_attempts: RefundAttempts::new(&ports, kept.clone(), settings.retry_interval),
+                kept,
+                balances,
                 locks: KeyedLocks::default(),
-                touched: Touched::default(),
+                settings,
+                ports,
             }),
         }
     }
@@ -100,30 +117,21 @@ impl OrderExecutor {
         &self.inner.settings
     }
 
-    /// Keeps an order, durably. The same idempotency key or id again gives the
-    /// order that is kept.
-    pub(super) async fn place(
-        &self,
-        id: OperationId,
-        order: Order,
-        purpose: Purpose,
-        idempotency_key: Option<IdempotencyKey>,
-    ) -> Result<OrderRecord, ServiceError> {
-        let record = OrderRecord {
-            id,
-            order,
-            purpose,
-            idempotency_key,
-            created_at: now_ms(),
-            state: OrderState::Accepted,
-            tries: Tries::default(),
-            event_index: None,
-        };
-        match self.inner.ports.orders.insert_order(&record).await? {
-            OrderInsert::Inserted => Ok(record),
-            OrderInsert::Exists(kept) if kept.order == record.order => Ok(*kept),
-            OrderInsert::Exists(_) => Err(ServiceError::IdempotencyKeyReused),
-        }
+    fn kept(&self) -> &KeptOrders {
+        &self.inner.kept
+    }
+
+    /// Waits for whoever works on the order.
+    async fn lock(&self, id: OperationId) -> LockGuard {
+        self.inner.locks.lock(id).await
+    }
+
+    /// Tries an order on the chain's pending state, with what goes before it.
+    ///
+    /// # Errors
+    /// [`ChainError::Reverted`] where it would be undone.
+    pub(crate) async fn check(&self, order: &Order) -> Result<(), ChainError> {
+        self.inner.preparation.check(order).await
     }
 
     /// The order for which a client used this key before, if it is the same
@@ -133,13 +141,7 @@ impl OrderExecutor {
         key: Option<&IdempotencyKey>,
         order: &Order,
     ) -> Result<Option<OrderRecord>, ServiceError> {
-        let Some(key) = key else {
-            return Ok(None);
-        };
-        match self.inner.ports.orders.order_by_key(key).await? {
-            Some(kept) if kept.order != *order => Err(ServiceError::IdempotencyKeyReused),
-            kept => Ok(kept),
-        }
+        self.kept().repeated(key, order).await
     }
 
     /// Keeps an order that was checked, carries it out, and waits for that no
@@ -151,7 +153,7 @@ impl OrderExecutor {
         purpose: Purpose,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<OrderRecord, ServiceError> {
-        let placed = self.place(id, order, purpose, idempotency_key).await?;
+        let placed = self.kept().place(id, order, purpose, idempotency_key).await?;
         self.continue_with(placed.id).await
     }
 

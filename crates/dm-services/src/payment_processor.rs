@@ -15,7 +15,10 @@ use dm_core::{
     token::NATIVE_TOKEN,
 };
 
-use super::{OrderExecutor, ServiceError, order_executor::refund_of};
+use super::{
+    OrderExecutor, ServiceError,
+    order_executor::{Refunds, refund_of},
+};
 
 mod checks;
 
@@ -41,12 +44,16 @@ pub struct TransferRequest {
 #[derive(Clone)]
 pub struct PaymentProcessor {
     executor: OrderExecutor,
+    refunds: Refunds,
 }
 
 impl PaymentProcessor {
     /// A processor whose orders this executor carries out.
     pub fn new(executor: OrderExecutor) -> Self {
-        Self { executor }
+        Self {
+            refunds: Refunds::new(executor.clone()),
+            executor,
+        }
     }
 
     /// Moves money as a client asks. The same idempotency key again gives the
@@ -132,7 +139,7 @@ impl PaymentProcessor {
                 let is_owed = self.owed_refund(&kept).await?.is_some();
                 return if is_owed { Ok(None) } else { Err(other_price) };
             }
-            if is_partial(&kept) || self.executor.call_off_refund(kept.id).await? {
+            if is_partial(&kept) || self.refunds.call_off(kept.id).await? {
                 return Ok(Some(kept));
             }
         }
@@ -200,10 +207,7 @@ impl PaymentProcessor {
             amount: *received,
             consent: Consent::Own,
         };
-        let refund = self
-            .executor
-            .owe_refund(payment.id, Order::Transfer(back))
-            .await?;
+        let refund = self.refunds.owe(payment.id, Order::Transfer(back)).await?;
         tracing::info!(payment = %payment.id, refund = %refund.id, state = refund.state.as_str(), "a payment without a share is given back");
         Ok(())
     }
@@ -215,7 +219,7 @@ impl PaymentProcessor {
     /// [`ServiceError::UnknownRefund`], and [`ServiceError::RefundSettled`] where
     /// nothing is left to try.
     pub async fn retry_refund(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
-        self.executor.retry_refund(id).await
+        self.refunds.retry(id).await
     }
 
     /// Ends a refund that was settled otherwise, for good: it is never made, and the
@@ -232,7 +236,7 @@ impl PaymentProcessor {
                 format!("must have 1 to {MAX_REASON} printable characters"),
             ));
         }
-        self.executor.end_refund(id, reason.to_owned()).await
+        self.refunds.end(id, reason.to_owned()).await
     }
 
     /// Payments that have waited too long for their share, after the time and the

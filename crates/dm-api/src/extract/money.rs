@@ -2,7 +2,7 @@
 
 use dm_core::{
     Address, B256, U256,
-    operation::{Authorization, Permit, SignatureParts},
+    operation::{Permit, SignatureParts, TransferAuthorization},
     payment::{PaymentTerms, SignedConsent},
     token::parse_amount,
 };
@@ -149,10 +149,10 @@ fn read_permit(field: Field<'_>, parties: Parties) -> Result<Permit, ApiError> {
     })
 }
 
-fn read_authorization(field: Field<'_>, parties: Parties) -> Result<Authorization, ApiError> {
+fn read_authorization(field: Field<'_>, parties: Parties) -> Result<TransferAuthorization, ApiError> {
     const NAME: &str = "authorization";
     let given: AuthorizationFields<'_> = object(NAME, field)?;
-    Ok(Authorization {
+    Ok(TransferAuthorization {
         from: parties.from,
         to: parties.to,
         value: parties.amount,

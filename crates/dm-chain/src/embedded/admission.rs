@@ -27,7 +27,7 @@ const MAX_TRANSACTION_BYTES: usize = 128 * 1024;
 
 /// Why a raw transaction is refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum AdmissionError {
     #[error("oversized data: transaction size {0}, limit {MAX_TRANSACTION_BYTES}")]
     Oversized(usize),
     #[error("invalid raw transaction: {0}")]
@@ -78,7 +78,7 @@ pub(super) enum Refusal {
 
 /// Checks a raw transaction against the newest block. Recovers the sender,
 /// which takes some tens of microseconds, and reads the state.
-pub(super) fn admit(chain: &Chain, raw: &[u8]) -> Result<Candidate, Refusal> {
+pub(super) fn admit(chain: &Chain, raw: &[u8]) -> Result<Candidate, AdmissionError> {
     let transaction = decode(raw)?;
     if *transaction.tx_hash() == CREATE2_DEPLOYMENT {
         return Err(already_deployed(&transaction));
@@ -86,7 +86,7 @@ pub(super) fn admit(chain: &Chain, raw: &[u8]) -> Result<Candidate, Refusal> {
     check_form(chain.chain_id, &transaction)?;
     let sender = transaction
         .recover_signer()
-        .map_err(|_| Refusal::InvalidSignature)?;
+        .map_err(|_| AdmissionError::InvalidSignature)?;
     let transaction = Recovered::new_unchecked(transaction, sender);
     check_gas(&transaction)?;
     let head = chain.head();
@@ -101,40 +101,40 @@ pub(super) fn admit(chain: &Chain, raw: &[u8]) -> Result<Candidate, Refusal> {
 /// Tools deploy the proxy by a transaction that is good for every chain, where they
 /// do not find it. Here it is there from the beginning, so that they hear what they
 /// would hear on a chain that has mined the transaction.
-fn already_deployed(transaction: &TxEnvelope) -> Refusal {
+fn already_deployed(transaction: &TxEnvelope) -> AdmissionError {
     match transaction.recover_signer() {
-        Ok(sender) => Refusal::NonceTooLow {
+        Ok(sender) => AdmissionError::NonceTooLow {
             sender,
             found: transaction.nonce(),
             next: 1,
         },
-        Err(_) => Refusal::InvalidSignature,
+        Err(_) => AdmissionError::InvalidSignature,
     }
 }
 
-fn decode(raw: &[u8]) -> Result<TxEnvelope, Refusal> {
+fn decode(raw: &[u8]) -> Result<TxEnvelope, AdmissionError> {
     if raw.len() > MAX_TRANSACTION_BYTES {
-        return Err(Refusal::Oversized(raw.len()));
+        return Err(AdmissionError::Oversized(raw.len()));
     }
     // Types 0 to 2 are decoded; those of blobs and authorisations, and unknown ones, are not.
     match raw.first() {
-        Some(3..=0x7f) => return Err(Refusal::UnsupportedType),
-        None => return Err(Refusal::Undecodable("it is empty".to_owned())),
+        Some(3..=0x7f) => return Err(AdmissionError::UnsupportedType),
+        None => return Err(AdmissionError::Undecodable("it is empty".to_owned())),
         _ => {}
     }
     let transaction =
-        TxEnvelope::decode_2718_exact(raw).map_err(|error| Refusal::Undecodable(error.to_string()))?;
+        TxEnvelope::decode_2718_exact(raw).map_err(|error| AdmissionError::Undecodable(error.to_string()))?;
     match transaction.ty() {
         0..=2 => Ok(transaction),
-        _ => Err(Refusal::UnsupportedType),
+        _ => Err(AdmissionError::UnsupportedType),
     }
 }
 
-fn check_form(chain_id: u64, transaction: &TxEnvelope) -> Result<(), Refusal> {
+fn check_form(chain_id: u64, transaction: &TxEnvelope) -> Result<(), AdmissionError> {
     match transaction.chain_id() {
-        None => return Err(Refusal::NotReplayProtected),
+        None => return Err(AdmissionError::NotReplayProtected),
         Some(found) if found != chain_id => {
-            return Err(Refusal::WrongChain {
+            return Err(AdmissionError::WrongChain {
                 expected: chain_id,
                 found,
             });
@@ -142,19 +142,19 @@ fn check_form(chain_id: u64, transaction: &TxEnvelope) -> Result<(), Refusal> {
         Some(_) => {}
     }
     if transaction.kind().is_create() && transaction.input().len() > MAX_INITCODE_SIZE {
-        return Err(Refusal::InitcodeTooLarge(transaction.input().len()));
+        return Err(AdmissionError::InitcodeTooLarge(transaction.input().len()));
     }
     if transaction.gas_limit() > evm::TRANSACTION_GAS_LIMIT {
-        return Err(Refusal::GasLimitTooHigh(transaction.gas_limit()));
+        return Err(AdmissionError::GasLimitTooHigh(transaction.gas_limit()));
     }
     let fee = transaction.max_fee_per_gas();
     match transaction.max_priority_fee_per_gas() {
-        Some(tip) if tip > fee => Err(Refusal::TipAboveFee { tip, fee }),
+        Some(tip) if tip > fee => Err(AdmissionError::TipAboveFee { tip, fee }),
         _ => Ok(()),
     }
 }
 
-fn check_gas(transaction: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
+fn check_gas(transaction: &Recovered<TxEnvelope>) -> Result<(), AdmissionError> {
     let limit = transaction.gas_limit();
     match validate_initial_tx_gas(
         evm::environment(transaction),
@@ -165,24 +165,26 @@ fn check_gas(transaction: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
         None,
     ) {
         Ok(_) => Ok(()),
-        Err(InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, .. }) => Err(Refusal::FloorGas {
-            limit,
-            needed: gas_floor,
-        }),
+        Err(InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, .. }) => {
+            Err(AdmissionError::FloorGas {
+                limit,
+                needed: gas_floor,
+            })
+        }
         Err(InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas, .. }) => {
-            Err(Refusal::IntrinsicGas {
+            Err(AdmissionError::IntrinsicGas {
                 limit,
                 needed: initial_gas,
             })
         }
-        Err(other) => Err(Refusal::Undecodable(other.to_string())),
+        Err(other) => Err(AdmissionError::Undecodable(other.to_string())),
     }
 }
 
-fn check_fees(transaction: &Recovered<TxEnvelope>, base_fee: u64) -> Result<(), Refusal> {
+fn check_fees(transaction: &Recovered<TxEnvelope>, base_fee: u64) -> Result<(), AdmissionError> {
     let (sender, fee) = (transaction.signer(), transaction.max_fee_per_gas());
     match fee < u128::from(base_fee) {
-        true => Err(Refusal::BelowBaseFee {
+        true => Err(AdmissionError::BelowBaseFee {
             sender,
             fee,
             base_fee,
@@ -191,25 +193,29 @@ fn check_fees(transaction: &Recovered<TxEnvelope>, base_fee: u64) -> Result<(), 
     }
 }
 
-fn check_sender(chain: &Chain, head: &Head, transaction: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
+fn check_sender(
+    chain: &Chain,
+    head: &Head,
+    transaction: &Recovered<TxEnvelope>,
+) -> Result<(), AdmissionError> {
     let sender = transaction.signer();
     let account = chain.view(head).account(&sender)?.unwrap_or_default();
     if !account.is_empty_code_hash() {
-        return Err(Refusal::SenderIsContract(sender));
+        return Err(AdmissionError::SenderIsContract(sender));
     }
     if transaction.nonce() < account.nonce {
-        return Err(Refusal::NonceTooLow {
+        return Err(AdmissionError::NonceTooLow {
             sender,
             found: transaction.nonce(),
             next: account.nonce,
         });
     }
     if transaction.nonce() == u64::MAX {
-        return Err(Refusal::NonceAtMaximum(sender));
+        return Err(AdmissionError::NonceAtMaximum(sender));
     }
     let cost = highest_cost(transaction);
     match cost > account.balance {
-        true => Err(Refusal::InsufficientFunds {
+        true => Err(AdmissionError::InsufficientFunds {
             balance: account.balance,
             cost,
         }),

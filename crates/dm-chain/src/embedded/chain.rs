@@ -14,7 +14,7 @@ use super::{
     EmbeddedChainError, Genesis,
     block::Block,
     builder::{self, Draft},
-    queue::Queue,
+    queue::MiningQueue,
     state::{BlockState, Layer, PresentState, StateView},
     storage::ChainStore,
 };
@@ -35,7 +35,7 @@ pub(super) struct Head {
 /// The chain: its state, its newest blocks, and what waits to be mined.
 pub(super) struct Chain {
     pub(super) chain_id: u64,
-    pub(super) queue: Queue,
+    pub(super) queue: MiningQueue,
     state: Arc<PresentState>,
     heads: RwLock<Heads>,
 }
@@ -90,7 +90,7 @@ impl Chain {
         });
         Ok(Self {
             chain_id: genesis.chain_id,
-            queue: Queue::default(),
+            queue: MiningQueue::default(),
             state,
             heads: RwLock::new(Heads {
                 newest,

@@ -10,7 +10,7 @@ use super::pool::Pool;
 /// The pool between those who send transactions and the thread that mines
 /// them, which sleeps while there is nothing to do.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct MiningQueue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
@@ -26,7 +26,7 @@ pub(super) struct Waiting {
     closed: bool,
 }
 
-impl Queue {
+impl MiningQueue {
     /// Looks at the pool; the lock must not be held during input or output.
     pub(super) fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)

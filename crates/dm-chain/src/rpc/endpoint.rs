@@ -16,7 +16,7 @@ use reqwest::Url;
 use super::{
     Connect, Connection, InvalidUrl,
     failure::{NONSENSE, Trouble},
-    record::{Cause, Record, Refusal},
+    record::{Cause, MethodFailure, Record},
     secrets::Secrets,
     verdict::{Objection, Verdict, verdict, verdict_of_page},
 };
@@ -143,8 +143,8 @@ impl Endpoint {
     }
 
     /// What it does not serve of this method, by its last answer.
-    pub(crate) fn refusal(&self, method: &str) -> Option<Refusal> {
-        self.state().record.refusal(method).cloned()
+    pub(crate) fn failure(&self, method: &str) -> Option<MethodFailure> {
+        self.state().record.failure(method).cloned()
     }
 
     /// Whether nobody knows any more what it would answer to this.

@@ -19,5 +19,5 @@ pub use endpoint::EndpointState;
 pub(crate) use ethers::EthersConnection;
 pub(crate) use failure::RpcFailure;
 pub(crate) use node::{Node, SwitchFailure};
-pub(crate) use record::{Cause, Refusal};
+pub(crate) use record::{Cause, MethodFailure};
 pub(crate) use verdict::Objection;

@@ -12,7 +12,7 @@ const REST: Duration = Duration::from_secs(30);
 
 /// What an endpoint did not answer when it was asked last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct MethodFailure {
     /// Why, without a secret of the URL.
     pub(crate) reason: String,
     /// Since when, in milliseconds since the Unix epoch.
@@ -32,16 +32,16 @@ pub(crate) enum Cause {
     Objection(Objection),
 }
 
-/// The refusal of one method, and until when the endpoint is asked last for it.
+/// The failure of one method, and until when the endpoint is asked last for it.
 struct Noted {
-    refusal: Refusal,
+    failure: MethodFailure,
     until: Instant,
 }
 
 /// What an endpoint answered.
 #[derive(Default)]
 pub(super) struct Record {
-    refusals: BTreeMap<&'static str, Noted>,
+    failures: BTreeMap<&'static str, Noted>,
     answers: BTreeMap<&'static str, Instant>,
     /// Until when it is asked last, whatever for, and why.
     rest: Option<(String, Instant)>,
@@ -50,7 +50,7 @@ pub(super) struct Record {
 impl Record {
     /// It served the method, if only by a reason against the request.
     pub(super) fn answered(&mut self, method: &'static str) {
-        self.refusals.remove(method);
+        self.failures.remove(method);
         self.answers.insert(method, Instant::now());
         self.rest = None;
     }
@@ -58,36 +58,36 @@ impl Record {
     /// It did not serve the method. Whether that is new.
     pub(super) fn refused(&mut self, method: &'static str, reason: String, cause: Cause) -> bool {
         let until = Instant::now() + REST;
-        let before = self.refusals.get(method).map(|noted| &noted.refusal);
+        let before = self.failures.get(method).map(|noted| &noted.failure);
         let is_new = before.is_none_or(|before| before.reason != reason);
         if concerns_everything(cause) {
             self.rest = Some((reason.clone(), until));
         }
-        let refusal = Refusal {
+        let failure = MethodFailure {
             reason,
             since: before.map_or_else(now_ms, |before| before.since),
             cause,
         };
-        self.refusals.insert(method, Noted { refusal, until });
+        self.failures.insert(method, Noted { failure, until });
         is_new
     }
 
     /// Whether others are to be asked first for this.
     pub(super) fn avoids(&self, method: &str) -> bool {
         let now = Instant::now();
-        let noted = self.refusals.get(method).map(|noted| noted.until);
+        let noted = self.failures.get(method).map(|noted| noted.until);
         let rest = self.rest.as_ref().map(|(_, until)| *until);
         noted.into_iter().chain(rest).any(|until| until > now)
     }
 
     /// What it does not serve of this.
-    pub(super) fn refusal(&self, method: &str) -> Option<&Refusal> {
-        self.refusals.get(method).map(|noted| &noted.refusal)
+    pub(super) fn failure(&self, method: &str) -> Option<&MethodFailure> {
+        self.failures.get(method).map(|noted| &noted.failure)
     }
 
     /// Why it is not used at present.
     pub(super) fn problem(&self) -> Option<String> {
-        let noted = || Some(self.refusals.values().next()?.refusal.reason.clone());
+        let noted = || Some(self.failures.values().next()?.failure.reason.clone());
         let rest = self.rest.as_ref().map(|(reason, _)| reason.clone());
         rest.or_else(noted)
     }
@@ -96,7 +96,7 @@ impl Record {
     /// rested since, or was not asked for so long.
     pub(super) fn is_unknown(&self, method: &str, after: Duration) -> bool {
         let now = Instant::now();
-        match (self.refusals.get(method), self.answers.get(method)) {
+        match (self.failures.get(method), self.answers.get(method)) {
             (Some(noted), _) => noted.until <= now,
             (None, Some(answered)) => now.duration_since(*answered) >= after,
             (None, None) => true,

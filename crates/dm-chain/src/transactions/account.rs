@@ -142,7 +142,7 @@ impl Account {
         let journal = Journal::new(journal, chain_id, signer.address());
         let kept = journal.load().await?;
         Ok(Self {
-            queue: Queue::restore(config.clone(), kept, Instant::now()),
+            queue: Queue::restore(config, kept, Instant::now()),
             performer: Performer::new(node, backend, signer, chain_id, journal),
             work: FuturesUnordered::new(),
             waiting: HashMap::new(),

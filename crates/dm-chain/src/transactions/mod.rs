@@ -3,7 +3,7 @@
 //! [`Transactions`] is the handle. Behind it [`account`] is the task that does what
 //! [`queue`] decides, by means of [`perform`]. [`journal`] keeps operations through
 //! restarts, [`simulation`] tries calls beforehand, [`price`] asks what gas costs,
-//! [`receipt`] what was mined, and [`refusal`] reads what chains say when they do not
+//! [`receipt`] what was mined, and [`rejection`] reads what chains say when they do not
 //! take a transaction.
 
 mod account;
@@ -12,7 +12,7 @@ mod perform;
 mod price;
 mod queue;
 mod receipt;
-mod refusal;
+mod rejection;
 mod simulation;
 
 use std::{sync::Arc, time::Duration};

@@ -12,7 +12,7 @@ use super::{
     price::price_after,
     queue::{Action, ChainSnapshot, Event, Outcome, SnapshotQuery},
     receipt::receipt,
-    refusal::Refusal,
+    rejection::Rejection,
 };
 use crate::{
     backend::{EvmBackend, amount_received},
@@ -193,16 +193,16 @@ impl Performer {
             Err(other) => return Outcome::Unknown(other.into()),
         };
         let reason = ChainError::Refused(shortened(&payload.message));
-        match Refusal::of(&payload) {
-            Refusal::AlreadyKnown => Outcome::Taken,
-            Refusal::NonceTooLow => Outcome::NonceTooLow,
-            Refusal::NonceTaken => Outcome::NonceTaken,
-            Refusal::NonceTooHigh => Outcome::NonceTooHigh,
-            Refusal::FeeTooLow => Outcome::FeeTooLow,
-            Refusal::NoRoom => Outcome::NoRoom,
-            Refusal::LackOfFunds => Outcome::LackOfFunds(reason),
-            Refusal::Invalid => Outcome::Invalid(reason),
-            Refusal::Other => Outcome::Refused(reason),
+        match Rejection::of(&payload) {
+            Rejection::AlreadyKnown => Outcome::Taken,
+            Rejection::NonceTooLow => Outcome::NonceTooLow,
+            Rejection::NonceTaken => Outcome::NonceTaken,
+            Rejection::NonceTooHigh => Outcome::NonceTooHigh,
+            Rejection::FeeTooLow => Outcome::FeeTooLow,
+            Rejection::NoRoom => Outcome::NoRoom,
+            Rejection::LackOfFunds => Outcome::LackOfFunds(reason),
+            Rejection::Invalid => Outcome::Invalid(reason),
+            Rejection::Other => Outcome::Refused(reason),
         }
     }
 }

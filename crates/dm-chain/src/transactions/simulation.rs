@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy::primitives::{Address, Bytes, U64, U256};
 use dm_core::ports::ChainError;
 
-use super::{price::price_after, refusal};
+use super::{price::price_after, rejection};
 use crate::{
     rpc::{Node, RpcFailure},
     tx::{Call, CallRequest, Draft, with_reserve},
@@ -62,7 +62,7 @@ impl Simulator {
         let request = CallRequest::of(self.account, call);
         match self.node.read(method, (request, "pending")).await {
             Ok(answer) => Ok(answer),
-            Err(RpcFailure::Refused(payload)) if refusal::is_lack_of_funds(&payload) => {
+            Err(RpcFailure::Refused(payload)) if rejection::is_lack_of_funds(&payload) => {
                 Err(lack_of_funds(&self.node, self.account, call.value).await)
             }
             Err(other) => Err(other.into()),

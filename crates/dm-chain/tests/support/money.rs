@@ -8,7 +8,7 @@ use alloy::{
 };
 use dm_chain::EvmClient;
 use dm_core::{
-    operation::{Authorization, Operation, OperationId, Permit, SignatureParts},
+    operation::{Operation, OperationId, Permit, SignatureParts, TransferAuthorization},
     ports::{ChainError, MinedOperation, OperationState, Operations, Signer},
 };
 use dm_testing::signer::TestSigner;
@@ -151,7 +151,7 @@ pub fn authorization(
     value: u64,
     valid_before: u64,
     domain: &Eip712Domain,
-) -> Authorization {
+) -> TransferAuthorization {
     let statement = TransferStatement {
         from: TestSigner::new(n).address(),
         to,
@@ -160,7 +160,7 @@ pub fn authorization(
         validBefore: U256::from(valid_before),
         nonce: B256::random(),
     };
-    Authorization {
+    TransferAuthorization {
         from: statement.from,
         to,
         value: statement.value,

@@ -10,7 +10,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dm_core::ports::{Erasures, ShareCatalog};
+use dm_core::ports::ShareCatalog;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ mod leftovers;
 mod shares;
 
 use due::{DueWork, Works};
-use ends::{Erasing, Expiring, Refunding, Revoking};
+use ends::{EndingData, Erasing, Expiring, Refunding, Revoking};
 use grants::Granting;
 use leftovers::{LostObjects, Orphans};
 use shares::{Receipts, Recording};
@@ -73,7 +73,6 @@ impl Upkeep {
     ) -> Self {
         let objects = &ports.objects;
         let shares: Arc<dyn ShareCatalog> = ports.catalog.clone();
-        let erasures: Arc<dyn Erasures> = ports.catalog.clone();
         let Basis {
             own,
             addresses,
@@ -84,6 +83,11 @@ impl Upkeep {
             owed,
             ..
         } = basis;
+        let ending = Arc::new(EndingData {
+            erasures: ports.catalog.clone(),
+            eraser: eraser.clone(),
+            locks: locks.clone(),
+        });
         Self {
             recording: Recording {
                 objects: objects.clone(),
@@ -115,16 +119,8 @@ impl Upkeep {
                 locks: locks.clone(),
             },
             refunding: Refunding(payments.clone()),
-            erasing: Erasing {
-                erasures: erasures.clone(),
-                eraser: eraser.clone(),
-                locks: locks.clone(),
-            },
-            expiring: Expiring {
-                erasures: erasures.clone(),
-                eraser: eraser.clone(),
-                locks: locks.clone(),
-            },
+            erasing: Erasing(ending.clone()),
+            expiring: Expiring(ending),
             revoking: Revoking {
                 revocations: ports.catalog.clone(),
                 revoker: revoker.clone(),
@@ -228,12 +224,5 @@ impl Upkeep {
         let fetched = self.works.each_due(&self.lost_objects).await;
         let collected = self.works.each_due(&self.orphans).await;
         fetched && collected
-    }
-
-    /// Since when the oldest work is due that is not done, in milliseconds since the
-    /// Unix epoch.
-    pub(super) fn oldest_due(&self) -> Option<u64> {
-        let works = self.works.progress();
-        works.values().filter_map(due::Progress::oldest_due).min()
     }
 }

@@ -23,7 +23,7 @@ impl OrderExecutor {
         id: OperationId,
         patience: Duration,
     ) -> Result<OrderRecord, ServiceError> {
-        let _turn = self.inner.locks.lock(id).await;
+        let _turn = self.lock(id).await;
         self.advance_in_turn(id, patience).await
     }
 
@@ -34,12 +34,10 @@ impl OrderExecutor {
         patience: Duration,
     ) -> Result<OrderRecord, ServiceError> {
         let deadline = Instant::now() + patience;
-        let Some(mut record) = self.inner.ports.orders.order(id).await? else {
-            return Err(ServiceError::Fault(format!("there is no order {id}").into()));
-        };
+        let mut record = self.kept().order(id).await?;
         if record.state == OrderState::Accepted {
             match record.purpose {
-                Purpose::Refund { .. } => self.send_refund(&mut record).await?,
+                Purpose::Refund { .. } => self.inner.refund_attempts.make(&mut record).await?,
                 Purpose::Request | Purpose::Payment { .. } => self.send(&mut record, deadline).await?,
             }
         }
@@ -47,14 +45,14 @@ impl OrderExecutor {
             self.follow(&mut record, deadline).await?;
         }
         if matches!(record.state, OrderState::Completed { .. }) {
-            self.record_event(&mut record).await?;
+            self.kept().record_event(&mut record).await?;
         }
         Ok(record)
     }
 
     /// Hands the order to the chain.
     async fn send(&self, record: &mut OrderRecord, deadline: Instant) -> Result<(), ServiceError> {
-        let begun = match self.prepare(record, deadline).await {
+        let begun = match self.inner.preparation.prepare(record, deadline).await {
             Ok(true) => self.begin(record).await,
             Ok(false) => return Ok(()),
             Err(error) => Err(error),
@@ -70,7 +68,7 @@ impl OrderExecutor {
                 return Ok(());
             }
         };
-        self.set_state(record, state).await
+        self.kept().set_state(record, state).await
     }
 
     /// Begins the order's operation: where it pays, by the account whose money it is.
@@ -94,7 +92,7 @@ impl OrderExecutor {
             ChainError::Reverted(_) => true,
             // What is half done is done to its end.
             ChainError::Refused(_) | ChainError::InsufficientFunds { .. } => {
-                !self.is_taking_back(record).await
+                !self.inner.preparation.is_taking_back(record).await
             }
             ChainError::Unavailable(_)
             | ChainError::WrongChain { .. }
@@ -123,7 +121,7 @@ impl OrderExecutor {
             record.id
         );
         if matches!(record.purpose, Purpose::Refund { .. }) {
-            return self.note_reason(record, reason).await;
+            return self.inner.refund_attempts.note_reason(record, reason).await;
         }
         Err(ServiceError::Fault(reason.into()))
     }
@@ -157,9 +155,9 @@ impl OrderExecutor {
         }
         match (record.purpose, state) {
             (Purpose::Refund { .. }, OrderState::Failed { reason, .. }) => {
-                self.put_off_undone(record, reason).await
+                self.inner.refund_attempts.put_off_undone(record, reason).await
             }
-            (_, state) => self.set_state(record, state).await,
+            (_, state) => self.kept().set_state(record, state).await,
         }
     }
 
@@ -189,17 +187,6 @@ impl OrderExecutor {
             };
             self.inner.ports.supported.add_token(&record).await?;
         }
-        Ok(())
-    }
-
-    pub(super) async fn set_state(
-        &self,
-        record: &mut OrderRecord,
-        state: OrderState,
-    ) -> Result<(), ServiceError> {
-        self.inner.ports.orders.set_order_state(record.id, &state).await?;
-        record.state = state;
-        self.announce(record);
         Ok(())
     }
 }

@@ -8,62 +8,43 @@ use dm_core::{
     order::{Order, OrderRecord, OrderState, Purpose},
 };
 
-use super::OrderExecutor;
-use crate::ServiceError;
-
-impl OrderExecutor {
-    /// Writes a completed order into the compliance log, once.
-    pub(super) async fn record_event(&self, record: &mut OrderRecord) -> Result<(), ServiceError> {
-        if record.event_index.is_none()
-            && let Some(event) = event_of(record)
-        {
-            let recorded = self.inner.ports.log.record(event).await?;
-            record.event_index = Some(recorded.index);
-        }
-        Ok(())
-    }
-
-    /// Tells the bus what has become of an order.
-    pub(super) fn announce(&self, record: &OrderRecord) {
-        let told = match record.state {
-            OrderState::Completed { .. } => News::TokenTransferCompleted,
-            OrderState::Failed { .. } | OrderState::Ended { .. } => News::TokenTransferFailed,
-            OrderState::Accepted if record.tries.failed > 0 => News::TokenTransferFailed,
-            OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return,
-        };
-        let is_tried_again = record.state == OrderState::Accepted;
-        let movement = match &record.order {
-            Order::Transfer(transfer) => {
-                self.inner.touched.note(transfer.token);
-                Some(Movement {
-                    token: transfer.token,
-                    from: record.payer(),
-                    to: transfer.to,
-                    amount: transfer.amount.to_string(),
-                })
-            }
+/// What the bus learns of an order; `None` where nothing has come of it yet.
+pub(super) fn news_of(record: &OrderRecord) -> Option<News> {
+    let told = match record.state {
+        OrderState::Completed { .. } => News::TokenTransferCompleted,
+        OrderState::Failed { .. } | OrderState::Ended { .. } => News::TokenTransferFailed,
+        OrderState::Accepted if record.tries.failed > 0 => News::TokenTransferFailed,
+        OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return None,
+    };
+    let is_tried_again = record.state == OrderState::Accepted;
+    let movement = match &record.order {
+        Order::Transfer(transfer) => Some(Movement {
+            token: transfer.token,
+            from: record.payer(),
+            to: transfer.to,
+            amount: transfer.amount.to_string(),
+        }),
+        _ => None,
+    };
+    let news = OrderNews {
+        id: record.id.to_string(),
+        kind: record.order.kind(),
+        purpose: record.purpose.as_str(),
+        tx_hash: record.state.tx_hash(),
+        movement,
+        reason: match &record.state {
+            OrderState::Failed { reason, .. } | OrderState::Ended { reason } => Some(reason.clone()),
+            OrderState::Accepted => record.tries.reason.clone(),
             _ => None,
-        };
-        let news = OrderNews {
-            id: record.id.to_string(),
-            kind: record.order.kind(),
-            purpose: record.purpose.as_str(),
-            tx_hash: record.state.tx_hash(),
-            movement,
-            reason: match &record.state {
-                OrderState::Failed { reason, .. } | OrderState::Ended { reason } => Some(reason.clone()),
-                OrderState::Accepted => record.tries.reason.clone(),
-                _ => None,
-            },
-            next_try: is_tried_again.then_some(record.tries.next_at as f64 / 1000.0),
-        };
-        self.inner.ports.bus.publish(told(news));
-    }
+        },
+        next_try: is_tried_again.then_some(record.tries.next_at as f64 / 1000.0),
+    };
+    Some(told(news))
 }
 
 /// The fact that a completed movement of money is; `None` for orders that
 /// move none.
-fn event_of(record: &OrderRecord) -> Option<NewEvent> {
+pub(super) fn event_of(record: &OrderRecord) -> Option<NewEvent> {
     let OrderState::Completed {
         tx_hash, received, ..
     } = &record.state

@@ -1,15 +1,17 @@
 //! What goes before an order, by an operation of its own: the permit of a transfer,
 //! and the taking back of an allowance that is to be replaced.
 
+use std::sync::Arc;
+
 use alloy_primitives::U256;
 use dm_core::{
     operation::{Operation, OperationId, Permit},
     order::{Consent, Order, OrderRecord, TransferOrder},
-    ports::{ChainError, OperationState, TokenError},
+    ports::{ChainError, OperationState, Operations, TokenError, Tokens},
 };
 use tokio::time::Instant;
 
-use super::{OrderExecutor, advance::remaining};
+use super::{MoneyPorts, advance::remaining};
 
 /// The operation that hands in a permit.
 const PERMIT: &str = "permit";
@@ -21,13 +23,26 @@ pub(super) fn before(id: OperationId) -> [OperationId; 2] {
     [id.part(PERMIT), id.part(TAKE_BACK)]
 }
 
-impl OrderExecutor {
+/// Does what goes before orders.
+pub(super) struct Preparation {
+    operations: Arc<dyn Operations>,
+    tokens: Arc<dyn Tokens>,
+}
+
+impl Preparation {
+    pub(super) fn new(ports: &MoneyPorts) -> Self {
+        Self {
+            operations: ports.operations.clone(),
+            tokens: ports.tokens.clone(),
+        }
+    }
+
     /// Tries an order on the chain's pending state, with what goes before it.
     ///
     /// # Errors
     /// [`ChainError::Reverted`] where it would be undone.
-    pub(crate) async fn check(&self, order: &Order) -> Result<(), ChainError> {
-        let operations = &self.inner.ports.operations;
+    pub(super) async fn check(&self, order: &Order) -> Result<(), ChainError> {
+        let operations = &self.operations;
         match operations.check(&order.operation()).await {
             Err(ChainError::Reverted(reason)) => match self.taking_back(order).await? {
                 Some(taking_back) => operations.check(&taking_back).await,
@@ -56,9 +71,21 @@ impl OrderExecutor {
         }
     }
 
+    /// Whether nothing can change any more what was done before an order: a reorganisation
+    /// may still undo it, or do what was undone.
+    pub(super) async fn is_over(&self, id: OperationId) -> Result<bool, ChainError> {
+        for operation in before(id) {
+            let state = self.operations.state(operation).await?;
+            if state.is_some_and(|state| !state.is_final()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Some tokens change no allowance but from and to nothing (USDT).
     async fn take_back(&self, record: &OrderRecord, deadline: Instant) -> Result<bool, ChainError> {
-        let operations = &self.inner.ports.operations;
+        let operations = &self.operations;
         let id = record.id.part(TAKE_BACK);
         if operations.state(id).await?.is_some() {
             return self.is_done_with(id, deadline).await;
@@ -75,7 +102,7 @@ impl OrderExecutor {
 
     /// Whether an allowance was taken back for this order, which is to give another.
     pub(super) async fn is_taking_back(&self, record: &OrderRecord) -> bool {
-        let state = self.inner.ports.operations.state(record.id.part(TAKE_BACK));
+        let state = self.operations.state(record.id.part(TAKE_BACK));
         !matches!(state.await, Ok(None))
     }
 
@@ -90,7 +117,7 @@ impl OrderExecutor {
             return Ok(None);
         };
         let (token, spender) = (*token, *spender);
-        let standing = self.inner.ports.tokens.allowance(token, self.operator(), spender);
+        let standing = self.tokens.allowance(token, self.operations.operator(), spender);
         let standing = standing.await.map_err(|error| match error {
             TokenError::Chain(error) => error,
             TokenError::NoContract(_) | TokenError::NotErc20 { .. } => {
@@ -114,7 +141,7 @@ impl OrderExecutor {
         operation: &Operation,
         deadline: Instant,
     ) -> Result<bool, ChainError> {
-        match self.inner.ports.operations.begin(id, operation).await {
+        match self.operations.begin(id, operation).await {
             Ok(_) => self.is_done_with(id, deadline).await,
             Err(ChainError::Reverted(_)) => Ok(true),
             Err(error) => Err(error),
@@ -123,7 +150,7 @@ impl OrderExecutor {
 
     /// Whether the chain is done with an operation, whatever came of it.
     async fn is_done_with(&self, id: OperationId, deadline: Instant) -> Result<bool, ChainError> {
-        let operations = &self.inner.ports.operations;
+        let operations = &self.operations;
         let state = operations.wait(id, remaining(deadline)).await?;
         Ok(matches!(
             state,

@@ -26,6 +26,8 @@ use proptest::prelude::*;
 use super::{MoneyConfig, MoneyPorts, OrderExecutor};
 use crate::PaymentProcessor;
 
+mod closing;
+
 const SELLER: Address = Address::repeat_byte(1);
 const SUCCESSOR: Address = Address::repeat_byte(2);
 const BUYER: Address = Address::repeat_byte(3);

@@ -1,18 +1,11 @@
 //! What goes on in the background: orders that were interrupted, orders whose
 //! blocks a reorganisation may still take back, and balances that have changed.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use alloy_primitives::Address;
 use dm_core::{
-    bus::News,
     operation::OperationId,
     order::{OrderRecord, OrderState},
-    token::NATIVE_TOKEN,
 };
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
@@ -25,23 +18,6 @@ const PAGE: usize = 256;
 /// Orders that are looked after at the same time.
 const AT_ONCE: usize = 32;
 
-/// The tokens of which the operator's balance has changed.
-#[derive(Default)]
-pub(super) struct Touched(Mutex<HashSet<Address>>);
-
-impl Touched {
-    pub(super) fn note(&self, token: Address) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(token);
-    }
-
-    fn take(&self) -> HashSet<Address> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 impl OrderExecutor {
     /// Runs until `shutdown`; an error ends it, and whoever supervises it
     /// starts it again. What fails for one order does not stop the others.
@@ -52,7 +28,7 @@ impl OrderExecutor {
         let upkeep = async {
             loop {
                 self.look_after_all().await?;
-                self.tell_balances().await;
+                self.inner.balances.tell().await;
                 tokio::time::sleep(self.inner.settings.retry_interval).await;
             }
         };
@@ -66,7 +42,7 @@ impl OrderExecutor {
     pub(crate) async fn look_after_all(&self) -> Result<(), ServiceError> {
         let mut after = 0;
         loop {
-            let page = self.inner.ports.orders.open_orders(after, PAGE).await?;
+            let page = self.kept().open(after, PAGE).await?;
             let Some((last, _)) = page.last() else {
                 return Ok(());
             };
@@ -83,21 +59,20 @@ impl OrderExecutor {
 
     async fn look_after(&self, id: OperationId) -> Result<(), ServiceError> {
         // Held until it is closed: a refund may be owed again in the meantime.
-        let _turn = self.inner.locks.lock(id).await;
+        let _turn = self.lock(id).await;
         let mut record = self.advance_in_turn(id, Duration::ZERO).await?;
-        if self.settle(&mut record).await? {
-            let ports = &self.inner.ports;
+        if self.settle(&mut record).await? && self.inner.preparation.is_over(id).await? {
             for operation in record.operation_ids().chain(prepare::before(id)) {
-                ports.operations.conclude(operation).await?;
+                self.inner.ports.operations.conclude(operation).await?;
             }
-            ports.orders.close_order(id).await?;
+            self.kept().close(id).await?;
         }
         Ok(())
     }
 
     /// Notes what a reorganisation has made of an order; whether nothing can change any
     /// more what has become of it.
-    pub(super) async fn settle(&self, record: &mut OrderRecord) -> Result<bool, ServiceError> {
+    async fn settle(&self, record: &mut OrderRecord) -> Result<bool, ServiceError> {
         match record.state {
             OrderState::Accepted | OrderState::Sent { .. } => return Ok(false),
             OrderState::Failed { tx_hash: None, .. } | OrderState::CalledOff | OrderState::Ended { .. } => {
@@ -118,24 +93,15 @@ impl OrderExecutor {
         }
     }
 
-    /// Tells the bus what the operator has now of tokens that were moved.
-    async fn tell_balances(&self) {
-        let operator = self.operator();
-        for token in self.inner.touched.take() {
-            let ports = &self.inner.ports;
-            let balance = if token == NATIVE_TOKEN {
-                ports.chain.native_balance(operator).await.ok()
-            } else {
-                ports.tokens.balance_of(token, operator).await.ok()
-            };
-            match balance {
-                Some(balance) => ports.bus.publish(News::TokenBalanceUpdate {
-                    address: operator,
-                    token,
-                    balance: balance.to_string(),
-                }),
-                None => self.inner.touched.note(token),
-            }
-        }
+    /// An order that has an outcome, as the chain sees it now, and whether nothing can
+    /// change that any more: a reorganisation may have undone what was done.
+    ///
+    /// # Errors
+    /// Faults of the catalog, and [`ServiceError::Unavailable`] where the chain is away.
+    pub(crate) async fn look_again(&self, id: OperationId) -> Result<(OrderRecord, bool), ServiceError> {
+        let _turn = self.lock(id).await;
+        let mut record = self.kept().order(id).await?;
+        let is_settled = self.settle(&mut record).await?;
+        Ok((record, is_settled))
     }
 }

@@ -3,7 +3,7 @@
 use alloy_primitives::U256;
 use dm_core::{
     clock::now_ms,
-    operation::{Authorization, Operation, Permit},
+    operation::{Operation, Permit, TransferAuthorization},
     order::{Consent, Order, TransferOrder},
     ports::ChainError,
     token::NATIVE_TOKEN,
@@ -152,8 +152,11 @@ fn check_parties(transfer: &TransferOrder) -> Result<(), ServiceError> {
     Ok(())
 }
 
-fn check_authorization(transfer: &TransferOrder, authorization: &Authorization) -> Result<(), ServiceError> {
-    let Authorization {
+fn check_authorization(
+    transfer: &TransferOrder,
+    authorization: &TransferAuthorization,
+) -> Result<(), ServiceError> {
+    let TransferAuthorization {
         from,
         to,
         value,

@@ -2,7 +2,7 @@
 
 use dm_core::{
     Address, B256, U256,
-    operation::{Authorization, Operation, OperationId, Permit, SignatureParts},
+    operation::{Operation, OperationId, Permit, SignatureParts, TransferAuthorization},
     payment::SignedConsent,
     ports::Operations,
     token::NATIVE_TOKEN,
@@ -163,7 +163,7 @@ async fn a_signed_transfer_is_made_as_it_was_signed() {
     let world = World::new();
     let node = world.node(1).await;
     let token = supported_token(&world, &node, OTHER).await;
-    let authorization = Authorization {
+    let authorization = TransferAuthorization {
         from: OTHER,
         to: TO,
         value: U256::from(30),
@@ -172,27 +172,27 @@ async fn a_signed_transfer_is_made_as_it_was_signed() {
         nonce: B256::repeat_byte(9),
         signature: signature(),
     };
-    let with = |authorization: Authorization| TransferRequest {
+    let with = |authorization: TransferAuthorization| TransferRequest {
         consent: Some(SignedConsent::Authorization(authorization)),
         ..request(token, OTHER, TO, 30)
     };
     for (wrong, words) in [
         (
-            Authorization {
+            TransferAuthorization {
                 valid_before: U256::from(1),
                 ..authorization.clone()
             },
             "has expired",
         ),
         (
-            Authorization {
+            TransferAuthorization {
                 valid_after: U256::MAX,
                 ..authorization.clone()
             },
             "not valid yet",
         ),
         (
-            Authorization {
+            TransferAuthorization {
                 to: OTHER,
                 ..authorization.clone()
             },

@@ -3,7 +3,7 @@
 use dm_core::{
     Address, B256, U256,
     event::{Event, EventKind},
-    operation::{Authorization, OperationId, Permit, SignatureParts},
+    operation::{OperationId, Permit, SignatureParts, TransferAuthorization},
     order::{Consent, Order, OrderRecord, OrderState, Purpose, TokenRecord, TransferOrder, Tries},
     share::IdempotencyKey,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
@@ -171,7 +171,7 @@ fn every_consent() -> [Consent; 4] {
             deadline: U256::MAX,
             signature,
         }),
-        Consent::Authorization(Authorization {
+        Consent::Authorization(TransferAuthorization {
             from: address(2),
             to: address(3),
             value: U256::from(1_000_000),

@@ -7,7 +7,7 @@ use alloy::{
 };
 use serde_json::value::RawValue;
 
-use crate::embedded::{EmbeddedChainError, admission::Refusal, simulate::CallError};
+use crate::embedded::{EmbeddedChainError, admission::AdmissionError, simulate::CallError};
 
 /// An error as JSON-RPC 2.0 carries it.
 #[derive(Debug)]
@@ -86,12 +86,12 @@ impl From<EmbeddedChainError> for RpcError {
     }
 }
 
-impl From<Refusal> for RpcError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Chain(error) => error.into(),
-            Refusal::Undecodable(_) => Self::invalid_params(refusal.to_string()),
-            _ => Self::refused(refusal.to_string()),
+impl From<AdmissionError> for RpcError {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Chain(fault) => fault.into(),
+            AdmissionError::Undecodable(_) => Self::invalid_params(error.to_string()),
+            _ => Self::refused(error.to_string()),
         }
     }
 }

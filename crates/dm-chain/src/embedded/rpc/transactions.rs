@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{Params, RpcError, blocks, convert};
 use crate::embedded::{
     EmbeddedChainError,
-    admission::{Refusal, admit},
+    admission::{AdmissionError, admit},
     block::{Block, MinedTransaction},
     chain::Chain,
 };
@@ -42,11 +42,11 @@ pub(super) fn send_raw(chain: &Chain, params: &Params<'_>) -> Result<Submitted, 
         .unwrap_or_default()
         .nonce;
     if chain.queue.is_closed() {
-        return Err(Refusal::Closed.into());
+        return Err(AdmissionError::Closed.into());
     }
     let (mined, is_ready) = chain.queue.change(|waiting| {
         let mined = waiting.pool.insert(candidate)?;
-        Ok::<_, Refusal>((mined, waiting.pool.next_nonce(&sender, next) > nonce))
+        Ok::<_, AdmissionError>((mined, waiting.pool.next_nonce(&sender, next) > nonce))
     })?;
     Ok(Submitted {
         hash,

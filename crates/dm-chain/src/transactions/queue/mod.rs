@@ -1,12 +1,25 @@
 //! Decides what happens to the transactions of one account, without doing any
 //! of it: takes events with their time, and says what shall be done.
 //!
-//! An order waits in [`Queue::queued`] until a look at the chain tells nonce,
-//! price and balance ([`assign`]). It is signed, its operation is noted in the
-//! journal, and only then the chain gets it ([`send`]). Looks find out what has to
-//! be given to the chain again, and what costs more by now ([`watch`]); receipts
-//! show what is mined, final, or taken back ([`receipts`]). Those who ask are
-//! answered after a look that began later ([`asks`]).
+//! [`Queue`] takes the events and calls its parts in turn. Each part has its own state
+//! and one job:
+//!
+//! | part | state | job |
+//! | --- | --- | --- |
+//! | [`ledger`] | [`items`] with their [`nonces`], [`notes`] for the journal, answers | what a step of a transaction changes |
+//! | [`watch`] | the last look at the chain | when the next look is due |
+//! | [`identity`] | landmarks | whether the chain is still the same one |
+//! | [`assign`] | why nothing can be begun | nonces for what the account can pay |
+//! | [`replace`] | none | further versions with higher fees, or empty ones |
+//! | [`batch`] | versions that are being signed and noted | nothing is sent that is not durable |
+//! | [`send`], [`outcome`] | none | what the chain gets, and what follows from its answer |
+//! | [`receipts`] | none | what is mined, final, or taken back |
+//! | [`gap`] | since when a nonce is missing | filling it |
+//! | [`asks`] | who waits for an answer | answers that rest on a later look |
+//!
+//! An order waits until a look at the chain tells nonce, price and balance. It is signed,
+//! its operation is noted in the journal, and only then the chain gets it. Receipts show
+//! when it is mined and final.
 //!
 //! What makes an operation happen at most once: all its versions bear one nonce,
 //! and each is durable before the chain can have it. It gets another nonce only
@@ -23,10 +36,18 @@
 
 mod asks;
 mod assign;
+mod batch;
 mod begin_anew;
+mod config;
 mod event;
+mod gap;
 mod identity;
 mod item;
+mod items;
+mod ledger;
+mod nonces;
+mod notes;
+mod outcome;
 mod receipts;
 mod replace;
 mod report;
@@ -35,277 +56,325 @@ mod send;
 mod tests;
 mod watch;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    time::Duration,
-};
-
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use self::{
-    asks::Ask,
-    assign::Stage,
-    identity::Identity,
-    item::{Item, Phase, Sending},
-    watch::Watch,
+    asks::Asks,
+    assign::Assigner,
+    batch::{Batch, MAX_BATCH},
+    gap::Gap,
+    identity::{Identity, Recognition},
+    item::{Item, Phase},
+    ledger::Ledger,
+    receipts::Receipts,
+    replace::Replacer,
+    send::Sender,
+    watch::{Awaited, Watch},
 };
 pub(crate) use self::{
+    config::QueueConfig,
     event::{Action, Answer, ChainSnapshot, Event, Outcome, SnapshotQuery, Subject, Ticket},
     item::Obstacle,
     report::{Report, Stuck},
 };
-use super::journal::{Change, JournalEntry, Kept};
-use crate::{config::ClientConfig, tx::Draft};
+use super::journal::Kept;
 
 /// Own number of a transaction in the queue.
 type Key = u64;
 
-/// Pause before the journal is tried again after it failed.
-const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// How the queue treats its chain.
-#[derive(Debug, Clone)]
-pub(crate) struct QueueConfig {
-    /// Whose transactions they are.
-    pub(crate) account: Address,
-    /// See [`ClientConfig::confirmations`](crate::ClientConfig::confirmations).
-    pub(crate) confirmations: u64,
-    /// In wei.
-    pub(crate) max_fee_per_gas: u128,
-    /// See [`ClientConfig::replace_after`](crate::ClientConfig::replace_after).
-    pub(crate) replace_after: Duration,
-    /// Longest pause between two looks while something waits for a block.
-    pub(crate) poll_interval: Duration,
-    /// See [`ClientConfig::max_unmined`](crate::ClientConfig::max_unmined).
-    pub(crate) max_unmined: u64,
-}
-
-impl QueueConfig {
-    /// How an account's queue follows the client's configuration.
-    pub(crate) fn new(account: Address, config: &ClientConfig) -> Self {
-        Self {
-            account,
-            confirmations: config.confirmations,
-            max_fee_per_gas: config.max_fee_per_gas,
-            replace_after: config.replace_after,
-            poll_interval: config.poll_interval,
-            max_unmined: config.max_unmined,
-        }
-    }
-}
+/// No mempool holds more of one account; who says so makes no sense.
+const MAX_PENDING: u64 = 1 << 20;
 
 /// The transactions of one account.
 pub(crate) struct Queue {
-    config: QueueConfig,
-    items: BTreeMap<Key, Item>,
-    next_key: Key,
-    /// Those that have a nonce and are not final.
-    nonces: BTreeSet<(u64, Key)>,
-    ids: HashMap<OperationId, Key>,
-    hashes: HashMap<B256, Key>,
-    /// Those that need a nonce, in order.
-    queued: VecDeque<Key>,
-    /// When the chain gets which one.
-    agenda: BTreeSet<(Instant, Key)>,
-    stage: Stage,
-    /// What the journal has to be told.
-    dirty: BTreeMap<OperationId, Option<JournalEntry>>,
-    /// What it is being told.
-    writing: Option<Change>,
-    write_not_before: Option<Instant>,
-    /// Why nothing can be begun, and since when.
-    refusing: Option<(Instant, ChainError)>,
-    /// Why the last change of the journal failed.
-    write_failure: Option<String>,
-    identity: Identity,
+    /// Blocks on top of one that make it final.
+    confirmations: u64,
+    ledger: Ledger,
     watch: Watch,
-    asks: Vec<Ask>,
+    identity: Identity,
+    assigner: Assigner,
+    replacer: Replacer,
+    batch: Batch,
+    sender: Sender,
+    receipts: Receipts,
+    gap: Gap,
+    asks: Asks,
     actions: Vec<Action>,
 }
 
 impl Queue {
     /// The queue with what the journal has kept.
-    pub(crate) fn restore(config: QueueConfig, kept: Kept, now: Instant) -> Self {
+    pub(crate) fn restore(config: &QueueConfig, kept: Kept, now: Instant) -> Self {
         let mut queue = Self {
-            config,
-            items: BTreeMap::new(),
-            next_key: 0,
-            nonces: BTreeSet::new(),
-            ids: HashMap::new(),
-            hashes: HashMap::new(),
-            queued: VecDeque::new(),
-            agenda: BTreeSet::new(),
-            stage: Stage::Idle,
-            dirty: BTreeMap::new(),
-            writing: None,
-            write_not_before: None,
-            refusing: None,
-            write_failure: None,
+            confirmations: config.confirmations,
+            ledger: Ledger::new(config.account),
+            watch: Watch::new(config.poll_interval, now),
             identity: Identity::new(kept.landmarks),
-            watch: Watch::new(now),
-            asks: Vec::new(),
+            assigner: Assigner::new(config),
+            replacer: Replacer::new(config),
+            batch: Batch::default(),
+            sender: Sender::new(config),
+            receipts: Receipts::new(config),
+            gap: Gap::default(),
+            asks: Asks::default(),
             actions: Vec::new(),
         };
         for (id, entry) in kept.entries {
-            let key = queue.insert(Item::restored(id, entry, now));
-            queue.index(key);
+            queue.ledger.items.restore(Item::restored(id, entry, now));
         }
-        queue.begin_looking(now);
+        if queue.awaited() == Awaited::Nothing {
+            queue.watch.rest(now);
+        }
         queue
     }
 
     /// Takes note of an event and says what shall be done now.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let (ledger, round) = (&mut self.ledger, self.watch.round());
         match event {
-            Event::Ordered { ticket, id, draft } => self.ordered(ticket, id, draft, now),
+            Event::Ordered { ticket, id, draft } => {
+                if ledger.order(ticket, id, draft, now) {
+                    self.watch.set_fruitless(false);
+                }
+            }
             Event::Asked {
                 ticket,
                 subject,
                 until,
-            } => self.asked(ticket, subject, until),
-            Event::Concluded { ticket, id } => self.concluded(ticket, id),
+            } => self.asks.ask(ledger, (ticket, subject), until, round),
+            Event::Concluded { ticket, id } => self.asks.conclude(ledger, ticket, id, round),
             Event::Looked(result) => self.looked(result, now),
-            Event::Fetched(receipts) => self.fetched(receipts, now),
-            Event::Signed(result) => self.signed(result),
+            Event::Fetched(found) => {
+                self.receipts
+                    .fetched(ledger, &mut self.identity, &mut self.watch, found, now);
+                self.end_look(now);
+            }
+            Event::Signed(result) => self.batch.signed(ledger, result),
             Event::Written(result) => self.written(result, now),
-            Event::Sent { hash, outcome } => self.sent(hash, outcome, now),
+            Event::Sent { hash, outcome } => {
+                if outcome::sent(ledger, hash, outcome, now) {
+                    self.watch.hasten(now);
+                }
+            }
             Event::Woken => {}
         }
-        self.answer_late_asks(now);
+        self.asks.answer_late(&mut self.ledger, now);
         self.send_due(now);
         self.write(now);
         self.look_if_due(now);
+        self.take_actions()
+    }
+
+    fn take_actions(&mut self) -> Vec<Action> {
+        let answers = self.ledger.take_answers().into_iter();
+        let answers = answers.map(|(ticket, answer)| Action::Answer(ticket, answer));
         std::mem::take(&mut self.actions)
+            .into_iter()
+            .chain(answers)
+            .collect()
     }
 
     /// When [`Event::Woken`] is to come, if nothing else happens before.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        let next = self.agenda.first().filter(|_| self.watch.may_send());
-        let sending = next.map(|(at, _)| *at);
-        let writing = self.write_not_before.filter(|_| !self.dirty.is_empty());
-        [sending, writing, self.next_look(), self.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let sending = self.ledger.items.next_due().filter(|_| self.watch.may_send());
+        let writing = self.ledger.notes.retry_at();
+        [
+            sending,
+            writing,
+            self.watch.next_look(),
+            self.asks.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The newest hash of an operation that was begun.
     pub(crate) fn begun(&self, id: &OperationId) -> Option<B256> {
-        self.items.get(self.ids.get(id)?)?.hash()
+        let key = self.ledger.items.find(Subject::Operation(*id))?;
+        self.ledger.items.get(key)?.hash()
     }
 
     /// Whether a change of the journal is under way.
     pub(crate) fn is_writing(&self) -> bool {
-        self.writing.is_some()
+        self.ledger.notes.is_writing()
     }
 
-    fn ordered(&mut self, ticket: Ticket, id: Option<OperationId>, draft: Draft, now: Instant) {
-        let known = id
-            .and_then(|id| self.ids.get(&id))
-            .and_then(|key| self.items.get_mut(key));
-        match known {
-            Some(item) => match item.hash() {
-                Some(hash) => self.answer(ticket, Answer::Begun(Ok(hash))),
-                None => item.tickets.push(ticket),
-            },
-            None => {
-                let key = self.insert(Item::new(id, draft, ticket, now));
-                self.queued.push_back(key);
-                self.watch.hurry();
-            }
+    fn send_due(&mut self, now: Instant) {
+        if self.watch.may_send() {
+            let count = self.watch.count();
+            let sends = self.sender.send_due(&mut self.ledger.items, count, now);
+            self.actions.extend(sends);
         }
-    }
-
-    fn insert(&mut self, item: Item) -> Key {
-        let key = self.next_key;
-        self.next_key += 1;
-        if let Some(id) = item.id {
-            self.ids.insert(id, key);
-        }
-        self.items.insert(key, item);
-        key
-    }
-
-    /// Lets a restored item be found by its nonce and its hashes, and sent.
-    fn index(&mut self, key: Key) {
-        let Some(item) = self.items.get(&key) else {
-            return;
-        };
-        self.hashes
-            .extend(item.hashes().chain(item.hash()).map(|hash| (hash, key)));
-        match &item.phase {
-            Phase::Final(_) | Phase::Refused if item.is_of_lost_chain => {}
-            Phase::Final(_) | Phase::Refused => self.watch.raise_floor(item.nonce),
-            Phase::Sending(sending) => {
-                self.nonces.insert((item.nonce, key));
-                self.agenda.extend(sending.next.map(|at| (at, key)));
-            }
-            Phase::Queued | Phase::Staged | Phase::Mined(_) => {}
-        }
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Item> {
-        let item = self.items.remove(&key)?;
-        for hash in item.hashes().chain(item.hash()) {
-            self.hashes.remove(&hash);
-        }
-        if let Some(id) = item.id {
-            self.ids.remove(&id);
-        }
-        self.nonces.remove(&(item.nonce, key));
-        if let Phase::Sending(Sending { next: Some(at), .. }) = item.phase {
-            self.agenda.remove(&(at, key));
-        }
-        Some(item)
-    }
-
-    /// Nobody needs it any more, nor its note.
-    fn forget(&mut self, key: Key) {
-        let note = self.remove(key).and_then(|item| item.note);
-        self.dirty.extend(note.map(|note| (note, None)));
     }
 
     /// Tells the journal what it does not know yet.
     fn write(&mut self, now: Instant) {
-        let has_news = !self.dirty.is_empty() || self.identity.has_news();
-        if self.writing.is_some() || !has_news || self.write_not_before.is_some_and(|at| at > now) {
-            return;
+        if let Some(change) = self.ledger.notes.begin(&mut self.identity, now) {
+            self.batch.begin_writing();
+            self.actions.push(Action::Write(change));
         }
-        self.write_not_before = None;
-        let change = Change {
-            entries: std::mem::take(&mut self.dirty).into_iter().collect(),
-            landmarks: self.identity.take_new(),
-        };
-        self.stage.begin_writing();
-        self.writing = Some(change.clone());
-        self.actions.push(Action::Write(change));
     }
 
     fn written(&mut self, result: Result<(), String>, now: Instant) {
-        let change = self.writing.take().unwrap_or_default();
-        let error = match result {
-            Ok(()) => {
-                self.write_failure = None;
-                return self.staged_are_noted(now);
-            }
-            Err(error) => error,
-        };
-        tracing::error!(error, "the journal of transactions cannot be written");
-        self.write_not_before = Some(now + WRITE_AGAIN_AFTER);
-        for (id, entry) in change.entries {
-            self.dirty.entry(id).or_insert(entry);
-        }
-        if change.landmarks.is_some() {
-            self.identity.keep_for_later();
-        }
+        let result = self.ledger.notes.end(result, &mut self.identity, now);
         // The medium may have it all the same: who ordered must not take it for failed.
-        self.staged_failed(&ChainError::Journal(error.clone()));
-        self.write_failure = Some(error);
+        if self.batch.written(&mut self.ledger, &result, now) {
+            self.assigner.note_begun();
+        }
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        self.actions.push(Action::Answer(ticket, answer));
+    fn look_if_due(&mut self, now: Instant) {
+        let is_asked_for = self.asks.need_look_after(self.watch.round());
+        let is_wanted = is_asked_for || (self.wants_nonces() && !self.watch.is_fruitless());
+        if self.watch.is_due(is_wanted && !self.is_strange(), now) {
+            let mark = receipts::newest_block(&self.ledger.items);
+            let query = self.query(mark.map(|(number, _)| number), now);
+            self.watch.begin(query, mark);
+            self.actions.push(Action::Look(query));
+        }
+    }
+
+    /// What the next look has to find out, beside the hash of this block.
+    fn query(&self, block: Option<u64>, now: Instant) -> SnapshotQuery {
+        let (items, height) = (&self.ledger.items, self.watch.height());
+        let must_recognise = !self.watch.may_send() || self.identity.has_doubts(now);
+        let wants_price = self.wants_nonces() || self.replacer.wants_price(items, now);
+        SnapshotQuery {
+            block,
+            landmark: must_recognise.then(|| self.identity.block_to_ask(height)),
+            count_at: receipts::is_any_absent(items).then(|| height.saturating_sub(self.confirmations)),
+            price: wants_price && self.batch.is_idle(),
+            balance: self.wants_nonces(),
+        }
+    }
+
+    fn wants_nonces(&self) -> bool {
+        self.ledger.items.has_queued() && self.batch.is_idle()
+    }
+
+    fn is_strange(&self) -> bool {
+        self.identity.strange_since().is_some()
+    }
+
+    fn looked(&mut self, result: Result<ChainSnapshot, ChainError>, now: Instant) {
+        let snapshot = match result.and_then(plausible) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.ledger.refuse_queued(&error);
+                self.watch.fail(&error);
+                return self.end_look(now);
+            }
+        };
+        let has_advanced = self.watch.note_head(&snapshot);
+        let landmark = self.watch.asked().landmark;
+        match self.identity.recognise(landmark, snapshot.landmark, now) {
+            // A note that is being made of a further version must not be overtaken.
+            Recognition::Same if self.batch.is_idle() => {
+                receipts::confirm_taken_back(&mut self.ledger, &snapshot);
+            }
+            // Not every endpoint has every block.
+            Recognition::Same | Recognition::Unknown => {}
+            // Nothing is sent to it, and nothing that it says of the account is believed.
+            Recognition::Strange => {
+                self.watch.hold_sends();
+                return self.end_look(now);
+            }
+            Recognition::Another => return self.begin_anew(landmark, &snapshot, now),
+        }
+        self.follow(&snapshot, has_advanced, now);
+    }
+
+    /// Does what follows from a look at the account's chain.
+    fn follow(&mut self, snapshot: &ChainSnapshot, has_advanced: bool, now: Instant) {
+        self.watch.believe(snapshot);
+        self.identity.note_height(snapshot.height, self.confirmations);
+        let is_reorganised = self.watch.is_reorganised(snapshot);
+        if is_reorganised {
+            receipts::doubt_all(&mut self.ledger.items);
+        }
+        let wanted = self.receipts.in_doubt(&self.ledger.items, &self.watch);
+        self.sender
+            .resend(&mut self.ledger.items, snapshot, has_advanced, now);
+        if !is_reorganised {
+            // Else it is not known which nonces are in use.
+            self.make_batch(snapshot, now);
+        }
+        // What has no nonce now cannot have one before something changes.
+        self.watch.set_fruitless(self.wants_nonces());
+        self.fill_gap(snapshot, now);
+        match wanted.is_empty() {
+            true => self.end_look(now),
+            false => self.actions.push(Action::Fetch(wanted)),
+        }
+    }
+
+    /// Makes a batch of what needs a higher price, and of what needs a nonce.
+    fn make_batch(&mut self, snapshot: &ChainSnapshot, now: Instant) {
+        let Some(price) = snapshot.price.filter(|_| self.batch.is_idle()) else {
+            return;
+        };
+        let mut jobs = self
+            .replacer
+            .replace(&mut self.ledger.items, price, MAX_BATCH, now);
+        let room = MAX_BATCH - jobs.len();
+        jobs.extend(self.assigner.assign(&mut self.ledger, snapshot, room, now));
+        self.actions.extend(self.batch.begin(jobs));
+    }
+
+    fn fill_gap(&mut self, snapshot: &ChainSnapshot, now: Instant) {
+        // What waits for a nonce fills the gap by itself.
+        if self.ledger.items.has_queued() || !self.batch.is_idle() {
+            return self.gap.forget();
+        }
+        let nonces = self.ledger.items.nonces();
+        let expected = nonces.first_free(snapshot.count.max(snapshot.pending));
+        let missing = nonces.missing_from(expected.max(nonces.floor()));
+        let filled = self.gap.note(missing, now).map(Action::FillGap);
+        self.actions.extend(filled);
+    }
+
+    /// Follows the chain that stands in the place of the one before.
+    fn begin_anew(&mut self, landmark: Option<u64>, snapshot: &ChainSnapshot, now: Instant) {
+        // What is being signed and noted must not fall between the two.
+        if self.batch.is_idle() {
+            tracing::warn!(
+                height = snapshot.height,
+                "the chain has begun anew; the transactions of this account go on there"
+            );
+            self.identity.begin_anew(landmark, snapshot.landmark);
+            self.watch.forget_chain();
+            self.gap.forget();
+            begin_anew::carry_over(&mut self.ledger);
+        }
+        self.watch.hasten(now);
+        self.end_look(now);
+    }
+
+    fn end_look(&mut self, now: Instant) {
+        self.watch.end(self.awaited(), now);
+        self.asks.answer(&mut self.ledger, self.watch.round());
+    }
+
+    /// What the next look may show.
+    fn awaited(&self) -> Awaited {
+        let items = &self.ledger.items;
+        let is_idle = items.nonces().is_empty() && !items.has_queued() && self.asks.is_empty();
+        let is_on_its_way = |item: &Item| matches!(item.phase, Phase::Sending(_));
+        match items.bearers().any(|(_, item)| is_on_its_way(item)) {
+            true => Awaited::Blocks,
+            false if is_idle && !self.is_strange() => Awaited::Nothing,
+            false => Awaited::Finality,
+        }
+    }
+}
+
+/// Refuses an answer that makes no sense.
+fn plausible(snapshot: ChainSnapshot) -> Result<ChainSnapshot, ChainError> {
+    match snapshot.pending <= snapshot.count.saturating_add(MAX_PENDING) {
+        true => Ok(snapshot),
+        false => Err(ChainError::Unavailable("its answer makes no sense".to_owned())),
     }
 }

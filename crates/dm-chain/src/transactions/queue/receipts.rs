@@ -7,229 +7,202 @@ use alloy::primitives::B256;
 use tokio::time::Instant;
 
 use super::{
-    Action, Answer, ChainSnapshot, Key, Queue, Sending,
-    item::{Item, Phase},
+    ChainSnapshot, Key, QueueConfig,
+    identity::Identity,
+    item::{Item, Phase, Sending},
+    items::Items,
+    ledger::Ledger,
+    watch::Watch,
 };
 use crate::{transactions::journal::Mined, tx::ExpectedTransfer};
 
 /// How often in a row a counted nonce must have no receipt before somebody else used it.
 const MAX_ABSENT: u32 = 3;
 
-impl Queue {
-    /// The chain was reorganised: what was seen of mined transactions counts no
-    /// more until their receipts are seen again.
-    pub(super) fn doubt_receipts(&mut self) {
-        for (_, key) in &self.nonces {
-            if let Some(item) = self.items.get_mut(key) {
-                item.is_doubted = matches!(item.phase, Phase::Mined(_));
-            }
+/// The chain was reorganised: what was seen of mined transactions counts no
+/// more until their receipts are seen again.
+pub(super) fn doubt_all(items: &mut Items) {
+    let keys: Vec<_> = items.nonces().all_bearers().collect();
+    for key in keys {
+        if let Some(item) = items.get_mut(key) {
+            item.is_doubted = matches!(item.phase, Phase::Mined(_));
         }
     }
+}
 
-    /// The chain is the same one, and does not count what a block had: it has taken
-    /// that back. Where it counts the nonce, the receipts tell; and a head below the
-    /// block tells nothing.
-    pub(super) fn confirm_taken_back(&mut self, snapshot: &ChainSnapshot) {
-        // A note that is being made of a further version must not be overtaken.
-        if !self.stage.is_idle() {
-            return;
+/// The chain is the same one, and does not count what a block had: it has taken
+/// that back. Where it counts the nonce, the receipts tell; and a head below the
+/// block tells nothing.
+pub(super) fn confirm_taken_back(ledger: &mut Ledger, snapshot: &ChainSnapshot) {
+    let keys: Vec<_> = ledger.items.nonces().bearers(snapshot.count..u64::MAX).collect();
+    for key in keys {
+        let Some(item) = ledger.items.get_mut(key) else {
+            continue;
+        };
+        let taken_back = item.taken_back.take_if(|mined| mined.block <= snapshot.height);
+        if taken_back.is_some() {
+            ledger.note(key);
         }
-        for (nonce, key) in &self.nonces {
-            let Some(item) = self.items.get_mut(key) else {
-                continue;
-            };
-            let is_uncounted = |mined: &mut Mined| mined.block <= snapshot.height && *nonce >= snapshot.count;
-            if item.taken_back.take_if(is_uncounted).is_some() {
-                let entry = item.entry();
-                self.dirty.extend(item.note.map(|note| (note, Some(entry))));
-            }
+    }
+}
+
+/// The newest block that has one of the own transactions that are not final.
+pub(super) fn newest_block(items: &Items) -> Option<(u64, B256)> {
+    let blocks = items.bearers().filter_map(|(_, item)| match item.phase {
+        Phase::Mined(mined) => Some((mined.block, mined.block_hash)),
+        _ => None,
+    });
+    blocks.max()
+}
+
+/// Whether a nonce is counted and no version of its transaction had a receipt.
+pub(super) fn is_any_absent(items: &Items) -> bool {
+    let mut sending = items.bearers().filter_map(|(key, _)| items.sending(key));
+    sending.any(|sending| sending.absent > 0)
+}
+
+/// Judges receipts.
+pub(super) struct Receipts {
+    /// Blocks on top of one that make it final.
+    confirmations: u64,
+}
+
+impl Receipts {
+    pub(super) fn new(config: &QueueConfig) -> Self {
+        Self {
+            confirmations: config.confirmations,
         }
     }
 
     /// Receipts to ask for: of what the chain counts, of what a reorganisation
     /// may have taken back, and of what is old enough to be final.
-    pub(super) fn in_doubt(&self) -> Vec<(B256, ExpectedTransfer)> {
-        let count = self.watch.count();
-        let items = self
-            .nonces
-            .iter()
-            .filter_map(|(nonce, key)| Some((*nonce, self.items.get(key)?)));
-        let doubted = items.filter(|(nonce, item)| match &item.phase {
-            Phase::Sending(_) => *nonce < count,
-            Phase::Mined(mined) => item.is_doubted || self.is_old(mined),
+    pub(super) fn in_doubt(&self, items: &Items, watch: &Watch) -> Vec<(B256, ExpectedTransfer)> {
+        let doubted = items.bearers().filter(|(_, item)| match &item.phase {
+            Phase::Sending(_) => item.nonce < watch.count(),
+            Phase::Mined(mined) => item.is_doubted || self.is_old(mined, watch),
             _ => false,
         });
-        doubted
-            .flat_map(|(_, item)| {
-                item.versions
-                    .iter()
-                    .map(|version| (version.hash, item.draft.transfer))
-            })
-            .collect()
+        let versions = doubted.flat_map(|(_, item)| {
+            let hashes = item.versions.iter().map(|version| version.hash);
+            hashes.map(|hash| (hash, item.draft.transfer))
+        });
+        versions.collect()
     }
 
     /// Whether enough blocks were on top of a transaction at the last look.
-    fn is_old(&self, mined: &Mined) -> bool {
-        self.watch.height() >= mined.block.saturating_add(self.config.confirmations)
+    fn is_old(&self, mined: &Mined, watch: &Watch) -> bool {
+        watch.height() >= mined.block.saturating_add(self.confirmations)
     }
 
-    pub(super) fn fetched(&mut self, receipts: Vec<(B256, Option<Mined>)>, now: Instant) {
+    /// Takes note of the receipts that were asked for.
+    pub(super) fn fetched(
+        &self,
+        ledger: &mut Ledger,
+        identity: &mut Identity,
+        watch: &mut Watch,
+        receipts: Vec<(B256, Option<Mined>)>,
+        now: Instant,
+    ) {
         let receipts: HashMap<_, _> = receipts.into_iter().collect();
-        let keys: Vec<_> = self.nonces.iter().map(|(_, key)| *key).collect();
+        let keys: Vec<_> = ledger.items.nonces().all_bearers().collect();
         for key in keys {
-            if let Some(item) = self.items.get(&key) {
-                match evidence(item, &receipts) {
-                    Evidence::Mined(mined) => self.note_mined(key, mined),
-                    Evidence::Absent => self.note_absent(key, now),
-                    Evidence::Unknown => {}
+            let evidence = ledger.items.get(key).map(|item| evidence(item, &receipts));
+            match evidence {
+                Some(Evidence::Mined(mined)) if self.is_old(&mined, watch) => {
+                    note_mined(ledger, key, mined);
+                    // This receipt was seen when the block was deep enough: an earlier one
+                    // may be of a block that is gone.
+                    identity.note_final(mined.block, mined.block_hash);
+                    ledger.conclude(key, mined);
                 }
-            }
-        }
-        self.end_round(now);
-    }
-
-    fn note_mined(&mut self, key: Key, mined: Mined) {
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        if let Phase::Sending(Sending { next: Some(at), .. }) = &item.phase {
-            self.agenda.remove(&(*at, key));
-        }
-        let is_news = !matches!(item.phase, Phase::Mined(known) if known == mined);
-        item.phase = Phase::Mined(mined);
-        item.is_doubted = false;
-        item.taken_back = None;
-        item.obstacle = None;
-        // Whoever sent an anchor looks after it from now on.
-        item.is_orphan = item.id.is_none();
-        for ticket in std::mem::take(&mut item.tickets) {
-            self.actions
-                .push(Action::Answer(ticket, Answer::Begun(Ok(mined.hash))));
-        }
-        // This receipt was seen when the block was deep enough: an earlier one may
-        // be of a block that is gone.
-        if self.is_old(&mined) {
-            return self.finish(key, mined);
-        }
-        if is_news {
-            self.note_seen(key);
-        }
-    }
-
-    /// Lets the journal know that a block has an operation: should the chain begin
-    /// anew, it is not done again.
-    fn note_seen(&mut self, key: Key) {
-        if let Some(item) = self.items.get(&key).filter(|item| item.id.is_some()) {
-            let entry = item.entry();
-            self.dirty.extend(item.note.map(|note| (note, Some(entry))));
-        }
-    }
-
-    fn note_absent(&mut self, key: Key, now: Instant) {
-        let (count, final_count) = (self.watch.count(), self.watch.final_count());
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        match &mut item.phase {
-            Phase::Mined(mined) => {
-                let mined = *mined;
-                tracing::warn!(hash = %mined.hash, "a reorganisation took a transaction back");
-                self.take_back(key, mined, now);
-            }
-            Phase::Sending(sending) if item.nonce < count => {
-                sending.absent += 1;
-                // Nothing rests on an anchor's nonce; an operation's must be lost for good.
-                let is_lost = item.id.is_none() || final_count.is_some_and(|count| item.nonce < count);
-                if sending.absent >= MAX_ABSENT && is_lost {
-                    self.lose_nonce(key);
+                Some(Evidence::Mined(mined)) => {
+                    if note_mined(ledger, key, mined) {
+                        note_seen(ledger, key);
+                    }
                 }
+                Some(Evidence::Absent) => note_absent(ledger, watch, key, now),
+                Some(Evidence::Unknown) | None => {}
             }
-            _ => {}
         }
     }
+}
 
-    /// No block has this any more.
-    fn take_back(&mut self, key: Key, mined: Mined, now: Instant) {
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        let current = item
-            .versions
-            .iter()
-            .position(|version| version.hash == mined.hash);
-        let current = current.unwrap_or_default();
-        let mut sending = Sending::again(current, &item.versions, item.refused.as_ref(), now);
-        if item.is_orphan {
-            // Whoever sent it may want its nonce for the next one.
-            sending.next = None;
-            sending.taken = Some(now);
-        }
-        item.is_doubted = false;
-        item.taken_back = Some(mined);
-        // Perhaps the whole chain is gone: the next look tells.
-        self.watch.hold_sends();
-        self.agenda.extend(sending.next.map(|at| (at, key)));
-        item.phase = Phase::Sending(sending);
+/// A block has a transaction; whether that is news.
+fn note_mined(ledger: &mut Ledger, key: Key, mined: Mined) -> bool {
+    let Some(item) = ledger.items.get_mut(key) else {
+        return false;
+    };
+    let is_news = !matches!(item.phase, Phase::Mined(known) if known == mined);
+    item.is_doubted = false;
+    item.taken_back = None;
+    item.obstacle = None;
+    // Whoever sent an anchor looks after it from now on.
+    item.is_orphan = item.id.is_none();
+    ledger.items.set_phase(key, Phase::Mined(mined));
+    ledger.answer_begun(key, &Ok(mined.hash));
+    is_news
+}
+
+/// Lets the journal know that a block has an operation: should the chain begin
+/// anew, it is not done again.
+fn note_seen(ledger: &mut Ledger, key: Key) {
+    if ledger.items.get(key).is_some_and(|item| item.id.is_some()) {
+        ledger.note(key);
     }
+}
 
-    /// Another program's transaction has used up the nonce for good.
-    fn lose_nonce(&mut self, key: Key) {
-        match self.items.get(&key).is_some_and(|item| item.refused.is_some()) {
-            // That is as good as an empty one of the own.
-            true => self.finish_refused(key),
-            false => self.take_other_nonce(key),
+/// No block has any version of a transaction.
+fn note_absent(ledger: &mut Ledger, watch: &mut Watch, key: Key, now: Instant) {
+    let Some(item) = ledger.items.get_mut(key) else {
+        return;
+    };
+    match &mut item.phase {
+        Phase::Mined(mined) => {
+            let mined = *mined;
+            tracing::warn!(hash = %mined.hash, "a reorganisation took a transaction back");
+            take_back(&mut ledger.items, key, mined, now);
+            // Perhaps the whole chain is gone: the next look tells.
+            watch.hold_sends();
         }
+        Phase::Sending(sending) if item.nonce < watch.count() => {
+            sending.absent += 1;
+            // Nothing rests on an anchor's nonce; an operation's must be lost for good.
+            let is_final = watch.final_count().is_some_and(|count| item.nonce < count);
+            if sending.absent >= MAX_ABSENT && (item.id.is_none() || is_final) {
+                lose_nonce(ledger, key);
+            }
+        }
+        _ => {}
     }
+}
 
-    /// Nothing can take it back any more.
-    fn finish(&mut self, key: Key, mined: Mined) {
-        self.identity.note_final(mined.block, mined.block_hash);
-        self.conclude(key, mined);
+/// No block has this any more.
+fn take_back(items: &mut Items, key: Key, mined: Mined, now: Instant) {
+    let Some(item) = items.get_mut(key) else {
+        return;
+    };
+    let current = item
+        .versions
+        .iter()
+        .position(|version| version.hash == mined.hash);
+    let current = current.unwrap_or_default();
+    let mut sending = Sending::again(current, &item.versions, item.refused.as_ref(), now);
+    if item.is_orphan {
+        // Whoever sent it may want its nonce for the next one.
+        sending.next = None;
+        sending.taken = Some(now);
     }
+    item.is_doubted = false;
+    item.taken_back = Some(mined);
+    items.set_phase(key, Phase::Sending(sending));
+}
 
-    /// What came of a transaction stays as it is.
-    pub(super) fn conclude(&mut self, key: Key, mined: Mined) {
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        if item.is_empty_version(mined.hash) {
-            return self.finish_refused(key);
-        }
-        item.refused = None;
-        self.end(key, Phase::Final(mined));
-    }
-
-    /// Nothing of an operation that was given up can be mined any more.
-    fn finish_refused(&mut self, key: Key) {
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        if let Some(refused) = &mut item.refused {
-            refused.is_over = true;
-        }
-        self.end(key, Phase::Refused);
-    }
-
-    /// Keeps of a transaction only what came of it; and nothing, where nobody asks.
-    fn end(&mut self, key: Key, phase: Phase) {
-        let Some(item) = self.items.get_mut(&key) else {
-            return;
-        };
-        if let Phase::Sending(Sending { next: Some(at), .. }) = std::mem::replace(&mut item.phase, phase) {
-            self.agenda.remove(&(at, key));
-        }
-        if !item.is_of_lost_chain {
-            self.watch.raise_floor(item.nonce);
-        }
-        if item.id.is_none() {
-            return self.forget(key);
-        }
-        let entry = item.entry();
-        self.nonces.remove(&(item.nonce, key));
-        item.past
-            .extend(item.versions.drain(..).map(|version| version.hash));
-        item.draft.call.input = Default::default();
-        self.dirty.extend(item.note.map(|note| (note, Some(entry))));
+/// Another program's transaction has used up the nonce for good.
+fn lose_nonce(ledger: &mut Ledger, key: Key) {
+    match ledger.items.get(key).is_some_and(|item| item.refused.is_some()) {
+        // That is as good as an empty one of the own.
+        true => ledger.end_refused(key),
+        false => ledger.take_other_nonce(key),
     }
 }
 

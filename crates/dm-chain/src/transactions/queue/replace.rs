@@ -1,12 +1,16 @@
 //! Further versions of a transaction on its way: with the same nonce and a higher
 //! price, or empty where the operation is given up.
 
+use std::time::Duration;
+
+use alloy::primitives::Address;
 use tokio::time::Instant;
 
 use super::{
-    Key, Queue, Sending,
-    assign::{MAX_BATCH, job},
-    item::{Obstacle, Phase, dearer_version},
+    Key, QueueConfig,
+    assign::job,
+    item::{Obstacle, Phase, Sending, dearer_version},
+    items::Items,
 };
 use crate::tx::{Fees, Price, SigningJob};
 
@@ -17,22 +21,52 @@ const MAX_OUTBIDDING: u128 = 4;
 /// times the patience that a transaction is shown before it is replaced.
 const DEARER_PAUSE: u32 = 10;
 
-impl Queue {
-    /// New versions of what waits too long, pays too little, or is given up.
-    pub(super) fn replacements(&mut self, price: Price, now: Instant) -> Vec<(Key, SigningJob)> {
-        let keys: Vec<_> = self.nonces.iter().map(|(_, key)| *key).collect();
-        let jobs = keys
-            .into_iter()
-            .filter_map(|key| Some((key, self.replacement(key, price, now)?)));
-        jobs.take(MAX_BATCH).collect()
+/// Replaces transactions that do not get into a block.
+pub(super) struct Replacer {
+    account: Address,
+    max_fee_per_gas: u128,
+    /// See [`ClientConfig::replace_after`](crate::ClientConfig::replace_after).
+    patience: Duration,
+}
+
+impl Replacer {
+    pub(super) fn new(config: &QueueConfig) -> Self {
+        Self {
+            account: config.account,
+            max_fee_per_gas: config.max_fee_per_gas,
+            patience: config.replace_after,
+        }
     }
 
-    fn replacement(&mut self, key: Key, price: Price, now: Instant) -> Option<SigningJob> {
-        if self.is_displaced(key) {
+    /// Whether the price of gas may make a further version of one due.
+    pub(super) fn wants_price(&self, items: &Items, now: Instant) -> bool {
+        let mut sending = items.bearers().filter_map(|(key, _)| items.sending(key));
+        sending.any(|sending| {
+            sending.too_cheap || sending.is_outbid || sending.is_barred || self.has_waited(sending, now)
+        })
+    }
+
+    /// New versions of what waits too long, pays too little, or is given up; at most so
+    /// many.
+    pub(super) fn replace(
+        &self,
+        items: &mut Items,
+        price: Price,
+        room: usize,
+        now: Instant,
+    ) -> Vec<(Key, SigningJob)> {
+        let keys: Vec<_> = items.nonces().all_bearers().collect();
+        let jobs = keys
+            .into_iter()
+            .filter_map(|key| Some((key, self.replacement(items, key, price, now)?)));
+        jobs.take(room).collect()
+    }
+
+    fn replacement(&self, items: &mut Items, key: Key, price: Price, now: Instant) -> Option<SigningJob> {
+        if items.is_displaced(key) {
             return None;
         }
-        let config = &self.config;
-        let item = self.items.get_mut(&key)?;
+        let item = items.get_mut(key)?;
         let Phase::Sending(sending) = &mut item.phase else {
             return None;
         };
@@ -41,11 +75,10 @@ impl Queue {
             Some(_) => item.versions.get(sending.current)?.fees,
             None => item.versions.last()?.fees,
         };
-        let has_waited = now.saturating_duration_since(sending.priced) >= config.replace_after;
-        if sending.is_replaced || !is_due(sending, offered, price, has_waited) {
+        if sending.is_replaced || !is_due(sending, offered, price, self.has_waited(sending, now)) {
             return None;
         }
-        let Some(fees) = replacement_fees(sending, offered, price, config.max_fee_per_gas) else {
+        let Some(fees) = replacement_fees(sending, offered, price, self.max_fee_per_gas) else {
             item.obstacle = Some(Obstacle::AboveCeiling);
             return None;
         };
@@ -53,26 +86,30 @@ impl Queue {
             && let Some(dearer) = dearer_version(&item.versions, sending.current)
             && !fees.is_well_below(item.versions[dearer].fees)
         {
-            self.offer_again(key, dearer, now);
+            self.offer_again(items, key, dearer, now);
             return None;
         }
         sending.is_replaced = true;
         tracing::info!(nonce = item.nonce, ?fees, "a transaction is replaced");
-        Some(job(item, fees, config.account))
+        Some(job(item, fees, self.account))
     }
 
     /// The chain gets the version again that it has refused, since it asks for as much
     /// still. After a rest: the reason may have passed. No further version is made:
     /// each would pay more, and lie in the journal.
-    fn offer_again(&mut self, key: Key, version: usize, now: Instant) {
-        let Some(Phase::Sending(sending)) = self.items.get_mut(&key).map(|item| &mut item.phase) else {
+    fn offer_again(&self, items: &mut Items, key: Key, version: usize, now: Instant) {
+        let Some(Phase::Sending(sending)) = items.get_mut(key).map(|item| &mut item.phase) else {
             return;
         };
-        let rest = self.config.replace_after * DEARER_PAUSE;
+        let rest = self.patience * DEARER_PAUSE;
         if !sending.in_flight && now.saturating_duration_since(sending.priced) >= rest {
             sending.offer(version, now);
-            self.send_at(key, now);
+            items.send_at(key, now);
         }
+    }
+
+    fn has_waited(&self, sending: &Sending, now: Instant) -> bool {
+        now.saturating_duration_since(sending.priced) >= self.patience
     }
 }
 

@@ -43,17 +43,18 @@ impl Queue {
     pub(crate) fn report(&self, now: Instant) -> Report {
         let elapsed = |since: Instant| now.saturating_duration_since(since);
         // What nobody waits for may stay out of the blocks.
-        let waiting = self.items.values().filter(|item| item.waits() && !item.is_orphan);
+        let waiting = self
+            .ledger
+            .items
+            .all()
+            .filter(|item| item.waits() && !item.is_orphan);
         let oldest = waiting.min_by_key(|item| item.since);
         Report {
             oldest: oldest.map(|item| stuck(item, elapsed(item.since))),
             strange_for: self.identity.strange_since().map(elapsed),
-            refusing: self
-                .refusing
-                .as_ref()
-                .map(|(since, error)| (elapsed(*since), error.clone())),
+            refusing: self.assigner.refusing(now),
             unreachable: self.watch.failure().map(str::to_owned),
-            journal: self.write_failure.clone(),
+            journal: self.ledger.notes.failure().map(str::to_owned),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Looks at the chain: whether it is the same one, what has to be given to it
-//! again, and which nonces are missing.
+//! When the chain is looked at, and what the last looks have shown.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use alloy::primitives::B256;
 use dm_core::ports::ChainError;
 use tokio::time::Instant;
 
-use super::{Action, ChainSnapshot, Key, Queue, Sending, SnapshotQuery, identity::Recognition, item::Phase};
+use super::{ChainSnapshot, SnapshotQuery};
 
 /// Pause before the first look after something changed; each further one is
 /// twice as long.
@@ -17,28 +16,28 @@ const CALM: u32 = 16;
 /// Pause between two looks where nothing is waited for: they only show whether
 /// the chain is still the same one.
 const IDLE_PAUSE: Duration = Duration::from_secs(30);
-/// A transaction that the chain does not count after this time is given to it
-/// again; each further time it takes twice as long.
-const RESEND_AFTER: Duration = Duration::from_secs(3);
-/// How often that time is doubled at most.
-const MAX_DOUBLINGS: u32 = 4;
-/// Most transactions that are given to the chain again after one look.
-const MAX_RESENDS: usize = 64;
-/// A nonce that is missing for so long is filled.
-const GAP_AFTER: Duration = Duration::from_secs(5);
-/// Most missing nonces that are filled at a time.
-const MAX_FILLED: u64 = 64;
-/// No mempool holds more of one account; who says so makes no sense.
-const MAX_PENDING: u64 = 1 << 20;
+
+/// What the next look may show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Only whether the chain is still the same one.
+    Nothing,
+    /// That a reorganisation took something back, or that it is final.
+    Finality,
+    /// That a block has something.
+    Blocks,
+}
 
 /// What is known of the chain, and when it is looked at next.
 pub(super) struct Watch {
+    /// Longest pause between two looks while something waits for a block.
+    poll_interval: Duration,
     /// Number of looks that were begun.
     round: u64,
     is_running: bool,
     /// What the look under way is for.
     asked: SnapshotQuery,
-    /// The block that shows whether the chain is still the same one.
+    /// The block that shows whether the chain was reorganised.
     mark: Option<(u64, B256)>,
     next: Instant,
     pause: Duration,
@@ -48,17 +47,15 @@ pub(super) struct Watch {
     has_seen: bool,
     height: u64,
     count: u64,
-    count_at: Option<u64>,
-    /// Behind the nonces of those that are final.
-    floor: u64,
-    gap_since: Option<Instant>,
+    final_count: Option<u64>,
     /// The last look gave no nonces to those that wait for some.
     is_fruitless: bool,
 }
 
 impl Watch {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(poll_interval: Duration, now: Instant) -> Self {
         Self {
+            poll_interval,
             round: 0,
             is_running: false,
             asked: SnapshotQuery::default(),
@@ -69,9 +66,7 @@ impl Watch {
             has_seen: false,
             height: 0,
             count: 0,
-            count_at: None,
-            floor: 0,
-            gap_since: None,
+            final_count: None,
             is_fruitless: false,
         }
     }
@@ -97,30 +92,15 @@ impl Watch {
         self.height
     }
 
-    /// The account's count at the height that counts as final, where the last
-    /// look asked for it.
-    pub(super) fn final_count(&self) -> Option<u64> {
-        self.count_at
-    }
-
-    /// Something new waits for a nonce.
-    pub(super) fn hurry(&mut self) {
-        self.is_fruitless = false;
-    }
-
-    /// Nothing is known of a chain that began anew.
-    pub(super) fn forget_chain(&mut self) {
-        (self.mark, self.height, self.count, self.count_at) = (None, 0, 0, None);
-        (self.floor, self.gap_since) = (0, None);
-    }
-
     /// Transactions of the account that were mined at the last look.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    pub(super) fn floor(&self) -> u64 {
-        self.floor
+    /// The account's count at the height that counts as final, where the last
+    /// look asked for it.
+    pub(super) fn final_count(&self) -> Option<u64> {
+        self.final_count
     }
 
     /// Number of the look that was begun last.
@@ -128,239 +108,158 @@ impl Watch {
         self.round
     }
 
-    /// A transaction with this nonce is final.
-    pub(super) fn raise_floor(&mut self, nonce: u64) {
-        self.floor = self.floor.max(nonce.saturating_add(1));
+    /// Whether the last look gave no nonces to those that wait for some. Another one does
+    /// not either, before something changes.
+    pub(super) fn is_fruitless(&self) -> bool {
+        self.is_fruitless
     }
-}
 
-impl Queue {
-    /// Looks at once where something is to be looked after.
-    pub(super) fn begin_looking(&mut self, now: Instant) {
-        if self.is_idle() {
-            self.watch.next = now + IDLE_PAUSE;
-        }
+    pub(super) fn set_fruitless(&mut self, is_fruitless: bool) {
+        self.is_fruitless = is_fruitless;
+    }
+
+    /// Nothing is waited for, so the next look has time.
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.next = now + IDLE_PAUSE;
     }
 
     /// Something changed that a look will show.
-    pub(super) fn hasten_look(&mut self, now: Instant) {
-        self.watch.pause = FIRST_PAUSE;
-        self.watch.next = self.watch.next.min(now + FIRST_PAUSE);
+    pub(super) fn hasten(&mut self, now: Instant) {
+        self.pause = FIRST_PAUSE;
+        self.next = self.next.min(now + FIRST_PAUSE);
     }
 
     /// When a look is due; `None` where one is under way.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        (!self.watch.is_running).then_some(self.watch.next)
+        (!self.is_running).then_some(self.next)
     }
 
-    fn wants_nonces(&self) -> bool {
-        !self.queued.is_empty() && self.stage.is_idle()
+    /// Whether a look is to begin now; where one is wanted, before its time.
+    pub(super) fn is_due(&self, is_wanted: bool, now: Instant) -> bool {
+        let is_at_once = is_wanted && self.failure.is_none();
+        self.next_look().is_some_and(|at| is_at_once || at <= now)
     }
 
-    pub(super) fn look_if_due(&mut self, now: Instant) {
-        let is_wanted = self.asks_need_look() || (self.wants_nonces() && !self.watch.is_fruitless);
-        let is_at_once = is_wanted && self.watch.failure.is_none() && !self.is_strange();
-        let is_due = is_at_once || self.next_look().is_some_and(|at| at <= now);
-        if self.watch.is_running || !is_due {
-            return;
-        }
-        let wants_nonces = self.wants_nonces();
-        self.watch.mark = self.newest_mined();
-        let sending = || self.nonces.iter().filter_map(|(_, key)| self.sending(*key));
-        let wants_price = sending().any(|sending| {
-            sending.too_cheap
-                || sending.is_outbid
-                || sending.is_barred
-                || now.saturating_duration_since(sending.priced) >= self.config.replace_after
-        });
-        let has_doubts = sending().any(|sending| sending.absent > 0);
-        let must_recognise = !self.watch.has_seen || self.identity.has_doubts(now);
-        let look = SnapshotQuery {
-            block: self.watch.mark.map(|(number, _)| number),
-            landmark: must_recognise.then(|| self.identity.block_to_ask(self.watch.height)),
-            count_at: has_doubts.then(|| self.watch.height.saturating_sub(self.config.confirmations)),
-            price: (wants_nonces || wants_price) && self.stage.is_idle(),
-            balance: wants_nonces,
-        };
-        self.watch.round += 1;
-        self.watch.is_running = true;
-        self.watch.asked = look;
-        self.actions.push(Action::Look(look));
+    /// A look begins. The mark is the newest block that has something of the account.
+    pub(super) fn begin(&mut self, query: SnapshotQuery, mark: Option<(u64, B256)>) {
+        self.round += 1;
+        self.is_running = true;
+        self.asked = query;
+        self.mark = mark;
     }
 
-    pub(super) fn looked(&mut self, result: Result<ChainSnapshot, ChainError>, now: Instant) {
-        let snapshot = match result {
-            Ok(snapshot) if snapshot.pending <= snapshot.count.saturating_add(MAX_PENDING) => snapshot,
-            Ok(_) => {
-                return self.look_failed(
-                    &ChainError::Unavailable("its answer makes no sense".to_owned()),
-                    now,
-                );
-            }
-            Err(error) => return self.look_failed(&error, now),
-        };
-        let has_advanced = snapshot.count > self.watch.count;
-        self.watch.failure = None;
-        self.watch.height = snapshot.height;
-        let asked = self.watch.asked;
-        match self.identity.recognise(asked.landmark, snapshot.landmark, now) {
-            Recognition::Same => self.confirm_taken_back(&snapshot),
-            // Not every endpoint has every block.
-            Recognition::Unknown => {}
-            // Nothing is sent to it, and nothing that it says of the account is believed.
-            Recognition::Strange => {
-                self.watch.has_seen = false;
-                return self.end_round(now);
-            }
-            Recognition::Another => return self.begin_anew(asked.landmark, &snapshot, now),
-        }
-        self.watch.has_seen = true;
-        self.identity
-            .note_height(snapshot.height, self.config.confirmations);
-        self.watch.count = snapshot.count;
-        self.watch.count_at = snapshot.count_at.filter(|_| asked.count_at.is_some());
-        let is_reorganised = self.is_reorganised(&snapshot);
-        if is_reorganised {
-            self.doubt_receipts();
-        }
-        let wanted = self.in_doubt();
-        self.resend(&snapshot, has_advanced, now);
-        if !is_reorganised {
-            // Else it is not known which nonces are in use.
-            self.assign(&snapshot, now);
-        }
-        // What has no nonce now cannot have one before something changes.
-        self.watch.is_fruitless = self.wants_nonces();
-        self.note_gap(&snapshot, now);
-        match wanted.is_empty() {
-            true => self.end_round(now),
-            false => self.actions.push(Action::Fetch(wanted)),
-        }
+    /// What the look under way is for.
+    pub(super) fn asked(&self) -> SnapshotQuery {
+        self.asked
+    }
+
+    /// The look has found this; whether the chain has mined something of the account.
+    pub(super) fn note_head(&mut self, snapshot: &ChainSnapshot) -> bool {
+        self.failure = None;
+        self.height = snapshot.height;
+        snapshot.count > self.count
+    }
+
+    /// The chain is the account's, so what the look has found of it counts.
+    pub(super) fn believe(&mut self, snapshot: &ChainSnapshot) {
+        self.has_seen = true;
+        self.count = snapshot.count;
+        self.final_count = snapshot.count_at.filter(|_| self.asked.count_at.is_some());
     }
 
     /// Whether the chain has another block in the place of one that was seen.
-    fn is_reorganised(&self, snapshot: &ChainSnapshot) -> bool {
-        self.watch
-            .mark
-            .is_some_and(|(number, hash)| match snapshot.block {
-                Some(found) => found != hash,
-                // A node that lags says nothing of that block.
-                None => snapshot.height >= number,
-            })
+    pub(super) fn is_reorganised(&self, snapshot: &ChainSnapshot) -> bool {
+        self.mark.is_some_and(|(number, hash)| match snapshot.block {
+            Some(found) => found != hash,
+            // A node that lags says nothing of that block.
+            None => snapshot.height >= number,
+        })
     }
 
-    fn is_strange(&self) -> bool {
-        self.identity.strange_since().is_some()
+    /// The look has failed.
+    pub(super) fn fail(&mut self, error: &ChainError) {
+        self.failure = Some(error.to_string());
+        self.has_seen = false;
     }
 
-    fn look_failed(&mut self, error: &ChainError, now: Instant) {
-        self.refuse_queued(error);
-        self.watch.failure = Some(error.to_string());
-        self.watch.has_seen = false;
-        self.end_round(now);
+    /// The look has ended, with all that was asked for after it.
+    pub(super) fn end(&mut self, awaited: Awaited, now: Instant) {
+        self.is_running = false;
+        self.next = match awaited {
+            Awaited::Nothing if self.failure.is_none() => now + IDLE_PAUSE,
+            _ => now + self.pause,
+        };
+        let longest = match awaited {
+            Awaited::Blocks => self.poll_interval,
+            Awaited::Nothing | Awaited::Finality => self.poll_interval * CALM,
+        };
+        self.pause = (self.pause * 2).min(longest);
     }
 
-    pub(super) fn end_round(&mut self, now: Instant) {
-        let is_calm = self.nonces.iter().all(|(_, key)| self.sending(*key).is_none());
-        let longest = self.config.poll_interval * if is_calm { CALM } else { 1 };
-        self.watch.is_running = false;
-        self.watch.next = now
-            + if self.is_idle() && self.watch.failure.is_none() {
-                IDLE_PAUSE
-            } else {
-                self.watch.pause
-            };
-        self.watch.pause = (self.watch.pause * 2).min(longest);
-        self.answer_asks();
+    /// Nothing is known of a chain that began anew.
+    pub(super) fn forget_chain(&mut self) {
+        (self.mark, self.height, self.count, self.final_count) = (None, 0, 0, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLL: Duration = Duration::from_millis(500);
+
+    fn look(watch: &mut Watch, awaited: Awaited, now: Instant) -> Duration {
+        watch.begin(SnapshotQuery::default(), None);
+        assert_eq!(watch.next_look(), None, "one look at a time");
+        watch.end(awaited, now);
+        watch.next_look().unwrap() - now
     }
 
-    /// Whether nothing is waited for.
-    fn is_idle(&self) -> bool {
-        self.nonces.is_empty() && self.queued.is_empty() && self.asks.is_empty() && !self.is_strange()
-    }
-
-    /// Gives to the chain again what it does not have (any more).
-    fn resend(&mut self, snapshot: &ChainSnapshot, has_advanced: bool, now: Instant) {
-        let end = snapshot.count.saturating_add(self.config.max_unmined);
-        let mut lost = 0;
-        let waiting: Vec<_> = self
-            .nonces
-            .range((snapshot.count, 0)..(end, 0))
-            .map(|(_, key)| (*key, self.is_displaced(*key)))
-            .collect();
-        for (key, is_displaced) in waiting {
-            let Some(item) = self.items.get_mut(&key) else {
-                continue;
-            };
-            let Phase::Sending(sending) = &mut item.phase else {
-                continue;
-            };
-            sending.absent = 0;
-            if sending.in_flight || sending.is_barred || is_displaced {
-                continue;
-            }
-            let is_due = match sending.taken {
-                // The mempool may have room for it now.
-                None => sending.next.is_none() || (has_advanced && sending.tries > 0),
-                Some(at) if item.nonce >= snapshot.pending && lost < MAX_RESENDS => {
-                    let patience = RESEND_AFTER * 2u32.pow(sending.resends.min(MAX_DOUBLINGS));
-                    let is_lost = now.saturating_duration_since(at) >= patience;
-                    sending.resends += u32::from(is_lost);
-                    lost += usize::from(is_lost);
-                    is_lost
-                }
-                Some(_) => false,
-            };
-            if is_due {
-                self.send_at(key, now);
-            }
+    #[test]
+    fn pauses_grow_to_what_is_awaited() {
+        for (awaited, longest) in [
+            (Awaited::Blocks, POLL),
+            (Awaited::Finality, POLL * CALM),
+            (Awaited::Nothing, IDLE_PAUSE),
+        ] {
+            let now = Instant::now();
+            let mut watch = Watch::new(POLL, now);
+            let pauses: Vec<_> = (0..20).map(|_| look(&mut watch, awaited, now)).collect();
+            assert!(pauses.is_sorted(), "{awaited:?}");
+            assert_eq!(pauses.last(), Some(&longest), "{awaited:?}");
         }
     }
 
-    /// The first nonce that neither the chain counts nor an own transaction bears.
-    pub(super) fn first_missing(&self, snapshot: &ChainSnapshot) -> u64 {
-        let mut expected = snapshot.count.max(snapshot.pending);
-        for (nonce, _) in self.nonces.range((expected, 0)..) {
-            if *nonce > expected {
-                break;
-            }
-            expected = nonce.saturating_add(1);
-        }
-        expected
+    #[test]
+    fn after_a_failure_even_a_wanted_look_waits_and_nothing_is_sent() {
+        let now = Instant::now();
+        let mut watch = Watch::new(POLL, now);
+        watch.begin(SnapshotQuery::default(), None);
+        watch.believe(&ChainSnapshot::default());
+        assert!(watch.may_send());
+        watch.fail(&ChainError::Unavailable("away".to_owned()));
+        watch.end(Awaited::Nothing, now);
+        assert!(!watch.may_send() && !watch.is_due(true, now));
+        assert!(watch.is_due(false, now + FIRST_PAUSE));
     }
 
-    /// Sees whether own transactions wait for one that is missing.
-    fn note_gap(&mut self, snapshot: &ChainSnapshot, now: Instant) {
-        // What is final has used its nonces up, whatever an endpoint that lags behind counts.
-        let expected = self.first_missing(snapshot).max(self.watch.floor());
-        let next = self.nonces.range((expected, 0)..).next();
-        let missing = next.map_or(0, |(nonce, _)| nonce.saturating_sub(expected));
-        let is_idle = self.queued.is_empty() && self.stage.is_idle();
-        match self.watch.gap_since {
-            _ if missing == 0 || !is_idle => self.watch.gap_since = None,
-            None => self.watch.gap_since = Some(now),
-            Some(since) if now.saturating_duration_since(since) >= GAP_AFTER => {
-                self.watch.gap_since = Some(now);
-                self.actions.push(Action::FillGap(missing.min(MAX_FILLED)));
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// The newest block that has one of the own transactions that are not final.
-    fn newest_mined(&self) -> Option<(u64, B256)> {
-        let items = self.nonces.iter().filter_map(|(_, key)| self.items.get(key));
-        let blocks = items.filter_map(|item| match item.phase {
-            Phase::Mined(mined) => Some((mined.block, mined.block_hash)),
-            _ => None,
-        });
-        blocks.max()
-    }
-
-    pub(super) fn sending(&self, key: Key) -> Option<&Sending> {
-        match &self.items.get(&key)?.phase {
-            Phase::Sending(sending) => Some(sending),
-            _ => None,
+    #[test]
+    fn only_another_block_or_none_at_a_height_that_is_reached_is_a_reorganisation() {
+        let mut watch = Watch::new(POLL, Instant::now());
+        let seen = B256::repeat_byte(1);
+        watch.begin(SnapshotQuery::default(), Some((10, seen)));
+        for (height, block, is_reorganised) in [
+            (12, Some(seen), false),
+            (9, None, false),
+            (10, None, true),
+            (12, Some(B256::repeat_byte(2)), true),
+        ] {
+            let snapshot = ChainSnapshot {
+                height,
+                block,
+                ..ChainSnapshot::default()
+            };
+            assert_eq!(watch.is_reorganised(&snapshot), is_reorganised, "{snapshot:?}");
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     ServiceError,
     data::{DataLocks, collect::Payments, erase::Eraser, revoke::Revoker},
+    keyed_locks::LockGuard,
 };
 
 /// Payments whose share did not come in time.
@@ -47,12 +48,22 @@ impl DueWork for Refunding {
     }
 }
 
-/// Erasures that a stop has interrupted.
-pub(super) struct Erasing {
+/// Data whose end is begun, or is to begin.
+pub(super) struct EndingData {
     pub(super) erasures: Arc<dyn Erasures>,
     pub(super) eraser: Eraser,
     pub(super) locks: DataLocks,
 }
+
+impl EndingData {
+    /// Waits for whoever works on this data.
+    async fn lock(&self, data_hash: &DataHash) -> LockGuard {
+        self.locks.lock(data_hash.locator()).await
+    }
+}
+
+/// Erasures that a stop has interrupted.
+pub(super) struct Erasing(pub(super) Arc<EndingData>);
 
 #[async_trait]
 impl DueWork for Erasing {
@@ -64,8 +75,7 @@ impl DueWork for Erasing {
         &self,
         after: Option<Self::Cursor>,
     ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
-        let erasures = &self.erasures;
-        let page = erasures.unfinished_erasures(after, PAGE).await?;
+        let page = self.0.erasures.unfinished_erasures(after, PAGE).await?;
         let due = page.into_iter().map(|data_hash| Due {
             cursor: data_hash,
             since: None,
@@ -75,17 +85,13 @@ impl DueWork for Erasing {
     }
 
     async fn handle(&self, data_hash: Self::Item) -> Result<(), ServiceError> {
-        let _lock = self.locks.lock(data_hash.locator()).await;
-        self.eraser.finish_erasure_later(&data_hash).await
+        let _lock = self.0.lock(&data_hash).await;
+        self.0.eraser.finish_erasure_later(&data_hash).await
     }
 }
 
 /// Data whose time is over.
-pub(super) struct Expiring {
-    pub(super) erasures: Arc<dyn Erasures>,
-    pub(super) eraser: Eraser,
-    pub(super) locks: DataLocks,
-}
+pub(super) struct Expiring(pub(super) Arc<EndingData>);
 
 #[async_trait]
 impl DueWork for Expiring {
@@ -97,8 +103,7 @@ impl DueWork for Expiring {
         &self,
         after: Option<Self::Cursor>,
     ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
-        let erasures = &self.erasures;
-        let page = erasures.due_erasures(now_ms(), after, PAGE).await?;
+        let page = self.0.erasures.due_erasures(now_ms(), after, PAGE).await?;
         let due = page.into_iter().map(|(at, data_hash)| Due {
             cursor: (at, data_hash),
             since: Some(at),
@@ -108,8 +113,8 @@ impl DueWork for Expiring {
     }
 
     async fn handle(&self, data_hash: Self::Item) -> Result<(), ServiceError> {
-        let _lock = self.locks.lock(data_hash.locator()).await;
-        self.eraser.end_if_expired(&data_hash).await
+        let _lock = self.0.lock(&data_hash).await;
+        self.0.eraser.end_if_expired(&data_hash).await
     }
 }
 

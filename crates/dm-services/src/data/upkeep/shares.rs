@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dm_core::{
     clock::now_ms,
-    ports::{ComplianceLog, ObjectStore, ShareCatalog},
+    ports::{ComplianceLog, NumberedShare, ObjectStore, ShareCatalog},
     share::ShareRecord,
 };
 
@@ -20,6 +20,38 @@ use crate::{
     },
 };
 
+/// A kind of work on shares, in the order of their numbers.
+#[async_trait]
+trait ShareWork: Sync {
+    const KIND: Work;
+
+    /// At most [`PAGE`] shares with numbers above `after`; fewer at the end.
+    async fn due_shares(&self, after: Option<u64>) -> Result<Vec<NumberedShare>, ServiceError>;
+
+    async fn complete(&self, share: &ShareRecord) -> Result<(), ServiceError>;
+}
+
+#[async_trait]
+impl<Kind: ShareWork> DueWork for Kind {
+    const KIND: Work = Kind::KIND;
+    type Cursor = u64;
+    type Item = ShareRecord;
+
+    async fn page(&self, after: Option<u64>) -> Result<Vec<Due<u64, ShareRecord>>, ServiceError> {
+        let page = self.due_shares(after).await?;
+        let due = page.into_iter().map(|(number, share)| Due {
+            cursor: number,
+            since: Some(share.created_at),
+            item: share,
+        });
+        Ok(due.collect())
+    }
+
+    async fn handle(&self, share: ShareRecord) -> Result<(), ServiceError> {
+        self.complete(&share).await
+    }
+}
+
 /// Shares that exist and that no event speaks of: the node was stopped in between, or
 /// the log took no event. Those whose object is not there are taken back.
 pub(super) struct Recording {
@@ -33,22 +65,16 @@ pub(super) struct Recording {
 }
 
 #[async_trait]
-impl DueWork for Recording {
+impl ShareWork for Recording {
     const KIND: Work = Work::Recording;
-    type Cursor = u64;
-    type Item = ShareRecord;
 
-    async fn page(
-        &self,
-        after: Option<Self::Cursor>,
-    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
+    async fn due_shares(&self, after: Option<u64>) -> Result<Vec<NumberedShare>, ServiceError> {
         let shares = &self.shares;
-        let page = shares.unrecorded_shares(after.unwrap_or(0), PAGE).await?;
-        Ok(page.into_iter().map(numbered).collect())
+        Ok(shares.unrecorded_shares(after.unwrap_or(0), PAGE).await?)
     }
 
-    async fn handle(&self, share: Self::Item) -> Result<(), ServiceError> {
-        self.record_interrupted_share(&share).await
+    async fn complete(&self, share: &ShareRecord) -> Result<(), ServiceError> {
+        self.record_interrupted_share(share).await
     }
 }
 
@@ -64,31 +90,17 @@ pub(super) struct Receipts {
 }
 
 #[async_trait]
-impl DueWork for Receipts {
+impl ShareWork for Receipts {
     const KIND: Work = Work::Receipts;
-    type Cursor = u64;
-    type Item = ShareRecord;
 
-    async fn page(
-        &self,
-        after: Option<Self::Cursor>,
-    ) -> Result<Vec<Due<Self::Cursor, Self::Item>>, ServiceError> {
+    async fn due_shares(&self, after: Option<u64>) -> Result<Vec<NumberedShare>, ServiceError> {
         let first = after.map_or(0, |after| after + 1);
         let anchored = self.log.anchored_size().await?;
-        let page = self.shares.receipts_to_spread(first..anchored, PAGE).await?;
-        Ok(page.into_iter().map(numbered).collect())
+        Ok(self.shares.receipts_to_spread(first..anchored, PAGE).await?)
     }
 
-    async fn handle(&self, share: Self::Item) -> Result<(), ServiceError> {
-        self.spread_receipt(&share).await
-    }
-}
-
-fn numbered((number, share): (u64, ShareRecord)) -> Due<u64, ShareRecord> {
-    Due {
-        cursor: number,
-        since: Some(share.created_at),
-        item: share,
+    async fn complete(&self, share: &ShareRecord) -> Result<(), ServiceError> {
+        self.spread_receipt(share).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whatever happens, each operation is done exactly once, or it was refused.
 
 mod chain;
+pub(super) mod fixtures;
 mod refusals;
 mod world;
 
@@ -106,7 +107,7 @@ fn take(world: &mut World, step: Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_each_operation_is_done_exactly_once(steps in proptest::collection::vec(step(), 1..120)) {

@@ -5,17 +5,18 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
-use dm_core::{operation::OperationId, ports::ChainError};
+use alloy::primitives::{B256, Bytes, keccak256};
+use dm_core::ports::ChainError;
 use tokio::time::Instant;
 
 use super::{
-    super::{Action, Answer, Event, Outcome, Queue, QueueConfig, Subject},
+    super::{Action, Answer, Event, Outcome, Queue},
     chain::{Chain, Transaction, away, refused},
+    fixtures::{config, draft, id, subject},
 };
 use crate::{
     transactions::journal::{Change, JournalEntry, Kept},
-    tx::{Call, Draft, ExpectedTransfer, SigningJob, Version},
+    tx::{SigningJob, Version},
 };
 
 /// Blocks after which nothing is taken back.
@@ -60,39 +61,12 @@ pub(super) struct World {
     has_ghosts: bool,
 }
 
-fn config() -> QueueConfig {
-    QueueConfig {
-        account: Address::repeat_byte(1),
-        confirmations: CONFIRMATIONS as u64,
-        max_fee_per_gas: 1_000_000,
-        replace_after: Duration::from_secs(30),
-        poll_interval: Duration::from_millis(500),
-        max_unmined: 6,
-    }
-}
-
-pub(super) fn id(operation: u8) -> OperationId {
-    OperationId::from_bytes([operation; 32])
-}
-
-fn draft(operation: Option<u8>) -> Draft {
-    Draft {
-        call: Call {
-            to: Some(Address::repeat_byte(2)),
-            input: Bytes::new(),
-            value: U256::from(operation.map_or(0, |operation| u16::from(operation) + 1)),
-        },
-        gas_limit: 21_000,
-        transfer: ExpectedTransfer::Nothing,
-    }
-}
-
 impl World {
     pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
             chain: Chain::new(),
-            queue: Queue::restore(config(), Kept::default(), now),
+            queue: Queue::restore(&config(), Kept::default(), now),
             under_way: Vec::new(),
             journal: Kept::default(),
             signed: HashMap::new(),
@@ -148,7 +122,7 @@ impl World {
     pub(super) fn ask(&mut self, operation: u8) {
         self.tell(Event::Asked {
             ticket: u64::MAX,
-            subject: Subject::Operation(id(operation)),
+            subject: subject(operation),
             until: None,
         });
     }
@@ -278,7 +252,7 @@ impl World {
                 self.end(action, Luck::AnswerLost);
             }
         }
-        self.queue = Queue::restore(config(), self.journal.clone(), self.now);
+        self.queue = Queue::restore(&config(), self.journal.clone(), self.now);
         self.tell(Event::Woken);
         self.assert_at_most_once();
     }
