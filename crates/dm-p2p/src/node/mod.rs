@@ -10,12 +10,16 @@ mod guarded;
 mod kad_events;
 mod known;
 mod link;
+#[cfg(feature = "mdns")]
+mod neighbours;
 mod paths;
 mod patient;
 mod places;
 mod queries;
 mod reach;
 mod relays;
+#[cfg(feature = "upnp")]
+mod router;
 mod runner;
 mod subnets;
 mod swarm;

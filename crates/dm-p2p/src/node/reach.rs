@@ -3,18 +3,11 @@
 use std::time::Instant;
 
 use libp2p::{
-    Multiaddr, PeerId, autonat::v2::client as autonat, core::transport::ListenerId, dcutr, identify, mdns,
-    relay, upnp,
+    Multiaddr, PeerId, autonat::v2::client as autonat, core::transport::ListenerId, dcutr, identify, relay,
 };
 
-use super::{
-    behaviour::BehaviourEvent,
-    runner::{Runner, dial_peer},
-};
-use crate::addresses::{is_relayed, usable_nearby};
-
-/// Peers on the local network that are dialled at one time.
-const DIALS_OF_NEIGHBOURS: usize = 8;
+use super::{behaviour::BehaviourEvent, runner::Runner};
+use crate::addresses::is_relayed;
 
 impl Runner {
     /// Listens through the relays whose turn it is.
@@ -39,8 +32,10 @@ impl Runner {
                 ..
             }) => tracing::info!(relay = %relay_peer_id, "this node is reached through a relay"),
             BehaviourEvent::Direct(event) => self.on_direct(event),
-            BehaviourEvent::Upnp(event) => log_upnp(&event),
-            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.meet_neighbours(found),
+            #[cfg(feature = "upnp")]
+            BehaviourEvent::Upnp(event) => super::router::log(&event),
+            #[cfg(feature = "mdns")]
+            BehaviourEvent::Mdns(libp2p::mdns::Event::Discovered(found)) => self.meet_neighbours(found),
             _ => {}
         }
     }
@@ -101,25 +96,5 @@ impl Runner {
     pub(super) fn external_changed(&mut self) {
         let external: Vec<Multiaddr> = self.swarm.external_addresses().cloned().collect();
         self.context.set_external(external);
-    }
-
-    fn meet_neighbours(&mut self, found: Vec<(PeerId, Multiaddr)>) {
-        let room = self.free_dials().min(DIALS_OF_NEIGHBOURS);
-        for (peer, address) in found.into_iter().take(room) {
-            let addresses = usable_nearby(&[address]);
-            if !addresses.is_empty() && !self.context.peers.is_banned(&peer) {
-                self.dial(dial_peer(peer, addresses));
-            }
-        }
-    }
-}
-
-fn log_upnp(event: &upnp::Event) {
-    match event {
-        upnp::Event::NewExternalAddr { external_addr, .. } => {
-            tracing::info!(address = %external_addr, "the router forwards the port");
-        }
-        upnp::Event::GatewayNotFound => tracing::info!("there is no router that speaks UPnP"),
-        event => tracing::debug!(?event, "UPnP"),
     }
 }
