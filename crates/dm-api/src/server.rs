@@ -38,6 +38,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServerError {
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {address}: {source}")]

@@ -13,6 +13,7 @@ const LONGEST_PROOF: usize = 64;
 
 /// Why a receipt contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReceiptFlaw {
     /// The receipt was written in a format that is not known here.
     #[error("the receipt has version {0}, only {VERSION} is known")]

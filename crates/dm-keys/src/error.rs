@@ -102,7 +102,7 @@ impl From<KeyError> for KeyRingError {
 }
 
 impl KeyError {
-    /// KeyedLocks an error of the medium into one that names the file.
+    /// Turns an error of the medium into one that names the file.
     pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

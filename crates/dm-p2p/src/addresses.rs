@@ -35,6 +35,7 @@ pub(crate) fn usable(claimed: &[Multiaddr], seen_at: &Multiaddr) -> Vec<Multiadd
 }
 
 /// The same for a peer of which is known only that it is on the local network.
+#[cfg(any(feature = "mdns", test))]
 pub(crate) fn usable_nearby(claimed: &[Multiaddr]) -> Vec<Multiaddr> {
     reaching(claimed, Reach::Private)
 }

@@ -2,6 +2,7 @@ use dm_core::config::ConfigFault;
 
 /// Why the peer-to-peer layer did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum P2pError {
     /// The configuration cannot be read: see [`crate::network_faults`].
     #[error("{}", lines(.0))]

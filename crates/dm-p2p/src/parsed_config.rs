@@ -51,6 +51,7 @@ impl ParsedConfig {
         if network.swarm_key_file.is_some() {
             parsed.refuse_quic(&mut faults);
         }
+        refuse_what_is_not_built(network, &mut faults);
         if faults.is_empty() {
             Ok(parsed)
         } else {
@@ -93,6 +94,20 @@ fn each<T>(
         }
     }
     items
+}
+
+/// A setting whose code is left out of this build would otherwise do nothing.
+fn refuse_what_is_not_built(network: &NetworkConfig, faults: &mut Vec<ConfigFault>) {
+    let optional = [
+        ("mdns", network.mdns, cfg!(feature = "mdns")),
+        ("upnp", network.upnp, cfg!(feature = "upnp")),
+    ];
+    for (name, is_wanted, is_built) in optional {
+        if is_wanted && !is_built {
+            let reason = format!("dm-p2p is built without its feature `{name}`");
+            faults.push(fault(&format!("network.{name}"), reason));
+        }
+    }
 }
 
 fn fault(field: &str, reason: String) -> ConfigFault {
@@ -149,6 +164,14 @@ mod tests {
         change(&mut network);
         let faults = network_faults(&["127.0.0.1:9000".to_owned()], &network);
         faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_setting_without_its_feature_is_a_fault() {
+        let found = faults(|network| (network.mdns, network.upnp) = (true, true));
+        let fault = |name: &str| format!("network.{name}: dm-p2p is built without its feature `{name}`");
+        assert_eq!(found.contains(&fault("mdns")), !cfg!(feature = "mdns"));
+        assert_eq!(found.contains(&fault("upnp")), !cfg!(feature = "upnp"));
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn default_component() -> String {
 
 /// Why a manifest is none.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// It is no TOML, or has other fields than a manifest.
     #[error("plugin.toml: {}", .0.message())]

@@ -63,7 +63,7 @@ pub struct NetworkConfig {
     /// Peer ids that may connect and are dialled; empty means everybody.
     pub allowed_peers: Vec<String>,
     /// File with the key that all nodes of a private network have in common,
-    /// in the form of go-libp2p's `swarm.key`. KeyedLocks QUIC off.
+    /// in the form of go-libp2p's `swarm.key`. Turns QUIC off.
     pub swarm_key_file: Option<PathBuf>,
     /// Requests that a peer may make in a second for long; more are slowed down.
     pub peer_requests_per_sec: u32,

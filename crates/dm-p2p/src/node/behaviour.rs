@@ -7,9 +7,8 @@ use libp2p::{
     autonat::v2 as autonat,
     connection_limits, dcutr, identify,
     identity::Keypair,
-    kad, mdns, memory_connection_limits, ping, relay,
+    kad, memory_connection_limits, ping, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
-    upnp,
 };
 
 use super::peer_book_behaviour::PeerBookBehaviour;
@@ -67,8 +66,10 @@ pub(crate) struct Behaviour {
     pub(crate) relay_server: Toggle<relay::Behaviour>,
     /// Replaces connections through a relay by direct ones.
     pub(crate) dcutr: dcutr::Behaviour,
-    pub(crate) upnp: Toggle<upnp::tokio::Behaviour>,
-    pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
+    #[cfg(feature = "upnp")]
+    pub(crate) upnp: Toggle<libp2p::upnp::tokio::Behaviour>,
+    #[cfg(feature = "mdns")]
+    pub(crate) mdns: Toggle<libp2p::mdns::tokio::Behaviour>,
 }
 
 impl Behaviour {
@@ -113,8 +114,10 @@ impl Behaviour {
                 .then(|| relay_for_others(local, network))
                 .into(),
             dcutr: dcutr::Behaviour::new(local),
-            upnp: network.upnp.then(upnp::tokio::Behaviour::default).into(),
-            mdns: multicast(local, network)?.into(),
+            #[cfg(feature = "upnp")]
+            upnp: network.upnp.then(libp2p::upnp::tokio::Behaviour::default).into(),
+            #[cfg(feature = "mdns")]
+            mdns: super::neighbours::multicast(local, network)?.into(),
         })
     }
 }
@@ -138,16 +141,6 @@ fn relay_for_others(local: PeerId, network: &NetworkConfig) -> relay::Behaviour 
     // Also where nobody has confirmed an address: in a private network.
     behaviour.set_status(Some(relay::Status::Enable));
     behaviour
-}
-
-fn multicast(local: PeerId, network: &NetworkConfig) -> Result<Option<mdns::tokio::Behaviour>, P2pError> {
-    if !network.mdns {
-        return Ok(None);
-    }
-    let behaviour = mdns::tokio::Behaviour::new(mdns::Config::default(), local);
-    behaviour
-        .map(Some)
-        .map_err(|error| P2pError::Transport(format!("mDNS: {error}")))
 }
 
 /// Lets nobody but these peers in; everybody, where there are none.

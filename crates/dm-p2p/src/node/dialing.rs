@@ -19,9 +19,7 @@ use super::{
     Context, behaviour::Behaviour, bootstrap_schedule::BootstrapSchedule, connections::Connections,
     exchange_schedule::ExchangeSchedule, routing_table,
 };
-use crate::{
-    addresses::usable_nearby, client::exchange_peers, initial_peers::DialTarget, peers::Check, wire::Hint,
-};
+use crate::{client::exchange_peers, initial_peers::DialTarget, peers::Check, wire::Hint};
 
 /// Peers that are dialled at one tick to see whether they are still there.
 const DIALS_PER_TICK: usize = 4;
@@ -30,6 +28,7 @@ const DIALS_PER_EXCHANGE: usize = 8;
 /// Peers of the book that are dialled by a node that has too few.
 const DIALS_WHEN_LONELY: usize = 8;
 /// Peers on the local network that are dialled at one time.
+#[cfg(feature = "mdns")]
 const DIALS_OF_NEIGHBOURS: usize = 8;
 
 /// Decides which peers are dialled, and when.
@@ -126,10 +125,11 @@ impl Dialing {
     }
 
     /// Dials peers that were found on the local network.
+    #[cfg(feature = "mdns")]
     pub(super) fn dial_neighbours(&self, swarm: &mut Swarm<Behaviour>, found: Vec<(PeerId, Multiaddr)>) {
         let room = self.free_dials(swarm).min(DIALS_OF_NEIGHBOURS);
         for (peer, address) in found.into_iter().take(room) {
-            let addresses = usable_nearby(&[address]);
+            let addresses = crate::addresses::usable_nearby(&[address]);
             if !addresses.is_empty() && !self.context.peers.is_banned(&peer) {
                 dial_peer(swarm, peer, addresses);
             }

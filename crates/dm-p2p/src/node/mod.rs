@@ -12,11 +12,15 @@ mod dial_filter;
 mod dialing;
 mod exchange_schedule;
 mod kad_driver;
+#[cfg(feature = "mdns")]
+mod neighbours;
 mod paths;
 mod peer_book_behaviour;
 mod queries;
 mod reachability;
 mod relays;
+#[cfg(feature = "upnp")]
+mod router;
 mod routing_table;
 mod runner;
 mod runner_handle;

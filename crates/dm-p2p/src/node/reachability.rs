@@ -9,7 +9,6 @@ use std::{
 
 use libp2p::{
     Multiaddr, PeerId, Swarm, autonat::v2::client as autonat, core::transport::ListenerId, identify, relay,
-    upnp,
 };
 
 use super::{Context, behaviour::Behaviour, relays::Relays};
@@ -143,15 +142,5 @@ pub(super) fn log_relay_client(event: &relay::client::Event) {
     } = event
     {
         tracing::info!(relay = %relay_peer_id, "this node is reached through a relay");
-    }
-}
-
-pub(super) fn log_upnp(event: &upnp::Event) {
-    match event {
-        upnp::Event::NewExternalAddr { external_addr, .. } => {
-            tracing::info!(address = %external_addr, "the router forwards the port");
-        }
-        upnp::Event::GatewayNotFound => tracing::info!("there is no router that speaks UPnP"),
-        event => tracing::debug!(?event, "UPnP"),
     }
 }

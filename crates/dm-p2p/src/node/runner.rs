@@ -7,7 +7,7 @@ use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     core::ConnectedPoint,
-    identify, mdns, ping,
+    identify, ping,
     swarm::{ConnectionId, SwarmEvent},
 };
 use tokio::{sync::mpsc, task::AbortHandle};
@@ -20,7 +20,7 @@ use super::{
     connections::{Connections, dialled_address},
     dialing::{Dialing, dial_peer},
     kad_driver::KadDriver,
-    reachability::{Reachability, log_relay_client, log_upnp},
+    reachability::{Reachability, log_relay_client},
     routing_table,
     runner_handle::RunnerChannels,
     swarm::ListeningSwarm,
@@ -214,11 +214,13 @@ impl Runner {
             }) => self.context.peers.answered_ping(peer, time),
             BehaviourEvent::AutonatClient(event) => self.reachability.on_probed(&event),
             BehaviourEvent::Dcutr(event) => self.connections.on_hole_punched(&mut self.swarm, event),
-            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+            #[cfg(feature = "mdns")]
+            BehaviourEvent::Mdns(libp2p::mdns::Event::Discovered(found)) => {
                 self.dialing.dial_neighbours(&mut self.swarm, found);
             }
             BehaviourEvent::RelayClient(event) => log_relay_client(&event),
-            BehaviourEvent::Upnp(event) => log_upnp(&event),
+            #[cfg(feature = "upnp")]
+            BehaviourEvent::Upnp(event) => super::router::log(&event),
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-;; A plugin that does what `dm_core::testing::plugins::SamplePlugin` does. Tests
+;; A plugin that does what `dm_testing::plugins::SamplePlugin` does. Tests
 ;; replace the line that ends in ";; the answer to a share" to have it do worse.
 (component
   (import "datamgmt:plugin/types@1.0.0" (instance $types
