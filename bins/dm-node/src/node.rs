@@ -87,7 +87,7 @@ impl Node {
         let external_api = format!("http://{}", servers.external_address());
         let stores = Stores::open(config, ground.address).await?;
         let ledger = Ledger::start(&ground, &stores).await?;
-        let peers = Peers::start(&ground, &stores).await?;
+        let peers = Peers::start(&ground, &stores, &ledger).await?;
         let data = Data::start(&ground, &stores, &ledger, &peers).await?;
         let parts = Parts {
             stores: &stores,

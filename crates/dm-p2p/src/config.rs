@@ -4,7 +4,7 @@ use dm_core::{
     Address,
     bus::EventBus,
     config::NetworkConfig,
-    ports::{HolderIndex, ObjectStore, PeerCatalog},
+    ports::{HolderIndex, ObjectStore, OwnerStanding, PeerCatalog, StorageQuota},
 };
 
 use crate::identity::Identity;
@@ -61,16 +61,23 @@ pub struct P2pDeps {
     pub bus: EventBus,
     /// The holders of objects that earlier runs recorded.
     pub holder_index: Option<Arc<dyn HolderIndex>>,
+    /// What the store keeps for others; without it only the store itself refuses
+    /// what is too much.
+    pub quota: Option<Arc<dyn StorageQuota>>,
+    /// Which owners are established; without it all are.
+    pub standing: Option<Arc<dyn OwnerStanding>>,
 }
 
 impl P2pDeps {
-    /// The stores and the bus, without an index of holders.
+    /// The stores and the bus, and nothing of what is optional.
     pub fn new(objects: Arc<dyn ObjectStore>, peers: Arc<dyn PeerCatalog>, bus: EventBus) -> Self {
         Self {
             objects,
             peers,
             bus,
             holder_index: None,
+            quota: None,
+            standing: None,
         }
     }
 }

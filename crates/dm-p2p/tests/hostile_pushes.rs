@@ -9,13 +9,14 @@ use std::sync::Arc;
 use common::{
     Node, config,
     script::{self, Lie, OfferAnswer, Refusal, Reply, Request, Scripted, receive, send, send_bytes},
-    start,
+    start, start_with,
 };
 use dm_core::{
+    bus::EventBus,
     envelope::{CHUNK_SIZE, Envelope, MAX_SEALED_RECEIPT, SignedEnvelope},
     signed::Signed,
 };
-use dm_p2p::Identity;
+use dm_p2p::{Identity, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
@@ -30,12 +31,12 @@ async fn node_and_peer() -> (Node, Scripted) {
     let mut config = config(Identity::generate(), Vec::new());
     config.network.max_foreign_object = MAX_OBJECT;
     config.network.max_foreign_bytes = MAX_OBJECT;
-    let node = start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await;
+    let store = Arc::new(MemoryObjectStore::new());
+    let deps = P2pDeps {
+        quota: Some(store.clone()),
+        ..P2pDeps::new(store, Arc::new(MemoryCatalog::new()), EventBus::new())
+    };
+    let node = start_with(config, deps).await;
     let peer = script::connect(&node.address(), Lie::None, None).await;
     (node, peer)
 }

@@ -63,6 +63,7 @@ async fn guard_of(
         earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(MemoryObjectStore::new()),
+        standing: None,
     };
     let own = Address::repeat_byte(9);
     let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), repair_config);

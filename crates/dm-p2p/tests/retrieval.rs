@@ -180,6 +180,7 @@ async fn careful(
         earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(store.clone()),
+        standing: None,
     };
     let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), repair_config);
     node.supervisor.spawn("repairer", move |shutdown| {

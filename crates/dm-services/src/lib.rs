@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod anchored_owners;
 mod authorization;
 mod cpu;
 mod data;
@@ -19,6 +20,7 @@ mod run_to_completion;
 mod scrubber;
 mod token_manager;
 
+pub use anchored_owners::AnchoredOwners;
 pub use authorization::{Authorization, AuthorizationConfig, AuthorizationPorts, StatementContext};
 pub use data::{DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare};
 pub use error::{Cause, ServiceError, Shortfall};

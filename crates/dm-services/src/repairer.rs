@@ -9,8 +9,8 @@ use dm_core::{
     envelope::SignedEnvelope,
     hash::DataHash,
     ports::{
-        Evidence, KeyValueStore, NotTaken, ObjectChanges, ObjectStore, Replication, ShareCatalog,
-        StorageQuota, StoreError,
+        Evidence, KeyValueStore, NotTaken, ObjectChanges, ObjectStore, OwnerStanding, Replication,
+        ShareCatalog, StorageQuota, StoreError,
     },
 };
 use serde::Serialize;
@@ -52,6 +52,8 @@ pub struct RepairPorts {
     pub shares: Arc<dyn ShareCatalog>,
     /// How much of its limits the store has used.
     pub quota: Arc<dyn StorageQuota>,
+    /// Which owners are established; without it all are.
+    pub standing: Option<Arc<dyn OwnerStanding>>,
 }
 
 /// Keeps the number of copies up; cheap to clone.

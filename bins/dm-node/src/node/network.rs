@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use dm_core::ports::Network;
+use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
-use dm_services::{RepairPorts, Repairer, ScrubPorts, Scrubber, repairer::StoredHolderIndex};
+use dm_services::{AnchoredOwners, RepairPorts, Repairer, ScrubPorts, Scrubber, repairer::StoredHolderIndex};
 
-use super::{Ground, stores::Stores};
+use super::{Ground, ledger::Ledger, stores::Stores};
 use crate::background;
 
 /// The network and those who work with it alone.
@@ -17,8 +17,9 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) async fn start(ground: &Ground<'_>, stores: &Stores) -> anyhow::Result<Self> {
+    pub(super) async fn start(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
+        let standing: Arc<dyn OwnerStanding> = Arc::new(AnchoredOwners::new(ledger.chain.clone()));
         let index = stores.storage.namespace("repair");
         let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(
@@ -30,6 +31,8 @@ impl Peers {
             },
             P2pDeps {
                 holder_index: Some(holders),
+                quota: Some(stores.storage.quota()),
+                standing: Some(standing.clone()),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
             supervisor,
@@ -45,6 +48,7 @@ impl Peers {
                 earlier_holders: stores.storage.namespace("holders"),
                 shares: stores.catalog.clone(),
                 quota: stores.storage.quota(),
+                standing: Some(standing),
             },
             ground.address,
             &network.local_peer_id(),

@@ -76,6 +76,7 @@ network.challenge_interval_secs | crates/dm-services/src/repairer/plan/config.rs
 network.repair_grace_secs | crates/dm-services/src/repairer/plan/config.rs | network.repair_grace_secs
 network.repair_bytes_per_sec | crates/dm-services/src/repairer/plan/config.rs | network.repair_bytes_per_sec
 network.challenges_per_sec | crates/dm-services/src/repairer/plan/config.rs | network.challenges_per_sec
+network.keep_tombstones_secs | crates/dm-services/src/repairer/plan/config.rs | network.keep_tombstones_secs
 storage.engine | crates/dm-storage/tests/lifecycle.rs | fn a_folder_belongs_to_the_engine_that_made_it(
 storage.inline_limit | crates/dm-storage/src/storage.rs | config.inline_limit
 storage.cache_bytes | crates/dm-storage/src/storage.rs | config.cache_bytes

@@ -229,6 +229,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             earlier_holders: Arc::new(MemoryKeyValueStore::new()),
             shares: catalog.clone(),
             quota: Arc::new(MemoryObjectStore::new()),
+            standing: None,
         },
         address,
         "this-peer",

@@ -80,8 +80,11 @@ pub struct NetworkConfig {
     pub repair_grace_secs: u64,
     /// Bytes of copies that repair makes in a second.
     pub repair_bytes_per_sec: u64,
-    /// Challenges and searches of repair in a second.
+    /// Challenges of repair in a second.
     pub challenges_per_sec: u64,
+    /// Seconds for which it is kept that an object was erased: a copy that was
+    /// away for longer may come back where no newer envelope is known.
+    pub keep_tombstones_secs: u64,
 }
 
 impl Default for NetworkConfig {
@@ -121,6 +124,7 @@ impl Default for NetworkConfig {
             repair_grace_secs: 120,
             repair_bytes_per_sec: 32 << 20,
             challenges_per_sec: 50,
+            keep_tombstones_secs: 90 * 24 * 60 * 60,
         }
     }
 }

@@ -25,6 +25,7 @@ mod object_changes;
 mod objects;
 mod operations;
 mod orders;
+mod owner_standing;
 mod plugins;
 mod replication;
 mod revocations;
@@ -68,6 +69,7 @@ pub use objects::{
 };
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
+pub use owner_standing::OwnerStanding;
 pub use plugins::{NodeFunctions, Plugin, PluginContext, PluginSource};
 pub use replication::{Challenged, Evidence, HoldersNews, Replication};
 pub use revocations::Revocations;

@@ -19,7 +19,6 @@ use crate::{
     error::P2pError,
     parsed_config::ParsedConfig,
     peers::{Peers, persist_peer_book},
-    server::measure_foreign,
 };
 
 /// Peers of the book that are dialled at the start, the last seen first.
@@ -35,9 +34,9 @@ pub(crate) async fn start(
     let parsed = ParsedConfig::read(&config.initial_peers, &config.network).map_err(P2pError::Config)?;
     let records = deps.peers.peers().await?;
     let remembered = remembered(&records);
-    let peers = Arc::new(Peers::new(records, &config.network, deps.bus));
+    let peers = Arc::new(Peers::new(records, &config.network, deps.bus.clone()));
     let swarm = listening_swarm(&config, &parsed, &peers).await?;
-    let context = Arc::new(Context::new(&config, deps.objects, peers, deps.holder_index));
+    let context = Arc::new(Context::new(&config, &deps, peers));
     let factory = RunnerFactory {
         config,
         parsed,
@@ -96,7 +95,6 @@ fn spawn_background_tasks(context: &Arc<Context>, catalog: Arc<dyn PeerCatalog>,
     });
     spawn_task(supervisor, "p2p-provide", context, provide_from_queue);
     spawn_task(supervisor, "p2p-provide-stored", context, provide_stored);
-    spawn_task(supervisor, "p2p-foreign-usage", context, measure_foreign);
 }
 
 fn spawn_task<Make, Task, Error>(supervisor: &Supervisor, name: &str, context: &Arc<Context>, make: Make)

@@ -13,8 +13,13 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::{paths::Paths, runner_handle::RunnerHandle};
 use crate::{
-    client::StreamPool, config::P2pConfig, dht::ProvideQueue, holder_updates::HolderUpdates, peers::Peers,
-    server::ForeignQuota, traffic::Traffic,
+    client::StreamPool,
+    config::{P2pConfig, P2pDeps},
+    dht::ProvideQueue,
+    holder_updates::HolderUpdates,
+    peers::Peers,
+    server::ForeignRoom,
+    traffic::Traffic,
 };
 
 /// What the parts of a running node share.
@@ -34,7 +39,8 @@ pub(crate) struct Context {
     pub(crate) holder_updates: HolderUpdates,
     /// The holders that earlier runs recorded.
     pub(crate) holder_index: Option<Arc<dyn HolderIndex>>,
-    pub(crate) quota: Arc<ForeignQuota>,
+    /// Room for the objects of others.
+    pub(crate) foreign: Arc<ForeignRoom>,
     /// Where this node listens, peer id included.
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
     /// Where it is reached from outside, as far as that is known, relays included.
@@ -45,12 +51,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(
-        config: &P2pConfig,
-        objects: Arc<dyn ObjectStore>,
-        peers: Arc<Peers>,
-        holder_index: Option<Arc<dyn HolderIndex>>,
-    ) -> Self {
+    pub(crate) fn new(config: &P2pConfig, deps: &P2pDeps, peers: Arc<Peers>) -> Self {
         let traffic = Arc::new(Traffic::default());
         let request_timeout = Duration::from_secs(config.network.request_timeout_secs);
         Self {
@@ -58,7 +59,7 @@ impl Context {
             own_address: config.own_address,
             network: config.network.clone(),
             initial_peers: config.initial_peers.len(),
-            objects,
+            objects: deps.objects.clone(),
             peers,
             streams: StreamPool::new(traffic.clone(), request_timeout),
             traffic,
@@ -66,8 +67,12 @@ impl Context {
             paths: Paths::default(),
             provide: ProvideQueue::default(),
             holder_updates: HolderUpdates::default(),
-            holder_index,
-            quota: Arc::new(ForeignQuota::new(config.network.max_foreign_bytes)),
+            holder_index: deps.holder_index.clone(),
+            foreign: Arc::new(ForeignRoom::new(
+                config.network.max_foreign_bytes,
+                deps.quota.clone(),
+                deps.standing.clone(),
+            )),
             listening: Mutex::default(),
             external: Mutex::default(),
             own_record: Mutex::default(),

@@ -4,8 +4,8 @@
 mod admission;
 mod owners;
 mod prove;
-mod quota;
 mod receive;
+mod room;
 mod serve;
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use libp2p::{PeerId, Stream};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::quota::{ForeignQuota, measure_foreign};
+pub(crate) use self::room::ForeignRoom;
 use self::{admission::Admission, owners::Arrivals};
 use crate::{node::Context, wire::Wire};
 

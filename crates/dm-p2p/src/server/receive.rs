@@ -11,7 +11,11 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
-use super::{Shared, owners::Arrival, quota::Reservation};
+use super::{
+    Shared,
+    owners::Arrival,
+    room::{Arriving, Reservation},
+};
 use crate::wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Wire, WireError, decode_names};
 
 /// How taking an object ends early.
@@ -65,7 +69,7 @@ where
             .await?;
         return Err(WireError::Malformed("an offered envelope does not verify"));
     };
-    let space = match judge(shared, &envelope).await {
+    let space = match judge(shared, peer, &envelope).await {
         Ok(Judgement::Held) => {
             shared.context.holder_updates.said(peer, envelope.id, vec![peer]);
             return wire.send(&Reply::OfferAnswer(OfferAnswer::Held)).await;
@@ -113,7 +117,11 @@ struct Space<'a> {
     mends: bool,
 }
 
-async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judgement<'a>, Refusal> {
+async fn judge<'a>(
+    shared: &'a Shared,
+    peer: PeerId,
+    envelope: &SignedEnvelope,
+) -> Result<Judgement<'a>, Refusal> {
     if shared.context.network.bootstrap_only {
         return Err(Refusal::Full);
     }
@@ -132,7 +140,7 @@ async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judg
             Ordering::Equal | Ordering::Less if same_chunks && mends => {}
             Ordering::Equal if same_chunks => return Ok(Judgement::Held),
             Ordering::Less if same_chunks => {
-                replace_envelope(shared, held, envelope).await?;
+                replace_envelope(shared, peer, held, envelope).await?;
                 return Ok(Judgement::Held);
             }
             Ordering::Less => {}
@@ -140,7 +148,7 @@ async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judg
         }
     }
     Ok(Judgement::Wanted(Space {
-        foreign: reserve(shared, held.as_ref(), envelope)?,
+        foreign: reserve(shared, peer, held.as_ref(), envelope).await?,
         _receiving: shared.receiving.try_acquire().map_err(|_| Refusal::Busy)?,
         _arrival: match held {
             Some(_) => None,
@@ -154,17 +162,12 @@ async fn judge<'a>(shared: &'a Shared, envelope: &SignedEnvelope) -> Result<Judg
 /// larger than the old one needs space.
 async fn replace_envelope(
     shared: &Shared,
+    peer: PeerId,
     held: &SignedEnvelope,
     envelope: &SignedEnvelope,
 ) -> Result<(), Refusal> {
-    let context = &shared.context;
-    let growth = storage_cost(envelope).saturating_sub(storage_cost(held));
-    let foreign = if growth == 0 || envelope.id.owner == context.own_address {
-        None
-    } else {
-        Some(context.quota.reserve(growth, 0).ok_or(Refusal::Full)?)
-    };
-    let replaced = context.objects.replace_envelope(envelope).await;
+    let foreign = reserve(shared, peer, Some(held), envelope).await?;
+    let replaced = shared.context.objects.replace_envelope(envelope).await;
     if replaced.map_err(|error| refusal_for(&error))?
         && let Some(foreign) = foreign
     {
@@ -173,9 +176,12 @@ async fn replace_envelope(
     Ok(())
 }
 
-/// Space for a foreign object, beside the version that is held.
-fn reserve(
+/// Space for a foreign object, in the place of the version that is held. Where
+/// there is not enough, that version goes all the same: its owner has replaced it,
+/// so that it is served to nobody any more.
+async fn reserve(
     shared: &Shared,
+    peer: PeerId,
     held: Option<&SignedEnvelope>,
     envelope: &SignedEnvelope,
 ) -> Result<Option<Reservation>, Refusal> {
@@ -183,13 +189,26 @@ fn reserve(
     if envelope.id.owner == context.own_address {
         return Ok(None);
     }
-    if envelope.sealed_size() > context.network.max_foreign_object {
-        return Err(Refusal::TooLarge);
+    let arriving = Arriving {
+        owner: envelope.id.owner,
+        peer,
+        is_for_us: envelope.grants_to(context.own_address),
+    };
+    let (cost, replaced) = (storage_cost(envelope), held.map_or(0, storage_cost));
+    let refusal = if envelope.sealed_size() > context.network.max_foreign_object {
+        Refusal::TooLarge
+    } else {
+        match context.foreign.reserve(arriving, cost, replaced).await {
+            Some(reservation) => return Ok(Some(reservation)),
+            None => Refusal::Full,
+        }
+    };
+    if let Some(held) = held.filter(|held| held.sequence < envelope.sequence) {
+        let removed = context.objects.remove(&held.id).await;
+        removed.map_err(|error| refusal_for(&error))?;
+        tracing::info!(locator = %held.id.locator, "dropped an object whose newer version has no room");
     }
-    let reserved = context
-        .quota
-        .reserve(storage_cost(envelope), held.map_or(0, storage_cost));
-    reserved.map(Some).ok_or(Refusal::Full)
+    Err(refusal)
 }
 
 /// A place for an owner that has no object under the locator yet; this node

@@ -92,9 +92,9 @@ impl Repairer {
     async fn expire(&self, object: &ObjectId) -> Result<(), StoreError> {
         let objects = &self.inner.ports.objects;
         match objects.envelope(object).await? {
-            Some(envelope) if envelope.is_expired(now_ms()) => {
+            Some(envelope) if self.end_of(&envelope).is_some_and(|end| end <= now_ms()) => {
                 objects.remove(object).await?;
-                tracing::info!(locator = %object.locator, "deleted an expired copy");
+                tracing::info!(locator = %object.locator, "deleted a copy whose time is over");
             }
             _ => {
                 self.keep(object).await?;

@@ -15,6 +15,15 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Copies that are dropped in one go.
 const MAX_DROPPED: usize = 256;
 
+/// Part of the room that the objects of owners who are not established may fill.
+const STRANGERS: u64 = 2;
+
+/// Whether the room for strangers runs out: less than a twentieth of it is left.
+fn is_scarce_for_strangers(kept: Kept, limits: KeptLimits) -> bool {
+    let room = limits.foreign / STRANGERS;
+    kept.foreign > room - room / 20
+}
+
 /// Whether the room for foreign objects runs out: less than a twentieth is left.
 fn is_scarce(kept: Kept, limits: KeptLimits) -> bool {
     kept.foreign > limits.foreign - limits.foreign / 20
@@ -26,8 +35,9 @@ fn is_ample(kept: Kept, limits: KeptLimits) -> bool {
 }
 
 impl Repairer {
-    /// Drops foreign copies when the room for them runs out: such as are held
-    /// by enough others, who have proved it, and that this node cannot read.
+    /// Drops foreign copies that this node cannot read when the room for them runs
+    /// out: first those of owners who are not established, then such as are held by
+    /// enough others, who have proved it.
     pub(super) async fn collect(&self) -> Result<(), StoreError> {
         loop {
             tokio::time::sleep(INTERVAL).await;
@@ -42,19 +52,43 @@ impl Repairer {
     pub async fn make_room(&self) -> Result<usize, StoreError> {
         let quota = &self.inner.ports.quota;
         let mut dropped = 0;
-        if !is_scarce(quota.kept(), quota.limits()) {
-            return Ok(0);
+        if is_scarce_for_strangers(quota.kept(), quota.limits()) {
+            dropped += self.drop_strangers().await?;
         }
+        if is_scarce(quota.kept(), quota.limits()) {
+            dropped += self.drop_surplus().await?;
+        }
+        if dropped > 0 {
+            tracing::info!(dropped, "dropped copies to make room");
+            self.inner.bell.notify_one();
+        }
+        Ok(dropped)
+    }
+
+    /// Drops some copies of owners who are not established.
+    async fn drop_strangers(&self) -> Result<usize, StoreError> {
+        let Some(standing) = &self.inner.ports.standing else {
+            return Ok(0);
+        };
+        let mut dropped = 0;
+        let page = self.plan().await?.next_foreign(MAX_DROPPED).await?;
+        for object in page {
+            if !standing.is_established(object.owner).await {
+                dropped += usize::from(self.drop_copy(&object).await?);
+            }
+        }
+        Ok(dropped)
+    }
+
+    async fn drop_surplus(&self) -> Result<usize, StoreError> {
+        let quota = &self.inner.ports.quota;
+        let mut dropped = 0;
         let surplus = self.plan().await?.surplus(MAX_DROPPED, now_ms()).await?;
         for object in surplus {
             if is_ample(quota.kept(), quota.limits()) {
                 break;
             }
             dropped += usize::from(self.drop_copy(&object).await?);
-        }
-        if dropped > 0 {
-            tracing::info!(dropped, "dropped copies of which enough others exist");
-            self.inner.bell.notify_one();
         }
         Ok(dropped)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dm_core::{
     clock::now_ms,
-    envelope::ObjectId,
+    envelope::{ObjectId, SignedEnvelope},
     ports::{ObjectChange, StoreError},
 };
 
@@ -90,8 +90,8 @@ impl Repairer {
         match envelope {
             Some(envelope) => {
                 let own = id.owner == self.inner.own;
-                let (bytes, end) = (envelope.sealed_size(), envelope.expires_at);
-                plan.keep(id, own, bytes, end, now_ms()).await?;
+                let end = self.end_of(&envelope);
+                plan.keep(id, own, envelope.sealed_size(), end, now_ms()).await?;
                 Ok(true)
             }
             None => {
@@ -99,5 +99,18 @@ impl Repairer {
                 Ok(false)
             }
         }
+    }
+
+    /// When an object is let go: one of another owner when its time is over, which
+    /// for this node's own is the business of who shares them; what is left of an
+    /// erased one when every copy of it should have met the erasure.
+    pub(super) fn end_of(&self, envelope: &SignedEnvelope) -> Option<u64> {
+        if envelope.is_tombstone() {
+            let erased = envelope.created_at.min(now_ms());
+            return Some(erased.saturating_add(self.inner.config.keep_tombstones));
+        }
+        envelope
+            .expires_at
+            .filter(|_| envelope.id.owner != self.inner.own)
     }
 }

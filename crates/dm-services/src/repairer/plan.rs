@@ -127,6 +127,8 @@ pub struct RepairPlan {
     waiting_since: Option<u64>,
     /// Where the search for surplus copies goes on.
     surplus_after: Option<ObjectId>,
+    /// Where the walk through the objects of others goes on.
+    foreign_after: Option<ObjectId>,
 }
 
 impl RepairPlan {
@@ -161,13 +163,12 @@ impl RepairPlan {
             bytes: Bucket::new(config.bytes_per_second, config.bytes_per_second, now),
             waiting_since: None,
             surplus_after: None,
+            foreign_after: None,
         })
     }
 
-    /// This node stores an object of this many bytes. The time of an object of
-    /// another owner ends at `ends`, or never; the end of this node's own
-    /// objects is the business of who shares them. Told again, only what has
-    /// changed counts.
+    /// This node stores an object of this many bytes, which is let go at `ends`, or
+    /// never. Told again, only what has changed counts.
     ///
     /// # Errors
     /// Faults of the store.
@@ -179,7 +180,6 @@ impl RepairPlan {
         ends: Option<u64>,
         now: u64,
     ) -> Result<(), StoreError> {
-        let ends = ends.filter(|_| !own);
         let known = self.index.get(object).await?;
         if known
             .as_ref()

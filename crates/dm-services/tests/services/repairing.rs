@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use dm_core::{
     Address,
     clock::now_ms,
     config::NetworkConfig,
+    envelope::Envelope,
     hash::DataHash,
-    ports::{NetworkStatus, ObjectExchange, ObjectStore},
+    ports::{Kept, KeptLimits, NetworkStatus, ObjectExchange, ObjectStore, OwnerStanding, StorageQuota},
+    signed::Signed,
     tasks::Supervisor,
 };
 use dm_services::{HeldObject, RepairPorts, Repairer, repairer::plan::RepairConfig};
@@ -16,6 +19,7 @@ use dm_testing::{
     key_value::MemoryKeyValueStore,
     network::{LyingStore, MemoryNetwork, MemoryNode},
     objects::{DamagedStore, MemoryObjectStore, SampleObject},
+    signer::TestSigner,
 };
 
 /// Far longer than anything takes: only a test that fails waits for it.
@@ -29,6 +33,7 @@ fn config() -> RepairConfig {
         first_pause: 50,
         longest_pause: 200,
         claim_patience: 2_000,
+        keep_tombstones: 1_500,
         ..RepairConfig::of(&NetworkConfig::default())
     }
 }
@@ -41,6 +46,24 @@ struct Guard {
     index: MemoryKeyValueStore,
     repairer: Repairer,
     tasks: Supervisor,
+}
+
+fn ports(
+    node: &Arc<MemoryNode>,
+    store: Arc<dyn ObjectStore>,
+    changes: &MemoryObjectStore,
+    index: &MemoryKeyValueStore,
+) -> RepairPorts {
+    RepairPorts {
+        objects: store,
+        changes: Arc::new(changes.clone()),
+        replication: node.clone(),
+        index: Arc::new(index.clone()),
+        earlier_holders: Arc::new(MemoryKeyValueStore::new()),
+        shares: Arc::new(MemoryCatalog::new()),
+        quota: Arc::new(MemoryObjectStore::new()),
+        standing: None,
+    }
 }
 
 impl Guard {
@@ -60,15 +83,7 @@ impl Guard {
         changes: MemoryObjectStore,
         index: MemoryKeyValueStore,
     ) -> Self {
-        let ports = RepairPorts {
-            objects: store.clone(),
-            changes: Arc::new(changes.clone()),
-            replication: node.clone(),
-            index: Arc::new(index.clone()),
-            earlier_holders: Arc::new(MemoryKeyValueStore::new()),
-            shares: Arc::new(MemoryCatalog::new()),
-            quota: Arc::new(MemoryObjectStore::new()),
-        };
+        let ports = ports(&node, store.clone(), &changes, &index);
         // Nobody here owns the objects: all are replicas that cannot read.
         let repairer = Repairer::new(ports, Address::repeat_byte(9), &node.local_peer_id(), config());
         let tasks = Supervisor::new();
@@ -283,4 +298,88 @@ async fn count_stored(stores: &[MemoryObjectStore]) -> usize {
         count += store.list(None, 10).await.unwrap().len();
     }
     count
+}
+
+/// A store whose room for others is limited.
+struct Limited(MemoryObjectStore);
+
+const ROOM: u64 = 400_000;
+
+impl StorageQuota for Limited {
+    fn kept(&self) -> Kept {
+        self.0.kept()
+    }
+
+    fn limits(&self) -> KeptLimits {
+        KeptLimits {
+            foreign: ROOM,
+            ..KeptLimits::NONE
+        }
+    }
+}
+
+/// Knows one owner who has something at stake.
+struct OneEstablished(Address);
+
+#[async_trait]
+impl OwnerStanding for OneEstablished {
+    async fn is_established(&self, owner: Address) -> bool {
+        owner == self.0
+    }
+}
+
+#[tokio::test]
+async fn when_room_is_short_the_copies_of_strangers_go_first() {
+    let store = MemoryObjectStore::new();
+    // Each takes a quarter of the room.
+    let objects: Vec<_> = (1..=3)
+        .map(|owner| SampleObject::new(owner, 7, 100_000))
+        .collect();
+    for object in &objects {
+        object.store_in(&store).await.unwrap();
+    }
+    let established = objects[1].id().owner;
+    let node = MemoryNetwork::new().join(Arc::new(store.clone()));
+    let ports = RepairPorts {
+        quota: Arc::new(Limited(store.clone())),
+        standing: Some(Arc::new(OneEstablished(established))),
+        ..ports(
+            &node,
+            Arc::new(store.clone()),
+            &store,
+            &MemoryKeyValueStore::new(),
+        )
+    };
+    let repairer = Repairer::new(ports, Address::repeat_byte(9), &node.local_peer_id(), config());
+    let tasks = Supervisor::new();
+    let running = repairer.clone();
+    tasks.spawn("repairer", move |shutdown| {
+        let repairer = running.clone();
+        async move { repairer.run(shutdown).await }
+    });
+    wait_until(async || repairer.make_room().await.unwrap() > 0).await;
+    wait_until(async || {
+        repairer.make_room().await.unwrap();
+        store.list(None, 10).await.unwrap().len() == 1
+    })
+    .await;
+    assert!(
+        objects[1].is_in(&store).await,
+        "that of the established owner stays"
+    );
+    assert_eq!(repairer.make_room().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_erased_object_ends_as_well() {
+    let (stores, guards) = network(2);
+    let id = object().id();
+    let kept_for = config().keep_tombstones;
+    let erased = Envelope::tombstone(id, 5, now_ms());
+    let erased = Signed::sign(erased, &TestSigner::new(1)).unwrap();
+    stores[0].create().await.unwrap().finish(&erased).await.unwrap();
+    guards[0].node.push(&id, 1).await.unwrap();
+    wait_until(async || count_stored(&stores).await == 2).await;
+    wait_until(async || count_stored(&stores).await == 0).await;
+    assert!(now_ms() >= erased.created_at + kept_for, "not before its time");
 }

@@ -34,6 +34,8 @@ pub struct RepairConfig {
     pub bytes_per_second: u64,
     /// Objects of which copies are made at the same time.
     pub places: usize,
+    /// How long it is kept that an object was erased.
+    pub keep_tombstones: u64,
     /// What was begun and has not ended after this long is begun anew.
     pub longest_step: u64,
 }
@@ -56,6 +58,7 @@ impl Default for RepairConfig {
             bytes_per_second: 32 << 20,
             places: 32,
             longest_step: HOUR,
+            keep_tombstones: 90 * 24 * HOUR,
         }
     }
 }
@@ -70,6 +73,7 @@ impl RepairConfig {
             grace: millis(network.repair_grace_secs),
             first_pause: millis(network.health_check_interval_secs),
             challenges_per_second: network.challenges_per_sec,
+            keep_tombstones: millis(network.keep_tombstones_secs),
             bytes_per_second: network.repair_bytes_per_sec,
             ..Self::default()
         }

@@ -100,6 +100,19 @@ impl RepairPlan {
         Ok(surplus)
     }
 
+    /// At most `limit` objects of others; at each call those that follow, and then
+    /// the first ones again.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn next_foreign(&mut self, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
+        self.flush().await?;
+        let page = self.index.page_of_all(self.foreign_after.as_ref(), limit).await?;
+        self.foreign_after = page.last().map(|(object, _)| *object);
+        let foreign = page.into_iter().filter(|(_, record)| !record.own);
+        Ok(foreign.map(|(object, _)| object).collect())
+    }
+
     /// Whether every object that was stored before changes were told is known.
     pub fn is_complete(&self) -> bool {
         self.index.is_complete()

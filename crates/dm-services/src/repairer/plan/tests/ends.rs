@@ -41,13 +41,6 @@ async fn a_time_that_is_put_off_or_taken_back_does_not_count() {
     assert_eq!(expired(&due(&mut plan, 3 * HOUR).await), []);
 }
 
-#[tokio::test]
-async fn the_end_of_own_objects_is_the_business_of_who_shares_them() {
-    let mut plan = new_plan(1000, RepairConfig::default()).await;
-    plan.keep(&object(1), true, 1000, Some(HOUR), 0).await.unwrap();
-    assert_eq!(expired(&due(&mut plan, 2 * HOUR).await), []);
-}
-
 #[derive(Debug, Clone)]
 enum Event {
     Keep(u8, Option<u64>),

@@ -1,0 +1,311 @@
+//! Shares out the room for the objects of others.
+//!
+//! Established owners may use all of it. Strangers together may fill half, and
+//! each stranger, as owner and as the peer that pushes, may take an eighth of
+//! the room in a day.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use dm_core::{
+    Address,
+    ports::{OwnerStanding, StorageQuota},
+};
+use libp2p::PeerId;
+
+/// Part of the room that strangers may fill together.
+const STRANGERS: u64 = 2;
+/// Part of the room that one stranger may take in a [`PERIOD`].
+const ONE_STRANGER: u64 = 8;
+/// After this time it is forgotten what strangers have taken.
+const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+/// Strangers of whom it is remembered what they have taken; of more no object is
+/// taken before the period is over.
+const MAX_STRANGERS: usize = 16 * 1024;
+
+/// The room for the objects of others.
+pub(crate) struct ForeignRoom {
+    limit: u64,
+    /// What is stored; `None` where nobody counts it.
+    quota: Option<Arc<dyn StorageQuota>>,
+    /// Who is established; `None` where nobody can tell: everybody is.
+    standing: Option<Arc<dyn OwnerStanding>>,
+    taken: Mutex<Taken>,
+}
+
+/// Whose object it is, and who brings it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arriving {
+    pub(crate) owner: Address,
+    pub(crate) peer: PeerId,
+    /// Whether this node is among its readers.
+    pub(crate) is_for_us: bool,
+}
+
+struct Taken {
+    reserved: u64,
+    since: Instant,
+    of_owner: HashMap<Address, u64>,
+    by_peer: HashMap<PeerId, u64>,
+}
+
+/// Room for an object that is being received; given back when it is dropped.
+pub(crate) struct Reservation {
+    room: Arc<ForeignRoom>,
+    bytes: u64,
+    stranger: Option<(Address, PeerId)>,
+    is_kept: bool,
+}
+
+impl ForeignRoom {
+    pub(crate) fn new(
+        limit: u64,
+        quota: Option<Arc<dyn StorageQuota>>,
+        standing: Option<Arc<dyn OwnerStanding>>,
+    ) -> Self {
+        Self {
+            limit,
+            quota,
+            standing,
+            taken: Mutex::new(Taken {
+                reserved: 0,
+                since: Instant::now(),
+                of_owner: HashMap::new(),
+                by_peer: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Sets room aside for an object that takes `bytes`, if there is enough. In the
+    /// place of a version that takes `replaced` bytes only the rest needs room.
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        arriving: Arriving,
+        bytes: u64,
+        replaced: u64,
+    ) -> Option<Reservation> {
+        let bytes = bytes.saturating_sub(replaced);
+        let is_stranger = bytes > 0 && !self.is_favoured(arriving).await;
+        let stored = self.quota.as_ref().map_or(0, |quota| quota.kept().foreign);
+        let limit = if is_stranger {
+            self.limit / STRANGERS
+        } else {
+            self.limit
+        };
+        let mut taken = self.lock();
+        let total = stored.checked_add(taken.reserved)?.checked_add(bytes)?;
+        if bytes > 0 && total > limit {
+            return None;
+        }
+        let stranger = is_stranger.then_some((arriving.owner, arriving.peer));
+        if let Some((owner, peer)) = stranger {
+            taken.start_anew(Instant::now());
+            let most = self.limit / ONE_STRANGER;
+            let fits = has_part(&taken.of_owner, &owner, bytes, most)
+                && has_part(&taken.by_peer, &peer, bytes, most);
+            if !fits {
+                return None;
+            }
+            *taken.of_owner.entry(owner).or_default() += bytes;
+            *taken.by_peer.entry(peer).or_default() += bytes;
+        }
+        taken.reserved += bytes;
+        drop(taken);
+        Some(Reservation {
+            room: self.clone(),
+            bytes,
+            stranger,
+            is_kept: false,
+        })
+    }
+
+    async fn is_favoured(&self, arriving: Arriving) -> bool {
+        match &self.standing {
+            Some(standing) => arriving.is_for_us || standing.is_established(arriving.owner).await,
+            None => true,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn has_part<K: Eq + Hash>(taken: &HashMap<K, u64>, who: &K, bytes: u64, most: u64) -> bool {
+    match taken.get(who) {
+        Some(taken) => taken.saturating_add(bytes) <= most,
+        None => taken.len() < MAX_STRANGERS && bytes <= most,
+    }
+}
+
+impl Taken {
+    fn start_anew(&mut self, now: Instant) {
+        if now.duration_since(self.since) >= PERIOD {
+            self.since = now;
+            self.of_owner.clear();
+            self.by_peer.clear();
+        }
+    }
+
+    fn give_back(&mut self, owner: &Address, peer: &PeerId, bytes: u64) {
+        let of_owner = self.of_owner.get_mut(owner);
+        let by_peer = self.by_peer.get_mut(peer);
+        for taken in of_owner.into_iter().chain(by_peer) {
+            *taken = taken.saturating_sub(bytes);
+        }
+    }
+}
+
+impl Reservation {
+    /// The object is stored: from now on the store counts it.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut taken = self.room.lock();
+        taken.reserved -= self.bytes;
+        if let Some((owner, peer)) = &self.stranger
+            && !self.is_kept
+        {
+            taken.give_back(owner, peer, self.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use dm_core::ports::{Kept, KeptLimits};
+
+    use super::*;
+
+    /// A store that counts, and a chain that knows one owner.
+    #[derive(Default)]
+    struct World {
+        foreign: Mutex<u64>,
+    }
+
+    const ESTABLISHED: Address = Address::repeat_byte(1);
+
+    impl StorageQuota for World {
+        fn kept(&self) -> Kept {
+            let foreign = *self.foreign.lock().unwrap();
+            Kept { own: 7, foreign }
+        }
+
+        fn limits(&self) -> KeptLimits {
+            KeptLimits::NONE
+        }
+    }
+
+    #[async_trait]
+    impl OwnerStanding for World {
+        async fn is_established(&self, owner: Address) -> bool {
+            owner == ESTABLISHED
+        }
+    }
+
+    fn room(world: &Arc<World>) -> Arc<ForeignRoom> {
+        Arc::new(ForeignRoom::new(800, Some(world.clone()), Some(world.clone())))
+    }
+
+    fn from(owner: u8) -> Arriving {
+        Arriving {
+            owner: Address::repeat_byte(owner),
+            peer: PeerId::random(),
+            is_for_us: false,
+        }
+    }
+
+    /// Has an object arrive and be stored.
+    async fn store(world: &World, room: &Arc<ForeignRoom>, arriving: Arriving, bytes: u64) -> bool {
+        let Some(reservation) = room.reserve(arriving, bytes, 0).await else {
+            return false;
+        };
+        *world.foreign.lock().unwrap() += bytes;
+        reservation.keep();
+        true
+    }
+
+    #[tokio::test]
+    async fn whoever_they_are_strangers_fill_half_of_the_room_and_the_rest_stays_for_others() {
+        let world = Arc::new(World::default());
+        let room = room(&world);
+        let mut taken = 0;
+        for owner in 2..=255 {
+            taken += u64::from(store(&world, &room, from(owner), 10).await) * 10;
+        }
+        assert_eq!(taken, 400);
+        assert!(
+            store(&world, &room, from(1), 300).await,
+            "an owner with an anchored log"
+        );
+        let for_us = Arriving {
+            is_for_us: true,
+            ..from(9)
+        };
+        assert!(store(&world, &room, for_us, 100).await, "what this node may read");
+        assert!(!store(&world, &room, from(1), 1).await, "it is full");
+    }
+
+    #[tokio::test]
+    async fn one_stranger_takes_an_eighth_as_owner_and_as_peer() {
+        let world = Arc::new(World::default());
+        let room = room(&world);
+        for _ in 0..30 {
+            store(&world, &room, from(2), 10).await;
+        }
+        assert_eq!(world.kept().foreign, 100, "whoever brings it");
+        let peer = PeerId::random();
+        for owner in 3..100 {
+            store(&world, &room, Arriving { peer, ..from(owner) }, 10).await;
+        }
+        assert_eq!(world.kept().foreign, 200, "whosever it is");
+        let honest = Arriving { peer, ..from(1) };
+        assert!(
+            store(&world, &room, honest, 100).await,
+            "an established owner's is not counted"
+        );
+    }
+
+    #[tokio::test]
+    async fn room_is_given_back_unless_the_object_was_kept() {
+        let world = Arc::new(World::default());
+        let room = room(&world);
+        let stranger = from(2);
+        let first = room.reserve(stranger, 60, 0).await.unwrap();
+        assert!(
+            room.reserve(stranger, 60, 0).await.is_none(),
+            "more than an eighth"
+        );
+        drop(first);
+        room.reserve(stranger, 60, 0).await.unwrap().keep();
+        assert!(room.reserve(stranger, 60, 0).await.is_none());
+        assert!(room.reserve(stranger, 40, 0).await.is_some());
+        assert_eq!(room.lock().reserved, 0);
+    }
+
+    #[tokio::test]
+    async fn what_takes_no_more_than_it_replaces_always_fits() {
+        let world = Arc::new(World::default());
+        let room = room(&world);
+        *world.foreign.lock().unwrap() = 5_000;
+        assert!(room.reserve(from(2), 70, 70).await.is_some());
+        assert!(room.reserve(from(2), 1, 70).await.is_some());
+        assert!(room.reserve(from(1), 71, 70).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_enormous_object_does_not_overflow() {
+        let room = Arc::new(ForeignRoom::new(100, None, None));
+        room.reserve(from(2), 1, 0).await.unwrap().keep();
+        assert!(room.reserve(from(2), u64::MAX, 0).await.is_none());
+    }
+}
