@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{
     Node, config,
     script::{self, Lie, OfferAnswer, Refusal, Reply, Request, Scripted, receive, send, send_bytes},
-    start, start_with,
+    start_with,
 };
 use dm_core::{
     bus::EventBus,
