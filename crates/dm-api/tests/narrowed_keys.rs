@@ -1,22 +1,16 @@
 //! What narrows an API key: routes, recipients and a budget of bytes; and what
 //! becomes of those who try keys.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{Answer, NO_DATA, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
 use dm_core::{
     api_key::{Rights, Scope},
     ports::{ApiKeys, NewApiKeyRequest},
 };
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+
+use crate::common::{Answer, NO_DATA, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
 
 /// Makes a key over HTTP, as an operator does.
 async fn make(node: &TestNode, body: Value) -> String {

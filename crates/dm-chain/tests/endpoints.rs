@@ -1,9 +1,5 @@
 //! Several ways to one chain.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use alloy::primitives::U256;
@@ -17,7 +13,8 @@ use dm_core::{
 };
 use dm_testing::signer::TestSigner;
 use serde_json::json;
-use support::{
+
+use crate::support::{
     CHAIN_ID, account, client_of,
     fake_node::{FakeNode, Reply},
     journal,
@@ -152,7 +149,7 @@ async fn forwarding(
     chain: &EmbeddedChain,
     swallows: impl Fn(&str) -> bool + Send + Sync + 'static,
 ) -> FakeNode {
-    let forward = support::forward(chain);
+    let forward = crate::support::forward(chain);
     FakeNode::start(move |method, params| match swallows(method) {
         true => Reply::Result(json!(format!("0x{}", "0".repeat(64)))),
         false => forward(method, params),

@@ -1,9 +1,5 @@
 //! A chain that begins anew in the place of the one before.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
@@ -23,7 +19,8 @@ use dm_testing::{
     key_value::MemoryKeyValueStore,
     signer::TestSigner,
 };
-use support::{
+
+use crate::support::{
     account, client_of,
     fake_node::FakeNode,
     forward, journal,

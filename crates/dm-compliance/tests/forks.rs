@@ -1,7 +1,5 @@
 //! Two histories of one log are never continued silently.
 
-mod support;
-
 use std::time::Duration;
 
 use dm_core::{
@@ -10,7 +8,7 @@ use dm_core::{
 };
 use dm_testing::compliance::conformance::share;
 
-use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+use crate::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
 /// Records until the log refuses, and says why it does.
 async fn refusal(life: &Life) -> String {
