@@ -11,7 +11,7 @@ use dm_core::{
     ports::{Chain, ChainError},
     token::NATIVE_TOKEN,
 };
-use dm_testing::signer::TestSigner;
+use dm_testing::{signer::TestSigner, waiting::eventually};
 use serde_json::json;
 
 use crate::support::{
@@ -135,9 +135,10 @@ async fn what_is_queued_goes_on_at_the_new_endpoint() {
         let client = client.clone();
         async move { done(&client, &pay(NATIVE_TOKEN, account(7), 5)).await }
     });
-    while forgetful.asked_for("eth_sendRawTransaction") == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually("the first endpoint gets the transaction", async || {
+        (forgetful.asked_for("eth_sendRawTransaction") > 0).then_some(())
+    })
+    .await;
     client.switch(&[good.url()]).await.unwrap();
     assert_eq!(paying.await.unwrap().unwrap().received, U256::from(5));
     assert_eq!(client.native_balance(account(7)).await, Ok(U256::from(5)));

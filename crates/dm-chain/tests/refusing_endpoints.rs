@@ -12,7 +12,7 @@ use dm_core::{
     ports::{Chain, ChainError, Operations, TokenError, Tokens},
     token::NATIVE_TOKEN,
 };
-use dm_testing::signer::TestSigner;
+use dm_testing::{signer::TestSigner, waiting::eventually};
 use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -421,9 +421,10 @@ async fn a_transaction_goes_to_the_next_endpoint_where_one_does_not_take_it() {
     // Without another endpoint the payment waits, and is not refused for good.
     let id = dm_core::operation::OperationId::random();
     alone.begin(id, &pay(NATIVE_TOKEN, account(7), 5)).await.unwrap();
-    while refusing.asked_for("eth_sendRawTransaction") < 3 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually("the endpoint is asked three times", async || {
+        (refusing.asked_for("eth_sendRawTransaction") >= 3).then_some(())
+    })
+    .await;
     let trouble = failed(health_of(&alone).await);
     assert!(
         trouble

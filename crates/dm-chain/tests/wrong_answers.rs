@@ -18,7 +18,7 @@ use dm_core::{
     ports::{Chain, Operations},
     token::NATIVE_TOKEN,
 };
-use dm_testing::signer::TestSigner;
+use dm_testing::{signer::TestSigner, waiting::eventually};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -56,9 +56,10 @@ async fn all_are_paid(spoil: impl Fn(&str, usize) -> Option<Reply> + Send + Sync
     let ids: Vec<_> = (0..PAYMENTS).map(|_| OperationId::random()).collect();
     let payments = ids.iter().map(|id| async {
         // Whoever hears that the chain is away asks again under the same name.
-        while client.begin(*id, &pay(NATIVE_TOKEN, to, 1)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("the payment is accepted", async || {
+            client.begin(*id, &pay(NATIVE_TOKEN, to, 1)).await.ok()
+        })
+        .await;
         client.wait(*id, PATIENCE).await.unwrap().unwrap()
     });
     futures::future::join_all(payments).await;

@@ -19,10 +19,8 @@ use dm_testing::{
     key_value::MemoryKeyValueStore,
     network::{LyingStore, MemoryNetwork, MemoryNode},
     objects::{DamagedStore, MemoryObjectStore, SampleObject},
+    waiting::{PATIENCE, eventually},
 };
-
-/// Far longer than anything takes: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn config() -> RepairConfig {
     RepairConfig {
@@ -98,15 +96,6 @@ async fn copies(stores: &[MemoryObjectStore]) -> usize {
     copies
 }
 
-async fn wait_until(ready: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !ready().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
-}
-
 fn network(nodes: usize) -> (Vec<MemoryObjectStore>, Vec<Guard>) {
     let hub = MemoryNetwork::new();
     let stores: Vec<MemoryObjectStore> = (0..nodes).map(|_| MemoryObjectStore::new()).collect();
@@ -133,14 +122,14 @@ async fn a_damaged_record_costs_no_other_object_its_copies() {
     let others: Vec<_> = (0..4)
         .map(|_| Guard::join(&hub, Arc::new(MemoryObjectStore::new())))
         .collect();
-    wait_until(async || {
+    eventually("the other objects are copied", async || {
         let mut copied = 0;
         for object in objects.iter().filter(|object| object.id() != first) {
             for other in &others {
                 copied += usize::from(object.is_in(&*other.store).await);
             }
         }
-        copied >= objects.len() - 1
+        (copied >= objects.len() - 1).then_some(())
     })
     .await;
     assert!(damaged.is_damaged(&first), "the damage is noted");
@@ -153,8 +142,14 @@ async fn a_replica_repairs_what_it_cannot_read() {
     object().store_in(&stores[0]).await.unwrap();
     // It was stored before the repairer looked: its peers are found.
     guards[0].node.push(&object().id(), 1).await.unwrap();
-    wait_until(async || copies(&stores).await == 3).await;
-    wait_until(async || guards[0].held().await.live == 2).await;
+    eventually("there are three copies", async || {
+        (copies(&stores).await == 3).then_some(())
+    })
+    .await;
+    eventually("both holders are live", async || {
+        (guards[0].held().await.live == 2).then_some(())
+    })
+    .await;
 
     let held = guards[0].held().await;
     assert_eq!((held.wanted, held.own, held.size), (2, false, 300_000));
@@ -163,8 +158,14 @@ async fn a_replica_repairs_what_it_cannot_read() {
         .position(|guard| held.holders[0].peer_id == guard.node.local_peer_id())
         .unwrap();
     guards[gone].node.set_online(false);
-    wait_until(async || copies(&stores).await == 4).await;
-    wait_until(async || guards[0].held().await.live == 2).await;
+    eventually("there are four copies", async || {
+        (copies(&stores).await == 4).then_some(())
+    })
+    .await;
+    eventually("both holders are live", async || {
+        (guards[0].held().await.live == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -174,16 +175,20 @@ async fn holders_are_proven_and_their_times_are_told() {
         object().store_in(store).await.unwrap();
     }
     guards[0].node.push(&object().id(), 2).await.unwrap();
-    wait_until(async || {
+    eventually("both holders have proven their copies", async || {
         let holders = guards[0].held().await.holders;
-        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+        let proven = holders.iter().filter(|holder| holder.proved_at.is_some());
+        (holders.len() == 2 && proven.count() == 2).then_some(())
     })
     .await;
     for holder in guards[0].held().await.holders {
         assert!(holder.live && holder.proved_at.unwrap() >= holder.since && holder.since > 0);
     }
     // The others learned of all three by being asked.
-    wait_until(async || guards[2].held().await.live == 2).await;
+    eventually("the third node knows both holders", async || {
+        (guards[2].held().await.live == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -191,10 +196,16 @@ async fn a_holder_that_threw_its_copy_away_is_replaced() {
     let (stores, guards) = network(4);
     object().store_in(&stores[0]).await.unwrap();
     guards[0].node.push(&object().id(), 2).await.unwrap();
-    wait_until(async || guards[0].held().await.live == 2).await;
+    eventually("both holders are live", async || {
+        (guards[0].held().await.live == 2).then_some(())
+    })
+    .await;
     stores[1].remove(&object().id()).await.unwrap();
     // At its old place or at another: whoever finds out first decides.
-    wait_until(async || copies(&stores).await == 3).await;
+    eventually("there are three copies", async || {
+        (copies(&stores).await == 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -206,12 +217,18 @@ async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
     let liar = Guard::join(&hub, Arc::new(liar));
     object().store_in(&stores[0]).await.unwrap();
     keeper.node.push(&object().id(), 1).await.unwrap();
-    wait_until(async || keeper.held().await.holders.is_empty()).await;
+    eventually("the liar is no holder", async || {
+        (keeper.held().await.holders.is_empty()).then_some(())
+    })
+    .await;
     let _others: Vec<Guard> = stores[1..]
         .iter()
         .map(|store| Guard::join(&hub, Arc::new(store.clone())))
         .collect();
-    wait_until(async || keeper.held().await.live == 2).await;
+    eventually("both holders are live", async || {
+        (keeper.held().await.live == 2).then_some(())
+    })
+    .await;
     let held = keeper.held().await;
     let liar_id = liar.node.local_peer_id();
     assert!(held.holders.iter().all(|holder| holder.peer_id != liar_id));
@@ -222,9 +239,10 @@ async fn after_a_restart_the_holders_are_known_at_once() {
     let (stores, guards) = network(3);
     object().store_in(&stores[0]).await.unwrap();
     guards[0].node.push(&object().id(), 2).await.unwrap();
-    wait_until(async || {
+    eventually("both holders have proven their copies", async || {
         let holders = guards[0].held().await.holders;
-        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+        let proven = holders.iter().filter(|holder| holder.proved_at.is_some());
+        (holders.len() == 2 && proven.count() == 2).then_some(())
     })
     .await;
     let before = guards[0].held().await;
@@ -239,7 +257,10 @@ async fn after_a_restart_the_holders_are_known_at_once() {
         guards[0].store.clone(),
         guards[0].notes.clone(),
     );
-    wait_until(async || again.held().await.holders.len() == 2).await;
+    eventually("both holders are known", async || {
+        (again.held().await.holders.len() == 2).then_some(())
+    })
+    .await;
     let after = again.held().await;
     let since = |held: &HeldObject| held.holders.iter().map(|holder| holder.since).collect::<Vec<_>>();
     assert_eq!(since(&after), since(&before));
@@ -259,15 +280,24 @@ async fn replicas_delete_what_has_ended_though_its_owner_is_gone() {
     object().store_under(&stores[0], &envelope).await.unwrap();
     // Nobody of these is its owner.
     guards[0].node.push(&object().id(), 1).await.unwrap();
-    wait_until(async || count_stored(&stores).await == 3).await;
-    wait_until(async || count_stored(&stores).await == 0).await;
+    eventually("there are three copies", async || {
+        (count_stored(&stores).await == 3).then_some(())
+    })
+    .await;
+    eventually("no copy is left", async || {
+        (count_stored(&stores).await == 0).then_some(())
+    })
+    .await;
     assert!(now_ms() >= end, "not before its time");
     // Nor does anybody bring it back.
     let returned = &stores[3];
     object().store_under(returned, &envelope).await.unwrap();
     let pushed = guards[3].node.push(&object().id(), 3).await.unwrap();
     assert_eq!(pushed.holders.len(), 0);
-    wait_until(async || count_stored(&stores).await == 0).await;
+    eventually("no copy is left", async || {
+        (count_stored(&stores).await == 0).then_some(())
+    })
+    .await;
 }
 
 async fn count_stored(stores: &[MemoryObjectStore]) -> usize {
