@@ -12,7 +12,7 @@ use dm_core::{
     signed::Signed,
     tasks::Supervisor,
 };
-use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog, network::LyingStore, objects::MemoryObjectStore, signer::TestSigner,
 };
@@ -35,20 +35,22 @@ impl Liar {
     /// A peer whose chunks are wrong from this one on.
     async fn start(first_lie: u64, initial_peers: Vec<String>) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::new(MemoryObjectStore::new());
-        let options = P2pOptions {
+        let config = P2pConfig {
             initial_peers,
             network: NetworkConfig {
                 host: IpAddr::from([127, 0, 0, 1]),
                 ..NetworkConfig::default()
             },
-            ..P2pOptions::new(Identity::generate(), Address::ZERO)
+            ..P2pConfig::new(Identity::generate(), Address::ZERO)
         };
         let supervisor = Supervisor::new();
         let p2p = P2p::start(
-            options,
-            Arc::new(LyingStore::from_chunk(store, first_lie)),
-            Arc::new(MemoryCatalog::new()),
-            EventBus::new(),
+            config,
+            P2pDeps::new(
+                Arc::new(LyingStore::from_chunk(store, first_lie)),
+                Arc::new(MemoryCatalog::new()),
+                EventBus::new(),
+            ),
             &supervisor,
         )
         .await

@@ -17,7 +17,7 @@ use dm_core::{
     ports::{NetworkStatus, ObjectExchange},
     tasks::Supervisor,
 };
-use dm_p2p::{Identity, LookupTrace, P2p, P2pOptions, Transport};
+use dm_p2p::{Identity, LookupTrace, P2p, P2pConfig, P2pDeps, Transport};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
@@ -110,18 +110,16 @@ async fn form_network(size: usize, supervisor: &Supervisor) -> Vec<Simulated> {
 
 async fn start(known: Option<String>, supervisor: &Supervisor) -> Simulated {
     let store = Arc::new(MemoryObjectStore::new());
-    let mut options = P2pOptions {
+    let mut config = P2pConfig {
         initial_peers: known.into_iter().collect(),
         transport: Transport::Memory,
-        ..P2pOptions::new(Identity::generate(), Address::ZERO)
+        ..P2pConfig::new(Identity::generate(), Address::ZERO)
     };
     // It counts the whole process, which is all nodes here.
-    options.network.max_memory = u64::MAX;
+    config.network.max_memory = u64::MAX;
     let p2p = P2p::start(
-        options,
-        store.clone(),
-        Arc::new(MemoryCatalog::new()),
-        EventBus::new(),
+        config,
+        P2pDeps::new(store.clone(), Arc::new(MemoryCatalog::new()), EventBus::new()),
         supervisor,
     )
     .await

@@ -3,9 +3,9 @@ use dm_core::config::ConfigFault;
 /// Why the peer-to-peer layer did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum P2pError {
-    /// Settings cannot be read: see [`crate::network_faults`].
+    /// The configuration cannot be read: see [`crate::network_faults`].
     #[error("{}", lines(.0))]
-    Settings(Vec<ConfigFault>),
+    Config(Vec<ConfigFault>),
     /// The bytes are no Ed25519 key in libp2p's protobuf form.
     #[error("the node's network identity cannot be read: {0}")]
     Identity(String),

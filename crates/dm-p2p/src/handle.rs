@@ -4,13 +4,12 @@ use async_trait::async_trait;
 use dm_core::{
     Address,
     address_record::SignedAddressRecord,
-    bus::EventBus,
     envelope::{Chunk, ObjectId},
     hash::Locator,
     peer::{NetworkStats, PeerStatus},
     ports::{
-        AddressDirectory, Challenged, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
-        ObjectExchange, ObjectStore, PeerCatalog, PushReport, Replication,
+        AddressDirectory, Challenged, Evidence, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
+        ObjectExchange, PushReport, Replication,
     },
     tasks::Supervisor,
     trace::Trace,
@@ -20,10 +19,10 @@ use libp2p::PeerId;
 
 use crate::{
     client::{Pushing, challenge, fetch, find, find_at_known, trace_lookup},
+    config::{P2pConfig, P2pDeps},
     dht::{announce, find_address},
     error::P2pError,
     node::{Context, LookupTrace, start},
-    options::P2pOptions,
 };
 
 /// A running node of the peer-to-peer network.
@@ -40,13 +39,11 @@ impl P2p {
     /// [`P2pError`] where an initial peer cannot be read, the port is taken,
     /// or the peer book cannot be loaded. Then nothing runs.
     pub async fn start(
-        options: P2pOptions,
-        objects: Arc<dyn ObjectStore>,
-        peers: Arc<dyn PeerCatalog>,
-        bus: EventBus,
+        config: P2pConfig,
+        deps: P2pDeps,
         supervisor: &Supervisor,
     ) -> Result<Arc<Self>, P2pError> {
-        let context = start(options, objects, peers, bus, supervisor).await?;
+        let context = start(config, deps, supervisor).await?;
         Ok(Arc::new(Self {
             context,
             pushing: Pushing::default(),
@@ -138,7 +135,7 @@ impl NetworkStatus for P2p {
     }
 
     fn is_running(&self) -> bool {
-        self.context.link.is_connected()
+        self.context.runner.is_connected()
     }
 }
 
@@ -179,10 +176,14 @@ impl Replication for P2p {
     }
 
     async fn next_news(&self) -> HoldersNews {
-        let (object, holders) = self.context.news.next().await;
+        let update = self.context.holder_updates.next().await;
         HoldersNews {
-            object,
-            holders: holders.into_iter().map(PeerId::to_base58).collect(),
+            object: update.object,
+            holders: update.holders.into_iter().map(PeerId::to_base58).collect(),
+            evidence: match update.said_by {
+                Some(by) => Evidence::Said { by: by.to_base58() },
+                None => Evidence::Transferred,
+            },
         }
     }
 }

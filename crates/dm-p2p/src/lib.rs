@@ -2,29 +2,29 @@
 
 mod addresses;
 mod client;
+mod config;
 mod dht;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod handle;
+mod holder_cache;
+mod holder_updates;
 mod identity;
 mod initial_peers;
-mod known_holders;
-mod news;
 mod node;
-mod options;
+mod parsed_config;
 mod peers;
 mod proof;
 mod server;
-mod setup;
 mod swarm_key;
 mod traffic;
 mod wire;
 
+pub use config::{P2pConfig, P2pDeps, Transport};
 pub use error::P2pError;
 pub use handle::P2p;
 pub use identity::Identity;
 pub use initial_peers::{DialTarget, InvalidPeer, parse_initial_peer};
 pub use node::LookupTrace;
-pub use options::{P2pOptions, Transport};
-pub use setup::network_faults;
+pub use parsed_config::network_faults;

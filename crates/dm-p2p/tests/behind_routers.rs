@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Node, options, start, start_plain, wait_until};
+use common::{Node, config, start, start_plain, wait_until};
 use dm_core::{config::NetworkConfig, ports::NetworkStatus};
 use dm_p2p::Identity;
 use dm_testing::{
@@ -15,10 +15,10 @@ use dm_testing::{
 };
 
 async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
-    let mut options = options(Identity::generate(), initial_peers);
-    change(&mut options.network);
+    let mut config = config(Identity::generate(), initial_peers);
+    change(&mut config.network);
     start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )
@@ -96,11 +96,11 @@ async fn a_node_that_opens_no_port_serves_an_object_through_a_relay() {
 async fn a_relay_that_comes_back_is_used_again() {
     let identity = Identity::generate();
     let relay = |port| {
-        let mut options = options(identity.clone(), Vec::new());
-        options.network.relay_server = true;
-        options.port = port;
+        let mut config = config(identity.clone(), Vec::new());
+        config.network.relay_server = true;
+        config.port = port;
         let store = Arc::new(MemoryObjectStore::new());
-        start(options, store, Arc::new(MemoryCatalog::new()))
+        start(config, store, Arc::new(MemoryCatalog::new()))
     };
     let first = relay(0).await;
     let port: u16 = first.host_and_port().rsplit(':').next().unwrap().parse().unwrap();

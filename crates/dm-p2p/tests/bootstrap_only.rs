@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Node, options, start, start_plain, wait_until};
+use common::{Node, config, start, start_plain, wait_until};
 use dm_core::{
     address_record::AddressRecord,
     ports::{AddressDirectory, NetworkStatus, ObjectExchange, Signer},
@@ -20,11 +20,11 @@ use dm_testing::{
 };
 
 async fn bootstrap_node() -> Node {
-    let mut options = options(Identity::generate(), Vec::new());
-    options.network.bootstrap_only = true;
-    options.network.peer_exchange_interval_secs = 1;
+    let mut config = config(Identity::generate(), Vec::new());
+    config.network.bootstrap_only = true;
+    config.network.peer_exchange_interval_secs = 1;
     start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )

@@ -8,8 +8,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    Node, options,
-    script::{self, Holding, Lie, Part, Reply, Request, Scripted, Verdict, receive, send, send_bytes},
+    Node, config,
+    script::{self, Holding, Lie, OfferAnswer, Part, Reply, Request, Scripted, receive, send, send_bytes},
     start, start_plain, wait_until,
 };
 use dm_core::{
@@ -33,10 +33,10 @@ use futures::{AsyncReadExt, StreamExt, TryStreamExt};
 use libp2p::{Multiaddr, PeerId, kad};
 
 async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
-    let mut options = options(Identity::generate(), initial_peers);
-    change(&mut options.network);
+    let mut config = config(Identity::generate(), initial_peers);
+    change(&mut config.network);
     start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )
@@ -247,7 +247,7 @@ async fn who_stalls_its_streams_is_ignored() {
         let envelope_len = envelope.len() as u32;
         send(&mut stream, &Request::Offer { envelope_len }).await;
         send_bytes(&mut stream, envelope).await;
-        let wanted = Some(Reply::Verdict(Verdict::Wanted));
+        let wanted = Some(Reply::OfferAnswer(OfferAnswer::Wanted));
         assert_eq!(receive::<Reply>(&mut stream).await, wanted);
         stalled.push(stream);
     }

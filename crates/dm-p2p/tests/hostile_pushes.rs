@@ -7,8 +7,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    Node, options,
-    script::{self, Lie, Refusal, Reply, Request, Scripted, Verdict, receive, send, send_bytes},
+    Node, config,
+    script::{self, Lie, OfferAnswer, Refusal, Reply, Request, Scripted, receive, send, send_bytes},
     start,
 };
 use dm_core::{
@@ -27,11 +27,11 @@ const MAX_OBJECT: u64 = 8 * CHUNK_SIZE;
 
 /// A node that keeps little for others, and a peer that is connected with it.
 async fn node_and_peer() -> (Node, Scripted) {
-    let mut options = options(Identity::generate(), Vec::new());
-    options.network.max_foreign_object = MAX_OBJECT;
-    options.network.max_foreign_bytes = MAX_OBJECT;
+    let mut config = config(Identity::generate(), Vec::new());
+    config.network.max_foreign_object = MAX_OBJECT;
+    config.network.max_foreign_bytes = MAX_OBJECT;
     let node = start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )
@@ -72,10 +72,10 @@ async fn send_object(stream: &mut Stream, object: &SampleObject) {
 async fn push(stream: &mut Stream, object: &SampleObject) {
     assert_eq!(
         offer(stream, object.envelope.bytes()).await,
-        Some(Reply::Verdict(Verdict::Wanted))
+        Some(Reply::OfferAnswer(OfferAnswer::Wanted))
     );
     send_object(stream, object).await;
-    assert_eq!(receive(stream).await, Some(Reply::Verdict(Verdict::Held)));
+    assert_eq!(receive(stream).await, Some(Reply::OfferAnswer(OfferAnswer::Held)));
 }
 
 /// The object of account number 1 under an envelope with this many of the
@@ -93,7 +93,7 @@ fn with_receipts(object: &SampleObject, sequence: u64, count: usize) -> SampleOb
 }
 
 fn refused(refusal: Refusal) -> Option<Reply> {
-    Some(Reply::Verdict(Verdict::Refused(refusal)))
+    Some(Reply::OfferAnswer(OfferAnswer::Refused(refusal)))
 }
 
 async fn is_empty(node: &Node) -> bool {
@@ -107,20 +107,23 @@ async fn an_offered_object_is_kept() {
     let mut stream = peer.open(&node.address()).await;
     assert_eq!(
         offer(&mut stream, object.envelope.bytes()).await,
-        Some(Reply::Verdict(Verdict::Wanted))
+        Some(Reply::OfferAnswer(OfferAnswer::Wanted))
     );
     send_object(&mut stream, &object).await;
-    assert_eq!(receive(&mut stream).await, Some(Reply::Verdict(Verdict::Held)));
+    assert_eq!(
+        receive(&mut stream).await,
+        Some(Reply::OfferAnswer(OfferAnswer::Held))
+    );
     assert!(object.is_in(&*node.store).await);
     // The same stream serves the next offer.
     assert_eq!(
         offer(&mut stream, object.envelope.bytes()).await,
-        Some(Reply::Verdict(Verdict::Held))
+        Some(Reply::OfferAnswer(OfferAnswer::Held))
     );
     let newer = object.envelope_with_sequence(1, 2);
     assert_eq!(
         offer(&mut stream, newer.bytes()).await,
-        Some(Reply::Verdict(Verdict::Held))
+        Some(Reply::OfferAnswer(OfferAnswer::Held))
     );
     assert_eq!(
         offer(&mut stream, object.envelope.bytes()).await,
@@ -155,7 +158,10 @@ async fn objects_above_the_quota_are_refused() {
     let object = SampleObject::new(1, 7, MAX_OBJECT / 2);
     offer(&mut stream, object.envelope.bytes()).await;
     send_object(&mut stream, &object).await;
-    assert_eq!(receive(&mut stream).await, Some(Reply::Verdict(Verdict::Held)));
+    assert_eq!(
+        receive(&mut stream).await,
+        Some(Reply::OfferAnswer(OfferAnswer::Held))
+    );
     let second = SampleObject::new(1, 8, MAX_OBJECT / 2);
     assert_eq!(
         offer(&mut stream, second.envelope.bytes()).await,
@@ -190,13 +196,16 @@ async fn large_envelopes_of_small_objects_use_up_the_quota() {
     loop {
         let object = with_receipts(&SampleObject::new(1, kept, 1), 1, 16);
         match offer(&mut stream, object.envelope.bytes()).await {
-            Some(Reply::Verdict(Verdict::Wanted)) => send_object(&mut stream, &object).await,
+            Some(Reply::OfferAnswer(OfferAnswer::Wanted)) => send_object(&mut stream, &object).await,
             answer => {
                 assert_eq!(answer, refused(Refusal::Full));
                 break;
             }
         }
-        assert_eq!(receive(&mut stream).await, Some(Reply::Verdict(Verdict::Held)));
+        assert_eq!(
+            receive(&mut stream).await,
+            Some(Reply::OfferAnswer(OfferAnswer::Held))
+        );
         kept += 1;
     }
     assert!(
@@ -219,7 +228,7 @@ async fn an_envelope_that_grows_beyond_the_quota_is_refused() {
     let [first, second] = small.map(|object| with_receipts(&object, 2, 16));
     assert_eq!(
         offer(&mut stream, first.envelope.bytes()).await,
-        Some(Reply::Verdict(Verdict::Held))
+        Some(Reply::OfferAnswer(OfferAnswer::Held))
     );
     assert_eq!(
         offer(&mut stream, second.envelope.bytes()).await,
@@ -229,7 +238,7 @@ async fn an_envelope_that_grows_beyond_the_quota_is_refused() {
     let newer = large.envelope_with_sequence(1, 2);
     assert_eq!(
         offer(&mut stream, newer.bytes()).await,
-        Some(Reply::Verdict(Verdict::Held))
+        Some(Reply::OfferAnswer(OfferAnswer::Held))
     );
 }
 

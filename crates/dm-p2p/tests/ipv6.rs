@@ -6,7 +6,7 @@ mod common;
 
 use std::{net::IpAddr, sync::Arc};
 
-use common::{Node, options, start, wait_until};
+use common::{Node, config, start, wait_until};
 use dm_core::ports::NetworkStatus;
 use dm_p2p::Identity;
 use dm_testing::{
@@ -17,11 +17,11 @@ use dm_testing::{
 /// A node on these interfaces.
 async fn node(hosts: &[&str], initial_peers: Vec<String>) -> Node {
     let mut hosts = hosts.iter().map(|host| host.parse::<IpAddr>().unwrap());
-    let mut options = options(Identity::generate(), initial_peers);
-    options.network.host = hosts.next().unwrap();
-    options.network.more_hosts = hosts.collect();
+    let mut config = config(Identity::generate(), initial_peers);
+    config.network.host = hosts.next().unwrap();
+    config.network.more_hosts = hosts.collect();
     start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )

@@ -6,14 +6,14 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Node, options, start, start_plain, wait_until};
+use common::{Node, config, start, start_plain, wait_until};
 use dm_core::{
     bus::{EventBus, News},
     ports::{NetworkError, NetworkStatus, ObjectExchange, PeerCatalog},
     tasks::Supervisor,
     trace::Trace,
 };
-use dm_p2p::{Identity, P2p, P2pError};
+use dm_p2p::{Identity, P2p, P2pDeps, P2pError};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
@@ -51,19 +51,21 @@ async fn every_form_of_initial_peer_connects() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_initial_peer_is_named_and_nothing_starts() {
     let supervisor = Supervisor::new();
-    let options = options(
+    let config = config(
         Identity::generate(),
         vec!["127.0.0.1:9000".into(), "no peer".into()],
     );
     let started = P2p::start(
-        options,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-        EventBus::new(),
+        config,
+        P2pDeps::new(
+            Arc::new(MemoryObjectStore::new()),
+            Arc::new(MemoryCatalog::new()),
+            EventBus::new(),
+        ),
         &supervisor,
     );
     let error = started.await.err().unwrap();
-    assert!(matches!(error, P2pError::Settings(_)));
+    assert!(matches!(error, P2pError::Config(_)));
     assert!(error.to_string().contains("'no peer'"), "{error}");
     assert!(supervisor.statuses().is_empty());
 }
@@ -72,13 +74,15 @@ async fn a_bad_initial_peer_is_named_and_nothing_starts() {
 async fn a_taken_port_is_an_error_of_the_start() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let supervisor = Supervisor::new();
-    let mut options = options(Identity::generate(), Vec::new());
-    options.port = taken.local_addr().unwrap().port();
+    let mut config = config(Identity::generate(), Vec::new());
+    config.port = taken.local_addr().unwrap().port();
     let started = P2p::start(
-        options,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-        EventBus::new(),
+        config,
+        P2pDeps::new(
+            Arc::new(MemoryObjectStore::new()),
+            Arc::new(MemoryCatalog::new()),
+            EventBus::new(),
+        ),
         &supervisor,
     );
     assert!(matches!(started.await.err(), Some(P2pError::Listen { .. })));
@@ -91,7 +95,7 @@ async fn a_restarted_node_is_the_same_peer_and_dials_its_peer_book() {
     let catalog = Arc::new(MemoryCatalog::new());
     let identity = Identity::generate();
     let first_run = start(
-        options(identity.clone(), vec![friend.address()]),
+        config(identity.clone(), vec![friend.address()]),
         store.clone(),
         catalog.clone(),
     )
@@ -103,7 +107,7 @@ async fn a_restarted_node_is_the_same_peer_and_dials_its_peer_book() {
     assert_eq!(book[0].peer_id, friend.p2p.local_peer_id());
 
     let identity = Identity::from_bytes(&identity.to_bytes().unwrap()).unwrap();
-    let second_run = start(options(identity, Vec::new()), store, catalog).await;
+    let second_run = start(config(identity, Vec::new()), store, catalog).await;
     second_run.knows_peers(1).await;
     assert_eq!(second_run.p2p.local_peer_id(), first_run.p2p.local_peer_id());
     let known = &second_run.p2p.peers()[0].record;
@@ -114,7 +118,7 @@ async fn a_restarted_node_is_the_same_peer_and_dials_its_peer_book() {
 async fn an_initial_peer_that_comes_later_is_found() {
     let identity = Identity::generate();
     let early = start(
-        options(identity, Vec::new()),
+        config(identity, Vec::new()),
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )
@@ -123,7 +127,7 @@ async fn an_initial_peer_that_comes_later_is_found() {
     early.stop().await;
     drop(early);
     let waiting = start_plain(vec![address]).await;
-    let mut late = options(Identity::generate(), Vec::new());
+    let mut late = config(Identity::generate(), Vec::new());
     late.port = port.rsplit_once(':').unwrap().1.parse().unwrap();
     let _late = start(
         late,
@@ -187,7 +191,7 @@ async fn traffic_is_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time() {
-    let mut eager = options(Identity::generate(), Vec::new());
+    let mut eager = config(Identity::generate(), Vec::new());
     eager.network.health_check_interval_secs = 1;
     eager.network.forget_peers_after_secs = 1;
     let watcher = start(
@@ -220,9 +224,9 @@ async fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_tim
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_share_no_initial_peer_meet_through_one_that_both_know() {
     let eager = |initial_peers: Vec<String>| {
-        let mut options = options(Identity::generate(), initial_peers);
-        options.network.peer_exchange_interval_secs = 1;
-        options
+        let mut config = config(Identity::generate(), initial_peers);
+        config.network.peer_exchange_interval_secs = 1;
+        config
     };
     let start_eager = |initial_peers| {
         start(

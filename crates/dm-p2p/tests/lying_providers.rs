@@ -8,7 +8,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    Node, options,
+    Node, config,
     script::{self, Holding, Lie, Scripted},
     start, wait_until,
 };
@@ -29,8 +29,8 @@ fn object() -> SampleObject {
 }
 
 async fn node(store: &MemoryObjectStore, initial_peers: Vec<String>) -> Node {
-    let options = options(Identity::generate(), initial_peers);
-    start(options, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
+    let config = config(Identity::generate(), initial_peers);
+    start(config, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
 }
 
 /// A reader, an honest holder, and a peer that lies.

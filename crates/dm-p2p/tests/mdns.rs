@@ -6,17 +6,17 @@ mod common;
 
 use std::{net::IpAddr, sync::Arc};
 
-use common::{Node, options, start, wait_until};
+use common::{Node, config, start, wait_until};
 use dm_core::ports::NetworkStatus;
 use dm_p2p::Identity;
 use dm_testing::{catalog::MemoryCatalog, objects::MemoryObjectStore};
 
 async fn node() -> Node {
-    let mut options = options(Identity::generate(), Vec::new());
-    options.network.mdns = true;
-    options.network.host = IpAddr::from([0, 0, 0, 0]);
+    let mut config = config(Identity::generate(), Vec::new());
+    config.network.mdns = true;
+    config.network.host = IpAddr::from([0, 0, 0, 0]);
     start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )

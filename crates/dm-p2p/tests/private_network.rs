@@ -6,13 +6,13 @@ mod common;
 
 use std::{collections::HashSet, path::PathBuf, pin::pin, sync::Arc};
 
-use common::{Node, PATIENCE, options, start, start_plain, wait_until};
+use common::{Node, PATIENCE, config, start, start_plain, wait_until};
 use dm_core::{
     bus::{EventBus, News},
     ports::NetworkStatus,
     tasks::Supervisor,
 };
-use dm_p2p::{Identity, P2p, P2pError};
+use dm_p2p::{Identity, P2p, P2pDeps, P2pError};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
@@ -21,10 +21,10 @@ use futures::StreamExt;
 use libp2p::{Multiaddr, swarm::SwarmEvent};
 
 async fn private(initial_peers: Vec<String>, allowed: &[&Node]) -> Node {
-    let mut options = options(Identity::generate(), initial_peers);
-    options.network.allowed_peers = allowed.iter().map(|node| node.p2p.local_peer_id()).collect();
+    let mut config = config(Identity::generate(), initial_peers);
+    config.network.allowed_peers = allowed.iter().map(|node| node.p2p.local_peer_id()).collect();
     start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )
@@ -71,18 +71,20 @@ async fn hangs_up_on_strangers(node: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_on_the_list_that_is_no_peer_is_an_error_of_the_start() {
-    let mut options = options(Identity::generate(), Vec::new());
-    options.network.allowed_peers = vec!["nobody".to_owned()];
+    let mut config = config(Identity::generate(), Vec::new());
+    config.network.allowed_peers = vec!["nobody".to_owned()];
     let supervisor = Supervisor::new();
     let started = P2p::start(
-        options,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-        EventBus::new(),
+        config,
+        P2pDeps::new(
+            Arc::new(MemoryObjectStore::new()),
+            Arc::new(MemoryCatalog::new()),
+            EventBus::new(),
+        ),
         &supervisor,
     );
     let error = started.await.err().unwrap();
-    assert!(matches!(error, P2pError::Settings(_)), "{error}");
+    assert!(matches!(error, P2pError::Config(_)), "{error}");
     assert!(error.to_string().contains("nobody"));
 }
 
@@ -95,10 +97,10 @@ fn key_file(dir: &tempfile::TempDir, byte: u8) -> PathBuf {
 }
 
 async fn with_key(file: PathBuf, initial_peers: Vec<String>) -> Node {
-    let mut options = options(Identity::generate(), initial_peers);
-    options.network.swarm_key_file = Some(file);
+    let mut config = config(Identity::generate(), initial_peers);
+    config.network.swarm_key_file = Some(file);
     start(
-        options,
+        config,
         Arc::new(MemoryObjectStore::new()),
         Arc::new(MemoryCatalog::new()),
     )
@@ -163,14 +165,16 @@ async fn a_damaged_key_file_and_quic_beside_a_key_are_errors_of_the_start() {
         (damaged, Vec::new(), "network.swarm_key_file: "),
         (key_file(&dir, 7), quic, "initial_peers: "),
     ] {
-        let mut options = options(Identity::generate(), initial_peers);
-        options.network.swarm_key_file = Some(file);
+        let mut config = config(Identity::generate(), initial_peers);
+        config.network.swarm_key_file = Some(file);
         let supervisor = Supervisor::new();
         let started = P2p::start(
-            options,
-            Arc::new(MemoryObjectStore::new()),
-            Arc::new(MemoryCatalog::new()),
-            EventBus::new(),
+            config,
+            P2pDeps::new(
+                Arc::new(MemoryObjectStore::new()),
+                Arc::new(MemoryCatalog::new()),
+                EventBus::new(),
+            ),
             &supervisor,
         );
         let error = started.await.err().unwrap().to_string();

@@ -6,7 +6,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{Node, options, start};
+use common::{Node, config, start};
 use dm_core::{
     Address,
     hash::DataHash,
@@ -14,10 +14,7 @@ use dm_core::{
     trace::Trace,
 };
 use dm_p2p::Identity;
-use dm_services::{
-    HeldObject, RepairPorts, Repairer,
-    repairer::{StoredHolderIndex, plan::RepairConfig},
-};
+use dm_services::{HeldObject, RepairPorts, Repairer, repairer::plan::RepairConfig};
 use dm_testing::{
     catalog::MemoryCatalog,
     key_value::MemoryKeyValueStore,
@@ -37,30 +34,38 @@ fn object() -> SampleObject {
 }
 
 async fn guard(initial_peers: Vec<String>) -> Guard {
-    guard_of(Arc::new(MemoryObjectStore::new()), initial_peers).await
+    let store = MemoryObjectStore::new();
+    guard_of(Arc::new(store.clone()), store, initial_peers).await
 }
 
-async fn guard_of(store: Arc<dyn ObjectStore>, initial_peers: Vec<String>) -> Guard {
-    let mut options = options(Identity::generate(), initial_peers);
-    options.network.health_check_interval_secs = 1;
-    let config = RepairConfig {
+/// A guard with a store, and with what that tells of its changes.
+async fn guard_of(
+    store: Arc<dyn ObjectStore>,
+    changes: MemoryObjectStore,
+    initial_peers: Vec<String>,
+) -> Guard {
+    let mut config = config(Identity::generate(), initial_peers);
+    config.network.health_check_interval_secs = 1;
+    let repair_config = RepairConfig {
         challenge_interval: 1_000,
         grace: 100,
         turn: 200,
         first_pause: 300,
         longest_pause: 1_000,
-        ..RepairConfig::of(&options.network)
+        ..RepairConfig::of(&config.network)
     };
-    let node = start(options, store, Arc::new(MemoryCatalog::new())).await;
+    let node = start(config, store, Arc::new(MemoryCatalog::new())).await;
     let ports = RepairPorts {
         objects: node.store.clone(),
         replication: node.p2p.clone(),
-        holders: Arc::new(StoredHolderIndex::new(Arc::new(MemoryKeyValueStore::new()))),
+        changes: Arc::new(changes),
+        index: Arc::new(MemoryKeyValueStore::new()),
+        earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(MemoryObjectStore::new()),
     };
     let own = Address::repeat_byte(9);
-    let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), config);
+    let repairer = Repairer::new(ports, own, &node.p2p.local_peer_id(), repair_config);
     let running = repairer.clone();
     node.supervisor.spawn("repairer", move |shutdown| {
         let repairer = running.clone();
@@ -155,8 +160,9 @@ async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_copy_is_not_claimed_until_the_holders_bring_it_anew() {
     let owner = guard(Vec::new()).await;
-    let damaged = DamagedStore::new(MemoryObjectStore::new());
-    let holder = guard_of(Arc::new(damaged.clone()), vec![owner.node.address()]).await;
+    let store = MemoryObjectStore::new();
+    let damaged = DamagedStore::new(store.clone());
+    let holder = guard_of(Arc::new(damaged.clone()), store, vec![owner.node.address()]).await;
     owner.node.knows_peers(1).await;
     holder.node.knows_peers(1).await;
     object().store_in(&*owner.node.store).await.unwrap();
@@ -178,9 +184,10 @@ async fn a_damaged_copy_is_not_claimed_until_the_holders_bring_it_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_knows_its_copy_to_be_damaged_does_not_say_that_it_has_it() {
-    let damaged = DamagedStore::new(MemoryObjectStore::new());
+    let store = MemoryObjectStore::new();
+    let damaged = DamagedStore::new(store.clone());
     object().store_in(&damaged).await.unwrap();
-    let holder = guard_of(Arc::new(damaged.clone()), Vec::new()).await;
+    let holder = guard_of(Arc::new(damaged.clone()), store, Vec::new()).await;
     let reader = guard(vec![holder.node.address()]).await;
     reader.node.knows_peers(1).await;
     let find = async || {

@@ -7,17 +7,18 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    Node, options,
+    Node, config,
     script::{self, Holding, Lie},
-    start, wait_until,
+    start, start_with, wait_until,
 };
 use dm_core::{
     Address,
+    bus::EventBus,
     envelope::CHUNK_SIZE,
     ports::{Found, HolderIndex, NetworkStatus, ObjectExchange},
     trace::{AskedFor, Trace, TraceReport},
 };
-use dm_p2p::Identity;
+use dm_p2p::{Identity, P2pDeps};
 use dm_services::{
     RepairPorts, Repairer,
     repairer::{StoredHolderIndex, plan::RepairConfig},
@@ -36,8 +37,8 @@ fn object() -> SampleObject {
 }
 
 async fn node(store: &MemoryObjectStore, initial_peers: Vec<String>) -> Node {
-    let options = options(Identity::generate(), initial_peers);
-    start(options, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
+    let config = config(Identity::generate(), initial_peers);
+    start(config, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
 }
 
 /// A reader and this many holders of the object, all connected.
@@ -160,18 +161,27 @@ async fn careful(
     notes: &Arc<MemoryKeyValueStore>,
     peer: &Node,
 ) -> Node {
-    let mut options = options(identity, vec![peer.address()]);
-    options.holder_index = Some(Arc::new(StoredHolderIndex::new(notes.clone())));
-    let config = RepairConfig::of(&options.network);
-    let node = start(options, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await;
+    let config = config(identity, vec![peer.address()]);
+    let deps = P2pDeps {
+        holder_index: Some(Arc::new(StoredHolderIndex::new(notes.clone()))),
+        ..P2pDeps::new(
+            Arc::new(store.clone()),
+            Arc::new(MemoryCatalog::new()),
+            EventBus::new(),
+        )
+    };
+    let repair_config = RepairConfig::of(&config.network);
+    let node = start_with(config, deps).await;
     let ports = RepairPorts {
         objects: node.store.clone(),
         replication: node.p2p.clone(),
-        holders: Arc::new(StoredHolderIndex::new(notes.clone())),
+        changes: Arc::new(store.clone()),
+        index: notes.clone(),
+        earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(store.clone()),
     };
-    let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), config);
+    let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), repair_config);
     node.supervisor.spawn("repairer", move |shutdown| {
         let repairer = repairer.clone();
         async move { repairer.run(shutdown).await }

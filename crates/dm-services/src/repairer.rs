@@ -1,38 +1,37 @@
 //! Looks after the copies of the objects that this node stores, its own and
 //! those of others: a replica repairs what it cannot read.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
     clock::now_ms,
-    envelope::{ObjectId, SignedEnvelope},
+    envelope::SignedEnvelope,
     hash::DataHash,
-    ports::{ObjectStore, Replication, ShareCatalog, StorageQuota, StoreError},
+    ports::{
+        Evidence, KeyValueStore, NotTaken, ObjectChanges, ObjectStore, Replication, ShareCatalog,
+        StorageQuota, StoreError,
+    },
 };
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, MutexGuard, Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use self::plan::{Holder, PeerKey, RepairConfig, RepairPlan};
+use self::{
+    holder_index::EarlierHolders,
+    plan::{Peer, PeerKey, RepairConfig, RepairPlan},
+};
 use super::ServiceError;
 
 mod act;
 mod collect;
+mod follow;
 mod health;
 mod holder_index;
 pub mod plan;
 
 pub use holder_index::StoredHolderIndex;
 
-/// Objects that are listed at once.
-const PAGE: usize = 256;
-/// Between two walks through the store: objects come and go by other ways too.
-const WALK_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Between two looks at who can be reached.
 const PEERS_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -41,10 +40,14 @@ const PEERS_INTERVAL: Duration = Duration::from_secs(2);
 pub struct RepairPorts {
     /// Where objects are kept.
     pub objects: Arc<dyn ObjectStore>,
+    /// Tells which of them have changed.
+    pub changes: Arc<dyn ObjectChanges>,
     /// The peers.
     pub replication: Arc<dyn Replication>,
-    /// Where the holders of each object are written down.
-    pub holders: Arc<StoredHolderIndex>,
+    /// Where it is written down who holds what, and what is due when.
+    pub index: Arc<dyn KeyValueStore>,
+    /// Where versions before 0.2 wrote down who holds what.
+    pub earlier_holders: Arc<dyn KeyValueStore>,
     /// Learns how many peers hold this node's own objects.
     pub shares: Arc<dyn ShareCatalog>,
     /// How much of its limits the store has used.
@@ -60,9 +63,10 @@ pub struct Repairer {
 struct Inner {
     ports: RepairPorts,
     own: Address,
-    plan: Mutex<RepairPlan>,
-    /// Peer ids in text form.
-    names: Mutex<HashMap<PeerKey, String>>,
+    local: PeerKey,
+    config: RepairConfig,
+    /// Opened by whoever needs it first.
+    plan: OnceCell<Mutex<RepairPlan>>,
     /// Rings when the plan has something to do.
     bell: Notify,
 }
@@ -84,6 +88,9 @@ pub struct HeldObject {
     pub live: u32,
     /// Everybody who is thought to, the longest first.
     pub holders: Vec<HeldBy>,
+    /// Why no peer took the copy that was last offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_taken: Option<NotTaken>,
 }
 
 /// A peer that is thought to hold an object.
@@ -107,8 +114,9 @@ impl Repairer {
         Self {
             inner: Arc::new(Inner {
                 own,
-                plan: Mutex::new(RepairPlan::new(PeerKey::of(local_peer), config, now_ms())),
-                names: Mutex::default(),
+                local: PeerKey::of(local_peer),
+                config,
+                plan: OnceCell::new(),
                 bell: Notify::new(),
                 ports,
             }),
@@ -123,7 +131,8 @@ impl Repairer {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), StoreError> {
         let work = async {
             tokio::try_join!(
-                self.walk(),
+                self.follow_changes(),
+                self.take_stock(),
                 self.take_news(),
                 self.watch_peers(),
                 self.act(),
@@ -131,7 +140,10 @@ impl Repairer {
             )?;
             Ok(())
         };
-        shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
+        match shutdown.run_until_cancelled(work).await {
+            Some(failed) => failed,
+            None => self.plan().await?.flush().await,
+        }
     }
 
     /// The objects of this data that are stored here, one for each owner, and
@@ -144,107 +156,56 @@ impl Repairer {
         if envelopes.is_empty() {
             return Err(ServiceError::NotFound);
         }
-        Ok(envelopes.iter().map(|envelope| self.held(envelope)).collect())
+        let mut held = Vec::with_capacity(envelopes.len());
+        for envelope in &envelopes {
+            held.push(self.held(envelope).await?);
+        }
+        Ok(held)
     }
 
-    fn held(&self, envelope: &SignedEnvelope) -> HeldObject {
-        let copies = self.plan().copies(&envelope.id, now_ms());
-        let (wanted, live) = copies
-            .as_ref()
-            .map_or((0, 0), |copies| (copies.wanted, copies.live));
-        let holders = copies.map(|copies| copies.holders).unwrap_or_default();
-        let mut holders: Vec<HeldBy> = holders
-            .into_iter()
-            .filter_map(|(holder, live)| {
-                Some(HeldBy {
-                    peer_id: self.name(holder.peer)?,
-                    since: holder.since,
-                    proved_at: holder.proved,
-                    live,
-                })
-            })
-            .collect();
-        holders.sort_by_key(|holder| holder.since);
-        HeldObject {
+    async fn held(&self, envelope: &SignedEnvelope) -> Result<HeldObject, StoreError> {
+        let copies = self.plan().await?.copies(&envelope.id, now_ms()).await?;
+        let mut held = HeldObject {
             owner: envelope.id.owner,
             size: envelope.size,
             sequence: envelope.sequence,
             own: envelope.id.owner == self.inner.own,
-            wanted,
-            live,
-            holders,
-        }
-    }
-
-    /// Takes everything that is stored into the plan, now and again at intervals.
-    async fn walk(&self) -> Result<(), StoreError> {
-        loop {
-            let mut after = None;
-            loop {
-                let page = self.inner.ports.objects.list(after.as_ref(), PAGE).await?;
-                let Some(last) = page.last().copied() else {
-                    break;
-                };
-                for id in &page {
-                    self.keep_readable(id).await?;
-                }
-                self.inner.bell.notify_one();
-                after = Some(last);
-            }
-            tokio::time::sleep(WALK_INTERVAL).await;
-        }
-    }
-
-    /// As [`Self::keep`], but passes over an object that cannot be read: the store
-    /// has noted that it is damaged, and it costs no other object its copies.
-    async fn keep_readable(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        match self.keep(id).await {
-            Err(StoreError::Corrupt(reason)) => {
-                tracing::warn!(locator = %id.locator, reason, "a damaged object is passed over");
-                Ok(false)
-            }
-            other => other,
-        }
-    }
-
-    /// Takes a stored object into the plan; whether it is stored.
-    async fn keep(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        let Some(envelope) = self.inner.ports.objects.envelope(id).await? else {
-            return Ok(false);
+            wanted: 0,
+            live: 0,
+            holders: Vec::new(),
+            not_taken: None,
         };
-        if !self.plan().keeps(id) {
-            self.take_over(&envelope).await?;
+        if let Some(copies) = copies {
+            (held.wanted, held.live) = (copies.wanted, copies.live);
+            held.not_taken = copies.not_taken;
+            let holders = copies.holders.into_iter();
+            held.holders = holders
+                .map(|(peer, holder, live)| HeldBy {
+                    peer_id: peer.name.to_string(),
+                    since: holder.since,
+                    proved_at: holder.proved,
+                    live,
+                })
+                .collect();
+            held.holders.sort_by_key(|holder| holder.since);
         }
-        // The end of this node's own objects is the business of who shares them.
-        if id.owner != self.inner.own {
-            self.plan().ends_at(id, envelope.expires_at);
-        }
-        Ok(true)
-    }
-
-    async fn take_over(&self, envelope: &SignedEnvelope) -> Result<(), StoreError> {
-        let id = &envelope.id;
-        let known = self.inner.ports.holders.read(id).await?;
-        let holders = known.into_iter().map(|(name, since, proved)| Holder {
-            peer: self.key(&name),
-            since,
-            proved,
-        });
-        let holders = holders.collect();
-        let is_own = id.owner == self.inner.own;
-        self.plan()
-            .keep(*id, is_own, envelope.sealed_size(), holders, now_ms());
-        Ok(())
+        Ok(held)
     }
 
     async fn take_news(&self) -> Result<(), StoreError> {
         loop {
             let news = self.inner.ports.replication.next_news().await;
-            if self.keep_readable(&news.object).await? {
-                let holders = self.keys(&news.holders);
-                self.plan().told(&news.object, &holders, now_ms());
-                self.inner.bell.notify_one();
+            if !self.keep_readable(&news.object).await? {
+                continue;
             }
+            let holders: Vec<Peer> = news.holders.iter().map(|name| Peer::named(name)).collect();
+            let mut plan = self.plan().await?;
+            match news.evidence {
+                Evidence::Transferred => plan.transferred(&news.object, &holders, now_ms()).await?,
+                Evidence::Said { by } => plan.hinted(&news.object, &holders, PeerKey::of(&by)).await?,
+            }
+            drop(plan);
+            self.inner.bell.notify_one();
         }
     }
 
@@ -252,15 +213,15 @@ impl Repairer {
         let mut before = HashSet::new();
         loop {
             let now = self.inner.ports.replication.reachable();
-            for name in now.difference(&before) {
-                let peer = self.key(name);
-                self.plan().peer_up(peer, now_ms());
-            }
-            for name in before.difference(&now) {
-                let peer = self.key(name);
-                self.plan().peer_down(peer, now_ms());
-            }
             if now != before {
+                let mut plan = self.plan().await?;
+                for name in now.difference(&before) {
+                    plan.peer_up(&Peer::named(name));
+                }
+                for name in before.difference(&now) {
+                    plan.peer_down(&Peer::named(name), now_ms());
+                }
+                drop(plan);
                 self.inner.bell.notify_one();
             }
             before = now;
@@ -268,30 +229,13 @@ impl Repairer {
         }
     }
 
-    fn key(&self, name: &str) -> PeerKey {
-        let key = PeerKey::of(name);
-        let mut names = lock(&self.inner.names);
-        names.entry(key).or_insert_with(|| name.to_owned());
-        key
+    async fn plan(&self) -> Result<MutexGuard<'_, RepairPlan>, StoreError> {
+        let inner = &self.inner;
+        let open = || async {
+            let index = inner.ports.index.clone();
+            let plan = RepairPlan::open(inner.local, inner.config, index, now_ms()).await?;
+            Ok::<_, StoreError>(Mutex::new(plan))
+        };
+        Ok(inner.plan.get_or_try_init(open).await?.lock().await)
     }
-
-    fn keys(&self, names: &[String]) -> Vec<PeerKey> {
-        names.iter().map(|name| self.key(name)).collect()
-    }
-
-    fn name(&self, key: PeerKey) -> Option<String> {
-        lock(&self.inner.names).get(&key).cloned()
-    }
-
-    fn names(&self, keys: impl IntoIterator<Item = PeerKey>) -> Vec<String> {
-        keys.into_iter().filter_map(|key| self.name(key)).collect()
-    }
-
-    fn plan(&self) -> MutexGuard<'_, RepairPlan> {
-        lock(&self.inner.plan)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,8 +11,12 @@ use std::{
 use dm_core::{
     config::StorageConfig,
     damage::DamageLog,
-    ports::{HealthCheck, KeptLimits, KeyValueStore, NamespaceCopy, ObjectStore, StorageQuota, StoreError},
+    ports::{
+        HealthCheck, KeptLimits, KeyValueStore, NamespaceCopy, ObjectChanges, ObjectStore, StorageQuota,
+        StoreError,
+    },
 };
+use tokio::sync::Notify;
 
 use crate::{
     commits::committer::Committer,
@@ -71,7 +75,7 @@ impl Storage {
         let epoch = recovery::begin_epoch(&*engine, &files)?;
         let space = Space::of(dir, KEPT_FREE)?;
         let state = WriteState::default();
-        let totals = recovery::totals(&*engine, limits)?;
+        let totals = recovery::totals(&*engine, limits, epoch)?;
         let sweeper = Sweeper::start(engine.clone(), files.clone(), epoch)?;
         let objects = Objects {
             committer: Committer::start(engine.clone(), space.clone(), totals, state.clone())?,
@@ -80,6 +84,7 @@ impl Storage {
             space,
             cache: ReadCache::with_bytes(config.cache_bytes - engine_cache),
             ids: BodyIds::of_epoch(epoch),
+            changed: Notify::new(),
             damage: DamageLog::new(),
             state,
             file_state: WriteState::default(),
@@ -94,6 +99,11 @@ impl Storage {
 
     /// The object store.
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(self.local())
+    }
+
+    /// Which objects have changed.
+    pub fn changes(&self) -> Arc<dyn ObjectChanges> {
         Arc::new(self.local())
     }
 

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use dm_core::{
     config::{ObjectEngine, StorageConfig},
-    ports::{KeyValueStore, ObjectStore},
+    ports::{KeyValueStore, ObjectChanges, ObjectStore},
 };
 use dm_storage::Storage;
 use tempfile::TempDir;
@@ -28,6 +28,14 @@ fn objects(engine: ObjectEngine, inline_limit: u64) -> (Arc<dyn ObjectStore>, (S
     (storage.objects(), (storage, folder))
 }
 
+type Changes = (Arc<dyn ObjectStore>, Arc<dyn ObjectChanges>, (Storage, TempDir));
+
+fn changes(engine: ObjectEngine) -> Changes {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path(), engine, 256 * 1024);
+    (storage.objects(), storage.changes(), (storage, folder))
+}
+
 fn namespace(engine: ObjectEngine) -> (Arc<dyn KeyValueStore>, (Storage, TempDir)) {
     let folder = tempfile::tempdir().unwrap();
     let storage = open(folder.path(), engine, 0);
@@ -45,6 +53,13 @@ macro_rules! engine_suite {
                     super::super::objects(dm_core::config::ObjectEngine::$variant, 256 * 1024)
                 }
                 dm_testing::object_store_conformance!(open);
+            }
+
+            mod changes {
+                async fn open() -> crate::Changes {
+                    crate::changes(dm_core::config::ObjectEngine::$variant)
+                }
+                dm_testing::object_changes_conformance!(open);
             }
 
             mod all_in_files {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod changes;
 mod conformance;
 mod damaged;
 mod resuming;
@@ -18,14 +19,15 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
+use tokio::sync::Notify;
 
-pub use self::{conformance::*, damaged::DamagedStore, resuming::*, sample::SampleObject};
+pub use self::{changes::*, conformance::*, damaged::DamagedStore, resuming::*, sample::SampleObject};
 use dm_core::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
     hash::{ChunkName, Locator},
     ports::{
-        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
-        StoreUsage, storage_cost,
+        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectChange, ObjectChanges, ObjectStore, ObjectWriter, Resumed,
+        StorageQuota, StoreError, StoreUsage, storage_cost,
     },
 };
 
@@ -35,12 +37,33 @@ use crate::faults::Faults;
 #[derive(Clone, Default)]
 pub struct MemoryObjectStore {
     objects: Arc<Mutex<Objects>>,
+    noted: Arc<Noted>,
     /// What interrupted writers have left.
     unfinished: Arc<Mutex<BTreeMap<Unfinished, Vec<Chunk>>>>,
     is_full: Arc<AtomicBool>,
     /// Most bytes that its objects may take, by [`storage_cost`].
     quota: Arc<Mutex<Option<u64>>>,
     faults: Faults,
+}
+
+/// The changes that are not settled.
+#[derive(Default)]
+struct Noted {
+    changes: Mutex<(u128, Vec<ObjectChange>)>,
+    bell: Notify,
+}
+
+impl Noted {
+    fn note(&self, object: ObjectId, sequence: Option<u64>) {
+        let (position, changes) = &mut *self.changes.lock().unwrap();
+        *position += 1;
+        changes.push(ObjectChange {
+            position: *position,
+            object,
+            sequence,
+        });
+        self.bell.notify_one();
+    }
 }
 
 type Objects = BTreeMap<ObjectId, StoredObject>;
@@ -165,6 +188,7 @@ impl ObjectStore for MemoryObjectStore {
             let newer = envelope.sequence > stored.envelope.sequence;
             if newer {
                 stored.envelope = envelope.clone();
+                self.noted.note(envelope.id, Some(envelope.sequence));
             }
             Ok(newer)
         })
@@ -215,7 +239,13 @@ impl ObjectStore for MemoryObjectStore {
     }
 
     async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        self.write(None, |objects| Ok(objects.remove(id).is_some()))
+        self.write(None, |objects| {
+            let existed = objects.remove(id).is_some();
+            if existed {
+                self.noted.note(*id, None);
+            }
+            Ok(existed)
+        })
     }
 
     async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
@@ -234,6 +264,30 @@ impl ObjectStore for MemoryObjectStore {
             objects: objects.len() as u64,
             bytes: objects.values().map(|stored| stored.envelope.sealed_size()).sum(),
         })
+    }
+}
+
+#[async_trait]
+impl ObjectChanges for MemoryObjectStore {
+    async fn unsettled(&self, after: Option<u128>, limit: usize) -> Result<Vec<ObjectChange>, StoreError> {
+        self.faults.read(failed)?;
+        let (_, changes) = &*self.noted.changes.lock().unwrap();
+        let behind = changes
+            .iter()
+            .filter(|change| after.is_none_or(|after| change.position > after));
+        Ok(behind.take(limit).copied().collect())
+    }
+
+    async fn settle(&self, settled: &[ObjectChange]) -> Result<(), StoreError> {
+        self.faults.write(failed, || {
+            let (_, changes) = &mut *self.noted.changes.lock().unwrap();
+            changes.retain(|change| !settled.contains(change));
+            Ok(())
+        })
+    }
+
+    async fn wait(&self) {
+        self.noted.bell.notified().await;
     }
 }
 
@@ -313,6 +367,7 @@ impl MemoryWriter {
                 });
             }
             let envelope = envelope.clone();
+            self.store.noted.note(envelope.id, Some(envelope.sequence));
             objects.insert(envelope.id, StoredObject { envelope, chunks });
             Ok(())
         })
@@ -355,4 +410,19 @@ mod tests {
     }
 
     crate::object_store_conformance!(open);
+
+    mod changes {
+        use std::sync::Arc;
+
+        use dm_core::ports::{ObjectChanges, ObjectStore};
+
+        use crate::objects::MemoryObjectStore;
+
+        async fn open() -> (Arc<dyn ObjectStore>, Arc<dyn ObjectChanges>, ()) {
+            let store = MemoryObjectStore::new();
+            (Arc::new(store.clone()), Arc::new(store), ())
+        }
+
+        crate::object_changes_conformance!(open);
+    }
 }

@@ -106,7 +106,7 @@ fn backups(ground: &Ground<'_>, stores: &Stores, data: &Data) -> BackupMaker {
         catalog: stores.catalog.clone(),
         namespaces: stores.storage.namespaces(),
         // Not the journal of transactions: nothing that it speaks of is to be sent again.
-        namespace_names: vec!["chain", "holders", "plugins"],
+        namespace_names: vec!["chain", "plugins"],
         objects: stores.known.clone(),
         keys: Arc::new(ground.keys.clone()),
         rekeying: Arc::new(data.data.content_keys()),

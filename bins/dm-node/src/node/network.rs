@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dm_core::ports::Network;
-use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_services::{RepairPorts, Repairer, ScrubPorts, Scrubber, repairer::StoredHolderIndex};
 
 use super::{Ground, stores::Stores};
@@ -19,18 +19,19 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) async fn start(ground: &Ground<'_>, stores: &Stores) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
-        let holders = Arc::new(StoredHolderIndex::new(stores.storage.namespace("holders")));
+        let index = stores.storage.namespace("repair");
+        let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(
-            P2pOptions {
+            P2pConfig {
                 port: config.p2p_port,
                 initial_peers: config.initial_peers.clone(),
                 network: config.network.clone(),
-                holder_index: Some(holders.clone()),
-                ..P2pOptions::new(Identity::from_seed(&ground.keys.identity_seed())?, ground.address)
+                ..P2pConfig::new(Identity::from_seed(&ground.keys.identity_seed())?, ground.address)
             },
-            stores.known.clone(),
-            stores.catalog.clone(),
-            ground.bus.clone(),
+            P2pDeps {
+                holder_index: Some(holders),
+                ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
+            },
             supervisor,
         )
         .await?;
@@ -38,8 +39,10 @@ impl Peers {
         let repairer = background::start_repairer(
             RepairPorts {
                 objects: stores.known.clone(),
+                changes: stores.storage.changes(),
                 replication: p2p,
-                holders,
+                index,
+                earlier_holders: stores.storage.namespace("holders"),
                 shares: stores.catalog.clone(),
                 quota: stores.storage.quota(),
             },

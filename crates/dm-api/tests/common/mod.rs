@@ -17,8 +17,7 @@ use dm_services::{
     Authorization, AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts,
     HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig,
     MoneyPorts, OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts,
-    Repairer, ScrubConfig, ScrubPorts, Scrubber, TokenManager, repairer::StoredHolderIndex,
-    repairer::plan::RepairConfig,
+    Repairer, ScrubConfig, ScrubPorts, Scrubber, TokenManager, repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -225,7 +224,9 @@ pub async fn start_with(setup: Setup) -> TestNode {
         RepairPorts {
             objects: store.clone(),
             replication: MemoryNetwork::new().join(store.clone()),
-            holders: Arc::new(StoredHolderIndex::new(Arc::new(MemoryKeyValueStore::new()))),
+            changes: Arc::new(MemoryObjectStore::new()),
+            index: Arc::new(MemoryKeyValueStore::new()),
+            earlier_holders: Arc::new(MemoryKeyValueStore::new()),
             shares: catalog.clone(),
             quota: Arc::new(MemoryObjectStore::new()),
         },

@@ -21,6 +21,7 @@ mod key_value;
 mod log_control;
 mod master_password;
 mod network;
+mod object_changes;
 mod objects;
 mod operations;
 mod orders;
@@ -57,8 +58,10 @@ pub use key_value::{KeyValueStore, WriteBatch};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use master_password::{MasterPassword, PasswordError};
 pub use network::{
-    AddressDirectory, FetchError, Found, Network, NetworkError, NetworkStatus, ObjectExchange, PushReport,
+    AddressDirectory, FetchError, Found, Network, NetworkError, NetworkStatus, NotTaken, ObjectExchange,
+    PushReport,
 };
+pub use object_changes::{ObjectChange, ObjectChanges};
 pub use objects::{
     Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
     StoreUsage, storage_cost,
@@ -66,7 +69,7 @@ pub use objects::{
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
 pub use plugins::{NodeFunctions, Plugin, PluginContext, PluginSource};
-pub use replication::{Challenged, HoldersNews, Replication};
+pub use replication::{Challenged, Evidence, HoldersNews, Replication};
 pub use revocations::Revocations;
 pub use signer::{Signer, SignerError};
 pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};

@@ -1,6 +1,7 @@
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     address_record::SignedAddressRecord,
@@ -24,6 +25,28 @@ pub struct Found {
 pub struct PushReport {
     /// Peers that hold the object with the newest envelope now.
     pub holders: Vec<String>,
+    /// Why peers that were offered it did not take it; the reason that will last
+    /// longest where they had several. `None` where all took it or none was asked.
+    pub not_taken: Option<NotTaken>,
+}
+
+/// Why a copy of an object was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotTaken {
+    /// There was no further peer to offer it to.
+    NoPeer,
+    /// The peers did not answer.
+    Unreachable,
+    /// The peers had too much to do.
+    Busy,
+    /// The peers had no room for it.
+    Full,
+    /// It is larger than what the peers keep for others.
+    TooLarge,
+    /// It cannot be read here.
+    Unreadable,
 }
 
 /// Where organisations are found: the address records on the DHT.

@@ -18,14 +18,27 @@ pub enum Challenged {
     Silent,
 }
 
-/// Peers that are now thought to hold an object which is stored here: it came
-/// from them, was brought to them, or they said so.
+/// Peers that hold an object which is stored here, or are said to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldersNews {
     /// Which object.
     pub object: ObjectId,
     /// Peer ids in text form.
     pub holders: Vec<String>,
+    /// How that is known.
+    pub evidence: Evidence,
+}
+
+/// How it is known who holds an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// The whole object went to the holders, or came from them.
+    Transferred,
+    /// A peer says so, of itself or of others: worth asking them, and no more.
+    Said {
+        /// Its peer id in text form.
+        by: String,
+    },
 }
 
 /// Watches and renews the copies of objects at peers. Works on ciphertext:

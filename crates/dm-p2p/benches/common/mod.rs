@@ -14,7 +14,7 @@ use dm_core::{
     tasks::Supervisor,
     trace::Trace,
 };
-use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
@@ -57,11 +57,11 @@ async fn start(
     initial_peers: Vec<String>,
     supervisor: &Supervisor,
 ) -> Arc<P2p> {
-    let mut options = P2pOptions::new(Identity::generate(), Address::ZERO);
-    options.network.host = IpAddr::from([127, 0, 0, 1]);
-    options.initial_peers = initial_peers;
+    let mut config = P2pConfig::new(Identity::generate(), Address::ZERO);
+    config.network.host = IpAddr::from([127, 0, 0, 1]);
+    config.initial_peers = initial_peers;
     let peers = Arc::new(MemoryCatalog::new());
-    P2p::start(options, store, peers, EventBus::new(), supervisor)
+    P2p::start(config, P2pDeps::new(store, peers, EventBus::new()), supervisor)
         .await
         .expect("the node starts")
 }

@@ -19,10 +19,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    exchange_trace::trace_exchange,
+    holder_pool::HolderPool,
     names::fetch_names,
     plan::{Plan, Run},
-    roster::Roster,
-    traced::traced,
 };
 use crate::{
     node::Context,
@@ -78,25 +78,25 @@ async fn fetch_into(
     holders: Vec<PeerId>,
     reader: mpsc::Sender<Result<Chunk, FetchError>>,
 ) {
-    let mut roster = Roster::new(
+    let mut pool = HolderPool::new(
         holders
             .into_iter()
             .filter(|holder| !context.peers.is_banned(holder)),
     );
     let names = tokio::select! {
         () = reader.closed() => return,
-        names = fetch_names(&context, &wanted.envelope, &mut roster, &wanted.trace) => names,
+        names = fetch_names(&context, &wanted.envelope, &mut pool, &wanted.trace) => names,
     };
     let outcome = match names {
         Ok(names) => {
-            Fetch::new(context.clone(), wanted, names, roster)
+            Fetch::new(context.clone(), wanted, names, pool)
                 .run(&reader)
                 .await
         }
         Err(reason) => Err(reason),
     };
     if let Err(reason) = outcome {
-        let error = if context.link.is_connected() {
+        let error = if context.runner.is_connected() {
             FetchError::NoHolder(reason)
         } else {
             FetchError::Stopped
@@ -111,7 +111,7 @@ struct Fetch {
     context: Arc<Context>,
     source: Arc<Source>,
     plan: Plan<Chunk>,
-    roster: Roster,
+    pool: HolderPool,
     lanes: JoinSet<LaneEnd>,
     last_error: String,
 }
@@ -144,7 +144,7 @@ struct LaneEnd {
 }
 
 impl Fetch {
-    fn new(context: Arc<Context>, wanted: Wanted, names: Arc<[ChunkName]>, roster: Roster) -> Self {
+    fn new(context: Arc<Context>, wanted: Wanted, names: Arc<[ChunkName]>, pool: HolderPool) -> Self {
         let Wanted {
             envelope,
             first,
@@ -160,7 +160,7 @@ impl Fetch {
             context,
             plan: Plan::new(first, source.envelope.chunk_count()),
             source: Arc::new(source),
-            roster,
+            pool,
             lanes: JoinSet::new(),
             last_error: String::new(),
         }
@@ -202,9 +202,9 @@ impl Fetch {
     fn start_lanes(&mut self) {
         loop {
             let mut started = false;
-            for holder in self.roster.free() {
+            for holder in self.pool.activate() {
                 if let Some(run) = self.plan.assign(holder, Instant::now()) {
-                    self.roster.began(&holder);
+                    self.pool.lane_started(&holder);
                     self.lanes
                         .spawn(lane(self.context.clone(), self.source.clone(), holder, run));
                     started = true;
@@ -222,7 +222,7 @@ impl Fetch {
             // Lanes neither panic nor are aborted while anybody waits for them.
             Err(error) => return tracing::error!(%error, "fetching chunks failed"),
         };
-        self.roster.ended(&holder);
+        self.pool.lane_ended(&holder);
         match outcome {
             Ok(chunks) => self.plan.arrived(holder, run, chunks, Instant::now()),
             Err(error) => {
@@ -232,7 +232,7 @@ impl Fetch {
                     self.context.peers.disturbed(holder, "it withholds a chunk");
                 }
                 self.last_error = error.to_string();
-                self.roster.strike_out(&holder);
+                self.pool.remove(&holder);
                 self.plan.failed(holder, run);
             }
         }
@@ -248,7 +248,7 @@ async fn lane(context: Arc<Context>, source: Arc<Source>, holder: PeerId, run: R
         let bytes = chunks.iter().map(|chunk| chunk.bytes().len()).sum();
         (chunks.len(), bytes)
     };
-    let outcome = traced(&context, &source.trace, holder, AskedFor::Chunks, count, exchange).await;
+    let outcome = trace_exchange(&context, &source.trace, holder, AskedFor::Chunks, count, exchange).await;
     LaneEnd { holder, run, outcome }
 }
 

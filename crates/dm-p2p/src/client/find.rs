@@ -12,9 +12,9 @@ use libp2p::{PeerId, Stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    answer_deadline::AnswerDeadline,
+    exchange_trace::trace_exchange,
     merge::{Answers, Merged},
-    patience::Patience,
-    traced::traced,
 };
 use crate::{
     node::{Context, LookupTrace},
@@ -33,10 +33,10 @@ pub(crate) async fn find(
     locator: &Locator,
     trace: &Trace,
 ) -> Result<Vec<Found>, NetworkError> {
-    let connected = context.link.connected_near(locator, MAX_CONNECTED).await?;
+    let connected = context.runner.connected_near(locator, MAX_CONNECTED).await?;
     trace.asked_dht();
-    let mut providers = context.link.find_providers(locator).await?;
-    let mut patience = Patience::new(Instant::now());
+    let mut providers = context.runner.find_providers(locator).await?;
+    let mut deadline = AnswerDeadline::new(Instant::now());
     let mut answers = Answers::default();
     let mut asked: HashSet<PeerId> = connected.iter().copied().collect();
     let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, trace).await) };
@@ -56,13 +56,13 @@ pub(crate) async fn find(
                 // A peer that failed has been noted; it has nothing to say.
                 let envelopes = answer.unwrap_or_default();
                 if !envelopes.is_empty() {
-                    patience.answered(Instant::now());
+                    deadline.answered(Instant::now());
                 }
                 for envelope in envelopes {
                     answers.add(peer, envelope);
                 }
             },
-            () = tokio::time::sleep_until(patience.until()) => break,
+            () = tokio::time::sleep_until(deadline.instant()) => break,
         }
     }
     Ok(found(context, locator, answers))
@@ -78,13 +78,13 @@ pub(crate) async fn find_at_known(
     let mut known = known_holders(context, locator).await;
     // Who was away when it was last tried would only cost time.
     known.retain(|peer| !context.peers.is_banned(peer) && !context.peers.is_doubtful(peer));
-    let mut patience = Patience::new(Instant::now());
+    let mut deadline = AnswerDeadline::new(Instant::now());
     let mut answers = Answers::default();
     let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, trace).await) };
     let mut asking: FuturesUnordered<_> = known.into_iter().map(ask).collect();
-    while let Ok(Some((peer, answer))) = timeout_at(patience.until(), asking.next()).await {
+    while let Ok(Some((peer, answer))) = timeout_at(deadline.instant(), asking.next()).await {
         for envelope in answer.unwrap_or_default() {
-            patience.answered(Instant::now());
+            deadline.answered(Instant::now());
             answers.add(peer, envelope);
         }
     }
@@ -94,7 +94,7 @@ pub(crate) async fn find_at_known(
 /// Who is known to hold something under the locator, from this run and from
 /// earlier ones.
 async fn known_holders(context: &Context, locator: &Locator) -> Vec<PeerId> {
-    let mut known = context.news.known.of(locator);
+    let mut known = context.holder_updates.cache.get(locator);
     let Some(holder_index) = &context.holder_index else {
         return known;
     };
@@ -115,7 +115,7 @@ async fn known_holders(context: &Context, locator: &Locator) -> Vec<PeerId> {
 fn found(context: &Context, locator: &Locator, answers: Answers) -> Vec<Found> {
     let merged = answers.merge();
     let holders = merged.iter().flat_map(|merged| merged.holders.iter().copied());
-    context.news.known.remember(*locator, holders);
+    context.holder_updates.cache.insert(*locator, holders);
     merged.into_iter().map(|merged| ranked(context, merged)).collect()
 }
 
@@ -130,7 +130,7 @@ async fn ask_traced(
         (envelopes.len(), bytes)
     };
     let asked = ask(context, peer, locator);
-    traced(context, trace, peer, AskedFor::Envelopes, count, asked).await
+    trace_exchange(context, trace, peer, AskedFor::Envelopes, count, asked).await
 }
 
 fn ranked(
@@ -185,13 +185,13 @@ fn is_under(envelope: &SignedEnvelope, locator: &Locator) -> bool {
 
 /// Looks the providers of a locator up on the DHT and counts what it takes.
 pub(crate) async fn trace_lookup(context: &Context, locator: &Locator) -> Result<LookupTrace, NetworkError> {
-    let mut providers = context.link.find_providers(locator).await?;
-    let mut patience = Patience::new(Instant::now());
+    let mut providers = context.runner.find_providers(locator).await?;
+    let mut deadline = AnswerDeadline::new(Instant::now());
     let mut trace = LookupTrace::default();
-    while let Ok(Some(found)) = timeout_at(patience.until(), providers.recv()).await {
+    while let Ok(Some(found)) = timeout_at(deadline.instant(), providers.recv()).await {
         trace.requests_to_first.get_or_insert(found.requests);
         trace.providers.push(found.peer.to_base58());
-        patience.answered(Instant::now());
+        deadline.answered(Instant::now());
     }
     Ok(trace)
 }

@@ -8,7 +8,7 @@ use dm_core::{
 use futures::FutureExt;
 use libp2p::{PeerId, Stream};
 
-use super::{roster::Roster, traced::traced};
+use super::{exchange_trace::trace_exchange, holder_pool::HolderPool};
 use crate::{
     node::Context,
     wire::{Reply, Request, Wire, WireError, decode_names},
@@ -22,21 +22,21 @@ const MAX_NAMES: u64 = 1 << 22;
 const STALL: Duration = Duration::from_secs(3);
 
 /// The chunk names of an object, from the first holder that has the right
-/// ones; holders that do not are struck out.
+/// ones; other holders are removed from the pool.
 ///
 /// # Errors
 /// Why the last holder did not help.
 pub(crate) async fn fetch_names(
     context: &Context,
     envelope: &SignedEnvelope,
-    roster: &mut Roster,
+    pool: &mut HolderPool,
     trace: &Trace,
 ) -> Result<Arc<[ChunkName]>, String> {
     if envelope.chunk_count() > MAX_NAMES {
         return Err("the object is larger than this node can fetch".to_owned());
     }
     let mut reason = "no holder is known".to_owned();
-    while let Some(holder) = roster.first_waiting() {
+    while let Some(holder) = pool.first_waiting() {
         match names_from(context, holder, envelope, trace).await {
             Ok(names) => return Ok(names.into()),
             Err(error) => {
@@ -48,7 +48,7 @@ pub(crate) async fn fetch_names(
                         .disturbed(holder, "it claims an object that it does not have");
                 }
                 reason = error.to_string();
-                roster.strike_out(&holder);
+                pool.remove(&holder);
             }
         }
     }
@@ -69,7 +69,7 @@ async fn names_from(
         let count = PIECE.min(total - first) as u32;
         let asked = piece_from(context, holder, envelope.id, first, count);
         let counted = |names: &Vec<ChunkName>| (names.len(), names.len() * 32);
-        let piece = traced(context, trace, holder, AskedFor::Names, counted, asked).await?;
+        let piece = trace_exchange(context, trace, holder, AskedFor::Names, counted, asked).await?;
         piece.iter().for_each(|name| digest.push(name));
         names.extend(piece);
     }

@@ -5,7 +5,7 @@ use std::{
 
 use dm_core::{
     envelope::{ObjectId, SignedEnvelope},
-    ports::{NetworkError, ObjectStore, PushReport, StoreError},
+    ports::{NetworkError, NotTaken, ObjectStore, PushReport, StoreError},
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use libp2p::{PeerId, Stream};
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::newer::take_newer;
 use crate::{
     node::Context,
-    wire::{MAX_NAMES_PER_PIECE, Refusal, Reply, Request, Verdict, Wire, WireError, encode_names},
+    wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Request, Wire, WireError, encode_names},
 };
 
 /// Pushes that run at the same time.
@@ -55,7 +55,7 @@ impl Pushing {
             Err(error) => return Err(local(&error)),
         };
         let candidates = MAX_OFFERS + avoid.len();
-        let known = context.link.known_near(&id.locator, candidates).await?;
+        let known = context.runner.known_near(&id.locator, candidates).await?;
         if known.is_empty() {
             return Ok(PushReport::default());
         }
@@ -65,13 +65,16 @@ impl Pushing {
         round.offer_to(known).await?;
         if round.is_short() && !knows_everybody {
             round
-                .offer_to(context.link.find_closest(&id.locator).await?)
+                .offer_to(context.runner.find_closest(&id.locator).await?)
                 .await?;
         }
         context.provide.push(id.locator);
-        context.news.tell(*id, round.holders.iter().copied());
+        context
+            .holder_updates
+            .transferred(*id, round.holders.iter().copied());
         Ok(PushReport {
             holders: round.holders.into_iter().map(PeerId::to_base58).collect(),
+            not_taken: round.not_taken,
         })
     }
 }
@@ -83,6 +86,7 @@ struct Round<'a> {
     copies: usize,
     offered: HashSet<PeerId>,
     holders: Vec<PeerId>,
+    not_taken: Option<NotTaken>,
 }
 
 impl<'a> Round<'a> {
@@ -93,11 +97,17 @@ impl<'a> Round<'a> {
             copies,
             offered: avoid.iter().copied().chain([context.local]).collect(),
             holders: Vec::new(),
+            not_taken: None,
         }
     }
 
     fn is_short(&self) -> bool {
         self.holders.len() < self.copies
+    }
+
+    /// Of several reasons the one that will last longest counts.
+    fn note_not_taken(&mut self, reason: NotTaken) {
+        self.not_taken = self.not_taken.max(Some(reason));
     }
 
     /// Offers to peers in their order, to as many at once as copies are missing.
@@ -117,15 +127,30 @@ impl<'a> Round<'a> {
                 return Ok(());
             };
             match outcome {
-                Ok(Verdict::Held) => self.holders.push(peer),
-                Ok(Verdict::Refused(Refusal::Stale)) => {
+                Ok(OfferAnswer::Held) => self.holders.push(peer),
+                Ok(OfferAnswer::Refused(Refusal::Stale)) => {
                     take_newer(self.context, peer, self.envelope).await;
                 }
-                Ok(verdict) => tracing::debug!(%peer, ?verdict, "an object was not taken"),
-                Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "an object was not handed on"),
+                Ok(answer) => {
+                    tracing::debug!(%peer, ?answer, "an object was not taken");
+                    self.note_not_taken(reason(answer));
+                }
+                Err(OfferError::Peer(error)) => {
+                    tracing::debug!(%peer, %error, "an object was not handed on");
+                    self.note_not_taken(NotTaken::Unreachable);
+                }
                 Err(OfferError::Local(error)) => return Err(local(&error)),
             }
         }
+    }
+}
+
+/// Why a peer did not take an object that it was offered.
+fn reason(answer: OfferAnswer) -> NotTaken {
+    match answer {
+        OfferAnswer::Refused(Refusal::TooLarge) => NotTaken::TooLarge,
+        OfferAnswer::Refused(Refusal::Full) => NotTaken::Full,
+        _ => NotTaken::Busy,
     }
 }
 
@@ -133,7 +158,7 @@ fn local(error: &StoreError) -> NetworkError {
     NetworkError::Local(error.to_string())
 }
 
-/// Why an offer came to no verdict.
+/// Why an offer has no answer.
 enum OfferError {
     Peer(WireError),
     Local(StoreError),
@@ -149,13 +174,17 @@ impl From<WireError> for OfferError {
 /// the peer.
 pub(super) async fn offer_envelope(context: &Context, peer: PeerId, envelope: &SignedEnvelope) {
     match offer(context, peer, envelope).await {
-        Ok(verdict) => tracing::debug!(%peer, ?verdict, "offered a newer envelope"),
+        Ok(answer) => tracing::debug!(%peer, ?answer, "offered a newer envelope"),
         Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "a newer envelope was not taken"),
         Err(OfferError::Local(error)) => tracing::warn!(%error, "a newer envelope was not offered"),
     }
 }
 
-async fn offer(context: &Context, peer: PeerId, envelope: &SignedEnvelope) -> Result<Verdict, OfferError> {
+async fn offer(
+    context: &Context,
+    peer: PeerId,
+    envelope: &SignedEnvelope,
+) -> Result<OfferAnswer, OfferError> {
     let failed_here: Arc<Mutex<Option<StoreError>>> = Arc::default();
     let outcome = context
         .streams
@@ -187,14 +216,14 @@ async fn offer_on(
     wire: &mut Wire<Stream>,
     objects: &dyn ObjectStore,
     envelope: &SignedEnvelope,
-) -> Result<Verdict, OfferError> {
+) -> Result<OfferAnswer, OfferError> {
     // The format bounds envelopes far below 4 GiB.
     let envelope_len = envelope.bytes().len() as u32;
     wire.send_with(&Request::Offer { envelope_len }, envelope.bytes())
         .await?;
-    let verdict = receive_verdict(wire).await?;
-    if verdict != Verdict::Wanted {
-        return Ok(verdict);
+    let answer = receive_answer(wire).await?;
+    if answer != OfferAnswer::Wanted {
+        return Ok(answer);
     }
     send_names(wire, objects, envelope).await?;
     for index in 0..envelope.chunk_count() {
@@ -205,7 +234,7 @@ async fn offer_on(
         let len = chunk.bytes().len() as u32;
         wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
     }
-    Ok(receive_verdict(wire).await?)
+    Ok(receive_answer(wire).await?)
 }
 
 async fn send_names(
@@ -230,9 +259,9 @@ async fn send_names(
     Ok(())
 }
 
-async fn receive_verdict(wire: &mut Wire<Stream>) -> Result<Verdict, WireError> {
+async fn receive_answer(wire: &mut Wire<Stream>) -> Result<OfferAnswer, WireError> {
     match wire.receive().await? {
-        Reply::Verdict(verdict) => Ok(verdict),
-        _ => Err(WireError::Malformed("a verdict was expected")),
+        Reply::OfferAnswer(answer) => Ok(answer),
+        _ => Err(WireError::Malformed("a answer was expected")),
     }
 }

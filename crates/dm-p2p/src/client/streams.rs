@@ -36,7 +36,7 @@ const MAX_PEERS: usize = 512;
 /// round trip and not a negotiation.
 pub(crate) struct StreamPool {
     traffic: Arc<Traffic>,
-    patience: Duration,
+    request_timeout: Duration,
     lanes: Mutex<HashMap<PeerId, Lane>>,
 }
 
@@ -63,10 +63,10 @@ pub(crate) struct Lease {
 }
 
 impl StreamPool {
-    pub(crate) fn new(traffic: Arc<Traffic>, patience: Duration) -> Self {
+    pub(crate) fn new(traffic: Arc<Traffic>, request_timeout: Duration) -> Self {
         Self {
             traffic,
-            patience,
+            request_timeout,
             lanes: Mutex::default(),
         }
     }
@@ -83,13 +83,13 @@ impl StreamPool {
                 _permit: permit,
             });
         }
-        let mut control = context.link.streams().map_err(|_| WireError::Closed)?;
+        let mut control = context.runner.streams().map_err(|_| WireError::Closed)?;
         let stream = tokio::time::timeout(OPEN_TIMEOUT, control.open_stream(peer, PROTOCOL))
             .await
             .map_err(|_| WireError::TimedOut)?
             .map_err(|error| WireError::Io(std::io::Error::other(error.to_string())))?;
         Ok(Lease {
-            wire: Wire::new(stream, self.traffic.clone(), self.patience),
+            wire: Wire::new(stream, self.traffic.clone(), self.request_timeout),
             peer,
             was_idle: false,
             _permit: permit,
@@ -173,7 +173,7 @@ fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireErro
         Err(error) if error.is_misbehaviour() => {
             context.peers.misbehaved(peer, &error.to_string());
         }
-        Err(WireError::Stalled) => context.peers.stalled(peer, context.patience()),
+        Err(WireError::Stalled) => context.peers.stalled(peer, context.request_timeout()),
         Err(_) => context.peers.failed(peer),
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::node::Context;
 
 /// How long an announcement is waited for; it goes on without its caller.
-const PATIENCE: Duration = Duration::from_secs(3);
+const ANNOUNCE_WAIT: Duration = Duration::from_secs(3);
 
 /// Puts this node's record on the DHT; it is put there again at intervals and
 /// whenever a new peer is met. Having no peer yet is no error.
@@ -18,10 +18,10 @@ pub(crate) async fn announce(context: &Context, record: SignedAddressRecord) -> 
         let mut own = context.own_record.lock().unwrap_or_else(PoisonError::into_inner);
         *own = Some(record.clone());
     }
-    let put = context.link.put_record(&record).await?;
+    let put = context.runner.put_record(&record).await?;
     // Whether it arrived, or is still on its way, or met no peer: it is
     // repeated anyway.
-    let _ = tokio::time::timeout(PATIENCE, put).await;
+    let _ = tokio::time::timeout(ANNOUNCE_WAIT, put).await;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use dm_core::{
 use tokio::time::Instant;
 
 use super::records::check_address_record;
-use crate::{client::Patience, node::Context};
+use crate::{client::AnswerDeadline, node::Context};
 
 /// Answers after which a lookup is content, so that one liar or laggard with
 /// an old record does not decide.
@@ -19,17 +19,17 @@ pub(crate) async fn find_address(
     address: Address,
 ) -> Result<Option<SignedAddressRecord>, NetworkError> {
     let key = AddressRecord::dht_key(address);
-    let mut answers = context.link.find_record(key).await?;
-    let mut patience = Patience::new(Instant::now());
+    let mut answers = context.runner.find_record(key).await?;
+    let mut deadline = AnswerDeadline::new(Instant::now());
     let mut newest: Option<SignedAddressRecord> = None;
     let mut valid = 0;
-    while let Ok(Some((peer, value))) = tokio::time::timeout_at(patience.until(), answers.recv()).await {
+    while let Ok(Some((peer, value))) = tokio::time::timeout_at(deadline.instant(), answers.recv()).await {
         let checked =
             tokio::task::spawn_blocking(move || check_address_record(&key, Bytes::from(value), None));
         match checked.await {
             Ok(Ok(record)) => {
                 valid += 1;
-                patience.answered(Instant::now());
+                deadline.answered(Instant::now());
                 if newest
                     .as_ref()
                     .is_none_or(|newest| newest.sequence < record.sequence)

@@ -81,7 +81,7 @@ pub(crate) async fn provide_from_queue(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            locator = context.provide.pop() => context.link.provide(&locator).await,
+            locator = context.provide.pop() => context.runner.provide(&locator).await,
         }
         tokio::time::sleep(PACE).await;
     }
@@ -117,10 +117,10 @@ async fn announce_all(context: &Context) -> Result<(), StoreError> {
             if context.objects.is_damaged(&id) {
                 continue;
             }
-            while !context.link.has_peers().await {
+            while !context.runner.has_peers().await {
                 tokio::time::sleep(PEERLESS_PAUSE).await;
             }
-            context.link.provide(&id.locator).await;
+            context.runner.provide(&id.locator).await;
             tokio::time::sleep(REPEAT_PACE).await;
         }
         after = Some(last);

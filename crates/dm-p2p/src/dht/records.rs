@@ -91,7 +91,7 @@ pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Re
         })
         .await;
         match checked {
-            Ok(Ok(())) => context.link.keep_record(record).await,
+            Ok(Ok(())) => context.runner.keep_record(record).await,
             Ok(Err(RecordFault::Forged)) => context.peers.misbehaved(source, "a forged address record"),
             Ok(Err(RecordFault::NamesAnother)) => {
                 let what = "an address record that names another peer";

@@ -12,13 +12,13 @@ use libp2p::{
     upnp,
 };
 
-use super::known::KnownPlaces;
+use super::peer_book_behaviour::PeerBookBehaviour;
 use crate::{
+    config::{P2pConfig, Transport},
     dht::BoundedStore,
     error::P2pError,
-    options::{P2pOptions, Transport},
+    parsed_config::ParsedConfig,
     peers::Peers,
-    setup::Setup,
 };
 
 /// Kademlia under our own name, so that our nodes keep to themselves.
@@ -50,36 +50,36 @@ const RELAY_CIRCUIT_TIME: Duration = Duration::from_secs(60 * 60);
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     /// Where the network is private: who may connect.
-    pub(crate) allowed: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
-    pub(crate) limits: connection_limits::Behaviour,
-    pub(crate) memory: memory_connection_limits::Behaviour,
-    pub(crate) known: KnownPlaces,
+    pub(crate) allow_list: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
+    pub(crate) connection_limits: connection_limits::Behaviour,
+    pub(crate) memory_limits: memory_connection_limits::Behaviour,
+    pub(crate) peer_book: PeerBookBehaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     pub(crate) kad: kad::Behaviour<BoundedStore>,
     pub(crate) objects: libp2p_stream::Behaviour,
     /// Asks peers whether this node is reached from outside.
-    pub(crate) reach: Toggle<autonat::client::Behaviour>,
+    pub(crate) autonat_client: Toggle<autonat::client::Behaviour>,
     /// Tests it for peers.
-    pub(crate) reach_of_others: Toggle<autonat::server::Behaviour>,
+    pub(crate) autonat_server: Toggle<autonat::server::Behaviour>,
     /// Listens and dials through relays.
     pub(crate) relay_client: relay::client::Behaviour,
     pub(crate) relay_server: Toggle<relay::Behaviour>,
     /// Replaces connections through a relay by direct ones.
-    pub(crate) direct: dcutr::Behaviour,
+    pub(crate) dcutr: dcutr::Behaviour,
     pub(crate) upnp: Toggle<upnp::tokio::Behaviour>,
     pub(crate) mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 impl Behaviour {
     pub(crate) fn new(
-        options: &P2pOptions,
-        setup: &Setup,
+        config: &P2pConfig,
+        parsed: &ParsedConfig,
         peers: &Arc<Peers>,
         relay_client: relay::client::Behaviour,
     ) -> Result<Self, P2pError> {
-        let (keypair, network) = (options.identity.keypair(), &options.network);
-        let local = options.identity.id();
+        let (keypair, network) = (config.identity.keypair(), &config.network);
+        let local = config.identity.id();
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_established(Some(network.max_connections))
             .with_max_established_per_peer(Some(network.max_connections_per_peer))
@@ -93,26 +93,26 @@ impl Behaviour {
         let check_interval = Duration::from_secs(network.health_check_interval_secs);
         let ping_interval = PING_INTERVAL.min(check_interval / PINGS_PER_CHECK);
         // Within one process everybody is reached.
-        let autonat = network.autonat && options.transport == Transport::TcpAndQuic;
+        let autonat = network.autonat && config.transport == Transport::TcpAndQuic;
         Ok(Self {
-            allowed: only(&setup.allowed).into(),
-            limits: connection_limits::Behaviour::new(limits),
-            memory: memory_connection_limits::Behaviour::with_max_bytes(
+            allow_list: only(&parsed.allowed).into(),
+            connection_limits: connection_limits::Behaviour::new(limits),
+            memory_limits: memory_connection_limits::Behaviour::with_max_bytes(
                 usize::try_from(network.max_memory).unwrap_or(usize::MAX),
             ),
-            known: KnownPlaces::new(peers.clone()),
+            peer_book: PeerBookBehaviour::new(peers.clone()),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
             kad: kademlia(keypair),
             objects: libp2p_stream::Behaviour::new(),
-            reach: autonat.then(|| ask_each(REACH_INTERVAL)).into(),
-            reach_of_others: autonat.then(autonat::server::Behaviour::default).into(),
+            autonat_client: autonat.then(|| ask_each(REACH_INTERVAL)).into(),
+            autonat_server: autonat.then(autonat::server::Behaviour::default).into(),
             relay_client,
             relay_server: network
                 .relay_server
                 .then(|| relay_for_others(local, network))
                 .into(),
-            direct: dcutr::Behaviour::new(local),
+            dcutr: dcutr::Behaviour::new(local),
             upnp: network.upnp.then(upnp::tokio::Behaviour::default).into(),
             mdns: multicast(local, network)?.into(),
         })

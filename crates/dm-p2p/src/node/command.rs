@@ -7,6 +7,14 @@ use crate::wire::Hint;
 
 /// What the rest of the crate asks of the event loop.
 pub(crate) enum Command {
+    /// Something of the DHT.
+    Kad(KadCommand),
+    /// Dials some of the peers that a peer has named.
+    DialHints { from: PeerId, hints: Vec<Hint> },
+}
+
+/// What is asked of the DHT.
+pub(crate) enum KadCommand {
     /// Connected peers, or with `known` all peers of the routing table as
     /// well, closest to the locator first.
     Near {
@@ -40,6 +48,4 @@ pub(crate) enum Command {
     KeepRecord { record: kad::Record },
     /// Announces this node as provider.
     Provide { locator: Locator },
-    /// Dials some of the peers that a peer has named.
-    Meet { from: PeerId, hints: Vec<Hint> },
 }

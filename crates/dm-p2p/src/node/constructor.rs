@@ -4,12 +4,7 @@ use std::{
     time::Duration,
 };
 
-use dm_core::{
-    bus::EventBus,
-    peer::PeerRecord,
-    ports::{ObjectStore, PeerCatalog},
-    tasks::Supervisor,
-};
+use dm_core::{peer::PeerRecord, ports::PeerCatalog, tasks::Supervisor};
 use libp2p::{Multiaddr, PeerId};
 use tokio_util::sync::CancellationToken;
 
@@ -19,83 +14,81 @@ use super::{
     swarm::{ListeningSwarm, listening_swarm},
 };
 use crate::{
+    config::{P2pConfig, P2pDeps},
     dht::{keep_announcing, provide_from_queue, provide_stored},
     error::P2pError,
-    options::P2pOptions,
-    peers::{Peers, keep_book},
+    parsed_config::ParsedConfig,
+    peers::{Peers, persist_peer_book},
     server::measure_foreign,
-    setup::Setup,
 };
 
 /// Peers of the book that are dialled at the start, the last seen first.
 const MAX_REMEMBERED: usize = 32;
 
-/// Reads the options, binds the listeners, loads the peer book and starts the
+/// Reads the configuration, binds the listeners, loads the peer book and starts the
 /// background tasks.
 pub(crate) async fn start(
-    options: P2pOptions,
-    objects: Arc<dyn ObjectStore>,
-    catalog: Arc<dyn PeerCatalog>,
-    bus: EventBus,
+    config: P2pConfig,
+    deps: P2pDeps,
     supervisor: &Supervisor,
 ) -> Result<Arc<Context>, P2pError> {
-    let setup = Setup::read(&options.initial_peers, &options.network).map_err(P2pError::Settings)?;
-    let records = catalog.peers().await?;
+    let parsed = ParsedConfig::read(&config.initial_peers, &config.network).map_err(P2pError::Config)?;
+    let records = deps.peers.peers().await?;
     let remembered = remembered(&records);
-    let peers = Arc::new(Peers::new(records, &options.network, bus));
-    let swarm = listening_swarm(&options, &setup, &peers).await?;
-    let context = Arc::new(Context::new(&options, objects, peers));
-    let seed = Seed {
-        options,
-        setup,
+    let peers = Arc::new(Peers::new(records, &config.network, deps.bus));
+    let swarm = listening_swarm(&config, &parsed, &peers).await?;
+    let context = Arc::new(Context::new(&config, deps.objects, peers, deps.holder_index));
+    let factory = RunnerFactory {
+        config,
+        parsed,
         remembered,
         context: context.clone(),
     };
-    let runner = seed.runner(swarm);
-    spawn_runner(seed, runner, supervisor);
-    spawn_keepers(&context, catalog, supervisor);
+    let runner = factory.runner(swarm);
+    spawn_runner(factory, runner, supervisor);
+    spawn_background_tasks(&context, deps.peers, supervisor);
     Ok(context)
 }
 
 /// What the event loop is made from, at the start and after a failure.
-struct Seed {
-    options: P2pOptions,
-    setup: Setup,
+struct RunnerFactory {
+    config: P2pConfig,
+    parsed: ParsedConfig,
     remembered: Vec<(PeerId, Vec<Multiaddr>)>,
     context: Arc<Context>,
 }
 
-impl Seed {
+impl RunnerFactory {
     fn runner(&self, swarm: ListeningSwarm) -> Runner {
-        Runner::new(swarm, self.context.clone(), &self.setup, self.remembered.clone())
+        Runner::new(swarm, self.context.clone(), &self.parsed)
     }
 }
 
 /// Runs the event loop; the first attempt takes the swarm that listens already.
-fn spawn_runner(seed: Seed, first: Runner, supervisor: &Supervisor) {
-    let seed = Arc::new(seed);
+fn spawn_runner(factory: RunnerFactory, first: Runner, supervisor: &Supervisor) {
+    let factory = Arc::new(factory);
     let first = Mutex::new(Some(first));
     supervisor.spawn("p2p-swarm", move |shutdown| {
-        let seed = seed.clone();
+        let factory = factory.clone();
         let runner = first.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
             let runner = match runner {
                 Some(runner) => runner,
                 None => {
-                    let peers = &seed.context.peers;
-                    seed.runner(listening_swarm(&seed.options, &seed.setup, peers).await?)
+                    let peers = &factory.context.peers;
+                    factory.runner(listening_swarm(&factory.config, &factory.parsed, peers).await?)
                 }
             };
-            Box::pin(runner.run(shutdown)).await
+            Box::pin(runner.run(factory.remembered.clone(), shutdown)).await
         }
     });
 }
 
-fn spawn_keepers(context: &Arc<Context>, catalog: Arc<dyn PeerCatalog>, supervisor: &Supervisor) {
+fn spawn_background_tasks(context: &Arc<Context>, catalog: Arc<dyn PeerCatalog>, supervisor: &Supervisor) {
     let book = context.clone();
     supervisor.spawn("p2p-peer-book", move |shutdown| {
         let (context, catalog) = (book.clone(), catalog.clone());
-        async move { keep_book(&context.peers, &catalog, shutdown).await }
+        async move { persist_peer_book(&context.peers, &catalog, shutdown).await }
     });
     let interval = Duration::from_secs(context.network.announce_interval_secs);
     spawn_task(supervisor, "p2p-announce", context, move |context, shutdown| {

@@ -11,9 +11,9 @@ use dm_core::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-use super::{link::Link, paths::Paths};
+use super::{paths::Paths, runner_handle::RunnerHandle};
 use crate::{
-    client::StreamPool, dht::ProvideQueue, news::News, options::P2pOptions, peers::Peers,
+    client::StreamPool, config::P2pConfig, dht::ProvideQueue, holder_updates::HolderUpdates, peers::Peers,
     server::ForeignQuota, traffic::Traffic,
 };
 
@@ -26,13 +26,13 @@ pub(crate) struct Context {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) traffic: Arc<Traffic>,
-    pub(crate) link: Link,
+    pub(crate) runner: RunnerHandle,
     pub(crate) paths: Paths,
     pub(crate) streams: StreamPool,
     pub(crate) provide: ProvideQueue,
     /// What was learned about holders of objects.
-    pub(crate) news: News,
-    /// What an earlier run has written down of them.
+    pub(crate) holder_updates: HolderUpdates,
+    /// The holders that earlier runs recorded.
     pub(crate) holder_index: Option<Arc<dyn HolderIndex>>,
     pub(crate) quota: Arc<ForeignQuota>,
     /// Where this node listens, peer id included.
@@ -45,24 +45,29 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(options: &P2pOptions, objects: Arc<dyn ObjectStore>, peers: Arc<Peers>) -> Self {
+    pub(crate) fn new(
+        config: &P2pConfig,
+        objects: Arc<dyn ObjectStore>,
+        peers: Arc<Peers>,
+        holder_index: Option<Arc<dyn HolderIndex>>,
+    ) -> Self {
         let traffic = Arc::new(Traffic::default());
-        let patience = Duration::from_secs(options.network.request_timeout_secs);
+        let request_timeout = Duration::from_secs(config.network.request_timeout_secs);
         Self {
-            local: options.identity.id(),
-            own_address: options.own_address,
-            network: options.network.clone(),
-            initial_peers: options.initial_peers.len(),
+            local: config.identity.id(),
+            own_address: config.own_address,
+            network: config.network.clone(),
+            initial_peers: config.initial_peers.len(),
             objects,
             peers,
-            streams: StreamPool::new(traffic.clone(), patience),
+            streams: StreamPool::new(traffic.clone(), request_timeout),
             traffic,
-            link: Link::default(),
+            runner: RunnerHandle::default(),
             paths: Paths::default(),
             provide: ProvideQueue::default(),
-            news: News::default(),
-            holder_index: options.holder_index.clone(),
-            quota: Arc::new(ForeignQuota::new(options.network.max_foreign_bytes)),
+            holder_updates: HolderUpdates::default(),
+            holder_index,
+            quota: Arc::new(ForeignQuota::new(config.network.max_foreign_bytes)),
             listening: Mutex::default(),
             external: Mutex::default(),
             own_record: Mutex::default(),
@@ -71,7 +76,7 @@ impl Context {
     }
 
     /// Time for one step of an exchange.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.network.request_timeout_secs)
     }
 

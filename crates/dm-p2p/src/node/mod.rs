@@ -2,25 +2,28 @@
 //! the crate talks to that loop.
 
 mod behaviour;
+mod bootstrap_schedule;
 mod command;
+mod connections;
 mod constructor;
 mod context;
-mod dialer;
-mod guarded;
-mod kad_events;
-mod known;
-mod link;
+mod delayed_dial;
+mod dial_filter;
+mod dialing;
+mod exchange_schedule;
+mod kad_driver;
 mod paths;
-mod patient;
-mod places;
+mod peer_book_behaviour;
 mod queries;
-mod reach;
+mod reachability;
 mod relays;
+mod routing_table;
 mod runner;
+mod runner_handle;
 mod subnets;
 mod swarm;
 mod transport;
-mod upkeep;
+mod verified_addresses;
 
 pub(crate) use constructor::start;
 pub(crate) use context::Context;

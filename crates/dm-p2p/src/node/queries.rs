@@ -23,12 +23,12 @@ pub struct LookupTrace {
 
 /// Who waits for which query of the DHT.
 #[derive(Default)]
-pub(crate) struct Queries {
-    waiting: HashMap<kad::QueryId, Waiting>,
+pub(crate) struct PendingQueries {
+    waiting: HashMap<kad::QueryId, PendingQuery>,
 }
 
 /// Who waits for the answers of a query.
-pub(crate) enum Waiting {
+pub(crate) enum PendingQuery {
     Closest(oneshot::Sender<Vec<PeerId>>),
     Providers {
         seen: HashSet<PeerId>,
@@ -38,9 +38,9 @@ pub(crate) enum Waiting {
     Put(oneshot::Sender<()>),
 }
 
-impl Waiting {
+impl PendingQuery {
     /// Nobody listens any more.
-    fn is_deaf(&self) -> bool {
+    fn is_abandoned(&self) -> bool {
         match self {
             Self::Closest(reply) => reply.is_closed(),
             Self::Providers { found, .. } => found.is_closed(),
@@ -51,8 +51,8 @@ impl Waiting {
     }
 }
 
-impl Queries {
-    pub(crate) fn insert(&mut self, id: kad::QueryId, waiting: Waiting) {
+impl PendingQueries {
+    pub(crate) fn insert(&mut self, id: kad::QueryId, waiting: PendingQuery) {
         self.waiting.insert(id, waiting);
     }
 
@@ -67,7 +67,7 @@ impl Queries {
     ) {
         match (self.waiting.get_mut(&id), result) {
             (
-                Some(Waiting::Providers { seen, found }),
+                Some(PendingQuery::Providers { seen, found }),
                 kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { providers, .. })),
             ) => {
                 for peer in providers {
@@ -78,23 +78,23 @@ impl Queries {
                 }
             }
             (
-                Some(Waiting::Record(found)),
+                Some(PendingQuery::Record(found)),
                 kad::QueryResult::GetRecord(Ok(kad::GetRecordOk::FoundRecord(record))),
             ) => {
                 let _ = found.try_send((record.peer, record.record.value));
             }
-            (Some(Waiting::Closest(_)), kad::QueryResult::GetClosestPeers(result)) => {
+            (Some(PendingQuery::Closest(_)), kad::QueryResult::GetClosestPeers(result)) => {
                 let peers = match result {
                     Ok(found) => found.peers,
                     Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
                 };
-                if let Some(Waiting::Closest(reply)) = self.waiting.remove(&id) {
+                if let Some(PendingQuery::Closest(reply)) = self.waiting.remove(&id) {
                     let _ = reply.send(peers.into_iter().map(|peer| peer.peer_id).collect());
                 }
             }
             _ => {}
         }
-        if last && let Some(Waiting::Put(reply)) = self.waiting.remove(&id) {
+        if last && let Some(PendingQuery::Put(reply)) = self.waiting.remove(&id) {
             // The caller may have stopped waiting. Readers of other queries
             // learn from their sender being dropped that there is no more.
             let _ = reply.send(());
@@ -106,7 +106,7 @@ impl Queries {
         let abandoned: Vec<kad::QueryId> = self
             .waiting
             .iter()
-            .filter(|(_, waiting)| waiting.is_deaf())
+            .filter(|(_, waiting)| waiting.is_abandoned())
             .map(|(id, _)| *id)
             .collect();
         for id in &abandoned {

@@ -8,12 +8,12 @@ use libp2p::{
     swarm::{Config, SwarmEvent},
 };
 
-use super::{behaviour::Behaviour, guarded::Whereabouts, transport::Transports};
+use super::{behaviour::Behaviour, dial_filter::ObservedAddresses, transport::Transports};
 use crate::{
+    config::{P2pConfig, Transport},
     error::P2pError,
-    options::{P2pOptions, Transport},
+    parsed_config::ParsedConfig,
     peers::Peers,
-    setup::Setup,
 };
 
 /// A connection without streams is closed after this time. The routing table
@@ -27,57 +27,57 @@ pub(crate) struct ListeningSwarm {
     pub(crate) swarm: Swarm<Behaviour>,
     pub(crate) listeners: Vec<ListenerId>,
     /// What its transport knows of where peers are.
-    pub(crate) whereabouts: Arc<Whereabouts>,
+    pub(crate) observed: Arc<ObservedAddresses>,
 }
 
 /// Builds a swarm and binds its listeners.
 pub(crate) async fn listening_swarm(
-    options: &P2pOptions,
-    setup: &Setup,
+    config: &P2pConfig,
+    parsed: &ParsedConfig,
     peers: &Arc<Peers>,
 ) -> Result<ListeningSwarm, P2pError> {
-    let whereabouts = Arc::new(Whereabouts::default());
-    let transports = Transports::new(
-        options.transport,
-        &options.identity,
-        setup.swarm_key,
-        &whereabouts,
-    )?;
-    let config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
-    let behaviour = Behaviour::new(options, setup, peers, transports.relay_client)?;
-    let mut swarm = Swarm::new(transports.connections, behaviour, options.identity.id(), config);
-    for address in &setup.external {
+    let observed = Arc::new(ObservedAddresses::default());
+    let transports = Transports::new(config.transport, &config.identity, parsed.swarm_key, &observed)?;
+    let swarm_config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
+    let behaviour = Behaviour::new(config, parsed, peers, transports.relay_client)?;
+    let mut swarm = Swarm::new(
+        transports.connections,
+        behaviour,
+        config.identity.id(),
+        swarm_config,
+    );
+    for address in &parsed.external {
         swarm.add_external_address(address.clone());
     }
     let mut listeners = Vec::new();
-    for address in listen_addresses(options, setup) {
+    for address in listen_addresses(config, parsed) {
         listeners.push(listen(&mut swarm, address).await?);
     }
     Ok(ListeningSwarm {
         swarm,
         listeners,
-        whereabouts,
+        observed,
     })
 }
 
 /// None where the node is reached through relays only.
-fn listen_addresses(options: &P2pOptions, setup: &Setup) -> Vec<Multiaddr> {
-    if !options.network.listen {
+fn listen_addresses(config: &P2pConfig, parsed: &ParsedConfig) -> Vec<Multiaddr> {
+    if !config.network.listen {
         return Vec::new();
     }
-    if options.transport == Transport::Memory {
-        return vec![Multiaddr::empty().with(Protocol::Memory(u64::from(options.port)))];
+    if config.transport == Transport::Memory {
+        return vec![Multiaddr::empty().with(Protocol::Memory(u64::from(config.port)))];
     }
-    let network = &options.network;
+    let network = &config.network;
     let hosts = std::iter::once(network.host).chain(network.more_hosts.iter().copied());
     let addresses = hosts.flat_map(|host| {
         let host = Multiaddr::from(host);
         let quic = host
             .clone()
-            .with(Protocol::Udp(options.port))
+            .with(Protocol::Udp(config.port))
             .with(Protocol::QuicV1);
-        let quic = setup.swarm_key.is_none().then_some(quic);
-        std::iter::once(host.with(Protocol::Tcp(options.port))).chain(quic)
+        let quic = parsed.swarm_key.is_none().then_some(quic);
+        std::iter::once(host.with(Protocol::Tcp(config.port))).chain(quic)
     });
     addresses.collect()
 }

@@ -16,10 +16,10 @@ use libp2p::{
 };
 
 use super::{
-    guarded::{Guarded, Whereabouts},
-    patient::Patient,
+    delayed_dial::DelayedDial,
+    dial_filter::{DialFilter, ObservedAddresses},
 };
-use crate::{error::P2pError, identity::Identity, options, swarm_key::SwarmKey};
+use crate::{config, error::P2pError, identity::Identity, swarm_key::SwarmKey};
 
 /// TCP is given this long before QUIC is tried: where both work, TCP with
 /// noise and yamux moves more bytes for the same CPU.
@@ -40,14 +40,14 @@ pub(super) struct Transports {
 
 impl Transports {
     pub(super) fn new(
-        kind: options::Transport,
+        kind: config::Transport,
         identity: &Identity,
         swarm_key: Option<SwarmKey>,
-        whereabouts: &Arc<Whereabouts>,
+        observed: &Arc<ObservedAddresses>,
     ) -> Result<Self, P2pError> {
         let direct = match kind {
-            options::Transport::TcpAndQuic => internet(identity, swarm_key, whereabouts)?,
-            options::Transport::Memory => upgraded(MemoryTransport::default(), identity, swarm_key)?,
+            config::Transport::TcpAndQuic => internet(identity, swarm_key, observed)?,
+            config::Transport::Memory => upgraded(MemoryTransport::default(), identity, swarm_key)?,
         };
         let (relayed, relay_client) = relay::client::new(identity.id());
         // The way to the relay is protected by the swarm key already. It comes
@@ -55,7 +55,7 @@ impl Transports {
         let all = upgraded(relayed, identity, None)?
             .or_transport(direct)
             .map(|either, _| either.into_inner());
-        let all = Guarded::new(all.boxed(), whereabouts.clone());
+        let all = DialFilter::new(all.boxed(), observed.clone());
         Ok(Self {
             connections: TransportTimeout::new(all, CONNECT_TIMEOUT).boxed(),
             relay_client,
@@ -67,7 +67,7 @@ impl Transports {
 fn internet(
     identity: &Identity,
     swarm_key: Option<SwarmKey>,
-    whereabouts: &Arc<Whereabouts>,
+    observed: &Arc<ObservedAddresses>,
 ) -> Result<Connections, P2pError> {
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let tcp = upgraded(tcp, identity, swarm_key)?;
@@ -76,13 +76,13 @@ fn internet(
     } else {
         let quic = quic::tokio::Transport::new(quic::Config::new(identity.keypair()))
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-        tcp.or_transport(Patient::new(quic, TCP_HEAD_START))
+        tcp.or_transport(DelayedDial::new(quic, TCP_HEAD_START))
             .map(|either, _| either.into_inner())
             .boxed()
     };
     // Also here: a name may stand for any address.
     Ok(
-        dns::tokio::Transport::system(Guarded::new(both, whereabouts.clone()))
+        dns::tokio::Transport::system(DialFilter::new(both, observed.clone()))
             .map_err(|error| P2pError::Transport(error.to_string()))?
             .boxed(),
     )

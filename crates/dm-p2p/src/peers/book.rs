@@ -11,30 +11,30 @@ use crate::addresses::{MAX_ADDRESSES, without_peer};
 
 mod checks;
 
-pub(crate) use checks::{Check, Rules};
+pub(crate) use checks::{Check, PeerBookConfig};
 
 /// Peers in the book; where there are more, those go that were away longest.
 const MAX_PEERS: usize = 1024;
 
-/// The lines to write and the lines to strike out, to bring a stored book up to date.
+/// The entries to write and to remove, to bring a stored book up to date.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// New and changed lines.
-    pub(crate) kept: Vec<PeerRecord>,
-    /// Peer ids of lines that are gone.
-    pub(crate) struck: Vec<String>,
+    /// New and changed entries.
+    pub(crate) updated: Vec<PeerRecord>,
+    /// Peer ids of entries that are gone.
+    pub(crate) removed: Vec<String>,
 }
 
-/// The peer book: one line for each peer that was ever met, within bounds.
+/// The peer book: one entry for each peer that was ever met, within bounds.
 /// Does no I/O and is told the time.
 #[derive(Default)]
 pub(crate) struct PeerBook {
-    lines: HashMap<PeerId, Line>,
+    entries: HashMap<PeerId, PeerEntry>,
     changed: HashSet<PeerId>,
-    struck: Vec<String>,
+    removed: Vec<String>,
 }
 
-struct Line {
+struct PeerEntry {
     record: PeerRecord,
     connected: bool,
     /// As it was last told to others.
@@ -49,13 +49,13 @@ struct Line {
 }
 
 impl PeerBook {
-    /// A book with the lines of an earlier run; lines that name no peer are struck out.
+    /// A book with the entries of an earlier run; entries that name no peer are removed.
     pub(crate) fn new(records: Vec<PeerRecord>) -> Self {
         let mut book = Self::default();
         for record in records {
             match record.peer_id.parse() {
-                Ok(peer) => drop(book.lines.insert(peer, Line::new(record))),
-                Err(_) => book.struck.push(record.peer_id),
+                Ok(peer) => drop(book.entries.insert(peer, PeerEntry::new(record))),
+                Err(_) => book.removed.push(record.peer_id),
             }
         }
         book.shrink();
@@ -63,71 +63,73 @@ impl PeerBook {
     }
 
     pub(crate) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>, now: u64) {
-        let line = self.line(peer, now);
-        line.connected = true;
-        line.record.last_seen = now;
-        line.answered = now;
+        let entry = self.entry(peer, now);
+        entry.connected = true;
+        entry.record.last_seen = now;
+        entry.answered = now;
         if let Some(address) = address {
-            line.add_address(address);
+            entry.add_address(address);
         }
         self.shrink();
     }
 
     pub(crate) fn disconnected(&mut self, peer: &PeerId, now: u64) {
-        self.change(peer, |line| {
-            line.connected = false;
-            line.record.last_seen = now;
+        self.change(peer, |entry| {
+            entry.connected = false;
+            entry.record.last_seen = now;
             // Whether it is still there is to be known soon.
-            line.next_check = now;
+            entry.next_check = now;
         });
     }
 
     pub(crate) fn reachable_at(&mut self, peer: &PeerId, addresses: &[Multiaddr]) {
-        self.change(peer, |line| {
+        self.change(peer, |entry| {
             for address in addresses.iter().rev() {
-                line.add_address(address);
+                entry.add_address(address);
             }
         });
     }
 
     /// The peer is known to be elsewhere than at this address.
-    pub(crate) fn is_not_at(&mut self, peer: &PeerId, address: &Multiaddr) {
+    pub(crate) fn remove_address(&mut self, peer: &PeerId, address: &Multiaddr) {
         let text = without_peer(address).to_string();
-        self.change(peer, |line| line.record.addresses.retain(|known| *known != text));
+        self.change(peer, |entry| {
+            entry.record.addresses.retain(|known| *known != text);
+        });
     }
 
     /// Whether the peer has answered anything since.
     pub(crate) fn has_answered_since(&self, peer: &PeerId, since: u64) -> bool {
-        self.lines.get(peer).is_some_and(|line| line.answered > since)
+        self.entries.get(peer).is_some_and(|entry| entry.answered > since)
     }
 
     pub(crate) fn answered_ping(&mut self, peer: &PeerId, round_trip: Duration, now: u64) {
-        self.change(peer, |line| {
-            line.record.latency_ms = Some(u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX));
-            line.record.last_seen = now;
-            line.answered = now;
+        self.change(peer, |entry| {
+            entry.record.latency_ms = Some(u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX));
+            entry.record.last_seen = now;
+            entry.answered = now;
         });
     }
 
     pub(crate) fn succeeded(&mut self, peer: PeerId, now: u64) {
-        let line = self.line(peer, now);
-        line.succeeded(now);
+        let entry = self.entry(peer, now);
+        entry.succeeded(now);
         self.shrink();
     }
 
     pub(crate) fn failed(&mut self, peer: PeerId, now: u64) {
-        let line = self.line(peer, now);
-        line.failed();
+        let entry = self.entry(peer, now);
+        entry.failed();
         self.shrink();
     }
 
     /// Orders peers by how much is to be expected of them; equals keep their order.
     pub(crate) fn rank(&self, peers: &mut [PeerId]) {
-        peers.sort_by_key(|peer| match self.lines.get(peer) {
-            Some(line) => (
-                !line.connected,
-                line.failing,
-                line.record.latency_ms.unwrap_or(u32::MAX),
+        peers.sort_by_key(|peer| match self.entries.get(peer) {
+            Some(entry) => (
+                !entry.connected,
+                entry.failing,
+                entry.record.latency_ms.unwrap_or(u32::MAX),
             ),
             None => (true, 0, u32::MAX),
         });
@@ -135,14 +137,17 @@ impl PeerBook {
 
     /// Whether the peer is away and failed when it was last tried.
     pub(crate) fn is_doubtful(&self, peer: &PeerId) -> bool {
-        self.lines
+        self.entries
             .get(peer)
-            .is_some_and(|line| !line.connected && line.failing > 0)
+            .is_some_and(|entry| !entry.connected && entry.failing > 0)
     }
 
     /// Where the peer can be reached, the newest first.
     pub(crate) fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
-        let known = self.lines.get(peer).map(|line| line.record.addresses.as_slice());
+        let known = self
+            .entries
+            .get(peer)
+            .map(|entry| entry.record.addresses.as_slice());
         known
             .unwrap_or_default()
             .iter()
@@ -150,26 +155,26 @@ impl PeerBook {
             .collect()
     }
 
-    /// The lines for people to read; what the book knows nothing of is empty.
+    /// The entries for people to read; the standing is left empty, since the book does not know it.
     pub(crate) fn statuses(&self, now: u64) -> Vec<(PeerId, PeerStatus)> {
-        let status = |(peer, line): (&PeerId, &Line)| {
+        let status = |(peer, entry): (&PeerId, &PeerEntry)| {
             let status = PeerStatus {
-                record: line.record.clone(),
-                connected: line.connected,
-                healthy: line.record.is_healthy(now),
+                record: entry.record.clone(),
+                connected: entry.connected,
+                healthy: entry.record.is_healthy(now),
                 standing: PeerStanding::default(),
             };
             (*peer, status)
         };
-        let mut statuses: Vec<(PeerId, PeerStatus)> = self.lines.iter().map(status).collect();
+        let mut statuses: Vec<(PeerId, PeerStatus)> = self.entries.iter().map(status).collect();
         statuses.sort_by_key(|(_, status)| (!status.connected, Reverse(status.record.last_seen)));
         statuses
     }
 
     /// Others were told that the peer is not healthy.
-    pub(crate) fn told_unhealthy(&mut self, peer: &PeerId) {
-        if let Some(line) = self.lines.get_mut(peer) {
-            line.healthy = false;
+    pub(crate) fn mark_unhealthy(&mut self, peer: &PeerId) {
+        if let Some(entry) = self.entries.get_mut(peer) {
+            entry.healthy = false;
         }
     }
 
@@ -181,10 +186,10 @@ impl PeerBook {
         is_banned: impl Fn(&PeerId) -> bool,
     ) -> Vec<(PeerId, bool)> {
         let mut turned = Vec::new();
-        for (peer, line) in &mut self.lines {
-            let healthy = line.record.is_healthy(now) && !is_banned(peer);
-            if healthy != line.healthy {
-                line.healthy = healthy;
+        for (peer, entry) in &mut self.entries {
+            let healthy = entry.record.is_healthy(now) && !is_banned(peer);
+            if healthy != entry.healthy {
+                entry.healthy = healthy;
                 turned.push((*peer, healthy));
             }
         }
@@ -193,21 +198,21 @@ impl PeerBook {
 
     /// What changed since the last call.
     pub(crate) fn take_changes(&mut self) -> Changes {
-        let kept = self
+        let updated = self
             .changed
             .drain()
-            .filter_map(|peer| Some(self.lines.get(&peer)?.record.clone()))
+            .filter_map(|peer| Some(self.entries.get(&peer)?.record.clone()))
             .collect();
         Changes {
-            kept,
-            struck: std::mem::take(&mut self.struck),
+            updated,
+            removed: std::mem::take(&mut self.removed),
         }
     }
 
-    fn line(&mut self, peer: PeerId, now: u64) -> &mut Line {
+    fn entry(&mut self, peer: PeerId, now: u64) -> &mut PeerEntry {
         self.changed.insert(peer);
-        self.lines.entry(peer).or_insert_with(|| {
-            Line::new(PeerRecord {
+        self.entries.entry(peer).or_insert_with(|| {
+            PeerEntry::new(PeerRecord {
                 peer_id: peer.to_base58(),
                 addresses: Vec::new(),
                 first_seen: now,
@@ -219,40 +224,40 @@ impl PeerBook {
         })
     }
 
-    fn change(&mut self, peer: &PeerId, change: impl FnOnce(&mut Line)) {
-        if let Some(line) = self.lines.get_mut(peer) {
-            change(line);
+    fn change(&mut self, peer: &PeerId, change: impl FnOnce(&mut PeerEntry)) {
+        if let Some(entry) = self.entries.get_mut(peer) {
+            change(entry);
             self.changed.insert(*peer);
         }
     }
 
-    /// Strikes out peers that were away longest, an eighth of the book at
+    /// Removes peers that were away longest, an eighth of the book at
     /// once, so that a flood of new peers does not sort it each time.
     fn shrink(&mut self) {
-        if self.lines.len() <= MAX_PEERS {
+        if self.entries.len() <= MAX_PEERS {
             return;
         }
         let mut away: Vec<(u64, PeerId)> = self
-            .lines
+            .entries
             .iter()
-            .filter(|(_, line)| !line.connected)
-            .map(|(peer, line)| (line.record.last_seen, *peer))
+            .filter(|(_, entry)| !entry.connected)
+            .map(|(peer, entry)| (entry.record.last_seen, *peer))
             .collect();
         away.sort_unstable();
-        let surplus = self.lines.len() - MAX_PEERS * 7 / 8;
+        let surplus = self.entries.len() - MAX_PEERS * 7 / 8;
         for (_, peer) in away.into_iter().take(surplus) {
-            self.strike_out(&peer);
+            self.remove(&peer);
         }
     }
 
-    fn strike_out(&mut self, peer: &PeerId) {
-        self.lines.remove(peer);
+    fn remove(&mut self, peer: &PeerId) {
+        self.entries.remove(peer);
         self.changed.remove(peer);
-        self.struck.push(peer.to_base58());
+        self.removed.push(peer.to_base58());
     }
 }
 
-impl Line {
+impl PeerEntry {
     fn new(record: PeerRecord) -> Self {
         Self {
             record,

@@ -1,9 +1,9 @@
 //! What this node knows of its peers.
 
 mod book;
-mod keeper;
 mod penalties;
-mod throttle;
+mod persistence;
+mod rate_limiter;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -18,12 +18,12 @@ use dm_core::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-use book::Rules;
+use book::PeerBookConfig;
 pub(crate) use book::{Changes, Check, PeerBook};
-pub(crate) use keeper::keep_book;
 use penalties::{Offence, Penalties};
-use throttle::Throttle;
-pub(crate) use throttle::Turn;
+pub(crate) use persistence::persist_peer_book;
+pub(crate) use rate_limiter::RateDecision;
+use rate_limiter::RateLimiter;
 
 use crate::wire::{Hint, MAX_HINTS};
 
@@ -32,26 +32,26 @@ use crate::wire::{Hint, MAX_HINTS};
 pub(crate) struct Peers {
     book: Mutex<PeerBook>,
     penalties: Mutex<Penalties>,
-    throttle: Mutex<Throttle>,
+    rate_limiter: Mutex<RateLimiter>,
     /// Peers that were banned since the event loop last asked.
     banned: Mutex<Vec<PeerId>>,
-    rules: Rules,
+    config: PeerBookConfig,
     bus: EventBus,
 }
 
 impl Peers {
     pub(crate) fn new(records: Vec<PeerRecord>, network: &NetworkConfig, bus: EventBus) -> Self {
-        let rules = Rules {
+        let config = PeerBookConfig {
             check_interval: network.health_check_interval_secs.saturating_mul(1000),
             forget_after: network.forget_peers_after_secs.saturating_mul(1000),
         };
-        let throttle = Throttle::new(network.peer_requests_per_sec, network.peer_requests_burst);
+        let rate_limiter = RateLimiter::new(network.peer_requests_per_sec, network.peer_requests_burst);
         Self {
             book: Mutex::new(PeerBook::new(records)),
             penalties: Mutex::new(Penalties::new(Duration::from_secs(network.ban_secs))),
-            throttle: Mutex::new(throttle),
+            rate_limiter: Mutex::new(rate_limiter),
             banned: Mutex::default(),
-            rules,
+            config,
             bus,
         }
     }
@@ -93,14 +93,14 @@ impl Peers {
     }
 
     /// The peer is known to be elsewhere than at this address.
-    pub(crate) fn is_not_at(&self, peer: &PeerId, address: &Multiaddr) {
-        self.book().is_not_at(peer, address);
+    pub(crate) fn remove_address(&self, peer: &PeerId, address: &Multiaddr) {
+        self.book().remove_address(peer, address);
     }
 
     /// Counts a request of a peer, and scores it where it floods this node.
-    pub(crate) fn count_request(&self, peer: PeerId) -> Turn {
-        let turn = lock(&self.throttle).count(peer, Instant::now());
-        if turn == Turn::Flood {
+    pub(crate) fn count_request(&self, peer: PeerId) -> RateDecision {
+        let turn = lock(&self.rate_limiter).count(peer, Instant::now());
+        if turn == RateDecision::Flood {
             self.misbehaved(peer, "a flood of requests");
         }
         turn
@@ -120,9 +120,9 @@ impl Peers {
 
     /// For so long, nothing moved on a stream with the peer: its doing where
     /// it answered something else in the meantime, else perhaps the network's.
-    pub(crate) fn stalled(&self, peer: PeerId, patience: Duration) {
-        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        let since = now_ms().saturating_sub(patience);
+    pub(crate) fn stalled(&self, peer: PeerId, timeout: Duration) {
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let since = now_ms().saturating_sub(timeout);
         if self.book().has_answered_since(&peer, since) {
             self.disturbed(peer, "a stalled stream");
         } else {
@@ -141,7 +141,7 @@ impl Peers {
     fn ban(&self, peer: PeerId, what: &str) {
         tracing::warn!(%peer, what, "the peer is ignored for some time");
         lock(&self.banned).push(peer);
-        self.book().told_unhealthy(&peer);
+        self.book().mark_unhealthy(&peer);
         self.bus.publish(News::PeerHealth(PeerNews {
             peer_id: peer.to_base58(),
             healthy: false,
@@ -207,7 +207,7 @@ impl Peers {
         let now = now_ms();
         let (checks, turned) = {
             let mut book = self.book();
-            let checks = book.due_checks(&self.rules, dials, now);
+            let checks = book.due_checks(&self.config, dials, now);
             (checks, book.take_health_changes(now, |peer| self.is_banned(peer)))
         };
         for (peer, healthy) in turned {
@@ -222,8 +222,8 @@ impl Peers {
     }
 
     /// Peers that are away and the likeliest to answer, with their addresses.
-    pub(crate) fn best_away(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        self.book().best_away(limit)
+    pub(crate) fn best_disconnected(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        self.book().best_disconnected(limit)
     }
 
     /// Healthy peers that may be named to `asker`.
@@ -237,7 +237,7 @@ impl Peers {
     /// Forgets who is dead, and returns what is to be saved.
     pub(crate) fn take_changes(&self) -> Changes {
         let mut book = self.book();
-        book.forget_dead(&self.rules, now_ms());
+        book.forget_dead(&self.config, now_ms());
         book.take_changes()
     }
 
@@ -262,12 +262,12 @@ mod tests {
     fn a_stall_is_held_only_against_who_answers_something_else_meanwhile() {
         let peers = Peers::new(Vec::new(), &NetworkConfig::default(), EventBus::new());
         let (lost, hostile) = (PeerId::random(), PeerId::random());
-        let patience = Duration::from_secs(20);
+        let timeout = Duration::from_secs(20);
         for _ in 0..100 {
             peers.failed(lost);
-            peers.stalled(lost, patience);
+            peers.stalled(lost, timeout);
             peers.succeeded(hostile);
-            peers.stalled(hostile, patience);
+            peers.stalled(hostile, timeout);
         }
         assert!(!peers.is_banned(&lost), "the network may have been cut");
         assert!(peers.is_banned(&hostile));

@@ -32,11 +32,11 @@ impl Offence {
 pub(crate) struct Penalties {
     /// How long a ban lasts, and how long points are remembered.
     ban: Duration,
-    lines: HashMap<PeerId, Line>,
+    records: HashMap<PeerId, PenaltyRecord>,
 }
 
 /// What a peer did.
-struct Line {
+struct PenaltyRecord {
     points: u32,
     last: Instant,
     last_offence: String,
@@ -57,35 +57,41 @@ impl Penalties {
     pub(crate) fn new(ban: Duration) -> Self {
         Self {
             ban,
-            lines: HashMap::new(),
+            records: HashMap::new(),
         }
     }
 
     /// Notes an offence; whether the peer is banned because of it, and was not before.
     pub(crate) fn score(&mut self, peer: PeerId, offence: Offence, what: &str, now: Instant) -> bool {
-        if self.lines.len() >= MAX_REMEMBERED {
+        if self.records.len() >= MAX_REMEMBERED {
             let ban = self.ban;
-            self.lines.retain(|_, line| line.counts(ban, now));
+            self.records.retain(|_, record| record.counts(ban, now));
         }
-        if self.lines.len() >= MAX_REMEMBERED && !self.lines.contains_key(&peer) {
+        if self.records.len() >= MAX_REMEMBERED && !self.records.contains_key(&peer) {
             self.forget_least();
         }
         let was_banned = self.is_banned(&peer, now);
-        let held = self.lines.get(&peer).filter(|line| line.counts(self.ban, now));
-        let line = Line {
-            points: held.map_or(0, |line| line.points) + offence.points(),
+        let held = self
+            .records
+            .get(&peer)
+            .filter(|record| record.counts(self.ban, now));
+        let record = PenaltyRecord {
+            points: held.map_or(0, |record| record.points) + offence.points(),
             last: now,
             last_offence: what.to_owned(),
         };
-        self.lines.insert(peer, line);
+        self.records.insert(peer, record);
         !was_banned && self.is_banned(&peer, now)
     }
 
     /// Many peers with few points do not hide one with many.
     fn forget_least(&mut self) {
-        let least = self.lines.iter().min_by_key(|(_, line)| (line.points, line.last));
+        let least = self
+            .records
+            .iter()
+            .min_by_key(|(_, record)| (record.points, record.last));
         if let Some(least) = least.map(|(peer, _)| *peer) {
-            self.lines.remove(&least);
+            self.records.remove(&least);
         }
     }
 
@@ -97,17 +103,20 @@ impl Penalties {
 
     /// What is held against a peer; `None` where that is nothing.
     pub(crate) fn standing(&self, peer: &PeerId, now: Instant) -> Option<Standing> {
-        let line = self.lines.get(peer).filter(|line| line.counts(self.ban, now))?;
-        let left = self.ban.saturating_sub(now.duration_since(line.last));
+        let record = self
+            .records
+            .get(peer)
+            .filter(|record| record.counts(self.ban, now))?;
+        let left = self.ban.saturating_sub(now.duration_since(record.last));
         Some(Standing {
-            points: line.points,
-            last_offence: line.last_offence.clone(),
-            banned_for: (line.points >= MAX_POINTS).then_some(left),
+            points: record.points,
+            last_offence: record.last_offence.clone(),
+            banned_for: (record.points >= MAX_POINTS).then_some(left),
         })
     }
 }
 
-impl Line {
+impl PenaltyRecord {
     /// Whether it is not forgotten yet.
     fn counts(&self, ban: Duration, now: Instant) -> bool {
         now.duration_since(self.last) < ban
@@ -164,7 +173,7 @@ mod tests {
         for _ in 0..MAX_REMEMBERED + 100 {
             penalties.score(PeerId::random(), Offence::Breach, "harm", now);
         }
-        assert_eq!(penalties.lines.len(), MAX_REMEMBERED);
+        assert_eq!(penalties.records.len(), MAX_REMEMBERED);
         assert!(
             penalties.is_banned(&banned, now),
             "a flood of others does not free it"

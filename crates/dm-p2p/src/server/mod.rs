@@ -68,7 +68,7 @@ impl Server {
             context.peers.count_request(peer);
             return;
         };
-        let wire = Wire::new(stream, context.traffic.clone(), context.patience());
+        let wire = Wire::new(stream, context.traffic.clone(), context.request_timeout());
         self.shared.tasks.spawn(async move {
             serve::serve(&shared, peer, wire).await;
             drop(admitted);

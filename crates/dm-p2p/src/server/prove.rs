@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a peer asks to have proved.
-pub(super) struct Question {
+pub(super) struct ProofRequest {
     pub(super) id: ObjectId,
     pub(super) chunk_list: [u8; 32],
     pub(super) nonce: Nonce,
@@ -23,12 +23,12 @@ pub(super) async fn answer<S>(
     shared: &Shared,
     peer: PeerId,
     wire: &mut Wire<S>,
-    question: Question,
+    request: ProofRequest,
 ) -> Result<(), WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let known: Result<Vec<PeerId>, _> = question
+    let known: Result<Vec<PeerId>, _> = request
         .known
         .iter()
         .map(|bytes| PeerId::from_bytes(bytes))
@@ -39,26 +39,26 @@ where
     if holders.len() > MAX_KNOWN {
         return Err(WireError::Malformed("too many holders"));
     }
-    let reply = match proof(shared, peer, &question).await {
+    let reply = match proof(shared, peer, &request).await {
         Ok(reply) => reply,
         Err(StoreError::Missing) => Reply::Missing,
         Err(error) => {
-            tracing::warn!(locator = %question.id.locator, %error, "an object cannot be proved to be held");
+            tracing::warn!(locator = %request.id.locator, %error, "an object cannot be proved to be held");
             Reply::Missing
         }
     };
     if reply != Reply::Missing {
         holders.push(peer);
-        shared.context.news.tell(question.id, holders);
+        shared.context.holder_updates.said(peer, request.id, holders);
     }
     wire.send(&reply).await
 }
 
-async fn proof(shared: &Shared, peer: PeerId, question: &Question) -> Result<Reply, StoreError> {
+async fn proof(shared: &Shared, peer: PeerId, request: &ProofRequest) -> Result<Reply, StoreError> {
     let context = &shared.context;
-    let envelope = context.objects.envelope(&question.id).await?;
+    let envelope = context.objects.envelope(&request.id).await?;
     let envelope = envelope
-        .filter(|envelope| envelope.chunk_list == question.chunk_list)
+        .filter(|envelope| envelope.chunk_list == request.chunk_list)
         // Until it is mended, others are not to count on it.
         .filter(|envelope| !context.objects.is_damaged(&envelope.id))
         .ok_or(StoreError::Missing)?;
@@ -66,7 +66,7 @@ async fn proof(shared: &Shared, peer: PeerId, question: &Question) -> Result<Rep
     let digest = prove(
         &*context.objects,
         &envelope,
-        &question.nonce,
+        &request.nonce,
         &peer,
         &context.local,
     )

@@ -12,7 +12,7 @@ use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
 use super::{Shared, owners::Arrival, quota::Reservation};
-use crate::wire::{MAX_NAMES_PER_PIECE, Refusal, Reply, Verdict, Wire, WireError, decode_names};
+use crate::wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Wire, WireError, decode_names};
 
 /// How taking an object ends early.
 enum Stop {
@@ -61,30 +61,36 @@ where
         .await?;
     let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
     let Ok(Ok(envelope)) = verified else {
-        wire.send(&Reply::Verdict(Verdict::Refused(Refusal::Invalid)))
+        wire.send(&Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Invalid)))
             .await?;
         return Err(WireError::Malformed("an offered envelope does not verify"));
     };
     let space = match judge(shared, &envelope).await {
         Ok(Judgement::Held) => {
-            shared.context.news.tell(envelope.id, [peer]);
-            return wire.send(&Reply::Verdict(Verdict::Held)).await;
+            shared.context.holder_updates.said(peer, envelope.id, vec![peer]);
+            return wire.send(&Reply::OfferAnswer(OfferAnswer::Held)).await;
         }
         Ok(Judgement::Wanted(space)) => space,
-        Err(refusal) => return wire.send(&Reply::Verdict(Verdict::Refused(refusal))).await,
+        Err(refusal) => {
+            return wire
+                .send(&Reply::OfferAnswer(OfferAnswer::Refused(refusal)))
+                .await;
+        }
     };
     let (refusal, error) = match take(shared, wire, &envelope, space).await {
         Ok(()) => {
             shared.context.peers.succeeded(peer);
-            shared.context.news.tell(envelope.id, [peer]);
-            return wire.send(&Reply::Verdict(Verdict::Held)).await;
+            shared.context.holder_updates.transferred(envelope.id, [peer]);
+            return wire.send(&Reply::OfferAnswer(OfferAnswer::Held)).await;
         }
         // What is left of the object on the stream is not read any more.
         Err(Stop::Refuse(refusal)) => (refusal, WireError::Closed),
         Err(Stop::Broken(error)) => (Refusal::Invalid, error),
     };
     // The sender may still be able to read why.
-    let _ = wire.send(&Reply::Verdict(Verdict::Refused(refusal))).await;
+    let _ = wire
+        .send(&Reply::OfferAnswer(OfferAnswer::Refused(refusal)))
+        .await;
     Err(error)
 }
 
@@ -215,7 +221,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut writer = shared.context.objects.create().await?;
-    wire.send(&Reply::Verdict(Verdict::Wanted)).await?;
+    wire.send(&Reply::OfferAnswer(OfferAnswer::Wanted)).await?;
     let names = receive_names(wire, envelope).await?;
     for (index, name) in (0..).zip(names) {
         receive_chunk(wire, envelope, index, name, &mut *writer).await?;

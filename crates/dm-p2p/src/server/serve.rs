@@ -11,11 +11,11 @@ use tokio::sync::SemaphorePermit;
 
 use super::{
     Shared,
-    prove::{self, Question},
+    prove::{self, ProofRequest},
     receive::receive,
 };
 use crate::{
-    peers::Turn,
+    peers::RateDecision,
     wire::{
         MAX_ENVELOPES, MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_hints,
         encode_names,
@@ -36,7 +36,7 @@ where
             request = wire.receive_within(IDLE) => request,
         };
         let answered = match request {
-            Ok(_) if !is_its_turn(shared, peer).await => return,
+            Ok(_) if !wait_for_turn(shared, peer).await => return,
             Ok(request) => answer(shared, peer, &mut wire, request).await,
             // It had nothing more to ask.
             Err(WireError::Closed | WireError::Stalled) => return,
@@ -52,15 +52,15 @@ where
 
 /// Waits until the peer may have a request answered; not at all where it has
 /// asked for far too much, is banned, or the node stops.
-async fn is_its_turn(shared: &Shared, peer: PeerId) -> bool {
+async fn wait_for_turn(shared: &Shared, peer: PeerId) -> bool {
     let peers = &shared.context.peers;
     match peers.count_request(peer) {
-        Turn::Now => {}
-        Turn::After(pause) => tokio::select! {
+        RateDecision::Now => {}
+        RateDecision::After(pause) => tokio::select! {
             () = shared.ending.cancelled() => return false,
             () = tokio::time::sleep(pause) => {}
         },
-        Turn::Flood => return false,
+        RateDecision::Flood => return false,
     }
     !peers.is_banned(&peer)
 }
@@ -68,7 +68,7 @@ async fn is_its_turn(shared: &Shared, peer: PeerId) -> bool {
 fn note_failure(shared: &Shared, peer: PeerId, error: &WireError) {
     let context = &shared.context;
     match error {
-        WireError::Stalled => context.peers.stalled(peer, context.patience()),
+        WireError::Stalled => context.peers.stalled(peer, context.request_timeout()),
         error if error.is_misbehaviour() => context.peers.misbehaved(peer, &error.to_string()),
         _ => {}
     }
@@ -102,7 +102,7 @@ where
             nonce,
             known,
         } => {
-            let question = Question {
+            let question = ProofRequest {
                 id,
                 chunk_list,
                 nonce,

@@ -53,16 +53,16 @@ impl WireError {
 pub(crate) struct Wire<S> {
     stream: Counted<S>,
     traffic: Arc<Traffic>,
-    patience: Duration,
+    step_timeout: Duration,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Frames a stream; each message and each piece of bytes may take `patience`.
-    pub(crate) fn new(stream: S, traffic: Arc<Traffic>, patience: Duration) -> Self {
+    /// Frames a stream; each message and each piece of bytes may take `step_timeout`.
+    pub(crate) fn new(stream: S, traffic: Arc<Traffic>, step_timeout: Duration) -> Self {
         Self {
             stream: Counted::new(stream),
             traffic,
-            patience,
+            step_timeout,
         }
     }
 
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         frame[..2].copy_from_slice(&(len as u16).to_be_bytes());
         let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
-        let sent = within(self.patience, async {
+        let sent = within(self.step_timeout, async {
             stream.write_all(&frame).await?;
             stream.write_all(bytes).await?;
             stream.flush().await?;
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
-        let sent = within(self.patience, async {
+        let sent = within(self.step_timeout, async {
             stream.write_all(bytes).await?;
             stream.flush().await?;
             traffic.add_sent(bytes.len());
@@ -113,17 +113,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Receives the next message.
     pub(crate) async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, WireError> {
-        self.receive_within(self.patience).await
+        self.receive_within(self.step_timeout).await
     }
 
     /// Receives the next message; it may take this long.
     pub(crate) async fn receive_within<T: DeserializeOwned>(
         &mut self,
-        patience: Duration,
+        step_timeout: Duration,
     ) -> Result<T, WireError> {
         let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
-        let body = within(patience, async {
+        let body = within(step_timeout, async {
             let len = read_length(stream).await?;
             let mut body = vec![0; len];
             stream.read_exact(&mut body).await?;
@@ -145,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         let before = self.stream.moved;
         let (stream, traffic) = (&mut self.stream, &self.traffic);
-        let received = within(self.patience, async {
+        let received = within(self.step_timeout, async {
             let mut bytes = BytesMut::zeroed(len);
             stream.read_exact(&mut bytes).await?;
             traffic.add_received(len);
@@ -186,10 +186,10 @@ impl From<io::Error> for WireError {
 }
 
 async fn within<T>(
-    patience: Duration,
+    step_timeout: Duration,
     step: impl Future<Output = Result<T, WireError>>,
 ) -> Result<T, WireError> {
-    tokio::time::timeout(patience, step)
+    tokio::time::timeout(step_timeout, step)
         .await
         .unwrap_or(Err(WireError::TimedOut))
 }
@@ -201,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{Refusal, Reply, Request, Verdict},
+        super::{OfferAnswer, Refusal, Reply, Request},
         *,
     };
 
@@ -275,8 +275,8 @@ mod tests {
             Reply::Names { count: 7 },
             Reply::Chunk { len: 262_217 },
             Reply::Missing,
-            Reply::Verdict(Verdict::Held),
-            Reply::Verdict(Verdict::Refused(Refusal::Stale)),
+            Reply::OfferAnswer(OfferAnswer::Held),
+            Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Stale)),
         ] {
             assert_eq!(run(wire(framed(&reply)).receive::<Reply>()).unwrap(), reply);
         }

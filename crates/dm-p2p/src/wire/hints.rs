@@ -8,7 +8,7 @@ pub(crate) const MAX_HINT_BYTES: usize = 16 * 1024;
 /// Addresses of one of these peers.
 const MAX_HINT_ADDRESSES: usize = 4;
 
-/// A peer that another one says it knows: hearsay until it was met.
+/// A peer that another one says it knows: unverified until it was dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hint {
     pub(crate) peer: PeerId,
@@ -16,16 +16,16 @@ pub(crate) struct Hint {
 }
 
 /// Peer id and addresses in their binary forms.
-type Line = (Vec<u8>, Vec<Vec<u8>>);
+type EncodedHint = (Vec<u8>, Vec<Vec<u8>>);
 
 /// The bytes of hints: as many as fit into [`MAX_HINT_BYTES`], and no more
 /// than [`MAX_HINTS`].
 pub(crate) fn encode_hints(hints: &[Hint]) -> Bytes {
-    let mut lines: Vec<Line> = hints.iter().take(MAX_HINTS).map(to_line).collect();
+    let mut encoded: Vec<EncodedHint> = hints.iter().take(MAX_HINTS).map(encode_hint).collect();
     loop {
-        match postcard::to_stdvec(&lines) {
+        match postcard::to_stdvec(&encoded) {
             Ok(bytes) if bytes.len() <= MAX_HINT_BYTES => return bytes.into(),
-            _ if lines.pop().is_none() => return Bytes::new(),
+            _ if encoded.pop().is_none() => return Bytes::new(),
             _ => {}
         }
     }
@@ -33,19 +33,19 @@ pub(crate) fn encode_hints(hints: &[Hint]) -> Bytes {
 
 /// The hints that the bytes are; `None` where they are none, or too many.
 pub(crate) fn decode_hints(bytes: &[u8]) -> Option<Vec<Hint>> {
-    let (lines, rest): (Vec<Line>, _) = postcard::take_from_bytes(bytes).ok()?;
-    if !rest.is_empty() || lines.len() > MAX_HINTS {
+    let (encoded, rest): (Vec<EncodedHint>, _) = postcard::take_from_bytes(bytes).ok()?;
+    if !rest.is_empty() || encoded.len() > MAX_HINTS {
         return None;
     }
-    lines.into_iter().map(from_line).collect()
+    encoded.into_iter().map(decode_hint).collect()
 }
 
-fn to_line(hint: &Hint) -> Line {
+fn encode_hint(hint: &Hint) -> EncodedHint {
     let addresses = hint.addresses.iter().take(MAX_HINT_ADDRESSES);
     (hint.peer.to_bytes(), addresses.map(Multiaddr::to_vec).collect())
 }
 
-fn from_line((peer, addresses): Line) -> Option<Hint> {
+fn decode_hint((peer, addresses): EncodedHint) -> Option<Hint> {
     if addresses.len() > MAX_HINT_ADDRESSES {
         return None;
     }
@@ -82,9 +82,9 @@ mod tests {
     fn the_number_of_hints_and_of_their_addresses_is_bounded() {
         let many: Vec<Hint> = (1..100).map(hint).collect();
         assert_eq!(decode_hints(&encode_hints(&many)).unwrap().len(), MAX_HINTS);
-        let lines: Vec<Line> = many.iter().map(to_line).collect();
-        assert_eq!(decode_hints(&postcard::to_stdvec(&lines).unwrap()), None);
-        let mut wide = to_line(&many[0]);
+        let encoded: Vec<EncodedHint> = many.iter().map(encode_hint).collect();
+        assert_eq!(decode_hints(&postcard::to_stdvec(&encoded).unwrap()), None);
+        let mut wide = encode_hint(&many[0]);
         wide.1 = vec![wide.1[0].clone(); MAX_HINT_ADDRESSES + 1];
         assert_eq!(decode_hints(&postcard::to_stdvec(&vec![wide]).unwrap()), None);
     }

@@ -43,9 +43,9 @@ pub(crate) enum Request {
         count: u32,
     },
     /// Asks to keep the object of the envelope that follows; answered by
-    /// [`Reply::Verdict`]. After [`Verdict::Wanted`] all names follow in
+    /// [`Reply::OfferAnswer`]. After [`OfferAnswer::Wanted`] all names follow in
     /// pieces, then each chunk after a [`Reply::Chunk`], and then a second
-    /// [`Reply::Verdict`] is the answer.
+    /// [`Reply::OfferAnswer`] is the answer.
     Offer {
         /// Bytes of the envelope.
         envelope_len: u32,
@@ -87,7 +87,7 @@ pub(crate) enum Reply {
     /// The object, or the rest of it, is not here.
     Missing,
     /// What becomes of an offer.
-    Verdict(Verdict),
+    OfferAnswer(OfferAnswer),
     /// Peers follow, at most 32 of them in at most 16 KiB.
     Peers {
         /// Bytes of the list.
@@ -104,7 +104,7 @@ pub(crate) enum Reply {
 
 /// What becomes of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Verdict {
+pub(crate) enum OfferAnswer {
     /// This envelope is held already, chunks and all, or is now.
     Held,
     /// The chunks are wanted.

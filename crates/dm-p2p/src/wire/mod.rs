@@ -15,8 +15,8 @@ use libp2p::StreamProtocol;
 pub(crate) use framing::{Wire, WireError};
 pub(crate) use hints::{Hint, MAX_HINT_BYTES, MAX_HINTS, decode_hints, encode_hints};
 pub(crate) use message::{
-    MAX_ENVELOPES, MAX_KNOWN, MAX_NAMES_PER_PIECE, MAX_RUN, Refusal, Reply, Request, Verdict, decode_names,
-    encode_names,
+    MAX_ENVELOPES, MAX_KNOWN, MAX_NAMES_PER_PIECE, MAX_RUN, OfferAnswer, Refusal, Reply, Request,
+    decode_names, encode_names,
 };
 
 /// Name of the protocol.

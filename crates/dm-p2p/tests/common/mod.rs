@@ -15,7 +15,7 @@ use dm_core::{
     tasks::Supervisor,
     trace::Trace,
 };
-use dm_p2p::{Identity, P2p, P2pOptions};
+use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
@@ -79,29 +79,31 @@ impl Node {
     }
 }
 
-/// Options for a node on loopback.
-pub fn options(identity: Identity, initial_peers: Vec<String>) -> P2pOptions {
-    P2pOptions {
+/// Configuration of a node on loopback.
+pub fn config(identity: Identity, initial_peers: Vec<String>) -> P2pConfig {
+    P2pConfig {
         initial_peers,
         network: NetworkConfig {
             host: IpAddr::from([127, 0, 0, 1]),
             ..NetworkConfig::default()
         },
-        ..P2pOptions::new(identity, Address::repeat_byte(0xaa))
+        ..P2pConfig::new(identity, Address::repeat_byte(0xaa))
     }
 }
 
-pub async fn start(options: P2pOptions, store: Arc<dyn ObjectStore>, catalog: Arc<dyn PeerCatalog>) -> Node {
-    let (bus, supervisor) = (EventBus::new(), Supervisor::new());
-    let identity = options.identity.clone();
-    let p2p = P2p::start(options, store.clone(), catalog.clone(), bus.clone(), &supervisor)
-        .await
-        .unwrap();
+pub async fn start(config: P2pConfig, store: Arc<dyn ObjectStore>, catalog: Arc<dyn PeerCatalog>) -> Node {
+    start_with(config, P2pDeps::new(store, catalog, EventBus::new())).await
+}
+
+pub async fn start_with(config: P2pConfig, deps: P2pDeps) -> Node {
+    let supervisor = Supervisor::new();
+    let identity = config.identity.clone();
+    let p2p = P2p::start(config, deps.clone(), &supervisor).await.unwrap();
     Node {
         p2p,
-        store,
-        catalog,
-        bus,
+        store: deps.objects,
+        catalog: deps.peers,
+        bus: deps.bus,
         supervisor,
         identity,
     }
@@ -110,7 +112,7 @@ pub async fn start(options: P2pOptions, store: Arc<dyn ObjectStore>, catalog: Ar
 pub async fn start_plain(initial_peers: Vec<String>) -> Node {
     let store = Arc::new(MemoryObjectStore::new());
     start(
-        options(Identity::generate(), initial_peers),
+        config(Identity::generate(), initial_peers),
         store,
         Arc::new(MemoryCatalog::new()),
     )
@@ -130,7 +132,7 @@ impl Cluster {
             let known = nodes.iter().map(Node::address).collect();
             nodes.push(
                 start(
-                    options(Identity::generate(), known),
+                    config(Identity::generate(), known),
                     store,
                     Arc::new(MemoryCatalog::new()),
                 )

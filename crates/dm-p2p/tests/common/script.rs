@@ -32,12 +32,12 @@ pub enum Reply {
     Names { count: u32 },
     Chunk { len: u32 },
     Missing,
-    Verdict(Verdict),
+    OfferAnswer(OfferAnswer),
     Peers { len: u32 },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Verdict {
+pub enum OfferAnswer {
     Held,
     Wanted,
     Refused(Refusal),

@@ -45,7 +45,7 @@ impl Repairer {
         if !is_scarce(quota.kept(), quota.limits()) {
             return Ok(0);
         }
-        let surplus = self.plan().surplus(MAX_DROPPED, now_ms());
+        let surplus = self.plan().await?.surplus(MAX_DROPPED, now_ms()).await?;
         for object in surplus {
             if is_ample(quota.kept(), quota.limits()) {
                 break;
@@ -72,7 +72,7 @@ impl Repairer {
             return Ok(false);
         }
         let existed = objects.remove(object).await?;
-        self.plan().drop_object(object);
+        self.plan().await?.drop_object(object).await?;
         Ok(existed)
     }
 }

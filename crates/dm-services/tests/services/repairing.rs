@@ -10,10 +10,7 @@ use dm_core::{
     ports::{NetworkStatus, ObjectExchange, ObjectStore},
     tasks::Supervisor,
 };
-use dm_services::{
-    HeldObject, RepairPorts, Repairer,
-    repairer::{StoredHolderIndex, plan::RepairConfig},
-};
+use dm_services::{HeldObject, RepairPorts, Repairer, repairer::plan::RepairConfig};
 use dm_testing::{
     catalog::MemoryCatalog,
     key_value::MemoryKeyValueStore,
@@ -38,23 +35,35 @@ fn config() -> RepairConfig {
 struct Guard {
     node: Arc<MemoryNode>,
     store: Arc<dyn ObjectStore>,
-    notes: MemoryKeyValueStore,
+    changes: MemoryObjectStore,
+    index: MemoryKeyValueStore,
     repairer: Repairer,
     tasks: Supervisor,
 }
 
 impl Guard {
-    fn join(network: &MemoryNetwork, store: Arc<dyn ObjectStore>) -> Self {
-        let notes = MemoryKeyValueStore::new();
-        let node = network.join(store.clone());
-        Self::start(node, store, notes)
+    fn join_with(network: &MemoryNetwork, store: &MemoryObjectStore) -> Self {
+        Self::join(network, Arc::new(store.clone()), store.clone())
     }
 
-    fn start(node: Arc<MemoryNode>, store: Arc<dyn ObjectStore>, notes: MemoryKeyValueStore) -> Self {
+    fn join(network: &MemoryNetwork, store: Arc<dyn ObjectStore>, changes: MemoryObjectStore) -> Self {
+        let index = MemoryKeyValueStore::new();
+        let node = network.join(store.clone());
+        Self::start(node, store, changes, index)
+    }
+
+    fn start(
+        node: Arc<MemoryNode>,
+        store: Arc<dyn ObjectStore>,
+        changes: MemoryObjectStore,
+        index: MemoryKeyValueStore,
+    ) -> Self {
         let ports = RepairPorts {
             objects: store.clone(),
+            changes: Arc::new(changes.clone()),
             replication: node.clone(),
-            holders: Arc::new(StoredHolderIndex::new(Arc::new(notes.clone()))),
+            index: Arc::new(index.clone()),
+            earlier_holders: Arc::new(MemoryKeyValueStore::new()),
             shares: Arc::new(MemoryCatalog::new()),
             quota: Arc::new(MemoryObjectStore::new()),
         };
@@ -69,7 +78,8 @@ impl Guard {
         Self {
             node,
             store,
-            notes,
+            changes,
+            index,
             repairer,
             tasks,
         }
@@ -99,10 +109,7 @@ async fn copies(stores: &[MemoryObjectStore]) -> usize {
 fn network(nodes: usize) -> (Vec<MemoryObjectStore>, Vec<Guard>) {
     let hub = MemoryNetwork::new();
     let stores: Vec<MemoryObjectStore> = (0..nodes).map(|_| MemoryObjectStore::new()).collect();
-    let guards = stores
-        .iter()
-        .map(|store| Guard::join(&hub, Arc::new(store.clone())))
-        .collect();
+    let guards = stores.iter().map(|store| Guard::join_with(&hub, store)).collect();
     (stores, guards)
 }
 
@@ -115,12 +122,12 @@ async fn a_damaged_record_costs_no_other_object_its_copies() {
     for object in &objects {
         object.store_in(&sound).await.unwrap();
     }
-    let damaged = DamagedStore::new(sound);
+    let damaged = DamagedStore::new(sound.clone());
     let first = objects.iter().map(SampleObject::id).min().unwrap();
     damaged.damage_record(first);
-    let guard = Guard::join(&hub, Arc::new(damaged.clone()));
+    let guard = Guard::join(&hub, Arc::new(damaged.clone()), sound);
     let others: Vec<_> = (0..4)
-        .map(|_| Guard::join(&hub, Arc::new(MemoryObjectStore::new())))
+        .map(|_| Guard::join_with(&hub, &MemoryObjectStore::new()))
         .collect();
     eventually("the other objects are copied", async || {
         let mut copied = 0;
@@ -212,9 +219,10 @@ async fn a_holder_that_threw_its_copy_away_is_replaced() {
 async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
     let hub = MemoryNetwork::new();
     let stores: Vec<MemoryObjectStore> = (0..3).map(|_| MemoryObjectStore::new()).collect();
-    let liar = LyingStore::new(Arc::new(MemoryObjectStore::new()));
-    let keeper = Guard::join(&hub, Arc::new(stores[0].clone()));
-    let liar = Guard::join(&hub, Arc::new(liar));
+    let lies = MemoryObjectStore::new();
+    let liar = LyingStore::new(Arc::new(lies.clone()));
+    let keeper = Guard::join_with(&hub, &stores[0]);
+    let liar = Guard::join(&hub, Arc::new(liar), lies);
     object().store_in(&stores[0]).await.unwrap();
     keeper.node.push(&object().id(), 1).await.unwrap();
     eventually("the liar is no holder", async || {
@@ -223,7 +231,7 @@ async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
     .await;
     let _others: Vec<Guard> = stores[1..]
         .iter()
-        .map(|store| Guard::join(&hub, Arc::new(store.clone())))
+        .map(|store| Guard::join_with(&hub, store))
         .collect();
     eventually("both holders are live", async || {
         (keeper.held().await.live == 2).then_some(())
@@ -246,8 +254,6 @@ async fn after_a_restart_the_holders_are_known_at_once() {
     })
     .await;
     let before = guards[0].held().await;
-    // What was learned last is written down in the next round.
-    tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(guards[0].tasks.shut_down(PATIENCE).await);
     for guard in &guards {
         guard.node.set_online(false);
@@ -255,7 +261,8 @@ async fn after_a_restart_the_holders_are_known_at_once() {
     let again = Guard::start(
         guards[0].node.clone(),
         guards[0].store.clone(),
-        guards[0].notes.clone(),
+        guards[0].changes.clone(),
+        guards[0].index.clone(),
     );
     eventually("both holders are known", async || {
         (again.held().await.holders.len() == 2).then_some(())

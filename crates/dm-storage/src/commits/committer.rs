@@ -250,6 +250,8 @@ impl Worker {
                 *lock(&self.totals) = totals;
             }
             Err(error) => {
+                // It may turn out to have been made: its positions are not given out again.
+                lock(&self.totals).noted = totals.noted;
                 self.state.failed(error);
                 tracing::error!(%error, "the object store could not commit");
             }

@@ -14,19 +14,32 @@ pub(crate) struct Totals {
     pub(crate) usage: StoreUsage,
     pub(crate) kept: Kept,
     pub(crate) limits: KeptLimits,
+    /// Position of the last noted change of an object: the epoch, and the number in it.
+    pub(crate) noted: u128,
 }
 
 impl Totals {
     /// The counters of an engine, and whether they say what is kept for whom: they do not
     /// where that was never counted, or for another account.
-    pub(crate) fn load(engine: &dyn Engine, limits: KeptLimits) -> Result<(Self, bool), StoreError> {
+    pub(crate) fn load(
+        engine: &dyn Engine,
+        limits: KeptLimits,
+        epoch: u64,
+    ) -> Result<(Self, bool), StoreError> {
         let kept = meta::kept(engine)?.filter(|(account, _)| *account == limits.account);
         let totals = Self {
             usage: meta::usage(engine)?,
             kept: kept.map_or_else(Kept::default, |(_, kept)| kept),
             limits,
+            noted: u128::from(epoch) << 64,
         };
         Ok((totals, kept.is_some()))
+    }
+
+    /// The position of one more change.
+    pub(super) fn next_position(&mut self) -> u128 {
+        self.noted += 1;
+        self.noted
     }
 
     /// Counts what is kept for the owner of an object that is stored already.

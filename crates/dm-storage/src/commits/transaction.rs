@@ -68,6 +68,11 @@ impl Transaction<'_> {
         self.changes.set(table, key.into(), None);
     }
 
+    /// The position of a change of an object, behind all that are committed.
+    pub(crate) fn next_position(&mut self) -> u128 {
+        self.totals.next_position()
+    }
+
     /// Counts an object.
     pub(crate) fn count_object(&mut self, envelope: &SignedEnvelope) {
         self.totals.add(envelope);

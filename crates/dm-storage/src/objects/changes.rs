@@ -8,7 +8,7 @@ use dm_core::{
 };
 
 use super::{
-    chunks,
+    chunks, feed,
     record::{Body, Record, record_key},
 };
 use crate::{commits::transaction::Transaction, engine::Table};
@@ -51,6 +51,7 @@ pub(crate) fn put(
         chunks::put_all(transaction, body, inline);
     }
     transaction.put(Table::Records, record_key(&id).to_vec(), record.encode());
+    feed::note(transaction, &id, Some(record.envelope.sequence));
     transaction.count_object(&record.envelope);
     let takes_less = replaced
         .as_ref()
@@ -92,6 +93,7 @@ pub(crate) fn replace_envelope(
             envelope: envelope.clone(),
         };
         transaction.put(Table::Records, record_key(&envelope.id).to_vec(), record.encode());
+        feed::note(transaction, &envelope.id, Some(envelope.sequence));
         transaction.uncount_object(&present.envelope);
         transaction.count_object(envelope);
         if storage_cost(envelope) > storage_cost(&present.envelope) {
@@ -119,6 +121,7 @@ pub(crate) fn remove(transaction: &mut Transaction<'_>, id: &ObjectId) -> Result
     }
     if existed {
         transaction.delete(Table::Records, key.to_vec());
+        feed::note(transaction, id, None);
     }
     Ok(Removed { existed, record })
 }

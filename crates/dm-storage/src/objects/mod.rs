@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 mod changes;
 mod chunks;
+mod feed;
 mod file_writer;
 pub(crate) mod files;
 mod health;
@@ -25,6 +26,7 @@ use dm_core::{
         StoreUsage,
     },
 };
+use tokio::sync::Notify;
 
 use self::{
     cache::{MAX_CACHED_CHUNK, ReadCache},
@@ -51,6 +53,8 @@ pub(crate) struct Objects {
     pub(crate) space: Space,
     pub(crate) cache: ReadCache,
     pub(crate) ids: BodyIds,
+    /// Rings when objects have changed.
+    pub(crate) changed: Notify,
     /// What could not be read.
     pub(crate) damage: DamageLog,
     /// How the last commits of the engine went.
@@ -117,8 +121,10 @@ impl Objects {
         }
     }
 
-    /// Takes what a commit has replaced out of memory and off the disk.
+    /// After a commit that changed an object: takes what it has replaced out of
+    /// memory and off the disk.
     pub(crate) async fn clean_up(&self, id: ObjectId, replaced: Option<Replaced>) {
+        self.changed.notify_one();
         self.cache.forget_object(&id, replaced.as_ref());
         let Some(Body::File(body)) = replaced.map(|record| record.body) else {
             return;

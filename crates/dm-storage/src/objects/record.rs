@@ -21,7 +21,7 @@ const INLINE: u8 = 0;
 const FILE: u8 = 1;
 const HEADER_LEN: usize = 18;
 /// Bytes of an object's key.
-const KEY_LEN: usize = 52;
+pub(super) const KEY_LEN: usize = 52;
 
 /// Names the chunks of one version of an object. It is never used again, so
 /// that a reader of a replaced object cannot meet the chunks of the new one.

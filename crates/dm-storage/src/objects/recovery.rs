@@ -38,8 +38,8 @@ pub(crate) fn begin_epoch(engine: &dyn Engine, files: &Files) -> Result<u64, Sto
 
 /// The counters of an engine. What is kept for whom is counted anew where that was
 /// never done, or done for another account.
-pub(crate) fn totals(engine: &dyn Engine, limits: KeptLimits) -> Result<Totals, StoreError> {
-    let (mut totals, is_counted) = Totals::load(engine, limits)?;
+pub(crate) fn totals(engine: &dyn Engine, limits: KeptLimits, epoch: u64) -> Result<Totals, StoreError> {
+    let (mut totals, is_counted) = Totals::load(engine, limits, epoch)?;
     if !is_counted {
         count_all(engine, &mut totals)?;
     }

@@ -16,8 +16,8 @@ use dm_core::{
     hash::{ChunkName, Locator},
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
     ports::{
-        AddressDirectory, FetchError, Found, NetworkError, NetworkStatus, ObjectExchange, ObjectStore,
-        PushReport, StoreError,
+        AddressDirectory, Evidence, FetchError, Found, NetworkError, NetworkStatus, NotTaken, ObjectExchange,
+        ObjectStore, PushReport, StoreError,
     },
     signed::Signed,
     trace::{AskedFor, Exchanged, PeerPath, Trace},
@@ -130,12 +130,21 @@ impl MemoryNode {
         let mut report = PushReport::default();
         let others = self.others().into_iter();
         for other in others.filter(|other| !avoid.contains(&other.peer_id)) {
-            if report.holders.len() < copies && self.copy_to(&other, &envelope).await.is_ok() {
-                other.news.tell(*object, vec![self.peer_id.clone()]);
-                report.holders.push(other.peer_id.clone());
+            if report.holders.len() >= copies {
+                break;
+            }
+            match self.copy_to(&other, &envelope).await {
+                Ok(()) => {
+                    let sender = vec![self.peer_id.clone()];
+                    other.news.tell(*object, sender, Evidence::Transferred);
+                    report.holders.push(other.peer_id.clone());
+                }
+                Err(StoreError::Full) => report.not_taken = report.not_taken.max(Some(NotTaken::Full)),
+                Err(_) => report.not_taken = report.not_taken.max(Some(NotTaken::Busy)),
             }
         }
-        self.news.tell(*object, report.holders.clone());
+        let holders = report.holders.clone();
+        self.news.tell(*object, holders, Evidence::Transferred);
         Ok(report)
     }
 

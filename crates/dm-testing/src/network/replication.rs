@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use dm_core::{
     envelope::ObjectId,
     ports::{
-        Challenged, HoldersNews, NetworkError, NetworkStatus, ObjectExchange, PushReport, Replication,
-        StoreError,
+        Challenged, Evidence, HoldersNews, NetworkError, NetworkStatus, ObjectExchange, PushReport,
+        Replication, StoreError,
     },
     trace::Trace,
 };
@@ -21,11 +21,12 @@ pub(super) struct News {
 }
 
 impl News {
-    pub(super) fn tell(&self, object: ObjectId, holders: Vec<String>) {
-        self.waiting
-            .lock()
-            .unwrap()
-            .push_back(HoldersNews { object, holders });
+    pub(super) fn tell(&self, object: ObjectId, holders: Vec<String>, evidence: Evidence) {
+        self.waiting.lock().unwrap().push_back(HoldersNews {
+            object,
+            holders,
+            evidence,
+        });
         self.arrived.notify_one();
     }
 
@@ -59,7 +60,8 @@ impl Replication for MemoryNode {
             Ok(Some(held)) if held.chunk_list == envelope.chunk_list => {
                 let mut holders = known.to_vec();
                 holders.push(self.local_peer_id());
-                other.news.tell(*object, holders);
+                let by = self.local_peer_id();
+                other.news.tell(*object, holders, Evidence::Said { by });
                 let stale = (held.sequence, envelope.sequence);
                 if stale.0 < stale.1 {
                     let _ = other.objects.replace_envelope(&envelope).await;

@@ -3,7 +3,7 @@
 use dm_core::peer::PeerRecord;
 use libp2p::{Multiaddr, PeerId};
 
-use super::{Line, PeerBook};
+use super::{PeerBook, PeerEntry};
 use crate::wire::Hint;
 
 /// Checks without an answer after which a connection counts as dead.
@@ -12,9 +12,9 @@ const SILENT_CHECKS: u32 = 3;
 /// two to this power intervals.
 const LONGEST_BACK_OFF: u32 = 6;
 
-/// When peers are checked and forgotten, in milliseconds.
+/// When peers are checked and removed from the book, in milliseconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
+pub(crate) struct PeerBookConfig {
     /// Between two checks of a peer that answers.
     pub(crate) check_interval: u64,
     /// A peer that has been away this long and mostly failed is forgotten.
@@ -34,25 +34,25 @@ impl PeerBook {
     /// Notes which connected peers have answered since their last check, and
     /// says whom to dial, at most `dials` peers, and whose connection to
     /// close. Those that are due longest come first.
-    pub(crate) fn due_checks(&mut self, rules: &Rules, dials: usize, now: u64) -> Vec<Check> {
+    pub(crate) fn due_checks(&mut self, config: &PeerBookConfig, dials: usize, now: u64) -> Vec<Check> {
         let mut due: Vec<(u64, PeerId)> = self
-            .lines
+            .entries
             .iter()
-            .filter(|(_, line)| line.next_check <= now)
-            .map(|(peer, line)| (line.next_check, *peer))
+            .filter(|(_, entry)| entry.next_check <= now)
+            .map(|(peer, entry)| (entry.next_check, *peer))
             .collect();
         due.sort_unstable();
         let mut checks = Vec::new();
         let mut dials_left = dials;
         for (_, peer) in due {
-            let Some(line) = self.lines.get_mut(&peer) else {
+            let Some(entry) = self.entries.get_mut(&peer) else {
                 continue;
             };
-            if line.connected {
-                checks.extend(line.check_connected(peer, rules, now));
+            if entry.connected {
+                checks.extend(entry.check_connected(peer, config, now));
             } else if dials_left > 0 {
                 dials_left -= 1;
-                checks.push(line.check_away(peer, rules, now));
+                checks.push(entry.check_away(peer, config, now));
             } else {
                 continue;
             }
@@ -63,50 +63,54 @@ impl PeerBook {
 
     /// Peers that are away, those that were seen last first: whom to dial by
     /// a node that has lost its network.
-    pub(crate) fn best_away(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        let mut away: Vec<_> = self.lines.iter().filter(|(_, line)| !line.connected).collect();
-        away.sort_by_key(|(_, line)| (line.failing, u64::MAX - line.record.last_seen));
+    pub(crate) fn best_disconnected(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let mut away: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| !entry.connected)
+            .collect();
+        away.sort_by_key(|(_, entry)| (entry.failing, u64::MAX - entry.record.last_seen));
         away.truncate(limit);
         away.into_iter()
-            .map(|(peer, line)| (*peer, line.addresses()))
+            .map(|(peer, entry)| (*peer, entry.addresses()))
             .collect()
     }
 
-    /// Strikes out who has been away for long and mostly failed.
-    pub(crate) fn forget_dead(&mut self, rules: &Rules, now: u64) {
+    /// Removes who has been away for long and mostly failed.
+    pub(crate) fn forget_dead(&mut self, config: &PeerBookConfig, now: u64) {
         let dead: Vec<PeerId> = self
-            .lines
+            .entries
             .iter()
-            .filter(|(_, line)| line.is_dead(rules, now))
+            .filter(|(_, entry)| entry.is_dead(config, now))
             .map(|(peer, _)| *peer)
             .collect();
         for peer in dead {
-            self.strike_out(&peer);
+            self.remove(&peer);
         }
     }
 
     /// Peers that are connected, or answered when they were last asked, which
     /// was not long ago.
     pub(crate) fn reachable(&self, now: u64) -> Vec<PeerId> {
-        let is_reachable = |line: &Line| {
-            let answered = now.saturating_sub(line.record.last_seen) < PeerRecord::HEALTHY_FOR;
-            line.connected || (line.failing == 0 && answered)
+        let is_reachable = |entry: &PeerEntry| {
+            let answered = now.saturating_sub(entry.record.last_seen) < PeerRecord::HEALTHY_FOR;
+            entry.connected || (entry.failing == 0 && answered)
         };
-        let lines = self.lines.iter().filter(|(_, line)| is_reachable(line));
-        lines.map(|(peer, _)| *peer).collect()
+        let entries = self.entries.iter().filter(|(_, entry)| is_reachable(entry));
+        entries.map(|(peer, _)| *peer).collect()
     }
 
     /// Healthy peers that others may want to meet, the last seen first.
     pub(crate) fn hints(&self, limit: usize, now: u64) -> Vec<Hint> {
         let mut healthy: Vec<_> = self
-            .lines
+            .entries
             .iter()
-            .filter(|(_, line)| line.record.is_healthy(now))
+            .filter(|(_, entry)| entry.record.is_healthy(now))
             .collect();
-        healthy.sort_by_key(|(_, line)| u64::MAX - line.record.last_seen);
-        let hints = healthy.into_iter().map(|(peer, line)| Hint {
+        healthy.sort_by_key(|(_, entry)| u64::MAX - entry.record.last_seen);
+        let hints = healthy.into_iter().map(|(peer, entry)| Hint {
             peer: *peer,
-            addresses: line.addresses(),
+            addresses: entry.addresses(),
         });
         hints
             .filter(|hint| !hint.addresses.is_empty())
@@ -115,12 +119,12 @@ impl PeerBook {
     }
 }
 
-impl Line {
+impl PeerEntry {
     /// An answer to a ping since the last check is a success, none is a failure.
-    fn check_connected(&mut self, peer: PeerId, rules: &Rules, now: u64) -> Option<Check> {
+    fn check_connected(&mut self, peer: PeerId, config: &PeerBookConfig, now: u64) -> Option<Check> {
         let answered = self.answered > self.checked;
         self.checked = now;
-        self.next_check = now + rules.check_interval;
+        self.next_check = now + config.check_interval;
         if answered {
             self.succeeded(self.answered);
             return None;
@@ -130,16 +134,16 @@ impl Line {
     }
 
     /// That the dial fails is noted when it does.
-    fn check_away(&mut self, peer: PeerId, rules: &Rules, now: u64) -> Check {
+    fn check_away(&mut self, peer: PeerId, config: &PeerBookConfig, now: u64) -> Check {
         let back_off = 1 << self.failing.min(LONGEST_BACK_OFF);
         self.checked = now;
-        self.next_check = now + rules.check_interval * back_off;
+        self.next_check = now + config.check_interval * back_off;
         Check::Dial(peer, self.addresses())
     }
 
-    fn is_dead(&self, rules: &Rules, now: u64) -> bool {
+    fn is_dead(&self, config: &PeerBookConfig, now: u64) -> bool {
         !self.connected
-            && now.saturating_sub(self.record.last_seen) >= rules.forget_after
+            && now.saturating_sub(self.record.last_seen) >= config.forget_after
             && self.record.failures > self.record.successes
     }
 
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
 
     const MINUTE: u64 = 60_000;
-    const RULES: Rules = Rules {
+    const RULES: PeerBookConfig = PeerBookConfig {
         check_interval: MINUTE,
         forget_after: 24 * 60 * MINUTE,
     };
@@ -172,7 +176,7 @@ mod tests {
     }
 
     fn knows(book: &PeerBook, peer: &PeerId) -> bool {
-        book.lines.contains_key(peer)
+        book.entries.contains_key(peer)
     }
 
     #[test]
@@ -221,7 +225,7 @@ mod tests {
             );
             assert_eq!(book.due_checks(&RULES, 1, now), []);
             book.failed(peer, now);
-            let next = book.lines[&peer].next_check;
+            let next = book.entries[&peer].next_check;
             pauses.push((next - now) / MINUTE);
             now = next;
         }
@@ -256,7 +260,7 @@ mod tests {
         assert!(knows(&book, &dead), "a day has not passed");
         book.forget_dead(&RULES, RULES.forget_after + 1);
         assert!(!knows(&book, &dead) && knows(&book, &reliable) && knows(&book, &connected));
-        assert_eq!(book.take_changes().struck, [dead.to_base58()]);
+        assert_eq!(book.take_changes().removed, [dead.to_base58()]);
     }
 
     proptest! {
@@ -270,24 +274,24 @@ mod tests {
             let mut now = 1;
             for (step, index, pause) in steps {
                 now += pause;
-                let (peer, entry) = (peers[index], &mut model[index]);
+                let (peer, expected) = (peers[index], &mut model[index]);
                 match step {
-                    0 => { book.connected(peer, None, now); entry.2 = Some(now); }
-                    1 => { book.disconnected(&peer, now); entry.2 = entry.2.map(|_| now); }
-                    2 => { book.succeeded(peer, now); entry.0 += 1; entry.2 = Some(now); }
-                    3 => { book.failed(peer, now); entry.1 += 1; entry.2 = entry.2.or(Some(0)); }
-                    4 if entry.2.is_some() => { book.answered_ping(&peer, Duration::ZERO, now); entry.2 = Some(now); }
+                    0 => { book.connected(peer, None, now); expected.2 = Some(now); }
+                    1 => { book.disconnected(&peer, now); expected.2 = expected.2.map(|_| now); }
+                    2 => { book.succeeded(peer, now); expected.0 += 1; expected.2 = Some(now); }
+                    3 => { book.failed(peer, now); expected.1 += 1; expected.2 = expected.2.or(Some(0)); }
+                    4 if expected.2.is_some() => { book.answered_ping(&peer, Duration::ZERO, now); expected.2 = Some(now); }
                     _ => {
                         for check in book.due_checks(&RULES, 3, now) {
                             if let Check::Dial(peer, _) = check {
-                                prop_assert!(!book.lines[&peer].connected);
+                                prop_assert!(!book.entries[&peer].connected);
                             }
                         }
                         // What the checks counted is part of the history.
-                        for (peer, entry) in peers.iter().zip(&mut model) {
-                            if let Some(line) = book.lines.get(peer) {
-                                entry.0 = line.record.successes;
-                                entry.1 = line.record.failures;
+                        for (peer, expected) in peers.iter().zip(&mut model) {
+                            if let Some(entry) = book.entries.get(peer) {
+                                expected.0 = entry.record.successes;
+                                expected.1 = entry.record.failures;
                             }
                         }
                     }

@@ -16,7 +16,7 @@ fn a_saved_book_is_the_same_when_it_is_loaded() {
     let changes = book.take_changes();
     assert_eq!(book.take_changes(), Changes::default());
 
-    let loaded = PeerBook::new(changes.kept.clone()).statuses(5000);
+    let loaded = PeerBook::new(changes.updated.clone()).statuses(5000);
     assert_eq!(loaded, book.statuses(5000));
     let record = &loaded[0].1.record;
     assert_eq!((record.first_seen, record.last_seen), (1000, 4000));
@@ -35,9 +35,9 @@ fn the_book_is_bounded_and_keeps_the_connected() {
     for now in 1..3000 {
         book.failed(PeerId::random(), now);
     }
-    assert!(book.lines.len() <= MAX_PEERS);
-    assert!(book.lines.contains_key(&friend));
-    assert!(!book.take_changes().struck.is_empty());
+    assert!(book.entries.len() <= MAX_PEERS);
+    assert!(book.entries.contains_key(&friend));
+    assert!(!book.take_changes().removed.is_empty());
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn peers_that_fail_come_last() {
 }
 
 #[test]
-fn a_line_without_a_peer_id_is_struck_out() {
-    let mut record = PeerBook::default().line(PeerId::random(), 0).record.clone();
+fn an_entry_without_a_peer_id_is_removed() {
+    let mut record = PeerBook::default().entry(PeerId::random(), 0).record.clone();
     record.peer_id = "nobody".to_owned();
     let mut book = PeerBook::new(vec![record]);
-    assert_eq!(book.take_changes().struck, ["nobody"]);
+    assert_eq!(book.take_changes().removed, ["nobody"]);
 }

@@ -15,7 +15,9 @@ pub(crate) use self::{
     world::World,
 };
 
+use dm_core::ports::StoreError;
 use dm_services::repairer::plan::RepairConfig;
+use futures::FutureExt;
 
 /// Milliseconds.
 pub(crate) const SECOND: u64 = 1000;
@@ -74,4 +76,10 @@ impl Scenario {
     pub(crate) fn run(self) -> Outcome {
         World::new(self).run()
     }
+}
+
+/// What a plan answers: its store is in memory and never has it wait.
+fn at_once<T>(answer: impl Future<Output = Result<T, StoreError>>) -> T {
+    let answer = answer.now_or_never().expect("a store in memory answers at once");
+    answer.expect("a store in memory does not fail")
 }

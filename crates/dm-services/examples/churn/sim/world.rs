@@ -1,10 +1,11 @@
 use std::{collections::HashMap, time::Instant};
 
 use dm_core::{Address, envelope::ObjectId, hash::DataHash};
-use dm_services::repairer::plan::{PeerKey, RepairPlan};
+use dm_services::repairer::plan::{Peer, PeerKey};
 
 use super::{
-    DAY, HOUR, MINUTE, Outcome, Random, SECOND, Scenario, clock::Clock, dht::Dht, measure::Gauge, node::Node,
+    DAY, HOUR, MINUTE, Outcome, Random, SECOND, Scenario, at_once, clock::Clock, dht::Dht, measure::Gauge,
+    node::Node,
 };
 
 mod actions;
@@ -31,6 +32,7 @@ enum Event {
         start: u32,
         object: usize,
         other: usize,
+        known: Vec<Peer>,
     },
     /// A search has ended.
     Found { node: usize, start: u32, object: usize },
@@ -145,7 +147,8 @@ impl World {
                 start,
                 object,
                 other,
-            } if self.is_at(node, start) => self.answer(node, object, other),
+                known,
+            } if self.is_at(node, start) => self.answer(node, object, other, &known),
             Event::Found { node, start, object } if self.is_at(node, start) => self.found(node, object),
             Event::Placed {
                 node,
@@ -170,6 +173,11 @@ impl World {
         self.nodes.len() - 1
     }
 
+    /// Where an object is in the space of the keys.
+    fn target(&self, object: usize) -> u128 {
+        PeerKey(0).distance(&self.objects[object])
+    }
+
     fn is_at(&self, node: usize, start: u32) -> bool {
         self.nodes[node].is_home && self.nodes[node].starts == start
     }
@@ -183,9 +191,9 @@ impl World {
         node.is_home = true;
         node.starts = 1;
         node.is_owner = true;
-        node.disk.insert(object, Vec::new());
-        let mut plan = RepairPlan::new(node.key, self.scenario.config, now);
-        plan.keep(id, true, self.scenario.object_bytes, Vec::new(), now);
+        node.disk.insert(object);
+        let mut plan = node.open_plan(self.scenario.config, now);
+        at_once(plan.keep(&id, true, self.scenario.object_bytes, None, now));
         node.plan = Some(plan);
         self.gauge.share(object);
         self.gauge.disk(object, true);
@@ -202,22 +210,15 @@ impl World {
     fn come(&mut self, node: usize) {
         let now = self.clock.now();
         let start = self.nodes[node].starts + 1;
-        let mut plan = RepairPlan::new(self.nodes[node].key, self.scenario.config, now);
-        for (object, holders) in &self.nodes[node].disk {
-            plan.keep(
-                self.objects[*object],
-                false,
-                self.scenario.object_bytes,
-                holders.clone(),
-                now,
-            );
+        let plan = self.nodes[node].open_plan(self.scenario.config, now);
+        for object in &self.nodes[node].disk {
             self.gauge.home(*object, true, now);
         }
         let entry = &mut self.nodes[node];
         (entry.is_home, entry.starts, entry.plan) = (true, start, Some(plan));
         entry.wakes = u64::MAX;
         self.at_home += 1;
-        self.dht.join(entry.key.0, node);
+        self.dht.join(entry.peer.key.0, node);
         self.tell_others(node);
         let leaves = self.random.until_next(self.scenario.leaving);
         let last = self.random.fraction() < self.scenario.lost;
@@ -231,8 +232,8 @@ impl World {
         let is_owner = self.nodes[node].is_owner;
         self.nodes[node].is_home = false;
         self.nodes[node].plan = None;
-        self.dht.leave(self.nodes[node].key.0);
-        let disk: Vec<usize> = self.nodes[node].disk.keys().copied().collect();
+        self.dht.leave(self.nodes[node].peer.key.0);
+        let disk: Vec<usize> = self.nodes[node].disk.iter().copied().collect();
         for object in disk {
             self.gauge.home(object, false, now);
         }
@@ -250,7 +251,7 @@ impl World {
     }
 
     fn lose_disk(&mut self, node: usize) {
-        for object in std::mem::take(&mut self.nodes[node].disk).into_keys() {
+        for object in std::mem::take(&mut self.nodes[node].disk) {
             self.gauge.disk(object, false);
             self.copies[object].retain(|holder| *holder != node);
         }
@@ -259,7 +260,7 @@ impl World {
     /// Those who hold the same objects notice after a while.
     fn tell_others(&mut self, other: usize) {
         let mut concerned: Vec<usize> = Vec::new();
-        for object in self.nodes[other].disk.keys() {
+        for object in &self.nodes[other].disk {
             concerned.extend(self.holders_at_home(*object));
         }
         concerned.sort_unstable();
@@ -280,13 +281,13 @@ impl World {
     }
 
     fn notice(&mut self, node: usize, other: usize) {
-        let (key, is_home) = (self.nodes[other].key, self.nodes[other].is_home);
+        let (peer, is_home) = (self.nodes[other].peer.clone(), self.nodes[other].is_home);
         let now = self.clock.now();
         if let Some(plan) = &mut self.nodes[node].plan {
             if is_home {
-                plan.peer_up(key, now);
+                plan.peer_up(&peer);
             } else {
-                plan.peer_down(key, now);
+                plan.peer_down(&peer, now);
             }
         }
         self.act(node);

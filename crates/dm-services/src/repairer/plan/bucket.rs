@@ -32,6 +32,11 @@ impl Bucket {
         self.level -= i128::from(tokens) * 1000;
     }
 
+    /// Returns tokens that were taken and not used.
+    pub(super) fn give_back(&mut self, tokens: u64) {
+        self.level = (self.level + i128::from(tokens) * 1000).min(self.full);
+    }
+
     /// When there is a token again, not before `at`.
     pub(super) fn next(&self, at: u64) -> u64 {
         let lacking = (1000 - self.level).max(0) as u128;
@@ -54,6 +59,17 @@ mod tests {
         assert!(!bucket.has_any(2_000));
         assert_eq!(bucket.next(0), 2_100);
         assert!(bucket.has_any(2_100));
+    }
+
+    #[test]
+    fn what_was_not_used_can_be_taken_again() {
+        let mut bucket = Bucket::new(10, 10, 0);
+        bucket.take(30);
+        bucket.give_back(25);
+        assert!(bucket.has_any(0));
+        bucket.give_back(1_000);
+        bucket.take(10);
+        assert!(!bucket.has_any(0), "never more than it holds");
     }
 
     proptest! {

@@ -15,7 +15,7 @@ pub struct RepairConfig {
     /// How much later each further holder begins to replace one: they agree
     /// on their order without talking.
     pub turn: u64,
-    /// How long a claim counts that has not been proven.
+    /// How long a copy counts that a peer has taken and not proven.
     pub claim_patience: u64,
     /// First pause before a peer that is silent, or a copy that nobody took,
     /// is tried again; it doubles up to `longest_pause`.
@@ -26,12 +26,16 @@ pub struct RepairConfig {
     /// answered a challenge wrongly gets no copy for as long; who only had no
     /// copy any more, for `longest_pause`.
     pub forget_after: u64,
-    /// Challenges and searches in a second.
+    /// Challenges in a second.
     pub challenges_per_second: u64,
+    /// Searches for holders in a second.
+    pub searches_per_second: u64,
     /// Bytes of copies in a second.
     pub bytes_per_second: u64,
-    /// Copies that are made at the same time.
+    /// Objects of which copies are made at the same time.
     pub places: usize,
+    /// What was begun and has not ended after this long is begun anew.
+    pub longest_step: u64,
 }
 
 impl Default for RepairConfig {
@@ -48,8 +52,10 @@ impl Default for RepairConfig {
             longest_pause: 4 * HOUR,
             forget_after: 7 * 24 * HOUR,
             challenges_per_second: 50,
+            searches_per_second: 20,
             bytes_per_second: 32 << 20,
-            places: 8,
+            places: 32,
+            longest_step: HOUR,
         }
     }
 }
@@ -75,6 +81,11 @@ impl RepairConfig {
         let full = u64::from(self.factor.max(2) - 1);
         let others = u64::from(copies.saturating_sub(1)).min(full);
         self.grace * others / full
+    }
+
+    /// How long a peer may be away before the objects that it holds are looked at.
+    pub(super) fn away_patience(&self) -> u64 {
+        (self.grace / 4).min(30 * 1000)
     }
 
     /// The pause after this many failures in a row.

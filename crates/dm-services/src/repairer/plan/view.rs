@@ -1,28 +1,60 @@
 //! What the plan knows, for those who only ask.
 
-use dm_core::envelope::ObjectId;
+use dm_core::{
+    envelope::ObjectId,
+    hash::Locator,
+    ports::{KeyValueStore, MAX_OWNERS_LISTED, NotTaken, StoreError},
+};
 
-use super::{Copies, Holder, RepairPlan};
+use super::{
+    Holder, Peer, RepairPlan, peers,
+    record::{Record, keys},
+};
+
+/// What is known of an object's copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copies {
+    /// Whether this node is its owner.
+    pub own: bool,
+    /// Peers that shall hold it, this node not counted.
+    pub wanted: u32,
+    /// Peers that hold it and can be reached.
+    pub live: u32,
+    /// All peers that hold it, and whether each counts now.
+    pub holders: Vec<(Peer, Holder, bool)>,
+    /// Why nobody took the copy that was last offered.
+    pub not_taken: Option<NotTaken>,
+}
 
 impl RepairPlan {
     /// What is known of an object's copies; `None` where it is not stored here.
-    pub fn copies(&self, object: &ObjectId, now: u64) -> Option<Copies> {
-        let entry = self.entries.get(object)?;
-        let holders: Vec<(Holder, bool)> = entry
-            .holders()
-            .map(|slot| (slot.holder, slot.is_live(&self.peers, &self.config, now)))
-            .collect();
-        Some(Copies {
-            own: entry.own,
-            wanted: entry.wanted(&self.config),
-            live: holders.iter().filter(|(_, live)| *live).count() as u32,
-            holders,
-        })
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn copies(&mut self, object: &ObjectId, now: u64) -> Result<Option<Copies>, StoreError> {
+        let Some(record) = self.index.get(object).await? else {
+            return Ok(None);
+        };
+        let context = self.context(now);
+        let holders = record.holders.iter().filter_map(|holder| {
+            let peer = self.peers.name(holder.peer)?;
+            Some((peer, *holder, holder.is_live(context)))
+        });
+        Ok(Some(Copies {
+            own: record.own,
+            wanted: record.wanted(&self.config),
+            live: record.live(context),
+            holders: holders.collect(),
+            not_taken: record.not_taken,
+        }))
     }
 
-    /// The time at which the object that is looked at next was to be looked at.
-    pub fn oldest_review(&self) -> Option<u64> {
-        self.agenda.first().map(|(at, _)| *at)
+    /// Since when the holder is due that is challenged next.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn oldest_challenge(&mut self) -> Result<Option<u64>, StoreError> {
+        self.index.next(keys::CHALLENGE).await
     }
 
     /// Since when objects wait for copies while none was begun; `None` where none waits.
@@ -30,32 +62,79 @@ impl RepairPlan {
         self.waiting_since
     }
 
-    /// The holders of an object as they are to be kept.
-    pub fn record(&self, object: &ObjectId) -> Option<Vec<Holder>> {
-        let entry = self.entries.get(object)?;
-        Some(entry.holders().map(|slot| slot.holder).collect())
+    /// How many objects nobody takes for this reason, at most `limit`.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn not_taken(&self, reason: NotTaken, limit: usize) -> Result<usize, StoreError> {
+        self.index.not_taken(reason, limit).await
     }
 
     /// At most `limit` objects of others that are held by enough peers without
     /// this node, all of them proven of late. Of all holders only the one that
-    /// is farthest from an object may drop it, so that no two do.
-    pub fn surplus(&self, limit: usize, now: u64) -> Vec<ObjectId> {
-        let entries = self.entries.iter();
-        entries
-            .filter(|(object, entry)| entry.is_surplus(object, self.me, &self.peers, &self.config, now))
-            .map(|(object, _)| *object)
-            .take(limit)
-            .collect()
+    /// is farthest from an object may drop it, so that no two do. Looks through
+    /// `PAGES` pages of objects, and goes on there at the next call.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn surplus(&mut self, limit: usize, now: u64) -> Result<Vec<ObjectId>, StoreError> {
+        const PAGE: usize = 256;
+        const PAGES: usize = 64;
+        self.flush().await?;
+        let interval = self.challenge_interval();
+        let mut surplus = Vec::new();
+        for _ in 0..PAGES {
+            let page = self.index.page_of_all(self.surplus_after.as_ref(), PAGE).await?;
+            self.surplus_after = page.last().map(|(object, _)| *object);
+            let context = self.context(now);
+            let free = page
+                .iter()
+                .filter(|(object, _)| !self.under_way.is_busy(object))
+                .filter(|(object, record)| record.is_surplus(object, context, interval));
+            surplus.extend(free.map(|(object, _)| *object));
+            if surplus.len() >= limit || page.is_empty() {
+                break;
+            }
+        }
+        surplus.truncate(limit);
+        Ok(surplus)
     }
 
-    /// Whether this node stores the object, as far as the plan was told.
-    pub fn keeps(&self, object: &ObjectId) -> bool {
-        self.entries.contains_key(object)
+    /// Whether every object that was stored before changes were told is known.
+    pub fn is_complete(&self) -> bool {
+        self.index.is_complete()
     }
 
-    /// Number of objects, and of those that have too few copies and are being
-    /// or waiting to be copied.
-    pub fn totals(&self) -> (usize, usize) {
-        (self.entries.len(), self.shortages.len() + self.placing)
+    /// All objects that were stored before changes were told have been kept.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn set_complete(&mut self) -> Result<(), StoreError> {
+        self.index.set_complete(true);
+        self.flush().await
     }
+
+    /// Number of objects, and of those that have too few copies.
+    pub fn totals(&self) -> (u64, u64) {
+        let totals = self.index.totals();
+        (totals.objects, totals.short)
+    }
+}
+
+/// Peer ids in text form of the holders of all objects under a locator, as they
+/// were last written.
+///
+/// # Errors
+/// Faults of the store.
+pub async fn stored_holders(store: &dyn KeyValueStore, locator: &Locator) -> Result<Vec<String>, StoreError> {
+    let prefix = [&[keys::RECORD], locator.as_bytes().as_slice()].concat();
+    let mut names = Vec::new();
+    for (_, value) in store.scan(&prefix, None, MAX_OWNERS_LISTED).await? {
+        let record = Record::decode(&value);
+        for holder in record.map(|record| record.holders).unwrap_or_default() {
+            let entry = store.get(&keys::peer(holder.peer)).await?;
+            names.extend(entry.and_then(|entry| peers::written_name(&entry)));
+        }
+    }
+    Ok(names)
 }

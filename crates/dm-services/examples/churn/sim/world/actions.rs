@@ -1,8 +1,8 @@
 //! Does what the plans of the nodes say, in modelled time.
 
-use dm_services::repairer::plan::{Action, PeerKey, Proof};
+use dm_services::repairer::plan::{Action, Peer, Proof};
 
-use super::{Event, World};
+use super::{Event, World, at_once};
 use crate::sim::{HOUR, SECOND};
 
 /// A question and its answer.
@@ -22,10 +22,10 @@ impl World {
         let Some(plan) = &mut self.nodes[node].plan else {
             return;
         };
-        for action in plan.due(now) {
+        for action in at_once(plan.due(now)) {
             match action {
-                Action::Challenge { object, peer } => {
-                    let (object, other) = (self.by_id[&object], self.by_key[&peer]);
+                Action::Challenge { object, peer, known } => {
+                    let (object, other) = (self.by_id[&object], self.by_key[&peer.key]);
                     self.challenges += 1;
                     let pause = if self.nodes[other].is_home {
                         ROUND_TRIP
@@ -37,6 +37,7 @@ impl World {
                         start,
                         object,
                         other,
+                        known,
                     };
                     self.clock.after(pause, answer);
                 }
@@ -52,9 +53,8 @@ impl World {
                 } => {
                     self.place(node, self.by_id[&object], copies as usize, &avoid);
                 }
-                // Nothing ends in this world.
-                Action::Expire { .. } => {}
-                Action::Record { object } => self.write_down(node, self.by_id[&object]),
+                // Nothing ends in this world, and nobody counts.
+                Action::Expire { .. } | Action::Count { .. } => {}
             }
         }
         self.sleep(node);
@@ -63,7 +63,7 @@ impl World {
     fn sleep(&mut self, node: usize) {
         let now = self.clock.now();
         let entry = &mut self.nodes[node];
-        let next = entry.plan.as_ref().and_then(|plan| plan.next_due(now));
+        let next = entry.plan.as_mut().and_then(|plan| at_once(plan.next_due(now)));
         if let Some(at) = next.map(|next| next.max(now + 1))
             && at < entry.wakes
         {
@@ -73,23 +73,14 @@ impl World {
         }
     }
 
-    fn write_down(&mut self, node: usize, object: usize) {
-        let entry = &mut self.nodes[node];
-        let id = self.objects[object];
-        let holders = entry.plan.as_ref().and_then(|plan| plan.record(&id));
-        if let (Some(holders), Some(kept)) = (holders, entry.disk.get_mut(&object)) {
-            *kept = holders;
-        }
-    }
-
     /// The closest that are at home, as far as they are not to be avoided.
-    fn place(&mut self, node: usize, object: usize, copies: usize, avoid: &[PeerKey]) {
+    fn place(&mut self, node: usize, object: usize, copies: usize, avoid: &[Peer]) {
         let start = self.nodes[node].starts;
-        let target = self.nodes[node].key.0 ^ self.nodes[node].key.distance(&self.objects[object]);
+        let target = self.target(object);
         let near = self.dht.closest(target, copies + avoid.len() + 1);
         let others: Vec<(usize, u32)> = near
             .into_iter()
-            .filter(|other| *other != node && !avoid.contains(&self.nodes[*other].key))
+            .filter(|other| *other != node && !avoid.contains(&self.nodes[*other].peer))
             .take(copies)
             .map(|other| (other, self.nodes[other].starts))
             .collect();
@@ -104,29 +95,24 @@ impl World {
         self.clock.after(pause, placed);
     }
 
-    pub(super) fn answer(&mut self, node: usize, object: usize, other: usize) {
+    pub(super) fn answer(&mut self, node: usize, object: usize, other: usize, known: &[Peer]) {
         let (now, id) = (self.clock.now(), self.objects[object]);
-        let (me, peer) = (self.nodes[node].key, self.nodes[other].key);
+        let (me, peer) = (self.nodes[node].peer.clone(), self.nodes[other].peer.clone());
         let is_home = self.nodes[other].is_home;
-        let has_it = self.nodes[other].disk.contains_key(&object);
+        let has_it = self.nodes[other].disk.contains(&object);
         let proof = match (is_home, has_it) {
             (true, true) => Proof::Proven,
             (true, false) => Proof::Missing,
             (false, _) => Proof::Silent,
         };
-        let known = match &mut self.nodes[node].plan {
-            Some(plan) => {
-                plan.proved(&id, peer, proof, now);
-                plan.record(&id).unwrap_or_default()
-            }
-            None => Vec::new(),
-        };
+        if let Some(plan) = &mut self.nodes[node].plan {
+            at_once(plan.proved(&id, &peer, proof, now));
+        }
         if proof == Proof::Proven
             && let Some(plan) = &mut self.nodes[other].plan
         {
             // The question brought these along.
-            let told: Vec<PeerKey> = known.iter().map(|holder| holder.peer).chain([me]).collect();
-            plan.told(&id, &told, now);
+            at_once(plan.hinted(&id, &[known, std::slice::from_ref(&me)].concat(), me.key));
             self.act(other);
         }
         self.act(node);
@@ -134,42 +120,42 @@ impl World {
 
     pub(super) fn found(&mut self, node: usize, object: usize) {
         let (now, id) = (self.clock.now(), self.objects[object]);
-        let target = self.nodes[node].key.0 ^ self.nodes[node].key.distance(&id);
+        let target = self.target(object);
         let providers = self
             .dht
             .providers(object, target, |keeper| self.nodes[keeper].starts);
-        let found: Vec<PeerKey> = providers
+        let found: Vec<Peer> = providers
             .into_iter()
             .map(|provider| &self.nodes[provider])
-            .filter(|provider| provider.is_home && provider.disk.contains_key(&object))
-            .map(|provider| provider.key)
+            .filter(|provider| provider.is_home && provider.disk.contains(&object))
+            .map(|provider| provider.peer.clone())
             .collect();
         if let Some(plan) = &mut self.nodes[node].plan {
-            plan.found(&id, &found, now);
+            at_once(plan.found(&id, &found, now));
         }
         self.act(node);
     }
 
     pub(super) fn placed(&mut self, node: usize, object: usize, others: &[(usize, u32)]) {
         let (now, id) = (self.clock.now(), self.objects[object]);
-        let me = self.nodes[node].key;
+        let me = self.nodes[node].peer.clone();
         let mut taken = Vec::new();
         for (other, start) in others.iter().copied() {
             if !self.is_at(other, start) {
                 continue;
             }
-            taken.push(self.nodes[other].key);
-            if !self.nodes[other].disk.contains_key(&object) {
+            taken.push(self.nodes[other].peer.clone());
+            if !self.nodes[other].disk.contains(&object) {
                 self.copies_made += 1;
                 self.receive(other, object);
             }
             if let Some(plan) = &mut self.nodes[other].plan {
-                plan.told(&id, &[me], now);
+                at_once(plan.transferred(&id, std::slice::from_ref(&me), now));
             }
             self.act(other);
         }
         if let Some(plan) = &mut self.nodes[node].plan {
-            plan.placed(&id, &taken, now);
+            at_once(plan.placed(&id, &taken, None, now));
         }
         self.act(node);
     }
@@ -180,22 +166,22 @@ impl World {
         self.gauge.disk(object, true);
         self.gauge.home(object, true, now);
         let entry = &mut self.nodes[node];
-        entry.disk.insert(object, Vec::new());
+        entry.disk.insert(object);
         if let Some(plan) = &mut entry.plan {
-            plan.keep(id, false, self.scenario.object_bytes, Vec::new(), now);
+            at_once(plan.keep(&id, false, self.scenario.object_bytes, None, now));
         }
         self.provide(node, object);
     }
 
     fn provide(&mut self, node: usize, object: usize) {
-        let target = self.nodes[node].key.0 ^ self.nodes[node].key.distance(&self.objects[object]);
+        let target = self.target(object);
         let nodes = &self.nodes;
         self.dht
             .provide(object, target, node, |keeper| nodes[keeper].starts);
     }
 
     pub(super) fn provide_all(&mut self, node: usize) {
-        let objects: Vec<usize> = self.nodes[node].disk.keys().copied().collect();
+        let objects: Vec<usize> = self.nodes[node].disk.iter().copied().collect();
         for object in objects {
             self.provide(node, object);
         }

@@ -12,37 +12,45 @@ fn expired(actions: &[Action]) -> Vec<ObjectId> {
     expired.collect()
 }
 
-#[test]
-fn a_copy_is_let_go_at_its_time_and_nothing_is_done_for_it_afterwards() {
-    let mut plan = plan_with(false, &[]);
-    plan.ends_at(&object(1), Some(HOUR));
-    assert_eq!(expired(&plan.due(HOUR - 1)), []);
-    assert!(plan.next_due(HOUR - 1).unwrap() <= HOUR);
-    let actions = plan.due(HOUR);
-    assert_eq!(expired(&actions), [object(1)]);
-    let about_it = |action: &&Action| !matches!(action, Action::Expire { .. } | Action::Record { .. });
-    assert_eq!(actions.iter().filter(about_it).count(), 0, "{actions:?}");
-    assert!(!plan.keeps(&object(1)));
-    assert_eq!(plan.next_due(HOUR), None);
+async fn ends_at(plan: &mut RepairPlan, end: Option<u64>) {
+    plan.keep(&object(1), false, 1000, end, 0).await.unwrap();
 }
 
-#[test]
-fn a_time_that_is_put_off_or_taken_back_does_not_count() {
-    let mut plan = plan_with(false, &[1, 2]);
-    plan.ends_at(&object(1), Some(HOUR));
-    plan.ends_at(&object(1), Some(2 * HOUR));
-    assert_eq!(expired(&plan.due(HOUR)), []);
-    plan.ends_at(&object(1), None);
-    assert_eq!(expired(&plan.due(3 * HOUR)), []);
-    plan.ends_at(&object(1), Some(HOUR));
-    plan.drop_object(&object(1));
-    assert_eq!(expired(&plan.due(3 * HOUR)), []);
+#[tokio::test]
+async fn a_copy_is_let_go_at_its_time_and_nothing_is_done_for_it_afterwards() {
+    let mut plan = plan_with(false, &[]).await;
+    ends_at(&mut plan, Some(HOUR)).await;
+    assert_eq!(expired(&due(&mut plan, HOUR - 1).await), []);
+    assert!(plan.next_due(HOUR - 1).await.unwrap().unwrap() <= HOUR);
+    let actions = due(&mut plan, HOUR).await;
+    assert_eq!(actions, [Action::Expire { object: object(1) }]);
+    assert_eq!(plan.copies(&object(1), HOUR).await.unwrap(), None);
+    assert_eq!(plan.next_due(HOUR).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_time_that_is_put_off_or_taken_back_does_not_count() {
+    let mut plan = plan_with(false, &[1, 2]).await;
+    ends_at(&mut plan, Some(HOUR)).await;
+    ends_at(&mut plan, Some(2 * HOUR)).await;
+    assert_eq!(expired(&due(&mut plan, HOUR).await), []);
+    ends_at(&mut plan, None).await;
+    assert_eq!(expired(&due(&mut plan, 3 * HOUR).await), []);
+    ends_at(&mut plan, Some(HOUR)).await;
+    plan.drop_object(&object(1)).await.unwrap();
+    assert_eq!(expired(&due(&mut plan, 3 * HOUR).await), []);
+}
+
+#[tokio::test]
+async fn the_end_of_own_objects_is_the_business_of_who_shares_them() {
+    let mut plan = new_plan(1000, RepairConfig::default()).await;
+    plan.keep(&object(1), true, 1000, Some(HOUR), 0).await.unwrap();
+    assert_eq!(expired(&due(&mut plan, 2 * HOUR).await), []);
 }
 
 #[derive(Debug, Clone)]
 enum Event {
-    Keep(u8),
-    Ends(u8, Option<u64>),
+    Keep(u8, Option<u64>),
     Drop(u8),
     Due,
     Wait(u64),
@@ -50,56 +58,58 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     let seed = 0..5u8;
+    let end = proptest::option::weighted(0.8, 0..20 * HOUR);
     prop_oneof![
-        3 => seed.clone().prop_map(Event::Keep),
-        4 => (seed.clone(), proptest::option::weighted(0.8, 0..20 * HOUR)).prop_map(|(seed, at)| Event::Ends(seed, at)),
+        5 => (seed.clone(), end).prop_map(|(seed, at)| Event::Keep(seed, at)),
         1 => seed.prop_map(Event::Drop),
         3 => Just(Event::Due),
         3 => (0..HOUR).prop_map(Event::Wait),
     ]
 }
 
+async fn exactly_what_is_over_is_let_go(events: Vec<Event>) -> Result<(), TestCaseError> {
+    let mut plan = new_plan(1000, RepairConfig::default()).await;
+    let mut kept = std::collections::BTreeMap::new();
+    let mut now = 0;
+    for event in events {
+        match event {
+            Event::Keep(seed, end) => {
+                plan.keep(&object(seed), false, 1000, end, now).await.unwrap();
+                kept.insert(object(seed), end);
+            }
+            Event::Drop(seed) => {
+                plan.drop_object(&object(seed)).await.unwrap();
+                kept.remove(&object(seed));
+            }
+            Event::Wait(pause) => now += pause,
+            Event::Due => {
+                let mut over = expired(&due(&mut plan, now).await);
+                over.sort_unstable();
+                let expected: Vec<ObjectId> = kept
+                    .iter()
+                    .filter(|(_, end)| end.is_some_and(|end| end <= now))
+                    .map(|(object, _)| *object)
+                    .collect();
+                prop_assert_eq!(&over, &expected);
+                kept.retain(|object, _| !expected.contains(object));
+            }
+        }
+        for seed in 0..5 {
+            let is_kept = plan.copies(&object(seed), now).await.unwrap().is_some();
+            prop_assert_eq!(is_kept, kept.contains_key(&object(seed)));
+        }
+        let first_end = kept.values().flatten().min();
+        if let Some(end) = first_end {
+            prop_assert!(plan.next_due(now).await.unwrap().unwrap() <= *end.max(&now));
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     /// Against the plainest reference: a list of what is kept and when it ends.
     #[test]
     fn after_any_history_exactly_what_is_over_is_let_go(events in proptest::collection::vec(event(), 1..120)) {
-        let mut plan = RepairPlan::new(key(1000), RepairConfig::default(), 0);
-        let mut kept = std::collections::BTreeMap::new();
-        let mut now = 0;
-        for event in events {
-            match event {
-                Event::Keep(seed) => {
-                    plan.keep(object(seed), false, 1000, Vec::new(), now);
-                    kept.entry(object(seed)).or_insert(None);
-                }
-                Event::Ends(seed, end) => {
-                    plan.ends_at(&object(seed), end);
-                    kept.entry(object(seed)).and_modify(|kept| *kept = end);
-                }
-                Event::Drop(seed) => {
-                    plan.drop_object(&object(seed));
-                    kept.remove(&object(seed));
-                }
-                Event::Wait(pause) => now += pause,
-                Event::Due => {
-                    let mut over = expired(&plan.due(now));
-                    over.sort_unstable();
-                    let expected: Vec<ObjectId> = kept
-                        .iter()
-                        .filter(|(_, end)| end.is_some_and(|end| end <= now))
-                        .map(|(object, _)| *object)
-                        .collect();
-                    prop_assert_eq!(&over, &expected);
-                    kept.retain(|object, _| !expected.contains(object));
-                }
-            }
-            for seed in 0..5 {
-                prop_assert_eq!(plan.keeps(&object(seed)), kept.contains_key(&object(seed)));
-            }
-            let first_end = kept.values().flatten().min();
-            if let Some(end) = first_end {
-                prop_assert!(plan.next_due(now).unwrap() <= *end.max(&now));
-            }
-        }
+        run(exactly_what_is_over_is_let_go(events))?;
     }
 }

@@ -8,13 +8,14 @@ const MAX_ACTIVE: usize = 4;
 /// back, the next is being read.
 const LANES: usize = 2;
 
-/// Who delivers to one fetch, and who takes the place of one that fails. Does no I/O.
-pub(crate) struct Roster {
+/// The holders that one fetch uses: some deliver, the others wait to replace one
+/// that fails. Does no I/O.
+pub(crate) struct HolderPool {
     waiting: VecDeque<PeerId>,
     active: Vec<(PeerId, usize)>,
 }
 
-impl Roster {
+impl HolderPool {
     /// Holders in the order in which they are to be used.
     pub(crate) fn new(holders: impl IntoIterator<Item = PeerId>) -> Self {
         let mut waiting = VecDeque::new();
@@ -34,8 +35,9 @@ impl Roster {
         self.waiting.front().copied()
     }
 
-    /// Holders with a free lane, those with the least to do first.
-    pub(crate) fn free(&mut self) -> Vec<PeerId> {
+    /// Activates waiting holders up to [`MAX_ACTIVE`], and returns the active
+    /// ones that have a free lane, those with the least to do first.
+    pub(crate) fn activate(&mut self) -> Vec<PeerId> {
         while self.active.len() < MAX_ACTIVE {
             match self.waiting.pop_front() {
                 Some(holder) => self.active.push((holder, 0)),
@@ -52,16 +54,16 @@ impl Roster {
         free.into_iter().map(|(_, holder)| holder).collect()
     }
 
-    pub(crate) fn began(&mut self, holder: &PeerId) {
+    pub(crate) fn lane_started(&mut self, holder: &PeerId) {
         self.change(holder, |busy| busy + 1);
     }
 
-    pub(crate) fn ended(&mut self, holder: &PeerId) {
+    pub(crate) fn lane_ended(&mut self, holder: &PeerId) {
         self.change(holder, |busy| busy.saturating_sub(1));
     }
 
     /// The holder is of no use for this fetch.
-    pub(crate) fn strike_out(&mut self, holder: &PeerId) {
+    pub(crate) fn remove(&mut self, holder: &PeerId) {
         self.active.retain(|(active, _)| active != holder);
         self.waiting.retain(|waiting| waiting != holder);
     }
@@ -82,22 +84,22 @@ mod tests {
     #[test]
     fn another_holder_takes_the_place_of_one_that_fails() {
         let holders: Vec<PeerId> = (0..6).map(|_| PeerId::random()).collect();
-        let mut roster = Roster::new(holders.clone());
-        assert_eq!(roster.free(), holders[..MAX_ACTIVE]);
-        roster.strike_out(&holders[0]);
-        assert_eq!(roster.free(), holders[1..=MAX_ACTIVE]);
+        let mut pool = HolderPool::new(holders.clone());
+        assert_eq!(pool.activate(), holders[..MAX_ACTIVE]);
+        pool.remove(&holders[0]);
+        assert_eq!(pool.activate(), holders[1..=MAX_ACTIVE]);
     }
 
     #[test]
     fn a_holder_has_a_bounded_number_of_lanes() {
         let holder = PeerId::random();
-        let mut roster = Roster::new([holder, holder]);
+        let mut pool = HolderPool::new([holder, holder]);
         for _ in 0..LANES {
-            assert_eq!(roster.free(), [holder]);
-            roster.began(&holder);
+            assert_eq!(pool.activate(), [holder]);
+            pool.lane_started(&holder);
         }
-        assert!(roster.free().is_empty());
-        roster.ended(&holder);
-        assert_eq!(roster.free(), [holder]);
+        assert!(pool.activate().is_empty());
+        pool.lane_ended(&holder);
+        assert_eq!(pool.activate(), [holder]);
     }
 }

@@ -10,7 +10,7 @@ use super::Peers;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Saves what changed in the peer book, at intervals and at the end.
-pub(crate) async fn keep_book(
+pub(crate) async fn persist_peer_book(
     peers: &Peers,
     catalog: &Arc<dyn PeerCatalog>,
     shutdown: CancellationToken,
@@ -29,11 +29,11 @@ pub(crate) async fn keep_book(
 
 async fn save(peers: &Peers, catalog: &Arc<dyn PeerCatalog>) -> Result<(), CatalogError> {
     let changes = peers.take_changes();
-    if !changes.struck.is_empty() {
-        catalog.remove_peers(&changes.struck).await?;
+    if !changes.removed.is_empty() {
+        catalog.remove_peers(&changes.removed).await?;
     }
-    if !changes.kept.is_empty() {
-        catalog.put_peers(&changes.kept).await?;
+    if !changes.updated.is_empty() {
+        catalog.put_peers(&changes.updated).await?;
     }
     Ok(())
 }

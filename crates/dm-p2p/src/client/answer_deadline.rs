@@ -7,12 +7,12 @@ const OVERALL: Duration = Duration::from_secs(4);
 /// How long better answers are waited for once there is one.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// Decides how long to wait for answers. Does no I/O.
-pub(crate) struct Patience {
+/// Until when a lookup waits for answers: the first answer shortens the wait. Does no I/O.
+pub(crate) struct AnswerDeadline {
     until: Instant,
 }
 
-impl Patience {
+impl AnswerDeadline {
     pub(crate) fn new(now: Instant) -> Self {
         Self { until: now + OVERALL }
     }
@@ -23,7 +23,7 @@ impl Patience {
     }
 
     /// When waiting ends.
-    pub(crate) fn until(&self) -> Instant {
+    pub(crate) fn instant(&self) -> Instant {
         self.until
     }
 }
@@ -35,10 +35,10 @@ mod tests {
     #[test]
     fn the_first_answer_shortens_the_wait_and_later_ones_do_not_prolong_it() {
         let start = Instant::now();
-        let mut patience = Patience::new(start);
-        assert_eq!(patience.until(), start + OVERALL);
-        patience.answered(start);
-        patience.answered(start + GRACE);
-        assert_eq!(patience.until(), start + GRACE);
+        let mut deadline = AnswerDeadline::new(start);
+        assert_eq!(deadline.instant(), start + OVERALL);
+        deadline.answered(start);
+        deadline.answered(start + GRACE);
+        assert_eq!(deadline.instant(), start + GRACE);
     }
 }

@@ -13,27 +13,32 @@ use libp2p::{
 
 use crate::addresses::{is_relayed, reaches_as_far};
 
-/// Where connected peers are, shared by the event loop, which knows, and the
-/// transport.
+/// Where connected peers are: the event loop fills it in, and the transport asks it.
 #[derive(Default)]
-pub(crate) struct Whereabouts {
+pub(crate) struct ObservedAddresses {
     seen_at: Mutex<HashMap<PeerId, Multiaddr>>,
 }
 
-impl Whereabouts {
-    pub(super) fn connected(&self, peer: PeerId, seen_at: Multiaddr) {
+impl ObservedAddresses {
+    pub(super) fn insert(&self, peer: PeerId, seen_at: Multiaddr) {
         self.lock().insert(peer, seen_at);
     }
 
-    pub(super) fn disconnected(&self, peer: &PeerId) {
-        self.lock().remove(peer);
+    /// Where a connected peer is.
+    pub(super) fn get(&self, peer: &PeerId) -> Option<Multiaddr> {
+        self.lock().get(peer).cloned()
+    }
+
+    /// Whether the peer was there.
+    pub(super) fn remove(&self, peer: &PeerId) -> bool {
+        self.lock().remove(peer).is_some()
     }
 
     /// Whether this address may be dialled. A connected peer can have this node
     /// dial it at addresses of its choice, to test whether they are reached or
     /// to get past a router: it must not point into networks that it is not in.
     /// Of a peer that came through a relay, the relay's place counts.
-    fn allow(&self, address: &Multiaddr) -> bool {
+    fn may_dial(&self, address: &Multiaddr) -> bool {
         let Some(Protocol::P2p(peer)) = address.iter().last() else {
             return true;
         };
@@ -47,19 +52,19 @@ impl Whereabouts {
     }
 }
 
-/// A transport that refuses to dial where [`Whereabouts`] forbids it.
-pub(super) struct Guarded<T> {
+/// A transport that refuses to dial where [`ObservedAddresses`] forbids it.
+pub(super) struct DialFilter<T> {
     inner: T,
-    whereabouts: Arc<Whereabouts>,
+    observed: Arc<ObservedAddresses>,
 }
 
-impl<T> Guarded<T> {
-    pub(super) fn new(inner: T, whereabouts: Arc<Whereabouts>) -> Self {
-        Self { inner, whereabouts }
+impl<T> DialFilter<T> {
+    pub(super) fn new(inner: T, observed: Arc<ObservedAddresses>) -> Self {
+        Self { inner, observed }
     }
 }
 
-impl<T: Transport + Unpin> Transport for Guarded<T> {
+impl<T: Transport + Unpin> Transport for DialFilter<T> {
     type Output = T::Output;
     type Error = T::Error;
     type ListenerUpgrade = T::ListenerUpgrade;
@@ -74,7 +79,7 @@ impl<T: Transport + Unpin> Transport for Guarded<T> {
     }
 
     fn dial(&mut self, address: Multiaddr, opts: DialOpts) -> Result<T::Dial, TransportError<T::Error>> {
-        if self.whereabouts.allow(&address) {
+        if self.observed.may_dial(&address) {
             self.inner.dial(address, opts)
         } else {
             tracing::debug!(%address, "not dialled: the peer is not in that network");
@@ -95,10 +100,10 @@ mod tests {
     use super::*;
 
     fn allows(seen_at: &str, address: &str) -> bool {
-        let (whereabouts, peer) = (Whereabouts::default(), PeerId::random());
-        whereabouts.connected(peer, seen_at.parse().unwrap());
+        let (observed, peer) = (ObservedAddresses::default(), PeerId::random());
+        observed.insert(peer, seen_at.parse().unwrap());
         let address: Multiaddr = address.parse().unwrap();
-        whereabouts.allow(&address.with_p2p(peer).unwrap())
+        observed.may_dial(&address.with_p2p(peer).unwrap())
     }
 
     #[test]
@@ -128,14 +133,14 @@ mod tests {
 
     #[test]
     fn who_is_not_connected_is_dialled_anywhere() {
-        let whereabouts = Whereabouts::default();
+        let observed = ObservedAddresses::default();
         let place: Multiaddr = "/ip4/10.0.0.9/tcp/1".parse().unwrap();
         let peer = PeerId::random();
         let address = place.clone().with_p2p(peer).unwrap();
-        assert!(whereabouts.allow(&place) && whereabouts.allow(&address));
-        whereabouts.connected(peer, "/ip4/9.9.9.9/tcp/1".parse().unwrap());
-        assert!(!whereabouts.allow(&address));
-        whereabouts.disconnected(&peer);
-        assert!(whereabouts.allow(&address));
+        assert!(observed.may_dial(&place) && observed.may_dial(&address));
+        observed.insert(peer, "/ip4/9.9.9.9/tcp/1".parse().unwrap());
+        assert!(!observed.may_dial(&address));
+        observed.remove(&peer);
+        assert!(observed.may_dial(&address));
     }
 }

@@ -1,4 +1,5 @@
-//! Who was met where: whoever announces the address of somebody else lies.
+//! Which peer has proved to be at which address, to detect peers that announce the
+//! addresses of others.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,25 +10,25 @@ use crate::addresses::{is_relayed, is_unambiguous, without_peer};
 /// Addresses at which connected peers were dialled and have proved who they
 /// are. Does no I/O.
 #[derive(Default)]
-pub(super) struct Places {
-    met: HashMap<Multiaddr, PeerId>,
-    /// What was found already: each announcement counts once.
-    found: HashSet<(PeerId, Multiaddr)>,
+pub(super) struct VerifiedAddresses {
+    owners: HashMap<Multiaddr, PeerId>,
+    /// What was counted already: each announcement counts once.
+    reported: HashSet<(PeerId, Multiaddr)>,
 }
 
-impl Places {
+impl VerifiedAddresses {
     /// The peer answered at an address that this node dialled.
-    pub(super) fn met(&mut self, peer: PeerId, address: &Multiaddr) {
+    pub(super) fn insert(&mut self, peer: PeerId, address: &Multiaddr) {
         // At a relay, many peers have the same address.
         if !is_relayed(address) {
-            self.met.insert(without_peer(address), peer);
+            self.owners.insert(without_peer(address), peer);
         }
     }
 
     /// The last connection with a peer is gone.
     pub(super) fn disconnected(&mut self, peer: &PeerId) {
-        self.met.retain(|_, known| known != peer);
-        self.found.retain(|(teller, _)| teller != peer);
+        self.owners.retain(|_, known| known != peer);
+        self.reported.retain(|(claimant, _)| claimant != peer);
     }
 
     /// Takes away the addresses at which somebody else than `peer` is: another
@@ -39,7 +40,7 @@ impl Places {
         addresses: &mut Vec<Multiaddr>,
     ) -> Vec<Multiaddr> {
         let (foreign, rest) = std::mem::take(addresses).into_iter().partition(|address| {
-            let other = self.met.get(address).is_some_and(|known| known != peer);
+            let other = self.owners.get(address).is_some_and(|known| known != peer);
             other
                 || own
                     .iter()
@@ -49,12 +50,12 @@ impl Places {
         foreign
     }
 
-    /// Of the foreign addresses that `teller` has announced, how many are to
+    /// Of the foreign addresses that `claimant` has announced, how many are to
     /// be held against it: those that mean the same for everybody, once each.
-    pub(super) fn lies(&mut self, teller: PeerId, foreign: Vec<Multiaddr>) -> usize {
+    pub(super) fn count_false_claims(&mut self, claimant: PeerId, foreign: Vec<Multiaddr>) -> usize {
         let certain = foreign.into_iter().filter(is_unambiguous);
         certain
-            .filter(|address| self.found.insert((teller, address.clone())))
+            .filter(|address| self.reported.insert((claimant, address.clone())))
             .count()
     }
 }
@@ -68,30 +69,35 @@ mod tests {
     }
 
     /// Foreign addresses among these, and how many count as lies.
-    fn announce(places: &mut Places, peer: PeerId, own: &[Multiaddr], texts: &[&str]) -> (usize, usize) {
+    fn announce(
+        verified: &mut VerifiedAddresses,
+        peer: PeerId,
+        own: &[Multiaddr],
+        texts: &[&str],
+    ) -> (usize, usize) {
         let mut addresses = texts.iter().map(|text| address(text)).collect();
-        let foreign = places.remove_foreign(&peer, own, &mut addresses);
+        let foreign = verified.remove_foreign(&peer, own, &mut addresses);
         assert_eq!(addresses.len() + foreign.len(), texts.len());
-        (foreign.len(), places.lies(peer, foreign))
+        (foreign.len(), verified.count_false_claims(peer, foreign))
     }
 
     #[test]
     fn the_address_of_another_peer_is_found_out_once() {
         let (victim, liar) = (PeerId::random(), PeerId::random());
-        let mut places = Places::default();
+        let mut verified = VerifiedAddresses::default();
         let place = "/ip4/8.8.8.8/tcp/1";
-        places.met(victim, &address(place).with_p2p(victim).unwrap());
+        verified.insert(victim, &address(place).with_p2p(victim).unwrap());
         assert_eq!(
-            announce(&mut places, victim, &[], &[place]),
+            announce(&mut verified, victim, &[], &[place]),
             (0, 0),
             "it is its own"
         );
         let claims = [place, "/ip4/8.8.8.8/tcp/2"];
-        assert_eq!(announce(&mut places, liar, &[], &claims), (1, 1));
-        assert_eq!(announce(&mut places, liar, &[], &claims), (1, 0));
-        places.disconnected(&victim);
+        assert_eq!(announce(&mut verified, liar, &[], &claims), (1, 1));
+        assert_eq!(announce(&mut verified, liar, &[], &claims), (1, 0));
+        verified.disconnected(&victim);
         assert_eq!(
-            announce(&mut places, liar, &[], &claims),
+            announce(&mut verified, liar, &[], &claims),
             (0, 0),
             "it may have moved there"
         );
@@ -104,7 +110,7 @@ mod tests {
             .unwrap()];
         let claims = ["/ip4/127.0.0.1/tcp/9000"];
         assert_eq!(
-            announce(&mut Places::default(), PeerId::random(), &own, &claims),
+            announce(&mut VerifiedAddresses::default(), PeerId::random(), &own, &claims),
             (1, 1)
         );
     }
@@ -113,11 +119,11 @@ mod tests {
     fn private_addresses_and_relays_are_nobodys_alone() {
         let (peer, other) = (PeerId::random(), PeerId::random());
         let circuit = format!("/ip4/8.8.8.8/tcp/1/p2p/{}/p2p-circuit", PeerId::random());
-        let mut places = Places::default();
+        let mut verified = VerifiedAddresses::default();
         for text in ["/ip4/192.168.1.1/tcp/1", &circuit, "/dns/a.example/tcp/1"] {
-            places.met(peer, &address(text));
+            verified.insert(peer, &address(text));
         }
         let claims = ["/ip4/192.168.1.1/tcp/1", &circuit, "/dns/a.example/tcp/1"];
-        assert_eq!(announce(&mut places, other, &[], &claims), (2, 0));
+        assert_eq!(announce(&mut verified, other, &[], &claims), (2, 0));
     }
 }

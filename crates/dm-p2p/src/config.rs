@@ -1,6 +1,11 @@
 use std::sync::Arc;
 
-use dm_core::{Address, config::NetworkConfig, ports::HolderIndex};
+use dm_core::{
+    Address,
+    bus::EventBus,
+    config::NetworkConfig,
+    ports::{HolderIndex, ObjectStore, PeerCatalog},
+};
 
 use crate::identity::Identity;
 
@@ -14,9 +19,9 @@ pub enum Transport {
     Memory,
 }
 
-/// What a node's network layer is started with.
+/// What an operator sets for a node's network layer.
 #[derive(Debug, Clone)]
-pub struct P2pOptions {
+pub struct P2pConfig {
     /// Who this node is in the network.
     pub identity: Identity,
     /// TCP and UDP port; 0 lets the system choose.
@@ -29,12 +34,10 @@ pub struct P2pOptions {
     pub own_address: Address,
     /// How nodes reach each other.
     pub transport: Transport,
-    /// Where an earlier run has written down who holds what.
-    pub holder_index: Option<Arc<dyn HolderIndex>>,
 }
 
-impl P2pOptions {
-    /// Options with the default network configuration and no initial peers.
+impl P2pConfig {
+    /// A configuration with the default network configuration and no initial peers.
     pub fn new(identity: Identity, own_address: Address) -> Self {
         Self {
             identity,
@@ -43,6 +46,30 @@ impl P2pOptions {
             network: NetworkConfig::default(),
             own_address,
             transport: Transport::default(),
+        }
+    }
+}
+
+/// What a node's network layer works with.
+#[derive(Clone)]
+pub struct P2pDeps {
+    /// What is served to peers, and where their objects are kept.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Where the peer book is saved.
+    pub peers: Arc<dyn PeerCatalog>,
+    /// Learns which peers connect, disconnect and become unhealthy.
+    pub bus: EventBus,
+    /// The holders of objects that earlier runs recorded.
+    pub holder_index: Option<Arc<dyn HolderIndex>>,
+}
+
+impl P2pDeps {
+    /// The stores and the bus, without an index of holders.
+    pub fn new(objects: Arc<dyn ObjectStore>, peers: Arc<dyn PeerCatalog>, bus: EventBus) -> Self {
+        Self {
+            objects,
+            peers,
+            bus,
             holder_index: None,
         }
     }

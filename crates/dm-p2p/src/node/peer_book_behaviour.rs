@@ -17,17 +17,17 @@ use crate::peers::Peers;
 
 /// Says where a peer is dialled of which nothing but its id is given: where
 /// the peer book has it, and so nowhere that makes no sense from here.
-pub(crate) struct KnownPlaces {
+pub(crate) struct PeerBookBehaviour {
     peers: Arc<Peers>,
 }
 
-impl KnownPlaces {
+impl PeerBookBehaviour {
     pub(super) fn new(peers: Arc<Peers>) -> Self {
         Self { peers }
     }
 }
 
-impl NetworkBehaviour for KnownPlaces {
+impl NetworkBehaviour for PeerBookBehaviour {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 

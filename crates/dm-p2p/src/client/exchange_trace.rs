@@ -5,9 +5,9 @@ use libp2p::PeerId;
 
 use crate::{node::Context, wire::WireError};
 
-/// Has an exchange with a peer noted in a trace; `count` says how many items
+/// Runs an exchange with a peer and records it in a trace; `count` says how many items
 /// and bytes an answer has.
-pub(super) async fn traced<T>(
+pub(super) async fn trace_exchange<T>(
     context: &Context,
     trace: &Trace,
     peer: PeerId,

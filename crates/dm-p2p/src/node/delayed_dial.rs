@@ -12,18 +12,18 @@ use libp2p::{
 
 /// A transport that begins each dial a little later, so that another one that
 /// is dialled at the same time is preferred where both work.
-pub(crate) struct Patient<T> {
+pub(crate) struct DelayedDial<T> {
     inner: T,
-    head_start: Duration,
+    delay: Duration,
 }
 
-impl<T> Patient<T> {
-    pub(crate) fn new(inner: T, head_start: Duration) -> Self {
-        Self { inner, head_start }
+impl<T> DelayedDial<T> {
+    pub(crate) fn new(inner: T, delay: Duration) -> Self {
+        Self { inner, delay }
     }
 }
 
-impl<T> Transport for Patient<T>
+impl<T> Transport for DelayedDial<T>
 where
     T: Transport + Unpin,
     T::Dial: Send + 'static,
@@ -43,9 +43,9 @@ where
 
     fn dial(&mut self, address: Multiaddr, opts: DialOpts) -> Result<Self::Dial, TransportError<T::Error>> {
         let dial = self.inner.dial(address, opts)?;
-        let head_start = self.head_start;
+        let delay = self.delay;
         Ok(async move {
-            tokio::time::sleep(head_start).await;
+            tokio::time::sleep(delay).await;
             dial.await
         }
         .boxed())

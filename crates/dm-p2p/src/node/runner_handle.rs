@@ -8,7 +8,10 @@ use dm_core::{
 use libp2p::{PeerId, kad};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{command::Command, queries::ProviderFound};
+use super::{
+    command::{Command, KadCommand},
+    queries::ProviderFound,
+};
 use crate::wire::Hint;
 
 /// Answers of a query that may wait to be read.
@@ -17,33 +20,36 @@ const ANSWERS: usize = 64;
 /// The way to the event loop, wherever it runs at the moment: after a failure
 /// it is started anew.
 #[derive(Default)]
-pub(crate) struct Link {
-    ends: RwLock<Option<Ends>>,
+pub(crate) struct RunnerHandle {
+    channels: RwLock<Option<RunnerChannels>>,
 }
 
 /// What the event loop gives out while it runs.
 #[derive(Clone)]
-pub(crate) struct Ends {
+pub(crate) struct RunnerChannels {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) streams: libp2p_stream::Control,
 }
 
-impl Link {
-    pub(crate) fn connect(&self, ends: Ends) {
-        *self.ends.write().unwrap_or_else(PoisonError::into_inner) = Some(ends);
+impl RunnerHandle {
+    pub(crate) fn connect(&self, channels: RunnerChannels) {
+        *self.channels.write().unwrap_or_else(PoisonError::into_inner) = Some(channels);
     }
 
     pub(crate) fn disconnect(&self) {
-        *self.ends.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.channels.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.ends.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.channels
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     /// Opens streams to peers.
     pub(crate) fn streams(&self) -> Result<libp2p_stream::Control, NetworkError> {
-        Ok(self.ends()?.streams)
+        Ok(self.channels()?.streams)
     }
 
     /// The connected peers closest to a locator, best first.
@@ -67,7 +73,7 @@ impl Link {
     async fn near(&self, locator: &Locator, known: bool, limit: usize) -> Result<Vec<PeerId>, NetworkError> {
         let (reply, answer) = oneshot::channel();
         let locator = *locator;
-        self.send(Command::Near {
+        self.send_kad(KadCommand::Near {
             locator,
             known,
             limit,
@@ -88,7 +94,7 @@ impl Link {
     /// The peers closest to a locator in the whole network.
     pub(crate) async fn find_closest(&self, locator: &Locator) -> Result<Vec<PeerId>, NetworkError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::FindClosest {
+        self.send_kad(KadCommand::FindClosest {
             locator: *locator,
             reply,
         })
@@ -102,7 +108,7 @@ impl Link {
         locator: &Locator,
     ) -> Result<mpsc::Receiver<ProviderFound>, NetworkError> {
         let (found, answers) = mpsc::channel(ANSWERS);
-        self.send(Command::FindProviders {
+        self.send_kad(KadCommand::FindProviders {
             locator: *locator,
             found,
         })
@@ -116,7 +122,7 @@ impl Link {
         key: [u8; 32],
     ) -> Result<mpsc::Receiver<(Option<PeerId>, Vec<u8>)>, NetworkError> {
         let (found, answers) = mpsc::channel(ANSWERS);
-        self.send(Command::FindRecord { key, found }).await?;
+        self.send_kad(KadCommand::FindRecord { key, found }).await?;
         Ok(answers)
     }
 
@@ -126,7 +132,7 @@ impl Link {
         record: &SignedAddressRecord,
     ) -> Result<oneshot::Receiver<()>, NetworkError> {
         let (reply, done) = oneshot::channel();
-        self.send(Command::PutRecord {
+        self.send_kad(KadCommand::PutRecord {
             key: AddressRecord::dht_key(record.address),
             value: record.bytes().to_vec(),
             reply,
@@ -137,27 +143,31 @@ impl Link {
 
     /// Keeps a checked record for others; lost where the loop has ended.
     pub(crate) async fn keep_record(&self, record: kad::Record) {
-        let _ = self.send(Command::KeepRecord { record }).await;
+        let _ = self.send_kad(KadCommand::KeepRecord { record }).await;
     }
 
     /// Announces this node as provider; lost where the loop has ended, and
     /// repeated with everything that is stored.
     pub(crate) async fn provide(&self, locator: &Locator) {
-        let _ = self.send(Command::Provide { locator: *locator }).await;
+        let _ = self.send_kad(KadCommand::Provide { locator: *locator }).await;
     }
 
     /// Has peers dialled that a peer has named; lost where the loop has ended.
-    pub(crate) async fn meet(&self, from: PeerId, hints: Vec<Hint>) {
-        let _ = self.send(Command::Meet { from, hints }).await;
+    pub(crate) async fn dial_hints(&self, from: PeerId, hints: Vec<Hint>) {
+        let _ = self.send(Command::DialHints { from, hints }).await;
+    }
+
+    async fn send_kad(&self, command: KadCommand) -> Result<(), NetworkError> {
+        self.send(Command::Kad(command)).await
     }
 
     async fn send(&self, command: Command) -> Result<(), NetworkError> {
-        let commands = self.ends()?.commands;
+        let commands = self.channels()?.commands;
         commands.send(command).await.map_err(|_| NetworkError::Stopped)
     }
 
-    fn ends(&self) -> Result<Ends, NetworkError> {
-        let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
-        ends.clone().ok_or(NetworkError::Stopped)
+    fn channels(&self) -> Result<RunnerChannels, NetworkError> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.clone().ok_or(NetworkError::Stopped)
     }
 }

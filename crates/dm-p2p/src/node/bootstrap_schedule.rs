@@ -7,10 +7,10 @@ use crate::{addresses::without_peer, initial_peers::DialTarget};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Decides when the initial peers are dialled: at the start, and with growing
-/// pauses for as long as none of them is connected, or too few peers are. Does
+/// When the initial peers are dialled: at the start, and with growing pauses for
+/// as long as none of them is connected, or too few peers are. Does
 /// no I/O.
-pub(crate) struct Dialer {
+pub(crate) struct BootstrapSchedule {
     targets: Vec<DialTarget>,
     /// Connected peers that are enough.
     enough: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Dialer {
     pause: Duration,
 }
 
-impl Dialer {
+impl BootstrapSchedule {
     pub(crate) fn new(targets: Vec<DialTarget>, enough: usize, now: Instant) -> Self {
         Self {
             targets,
@@ -31,14 +31,15 @@ impl Dialer {
     }
 
     /// Whether a node with this many connected peers is to look for more now.
-    pub(crate) fn is_due(&mut self, peers: usize, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, peers: usize, now: Instant) -> bool {
         let has_enough = peers >= self.enough && (self.targets.is_empty() || !self.connected.is_empty());
-        if has_enough || now < self.next {
-            return false;
-        }
+        !has_enough && now >= self.next
+    }
+
+    /// The node looks for peers now: the next attempt comes after a longer pause.
+    pub(crate) fn attempted(&mut self, now: Instant) {
         self.next = now + self.pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        true
     }
 
     /// The initial peers that are not connected.
@@ -75,8 +76,8 @@ impl Dialer {
         }
     }
 
-    /// The address turned out to be this node's own.
-    pub(crate) fn is_self(&mut self, address: &Multiaddr) {
+    /// The address turned out to be this node's own: it is not dialled again.
+    pub(crate) fn remove_own_address(&mut self, address: &Multiaddr) {
         let address = without_peer(address);
         self.targets.retain(|target| !target.addresses.contains(&address));
     }
@@ -87,27 +88,27 @@ mod tests {
     use super::*;
     use crate::initial_peers::parse_initial_peer;
 
-    fn dialer(now: Instant) -> Dialer {
-        Dialer::new(vec![parse_initial_peer("127.0.0.1:9000").unwrap()], 3, now)
+    fn schedule(now: Instant) -> BootstrapSchedule {
+        BootstrapSchedule::new(vec![parse_initial_peer("127.0.0.1:9000").unwrap()], 3, now)
     }
 
-    fn due(dialer: &mut Dialer, peers: usize, now: Instant) -> usize {
-        if dialer.is_due(peers, now) {
-            dialer.missing().len()
-        } else {
-            0
+    fn due(schedule: &mut BootstrapSchedule, peers: usize, now: Instant) -> usize {
+        if !schedule.is_due(peers, now) {
+            return 0;
         }
+        schedule.attempted(now);
+        schedule.missing().len()
     }
 
     #[test]
     fn pauses_between_attempts_grow_to_a_minute() {
         let mut now = Instant::now();
-        let mut dialer = dialer(now);
+        let mut schedule = schedule(now);
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            assert_eq!(due(&mut dialer, 0, now), 1);
-            assert_eq!(due(&mut dialer, 0, now), 0);
-            let pause = dialer.next - now;
+            assert_eq!(due(&mut schedule, 0, now), 1);
+            assert_eq!(due(&mut schedule, 0, now), 0);
+            let pause = schedule.next - now;
             pauses.push(pause.as_secs());
             now += pause;
         }
@@ -118,43 +119,45 @@ mod tests {
     fn a_connected_initial_peer_is_not_dialled_until_it_is_lost() {
         let now = Instant::now();
         let later = now + Duration::from_secs(3600);
-        let (mut dialer, peer) = (dialer(now), PeerId::random());
-        due(&mut dialer, 0, now);
-        dialer.connected(peer, Some(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap()));
-        assert_eq!(due(&mut dialer, 3, later), 0);
-        dialer.disconnected(&peer, later);
-        assert_eq!(due(&mut dialer, 0, later), 0);
-        assert_eq!(due(&mut dialer, 0, later + FIRST_PAUSE), 1);
+        let (mut schedule, peer) = (schedule(now), PeerId::random());
+        due(&mut schedule, 0, now);
+        schedule.connected(peer, Some(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap()));
+        assert_eq!(due(&mut schedule, 3, later), 0);
+        schedule.disconnected(&peer, later);
+        assert_eq!(due(&mut schedule, 0, later), 0);
+        assert_eq!(due(&mut schedule, 0, later + FIRST_PAUSE), 1);
     }
 
     #[test]
     fn below_three_peers_a_node_looks_for_more_although_an_initial_one_is_connected() {
         let now = Instant::now();
-        let mut dialer = dialer(now);
-        dialer.connected(
+        let mut schedule = schedule(now);
+        schedule.connected(
             PeerId::random(),
             Some(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap()),
         );
-        assert!(dialer.is_due(2, now));
-        assert!(!dialer.is_due(2, now), "not without a pause");
-        assert!(dialer.is_due(2, now + LONGEST_PAUSE));
-        assert!(!dialer.is_due(3, now + LONGEST_PAUSE * 2), "three are enough");
+        assert!(schedule.is_due(2, now));
+        schedule.attempted(now);
+        assert!(!schedule.is_due(2, now), "not without a pause");
+        assert!(schedule.is_due(2, now + LONGEST_PAUSE));
+        schedule.attempted(now + LONGEST_PAUSE);
+        assert!(!schedule.is_due(3, now + LONGEST_PAUSE * 2), "three are enough");
     }
 
     #[test]
     fn a_connection_with_somebody_else_does_not_count() {
         let now = Instant::now();
-        let mut dialer = dialer(now);
-        dialer.connected(PeerId::random(), Some(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()));
-        dialer.connected(PeerId::random(), None);
-        assert_eq!(due(&mut dialer, 5, now), 1);
+        let mut schedule = schedule(now);
+        schedule.connected(PeerId::random(), Some(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()));
+        schedule.connected(PeerId::random(), None);
+        assert_eq!(due(&mut schedule, 5, now), 1);
     }
 
     #[test]
     fn the_own_address_is_never_dialled_again() {
         let now = Instant::now();
-        let mut dialer = dialer(now);
-        dialer.is_self(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap());
-        assert_eq!(due(&mut dialer, 0, now), 0);
+        let mut schedule = schedule(now);
+        schedule.remove_own_address(&"/ip4/127.0.0.1/tcp/9000".parse().unwrap());
+        assert_eq!(due(&mut schedule, 0, now), 0);
     }
 }

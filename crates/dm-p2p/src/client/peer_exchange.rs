@@ -8,14 +8,14 @@ use crate::{
     wire::{Hint, MAX_HINT_BYTES, Reply, Request, Wire, WireError, decode_hints},
 };
 
-/// Asks a peer for the peers that it knows, and has the event loop meet them.
+/// Asks a peer for the peers that it knows, and has the event loop dial some of them.
 pub(crate) async fn exchange_peers(context: Arc<Context>, peer: PeerId) {
     let asked = context
         .streams
         .exchange(&context, peer, |wire| ask_on(wire).boxed())
         .await;
     match asked {
-        Ok(hints) => context.link.meet(peer, hints).await,
+        Ok(hints) => context.runner.dial_hints(peer, hints).await,
         // The failure has been noted.
         Err(error) => tracing::debug!(%peer, %error, "a peer named no others"),
     }

@@ -10,7 +10,7 @@ const MAX_COUNTED: usize = 4096;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Turn {
+pub(crate) enum RateDecision {
     /// It is answered at once.
     Now,
     /// The peer is too fast: it is answered after this time, or dropped.
@@ -22,7 +22,7 @@ pub(crate) enum Turn {
 
 /// Counts the requests of each peer: a token bucket that may be overdrawn.
 /// Does no I/O.
-pub(crate) struct Throttle {
+pub(crate) struct RateLimiter {
     per_second: f64,
     burst: f64,
     buckets: HashMap<PeerId, Bucket>,
@@ -34,7 +34,7 @@ struct Bucket {
     since: Instant,
 }
 
-impl Throttle {
+impl RateLimiter {
     /// `per_second` requests for long and `burst` at once.
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Throttle {
     }
 
     /// Counts a request.
-    pub(crate) fn count(&mut self, peer: PeerId, now: Instant) -> Turn {
+    pub(crate) fn count(&mut self, peer: PeerId, now: Instant) -> RateDecision {
         self.make_room(&peer, now);
         let (per_second, burst) = (self.per_second, self.burst);
         let bucket = self.buckets.entry(peer).or_insert(Bucket {
@@ -55,13 +55,13 @@ impl Throttle {
         bucket.left = bucket.left_at(now, per_second, burst) - 1.0;
         bucket.since = now;
         if bucket.left >= 0.0 {
-            return Turn::Now;
+            return RateDecision::Now;
         }
         if bucket.left < -burst {
             bucket.left = 0.0;
-            return Turn::Flood;
+            return RateDecision::Flood;
         }
-        Turn::After(Duration::from_secs_f64(-bucket.left / per_second))
+        RateDecision::After(Duration::from_secs_f64(-bucket.left / per_second))
     }
 
     /// Forgets who may make as many requests as somebody new, and where that
@@ -98,31 +98,31 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn count(throttle: &mut Throttle, peer: PeerId, times: usize, now: Instant) -> Vec<Turn> {
-        (0..times).map(|_| throttle.count(peer, now)).collect()
+    fn count(rate_limiter: &mut RateLimiter, peer: PeerId, times: usize, now: Instant) -> Vec<RateDecision> {
+        (0..times).map(|_| rate_limiter.count(peer, now)).collect()
     }
 
     #[test]
     fn a_burst_is_answered_and_the_rest_waits_its_turn() {
-        let (mut throttle, peer, now) = (Throttle::new(10, 3), PeerId::random(), Instant::now());
-        assert_eq!(count(&mut throttle, peer, 3, now), [Turn::Now; 3]);
-        assert_eq!(throttle.count(peer, now), Turn::After(SECOND / 10));
-        assert_eq!(throttle.count(peer, now), Turn::After(SECOND / 5));
-        assert_eq!(throttle.count(peer, now + SECOND), Turn::Now);
+        let (mut rate_limiter, peer, now) = (RateLimiter::new(10, 3), PeerId::random(), Instant::now());
+        assert_eq!(count(&mut rate_limiter, peer, 3, now), [RateDecision::Now; 3]);
+        assert_eq!(rate_limiter.count(peer, now), RateDecision::After(SECOND / 10));
+        assert_eq!(rate_limiter.count(peer, now), RateDecision::After(SECOND / 5));
+        assert_eq!(rate_limiter.count(peer, now + SECOND), RateDecision::Now);
         assert_eq!(
-            throttle.count(PeerId::random(), now),
-            Turn::Now,
+            rate_limiter.count(PeerId::random(), now),
+            RateDecision::Now,
             "others do not wait"
         );
     }
 
     #[test]
     fn who_goes_on_regardless_is_a_flood() {
-        let (mut throttle, peer, now) = (Throttle::new(1, 5), PeerId::random(), Instant::now());
-        let turns = count(&mut throttle, peer, 33, now);
+        let (mut rate_limiter, peer, now) = (RateLimiter::new(1, 5), PeerId::random(), Instant::now());
+        let turns = count(&mut rate_limiter, peer, 33, now);
         let floods: Vec<usize> = (0..)
             .zip(turns)
-            .filter(|(_, turn)| *turn == Turn::Flood)
+            .filter(|(_, turn)| *turn == RateDecision::Flood)
             .map(|(n, _)| n)
             .collect();
         // The burst, then as many again that are owed, and one too many.
@@ -131,25 +131,25 @@ mod tests {
 
     #[test]
     fn who_waits_its_turn_is_never_a_flood() {
-        let (mut throttle, peer, mut now) = (Throttle::new(10, 5), PeerId::random(), Instant::now());
+        let (mut rate_limiter, peer, mut now) = (RateLimiter::new(10, 5), PeerId::random(), Instant::now());
         for _ in 0..1000 {
-            match throttle.count(peer, now) {
-                Turn::Now => {}
-                Turn::After(pause) => now += pause,
-                Turn::Flood => panic!("it waited each time"),
+            match rate_limiter.count(peer, now) {
+                RateDecision::Now => {}
+                RateDecision::After(pause) => now += pause,
+                RateDecision::Flood => panic!("it waited each time"),
             }
         }
     }
 
     #[test]
     fn the_number_of_counted_peers_is_bounded_and_who_floods_stays_counted() {
-        let (mut throttle, flood, now) = (Throttle::new(1, 2), PeerId::random(), Instant::now());
-        count(&mut throttle, flood, 4, now);
+        let (mut rate_limiter, flood, now) = (RateLimiter::new(1, 2), PeerId::random(), Instant::now());
+        count(&mut rate_limiter, flood, 4, now);
         for _ in 0..MAX_COUNTED + 100 {
-            throttle.count(PeerId::random(), now);
+            rate_limiter.count(PeerId::random(), now);
         }
-        assert_eq!(throttle.buckets.len(), MAX_COUNTED);
-        assert_eq!(throttle.count(flood, now), Turn::Flood);
+        assert_eq!(rate_limiter.buckets.len(), MAX_COUNTED);
+        assert_eq!(rate_limiter.count(flood, now), RateDecision::Flood);
     }
 
     proptest! {
@@ -157,12 +157,12 @@ mod tests {
         /// often than its burst and its rate allow.
         #[test]
         fn no_pattern_of_requests_gets_more_than_the_rate(pauses in prop::collection::vec(0u64..2000, 1..300)) {
-            let (mut throttle, peer, start) = (Throttle::new(3, 4), PeerId::random(), Instant::now());
+            let (mut rate_limiter, peer, start) = (RateLimiter::new(3, 4), PeerId::random(), Instant::now());
             let mut now = start;
             let mut answered = 0.0;
             for pause in pauses {
                 now += Duration::from_millis(pause);
-                answered += f64::from(u8::from(throttle.count(peer, now) == Turn::Now));
+                answered += f64::from(u8::from(rate_limiter.count(peer, now) == RateDecision::Now));
                 let allowed = 4.0 + 3.0 * (now - start).as_secs_f64();
                 prop_assert!(answered <= allowed + 1e-6);
             }

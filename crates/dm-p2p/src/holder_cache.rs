@@ -11,23 +11,23 @@ const MAX_LOCATORS: usize = 4096;
 /// Peers that are remembered for one of them, those named last.
 const MAX_PEERS: usize = 12;
 
-/// Remembers who has said that it holds something, so that it can be asked
-/// before anybody is looked for. Lost with the process; of what is stored here
+/// The peers that were last known to hold the objects of a locator. They are
+/// asked before the DHT is. Lost with the process; of what is stored here
 /// the index of holders knows, of all else the DHT.
 #[derive(Default)]
-pub(crate) struct KnownHolders {
-    known: Mutex<Known>,
+pub(crate) struct HolderCache {
+    known: Mutex<Cached>,
 }
 
 #[derive(Default)]
-struct Known {
+struct Cached {
     peers: HashMap<Locator, Vec<PeerId>>,
     order: VecDeque<Locator>,
 }
 
-impl KnownHolders {
+impl HolderCache {
     /// These peers hold something under the locator, or say so.
-    pub(crate) fn remember(&self, locator: Locator, holders: impl IntoIterator<Item = PeerId>) {
+    pub(crate) fn insert(&self, locator: Locator, holders: impl IntoIterator<Item = PeerId>) {
         let mut holders = holders.into_iter().peekable();
         if holders.peek().is_none() {
             return;
@@ -51,11 +51,11 @@ impl KnownHolders {
     }
 
     /// Who is known to hold something under the locator.
-    pub(crate) fn of(&self, locator: &Locator) -> Vec<PeerId> {
+    pub(crate) fn get(&self, locator: &Locator) -> Vec<PeerId> {
         self.lock().peers.get(locator).cloned().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, Cached> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -72,18 +72,18 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
-        let known = KnownHolders::default();
+        let cache = HolderCache::default();
         let peers: Vec<PeerId> = (0..MAX_PEERS + 2).map(|_| PeerId::random()).collect();
-        known.remember(locator(0), peers.iter().copied());
-        assert_eq!(known.of(&locator(0)), peers[2..]);
-        known.remember(locator(0), [peers[3]]);
-        assert_eq!(known.of(&locator(0)).len(), MAX_PEERS);
+        cache.insert(locator(0), peers.iter().copied());
+        assert_eq!(cache.get(&locator(0)), peers[2..]);
+        cache.insert(locator(0), [peers[3]]);
+        assert_eq!(cache.get(&locator(0)).len(), MAX_PEERS);
         for n in 1..=MAX_LOCATORS {
-            known.remember(locator(n), [peers[0]]);
+            cache.insert(locator(n), [peers[0]]);
         }
-        assert!(known.of(&locator(0)).is_empty());
-        assert_eq!(known.of(&locator(1)), [peers[0]]);
-        known.remember(locator(MAX_LOCATORS + 1), []);
-        assert_eq!(known.of(&locator(1)), [peers[0]]);
+        assert!(cache.get(&locator(0)).is_empty());
+        assert_eq!(cache.get(&locator(1)), [peers[0]]);
+        cache.insert(locator(MAX_LOCATORS + 1), []);
+        assert_eq!(cache.get(&locator(1)), [peers[0]]);
     }
 }

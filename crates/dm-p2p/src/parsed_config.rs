@@ -1,4 +1,4 @@
-//! What the settings of the network mean; finds all their faults at once.
+//! Parses the network configuration and reports all its faults at once.
 
 use dm_core::config::{ConfigFault, NetworkConfig};
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
@@ -9,9 +9,9 @@ use crate::{
     swarm_key::SwarmKey,
 };
 
-/// The settings of the network, read.
+/// The network configuration in parsed form.
 #[derive(Debug, Clone)]
-pub(crate) struct Setup {
+pub(crate) struct ParsedConfig {
     /// Peers to begin with.
     pub(crate) targets: Vec<DialTarget>,
     /// Who may connect; empty means everybody.
@@ -24,17 +24,19 @@ pub(crate) struct Setup {
     pub(crate) swarm_key: Option<SwarmKey>,
 }
 
-/// Every fault of the settings whose form this crate defines; empty where a
+/// Every fault of the fields whose form this crate defines; empty where a
 /// node can start with them. Reads the file of the swarm key.
 pub fn network_faults(initial_peers: &[String], network: &NetworkConfig) -> Vec<ConfigFault> {
-    Setup::read(initial_peers, network).err().unwrap_or_default()
+    ParsedConfig::read(initial_peers, network)
+        .err()
+        .unwrap_or_default()
 }
 
-impl Setup {
-    /// Reads the settings, or says all that is wrong with them.
+impl ParsedConfig {
+    /// Parses the configuration and reads the swarm key, or returns every fault.
     pub(crate) fn read(initial_peers: &[String], network: &NetworkConfig) -> Result<Self, Vec<ConfigFault>> {
         let mut faults = Vec::new();
-        let setup = Self {
+        let parsed = Self {
             targets: each("initial_peers", initial_peers, target, &mut faults),
             allowed: each("network.allowed_peers", &network.allowed_peers, peer, &mut faults),
             external: each(
@@ -47,9 +49,13 @@ impl Setup {
             swarm_key: swarm_key(network, &mut faults),
         };
         if network.swarm_key_file.is_some() {
-            setup.refuse_quic(&mut faults);
+            parsed.refuse_quic(&mut faults);
         }
-        if faults.is_empty() { Ok(setup) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(parsed)
+        } else {
+            Err(faults)
+        }
     }
 
     /// libp2p protects TCP with a swarm key; QUIC has its own encryption and
@@ -173,7 +179,7 @@ mod tests {
                 relays: vec![entry.to_owned()],
                 ..NetworkConfig::default()
             };
-            Setup::read(&[], &network).map(|setup| setup.relays)
+            ParsedConfig::read(&[], &network).map(|parsed| parsed.relays)
         };
         assert_eq!(read(&relay).unwrap(), [relay.parse().unwrap()]);
         assert!(read(&format!("{relay}/p2p-circuit/p2p/{PEER}")).is_err());
