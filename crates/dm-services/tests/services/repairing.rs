@@ -1,6 +1,6 @@
 //! Copies are watched and renewed, by owners and by replicas.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use dm_core::{
     Address,
