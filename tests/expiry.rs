@@ -86,9 +86,12 @@ async fn the_longest_time_counts_and_a_time_that_is_over_is_refused() {
         let request = node.request(Method::POST, "/share_data").json(&body);
         answer(request).await
     };
-    let soon = json!({"data": "put off", "recipient": node.address(), "expires_at": in_seconds(4)});
-    let (status, shared) = share(soon).await;
+    let end = in_seconds(4);
+    let until_then = |data: &str| json!({"data": data, "recipient": node.address(), "expires_at": end});
+    let (status, shared) = share(until_then("put off")).await;
     assert_eq!(status, StatusCode::CREATED, "{shared}");
+    let (status, ending) = share(until_then("not put off")).await;
+    assert_eq!(status, StatusCode::CREATED, "{ending}");
     let later = json!({
         "data": "put off", "recipient": node.address(), "expires_at": "2099-01-01T00:00:00Z"
     });
@@ -96,7 +99,7 @@ async fn the_longest_time_counts_and_a_time_that_is_over_is_refused() {
     assert_eq!(status, StatusCode::CREATED, "{prolonged}");
     assert_eq!(prolonged["expires_at"], 4_070_908_800_000_u64, "{prolonged}");
     assert_eq!(prolonged["receipt"], shared["receipt"], "it is the same share");
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    is_gone(&node, ending["data_hash"].as_str().unwrap()).await;
     let hash = prolonged["data_hash"].as_str().unwrap().to_owned();
     assert_eq!(node.reads(&hash).await, b"put off");
 

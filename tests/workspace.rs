@@ -57,6 +57,31 @@ fn nothing_is_left_unfinished() {
     });
 }
 
+/// Where a crate has one test program, a file that it does not name is never compiled.
+#[test]
+fn every_file_of_tests_belongs_to_the_test_program_of_its_crate() {
+    let crates = libraries()
+        .into_iter()
+        .map(|library| root().join("crates").join(library));
+    let mut missing = Vec::new();
+    for folder in crates.chain([root().to_owned()]).map(|top| top.join("tests")) {
+        let Ok(main) = fs::read_to_string(folder.join("main.rs")) else {
+            continue;
+        };
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let module = path.file_stem().unwrap().to_str().unwrap();
+            let has_code = path.extension().is_some_and(|extension| extension == "rs")
+                || path.join("mod.rs").exists()
+                || path.join("main.rs").exists();
+            if has_code && module != "main" && !main.contains(&format!("mod {module};")) {
+                missing.push(path.display().to_string());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no test program has {}", missing.join(", "));
+}
+
 /// The crates of this workspace that a library names in these sections.
 fn own_crates(library: &str, sections: &[&str]) -> Vec<String> {
     let manifest = fs::read_to_string(root().join("crates").join(library).join("Cargo.toml")).unwrap();

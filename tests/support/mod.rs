@@ -12,10 +12,9 @@ pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod sources;
 
-use std::{future::Future, time::Duration};
-
 pub(crate) use anvil::Anvil;
 pub(crate) use devnet::Devnet;
+pub(crate) use dm_testing::waiting::{PATIENCE, eventually, eventually_within};
 pub(crate) use gate::Gate;
 pub(crate) use node::{Node, NodeSetup};
 
@@ -31,35 +30,6 @@ pub(crate) const FUNDED_KEYS: [&str; 6] = [
 
 /// An address that belongs to nobody here.
 pub(crate) const SOMEBODY: &str = "0x000000000000000000000000000000000000dEaD";
-
-/// Longest wait for something that must happen; a test that waits this long fails.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Asks again and again until there is an answer, or panics.
-pub(crate) async fn eventually<T, F>(what: &str, ask: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
-    eventually_within(PATIENCE, what, ask).await
-}
-
-/// The same for what may take this long.
-pub(crate) async fn eventually_within<T, F>(patience: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
-    let deadline = tokio::time::Instant::now() + patience;
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "it never happens that {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 /// SHA-256 in hexadecimal: the data hash that the node must arrive at.
 pub(crate) fn data_hash(data: &[u8]) -> String {

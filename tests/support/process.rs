@@ -1,9 +1,6 @@
 //! A child process that is ended with the test.
 
-use std::{
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::process::{ExitStatus, Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
@@ -12,8 +9,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// How long a process may take to print what it must print.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::PATIENCE;
 
 pub(crate) struct Process {
     child: Child,

@@ -1,14 +1,8 @@
 //! Backups as operators fetch them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{Answer, start};
 use reqwest::Method;
+
+use crate::common::{Answer, start};
 
 #[actix_web::test]
 async fn a_backup_is_streamed_to_operators_and_to_nobody_else() {

@@ -1,15 +1,9 @@
 //! `/verify_data`, `/receipts` and `/compliance_history`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{Answer, OTHER, RECIPIENT, TestNode, start};
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::common::{Answer, OTHER, RECIPIENT, TestNode, start};
 
 async fn share(node: &TestNode, data: &str, recipient: &str) -> String {
     let answer = node.share(&json!({"data": data, "recipient": recipient})).await;

@@ -1,26 +1,20 @@
 //! The OpenAPI documents say what the servers do: whatever they allow is accepted,
 //! whatever they forbid is refused, and every answer is as they describe it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::collections::BTreeSet;
 
-use common::{
-    RECIPIENT, Setup, TestNode,
-    schema::{Generator, Schemas},
-    start_with,
-};
 use dm_core::config::ApiConfig;
 use reqwest::{
     Method,
     header::{HeaderName, HeaderValue},
 };
 use serde_json::{Map, Value, json};
+
+use crate::common::{
+    RECIPIENT, Setup, TestNode,
+    schema::{Generator, Schemas},
+    start_with,
+};
 
 /// Requests of each operation that its document allows.
 const ALLOWED_REQUESTS: usize = 24;

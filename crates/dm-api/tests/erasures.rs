@@ -1,15 +1,9 @@
 //! `DELETE /data/{data_hash}` and `/data/{data_hash}/grants`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{Answer, NO_DATA, OTHER, RECIPIENT, TestNode, start};
 use reqwest::Method;
 use serde_json::json;
+
+use crate::common::{Answer, NO_DATA, OTHER, RECIPIENT, TestNode, start};
 
 async fn share(node: &TestNode) -> String {
     let shared = node

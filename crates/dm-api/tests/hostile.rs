@@ -1,16 +1,10 @@
 //! Requests that no honest client sends.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore};
 use proptest::{prelude::*, test_runner::TestRunner};
 use reqwest::Method;
 use tokio::io::AsyncWriteExt;
+
+use crate::common::{RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore};
 
 fn status(answer: &str) -> u16 {
     answer

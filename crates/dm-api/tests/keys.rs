@@ -1,11 +1,9 @@
 //! `/keys`: replacing and destroying the node's own keys.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{Answer, OTHER, PASSWORD, RECIPIENT, TestNode, start};
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::common::{Answer, OTHER, PASSWORD, RECIPIENT, TestNode, start};
 
 async fn destroy(node: &TestNode, version: &str) -> Answer {
     Answer::of(node.internal(Method::DELETE, &format!("/keys/{version}"))).await

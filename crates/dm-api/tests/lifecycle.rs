@@ -1,11 +1,4 @@
 //! Starting, stopping, and what is written to the log.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::{
     io,
@@ -14,12 +7,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Answer, RECIPIENT, Setup, raw, start, start_with};
 use dm_api::{ApiServers, ServerError, serve_json_rpc};
 use dm_core::ports::JsonRpc;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+
+use crate::common::{Answer, RECIPIENT, Setup, raw, start, start_with};
 
 #[actix_web::test]
 async fn a_port_that_is_taken_is_named() {
@@ -44,7 +38,7 @@ async fn requests_in_progress_are_answered_before_the_servers_stop() {
         node.keys.read
     );
     socket.write_all(request.as_bytes()).await.unwrap();
-    common::watched_store::WatchedStore::until(&node.store.waiting, |waiting| *waiting == 1).await;
+    crate::common::watched_store::WatchedStore::until(&node.store.waiting, |waiting| *waiting == 1).await;
     let stopping = tokio::spawn(node.handle.stop());
     while tokio::net::TcpStream::connect(node.external.trim_start_matches("http://"))
         .await
@@ -84,7 +78,7 @@ async fn clients_that_do_nothing_do_not_hold_up_a_stop_and_the_others_are_answer
     );
     idle.write_all(upload.as_bytes()).await.unwrap();
     busy.write_all(upload.as_bytes()).await.unwrap();
-    common::watched_store::WatchedStore::until(&node.store.writers, |writers| *writers == 2).await;
+    crate::common::watched_store::WatchedStore::until(&node.store.writers, |writers| *writers == 2).await;
 
     let stopping = tokio::spawn(node.handle.stop());
     while tokio::net::TcpStream::connect(node.external.trim_start_matches("http://"))
@@ -99,7 +93,7 @@ async fn clients_that_do_nothing_do_not_hold_up_a_stop_and_the_others_are_answer
     stopping.await.unwrap();
     let answer = raw::read_all(idle).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    common::watched_store::WatchedStore::until(&node.store.writers, |writers| *writers == 0).await;
+    crate::common::watched_store::WatchedStore::until(&node.store.writers, |writers| *writers == 0).await;
 }
 
 /// Says back what it was asked.

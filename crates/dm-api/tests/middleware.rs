@@ -1,15 +1,7 @@
 //! What every request passes: ids, keys and scopes, rate limits, hosts, time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use common::{Answer, NO_DATA, RECIPIENT, Setup, TestNode, start, start_with};
 use dm_core::{
     api_key::{Rights, Scope},
     config::{ApiKeysConfig, RateLimit},
@@ -17,6 +9,8 @@ use dm_core::{
 };
 use reqwest::Method;
 use serde_json::json;
+
+use crate::common::{Answer, NO_DATA, RECIPIENT, Setup, TestNode, start, start_with};
 
 const UNAUTHORIZED: &str = "Unauthorized. Provide valid X-API-Key header.";
 

@@ -1,17 +1,9 @@
 //! Transfers, tokens and paid shares over HTTP.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-#[path = "money/refunds.rs"]
 mod refunds;
 
 use std::time::Duration;
 
-use common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
 use dm_core::{
     Address, U256,
     operation::{Operation, OperationId},
@@ -20,6 +12,8 @@ use dm_core::{
 use dm_testing::money::Habit;
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
 
 const ZERO: &str = "0x0000000000000000000000000000000000000000";
 

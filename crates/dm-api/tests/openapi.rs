@@ -1,9 +1,4 @@
 //! The committed OpenAPI documents describe the routes, all of them and no others.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,21 +1,15 @@
 //! The internal API, and what both APIs tell of the node's state.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use common::{Answer, RECIPIENT, Setup, raw, start, start_with};
 use dm_core::{
     health::{Finding, Trouble},
     ports::HealthCheck,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::common::{Answer, RECIPIENT, Setup, raw, start, start_with};
 
 const ZERO: &str = "0x0000000000000000000000000000000000000000";
 

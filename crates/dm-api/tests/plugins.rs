@@ -1,18 +1,12 @@
 //! Plugins as operators and clients see them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{Answer, RECIPIENT, Setup, TestNode, start_with};
 use dm_testing::plugins::SamplePlugin;
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::common::{Answer, RECIPIENT, Setup, TestNode, start_with};
 
 /// A node with the sample, which answers by the size of what it is asked.
 async fn start() -> TestNode {

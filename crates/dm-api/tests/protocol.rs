@@ -1,17 +1,11 @@
 //! HTTP as old, careful and sparing clients speak it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{Answer, NO_DATA, OTHER, RECIPIENT, TestNode, raw, start};
 use dm_api::{external_routes, internal_routes};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+
+use crate::common::{Answer, NO_DATA, OTHER, RECIPIENT, TestNode, raw, start};
 
 /// The head of an answer without what differs in each.
 fn lasting(headers: &HeaderMap) -> HeaderMap {

@@ -1,16 +1,10 @@
 //! `GET /data` and `GET`, `HEAD /objects`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{Answer, NO_DATA, RECIPIENT, TestNode, raw, start, watched_store::WatchedStore};
 use reqwest::{Method, Response, header};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+
+use crate::common::{Answer, NO_DATA, RECIPIENT, TestNode, raw, start, watched_store::WatchedStore};
 
 async fn get_object(node: &TestNode, hash: &str, headers: &[(&'static str, &str)]) -> Response {
     let mut request = node.external(Method::GET, &format!("/objects/{hash}"));
@@ -221,10 +215,10 @@ async fn a_client_that_goes_away_stops_the_work() {
 #[cfg(target_os = "linux")]
 #[actix_web::test]
 async fn a_reader_that_takes_nothing_is_cut_off_and_holds_a_part_of_the_object() {
-    let mut setup = common::Setup::default();
+    let mut setup = crate::common::Setup::default();
     setup.external.idle_timeout_secs = 1;
     setup.stop_patience = std::time::Duration::from_secs(600);
-    let node = common::start_with(setup).await;
+    let node = crate::common::start_with(setup).await;
     // More than the kernel's buffers take.
     let chunks = 128;
     let hash = node.put(vec![7; chunks * 256 * 1024]).await;

@@ -1,16 +1,10 @@
 //! `POST /share_data` and `PUT /objects`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
 use dm_core::hash::DataHash;
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
 
 #[actix_web::test]
 async fn a_share_answers_with_the_anchor_and_the_data_hash() {

@@ -1,17 +1,7 @@
 //! What is under way for a key or a user ends with them, and nobody holds more than a share.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{
-    Answer, NO_DATA, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
-};
 use dm_core::{
     api_key::{Rights, Scope},
     clock::now_ms,
@@ -21,6 +11,10 @@ use dm_core::{
 use reqwest::Method;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::common::{
+    Answer, NO_DATA, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
+};
 
 async fn key(node: &TestNode, expires_at: Option<u64>) -> NewApiKey {
     let request = NewApiKeyRequest {

@@ -1,20 +1,14 @@
 //! `/users`, `/authorization`, and shares that users order.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
 
-mod common;
-
-use common::{
-    Answer, OTHER, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
-};
 use dm_core::{clock::now_ms, hash::DataHash, ports::Signer};
 use dm_testing::{authorizer::signed, signer::TestSigner};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+
+use crate::common::{
+    Answer, OTHER, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
+};
 
 fn alice() -> TestSigner {
     TestSigner::new(77)

@@ -1,9 +1,5 @@
 //! Allowances of tokens that change them from and to nothing only, as USDT does.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::U256;
@@ -19,7 +15,8 @@ use dm_testing::{
     compliance::{MemoryComplianceLog, TestLedger},
     mortal::{Fuse, Mortal},
 };
-use support::{TestChain, account, money::deploy};
+
+use crate::support::{TestChain, account, money::deploy};
 
 fn manager(client: &Arc<EvmClient>, catalog: &Arc<MemoryCatalog>, fuse: &Fuse) -> TokenManager {
     let operations: Arc<dyn Operations> = client.clone();

@@ -1,9 +1,5 @@
 //! Chains that are away, slow, wrong or hostile.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -24,7 +20,8 @@ use dm_testing::{
     signer::TestSigner,
 };
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     CHAIN_ID, account, client_of,
     fake_node::{FakeNode, Reply},
     journal, quick, quick_with,

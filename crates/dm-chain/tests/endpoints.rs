@@ -1,9 +1,5 @@
 //! Several ways to one chain.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use alloy::primitives::U256;
@@ -15,9 +11,10 @@ use dm_core::{
     ports::{Chain, ChainError},
     token::NATIVE_TOKEN,
 };
-use dm_testing::signer::TestSigner;
+use dm_testing::{signer::TestSigner, waiting::eventually};
 use serde_json::json;
-use support::{
+
+use crate::support::{
     CHAIN_ID, account, client_of,
     fake_node::{FakeNode, Reply},
     journal,
@@ -138,9 +135,10 @@ async fn what_is_queued_goes_on_at_the_new_endpoint() {
         let client = client.clone();
         async move { done(&client, &pay(NATIVE_TOKEN, account(7), 5)).await }
     });
-    while forgetful.asked_for("eth_sendRawTransaction") == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually("the first endpoint gets the transaction", async || {
+        (forgetful.asked_for("eth_sendRawTransaction") > 0).then_some(())
+    })
+    .await;
     client.switch(&[good.url()]).await.unwrap();
     assert_eq!(paying.await.unwrap().unwrap().received, U256::from(5));
     assert_eq!(client.native_balance(account(7)).await, Ok(U256::from(5)));
@@ -152,7 +150,7 @@ async fn forwarding(
     chain: &EmbeddedChain,
     swallows: impl Fn(&str) -> bool + Send + Sync + 'static,
 ) -> FakeNode {
-    let forward = support::forward(chain);
+    let forward = crate::support::forward(chain);
     FakeNode::start(move |method, params| match swallows(method) {
         true => Reply::Result(json!(format!("0x{}", "0".repeat(64)))),
         false => forward(method, params),

@@ -1,9 +1,5 @@
 //! What anchoring costs. `--nocapture` prints the table.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use alloy::primitives::B256;
 use dm_chain::EvmClient;
 use dm_core::{
@@ -11,7 +7,8 @@ use dm_core::{
     receipt::Checkpoint,
 };
 use dm_testing::anchors::reference::node_hash;
-use support::TestChain;
+
+use crate::support::TestChain;
 
 /// Limit for an anchor of one event.
 const ONE_EVENT: u64 = 90_000;

@@ -1,9 +1,5 @@
 //! Operations that the chain refuses for good, and what comes after them.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use alloy::{
@@ -22,7 +18,8 @@ use dm_testing::{
     signer::TestSigner,
 };
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     CHAIN_ID, TestChain, account, client_of,
     fake_node::{FakeNode, Reply},
     forward, journal,

@@ -1,9 +1,5 @@
 //! A log goes on under its name when another account keeps it.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, U256};
@@ -17,7 +13,8 @@ use dm_core::{
     token::NATIVE_TOKEN,
 };
 use dm_testing::{anchors::reference::node_hash, signer::TestSigner};
-use support::{
+
+use crate::support::{
     TestChain, account, client_of, journal,
     money::{PATIENCE, done, issue, mined, pay},
     quick_with,

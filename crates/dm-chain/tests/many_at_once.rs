@@ -1,9 +1,5 @@
 //! A thousand operations at once: none lost, none done twice.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::{
     collections::HashSet,
     sync::Arc,
@@ -20,12 +16,13 @@ use dm_core::{
 use dm_testing::signer::TestSigner;
 use futures::future::join_all;
 use serde_json::json;
-use support::{
+use tokio::runtime::Runtime;
+
+use crate::support::{
     TestChain, account, client_of, journal,
     money::{PATIENCE, mined, pay},
     quick, quick_with,
 };
-use tokio::runtime::Runtime;
 
 const MANY: usize = 1000;
 

@@ -1,10 +1,6 @@
 //! A chain that begins anew in the place of the one before.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use alloy::primitives::{Address, U256};
 use dm_chain::{
@@ -22,8 +18,10 @@ use dm_testing::{
     anchors::{ReferenceLog, conformance::request},
     key_value::MemoryKeyValueStore,
     signer::TestSigner,
+    waiting::eventually,
 };
-use support::{
+
+use crate::support::{
     account, client_of,
     fake_node::FakeNode,
     forward, journal,
@@ -41,23 +39,21 @@ async fn empty_chain(timestamp: u64) -> EmbeddedChain {
 
 async fn anchor(client: &EvmClient) -> Anchor {
     let log = ReferenceLog::numbered(20, 1);
-    loop {
-        // What is on its way when the chain is found to be another one is refused.
-        if let Ok(tx_hash) = client.submit_anchor(&request(&log, 0, 5)).await
-            && let Ok(anchor) = client.wait_for_anchor(tx_hash).await
-        {
-            return anchor;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    // What is on its way when the chain is found to be another one is refused.
+    eventually("the log is anchored", async || {
+        let tx_hash = client.submit_anchor(&request(&log, 0, 5)).await.ok()?;
+        client.wait_for_anchor(tx_hash).await.ok()
+    })
+    .await
 }
 
 /// Pays, and tries again as long as the chain is being found out about.
 async fn pay_at_last(client: &EvmClient, to: Address, amount: u64) {
     let id = OperationId::random();
-    while client.begin(id, &pay(NATIVE_TOKEN, to, amount)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the payment is accepted", async || {
+        client.begin(id, &pay(NATIVE_TOKEN, to, amount)).await.ok()
+    })
+    .await;
     assert!(mined(client, id).await.succeeded);
 }
 
@@ -118,17 +114,11 @@ async fn another_chain_is_told_until_it_is_followed() {
     assert_eq!(health.check().await, Finding::Working);
     node.now(forward(&new));
     let paying = pay_at_last(&client, account(5), 5);
-    let told = async {
-        loop {
-            if let Finding::Degraded(trouble) = health.check().await {
-                return trouble;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let (trouble, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(told, paying) })
-        .await
-        .unwrap();
+    let told = eventually("the new chain is told", async || match health.check().await {
+        Finding::Degraded(trouble) => Some(trouble),
+        _ => None,
+    });
+    let (trouble, ()) = tokio::join!(told, paying);
     assert!(trouble.reason.contains("began anew"), "{trouble:?}");
     assert_eq!(health.check().await, Finding::Working);
 }

@@ -1,16 +1,13 @@
 //! Tokens as they are met on real chains, each odd in one way.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use alloy::primitives::{Address, U256};
 use dm_chain::EvmClient;
 use dm_core::{
     operation::Operation,
     ports::{ChainError, Operations, TokenError, Tokens},
 };
-use support::{
+
+use crate::support::{
     TestChain, account,
     money::{deploy, done, pay},
 };

@@ -1,9 +1,8 @@
 //! The client on a real node keeps the promises of its ports.
 
-mod support;
-
 use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
-use support::TestChain;
+
+use crate::support::TestChain;
 
 async fn chain() -> Option<ChainFixture> {
     Some(TestChain::anvil(&[]).await?.chain_fixture())

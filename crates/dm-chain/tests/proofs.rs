@@ -1,9 +1,5 @@
 //! The contract agrees with an implementation of RFC 6962 that knows nothing of it.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use alloy::primitives::B256;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use dm_chain::EvmClient;
@@ -15,7 +11,8 @@ use dm_core::{
 };
 use rand::RngExt;
 use sha2::{Digest, Sha256};
-use support::{TestChain, account};
+
+use crate::support::{TestChain, account};
 
 const LARGEST: u64 = 1500;
 

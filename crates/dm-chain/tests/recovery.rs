@@ -1,9 +1,5 @@
 //! Operations on a real node whose mempool and blocks the test controls.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::{sync::Arc, time::Duration};
 
 use alloy::{
@@ -18,7 +14,8 @@ use dm_core::{
 };
 use dm_testing::signer::TestSigner;
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     CHAIN_ID, TestChain, account, client_of, journal,
     money::{mined, pay},
     quick_with,

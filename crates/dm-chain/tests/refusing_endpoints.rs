@@ -1,9 +1,5 @@
 //! Endpoints that speak of themselves, and contracts that refuse.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use alloy::primitives::{Address, U256};
@@ -16,11 +12,12 @@ use dm_core::{
     ports::{Chain, ChainError, Operations, TokenError, Tokens},
     token::NATIVE_TOKEN,
 };
-use dm_testing::signer::TestSigner;
+use dm_testing::{signer::TestSigner, waiting::eventually};
 use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     account, client_of,
     fake_node::{FakeNode, Reply},
     journal,
@@ -404,7 +401,7 @@ async fn a_head_that_stands_still_is_told() {
 async fn a_transaction_goes_to_the_next_endpoint_where_one_does_not_take_it() {
     let genesis = Genesis::funding([account(0)]);
     let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
-    let (forward, good) = (support::forward(&chain), support::forward(&chain));
+    let (forward, good) = (crate::support::forward(&chain), crate::support::forward(&chain));
     let refusing = FakeNode::start(move |method, params| match method {
         "eth_sendRawTransaction" => Reply::Error(
             -32007,
@@ -424,9 +421,10 @@ async fn a_transaction_goes_to_the_next_endpoint_where_one_does_not_take_it() {
     // Without another endpoint the payment waits, and is not refused for good.
     let id = dm_core::operation::OperationId::random();
     alone.begin(id, &pay(NATIVE_TOKEN, account(7), 5)).await.unwrap();
-    while refusing.asked_for("eth_sendRawTransaction") < 3 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually("the endpoint is asked three times", async || {
+        (refusing.asked_for("eth_sendRawTransaction") >= 3).then_some(())
+    })
+    .await;
     let trouble = failed(health_of(&alone).await);
     assert!(
         trouble

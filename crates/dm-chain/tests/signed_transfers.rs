@@ -1,10 +1,6 @@
 //! Permits (EIP-2612) and authorisations (EIP-3009): good for what was signed,
 //! once, in time, and for nothing else.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::{Address, U256};
@@ -13,7 +9,8 @@ use dm_core::{
     operation::{Operation, Permit, TransferAuthorization},
     ports::{ChainError, Operations, Tokens},
 };
-use support::{
+
+use crate::support::{
     CHAIN_ID, TestChain, account,
     money::{authorization, deploy, domain, done, issue, pay, permit},
 };

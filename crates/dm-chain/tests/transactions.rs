@@ -1,9 +1,5 @@
 //! Transactions get through, whatever happens to them on the way.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::sync::Arc;
 
 use alloy::primitives::{B256, U64};
@@ -14,7 +10,8 @@ use dm_testing::{
     signer::TestSigner,
 };
 use serde_json::json;
-use support::{TestChain, account, anvil::Anvil, client_of, journal, quick};
+
+use crate::support::{TestChain, account, anvil::Anvil, client_of, journal, quick};
 
 async fn nonce(chain: &TestChain, n: u8) -> u64 {
     let count = chain
@@ -197,7 +194,7 @@ async fn websockets_serve_as_well() {
         journal(),
         quick(),
     );
-    assert_eq!(client.chain_id().await, Ok(support::CHAIN_ID));
+    assert_eq!(client.chain_id().await, Ok(crate::support::CHAIN_ID));
     drop(anvil);
     assert!(matches!(client.chain_id().await, Err(ChainError::Unavailable(_))));
 }

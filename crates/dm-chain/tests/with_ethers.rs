@@ -1,15 +1,11 @@
 //! The client over ethers-rs keeps the promises of its ports, on the embedded
 //! chain and on a real node.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 /// In this process.
 mod on_embedded {
     use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
 
-    use super::support::ethers::Fixtures;
+    use crate::support::ethers::Fixtures;
 
     async fn chain() -> Option<ChainFixture> {
         Some(Fixtures::embedded().await.chain())
@@ -32,7 +28,7 @@ mod on_embedded {
 mod on_anvil {
     use dm_testing::{anchors::AnchorsFixture, chain::ChainFixture, money::MoneyFixture};
 
-    use super::support::ethers::Fixtures;
+    use crate::support::ethers::Fixtures;
 
     async fn chain() -> Option<ChainFixture> {
         Some(Fixtures::anvil().await?.chain())

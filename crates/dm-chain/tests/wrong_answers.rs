@@ -1,9 +1,5 @@
 //! Operations through endpoints that answer wrongly, and now and then not at all.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
 use std::{
     sync::{
         Arc,
@@ -22,9 +18,10 @@ use dm_core::{
     ports::{Chain, Operations},
     token::NATIVE_TOKEN,
 };
-use dm_testing::signer::TestSigner;
+use dm_testing::{signer::TestSigner, waiting::eventually};
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     account, client_of,
     fake_node::{FakeNode, Reply},
     journal,
@@ -46,7 +43,7 @@ fn now_and_then(number: usize, every: u64) -> bool {
 async fn all_are_paid(spoil: impl Fn(&str, usize) -> Option<Reply> + Send + Sync + 'static) {
     let genesis = Genesis::funding([account(0)]);
     let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
-    let (asked, forward) = (AtomicUsize::new(0), support::forward(&chain));
+    let (asked, forward) = (AtomicUsize::new(0), crate::support::forward(&chain));
     let node = FakeNode::start(move |method, params| {
         let number = asked.fetch_add(1, Ordering::SeqCst);
         spoil(method, number).unwrap_or_else(|| forward(method, params))
@@ -59,9 +56,10 @@ async fn all_are_paid(spoil: impl Fn(&str, usize) -> Option<Reply> + Send + Sync
     let ids: Vec<_> = (0..PAYMENTS).map(|_| OperationId::random()).collect();
     let payments = ids.iter().map(|id| async {
         // Whoever hears that the chain is away asks again under the same name.
-        while client.begin(*id, &pay(NATIVE_TOKEN, to, 1)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("the payment is accepted", async || {
+            client.begin(*id, &pay(NATIVE_TOKEN, to, 1)).await.ok()
+        })
+        .await;
         client.wait(*id, PATIENCE).await.unwrap().unwrap()
     });
     futures::future::join_all(payments).await;
@@ -105,12 +103,12 @@ async fn garbage_costs_time_and_nothing_else() {
 async fn lost_answers_pay_nothing_twice() {
     let genesis = Genesis::funding([account(0)]);
     let chain = EmbeddedChain::open(journal(), genesis).await.unwrap();
-    let forward: Arc<support::Forward> = support::forward(&chain).into();
+    let forward: Arc<crate::support::Forward> = crate::support::forward(&chain).into();
     all_sends_are_lost(chain, forward).await;
 }
 
 /// A node takes every transaction and says nothing.
-async fn all_sends_are_lost(chain: EmbeddedChain, forward: Arc<support::Forward>) {
+async fn all_sends_are_lost(chain: EmbeddedChain, forward: Arc<crate::support::Forward>) {
     let node = FakeNode::start(move |method, params| {
         let answer = forward(method, params);
         match method {

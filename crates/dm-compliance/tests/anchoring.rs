@@ -1,7 +1,5 @@
 //! Anchoring: outages, reorganisations, a chain that begins anew.
 
-mod support;
-
 use std::time::Duration;
 
 use dm_core::{
@@ -9,7 +7,7 @@ use dm_core::{
     ports::{ComplianceLog, EventLog},
 };
 
-use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+use crate::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
 /// Long enough for several looks at open checkpoints; the clock is simulated.
 const LOOKS: Duration = Duration::from_secs(20);

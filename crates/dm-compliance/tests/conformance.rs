@@ -1,13 +1,11 @@
 //! The manager keeps the promises of the port.
 
-mod support;
-
 use std::sync::Arc;
 
 use dm_core::ports::ComplianceLog;
 use dm_testing::compliance::conformance::{self, TestedLog};
 
-use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+use crate::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
 struct Tested {
     life: Life,

@@ -1,26 +1,25 @@
 //! Two histories of one log are never continued silently.
 
-mod support;
-
 use std::time::Duration;
 
 use dm_core::{
     bus::News,
     ports::{ComplianceError, ComplianceLog, EventLog},
 };
-use dm_testing::compliance::conformance::share;
+use dm_testing::{compliance::conformance::share, waiting::eventually};
 
-use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+use crate::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
 /// Records until the log refuses, and says why it does.
 async fn refusal(life: &Life) -> String {
-    loop {
+    eventually("the log refuses", async || {
         match life.manager.record(share(99)).await {
-            Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(ComplianceError::Forked(reason)) => return reason,
+            Ok(_) => None,
+            Err(ComplianceError::Forked(reason)) => Some(reason),
             Err(error) => panic!("{error}"),
         }
-    }
+    })
+    .await
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,9 +124,10 @@ async fn a_log_goes_on_when_the_chain_agrees_with_it_again() {
     assert!(life.manager.fault().is_some());
 
     chain.reorganise(1);
-    while life.manager.fault().is_some() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    eventually("the log goes on", async || {
+        life.manager.fault().is_none().then_some(())
+    })
+    .await;
     let index = life.record(1).await;
     life.anchor_of(index).await;
     assert!(life.has_valid_receipt(index).await);

@@ -1,9 +1,5 @@
 //! Receipts: every one holds, no altered one does, and none can do harm.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
-
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use dm_compliance::{ReceiptFlaw, verify_offline};
@@ -17,7 +13,7 @@ use dm_core::{
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+use crate::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
 #[tokio::test(start_paused = true)]
 async fn receipts_of_every_event_are_valid_at_every_size_that_was_anchored() {

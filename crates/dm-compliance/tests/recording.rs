@@ -1,7 +1,5 @@
 //! Recording: order, group commit, push-back, failures, shutdown.
 
-mod support;
-
 use std::time::Duration;
 
 use dm_core::{
@@ -13,7 +11,7 @@ use dm_core::{
 use dm_testing::compliance::conformance::share;
 use futures::future::join_all;
 
-use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+use crate::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_concurrent_events_share_few_commits_and_anchors() {

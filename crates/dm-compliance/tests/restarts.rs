@@ -1,10 +1,8 @@
 //! A node that is killed anywhere loses nothing and anchors nothing twice.
 
-mod support;
-
 use dm_core::ports::ComplianceLog;
 
-use self::support::{Life, chain::SimulatedChain, events::MemoryEvents};
+use crate::support::{Life, chain::SimulatedChain, events::MemoryEvents};
 
 #[tokio::test(start_paused = true)]
 async fn killed_between_append_and_anchor_the_event_is_anchored_by_the_next_life() {

@@ -27,6 +27,7 @@ use dm_testing::{
     compliance::{MemoryComplianceLog, TestLedger},
     network::{MemoryNetwork, MemoryNode},
     objects::MemoryObjectStore,
+    waiting::eventually,
 };
 use futures::TryStreamExt;
 use proptest::{collection::vec, option, prelude::*};
@@ -418,9 +419,10 @@ async fn the_age_of_a_version_counts_through_restarts() {
     let shutdown = tokio_util::sync::CancellationToken::new();
     let end = shutdown.clone();
     let running = tokio::spawn(async move { rotation.run(end).await });
-    while node.keys.key_ring().versions().len() == made.len() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the version is replaced", async || {
+        (node.keys.key_ring().versions().len() > made.len()).then_some(())
+    })
+    .await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }

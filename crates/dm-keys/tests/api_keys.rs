@@ -1,5 +1,4 @@
 //! API keys over a catalog that other processes change, too.
-#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,9 +9,7 @@ use dm_core::{
 use dm_keys::ApiKeyManager;
 use tokio_util::sync::CancellationToken;
 
-mod support;
-
-use support::TestCatalog;
+use crate::support::TestCatalog;
 
 fn manager(recheck_interval: Duration) -> (Arc<TestCatalog>, Arc<ApiKeyManager>) {
     let catalog = Arc::new(TestCatalog::default());

@@ -1,5 +1,4 @@
 //! The adapters of this crate keep the promises of their ports.
-#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::sync::Arc;
 
@@ -12,9 +11,7 @@ use dm_testing::{
     crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
 };
 
-mod support;
-
-use support::TestCatalog;
+use crate::support::TestCatalog;
 
 #[test]
 fn the_fernet_sealer_passes_the_suite() {

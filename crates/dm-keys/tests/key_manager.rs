@@ -1,5 +1,4 @@
 //! The key file across processes, rotations and imports.
-#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::{fs, path::Path, sync::Arc};
 

@@ -1,5 +1,4 @@
 //! The directory of a node's keys as a whole.
-#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::{fs, path::Path};
 

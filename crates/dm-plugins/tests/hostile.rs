@@ -1,16 +1,7 @@
 //! What comes of plugins that are broken, or that want more than they may.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use std::{fs, time::Duration};
 
-use common::{Folder, SAMPLE_MANIFEST, SAMPLE_TEXT, context, sample_that};
 use dm_core::{
     plugin::{PluginFault, Verdict},
     ports::PluginSource,
@@ -20,6 +11,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
+
+use crate::common::{Folder, SAMPLE_MANIFEST, SAMPLE_TEXT, context, sample_that};
 
 /// The fault of loading this.
 async fn refused(manifest: &str, component: &[u8]) -> String {

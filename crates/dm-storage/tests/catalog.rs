@@ -1,7 +1,5 @@
 //! The SQLite catalog keeps every promise of its ports.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::ops::Deref;
 
 use dm_storage::SqliteCatalog;

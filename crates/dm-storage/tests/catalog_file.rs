@@ -1,7 +1,5 @@
 //! The catalog's file: opening, closing, and what does not belong there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,7 +1,5 @@
 //! Orders in the catalog's file: what was there before them, and damage.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

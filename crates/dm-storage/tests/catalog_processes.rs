@@ -1,7 +1,5 @@
 //! Several processes at one catalog, and processes that are killed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{
     collections::HashSet,
     io::{BufRead, BufReader, Write},
@@ -22,10 +20,10 @@ use dm_testing::catalog::samples::{
 /// Where a child process finds the catalog.
 const DATABASE: &str = "DM_TEST_CATALOG";
 
-/// Starts this test program again to run only the ignored test `name`.
-fn child(name: &str, database: &Path) -> Child {
+/// Starts this test program again to run only the ignored test of the path `test`.
+fn child(test: &str, database: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
         .env(DATABASE, database)
         .stdout(Stdio::piped())
         .spawn()
@@ -79,7 +77,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     let mut shares: HashSet<u64> = HashSet::new();
     let mut events = 0;
     for round in 1..=6 {
-        let mut child = child("child_that_writes_until_it_is_killed", &path);
+        let mut child = child("catalog_processes::child_that_writes_until_it_is_killed", &path);
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         // Another moment in each round, counted in acknowledgements.
         let mut acknowledged = 0;
@@ -143,7 +141,7 @@ async fn another_process_can_make_api_keys_beside_a_busy_one() {
     catalog.insert_api_key(&api_key("parent", 0)).await.unwrap();
     let generation = catalog.api_key_generation().await.unwrap();
 
-    let mut child = child("child_that_makes_api_keys", &path);
+    let mut child = child("catalog_processes::child_that_makes_api_keys", &path);
     let mut shared = 0;
     let status = loop {
         catalog

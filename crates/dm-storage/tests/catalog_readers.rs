@@ -1,8 +1,6 @@
 //! Readers that take long: they keep no write waiting, and no erasure is
 //! acknowledged that they keep from being one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{path::Path, process::Command};
 
 use dm_core::ports::{CatalogCopy, Erasures, ReadableObjects, ShareCatalog};

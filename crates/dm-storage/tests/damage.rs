@@ -1,7 +1,5 @@
 //! Damaged files never make the store hand out wrong bytes, or panic.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -2,10 +2,6 @@
 //! of power, at whatever moment. A child process writes and says what was
 //! acknowledged; the parent takes the process or the power away.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
@@ -18,7 +14,6 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use common::{LoopDisk, count_files};
 use dm_core::{
     config::StorageConfig,
     envelope::CHUNK_SIZE,
@@ -26,6 +21,8 @@ use dm_core::{
 };
 use dm_storage::Storage;
 use dm_testing::objects::SampleObject;
+
+use crate::common::{LoopDisk, count_files};
 
 /// Tells the child which folder to write to.
 const CHILD_FOLDER: &str = "DM_STORAGE_TEST_CHILD_FOLDER";
@@ -99,7 +96,12 @@ struct Writer {
 impl Writer {
     fn start(folder: &Path, round: u64) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "child_that_writes", "--ignored", "--nocapture"])
+            .args([
+                "--exact",
+                "durability::child_that_writes",
+                "--ignored",
+                "--nocapture",
+            ])
             .env(CHILD_FOLDER, folder)
             .env(CHILD_SEED, (round * SEEDS_PER_ROUND).to_string())
             .stdout(Stdio::piped())

@@ -1,12 +1,6 @@
 //! A disk that fails for a moment: everything goes on without a restart, what was
 //! acknowledged is there after a crash, and nothing that was refused is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-#![cfg(target_os = "linux")]
-
-#[path = "common/faulty_disk.rs"]
-mod faulty_disk;
-
 use dm_core::{
     config::StorageConfig,
     health::{Finding, HealthLevel, PartHealth},
@@ -17,7 +11,8 @@ use dm_testing::{
     catalog::samples::{address, data_hash, readable, share},
     objects::SampleObject,
 };
-use faulty_disk::{FaultyDisk, killed_after};
+
+use crate::common::faulty_disk::{FaultyDisk, killed_after};
 
 async fn catalog(folder: &std::path::Path) -> SqliteCatalog {
     SqliteCatalog::open(folder.join("catalog.db")).await.unwrap()
@@ -42,7 +37,7 @@ const WAYS: [&str; 3] = ["fsync", "full", "readonly"];
 #[test]
 fn a_share_whose_commit_failed_is_dead_after_a_crash() {
     killed_after(
-        "a_share_whose_commit_failed_is_dead_after_a_crash",
+        "failing_disk::a_share_whose_commit_failed_is_dead_after_a_crash",
         |disk| async move {
             let catalog = catalog(disk.folder()).await;
             catalog.commit_share(&share(1, 1).into()).await.unwrap();
@@ -65,7 +60,7 @@ fn a_share_whose_commit_failed_is_dead_after_a_crash() {
 #[test]
 fn the_catalog_goes_on_when_the_disk_works_again() {
     killed_after(
-        "the_catalog_goes_on_when_the_disk_works_again",
+        "failing_disk::the_catalog_goes_on_when_the_disk_works_again",
         |disk| async move {
             let catalog = catalog(disk.folder()).await;
             for (number, way) in (0..).zip(WAYS) {
@@ -104,7 +99,7 @@ fn the_catalog_goes_on_when_the_disk_works_again() {
 #[test]
 fn a_key_is_erased_on_a_disk_that_failed_before() {
     killed_after(
-        "a_key_is_erased_on_a_disk_that_failed_before",
+        "failing_disk::a_key_is_erased_on_a_disk_that_failed_before",
         |disk| async move {
             let catalog = catalog(disk.folder()).await;
             catalog.put_readable(&readable(1, address(1))).await.unwrap();
@@ -133,7 +128,7 @@ async fn is_stored(storage: &Storage, seed: u64) -> bool {
 #[test]
 fn an_object_whose_commit_failed_is_dead_after_a_crash() {
     killed_after(
-        "an_object_whose_commit_failed_is_dead_after_a_crash",
+        "failing_disk::an_object_whose_commit_failed_is_dead_after_a_crash",
         |disk| async move {
             let storage = storage(disk.folder());
             object(2).store_in(&*storage.objects()).await.unwrap();
@@ -153,7 +148,7 @@ fn an_object_whose_commit_failed_is_dead_after_a_crash() {
 #[test]
 fn the_object_store_goes_on_when_the_disk_works_again() {
     killed_after(
-        "the_object_store_goes_on_when_the_disk_works_again",
+        "failing_disk::the_object_store_goes_on_when_the_disk_works_again",
         |disk: FaultyDisk| async move {
             let storage = storage(disk.folder());
             let objects = storage.objects();

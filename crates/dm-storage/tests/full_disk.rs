@@ -1,10 +1,5 @@
 //! A disk that is full: clear refusals, nothing lost.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
-use common::{LoopDisk, count_files};
 use dm_core::{
     config::StorageConfig,
     envelope::CHUNK_SIZE,
@@ -12,6 +7,8 @@ use dm_core::{
 };
 use dm_storage::Storage;
 use dm_testing::objects::SampleObject;
+
+use crate::common::{LoopDisk, count_files};
 
 /// Stores objects until one is refused, and returns those that were stored.
 async fn fill(objects: &dyn ObjectStore, first_seed: u64, size: u64) -> Vec<SampleObject> {

@@ -1,7 +1,5 @@
 //! Opening, closing and reopening a store.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{fs, path::Path};
 
 use dm_core::{

@@ -1,7 +1,5 @@
 //! The object store keeps the promises of its port, wherever bodies are kept.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{path::Path, sync::Arc};
 
 use dm_core::{
@@ -52,7 +50,7 @@ macro_rules! engine_suite {
                     std::sync::Arc<dyn dm_core::ports::ObjectStore>,
                     (dm_storage::Storage, tempfile::TempDir),
                 ) {
-                    crate::objects(dm_core::config::ObjectEngine::$variant, 256 * 1024)
+                    super::super::objects(dm_core::config::ObjectEngine::$variant, 256 * 1024)
                 }
                 dm_testing::object_store_conformance!(open);
             }
@@ -69,7 +67,7 @@ macro_rules! engine_suite {
                     std::sync::Arc<dyn dm_core::ports::ObjectStore>,
                     (dm_storage::Storage, tempfile::TempDir),
                 ) {
-                    crate::objects(dm_core::config::ObjectEngine::$variant, 0)
+                    super::super::objects(dm_core::config::ObjectEngine::$variant, 0)
                 }
                 dm_testing::object_store_conformance!(open);
             }
@@ -79,7 +77,7 @@ macro_rules! engine_suite {
                     std::sync::Arc<dyn dm_core::ports::ObjectStore>,
                     (dm_storage::Storage, tempfile::TempDir),
                 ) {
-                    crate::objects(dm_core::config::ObjectEngine::$variant, u64::MAX)
+                    super::super::objects(dm_core::config::ObjectEngine::$variant, u64::MAX)
                 }
                 dm_testing::object_store_conformance!(open);
             }
@@ -89,7 +87,7 @@ macro_rules! engine_suite {
                     std::sync::Arc<dyn dm_core::ports::KeyValueStore>,
                     (dm_storage::Storage, tempfile::TempDir),
                 ) {
-                    crate::namespace(dm_core::config::ObjectEngine::$variant)
+                    super::super::namespace(dm_core::config::ObjectEngine::$variant)
                 }
                 dm_testing::key_value_conformance!(open);
             }

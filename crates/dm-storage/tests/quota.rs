@@ -1,7 +1,5 @@
 //! What may be kept is counted in the transaction that keeps it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::path::Path;
 
 use dm_core::{

@@ -1,7 +1,5 @@
 //! Writing goes on where it was interrupted, also after a restart.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,

@@ -1,8 +1,6 @@
 //! A row that cannot be read costs that row: the work on all others goes on, and the
 //! catalog's health names it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::path::PathBuf;
 
 use dm_core::{

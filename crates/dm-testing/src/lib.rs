@@ -15,3 +15,4 @@ pub mod network;
 pub mod objects;
 pub mod plugins;
 pub mod signer;
+pub mod waiting;

@@ -9,11 +9,9 @@ use dm_core::{
 };
 use serde_json::json;
 
-use crate::{
-    balance,
-    common::{RECIPIENT, TestNode, start},
-    token,
-};
+use super::{balance, token};
+
+use crate::common::{RECIPIENT, TestNode, start};
 
 /// A refund of 30 that the node owes, put off for an hour after an attempt; its name.
 async fn owed_refund(node: &TestNode, token: &str) -> String {

@@ -15,7 +15,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::support::{PRICE, box_code, coins, dynamic, new_chain, transfer, word};
+use super::support::{PRICE, box_code, coins, dynamic, new_chain, transfer, word};
 
 /// A running anvil; ends with the value.
 struct Anvil {

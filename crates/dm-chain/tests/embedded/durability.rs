@@ -11,7 +11,7 @@ use dm_testing::key_value::MemoryKeyValueStore;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::support::{PRICE, balance, call, coins, deploy_box, mined, open, provider, send, transfer, word};
+use super::support::{PRICE, balance, call, coins, deploy_box, mined, open, provider, send, transfer, word};
 
 const TO: Address = Address::repeat_byte(0xd0);
 

@@ -3,11 +3,11 @@
 use alloy::primitives::Address;
 use serde_json::{Value, json};
 
-use crate::support::{call, deploy_box, mined, new_chain, provider, send, transfer, word};
+use super::support::{call, deploy_box, mined, new_chain, provider, send, transfer, word};
 use alloy::{network::TransactionBuilder, rpc::types::TransactionRequest};
 use dm_chain::embedded::EmbeddedChain;
 
-const GAS_PRICE: u128 = crate::support::PRICE;
+const GAS_PRICE: u128 = super::support::PRICE;
 
 async fn installed(chain: &EmbeddedChain, method: &str, params: Value) -> Value {
     let answer = call(chain, method, params).await;

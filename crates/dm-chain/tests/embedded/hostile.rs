@@ -11,7 +11,7 @@ use dm_core::ports::JsonRpc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{PRICE, call, coins, deploy_box, dynamic, new_chain, provider, send, transfer, word};
+use super::support::{PRICE, call, coins, deploy_box, dynamic, new_chain, provider, send, transfer, word};
 
 async fn answer(chain: &EmbeddedChain, request: impl AsRef<[u8]>) -> Value {
     serde_json::from_slice(&chain.call(request.as_ref()).await).unwrap()
@@ -147,7 +147,7 @@ async fn code_that_calls_itself_for_ever_ends() {
     let init = bytes!("600980600b6000396000f3600080808080305af1");
     let provider = provider(&chain);
     let receipt =
-        crate::support::mined(&provider, TransactionRequest::default().with_deploy_code(init)).await;
+        super::support::mined(&provider, TransactionRequest::default().with_deploy_code(init)).await;
     let request = TransactionRequest::default().with_to(receipt.contract_address.unwrap());
     // Whatever the result, there is one.
     let _ = provider.call(request).await;
@@ -165,7 +165,7 @@ async fn a_signature_that_was_tampered_with_moves_nothing_of_the_signer() {
         assert!(send(&chain, &forged.into()).await.is_err());
     }
     assert_eq!(
-        crate::support::balance(&chain, Address::repeat_byte(1)).await,
+        super::support::balance(&chain, Address::repeat_byte(1)).await,
         U256::ZERO
     );
 }

@@ -8,7 +8,7 @@ use dm_testing::key_value::MemoryKeyValueStore;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::support::{PRICE, balance, call, coins, open, send, transfer};
+use super::support::{PRICE, balance, call, coins, open, send, transfer};
 
 #[derive(Debug, Clone)]
 enum Step {

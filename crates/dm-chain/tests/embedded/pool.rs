@@ -8,7 +8,7 @@ use alloy::{
 };
 use serde_json::json;
 
-use crate::support::{PRICE, balance, call, coins, dynamic, new_chain, send, signer, transfer};
+use super::support::{PRICE, balance, call, coins, dynamic, new_chain, send, signer, transfer};
 
 const TO: Address = Address::repeat_byte(0xb0);
 

@@ -10,7 +10,7 @@ use alloy::{
 use dm_chain::embedded::{CREATE2_PROXY, DEV_ACCOUNTS};
 use serde_json::{Value, json};
 
-use crate::support::{Refused, box_code, call, coins, deploy_box, mined, new_chain, provider, send, word};
+use super::support::{Refused, box_code, call, coins, deploy_box, mined, new_chain, provider, send, word};
 
 #[tokio::test]
 async fn a_new_chain_has_the_accounts_and_the_proxy_of_anvil() {

@@ -7,13 +7,16 @@
 pub mod chain;
 pub mod events;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use dm_compliance::ComplianceManager;
 use dm_core::{
     bus::EventBus, config::ComplianceConfig, ports::ComplianceLog, receipt::Anchor, tasks::Supervisor,
 };
-use dm_testing::compliance::conformance::share;
+use dm_testing::{
+    compliance::conformance::share,
+    waiting::{PATIENCE, eventually_within},
+};
 
 use self::{
     chain::{ACCOUNT, Endpoint, SimulatedChain},
@@ -60,13 +63,10 @@ impl Life {
 
     /// The anchor of an event, though the chain may be known to be away still.
     pub async fn anchor_of(&self, index: u64) -> Anchor {
-        loop {
-            let patience = Duration::from_secs(60);
-            if let Some(anchor) = self.manager.wait_for_anchor(index, patience).await.unwrap() {
-                return anchor;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually_within(2 * PATIENCE, "the event is anchored", async || {
+            self.manager.wait_for_anchor(index, PATIENCE).await.unwrap()
+        })
+        .await
     }
 
     /// Whether the receipt of an event exists and is valid.

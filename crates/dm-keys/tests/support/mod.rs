@@ -1,5 +1,4 @@
 //! What several test files need.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use std::sync::{
     Arc, Mutex,
@@ -15,7 +14,7 @@ use dm_core::{
 /// A catalog of API keys in memory, which counts how often it is read and can
 /// play another process.
 #[derive(Default)]
-pub struct TestCatalog {
+pub(crate) struct TestCatalog {
     keys: Mutex<Vec<ApiKeyRecord>>,
     generation: AtomicU64,
     reads: AtomicU64,
@@ -25,7 +24,7 @@ pub struct TestCatalog {
 
 impl TestCatalog {
     /// Lets every question find the catalog failing.
-    pub fn fail(&self) {
+    pub(crate) fn fail(&self) {
         self.fails.store(true, Relaxed);
     }
 
@@ -37,17 +36,17 @@ impl TestCatalog {
     }
 
     /// Reads of single keys so far.
-    pub fn reads(&self) -> u64 {
+    pub(crate) fn reads(&self) -> u64 {
         self.reads.load(Relaxed)
     }
 
     /// How often the use of keys was written so far.
-    pub fn writes_of_use(&self) -> u64 {
+    pub(crate) fn writes_of_use(&self) -> u64 {
         self.writes_of_use.load(Relaxed)
     }
 
     /// What a command-line tool beside this process does.
-    pub fn revoke_from_another_process(&self, id: &str) {
+    pub(crate) fn revoke_from_another_process(&self, id: &str) {
         self.set_revoked(id, 1);
         self.generation.fetch_add(1, Relaxed);
     }

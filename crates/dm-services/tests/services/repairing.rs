@@ -1,6 +1,6 @@
 //! Copies are watched and renewed, by owners and by replicas.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dm_core::{
@@ -20,10 +20,8 @@ use dm_testing::{
     network::{LyingStore, MemoryNetwork, MemoryNode},
     objects::{DamagedStore, MemoryObjectStore, SampleObject},
     signer::TestSigner,
+    waiting::{PATIENCE, eventually},
 };
-
-/// Far longer than anything takes: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn config() -> RepairConfig {
     RepairConfig {
@@ -123,15 +121,6 @@ async fn copies(stores: &[MemoryObjectStore]) -> usize {
     copies
 }
 
-async fn wait_until(ready: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !ready().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap();
-}
-
 fn network(nodes: usize) -> (Vec<MemoryObjectStore>, Vec<Guard>) {
     let hub = MemoryNetwork::new();
     let stores: Vec<MemoryObjectStore> = (0..nodes).map(|_| MemoryObjectStore::new()).collect();
@@ -155,14 +144,14 @@ async fn a_damaged_record_costs_no_other_object_its_copies() {
     let others: Vec<_> = (0..4)
         .map(|_| Guard::join_with(&hub, &MemoryObjectStore::new()))
         .collect();
-    wait_until(async || {
+    eventually("the other objects are copied", async || {
         let mut copied = 0;
         for object in objects.iter().filter(|object| object.id() != first) {
             for other in &others {
                 copied += usize::from(object.is_in(&*other.store).await);
             }
         }
-        copied >= objects.len() - 1
+        (copied >= objects.len() - 1).then_some(())
     })
     .await;
     assert!(damaged.is_damaged(&first), "the damage is noted");
@@ -175,8 +164,14 @@ async fn a_replica_repairs_what_it_cannot_read() {
     object().store_in(&stores[0]).await.unwrap();
     // It was stored before the repairer looked: its peers are found.
     guards[0].node.push(&object().id(), 1).await.unwrap();
-    wait_until(async || copies(&stores).await == 3).await;
-    wait_until(async || guards[0].held().await.live == 2).await;
+    eventually("there are three copies", async || {
+        (copies(&stores).await == 3).then_some(())
+    })
+    .await;
+    eventually("both holders are live", async || {
+        (guards[0].held().await.live == 2).then_some(())
+    })
+    .await;
 
     let held = guards[0].held().await;
     assert_eq!((held.wanted, held.own, held.size), (2, false, 300_000));
@@ -185,8 +180,14 @@ async fn a_replica_repairs_what_it_cannot_read() {
         .position(|guard| held.holders[0].peer_id == guard.node.local_peer_id())
         .unwrap();
     guards[gone].node.set_online(false);
-    wait_until(async || copies(&stores).await == 4).await;
-    wait_until(async || guards[0].held().await.live == 2).await;
+    eventually("there are four copies", async || {
+        (copies(&stores).await == 4).then_some(())
+    })
+    .await;
+    eventually("both holders are live", async || {
+        (guards[0].held().await.live == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -196,16 +197,20 @@ async fn holders_are_proven_and_their_times_are_told() {
         object().store_in(store).await.unwrap();
     }
     guards[0].node.push(&object().id(), 2).await.unwrap();
-    wait_until(async || {
+    eventually("both holders have proven their copies", async || {
         let holders = guards[0].held().await.holders;
-        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+        let proven = holders.iter().filter(|holder| holder.proved_at.is_some());
+        (holders.len() == 2 && proven.count() == 2).then_some(())
     })
     .await;
     for holder in guards[0].held().await.holders {
         assert!(holder.live && holder.proved_at.unwrap() >= holder.since && holder.since > 0);
     }
     // The others learned of all three by being asked.
-    wait_until(async || guards[2].held().await.live == 2).await;
+    eventually("the third node knows both holders", async || {
+        (guards[2].held().await.live == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -213,10 +218,16 @@ async fn a_holder_that_threw_its_copy_away_is_replaced() {
     let (stores, guards) = network(4);
     object().store_in(&stores[0]).await.unwrap();
     guards[0].node.push(&object().id(), 2).await.unwrap();
-    wait_until(async || guards[0].held().await.live == 2).await;
+    eventually("both holders are live", async || {
+        (guards[0].held().await.live == 2).then_some(())
+    })
+    .await;
     stores[1].remove(&object().id()).await.unwrap();
     // At its old place or at another: whoever finds out first decides.
-    wait_until(async || copies(&stores).await == 3).await;
+    eventually("there are three copies", async || {
+        (copies(&stores).await == 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -229,12 +240,18 @@ async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
     let liar = Guard::join(&hub, Arc::new(liar), lies);
     object().store_in(&stores[0]).await.unwrap();
     keeper.node.push(&object().id(), 1).await.unwrap();
-    wait_until(async || keeper.held().await.holders.is_empty()).await;
+    eventually("the liar is no holder", async || {
+        (keeper.held().await.holders.is_empty()).then_some(())
+    })
+    .await;
     let _others: Vec<Guard> = stores[1..]
         .iter()
         .map(|store| Guard::join_with(&hub, store))
         .collect();
-    wait_until(async || keeper.held().await.live == 2).await;
+    eventually("both holders are live", async || {
+        (keeper.held().await.live == 2).then_some(())
+    })
+    .await;
     let held = keeper.held().await;
     let liar_id = liar.node.local_peer_id();
     assert!(held.holders.iter().all(|holder| holder.peer_id != liar_id));
@@ -245,9 +262,10 @@ async fn after_a_restart_the_holders_are_known_at_once() {
     let (stores, guards) = network(3);
     object().store_in(&stores[0]).await.unwrap();
     guards[0].node.push(&object().id(), 2).await.unwrap();
-    wait_until(async || {
+    eventually("both holders have proven their copies", async || {
         let holders = guards[0].held().await.holders;
-        holders.len() == 2 && holders.iter().all(|holder| holder.proved_at.is_some())
+        let proven = holders.iter().filter(|holder| holder.proved_at.is_some());
+        (holders.len() == 2 && proven.count() == 2).then_some(())
     })
     .await;
     let before = guards[0].held().await;
@@ -261,7 +279,10 @@ async fn after_a_restart_the_holders_are_known_at_once() {
         guards[0].changes.clone(),
         guards[0].index.clone(),
     );
-    wait_until(async || again.held().await.holders.len() == 2).await;
+    eventually("both holders are known", async || {
+        (again.held().await.holders.len() == 2).then_some(())
+    })
+    .await;
     let after = again.held().await;
     let since = |held: &HeldObject| held.holders.iter().map(|holder| holder.since).collect::<Vec<_>>();
     assert_eq!(since(&after), since(&before));
@@ -281,15 +302,24 @@ async fn replicas_delete_what_has_ended_though_its_owner_is_gone() {
     object().store_under(&stores[0], &envelope).await.unwrap();
     // Nobody of these is its owner.
     guards[0].node.push(&object().id(), 1).await.unwrap();
-    wait_until(async || count_stored(&stores).await == 3).await;
-    wait_until(async || count_stored(&stores).await == 0).await;
+    eventually("there are three copies", async || {
+        (count_stored(&stores).await == 3).then_some(())
+    })
+    .await;
+    eventually("no copy is left", async || {
+        (count_stored(&stores).await == 0).then_some(())
+    })
+    .await;
     assert!(now_ms() >= end, "not before its time");
     // Nor does anybody bring it back.
     let returned = &stores[3];
     object().store_under(returned, &envelope).await.unwrap();
     let pushed = guards[3].node.push(&object().id(), 3).await.unwrap();
     assert_eq!(pushed.holders.len(), 0);
-    wait_until(async || count_stored(&stores).await == 0).await;
+    eventually("no copy is left", async || {
+        (count_stored(&stores).await == 0).then_some(())
+    })
+    .await;
 }
 
 async fn count_stored(stores: &[MemoryObjectStore]) -> usize {
@@ -357,10 +387,13 @@ async fn when_room_is_short_the_copies_of_strangers_go_first() {
         let repairer = running.clone();
         async move { repairer.run(shutdown).await }
     });
-    wait_until(async || repairer.make_room().await.unwrap() > 0).await;
-    wait_until(async || {
+    eventually("copies are dropped", async || {
+        (repairer.make_room().await.unwrap() > 0).then_some(())
+    })
+    .await;
+    eventually("one copy is left", async || {
         repairer.make_room().await.unwrap();
-        store.list(None, 10).await.unwrap().len() == 1
+        (store.list(None, 10).await.unwrap().len() == 1).then_some(())
     })
     .await;
     assert!(
@@ -379,7 +412,13 @@ async fn what_is_left_of_an_erased_object_ends_as_well() {
     let erased = Signed::sign(erased, &TestSigner::new(1)).unwrap();
     stores[0].create().await.unwrap().finish(&erased).await.unwrap();
     guards[0].node.push(&id, 1).await.unwrap();
-    wait_until(async || count_stored(&stores).await == 2).await;
-    wait_until(async || count_stored(&stores).await == 0).await;
+    eventually("both hold what is left", async || {
+        (count_stored(&stores).await == 2).then_some(())
+    })
+    .await;
+    eventually("nothing is left", async || {
+        (count_stored(&stores).await == 0).then_some(())
+    })
+    .await;
     assert!(now_ms() >= erased.created_at + kept_for, "not before its time");
 }

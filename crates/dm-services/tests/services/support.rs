@@ -17,6 +17,7 @@ use dm_services::{
     DataConfig, DataManager, DataPorts, KnownObjects, MoneyConfig, MoneyPorts, OrderExecutor,
     PaymentProcessor, ServiceError, TokenManager,
 };
+pub(crate) use dm_testing::waiting::eventually;
 use dm_testing::{
     catalog::MemoryCatalog,
     compliance::{MemoryComplianceLog, TestLedger},
@@ -224,17 +225,6 @@ impl TestNode {
         }
         count
     }
-}
-
-/// Asks until there is an answer; fails after ten seconds.
-pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..1000 {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it never happens that {what}")
 }
 
 /// Bytes that differ from place to place.

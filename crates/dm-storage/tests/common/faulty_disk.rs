@@ -1,8 +1,5 @@
 //! A process over a disk that can be told to fail, and killed in the end.
 
-#[path = "command.rs"]
-mod command;
-
 use std::{
     fs,
     os::unix::process::ExitStatusExt,
@@ -11,6 +8,8 @@ use std::{
 };
 
 use tempfile::TempDir;
+
+use super::command;
 
 const SHIM: &str = include_str!("faulty_disk.c");
 const FOLDER: &str = "FAULTY_FOLDER";
@@ -44,7 +43,7 @@ impl FaultyDisk {
 }
 
 /// Runs `work` in a process of its own, which is killed after it, and then
-/// `checks` in this one. The name is that of the test that calls this.
+/// `checks` in this one. `test` is the path of the test that calls this.
 pub(crate) fn killed_after<Work>(
     test: &str,
     work: impl FnOnce(FaultyDisk) -> Work,

@@ -1,6 +1,8 @@
 //! Helpers for tests that take the disk away.
 
 mod command;
+#[cfg(target_os = "linux")]
+pub(crate) mod faulty_disk;
 
 use std::{
     fs::{self, File},
@@ -44,13 +46,11 @@ impl LoopDisk {
     }
 
     /// Takes the power away: what is not on the disk by now never gets there.
-    #[allow(dead_code)] // only the power-cut test does this
     pub(crate) fn cut_power(&self) -> Result<(), String> {
         run(Command::new("python3").arg("-c").arg(SHUTDOWN).arg(self.path()))
     }
 
     /// Mounts it again, as after a restart of the machine.
-    #[allow(dead_code)] // only the power-cut test does this
     pub(crate) fn restart(&mut self) -> Result<(), String> {
         self.unmount()?;
         self.mount()
@@ -91,7 +91,6 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), EXT4_IOC_SHUTDOWN, struct.pack('I
 ";
 
 /// Number of files in a folder.
-#[allow(dead_code)] // not every test counts
 pub(crate) fn count_files(folder: &Path) -> usize {
     fs::read_dir(folder).map_or(0, Iterator::count)
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy_primitives::{Address, B256};
 use dm_core::{
@@ -13,10 +13,7 @@ use dm_core::{
 };
 use futures::future::join_all;
 
-/// Longer than any log should need for an anchor on a chain for tests.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at what changes by itself.
-const PAUSE: Duration = Duration::from_millis(20);
+use crate::waiting::{PATIENCE, eventually, eventually_within};
 
 /// A log under test, and switches for its chain.
 pub trait TestedLog: Send + Sync {
@@ -205,12 +202,7 @@ pub async fn a_forked_log_refuses_and_says_so(tested: &dyn TestedLog) {
     let log = tested.log();
     anchored(&*log, share(0)).await;
     tested.fork();
-    let refused = loop {
-        match log.record(share(1)).await {
-            Ok(_) => tokio::time::sleep(PAUSE).await,
-            Err(error) => break error,
-        }
-    };
+    let refused = eventually("the log refuses", async || log.record(share(1)).await.err()).await;
     assert!(matches!(refused, ComplianceError::Forked(_)), "{refused:?}");
     assert!(log.fault().is_some());
     let history = log.history(&everything()).await.unwrap();
@@ -224,12 +216,10 @@ async fn anchored(log: &dyn ComplianceLog, event: NewEvent) {
 
 /// The anchor of an event, though the chain may be known to be away still.
 async fn eventual_anchor(log: &dyn ComplianceLog, index: u64) -> Anchor {
-    loop {
-        if let Some(anchor) = log.wait_for_anchor(index, PATIENCE).await.unwrap() {
-            return anchor;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    eventually_within(2 * PATIENCE, "the event is anchored", async || {
+        log.wait_for_anchor(index, PATIENCE).await.unwrap()
+    })
+    .await
 }
 
 fn everything() -> HistoryQuery {

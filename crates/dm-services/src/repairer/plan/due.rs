@@ -158,7 +158,7 @@ impl RepairPlan {
             let Some(mut record) = self.index.get(&object).await? else {
                 continue;
             };
-            if !record.waits.is_some_and(|waits| waits.what == Step::Place) {
+            if record.waits.is_none_or(|waits| waits.what != Step::Place) {
                 continue;
             }
             let context = self.context(now);
@@ -205,7 +205,7 @@ impl RepairPlan {
             let Some(record) = self.index.get(&object).await? else {
                 continue;
             };
-            if !record.waits.is_some_and(|waits| waits.what == Step::Search) {
+            if record.waits.is_none_or(|waits| waits.what != Step::Search) {
                 continue;
             }
             self.searches.take(1);

@@ -1,8 +1,6 @@
 //! The embedded chain from outside: through alloy, through JSON-RPC text, and
 //! beside anvil.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 mod anvil;
 mod durability;
 mod filters;

@@ -1,0 +1,27 @@
+//! The servers, on in-memory ports.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod backups;
+mod common;
+mod compliance;
+mod contract;
+mod erasures;
+mod hostile;
+mod keys;
+mod lifecycle;
+mod middleware;
+mod money;
+mod narrowed_keys;
+mod openapi;
+mod operators;
+mod plugins;
+mod protocol;
+mod retrieval;
+mod shares;
+mod transfers_end;
+mod users;
