@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     hash::DataHash,
+    idempotency::IdempotencyKey,
     operation::{Authorization, Operation, OperationId, Permit},
-    share::IdempotencyKey,
     token::TokenInfo,
 };
 

@@ -7,10 +7,10 @@ use alloy_primitives::Address;
 use dm_core::{
     bus::EventBus,
     clock::now_ms,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{Order, OrderRecord, OrderState, Purpose, Tries},
     ports::{Chain, ComplianceLog, Operations, OrderCatalog, OrderInsert, TokenCatalog, Tokens},
-    share::IdempotencyKey,
 };
 
 use super::{ServiceError, keyed_locks::KeyedLocks};
