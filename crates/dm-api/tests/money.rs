@@ -11,7 +11,7 @@ mod refunds;
 
 use std::time::Duration;
 
-use common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
+use common::{Answer, OTHER, RECIPIENT, TestConfig, TestNode, start, start_with};
 use dm_core::{
     Address, U256,
     operation::{Operation, OperationId},
@@ -146,9 +146,9 @@ async fn a_repeated_transfer_is_one_transfer() {
 
 #[actix_web::test]
 async fn a_transfer_that_is_not_mined_in_time_answers_202() {
-    let node = start_with(Setup {
+    let node = start_with(TestConfig {
         money_patience: Duration::from_millis(20),
-        ..Setup::default()
+        ..TestConfig::default()
     })
     .await;
     let token = token(&node, node.address).await;

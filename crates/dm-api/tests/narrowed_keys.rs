@@ -10,7 +10,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Answer, NO_DATA, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
+use common::{Answer, NO_DATA, OTHER, RECIPIENT, TestConfig, TestNode, start, start_with};
 use dm_core::{
     api_key::{Rights, Scope},
     ports::{ApiKeys, NewApiKeyRequest},
@@ -330,7 +330,7 @@ async fn a_used_up_budget_ends_a_key() {
 }
 
 async fn guarded(max_wrong: u32) -> TestNode {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.api_keys.max_wrong = max_wrong;
     setup.external.trusted_proxies = vec![[127, 0, 0, 1].into()];
     start_with(setup).await

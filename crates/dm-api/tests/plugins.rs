@@ -9,16 +9,16 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Answer, RECIPIENT, Setup, TestNode, start_with};
+use common::{Answer, RECIPIENT, TestConfig, TestNode, start_with};
 use dm_testing::plugins::SamplePlugin;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 /// A node with the sample, which answers by the size of what it is asked.
 async fn start() -> TestNode {
-    start_with(Setup {
+    start_with(TestConfig {
         plugins: vec![Arc::new(SamplePlugin::default())],
-        ..Setup::default()
+        ..TestConfig::default()
     })
     .await
 }

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
+use common::{Answer, OTHER, RECIPIENT, TestConfig, TestNode, start, start_with};
 use dm_core::hash::DataHash;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -285,7 +285,7 @@ async fn encoded_bodies_are_refused() {
 
 #[actix_web::test]
 async fn a_json_body_over_the_limit_is_refused() {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.external.max_json_bytes = 1024;
     let node = start_with(setup).await;
     let large = json!({"data": "x".repeat(2000), "recipient": RECIPIENT}).to_string();

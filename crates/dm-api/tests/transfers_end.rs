@@ -10,7 +10,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    Answer, NO_DATA, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
+    Answer, NO_DATA, RECIPIENT, TestConfig, TestNode, raw, start, start_with, watched_store::WatchedStore,
 };
 use dm_core::{
     api_key::{Rights, Scope},
@@ -103,10 +103,10 @@ async fn a_question_that_waits_for_its_answer_ends_with_its_key() {
     node.store.stuck.send_replace(false);
 }
 
-fn with_uploads(uploads: UploadsConfig) -> Setup {
-    Setup {
+fn with_uploads(uploads: UploadsConfig) -> TestConfig {
+    TestConfig {
         uploads,
-        ..Setup::default()
+        ..TestConfig::default()
     }
 }
 

@@ -8,7 +8,7 @@
 mod common;
 
 use common::{
-    Answer, OTHER, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
+    Answer, OTHER, RECIPIENT, TestConfig, TestNode, raw, start, start_with, watched_store::WatchedStore,
 };
 use dm_core::{clock::now_ms, hash::DataHash, ports::Signer};
 use dm_testing::{authorizer::signed, signer::TestSigner};
@@ -21,9 +21,9 @@ fn alice() -> TestSigner {
 }
 
 async fn strict() -> TestNode {
-    let node = start_with(Setup {
+    let node = start_with(TestConfig {
         authorization_required: true,
-        ..Setup::default()
+        ..TestConfig::default()
     })
     .await;
     let body = json!({"user_id": "alice", "public_key": alice().address().to_string()});
