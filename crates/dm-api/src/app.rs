@@ -19,7 +19,7 @@ use crate::{
     endpoint::not_found,
     middleware::{
         dialect,
-        host::{self, HostPolicy},
+        host::{self, AllowedHosts},
         in_progress::{self, Requests},
         known_keys::KnownKeys,
         rate_limit::RateLimits,
@@ -45,7 +45,7 @@ pub(crate) struct Blueprint {
     pub(crate) services: Services,
     pub(crate) limits: Limits,
     pub(crate) rates: RateLimits,
-    pub(crate) hosts: HostPolicy,
+    pub(crate) hosts: AllowedHosts,
     pub(crate) known_keys: KnownKeys,
     pub(crate) uploads: UploadPlaces,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
@@ -76,6 +76,7 @@ impl Blueprint {
             self.trusted_proxies.clone(),
             self.runtime.clone(),
             self.uploads.clone(),
+            routes::served_routes().into(),
         );
         let (hosts, requests) = (self.hosts.clone(), self.requests.clone());
         let rest = web::scope("")

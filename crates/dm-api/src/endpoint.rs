@@ -14,7 +14,7 @@ use actix_web::{
     middleware::{Next, from_fn},
     web,
 };
-use dm_core::api_key::{RouteName, Scope};
+use dm_core::api_key::RouteName;
 
 use crate::{
     error::ApiError,
@@ -22,36 +22,8 @@ use crate::{
         authenticate::{self, Gate},
         deadline, trace,
     },
+    route_info::{Access, Pace, RouteInfo},
 };
-
-/// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody.
-    Open,
-    /// Bearers of a key with this scope.
-    Needs(Scope),
-}
-
-/// A route of a server, for those who compare it with a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteInfo {
-    /// Method, such as `GET`.
-    pub method: Method,
-    /// Path with its parameters, such as `/data/{data_hash}`.
-    pub path: &'static str,
-    /// Who may call it.
-    pub access: Access,
-}
-
-/// How long a route may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// The server's request timeout.
-    Limited,
-    /// As long as bytes arrive: the handler watches over its body itself.
-    Streamed,
-}
 
 /// Collects the endpoints of a server.
 #[derive(Default)]

@@ -2,10 +2,7 @@
 
 use dm_core::api_key::{Rights, RouteName, Scope};
 
-use crate::{
-    endpoint::Access,
-    routes::{external_routes, internal_routes},
-};
+use crate::route_info::{Access, RouteInfo};
 
 /// Why a key cannot be narrowed to a route; each completes "routes …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,13 +26,12 @@ pub enum RouteFault {
     MakesKeys(RouteName),
 }
 
-/// Checks that the routes to which a key is to be narrowed are routes of this
-/// node that its scopes open.
+/// Checks that the routes to which a key is to be narrowed are among the `served` ones
+/// and that its scopes open them.
 ///
 /// # Errors
 /// [`RouteFault`] for the first that is not.
-pub fn check_routes(rights: &Rights) -> Result<(), RouteFault> {
-    let served = [internal_routes(), external_routes()].concat();
+pub fn check_routes(rights: &Rights, served: &[RouteInfo]) -> Result<(), RouteFault> {
     for route in &rights.routes {
         let info = served
             .iter()
@@ -61,12 +57,14 @@ pub fn check_routes(rights: &Rights) -> Result<(), RouteFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routes::served_routes;
 
     fn check(scope: Scope, route: &str) -> Result<(), RouteFault> {
-        check_routes(&Rights {
+        let rights = Rights {
             routes: [route.parse().unwrap()].into(),
             ..Rights::of([scope])
-        })
+        };
+        check_routes(&rights, &served_routes())
     }
 
     #[test]

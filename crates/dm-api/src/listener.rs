@@ -8,22 +8,16 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::server::ServerError;
-
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// A socket that listens on `address`.
+/// Opens a socket that listens on `address`.
 ///
 /// A client that takes no bytes for `patience` is cut off: the server's body
 /// streams wait for the socket, and nothing above it would notice. Linux does
 /// it by `TCP_USER_TIMEOUT`, which accepted sockets inherit; other systems keep
 /// their own limits.
-pub(crate) fn listen(address: SocketAddr, patience: Duration) -> Result<TcpListener, ServerError> {
-    open(address, patience).map_err(|source| ServerError::Bind { address, source })
-}
-
-fn open(address: SocketAddr, patience: Duration) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr, patience: Duration) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;

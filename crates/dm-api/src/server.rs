@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{Audience, Blueprint},
     listener::listen,
-    middleware::{host::HostPolicy, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
+    middleware::{host::AllowedHosts, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
     on_demand,
     running::RunningServer,
     state::{Limits, Services},
@@ -73,8 +73,9 @@ struct Bound {
 
 impl Bound {
     fn new(config: &ApiConfig) -> Result<Self, ServerError> {
-        let wanted = SocketAddr::new(config.host, config.port);
-        let listener = listen(wanted, Limits::from(config).idle)?;
+        let address = SocketAddr::new(config.host, config.port);
+        let listener = listen(address, Limits::from(config).idle)
+            .map_err(|source| ServerError::Bind { address, source })?;
         Ok(Self {
             address: listener.local_addr()?,
             listener,
@@ -84,12 +85,12 @@ impl Bound {
     }
 
     /// The API for clients is meant for the world, unless it is given its names.
-    fn hosts(&self, audience: Audience) -> HostPolicy {
+    fn hosts(&self, audience: Audience) -> AllowedHosts {
         let allowed = &self.config.allowed_hosts;
         if audience == Audience::Clients && allowed.is_empty() {
-            return HostPolicy::Any;
+            return AllowedHosts::Any;
         }
-        HostPolicy::Only {
+        AllowedHosts::Only {
             bound: self.address,
             allowed: allowed.as_slice().into(),
         }

@@ -13,7 +13,7 @@ use dm_services::{
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use crate::{error::ApiError, on_runtime::OnRuntime, uploads::UploadPlaces};
+use crate::{error::ApiError, on_runtime::OnRuntime, route_info::RouteInfo, uploads::UploadPlaces};
 
 /// The parts of the node that clients reach through HTTP; cheap to clone.
 #[derive(Clone)]
@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
     pub(crate) uploads: UploadPlaces,
+    /// The routes of both APIs, to which keys can be narrowed.
+    pub(crate) served: Arc<[RouteInfo]>,
     runtime: Handle,
 }
 
@@ -91,12 +93,14 @@ impl State {
         trusted_proxies: Arc<[IpAddr]>,
         runtime: Handle,
         uploads: UploadPlaces,
+        served: Arc<[RouteInfo]>,
     ) -> Self {
         Self {
             services,
             limits,
             trusted_proxies,
             uploads,
+            served,
             runtime,
         }
     }

@@ -11,7 +11,7 @@ use reqwest::{
 use serde_json::{Map, Value, json};
 
 use crate::common::{
-    RECIPIENT, Setup, TestNode,
+    RECIPIENT, TestConfig, TestNode,
     schema::{Generator, Schemas},
     start_with,
 };
@@ -385,8 +385,8 @@ async fn node() -> TestNode {
         idle_timeout_secs: 60,
         ..config
     };
-    let setup = Setup::default();
-    start_with(Setup {
+    let setup = TestConfig::default();
+    start_with(TestConfig {
         internal: patient(setup.internal.clone()),
         external: patient(setup.external.clone()),
         ..setup

@@ -4,7 +4,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use reqwest::Method;
 use tokio::io::AsyncWriteExt;
 
-use crate::common::{RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore};
+use crate::common::{RECIPIENT, TestConfig, TestNode, raw, start, start_with, watched_store::WatchedStore};
 
 fn status(answer: &str) -> u16 {
     answer
@@ -65,7 +65,7 @@ async fn a_chunked_body_with_broken_framing_leaves_nothing() {
 
 #[actix_web::test]
 async fn a_body_that_stands_still_is_given_up() {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.external.idle_timeout_secs = 1;
     let node = start_with(setup).await;
     let post = format!(

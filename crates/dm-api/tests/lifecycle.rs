@@ -13,12 +13,12 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use crate::common::{Answer, RECIPIENT, Setup, raw, start, start_with};
+use crate::common::{Answer, RECIPIENT, TestConfig, raw, start, start_with};
 
 #[actix_web::test]
 async fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.external.port = taken.local_addr().unwrap().port();
     let Err(error) = ApiServers::bind(&setup.internal, &setup.external, setup.uploads) else {
         panic!("two servers cannot listen on one port");
@@ -55,7 +55,7 @@ async fn requests_in_progress_are_answered_before_the_servers_stop() {
 
 #[actix_web::test]
 async fn clients_that_do_nothing_do_not_hold_up_a_stop_and_the_others_are_answered() {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.external.idle_timeout_secs = 3600;
     // Who waited for clients would not be back within the test's life.
     setup.stop_patience = std::time::Duration::from_secs(3600);

@@ -10,7 +10,7 @@ use dm_core::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::common::{Answer, NO_DATA, RECIPIENT, Setup, TestNode, start, start_with};
+use crate::common::{Answer, NO_DATA, RECIPIENT, TestConfig, TestNode, start, start_with};
 
 const UNAUTHORIZED: &str = "Unauthorized. Provide valid X-API-Key header.";
 
@@ -148,7 +148,7 @@ async fn a_key_opens_only_what_its_scopes_say() {
 
 #[actix_web::test]
 async fn a_request_that_gets_no_answer_is_given_up() {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.internal.request_timeout_secs = 1;
     let node = start_with(setup).await;
     node.chain.silent.store(true, Ordering::SeqCst);
@@ -160,7 +160,7 @@ async fn a_request_that_gets_no_answer_is_given_up() {
 
 /// A node that allows a burst of `burst` requests and then one each second.
 async fn limited(burst: u32, trusted_proxy: bool) -> TestNode {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.external.rate_limit = RateLimit { per_second: 1, burst };
     if trusted_proxy {
         setup.external.trusted_proxies = vec![[127, 0, 0, 1].into()];
@@ -265,12 +265,12 @@ async fn an_expired_key_is_no_key() {
 
 #[actix_web::test]
 async fn a_catalog_that_fails_makes_no_known_client_unknown() {
-    let node = start_with(Setup {
+    let node = start_with(TestConfig {
         api_keys: ApiKeysConfig {
             max_wrong: 1,
             ..ApiKeysConfig::default()
         },
-        ..Setup::default()
+        ..TestConfig::default()
     })
     .await;
     assert_eq!(node.get("/network/stats").await.status, 200);

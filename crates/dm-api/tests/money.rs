@@ -13,7 +13,7 @@ use dm_testing::money::Habit;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
+use crate::common::{Answer, OTHER, RECIPIENT, TestConfig, TestNode, start, start_with};
 
 const ZERO: &str = "0x0000000000000000000000000000000000000000";
 
@@ -140,9 +140,9 @@ async fn a_repeated_transfer_is_one_transfer() {
 
 #[actix_web::test]
 async fn a_transfer_that_is_not_mined_in_time_answers_202() {
-    let node = start_with(Setup {
+    let node = start_with(TestConfig {
         money_patience: Duration::from_millis(20),
-        ..Setup::default()
+        ..TestConfig::default()
     })
     .await;
     let token = token(&node, node.address).await;

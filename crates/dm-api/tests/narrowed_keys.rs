@@ -11,7 +11,7 @@ use dm_testing::waiting::eventually;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::common::{Answer, NO_DATA, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
+use crate::common::{Answer, NO_DATA, OTHER, RECIPIENT, TestConfig, TestNode, start, start_with};
 
 /// Makes a key over HTTP, as an operator does.
 async fn make(node: &TestNode, body: Value) -> String {
@@ -325,7 +325,7 @@ async fn a_used_up_budget_ends_a_key() {
 }
 
 async fn guarded(max_wrong: u32) -> TestNode {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.api_keys.max_wrong = max_wrong;
     setup.external.trusted_proxies = vec![[127, 0, 0, 1].into()];
     start_with(setup).await

@@ -9,7 +9,7 @@ use dm_core::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, RECIPIENT, Setup, raw, start, start_with};
+use crate::common::{Answer, RECIPIENT, TestConfig, raw, start, start_with};
 
 const ZERO: &str = "0x0000000000000000000000000000000000000000";
 
@@ -264,7 +264,7 @@ async fn who_holds_an_object_is_shown_to_operators_alone() {
 
 #[actix_web::test]
 async fn a_page_in_the_operators_browser_reaches_nothing() {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.internal.allowed_hosts = vec!["node.internal".to_owned()];
     let node = start_with(setup).await;
     let port = node.internal.rsplit(':').next().unwrap().to_owned();
@@ -356,9 +356,9 @@ impl HealthCheck for FullDisk {
 
 #[actix_web::test]
 async fn what_is_wrong_with_a_part_is_told_to_those_with_a_key() {
-    let setup = Setup {
+    let setup = TestConfig {
         checks: vec![Arc::new(FullDisk)],
-        ..Setup::default()
+        ..TestConfig::default()
     };
     let node = start_with(setup).await;
     let url = |path: &str| format!("{}{path}", node.external);
@@ -397,7 +397,7 @@ async fn the_api_for_clients_is_called_under_its_names_where_it_has_some() {
         (vec!["node.example".to_owned()], "localhost", 200),
         (vec!["node.example".to_owned()], "anything.example", 403),
     ] {
-        let mut setup = Setup::default();
+        let mut setup = TestConfig::default();
         setup.external.allowed_hosts = names.clone();
         let node = start_with(setup).await;
         let request = format!(

@@ -6,13 +6,13 @@ use dm_testing::plugins::SamplePlugin;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, RECIPIENT, Setup, TestNode, start_with};
+use crate::common::{Answer, RECIPIENT, TestConfig, TestNode, start_with};
 
 /// A node with the sample, which answers by the size of what it is asked.
 async fn start() -> TestNode {
-    start_with(Setup {
+    start_with(TestConfig {
         plugins: vec![Arc::new(SamplePlugin::default())],
-        ..Setup::default()
+        ..TestConfig::default()
     })
     .await
 }

@@ -215,7 +215,7 @@ async fn a_client_that_goes_away_stops_the_work() {
 #[cfg(target_os = "linux")]
 #[actix_web::test]
 async fn a_reader_that_takes_nothing_is_cut_off_and_holds_a_part_of_the_object() {
-    let mut setup = crate::common::Setup::default();
+    let mut setup = crate::common::TestConfig::default();
     setup.external.idle_timeout_secs = 1;
     setup.stop_patience = std::time::Duration::from_secs(600);
     let node = crate::common::start_with(setup).await;

@@ -4,7 +4,7 @@ use dm_core::hash::DataHash;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, OTHER, RECIPIENT, Setup, TestNode, start, start_with};
+use crate::common::{Answer, OTHER, RECIPIENT, TestConfig, TestNode, start, start_with};
 
 #[actix_web::test]
 async fn a_share_answers_with_the_anchor_and_the_data_hash() {
@@ -279,7 +279,7 @@ async fn encoded_bodies_are_refused() {
 
 #[actix_web::test]
 async fn a_json_body_over_the_limit_is_refused() {
-    let mut setup = Setup::default();
+    let mut setup = TestConfig::default();
     setup.external.max_json_bytes = 1024;
     let node = start_with(setup).await;
     let large = json!({"data": "x".repeat(2000), "recipient": RECIPIENT}).to_string();

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::common::{
-    Answer, NO_DATA, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
+    Answer, NO_DATA, RECIPIENT, TestConfig, TestNode, raw, start, start_with, watched_store::WatchedStore,
 };
 
 async fn key(node: &TestNode, expires_at: Option<u64>) -> NewApiKey {
@@ -97,10 +97,10 @@ async fn a_question_that_waits_for_its_answer_ends_with_its_key() {
     node.store.stuck.send_replace(false);
 }
 
-fn with_uploads(uploads: UploadsConfig) -> Setup {
-    Setup {
+fn with_uploads(uploads: UploadsConfig) -> TestConfig {
+    TestConfig {
         uploads,
-        ..Setup::default()
+        ..TestConfig::default()
     }
 }
 

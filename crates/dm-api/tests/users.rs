@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::common::{
-    Answer, OTHER, RECIPIENT, Setup, TestNode, raw, start, start_with, watched_store::WatchedStore,
+    Answer, OTHER, RECIPIENT, TestConfig, TestNode, raw, start, start_with, watched_store::WatchedStore,
 };
 
 fn alice() -> TestSigner {
@@ -15,9 +15,9 @@ fn alice() -> TestSigner {
 }
 
 async fn strict() -> TestNode {
-    let node = start_with(Setup {
+    let node = start_with(TestConfig {
         authorization_required: true,
-        ..Setup::default()
+        ..TestConfig::default()
     })
     .await;
     let body = json!({"user_id": "alice", "public_key": alice().address().to_string()});

@@ -64,7 +64,7 @@ async fn a_change_of_an_allowance_survives_a_kill_at_every_step() {
     let token = deploy(&chain, 0, "SilentToken").await;
     let allowed = async || client.allowance(token, account(0), account(1)).await.unwrap();
     let key = |length: i64| {
-        Some(dm_core::share::IdempotencyKey {
+        Some(dm_core::idempotency::IdempotencyKey {
             client: "client".to_owned(),
             key: length.to_string(),
         })

@@ -37,9 +37,9 @@ const FORKED_PAUSE: Duration = Duration::from_secs(60);
 /// How long a stopping node waits for an anchor in flight.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the anchoring task works with; cheap to clone.
+/// What the anchoring task is handed; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Setting {
+pub(crate) struct Deps {
     pub(crate) account: Address,
     pub(crate) log: LocalLog,
     pub(crate) anchors: Arc<dyn Anchors>,
@@ -88,7 +88,7 @@ impl From<CatalogError> for Trouble {
 
 /// The anchoring task.
 pub(crate) struct Anchorer {
-    setting: Setting,
+    deps: Deps,
     head: Head,
     in_flight: Option<InFlight>,
     next_look: Instant,
@@ -99,11 +99,11 @@ pub(crate) struct Anchorer {
 
 impl Anchorer {
     /// A task that knows nothing of the contract yet.
-    pub(crate) fn new(setting: Setting) -> Self {
+    pub(crate) fn new(deps: Deps) -> Self {
         Self {
-            next_look: Instant::now() + Duration::from_secs(setting.config.watch_interval_secs),
+            next_look: Instant::now() + Duration::from_secs(deps.config.watch_interval_secs),
             next_look_at_newest: Instant::now() + watch::NEWEST_PAUSE,
-            setting,
+            deps,
             head: Head::Unknown,
             in_flight: None,
             contradiction: None,
@@ -116,7 +116,7 @@ impl Anchorer {
     /// # Errors
     /// Where the local log fails; the task can be started again.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), ComplianceError> {
-        let board = self.setting.board.clone();
+        let board = self.deps.board.clone();
         let patience = async {
             shutdown.cancelled().await;
             tokio::time::sleep(LAST_PATIENCE).await;
@@ -156,7 +156,7 @@ impl Anchorer {
     async fn step(&mut self) -> Result<(), Trouble> {
         if Instant::now() >= self.next_look {
             self.look_at_open_checkpoints().await?;
-            self.next_look = Instant::now() + Duration::from_secs(self.setting.config.watch_interval_secs);
+            self.next_look = Instant::now() + Duration::from_secs(self.deps.config.watch_interval_secs);
         }
         let previous = match self.head {
             Head::Known(checkpoint) => checkpoint,
@@ -166,7 +166,7 @@ impl Anchorer {
                 checkpoint
             }
         };
-        if self.setting.board.recorded() > previous.map_or(0, |checkpoint| checkpoint.size) {
+        if self.deps.board.recorded() > previous.map_or(0, |checkpoint| checkpoint.size) {
             self.anchor_next(previous).await?;
         }
         Ok(())
@@ -174,15 +174,15 @@ impl Anchorer {
 
     fn all_is_well(&mut self) {
         self.pause = FIRST_PAUSE;
-        self.setting.board.set_trouble(None);
-        if self.setting.board.set_chain(ChainState::Reachable) {
+        self.deps.board.set_trouble(None);
+        if self.deps.board.set_chain(ChainState::Reachable) {
             tracing::info!("the compliance log can be anchored");
         }
     }
 
     fn chain_is_away(&self, error: &ChainError) {
-        self.setting.board.set_trouble(Some(error));
-        if self.setting.board.set_away() {
+        self.deps.board.set_trouble(Some(error));
+        if self.deps.board.set_away() {
             tracing::warn!(%error, "the compliance log cannot be anchored now; it will be later");
         } else {
             tracing::debug!(%error, "the compliance log still cannot be anchored");
@@ -191,7 +191,7 @@ impl Anchorer {
 
     async fn back_off(&mut self, shutdown: &CancellationToken) {
         self.head = Head::Unknown;
-        let pause = match self.setting.board.fault() {
+        let pause = match self.deps.board.fault() {
             Some(_) => FORKED_PAUSE,
             None => self.pause,
         };
@@ -207,7 +207,7 @@ impl Anchorer {
             return;
         };
         let anchored = checkpoint.map_or(0, |checkpoint| checkpoint.size);
-        let mut recorded = self.setting.board.recorded.subscribe();
+        let mut recorded = self.deps.board.recorded.subscribe();
         tokio::select! {
             _ = recorded.wait_for(|recorded| *recorded > anchored) => {}
             () = tokio::time::sleep_until(self.next_look) => {}

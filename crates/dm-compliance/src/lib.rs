@@ -10,6 +10,7 @@ mod manager;
 mod queue;
 mod sequencer;
 mod tree;
+mod unanchored;
 mod verify;
 
 pub use manager::ComplianceManager;

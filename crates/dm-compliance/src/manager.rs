@@ -18,13 +18,13 @@ use dm_core::{
 };
 
 use crate::{
-    anchoring::{Anchorer, Setting},
+    anchoring::{Anchorer, Deps},
     board::{Board, ChainState},
-    health::Unanchored,
     leaf::Leaf,
     local_log::LocalLog,
     queue::Queue,
     sequencer::Sequencer,
+    unanchored::Unanchored,
     verify::verify_offline,
 };
 
@@ -96,7 +96,7 @@ impl ComplianceManager {
     }
 
     fn spawn_anchoring(&self, config: ComplianceConfig, bus: EventBus, supervisor: &Supervisor) {
-        let setting = Setting {
+        let deps = Deps {
             account: self.account,
             log: self.log.clone(),
             anchors: self.anchors.clone(),
@@ -105,7 +105,7 @@ impl ComplianceManager {
             config,
         };
         supervisor.spawn("compliance.anchor", move |shutdown| {
-            Anchorer::new(setting.clone()).run(shutdown)
+            Anchorer::new(deps.clone()).run(shutdown)
         });
     }
 

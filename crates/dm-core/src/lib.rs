@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod event;
 pub mod hash;
 pub mod health;
+pub mod idempotency;
 pub mod mandate;
 pub mod operation;
 pub mod order;

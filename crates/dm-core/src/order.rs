@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     hash::DataHash,
+    idempotency::IdempotencyKey,
     operation::{Operation, OperationId, Permit, TransferAuthorization},
-    share::IdempotencyKey,
     token::TokenInfo,
 };
 

@@ -7,18 +7,10 @@ use crate::{
     envelope::ObjectId,
     event::EventKind,
     hash::DataHash,
+    idempotency::IdempotencyKey,
     mandate::{KeptMandate, Mandate, VerifiedMandate},
     payment::{PaymentReceipt, PaymentTerms},
 };
-
-/// How a client makes sure that a repeated request is one share.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey {
-    /// Id of the API key that sent it: the keys of two clients never meet.
-    pub client: String,
-    /// The header's value, at most 255 characters.
-    pub key: String,
-}
 
 /// What is asked of the node when data is shared.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use alloy_primitives::Address;
 use dm_core::{
     bus::EventBus,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{Order, OrderRecord, Purpose},
     ports::{Chain, ChainError, ComplianceLog, Operations, OrderCatalog, TokenCatalog, Tokens},
-    share::IdempotencyKey,
 };
 
 use super::{

@@ -7,11 +7,11 @@ use alloy_primitives::{Address, U256};
 use dm_core::{
     clock::now_ms,
     hash::DataHash,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder},
     payment::{PaymentReceipt, PaymentTerms, SignedConsent},
     ports::NumberedOrder,
-    share::IdempotencyKey,
     token::NATIVE_TOKEN,
 };
 

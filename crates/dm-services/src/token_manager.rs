@@ -4,10 +4,10 @@ use alloy_primitives::{Address, U256};
 use dm_core::{
     bus::News,
     clock::now_ms,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{Order, OrderRecord, Purpose, TokenRecord},
     ports::ChainError,
-    share::IdempotencyKey,
     token::{NATIVE_TOKEN, TokenInfo},
 };
 

@@ -56,8 +56,8 @@ macro_rules! engine_suite {
             }
 
             mod changes {
-                async fn open() -> crate::Changes {
-                    crate::changes(dm_core::config::ObjectEngine::$variant)
+                async fn open() -> crate::objects::Changes {
+                    crate::objects::changes(dm_core::config::ObjectEngine::$variant)
                 }
                 dm_testing::object_changes_conformance!(open);
             }

@@ -13,10 +13,10 @@ use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
 use dm_core::{
     hash::DataHash,
+    idempotency::IdempotencyKey,
     operation::{Operation, OperationId},
     order::{OrderRecord, OrderState, Tries},
     ports::{CatalogError, ChainError, NumberedOrder, OperationState, Operations, OrderCatalog, OrderInsert},
-    share::IdempotencyKey,
 };
 
 /// Calls after which the node is dead; counts a call before its effect and

@@ -29,7 +29,8 @@ pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result
                 recipients: args.recipients.into_iter().collect(),
                 bytes_budget: args.bytes_budget,
             };
-            dm_api::check_routes(&rights).map_err(|fault| anyhow!("--route {fault}"))?;
+            dm_api::check_routes(&rights, &dm_api::served_routes())
+                .map_err(|fault| anyhow!("--route {fault}"))?;
             let expires_at = args.expires.as_deref().map(duration::from_now).transpose()?;
             let catalog = open_catalog(&home::load_config(&args.node)?).await?;
             let key = create(&catalog, &args.name, rights, expires_at).await?;

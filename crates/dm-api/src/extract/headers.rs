@@ -7,7 +7,7 @@ use actix_web::{
         header::{self, HeaderMap, HeaderName},
     },
 };
-use dm_core::{Address, api_key::Principal, share::IdempotencyKey};
+use dm_core::{Address, api_key::Principal, idempotency::IdempotencyKey};
 
 use crate::error::ApiError;
 

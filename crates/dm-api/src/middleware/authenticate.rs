@@ -22,7 +22,7 @@ use dm_core::{
 };
 
 use super::{client_address::client_address, known_keys::KnownKeys, meter};
-use crate::{endpoint::Access, error::ApiError, state::State};
+use crate::{error::ApiError, route_info::Access, state::State};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 

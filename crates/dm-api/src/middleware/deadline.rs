@@ -9,7 +9,7 @@ use actix_web::{
     web,
 };
 
-use crate::{endpoint::Pace, error::ApiError, state::State};
+use crate::{error::ApiError, route_info::Pace, state::State};
 
 /// Gives the handler the server's request timeout to begin its response; what
 /// it streams afterwards is not limited. Routes that stream their request's

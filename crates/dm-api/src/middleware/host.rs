@@ -25,7 +25,7 @@ use crate::error::ApiError;
 
 /// Under which names a server may be called.
 #[derive(Clone)]
-pub(crate) enum HostPolicy {
+pub(crate) enum AllowedHosts {
     /// Under any: the API is meant for the world.
     Any,
     /// Under loopback names, the address it listens on, and these.
@@ -35,7 +35,7 @@ pub(crate) enum HostPolicy {
     },
 }
 
-impl HostPolicy {
+impl AllowedHosts {
     fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Self::Only { bound, allowed } = self else {
             return Ok(());
@@ -53,7 +53,7 @@ impl HostPolicy {
 
 /// Refuses requests that a page of somebody else has made.
 pub(crate) async fn check(
-    policy: HostPolicy,
+    policy: AllowedHosts,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn allows(bound: &str, host: &'static str, origin: Option<&'static str>) -> bool {
-        let policy = HostPolicy::Only {
+        let policy = AllowedHosts::Only {
             bound: bound.parse().unwrap(),
             allowed: ["node.internal".to_owned()].as_slice().into(),
         };

@@ -15,7 +15,7 @@ use dm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody, bearer,
@@ -23,6 +23,7 @@ use crate::{
         time,
     },
     key_routes::check_routes,
+    route_info::Access,
     state::State,
 };
 
@@ -78,7 +79,7 @@ async fn create(request: HttpRequest, body: JsonBody, state: Data<State>) -> Res
         recipients: names("recipients", asked.recipients, parse_address)?,
         bytes_budget: fields::value("bytes_budget", asked.bytes_budget, "must be a number of bytes")?,
     };
-    check_routes(&rights).map_err(|fault| ApiError::invalid("routes", fault))?;
+    check_routes(&rights, &state.served).map_err(|fault| ApiError::invalid("routes", fault))?;
     let request = NewApiKeyRequest {
         name: fields::text("name", asked.name)?.unwrap_or_default(),
         rights: Arc::new(rights),

@@ -12,8 +12,9 @@ use dm_core::api_key::Scope;
 use futures::{TryStreamExt, stream};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
+    route_info::Access,
     state::State,
 };
 

@@ -20,9 +20,10 @@ use serde::Serialize;
 
 use super::erasures::erase;
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{data_hash_param, wants_explanation},
+    route_info::Access,
     state::State,
 };
 

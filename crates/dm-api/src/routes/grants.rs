@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::share_answer::share_answer;
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody, allowed_recipient, data_hash_param,
         fields::{self, Field},
         mandate::MandateFields,
     },
+    route_info::Access,
     state::State,
 };
 

@@ -14,7 +14,8 @@ use dm_core::{
 use serde::Serialize;
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
+    route_info::Access,
     state::State,
 };
 

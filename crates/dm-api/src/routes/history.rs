@@ -13,9 +13,10 @@ use dm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{page_cursor, page_limit, query},
+    route_info::Access,
     state::State,
 };
 

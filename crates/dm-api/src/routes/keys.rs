@@ -6,12 +6,13 @@ use dm_services::KeyVersionUse;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody,
         fields::{self, Field},
     },
+    route_info::Access,
     state::State,
 };
 

@@ -5,12 +5,13 @@ use dm_core::api_key::Scope;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody,
         fields::{self, Field},
     },
+    route_info::Access,
     state::State,
 };
 

@@ -1,6 +1,6 @@
 //! The routes, one file for each resource.
 
-use crate::endpoint::{RouteInfo, Router};
+use crate::{endpoint::Router, route_info::RouteInfo};
 
 mod api_keys;
 mod authorization;
@@ -34,6 +34,11 @@ pub fn internal_routes() -> Vec<RouteInfo> {
 /// Every route of the API for clients.
 pub fn external_routes() -> Vec<RouteInfo> {
     [health::external().routes(), external().routes()].concat()
+}
+
+/// Every route of both APIs.
+pub fn served_routes() -> Vec<RouteInfo> {
+    [internal_routes(), external_routes()].concat()
 }
 
 /// The routes of the API for operators that are subject to its rate limit.

@@ -12,9 +12,10 @@ use dm_services::HeldObject;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{address_param, data_hash_param, query, switch_param},
+    route_info::Access,
     state::State,
 };
 

@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 use super::share_answer::share_answer;
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         address_param, allowed_recipient, bearer, body_cut_off, body_stalled, data_hash_param,
@@ -38,6 +38,7 @@ use crate::{
     notes::NoteHeaders,
     on_runtime::ServiceStream,
     range::{Part, is_known_to_client, requested_part},
+    route_info::Access,
     state::State,
     uploads::UploadPace,
 };

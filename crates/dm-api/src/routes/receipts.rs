@@ -10,9 +10,10 @@ use dm_services::ServiceError;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{JsonBody, address_param, data_hash_param, not_json, query},
+    route_info::Access,
     state::State,
 };
 

@@ -5,8 +5,9 @@ use dm_core::api_key::Scope;
 use dm_services::ServiceError;
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
+    route_info::Access,
     state::State,
 };
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::share_answer::share_answer;
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody, allowed_recipient,
@@ -16,6 +16,7 @@ use crate::{
         money::PaymentFields,
         time,
     },
+    route_info::Access,
     state::State,
 };
 

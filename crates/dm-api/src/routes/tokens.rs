@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::order_answer::{Nothing, contract, order_answer};
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody, address_param, allowed_recipient,
         fields::{self, Field},
         idempotency_key, query,
     },
+    route_info::Access,
     state::State,
 };
 

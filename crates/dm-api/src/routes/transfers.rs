@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::order_answer::{Nothing, OrderLine, order_answer};
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody, allowed_recipient,
@@ -17,6 +17,7 @@ use crate::{
         money::{Parties, consent},
         page_cursor, page_limit, query,
     },
+    route_info::Access,
     state::State,
 };
 

@@ -12,13 +12,14 @@ use dm_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         JsonBody,
         fields::{self, Field},
         page_limit, query,
     },
+    route_info::Access,
     state::State,
 };
 

@@ -15,10 +15,11 @@ use dm_core::{
 use serde::Serialize;
 
 use crate::{
-    endpoint::{Access, Endpoint, Router},
+    endpoint::{Endpoint, Router},
     error::ApiError,
     extract::data_hash_param,
     middleware::authenticate::may_call,
+    route_info::Access,
     state::State,
 };
 

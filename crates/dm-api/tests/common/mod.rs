@@ -53,7 +53,7 @@ pub const NO_DATA: &str = "00000000000000000000000000000000000000000000000000000
 pub const PASSWORD: &str = "the master password";
 
 /// What a test may change before the servers start.
-pub struct Setup {
+pub struct TestConfig {
     pub internal: ApiConfig,
     pub external: ApiConfig,
     pub uploads: UploadsConfig,
@@ -66,7 +66,7 @@ pub struct Setup {
     pub checks: Vec<Arc<dyn HealthCheck>>,
 }
 
-impl Default for Setup {
+impl Default for TestConfig {
     fn default() -> Self {
         let local = |config: ApiConfig| ApiConfig {
             host: [127, 0, 0, 1].into(),
@@ -123,10 +123,10 @@ pub struct Keys {
 }
 
 pub async fn start() -> TestNode {
-    start_with(Setup::default()).await
+    start_with(TestConfig::default()).await
 }
 
-pub async fn start_with(setup: Setup) -> TestNode {
+pub async fn start_with(config: TestConfig) -> TestNode {
     let signer = Arc::new(TestSigner::new(1));
     let address = signer.address();
     let catalog = Arc::new(MemoryCatalog::new());
@@ -151,7 +151,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         },
         MoneyConfig {
             native_alias: Address::ZERO,
-            patience: setup.money_patience,
+            patience: config.money_patience,
             refund_after: Duration::from_secs(3600),
             retry_interval: Duration::from_secs(15),
         },
@@ -182,7 +182,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     )
     .await
     .unwrap();
-    let registered = RegisteredPlugins::from_iter(setup.plugins);
+    let registered = RegisteredPlugins::from_iter(config.plugins);
     plugins
         .start(vec![Arc::new(registered)], &Supervisor::new())
         .await;
@@ -194,7 +194,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             chain: chain.clone(),
         },
         AuthorizationConfig {
-            required: setup.authorization_required,
+            required: config.authorization_required,
             node_id: "test".to_owned(),
             log: address,
         },
@@ -217,7 +217,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
     };
     let settings = DataConfig {
         replication_factor: 3,
-        anchor_patience: setup.anchor_patience,
+        anchor_patience: config.anchor_patience,
         retry_interval: Duration::from_secs(15),
     };
     let repairer = Repairer::new(
@@ -235,7 +235,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         "this-peer",
         RepairConfig::default(),
     );
-    let key_guard = Arc::new(KeyGuard::new(&setup.api_keys, bus.clone()));
+    let key_guard = Arc::new(KeyGuard::new(&config.api_keys, bus.clone()));
     let scrubber = Scrubber::new(
         ScrubPorts {
             objects: store.clone(),
@@ -259,7 +259,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
                 network: network.clone(),
                 log: log.clone(),
                 plugins: Some(plugins.clone()),
-                checks: setup.checks,
+                checks: config.checks,
                 bus,
             },
             &Supervisor::new(),
@@ -279,7 +279,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };
-    let servers = ApiServers::bind(&setup.internal, &setup.external, setup.uploads).unwrap();
+    let servers = ApiServers::bind(&config.internal, &config.external, config.uploads).unwrap();
     TestNode {
         internal: format!("http://{}", servers.internal_address()),
         external: format!("http://{}", servers.external_address()),
@@ -288,7 +288,7 @@ pub async fn start_with(setup: Setup) -> TestNode {
             read: new_key(&api_keys, Scope::Read).await,
             admin: new_key(&api_keys, Scope::Admin).await,
         },
-        handle: servers.serve(&services, setup.stop_patience).unwrap(),
+        handle: servers.serve(&services, config.stop_patience).unwrap(),
         api_keys,
         scrubber,
         log,

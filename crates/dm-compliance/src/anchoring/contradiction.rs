@@ -39,19 +39,19 @@ impl Anchorer {
     /// looked at all the same, in case the chain was wrong.
     pub(super) fn chain_contradicts(&mut self, reason: &str) {
         let now = Instant::now();
-        if self.setting.board.set_chain(ChainState::Contradicts) {
+        if self.deps.board.set_chain(ChainState::Contradicts) {
             tracing::warn!(reason, "the chain contradicts the local log; looking again");
             self.pause = FIRST_PAUSE;
         }
         let contradiction = self.contradiction.get_or_insert_with(|| Contradiction::new(now));
-        if contradiction.seen(now) && self.setting.board.fault().is_none() {
+        if contradiction.seen(now) && self.deps.board.fault().is_none() {
             self.report_fork(reason);
         }
     }
 
     /// Goes on where the chain had contradicted the local log.
     pub(super) fn chain_agrees(&mut self) {
-        let fault = self.setting.board.set_agreed();
+        let fault = self.deps.board.set_agreed();
         if self.contradiction.take().is_some() || fault.is_some() {
             self.pause = FIRST_PAUSE;
             tracing::info!("the chain agrees with the local log again; events are recorded");
@@ -60,8 +60,8 @@ impl Anchorer {
 
     fn report_fork(&self, reason: &str) {
         tracing::error!(reason, "the compliance log has forked; nothing more is recorded");
-        self.setting.board.set_fault(reason);
-        self.setting
+        self.deps.board.set_fault(reason);
+        self.deps
             .bus
             .publish(News::SystemError(SystemTrouble::Compliance {
                 error: reason.to_owned(),

@@ -13,8 +13,8 @@ impl Anchorer {
     /// that was sent by an earlier life of this node is taken over. Returns the
     /// contract's newest checkpoint.
     pub(super) async fn compare_with_contract(&mut self) -> Result<Option<Checkpoint>, Trouble> {
-        let setting = &self.setting;
-        let head = setting.anchors.anchor_head(setting.account).await?;
+        let deps = &self.deps;
+        let head = deps.anchors.anchor_head(deps.account).await?;
         let checkpoint = match &head {
             Some(head) => Some(self.checkpoint_at(head).await?),
             None => None,
@@ -24,32 +24,28 @@ impl Anchorer {
         if let (Some(head), Some(checkpoint)) = (head, checkpoint) {
             self.take_over(&head, checkpoint).await?;
         }
-        self.setting.board.reset_anchored(size);
+        self.deps.board.reset_anchored(size);
         self.head = Head::Known(checkpoint);
         Ok(checkpoint)
     }
 
     /// The local checkpoint of the head's size, if the contract has the same.
     async fn checkpoint_at(&self, head: &AnchorHead) -> Result<Checkpoint, Trouble> {
-        let setting = &self.setting;
-        let recorded = setting.board.recorded();
+        let deps = &self.deps;
+        let recorded = deps.board.recorded();
         if head.size > recorded {
             return Err(Trouble::Forked(format!(
                 "the chain has {} events of account {}, the local log {recorded}: the catalog was restored from an \
                  older backup, or another node uses this operator account",
-                head.size, setting.account,
+                head.size, deps.account,
             )));
         }
-        let checkpoint = setting.log.checkpoint(head.size).await?;
-        if !setting
-            .anchors
-            .is_anchored(setting.account, &checkpoint, head)
-            .await?
-        {
+        let checkpoint = deps.log.checkpoint(head.size).await?;
+        if !deps.anchors.is_anchored(deps.account, &checkpoint, head).await? {
             return Err(Trouble::Forked(format!(
                 "the first {} events of account {} are others on the chain than in the local log: another node uses \
                  this operator account, or went on from a copy of this node's catalog",
-                head.size, setting.account,
+                head.size, deps.account,
             )));
         }
         Ok(checkpoint)
@@ -58,7 +54,7 @@ impl Anchorer {
     /// Forgets the checkpoints that are larger than the contract's newest: a
     /// reorganisation took them, or the chain began anew.
     async fn forget_checkpoints_above(&self, size: u64) -> Result<(), Trouble> {
-        let (events, anchors) = (self.setting.log.events(), &self.setting.anchors);
+        let (events, anchors) = (self.deps.log.events(), &self.deps.anchors);
         let mut began_anew = false;
         while let Some(last) = events
             .last_checkpoint()
@@ -72,7 +68,7 @@ impl Anchorer {
             // No reorganisation takes back what is final.
             began_anew |= last.is_final;
             events.remove_checkpoint(last.checkpoint.size).await?;
-            self.setting.board.reset_anchored(size);
+            self.deps.board.reset_anchored(size);
             tracing::warn!(size = last.checkpoint.size, tx = %last.anchor.tx_hash, "an anchor left the chain");
         }
         Ok(())
@@ -80,7 +76,7 @@ impl Anchorer {
 
     /// Keeps the head's checkpoint with its anchor, if it is not kept already.
     async fn take_over(&self, head: &AnchorHead, checkpoint: Checkpoint) -> Result<(), Trouble> {
-        let events = self.setting.log.events();
+        let events = self.deps.log.events();
         let is_kept = events.last_checkpoint().await?.is_some_and(|last| {
             last.checkpoint == checkpoint
                 && last.anchor.block == head.block
@@ -89,11 +85,7 @@ impl Anchorer {
         if is_kept {
             return Ok(());
         }
-        let anchor = self
-            .setting
-            .anchors
-            .anchor_of_head(self.setting.account, head)
-            .await?;
+        let anchor = self.deps.anchors.anchor_of_head(self.deps.account, head).await?;
         let anchor = anchor.ok_or_else(unsettled)?;
         let anchored = AnchoredCheckpoint {
             checkpoint,

@@ -41,7 +41,7 @@ impl Anchorer {
             tracing::Span::current()
                 .record("size", sent.next.size)
                 .record("tx", tracing::field::display(sent.tx_hash));
-            match self.setting.anchors.wait_for_anchor(sent.tx_hash).await {
+            match self.deps.anchors.wait_for_anchor(sent.tx_hash).await {
                 Ok(anchor) => self.keep(sent.next, anchor).await,
                 Err(error) => {
                     let is_over = matches!(error, ChainError::Reverted(_));
@@ -56,14 +56,14 @@ impl Anchorer {
     }
 
     async fn send(&self, previous: Option<Checkpoint>) -> Result<InFlight, Trouble> {
-        let setting = &self.setting;
-        let batch = u64::try_from(setting.config.max_batch).unwrap_or(u64::MAX);
+        let deps = &self.deps;
+        let batch = u64::try_from(deps.config.max_batch).unwrap_or(u64::MAX);
         let largest = previous
             .map_or(0, |checkpoint| checkpoint.size)
             .saturating_add(batch);
-        let size = setting.board.recorded().min(largest);
-        let request = setting.log.anchor_request(previous, size).await?;
-        let tx_hash = setting.anchors.submit_anchor(&request).await?;
+        let size = deps.board.recorded().min(largest);
+        let request = deps.log.anchor_request(previous, size).await?;
+        let tx_hash = deps.anchors.submit_anchor(&request).await?;
         Ok(InFlight {
             previous,
             next: request.next,
@@ -76,11 +76,11 @@ impl Anchorer {
         let anchored = AnchoredCheckpoint {
             checkpoint,
             anchor,
-            is_final: self.setting.config.confirmations == 0,
+            is_final: self.deps.config.confirmations == 0,
         };
-        self.setting.log.events().put_checkpoint(&anchored).await?;
+        self.deps.log.events().put_checkpoint(&anchored).await?;
         self.head = Head::Known(Some(checkpoint));
-        self.setting.board.set_anchored(anchored);
+        self.deps.board.set_anchored(anchored);
         tracing::debug!(block = anchor.block, "anchored");
         Ok(())
     }

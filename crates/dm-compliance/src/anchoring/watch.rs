@@ -27,7 +27,7 @@ impl Anchorer {
     /// Looks at every checkpoint that is not final. Where one has changed, the
     /// contract's head is no longer known.
     pub(super) async fn look_at_open_checkpoints(&mut self) -> Result<(), Trouble> {
-        let events = self.setting.log.events();
+        let events = self.deps.log.events();
         let mut open = events.open_checkpoints().await?;
         if Instant::now() >= self.next_look_at_newest {
             self.next_look_at_newest = Instant::now() + NEWEST_PAUSE;
@@ -46,17 +46,17 @@ impl Anchorer {
             return Ok(());
         }
         self.head = Head::Unknown;
-        let last = self.setting.log.events().last_checkpoint().await?;
-        self.setting
+        let last = self.deps.log.events().last_checkpoint().await?;
+        self.deps
             .board
             .reset_anchored(last.map_or(0, |last| last.checkpoint.size));
         findings.into_iter().find_map(Result::err).map_or(Ok(()), Err)
     }
 
     async fn look_at(&self, known: AnchoredCheckpoint) -> Result<Finding, Trouble> {
-        let events = self.setting.log.events();
+        let events = self.deps.log.events();
         let size = known.checkpoint.size;
-        let anchors = &self.setting.anchors;
+        let anchors = &self.deps.anchors;
         let Some((anchor, confirmations)) = anchors.anchor(known.anchor.tx_hash).await? else {
             if !anchors.has_lost(&known.anchor).await? {
                 return Ok(Finding::Stands);
@@ -67,7 +67,7 @@ impl Anchorer {
         };
         let now = AnchoredCheckpoint {
             anchor,
-            is_final: known.is_final || confirmations >= self.setting.config.confirmations,
+            is_final: known.is_final || confirmations >= self.deps.config.confirmations,
             ..known
         };
         if now != known {

@@ -7,8 +7,9 @@ use crate::{
     api_key::{ApiKeyRecord, KeyUsage},
     envelope::ObjectId,
     hash::{DataHash, Locator},
+    idempotency::IdempotencyKey,
     peer::PeerRecord,
-    share::{IdempotencyKey, NewShare, ReadableObject, ShareRecord, WrappedKey},
+    share::{NewShare, ReadableObject, ShareRecord, WrappedKey},
 };
 
 /// Why the catalog did not do what it should.

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use super::CatalogError;
 use crate::{
     hash::DataHash,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
-    share::IdempotencyKey,
     token::TokenInfo,
 };
 

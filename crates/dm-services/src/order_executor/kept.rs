@@ -5,10 +5,10 @@ use std::sync::Arc;
 use dm_core::{
     bus::EventBus,
     clock::now_ms,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{Order, OrderRecord, OrderState, Purpose, Tries},
     ports::{ComplianceLog, NumberedOrder, OrderCatalog, OrderInsert},
-    share::IdempotencyKey,
 };
 
 use super::{MoneyPorts, balances::Balances, event};

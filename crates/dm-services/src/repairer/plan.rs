@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use dm_core::{
     envelope::ObjectId,
-    ports::{KeyValueStore, NotTaken, StoreError},
+    ports::{KeyValueStore, StoreError},
 };
 
 mod bucket;
@@ -33,14 +33,8 @@ mod view;
 mod tests;
 
 use self::{
-    bucket::Bucket,
-    decide::Context,
-    hints::Hints,
-    index::Index,
-    peers::Peers,
-    record::Record,
-    sweeps::Sweeps,
-    under_way::{Cause, UnderWay},
+    bucket::Bucket, decide::Context, hints::Hints, index::Index, peers::Peers, record::Record,
+    sweeps::Sweeps, under_way::UnderWay,
 };
 pub use self::{
     config::RepairConfig,

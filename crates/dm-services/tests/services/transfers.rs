@@ -4,10 +4,10 @@ use dm_core::{
     Address, U256,
     bus::News,
     event::EventKind,
+    idempotency::IdempotencyKey,
     operation::{Operation, OperationId},
     order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder, Tries},
     ports::{ComplianceLog, EventFilter, Operations, OrderCatalog, Tokens},
-    share::IdempotencyKey,
 };
 use dm_services::{NewToken, ServiceError, TransferRequest};
 use dm_testing::money::Habit;

@@ -3,10 +3,10 @@
 use dm_core::{
     Address,
     hash::DataHash,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{CatalogError, NumberedOrder},
-    share::IdempotencyKey,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::sqlite::SqliteRow;

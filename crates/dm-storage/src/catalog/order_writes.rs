@@ -7,10 +7,10 @@ use std::{
 
 use dm_core::{
     event::EventKind,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{OrderRecord, OrderState, Tries},
     ports::{CatalogError, LogEntry, OrderInsert},
-    share::IdempotencyKey,
 };
 use sqlx::SqliteConnection;
 

@@ -7,8 +7,9 @@ use dm_core::{
     Address, B256,
     envelope::ObjectId,
     hash::{DataHash, Locator},
+    idempotency::IdempotencyKey,
     ports::{CatalogError, NumberedShare, ShareCatalog, ShareInsert},
-    share::{IdempotencyKey, NewShare, ReadableObject, ShareRecord},
+    share::{NewShare, ReadableObject, ShareRecord},
 };
 use sqlx::{SqliteExecutor, sqlite::SqliteRow};
 

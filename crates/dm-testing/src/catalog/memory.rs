@@ -12,11 +12,12 @@ use dm_core::{
     api_key::ApiKeyRecord,
     envelope::ObjectId,
     hash::DataHash,
+    idempotency::IdempotencyKey,
     mandate::KeptMandate,
     order::TokenRecord,
     peer::PeerRecord,
     ports::{BegunKeyChange, CatalogError},
-    share::{IdempotencyKey, ReadableObject, ShareRecord},
+    share::{ReadableObject, ShareRecord},
     user::{AuthorizedUser, UserId},
 };
 

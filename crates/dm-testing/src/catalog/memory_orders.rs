@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use dm_core::{
     Address,
     hash::DataHash,
+    idempotency::IdempotencyKey,
     operation::OperationId,
     order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{CatalogError, NumberedOrder, OrderCatalog, OrderInsert},
-    share::IdempotencyKey,
 };
 
 use super::{MemoryCatalog, memory::State};

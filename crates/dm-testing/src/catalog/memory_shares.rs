@@ -7,8 +7,9 @@ use dm_core::{
     Address,
     envelope::ObjectId,
     hash::{DataHash, Locator},
+    idempotency::IdempotencyKey,
     ports::{CatalogError, NumberedShare, ShareCatalog, ShareInsert},
-    share::{IdempotencyKey, NewShare, ReadableObject, ShareRecord},
+    share::{NewShare, ReadableObject, ShareRecord},
 };
 
 use super::{

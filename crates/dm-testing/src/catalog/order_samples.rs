@@ -3,9 +3,9 @@
 use dm_core::{
     Address, B256, U256,
     event::{Event, EventKind},
+    idempotency::IdempotencyKey,
     operation::{OperationId, Permit, SignatureParts, TransferAuthorization},
     order::{Consent, Order, OrderRecord, OrderState, Purpose, TokenRecord, TransferOrder, Tries},
-    share::IdempotencyKey,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
 };
 

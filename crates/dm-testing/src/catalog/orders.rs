@@ -4,9 +4,9 @@
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
 use dm_core::{
+    idempotency::IdempotencyKey,
     order::{OrderRecord, OrderState},
     ports::{NumberedOrder, OrderInsert},
-    share::IdempotencyKey,
 };
 
 use super::{

@@ -9,11 +9,12 @@ use dm_core::{
     envelope::ObjectId,
     event::{Event, EventKind, NewEvent},
     hash::DataHash,
+    idempotency::IdempotencyKey,
     mandate::{KeptMandate, Mandate},
     peer::PeerRecord,
     ports::{AnchoredCheckpoint, LogEntry, ShareCatalog, TreeNode},
     receipt::{Anchor, Checkpoint},
-    share::{IdempotencyKey, NewShare, ReadableObject, ShareRecord, WrappedKey},
+    share::{NewShare, ReadableObject, ShareRecord, WrappedKey},
     user::{AuthorizedUser, KeyKind},
 };
 

@@ -5,8 +5,9 @@
 
 use dm_core::{
     event::EventKind,
+    idempotency::IdempotencyKey,
     ports::ShareInsert,
-    share::{IdempotencyKey, NewShare, ShareRecord},
+    share::{NewShare, ShareRecord},
 };
 
 use super::{

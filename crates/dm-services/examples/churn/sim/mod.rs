@@ -105,6 +105,7 @@ impl Scenario {
 }
 
 /// What a plan answers: its store is in memory and never has it wait.
+#[allow(clippy::expect_used, reason = "a simulation that cannot go on ends")]
 fn at_once<T>(answer: impl Future<Output = Result<T, StoreError>>) -> T {
     let answer = answer.now_or_never().expect("a store in memory answers at once");
     answer.expect("a store in memory does not fail")
