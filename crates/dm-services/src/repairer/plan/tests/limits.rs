@@ -1,5 +1,7 @@
 //! What is done first, and how much of it.
 
+use dm_core::ports::NotTaken;
+
 use super::*;
 
 #[tokio::test]
