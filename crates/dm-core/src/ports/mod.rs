@@ -24,12 +24,12 @@ mod network;
 mod object_changes;
 mod objects;
 mod operations;
+mod operator_handover;
 mod orders;
 mod plugins;
 mod replication;
 mod revocations;
 mod signer;
-mod succession;
 mod tokens;
 mod users;
 mod whole_catalog;
@@ -67,12 +67,12 @@ pub use objects::{
     StoreUsage, storage_cost,
 };
 pub use operations::{MinedOperation, OperationState, Operations};
+pub use operator_handover::{OperatorHandover, OperatorKeyError, OperatorKeys};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
 pub use plugins::{NodeFunctions, Plugin, PluginContext, PluginSource};
 pub use replication::{Challenged, Evidence, HoldersNews, Replication};
 pub use revocations::Revocations;
 pub use signer::{Signer, SignerError};
-pub use succession::{LogKeeping, OperatorKeyError, OperatorKeys};
 pub use tokens::{TokenError, Tokens};
 pub use users::{AuthorizedUsers, Authorizer, AuthorizerError, UsedMandates, UserKey};
 pub use whole_catalog::Catalog;
