@@ -22,7 +22,7 @@ use dm_core::{
 };
 use dm_keys::UserAuthorizer;
 use dm_services::{
-    Authorization, AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts,
+    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, ShareAuthorization,
 };
 use dm_storage::SqliteCatalog;
 use dm_testing::{
@@ -42,7 +42,7 @@ const MANY: u32 = 10_000;
 
 struct BenchNode {
     data: DataManager,
-    authorization: Authorization,
+    authorization: ShareAuthorization,
     address: Address,
     alice: TestSigner,
     _folder: TempDir,
@@ -65,7 +65,7 @@ async fn node(users: Option<u32>) -> BenchNode {
             .await
             .unwrap();
     }
-    let authorization = Authorization::new(
+    let authorization = ShareAuthorization::new(
         AuthorizationPorts {
             authorizer,
             used: catalog.clone(),
@@ -90,7 +90,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         log: Arc::new(MemoryComplianceLog::new(address, &TestLedger::new())),
         payments: None,
         authorization: users.map(|_| authorization.clone()),
-        vouching: None,
+        attestation: None,
         plugins: None,
         bus: EventBus::new(),
     };

@@ -9,9 +9,9 @@ use dm_core::{
 };
 use dm_keys::ApiKeyManager;
 use dm_services::{
-    Authorization, AuthorizationConfig, AuthorizationPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
+    AuthorizationConfig, AuthorizationPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
     OperatorChange, OperatorChangePorts, OrderExecutor, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
-    Scrubber, repairer::plan::RepairConfig,
+    Scrubber, ShareAuthorization, repairer::plan::RepairConfig,
 };
 use dm_storage::SqliteCatalog;
 use tokio_util::sync::CancellationToken;
@@ -55,8 +55,8 @@ pub(crate) fn start_authorization(
     ports: AuthorizationPorts,
     settings: AuthorizationConfig,
     supervisor: &Supervisor,
-) -> Authorization {
-    let authorization = Authorization::new(ports, settings);
+) -> ShareAuthorization {
+    let authorization = ShareAuthorization::new(ports, settings);
     supervise(
         supervisor,
         "authorization",

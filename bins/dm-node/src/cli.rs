@@ -95,7 +95,7 @@ pub(crate) enum Command {
 
 /// Settings that may be given on the command line as well.
 #[derive(Debug, Args, Default)]
-pub(crate) struct NodeOptions {
+pub(crate) struct NodeArgs {
     /// Where the node keeps everything
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -125,7 +125,7 @@ pub(crate) struct DevArgs {
     #[arg(long)]
     pub(crate) mdns: bool,
     #[command(flatten)]
-    pub(crate) options: NodeOptions,
+    pub(crate) options: NodeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -144,7 +144,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) options: NodeOptions,
+    pub(crate) options: NodeArgs,
 }
 
 #[derive(Debug, Args)]

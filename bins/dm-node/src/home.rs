@@ -1,25 +1,16 @@
-//! The data directory: where the configuration file and the keys are, and how
-//! they are opened or made.
+//! How a command comes to the configuration and the keys of its node.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use dm_core::config::NodeConfig;
 use dm_keys::NodeKeys;
 
 use crate::{
-    cli::{NodeOptions, RunArgs},
-    settings::{self, Override, Settings, Sources, parsed},
+    cli::{NodeArgs, RunArgs},
+    data_dir::CONFIG_FILE,
+    settings::{self, LoadedConfig, Override, Sources, parsed},
 };
-
-/// Name of the configuration file.
-pub(crate) const CONFIG_FILE: &str = "dm-node.toml";
-/// Left by `init`, so that the directory is known also where its configuration file is
-/// kept elsewhere.
-const INIT_MARK: &str = "made-by-init";
 
 /// The configuration for a command that works on a node's data directory.
 ///
@@ -29,31 +20,31 @@ pub(crate) fn load_config(args: &RunArgs) -> anyhow::Result<NodeConfig> {
     Ok(load(args, false)?.config)
 }
 
-/// The settings for a node that is to run.
+/// The configuration for a node that is to run.
 ///
 /// # Errors
 /// See [`settings::load`].
-pub(crate) fn load_to_run(args: &RunArgs) -> anyhow::Result<Settings> {
+pub(crate) fn load_to_run(args: &RunArgs) -> anyhow::Result<LoadedConfig> {
     load(args, true)
 }
 
-fn load(args: &RunArgs, to_run: bool) -> anyhow::Result<Settings> {
+fn load(args: &RunArgs, to_run: bool) -> anyhow::Result<LoadedConfig> {
     let file = match &args.config {
         Some(file) => Some(file.clone()),
         None => find_config_file(&args.options)?,
     };
-    let mut settings = settings::load(Sources {
+    let mut loaded = settings::load(Sources {
         file: file.as_deref(),
         flags: overrides(&args.options),
         to_run,
         ..Sources::default()
     })?;
-    choose_port(&mut settings.config, &args.options);
-    Ok(settings)
+    choose_port(&mut loaded.config, &args.options);
+    Ok(loaded)
 }
 
 /// The file in the data directory, else the one in the working directory.
-fn find_config_file(options: &NodeOptions) -> anyhow::Result<Option<PathBuf>> {
+fn find_config_file(options: &NodeArgs) -> anyhow::Result<Option<PathBuf>> {
     let data_dir = options
         .data_dir
         .clone()
@@ -65,26 +56,8 @@ fn find_config_file(options: &NodeOptions) -> anyhow::Result<Option<PathBuf>> {
         .find(|file| file.is_file()))
 }
 
-/// Whether `init` has made a data directory. Older versions left their configuration only.
-pub(crate) fn is_made_by_init(data_dir: &Path) -> bool {
-    [INIT_MARK, CONFIG_FILE]
-        .into_iter()
-        .any(|name| data_dir.join(name).is_file())
-}
-
-/// Notes that `init` makes a data directory.
-///
-/// # Errors
-/// Where the note cannot be written.
-pub(crate) fn mark_made_by_init(data_dir: &Path) -> anyhow::Result<()> {
-    write_private(
-        &data_dir.join(INIT_MARK),
-        "This node runs on the embedded chain only where its configuration says blockchain_url = \"devnet\".\n",
-    )
-}
-
 /// The settings that the command line gives.
-pub(crate) fn overrides(options: &NodeOptions) -> Vec<Override> {
+pub(crate) fn overrides(options: &NodeArgs) -> Vec<Override> {
     let number =
         |name: &str, value: Option<u16>| value.map(|value| parsed(name.to_owned(), &value.to_string()));
     let text = |name: &str, value: Option<&str>| value.map(|value| parsed(name.to_owned(), value));
@@ -105,7 +78,7 @@ pub(crate) fn overrides(options: &NodeOptions) -> Vec<Override> {
 
 /// Lets the system choose the port of the peer-to-peer network where the
 /// command line asks for 0. A configuration must name one: peers remember it.
-pub(crate) fn choose_port(config: &mut NodeConfig, options: &NodeOptions) {
+pub(crate) fn choose_port(config: &mut NodeConfig, options: &NodeArgs) {
     if options.p2p_port == Some(0) {
         config.p2p_port = 0;
     }
@@ -171,21 +144,4 @@ where
     let keys =
         tokio::task::spawn_blocking(move || work(&dir, password.as_ref(), private_key.as_ref())).await??;
     Ok(keys)
-}
-
-/// Writes a new file that only its owner can read; never over another one.
-///
-/// # Errors
-/// Where there is one already, or it cannot be written.
-pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot make {}", path.display()))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    Ok(())
 }

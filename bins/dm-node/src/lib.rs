@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod commands;
 mod confirm;
+mod data_dir;
 mod data_dir_lock;
 mod dot_env;
 mod download;
@@ -19,6 +20,7 @@ mod duration;
 mod home;
 mod logging;
 mod node;
+mod node_attestation;
 mod order;
 mod output;
 mod paths;
@@ -28,7 +30,6 @@ mod secret_input;
 mod settings;
 mod stop_signal;
 mod times;
-mod vouching;
 
 use cli::{Cli, Command};
 

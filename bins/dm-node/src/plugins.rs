@@ -12,7 +12,7 @@ use dm_core::{
     ports::{KeyValueStore, NodeFunctions, PluginSource},
     tasks::Supervisor,
 };
-use dm_plugins::{PluginFolder, PluginFolderOptions};
+use dm_plugins::{PluginFolder, PluginFolderConfig};
 use dm_services::{DataManager, HealthMonitor, PluginConfig, PluginManager, RegisteredPlugins};
 use serde_json::json;
 
@@ -39,8 +39,8 @@ pub(crate) async fn start(
     functions: Functions,
     supervisor: &Supervisor,
 ) -> anyhow::Result<()> {
-    let options = PluginFolderOptions::new(config.plugins_dir(), &config.plugins)?;
-    let folder = PluginFolder::new(options, Arc::new(functions))?;
+    let folder_config = PluginFolderConfig::new(config.plugins_dir(), &config.plugins)?;
+    let folder = PluginFolder::new(folder_config, Arc::new(functions))?;
     let sources: Vec<Arc<dyn PluginSource>> = vec![Arc::new(registered), Arc::new(folder)];
     manager.start(sources, supervisor).await;
     Ok(())

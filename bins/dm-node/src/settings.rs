@@ -18,7 +18,7 @@ use figment::{
     value::{Dict, Value},
 };
 
-use crate::{home, logging};
+use crate::{data_dir, logging};
 
 mod dict;
 #[cfg(test)]
@@ -53,7 +53,7 @@ pub(crate) struct Sources<'a> {
 
 /// The configuration, and what else is known of its settings.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct LoadedConfig {
     pub(crate) config: NodeConfig,
     /// Whether a source names the chain, which is the embedded one else.
     pub(crate) names_chain: bool,
@@ -61,7 +61,7 @@ pub(crate) struct Settings {
     pub(crate) without_effect: Vec<String>,
 }
 
-impl Settings {
+impl LoadedConfig {
     /// What the operator should know, a sentence each.
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.without_effect
@@ -76,7 +76,7 @@ impl Settings {
 /// # Errors
 /// Where the file cannot be read, and where the configuration has faults: then
 /// the message has one line for each. No message shows the value of a secret.
-pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<Settings> {
+pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<LoadedConfig> {
     let mut faults = Vec::new();
     let mut merged = match sources.file.map(file::read) {
         None => Dict::new(),
@@ -92,19 +92,19 @@ pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<Settings> {
     for (name, value) in environment::overrides().into_iter().chain(sources.flags) {
         dict::insert(&mut merged, &name, value);
     }
-    let settings = read(merged, &mut faults);
+    let loaded = read(merged, &mut faults);
     if sources.to_run {
-        faults.extend(chain_missing(&settings));
+        faults.extend(chain_missing(&loaded));
     }
     if faults.is_empty() {
-        return Ok(settings);
+        return Ok(loaded);
     }
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     bail!("the configuration has faults:\n{}", lines.join("\n"))
 }
 
 /// Reads all settings; those with faults have their defaults.
-fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> Settings {
+fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> LoadedConfig {
     texts::drop_empty(&mut merged);
     faults.extend(texts::expand_paths(&mut merged));
     let names_chain = merged.contains_key("blockchain_url");
@@ -113,7 +113,7 @@ fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> Settings {
     read_secret_files(&mut config, faults);
     faults.extend(config.faults());
     faults.extend(faults_that_crates_know(&config));
-    Settings {
+    LoadedConfig {
         config,
         names_chain,
         without_effect,
@@ -122,13 +122,13 @@ fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> Settings {
 
 /// Keys for a real chain must not end up on the embedded one because a file or a variable
 /// was not found.
-fn chain_missing(settings: &Settings) -> Option<ConfigFault> {
-    let is_missing = !settings.names_chain && home::is_made_by_init(&settings.config.data_dir);
+fn chain_missing(loaded: &LoadedConfig) -> Option<ConfigFault> {
+    let is_missing = !loaded.names_chain && data_dir::is_made_by_init(&loaded.config.data_dir);
     is_missing.then(|| ConfigFault {
         field: "blockchain_url".to_owned(),
         reason: format!(
             "is not set, and `dm-node init` has made {}: give the JSON-RPC endpoints of its chain, or `devnet` for the embedded one",
-            settings.config.data_dir.display()
+            loaded.config.data_dir.display()
         ),
     })
 }

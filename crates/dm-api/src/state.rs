@@ -7,8 +7,8 @@ use dm_core::{
     ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
 };
 use dm_services::{
-    Authorization, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager,
-    Repairer, Scrubber, ServiceError, TokenManager,
+    DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager, Repairer, Scrubber,
+    ServiceError, ShareAuthorization, TokenManager,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -41,10 +41,10 @@ pub struct Services {
     /// Knows the users who may order shares.
     pub users: Arc<dyn Authorizer>,
     /// Checks who orders a share.
-    pub authorization: Authorization,
+    pub authorization: ShareAuthorization,
     /// Slows down those who try API keys.
     pub key_guard: Arc<KeyGuard>,
-    /// Rotates the data key.
+    /// Rotates the key-encryption key.
     pub key_rotation: KeyRotation,
     /// Makes backups.
     pub backups: Arc<dyn Backups>,

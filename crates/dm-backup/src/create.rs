@@ -24,7 +24,7 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, mpsc, oneshot},
 };
 
-use crate::{BackupManifest, entry::Entry, manifest::EntryHasher};
+use crate::{BackupManifest, entry::ArchiveEntry, manifest::EntryHasher};
 
 /// Folder for copies that are being sent, in the folder that the maker was given.
 const SCRATCH: &str = "backup.tmp";
@@ -164,10 +164,10 @@ async fn write(ports: &BackupPorts, scratch: &Path, mut archive: Archive) -> Res
     let (snapshot, key_files) = copy(ports, &catalog).await?;
     snapshot.write_to(&namespaces).await?;
     for (name, content) in key_files {
-        archive.add(&Entry::KeyFile(name), content.into()).await?;
+        archive.add(&ArchiveEntry::KeyFile(name), content.into()).await?;
     }
-    archive.add_file(&Entry::Catalog, &catalog).await?;
-    archive.add_file(&Entry::Namespaces, &namespaces).await?;
+    archive.add_file(&ArchiveEntry::Catalog, &catalog).await?;
+    archive.add_file(&ArchiveEntry::Namespaces, &namespaces).await?;
     add_objects(ports, &mut archive).await?;
     archive.finish(ports.signer.as_ref(), created_at).await
 }
@@ -217,7 +217,7 @@ async fn add_objects(ports: &BackupPorts, archive: &mut Archive) -> Result<(), B
     for id in damaged {
         if add_if_wanted(ports, &id, archive).await? == Added::Damaged {
             tracing::error!(locator = %id.locator, owner = %id.owner, "a damaged object is missing in the backup");
-            archive.add(&Entry::Missing(id), Bytes::new()).await?;
+            archive.add(&ArchiveEntry::Missing(id), Bytes::new()).await?;
         }
     }
     Ok(())
@@ -263,7 +263,9 @@ async fn add_object(
             return Ok(());
         };
         if is_whole && now.chunk_list == envelope.chunk_list {
-            return archive.add(&Entry::Envelope(id), envelope.bytes().clone()).await;
+            return archive
+                .add(&ArchiveEntry::Envelope(id), envelope.bytes().clone())
+                .await;
         }
         envelope = now;
     }
@@ -283,7 +285,7 @@ async fn add_chunks(
         match ports.objects.chunk(&envelope.id, index).await {
             Ok(chunk) => {
                 archive
-                    .add(&Entry::Chunk(envelope.id, index), chunk.bytes().clone())
+                    .add(&ArchiveEntry::Chunk(envelope.id, index), chunk.bytes().clone())
                     .await?;
             }
             Err(StoreError::Missing) => return Ok(false),
@@ -300,7 +302,7 @@ struct Archive {
 }
 
 impl Archive {
-    async fn add(&mut self, entry: &Entry, content: Bytes) -> Result<(), Broken> {
+    async fn add(&mut self, entry: &ArchiveEntry, content: Bytes) -> Result<(), Broken> {
         let size = content.len() as u64;
         self.begin(entry, size).await?;
         self.hasher.update(&content);
@@ -308,7 +310,7 @@ impl Archive {
         self.pad(size).await
     }
 
-    async fn add_file(&mut self, entry: &Entry, file: &Path) -> Result<(), Broken> {
+    async fn add_file(&mut self, entry: &ArchiveEntry, file: &Path) -> Result<(), Broken> {
         let mut file = File::open(file).await?;
         let size = file.metadata().await?.len();
         self.begin(entry, size).await?;
@@ -323,7 +325,7 @@ impl Archive {
         self.pad(size).await
     }
 
-    async fn begin(&mut self, entry: &Entry, size: u64) -> Result<(), Broken> {
+    async fn begin(&mut self, entry: &ArchiveEntry, size: u64) -> Result<(), Broken> {
         let name = entry.name();
         self.hasher.begin(&name, size);
         let header = header(&name, size)?;
@@ -349,7 +351,7 @@ impl Archive {
             digest,
         };
         let signed = Signed::sign(manifest, signer)?;
-        self.add(&Entry::Manifest, signed.bytes().clone()).await?;
+        self.add(&ArchiveEntry::Manifest, signed.bytes().clone()).await?;
         self.send(vec![0; 2 * BLOCK].into()).await
     }
 

@@ -21,7 +21,7 @@ const MAX_KEY_FILE_NAME: usize = 64;
 
 /// What an entry of the archive is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum ArchiveEntry {
     /// A file that holds secrets, encrypted as it is kept.
     KeyFile(String),
     /// The copy of the catalog.
@@ -39,7 +39,7 @@ pub(crate) enum Entry {
     Manifest,
 }
 
-impl Entry {
+impl ArchiveEntry {
     /// Its name in the archive.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -81,7 +81,7 @@ fn key_file(name: &str) -> Option<String> {
     (is_name && !name.is_empty()).then(|| name.to_owned())
 }
 
-fn part_of_object(name: &str) -> Option<Entry> {
+fn part_of_object(name: &str) -> Option<ArchiveEntry> {
     let mut parts = name.split('/');
     let (locator, owner, part) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {
@@ -95,9 +95,9 @@ fn part_of_object(name: &str) -> Option<Entry> {
         owner: Address::new(id.1),
     };
     match part {
-        ENVELOPE => Some(Entry::Envelope(id)),
-        MISSING => Some(Entry::Missing(id)),
-        index => Some(Entry::Chunk(id, index.parse().ok()?)),
+        ENVELOPE => Some(ArchiveEntry::Envelope(id)),
+        MISSING => Some(ArchiveEntry::Missing(id)),
+        index => Some(ArchiveEntry::Chunk(id, index.parse().ok()?)),
     }
 }
 
@@ -112,22 +112,22 @@ mod tests {
             owner: Address::repeat_byte(9),
         };
         for entry in [
-            Entry::KeyFile("keys.json".to_owned()),
-            Entry::Catalog,
-            Entry::Namespaces,
-            Entry::Chunk(id, 0),
-            Entry::Chunk(id, 123_456_789_012),
-            Entry::Envelope(id),
-            Entry::Missing(id),
-            Entry::Manifest,
+            ArchiveEntry::KeyFile("keys.json".to_owned()),
+            ArchiveEntry::Catalog,
+            ArchiveEntry::Namespaces,
+            ArchiveEntry::Chunk(id, 0),
+            ArchiveEntry::Chunk(id, 123_456_789_012),
+            ArchiveEntry::Envelope(id),
+            ArchiveEntry::Missing(id),
+            ArchiveEntry::Manifest,
         ] {
-            assert_eq!(Entry::from_name(&entry.name()), Some(entry));
+            assert_eq!(ArchiveEntry::from_name(&entry.name()), Some(entry));
         }
     }
 
     #[test]
     fn other_names_are_refused() {
-        let object = Entry::Chunk(
+        let object = ArchiveEntry::Chunk(
             ObjectId {
                 locator: Locator::from_bytes([7; 32]),
                 owner: Address::repeat_byte(9),
@@ -147,7 +147,7 @@ mod tests {
             &object.name().to_uppercase(),
             &format!("{}/x", object.name()),
         ] {
-            assert_eq!(Entry::from_name(name), None, "{name}");
+            assert_eq!(ArchiveEntry::from_name(name), None, "{name}");
         }
     }
 }

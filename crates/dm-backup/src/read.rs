@@ -7,7 +7,7 @@ use dm_core::{
     signed::{Signed, Statement},
 };
 
-use crate::{BackupManifest, SignedManifest, entry::Entry, manifest::EntryHasher};
+use crate::{BackupManifest, SignedManifest, entry::ArchiveEntry, manifest::EntryHasher};
 
 /// Largest file that holds secrets, in bytes.
 const MAX_KEY_FILE: u64 = 4 << 20;
@@ -83,10 +83,10 @@ pub fn read_backup(reader: impl Read, contents: &mut dyn Contents) -> Result<Sig
         let mut content = entry.map_err(not_an_archive)?;
         let name = String::from_utf8_lossy(&content.path_bytes()).into_owned();
         let size = content.size();
-        let Some(entry) = Entry::from_name(&name) else {
+        let Some(entry) = ArchiveEntry::from_name(&name) else {
             return Err(BackupFlaw::Foreign(format!("nobody knows an entry {name:?}")));
         };
-        if entry == Entry::Manifest {
+        if entry == ArchiveEntry::Manifest {
             let bytes = read_small(&mut content, size, BackupManifest::MAX_BYTES as u64)?;
             return reading.conclude(bytes);
         }
@@ -102,34 +102,34 @@ pub fn read_backup(reader: impl Read, contents: &mut dyn Contents) -> Result<Sig
 
 /// Checks an entry that is not the manifest, and hands it over.
 fn hand_over(
-    entry: Entry,
+    entry: ArchiveEntry,
     content: &mut impl Read,
     size: u64,
     object: &mut ObjectCheck,
     contents: &mut dyn Contents,
 ) -> Result<(), BackupFlaw> {
     match entry {
-        Entry::KeyFile(name) => {
+        ArchiveEntry::KeyFile(name) => {
             let bytes = read_small(content, size, MAX_KEY_FILE)?;
             contents.key_file(&name, &mut bytes.as_slice())?;
         }
-        Entry::Catalog => contents.catalog(content)?,
-        Entry::Namespaces => contents.namespaces(content)?,
-        Entry::Chunk(id, index) => {
+        ArchiveEntry::Catalog => contents.catalog(content)?,
+        ArchiveEntry::Namespaces => contents.namespaces(content)?,
+        ArchiveEntry::Chunk(id, index) => {
             let chunk = Chunk::new(read_small(content, size, MAX_CHUNK_BYTES as u64)?.into());
             object.take_chunk(id, index, &chunk)?;
             contents.chunk(index, chunk)?;
         }
-        Entry::Envelope(id) => {
+        ArchiveEntry::Envelope(id) => {
             let bytes = read_small(content, size, Envelope::MAX_BYTES as u64)?;
             let envelope = std::mem::take(object).finish(id, bytes)?;
             contents.object(&envelope)?;
         }
-        Entry::Missing(id) => {
+        ArchiveEntry::Missing(id) => {
             *object = ObjectCheck::default();
             contents.missing(&id)?;
         }
-        Entry::Manifest => {
+        ArchiveEntry::Manifest => {
             return Err(BackupFlaw::Altered(
                 "the manifest is not the last entry".to_owned(),
             ));

@@ -9,7 +9,7 @@ use dm_core::{
 };
 
 use crate::{
-    backend::Keeping,
+    backend::AnchorTarget,
     config::ClientConfig,
     transactions::{AccountDeps, Simulator, Transactions},
     tx::{Call, Draft},
@@ -44,10 +44,10 @@ impl Accounts {
     }
 
     /// How the account may anchor the log.
-    pub(crate) fn keeping(&self, account: Address) -> Keeping {
+    pub(crate) fn anchor_target(&self, account: Address) -> AnchorTarget {
         match account == self.log {
-            true => Keeping::Own,
-            false => Keeping::Of(self.log),
+            true => AnchorTarget::OwnLog,
+            false => AnchorTarget::LogOf(self.log),
         }
     }
 

@@ -43,8 +43,8 @@ impl Anchors for EvmClient {
     async fn submit_anchor(&self, request: &AnchorRequest) -> Result<B256, ChainError> {
         let _keeping = self.hand_over.read().await;
         let account = self.accounts.current();
-        let keeping = self.accounts.keeping(account.account());
-        let input = self.backend.anchor(request, keeping);
+        let target = self.accounts.anchor_target(account.account());
+        let input = self.backend.anchor(request, target);
         self.call_contract(&account, input).await
     }
 

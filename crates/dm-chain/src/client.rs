@@ -62,7 +62,7 @@ pub enum SwitchError {
     Chain(ChainError),
 }
 
-/// An EVM chain and the operator's account on it. Implements the ports
+/// An EVM chain and the operator account on it. Implements the ports
 /// [`Chain`], [`dm_core::ports::Anchors`], [`dm_core::ports::Tokens`],
 /// [`dm_core::ports::Operations`] and [`dm_core::ports::HealthCheck`].
 pub struct EvmClient {

@@ -39,7 +39,7 @@ pub(crate) fn deployment_input() -> Bytes {
 pub(crate) fn refusal_in_words(data: &[u8]) -> Option<String> {
     let words = match AnchorLogErrors::abi_decode(data).ok()? {
         AnchorLogErrors::NotTheKeeper(error) => {
-            format!("the log of {} is kept by {}", error.log, error.keeper)
+            format!("the log of {} is controlled by {}", error.log, error.keeper)
         }
         AnchorLogErrors::NobodyToKeep(_) => "the zero address can keep no log".to_owned(),
         AnchorLogErrors::Sha256Missing(_) => "the chain lacks the SHA-256 precompile".to_owned(),

@@ -57,14 +57,14 @@ impl AnchorReader {
         Ok(Some(head).filter(|head| head.size > 0))
     }
 
-    /// Who anchors a log; `None` where the contract is not deployed.
-    pub(crate) async fn keeper(&self, log: Address) -> Result<Option<Address>, ChainError> {
-        let answer = self.ask(&AnchorQuestion::Keeper(log)).await?;
+    /// The controller of a log; `None` where the contract is not deployed.
+    pub(crate) async fn log_controller(&self, log: Address) -> Result<Option<Address>, ChainError> {
+        let answer = self.ask(&AnchorQuestion::Controller(log)).await?;
         if answer.is_empty() {
             return Ok(None);
         }
-        let keeper = self.backend.decode_keeper(&answer);
-        Ok(Some(keeper.ok_or_else(RpcFailure::nonsense)?))
+        let controller = self.backend.decode_controller(&answer);
+        Ok(Some(controller.ok_or_else(RpcFailure::nonsense)?))
     }
 
     /// Whether a log has this checkpoint, accepted in this block at this time.

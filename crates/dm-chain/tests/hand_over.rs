@@ -7,7 +7,8 @@ use dm_chain::{ClientConfig, EvmClient};
 use dm_core::{
     operation::{Operation, OperationId},
     ports::{
-        AnchorRequest, Anchors, Chain, ChainError, LogKeeping, OperationState, Operations, Signer, Tokens,
+        AnchorRequest, Anchors, Chain, ChainError, OperationState, Operations, OperatorHandover, Signer,
+        Tokens,
     },
     receipt::Checkpoint,
     token::NATIVE_TOKEN,
@@ -84,7 +85,7 @@ async fn who_has_handed_the_log_over_anchors_it_no_more() {
         anchor(&client, &first).await.unwrap();
         client.hand_over(signer(1)).await.unwrap();
         let refused = anchor(&stale, &second).await.unwrap_err();
-        let reason = format!("the log of {} is kept by {}", account(0), account(1));
+        let reason = format!("the log of {} is controlled by {}", account(0), account(1));
         assert_eq!(refused, ChainError::Reverted(reason));
         let stranger = stale.check_successor(account(2)).await.unwrap_err();
         assert!(matches!(stranger, ChainError::Refused(_)), "{stranger}");
@@ -138,7 +139,7 @@ async fn a_hand_over_that_was_mined_is_not_sent_again() {
             serde_json::json!([account(0), "latest"]),
         )
         .await;
-    // The deployment of the contract, and one hand-over.
+    // The deployment of the contract, and one handover.
     assert_eq!(count, "0x2");
 }
 

@@ -34,7 +34,7 @@ mod history;
 /// chain that is slower counts as away.
 const COMPARISON: Duration = Duration::from_secs(10);
 
-/// The transparency log of one operator account.
+/// The transparency log of one node account.
 ///
 /// Two supervised tasks do the work: one appends what is recorded, with many
 /// events in one durable commit; one anchors what was appended, with all events

@@ -55,7 +55,7 @@ fn action(trouble: Option<&ChainError>) -> &'static str {
             "remove the reason, such as a max_fee_gwei below the price; the anchor is tried again every few seconds"
         }
         Some(ChainError::Reverted(_)) => {
-            "see whether another node uses the operator account; the anchor is tried again every few seconds"
+            "see whether another node uses the same node account; the anchor is tried again every few seconds"
         }
         Some(ChainError::Journal(_)) => "make room on the disk of the data directory, and look at its health",
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    node_attestation::NodeAttestation,
     signed::{Signed, Statement, read_all},
-    vouching::Vouching,
 };
 
 mod operator_consent;
@@ -34,8 +34,8 @@ pub struct AddressRecord {
     /// The account that anchors, pays and is paid for this address, where it is another
     /// one.
     pub operator: Option<OperatorConsent>,
-    /// The authorised user who vouches for the node, if one does.
-    pub vouching: Option<Vouching>,
+    /// The attestation of the node by an authorised user, if there is one.
+    pub attestation: Option<NodeAttestation>,
 }
 
 /// An address record that its address has signed.
@@ -53,7 +53,7 @@ impl AddressRecord {
             peer_id,
             sequence,
             operator: None,
-            vouching: None,
+            attestation: None,
         }
     }
 
@@ -93,14 +93,14 @@ impl Statement for AddressRecord {
         {
             return Err("the operator account has not agreed to this record");
         }
-        if !self.vouching.as_ref().is_none_or(Vouching::is_bounded) {
-            return Err("a vouching has parts that are longer than they can be");
+        if !self.attestation.as_ref().is_none_or(NodeAttestation::is_bounded) {
+            return Err("a node attestation has parts that are too long");
         }
         Ok(())
     }
 
     fn encode(&self) -> postcard::Result<(u8, Vec<u8>)> {
-        if self.operator.is_some() || self.vouching.is_some() {
+        if self.operator.is_some() || self.attestation.is_some() {
             return Ok((2, postcard::to_stdvec(self)?));
         }
         let fields = (self.address, self.hpke_public_key, &self.peer_id, self.sequence);

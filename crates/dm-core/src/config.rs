@@ -34,7 +34,7 @@ pub struct NodeConfig {
     /// JSON-RPC endpoints of one chain (http, https, ws, wss), comma-separated
     /// and the preferred one first, or `devnet` for the embedded chain.
     pub blockchain_url: String,
-    /// Operator account as 64 hexadecimal digits; else the keystore file is used.
+    /// Private key of the node account, 64 hexadecimal digits; else the keystore file is used.
     pub private_key: Option<SecretString>,
     /// File that holds `private_key`.
     pub private_key_file: Option<PathBuf>,
@@ -52,7 +52,7 @@ pub struct NodeConfig {
     pub plugin_dir: Option<PathBuf>,
     /// Name of this node, 1 to 100 characters.
     pub node_id: String,
-    /// An authorised user's signature that vouches for this node, as
+    /// An authorised user's signature that attests this node, as
     /// `USER_ID:SIGNATURE`.
     pub node_signature: Option<String>,
     /// Peers to begin with: multiaddrs, `host:port`, or `http://host:port`.

@@ -38,7 +38,7 @@ pub const fn sealed_len(plaintext: u64) -> u64 {
 pub struct ObjectId {
     /// Where the network keeps it.
     pub locator: Locator,
-    /// The operator account of the node that shared it.
+    /// The node account of the node that shared it.
     pub owner: Address,
 }
 

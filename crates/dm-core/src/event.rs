@@ -85,7 +85,7 @@ pub struct Event {
     pub version: u8,
     /// What happened.
     pub event_type: EventKind,
-    /// The operator account in whose log the event stands.
+    /// The node account in whose log the event stands.
     pub log: Address,
     /// The data that it concerns, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

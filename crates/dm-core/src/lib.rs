@@ -13,6 +13,7 @@ pub mod hash;
 pub mod health;
 pub mod idempotency;
 pub mod mandate;
+pub mod node_attestation;
 pub mod operation;
 pub mod order;
 pub mod payment;
@@ -27,6 +28,5 @@ pub mod tasks;
 pub mod token;
 pub mod trace;
 pub mod user;
-pub mod vouching;
 
 pub use alloy_primitives::{Address, B256, Signature, U256, keccak256};

@@ -23,7 +23,7 @@ const SIGNATURE_LEN: usize = 65;
 /// The version that every kind of statement began with.
 pub(crate) const VERSION: u8 = 1;
 
-/// Something that an account can vouch for.
+/// Something that an account can sign.
 pub trait Statement: Serialize + DeserializeOwned + Clone {
     /// Separates the signatures of different kinds of statements.
     const DOMAIN: &'static str;

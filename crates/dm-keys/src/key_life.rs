@@ -151,7 +151,7 @@ impl Kept {
             log: self.log.clone(),
             payments: None,
             authorization: None,
-            vouching: None,
+            attestation: None,
             plugins: None,
             bus: EventBus::new(),
         };

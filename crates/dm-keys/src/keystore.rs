@@ -171,7 +171,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Keystore, KeyError> {
     let mut list: Vec<Keystore> = serde_json::from_str(text).map_err(damaged)?;
     if list.len() > 1 {
         let count = list.len();
-        let reason = format!("it holds {count} keystores in a list: keep the one of the node's account");
+        let reason = format!("it holds {count} keystores in a list: keep the one of the node account");
         return Err(KeyError::unsupported(path, reason));
     }
     list.pop()

@@ -88,7 +88,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         log: Arc::new(MemoryComplianceLog::new(address, &TestLedger::new()).kept_in(catalog)),
         payments: None,
         authorization: None,
-        vouching: None,
+        attestation: None,
         plugins,
         bus,
     };

@@ -39,7 +39,7 @@ const MANIFEST: &str = "plugin.toml";
 
 /// What the operator allows.
 #[derive(Debug, Clone)]
-pub struct PluginFolderOptions {
+pub struct PluginFolderConfig {
     /// Where the plugins are: each in a folder of its name.
     pub folder: PathBuf,
     /// What each plugin may do, by its name.
@@ -48,7 +48,7 @@ pub struct PluginFolderOptions {
     pub most: Limits,
 }
 
-impl PluginFolderOptions {
+impl PluginFolderConfig {
     /// The folder with what the configuration allows.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl PluginFolderOptions {
 /// The plugins in a folder: one folder for each, with its manifest
 /// `plugin.toml` and its component. A folder that does not exist has none.
 pub struct PluginFolder {
-    options: PluginFolderOptions,
+    config: PluginFolderConfig,
     engine: Engine,
     linker: Linker<HostState>,
     node: Arc<dyn NodeFunctions>,
@@ -89,16 +89,16 @@ impl PluginFolder {
     ///
     /// # Errors
     /// Where the machine has no WebAssembly, threads or TLS to offer.
-    pub fn new(options: PluginFolderOptions, node: Arc<dyn NodeFunctions>) -> Result<Self, PluginFault> {
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        let engine = Engine::new(&config).map_err(|error| describe(&error))?;
+    pub fn new(config: PluginFolderConfig, node: Arc<dyn NodeFunctions>) -> Result<Self, PluginFault> {
+        let mut engine_config = Config::new();
+        engine_config.epoch_interruption(true);
+        let engine = Engine::new(&engine_config).map_err(|error| describe(&error))?;
         Ok(Self {
             linker: linker(&engine).map_err(|error| describe(&error))?,
             ticker: Arc::new(Ticker::start(engine.clone()).map_err(PluginFault::new)?),
             client: http::client().map_err(PluginFault::new)?,
             engine,
-            options,
+            config,
             node,
         })
     }
@@ -108,9 +108,9 @@ impl PluginFolder {
         let text = blocking(move || read_limited(&manifest_file, MAX_MANIFEST)).await?;
         let text = String::from_utf8(text).map_err(|_| PluginFault::new("plugin.toml is not UTF-8 text"))?;
         let manifest = Manifest::parse(&text).map_err(PluginFault::new)?;
-        let granted = self.options.granted.get(name).map_or(&[][..], Vec::as_slice);
+        let granted = self.config.granted.get(name).map_or(&[][..], Vec::as_slice);
         manifest
-            .check_allowed(granted, &self.options.most)
+            .check_allowed(granted, &self.config.most)
             .map_err(PluginFault::new)?;
         let settings = serde_json::to_string(&manifest.settings).map_err(PluginFault::new)?;
         let (engine, file) = (self.engine.clone(), folder.join(&manifest.component));
@@ -144,12 +144,12 @@ impl PluginFolder {
 #[async_trait]
 impl PluginSource for PluginFolder {
     async fn names(&self) -> Result<Vec<String>, PluginFault> {
-        let folder = self.options.folder.clone();
+        let folder = self.config.folder.clone();
         blocking(move || names_in(&folder).map_err(|error| at(&folder, &error))).await
     }
 
     async fn load(&self, name: &str) -> Result<Option<Arc<dyn Plugin>>, PluginFault> {
-        let folder = self.options.folder.join(name);
+        let folder = self.config.folder.join(name);
         if !is_plugin_name(name)
             || !tokio::fs::try_exists(folder.join(MANIFEST))
                 .await

@@ -10,6 +10,6 @@ mod permission;
 mod plugin;
 mod ticker;
 
-pub use folder::{PluginFolder, PluginFolderOptions};
+pub use folder::{PluginFolder, PluginFolderConfig};
 pub use manifest::{Limits, Manifest, ManifestError};
 pub use permission::{InvalidPermission, Permission};

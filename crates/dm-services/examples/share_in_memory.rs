@@ -39,7 +39,7 @@ async fn node(n: u8, network: &MemoryNetwork) -> Result<DataManager, Box<dyn std
         log: Arc::new(log) as Arc<dyn ComplianceLog>,
         payments: None,
         authorization: None,
-        vouching: None,
+        attestation: None,
         plugins: None,
         bus: EventBus::new(),
     };

@@ -63,24 +63,24 @@ pub struct StatementContext {
 
 /// Checks the signed statements that come with shares; cheap to clone.
 #[derive(Clone)]
-pub struct Authorization {
+pub struct ShareAuthorization {
     inner: Arc<Inner>,
 }
 
 struct Inner {
     ports: AuthorizationPorts,
-    settings: AuthorizationConfig,
+    config: AuthorizationConfig,
     /// Never changes: a node stays on its chain.
     chain_id: OnceCell<u64>,
 }
 
-impl Authorization {
+impl ShareAuthorization {
     /// A service over these ports.
-    pub fn new(ports: AuthorizationPorts, settings: AuthorizationConfig) -> Self {
+    pub fn new(ports: AuthorizationPorts, config: AuthorizationConfig) -> Self {
         Self {
             inner: Arc::new(Inner {
                 ports,
-                settings,
+                config,
                 chain_id: OnceCell::new(),
             }),
         }
@@ -91,11 +91,11 @@ impl Authorization {
     /// # Errors
     /// [`ServiceError::Unavailable`] where the chain has not answered yet.
     pub async fn context(&self) -> Result<StatementContext, ServiceError> {
-        let settings = &self.inner.settings;
+        let config = &self.inner.config;
         Ok(StatementContext {
-            required: settings.required,
-            node_id: settings.node_id.clone(),
-            log: settings.log,
+            required: config.required,
+            node_id: config.node_id.clone(),
+            log: config.log,
             chain_id: self.chain_id().await?,
         })
     }
@@ -151,7 +151,7 @@ impl Authorization {
     }
 
     fn ensure_not_required(&self) -> Result<(), ServiceError> {
-        if self.inner.settings.required {
+        if self.inner.config.required {
             return Err(ServiceError::unmandated(
                 "user_id",
                 "is required, with a signed statement: this node shares only what an authorised user orders",
@@ -167,10 +167,10 @@ impl Authorization {
         user: &UserId,
         terms: &ShareTerms,
     ) -> Result<(), ServiceError> {
-        let settings = &self.inner.settings;
+        let config = &self.inner.config;
         ensure_same("user", &statement.user_id, user)?;
-        ensure_same("node", &statement.node_id, &settings.node_id)?;
-        ensure_same("the log of", &statement.log, &settings.log)?;
+        ensure_same("node", &statement.node_id, &config.node_id)?;
+        ensure_same("the log of", &statement.log, &config.log)?;
         ensure_same("chain", &statement.chain_id, &self.chain_id().await?)?;
         ensure_current(statement.expires_at, now_ms())?;
         ensure_same("recipient", &statement.recipient, &terms.recipient)?;

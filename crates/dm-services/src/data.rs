@@ -18,6 +18,7 @@ use dm_core::{
     event::EventKind,
     hash::{DataHash, Locator},
     health::Finding,
+    node_attestation::NodeAttestation,
     ports::{
         Catalog, ComplianceLog, Grants, HealthCheck, KeyRing, Network, ObjectStore, OperatorKeys, Sealer,
         Signer,
@@ -25,13 +26,12 @@ use dm_core::{
     receipt::Receipt,
     share::{ShareOutcome, ShareTerms},
     trace::TraceReport,
-    vouching::Vouching,
 };
 use tokio::sync::{Notify, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Authorization, KnownObjects, PaymentProcessor, PluginManager, ServiceError, keyed_locks::KeyedLocks,
+    KnownObjects, PaymentProcessor, PluginManager, ServiceError, ShareAuthorization, keyed_locks::KeyedLocks,
 };
 
 mod address;
@@ -95,9 +95,9 @@ pub struct DataPorts {
     /// Takes payments for shares; where there is nobody, none is taken.
     pub payments: Option<PaymentProcessor>,
     /// Checks who orders a share; where there is nobody, anybody may.
-    pub authorization: Option<Authorization>,
-    /// Who vouches for this node, for its address record.
-    pub vouching: Option<Vouching>,
+    pub authorization: Option<ShareAuthorization>,
+    /// The attestation of this node, for its address record.
+    pub attestation: Option<NodeAttestation>,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.
@@ -179,7 +179,7 @@ impl DataManager {
     /// [`DataManager::run_upkeep`], which the caller runs as a supervised task.
     ///
     /// # Errors
-    /// [`ServiceError::Fault`] where the operator account cannot sign.
+    /// [`ServiceError::Fault`] where the node account or the operator account cannot sign.
     pub fn new(ports: &DataPorts, config: DataConfig) -> Result<Self, ServiceError> {
         let basis = Basis::new(ports, &config)?;
         let content_keys = Arc::default();

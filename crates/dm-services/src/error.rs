@@ -140,11 +140,11 @@ pub enum ServiceError {
     /// The configuration says that nothing happens without the plugin.
     #[error("plugin {0} is required by the configuration and cannot be switched off")]
     RequiredPlugin(String),
-    /// There is no such version of the data key.
-    #[error("there is no version {0} of the data key")]
+    /// There is no such version of the key-encryption key.
+    #[error("there is no version {0} of the key-encryption key")]
     UnknownKey(u32),
-    /// A version of the data key cannot be destroyed yet.
-    #[error("version {version} of the data key is needed: {reason}")]
+    /// A version of the key-encryption key cannot be destroyed yet.
+    #[error("version {version} of the key-encryption key is needed: {reason}")]
     KeyNeeded {
         /// Which version.
         version: u32,

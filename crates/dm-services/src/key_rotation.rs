@@ -1,4 +1,4 @@
-//! Replaces the node's keys: the data key by newer versions, under which the content
+//! Replaces the node's keys: the key-encryption key by newer versions, under which the content
 //! keys are wrapped again; the key that others make grants for; the master password.
 
 use std::{sync::Arc, time::Duration};
@@ -58,7 +58,7 @@ pub struct KeyRotationPorts {
 /// What happens to keys by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyRotationConfig {
-    /// Age at which the newest version of the data key is replaced; `None` for never.
+    /// Age at which the newest version of the key-encryption key is replaced; `None` for never.
     pub max_age: Option<Duration>,
     /// Whether versions that nothing needs any more are destroyed. Imported ones are not:
     /// what the older node has wrapped with them is unknown here.
@@ -69,7 +69,7 @@ pub struct KeyRotationConfig {
 #[derive(Clone)]
 pub struct KeyRotation {
     ports: KeyRotationPorts,
-    settings: KeyRotationConfig,
+    config: KeyRotationConfig,
     journal: KeyJournal,
     /// Held by the one change at a time.
     turn: Arc<Mutex<()>>,
@@ -79,18 +79,18 @@ pub struct KeyRotation {
 
 impl KeyRotation {
     /// A rotation over these ports; its background work is [`KeyRotation::run`].
-    pub fn new(ports: KeyRotationPorts, settings: KeyRotationConfig) -> Self {
+    pub fn new(ports: KeyRotationPorts, config: KeyRotationConfig) -> Self {
         Self {
             journal: KeyJournal::new(ports.changes.clone(), ports.log.clone()),
             ports,
-            settings,
+            config,
             turn: Arc::default(),
             cpu: Cpu::new(),
             rotated: Arc::default(),
         }
     }
 
-    /// Makes a new version of the data key, which wraps everything from now on, and
+    /// Makes a new version of the key-encryption key, which wraps everything from now on, and
     /// returns its number. The content keys follow in the background.
     ///
     /// # Errors
@@ -102,9 +102,11 @@ impl KeyRotation {
             let key_ring = rotation.ports.key_ring.clone();
             let newest = key_ring.versions().last().map_or(0, |newest| newest.version);
             let rotating = blocking(move || key_ring.rotate());
-            let version = rotation.note(KeyChange::DataKey { newest }, rotating).await?;
+            let version = rotation
+                .note(KeyChange::KeyEncryptionKey { newest }, rotating)
+                .await?;
             rotation.rotated.notify_one();
-            tracing::info!(version, "a new version of the data key is in use");
+            tracing::info!(version, "a new version of the key-encryption key is in use");
             Ok(version)
         })
         .await
@@ -203,11 +205,11 @@ impl KeyRotation {
                 .map(|held| held.version)
         };
         match change {
-            KeyChange::DataKey { newest } => {
+            KeyChange::KeyEncryptionKey { newest } => {
                 let made = versions().find(|version| version > newest)?;
                 Some(details("data_key", [("version", made.to_string())]))
             }
-            KeyChange::DataKeyEnd { version } => (!versions().any(|held| held == *version))
+            KeyChange::KeyEncryptionKeyEnd { version } => (!versions().any(|held| held == *version))
                 .then(|| details("data_key", [("destroyed", version.to_string())])),
             KeyChange::GrantKey { newest } => {
                 let keys = self.ports.grants.keys();
@@ -238,7 +240,7 @@ impl KeyRotation {
                     self.rotate().await?;
                 }
                 self.wrap_all_again().await?;
-                if self.settings.destroy_retired {
+                if self.config.destroy_retired {
                     self.destroy_retired().await?;
                 }
                 // That nobody rang is no failure.
@@ -250,7 +252,7 @@ impl KeyRotation {
 
     fn is_due(&self) -> bool {
         let (Some(max_age), Some(newest)) = (
-            self.settings.max_age,
+            self.config.max_age,
             self.ports.key_ring.versions().last().copied(),
         ) else {
             return false;

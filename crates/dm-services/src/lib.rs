@@ -21,7 +21,7 @@ mod scrubber;
 mod token_manager;
 
 pub use anchored_owners::AnchoredOwners;
-pub use authorization::{Authorization, AuthorizationConfig, AuthorizationPorts, StatementContext};
+pub use authorization::{AuthorizationConfig, AuthorizationPorts, ShareAuthorization, StatementContext};
 pub use data::{DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare};
 pub use error::{Cause, ServiceError, Shortfall};
 pub use health_monitor::{HealthMonitor, HealthPorts};

@@ -1,8 +1,8 @@
 //! Another operator account takes over, and nothing that was begun is lost.
 //!
-//! The node's own account stays what its log, its objects and its grants are
-//! named after. What changes is who anchors, pays and is paid: the keeper of the
-//! log on the chain, to which the account before hands it over.
+//! The node account stays what its log, its objects and its grants are
+//! named after. What changes is who anchors, pays and is paid: the controller of
+//! the log on the chain, to which the account before hands it over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use alloy_primitives::Address;
 use dm_core::{
     ports::{
         BegunKeyChange, ChainError, ComplianceError, ComplianceLog, KeyChange, KeyChangeDetails, KeyChanges,
-        LogKeeping, OperatorKeyError, OperatorKeys, Signer,
+        OperatorHandover, OperatorKeyError, OperatorKeys, Signer,
     },
     secret::SecretString,
 };
@@ -31,8 +31,8 @@ const OPERATOR_ACCOUNT: &str = "operator_account";
 /// What the change of the operator account needs.
 #[derive(Clone)]
 pub struct OperatorChangePorts {
-    /// Who anchors the log.
-    pub chain: Arc<dyn LogKeeping>,
+    /// Where the log is handed over.
+    pub chain: Arc<dyn OperatorHandover>,
     /// Where the keys are.
     pub keys: Arc<dyn OperatorKeys>,
     /// Remembers that it was begun.
@@ -57,7 +57,7 @@ pub enum OperatorChangeError {
     /// The key cannot be used, with a reason that completes "`private_key` …".
     #[error("private_key {0}")]
     Key(#[from] OperatorKeyError),
-    /// The chain refuses, or did not answer. A hand-over that was begun goes on
+    /// The chain refuses, or did not answer. A handover that was begun goes on
     /// by itself.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -89,7 +89,7 @@ impl OperatorChange {
 
     /// Makes the account of this private key the operator account: durably, with an
     /// event of the log, and on the chain. Orders that were accepted before are begun
-    /// by the account before. Returns when the hand-over is mined.
+    /// by the account before. Returns when the handover is mined.
     ///
     /// # Errors
     /// [`OperatorChangeError`]. Where the chain fails after the checks, the change goes
@@ -97,7 +97,7 @@ impl OperatorChange {
     pub async fn change_to(&self, private_key: &SecretString) -> Result<Address, OperatorChangeError> {
         let _turn = self.turn.lock().await;
         let account = self.ports.keys.account_of(private_key)?;
-        if account == self.ports.chain.keeper() {
+        if account == self.ports.chain.operator() {
             return Ok(account);
         }
         if self.ports.keys.successor().is_none() {
@@ -161,7 +161,7 @@ impl OperatorChange {
         if let Some(begun) = begun.into_iter().find(|begun| is_to(&begun.change)) {
             return Ok(Some(begun));
         }
-        let mut from = self.ports.chain.keeper();
+        let mut from = self.ports.chain.operator();
         if from == to {
             // Handed over, and settled, or begun by a version that did not remember it.
             let newest = self.journal.newest_of(OPERATOR_ACCOUNT).await?;

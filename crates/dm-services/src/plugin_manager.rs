@@ -59,7 +59,7 @@ pub struct PluginManager {
 }
 
 struct Inner {
-    settings: PluginConfig,
+    config: PluginConfig,
     store: Arc<dyn KeyValueStore>,
     bus: EventBus,
     sources: OnceLock<Vec<Arc<dyn PluginSource>>>,
@@ -79,7 +79,7 @@ impl PluginManager {
     /// # Errors
     /// Faults of the store.
     pub async fn open(
-        settings: PluginConfig,
+        config: PluginConfig,
         store: Arc<dyn KeyValueStore>,
         bus: EventBus,
     ) -> Result<Self, StoreError> {
@@ -88,7 +88,7 @@ impl PluginManager {
             .iter()
             .map(|(key, _)| String::from_utf8_lossy(&key[DISABLED.len()..]).into_owned())
             .collect();
-        let required: BTreeSet<&String> = settings.required.iter().collect();
+        let required: BTreeSet<&String> = config.required.iter().collect();
         let roster = required
             .into_iter()
             .map(|name| Arc::new(Slot::new(name.clone(), true, true)))
@@ -99,7 +99,7 @@ impl PluginManager {
                 sources: OnceLock::new(),
                 roster: RwLock::new(Arc::new(roster)),
                 due: Notify::new(),
-                settings,
+                config,
                 store,
                 bus,
                 disabled,

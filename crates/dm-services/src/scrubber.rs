@@ -91,7 +91,7 @@ pub struct StorageStatus {
 #[derive(Clone)]
 pub struct Scrubber {
     ports: ScrubPorts,
-    settings: ScrubConfig,
+    config: ScrubConfig,
     last: Arc<Mutex<Option<ScrubReport>>>,
 }
 
@@ -124,10 +124,10 @@ impl Outcome {
 
 impl Scrubber {
     /// A scrubber of this store; it works while [`Scrubber::run`] does.
-    pub fn new(ports: ScrubPorts, settings: ScrubConfig) -> Self {
+    pub fn new(ports: ScrubPorts, config: ScrubConfig) -> Self {
         Self {
             ports,
-            settings,
+            config,
             last: Arc::default(),
         }
     }
@@ -165,10 +165,10 @@ impl Scrubber {
     }
 
     async fn go_round(&self) -> Result<(), StoreError> {
-        tokio::time::sleep(FIRST_PAUSE.min(self.settings.interval)).await;
+        tokio::time::sleep(FIRST_PAUSE.min(self.config.interval)).await;
         loop {
             self.round().await?;
-            tokio::time::sleep(self.settings.interval).await;
+            tokio::time::sleep(self.config.interval).await;
         }
     }
 
@@ -279,7 +279,7 @@ impl Scrubber {
                 Err(error) => return Err(error),
             };
             bytes += len;
-            let nanos = len.saturating_mul(1_000_000_000) / self.settings.bytes_per_second.max(1);
+            let nanos = len.saturating_mul(1_000_000_000) / self.config.bytes_per_second.max(1);
             tokio::time::sleep(Duration::from_nanos(nanos)).await;
         }
         Ok(bytes)

@@ -219,7 +219,7 @@ async fn a_list_is_complete_but_for_what_cannot_be_read() {
         catalog.put_checkpoint(&checkpoint(n, false)).await.unwrap();
         let change = BegunKeyChange {
             id: [n as u8; 16],
-            change: KeyChange::DataKey { newest: 1 },
+            change: KeyChange::KeyEncryptionKey { newest: 1 },
             events: n,
         };
         catalog.begin_key_change(&change).await.unwrap();

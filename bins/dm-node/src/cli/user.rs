@@ -24,7 +24,7 @@ pub(crate) enum UserCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct VouchArgs {
-    /// The authorised user who vouches
+    /// The authorised user who attests the node
     #[arg(long, value_name = "ID")]
     pub(crate) user: UserId,
     /// The user's private key, to print the value of node_signature and not what is to be signed

@@ -8,8 +8,8 @@ pub(crate) fn run(command: ConfigCommand, as_json: bool) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Default => output::print_raw(DEFAULT_FILE.as_bytes()),
         ConfigCommand::Check(args) => {
-            let settings = home::load_to_run(&args)?;
-            for warning in settings.warnings() {
+            let loaded = home::load_to_run(&args)?;
+            for warning in loaded.warnings() {
                 eprintln!("warning: {warning}");
             }
             output::print(as_json, &json!({"valid": true}), |_| {

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     cli::DevArgs,
     commands::{api_key, start},
-    home,
+    data_dir, home,
     node::Node,
     output::{self, cell},
     settings::{self, Override, Sources, parsed},
@@ -30,15 +30,15 @@ const API_KEY_FILE: &str = "dev-api-key";
 const EXAMPLE: &str = "Hello, DataMgmt!";
 
 pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
-    let mut settings = settings::load(Sources {
+    let mut loaded = settings::load(Sources {
         presets: presets(args.mdns),
         file: None,
         flags: home::overrides(&args.options),
         to_run: true,
     })?;
-    home::choose_port(&mut settings.config, &args.options);
+    home::choose_port(&mut loaded.config, &args.options);
     let stop = StopSignal::catch()?;
-    let node = start::start(&settings, plugins, async |config| {
+    let node = start::start(&loaded, plugins, async |config| {
         let config = with_password(config)?;
         if dm_keys::NodeKeys::exist(&config.data_dir)? {
             home::open_keys(&config).await
@@ -47,11 +47,11 @@ pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins
         }
     })
     .await?;
-    let data_dir = &settings.config.data_dir;
-    let api_key = api_key(&node, data_dir).await?;
+    let dir = &loaded.config.data_dir;
+    let api_key = api_key(&node, dir).await?;
     let mut document = node.document();
     document["api_key"] = json!(api_key);
-    document["data_dir"] = json!(data_dir);
+    document["data_dir"] = json!(dir);
     output::print(as_json, &document, describe)?;
     node.run_until_stopped(stop).await
 }
@@ -83,7 +83,7 @@ fn with_password(config: &NodeConfig) -> anyhow::Result<NodeConfig> {
     if config.key_master_password.is_none() {
         let file = config.data_dir.join(PASSWORD_FILE);
         if !file.exists() {
-            home::write_private(&file, &throw_away_password())?;
+            data_dir::write_private(&file, &throw_away_password())?;
         }
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         config.key_master_password = Some(dm_core::secret::SecretString::new(text.trim()));
@@ -97,13 +97,13 @@ fn throw_away_password() -> String {
 }
 
 /// The API key of this directory; made at the first start.
-async fn api_key(node: &Node, data_dir: &Path) -> anyhow::Result<String> {
-    let file = data_dir.join(API_KEY_FILE);
+async fn api_key(node: &Node, dir: &Path) -> anyhow::Result<String> {
+    let file = dir.join(API_KEY_FILE);
     if let Ok(key) = fs::read_to_string(&file) {
         return Ok(key.trim().to_owned());
     }
     let made = api_key::create(node.catalog(), "dev", Rights::of(Scope::ALL), None).await?;
-    home::write_private(&file, &made.key)?;
+    data_dir::write_private(&file, &made.key)?;
     Ok(made.key)
 }
 

@@ -10,10 +10,11 @@ use serde_json::json;
 use crate::{
     cli::InitArgs,
     commands::api_key,
+    data_dir::{self, CONFIG_FILE},
     data_dir_lock::DataDirLock,
-    home::{self, CONFIG_FILE},
+    home,
     output::{self, cell},
-    settings::{self, DEFAULT_FILE, Settings, Sources, parsed},
+    settings::{self, DEFAULT_FILE, LoadedConfig, Sources, parsed},
 };
 
 pub(crate) async fn run(args: InitArgs, as_json: bool) -> anyhow::Result<()> {
@@ -24,16 +25,16 @@ pub(crate) async fn run(args: InitArgs, as_json: bool) -> anyhow::Result<()> {
         ),
         ("blockchain_url", args.blockchain_url),
     ];
-    let settings = settings::load(Sources {
+    let loaded = settings::load(Sources {
         flags: flags
             .into_iter()
             .filter_map(|(name, value)| Some(parsed(name.to_owned(), &value?)))
             .collect(),
         ..Sources::default()
     })?;
-    let mut lock = DataDirLock::make(&settings.config.data_dir)?;
-    refuse_existing(&settings.config)?;
-    let document = make(&settings).await?;
+    let mut lock = DataDirLock::make(&loaded.config.data_dir)?;
+    refuse_existing(&loaded.config)?;
+    let document = make(&loaded).await?;
     lock.keep();
     output::print(as_json, &document, describe)
 }
@@ -49,19 +50,19 @@ fn refuse_existing(config: &NodeConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make(settings: &Settings) -> anyhow::Result<serde_json::Value> {
-    let config = &settings.config;
+async fn make(loaded: &LoadedConfig) -> anyhow::Result<serde_json::Value> {
+    let config = &loaded.config;
     let keys = home::create_keys(config).await?;
     let catalog = dm_storage::SqliteCatalog::open(config.catalog_file()).await?;
     let key = api_key::create(&catalog, "first", Rights::of(Scope::ALL), None).await?;
     catalog.close().await?;
     let file = config.data_dir.join(CONFIG_FILE);
-    home::mark_made_by_init(&config.data_dir)?;
-    home::write_private(&file, &config_file(settings))?;
+    data_dir::mark_made_by_init(&config.data_dir)?;
+    data_dir::write_private(&file, &config_file(loaded))?;
     Ok(json!({
         "data_dir": config.data_dir,
         "config": file,
-        "chain": settings.names_chain.then(|| chain_name(config)),
+        "chain": loaded.names_chain.then(|| chain_name(config)),
         "address": keys.signer().address().to_string(),
         "api_key": key.key,
     }))
@@ -77,14 +78,14 @@ fn chain_name(config: &NodeConfig) -> &'static str {
 }
 
 /// The default file, with the data directory and the chain of this node.
-fn config_file(settings: &Settings) -> String {
-    let config = &settings.config;
+fn config_file(loaded: &LoadedConfig) -> String {
+    let config = &loaded.config;
     let data_dir = config.data_dir.to_string_lossy();
     let file = DEFAULT_FILE.replace(
         "# data_dir = \"dm-data\"",
         &format!("data_dir = {}", json!(data_dir)),
     );
-    if !settings.names_chain {
+    if !loaded.names_chain {
         return file;
     }
     file.replace(

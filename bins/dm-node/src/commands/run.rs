@@ -11,9 +11,9 @@ use crate::{
 };
 
 pub(crate) async fn run(args: &RunArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
-    let settings = home::load_to_run(args)?;
+    let loaded = home::load_to_run(args)?;
     let stop = StopSignal::catch()?;
-    let node = start::start(&settings, plugins, home::open_or_create_keys).await?;
+    let node = start::start(&loaded, plugins, home::open_or_create_keys).await?;
     output::print(as_json, &node.document(), |document| {
         format!(
             "The node runs as {}.\n  API for clients    {}\n  API for operators  {}\n  peers reach it at  {}",

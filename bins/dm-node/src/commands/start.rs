@@ -9,7 +9,7 @@ use dm_core::config::NodeConfig;
 use dm_keys::NodeKeys;
 use dm_services::RegisteredPlugins;
 
-use crate::{data_dir_lock::DataDirLock, logging, node::Node, settings::Settings};
+use crate::{data_dir_lock::DataDirLock, logging, node::Node, settings::LoadedConfig};
 
 /// Starts a node with the keys that `keys` opens or makes. Ports are taken before
 /// anything is written, and the data directory before anything is made in it.
@@ -18,13 +18,13 @@ use crate::{data_dir_lock::DataDirLock, logging, node::Node, settings::Settings}
 /// Where any part of it does not start. A data directory that was not there
 /// before is gone then.
 pub(crate) async fn start(
-    settings: &Settings,
+    loaded: &LoadedConfig,
     plugins: RegisteredPlugins,
     keys: impl AsyncFnOnce(&NodeConfig) -> anyhow::Result<NodeKeys>,
 ) -> anyhow::Result<Node> {
-    let config = &settings.config;
+    let config = &loaded.config;
     let log_filter = logging::start(&config.log)?;
-    for warning in settings.warnings() {
+    for warning in loaded.warnings() {
         tracing::warn!("{warning}");
     }
     let servers = ApiServers::bind(&config.internal_api, &config.external_api, config.uploads)?;

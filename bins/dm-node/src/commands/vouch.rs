@@ -1,7 +1,7 @@
-//! `dm-node vouch`: what a user signs to vouch for a node, or the signed setting.
+//! `dm-node vouch`: what a user signs to attest a node, or the signed setting.
 
 use anyhow::Context;
-use dm_core::vouching::{NodeDomain, NodeStatement};
+use dm_core::node_attestation::{NodeDomain, NodeStatement};
 
 use crate::{cli::VouchArgs, client::NodeClient, order, output};
 

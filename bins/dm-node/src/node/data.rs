@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use dm_core::ports::Authorizer;
 use dm_keys::UserAuthorizer;
 use dm_services::{
-    Authorization, AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, KeyRotation,
-    KeyRotationPorts, PluginManager,
+    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, KeyRotation,
+    KeyRotationPorts, PluginManager, ShareAuthorization,
 };
 
 use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
     background::{self, supervise},
-    plugins, vouching,
+    node_attestation, plugins,
 };
 
 /// The node's main job.
@@ -20,7 +20,7 @@ pub(super) struct Data {
     pub(super) data: DataManager,
     pub(super) plugins: PluginManager,
     pub(super) users: Arc<dyn Authorizer>,
-    pub(super) authorization: Authorization,
+    pub(super) authorization: ShareAuthorization,
     pub(super) key_rotation: KeyRotation,
 }
 
@@ -63,7 +63,7 @@ impl Data {
                 log: ledger.compliance.clone(),
                 payments: Some(ledger.payments.clone()),
                 authorization: Some(authorization.clone()),
-                vouching: vouching::check(config, users.as_ref(), address, &peer_id).await?,
+                attestation: node_attestation::check(config, users.as_ref(), address, &peer_id).await?,
                 plugins: Some(plugins.clone()),
                 bus: ground.bus.clone(),
             },

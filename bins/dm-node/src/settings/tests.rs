@@ -11,10 +11,10 @@ fn config_of(settings: &[(&str, &str)]) -> (NodeConfig, Vec<ConfigFault>) {
 }
 
 /// The configuration that a text in TOML makes, and its faults.
-fn read_toml(text: &str) -> (Settings, Vec<String>) {
+fn read_toml(text: &str) -> (LoadedConfig, Vec<String>) {
     let mut faults = Vec::new();
-    let settings = read(toml::from_str(text).unwrap(), &mut faults);
-    (settings, faults.iter().map(ToString::to_string).collect())
+    let loaded = read(toml::from_str(text).unwrap(), &mut faults);
+    (loaded, faults.iter().map(ToString::to_string).collect())
 }
 
 /// Settings that the default file shows with an example, not with their default.

@@ -24,7 +24,7 @@ struct AuthorizationAnswer {
     chain_id: u64,
     log: dm_core::Address,
     node_id: String,
-    /// With `log` and `node_id`, what a user vouches for.
+    /// With `log` and `node_id`, what a user signs to attest the node.
     peer_id: String,
 }
 

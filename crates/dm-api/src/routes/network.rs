@@ -6,7 +6,8 @@ use actix_web::{
     web::Data,
 };
 use dm_core::{
-    address_record::AddressRecord, api_key::Scope, hash::DataHash, peer::PeerStatus, vouching::Vouching,
+    address_record::AddressRecord, api_key::Scope, hash::DataHash, node_attestation::NodeAttestation,
+    peer::PeerStatus,
 };
 use dm_services::HeldObject;
 use serde::{Deserialize, Serialize};
@@ -64,17 +65,17 @@ struct AddressAnswer {
     operator: String,
     peer_id: String,
     hpke_public_key: String,
-    /// Who vouches for the node: checked by whoever has the user's public key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vouching: Option<VouchingAnswer>,
+    /// Can be checked by whoever has the user's public key.
+    #[serde(rename = "vouching", skip_serializing_if = "Option::is_none")]
+    attestation: Option<AttestationAnswer>,
     /// Of two records the one with the higher number holds.
     sequence: u64,
 }
 
 #[derive(Serialize)]
-struct VouchingAnswer {
+struct AttestationAnswer {
     #[serde(flatten)]
-    vouching: Vouching,
+    attestation: NodeAttestation,
     /// What was signed.
     statement: String,
 }
@@ -86,12 +87,12 @@ impl From<&AddressRecord> for AddressAnswer {
             operator: record.operator_account().to_string(),
             peer_id: record.peer_id.clone(),
             hpke_public_key: hex::encode(record.hpke_public_key),
-            vouching: record.vouching.as_ref().map(|vouching| VouchingAnswer {
-                statement: vouching
+            attestation: record.attestation.as_ref().map(|attestation| AttestationAnswer {
+                statement: attestation
                     .statement(record.address, &record.peer_id)
                     .canonical()
                     .unwrap_or_default(),
-                vouching: vouching.clone(),
+                attestation: attestation.clone(),
             }),
             sequence: record.sequence,
         }

@@ -63,7 +63,7 @@ async fn of_event(request: HttpRequest, state: Data<State>) -> Result<HttpRespon
 }
 
 #[derive(Serialize)]
-struct Verdict {
+struct VerificationAnswer {
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -71,17 +71,17 @@ struct Verdict {
 
 async fn verify(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let receipt = read_receipt(&body)?;
-    let verdict = match state.run(state.services.log.verify(&receipt)).await? {
-        Verification::Valid => Verdict {
+    let answer = match state.run(state.services.log.verify(&receipt)).await? {
+        Verification::Valid => VerificationAnswer {
             valid: true,
             reason: None,
         },
-        Verification::Invalid { reason } => Verdict {
+        Verification::Invalid { reason } => VerificationAnswer {
             valid: false,
             reason: Some(reason),
         },
     };
-    Ok(HttpResponse::Ok().json(verdict))
+    Ok(HttpResponse::Ok().json(answer))
 }
 
 /// Tells a body that is no JSON from JSON that is no receipt.

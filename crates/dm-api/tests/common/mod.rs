@@ -14,10 +14,10 @@ use dm_core::{
     tasks::Supervisor,
 };
 use dm_services::{
-    Authorization, AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts,
-    HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig,
-    MoneyPorts, OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts,
-    Repairer, ScrubConfig, ScrubPorts, Scrubber, TokenManager, repairer::plan::RepairConfig,
+    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, HealthMonitor, HealthPorts,
+    KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts, OrderExecutor,
+    PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer, ScrubConfig,
+    ScrubPorts, Scrubber, ShareAuthorization, TokenManager, repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -187,7 +187,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         .start(vec![Arc::new(registered)], &Supervisor::new())
         .await;
     let users = Arc::new(MemoryAuthorizer::new());
-    let authorization = Authorization::new(
+    let authorization = ShareAuthorization::new(
         AuthorizationPorts {
             authorizer: users.clone(),
             used: catalog.clone(),
@@ -205,7 +205,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
         authorization: Some(authorization.clone()),
-        vouching: None,
+        attestation: None,
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants,

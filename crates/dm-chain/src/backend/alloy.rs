@@ -9,7 +9,7 @@ use dm_core::{
     ports::{AnchorHead, AnchorRequest, ChainError, Signer},
 };
 
-use super::{AnchorQuestion, Anchored, EvmBackend, Keeping, TokenQuestion, erc20, signing};
+use super::{AnchorQuestion, AnchorTarget, Anchored, EvmBackend, TokenQuestion, erc20, signing};
 use crate::{
     contract::AnchorLog,
     tx::{SigningJob, Version},
@@ -36,18 +36,18 @@ impl EvmBackend for AlloyBackend {
         erc20::transfer(log)
     }
 
-    fn anchor(&self, request: &AnchorRequest, keeping: Keeping) -> Bytes {
+    fn anchor(&self, request: &AnchorRequest, target: AnchorTarget) -> Bytes {
         let previous_root = request.previous.map_or(B256::ZERO, |previous| previous.root);
         let proof = request.consistency_proof.clone();
-        match keeping {
-            Keeping::Own => AnchorLog::anchorCall {
+        match target {
+            AnchorTarget::OwnLog => AnchorLog::anchorCall {
                 previousRoot: previous_root,
                 size: request.next.size,
                 root: request.next.root,
                 proof,
             }
             .abi_encode(),
-            Keeping::Of(log) => AnchorLog::anchorForCall {
+            AnchorTarget::LogOf(log) => AnchorLog::anchorForCall {
                 log,
                 previousRoot: previous_root,
                 size: request.next.size,
@@ -66,7 +66,7 @@ impl EvmBackend for AlloyBackend {
     fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes {
         match *question {
             AnchorQuestion::Head(log) => AnchorLog::headCall { log }.abi_encode(),
-            AnchorQuestion::Keeper(log) => AnchorLog::keeperCall { log }.abi_encode(),
+            AnchorQuestion::Controller(log) => AnchorLog::keeperCall { log }.abi_encode(),
             AnchorQuestion::Holds(log, checkpoint, head) => AnchorLog::holdsCall {
                 log,
                 size: checkpoint.size,
@@ -99,7 +99,7 @@ impl EvmBackend for AlloyBackend {
         })
     }
 
-    fn decode_keeper(&self, answer: &[u8]) -> Option<Address> {
+    fn decode_controller(&self, answer: &[u8]) -> Option<Address> {
         AnchorLog::keeperCall::abi_decode_returns_validate(answer).ok()
     }
 

@@ -14,7 +14,7 @@ use ethers_core::{
     },
 };
 
-use super::{AnchorQuestion, Anchored, EvmBackend, Keeping, TokenQuestion, erc20::NodeToken};
+use super::{AnchorQuestion, AnchorTarget, Anchored, EvmBackend, TokenQuestion, erc20::NodeToken};
 use crate::{
     tx::{Fees, SigningJob, Version},
     wire::Log,
@@ -155,7 +155,7 @@ impl EvmBackend for EthersBackend {
         is_transfer.then(|| (Address::from_word(to), from_number(value)))
     }
 
-    fn anchor(&self, request: &AnchorRequest, keeping: Keeping) -> Bytes {
+    fn anchor(&self, request: &AnchorRequest, target: AnchorTarget) -> Bytes {
         let previous = request.previous.map_or(B256::ZERO, |previous| previous.root);
         let checkpoint = [
             word(previous),
@@ -163,9 +163,9 @@ impl EvmBackend for EthersBackend {
             word(request.next.root),
             words(&request.consistency_proof),
         ];
-        match keeping {
-            Keeping::Own => input("anchor(bytes32,uint64,bytes32,bytes32[])", &checkpoint),
-            Keeping::Of(log) => input(
+        match target {
+            AnchorTarget::OwnLog => input("anchor(bytes32,uint64,bytes32,bytes32[])", &checkpoint),
+            AnchorTarget::LogOf(log) => input(
                 "anchorFor(address,bytes32,uint64,bytes32,bytes32[])",
                 &[&[address(log)], checkpoint.as_slice()].concat(),
             ),
@@ -179,7 +179,7 @@ impl EvmBackend for EthersBackend {
     fn anchor_question(&self, question: &AnchorQuestion<'_>) -> Bytes {
         match *question {
             AnchorQuestion::Head(log) => input("head(address)", &[address(log)]),
-            AnchorQuestion::Keeper(log) => input("keeper(address)", &[address(log)]),
+            AnchorQuestion::Controller(log) => input("keeper(address)", &[address(log)]),
             AnchorQuestion::Holds(log, checkpoint, head) => input(
                 "holds(address,uint64,bytes32,uint64,uint64)",
                 &[
@@ -216,9 +216,9 @@ impl EvmBackend for EthersBackend {
         })
     }
 
-    fn decode_keeper(&self, answer: &[u8]) -> Option<Address> {
-        let keeper = values(&[ParamType::Address], answer)?.pop()?.into_address()?;
-        Some(Address::from(keeper.0))
+    fn decode_controller(&self, answer: &[u8]) -> Option<Address> {
+        let controller = values(&[ParamType::Address], answer)?.pop()?.into_address()?;
+        Some(Address::from(controller.0))
     }
 
     fn decode_bool(&self, answer: &[u8]) -> Option<bool> {

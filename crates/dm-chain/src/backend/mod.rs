@@ -45,8 +45,8 @@ pub(crate) trait EvmBackend: Send + Sync {
     /// Receiver and amount of a token's `Transfer` event.
     fn transfer(&self, log: &Log) -> Option<(Address, U256)>;
 
-    /// What the anchor contract is sent by a log's keeper to take a checkpoint.
-    fn anchor(&self, request: &AnchorRequest, keeping: Keeping) -> Bytes;
+    /// What the anchor contract is sent by a log's controller to take a checkpoint.
+    fn anchor(&self, request: &AnchorRequest, target: AnchorTarget) -> Bytes;
 
     /// What it is sent to hand a log over.
     fn hand_over(&self, log: Address, to: Address) -> Bytes;
@@ -57,8 +57,8 @@ pub(crate) trait EvmBackend: Send + Sync {
     /// What it answers to [`AnchorQuestion::Head`].
     fn decode_head(&self, answer: &[u8]) -> Option<AnchorHead>;
 
-    /// What it answers to [`AnchorQuestion::Keeper`].
-    fn decode_keeper(&self, answer: &[u8]) -> Option<Address>;
+    /// What it answers to [`AnchorQuestion::Controller`].
+    fn decode_controller(&self, answer: &[u8]) -> Option<Address>;
 
     /// What it answers to the other questions.
     fn decode_bool(&self, answer: &[u8]) -> Option<bool>;
@@ -96,21 +96,21 @@ pub(crate) enum TokenQuestion {
 pub(crate) enum AnchorQuestion<'a> {
     /// The newest checkpoint of a log.
     Head(Address),
-    /// Who anchors a log.
-    Keeper(Address),
+    /// The log controller (`keeper` in the contract): who anchors a log.
+    Controller(Address),
     /// Whether a log has this checkpoint, accepted there and then.
     Holds(Address, &'a Checkpoint, &'a AnchorHead),
     /// Whether the receipt's event, with this leaf hash, stands in its log.
     Proves(&'a Receipt, B256),
 }
 
-/// Whose log an account anchors.
+/// The log that an account anchors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keeping {
+pub(crate) enum AnchorTarget {
     /// Its own.
-    Own,
+    OwnLog,
     /// One that was handed over to it.
-    Of(Address),
+    LogOf(Address),
 }
 
 /// The anchor contract accepted a checkpoint.

@@ -138,19 +138,19 @@ fn all_libraries_say_the_same_about_a_log_that_changes_hands() {
     let word = OTHER.into_word();
     for backend in backends() {
         assert_eq!(
-            backend.anchor(&request, Keeping::Of(TOKEN)),
-            AlloyBackend.anchor(&request, Keeping::Of(TOKEN))
+            backend.anchor(&request, AnchorTarget::LogOf(TOKEN)),
+            AlloyBackend.anchor(&request, AnchorTarget::LogOf(TOKEN))
         );
         assert_eq!(
             backend.hand_over(TOKEN, OTHER),
             AlloyBackend.hand_over(TOKEN, OTHER)
         );
-        let question = AnchorQuestion::Keeper(TOKEN);
+        let question = AnchorQuestion::Controller(TOKEN);
         assert_eq!(
             backend.anchor_question(&question),
             AlloyBackend.anchor_question(&question)
         );
-        assert_eq!(backend.decode_keeper(word.as_slice()), Some(OTHER));
-        assert_eq!(backend.decode_keeper(&word[1..]), None);
+        assert_eq!(backend.decode_controller(word.as_slice()), Some(OTHER));
+        assert_eq!(backend.decode_controller(&word[1..]), None);
     }
 }

@@ -15,10 +15,10 @@ use reqwest::Url;
 
 use super::{
     Connect, Connection, InvalidUrl,
+    error_origin::{ErrorOrigin, Objection, objection_of_page, origin_of_error},
     failure::{NONSENSE, Trouble},
     record::{Cause, MethodFailure, Record},
     secrets::Secrets,
-    verdict::{Objection, Verdict, verdict, verdict_of_page},
 };
 use crate::text::{printable, shortened};
 
@@ -173,7 +173,7 @@ impl Endpoint {
                     },
                 }
             }
-            RpcError::DeserError { text, .. } => match verdict_of_page(None, &text) {
+            RpcError::DeserError { text, .. } => match objection_of_page(None, &text) {
                 Some(objection) => self.objection(objection, None, &text),
                 None => nonsense(),
             },
@@ -189,7 +189,7 @@ impl Endpoint {
         match serde_json::from_str::<Response>(&error.body).map(|answer| answer.payload) {
             Ok(ResponsePayload::Failure(payload)) => self.judged(method, Some(error.status), payload),
             _ => {
-                let objection = verdict_of_page(Some(error.status), &error.body);
+                let objection = objection_of_page(Some(error.status), &error.body);
                 let objection = objection.unwrap_or(Objection::Unclear);
                 self.objection(objection, Some(error.status), &error.body)
             }
@@ -197,15 +197,15 @@ impl Endpoint {
     }
 
     fn judged(&self, method: &'static str, status: Option<u16>, payload: ErrorPayload) -> Trouble {
-        let meaning = verdict(method, status, &payload);
+        let meaning = origin_of_error(method, status, &payload);
         let payload = ErrorPayload {
             message: Cow::Owned(self.secrets.hidden_in(&payload.message)),
             ..payload
         };
         match meaning {
-            Verdict::Execution => Trouble::Reverted(payload),
-            Verdict::Request => Trouble::Refused(payload),
-            Verdict::Endpoint(objection) => self.objection(objection, status, &payload.message),
+            ErrorOrigin::Execution => Trouble::Reverted(payload),
+            ErrorOrigin::Request => Trouble::Refused(payload),
+            ErrorOrigin::Endpoint(objection) => self.objection(objection, status, &payload.message),
         }
     }
 

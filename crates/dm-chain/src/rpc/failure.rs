@@ -5,7 +5,7 @@ use std::fmt::Write;
 use alloy::rpc::json_rpc::ErrorPayload;
 use dm_core::ports::ChainError;
 
-use super::verdict::Objection;
+use super::error_origin::Objection;
 use crate::{reverts::in_words, text::shortened};
 
 /// What is said of an answer that is none.

@@ -2,6 +2,7 @@
 
 mod connection;
 mod endpoint;
+mod error_origin;
 #[cfg(feature = "ethers")]
 mod ethers;
 mod failure;
@@ -9,15 +10,14 @@ mod http;
 mod node;
 mod record;
 mod secrets;
-mod verdict;
 
 pub use connection::InvalidUrl;
 pub(crate) use connection::{Connect, Connection};
 pub(crate) use endpoint::Endpoint;
 pub use endpoint::EndpointState;
+pub(crate) use error_origin::Objection;
 #[cfg(feature = "ethers")]
 pub(crate) use ethers::EthersConnection;
 pub(crate) use failure::RpcFailure;
 pub(crate) use node::{Node, SwitchFailure};
 pub(crate) use record::{Cause, MethodFailure};
-pub(crate) use verdict::Objection;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use dm_core::clock::now_ms;
 use tokio::time::Instant;
 
-use super::verdict::Objection;
+use super::error_origin::Objection;
 
 /// How long an endpoint that does not serve is asked only where no other answers.
 const REST: Duration = Duration::from_secs(30);

@@ -36,7 +36,7 @@ impl Anchorer {
         if head.size > recorded {
             return Err(Trouble::Forked(format!(
                 "the chain has {} events of account {}, the local log {recorded}: the catalog was restored from an \
-                 older backup, or another node uses this operator account",
+                 older backup, or another node uses this node account",
                 head.size, deps.account,
             )));
         }
@@ -44,7 +44,7 @@ impl Anchorer {
         if !deps.anchors.is_anchored(deps.account, &checkpoint, head).await? {
             return Err(Trouble::Forked(format!(
                 "the first {} events of account {} are others on the chain than in the local log: another node uses \
-                 this operator account, or went on from a copy of this node's catalog",
+                 this node account, or went on from a copy of this node's catalog",
                 head.size, deps.account,
             )));
         }

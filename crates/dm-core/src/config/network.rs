@@ -24,7 +24,7 @@ pub struct NetworkConfig {
     pub max_foreign_object: u64,
     /// Seconds that one exchange with a peer may take before it counts as failed.
     pub request_timeout_secs: u64,
-    /// Seconds between two attempts to complete what is owed: grants for
+    /// Seconds between two attempts to complete pending work: grants for
     /// recipients that were unknown, copies that are missing.
     pub retry_interval_secs: u64,
     /// Seconds between two announcements of this node's address record.

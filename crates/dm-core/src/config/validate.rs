@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::{ApiConfig, NodeConfig, is_address};
 use crate::{
+    node_attestation::{InvalidNodeSignature, NodeSignature},
     plugin::is_plugin_name,
-    vouching::{InvalidNodeSignature, NodeSignature},
 };
 
 /// A setting that cannot be used, and why.

@@ -26,7 +26,7 @@ pub struct AnchorRequest {
     pub consistency_proof: Vec<B256>,
 }
 
-/// Puts checkpoints of the operator account's log on the chain and checks
+/// Puts checkpoints of the node account's log on the chain and checks
 /// receipts against it.
 #[async_trait]
 pub trait Anchors: Send + Sync {

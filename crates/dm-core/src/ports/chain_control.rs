@@ -15,7 +15,7 @@ pub trait ChainControl: Send + Sync {
     ///
     /// # Errors
     /// [`ChainSwitchError`]; then nothing has changed, but where the chain fails after
-    /// the key was accepted, the hand-over goes on.
+    /// the key was accepted, the handover goes on.
     async fn switch(
         &self,
         urls: &[String],
@@ -36,8 +36,8 @@ pub enum ChainSwitchError {
     /// The endpoint does not answer, or leads to another chain.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// The hand-over to the key's account is refused, or the chain does not answer.
-    #[error("the hand-over to another account: {0}")]
+    /// The handover to the key's account is refused, or the chain does not answer.
+    #[error("the handover to another account: {0}")]
     HandOver(ChainError),
     /// The change could not be recorded.
     #[error(transparent)]

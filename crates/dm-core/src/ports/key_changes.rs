@@ -11,13 +11,15 @@ use super::CatalogError;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum KeyChange {
-    /// A further version of the data key.
-    DataKey {
+    /// A further version of the key-encryption key.
+    #[serde(rename = "data_key")]
+    KeyEncryptionKey {
         /// The newest version before; 0 for none.
         newest: u32,
     },
-    /// The end of a version of the data key.
-    DataKeyEnd {
+    /// The end of a version of the key-encryption key.
+    #[serde(rename = "data_key_end")]
+    KeyEncryptionKeyEnd {
         /// Which one.
         version: u32,
     },
@@ -65,4 +67,26 @@ pub trait KeyChanges: Send + Sync {
 
     /// Forgets a change: its event is in the log, or it was not made.
     async fn end_key_change(&self, id: &[u8; 16]) -> Result<(), CatalogError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_the_key_encryption_key_keep_their_stored_form() {
+        for (change, stored) in [
+            (
+                KeyChange::KeyEncryptionKey { newest: 1 },
+                r#"{"kind":"data_key","newest":1}"#,
+            ),
+            (
+                KeyChange::KeyEncryptionKeyEnd { version: 2 },
+                r#"{"kind":"data_key_end","version":2}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&change).unwrap(), stored);
+            assert_eq!(serde_json::from_str::<KeyChange>(stored).unwrap(), change);
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub struct Found {
     pub holders: Vec<String>,
 }
 
-/// What came of spreading an object.
+/// The outcome of distributing an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushReport {
     /// Peers that hold the object with the newest envelope now.

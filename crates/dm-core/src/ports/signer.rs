@@ -1,6 +1,6 @@
 use alloy_primitives::{Address, B256, Signature};
 
-/// An Ethereum account that can sign: the operator account.
+/// An Ethereum account that can sign: the node account, or an operator account.
 pub trait Signer: Send + Sync {
     /// The account.
     fn address(&self) -> Address;

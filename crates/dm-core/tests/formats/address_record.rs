@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use dm_core::{
     Address,
     address_record::{AddressRecord, OperatorConsent, SignedAddressRecord},
+    node_attestation::NodeAttestation,
     ports::Signer,
     signed::{Signed, Statement, StatementError},
     user::KeyKind,
-    vouching::Vouching,
 };
 use dm_testing::signer::TestSigner;
 use serde::Serialize;
@@ -68,8 +68,8 @@ fn a_record_names_the_operator_account_that_has_agreed() {
     assert_eq!(read(named.clone()), Ok(named));
 }
 
-fn vouching(signature: usize) -> Vouching {
-    Vouching {
+fn attestation(signature: usize) -> NodeAttestation {
+    NodeAttestation {
         user_id: "u".repeat(100).parse().unwrap(),
         node_id: "☕".repeat(100),
         key: format!("sha256:{}", "a".repeat(64)),
@@ -79,31 +79,31 @@ fn vouching(signature: usize) -> Vouching {
 }
 
 #[test]
-fn a_record_names_the_user_who_vouches_for_the_node_whatever_key_it_has() {
+fn a_record_carries_the_attestation_of_the_node_by_any_kind_of_key() {
     for record in [record(5), with_operator(5)] {
-        let vouched = AddressRecord {
-            vouching: Some(vouching(1368)),
+        let attested = AddressRecord {
+            attestation: Some(attestation(1368)),
             ..record
         };
-        assert_eq!(signed(vouched.clone()).bytes()[65], 2);
-        assert_eq!(read(vouched.clone()), Ok(vouched));
+        assert_eq!(signed(attested.clone()).bytes()[65], 2);
+        assert_eq!(read(attested.clone()), Ok(attested));
     }
 }
 
 #[test]
-fn a_vouching_without_bounds_is_refused() {
-    let long = |change: &dyn Fn(&mut Vouching)| {
-        let mut vouching = vouching(88);
-        change(&mut vouching);
-        vouching
+fn an_attestation_without_bounds_is_refused() {
+    let long = |change: &dyn Fn(&mut NodeAttestation)| {
+        let mut attestation = attestation(88);
+        change(&mut attestation);
+        attestation
     };
-    for vouching in [
-        long(&|vouching| vouching.signature.push_str(&"s".repeat(1281))),
-        long(&|vouching| vouching.node_id.push('n')),
-        long(&|vouching| vouching.key.push('a')),
+    for attestation in [
+        long(&|attestation| attestation.signature.push_str(&"s".repeat(1281))),
+        long(&|attestation| attestation.node_id.push('n')),
+        long(&|attestation| attestation.key.push('a')),
     ] {
         let record = AddressRecord {
-            vouching: Some(vouching),
+            attestation: Some(attestation),
             ..record(5)
         };
         assert!(matches!(read(record), Err(StatementError::Rule(_))));

@@ -10,7 +10,7 @@ use dm_core::{
     plugin::PluginFault,
     ports::{KeyValueStore, NodeFunctions, Plugin, PluginContext, PluginSource},
 };
-use dm_plugins::{Limits, Permission, PluginFolder, PluginFolderOptions};
+use dm_plugins::{Limits, Permission, PluginFolder, PluginFolderConfig};
 use dm_testing::{key_value::MemoryKeyValueStore, plugins::SAMPLE};
 use tempfile::TempDir;
 
@@ -47,7 +47,7 @@ impl Folder {
         fs::write(plugin.join("plugin.wasm"), component).unwrap();
         let mut permissions = vec![Permission::Content];
         permissions.extend(granted.iter().map(|text| text.parse::<Permission>().unwrap()));
-        let options = PluginFolderOptions {
+        let config = PluginFolderConfig {
             folder: dir.path().to_owned(),
             granted: BTreeMap::from([(SAMPLE.to_owned(), permissions)]),
             most: Limits {
@@ -57,7 +57,7 @@ impl Folder {
                 store_bytes: 64 << 20,
             },
         };
-        let source = PluginFolder::new(options, Arc::new(SmallNode)).unwrap();
+        let source = PluginFolder::new(config, Arc::new(SmallNode)).unwrap();
         Self {
             dir,
             source: Arc::new(source),

@@ -22,7 +22,7 @@ use super::{
     recorder::Recorder,
     seal::{Sealed, Sealing},
 };
-use crate::Authorization;
+use crate::ShareAuthorization;
 
 mod admit;
 mod commit;
@@ -49,7 +49,7 @@ pub(super) struct Sharing {
     objects: Arc<dyn ObjectStore>,
     shares: Arc<dyn ShareCatalog>,
     key_ring: Arc<dyn KeyRing>,
-    authorization: Option<Authorization>,
+    authorization: Option<ShareAuthorization>,
     bus: EventBus,
     locks: DataLocks,
     own: Arc<OwnObjects>,

@@ -1,4 +1,4 @@
-//! What becomes of old versions of the data key: what still needs them, and how they end.
+//! What becomes of old versions of the key-encryption key: what still needs them, and how they end.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use dm_core::ports::{KeyChange, KeyRing, KeyRingError, KeyUses, KeyVersion, Reti
 use super::{KeyRotation, blocking};
 use crate::{ServiceError, run_to_completion};
 
-/// A version of the data key, and what needs it.
+/// A version of the key-encryption key, and what needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct KeyVersionUse {
     /// Which version.
@@ -19,7 +19,7 @@ pub struct KeyVersionUse {
     pub newest: bool,
 }
 
-/// Destroys a version of the data key that nothing needs. It is retired first, so that
+/// Destroys a version of the key-encryption key that nothing needs. It is retired first, so that
 /// nothing that was begun before comes to need it. Whoever is interrupted in between calls
 /// again.
 ///
@@ -57,7 +57,7 @@ fn is_newest(version: u32) -> ServiceError {
     ServiceError::KeyNeeded { version, reason }
 }
 
-/// All versions of the data key and what needs them, oldest first.
+/// All versions of the key-encryption key and what needs them, oldest first.
 ///
 /// # Errors
 /// Faults of the catalog.
@@ -77,7 +77,7 @@ pub async fn key_versions(
 }
 
 impl KeyRotation {
-    /// All versions of the data key and what needs them, oldest first.
+    /// All versions of the key-encryption key and what needs them, oldest first.
     ///
     /// # Errors
     /// Faults of the catalog.
@@ -85,7 +85,7 @@ impl KeyRotation {
         key_versions(self.ports.key_ring.as_ref(), self.ports.uses.as_ref()).await
     }
 
-    /// Destroys a version of the data key that nothing needs any more, and notes it in the log.
+    /// Destroys a version of the key-encryption key that nothing needs any more, and notes it in the log.
     ///
     /// # Errors
     /// As [`destroy_key_version`].
@@ -99,9 +99,9 @@ impl KeyRotation {
             }
             let destroying = destroy_key_version(key_ring, uses.as_ref(), version);
             rotation
-                .note(KeyChange::DataKeyEnd { version }, destroying)
+                .note(KeyChange::KeyEncryptionKeyEnd { version }, destroying)
                 .await?;
-            tracing::info!(version, "a version of the data key is destroyed");
+            tracing::info!(version, "a version of the key-encryption key is destroyed");
             Ok(())
         })
         .await

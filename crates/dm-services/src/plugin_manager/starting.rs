@@ -110,8 +110,8 @@ impl PluginManager {
             .await
             .map_err(PluginFault::new)?;
         let context = PluginContext {
-            node_id: self.inner.settings.node_id.clone(),
-            address: self.inner.settings.address,
+            node_id: self.inner.config.node_id.clone(),
+            address: self.inner.config.address,
             store: Arc::new(store),
         };
         let running = Running::new(start, info, plugin);

@@ -129,11 +129,11 @@ fn changes(node: &TestNode, password: &Arc<MemoryPassword>) -> Vec<(KeyChange, B
     let (ending, protected) = (ring.clone(), password.clone());
     vec![
         (
-            KeyChange::DataKey { newest },
+            KeyChange::KeyEncryptionKey { newest },
             Box::new(move || assert!(ring.rotate().is_ok())),
         ),
         (
-            KeyChange::DataKeyEnd { version: newest },
+            KeyChange::KeyEncryptionKeyEnd { version: newest },
             Box::new(move || ending.destroy(newest).unwrap()),
         ),
         (

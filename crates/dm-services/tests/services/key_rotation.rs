@@ -1,4 +1,4 @@
-//! What the rotation of the data key promises, on in-memory ports.
+//! What the rotation of the key-encryption key promises, on in-memory ports.
 
 use std::{sync::Arc, time::Duration};
 

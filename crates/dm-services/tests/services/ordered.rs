@@ -11,7 +11,7 @@ use dm_core::{
     ports::{Authorizer, ComplianceLog, Signer},
     share::{ShareOutcome, ShareTerms},
 };
-use dm_services::{Authorization, AuthorizationConfig, AuthorizationPorts, DataManager, ServiceError};
+use dm_services::{AuthorizationConfig, AuthorizationPorts, DataManager, ServiceError, ShareAuthorization};
 use dm_testing::{
     authorizer::{MemoryAuthorizer, signed},
     signer::TestSigner,
@@ -28,7 +28,7 @@ pub(crate) const DAY: u64 = 24 * 60 * 60 * 1000;
 pub(crate) struct Ordered {
     pub(crate) node: TestNode,
     pub(crate) data: DataManager,
-    pub(crate) authorization: Authorization,
+    pub(crate) authorization: ShareAuthorization,
     pub(crate) users: Arc<MemoryAuthorizer>,
     pub(crate) alice: TestSigner,
 }
@@ -42,7 +42,7 @@ impl Ordered {
             .add("alice".parse().unwrap(), &alice.address().to_string())
             .await
             .unwrap();
-        let authorization = Authorization::new(
+        let authorization = ShareAuthorization::new(
             AuthorizationPorts {
                 authorizer: users.clone(),
                 used: node.catalog.clone(),

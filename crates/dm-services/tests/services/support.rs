@@ -120,7 +120,7 @@ impl World {
             log: log.clone(),
             payments: Some(PaymentProcessor::new(executor.clone())),
             authorization: None,
-            vouching: None,
+            attestation: None,
             plugins: None,
             bus,
         };

@@ -33,15 +33,15 @@ struct Contract {
 
 #[derive(Default)]
 struct State {
-    logs: HashMap<Address, Vec<Entry>>,
+    logs: HashMap<Address, Vec<SentCheckpoint>>,
     holding: bool,
     refusal: Option<String>,
     sent: u64,
 }
 
-/// An accepted checkpoint.
+/// A checkpoint that was sent and not refused.
 #[derive(Clone, Copy)]
-struct Entry {
+struct SentCheckpoint {
     checkpoint: Checkpoint,
     tx_hash: B256,
     /// `None` while the transaction waits.
@@ -117,7 +117,7 @@ impl MemoryAnchors {
         Address::repeat_byte(0xac)
     }
 
-    fn entry(&self, tx_hash: B256) -> Option<Entry> {
+    fn entry(&self, tx_hash: B256) -> Option<SentCheckpoint> {
         let state = self.lock();
         state
             .logs
@@ -127,7 +127,7 @@ impl MemoryAnchors {
             .copied()
     }
 
-    fn anchor_of(&self, entry: &Entry) -> Option<Anchor> {
+    fn anchor_of(&self, entry: &SentCheckpoint) -> Option<Anchor> {
         entry.mined.map(|head| Anchor {
             chain_id: self.chain.id(),
             contract: self.address(),
@@ -155,7 +155,7 @@ fn mine(chain: &MemoryChain, state: &mut State) {
 }
 
 /// The rules of the contract.
-fn check(newest: Option<&Entry>, request: &AnchorRequest) -> Result<(), String> {
+fn check(newest: Option<&SentCheckpoint>, request: &AnchorRequest) -> Result<(), String> {
     let next = &request.next;
     let Some(newest) = newest.map(|entry| entry.checkpoint) else {
         return match request.previous {
@@ -210,7 +210,7 @@ impl Anchors for MemoryAnchors {
         let log = state.logs.entry(self.account).or_default();
         check(log.last(), request).map_err(ChainError::Reverted)?;
         let tx_hash = keccak256(rand::random::<[u8; 32]>());
-        log.push(Entry {
+        log.push(SentCheckpoint {
             checkpoint: request.next,
             tx_hash,
             mined: None,

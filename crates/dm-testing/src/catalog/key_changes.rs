@@ -18,8 +18,8 @@ macro_rules! key_changes_conformance {
 
 pub async fn changes_that_were_begun_are_remembered_until_they_end(catalog: &impl KeyChanges) {
     let changes = [
-        KeyChange::DataKey { newest: 0 },
-        KeyChange::DataKeyEnd { version: u32::MAX },
+        KeyChange::KeyEncryptionKey { newest: 0 },
+        KeyChange::KeyEncryptionKeyEnd { version: u32::MAX },
         KeyChange::GrantKey {
             newest: "00".repeat(32),
         },

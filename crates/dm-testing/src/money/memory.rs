@@ -44,10 +44,10 @@ pub(super) struct State {
     /// What was there before the newest block, and what that has; unless it is final.
     newest_block: Option<(Ledger, Vec<(Address, OperationId)>)>,
     pub(super) waiting: Vec<(Address, OperationId)>,
-    pub(super) operations: HashMap<(Address, OperationId), Entry>,
+    pub(super) operations: HashMap<(Address, OperationId), BegunOperation>,
 }
 
-pub(super) struct Entry {
+pub(super) struct BegunOperation {
     pub(super) operation: Operation,
     pub(super) state: OperationState,
 }

@@ -12,7 +12,7 @@ use dm_core::{
     ports::{ChainError, OperationState, Operations},
 };
 
-use super::memory::{Entry, MemoryMoney, State, transaction_of};
+use super::memory::{BegunOperation, MemoryMoney, State, transaction_of};
 
 /// The operations of one account, and of those that it has acted as before.
 pub struct MemoryOperations {
@@ -100,7 +100,7 @@ impl Operations for MemoryOperations {
         self.check_as(account, operation)?;
         let mut state = self.money.lock();
         let name = (account, id);
-        let entry = Entry {
+        let entry = BegunOperation {
             operation: operation.clone(),
             state: OperationState::Pending { tx_hash },
         };

@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dm_core::{
     address_record::{AddressRecord, OperatorConsent, SignedAddressRecord},
     clock::now_ms,
+    node_attestation::NodeAttestation,
     ports::{Grants, OperatorKeys, Signer},
     signed::Signed,
-    vouching::Vouching,
 };
 
 use crate::{ServiceError, data::DataPorts};
@@ -24,7 +24,7 @@ struct Facts {
     operators: Option<Arc<dyn OperatorKeys>>,
     grants: Arc<dyn Grants>,
     peer_id: String,
-    vouching: Option<Vouching>,
+    attestation: Option<NodeAttestation>,
 }
 
 impl OwnRecord {
@@ -38,7 +38,7 @@ impl OwnRecord {
             operators: ports.operators.clone(),
             grants: ports.grants.clone(),
             peer_id: ports.network.local_peer_id(),
-            vouching: ports.vouching.clone(),
+            attestation: ports.attestation.clone(),
         };
         let newest = RwLock::new(Arc::new(facts.signed(now_ms())?));
         Ok(Self { facts, newest })
@@ -71,13 +71,13 @@ impl Facts {
             .transpose()?;
         let record = AddressRecord {
             operator: consent,
-            vouching: self.vouching.clone(),
+            attestation: self.attestation.clone(),
             ..AddressRecord::new(address, self.grants.public_key(), self.peer_id.clone(), sequence)
         };
         Ok(Signed::sign(record, self.signer.as_ref())?)
     }
 
-    /// Who acts on the chain for this node, where that is not the node's own account.
+    /// Who acts on the chain for this node, where that is not the node account.
     fn other_operator(&self) -> Option<Arc<dyn Signer>> {
         let operator = self.operators.as_ref()?.operator();
         (operator.address() != self.signer.address()).then_some(operator)

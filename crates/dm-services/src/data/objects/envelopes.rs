@@ -13,7 +13,7 @@ use super::OwnObjects;
 use crate::ServiceError;
 
 impl OwnObjects {
-    /// Signs an envelope as this node's account.
+    /// Signs an envelope as the node account.
     pub(in crate::data) fn sign_envelope(&self, envelope: Envelope) -> Result<SignedEnvelope, ServiceError> {
         Ok(Signed::sign(envelope, self.signer.as_ref())?)
     }

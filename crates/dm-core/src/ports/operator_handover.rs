@@ -1,4 +1,4 @@
-//! A change of the operator account: what it needs of the chain and of the keys.
+//! The handover to another operator account: what it needs of the chain and of the keys.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use super::{ChainError, Signer};
 use crate::secret::SecretString;
 
-/// Who anchors this node's log on the chain.
+/// Hands this node's log on the chain over to another operator account.
 #[async_trait]
-pub trait LogKeeping: Send + Sync {
+pub trait OperatorHandover: Send + Sync {
     /// The account that anchors, pays and is paid: the operator account.
-    fn keeper(&self) -> Address;
+    fn operator(&self) -> Address;
 
     /// Fails where the log could not be handed over to this account, or the
     /// account could not pay for a transaction.
@@ -24,7 +24,7 @@ pub trait LogKeeping: Send + Sync {
     /// Hands the log over by a transaction of the present operator account, waits
     /// until it is mined, and acts as the successor from then on. What the
     /// account before has begun goes on under its own name. Where the chain shows
-    /// that the successor keeps the log already, nothing is sent.
+    /// that the successor controls the log already, nothing is sent.
     ///
     /// # Errors
     /// [`ChainError`]; then the operator account is the same, and the
@@ -53,7 +53,7 @@ pub trait OperatorKeys: Send + Sync {
     /// The account to which the log is being handed over.
     fn successor(&self) -> Option<Arc<dyn Signer>>;
 
-    /// The hand-over is mined: the successor is the operator account from now on.
+    /// The handover is mined: the successor is the operator account from now on.
     /// The key before is kept, for what it has begun and issued.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ pub enum OperatorKeyError {
     /// The text is no private key.
     #[error("must be 64 hexadecimal digits")]
     Invalid,
-    /// Another hand-over is not finished.
+    /// Another handover is not finished.
     #[error("cannot be used: the log is being handed over to {0}")]
     UnderWay(Address),
     /// The key file could not be read or written.

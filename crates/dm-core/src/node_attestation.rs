@@ -1,4 +1,4 @@
-//! Vouching: an authorised user's signed statement that a node is the one that
+//! Node attestations: an authorised user's signed statement that a node is the one that
 //! it says it is.
 
 use alloy_primitives::Address;
@@ -25,8 +25,8 @@ pub enum NodeDomain {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeStatement {
-    /// The operator account that log, objects and address record belong to. It
-    /// stays when another account takes over what is to be done on the chain.
+    /// The node account, to which log, objects and address record belong. It stays the
+    /// same when another operator account takes over.
     pub account: Address,
     /// The node's configured name.
     pub node_id: String,
@@ -49,11 +49,11 @@ impl NodeStatement {
     }
 }
 
-/// The setting `node_signature`: who vouches for the node, and the signature, as
+/// The setting `node_signature`: who attests the node, and the signature, as
 /// `USER_ID:SIGNATURE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeSignature {
-    /// Who vouches.
+    /// Who attests the node.
     pub user_id: UserId,
     /// The signature over the [`NodeStatement`], as with a
     /// [`PresentedMandate`](crate::mandate::PresentedMandate).
@@ -80,12 +80,12 @@ impl std::str::FromStr for NodeSignature {
     }
 }
 
-/// Who vouches for a node, as its address record says it: account and peer id
-/// of the statement are those of the record. Nobody but who knows the user's
-/// public key can tell whether it holds.
+/// A node attestation as an address record carries it: account and peer id of the
+/// statement are those of the record. Only those who know the user's public key can
+/// check the signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vouching {
-    /// Who vouches.
+pub struct NodeAttestation {
+    /// Who attests the node.
     pub user_id: UserId,
     /// The node's name.
     pub node_id: String,
@@ -97,7 +97,7 @@ pub struct Vouching {
     pub signature: String,
 }
 
-impl Vouching {
+impl NodeAttestation {
     /// What was signed, by the account and peer id of the record.
     pub fn statement(&self, account: Address, peer_id: &str) -> NodeStatement {
         NodeStatement {

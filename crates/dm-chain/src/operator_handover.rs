@@ -1,24 +1,24 @@
-//! The port `LogKeeping`: another account goes on with a log.
+//! The port `OperatorHandover`: another account goes on with a log.
 
 use std::sync::Arc;
 
 use alloy::primitives::Address;
 use async_trait::async_trait;
-use dm_core::ports::{ChainError, LogKeeping, Signer};
+use dm_core::ports::{ChainError, OperatorHandover, Signer};
 
 use crate::{client::EvmClient, tx::EMPTY_GAS};
 
 #[async_trait]
-impl LogKeeping for EvmClient {
-    fn keeper(&self) -> Address {
+impl OperatorHandover for EvmClient {
+    fn operator(&self) -> Address {
         self.account()
     }
 
     async fn check_successor(&self, account: Address) -> Result<(), ChainError> {
-        let keeper = self.keeper_on_chain().await?;
-        if keeper != self.account() && keeper != account {
+        let controller = self.controller_on_chain().await?;
+        if controller != self.account() && controller != account {
             return Err(ChainError::Refused(format!(
-                "the log of {} is kept by {keeper} on the chain",
+                "the log of {} is controlled by {controller} on the chain",
                 self.accounts.log()
             )));
         }
@@ -28,7 +28,7 @@ impl LogKeeping for EvmClient {
     async fn hand_over(&self, successor: Arc<dyn Signer>) -> Result<(), ChainError> {
         let _alone = self.hand_over.write().await;
         let to = successor.address();
-        if self.keeper_on_chain().await? != to {
+        if self.controller_on_chain().await? != to {
             self.send_hand_over(to).await?;
         }
         self.accounts.change_to(successor);
@@ -43,10 +43,10 @@ impl EvmClient {
         self.accounts.go_on_with(former);
     }
 
-    /// Who anchors the log by what the chain says.
-    async fn keeper_on_chain(&self) -> Result<Address, ChainError> {
+    /// The log controller by what the chain says.
+    async fn controller_on_chain(&self) -> Result<Address, ChainError> {
         let log = self.accounts.log();
-        Ok(self.reader.keeper(log).await?.unwrap_or(log))
+        Ok(self.reader.log_controller(log).await?.unwrap_or(log))
     }
 
     async fn send_hand_over(&self, to: Address) -> Result<(), ChainError> {

@@ -6,7 +6,7 @@ use alloy::rpc::json_rpc::ErrorPayload;
 
 /// What an error of JSON-RPC speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ErrorOrigin {
     /// The EVM executed the call and ended it: every endpoint would say the same.
     Execution,
     /// The chain understood the request and has a reason against it.
@@ -53,38 +53,38 @@ impl Objection {
 
 /// What an error means that came for a method, with the HTTP status where it was
 /// not 200.
-pub(super) fn verdict(method: &str, status: Option<u16>, payload: &ErrorPayload) -> Verdict {
+pub(super) fn origin_of_error(method: &str, status: Option<u16>, payload: &ErrorPayload) -> ErrorOrigin {
     let text = text_of(payload);
     if executes(method) && is_execution(payload.code, &text) {
-        return Verdict::Execution;
+        return ErrorOrigin::Execution;
     }
     // Before the words: the method's own name may be among them (`eth_gasPrice`).
     if matches!(payload.code, METHOD_NOT_FOUND | -32604) {
-        return Verdict::Endpoint(Objection::NotOffered);
+        return ErrorOrigin::Endpoint(Objection::NotOffered);
     }
     // These say nothing but that there was too much, whatever is quoted beside them.
     if matches!(payload.code, 429 | 1008) || status == Some(429) {
-        return Verdict::Endpoint(Objection::Limited);
+        return ErrorOrigin::Endpoint(Objection::Limited);
     }
     if (executes(method) || sends(method)) && contains_any(&text, REQUEST) {
-        return Verdict::Request;
+        return ErrorOrigin::Request;
     }
     if method == "eth_getLogs" && contains_any(&text, TOO_MUCH) {
-        return Verdict::Endpoint(Objection::Unclear);
+        return ErrorOrigin::Endpoint(Objection::Unclear);
     }
     let objection = by_words(&text)
         .or_else(|| status.and_then(by_status))
         .or_else(|| by_code(method, payload.code));
     match objection {
-        Some(objection) => Verdict::Endpoint(objection),
-        None if sends(method) => Verdict::Request,
-        None => Verdict::Endpoint(Objection::Unclear),
+        Some(objection) => ErrorOrigin::Endpoint(objection),
+        None if sends(method) => ErrorOrigin::Request,
+        None => ErrorOrigin::Endpoint(Objection::Unclear),
     }
 }
 
 /// What an answer means that is no JSON-RPC, such as the error page of a proxy;
 /// `None` where it says nothing.
-pub(super) fn verdict_of_page(status: Option<u16>, page: &str) -> Option<Objection> {
+pub(super) fn objection_of_page(status: Option<u16>, page: &str) -> Option<Objection> {
     let known = status.and_then(by_status);
     known.or_else(|| by_words(&words_of_page(page)?.to_lowercase()))
 }
@@ -351,24 +351,24 @@ mod tests {
     }
 
     impl Case {
-        fn meaning(&self) -> Verdict {
+        fn meaning(&self) -> ErrorOrigin {
             let status = Some(self.status).filter(|status| *status != 200);
             let body = match &self.body {
                 Value::String(text) => text.clone(),
                 json => json.to_string(),
             };
             match serde_json::from_str::<Response>(&body).map(|answer| answer.payload) {
-                Ok(ResponsePayload::Failure(payload)) => verdict(&self.method, status, &payload),
-                _ => Verdict::Endpoint(verdict_of_page(status, &body).unwrap_or(Objection::Unclear)),
+                Ok(ResponsePayload::Failure(payload)) => origin_of_error(&self.method, status, &payload),
+                _ => ErrorOrigin::Endpoint(objection_of_page(status, &body).unwrap_or(Objection::Unclear)),
             }
         }
     }
 
-    fn named(meaning: Verdict) -> &'static str {
+    fn named(meaning: ErrorOrigin) -> &'static str {
         match meaning {
-            Verdict::Execution => "execution",
-            Verdict::Request => "request",
-            Verdict::Endpoint(objection) => match objection {
+            ErrorOrigin::Execution => "execution",
+            ErrorOrigin::Request => "request",
+            ErrorOrigin::Endpoint(objection) => match objection {
                 Objection::Denied => "denied",
                 Objection::Limited => "limited",
                 Objection::NotOffered => "not offered",
@@ -419,8 +419,8 @@ mod tests {
                 data: None,
             };
             assert_eq!(
-                verdict("eth_sendRawTransaction", None, &payload),
-                Verdict::Endpoint(Objection::Limited),
+                origin_of_error("eth_sendRawTransaction", None, &payload),
+                ErrorOrigin::Endpoint(Objection::Limited),
                 "{code} {message}"
             );
         }
@@ -428,15 +428,15 @@ mod tests {
 
     #[test]
     fn without_a_status_a_page_is_judged_by_its_words() {
-        assert_eq!(verdict_of_page(None, "not found"), Some(Objection::NotOffered));
+        assert_eq!(objection_of_page(None, "not found"), Some(Objection::NotOffered));
         assert_eq!(
-            verdict_of_page(None, "<html><h1>429 Too Many Requests</h1></html>"),
+            objection_of_page(None, "<html><h1>429 Too Many Requests</h1></html>"),
             Some(Objection::Limited)
         );
-        assert_eq!(verdict_of_page(None, "0xzz"), None);
-        assert_eq!(verdict_of_page(None, "\"rate limit\""), None);
+        assert_eq!(objection_of_page(None, "0xzz"), None);
+        assert_eq!(objection_of_page(None, "\"rate limit\""), None);
         assert_eq!(
-            verdict_of_page(None, "{\"error\":\"unauthorized\"}"),
+            objection_of_page(None, "{\"error\":\"unauthorized\"}"),
             Some(Objection::Denied)
         );
     }

@@ -1,15 +1,15 @@
-//! The setting `node_signature`: an authorised user vouches for this node.
+//! The setting `node_signature`: an authorised user attests this node.
 
 use anyhow::{Context, anyhow};
 use dm_core::{
     Address,
     config::NodeConfig,
+    node_attestation::{NodeAttestation, NodeDomain, NodeSignature, NodeStatement},
     ports::Authorizer,
-    vouching::{NodeDomain, NodeSignature, NodeStatement, Vouching},
 };
 
-/// Who vouches for the node of this account and peer id, if the configuration
-/// says that somebody does.
+/// The attestation of the node of this account and peer id, if the configuration has
+/// one.
 ///
 /// # Errors
 /// Where the user is not authorised or has not signed for this node: it does
@@ -19,7 +19,7 @@ pub(crate) async fn check(
     users: &dyn Authorizer,
     account: Address,
     peer_id: &str,
-) -> anyhow::Result<Option<Vouching>> {
+) -> anyhow::Result<Option<NodeAttestation>> {
     let Some(setting) = &config.node_signature else {
         return Ok(None);
     };
@@ -35,7 +35,7 @@ pub(crate) async fn check(
     let key = users.verify(&user_id, &text, &signature).await.map_err(|error| {
         anyhow!("node_signature: {error}: {user_id} must sign {text}, or leave the setting out")
     })?;
-    Ok(Some(Vouching {
+    Ok(Some(NodeAttestation {
         user_id,
         node_id: statement.node_id,
         key: key.fingerprint,

@@ -1,0 +1,45 @@
+//! The files that the commands themselves write into the data directory.
+
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+
+use anyhow::Context;
+
+/// Name of the configuration file.
+pub(crate) const CONFIG_FILE: &str = "dm-node.toml";
+/// Left by `init`, so that the directory is known also where its configuration file is
+/// kept elsewhere.
+const INIT_MARK: &str = "made-by-init";
+
+/// Whether `init` has made a data directory. Older versions left their configuration only.
+pub(crate) fn is_made_by_init(data_dir: &Path) -> bool {
+    [INIT_MARK, CONFIG_FILE]
+        .into_iter()
+        .any(|name| data_dir.join(name).is_file())
+}
+
+/// Notes that `init` makes a data directory.
+///
+/// # Errors
+/// Where the note cannot be written.
+pub(crate) fn mark_made_by_init(data_dir: &Path) -> anyhow::Result<()> {
+    write_private(
+        &data_dir.join(INIT_MARK),
+        "This node runs on the embedded chain only where its configuration says blockchain_url = \"devnet\".\n",
+    )
+}
+
+/// Writes a new file that only its owner can read; never over another one.
+///
+/// # Errors
+/// Where there is one already, or it cannot be written.
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(())
+}
