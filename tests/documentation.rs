@@ -45,18 +45,17 @@ fn every_promise_of_the_security_document_names_a_test() {
     }
 }
 
-/// The example of a crate is what its README shows, of which some lines may be hidden.
+/// The example of a crate is what its README shows, of which some lines may be hidden. It is
+/// in the crate, or in the project `embedding` if it needs several crates.
 #[test]
 fn an_example_of_a_crate_is_the_code_of_its_readme() {
     let mut examples = 0;
     for library in fs::read_dir(root().join("crates")).unwrap() {
         let library = library.unwrap().path();
+        let name = library.file_name().unwrap().to_str().unwrap();
         let readme = fs::read_to_string(library.join("README.md")).unwrap();
         let shown = compact(readme.lines().map(|line| line.trim_start_matches("# ")));
-        visit_with_extension(&library.join("examples"), "rs", &mut |file, text| {
-            if !text.contains("The code is that of the") {
-                return;
-            }
+        let mut compare = |file: &Path, text: &str| {
             examples += 1;
             let code = compact(text.lines().filter(|line| !line.starts_with("//!")));
             for statement in code.split([';', '{', '}']) {
@@ -66,9 +65,19 @@ fn an_example_of_a_crate_is_the_code_of_its_readme() {
                     file.display()
                 );
             }
+        };
+        visit_with_extension(&library.join("examples"), "rs", &mut |file, text| {
+            if text.contains("The code is that of the") {
+                compare(file, text);
+            }
+        });
+        visit_with_extension(&root().join("examples/embedding"), "rs", &mut |file, text| {
+            if text.contains(&format!("of the README of `{name}`")) {
+                compare(file, text);
+            }
         });
     }
-    assert!(examples >= 3, "{examples} examples");
+    assert!(examples >= 6, "{examples} examples");
 }
 
 /// Code without what a formatter changes: white space, commas, and line breaks.
