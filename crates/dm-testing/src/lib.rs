@@ -13,5 +13,6 @@ pub mod money;
 pub mod mortal;
 pub mod network;
 pub mod objects;
+pub mod plot;
 pub mod plugins;
 pub mod signer;

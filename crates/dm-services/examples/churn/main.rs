@@ -1,16 +1,15 @@
 //! A week of nodes that come and go: is anything lost, what can be read, and
 //! what does it cost? Prints tables and, given a folder, writes plots there.
 //!
-//! `cargo run --release -p dm-core --example churn -- docs/plots`; `week` or
+//! `cargo run --release -p dm-services --example churn -- docs/plots`; `week` or
 //! `sweeps` behind the folder does one half of it.
 
 use std::{env, fs, path::Path};
 
-mod plot;
 mod sim;
 mod tables;
 
-use plot::{Line, Plot};
+use dm_testing::plot::{Line, Plot};
 use sim::{MINUTE, Outcome, Random, Scenario, hops};
 use tables::{heading, line};
 
