@@ -37,6 +37,9 @@ use shares::{Receipts, Recording};
 const PAGE: usize = 100;
 /// Between two walks through everything.
 const WALK_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Between two pages of such a walk: a hundred entries in a second cost the same small part
+/// of a core however many there are, and nobody waits for them.
+const WALK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The background work, and how far it is.
 pub(super) struct Upkeep {
@@ -181,7 +184,7 @@ impl Upkeep {
         self.works.each_due(&self.erasing).await;
         self.works.each_due(&self.expiring).await;
         self.works.each_due(&self.revoking).await;
-        self.collect_leftovers().await;
+        self.collect_leftovers(Duration::ZERO).await;
         self.works.each_due(&self.granting).await;
         self.works.each_due(&self.refunding).await;
         self.works.each_due(&self.receipts).await;
@@ -205,15 +208,15 @@ impl Upkeep {
     /// Walks through everything at the start, and at intervals.
     async fn collect_now_and_then(&self) -> Result<(), ServiceError> {
         loop {
-            self.collect_leftovers().await;
+            self.collect_leftovers(WALK_PAUSE).await;
             tokio::time::sleep(WALK_INTERVAL).await;
         }
     }
 
-    /// One walk through the keys and the objects.
-    async fn collect_leftovers(&self) {
-        self.works.each_due(&self.lost_keys).await;
-        self.works.each_due(&self.orphans).await;
+    /// One walk through the keys and the objects, with this pause between two pages.
+    async fn collect_leftovers(&self, pause: Duration) {
+        self.works.each_due_at_pace(&self.lost_keys, pause).await;
+        self.works.each_due_at_pace(&self.orphans, pause).await;
     }
 
     /// Since when the oldest work is due that is not done, in milliseconds since the

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -215,11 +216,21 @@ impl Works {
     /// One round: handles everything that is due. What fails stays due, and does not
     /// stop the others.
     pub(super) async fn each_due<Kind: DueWork>(&self, kind: &Kind) {
+        self.each_due_at_pace(kind, Duration::ZERO).await;
+    }
+
+    /// As [`Self::each_due`], with a pause before each page but the first.
+    pub(super) async fn each_due_at_pace<Kind: DueWork>(&self, kind: &Kind, pause: Duration) {
         let round = Round::begin(self, Kind::KIND);
         let mut handled = FuturesUnordered::new();
         let (mut waiting, mut after, mut is_last) = (VecDeque::new(), None, false);
         loop {
             if waiting.is_empty() && !is_last {
+                if after.is_some() && !pause.is_zero() {
+                    // What they have locked is not locked during the pause.
+                    while handled.next().await.is_some() {}
+                    tokio::time::sleep(pause).await;
+                }
                 match kind.page(after.take()).await {
                     Ok(page) => {
                         is_last = page.len() < PAGE;
