@@ -176,7 +176,8 @@ fn store_error(error: Error) -> StoreError {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use dm_core::hash::DataHash;
 
