@@ -6,10 +6,14 @@
 //! ```
 //!
 //! Names of measurements after the binary run only these: `start`, `shares`,
-//! `latency`, `reads`, `verify`, `upload`, `download`; and `growth`, which takes
-//! minutes and is left out otherwise.
+//! `latency`, `reads`, `verify`, `upload`, `download`; and two that are left out
+//! otherwise: `growth` takes some ten minutes; `size`, and numbers of objects behind it,
+//! measures nodes that store as many, and writes plots into the folder that `--plots`
+//! names. A million objects take some ten minutes and 2 GB of the folder for temporary
+//! files. `fill OBJECTS FOLDER` only makes the data directory of a node with as many
+//! objects, a tenth of them its own, for `dm-node dev --data-dir FOLDER`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -22,6 +26,7 @@ mod objects;
 mod reads;
 mod report;
 mod shares;
+mod size;
 mod start;
 mod verify;
 
@@ -29,7 +34,9 @@ mod verify;
 async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
-        bail!("usage: load PATH-OF-DM-NODE [start|shares|latency|reads|verify|upload|download|growth]…");
+        bail!(
+            "usage: load PATH-OF-DM-NODE [start|shares|latency|reads|verify|upload|download|growth]… [fill OBJECTS FOLDER | size OBJECTS… [--plots FOLDER]]"
+        );
     };
     if first == limits::EMPTY_SERVER {
         return limits::serve_empty_route().await;
@@ -38,6 +45,13 @@ async fn main() -> anyhow::Result<()> {
         .canonicalize()
         .context("the binary of dm-node")?;
     let wanted: Vec<String> = args.map(|name| name.to_string_lossy().into_owned()).collect();
+    if let [command, objects, folder] = &wanted[..]
+        && command == "fill"
+    {
+        return size::fill(&binary, Path::new(folder), objects.parse()?)
+            .await
+            .map(drop);
+    }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if is_wanted("start") {
         start::measure(&binary).await?;
@@ -63,5 +77,20 @@ async fn main() -> anyhow::Result<()> {
     if wanted.iter().any(|wanted| wanted == "growth") {
         growth::measure(&binary).await?;
     }
+    if let Some(place) = wanted.iter().position(|wanted| wanted == "size") {
+        measure_sizes(&binary, &wanted[place + 1..]).await?;
+    }
     Ok(())
+}
+
+/// The numbers of objects, and where the plots go.
+async fn measure_sizes(binary: &Path, args: &[String]) -> anyhow::Result<()> {
+    let mut parts = args.split(|arg| arg == "--plots");
+    let sizes = parts.next().unwrap_or_default();
+    let sizes: Vec<u64> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>()?;
+    let costs = size::measure(binary, &sizes).await?;
+    match parts.next() {
+        Some([folder]) => size::write_plots(Path::new(folder), &costs),
+        _ => Ok(()),
+    }
 }

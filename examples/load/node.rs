@@ -90,6 +90,11 @@ impl Node {
         Ok(self.home.take())
     }
 
+    /// Ends the node as a fault of the machine would.
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     fn pid(&self) -> u32 {
         self.child.id().unwrap_or_default()
     }

@@ -40,16 +40,31 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
 
 /// Shares as fast as it goes; how many shares were anchored.
 pub(crate) async fn share_for(node: &Node, period: Duration) -> anyhow::Result<u64> {
-    let counter = Arc::new(AtomicU64::new(rand::random::<u32>().into()));
     let deadline = Instant::now() + period;
+    share_while(node, |_| Instant::now() < deadline).await
+}
+
+/// Makes this many shares as fast as it goes.
+pub(crate) async fn share_many(node: &Node, shares: u64) -> anyhow::Result<()> {
+    share_while(node, |begun| begun < shares).await.map(drop)
+}
+
+/// Shares until `goes_on`, which is told how many shares have begun, says no; how many
+/// shares were anchored.
+async fn share_while(node: &Node, goes_on: impl Fn(u64) -> bool) -> anyhow::Result<u64> {
+    let first = u64::from(rand::random::<u32>());
+    let (begun, goes_on) = (Arc::new(AtomicU64::new(0)), &goes_on);
     let clients = (0..CONNECTIONS).map(|_| {
-        let counter = counter.clone();
+        let begun = begun.clone();
         async move {
             let mut connection = Connection::open(&node.external_api).await?;
             let mut anchored = 0;
-            while Instant::now() < deadline {
-                let number = counter.fetch_add(1, Ordering::Relaxed);
-                let response = connection.exchange(&share_request(node, number)).await?;
+            loop {
+                let number = begun.fetch_add(1, Ordering::Relaxed);
+                if !goes_on(number) {
+                    return Ok(anchored);
+                }
+                let response = connection.exchange(&share_request(node, first + number)).await?;
                 ensure!(
                     response.status == 201,
                     "{}",
@@ -57,7 +72,6 @@ pub(crate) async fn share_for(node: &Node, period: Duration) -> anyhow::Result<u
                 );
                 anchored += 1;
             }
-            Ok(anchored)
         }
     });
     Ok(futures::future::try_join_all(clients).await?.into_iter().sum())

@@ -27,7 +27,7 @@ use crate::{
     manifest::{Limits, Manifest},
     permission::{InvalidPermission, Permission},
     plugin::{WasmPlugin, describe, linker},
-    ticker::Ticker,
+    ticker::SharedTicker,
 };
 
 /// Largest component, in bytes.
@@ -81,21 +81,21 @@ pub struct PluginFolder {
     linker: Linker<HostState>,
     node: Arc<dyn NodeFunctions>,
     client: Client,
-    ticker: Arc<Ticker>,
+    ticker: SharedTicker,
 }
 
 impl PluginFolder {
     /// A folder whose plugins may ask `node`.
     ///
     /// # Errors
-    /// Where the machine has no WebAssembly, threads or TLS to offer.
+    /// Where the machine has no WebAssembly or TLS to offer.
     pub fn new(config: PluginFolderConfig, node: Arc<dyn NodeFunctions>) -> Result<Self, PluginFault> {
         let mut engine_config = Config::new();
         engine_config.epoch_interruption(true);
         let engine = Engine::new(&engine_config).map_err(|error| describe(&error))?;
         Ok(Self {
             linker: linker(&engine).map_err(|error| describe(&error))?,
-            ticker: Arc::new(Ticker::start(engine.clone()).map_err(PluginFault::new)?),
+            ticker: SharedTicker::of(engine.clone()),
             client: http::client().map_err(PluginFault::new)?,
             engine,
             config,
@@ -136,7 +136,7 @@ impl PluginFolder {
             node: self.node.clone(),
             client: self.client.clone(),
             instance: Mutex::new(None),
-            _ticker: self.ticker.clone(),
+            _ticker: self.ticker.get().map_err(PluginFault::new)?,
         })
     }
 }

@@ -7,10 +7,12 @@ use std::{
 };
 
 use dm_core::{
+    Address,
     bus::{EventBus, News, SystemTrouble},
     clock::now_ms,
     damage::DamageLog,
     envelope::{ObjectId, SignedEnvelope},
+    hash::Locator,
     ports::{ObjectExchange, ObjectStore, StorageQuota, StoreError, StoreUsage},
 };
 use serde::Serialize;
@@ -22,6 +24,9 @@ mod mending;
 
 /// Objects that are listed at once.
 const PAGE: usize = 256;
+/// Pause behind each object, if there is time for it: looking an object up costs the same
+/// however small it is, so the bytes alone do not limit the load of many small ones.
+const OBJECT_PAUSE: Duration = Duration::from_millis(10);
 /// Before the first round, so that a start is not slowed down.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -172,24 +177,18 @@ impl Scrubber {
         }
     }
 
-    /// Reads everything once.
+    /// Reads everything once, from a random place to the end and then from the beginning:
+    /// restarts that break rounds off leave no part of the store unread for long.
     ///
     /// # Errors
     /// Where the store cannot be listed.
     pub async fn round(&self) -> Result<ScrubReport, StoreError> {
         let before = self.ports.objects.usage().await?;
         let mut report = ScrubReport::default();
-        let mut after = None;
-        loop {
-            let page = self.ports.objects.list(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last().copied() else {
-                break;
-            };
-            for id in &page {
-                self.scrub(id, &mut report).await;
-            }
-            after = Some(last);
-        }
+        let pause = object_pause(before.objects, self.settings.interval);
+        let place = random_place();
+        self.scrub_between(Some(place), None, pause, &mut report).await?;
+        self.scrub_between(None, Some(place), pause, &mut report).await?;
         report.ended_at = now_ms();
         report.drift = drift(before, self.ports.objects.usage().await?, &report);
         self.tell(&report);
@@ -222,6 +221,30 @@ impl Scrubber {
             "read everything that is stored"
         );
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
+    }
+
+    /// Reads the objects after `after` up to `until`, with this pause behind each.
+    async fn scrub_between(
+        &self,
+        mut after: Option<ObjectId>,
+        until: Option<ObjectId>,
+        pause: Duration,
+        report: &mut ScrubReport,
+    ) -> Result<(), StoreError> {
+        loop {
+            let page = self.ports.objects.list(after.as_ref(), PAGE).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for id in page {
+                if until.is_some_and(|until| id > until) {
+                    return Ok(());
+                }
+                self.scrub(&id, report).await;
+                tokio::time::sleep(pause).await;
+                after = Some(id);
+            }
+        }
     }
 
     async fn scrub(&self, id: &ObjectId, report: &mut ScrubReport) {
@@ -291,8 +314,39 @@ impl Scrubber {
     }
 }
 
+/// The pause behind an object; shorter where a round would take more than half of the
+/// interval for the pauses.
+fn object_pause(objects: u64, interval: Duration) -> Duration {
+    let objects = u32::try_from(objects).unwrap_or(u32::MAX).max(1);
+    OBJECT_PAUSE.min(interval / 2 / objects)
+}
+
+/// A place in the order of the objects.
+fn random_place() -> ObjectId {
+    ObjectId {
+        locator: Locator::from_bytes(rand::random()),
+        owner: Address::ZERO,
+    }
+}
+
 /// What the store counts beyond what was found, where nothing has changed.
 fn drift(before: StoreUsage, after: StoreUsage, report: &ScrubReport) -> Option<i128> {
     let unchanged = before == after && before.objects == report.objects;
     unchanged.then(|| i128::from(after.bytes) - i128::from(report.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_ends_within_the_interval_however_many_objects_there_are() {
+        let week = Duration::from_secs(7 * 24 * 60 * 60);
+        assert_eq!(object_pause(0, week), OBJECT_PAUSE);
+        assert_eq!(object_pause(10_000_000, week), OBJECT_PAUSE);
+        for objects in [10_u64.pow(8), 10_u64.pow(9)] {
+            let whole = object_pause(objects, week) * objects as u32;
+            assert!(whole <= week / 2 && whole >= week / 4, "{whole:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ pub mod money;
 pub mod mortal;
 pub mod network;
 pub mod objects;
+pub mod plot;
 pub mod plugins;
 pub mod signer;
 pub mod waiting;

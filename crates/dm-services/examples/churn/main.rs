@@ -6,11 +6,10 @@
 
 use std::{env, fs, path::Path};
 
-mod plot;
 mod sim;
 mod tables;
 
-use plot::{Line, Plot};
+use dm_testing::plot::{Line, Plot};
 use sim::{MINUTE, Outcome, Random, Scenario, hops};
 use tables::{heading, line};
 

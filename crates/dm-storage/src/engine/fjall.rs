@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dm_core::ports::StoreError;
 use fjall::{
     CompressionType, Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable as _,
-    config::CompressionPolicy,
+    config::{CompressionPolicy, PartitioningPolicy},
 };
 
 use super::{Change, Engine, Entry, Snapshot, Table};
@@ -62,8 +62,14 @@ impl FjallEngine {
     }
 }
 
+/// Index and filter of a file are split into blocks of their own. fjall splits them from the
+/// third level on only; a read of a file above that takes in its whole index, a megabyte,
+/// which the cache does not keep.
 fn options(table: Table) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+    let options = KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
+        .index_block_partitioning_policy(PartitioningPolicy::all(true))
+        .filter_block_partitioning_policy(PartitioningPolicy::all(true));
     match table {
         // Ciphertext does not get smaller.
         Table::Chunks => options
@@ -167,5 +173,52 @@ fn store_error(error: Error) -> StoreError {
             StoreError::Corrupt(format!("the journal or a table is damaged ({error:?})"))
         }
         other => failed(other),
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use dm_core::hash::DataHash;
+
+    use super::*;
+
+    /// Entries of the table, in commits of a thousand.
+    const COMMITS: u32 = 200;
+    const READS: u32 = 100;
+
+    fn key(number: u32) -> Bytes {
+        Bytes::copy_from_slice(DataHash::of(&number.to_be_bytes()).as_bytes())
+    }
+
+    /// Bytes that this thread has read from files.
+    fn bytes_read() -> u64 {
+        let counters = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        let line = counters.lines().find_map(|line| line.strip_prefix("rchar: "));
+        line.unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_read_takes_a_few_blocks_however_long_the_table_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fjall");
+        let engine = FjallEngine::open(&path, 1 << 20).unwrap();
+        for commit in 0..COMMITS {
+            let put = |number| Change {
+                table: Table::Records,
+                key: key(1000 * commit + number),
+                value: Some(vec![0x5a; 300].into()),
+            };
+            engine.commit((0..1000).map(put).collect()).unwrap();
+        }
+        drop(engine);
+        let engine = FjallEngine::open(&path, 0).unwrap();
+        let before = bytes_read();
+        for read in 0..READS {
+            let number = read * (1000 * COMMITS / READS);
+            assert!(engine.get(Table::Records, &key(number)).unwrap().is_some());
+        }
+        let each = (bytes_read() - before) / u64::from(READS);
+        assert!(each < 64 << 10, "{each} bytes for each read");
     }
 }

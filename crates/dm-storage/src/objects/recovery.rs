@@ -1,8 +1,12 @@
 //! What is done at opening: a new epoch, and files and engine brought together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,6 +22,8 @@ use crate::{
     engine::{Engine, Table, scan_prefix},
 };
 
+/// Pause behind each file that is looked at: files are many, and nobody waits for it.
+const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 /// Records that are read at once when everything is counted anew.
 const PAGE: usize = 256;
 
@@ -113,6 +119,7 @@ pub(crate) fn sweep(engine: &Arc<dyn Engine>, files: &Files, epoch: u64, stop: &
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            thread::sleep(SWEEP_PAUSE);
             let (id, body) = listed.map_err(StoreError::from_io)?;
             let record = match changes::stored(|key| engine.get(Table::Records, key), &id) {
                 // Its file may be all that is left of it.

@@ -237,7 +237,9 @@ impl Works {
         let mut began = Instant::now();
         loop {
             if waiting.is_empty() && !is_last {
-                if after.is_some() && handled.is_empty() {
+                if after.is_some() && Kind::KIND.rest() > 0 {
+                    // What they have locked is not locked during the rest.
+                    while handled.next().await.is_some() {}
                     tokio::time::sleep(began.elapsed().saturating_mul(Kind::KIND.rest())).await;
                     began = Instant::now();
                 }

@@ -11,26 +11,32 @@ const BOTTOM: f64 = 50.0;
 const COLOURS: [&str; 4] = ["#1f6feb", "#d1242f", "#1a7f37", "#9a6700"];
 
 /// A line through points.
-pub(crate) struct Line {
-    pub(crate) name: String,
-    pub(crate) points: Vec<(f64, f64)>,
+pub struct Line {
+    /// What the legend calls it.
+    pub name: String,
+    /// Where it goes through: horizontal and vertical.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// A chart.
-pub(crate) struct Plot {
-    pub(crate) title: &'static str,
-    pub(crate) x: &'static str,
-    pub(crate) y: &'static str,
+pub struct Plot {
+    /// Its heading.
+    pub title: &'static str,
+    /// What the horizontal axis shows.
+    pub x: &'static str,
+    /// What the vertical axis shows.
+    pub y: &'static str,
     /// Whether a step on the horizontal axis is a factor.
-    pub(crate) log_x: bool,
+    pub log_x: bool,
     /// Where the vertical axis begins and ends; else it fits the points.
-    pub(crate) range: Option<(f64, f64)>,
-    pub(crate) lines: Vec<Line>,
+    pub range: Option<(f64, f64)>,
+    /// The lines; a legend names them where there are several.
+    pub lines: Vec<Line>,
 }
 
 impl Plot {
     /// The chart as an SVG document.
-    pub(crate) fn svg(&self) -> String {
+    pub fn svg(&self) -> String {
         let (x0, x1) = self.x_range();
         let (y0, y1) = self.y_range();
         let at_x = |x: f64| LEFT + (self.scale(x) - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT);
