@@ -185,7 +185,7 @@ impl Scrubber {
     pub async fn round(&self) -> Result<ScrubReport, StoreError> {
         let before = self.ports.objects.usage().await?;
         let mut report = ScrubReport::default();
-        let pause = object_pause(before.objects, self.settings.interval);
+        let pause = object_pause(before.objects, self.config.interval);
         let place = random_place();
         self.scrub_between(Some(place), None, pause, &mut report).await?;
         self.scrub_between(None, Some(place), pause, &mut report).await?;

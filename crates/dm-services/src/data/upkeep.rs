@@ -184,7 +184,7 @@ impl Upkeep {
         self.works.each_due(&self.erasing).await;
         self.works.each_due(&self.expiring).await;
         self.works.each_due(&self.revoking).await;
-        self.collect_leftovers(Duration::ZERO).await;
+        self.collect_leftovers().await;
         self.works.each_due(&self.granting).await;
         self.works.each_due(&self.refunding).await;
         self.works.each_due(&self.receipts).await;

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -14,6 +14,9 @@ use futures::{StreamExt, stream::FuturesUnordered};
 
 use super::PAGE;
 use crate::ServiceError;
+
+/// A walk rests no longer than this after a page.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,7 +243,8 @@ impl Works {
                 if after.is_some() && Kind::KIND.rest() > 0 {
                     // What they have locked is not locked during the rest.
                     while handled.next().await.is_some() {}
-                    tokio::time::sleep(began.elapsed().saturating_mul(Kind::KIND.rest())).await;
+                    let rest = began.elapsed().saturating_mul(Kind::KIND.rest());
+                    tokio::time::sleep(rest.min(LONGEST_REST)).await;
                     began = Instant::now();
                 }
                 match kind.page(after.take()).await {
