@@ -13,8 +13,13 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::{paths::Paths, runner_handle::RunnerHandle};
 use crate::{
-    client::StreamPool, config::P2pConfig, dht::ProvideQueue, holder_updates::HolderUpdates, peers::Peers,
-    server::ForeignQuota, traffic::Traffic,
+    client::StreamPool,
+    config::P2pConfig,
+    dht::{ProvideQueue, ProviderRecords},
+    holder_updates::HolderUpdates,
+    peers::Peers,
+    server::ForeignQuota,
+    traffic::Traffic,
 };
 
 /// What the parts of a running node share.
@@ -30,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) paths: Paths,
     pub(crate) streams: StreamPool,
     pub(crate) provide: ProvideQueue,
+    /// What others provide.
+    pub(crate) providers: Arc<ProviderRecords>,
     /// What was learned about holders of objects.
     pub(crate) holder_updates: HolderUpdates,
     /// The holders that earlier runs recorded.
@@ -49,6 +56,7 @@ impl Context {
         config: &P2pConfig,
         objects: Arc<dyn ObjectStore>,
         peers: Arc<Peers>,
+        providers: Arc<ProviderRecords>,
         holder_index: Option<Arc<dyn HolderIndex>>,
     ) -> Self {
         let traffic = Arc::new(Traffic::default());
@@ -65,6 +73,7 @@ impl Context {
             runner: RunnerHandle::default(),
             paths: Paths::default(),
             provide: ProvideQueue::default(),
+            providers,
             holder_updates: HolderUpdates::default(),
             holder_index,
             quota: Arc::new(ForeignQuota::new(config.network.max_foreign_bytes)),

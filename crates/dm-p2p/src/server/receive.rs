@@ -5,14 +5,14 @@ use dm_core::{
     envelope::{Chunk, ChunkListHasher, MAX_CHUNK_BYTES, SignedEnvelope},
     hash::ChunkName,
     ports::{ObjectWriter, StoreError, storage_cost},
-    signed::{Signed, Statement},
+    signed::{Signed, Statement, StatementError},
 };
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
 use super::{Shared, owners::Arrival, quota::Reservation};
-use crate::wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Wire, WireError, decode_names};
+use crate::wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Version, Wire, WireError, decode_names};
 
 /// How taking an object ends early.
 enum Stop {
@@ -60,10 +60,20 @@ where
         .receive_bytes(envelope_len, dm_core::envelope::Envelope::MAX_BYTES)
         .await?;
     let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
-    let Ok(Ok(envelope)) = verified else {
-        wire.send(&Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Invalid)))
-            .await?;
-        return Err(WireError::Malformed("an offered envelope does not verify"));
+    let invalid = Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Invalid));
+    let envelope = match verified {
+        Ok(Ok(envelope)) => envelope,
+        Ok(Err(StatementError::UnknownVersion { .. })) => {
+            // Later versions of the protocol have a better word for it.
+            if wire.version() == Version::One {
+                wire.send(&invalid).await?;
+            }
+            return Err(WireError::Unsupported);
+        }
+        _ => {
+            wire.send(&invalid).await?;
+            return Err(WireError::Malformed("an offered envelope does not verify"));
+        }
     };
     let space = match judge(shared, &envelope).await {
         Ok(Judgement::Held) => {
