@@ -37,6 +37,7 @@ mod network;
 mod offline_first;
 mod operator_change;
 mod plugins;
+mod previous;
 mod receipts;
 mod requests;
 mod retrieval;

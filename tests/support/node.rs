@@ -27,6 +27,8 @@ pub(crate) struct NodeSetup {
     pub(crate) data_dir: PathBuf,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) args: Vec<String>,
+    /// The binary that is started; `None` for the one under test.
+    pub(crate) binary: Option<PathBuf>,
 }
 
 impl NodeSetup {
@@ -51,13 +53,19 @@ impl NodeSetup {
         self
     }
 
+    /// Starts another binary than the one under test.
+    pub(crate) fn binary(mut self, binary: &Path) -> Self {
+        self.binary = Some(binary.to_owned());
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = dm_node();
+        let mut command = self.binary.as_deref().map_or_else(dm_node, in_clean_environment);
         command
             .args([
                 "dev",
@@ -106,7 +114,11 @@ impl NodeSetup {
 
 /// The binary under test, in an environment without settings.
 pub(crate) fn dm_node() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dm-node"));
+    in_clean_environment(Path::new(env!("CARGO_BIN_EXE_dm-node")))
+}
+
+fn in_clean_environment(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     command.env_clear();
     for name in ["PATH", "HOME", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"] {
         if let Some(value) = std::env::var_os(name) {

@@ -205,6 +205,7 @@ async fn the_network_is_shown() {
         "data_received",
         "uptime",
         "avg_latency_ms",
+        "not_understood",
     ] {
         assert!(stats.body.get(field).is_some(), "{field}");
     }

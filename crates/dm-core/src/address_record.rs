@@ -77,6 +77,7 @@ impl AddressRecord {
 impl Statement for AddressRecord {
     const DOMAIN: &'static str = "datamgmt/address-record/1";
     const MAX_BYTES: usize = 2560;
+    const NEWEST_VERSION: u8 = 2;
 
     fn signer(&self) -> Address {
         self.address

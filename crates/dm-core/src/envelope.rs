@@ -171,6 +171,7 @@ impl Envelope {
 impl Statement for Envelope {
     const DOMAIN: &'static str = "datamgmt/envelope/1";
     const MAX_BYTES: usize = 512 * 1024;
+    const NEWEST_VERSION: u8 = EXPIRING_VERSION;
 
     fn signer(&self) -> Address {
         self.id.owner

@@ -80,4 +80,7 @@ pub struct NetworkStats {
     pub uptime: u64,
     /// Mean of the connected peers' round-trip times in milliseconds.
     pub avg_latency_ms: Option<f64>,
+    /// Messages, envelopes and records since the start that peers sent in a later version
+    /// than this node knows; they were passed over.
+    pub not_understood: u64,
 }

@@ -29,6 +29,9 @@ pub trait Statement: Serialize + DeserializeOwned + Clone {
     const DOMAIN: &'static str;
     /// Longest encoding that is read, in bytes, signature included.
     const MAX_BYTES: usize;
+    /// The newest version that is read. Later ones are not understood, which is no
+    /// fault of who sends them.
+    const NEWEST_VERSION: u8 = VERSION;
 
     /// The account that must have signed.
     fn signer(&self) -> Address;
@@ -71,7 +74,15 @@ pub enum StatementError {
         /// Bytes allowed.
         limit: usize,
     },
-    /// Cut short, of an unknown version, or not in canonical form.
+    /// In a later version than this software reads.
+    #[error("written in version {version}, of which version {newest} is the newest known here")]
+    UnknownVersion {
+        /// The version of the bytes.
+        version: u8,
+        /// The newest version that is read.
+        newest: u8,
+    },
+    /// Cut short, of a version that never was, or not in canonical form.
     #[error("not a well-formed statement")]
     Malformed,
     /// Well-formed, but against a rule of its kind.
@@ -165,16 +176,23 @@ impl<T: Statement> Signed<T> {
     }
 
     fn decode(bytes: Bytes) -> Result<Self, StatementError> {
+        let payload = bytes.get(SIGNATURE_LEN..).unwrap_or_default();
+        let Some((&version, body)) = payload.split_first() else {
+            return Err(StatementError::Malformed);
+        };
+        // Before anything else is asked of it: a later version may be longer, too.
+        if version > T::NEWEST_VERSION {
+            return Err(StatementError::UnknownVersion {
+                version,
+                newest: T::NEWEST_VERSION,
+            });
+        }
         if bytes.len() > T::MAX_BYTES {
             return Err(StatementError::TooLong {
                 size: bytes.len(),
                 limit: T::MAX_BYTES,
             });
         }
-        let payload = bytes.get(SIGNATURE_LEN..).unwrap_or_default();
-        let Some((&version, body)) = payload.split_first() else {
-            return Err(StatementError::Malformed);
-        };
         let statement = T::decode(version, body).ok_or(StatementError::Malformed)?;
         let canonical = statement.encode().map_err(|_| StatementError::Malformed)?;
         if canonical.0 != version || canonical.1 != body {

@@ -10,11 +10,10 @@ use dm_core::{
     receipt::Receipt,
 };
 use futures::io::Cursor;
-use serde::de::DeserializeOwned;
 
 use crate::{
     dht::check_address_record,
-    wire::{Reply, Request, Wire, decode_hints},
+    wire::{Message, Reply, Request, Version, Wire, decode_hints},
 };
 
 /// A frame with a request, as a peer sends it.
@@ -51,7 +50,7 @@ pub fn receipt(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Receipt>(bytes).is_ok()
 }
 
-fn is_message<T: DeserializeOwned>(bytes: &[u8]) -> bool {
+fn is_message<T: Message>(bytes: &[u8]) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
@@ -59,6 +58,7 @@ fn is_message<T: DeserializeOwned>(bytes: &[u8]) -> bool {
         runtime.block_on(async {
             let mut wire = Wire::new(
                 Cursor::new(bytes.to_vec()),
+                Version::Two,
                 Arc::default(),
                 Duration::from_secs(60),
             );

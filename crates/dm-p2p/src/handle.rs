@@ -20,7 +20,7 @@ use libp2p::PeerId;
 use crate::{
     client::{Pushing, challenge, fetch, find, find_at_known, trace_lookup},
     config::{P2pConfig, P2pDeps},
-    dht::{announce, find_address},
+    dht::{SweepTrace, announce, find_address, sweep_now},
     error::P2pError,
     node::{Context, LookupTrace, start},
 };
@@ -63,6 +63,15 @@ impl P2p {
     pub async fn trace_lookup(&self, locator: &Locator) -> Result<LookupTrace, NetworkError> {
         trace_lookup(&self.context, locator).await
     }
+
+    /// Announces everything that is stored on the DHT once, as fast as peers take it, and
+    /// says what it took. A running node does the same again and again, in its own time.
+    ///
+    /// # Errors
+    /// [`NetworkError::Local`] where the objects cannot be listed.
+    pub async fn announce_stored(&self) -> Result<SweepTrace, NetworkError> {
+        sweep_now(&self.context).await
+    }
 }
 
 #[async_trait]
@@ -82,12 +91,22 @@ impl ObjectExchange for P2p {
         self.pushing.push(&self.context, object, copies, &[]).await
     }
 
-    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
-        find(&self.context, locator, trace).await
+    async fn find(
+        &self,
+        locator: &Locator,
+        owners: &[Address],
+        trace: &Trace,
+    ) -> Result<Vec<Found>, NetworkError> {
+        find(&self.context, locator, owners, trace).await
     }
 
-    async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
-        find_at_known(&self.context, locator, trace).await
+    async fn find_at_known(
+        &self,
+        locator: &Locator,
+        owners: &[Address],
+        trace: &Trace,
+    ) -> Result<Vec<Found>, NetworkError> {
+        find_at_known(&self.context, locator, owners, trace).await
     }
 
     fn fetch(
@@ -123,6 +142,7 @@ impl NetworkStatus for P2p {
             uptime: self.context.started.elapsed().as_secs(),
             avg_latency_ms: (!latencies.is_empty())
                 .then(|| latencies.iter().sum::<f64>() / latencies.len() as f64),
+            not_understood: self.context.peers.count_not_understood(),
         }
     }
 
@@ -155,7 +175,9 @@ impl Replication for P2p {
     }
 
     async fn search(&self, object: &ObjectId) -> Result<Vec<String>, NetworkError> {
-        let found = self.find(&object.locator, &Trace::default()).await?;
+        let found = self
+            .find(&object.locator, &[object.owner], &Trace::default())
+            .await?;
         let of_object = found.into_iter().find(|found| found.envelope.id == *object);
         Ok(of_object.map(|found| found.holders).unwrap_or_default())
     }

@@ -22,6 +22,7 @@ mod traffic;
 mod wire;
 
 pub use config::{P2pConfig, P2pDeps, Transport};
+pub use dht::SweepTrace;
 pub use error::P2pError;
 pub use handle::P2p;
 pub use identity::Identity;

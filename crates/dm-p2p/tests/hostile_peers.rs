@@ -314,7 +314,7 @@ async fn a_ban_ends() {
     for _ in 0..3 {
         assert!(
             node.p2p
-                .find(&object.id().locator, &Trace::default())
+                .find(&object.id().locator, &[], &Trace::default())
                 .await
                 .unwrap()
                 .is_empty()

@@ -165,7 +165,7 @@ async fn a_stopped_network_says_so() {
     node.stop().await;
     assert!(!node.p2p.is_running());
     assert!(matches!(
-        node.p2p.find(&object.id().locator, &Trace::default()).await,
+        node.p2p.find(&object.id().locator, &[], &Trace::default()).await,
         Err(NetworkError::Stopped)
     ));
     assert!(matches!(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use common::{
     Node, config,
-    script::{self, Holding, Lie, Scripted},
+    script::{self, Holding, Lie, Part, Scripted},
     start, wait_until,
 };
 use dm_core::{
@@ -124,7 +124,7 @@ async fn an_envelope_with_a_foreign_signature_is_not_found() {
     let (reader, holder, _liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
     let found = reader
         .p2p
-        .find(&object.id().locator, &Trace::default())
+        .find(&object.id().locator, &[], &Trace::default())
         .await
         .unwrap();
     assert_eq!(found.len(), 1);
@@ -139,7 +139,7 @@ async fn an_envelope_of_another_locator_is_not_found() {
     let (reader, _holder, _liar) = reader_holder_and_liar(Lie::None, Some(holding)).await;
     let found = reader
         .p2p
-        .find(&object.id().locator, &Trace::default())
+        .find(&object.id().locator, &[], &Trace::default())
         .await
         .unwrap();
     assert_eq!(found.len(), 1);
@@ -155,7 +155,7 @@ async fn an_older_envelope_does_not_hide_the_newer_one() {
     assert!(holder.store.replace_envelope(&newer).await.unwrap());
     let found = reader
         .p2p
-        .find(&object.id().locator, &Trace::default())
+        .find(&object.id().locator, &[], &Trace::default())
         .await
         .unwrap();
     assert_eq!(found[0].envelope, newer);
@@ -164,6 +164,67 @@ async fn an_older_envelope_does_not_hide_the_newer_one() {
     let mut expected = vec![holder.p2p.local_peer_id(), liar.peer.to_base58()];
     expected.sort();
     assert_eq!(holders, expected, "the same chunks serve");
+}
+
+/// A liar that holds the locator under so many accounts that it made up, from this one on.
+async fn inventor(reader: &Node, first: u8, speaks_two: bool) -> Scripted {
+    let mut invented = (first..first + 16).map(|owner| SampleObject::new(owner, 7, 100));
+    let last = invented.next_back().unwrap();
+    let mut holding = Holding::new(&last.envelope, &last.chunks);
+    holding.others = invented.map(|object| object.envelope.bytes().clone()).collect();
+    let part = Part {
+        speaks_two,
+        ..Part::default()
+    };
+    script::connect_as(&reader.address(), Lie::None, Some(holding), part).await
+}
+
+/// Invented owners come first, and in the order of addresses as well as by number they
+/// would leave no place for the true one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invented_owners_hide_nobody() {
+    let object = object();
+    let store = MemoryObjectStore::new();
+    object.store_in(&store).await.unwrap();
+    let holder = node(&store, Vec::new()).await;
+    let reader = node(&MemoryObjectStore::new(), vec![holder.address()]).await;
+    reader.knows_peers(1).await;
+    let mut inventors = Vec::new();
+    for number in 0..8u8 {
+        inventors.push(inventor(&reader, 10 + number * 16, number % 2 == 0).await);
+    }
+    wait_until(|| reader.p2p.stats().active_peers == 9).await;
+    let (locator, owner) = (object.id().locator, object.id().owner);
+    let trace = Trace::default();
+    let found = reader.p2p.find(&locator, &[], &trace).await.unwrap();
+    assert!(found.iter().any(|found| found.envelope == object.envelope));
+    let named = reader.p2p.find(&locator, &[owner], &trace).await.unwrap();
+    assert_eq!(named[0].envelope, object.envelope);
+    assert_eq!(named[0].holders, [holder.p2p.local_peer_id()]);
+}
+
+/// A holder with more owners than one answer has room for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_beyond_the_first_page_of_its_holder_is_found() {
+    let store = MemoryObjectStore::new();
+    let mut objects: Vec<SampleObject> = (1..=40).map(|owner| SampleObject::new(owner, 7, 100)).collect();
+    for object in &objects {
+        object.store_in(&store).await.unwrap();
+    }
+    let holder = node(&store, Vec::new()).await;
+    let reader = node(&MemoryObjectStore::new(), vec![holder.address()]).await;
+    reader.knows_peers(1).await;
+    objects.sort_by_key(|object| object.id().owner);
+    let last = objects.last().unwrap();
+    let (locator, trace) = (last.id().locator, Trace::default());
+    let pages = reader.p2p.find(&locator, &[], &trace).await.unwrap();
+    assert_eq!(pages.len(), 32, "what one peer may bring");
+    let named = reader
+        .p2p
+        .find(&locator, &[last.id().owner], &trace)
+        .await
+        .unwrap();
+    assert_eq!(named[0].envelope, last.envelope);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,7 +236,7 @@ async fn where_everybody_lies_the_reader_gets_an_error_and_no_bytes() {
     wait_until(|| reader.p2p.stats().active_peers == 1).await;
     let found = reader
         .p2p
-        .find(&object.id().locator, &Trace::default())
+        .find(&object.id().locator, &[], &Trace::default())
         .await
         .unwrap();
     let fetched: Result<Vec<_>, _> = reader
@@ -198,7 +259,7 @@ async fn a_peer_that_keeps_breaking_the_protocol_is_banned() {
         assert!(
             reader
                 .p2p
-                .find(&object.id().locator, &Trace::default())
+                .find(&object.id().locator, &[], &Trace::default())
                 .await
                 .unwrap()
                 .is_empty()

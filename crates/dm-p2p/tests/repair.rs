@@ -193,7 +193,7 @@ async fn who_knows_its_copy_to_be_damaged_does_not_say_that_it_has_it() {
     reader.node.knows_peers(1).await;
     let find = async || {
         let (locator, trace) = (object().id().locator, Trace::default());
-        reader.node.p2p.find(&locator, &trace).await.unwrap().len()
+        reader.node.p2p.find(&locator, &[], &trace).await.unwrap().len()
     };
     assert_eq!(find().await, 1);
     damaged.log().found(object().id());

@@ -68,7 +68,11 @@ async fn a_fetch_that_goes_on_asks_for_the_rest_alone() {
     // Of one holder nothing is asked twice.
     let (reader, _holders) = reader_and_holders(1).await;
     let trace = Trace::default();
-    let found = reader.p2p.find(&object().id().locator, &trace).await.unwrap();
+    let found = reader
+        .p2p
+        .find(&object().id().locator, &[], &trace)
+        .await
+        .unwrap();
     let chunks: Vec<_> = reader
         .p2p
         .fetch(&found[0], 41, &trace)
@@ -126,15 +130,15 @@ async fn who_is_known_to_hold_an_object_is_asked_before_the_dht() {
     let locator = object().id().locator;
     let nobody = reader
         .p2p
-        .find_at_known(&locator, &Trace::default())
+        .find_at_known(&locator, &[], &Trace::default())
         .await
         .unwrap();
     assert!(nobody.is_empty(), "nobody is known yet");
     let first = Trace::default();
-    let found = reader.p2p.find(&locator, &first).await.unwrap();
+    let found = reader.p2p.find(&locator, &[], &first).await.unwrap();
     assert!(first.report().asked_dht);
     let again = Trace::default();
-    let known = reader.p2p.find_at_known(&locator, &again).await.unwrap();
+    let known = reader.p2p.find_at_known(&locator, &[], &again).await.unwrap();
     assert_eq!(known.len(), 1);
     assert_eq!(known[0].envelope, object().envelope);
     assert!(
@@ -206,7 +210,7 @@ async fn after_a_restart_the_holders_that_were_written_down_are_asked_before_the
     before.stop().await;
     let after = careful(identity, &store, &notes, &holder).await;
     let trace = Trace::default();
-    let known = after.p2p.find_at_known(&locator, &trace).await.unwrap();
+    let known = after.p2p.find_at_known(&locator, &[], &trace).await.unwrap();
     assert_eq!(known[0].holders, [holder.p2p.local_peer_id()]);
     assert!(!trace.report().asked_dht);
 }
@@ -222,7 +226,7 @@ async fn a_node_knows_who_took_its_object() {
     assert_eq!(report.holders, [replica.p2p.local_peer_id()]);
     let known = owner
         .p2p
-        .find_at_known(&object().id().locator, &Trace::default())
+        .find_at_known(&object().id().locator, &[], &Trace::default())
         .await
         .unwrap();
     assert_eq!(known[0].holders, [replica.p2p.local_peer_id()]);

@@ -96,7 +96,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Peers see the locator alone. The chunks are checked as they arrive.
     let trace = Trace::default();
-    let found = reader.network.find(&id.locator, &trace).await?;
+    let found = reader.network.find(&id.locator, &[id.owner], &trace).await?;
     let envelope = found.first().ok_or("no peer has the object")?;
     let chunks: Vec<_> = reader.network.fetch(envelope, 0, &trace).try_collect().await?;
     let chunk = chunks.first().ok_or("the object has no chunk")?;

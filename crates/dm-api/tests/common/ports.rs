@@ -76,11 +76,11 @@ impl ObjectExchange for QuietNetwork {
         Ok(PushReport::default())
     }
 
-    async fn find(&self, _: &Locator, _: &Trace) -> Result<Vec<Found>, NetworkError> {
+    async fn find(&self, _: &Locator, _: &[Address], _: &Trace) -> Result<Vec<Found>, NetworkError> {
         Ok(Vec::new())
     }
 
-    async fn find_at_known(&self, _: &Locator, _: &Trace) -> Result<Vec<Found>, NetworkError> {
+    async fn find_at_known(&self, _: &Locator, _: &[Address], _: &Trace) -> Result<Vec<Found>, NetworkError> {
         Ok(Vec::new())
     }
 

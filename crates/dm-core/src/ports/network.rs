@@ -67,14 +67,26 @@ pub trait ObjectExchange: Send + Sync {
     /// already are sent the envelope alone. Fewer reachable peers are no error.
     async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError>;
 
-    /// The objects that peers hold under a locator, at most one for each owner
-    /// and at most 16. Notes in the trace who was asked.
-    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError>;
+    /// The objects that peers hold under a locator, at most one for each owner and at
+    /// most 64. Those of `owners` come first, and peers are asked for them by name: whoever
+    /// knows the owner says so, and no number of other owners hides the object. Others
+    /// come from all peers in turn. Notes in the trace who was asked.
+    async fn find(
+        &self,
+        locator: &Locator,
+        owners: &[Address],
+        trace: &Trace,
+    ) -> Result<Vec<Found>, NetworkError>;
 
     /// Like [`ObjectExchange::find`], but asks nobody but the peers that are known to
     /// hold something under the locator: quick, no load for the DHT, and
     /// perhaps not the newest envelope. Empty where nobody is known.
-    async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError>;
+    async fn find_at_known(
+        &self,
+        locator: &Locator,
+        owners: &[Address],
+        trace: &Trace,
+    ) -> Result<Vec<Found>, NetworkError>;
 
     /// Fetches the chunks of an object in their order, beginning with the one
     /// at index `first`, from several holders in parallel; each chunk has been

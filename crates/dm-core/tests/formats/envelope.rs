@@ -50,13 +50,7 @@ fn the_end_is_signed_and_has_one_form() {
         matches!(forged, Err(StatementError::Signature { .. })),
         "{forged:?}"
     );
-    for (version, extension) in [
-        (1, vec![5]),
-        (2, vec![0x80, 0]),
-        (2, vec![5, 5]),
-        (3, vec![]),
-        (0, vec![]),
-    ] {
+    for (version, extension) in [(1, vec![5]), (2, vec![0x80, 0]), (2, vec![5, 5]), (0, vec![])] {
         let mut bytes = ending(None).bytes().to_vec();
         bytes[65] = version;
         bytes.extend(extension);
@@ -89,5 +83,23 @@ proptest! {
     fn an_envelope_is_read_as_it_was_signed(expires_at in any::<Option<u64>>()) {
         let signed = ending(expires_at);
         prop_assert_eq!(SignedEnvelope::verify(signed.bytes().clone()), Ok(signed));
+    }
+}
+
+#[test]
+fn a_later_version_is_told_from_what_is_malformed() {
+    let mut bytes = ending(None).bytes().to_vec();
+    bytes[65] = 3;
+    // It may also be longer than all that is known.
+    for len in [bytes.len(), Envelope::MAX_BYTES + 1] {
+        let mut later = bytes.clone();
+        later.resize(len, 0);
+        assert_eq!(
+            SignedEnvelope::verify(later.into()),
+            Err(StatementError::UnknownVersion {
+                version: 3,
+                newest: 2
+            })
+        );
     }
 }

@@ -1,45 +1,47 @@
 use std::collections::HashSet;
 
 use dm_core::{
-    envelope::{Envelope, SignedEnvelope},
+    Address,
+    envelope::SignedEnvelope,
     hash::Locator,
     ports::{Found, NetworkError},
-    signed::{Signed, Statement},
     trace::{AskedFor, Trace},
 };
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
-use libp2p::{PeerId, Stream};
+use futures::{StreamExt, stream::FuturesUnordered};
+use libp2p::PeerId;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     answer_deadline::AnswerDeadline,
+    ask::ask,
     exchange_trace::trace_exchange,
     merge::{Answers, Merged},
 };
 use crate::{
     node::{Context, LookupTrace},
-    wire::{MAX_ENVELOPES, Reply, Request, Wire, WireError},
+    wire::WireError,
 };
 
 /// Connected peers that are asked directly, those closest to the locator.
 const MAX_CONNECTED: usize = 32;
 /// Peers that are asked for one locator.
-const MAX_ASKED: usize = 64;
+pub(super) const MAX_ASKED: usize = 64;
 
 /// Asks connected peers, and the providers that the DHT knows, for what they
-/// hold under a locator.
+/// hold under a locator, above all for the objects of `owners`.
 pub(crate) async fn find(
     context: &Context,
     locator: &Locator,
+    owners: &[Address],
     trace: &Trace,
 ) -> Result<Vec<Found>, NetworkError> {
     let connected = context.runner.connected_near(locator, MAX_CONNECTED).await?;
     trace.asked_dht();
     let mut providers = context.runner.find_providers(locator).await?;
     let mut deadline = AnswerDeadline::new(Instant::now());
-    let mut answers = Answers::default();
+    let mut answers = Answers::of_interest(owners);
     let mut asked: HashSet<PeerId> = connected.iter().copied().collect();
-    let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, trace).await) };
+    let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, owners, trace).await) };
     let mut asking: FuturesUnordered<_> = connected.into_iter().map(ask).collect();
     let mut dht_answers = true;
     while dht_answers || !asking.is_empty() {
@@ -54,12 +56,9 @@ pub(crate) async fn find(
             },
             Some((peer, answer)) = asking.next() => {
                 // A peer that failed has been noted; it has nothing to say.
-                let envelopes = answer.unwrap_or_default();
-                if !envelopes.is_empty() {
+                answers.add(peer, answer.unwrap_or_default());
+                if answers.are_enough() {
                     deadline.answered(Instant::now());
-                }
-                for envelope in envelopes {
-                    answers.add(peer, envelope);
                 }
             },
             () = tokio::time::sleep_until(deadline.instant()) => break,
@@ -73,19 +72,20 @@ pub(crate) async fn find(
 pub(crate) async fn find_at_known(
     context: &Context,
     locator: &Locator,
+    owners: &[Address],
     trace: &Trace,
 ) -> Result<Vec<Found>, NetworkError> {
     let mut known = known_holders(context, locator).await;
     // Who was away when it was last tried would only cost time.
     known.retain(|peer| !context.peers.is_banned(peer) && !context.peers.is_doubtful(peer));
     let mut deadline = AnswerDeadline::new(Instant::now());
-    let mut answers = Answers::default();
-    let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, trace).await) };
+    let mut answers = Answers::of_interest(owners);
+    let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, owners, trace).await) };
     let mut asking: FuturesUnordered<_> = known.into_iter().map(ask).collect();
     while let Ok(Some((peer, answer))) = timeout_at(deadline.instant(), asking.next()).await {
-        for envelope in answer.unwrap_or_default() {
+        answers.add(peer, answer.unwrap_or_default());
+        if answers.are_enough() {
             deadline.answered(Instant::now());
-            answers.add(peer, envelope);
         }
     }
     Ok(found(context, locator, answers))
@@ -123,13 +123,14 @@ async fn ask_traced(
     context: &Context,
     peer: PeerId,
     locator: Locator,
+    owners: &[Address],
     trace: &Trace,
 ) -> Result<Vec<SignedEnvelope>, WireError> {
     let count = |envelopes: &Vec<SignedEnvelope>| {
         let bytes = envelopes.iter().map(|envelope| envelope.bytes().len()).sum();
         (envelopes.len(), bytes)
     };
-    let asked = ask(context, peer, locator);
+    let asked = ask(context, peer, locator, owners);
     trace_exchange(context, trace, peer, AskedFor::Envelopes, count, asked).await
 }
 
@@ -145,42 +146,6 @@ fn ranked(
         envelope,
         holders: holders.into_iter().map(PeerId::to_base58).collect(),
     }
-}
-
-/// The envelopes that a peer holds under a locator; their signatures hold.
-pub(super) async fn ask(
-    context: &Context,
-    peer: PeerId,
-    locator: Locator,
-) -> Result<Vec<SignedEnvelope>, WireError> {
-    context
-        .streams
-        .exchange(context, peer, move |wire| ask_on(wire, locator).boxed())
-        .await
-}
-
-async fn ask_on(wire: &mut Wire<Stream>, locator: Locator) -> Result<Vec<SignedEnvelope>, WireError> {
-    wire.send(&Request::Envelopes { locator }).await?;
-    let Reply::Envelopes { lengths } = wire.receive().await? else {
-        return Err(WireError::Malformed("envelopes were expected"));
-    };
-    if lengths.len() > MAX_ENVELOPES {
-        return Err(WireError::Malformed("too many envelopes"));
-    }
-    let mut envelopes = Vec::new();
-    for len in lengths {
-        let bytes = wire.receive_bytes(len as usize, Envelope::MAX_BYTES).await?;
-        let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
-        match verified {
-            Ok(Ok(envelope)) if is_under(&envelope, &locator) => envelopes.push(envelope),
-            _ => return Err(WireError::Malformed("an envelope does not verify")),
-        }
-    }
-    Ok(envelopes)
-}
-
-fn is_under(envelope: &SignedEnvelope, locator: &Locator) -> bool {
-    envelope.id.locator == *locator
 }
 
 /// Looks the providers of a locator up on the DHT and counts what it takes.

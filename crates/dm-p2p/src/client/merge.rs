@@ -1,16 +1,21 @@
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use dm_core::{Address, envelope::SignedEnvelope};
 use libp2p::PeerId;
 
-/// Owners that are told apart under one locator; more are ignored, so that
-/// nobody can make a lookup endless by sharing under many accounts.
-const MAX_OWNERS: usize = 16;
+use super::find::MAX_ASKED;
+
+/// Owners that are told apart under one locator: at least one for each peer that is
+/// asked. More are ignored, so that nobody can make a lookup endless by sharing under
+/// many accounts.
+const MAX_OWNERS: usize = MAX_ASKED;
 
 /// Puts together what peers say they hold under a locator. Does no I/O.
-#[derive(Default)]
 pub(crate) struct Answers {
-    owners: BTreeMap<Address, Vec<(PeerId, SignedEnvelope)>>,
+    /// Owners that the reader asks for.
+    owners: Vec<Address>,
+    /// What each peer sent, in its order.
+    of_peers: Vec<(PeerId, Vec<SignedEnvelope>)>,
 }
 
 /// An object with those who hold it.
@@ -22,29 +27,82 @@ pub(crate) struct Merged {
 }
 
 impl Answers {
-    /// Takes an envelope of a peer, whose signature has been checked.
-    pub(crate) fn add(&mut self, peer: PeerId, envelope: SignedEnvelope) {
-        let owner = envelope.id.owner;
-        if self.owners.len() < MAX_OWNERS || self.owners.contains_key(&owner) {
-            let held = self.owners.entry(owner).or_default();
-            if held.iter().all(|(holder, _)| *holder != peer) {
-                held.push((peer, envelope));
-            }
+    /// Answers to who asks above all for the objects of these owners.
+    pub(crate) fn of_interest(owners: &[Address]) -> Self {
+        Self {
+            owners: owners.to_vec(),
+            of_peers: Vec::new(),
         }
     }
 
-    /// For each owner the newest envelope and everybody who has its chunks.
+    /// Takes what a peer sent; the signatures have been checked, and the number is bounded.
+    pub(crate) fn add(&mut self, peer: PeerId, envelopes: Vec<SignedEnvelope>) {
+        if !envelopes.is_empty() {
+            self.of_peers.push((peer, envelopes));
+        }
+    }
+
+    /// Whether only better answers are still to come: somebody has an object of each owner
+    /// that is asked for, or of anybody where none is.
+    pub(crate) fn are_enough(&self) -> bool {
+        !self.of_peers.is_empty() && self.owners.iter().all(|owner| self.has(owner))
+    }
+
+    /// For each owner the newest envelope and everybody who has its chunks: first for
+    /// those that were asked for, then for others.
     pub(crate) fn merge(self) -> Vec<Merged> {
-        self.owners.into_values().filter_map(merge_owner).collect()
+        let owners = self.choose_owners();
+        let merged = owners.iter().filter_map(|owner| merge_owner(self.held(owner)));
+        merged.collect()
+    }
+
+    /// The peers name owners in turn, so that one with many of them crowds nobody out.
+    fn choose_owners(&self) -> Vec<Address> {
+        let wanted = self.owners.iter().copied().filter(|owner| self.has(owner));
+        let mut chosen = Vec::new();
+        let mut seen = HashSet::new();
+        chosen.extend(wanted.filter(|owner| seen.insert(*owner)));
+        let mut peers: Vec<_> = self
+            .of_peers
+            .iter()
+            .map(|(_, envelopes)| envelopes.iter().map(|envelope| envelope.id.owner))
+            .collect();
+        while chosen.len() < MAX_OWNERS {
+            let turn: Vec<Address> = peers
+                .iter_mut()
+                .filter_map(|owners| owners.find(|owner| seen.insert(*owner)))
+                .collect();
+            if turn.is_empty() {
+                break;
+            }
+            chosen.extend(turn);
+        }
+        chosen.truncate(MAX_OWNERS);
+        chosen
+    }
+
+    fn has(&self, owner: &Address) -> bool {
+        let mut envelopes = self.of_peers.iter().flat_map(|(_, envelopes)| envelopes);
+        envelopes.any(|envelope| envelope.id.owner == *owner)
+    }
+
+    /// The envelopes of an owner, at most one of each peer.
+    fn held(&self, owner: &Address) -> Vec<(PeerId, &SignedEnvelope)> {
+        let mut held = Vec::new();
+        for (peer, envelopes) in &self.of_peers {
+            let of_owner = envelopes.iter().find(|envelope| envelope.id.owner == *owner);
+            held.extend(of_owner.map(|envelope| (*peer, envelope)));
+        }
+        held
     }
 }
 
-fn merge_owner(held: Vec<(PeerId, SignedEnvelope)>) -> Option<Merged> {
+fn merge_owner(held: Vec<(PeerId, &SignedEnvelope)>) -> Option<Merged> {
     // Of two with one number, which an honest owner does not make, the choice
     // must not depend on who answers first.
     let newest = held
         .iter()
-        .map(|(_, envelope)| envelope)
+        .map(|(_, envelope)| *envelope)
         .max_by(|a, b| (a.sequence, a.bytes()).cmp(&(b.sequence, b.bytes())))?
         .clone();
     let holders = held
@@ -69,9 +127,9 @@ mod tests {
         let object = SampleObject::new(1, 7, 1000);
         let newer = object.envelope_with_sequence(1, 2);
         let (old_holder, new_holder) = (PeerId::random(), PeerId::random());
-        let mut answers = Answers::default();
-        answers.add(old_holder, object.envelope.clone());
-        answers.add(new_holder, newer.clone());
+        let mut answers = Answers::of_interest(&[]);
+        answers.add(old_holder, vec![object.envelope.clone()]);
+        answers.add(new_holder, vec![newer.clone()]);
         let merged = answers.merge();
         assert_eq!(merged.len(), 1);
         assert_eq!(merged[0].envelope, newer);
@@ -83,28 +141,65 @@ mod tests {
         let old = SampleObject::new(1, 7, 1000);
         let new = SampleObject::sign(1, 7, 500, &[SampleObject::chunk(9, 0, 500)], 5);
         let (old_holder, new_holder) = (PeerId::random(), PeerId::random());
-        let mut answers = Answers::default();
-        answers.add(old_holder, old.envelope);
-        answers.add(new_holder, new);
+        let mut answers = Answers::of_interest(&[]);
+        answers.add(old_holder, vec![old.envelope]);
+        answers.add(new_holder, vec![new]);
         assert_eq!(answers.merge()[0].holders, [new_holder]);
+    }
+
+    /// The envelopes of so many invented owners, from this one on.
+    fn invented(from: u8, count: u8) -> Vec<SignedEnvelope> {
+        let owners = from..from + count;
+        owners
+            .map(|owner| SampleObject::new(owner, 7, 100).envelope)
+            .collect()
     }
 
     #[test]
     fn owners_are_told_apart_and_bounded() {
-        let mut answers = Answers::default();
-        for owner in 1..=40 {
-            answers.add(PeerId::random(), SampleObject::new(owner, 7, 100).envelope);
+        let mut answers = Answers::of_interest(&[]);
+        for peer in 0..4 {
+            answers.add(PeerId::random(), invented(1 + peer * 20, 20));
         }
         assert_eq!(answers.merge().len(), MAX_OWNERS);
+    }
+
+    #[test]
+    fn who_answers_first_with_many_owners_crowds_nobody_out() {
+        let honest = SampleObject::new(200, 7, 100);
+        let mut answers = Answers::of_interest(&[]);
+        for liar in 0..6 {
+            answers.add(PeerId::random(), invented(1 + liar * 32, 32));
+        }
+        let holder = PeerId::random();
+        answers.add(holder, vec![honest.envelope.clone()]);
+        let merged = answers.merge();
+        let place = merged
+            .iter()
+            .position(|merged| merged.envelope == honest.envelope);
+        assert_eq!(place, Some(6), "after one of each other peer");
+        assert_eq!(merged[6].holders, [holder]);
+    }
+
+    #[test]
+    fn owners_that_are_asked_for_come_first_and_end_the_wait() {
+        let wanted = SampleObject::new(200, 7, 100);
+        let mut answers = Answers::of_interest(&[wanted.id().owner]);
+        answers.add(PeerId::random(), invented(1, 32));
+        assert!(!answers.are_enough());
+        let mut last = invented(40, 32);
+        last.push(wanted.envelope.clone());
+        answers.add(PeerId::random(), last);
+        assert!(answers.are_enough());
+        assert_eq!(answers.merge()[0].envelope, wanted.envelope);
     }
 
     #[test]
     fn a_peer_counts_once() {
         let object = SampleObject::new(1, 7, 100);
         let peer = PeerId::random();
-        let mut answers = Answers::default();
-        answers.add(peer, object.envelope.clone());
-        answers.add(peer, object.envelope);
+        let mut answers = Answers::of_interest(&[]);
+        answers.add(peer, vec![object.envelope.clone(), object.envelope]);
         assert_eq!(answers.merge()[0].holders, [peer]);
     }
 }

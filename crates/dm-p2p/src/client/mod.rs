@@ -1,6 +1,7 @@
 //! Asks other nodes: finds objects, fetches them, and hands them out.
 
 mod answer_deadline;
+mod ask;
 mod challenge;
 mod exchange_trace;
 mod fetch;

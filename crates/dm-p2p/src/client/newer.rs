@@ -6,13 +6,14 @@ use dm_core::{
 };
 use libp2p::PeerId;
 
-use super::find::ask;
+use super::ask::ask;
 use crate::node::Context;
 
 /// Asks a peer for a newer envelope of a stored object, and keeps it where it is over
 /// the same chunks, or says that the object was erased. Whether there was one.
 pub(super) async fn take_newer(context: &Context, peer: PeerId, own: &SignedEnvelope) -> bool {
-    let envelopes = ask(context, peer, own.id.locator).await.unwrap_or_default();
+    let asked = ask(context, peer, own.id.locator, &[own.id.owner]).await;
+    let envelopes = asked.unwrap_or_default();
     let is_newer = |envelope: &&SignedEnvelope| envelope.id == own.id && envelope.sequence > own.sequence;
     let Some(newer) = envelopes.iter().find(is_newer) else {
         return false;

@@ -6,12 +6,13 @@ use std::{
 
 use futures::future::BoxFuture;
 use libp2p::{PeerId, Stream};
+use libp2p_stream::OpenStreamError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     node::Context,
     traffic::Traffic,
-    wire::{PROTOCOL, Wire, WireError},
+    wire::{Version, Wire, WireError},
 };
 
 /// Streams that this node has open with one peer.
@@ -43,6 +44,8 @@ pub(crate) struct StreamPool {
 struct Lane {
     permits: Arc<Semaphore>,
     idle: Vec<(Instant, Wire<Stream>)>,
+    /// What the peer was found to speak on this connection.
+    version: Option<Version>,
 }
 
 impl Default for Lane {
@@ -50,6 +53,7 @@ impl Default for Lane {
         Self {
             permits: Arc::new(Semaphore::new(MAX_OF_PEER)),
             idle: Vec::new(),
+            version: None,
         }
     }
 }
@@ -83,17 +87,33 @@ impl StreamPool {
                 _permit: permit,
             });
         }
-        let mut control = context.runner.streams().map_err(|_| WireError::Closed)?;
-        let stream = tokio::time::timeout(OPEN_TIMEOUT, control.open_stream(peer, PROTOCOL))
-            .await
-            .map_err(|_| WireError::TimedOut)?
-            .map_err(|error| WireError::Io(std::io::Error::other(error.to_string())))?;
+        let (version, stream) = self.open(context, peer).await?;
         Ok(Lease {
-            wire: Wire::new(stream, self.traffic.clone(), self.request_timeout),
+            wire: Wire::new(stream, version, self.traffic.clone(), self.request_timeout),
             peer,
             was_idle: false,
             _permit: permit,
         })
+    }
+
+    /// Opens a stream in the newest version that the peer speaks as well.
+    async fn open(&self, context: &Context, peer: PeerId) -> Result<(Version, Stream), WireError> {
+        let mut control = context.runner.streams().map_err(|_| WireError::Closed)?;
+        let known = self.lock().get(&peer).and_then(|lane| lane.version);
+        let offered = Version::ALL.into_iter();
+        for version in offered.filter(|version| known.is_none_or(|known| *version <= known)) {
+            let opening = control.open_stream(peer, version.protocol());
+            let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
+            match opened.map_err(|_| WireError::TimedOut)? {
+                Ok(stream) => {
+                    self.lock().entry(peer).or_default().version = Some(version);
+                    return Ok((version, stream));
+                }
+                Err(OpenStreamError::UnsupportedProtocol(_)) => {}
+                Err(error) => return Err(WireError::Io(std::io::Error::other(error.to_string()))),
+            }
+        }
+        Err(WireError::Unsupported)
     }
 
     /// Keeps a stream, on which no answer is outstanding, for the next task.
@@ -139,10 +159,12 @@ impl StreamPool {
         outcome
     }
 
-    /// Drops the idle streams of a peer that is gone.
+    /// Drops the idle streams of a peer that is gone, and what it was found to speak: it
+    /// may come back with newer software.
     pub(crate) fn forget(&self, peer: &PeerId) {
         if let Some(lane) = self.lock().get_mut(peer) {
             lane.idle.clear();
+            lane.version = None;
         }
     }
 
@@ -173,6 +195,7 @@ fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireErro
         Err(error) if error.is_misbehaviour() => {
             context.peers.misbehaved(peer, &error.to_string());
         }
+        Err(error @ WireError::Unsupported) => context.peers.not_understood(peer, &error.to_string()),
         Err(WireError::Stalled) => context.peers.stalled(peer, context.request_timeout()),
         Err(_) => context.peers.failed(peer),
     }

@@ -6,7 +6,7 @@ use dm_core::{
 };
 use tokio::time::Instant;
 
-use super::records::check_address_record;
+use super::records::{RecordFault, check_address_record};
 use crate::{client::AnswerDeadline, node::Context};
 
 /// Answers after which a lookup is content, so that one liar or laggard with
@@ -35,6 +35,13 @@ pub(crate) async fn find_address(
                     .is_none_or(|newest| newest.sequence < record.sequence)
                 {
                     newest = Some(record);
+                }
+            }
+            Ok(Err(RecordFault::LaterVersion)) => {
+                if let Some(peer) = peer {
+                    context
+                        .peers
+                        .not_understood(peer, "an address record of a later version");
                 }
             }
             _ => {

@@ -1,4 +1,4 @@
-//! Announcing on the DHT which objects this node has.
+//! Announcing on the DHT which new objects this node has, each as soon as it is here.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -12,21 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::node::Context;
 
-/// Locators that wait to be announced. Where more come, the periodic
-/// announcement of everything that is stored finds them.
+/// Locators that wait to be announced. Where more come, the sweep of
+/// everything that is stored finds them.
 const MAX_WAITING: usize = 64 * 1024;
 /// Between two announcements of new objects: each is a walk through the DHT,
 /// and a burst of small shares must not drown everything else.
 const PACE: Duration = Duration::from_millis(5);
-/// Between two announcements of objects that were announced before.
-const REPEAT_PACE: Duration = Duration::from_millis(50);
-/// Between two announcements of everything that is stored.
-const REPEAT_INTERVAL: Duration = Duration::from_secs(12 * 60 * 60);
-/// Between two looks whether there are peers to announce to.
-const PEERLESS_PAUSE: Duration = Duration::from_secs(5);
-/// Objects that are listed at once.
-const PAGE: usize = 256;
-
 /// Locators of new objects, in the order in which they are to be announced.
 #[derive(Default)]
 pub(crate) struct ProvideQueue {
@@ -84,46 +75,6 @@ pub(crate) async fn provide_from_queue(
             locator = context.provide.pop() => context.runner.provide(&locator).await,
         }
         tokio::time::sleep(PACE).await;
-    }
-}
-
-/// Announces everything that is stored, now and again at intervals: provider
-/// records expire, and the peers closest to a locator change.
-pub(crate) async fn provide_stored(
-    context: Arc<Context>,
-    shutdown: CancellationToken,
-) -> Result<(), StoreError> {
-    loop {
-        let round = async {
-            announce_all(&context).await?;
-            tokio::time::sleep(REPEAT_INTERVAL).await;
-            Ok(())
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            done = round => done?,
-        }
-    }
-}
-
-async fn announce_all(context: &Context) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let page = context.objects.list(after.as_ref(), PAGE).await?;
-        let Some(last) = page.last().copied() else {
-            return Ok(());
-        };
-        for id in page {
-            if context.objects.is_damaged(&id) {
-                continue;
-            }
-            while !context.runner.has_peers().await {
-                tokio::time::sleep(PEERLESS_PAUSE).await;
-            }
-            context.runner.provide(&id.locator).await;
-            tokio::time::sleep(REPEAT_PACE).await;
-        }
-        after = Some(last);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dm_core::{
     address_record::{AddressRecord, SignedAddressRecord},
-    signed::{Signed, Statement},
+    signed::{Signed, StatementError},
 };
 use libp2p::{PeerId, kad};
 use tokio::sync::mpsc;
@@ -27,6 +27,8 @@ pub(crate) struct ReceivedRecord {
 pub(crate) enum RecordFault {
     /// No address record: wrong size, form, key or signature.
     Forged,
+    /// Of a later version than this node reads: it can be neither checked nor blamed.
+    LaterVersion,
     /// A newer one is held.
     Stale,
     /// It names another peer than the one that publishes it.
@@ -39,10 +41,13 @@ pub(crate) fn check_address_record(
     value: Bytes,
     held: Option<&[u8]>,
 ) -> Result<SignedAddressRecord, RecordFault> {
-    if key.len() != 32 || value.len() > AddressRecord::MAX_BYTES {
+    if key.len() != 32 {
         return Err(RecordFault::Forged);
     }
-    let record: SignedAddressRecord = Signed::verify(value).map_err(|_| RecordFault::Forged)?;
+    let record: SignedAddressRecord = Signed::verify(value).map_err(|error| match error {
+        StatementError::UnknownVersion { .. } => RecordFault::LaterVersion,
+        _ => RecordFault::Forged,
+    })?;
     if AddressRecord::dht_key(record.address) != key {
         return Err(RecordFault::Forged);
     }
@@ -91,8 +96,12 @@ pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Re
         })
         .await;
         match checked {
-            Ok(Ok(())) => context.runner.keep_record(record).await,
+            Ok(Ok(())) => context.runner.keep_record(record, source).await,
             Ok(Err(RecordFault::Forged)) => context.peers.misbehaved(source, "a forged address record"),
+            Ok(Err(RecordFault::LaterVersion)) => {
+                let what = "an address record of a later version";
+                context.peers.not_understood(source, what);
+            }
             Ok(Err(RecordFault::NamesAnother)) => {
                 let what = "an address record that names another peer";
                 context.peers.misbehaved(source, what);
@@ -105,7 +114,7 @@ pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Re
 
 #[cfg(test)]
 mod tests {
-    use dm_core::{Address, ports::Signer};
+    use dm_core::{Address, ports::Signer, signed::Statement};
     use dm_testing::signer::TestSigner;
     use proptest::prelude::*;
 
@@ -188,6 +197,23 @@ mod tests {
         assert!(check_provider(kad::ProviderRecord::new(vec![0; 33], PeerId::random(), vec![])).is_none());
     }
 
+    #[test]
+    fn a_later_version_is_not_called_a_forgery() {
+        let mut later = record(&TestSigner::new(1), 1).bytes().to_vec();
+        later[65] = AddressRecord::NEWEST_VERSION + 1;
+        // It may be longer than all that is known here.
+        later.resize(2 * AddressRecord::MAX_BYTES, 0);
+        assert_eq!(
+            check_address_record(&[7; 32], later.into(), None),
+            Err(RecordFault::LaterVersion)
+        );
+    }
+
+    /// A changed byte may say that the bytes are of a later version.
+    fn is_unreadable(fault: RecordFault) -> bool {
+        matches!(fault, RecordFault::Forged | RecordFault::LaterVersion)
+    }
+
     proptest! {
         #[test]
         fn no_altered_record_says_anything_else(position in 0usize..150, flip in 1u8..) {
@@ -198,16 +224,14 @@ mod tests {
             // The recovery bit of the signature has more than one encoding.
             match check_address_record(&key(&record), bytes.into(), None) {
                 Ok(read) => prop_assert_eq!(read.statement(), record.statement()),
-                Err(fault) => prop_assert_eq!(fault, RecordFault::Forged),
+                Err(fault) => prop_assert!(is_unreadable(fault)),
             }
         }
 
         #[test]
-        fn random_bytes_are_forged(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            prop_assert_eq!(
-                check_address_record(&[7; 32], bytes.into(), None),
-                Err(RecordFault::Forged)
-            );
+        fn random_bytes_are_no_record(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let fault = check_address_record(&[7; 32], bytes.into(), None).unwrap_err();
+            prop_assert!(is_unreadable(fault));
         }
     }
 }

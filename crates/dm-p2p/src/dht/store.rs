@@ -1,4 +1,9 @@
-use std::{borrow::Cow, collections::HashMap, time::Instant};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map},
+    sync::Arc,
+    time::Instant,
+};
 
 use libp2p::{
     PeerId,
@@ -8,139 +13,148 @@ use libp2p::{
     },
 };
 
-/// How much is kept for others.
+use super::{
+    provider_records::ProviderRecords,
+    shares::{Distance, Origin, Room, Shares},
+};
+
+/// How many address records are kept for others.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StoreLimits {
-    /// Records.
-    pub(crate) records: usize,
-    /// Provider records of all keys.
-    pub(crate) providers: usize,
-    /// Provider records of one key.
-    pub(crate) providers_per_key: usize,
-    /// Provider records of one provider.
-    pub(crate) keys_per_provider: usize,
+pub(crate) struct RecordLimits {
+    /// Of all senders.
+    pub(crate) total: usize,
+    /// Of one sender: an honest one passes on those of its neighbours.
+    pub(crate) per_sender: usize,
 }
 
-impl Default for StoreLimits {
-    /// Some 60 MiB when everything is full.
+impl Default for RecordLimits {
+    /// Some 20 MiB when everything is full.
     fn default() -> Self {
         Self {
-            records: 16 * 1024,
-            providers: 128 * 1024,
-            providers_per_key: 20,
-            keys_per_provider: 32 * 1024,
+            total: 16 * 1024,
+            per_sender: 1024,
         }
     }
 }
 
-/// Keeps the records of the DHT in memory, within limits: in all, for each
-/// key, and for each provider, so that one peer cannot fill it.
-///
-/// What this node itself provides is not kept here: the object store knows,
-/// and [`super::provide_stored`] announces it from there.
+/// Keeps the records of the DHT in memory, within limits: in all and for each sender, so
+/// that neither one peer nor many fill it. What is nearest to this node stays.
 pub(crate) struct BoundedStore {
     local: PeerId,
-    limits: StoreLimits,
-    records: HashMap<RecordKey, Record>,
-    providers: HashMap<RecordKey, Vec<ProviderRecord>>,
-    keys_of: HashMap<PeerId, usize>,
-    provider_count: usize,
+    origin: Origin,
+    limits: RecordLimits,
+    records: HashMap<Distance, KeptRecord>,
+    shares: Shares,
+    providers: Arc<ProviderRecords>,
+}
+
+/// A record, and the peer as whose it counts.
+pub(crate) struct KeptRecord {
+    record: Record,
+    sender: PeerId,
 }
 
 impl BoundedStore {
-    pub(crate) fn new(local: PeerId, limits: StoreLimits) -> Self {
+    pub(crate) fn new(local: PeerId, limits: RecordLimits, providers: Arc<ProviderRecords>) -> Self {
         Self {
             local,
+            origin: Origin::new(&local),
             limits,
             records: HashMap::new(),
-            providers: HashMap::new(),
-            keys_of: HashMap::new(),
-            provider_count: 0,
+            shares: Shares::default(),
+            providers,
         }
     }
 
-    fn is_own(&self, record: &Record) -> bool {
-        record.publisher == Some(self.local)
-    }
-
-    /// Drops what has expired, to make room.
-    fn purge(&mut self, now: Instant) {
-        self.records.retain(|_, record| !record.is_expired(now));
-        let expired: Vec<(RecordKey, PeerId)> = self
-            .providers
-            .values()
-            .flatten()
-            .filter(|record| record.is_expired(now))
-            .map(|record| (record.key.clone(), record.provider))
-            .collect();
-        for (key, provider) in expired {
-            self.remove_provider(&key, &provider);
+    /// Keeps a checked record that `sender` sent, where it has its place.
+    ///
+    /// A record counts as that of its publisher once the publisher has sent it; who only
+    /// repeats it can neither take it over nor shorten its life.
+    pub(crate) fn keep(&mut self, mut record: Record, sender: PeerId) -> Result<()> {
+        let distance = self.origin.distance_to(record.key.as_ref());
+        let is_published = record.publisher.is_none_or(|publisher| publisher == sender);
+        let Some(held) = self.records.get(&distance) else {
+            self.make_room(&sender, &distance)?;
+            self.shares.insert(sender, distance);
+            self.records.insert(distance, KeptRecord { record, sender });
+            return Ok(());
+        };
+        if held.record.value == record.value {
+            record.expires = later(held.record.expires, record.expires);
         }
+        let sender = if is_published { sender } else { held.sender };
+        self.shares.remove(&held.sender, &distance);
+        if sender != self.local {
+            self.shares.insert(sender, distance);
+        }
+        self.records.insert(distance, KeptRecord { record, sender });
+        Ok(())
     }
 
-    fn has_room_for(&self, record: &ProviderRecord) -> bool {
-        let of_provider = self.keys_of.get(&record.provider).copied().unwrap_or(0);
-        self.provider_count < self.limits.providers && of_provider < self.limits.keys_per_provider
+    fn make_room(&mut self, sender: &PeerId, distance: &Distance) -> Result<()> {
+        let limits = self.limits;
+        match self
+            .shares
+            .room_for(sender, distance, limits.per_sender, limits.total)
+        {
+            Room::Free => Ok(()),
+            Room::InPlaceOf(other, farthest) => {
+                self.shares.remove(&other, &farthest);
+                self.records.remove(&farthest);
+                Ok(())
+            }
+            Room::None => Err(Error::MaxRecords),
+        }
     }
 }
 
+/// The later end of two; never is the latest.
+fn later(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.zip(other).map(|(one, other)| one.max(other))
+}
+
 impl RecordStore for BoundedStore {
-    type RecordsIter<'a> = std::iter::Map<
-        std::collections::hash_map::Values<'a, RecordKey, Record>,
-        fn(&'a Record) -> Cow<'a, Record>,
-    >;
+    type RecordsIter<'a> =
+        std::iter::Map<hash_map::Values<'a, Distance, KeptRecord>, fn(&'a KeptRecord) -> Cow<'a, Record>>;
     type ProvidedIter<'a> = std::iter::Empty<Cow<'a, ProviderRecord>>;
 
     fn get(&self, key: &RecordKey) -> Option<Cow<'_, Record>> {
-        self.records.get(key).map(Cow::Borrowed)
+        let kept = self.records.get(&self.origin.distance_to(key.as_ref()))?;
+        Some(Cow::Borrowed(&kept.record))
     }
 
+    /// Keeps a record of this node itself, beyond all limits: those of others come through
+    /// [`BoundedStore::keep`].
     fn put(&mut self, record: Record) -> Result<()> {
-        let is_new = !self.records.contains_key(&record.key);
-        if is_new && self.records.len() >= self.limits.records && !self.is_own(&record) {
-            self.purge(Instant::now());
-            if self.records.len() >= self.limits.records {
-                return Err(Error::MaxRecords);
-            }
+        let distance = self.origin.distance_to(record.key.as_ref());
+        let sender = self.local;
+        if let Some(held) = self.records.insert(distance, KeptRecord { record, sender }) {
+            self.shares.remove(&held.sender, &distance);
         }
-        self.records.insert(record.key.clone(), record);
         Ok(())
     }
 
     fn remove(&mut self, key: &RecordKey) {
-        self.records.remove(key);
+        let distance = self.origin.distance_to(key.as_ref());
+        if let Some(held) = self.records.remove(&distance) {
+            self.shares.remove(&held.sender, &distance);
+        }
     }
 
     fn records(&self) -> Self::RecordsIter<'_> {
-        self.records.values().map(Cow::Borrowed)
+        self.records.values().map(|kept| Cow::Borrowed(&kept.record))
     }
 
     fn add_provider(&mut self, record: ProviderRecord) -> Result<()> {
-        if record.provider == self.local {
-            return Ok(());
+        if record.provider == self.local || self.providers.add(&record) {
+            Ok(())
+        } else {
+            Err(Error::MaxProvidedKeys)
         }
-        let known = self.providers.get_mut(&record.key);
-        let of_key = known.as_ref().map_or(0, |providers| providers.len());
-        if let Some(held) =
-            known.and_then(|providers| providers.iter_mut().find(|held| held.provider == record.provider))
-        {
-            *held = record;
-            return Ok(());
-        }
-        if !self.has_room_for(&record) {
-            self.purge(Instant::now());
-        }
-        if of_key >= self.limits.providers_per_key || !self.has_room_for(&record) {
-            return Err(Error::MaxProvidedKeys);
-        }
-        *self.keys_of.entry(record.provider).or_default() += 1;
-        self.provider_count += 1;
-        self.providers.entry(record.key.clone()).or_default().push(record);
-        Ok(())
     }
 
     fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
-        self.providers.get(key).cloned().unwrap_or_default()
+        self.providers.of_key(key)
     }
 
     fn provided(&self) -> Self::ProvidedIter<'_> {
@@ -148,24 +162,7 @@ impl RecordStore for BoundedStore {
     }
 
     fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
-        let Some(providers) = self.providers.get_mut(key) else {
-            return;
-        };
-        let before = providers.len();
-        providers.retain(|record| record.provider != *provider);
-        if providers.len() == before {
-            return;
-        }
-        if providers.is_empty() {
-            self.providers.remove(key);
-        }
-        self.provider_count -= 1;
-        if let Some(count) = self.keys_of.get_mut(provider) {
-            *count -= 1;
-            if *count == 0 {
-                self.keys_of.remove(provider);
-            }
-        }
+        self.providers.remove(key, provider);
     }
 }
 
@@ -173,80 +170,81 @@ impl RecordStore for BoundedStore {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{super::ProviderLimits, *};
+
+    const LIMITS: RecordLimits = RecordLimits {
+        total: 12,
+        per_sender: 8,
+    };
 
     fn store() -> BoundedStore {
-        BoundedStore::new(
-            PeerId::random(),
-            StoreLimits {
-                records: 4,
-                providers: 6,
-                providers_per_key: 2,
-                keys_per_provider: 3,
-            },
-        )
+        let local = PeerId::random();
+        let providers = Arc::new(ProviderRecords::new(local, ProviderLimits::default()));
+        BoundedStore::new(local, LIMITS, providers)
     }
 
-    fn provider(key: u8, provider: PeerId) -> ProviderRecord {
-        ProviderRecord::new(vec![key; 32], provider, vec![])
+    fn record(key: u8) -> Record {
+        Record::new(vec![key; 32], vec![key])
+    }
+
+    fn has(store: &BoundedStore, key: u8) -> bool {
+        store.get(&RecordKey::new(&[key; 32])).is_some()
     }
 
     #[test]
-    fn one_provider_cannot_fill_the_store() {
+    fn neither_one_peer_nor_several_fill_the_store() {
         let mut store = store();
         let flooder = PeerId::random();
-        let stored = (0..10)
-            .filter(|key| store.add_provider(provider(*key, flooder)).is_ok())
-            .count();
-        assert_eq!(stored, 3);
-        assert!(store.add_provider(provider(0, PeerId::random())).is_ok());
+        for key in 0..100 {
+            let _ = store.keep(record(key), flooder);
+        }
+        assert_eq!(store.records().count(), LIMITS.per_sender);
+        let honest = PeerId::random();
+        store.keep(record(200), honest).unwrap();
+        for _ in 0..3 {
+            let flooder = PeerId::random();
+            for key in 0..100 {
+                let _ = store.keep(record(key), flooder);
+            }
+        }
+        assert_eq!(store.records().count(), LIMITS.total);
+        assert!(has(&store, 200));
     }
 
     #[test]
-    fn providers_are_bounded_for_each_key_and_in_all() {
+    fn who_repeats_a_record_does_not_take_it_over() {
         let mut store = store();
-        for _ in 0..10 {
-            let _ = store.add_provider(provider(1, PeerId::random()));
-        }
-        assert_eq!(store.providers(&vec![1; 32].into()).len(), 2);
-        for key in 2..20 {
-            let _ = store.add_provider(provider(key, PeerId::random()));
-        }
-        assert_eq!(store.provider_count, 6);
+        let (publisher, other) = (PeerId::random(), PeerId::random());
+        let end = Instant::now() + Duration::from_secs(3600);
+        let of_publisher = Record {
+            publisher: Some(publisher),
+            expires: Some(end),
+            ..record(200)
+        };
+        store.keep(of_publisher.clone(), publisher).unwrap();
+        let shortened = Record {
+            expires: Some(Instant::now()),
+            ..of_publisher
+        };
+        store.keep(shortened, other).unwrap();
+        let held = store.get(&RecordKey::new(&[200; 32])).unwrap();
+        assert_eq!(held.expires, Some(end));
+        assert_eq!(
+            (store.shares.count(&publisher), store.shares.count(&other)),
+            (1, 0)
+        );
     }
 
     #[test]
-    fn what_expired_makes_room() {
+    fn records_of_this_node_need_no_room() {
         let mut store = store();
-        let peer = PeerId::random();
-        let past = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
-        for key in 0..3 {
-            let mut record = provider(key, peer);
-            record.expires = Some(past);
-            store.add_provider(record).unwrap();
+        for key in 0..100 {
+            let _ = store.keep(record(key), PeerId::random());
         }
-        assert!(store.add_provider(provider(9, peer)).is_ok());
-        assert_eq!(store.provider_count, 1);
-        assert_eq!(store.keys_of[&peer], 1);
-    }
-
-    #[test]
-    fn records_are_bounded_but_for_the_own_one() {
-        let mut store = store();
-        for key in 0..10u8 {
-            let _ = store.put(Record::new(vec![key; 32], vec![]));
-        }
-        assert_eq!(store.records().count(), 4);
-        let mut own = Record::new(vec![99; 32], vec![]);
-        own.publisher = Some(store.local);
-        assert!(store.put(own).is_ok());
-    }
-
-    #[test]
-    fn own_provider_records_are_left_to_the_object_store() {
-        let mut store = store();
-        let local = store.local;
-        store.add_provider(provider(1, local)).unwrap();
-        assert!(store.providers(&vec![1; 32].into()).is_empty());
+        store.put(record(200)).unwrap();
+        assert!(has(&store, 200));
+        assert_eq!(store.records().count(), LIMITS.total + 1);
+        store.remove(&RecordKey::new(&[200; 32]));
+        assert!(!has(&store, 200));
     }
 }

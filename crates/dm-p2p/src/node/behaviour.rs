@@ -14,7 +14,7 @@ use libp2p::{
 use super::peer_book_behaviour::PeerBookBehaviour;
 use crate::{
     config::{P2pConfig, Transport},
-    dht::BoundedStore,
+    dht::{BoundedStore, ProviderRecords, RECORD_TTL, RecordLimits},
     error::P2pError,
     parsed_config::ParsedConfig,
     peers::Peers,
@@ -25,8 +25,6 @@ pub(crate) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/k
 /// What identify tells of this software.
 const AGENT: &str = concat!("dm-node/", env!("CARGO_PKG_VERSION"));
 const PROTOCOL_VERSION: &str = "/datamgmt/1";
-/// Records expire unless they are announced again.
-const RECORD_TTL: Duration = Duration::from_secs(48 * 60 * 60);
 /// Time of one DHT query as a whole.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time of one step of it.
@@ -77,6 +75,7 @@ impl Behaviour {
         config: &P2pConfig,
         parsed: &ParsedConfig,
         peers: &Arc<Peers>,
+        providers: &Arc<ProviderRecords>,
         relay_client: relay::client::Behaviour,
     ) -> Result<Self, P2pError> {
         let (keypair, network) = (config.identity.keypair(), &config.network);
@@ -104,7 +103,7 @@ impl Behaviour {
             peer_book: PeerBookBehaviour::new(peers.clone()),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
-            kad: kademlia(keypair),
+            kad: kademlia(keypair, providers.clone()),
             objects: libp2p_stream::Behaviour::new(),
             autonat_client: autonat.then(|| ask_each(REACH_INTERVAL)).into(),
             autonat_server: autonat.then(autonat::server::Behaviour::default).into(),
@@ -155,7 +154,7 @@ fn only(allowed: &[PeerId]) -> Option<allow_block_list::Behaviour<AllowedPeers>>
 /// Kademlia with records that pass through our checks before they are kept,
 /// and as a server from the start: nodes on loopback and in private networks
 /// have no confirmed public address.
-fn kademlia(keypair: &Keypair) -> kad::Behaviour<BoundedStore> {
+fn kademlia(keypair: &Keypair, providers: Arc<ProviderRecords>) -> kad::Behaviour<BoundedStore> {
     let local = keypair.public().to_peer_id();
     let mut config = kad::Config::new(KAD_PROTOCOL);
     config
@@ -174,7 +173,7 @@ fn kademlia(keypair: &Keypair) -> kad::Behaviour<BoundedStore> {
         .set_kbucket_inserts(kad::BucketInserts::Manual)
         .set_query_timeout(QUERY_TIMEOUT)
         .set_substreams_timeout(STEP_TIMEOUT);
-    let store = BoundedStore::new(local, crate::dht::StoreLimits::default());
+    let store = BoundedStore::new(local, RecordLimits::default(), providers);
     let mut kademlia = kad::Behaviour::with_config(local, store, config);
     kademlia.set_mode(Some(kad::Mode::Server));
     kademlia

@@ -45,7 +45,7 @@ pub(crate) enum KadCommand {
         reply: oneshot::Sender<()>,
     },
     /// Keeps a record of another node that has been checked.
-    KeepRecord { record: kad::Record },
+    KeepRecord { record: kad::Record, sender: PeerId },
     /// Announces this node as provider.
     Provide { locator: Locator },
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{P2pConfig, P2pDeps},
-    dht::{keep_announcing, provide_from_queue, provide_stored},
+    dht::{ProviderLimits, ProviderRecords, keep_announcing, provide_from_queue, provide_stored},
     error::P2pError,
     parsed_config::ParsedConfig,
     peers::{Peers, persist_peer_book},
@@ -35,8 +35,10 @@ pub(crate) async fn start(
     let records = deps.peers.peers().await?;
     let remembered = remembered(&records);
     let peers = Arc::new(Peers::new(records, &config.network, deps.bus.clone()));
-    let swarm = listening_swarm(&config, &parsed, &peers).await?;
-    let context = Arc::new(Context::new(&config, &deps, peers));
+    let providers = ProviderRecords::new(config.identity.id(), ProviderLimits::default());
+    let providers = Arc::new(providers);
+    let swarm = listening_swarm(&config, &parsed, &peers, &providers).await?;
+    let context = Arc::new(Context::new(&config, &deps, peers, providers));
     let factory = RunnerFactory {
         config,
         parsed,
@@ -74,8 +76,9 @@ fn spawn_runner(factory: RunnerFactory, first: Runner, supervisor: &Supervisor) 
             let runner = match runner {
                 Some(runner) => runner,
                 None => {
-                    let peers = &factory.context.peers;
-                    factory.runner(listening_swarm(&factory.config, &factory.parsed, peers).await?)
+                    let (peers, providers) = (&factory.context.peers, &factory.context.providers);
+                    let swarm = listening_swarm(&factory.config, &factory.parsed, peers, providers);
+                    factory.runner(swarm.await?)
                 }
             };
             Box::pin(runner.run(factory.remembered.clone(), shutdown)).await

@@ -15,7 +15,7 @@ use super::{paths::Paths, runner_handle::RunnerHandle};
 use crate::{
     client::StreamPool,
     config::{P2pConfig, P2pDeps},
-    dht::ProvideQueue,
+    dht::{ProvideQueue, ProviderRecords},
     holder_updates::HolderUpdates,
     peers::Peers,
     server::ForeignRoom,
@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) paths: Paths,
     pub(crate) streams: StreamPool,
     pub(crate) provide: ProvideQueue,
+    /// What others provide.
+    pub(crate) providers: Arc<ProviderRecords>,
     /// What was learned about holders of objects.
     pub(crate) holder_updates: HolderUpdates,
     /// The holders that earlier runs recorded.
@@ -51,7 +53,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(config: &P2pConfig, deps: &P2pDeps, peers: Arc<Peers>) -> Self {
+    pub(crate) fn new(
+        config: &P2pConfig,
+        deps: &P2pDeps,
+        peers: Arc<Peers>,
+        providers: Arc<ProviderRecords>,
+    ) -> Self {
         let traffic = Arc::new(Traffic::default());
         let request_timeout = Duration::from_secs(config.network.request_timeout_secs);
         Self {
@@ -66,6 +73,7 @@ impl Context {
             runner: RunnerHandle::default(),
             paths: Paths::default(),
             provide: ProvideQueue::default(),
+            providers,
             holder_updates: HolderUpdates::default(),
             holder_index: deps.holder_index.clone(),
             foreign: Arc::new(ForeignRoom::new(

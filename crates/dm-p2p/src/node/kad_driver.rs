@@ -84,8 +84,8 @@ impl KadDriver {
                     Err(error) => tracing::warn!(%error, "the address record was not published"),
                 }
             }
-            KadCommand::KeepRecord { record } => {
-                if let Err(error) = kad(swarm).store_mut().put(record) {
+            KadCommand::KeepRecord { record, sender } => {
+                if let Err(error) = kad(swarm).store_mut().keep(record, sender) {
                     tracing::debug!(%error, "a record was not kept");
                 }
             }

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
+use futures::{StreamExt, stream::SelectAll};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     core::ConnectedPoint,
@@ -25,7 +25,7 @@ use super::{
     runner_handle::RunnerChannels,
     swarm::ListeningSwarm,
 };
-use crate::{error::P2pError, parsed_config::ParsedConfig, server::Server, wire::PROTOCOL};
+use crate::{error::P2pError, parsed_config::ParsedConfig, server::Server, wire::Version};
 
 /// Commands that may wait for the loop.
 const COMMANDS: usize = 256;
@@ -113,13 +113,17 @@ impl Runner {
     /// takes them at once.
     fn accept_streams(&mut self) -> Result<AbortHandle, P2pError> {
         let mut control = self.swarm.behaviour().objects.new_control();
-        let mut incoming = control
-            .accept(PROTOCOL)
-            .map_err(|error| P2pError::Transport(error.to_string()))?;
+        let mut incoming = SelectAll::new();
+        for version in Version::ALL {
+            let streams = control
+                .accept(version.protocol())
+                .map_err(|error| P2pError::Transport(error.to_string()))?;
+            incoming.push(streams.map(move |(peer, stream)| (peer, version, stream)));
+        }
         let server = self.server.clone();
         let accepting = tokio::spawn(async move {
-            while let Some((peer, stream)) = incoming.next().await {
-                server.accept(peer, stream);
+            while let Some((peer, version, stream)) = incoming.next().await {
+                server.accept(peer, version, stream);
             }
         });
         Ok(accepting.abort_handle())

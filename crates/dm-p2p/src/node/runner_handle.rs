@@ -141,9 +141,9 @@ impl RunnerHandle {
         Ok(done)
     }
 
-    /// Keeps a checked record for others; lost where the loop has ended.
-    pub(crate) async fn keep_record(&self, record: kad::Record) {
-        let _ = self.send_kad(KadCommand::KeepRecord { record }).await;
+    /// Keeps a checked record that `sender` sent for others; lost where the loop has ended.
+    pub(crate) async fn keep_record(&self, record: kad::Record, sender: PeerId) {
+        let _ = self.send_kad(KadCommand::KeepRecord { record, sender }).await;
     }
 
     /// Announces this node as provider; lost where the loop has ended, and

@@ -11,6 +11,7 @@ use libp2p::{
 use super::{behaviour::Behaviour, dial_filter::ObservedAddresses, transport::Transports};
 use crate::{
     config::{P2pConfig, Transport},
+    dht::ProviderRecords,
     error::P2pError,
     parsed_config::ParsedConfig,
     peers::Peers,
@@ -35,11 +36,12 @@ pub(crate) async fn listening_swarm(
     config: &P2pConfig,
     parsed: &ParsedConfig,
     peers: &Arc<Peers>,
+    providers: &Arc<ProviderRecords>,
 ) -> Result<ListeningSwarm, P2pError> {
     let observed = Arc::new(ObservedAddresses::default());
     let transports = Transports::new(config.transport, &config.identity, parsed.swarm_key, &observed)?;
     let swarm_config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
-    let behaviour = Behaviour::new(config, parsed, peers, transports.relay_client)?;
+    let behaviour = Behaviour::new(config, parsed, peers, providers, transports.relay_client)?;
     let mut swarm = Swarm::new(
         transports.connections,
         behaviour,

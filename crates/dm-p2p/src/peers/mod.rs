@@ -6,7 +6,10 @@ mod persistence;
 mod rate_limiter;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,6 +38,8 @@ pub(crate) struct Peers {
     rate_limiter: Mutex<RateLimiter>,
     /// Peers that were banned since the event loop last asked.
     banned: Mutex<Vec<PeerId>>,
+    /// How often something was of a version that this node does not know.
+    not_understood: AtomicU64,
     config: PeerBookConfig,
     bus: EventBus,
 }
@@ -51,6 +56,7 @@ impl Peers {
             penalties: Mutex::new(Penalties::new(Duration::from_secs(network.ban_secs))),
             rate_limiter: Mutex::new(rate_limiter),
             banned: Mutex::default(),
+            not_understood: AtomicU64::default(),
             config,
             bus,
         }
@@ -116,6 +122,18 @@ impl Peers {
     pub(crate) fn disturbed(&self, peer: PeerId, what: &str) {
         tracing::debug!(%peer, what, "peer disturbed");
         self.score(peer, Offence::Nuisance, what);
+    }
+
+    /// The peer sent something of a later version than this node knows. That is no
+    /// fault: it is counted and not scored.
+    pub(crate) fn not_understood(&self, peer: PeerId, what: &str) {
+        tracing::debug!(%peer, what, "a peer sent what this version does not understand");
+        self.not_understood.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a peer sent something of a later version.
+    pub(crate) fn count_not_understood(&self) -> u64 {
+        self.not_understood.load(Ordering::Relaxed)
     }
 
     /// For so long, nothing moved on a stream with the peer: its doing where

@@ -2,6 +2,8 @@
 //! others want kept.
 
 mod admission;
+mod announce;
+mod envelope_page;
 mod owners;
 mod prove;
 mod receive;
@@ -16,7 +18,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::room::ForeignRoom;
 use self::{admission::Admission, owners::Arrivals};
-use crate::{node::Context, wire::Wire};
+use crate::{
+    node::Context,
+    wire::{Version, Wire},
+};
 
 /// Objects that are received at the same time.
 const MAX_RECEIVING: usize = 64;
@@ -57,7 +62,7 @@ impl Server {
 
     /// Serves a stream in the background, or drops it where the peer has too
     /// many already or is banned.
-    pub(crate) fn accept(&self, peer: PeerId, stream: Stream) {
+    pub(crate) fn accept(&self, peer: PeerId, version: Version, stream: Stream) {
         let shared = self.shared.clone();
         let context = &shared.context;
         if context.peers.is_banned(&peer) {
@@ -68,7 +73,12 @@ impl Server {
             context.peers.count_request(peer);
             return;
         };
-        let wire = Wire::new(stream, context.traffic.clone(), context.request_timeout());
+        let wire = Wire::new(
+            stream,
+            version,
+            context.traffic.clone(),
+            context.request_timeout(),
+        );
         self.shared.tasks.spawn(async move {
             serve::serve(&shared, peer, wire).await;
             drop(admitted);

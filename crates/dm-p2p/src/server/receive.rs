@@ -5,7 +5,7 @@ use dm_core::{
     envelope::{Chunk, ChunkListHasher, MAX_CHUNK_BYTES, SignedEnvelope},
     hash::ChunkName,
     ports::{ObjectWriter, StoreError, storage_cost},
-    signed::{Signed, Statement},
+    signed::{Signed, Statement, StatementError},
 };
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
@@ -16,7 +16,7 @@ use super::{
     owners::Arrival,
     room::{Arriving, Reservation},
 };
-use crate::wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Wire, WireError, decode_names};
+use crate::wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Version, Wire, WireError, decode_names};
 
 /// How taking an object ends early.
 enum Stop {
@@ -64,10 +64,20 @@ where
         .receive_bytes(envelope_len, dm_core::envelope::Envelope::MAX_BYTES)
         .await?;
     let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
-    let Ok(Ok(envelope)) = verified else {
-        wire.send(&Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Invalid)))
-            .await?;
-        return Err(WireError::Malformed("an offered envelope does not verify"));
+    let invalid = Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Invalid));
+    let envelope = match verified {
+        Ok(Ok(envelope)) => envelope,
+        Ok(Err(StatementError::UnknownVersion { .. })) => {
+            // Later versions of the protocol have a better word for it.
+            if wire.version() == Version::One {
+                wire.send(&invalid).await?;
+            }
+            return Err(WireError::Unsupported);
+        }
+        _ => {
+            wire.send(&invalid).await?;
+            return Err(WireError::Malformed("an offered envelope does not verify"));
+        }
     };
     let space = match judge(shared, peer, &envelope).await {
         Ok(Judgement::Held) => {

@@ -10,7 +10,7 @@ use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
 use super::{
-    Shared,
+    Shared, announce, envelope_page,
     prove::{self, ProofRequest},
     receive::receive,
 };
@@ -36,7 +36,7 @@ where
             request = wire.receive_within(IDLE) => request,
         };
         let answered = match request {
-            Ok(_) if !wait_for_turn(shared, peer).await => return,
+            Ok(_) | Err(WireError::Unsupported) if !wait_for_turn(shared, peer).await => return,
             Ok(request) => answer(shared, peer, &mut wire, request).await,
             // It had nothing more to ask.
             Err(WireError::Closed | WireError::Stalled) => return,
@@ -44,6 +44,10 @@ where
         };
         if let Err(error) = answered {
             note_failure(shared, peer, &error);
+            if matches!(error, WireError::Unsupported) {
+                // Version 1 has no word for it: there the stream just ends.
+                let _ = wire.send(&Reply::Unsupported).await;
+            }
             tracing::debug!(%peer, %error, "serving a peer ended");
             return;
         }
@@ -69,6 +73,7 @@ fn note_failure(shared: &Shared, peer: PeerId, error: &WireError) {
     let context = &shared.context;
     match error {
         WireError::Stalled => context.peers.stalled(peer, context.request_timeout()),
+        WireError::Unsupported => context.peers.not_understood(peer, &error.to_string()),
         error if error.is_misbehaviour() => context.peers.misbehaved(peer, &error.to_string()),
         _ => {}
     }
@@ -110,6 +115,12 @@ where
             };
             prove::answer(shared, peer, wire, question).await
         }
+        Request::FindEnvelopes {
+            locator,
+            owners,
+            after,
+        } => envelope_page::answer(shared, wire, locator, &owners, after).await,
+        Request::Announce { count } => announce::answer(shared, peer, wire, count as usize).await,
     }
 }
 
@@ -253,7 +264,7 @@ async fn read_chunk<'a>(
     }
 }
 
-fn log_store_error(error: &StoreError) {
+pub(super) fn log_store_error(error: &StoreError) {
     if !matches!(error, StoreError::Missing) {
         tracing::warn!(%error, "the object store failed while serving a peer");
     }

@@ -2,9 +2,8 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use serde::{Serialize, de::DeserializeOwned};
 
-use super::counted::Counted;
+use super::{Message, Version, counted::Counted};
 use crate::traffic::Traffic;
 
 /// Bytes of the longest message, what follows it excepted.
@@ -25,6 +24,10 @@ pub(crate) enum WireError {
     /// In all the time that the peer had, not a byte moved.
     #[error("the peer stalled")]
     Stalled,
+    /// The peer speaks a later version than this node, or this node one that is too
+    /// late for the peer.
+    #[error("a message is of a version that is not known")]
+    Unsupported,
     /// The peer sent what the protocol does not allow.
     #[error("the peer broke the protocol: {0}")]
     Malformed(&'static str),
@@ -52,36 +55,43 @@ impl WireError {
 /// memory is set aside for it, and every step has its time.
 pub(crate) struct Wire<S> {
     stream: Counted<S>,
+    version: Version,
     traffic: Arc<Traffic>,
     step_timeout: Duration,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Frames a stream; each message and each piece of bytes may take `step_timeout`.
-    pub(crate) fn new(stream: S, traffic: Arc<Traffic>, step_timeout: Duration) -> Self {
+    /// Frames a stream of this version; each message and each piece of bytes may take
+    /// `step_timeout`.
+    pub(crate) fn new(stream: S, version: Version, traffic: Arc<Traffic>, step_timeout: Duration) -> Self {
         Self {
             stream: Counted::new(stream),
+            version,
             traffic,
             step_timeout,
         }
     }
 
+    /// What is spoken on the stream.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
     /// Sends a message.
-    pub(crate) async fn send<T: Serialize>(&mut self, message: &T) -> Result<(), WireError> {
+    pub(crate) async fn send<T: Message>(&mut self, message: &T) -> Result<(), WireError> {
         self.send_with(message, &[]).await
     }
 
     /// Sends a message and the bytes that follow it.
-    pub(crate) async fn send_with<T: Serialize>(
-        &mut self,
-        message: &T,
-        bytes: &[u8],
-    ) -> Result<(), WireError> {
+    pub(crate) async fn send_with<T: Message>(&mut self, message: &T, bytes: &[u8]) -> Result<(), WireError> {
         let mut frame = postcard::to_extend(message, vec![0, 0])
             .map_err(|_| WireError::Malformed("a message cannot be encoded"))?;
         let len = frame.len() - 2;
         if len > MAX_MESSAGE {
             return Err(WireError::Malformed("a message is too long"));
+        }
+        if !is_known::<T>(&frame[2..], self.version) {
+            return Err(WireError::Unsupported);
         }
         frame[..2].copy_from_slice(&(len as u16).to_be_bytes());
         let before = self.stream.moved;
@@ -112,12 +122,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Receives the next message.
-    pub(crate) async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, WireError> {
+    pub(crate) async fn receive<T: Message>(&mut self) -> Result<T, WireError> {
         self.receive_within(self.step_timeout).await
     }
 
     /// Receives the next message; it may take this long.
-    pub(crate) async fn receive_within<T: DeserializeOwned>(
+    pub(crate) async fn receive_within<T: Message>(
         &mut self,
         step_timeout: Duration,
     ) -> Result<T, WireError> {
@@ -132,7 +142,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         })
         .await;
         let body = self.slow_or_stalled(before, body)?;
-        match postcard::take_from_bytes(&body) {
+        if !is_known::<T>(&body, self.version) {
+            return Err(WireError::Unsupported);
+        }
+        match postcard::take_from_bytes::<T>(&body) {
+            Ok((message, [])) if message.is_unsupported() => Err(WireError::Unsupported),
             Ok((message, [])) => Ok(message),
             _ => Err(WireError::Malformed("a message cannot be read")),
         }
@@ -162,6 +176,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Err(WireError::TimedOut) if self.stream.moved == before => Err(WireError::Stalled),
             step => step,
         }
+    }
+}
+
+/// Whether the message is of a kind that the version has; one that is too short to say
+/// its kind is left to the decoder.
+fn is_known<T: Message>(body: &[u8], version: Version) -> bool {
+    match postcard::take_from_bytes::<u32>(body) {
+        Ok((kind, _)) => T::is_known(kind, version),
+        Err(_) => true,
     }
 }
 
@@ -195,203 +218,4 @@ async fn within<T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use dm_core::hash::DataHash;
-    use futures::io::Cursor;
-    use proptest::prelude::*;
-
-    use super::{
-        super::{OfferAnswer, Refusal, Reply, Request},
-        *,
-    };
-
-    fn wire(bytes: Vec<u8>) -> Wire<Cursor<Vec<u8>>> {
-        Wire::new(Cursor::new(bytes), Arc::default(), Duration::from_secs(5))
-    }
-
-    fn run<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        runtime.block_on(future)
-    }
-
-    fn framed<T: Serialize>(message: &T) -> Vec<u8> {
-        run(async {
-            let mut sender = wire(Vec::new());
-            sender.send(message).await.unwrap();
-            sender.stream.inner.into_inner()
-        })
-    }
-
-    fn messages() -> impl Strategy<Value = Request> {
-        let id =
-            (any::<[u8; 32]>(), any::<[u8; 20]>()).prop_map(|(data, owner)| dm_core::envelope::ObjectId {
-                locator: DataHash::of(&data).locator(),
-                owner: owner.into(),
-            });
-        (id, any::<u64>(), any::<u32>(), 0..4u8).prop_map(|(id, first, count, kind)| match kind {
-            0 => Request::Envelopes { locator: id.locator },
-            1 => Request::Names { id, first, count },
-            2 => Request::Chunks { id, first, count },
-            _ => Request::Offer { envelope_len: count },
-        })
-    }
-
-    #[test]
-    fn an_announced_length_above_the_limit_is_refused_before_it_is_read() {
-        run(async {
-            let error = wire(Vec::new())
-                .receive_bytes(usize::MAX, 1024)
-                .await
-                .unwrap_err();
-            assert!(error.is_misbehaviour());
-            let error = wire(vec![0xff, 0xff]).receive::<Request>().await.unwrap_err();
-            assert!(error.is_misbehaviour());
-        });
-    }
-
-    #[test]
-    fn the_end_between_messages_is_told_from_the_end_within_one() {
-        run(async {
-            assert!(matches!(
-                wire(Vec::new()).receive::<Request>().await,
-                Err(WireError::Closed)
-            ));
-            assert!(matches!(
-                wire(vec![0]).receive::<Request>().await,
-                Err(WireError::Io(_))
-            ));
-        });
-    }
-
-    #[test]
-    fn replies_are_read_as_they_were_written() {
-        for reply in [
-            Reply::Envelopes {
-                lengths: vec![1, 2, 3],
-            },
-            Reply::Names { count: 7 },
-            Reply::Chunk { len: 262_217 },
-            Reply::Missing,
-            Reply::OfferAnswer(OfferAnswer::Held),
-            Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Stale)),
-        ] {
-            assert_eq!(run(wire(framed(&reply)).receive::<Reply>()).unwrap(), reply);
-        }
-    }
-
-    /// The figure in `docs/network.md`.
-    #[test]
-    fn a_challenge_and_its_answer_are_at_most_two_thirds_of_a_kibibyte() {
-        let id = dm_core::envelope::ObjectId {
-            locator: DataHash::of(b"data").locator(),
-            owner: [7; 20].into(),
-        };
-        let known = |count| vec![vec![8; 38]; count];
-        let asked = |count| {
-            framed(&Request::Prove {
-                id,
-                chunk_list: [1; 32],
-                nonce: [2; 32],
-                known: known(count),
-            })
-        };
-        let answered = framed(&Reply::Proof {
-            digest: [3; 32],
-            sequence: u64::MAX,
-        });
-        let most = asked(super::super::MAX_KNOWN).len() + answered.len();
-        assert!(most <= 1024 * 2 / 3, "{most}");
-        // Of three holders one is told of.
-        assert!(asked(1).len() + answered.len() <= 220);
-    }
-
-    proptest! {
-        #[test]
-        fn requests_are_read_as_they_were_written(request in messages()) {
-            prop_assert_eq!(run(wire(framed(&request)).receive::<Request>()).unwrap(), request);
-        }
-
-        #[test]
-        fn a_truncated_request_is_an_error(request in messages(), cut in 1usize..200) {
-            let mut bytes = framed(&request);
-            let kept = bytes.len().saturating_sub(cut);
-            bytes.truncate(kept);
-            prop_assert!(run(wire(bytes).receive::<Request>()).is_err());
-        }
-
-        #[test]
-        fn bytes_after_a_message_within_its_frame_are_an_error(request in messages(), extra in 1u8..20) {
-            let mut bytes = framed(&request);
-            bytes[1] += extra;
-            bytes.extend(vec![0; usize::from(extra)]);
-            prop_assert!(run(wire(bytes).receive::<Request>()).is_err());
-        }
-
-        #[test]
-        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..1200)) {
-            let _ = run(wire(bytes.clone()).receive::<Request>());
-            let _ = run(wire(bytes).receive::<Reply>());
-        }
-    }
-
-    #[test]
-    fn a_peer_that_is_slow_is_told_from_one_that_stalls() {
-        run(async {
-            // Half a message, and then nothing.
-            let (mut ours, theirs) = tokio::io::duplex(64);
-            tokio::io::AsyncWriteExt::write_all(&mut ours, &[0, 9, 1])
-                .await
-                .unwrap();
-            let theirs = tokio_util::compat::TokioAsyncReadCompatExt::compat(theirs);
-            let mut slow = Wire::new(theirs, Arc::default(), Duration::from_millis(1));
-            assert!(matches!(slow.receive::<Reply>().await, Err(WireError::TimedOut)));
-            assert!(matches!(slow.receive::<Reply>().await, Err(WireError::Stalled)));
-        });
-    }
-
-    #[test]
-    fn a_peer_that_stays_silent_stalls() {
-        struct Silent;
-        impl AsyncRead for Silent {
-            fn poll_read(
-                self: std::pin::Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-                _: &mut [u8],
-            ) -> std::task::Poll<io::Result<usize>> {
-                std::task::Poll::Pending
-            }
-        }
-        impl AsyncWrite for Silent {
-            fn poll_write(
-                self: std::pin::Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-                _: &[u8],
-            ) -> std::task::Poll<io::Result<usize>> {
-                std::task::Poll::Pending
-            }
-            fn poll_flush(
-                self: std::pin::Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<io::Result<()>> {
-                std::task::Poll::Pending
-            }
-            fn poll_close(
-                self: std::pin::Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<io::Result<()>> {
-                std::task::Poll::Pending
-            }
-        }
-        run(async {
-            let mut silent = Wire::new(Silent, Arc::default(), Duration::from_millis(1));
-            assert!(matches!(silent.receive::<Reply>().await, Err(WireError::Stalled)));
-            assert!(matches!(
-                silent.send(&Reply::Missing).await,
-                Err(WireError::Stalled)
-            ));
-        });
-    }
-}
+mod tests;

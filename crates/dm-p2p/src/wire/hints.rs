@@ -49,12 +49,13 @@ fn decode_hint((peer, addresses): EncodedHint) -> Option<Hint> {
     if addresses.len() > MAX_HINT_ADDRESSES {
         return None;
     }
+    // One that cannot be read may be over a transport that came later.
     let addresses = addresses
         .into_iter()
-        .map(|address| Multiaddr::try_from(address).ok());
+        .filter_map(|address| Multiaddr::try_from(address).ok());
     Some(Hint {
         peer: PeerId::from_bytes(&peer).ok()?,
-        addresses: addresses.collect::<Option<_>>()?,
+        addresses: addresses.collect(),
     })
 }
 
@@ -87,6 +88,14 @@ mod tests {
         let mut wide = encode_hint(&many[0]);
         wide.1 = vec![wide.1[0].clone(); MAX_HINT_ADDRESSES + 1];
         assert_eq!(decode_hints(&postcard::to_stdvec(&vec![wide]).unwrap()), None);
+    }
+
+    #[test]
+    fn an_address_over_an_unknown_transport_is_passed_over() {
+        let mut encoded = encode_hint(&hint(1));
+        encoded.1.push(vec![0xff, 0xff, 0x7f, 1]);
+        let decoded = decode_hints(&postcard::to_stdvec(&vec![encoded]).unwrap()).unwrap();
+        assert_eq!(decoded[0].addresses.len(), 1);
     }
 
     proptest! {

@@ -1,9 +1,12 @@
 use bytes::{Bytes, BytesMut};
 use dm_core::{
+    Address,
     envelope::ObjectId,
     hash::{ChunkName, Locator},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::Version;
 
 /// Envelopes in one answer: one for each owner.
 pub(crate) const MAX_ENVELOPES: usize = 16;
@@ -13,6 +16,28 @@ pub(crate) const MAX_NAMES_PER_PIECE: u32 = 8192;
 pub(crate) const MAX_KNOWN: usize = 12;
 /// Chunks that may be asked for at once.
 pub(crate) const MAX_RUN: u32 = 16;
+
+/// Owners whose objects may be asked for by name at once.
+pub(crate) const MAX_OWNERS_NAMED: usize = 8;
+/// Locators in one announcement: 32,000 bytes.
+pub(crate) const MAX_ANNOUNCED: usize = 1000;
+
+/// What is sent on a stream of the protocol.
+pub(crate) trait Message: Serialize + DeserializeOwned {
+    /// How many kinds of the message there are in a version: the first ones of the
+    /// enum. A kind that a later version adds is put at its end.
+    fn kinds(version: Version) -> u32;
+
+    /// Whether the peer says that it knows only earlier versions than the one of the request.
+    fn is_unsupported(&self) -> bool {
+        false
+    }
+
+    /// Whether the version has the kind with this number.
+    fn is_known(kind: u32, version: Version) -> bool {
+        kind < Self::kinds(version)
+    }
+}
 
 /// What a peer may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +89,31 @@ pub(crate) enum Request {
         /// Further holders, at most [`MAX_KNOWN`] peer ids.
         known: Vec<Vec<u8>>,
     },
+    /// Since version 2. The envelopes under a locator: first those of some owners, then
+    /// others in the order of their addresses; answered by [`Reply::EnvelopePage`].
+    FindEnvelopes {
+        /// Where the objects are.
+        locator: Locator,
+        /// Whose envelopes come first, at most [`MAX_OWNERS_NAMED`].
+        owners: Vec<Address>,
+        /// The last owner of the page before. Such a page has nobody's envelope first.
+        after: Option<Address>,
+    },
+    /// Since version 2. The peer provides what is under the locators that follow;
+    /// answered by [`Reply::Announced`].
+    Announce {
+        /// How many, at most [`MAX_ANNOUNCED`], of 32 bytes each.
+        count: u32,
+    },
+}
+
+impl Message for Request {
+    fn kinds(version: Version) -> u32 {
+        match version {
+            Version::One => 6,
+            Version::Two => 8,
+        }
+    }
 }
 
 /// What a peer answers.
@@ -100,6 +150,34 @@ pub(crate) enum Reply {
         /// Sequence number of the envelope that is held.
         sequence: u64,
     },
+    /// Since version 2. Envelopes of these lengths follow, at most [`MAX_ENVELOPES`].
+    EnvelopePage {
+        /// Bytes of each.
+        lengths: Vec<u32>,
+        /// Where the next page begins, if there is more.
+        next: Option<Address>,
+    },
+    /// Since version 2. The announcement was read.
+    Announced {
+        /// How many provider records of it are kept.
+        kept: u32,
+    },
+    /// Since version 2. The request, or what came with it, is of a later version than
+    /// this node knows; the stream ends.
+    Unsupported,
+}
+
+impl Message for Reply {
+    fn kinds(version: Version) -> u32 {
+        match version {
+            Version::One => 7,
+            Version::Two => 10,
+        }
+    }
+
+    fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Unsupported)
+    }
 }
 
 /// What becomes of an offer.
@@ -128,6 +206,21 @@ pub(crate) enum Refusal {
     Invalid,
     /// The store failed.
     Failed,
+}
+
+/// The bytes of locators in their order.
+pub(crate) fn encode_locators(locators: &[Locator]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(locators.len() * 32);
+    for locator in locators {
+        bytes.extend_from_slice(locator.as_bytes());
+    }
+    bytes.freeze()
+}
+
+/// The locators that the bytes are; a last part of fewer than 32 bytes is none.
+pub(crate) fn decode_locators(bytes: &[u8]) -> impl Iterator<Item = Locator> + '_ {
+    let locators = bytes.as_chunks::<32>().0.iter();
+    locators.map(|locator| Locator::from_bytes(*locator))
 }
 
 /// The bytes of names in their order.

@@ -1,4 +1,7 @@
-//! The object exchange protocol, `/datamgmt/objects/1`, as it is on the wire.
+//! The object exchange protocol, `/datamgmt/objects/N`, as it is on the wire.
+//!
+//! Two nodes talk in the newest [`Version`] that both know. A message that is in no
+//! version that this node knows is not understood: nobody is blamed for it.
 //!
 //! A stream carries requests, one after the other. A message is two bytes of
 //! length (big-endian, at most 1024) and that many bytes of
@@ -9,15 +12,12 @@ mod counted;
 mod framing;
 mod hints;
 mod message;
-
-use libp2p::StreamProtocol;
+mod version;
 
 pub(crate) use framing::{Wire, WireError};
 pub(crate) use hints::{Hint, MAX_HINT_BYTES, MAX_HINTS, decode_hints, encode_hints};
 pub(crate) use message::{
-    MAX_ENVELOPES, MAX_KNOWN, MAX_NAMES_PER_PIECE, MAX_RUN, OfferAnswer, Refusal, Reply, Request,
-    decode_names, encode_names,
+    MAX_ANNOUNCED, MAX_ENVELOPES, MAX_KNOWN, MAX_NAMES_PER_PIECE, MAX_OWNERS_NAMED, MAX_RUN, Message,
+    OfferAnswer, Refusal, Reply, Request, decode_locators, decode_names, encode_locators, encode_names,
 };
-
-/// Name of the protocol.
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/objects/1");
+pub(crate) use version::Version;

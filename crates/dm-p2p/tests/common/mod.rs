@@ -60,7 +60,7 @@ impl Node {
     /// Reads an object from its first holder that is found, and panics where it is another.
     pub async fn reads(&self, object: &SampleObject) {
         let trace = Trace::default();
-        let found = self.p2p.find(&object.id().locator, &trace).await.unwrap();
+        let found = self.p2p.find(&object.id().locator, &[], &trace).await.unwrap();
         let chunks: Vec<_> = self.p2p.fetch(&found[0], 0, &trace).try_collect().await.unwrap();
         assert!(chunks == object.chunks);
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use dm_core::{
+    Address,
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::Locator,
 };
@@ -15,25 +16,74 @@ use libp2p::{
 };
 use serde::{Deserialize, Serialize};
 
+/// What each peer of a script speaks.
 const OBJECTS: StreamProtocol = StreamProtocol::new("/datamgmt/objects/1");
+/// What it speaks besides, if its part says so.
+const OBJECTS_2: StreamProtocol = StreamProtocol::new("/datamgmt/objects/2");
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
-    Envelopes { locator: Locator },
-    Names { id: ObjectId, first: u64, count: u32 },
-    Chunks { id: ObjectId, first: u64, count: u32 },
-    Offer { envelope_len: u32 },
+    Envelopes {
+        locator: Locator,
+    },
+    Names {
+        id: ObjectId,
+        first: u64,
+        count: u32,
+    },
+    Chunks {
+        id: ObjectId,
+        first: u64,
+        count: u32,
+    },
+    Offer {
+        envelope_len: u32,
+    },
     Peers,
+    Prove {
+        id: ObjectId,
+        chunk_list: [u8; 32],
+        nonce: [u8; 32],
+        known: Vec<Vec<u8>>,
+    },
+    FindEnvelopes {
+        locator: Locator,
+        owners: Vec<Address>,
+        after: Option<Address>,
+    },
+    Announce {
+        count: u32,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
-    Envelopes { lengths: Vec<u32> },
-    Names { count: u32 },
-    Chunk { len: u32 },
+    Envelopes {
+        lengths: Vec<u32>,
+    },
+    Names {
+        count: u32,
+    },
+    Chunk {
+        len: u32,
+    },
     Missing,
     OfferAnswer(OfferAnswer),
-    Peers { len: u32 },
+    Peers {
+        len: u32,
+    },
+    Proof {
+        digest: [u8; 32],
+        sequence: u64,
+    },
+    EnvelopePage {
+        lengths: Vec<u32>,
+        next: Option<Address>,
+    },
+    Announced {
+        kept: u32,
+    },
+    Unsupported,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +128,8 @@ pub enum Lie {
 #[derive(Clone)]
 pub struct Holding {
     pub envelope: bytes::Bytes,
+    /// Envelopes of other owners, which are sent before it.
+    pub others: Vec<bytes::Bytes>,
     pub chunks: Vec<Chunk>,
 }
 
@@ -85,8 +137,20 @@ impl Holding {
     pub fn new(envelope: &SignedEnvelope, chunks: &[Chunk]) -> Self {
         Self {
             envelope: envelope.bytes().clone(),
+            others: Vec::new(),
             chunks: chunks.to_vec(),
         }
+    }
+}
+
+impl Holding {
+    fn envelopes(&self) -> Vec<bytes::Bytes> {
+        self.others.iter().chain([&self.envelope]).cloned().collect()
+    }
+
+    fn lengths(&self) -> Vec<u32> {
+        let envelopes = self.envelopes();
+        envelopes.iter().map(|envelope| envelope.len() as u32).collect()
     }
 }
 
@@ -97,6 +161,8 @@ pub struct Part {
     pub names: Vec<(PeerId, Multiaddr)>,
     /// Addresses that it says are its own.
     pub announces: Vec<Multiaddr>,
+    /// Whether it speaks version 2 of the protocol as well.
+    pub speaks_two: bool,
 }
 
 #[derive(NetworkBehaviour)]
@@ -158,7 +224,11 @@ pub async fn connect_as(node: &str, lie: Lie, holding: Option<Holding>, part: Pa
     }
     let address: Multiaddr = node.parse().unwrap();
     let mut control = swarm.behaviour().objects.new_control();
-    let mut incoming = control.accept(OBJECTS).unwrap();
+    let mut incoming = control.accept(OBJECTS).unwrap().boxed();
+    if part.speaks_two {
+        let newer = control.accept(OBJECTS_2).unwrap();
+        incoming = futures::stream::select(incoming, newer).boxed();
+    }
     swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
     swarm.dial(address).unwrap();
     loop {
@@ -187,6 +257,12 @@ impl Scripted {
     pub async fn open(&mut self, node: &str) -> Stream {
         let node = node.rsplit('/').next().unwrap().parse().unwrap();
         self.control.open_stream(node, OBJECTS).await.unwrap()
+    }
+
+    /// Opens a stream of version 2 to the node.
+    pub async fn open_two(&mut self, node: &str) -> Stream {
+        let node = node.rsplit('/').next().unwrap().parse().unwrap();
+        self.control.open_stream(node, OBJECTS_2).await.unwrap()
     }
 }
 
@@ -222,9 +298,15 @@ async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>, par
         }
         match (request, &*holding) {
             (Request::Envelopes { .. }, Some(holding)) => {
-                let lengths = vec![holding.envelope.len() as u32];
+                let lengths = holding.lengths();
                 send(&mut stream, &Reply::Envelopes { lengths }).await;
-                send_bytes(&mut stream, &holding.envelope).await;
+                send_bytes(&mut stream, &holding.envelopes().concat()).await;
+            }
+            // Version 2 of the same, which goes on for ever.
+            (Request::FindEnvelopes { .. }, Some(holding)) => {
+                let (lengths, next) = (holding.lengths(), Some(Address::repeat_byte(1)));
+                send(&mut stream, &Reply::EnvelopePage { lengths, next }).await;
+                send_bytes(&mut stream, &holding.envelopes().concat()).await;
             }
             (Request::Envelopes { .. }, None) => {
                 send(&mut stream, &Reply::Envelopes { lengths: vec![] }).await;

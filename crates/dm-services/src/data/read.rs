@@ -170,13 +170,15 @@ impl Reader {
         }
         let mut exists = local.iter().any(|envelope| !envelope.is_gone(now));
         let network = &self.network;
-        let known = present(network.find_at_known(&locator, &trace).await?, &local);
+        let owners: Vec<Address> = readable.iter().map(|readable| readable.id.owner).collect();
+        let known = network.find_at_known(&locator, &owners, &trace).await?;
+        let known = present(known, &local);
         exists |= !known.is_empty();
         let granted = match self.opened_among(known, readable.as_ref()).await? {
             Some(granted) => Some(granted),
             None => {
                 // Somebody else may have a newer envelope, with a grant.
-                let found = present(network.find(&locator, &trace).await?, &local);
+                let found = present(network.find(&locator, &owners, &trace).await?, &local);
                 exists |= !found.is_empty();
                 self.opened_among(found, readable.as_ref()).await?
             }

@@ -149,7 +149,8 @@ impl Verifier {
         if !receipts.is_empty() {
             return Ok(receipts);
         }
-        let found = self.network.find(&locator, &Trace::default()).await?;
+        let owners: Vec<Address> = local.iter().map(|envelope| envelope.id.owner).collect();
+        let found = self.network.find(&locator, &owners, &Trace::default()).await?;
         let envelopes = found.iter().map(|found| &found.envelope);
         Ok(self.receipts_in(envelopes, data_hash, recipient))
     }

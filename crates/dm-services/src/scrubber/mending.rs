@@ -74,14 +74,15 @@ impl Scrubber {
     /// Who has the same chunks; the peers that are known to are asked first.
     async fn find_copy(&self, envelope: &SignedEnvelope) -> Result<Option<Found>, ServiceError> {
         let (locator, trace) = (&envelope.id.locator, Trace::default());
+        let owners = [envelope.id.owner];
         let same_chunks = |found: &Found| {
             found.envelope.id == envelope.id && found.envelope.chunk_list == envelope.chunk_list
         };
-        let known = self.ports.network.find_at_known(locator, &trace).await?;
+        let known = self.ports.network.find_at_known(locator, &owners, &trace).await?;
         if let Some(found) = known.into_iter().find(same_chunks) {
             return Ok(Some(found));
         }
-        let found = self.ports.network.find(locator, &trace).await?;
+        let found = self.ports.network.find(locator, &owners, &trace).await?;
         Ok(found.into_iter().find(same_chunks))
     }
 }

@@ -238,7 +238,7 @@ pub(crate) async fn holders(node: &TestNode, hash: &DataHash) -> usize {
     let found = node
         .ports
         .network
-        .find(&hash.locator(), &Trace::default())
+        .find(&hash.locator(), &[], &Trace::default())
         .await
         .unwrap();
     found.first().map_or(0, |found| found.holders.len())

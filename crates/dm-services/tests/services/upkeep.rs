@@ -45,12 +45,22 @@ impl ObjectExchange for Stalled {
         std::future::pending().await
     }
 
-    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
-        self.0.find(locator, trace).await
+    async fn find(
+        &self,
+        locator: &Locator,
+        owners: &[Address],
+        trace: &Trace,
+    ) -> Result<Vec<Found>, NetworkError> {
+        self.0.find(locator, owners, trace).await
     }
 
-    async fn find_at_known(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
-        self.0.find_at_known(locator, trace).await
+    async fn find_at_known(
+        &self,
+        locator: &Locator,
+        owners: &[Address],
+        trace: &Trace,
+    ) -> Result<Vec<Found>, NetworkError> {
+        self.0.find_at_known(locator, owners, trace).await
     }
 
     fn fetch(

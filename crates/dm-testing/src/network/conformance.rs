@@ -75,7 +75,10 @@ fn record(account: u8, sequence: u64, node: &Arc<dyn Network>) -> SignedAddressR
 }
 
 async fn find_one(node: &Arc<dyn Network>, object: &SampleObject) -> Found {
-    let mut found = node.find(&object.id().locator, &Trace::default()).await.unwrap();
+    let mut found = node
+        .find(&object.id().locator, &[], &Trace::default())
+        .await
+        .unwrap();
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
@@ -203,7 +206,7 @@ where
     assert!(nodes[0].push(&object.id(), 3).await.unwrap().holders.is_empty());
     assert!(
         nodes[0]
-            .find(&object.id().locator, &Trace::default())
+            .find(&object.id().locator, &[], &Trace::default())
             .await
             .unwrap()
             .is_empty()
@@ -220,7 +223,7 @@ where
     let (nodes, _guard) = open(stores(3)).await;
     assert!(
         nodes[0]
-            .find(&DataHash::of(b"nothing").locator(), &Trace::default())
+            .find(&DataHash::of(b"nothing").locator(), &[], &Trace::default())
             .await
             .unwrap()
             .is_empty()
@@ -283,12 +286,15 @@ pub async fn two_owners_under_one_locator_are_both_found<Opened, Guard>(
     objects[0].store_in(&*stores[0]).await.unwrap();
     objects[1].store_in(&*stores[1]).await.unwrap();
     let found = nodes[2]
-        .find(&objects[0].id().locator, &Trace::default())
+        .find(&objects[0].id().locator, &[], &Trace::default())
         .await
         .unwrap();
     assert_eq!(found.len(), 2);
     for object in objects {
         assert!(found.iter().any(|found| found.envelope == object.envelope));
+        let (id, trace) = (object.id(), Trace::default());
+        let named = nodes[2].find(&id.locator, &[id.owner], &trace).await.unwrap();
+        assert_eq!(named[0].envelope, object.envelope, "who is named comes first");
     }
 }
 

@@ -27,7 +27,7 @@ use futures::{StreamExt, stream::BoxStream};
 use super::replication::News;
 
 /// Owners that are told apart under one locator.
-const MAX_OWNERS: usize = 16;
+const MAX_OWNERS: usize = 64;
 
 /// A network within one process: every node reaches every other that is
 /// online. Clones are the same network.
@@ -206,7 +206,12 @@ impl ObjectExchange for MemoryNode {
         self.push_past(object, copies, &[]).await
     }
 
-    async fn find(&self, locator: &Locator, trace: &Trace) -> Result<Vec<Found>, NetworkError> {
+    async fn find(
+        &self,
+        locator: &Locator,
+        owners: &[Address],
+        trace: &Trace,
+    ) -> Result<Vec<Found>, NetworkError> {
         let mut found: BTreeMap<Address, Found> = BTreeMap::new();
         let mut answers = Vec::new();
         for other in self.others() {
@@ -240,10 +245,13 @@ impl ObjectExchange for MemoryNode {
                 entry.holders.push(peer_id);
             }
         }
-        Ok(found.into_values().take(MAX_OWNERS).collect())
+        let mut found: Vec<Found> = found.into_values().collect();
+        found.sort_by_key(|found| !owners.contains(&found.envelope.id.owner));
+        found.truncate(MAX_OWNERS);
+        Ok(found)
     }
 
-    async fn find_at_known(&self, _: &Locator, _: &Trace) -> Result<Vec<Found>, NetworkError> {
+    async fn find_at_known(&self, _: &Locator, _: &[Address], _: &Trace) -> Result<Vec<Found>, NetworkError> {
         Ok(Vec::new())
     }
 

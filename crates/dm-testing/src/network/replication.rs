@@ -83,7 +83,9 @@ impl Replication for MemoryNode {
     }
 
     async fn search(&self, object: &ObjectId) -> Result<Vec<String>, NetworkError> {
-        let found = self.find(&object.locator, &Trace::default()).await?;
+        let found = self
+            .find(&object.locator, &[object.owner], &Trace::default())
+            .await?;
         let of_object = found.into_iter().find(|found| found.envelope.id == *object);
         Ok(of_object.map(|found| found.holders).unwrap_or_default())
     }

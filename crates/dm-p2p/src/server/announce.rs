@@ -1,0 +1,32 @@
+//! Takes what peers announce to provide.
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
+
+use super::Shared;
+use crate::{
+    addresses::MAX_ADDRESSES,
+    wire::{MAX_ANNOUNCED, Reply, Wire, WireError, decode_locators},
+};
+
+/// Receives the locators that follow, and keeps those that have their place.
+pub(super) async fn answer<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    count: usize,
+) -> Result<(), WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if count > MAX_ANNOUNCED {
+        return Err(WireError::Malformed("too much was announced at once"));
+    }
+    let bytes = wire.receive_bytes(count * 32, MAX_ANNOUNCED * 32).await?;
+    let locators: Vec<_> = decode_locators(&bytes).collect();
+    let context = &shared.context;
+    let mut addresses = context.peers.addresses(&peer);
+    addresses.truncate(MAX_ADDRESSES);
+    let kept = context.providers.add_all(peer, &locators, &addresses) as u32;
+    wire.send(&Reply::Announced { kept }).await
+}
