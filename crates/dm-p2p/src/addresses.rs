@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
 /// Addresses kept of one peer.
 pub(crate) const MAX_ADDRESSES: usize = 8;
@@ -63,6 +63,14 @@ pub(crate) fn reaches_as_far(address: &Multiaddr, seen_at: &Multiaddr) -> bool {
 /// Whether the address can be reached from everywhere.
 pub(crate) fn is_public(address: &Multiaddr) -> bool {
     reach(address) == Some(Reach::Public)
+}
+
+/// The peer that an address ends with.
+pub(crate) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Some(peer),
+        _ => None,
+    }
 }
 
 /// Whether the address is of QUIC.
@@ -127,8 +135,6 @@ fn is_shared(octets: [u8; 4]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use libp2p::PeerId;
-
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<Multiaddr> {

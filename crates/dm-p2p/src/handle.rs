@@ -81,7 +81,13 @@ impl AddressDirectory for P2p {
     }
 
     async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
-        find_address(&self.context, address).await
+        let found = find_address(&self.context, address).await?;
+        let peer = found.as_ref().and_then(|record| record.peer_id.parse().ok());
+        if let Some(peer) = peer {
+            // Somebody whom this node shares with or reads from.
+            self.context.peers.was_useful(peer);
+        }
+        Ok(found)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Parses the network configuration and reports all its faults at once.
 
+use std::collections::HashSet;
+
 use dm_core::config::{ConfigFault, NetworkConfig};
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
 use crate::{
-    addresses::{is_quic, is_relayed},
+    addresses::{is_quic, is_relayed, peer_of},
     initial_peers::{DialTarget, parse_initial_peer},
     swarm_key::SwarmKey,
 };
@@ -57,6 +59,16 @@ impl ParsedConfig {
         } else {
             Err(faults)
         }
+    }
+
+    /// Every peer that the configuration names.
+    pub(crate) fn named_peers(&self) -> HashSet<PeerId> {
+        let initial = self.targets.iter().filter_map(|target| target.peer);
+        let relays = self.relays.iter().filter_map(peer_of);
+        initial
+            .chain(relays)
+            .chain(self.allowed.iter().copied())
+            .collect()
     }
 
     /// libp2p protects TCP with a swarm key; QUIC has its own encryption and

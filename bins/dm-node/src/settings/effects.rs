@@ -45,9 +45,12 @@ uploads.min_bytes_per_second | crates/dm-api/src/uploads.rs | .min_bytes_per_sec
 network.host | crates/dm-p2p/src/node/swarm.rs | once(network.host)
 network.more_hosts | crates/dm-p2p/tests/ipv6.rs | network.more_hosts =
 network.replication_factor | bins/dm-node/src/node/data.rs | config.network.replication_factor
-network.max_connections | crates/dm-p2p/src/node/behaviour.rs | network.max_connections)
-network.max_connections_per_peer | crates/dm-p2p/src/node/behaviour.rs | network.max_connections_per_peer
-network.max_memory | crates/dm-p2p/src/node/behaviour.rs | network.max_memory
+network.max_connections | crates/dm-p2p/tests/connection_limits.rs | fn many_identities_of_one_address_leave_room_for_another_one(
+network.max_connections_per_peer | crates/dm-p2p/tests/connection_limits.rs | fn one_identity_has_two_connections(
+network.max_connections_per_address | crates/dm-p2p/tests/connection_limits.rs | fn many_identities_of_one_address_leave_room_for_another_one(
+network.max_connections_per_network | crates/dm-p2p/src/node/connection_slots/tests.rs | fn one_address_and_one_network_have_their_part_and_no_more(
+network.address_connections_per_sec | crates/dm-p2p/src/node/handshakes.rs | fn an_address_that_connects_too_fast_is_slowed_down_and_others_are_not(
+network.max_memory | crates/dm-p2p/tests/connection_limits.rs | fn without_memory_strangers_are_refused_and_dials_go_on(
 network.max_foreign_bytes | tests/liars.rs | DM_NETWORK__MAX_FOREIGN_BYTES
 network.max_foreign_object | tests/links.rs | DM_NETWORK__MAX_FOREIGN_OBJECT
 network.request_timeout_secs | crates/dm-p2p/tests/hostile_peers.rs | fn who_stalls_its_streams_is_ignored(

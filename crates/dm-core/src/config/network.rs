@@ -12,11 +12,21 @@ pub struct NetworkConfig {
     pub more_hosts: Vec<IpAddr>,
     /// Peers that shall hold a copy of each object.
     pub replication_factor: u32,
-    /// Most connections, incoming and outgoing together.
+    /// Most connections: half of them incoming, half of them outgoing.
     pub max_connections: u32,
-    /// Most connections with one peer.
+    /// Most connections with one peer. The newest stand.
     pub max_connections_per_peer: u32,
-    /// Process memory in bytes above which no new connection is accepted.
+    /// Most connections with one address, that is one IPv4 address or one IPv6
+    /// /64; incoming and outgoing ones count apart.
+    pub max_connections_per_address: u32,
+    /// Most connections with one public network, that is one IPv4 /24 or one
+    /// IPv6 /48; incoming and outgoing ones count apart.
+    pub max_connections_per_network: u32,
+    /// Connections that are accepted from one address in a second for long, and
+    /// four times as many at once.
+    pub address_connections_per_sec: u32,
+    /// Process memory in bytes above which peers that have proven nothing get
+    /// no new connection. Outgoing connections are not affected.
     pub max_memory: u64,
     /// Bytes of other nodes' objects that this node keeps as their replica.
     pub max_foreign_bytes: u64,
@@ -87,6 +97,13 @@ pub struct NetworkConfig {
     pub keep_tombstones_secs: u64,
 }
 
+impl NetworkConfig {
+    /// Most connections in one direction: neither takes the room of the other.
+    pub fn max_connections_each_way(&self) -> u32 {
+        (self.max_connections / 2).max(1)
+    }
+}
+
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
@@ -94,7 +111,10 @@ impl Default for NetworkConfig {
             more_hosts: Vec::new(),
             replication_factor: 3,
             max_connections: 256,
-            max_connections_per_peer: 4,
+            max_connections_per_peer: 2,
+            max_connections_per_address: 64,
+            max_connections_per_network: 96,
+            address_connections_per_sec: 32,
             max_memory: 2 << 30,
             max_foreign_bytes: 100 << 30,
             max_foreign_object: 10 << 30,

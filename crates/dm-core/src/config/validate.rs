@@ -184,14 +184,9 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         "must be at most 20, the size of a Kademlia bucket",
     );
     faults.require(
-        network.max_connections > 0,
+        network.max_connections > 1,
         "network.max_connections",
-        "must be at least 1",
-    );
-    faults.require(
-        network.max_connections_per_peer > 0,
-        "network.max_connections_per_peer",
-        "must be at least 1",
+        "must be at least 2: one incoming and one outgoing connection",
     );
     faults.require(
         network.listen || !network.relay_server,
@@ -199,6 +194,22 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
         "a relay has to listen: network.listen is false",
     );
     for (field, number) in [
+        (
+            "network.max_connections_per_peer",
+            network.max_connections_per_peer.into(),
+        ),
+        (
+            "network.max_connections_per_address",
+            network.max_connections_per_address.into(),
+        ),
+        (
+            "network.max_connections_per_network",
+            network.max_connections_per_network.into(),
+        ),
+        (
+            "network.address_connections_per_sec",
+            network.address_connections_per_sec.into(),
+        ),
         ("network.request_timeout_secs", network.request_timeout_secs),
         ("network.retry_interval_secs", network.retry_interval_secs),
         ("network.announce_interval_secs", network.announce_interval_secs),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use dm_core::{
     envelope::{Envelope, SignedEnvelope},
-    signed::{Signed, StatementError},
+    signed::{Signed, Statement, StatementError},
 };
 use dm_testing::{objects::SampleObject, signer::TestSigner};
 

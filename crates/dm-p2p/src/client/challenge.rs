@@ -48,6 +48,7 @@ pub(crate) async fn challenge(
         .await;
     match answer {
         Ok(answer) if answer.digest == expected => {
+            context.peers.was_useful(peer);
             level_envelopes(context, peer, &envelope, answer.sequence).await;
             Ok(Challenged::Proven)
         }

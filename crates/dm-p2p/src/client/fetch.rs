@@ -224,7 +224,10 @@ impl Fetch {
         };
         self.pool.lane_ended(&holder);
         match outcome {
-            Ok(chunks) => self.plan.arrived(holder, run, chunks, Instant::now()),
+            Ok(chunks) => {
+                self.context.peers.was_useful(holder);
+                self.plan.arrived(holder, run, chunks, Instant::now());
+            }
             Err(error) => {
                 tracing::debug!(%holder, %error, "a holder did not deliver");
                 if matches!(error, WireError::Missing) {

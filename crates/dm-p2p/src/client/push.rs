@@ -191,8 +191,9 @@ async fn offer(
         .exchange(context, peer, |wire| {
             let (objects, envelope) = (context.objects.clone(), envelope.clone());
             let failed_here = failed_here.clone();
+            let peers = context.peers.clone();
             async move {
-                offer_on(wire, &*objects, &envelope)
+                offer_on(wire, &*objects, &envelope, || peers.was_useful(peer))
                     .await
                     .map_err(|error| match error {
                         OfferError::Peer(error) => error,
@@ -212,10 +213,13 @@ async fn offer(
     }
 }
 
+/// Calls `taken` once the peer has received every byte and kept it; that it has
+/// the object already is only its word.
 async fn offer_on(
     wire: &mut Wire<Stream>,
     objects: &dyn ObjectStore,
     envelope: &SignedEnvelope,
+    taken: impl FnOnce(),
 ) -> Result<OfferAnswer, OfferError> {
     // The format bounds envelopes far below 4 GiB.
     let envelope_len = envelope.bytes().len() as u32;
@@ -234,7 +238,11 @@ async fn offer_on(
         let len = chunk.bytes().len() as u32;
         wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
     }
-    Ok(receive_answer(wire).await?)
+    let answer = receive_answer(wire).await?;
+    if answer == OfferAnswer::Held {
+        taken();
+    }
+    Ok(answer)
 }
 
 async fn send_names(

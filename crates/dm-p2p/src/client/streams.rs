@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     node::Context,
+    peers::Asking,
     traffic::Traffic,
     wire::{Version, Wire, WireError},
 };
@@ -64,6 +65,7 @@ pub(crate) struct Lease {
     peer: PeerId,
     was_idle: bool,
     _permit: OwnedSemaphorePermit,
+    _asking: Asking,
 }
 
 impl StreamPool {
@@ -79,12 +81,14 @@ impl StreamPool {
     pub(crate) async fn lease(&self, context: &Context, peer: PeerId) -> Result<Lease, WireError> {
         let permits = self.permits(peer);
         let permit = permits.acquire_owned().await.map_err(|_| WireError::Closed)?;
+        let asking = context.peers.asking(peer);
         if let Some(wire) = self.take_idle(&peer) {
             return Ok(Lease {
                 wire,
                 peer,
                 was_idle: true,
                 _permit: permit,
+                _asking: asking,
             });
         }
         let (version, stream) = self.open(context, peer).await?;
@@ -93,6 +97,7 @@ impl StreamPool {
             peer,
             was_idle: false,
             _permit: permit,
+            _asking: asking,
         })
     }
 

@@ -7,11 +7,11 @@ use libp2p::{
     autonat::v2 as autonat,
     connection_limits, dcutr, identify,
     identity::Keypair,
-    kad, memory_connection_limits, ping, relay,
+    kad, ping, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use super::peer_book_behaviour::PeerBookBehaviour;
+use super::{peer_book_behaviour::PeerBookBehaviour, slots_behaviour::SlotsBehaviour};
 use crate::{
     config::{P2pConfig, Transport},
     dht::{BoundedStore, ProviderRecords, RECORD_TTL, RecordLimits},
@@ -48,8 +48,10 @@ const RELAY_CIRCUIT_TIME: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Behaviour {
     /// Where the network is private: who may connect.
     pub(crate) allow_list: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
-    pub(crate) connection_limits: connection_limits::Behaviour,
-    pub(crate) memory_limits: memory_connection_limits::Behaviour,
+    /// Bounds the dials that are under way.
+    pub(crate) dial_limits: connection_limits::Behaviour,
+    /// Bounds the connections that stand.
+    pub(crate) slots: SlotsBehaviour,
     pub(crate) peer_book: PeerBookBehaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
@@ -80,11 +82,8 @@ impl Behaviour {
     ) -> Result<Self, P2pError> {
         let (keypair, network) = (config.identity.keypair(), &config.network);
         let local = config.identity.id();
-        let limits = connection_limits::ConnectionLimits::default()
-            .with_max_established(Some(network.max_connections))
-            .with_max_established_per_peer(Some(network.max_connections_per_peer))
-            .with_max_pending_incoming(Some(network.max_connections))
-            .with_max_pending_outgoing(Some(network.max_connections));
+        let dial_limits = connection_limits::ConnectionLimits::default()
+            .with_max_pending_outgoing(Some(network.max_connections_each_way()));
         let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
             .with_agent_version(AGENT.to_owned())
             .with_push_listen_addr_updates(true)
@@ -96,10 +95,8 @@ impl Behaviour {
         let autonat = network.autonat && config.transport == Transport::TcpAndQuic;
         Ok(Self {
             allow_list: only(&parsed.allowed).into(),
-            connection_limits: connection_limits::Behaviour::new(limits),
-            memory_limits: memory_connection_limits::Behaviour::with_max_bytes(
-                usize::try_from(network.max_memory).unwrap_or(usize::MAX),
-            ),
+            dial_limits: connection_limits::Behaviour::new(dial_limits),
+            slots: SlotsBehaviour::new(network, peers.clone()),
             peer_book: PeerBookBehaviour::new(peers.clone()),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),

@@ -18,10 +18,10 @@ use crate::{
     dht::{ProviderLimits, ProviderRecords, keep_announcing, provide_from_queue, provide_stored},
     error::P2pError,
     parsed_config::ParsedConfig,
-    peers::{Peers, persist_peer_book},
+    peers::{Peers, is_steady, persist_peer_book},
 };
 
-/// Peers of the book that are dialled at the start, the last seen first.
+/// Peers of the book that are dialled at the start, steady ones first and then the last seen.
 const MAX_REMEMBERED: usize = 32;
 
 /// Reads the configuration, binds the listeners, loads the peer book and starts the
@@ -34,7 +34,8 @@ pub(crate) async fn start(
     let parsed = ParsedConfig::read(&config.initial_peers, &config.network).map_err(P2pError::Config)?;
     let records = deps.peers.peers().await?;
     let remembered = remembered(&records);
-    let peers = Arc::new(Peers::new(records, &config.network, deps.bus.clone()));
+    let peers = Peers::new(records, parsed.named_peers(), &config.network, deps.bus.clone());
+    let peers = Arc::new(peers);
     let providers = ProviderRecords::new(config.identity.id(), ProviderLimits::default());
     let providers = Arc::new(providers);
     let swarm = listening_swarm(&config, &parsed, &peers, &providers).await?;
@@ -112,7 +113,8 @@ where
 
 /// Peers of the book with addresses that can be dialled.
 fn remembered(records: &[PeerRecord]) -> Vec<(PeerId, Vec<Multiaddr>)> {
-    let dialable = records.iter().filter_map(|record| {
+    let (steady, others): (Vec<_>, Vec<_>) = records.iter().partition(|record| is_steady(record));
+    let dialable = steady.into_iter().chain(others).filter_map(|record| {
         let peer = record.peer_id.parse().ok()?;
         let addresses: Vec<Multiaddr> = record
             .addresses

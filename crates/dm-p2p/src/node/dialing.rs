@@ -67,7 +67,7 @@ impl Dialing {
     }
 
     fn check_health(&self, swarm: &mut Swarm<Behaviour>) {
-        let dials = self.free_dials(swarm).min(DIALS_PER_TICK);
+        let dials = free_dials(swarm).min(DIALS_PER_TICK);
         for check in self.context.peers.due_checks(dials) {
             match check {
                 Check::Dial(peer, addresses) => drop(dial_peer(swarm, peer, addresses)),
@@ -103,7 +103,7 @@ impl Dialing {
         from: PeerId,
         hints: Vec<Hint>,
     ) {
-        let room = self.free_dials(swarm).min(DIALS_PER_EXCHANGE);
+        let room = free_dials(swarm).min(DIALS_PER_EXCHANGE);
         let mut dialable = Vec::new();
         for hint in hints {
             let Some(addresses) = connections.plausible_addresses(from, &hint.peer, &hint.addresses) else {
@@ -127,7 +127,7 @@ impl Dialing {
     /// Dials peers that were found on the local network.
     #[cfg(feature = "mdns")]
     pub(super) fn dial_neighbours(&self, swarm: &mut Swarm<Behaviour>, found: Vec<(PeerId, Multiaddr)>) {
-        let room = self.free_dials(swarm).min(DIALS_OF_NEIGHBOURS);
+        let room = free_dials(swarm).min(DIALS_OF_NEIGHBOURS);
         for (peer, address) in found.into_iter().take(room) {
             let addresses = crate::addresses::usable_nearby(&[address]);
             if !addresses.is_empty() && !self.context.peers.is_banned(&peer) {
@@ -165,13 +165,11 @@ impl Dialing {
             _ => {}
         }
     }
+}
 
-    /// Connections that this node may still open: a quarter of all is left to
-    /// incoming ones.
-    fn free_dials(&self, swarm: &Swarm<Behaviour>) -> usize {
-        let most = self.context.network.max_connections as usize * 3 / 4;
-        most.saturating_sub(swarm.connected_peers().count())
-    }
+/// Connections that this node may still open.
+fn free_dials(swarm: &Swarm<Behaviour>) -> usize {
+    swarm.behaviour().slots.free_outgoing()
 }
 
 fn dial_target(swarm: &mut Swarm<Behaviour>, target: DialTarget) {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     dht::{BoundedStore, ReceivedRecord, check_provider, check_received},
-    peers::RateDecision,
+    peers::{Merit, RateDecision},
 };
 
 /// Received records that may wait to be checked; more are dropped.
@@ -212,7 +212,8 @@ impl KadDriver {
         addresses
     }
 
-    /// Peers closest to a locator, by what this node knows already.
+    /// Peers closest to a locator, by what this node knows already. Those that
+    /// have proven nothing crowd no others out.
     fn near(
         &self,
         swarm: &mut Swarm<Behaviour>,
@@ -231,9 +232,12 @@ impl KadDriver {
             );
         }
         peers.retain(|peer| !self.context.peers.is_banned(peer));
+        let distance = |peer: &PeerId| kad::KBucketKey::from(*peer).distance(&target);
+        let is_unproven = |peer: &PeerId| self.context.peers.merit(peer) == Merit::Unproven;
         let mut peers: Vec<PeerId> = peers.into_iter().collect();
-        peers.sort_by_cached_key(|peer| kad::KBucketKey::from(*peer).distance(&target));
+        peers.sort_by_cached_key(|peer| (is_unproven(peer), distance(peer)));
         peers.truncate(limit);
+        peers.sort_by_cached_key(distance);
         peers
     }
 }

@@ -3,7 +3,9 @@
 
 mod behaviour;
 mod bootstrap_schedule;
+mod close_timeout;
 mod command;
+mod connection_slots;
 mod connections;
 mod constructor;
 mod context;
@@ -11,9 +13,12 @@ mod delayed_dial;
 mod dial_filter;
 mod dialing;
 mod exchange_schedule;
+mod handshakes;
+mod inbound_filter;
 mod kad_driver;
 #[cfg(feature = "mdns")]
 mod neighbours;
+mod origin;
 mod paths;
 mod peer_book_behaviour;
 mod queries;
@@ -24,6 +29,7 @@ mod router;
 mod routing_table;
 mod runner;
 mod runner_handle;
+mod slots_behaviour;
 mod subnets;
 mod swarm;
 mod transport;

@@ -5,6 +5,8 @@ use std::{
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
+use crate::addresses::peer_of;
+
 /// Relays that a node looks for by itself.
 const WANTED: usize = 2;
 /// Peers that are remembered as relays.
@@ -98,13 +100,6 @@ impl Relays {
         if self.reachable != Some(true) {
             self.reachable = Some(reachable);
         }
-    }
-}
-
-fn peer_of(relay: &Multiaddr) -> Option<PeerId> {
-    match relay.iter().last() {
-        Some(Protocol::P2p(peer)) => Some(peer),
-        _ => None,
     }
 }
 

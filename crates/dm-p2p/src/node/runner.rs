@@ -246,6 +246,10 @@ impl Runner {
         self.context.paths.closed(&peer, connection);
         self.connections.on_closed(peer, connection, left);
         if left == 0 {
+            if self.swarm.behaviour_mut().slots.take_evicted(&peer) {
+                // Otherwise it would be dialled at once.
+                self.context.peers.forget(&peer);
+            }
             self.dialing.on_disconnected(&peer, Instant::now());
             self.reachability.on_disconnected(&peer);
         }

@@ -11,8 +11,8 @@ use crate::addresses::is_public;
 const MAX_OF_SUBNET: usize = 4;
 
 /// The first bytes of an address: 24 bits of IPv4, 48 of IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subnet {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Subnet {
     V4([u8; 3]),
     V6([u8; 6]),
 }
@@ -36,7 +36,9 @@ pub(super) fn is_crowded<'a>(
     counts.into_iter().any(|count| count >= MAX_OF_SUBNET)
 }
 
-fn subnet(address: &Multiaddr) -> Option<Subnet> {
+/// The network of an address; `None` of one that carries within a private
+/// network only.
+pub(super) fn subnet(address: &Multiaddr) -> Option<Subnet> {
     let ip: IpAddr = match address.iter().next()? {
         Protocol::Ip4(ip) => ip.into(),
         Protocol::Ip6(ip) => ip.into(),

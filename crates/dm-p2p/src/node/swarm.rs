@@ -8,7 +8,9 @@ use libp2p::{
     swarm::{Config, SwarmEvent},
 };
 
-use super::{behaviour::Behaviour, dial_filter::ObservedAddresses, transport::Transports};
+use super::{
+    behaviour::Behaviour, dial_filter::ObservedAddresses, handshakes::HandshakeLimits, transport::Transports,
+};
 use crate::{
     config::{P2pConfig, Transport},
     dht::ProviderRecords,
@@ -20,6 +22,8 @@ use crate::{
 /// A connection without streams is closed after this time. The routing table
 /// is refreshed more often, so that neighbours stay connected.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// Streams of one connection on which the peer has not yet said what they are for.
+const MAX_NEGOTIATING: usize = 32;
 /// Time for a listener to say where it listens.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,8 +43,16 @@ pub(crate) async fn listening_swarm(
     providers: &Arc<ProviderRecords>,
 ) -> Result<ListeningSwarm, P2pError> {
     let observed = Arc::new(ObservedAddresses::default());
-    let transports = Transports::new(config.transport, &config.identity, parsed.swarm_key, &observed)?;
-    let swarm_config = Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
+    let transports = Transports::new(
+        config.transport,
+        &config.identity,
+        parsed.swarm_key,
+        &observed,
+        HandshakeLimits::new(&config.network),
+    )?;
+    let swarm_config = Config::with_tokio_executor()
+        .with_idle_connection_timeout(IDLE_TIMEOUT)
+        .with_max_negotiating_inbound_streams(MAX_NEGOTIATING);
     let behaviour = Behaviour::new(config, parsed, peers, providers, transports.relay_client)?;
     let mut swarm = Swarm::new(
         transports.connections,

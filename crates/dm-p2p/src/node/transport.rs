@@ -16,18 +16,24 @@ use libp2p::{
 };
 
 use super::{
+    close_timeout::CloseTimeout,
     delayed_dial::DelayedDial,
     dial_filter::{DialFilter, ObservedAddresses},
+    handshakes::HandshakeLimits,
+    inbound_filter::InboundFilter,
 };
 use crate::{config, error::P2pError, identity::Identity, swarm_key::SwarmKey};
 
 /// TCP is given this long before QUIC is tried: where both work, TCP with
 /// noise and yamux moves more bytes for the same CPU.
 const TCP_HEAD_START: Duration = Duration::from_millis(200);
-/// Streams that a peer may have open on one connection, all protocols together.
-const MAX_STREAMS: usize = 256;
+/// Streams that may be open on one connection, all protocols and both
+/// directions together. Each takes up to 256 KiB before the other end has to wait.
+const MAX_STREAMS: usize = 128;
 /// Time to connect, to prove who one is, and to agree on a protocol.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a peer to hear that its connection is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
@@ -44,6 +50,7 @@ impl Transports {
         identity: &Identity,
         swarm_key: Option<SwarmKey>,
         observed: &Arc<ObservedAddresses>,
+        limits: HandshakeLimits,
     ) -> Result<Self, P2pError> {
         let direct = match kind {
             config::Transport::TcpAndQuic => internet(identity, swarm_key, observed)?,
@@ -56,6 +63,12 @@ impl Transports {
             .or_transport(direct)
             .map(|either, _| either.into_inner());
         let all = DialFilter::new(all.boxed(), observed.clone());
+        let all = InboundFilter::new(all, limits).map(|(peer, connection), _| {
+            (
+                peer,
+                StreamMuxerBox::new(CloseTimeout::new(connection, CLOSE_TIMEOUT)),
+            )
+        });
         Ok(Self {
             connections: TransportTimeout::new(all, CONNECT_TIMEOUT).boxed(),
             relay_client,
@@ -74,7 +87,9 @@ fn internet(
     let both = if swarm_key.is_some() {
         tcp
     } else {
-        let quic = quic::tokio::Transport::new(quic::Config::new(identity.keypair()))
+        let mut config = quic::Config::new(identity.keypair());
+        config.max_concurrent_stream_limit = MAX_STREAMS as u32;
+        let quic = quic::tokio::Transport::new(config)
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
         tcp.or_transport(DelayedDial::new(quic, TCP_HEAD_START))
             .map(|either, _| either.into_inner())

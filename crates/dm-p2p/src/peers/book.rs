@@ -16,6 +16,11 @@ pub(crate) use checks::{Check, PeerBookConfig};
 /// Peers in the book; where there are more, those go that were away longest.
 const MAX_PEERS: usize = 1024;
 
+/// A peer that has answered for this long, in milliseconds, and so many times
+/// counts as steady.
+const STEADY_AFTER: u64 = 10 * 60 * 1000;
+const STEADY_SUCCESSES: u64 = 10;
+
 /// The entries to write and to remove, to bring a stored book up to date.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
@@ -135,6 +140,12 @@ impl PeerBook {
         });
     }
 
+    /// Whether the peer has answered for some time, and hardly ever failed to.
+    pub(crate) fn is_steady(&self, peer: &PeerId) -> bool {
+        let entry = self.entries.get(peer);
+        entry.is_some_and(|entry| entry.failing == 0 && is_steady(&entry.record))
+    }
+
     /// Whether the peer is away and failed when it was last tried.
     pub(crate) fn is_doubtful(&self, peer: &PeerId) -> bool {
         self.entries
@@ -231,21 +242,29 @@ impl PeerBook {
         }
     }
 
-    /// Removes peers that were away longest, an eighth of the book at
+    /// Removes a peer whatever is known of it.
+    pub(crate) fn forget(&mut self, peer: &PeerId) {
+        if self.entries.contains_key(peer) {
+            self.remove(peer);
+        }
+    }
+
+    /// Removes peers that are away, those first that were never there for long
+    /// and then those that were away longest. That is an eighth of the book at
     /// once, so that a flood of new peers does not sort it each time.
     fn shrink(&mut self) {
         if self.entries.len() <= MAX_PEERS {
             return;
         }
-        let mut away: Vec<(u64, PeerId)> = self
+        let mut away: Vec<(bool, u64, PeerId)> = self
             .entries
             .iter()
             .filter(|(_, entry)| !entry.connected)
-            .map(|(peer, entry)| (entry.record.last_seen, *peer))
+            .map(|(peer, entry)| (is_steady(&entry.record), entry.record.last_seen, *peer))
             .collect();
         away.sort_unstable();
         let surplus = self.entries.len() - MAX_PEERS * 7 / 8;
-        for (_, peer) in away.into_iter().take(surplus) {
+        for (_, _, peer) in away.into_iter().take(surplus) {
             self.remove(&peer);
         }
     }
@@ -255,6 +274,14 @@ impl PeerBook {
         self.changed.remove(peer);
         self.removed.push(peer.to_base58());
     }
+}
+
+/// Whether a peer was there for some time, in this run or an earlier one, and
+/// failed in a fifth of its exchanges at most.
+pub(crate) fn is_steady(record: &PeerRecord) -> bool {
+    record.last_seen.saturating_sub(record.first_seen) >= STEADY_AFTER
+        && record.successes >= STEADY_SUCCESSES
+        && record.successes / 4 >= record.failures
 }
 
 impl PeerEntry {

@@ -1,11 +1,14 @@
 //! What this node knows of its peers.
 
+mod asked;
 mod book;
+mod merit;
 mod penalties;
 mod persistence;
 mod rate_limiter;
 
 use std::{
+    collections::HashSet,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,8 +24,12 @@ use dm_core::{
 };
 use libp2p::{Multiaddr, PeerId};
 
+use asked::AskedPeers;
+pub(crate) use asked::Asking;
 use book::PeerBookConfig;
-pub(crate) use book::{Changes, Check, PeerBook};
+pub(crate) use book::{Changes, Check, PeerBook, is_steady};
+pub(crate) use merit::Merit;
+use merit::UsefulPeers;
 use penalties::{Offence, Penalties};
 pub(crate) use persistence::persist_peer_book;
 pub(crate) use rate_limiter::RateDecision;
@@ -36,6 +43,8 @@ pub(crate) struct Peers {
     book: Mutex<PeerBook>,
     penalties: Mutex<Penalties>,
     rate_limiter: Mutex<RateLimiter>,
+    useful: Mutex<UsefulPeers>,
+    asked: AskedPeers,
     /// Peers that were banned since the event loop last asked.
     banned: Mutex<Vec<PeerId>>,
     /// How often something was of a version that this node does not know.
@@ -45,7 +54,13 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(records: Vec<PeerRecord>, network: &NetworkConfig, bus: EventBus) -> Self {
+    /// `configured`: peers that the configuration names.
+    pub(crate) fn new(
+        records: Vec<PeerRecord>,
+        configured: HashSet<PeerId>,
+        network: &NetworkConfig,
+        bus: EventBus,
+    ) -> Self {
         let config = PeerBookConfig {
             check_interval: network.health_check_interval_secs.saturating_mul(1000),
             forget_after: network.forget_peers_after_secs.saturating_mul(1000),
@@ -55,6 +70,8 @@ impl Peers {
             book: Mutex::new(PeerBook::new(records)),
             penalties: Mutex::new(Penalties::new(Duration::from_secs(network.ban_secs))),
             rate_limiter: Mutex::new(rate_limiter),
+            useful: Mutex::new(UsefulPeers::new(configured)),
+            asked: AskedPeers::default(),
             banned: Mutex::default(),
             not_understood: AtomicU64::default(),
             config,
@@ -98,6 +115,38 @@ impl Peers {
         self.book().failed(peer, now_ms());
     }
 
+    /// The peer has proven to hold an object that is stored here, has delivered
+    /// what it was asked for, or is the node of somebody who was looked up.
+    pub(crate) fn was_useful(&self, peer: PeerId) {
+        lock(&self.useful).insert(peer, Instant::now());
+    }
+
+    /// What the peer has shown so far.
+    pub(crate) fn merit(&self, peer: &PeerId) -> Merit {
+        if lock(&self.useful).contains(peer, Instant::now()) {
+            Merit::Useful
+        } else if self.book().is_steady(peer) && self.standing(peer).score == 0 {
+            Merit::Steady
+        } else {
+            Merit::Unproven
+        }
+    }
+
+    /// This node asks the peer something for as long as the answer is kept.
+    pub(crate) fn asking(&self, peer: PeerId) -> Asking {
+        self.asked.begin(peer)
+    }
+
+    /// Whether this node is asking the peer something.
+    pub(crate) fn is_asked(&self, peer: &PeerId) -> bool {
+        self.asked.contains(peer)
+    }
+
+    /// Removes a peer from the book: it is not dialled again.
+    pub(crate) fn forget(&self, peer: &PeerId) {
+        self.book().forget(peer);
+    }
+
     /// The peer is known to be elsewhere than at this address.
     pub(crate) fn remove_address(&self, peer: &PeerId, address: &Multiaddr) {
         self.book().remove_address(peer, address);
@@ -115,6 +164,7 @@ impl Peers {
     /// The peer did what no honest peer does.
     pub(crate) fn misbehaved(&self, peer: PeerId, what: &str) {
         tracing::warn!(%peer, what, "peer misbehaved");
+        lock(&self.useful).remove(&peer);
         self.score(peer, Offence::Breach, what);
     }
 
@@ -276,9 +326,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn peers() -> Peers {
+        let network = NetworkConfig::default();
+        Peers::new(Vec::new(), HashSet::new(), &network, EventBus::new())
+    }
+
+    #[test]
+    fn who_breaks_the_protocol_is_not_useful_any_more() {
+        let (peers, peer) = (peers(), PeerId::random());
+        assert_eq!(peers.merit(&peer), Merit::Unproven);
+        peers.was_useful(peer);
+        assert_eq!(peers.merit(&peer), Merit::Useful);
+        peers.misbehaved(peer, "a test");
+        assert_eq!(peers.merit(&peer), Merit::Unproven);
+    }
+
     #[test]
     fn a_stall_is_held_only_against_who_answers_something_else_meanwhile() {
-        let peers = Peers::new(Vec::new(), &NetworkConfig::default(), EventBus::new());
+        let peers = peers();
         let (lost, hostile) = (PeerId::random(), PeerId::random());
         let timeout = Duration::from_secs(20);
         for _ in 0..100 {

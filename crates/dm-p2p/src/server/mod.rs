@@ -68,7 +68,7 @@ impl Server {
         if context.peers.is_banned(&peer) {
             return;
         }
-        let Some(admitted) = shared.admission.admit(peer) else {
+        let Some(admitted) = shared.admission.admit(peer, context.peers.merit(&peer)) else {
             tracing::debug!(%peer, "a stream was refused: too many");
             context.peers.count_request(peer);
             return;
@@ -80,8 +80,7 @@ impl Server {
             context.request_timeout(),
         );
         self.shared.tasks.spawn(async move {
-            serve::serve(&shared, peer, wire).await;
-            drop(admitted);
+            serve::serve(&shared, peer, &admitted, wire).await;
         });
     }
 

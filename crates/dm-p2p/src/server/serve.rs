@@ -10,7 +10,9 @@ use libp2p::PeerId;
 use tokio::sync::SemaphorePermit;
 
 use super::{
-    Shared, announce, envelope_page,
+    Shared,
+    admission::Admitted,
+    announce, envelope_page,
     prove::{self, ProofRequest},
     receive::receive,
 };
@@ -25,16 +27,20 @@ use crate::{
 /// How long a stream may wait for its next request.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Answers the requests of one stream, until either side has had enough.
-pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, mut wire: Wire<S>)
+/// Answers the requests of one stream, until either side has had enough or
+/// another stream gets its place.
+pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, place: &Admitted, mut wire: Wire<S>)
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
     loop {
+        let idle = place.idle();
         let request = tokio::select! {
             () = shared.ending.cancelled() => return,
+            () = idle.displaced() => return,
             request = wire.receive_within(IDLE) => request,
         };
+        drop(idle);
         let answered = match request {
             Ok(_) | Err(WireError::Unsupported) if !wait_for_turn(shared, peer).await => return,
             Ok(request) => answer(shared, peer, &mut wire, request).await,

@@ -10,7 +10,9 @@ use dm_core::{
 };
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identify, kad, noise, ping,
+    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identify,
+    identity::Keypair,
+    kad, noise, ping,
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
@@ -174,7 +176,11 @@ pub struct Behaviour {
 }
 
 pub fn swarm() -> Swarm<Behaviour> {
-    SwarmBuilder::with_new_identity()
+    swarm_of(Keypair::generate_ed25519())
+}
+
+pub fn swarm_of(keypair: Keypair) -> Swarm<Behaviour> {
+    SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
         .unwrap()

@@ -3,7 +3,7 @@
 use dm_core::peer::PeerRecord;
 use libp2p::{Multiaddr, PeerId};
 
-use super::{PeerBook, PeerEntry};
+use super::{PeerBook, PeerEntry, is_steady};
 use crate::wire::Hint;
 
 /// Checks without an answer after which a connection counts as dead.
@@ -61,15 +61,18 @@ impl PeerBook {
         checks
     }
 
-    /// Peers that are away, those that were seen last first: whom to dial by
-    /// a node that has lost its network.
+    /// Peers that are away, steady ones before others and those that were seen
+    /// last first: whom to dial by a node that has lost its network.
     pub(crate) fn best_disconnected(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut away: Vec<_> = self
             .entries
             .iter()
             .filter(|(_, entry)| !entry.connected)
             .collect();
-        away.sort_by_key(|(_, entry)| (entry.failing, u64::MAX - entry.record.last_seen));
+        away.sort_by_key(|(_, entry)| {
+            let record = &entry.record;
+            (entry.failing, !is_steady(record), u64::MAX - record.last_seen)
+        });
         away.truncate(limit);
         away.into_iter()
             .map(|(peer, entry)| (*peer, entry.addresses()))
