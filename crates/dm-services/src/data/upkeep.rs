@@ -37,9 +37,9 @@ use shares::{Receipts, Recording};
 const PAGE: usize = 100;
 /// Between two walks through everything.
 const WALK_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// Between two pages of such a walk: a hundred entries in a second cost the same small part
-/// of a core however many there are, and nobody waits for them.
-const WALK_PAUSE: Duration = Duration::from_secs(1);
+/// Between two pages of such a walk: it costs the same small part of a core however many
+/// entries there are, and nobody waits for them.
+const WALK_PAUSE: Duration = Duration::from_secs(3);
 
 /// The background work, and how far it is.
 pub(super) struct Upkeep {
