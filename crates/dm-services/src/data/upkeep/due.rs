@@ -16,7 +16,7 @@ use super::PAGE;
 use crate::ServiceError;
 
 /// A walk rests no longer than this after a page.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(3);
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
