@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A program with much data writes the pieces to a file as they come.
     let pieces: Vec<_> = maker.begin().await?.try_collect().await?;
     let (_, summary) = verify_backup(pieces.concat().as_slice())?;
-    println!("the backup holds {} files of secrets", summary.key_files);
+    println!("the backup holds a catalog of {} bytes", summary.catalog_bytes);
 
     storage.close().await?;
     Ok(())

@@ -9,7 +9,7 @@ use dm_core::{
     config::StorageConfig,
     envelope::{ChunkListHasher, Envelope, ObjectId, SignedEnvelope},
     hash::DataHash,
-    ports::{NetworkStatus, ObjectExchange, ObjectStore, Sealer, Signer},
+    ports::{NetworkStatus, ObjectExchange, Sealer, Signer},
     secret::ContentKey,
     signed::Signed,
     tasks::Supervisor,
