@@ -36,7 +36,8 @@ impl Asks {
     pub(super) fn ask(
         &mut self,
         ledger: &mut Ledger,
-        (ticket, subject): (Ticket, Subject),
+        ticket: Ticket,
+        subject: Subject,
         until: Option<Instant>,
         round: u64,
     ) {
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn an_answer_rests_on_a_look_that_began_after_the_question() {
         let (mut asks, mut ledger) = (Asks::default(), ledger(Instant::now()));
-        asks.ask(&mut ledger, (7, subject(0)), None, 3);
+        asks.ask(&mut ledger, 7, subject(0), None, 3);
         asks.answer(&mut ledger, 3);
         assert!(asks.need_look_after(3) && ledger.take_answers().is_empty());
         asks.answer(&mut ledger, 4);
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_what_is_not_known() {
         let (mut asks, mut ledger) = (Asks::default(), ledger(Instant::now()));
-        asks.ask(&mut ledger, (7, subject(1)), None, 3);
+        asks.ask(&mut ledger, 7, subject(1), None, 3);
         assert_eq!(ledger.take_answers(), [(7, Answer::State(None))]);
     }
 
@@ -164,7 +165,7 @@ mod tests {
         let now = Instant::now();
         let (mut asks, mut ledger) = (Asks::default(), ledger(now));
         let until = now + Duration::from_secs(5);
-        asks.ask(&mut ledger, (7, subject(0)), Some(until), 3);
+        asks.ask(&mut ledger, 7, subject(0), Some(until), 3);
         asks.answer(&mut ledger, 9);
         asks.answer_late(&mut ledger, now);
         assert!(ledger.take_answers().is_empty());

@@ -143,7 +143,7 @@ impl Queue {
                 ticket,
                 subject,
                 until,
-            } => self.asks.ask(ledger, (ticket, subject), until, round),
+            } => self.asks.ask(ledger, ticket, subject, until, round),
             Event::Concluded { ticket, id } => self.asks.conclude(ledger, ticket, id, round),
             Event::Looked(result) => self.looked(result, now),
             Event::Fetched(found) => {
