@@ -63,7 +63,7 @@ async fn keep_reading(peer: Arc<P2p>, mut number: u64, counts: Arc<Mutex<Counts>
         } else {
             Counts::failure()
         };
-        counts.lock().unwrap().add(done);
+        counts.lock().unwrap().add(&done);
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -71,7 +71,10 @@ async fn keep_reading(peer: Arc<P2p>, mut number: u64, counts: Arc<Mutex<Counts>
 /// Finds and reads an object of the node that is attacked.
 async fn reads(peer: &P2p, number: u64) -> bool {
     let (object, trace) = (load::corpus_object(number), Trace::default());
-    let Ok(found) = peer.find(&object.id().locator, &trace).await else {
+    let Ok(found) = peer
+        .find(&object.id().locator, &[object.id().owner], &trace)
+        .await
+    else {
         return false;
     };
     let Some(found) = found.first() else {

@@ -145,7 +145,7 @@ impl Counts {
         format!("done {} {} {}", self.reads, self.shares, self.failed)
     }
 
-    pub(crate) fn add(&mut self, more: Self) {
+    pub(crate) fn add(&mut self, more: &Self) {
         self.reads += more.reads;
         self.shares += more.shares;
         self.failed += more.failed;
@@ -179,6 +179,9 @@ impl Proven {
     }
 }
 
+/// An object, and the peers that took it.
+type Held = (ObjectId, Vec<String>);
+
 /// A node that shares small objects, and has their copies proven.
 #[derive(Clone)]
 pub(crate) struct Sharer {
@@ -186,7 +189,7 @@ pub(crate) struct Sharer {
     node: Arc<P2p>,
     store: MemoryObjectStore,
     next: Arc<AtomicU64>,
-    held: Arc<Mutex<Vec<(ObjectId, Vec<String>)>>>,
+    held: Arc<Mutex<Vec<Held>>>,
 }
 
 impl Sharer {
@@ -209,7 +212,7 @@ impl Sharer {
             } else {
                 Counts::failure()
             };
-            counts.lock().unwrap().add(done);
+            counts.lock().unwrap().add(&done);
             tokio::time::sleep(PAUSE).await;
         }
     }

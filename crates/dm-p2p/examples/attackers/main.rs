@@ -91,7 +91,7 @@ async fn measure(minutes: u64) {
     std::thread::spawn(move || {
         for line in output.lines().map_while(Result::ok) {
             match Counts::parse(&line) {
-                Some(more) => heard.lock().unwrap().add(more),
+                Some(more) => heard.lock().unwrap().add(&more),
                 None => said.0.send(line).unwrap(),
             }
         }
