@@ -15,7 +15,7 @@
 //! | [`transactions`] | one queue for each account: a state machine (`queue`), its `journal`, and the task that does what it decides |
 //! | [`reader`], [`deployment`], [`accounts`], [`head_watch`] | the anchor contract, the accounts that a client acts as, the movement of the head |
 //! | [`client`], [`access`], [`verifier`] | [`EvmClient`] and how it is started; [`ReceiptVerifier`] |
-//! | [`anchors`], [`tokens`], [`operations`], [`hand_over`], [`health`], [`account_health`] | the ports of `dm-core`, one in each file |
+//! | [`anchors`], [`tokens`], [`operations`], [`operator_handover`], [`health`], [`account_health`] | the ports of `dm-core`, one in each file |
 #![allow(
     rustdoc::private_intra_doc_links,
     reason = "the map is for those who read the source, too"

@@ -161,12 +161,16 @@ impl OperatorChange {
         if let Some(begun) = begun.into_iter().find(|begun| is_to(&begun.change)) {
             return Ok(Some(begun));
         }
+        let newest = self.journal.newest_of(OPERATOR_ACCOUNT).await?;
+        let recorded: Option<Address> = newest.and_then(|details| details.get("to")?.parse().ok());
+        if recorded == Some(to) {
+            // A stop came between the settling and the confirming of the keys.
+            return Ok(None);
+        }
         let mut from = self.ports.chain.operator();
         if from == to {
-            // Handed over, and settled, or begun by a version that did not remember it.
-            let newest = self.journal.newest_of(OPERATOR_ACCOUNT).await?;
-            let known = newest.and_then(|details| details.get("to")?.parse().ok());
-            from = known.unwrap_or_else(|| self.ports.log.log_address());
+            // Handed over, and begun by a version that did not remember it.
+            from = recorded.unwrap_or_else(|| self.ports.log.log_address());
             if from == to {
                 return Ok(None);
             }

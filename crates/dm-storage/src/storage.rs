@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use dm_core::{
@@ -178,14 +179,20 @@ fn refuse_small_disk(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Holds the folder for this process until the file is dropped.
+/// Holds the folder for this process until the file is dropped. A child that another
+/// thread is starting has it for an instant after this process has let it go.
 fn lock_folder(dir: &Path) -> Result<File, StoreError> {
+    const TRIES: usize = 20;
+    const PAUSE: Duration = Duration::from_millis(10);
     let lock = File::create(dir.join("LOCK")).map_err(StoreError::from_io)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StorageFault::InUse(dir.to_owned()).into()),
-        Err(TryLockError::Error(error)) => Err(StoreError::from_io(error)),
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            Err(TryLockError::Error(error)) => return Err(StoreError::from_io(error)),
+        }
     }
+    Err(StorageFault::InUse(dir.to_owned()).into())
 }
 
 /// The thread that looks through the files after opening.

@@ -58,7 +58,7 @@ network.retry_interval_secs | bins/dm-node/src/node/data.rs | config.network.ret
 network.announce_interval_secs | crates/dm-p2p/src/node/constructor.rs | network.announce_interval_secs
 network.health_check_interval_secs | crates/dm-p2p/tests/lifecycle.rs | fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(
 network.peer_exchange_interval_secs | crates/dm-p2p/tests/lifecycle.rs | fn peers_that_share_no_initial_peer_meet_through_one_that_both_know(
-network.min_peers | crates/dm-p2p/src/node/runner.rs | network.min_peers
+network.min_peers | crates/dm-p2p/src/node/dialing.rs | network.min_peers
 network.listen | crates/dm-p2p/tests/behind_routers.rs | fn a_node_that_nobody_reaches_takes_a_relay_among_its_peers(
 network.external_addresses | crates/dm-p2p/tests/behind_routers.rs | fn peers_learn_the_external_addresses_that_are_set(
 network.autonat | crates/dm-p2p/src/node/behaviour.rs | network.autonat

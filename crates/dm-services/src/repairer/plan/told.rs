@@ -123,7 +123,7 @@ impl RepairPlan {
         }
     }
 
-    /// What came of an [`Action::Challenge`].
+    /// What came of an [`Action::Challenge`](super::Action::Challenge).
     ///
     /// # Errors
     /// Faults of the store.
@@ -160,7 +160,7 @@ impl RepairPlan {
         self.relieve().await
     }
 
-    /// An [`Action::Challenge`] could not be made; it is due again after a pause.
+    /// An [`Action::Challenge`](super::Action::Challenge) could not be made; it is due again after a pause.
     ///
     /// # Errors
     /// Faults of the store.
@@ -180,7 +180,7 @@ impl RepairPlan {
         self.relieve().await
     }
 
-    /// What came of an [`Action::Search`]: peers that answered and say that
+    /// What came of an [`Action::Search`](super::Action::Search): peers that answered and say that
     /// they hold the object. They are asked to prove it before copies are made.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ impl RepairPlan {
         self.hint(object, peers, None).await
     }
 
-    /// What came of an [`Action::Place`]: peers that hold the object now, and
+    /// What came of an [`Action::Place`](super::Action::Place): peers that hold the object now, and
     /// why nobody took a copy where nobody did.
     ///
     /// # Errors
