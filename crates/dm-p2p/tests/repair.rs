@@ -90,16 +90,20 @@ impl Guard {
     }
 }
 
-async fn cluster(size: usize) -> Vec<Guard> {
+async fn cluster(stores: &[MemoryObjectStore]) -> Vec<Guard> {
     let mut guards: Vec<Guard> = Vec::new();
-    for _ in 0..size {
+    for store in stores {
         let known = guards.iter().map(|guard| guard.node.address()).collect();
-        guards.push(guard(known).await);
+        guards.push(guard_of(Arc::new(store.clone()), store.clone(), known).await);
     }
     for guard in &guards {
-        guard.node.knows_peers(size - 1).await;
+        guard.node.knows_peers(stores.len() - 1).await;
     }
     guards
+}
+
+fn stores(count: usize) -> Vec<MemoryObjectStore> {
+    (0..count).map(|_| MemoryObjectStore::new()).collect()
 }
 
 /// Nodes that have the object on their disks.
@@ -124,7 +128,7 @@ async fn until(ready: impl AsyncFn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_copies_outlive_the_nodes_that_made_them() {
-    let mut guards = cluster(6).await;
+    let mut guards = cluster(&stores(6)).await;
     object().store_in(&*guards[0].node.store).await.unwrap();
     guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
     // One after the other, those that hold it leave for good.
@@ -142,7 +146,8 @@ async fn the_copies_outlive_the_nodes_that_made_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
-    let guards = cluster(4).await;
+    let stores = stores(4);
+    let guards = cluster(&stores).await;
     object().store_in(&*guards[0].node.store).await.unwrap();
     guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
     until(async || guards[0].live().await == 2).await;
@@ -153,7 +158,9 @@ async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
         }
     }
     let spare = (1..4).find(|index| !holders.contains(index)).unwrap();
-    let lost = &guards[holders[0]].node.store;
+    let lost = &stores[holders[0]];
+    // Nor can it take the object once more.
+    lost.set_full(true);
     assert!(lost.remove(&object().id()).await.unwrap());
     until(async || object().is_in(&*guards[spare].node.store).await).await;
 }
