@@ -11,7 +11,7 @@ use dm_core::{
     plugin::{PluginFault, ShareView},
     ports::{NodeFunctions, PluginContext, PluginSource},
 };
-use dm_plugins::{PluginFolder, PluginFolderOptions};
+use dm_plugins::{PluginFolder, PluginFolderConfig};
 use dm_storage::Storage;
 
 const MANIFEST: &str = r#"
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     install(&plugins.join("sample"))?;
     let storage = Storage::open(&folder.path().join("objects"), &StorageConfig::default())?;
 
-    let options = PluginFolderOptions::new(plugins, &PluginsConfig::default())?;
+    let options = PluginFolderConfig::new(plugins, &PluginsConfig::default())?;
     let source = PluginFolder::new(options, Arc::new(Node))?;
     let plugin = source.load("sample").await?.ok_or("no such plugin")?;
     let context = PluginContext {
