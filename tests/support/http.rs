@@ -63,11 +63,16 @@ impl Node {
         )
     }
 
-    /// Waits until the node can read the data.
+    /// Waits until the node can read the data to its end: an answer is cut off where
+    /// the object is encrypted anew meanwhile.
     pub(crate) async fn reads(&self, hash: &str) -> Vec<u8> {
         eventually("the object can be read", || async {
-            let (status, bytes) = self.object(hash).await;
-            (status == StatusCode::OK).then_some(bytes)
+            let request = self.request(Method::GET, &format!("/objects/{hash}"));
+            let response = request.send().await.expect("the node answers");
+            if response.status() != StatusCode::OK {
+                return None;
+            }
+            response.bytes().await.ok().map(|bytes| bytes.to_vec())
         })
         .await
     }
