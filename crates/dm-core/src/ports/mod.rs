@@ -70,7 +70,7 @@ pub use objects::{
 pub use operations::{MinedOperation, OperationState, Operations};
 pub use operator_handover::{OperatorHandover, OperatorKeyError, OperatorKeys};
 pub use orders::{NumberedOrder, OrderCatalog, OrderInsert, TokenCatalog};
-pub use owner_standing::OwnerStanding;
+pub use owner_standing::{OwnerStanding, room_for_strangers};
 pub use plugins::{NodeFunctions, Plugin, PluginContext, PluginSource};
 pub use replication::{Challenged, Evidence, HoldersNews, Replication};
 pub use revocations::Revocations;

@@ -8,3 +8,9 @@ pub trait OwnerStanding: Send + Sync {
     /// Whether the owner is established. An answer that cannot be had soon is no.
     async fn is_established(&self, owner: Address) -> bool;
 }
+
+/// Bytes that the objects of owners who are not established may take together, of the
+/// room for the objects of others: half.
+pub const fn room_for_strangers(foreign: u64) -> u64 {
+    foreign / 2
+}

@@ -13,12 +13,10 @@ use std::{
 
 use dm_core::{
     Address,
-    ports::{OwnerStanding, StorageQuota},
+    ports::{OwnerStanding, StorageQuota, room_for_strangers},
 };
 use libp2p::PeerId;
 
-/// Part of the room that strangers may fill together.
-const STRANGERS: u64 = 2;
 /// Part of the room that one stranger may take in a [`PERIOD`].
 const ONE_STRANGER: u64 = 8;
 /// After this time it is forgotten what strangers have taken.
@@ -92,7 +90,7 @@ impl ForeignRoom {
         let is_stranger = bytes > 0 && !self.is_favoured(arriving).await;
         let stored = self.quota.as_ref().map_or(0, |quota| quota.kept().foreign);
         let limit = if is_stranger {
-            self.limit / STRANGERS
+            room_for_strangers(self.limit)
         } else {
             self.limit
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dm_core::{
     clock::now_ms,
     envelope::ObjectId,
-    ports::{Kept, KeptLimits, StoreError},
+    ports::{Kept, KeptLimits, StoreError, room_for_strangers},
 };
 
 use super::Repairer;
@@ -15,12 +15,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Copies that are dropped in one go.
 const MAX_DROPPED: usize = 256;
 
-/// Part of the room that the objects of owners who are not established may fill.
-const STRANGERS: u64 = 2;
-
 /// Whether the room for strangers runs out: less than a twentieth of it is left.
 fn is_scarce_for_strangers(kept: Kept, limits: KeptLimits) -> bool {
-    let room = limits.foreign / STRANGERS;
+    let room = room_for_strangers(limits.foreign);
     kept.foreign > room - room / 20
 }
 
