@@ -18,6 +18,9 @@ use super::{
     record::{Record, Step, keys},
 };
 
+/// Entries that are read at once.
+const PAGE: usize = 256;
+
 /// Numbers of what the index keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
@@ -247,7 +250,7 @@ impl Index {
         let front = self.fronts.get(&tag).map(Vec::as_slice);
         let entries = self.store.scan(&[tag], front, limit).await?;
         if let Some((first, _)) = entries.first() {
-            self.fronts.insert(tag, head(first).to_vec());
+            self.fronts.insert(tag, keys::head(first).to_vec());
         }
         Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
@@ -258,18 +261,9 @@ impl Index {
         if let Some(front) = self.fronts.get_mut(tag)
             && key <= front.as_slice()
         {
-            *front = head(key).to_vec();
+            *front = keys::head(key).to_vec();
         }
     }
-}
-
-/// Entries that are read at once.
-const PAGE: usize = 256;
-
-/// A key without its id: it sorts before all keys that begin with it.
-fn head(key: &[u8]) -> &[u8] {
-    const ID_LEN: usize = 52;
-    key.get(..key.len().saturating_sub(ID_LEN)).unwrap_or_default()
 }
 
 /// The keys that a batch sets.

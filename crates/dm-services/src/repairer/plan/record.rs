@@ -179,14 +179,9 @@ pub(super) mod keys {
     }
 
     pub(in super::super) fn timed(tag: u8, at: u64, id: &ObjectId) -> Vec<u8> {
-        with_id(&timed_head(tag, at), id)
-    }
-
-    /// What the keys of this time begin with; it sorts before them.
-    pub(in super::super) fn timed_head(tag: u8, at: u64) -> Vec<u8> {
         let mut head = vec![tag];
         head.extend(at.to_be_bytes());
-        head
+        with_id(&head, id)
     }
 
     pub(in super::super) fn held(peer: PeerKey, id: &ObjectId) -> Vec<u8> {
@@ -224,6 +219,12 @@ pub(super) mod keys {
 
     pub(in super::super) fn not_taken_head(reason: NotTaken) -> Vec<u8> {
         vec![NOT_TAKEN, reason as u8]
+    }
+
+    /// A key without its id: it sorts before all keys that begin with it.
+    pub(in super::super) fn head(key: &[u8]) -> &[u8] {
+        let len = key.len().saturating_sub(ID_LEN);
+        key.get(..len).unwrap_or_default()
     }
 
     /// The id at the end of a key.
