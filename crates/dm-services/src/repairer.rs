@@ -197,7 +197,9 @@ impl Repairer {
     async fn take_news(&self) -> Result<(), StoreError> {
         loop {
             let news = self.inner.ports.replication.next_news().await;
-            if !self.keep_readable(&news.object).await? {
+            // Most objects are known by then: the store has told of them.
+            let is_kept = self.plan().await?.keeps(&news.object).await?;
+            if !is_kept && !self.keep_readable(&news.object).await? {
                 continue;
             }
             let holders: Vec<Peer> = news.holders.iter().map(|name| Peer::named(name)).collect();

@@ -27,6 +27,14 @@ pub struct Copies {
 }
 
 impl RepairPlan {
+    /// Whether the object is stored here, as far as the plan was told.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn keeps(&mut self, object: &ObjectId) -> Result<bool, StoreError> {
+        Ok(self.index.get(object).await?.is_some())
+    }
+
     /// What is known of an object's copies; `None` where it is not stored here.
     ///
     /// # Errors
