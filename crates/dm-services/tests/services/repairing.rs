@@ -84,12 +84,7 @@ impl Guard {
         let ports = ports(&node, store.clone(), &changes, &index);
         // Nobody here owns the objects: all are replicas that cannot read.
         let repairer = Repairer::new(ports, Address::repeat_byte(9), &node.local_peer_id(), config());
-        let tasks = Supervisor::new();
-        let running = repairer.clone();
-        tasks.spawn("repairer", move |shutdown| {
-            let repairer = running.clone();
-            async move { repairer.run(shutdown).await }
-        });
+        let tasks = run(&repairer);
         Self {
             node,
             store,
@@ -103,6 +98,24 @@ impl Guard {
     async fn held(&self) -> HeldObject {
         self.repairer.holders(&data_hash()).await.unwrap().remove(0)
     }
+
+    /// Waits until so many holders are live.
+    async fn has_live(&self, count: u32) {
+        eventually(&format!("{count} holders are live"), async || {
+            (self.held().await.live == count).then_some(())
+        })
+        .await;
+    }
+}
+
+fn run(repairer: &Repairer) -> Supervisor {
+    let tasks = Supervisor::new();
+    let running = repairer.clone();
+    tasks.spawn("repairer", move |shutdown| {
+        let repairer = running.clone();
+        async move { repairer.run(shutdown).await }
+    });
+    tasks
 }
 
 fn object() -> SampleObject {
@@ -111,6 +124,14 @@ fn object() -> SampleObject {
 
 fn data_hash() -> DataHash {
     DataHash::of(&7_u64.to_le_bytes())
+}
+
+/// Waits until so many of the stores have the object.
+async fn become_copies(stores: &[MemoryObjectStore], count: usize) {
+    eventually(&format!("there are {count} copies"), async || {
+        (copies(stores).await == count).then_some(())
+    })
+    .await;
 }
 
 async fn copies(stores: &[MemoryObjectStore]) -> usize {
@@ -164,14 +185,8 @@ async fn a_replica_repairs_what_it_cannot_read() {
     object().store_in(&stores[0]).await.unwrap();
     // It was stored before the repairer looked: its peers are found.
     guards[0].node.push(&object().id(), 1).await.unwrap();
-    eventually("there are three copies", async || {
-        (copies(&stores).await == 3).then_some(())
-    })
-    .await;
-    eventually("both holders are live", async || {
-        (guards[0].held().await.live == 2).then_some(())
-    })
-    .await;
+    become_copies(&stores, 3).await;
+    guards[0].has_live(2).await;
 
     let held = guards[0].held().await;
     assert_eq!((held.wanted, held.own, held.size), (2, false, 300_000));
@@ -180,14 +195,8 @@ async fn a_replica_repairs_what_it_cannot_read() {
         .position(|guard| held.holders[0].peer_id == guard.node.local_peer_id())
         .unwrap();
     guards[gone].node.set_online(false);
-    eventually("there are four copies", async || {
-        (copies(&stores).await == 4).then_some(())
-    })
-    .await;
-    eventually("both holders are live", async || {
-        (guards[0].held().await.live == 2).then_some(())
-    })
-    .await;
+    become_copies(&stores, 4).await;
+    guards[0].has_live(2).await;
 }
 
 #[tokio::test]
@@ -207,10 +216,7 @@ async fn holders_are_proven_and_their_times_are_told() {
         assert!(holder.live && holder.proved_at.unwrap() >= holder.since && holder.since > 0);
     }
     // The others learned of all three by being asked.
-    eventually("the third node knows both holders", async || {
-        (guards[2].held().await.live == 2).then_some(())
-    })
-    .await;
+    guards[2].has_live(2).await;
 }
 
 #[tokio::test]
@@ -218,16 +224,10 @@ async fn a_holder_that_threw_its_copy_away_is_replaced() {
     let (stores, guards) = network(4);
     object().store_in(&stores[0]).await.unwrap();
     guards[0].node.push(&object().id(), 2).await.unwrap();
-    eventually("both holders are live", async || {
-        (guards[0].held().await.live == 2).then_some(())
-    })
-    .await;
+    guards[0].has_live(2).await;
     stores[1].remove(&object().id()).await.unwrap();
     // At its old place or at another: whoever finds out first decides.
-    eventually("there are three copies", async || {
-        (copies(&stores).await == 3).then_some(())
-    })
-    .await;
+    become_copies(&stores, 3).await;
 }
 
 #[tokio::test]
@@ -248,10 +248,7 @@ async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
         .iter()
         .map(|store| Guard::join_with(&hub, store))
         .collect();
-    eventually("both holders are live", async || {
-        (keeper.held().await.live == 2).then_some(())
-    })
-    .await;
+    keeper.has_live(2).await;
     let held = keeper.held().await;
     let liar_id = liar.node.local_peer_id();
     assert!(held.holders.iter().all(|holder| holder.peer_id != liar_id));
@@ -381,12 +378,7 @@ async fn when_room_is_short_the_copies_of_strangers_go_first() {
         )
     };
     let repairer = Repairer::new(ports, Address::repeat_byte(9), &node.local_peer_id(), config());
-    let tasks = Supervisor::new();
-    let running = repairer.clone();
-    tasks.spawn("repairer", move |shutdown| {
-        let repairer = running.clone();
-        async move { repairer.run(shutdown).await }
-    });
+    let _tasks = run(&repairer);
     eventually("copies are dropped", async || {
         (repairer.make_room().await.unwrap() > 0).then_some(())
     })
