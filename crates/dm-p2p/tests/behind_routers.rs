@@ -6,33 +6,22 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Node, config, start, start_plain, wait_until};
-use dm_core::{config::NetworkConfig, ports::NetworkStatus};
+use common::{Node, config, start, start_changed, start_plain, wait_until};
+use dm_core::ports::NetworkStatus;
 use dm_p2p::Identity;
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
 };
 
-async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
-    let mut config = config(Identity::generate(), initial_peers);
-    change(&mut config.network);
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await
-}
-
 async fn relay() -> Node {
-    node(Vec::new(), |network| network.relay_server = true).await
+    start_changed(Vec::new(), |network| network.relay_server = true).await
 }
 
 /// A node that opens no port, and its address at the relay.
 async fn hidden_behind(relay: &Node) -> (Node, String) {
     let address = relay.address();
-    let hidden = node(Vec::new(), |network| {
+    let hidden = start_changed(Vec::new(), |network| {
         network.listen = false;
         network.relays = vec![address];
     })
@@ -119,7 +108,7 @@ async fn a_relay_that_comes_back_is_used_again() {
 async fn a_direct_connection_takes_the_place_of_the_relay() {
     let relay = relay().await;
     let relay_address = relay.address();
-    let holder = node(Vec::new(), |network| network.relays = vec![relay_address]).await;
+    let holder = start_changed(Vec::new(), |network| network.relays = vec![relay_address]).await;
     let object = SampleObject::new(1, 7, 600_000);
     object.store_in(&*holder.store).await.unwrap();
     let reader = start_plain(vec![circuit_of(&holder).await]).await;
@@ -132,7 +121,7 @@ async fn a_direct_connection_takes_the_place_of_the_relay() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_nobody_reaches_takes_a_relay_among_its_peers() {
     let relay = relay().await;
-    let hidden = node(vec![relay.address()], |network| network.listen = false).await;
+    let hidden = start_changed(vec![relay.address()], |network| network.listen = false).await;
     let reader = start_plain(vec![circuit_of(&hidden).await]).await;
     wait_until(|| is_connected(&reader, &hidden)).await;
 }
@@ -157,7 +146,7 @@ async fn peers_confirm_to_a_node_under_which_address_they_reach_it() {
 async fn peers_learn_the_external_addresses_that_are_set() {
     let external = "/ip4/127.0.0.1/tcp/4001".to_owned();
     let set = external.clone();
-    let forwarded = node(Vec::new(), |network| network.external_addresses = vec![set]).await;
+    let forwarded = start_changed(Vec::new(), |network| network.external_addresses = vec![set]).await;
     assert_eq!(
         forwarded.p2p.external_addresses(),
         std::slice::from_ref(&external)

@@ -4,12 +4,12 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use common::{
-    Node, PATIENCE, config,
+    Node, PATIENCE,
     script::{self, Lie, Reply, Request, receive, send},
-    start, start_plain, wait_until,
+    start_changed, start_plain, wait_until,
 };
 use dm_core::{
     bus::News,
@@ -17,11 +17,7 @@ use dm_core::{
     ports::{Found, NetworkStatus, ObjectExchange},
     trace::Trace,
 };
-use dm_p2p::Identity;
-use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
-};
+use dm_testing::objects::SampleObject;
 use futures::{StreamExt, TryStreamExt};
 use libp2p::{
     Multiaddr,
@@ -31,17 +27,6 @@ use libp2p::{
     },
 };
 use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
-
-async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
-    let mut config = config(Identity::generate(), initial_peers);
-    change(&mut config.network);
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await
-}
 
 /// Room for twelve incoming connections, four of them from one address.
 fn narrow(network: &mut NetworkConfig) {
@@ -106,7 +91,7 @@ async fn keep_half_open(host_and_port: String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_identity_has_two_connections() {
-    let node = node(Vec::new(), |_| {}).await;
+    let node = start_changed(Vec::new(), |_| {}).await;
     let address: Multiaddr = node.address().parse().unwrap();
     let mut swarm = script::swarm();
     let (mut opened, mut closed) = (0, 0);
@@ -135,7 +120,7 @@ async fn one_identity_has_two_connections() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_identities_of_one_address_leave_room_for_another_one() {
-    let node = node(Vec::new(), narrow).await;
+    let node = start_changed(Vec::new(), narrow).await;
     let object = SampleObject::new(1, 7, 100);
     let honest = start_plain(vec![node.address()]).await;
     object.store_in(&*honest.store).await.unwrap();
@@ -160,7 +145,7 @@ async fn many_identities_of_one_address_leave_room_for_another_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_newcomer_is_served_beside_attackers_who_come_again_and_again() {
-    let node = node(Vec::new(), narrow).await;
+    let node = start_changed(Vec::new(), narrow).await;
     let object = SampleObject::new(1, 7, 100);
     object.store_in(&*node.store).await.unwrap();
     let mut attackers = JoinSet::new();
@@ -191,7 +176,7 @@ async fn an_honest_newcomer_is_served_beside_attackers_who_come_again_and_again(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_holds_handshakes_open_keeps_nobody_out() {
-    let node = node(Vec::new(), narrow).await;
+    let node = start_changed(Vec::new(), narrow).await;
     let mut attackers = JoinSet::new();
     for _ in 0..16 {
         attackers.spawn(keep_half_open(node.host_and_port()));
@@ -203,7 +188,7 @@ async fn who_holds_handshakes_open_keeps_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_opens_streams_without_end_leaves_some_for_others() {
-    let node = node(Vec::new(), |_| {}).await;
+    let node = start_changed(Vec::new(), |_| {}).await;
     let mut attackers = Vec::new();
     // More than there may be in all.
     for _ in 0..34 {
@@ -232,7 +217,7 @@ async fn who_opens_streams_without_end_leaves_some_for_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_memory_strangers_are_refused_and_dials_go_on() {
     let other = start_plain(Vec::new()).await;
-    let node = node(vec![other.address()], |network| network.max_memory = 1).await;
+    let node = start_changed(vec![other.address()], |network| network.max_memory = 1).await;
     wait_until(|| is_connected(&node, &other)).await;
     let mut stranger = script::swarm();
     stranger

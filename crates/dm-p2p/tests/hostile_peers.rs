@@ -5,12 +5,10 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::{
-    Node, config,
+    Node,
     script::{self, Holding, Lie, OfferAnswer, Part, Reply, Request, Scripted, receive, send, send_bytes},
-    start, start_plain, wait_until,
+    start_changed, start_plain, wait_until,
 };
 use dm_core::{
     address_record::AddressRecord,
@@ -23,25 +21,9 @@ use dm_core::{
     signed::Signed,
     trace::Trace,
 };
-use dm_p2p::Identity;
-use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
-    signer::TestSigner,
-};
+use dm_testing::{objects::SampleObject, signer::TestSigner};
 use futures::{AsyncReadExt, StreamExt, TryStreamExt};
 use libp2p::{Multiaddr, PeerId, kad};
-
-async fn node(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
-    let mut config = config(Identity::generate(), initial_peers);
-    change(&mut config.network);
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await
-}
 
 /// Few requests are a flood.
 fn strict(network: &mut NetworkConfig) {
@@ -141,7 +123,7 @@ async fn who_stalls_within_a_fetch_is_scored_although_another_delivers() {
     let object = SampleObject::new(1, 7, 20 * CHUNK_SIZE);
     let holder = start_plain(Vec::new()).await;
     object.store_in(&*holder.store).await.unwrap();
-    let reader = node(vec![holder.address()], |network| {
+    let reader = start_changed(vec![holder.address()], |network| {
         network.request_timeout_secs = 1;
         // Pings show that it is there all the same.
         network.health_check_interval_secs = 1;
@@ -170,7 +152,7 @@ async fn who_stalls_within_a_fetch_is_scored_although_another_delivers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_floods_with_streams_is_ignored_and_others_are_served() {
-    let node = node(Vec::new(), strict).await;
+    let node = start_changed(Vec::new(), strict).await;
     let mut flood = connected(&node, Lie::None, None, Part::default()).await;
     let peer: PeerId = node.p2p.local_peer_id().parse().unwrap();
     let protocol = libp2p::StreamProtocol::new("/datamgmt/objects/1");
@@ -185,7 +167,7 @@ async fn who_floods_with_streams_is_ignored_and_others_are_served() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored() {
-    let node = node(Vec::new(), |network| {
+    let node = start_changed(Vec::new(), |network| {
         network.peer_requests_per_sec = 5;
         network.peer_requests_burst = 2;
     })
@@ -208,7 +190,7 @@ async fn who_asks_faster_than_its_rate_is_answered_later_and_not_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_floods_with_records_is_ignored_and_others_are_served() {
-    let node = node(Vec::new(), strict).await;
+    let node = start_changed(Vec::new(), strict).await;
     let mut flood = script::swarm();
     let signer = TestSigner::new(1);
     let record = AddressRecord::new(signer.address(), [1; 32], flood.local_peer_id().to_base58(), 1);
@@ -232,7 +214,7 @@ async fn who_floods_with_records_is_ignored_and_others_are_served() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stalls_its_streams_is_ignored() {
-    let node = node(Vec::new(), |network| {
+    let node = start_changed(Vec::new(), |network| {
         network.request_timeout_secs = 1;
         // Pings show that it is there all the same.
         network.health_check_interval_secs = 1;
@@ -257,7 +239,7 @@ async fn who_stalls_its_streams_is_ignored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_announces_addresses_of_others_is_ignored_and_not_believed() {
     let victim = start_plain(Vec::new()).await;
-    let node = node(vec![victim.address()], |_| {}).await;
+    let node = start_changed(vec![victim.address()], |_| {}).await;
     node.knows_peers(1).await;
     // The victim's, and both of the node itself.
     let mut announces: Vec<Multiaddr> = vec![victim.address().parse().unwrap()];
@@ -288,7 +270,7 @@ async fn who_announces_addresses_of_others_is_ignored_and_not_believed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_names_peers_at_addresses_of_others_is_scored() {
     let victim = start_plain(Vec::new()).await;
-    let node = node(vec![victim.address()], |network| {
+    let node = start_changed(vec![victim.address()], |network| {
         network.peer_exchange_interval_secs = 1;
     })
     .await;
@@ -305,7 +287,7 @@ async fn who_names_peers_at_addresses_of_others_is_scored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ban_ends() {
-    let node = node(Vec::new(), |network| network.ban_secs = 1).await;
+    let node = start_changed(Vec::new(), |network| network.ban_secs = 1).await;
     let object = SampleObject::new(1, 7, 100);
     let holding = Holding::new(&object.envelope, &object.chunks);
     let liar = connected(&node, Lie::Rubbish, Some(holding), Part::default()).await;

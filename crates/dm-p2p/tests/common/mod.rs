@@ -110,13 +110,15 @@ pub async fn start_with(config: P2pConfig, deps: P2pDeps) -> Node {
 }
 
 pub async fn start_plain(initial_peers: Vec<String>) -> Node {
+    start_changed(initial_peers, |_| {}).await
+}
+
+/// A node with an empty store and this change of the configuration.
+pub async fn start_changed(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
+    let mut config = config(Identity::generate(), initial_peers);
+    change(&mut config.network);
     let store = Arc::new(MemoryObjectStore::new());
-    start(
-        config(Identity::generate(), initial_peers),
-        store,
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await
+    start(config, store, Arc::new(MemoryCatalog::new())).await
 }
 
 /// Nodes that are all connected with each other.
