@@ -126,10 +126,11 @@ fn data_hash() -> DataHash {
     DataHash::of(&7_u64.to_le_bytes())
 }
 
-/// Waits until so many of the stores have the object.
+/// Waits until at least so many of the stores have the object. Where two holders
+/// miss a copy at the same moment, both may bring one.
 async fn become_copies(stores: &[MemoryObjectStore], count: usize) {
     eventually(&format!("there are {count} copies"), async || {
-        (copies(stores).await == count).then_some(())
+        (copies(stores).await >= count).then_some(())
     })
     .await;
 }
@@ -225,7 +226,7 @@ async fn a_holder_that_threw_its_copy_away_is_replaced() {
     object().store_in(&stores[0]).await.unwrap();
     guards[0].node.push(&object().id(), 2).await.unwrap();
     guards[0].has_live(2).await;
-    stores[1].remove(&object().id()).await.unwrap();
+    assert!(stores[1].remove(&object().id()).await.unwrap());
     // At its old place or at another: whoever finds out first decides.
     become_copies(&stores, 3).await;
 }
