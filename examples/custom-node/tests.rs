@@ -10,8 +10,9 @@ use std::{fs, io::Write, sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
-    bus::{News, NodeEvent},
+    bus::NodeEvent,
     hash::DataHash,
+    news::News,
     plugin::{RetrievalView, Verdict},
     ports::{KeyValueStore, Plugin, PluginContext},
 };

@@ -18,8 +18,9 @@ use std::{
 use anyhow::Context;
 use async_trait::async_trait;
 use dm_core::{
-    bus::{News, NodeEvent},
+    bus::NodeEvent,
     clock::now_ms,
+    news::News,
     plugin::{Hook, PluginFault, PluginInfo},
     ports::{KeyValueStore, Plugin, PluginContext, StoreError, WriteBatch},
 };

@@ -4,14 +4,17 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
-    config::{KeysConfig, NetworkConfig, StorageConfig},
+    bus::EventBus,
+    config::{EventsConfig, KeysConfig, NetworkConfig, StorageConfig},
     tasks::Supervisor,
 };
 use dm_keys::ApiKeyManager;
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
     OperatorChange, OperatorChangePorts, OrderExecutor, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
-    Scrubber, ShareAuthorization, repairer::plan::RepairConfig,
+    Scrubber, ShareAuthorization,
+    events::{EventKeeper, Events},
+    repairer::plan::RepairConfig,
 };
 use dm_storage::SqliteCatalog;
 use tokio_util::sync::CancellationToken;
@@ -110,6 +113,21 @@ pub(crate) fn start_operator_change(
         |change, shutdown| async move { change.run(shutdown).await },
     );
     change
+}
+
+/// Keeps the journal of events in the background, and reads it for programs.
+pub(crate) fn start_events(
+    catalog: Arc<SqliteCatalog>,
+    bus: EventBus,
+    node: Address,
+    config: &EventsConfig,
+    supervisor: &Supervisor,
+) -> Events {
+    let keeper = EventKeeper::new(catalog.clone(), bus, config.clone());
+    supervise(supervisor, "events", &keeper, |keeper, shutdown| async move {
+        keeper.run(shutdown).await
+    });
+    Events::new(catalog, node)
 }
 
 /// Looks for damage in the background, and mends it.

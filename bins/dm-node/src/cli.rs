@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Plugins(PluginsArgs),
     /// Show what a running node has recorded
     History(HistoryArgs),
+    /// Show what happens in a running node
+    Events(EventsArgs),
 }
 
 /// Settings that may be given on the command line as well.
@@ -313,6 +315,24 @@ pub(crate) enum PluginsCommand {
         #[command(flatten)]
         client: InternalClientArgs,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only these topics, such as data.shared, or groups such as data.*, comma-separated
+    #[arg(long)]
+    pub(crate) topics: Option<String>,
+    /// Where to go on: the cursor of an earlier answer, or the id of an event
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    /// At most this many events at once
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// Go on with each event as it happens, from now on where no cursor is given
+    #[arg(long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod devnet;
 pub(crate) mod erase;
+pub(crate) mod events;
 mod explain;
 pub(crate) mod get;
 pub(crate) mod grant;

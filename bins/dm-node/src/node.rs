@@ -6,19 +6,13 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers};
 use dm_chain::embedded::EmbeddedChain;
-use dm_core::{
-    Address,
-    bus::{EventBus, News},
-    config::NodeConfig,
-    ports::Network,
-    tasks::Supervisor,
-};
+use dm_core::{Address, bus::EventBus, config::NodeConfig, news::News, ports::Network, tasks::Supervisor};
 use dm_keys::NodeKeys;
-use dm_services::{DataManager, PluginManager, RegisteredPlugins};
+use dm_services::{DataManager, PluginManager, RegisteredPlugins, events::Events};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
-use crate::{data_dir_lock::DataDirLock, logging::LogFilter, stop_signal::StopSignal};
+use crate::{background, data_dir_lock::DataDirLock, logging::LogFilter, stop_signal::StopSignal};
 
 mod apis;
 mod data;
@@ -56,6 +50,7 @@ pub(crate) struct Node {
     bus: EventBus,
     apis: ApiHandle,
     data: DataManager,
+    events: Events,
     plugins: PluginManager,
     network: Arc<dyn Network>,
     address: Address,
@@ -86,6 +81,13 @@ impl Node {
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
         let stores = Stores::open(config, ground.address).await?;
+        let events = background::start_events(
+            stores.catalog.clone(),
+            ground.bus.clone(),
+            ground.address,
+            &config.events,
+            &ground.supervisor,
+        );
         let ledger = Ledger::start(&ground, &stores).await?;
         let peers = Peers::start(&ground, &stores, &ledger).await?;
         let data = Data::start(&ground, &stores, &ledger, &peers).await?;
@@ -94,6 +96,7 @@ impl Node {
             ledger: &ledger,
             peers: &peers,
             data: &data,
+            events: events.clone(),
         };
         let apis = apis::serve(&ground, parts, servers, log_filter, registered).await?;
         let Ground {
@@ -116,6 +119,7 @@ impl Node {
             bus,
             apis,
             data: data.data,
+            events,
             plugins: data.plugins,
             network: peers.network,
             address,
@@ -158,6 +162,7 @@ impl Node {
         tracing::info!("the node stops");
         self.bus.publish(News::NodeStopping {});
         self.data.stop_waiting();
+        self.events.end_waiting();
         self.apis.stop().await;
         if !self.supervisor.shut_down(TASK_PATIENCE).await {
             tracing::warn!("background tasks did not end in time");

@@ -26,6 +26,14 @@ pub(crate) fn local_secs(value: &Value) -> String {
     millis(value).map_or_else(|| "-".to_owned(), local)
 }
 
+/// A point in time in ISO 8601, for people; what is no time is shown as it is.
+pub(crate) fn local_iso(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(time) => u64::try_from(time.as_millisecond()).map_or_else(|_| text.to_owned(), local),
+        Err(_) => text.to_owned(),
+    }
+}
+
 /// Adds to each of the lines the time in its field `timestamp` (seconds since the Unix
 /// epoch) as ISO 8601 in UTC, under the name `time`.
 pub(crate) fn add_iso(lines: &mut Value) {

@@ -8,7 +8,7 @@ use dm_core::{
 };
 use dm_services::{
     DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager, Repairer, Scrubber,
-    ServiceError, ShareAuthorization, TokenManager,
+    ServiceError, ShareAuthorization, TokenManager, events::Events,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -28,6 +28,8 @@ pub struct Services {
     pub health: Arc<HealthMonitor>,
     /// The transparency log: history, and checking receipts.
     pub log: Arc<dyn ComplianceLog>,
+    /// What happened.
+    pub events: Events,
     /// The peers.
     pub network: Arc<dyn Network>,
     /// Who holds which object.

@@ -11,6 +11,7 @@ mod common;
 mod compliance;
 mod contract;
 mod erasures;
+mod events;
 mod hostile;
 mod keys;
 mod lifecycle;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use dm_core::{
-    bus::{EventBus, News},
+    bus::EventBus,
+    news::News,
     ports::{ComplianceError, LogEntry, Recorded},
 };
 use tokio::sync::oneshot;

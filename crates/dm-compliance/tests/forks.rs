@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dm_core::{
-    bus::News,
+    news::News,
     ports::{ComplianceError, ComplianceLog, EventLog},
 };
 use dm_testing::{compliance::conformance::share, waiting::eventually};

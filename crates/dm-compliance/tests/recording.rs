@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use dm_core::{
-    bus::News,
     config::ComplianceConfig,
     event::EventKind,
+    news::News,
     ports::{CatalogError, ComplianceError, ComplianceLog},
 };
 use dm_testing::compliance::conformance::share;

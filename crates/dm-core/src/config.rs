@@ -9,6 +9,7 @@ use crate::{address::parse_address, secret::SecretString};
 
 mod api_keys;
 mod authorization;
+mod events;
 mod keys;
 mod money;
 mod network;
@@ -18,6 +19,7 @@ mod validate;
 
 pub use api_keys::ApiKeysConfig;
 pub use authorization::AuthorizationConfig;
+pub use events::EventsConfig;
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
@@ -87,6 +89,8 @@ pub struct NodeConfig {
     pub api_keys: ApiKeysConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
+    /// Events for programs.
+    pub events: EventsConfig,
     /// What plugins may do.
     pub plugins: PluginsConfig,
     /// What is logged, and how.
@@ -127,6 +131,7 @@ impl Default for NodeConfig {
             authorization: AuthorizationConfig::default(),
             api_keys: ApiKeysConfig::default(),
             compliance: ComplianceConfig::default(),
+            events: EventsConfig::default(),
             plugins: PluginsConfig::default(),
             log: LogConfig::default(),
         }

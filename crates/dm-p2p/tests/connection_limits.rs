@@ -12,8 +12,8 @@ use common::{
     start_changed, start_plain, wait_until,
 };
 use dm_core::{
-    bus::News,
     config::NetworkConfig,
+    news::News,
     ports::{Found, NetworkStatus, ObjectExchange},
     trace::Trace,
 };

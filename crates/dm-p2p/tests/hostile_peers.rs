@@ -12,10 +12,10 @@ use common::{
 };
 use dm_core::{
     address_record::AddressRecord,
-    bus::News,
     clock::now_ms,
     config::NetworkConfig,
     envelope::CHUNK_SIZE,
+    news::News,
     peer::{PeerStanding, PeerStatus},
     ports::{Found, NetworkStatus, ObjectExchange, Signer},
     signed::Signed,

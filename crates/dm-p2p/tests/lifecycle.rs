@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use common::{Node, config, start, start_plain, wait_until};
 use dm_core::{
-    bus::{EventBus, News},
+    bus::EventBus,
+    news::News,
     ports::{NetworkError, NetworkStatus, ObjectExchange, PeerCatalog},
     tasks::Supervisor,
     trace::Trace,

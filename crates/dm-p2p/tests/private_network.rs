@@ -7,11 +7,7 @@ mod common;
 use std::{collections::HashSet, path::PathBuf, pin::pin, sync::Arc};
 
 use common::{Node, PATIENCE, config, start, start_plain, wait_until};
-use dm_core::{
-    bus::{EventBus, News},
-    ports::NetworkStatus,
-    tasks::Supervisor,
-};
+use dm_core::{bus::EventBus, news::News, ports::NetworkStatus, tasks::Supervisor};
 use dm_p2p::{Identity, P2p, P2pDeps, P2pError};
 use dm_testing::{
     catalog::MemoryCatalog,

@@ -11,9 +11,10 @@ use std::{
 };
 
 use dm_core::{
-    bus::{ComponentChange, EventBus, News},
+    bus::EventBus,
     clock::now_ms,
     health::{Finding, HealthComponents, HealthLevel, HealthReport, PartHealth, Trouble},
+    news::{ComponentChange, News},
     plugin::PluginState,
     ports::{Chain, ComplianceLog, HealthCheck, NetworkStatus},
     tasks::Supervisor,

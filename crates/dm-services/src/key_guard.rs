@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::{
-    bus::{EventBus, News},
-    config::ApiKeysConfig,
-};
+use dm_core::{bus::EventBus, config::ApiKeysConfig, news::News};
 
 mod waits;
 

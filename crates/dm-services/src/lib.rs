@@ -5,6 +5,7 @@ mod authorization;
 mod cpu;
 mod data;
 mod error;
+pub mod events;
 mod health_monitor;
 mod key_guard;
 mod key_journal;

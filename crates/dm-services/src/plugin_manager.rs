@@ -7,8 +7,9 @@ use std::{
 
 use alloy_primitives::Address;
 use dm_core::{
-    bus::{ComponentChange, EventBus, News},
+    bus::EventBus,
     hash::DataHash,
+    news::{ComponentChange, News},
     plugin::{Hook, MAX_NOTE, Notes, PluginFault, PluginStatus, RetrievalView, ShareView, Verdict, cut_to},
     ports::{KeyValueStore, PluginSource, StoreError, WriteBatch},
 };

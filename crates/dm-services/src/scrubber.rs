@@ -8,11 +8,12 @@ use std::{
 
 use dm_core::{
     Address,
-    bus::{EventBus, News, SystemTrouble},
+    bus::EventBus,
     clock::now_ms,
     damage::DamageLog,
     envelope::{ObjectId, SignedEnvelope},
     hash::Locator,
+    news::{News, SystemTrouble},
     ports::{ObjectExchange, ObjectStore, StorageQuota, StoreError, StoreUsage},
 };
 use serde::Serialize;

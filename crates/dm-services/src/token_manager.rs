@@ -2,9 +2,9 @@
 
 use alloy_primitives::{Address, U256};
 use dm_core::{
-    bus::News,
     clock::now_ms,
     idempotency::IdempotencyKey,
+    news::News,
     operation::OperationId,
     order::{Order, OrderRecord, Purpose, TokenRecord},
     ports::ChainError,

@@ -42,5 +42,6 @@ dm_testing::api_key_catalog_conformance!(empty);
 dm_testing::peer_catalog_conformance!(empty);
 dm_testing::order_catalog_conformance!(empty);
 dm_testing::token_catalog_conformance!(empty);
+dm_testing::event_journal_conformance!(empty);
 dm_testing::authorized_users_conformance!(empty);
 dm_testing::used_mandates_conformance!(empty);

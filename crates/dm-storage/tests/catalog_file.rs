@@ -7,7 +7,10 @@ use std::{
 
 use dm_core::{
     event::EventKind,
-    ports::{ApiKeyCatalog, CatalogError, Erasures, EventLog, PeerCatalog, ReadableObjects, ShareCatalog},
+    ports::{
+        ApiKeyCatalog, CatalogError, ErasureCause, Erasures, EventLog, PeerCatalog, ReadableObjects,
+        ShareCatalog,
+    },
     share::NewShare,
 };
 use dm_storage::SqliteCatalog;
@@ -166,7 +169,10 @@ async fn a_destroyed_key_is_in_no_file() {
 
     catalog.put_readable(&object).await.unwrap();
     assert!(holds_the_key());
-    catalog.begin_erasure(&object.data_hash).await.unwrap();
+    catalog
+        .begin_erasure(&object.data_hash, ErasureCause::Ordered)
+        .await
+        .unwrap();
     assert!(!holds_the_key());
 }
 

@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Command};
 
-use dm_core::ports::{CatalogCopy, Erasures, ReadableObjects, ShareCatalog};
+use dm_core::ports::{CatalogCopy, ErasureCause, Erasures, ReadableObjects, ShareCatalog};
 use dm_storage::SqliteCatalog;
 use dm_testing::catalog::samples::{address, data_hash, readable, share};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -36,7 +36,7 @@ async fn an_erasure_is_acknowledged_only_when_no_file_holds_the_key() {
     let reader = long_reader(&path).await;
     let erasing = tokio::spawn({
         let catalog = catalog.clone();
-        async move { catalog.begin_erasure(&data_hash(1)).await }
+        async move { catalog.begin_erasure(&data_hash(1), ErasureCause::Ordered).await }
     });
     while catalog.readable(&data_hash(1)).await.unwrap().is_some() {
         tokio::task::yield_now().await;

@@ -4,7 +4,7 @@
 use dm_core::{
     config::StorageConfig,
     health::{Finding, HealthLevel, PartHealth},
-    ports::{CatalogError, Erasures, HealthCheck, ReadableObjects, ShareCatalog, StoreError},
+    ports::{CatalogError, ErasureCause, Erasures, HealthCheck, ReadableObjects, ShareCatalog, StoreError},
 };
 use dm_storage::{SqliteCatalog, Storage};
 use dm_testing::{
@@ -104,9 +104,17 @@ fn a_key_is_erased_on_a_disk_that_failed_before() {
             let catalog = catalog(disk.folder()).await;
             catalog.put_readable(&readable(1, address(1))).await.unwrap();
             disk.fails("fsync");
-            assert!(catalog.begin_erasure(&data_hash(1)).await.is_err());
+            assert!(
+                catalog
+                    .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+                    .await
+                    .is_err()
+            );
             disk.works();
-            catalog.begin_erasure(&data_hash(1)).await.unwrap();
+            catalog
+                .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+                .await
+                .unwrap();
         },
         async |folder| {
             let catalog = catalog(folder).await;

@@ -8,9 +8,9 @@ use dm_core::{
     health::Finding,
     order::OrderRecord,
     ports::{
-        ApiKeyCatalog, AuthorizedUsers, BegunKeyChange, CatalogError, Erasures, EventLog, HealthCheck,
-        KeyChange, KeyChanges, OrderCatalog, PeerCatalog, ReadableObjects, Revocations, ShareCatalog,
-        TokenCatalog,
+        ApiKeyCatalog, AuthorizedUsers, BegunKeyChange, CatalogError, ErasureCause, Erasures, EventLog,
+        HealthCheck, KeyChange, KeyChanges, OrderCatalog, PeerCatalog, ReadableObjects, Revocations,
+        ShareCatalog, TokenCatalog,
     },
     share::NewShare,
 };
@@ -171,7 +171,10 @@ async fn data_ends_behind_data_whose_end_cannot_be_read() {
         .await;
 
     for n in 1..=3 {
-        catalog.begin_erasure(&data_hash(n)).await.unwrap();
+        catalog
+            .begin_erasure(&data_hash(n), ErasureCause::Ordered)
+            .await
+            .unwrap();
         catalog
             .begin_revocation(&data_hash(n + 3), address(1))
             .await

@@ -27,11 +27,13 @@ pub mod checkpoints;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
+pub mod journal;
 pub mod key_changes;
 pub mod key_uses;
 pub mod mandates;
 mod memory;
 mod memory_erasures;
+mod memory_journal;
 mod memory_key_uses;
 mod memory_log;
 mod memory_orders;
@@ -55,7 +57,8 @@ pub mod whole_shares;
 
 pub use self::memory::MemoryCatalog;
 use dm_core::ports::{
-    Erasures, EventLog, KeyUses, OrderCatalog, ReadableObjects, Revocations, ShareCatalog, UsedMandates,
+    Erasures, EventJournal, EventLog, KeyUses, OrderCatalog, ReadableObjects, Revocations, ShareCatalog,
+    TokenCatalog, UsedMandates,
 };
 
 /// The ports that a catalog of shares has together: whether a share is
@@ -96,6 +99,11 @@ pub trait WholeShareLedger: MandateLedger + OrderCatalog + KeyUses + Revocations
 
 impl<T: MandateLedger + OrderCatalog + KeyUses + Revocations> WholeShareLedger for T {}
 
+/// The ports of a catalog whose changes are news in its journal.
+pub trait JournalLedger: EventJournal + WholeShareLedger + TokenCatalog {}
+
+impl<T: EventJournal + WholeShareLedger + TokenCatalog> JournalLedger for T {}
+
 /// Makes a test of each promise of a suite.
 #[doc(hidden)]
 #[macro_export]
@@ -133,6 +141,7 @@ mod tests {
     crate::peer_catalog_conformance!(empty);
     crate::order_catalog_conformance!(empty);
     crate::token_catalog_conformance!(empty);
+    crate::event_journal_conformance!(empty);
     crate::authorized_users_conformance!(empty);
     crate::used_mandates_conformance!(empty);
 }

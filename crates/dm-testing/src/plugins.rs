@@ -8,8 +8,9 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
-    bus::{News, NodeEvent},
+    bus::NodeEvent,
     hash::DataHash,
+    news::News,
     plugin::{Hook, Piece, PluginFault, PluginInfo, RetrievalView, ShareView, Verdict},
     ports::{KeyValueStore, Plugin, PluginContext, PluginSource, WriteBatch},
     share::ShareStatus,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::AccountHealth;
-use dm_services::{HealthMonitor, HealthPorts, KeyGuard, RegisteredPlugins, TokenManager};
+use dm_services::{HealthMonitor, HealthPorts, KeyGuard, RegisteredPlugins, TokenManager, events::Events};
 
 use super::{Ground, data::Data, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
@@ -24,6 +24,7 @@ pub(super) struct Parts<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) peers: &'a Peers,
     pub(super) data: &'a Data,
+    pub(super) events: Events,
 }
 
 /// Starts the plugins, which may ask for health, and serves.
@@ -34,13 +35,14 @@ pub(super) async fn serve(
     log_filter: LogFilter,
     registered: RegisteredPlugins,
 ) -> anyhow::Result<ApiHandle> {
+    let health = health(ground, &parts).await;
     let Parts {
         stores,
         ledger,
         peers,
         data,
+        events,
     } = parts;
-    let health = health(ground, &parts).await;
     let functions = Functions {
         health: health.clone(),
         data: data.data.clone(),
@@ -64,6 +66,7 @@ pub(super) async fn serve(
         payments: ledger.payments.clone(),
         health,
         log: ledger.compliance.clone(),
+        events,
         network: peers.network.clone(),
         repairer: peers.repairer.clone(),
         scrubber: peers.scrubber.clone(),

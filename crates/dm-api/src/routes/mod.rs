@@ -8,6 +8,7 @@ mod backup;
 mod blockchain;
 mod data;
 mod erasures;
+mod events;
 mod grants;
 mod health;
 mod history;
@@ -68,6 +69,7 @@ pub(crate) fn external() -> Router {
     verification::add(&mut router);
     receipts::add(&mut router);
     history::add(&mut router);
+    events::add(&mut router);
     network::add(&mut router);
     health::add_parts(&mut router);
     router

@@ -17,7 +17,7 @@ use dm_services::{
     AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, HealthMonitor, HealthPorts,
     KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts, OrderExecutor,
     PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer, ScrubConfig,
-    ScrubPorts, Scrubber, ShareAuthorization, TokenManager, repairer::plan::RepairConfig,
+    ScrubPorts, Scrubber, ShareAuthorization, TokenManager, events::Events, repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -108,6 +108,7 @@ pub struct TestNode {
     pub store: Arc<WatchedStore>,
     pub money: Arc<MemoryMoney>,
     pub operations: Arc<MemoryOperations>,
+    pub events: Events,
     pub catalog: Arc<MemoryCatalog>,
     pub address: Address,
     pub bus: EventBus,
@@ -249,6 +250,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             interval: Duration::from_secs(3600),
         },
     );
+    let events = Events::new(catalog.clone(), address);
     let services = Services {
         data: DataManager::new(&ports, settings).unwrap(),
         tokens: TokenManager::new(executor),
@@ -266,6 +268,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         )
         .await,
         log: log.clone(),
+        events: events.clone(),
         network: network.clone(),
         repairer,
         scrubber: scrubber.clone(),
@@ -298,6 +301,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         money,
         operations,
         catalog,
+        events,
         address,
         bus: kept_bus,
         client: reqwest::Client::new(),

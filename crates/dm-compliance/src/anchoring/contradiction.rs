@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dm_core::bus::{News, SystemTrouble};
+use dm_core::news::{News, SystemTrouble};
 use tokio::time::Instant;
 
 use super::{Anchorer, FIRST_PAUSE};

@@ -51,6 +51,16 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_compliance(config, &mut faults);
     check_plugins(config, &mut faults);
     faults.require(
+        config.events.keep_secs > 0,
+        "events.keep_secs",
+        "must be at least 1",
+    );
+    faults.require(
+        config.events.max_kept > 0,
+        "events.max_kept",
+        "must be at least 1",
+    );
+    faults.require(
         (1..=86_400).contains(&config.api_keys.longest_wait_secs),
         "api_keys.longest_wait_secs",
         "must be between 1 and 86400",

@@ -218,6 +218,15 @@ pub trait ReadableObjects: Send + Sync {
     async fn remove_readable(&self, data_hash: &DataHash) -> Result<bool, CatalogError>;
 }
 
+/// Why data is erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErasureCause {
+    /// Somebody ordered it.
+    Ordered,
+    /// Its time is over.
+    Expired,
+}
+
 /// Keeps what is to be erased until all of it is done, through restarts.
 #[async_trait]
 pub trait Erasures: Send + Sync {
@@ -228,7 +237,7 @@ pub trait Erasures: Send + Sync {
     /// # Errors
     /// [`CatalogError::Unsettled`] where the key is deleted, but a file still holds
     /// it because of a reader that takes long: ask again.
-    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError>;
+    async fn begin_erasure(&self, data_hash: &DataHash, cause: ErasureCause) -> Result<(), CatalogError>;
 
     /// Erasures that were begun and not ended, in an order of their own, after `after`.
     async fn unfinished_erasures(

@@ -11,6 +11,7 @@ mod chain;
 mod chain_control;
 mod compliance;
 mod crypto;
+mod event_journal;
 mod event_log;
 mod health_check;
 mod holder_index;
@@ -42,13 +43,14 @@ pub use backups::{
     PauseRekeying, RekeyingPaused,
 };
 pub use catalog::{
-    ApiKeyCatalog, CatalogError, Erasures, NumberedShare, PeerCatalog, ReadableObjects, Rewrapped,
-    ShareCatalog, ShareInsert,
+    ApiKeyCatalog, CatalogError, ErasureCause, Erasures, NumberedShare, PeerCatalog, ReadableObjects,
+    Rewrapped, ShareCatalog, ShareInsert,
 };
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
 pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
+pub use event_journal::{EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage};
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
 pub use health_check::HealthCheck;
 pub use holder_index::HolderIndex;

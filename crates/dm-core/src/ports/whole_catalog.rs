@@ -1,6 +1,6 @@
 use super::{
-    ApiKeyCatalog, AuthorizedUsers, Erasures, EventLog, KeyChanges, KeyUses, OrderCatalog, PeerCatalog,
-    ReadableObjects, Revocations, ShareCatalog, TokenCatalog, UsedMandates,
+    ApiKeyCatalog, AuthorizedUsers, Erasures, EventJournal, EventLog, KeyChanges, KeyUses, OrderCatalog,
+    PeerCatalog, ReadableObjects, Revocations, ShareCatalog, TokenCatalog, UsedMandates,
 };
 
 /// The whole catalog. Its ports only make sense over one and the same store: a commit
@@ -10,6 +10,7 @@ pub trait Catalog:
     ApiKeyCatalog
     + AuthorizedUsers
     + Erasures
+    + EventJournal
     + EventLog
     + KeyChanges
     + KeyUses
@@ -27,6 +28,7 @@ impl<T> Catalog for T where
     T: ApiKeyCatalog
         + AuthorizedUsers
         + Erasures
+        + EventJournal
         + EventLog
         + KeyChanges
         + KeyUses

@@ -17,9 +17,10 @@ use std::{
 };
 
 use dm_core::{
-    bus::{EventBus, News, PeerNews},
+    bus::EventBus,
     clock::now_ms,
     config::NetworkConfig,
+    news::{News, PeerNews},
     peer::{PeerRecord, PeerStanding, PeerStatus},
 };
 use libp2p::{Multiaddr, PeerId};

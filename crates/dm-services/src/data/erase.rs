@@ -9,7 +9,7 @@ use dm_core::{
     envelope::SignedEnvelope,
     event::NewEvent,
     hash::DataHash,
-    ports::{Erasures, ObjectStore, ReadableObjects, Recorded, ShareCatalog},
+    ports::{ErasureCause, Erasures, ObjectStore, ReadableObjects, Recorded, ShareCatalog},
 };
 
 use super::{Basis, DataLocks, DataPorts, copies::Copies, objects::OwnObjects, recorder::Recorder};
@@ -78,7 +78,10 @@ impl Eraser {
             let turn = eraser.locks.lock(data_hash.locator()).await;
             eraser.recorder.ensure_log_accepts()?;
             let recorded = if eraser.has(&data_hash).await? {
-                eraser.erasures.begin_erasure(&data_hash).await?;
+                eraser
+                    .erasures
+                    .begin_erasure(&data_hash, ErasureCause::Ordered)
+                    .await?;
                 eraser.finish_erasure(&data_hash).await?
             } else {
                 let event = eraser.recorder.erasure_event(&data_hash).await?;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use alloy_primitives::Address;
 use dm_core::{
-    bus::{EventBus, News},
+    bus::EventBus,
     envelope::{Envelope, SignedEnvelope},
     event::EventKind,
     hash::DataHash,
+    news::News,
     ports::{ComplianceLog, EventFilter, HistoryQuery, ObjectExchange, ObjectStore},
     receipt::{Anchor, Receipt, Verification},
     trace::Trace,

@@ -7,7 +7,8 @@ use std::{
 
 use alloy_primitives::Address;
 use dm_core::{
-    bus::{EventBus, News},
+    bus::EventBus,
+    news::News,
     ports::{Chain, Operations, Tokens},
     token::NATIVE_TOKEN,
 };

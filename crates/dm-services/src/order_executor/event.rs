@@ -1,46 +1,11 @@
-//! What others learn of an order: its compliance event, and the event bus.
+//! The compliance event of an order.
 
 use std::collections::BTreeMap;
 
 use dm_core::{
-    bus::{Movement, News, OrderNews},
     event::{EventKind, NewEvent},
     order::{Order, OrderRecord, OrderState, Purpose},
 };
-
-/// What the bus learns of an order; `None` where nothing has come of it yet.
-pub(super) fn news_of(record: &OrderRecord) -> Option<News> {
-    let told = match record.state {
-        OrderState::Completed { .. } => News::TokenTransferCompleted,
-        OrderState::Failed { .. } | OrderState::Ended { .. } => News::TokenTransferFailed,
-        OrderState::Accepted if record.tries.failed > 0 => News::TokenTransferFailed,
-        OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return None,
-    };
-    let is_tried_again = record.state == OrderState::Accepted;
-    let movement = match &record.order {
-        Order::Transfer(transfer) => Some(Movement {
-            token: transfer.token,
-            from: record.payer(),
-            to: transfer.to,
-            amount: transfer.amount.to_string(),
-        }),
-        _ => None,
-    };
-    let news = OrderNews {
-        id: record.id.to_string(),
-        kind: record.order.kind(),
-        purpose: record.purpose.as_str(),
-        tx_hash: record.state.tx_hash(),
-        movement,
-        reason: match &record.state {
-            OrderState::Failed { reason, .. } | OrderState::Ended { reason } => Some(reason.clone()),
-            OrderState::Accepted => record.tries.reason.clone(),
-            _ => None,
-        },
-        next_try: is_tried_again.then_some(record.tries.next_at as f64 / 1000.0),
-    };
-    Some(told(news))
-}
 
 /// The fact that a completed movement of money is; `None` for orders that
 /// move none.

@@ -6,6 +6,7 @@ use dm_core::{
     bus::EventBus,
     clock::now_ms,
     idempotency::IdempotencyKey,
+    news::News,
     operation::OperationId,
     order::{Order, OrderRecord, OrderState, Purpose, Tries},
     ports::{ComplianceLog, NumberedOrder, OrderCatalog, OrderInsert},
@@ -133,7 +134,7 @@ impl KeptOrders {
 
     /// Tells the bus what has become of an order.
     pub(super) fn announce(&self, record: &OrderRecord) {
-        if let Some(news) = event::news_of(record) {
+        if let Some(news) = News::of_order(record) {
             if let Order::Transfer(transfer) = &record.order {
                 self.balances.note(transfer.token);
             }

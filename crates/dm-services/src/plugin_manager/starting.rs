@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use dm_core::{
-    bus::{ComponentChange, News},
+    news::{ComponentChange, News},
     plugin::{Hook, PluginFault, is_plugin_name},
     ports::{Plugin, PluginContext, PluginSource},
     tasks::Supervisor,

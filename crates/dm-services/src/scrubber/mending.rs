@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dm_core::{
-    bus::{News, SystemTrouble},
     envelope::{ObjectId, SignedEnvelope},
+    news::{News, SystemTrouble},
     ports::{Found, Resumed, StoreError},
     trace::Trace,
 };

@@ -5,7 +5,7 @@ use dm_core::{
     envelope::ObjectId,
     event::EventKind,
     hash::DataHash,
-    ports::{ComplianceLog, Erasures, EventFilter, ObjectStore, ReadableObjects},
+    ports::{ComplianceLog, ErasureCause, Erasures, EventFilter, ObjectStore, ReadableObjects},
     share::ShareOutcome,
 };
 use dm_services::ServiceError;
@@ -75,7 +75,11 @@ async fn an_erasure_that_was_interrupted_is_finished() {
     let world = World::new();
     let owner = world.node(1).await;
     let shared = share(&owner, b"interrupted", world.node(2).await.address()).await;
-    owner.catalog.begin_erasure(&shared.data_hash).await.unwrap();
+    owner
+        .catalog
+        .begin_erasure(&shared.data_hash, ErasureCause::Ordered)
+        .await
+        .unwrap();
     owner.spread();
     eventually("the erasure is finished", async || {
         let left = owner.catalog.unfinished_erasures(None, 1).await.unwrap();

@@ -11,8 +11,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
-    bus::{EventBus, News, NodeEvent},
+    bus::{EventBus, NodeEvent},
     envelope::CHUNK_SIZE,
+    news::News,
     plugin::{
         Hook, PIECE_OVERLAP, Piece, PluginFault, PluginInfo, PluginState, RetrievalView, ShareView, Verdict,
     },

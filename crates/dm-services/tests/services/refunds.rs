@@ -3,8 +3,8 @@
 
 use dm_core::{
     Address, U256,
-    bus::News,
     event::EventKind,
+    news::News,
     operation::{Operation, OperationId},
     order::{OrderRecord, OrderState, Purpose},
     ports::{ChainError, ComplianceLog, EventFilter, Operations},

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use dm_core::{
-    bus::{EventBus, News, SystemTrouble},
+    bus::EventBus,
     damage::DamageLog,
     envelope::CHUNK_SIZE,
+    news::{News, SystemTrouble},
     ports::{Network, NetworkStatus, ObjectStore},
 };
 use dm_services::{ScrubConfig, ScrubPorts, ScrubReport, Scrubber};

@@ -2,9 +2,9 @@
 
 use dm_core::{
     Address, U256,
-    bus::News,
     event::EventKind,
     idempotency::IdempotencyKey,
+    news::News,
     operation::{Operation, OperationId},
     order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder, Tries},
     ports::{ComplianceLog, EventFilter, Operations, OrderCatalog, Tokens},

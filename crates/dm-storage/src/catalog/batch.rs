@@ -1,9 +1,10 @@
 //! Many changes in one transaction, the frequent kinds many rows at a time.
 
 use dm_core::{
+    news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState},
-    ports::{CatalogError, LogEntry, TreeNode},
+    ports::{CatalogError, ErasureCause, LogEntry, ShareInsert, TreeNode},
     share::{NewShare, ReadableObject},
 };
 use sqlx::SqliteConnection;
@@ -11,34 +12,43 @@ use sqlx::SqliteConnection;
 use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
-    checkpoints, erasures, event_log, key_changes, key_uses, mandates, order_writes, peers, readable_objects,
-    replicas, revocations, share_writes, tokens,
+    checkpoints, erasures, event_log, journal, key_changes, key_uses, mandates, order_writes, peers,
+    readable_objects, replicas, revocations, share_writes, tokens,
     transaction::{self, Failure},
     users,
 };
 
-/// Makes the changes in one transaction and says what came of each; when it
-/// returns they are durable.
+/// What came of a transaction.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// What came of each change, by its place.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Position of the newest event of the journal, if the transaction wrote any.
+    pub(super) journal_end: Option<u64>,
+}
+
+/// Makes the changes in one transaction and writes down in the journal what has
+/// happened by them; when it returns all of it is durable.
 ///
 /// # Errors
 /// Where the database fails. The transaction may still be open then.
-pub(super) async fn commit(
-    connection: &mut SqliteConnection,
-    changes: &[&Change],
-) -> Result<Vec<Outcome>, Failure> {
+pub(super) async fn commit(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<Made, Failure> {
     transaction::begin(connection).await?;
-    let outcomes = make(connection, changes).await.map_err(Failure::Before)?;
+    let made = make(connection, changes).await.map_err(Failure::Before)?;
     transaction::commit(connection).await.map_err(Failure::Commit)?;
-    Ok(outcomes)
+    Ok(made)
 }
 
-async fn make(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
+async fn make(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<Made, CatalogError> {
     let mut batch = Batch::new(connection, changes.len());
     for (place, change) in changes.iter().enumerate() {
         batch.add(place, change).await?;
     }
     batch.flush().await?;
-    Ok(batch.outcomes)
+    Ok(Made {
+        journal_end: journal::append(batch.connection, &batch.news).await?,
+        outcomes: batch.outcomes,
+    })
 }
 
 /// Collects changes whose order does not matter, kind by kind. Those of
@@ -56,6 +66,7 @@ struct Batch<'a> {
     nodes: Vec<&'a TreeNode>,
     log_length: Option<u64>,
     singles: Vec<(usize, &'a SingleChange)>,
+    news: Vec<News>,
 }
 
 impl<'a> Batch<'a> {
@@ -72,6 +83,7 @@ impl<'a> Batch<'a> {
             nodes: Vec::new(),
             log_length: None,
             singles: Vec::new(),
+            news: Vec::new(),
         }
     }
 
@@ -84,7 +96,7 @@ impl<'a> Batch<'a> {
             }
             Change::Ordered(change) => {
                 self.flush().await?;
-                let outcome = make_ordered(self.connection, change).await?;
+                let outcome = make_ordered(self.connection, change, &mut self.news).await?;
                 self.set_outcome(place, outcome);
                 Ok(())
             }
@@ -94,7 +106,12 @@ impl<'a> Batch<'a> {
     async fn collect(&mut self, place: usize, change: &'a BulkChange) -> Result<(), CatalogError> {
         match change {
             BulkChange::CommitShare(share) => self.shares.push((place, share)),
-            BulkChange::PutReadable(object) => self.readables.push(object),
+            BulkChange::PutReadable(object) => {
+                if !readable_objects::is_there(self.connection, &object.data_hash).await? {
+                    self.news.push(News::of_readable(object));
+                }
+                self.readables.push(object);
+            }
             BulkChange::InsertOrder(order) => self.orders.push((place, order)),
             BulkChange::SetOrderState { id, state } => self.order_states.push((*id, state)),
             BulkChange::CloseOrder(id) => self.closed_orders.push(*id),
@@ -125,6 +142,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.log_length = Some(length + entries.len() as u64);
+        self.news.extend(entries.iter().map(News::of_event));
         self.entries.extend(entries);
         self.nodes.extend(nodes);
         Ok(())
@@ -132,7 +150,11 @@ impl<'a> Batch<'a> {
 
     async fn flush(&mut self) -> Result<(), CatalogError> {
         let new_shares = std::mem::take(&mut self.shares);
-        for (place, inserted) in share_writes::commit(self.connection, &new_shares).await? {
+        let outcomes = share_writes::commit(self.connection, &new_shares).await?;
+        for ((place, inserted), (_, share)) in outcomes.into_iter().zip(new_shares) {
+            if inserted == ShareInsert::Inserted {
+                self.news.push(News::of_share(&share.record));
+            }
             self.set_outcome(place, Outcome::Share(inserted));
         }
         readable_objects::put(self.connection, &std::mem::take(&mut self.readables)).await?;
@@ -140,7 +162,7 @@ impl<'a> Batch<'a> {
         let mut nodes = std::mem::take(&mut self.nodes);
         event_log::append(self.connection, &std::mem::take(&mut self.entries), &mut nodes).await?;
         for (place, change) in std::mem::take(&mut self.singles) {
-            let outcome = make_single(self.connection, change).await?;
+            let outcome = make_single(self.connection, change, &mut self.news).await?;
             self.set_outcome(place, outcome);
         }
         Ok(())
@@ -152,7 +174,9 @@ impl<'a> Batch<'a> {
         for (place, inserted) in order_writes::insert(self.connection, &new_orders).await? {
             self.set_outcome(place, Outcome::Order(inserted));
         }
-        order_writes::set_states(self.connection, &std::mem::take(&mut self.order_states)).await?;
+        let states = std::mem::take(&mut self.order_states);
+        self.news
+            .extend(order_writes::set_states(self.connection, &states).await?);
         order_writes::close(self.connection, &std::mem::take(&mut self.closed_orders)).await
     }
 
@@ -167,6 +191,7 @@ impl<'a> Batch<'a> {
 async fn make_ordered(
     connection: &mut SqliteConnection,
     change: &OrderedChange,
+    news: &mut Vec<News>,
 ) -> Result<Outcome, CatalogError> {
     Ok(match change {
         OrderedChange::RemoveReadable(data_hash) => {
@@ -175,14 +200,22 @@ async fn make_ordered(
         OrderedChange::ForgetShare { data_hash, recipient } => {
             Outcome::Existed(share_writes::take_back(connection, data_hash, *recipient).await?)
         }
-        OrderedChange::BeginErasure(data_hash) => {
-            Outcome::Existed(erasures::begin(connection, data_hash).await?)
+        OrderedChange::BeginErasure { data_hash, cause } => {
+            let begun = erasures::begin(connection, data_hash).await?;
+            let data_hash = *data_hash;
+            news.extend(begun.is_new.then_some(match cause {
+                ErasureCause::Ordered => News::DataErased { data_hash },
+                ErasureCause::Expired => News::DataExpired { data_hash },
+            }));
+            Outcome::Existed(begun.had_key)
         }
         OrderedChange::RetireKey(version) => {
             Outcome::Retirement(key_uses::retire(connection, *version).await?)
         }
         OrderedChange::BeginRevocation { data_hash, recipient } => {
-            revocations::begin(connection, data_hash, *recipient).await?;
+            let (data_hash, recipient) = (*data_hash, *recipient);
+            let is_new = revocations::begin(connection, &data_hash, recipient).await?;
+            news.extend(is_new.then_some(News::DataRevoked { data_hash, recipient }));
             Outcome::Done
         }
         OrderedChange::AdoptPreparedKey {
@@ -196,6 +229,7 @@ async fn make_ordered(
 async fn make_single(
     connection: &mut SqliteConnection,
     change: &SingleChange,
+    news: &mut Vec<News>,
 ) -> Result<Outcome, CatalogError> {
     match change {
         SingleChange::SetGrantOwed {
@@ -215,7 +249,9 @@ async fn make_single(
         } => {
             replicas::set(connection, id, *sequence, *replicas).await?;
         }
-        SingleChange::PutCheckpoint(checkpoint) => checkpoints::put(connection, checkpoint).await?,
+        SingleChange::PutCheckpoint(checkpoint) => {
+            news.extend(checkpoints::put(connection, checkpoint).await?);
+        }
         SingleChange::RemoveCheckpoint(size) => checkpoints::remove(connection, *size).await?,
         SingleChange::InsertApiKey(key) => return api_keys::insert(connection, key).await,
         SingleChange::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
@@ -234,13 +270,21 @@ async fn make_single(
         }
         SingleChange::PrepareKey(next) => revocations::prepare(connection, next).await?,
         SingleChange::SetOrderTries { id, state, tries } => {
-            order_writes::set_tries(connection, *id, state, tries).await?;
+            news.extend(order_writes::set_tries(connection, *id, state, tries).await?);
         }
-        SingleChange::AddToken(token) => return tokens::add(connection, token).await,
+        SingleChange::AddToken(token) => {
+            let added = tokens::add(connection, token).await?;
+            news.extend((added == Outcome::Existed(false)).then(|| News::of_token(token)));
+            return Ok(added);
+        }
         SingleChange::UpdateToken(facts) => return tokens::update(connection, facts).await,
         SingleChange::InsertUser(user) => return users::insert(connection, user).await,
         SingleChange::RemoveUser(id) => return users::remove(connection, id).await,
         SingleChange::ForgetMandates(now) => mandates::forget(connection, *now).await?,
+        SingleChange::AppendNews(appended) => news.extend(appended.iter().cloned()),
+        SingleChange::PruneJournal { before, keep } => {
+            return journal::prune(connection, *before, *keep).await;
+        }
     }
     Ok(Outcome::Done)
 }

@@ -7,12 +7,13 @@ use dm_core::{
     api_key::{ApiKeyRecord, KeyUsage},
     envelope::ObjectId,
     hash::DataHash,
+    news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
     peer::PeerRecord,
     ports::{
-        AnchoredCheckpoint, BegunKeyChange, LogEntry, OrderInsert, Retirement, Rewrapped, ShareInsert,
-        TreeNode,
+        AnchoredCheckpoint, BegunKeyChange, ErasureCause, LogEntry, OrderInsert, Retirement, Rewrapped,
+        ShareInsert, TreeNode,
     },
     share::{NewShare, ReadableObject},
     token::TokenInfo,
@@ -57,7 +58,10 @@ pub(super) enum OrderedChange {
     },
     RemoveReadable(DataHash),
     RetireKey(u32),
-    BeginErasure(DataHash),
+    BeginErasure {
+        data_hash: DataHash,
+        cause: ErasureCause,
+    },
     BeginRevocation {
         data_hash: DataHash,
         recipient: Address,
@@ -118,6 +122,11 @@ pub(super) enum SingleChange {
     InsertUser(AuthorizedUser),
     RemoveUser(UserId),
     ForgetMandates(u64),
+    AppendNews(Vec<News>),
+    PruneJournal {
+        before: u64,
+        keep: u64,
+    },
 }
 
 impl From<BulkChange> for Change {
@@ -173,6 +182,8 @@ pub(super) enum Outcome {
     Retirement(Retirement),
     /// Whether there was what was to be changed.
     Existed(bool),
+    /// How many there were.
+    Count(u64),
     /// It contradicts what is kept; nothing was changed.
     Refused(String),
 }

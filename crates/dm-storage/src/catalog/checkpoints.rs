@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dm_core::{
     B256,
+    news::News,
     ports::{AnchoredCheckpoint, CatalogError},
     receipt::{Anchor, Checkpoint},
 };
@@ -13,6 +14,7 @@ use super::{
     SqliteCatalog,
     columns::{Columns, bound, storable},
     error::{failed, from_sqlx},
+    event_log,
     pages::Source,
 };
 
@@ -24,6 +26,11 @@ pub(super) const PUT: &str = "INSERT INTO checkpoints
     ON CONFLICT (size) DO UPDATE SET root = excluded.root, chain_id = excluded.chain_id,
         contract = excluded.contract, tx_hash = excluded.tx_hash, block = excluded.block,
         timestamp = excluded.timestamp, is_final = excluded.is_final";
+pub(super) const AT: &str = "SELECT * FROM checkpoints WHERE size = ?";
+/// Those that the checkpoint before this one does not cover.
+pub(super) const SHARES_COVERED_FIRST: &str = "SELECT * FROM events
+    WHERE position >= coalesce((SELECT max(size) FROM checkpoints WHERE size < ?1), 0) AND position < ?1
+        AND +kind IN ('data_share', 'grant') ORDER BY position";
 pub(super) const REMOVE: &str = "DELETE FROM checkpoints WHERE size = ?";
 pub(super) const COVERING: &str = "SELECT * FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1";
 pub(super) const COVERING_ALL: &str = "SELECT wanted.value AS event, c.* FROM json_each(?) AS wanted
@@ -32,10 +39,37 @@ pub(super) const COVERING_ALL: &str = "SELECT wanted.value AS event, c.* FROM js
 pub(super) const LAST: &str = "SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1";
 pub(super) const OPEN: &str = "SELECT * FROM checkpoints WHERE is_final = 0 ORDER BY size";
 
+/// Keeps a checkpoint. Where it is at a new place, all shares are news that it is the
+/// first to cover.
 pub(super) async fn put(
     connection: &mut SqliteConnection,
     anchored: &AnchoredCheckpoint,
-) -> Result<(), CatalogError> {
+) -> Result<Vec<News>, CatalogError> {
+    let before = sqlx::query(AT).bind(storable(anchored.checkpoint.size)?);
+    let before = before.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+    let place = |anchor: &Anchor| (anchor.tx_hash, anchor.block, anchor.timestamp);
+    let before = before.as_ref().map(read).transpose()?;
+    write(connection, anchored).await?;
+    match before {
+        Some(before) if place(&before.anchor) == place(&anchored.anchor) => Ok(Vec::new()),
+        _ => anchored_shares(connection, anchored).await,
+    }
+}
+
+async fn anchored_shares(
+    connection: &mut SqliteConnection,
+    anchored: &AnchoredCheckpoint,
+) -> Result<Vec<News>, CatalogError> {
+    let query = sqlx::query(SHARES_COVERED_FIRST).bind(storable(anchored.checkpoint.size)?);
+    let rows = query.fetch_all(connection).await.map_err(from_sqlx)?;
+    let mut news = Vec::with_capacity(rows.len());
+    for row in &rows {
+        news.extend(News::of_anchor(&event_log::read(row)?.event, &anchored.anchor));
+    }
+    Ok(news)
+}
+
+async fn write(connection: &mut SqliteConnection, anchored: &AnchoredCheckpoint) -> Result<(), CatalogError> {
     let AnchoredCheckpoint {
         checkpoint,
         anchor,

@@ -7,8 +7,8 @@ use dm_core::ports::CatalogError;
 use sqlx::{Connection, SqliteConnection};
 
 use super::{
-    batch,
-    change::{Change, Outcome},
+    batch::{self, Made},
+    change::Change,
     error::is_of_medium,
     open,
     transaction::{self, Failure},
@@ -69,7 +69,7 @@ impl Committing {
     /// # Errors
     /// Then none of them is made, and none will be, except where the error is
     /// [`CatalogError::Unsettled`].
-    pub(super) async fn commit(&mut self, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
+    pub(super) async fn commit(&mut self, changes: &[&Change]) -> Result<Made, CatalogError> {
         if self.unsettled {
             self.settle()
                 .await
@@ -112,9 +112,9 @@ impl Committing {
         self.connection.close().await.map_err(super::error::from_sqlx)
     }
 
-    async fn attempt(&mut self, changes: &[&Change]) -> Result<Vec<Outcome>, CatalogError> {
+    async fn attempt(&mut self, changes: &[&Change]) -> Result<Made, CatalogError> {
         match batch::commit(&mut self.connection, changes).await {
-            Ok(outcomes) => Ok(outcomes),
+            Ok(made) => Ok(made),
             Err(Failure::NotBegun(error)) => Err(error),
             Err(Failure::Before(error)) => {
                 // Where this fails, SQLite has rolled back itself, or the connection is of no use.
@@ -203,7 +203,7 @@ mod tests {
         sqlx::query(statement).execute(connection).await.unwrap();
     }
 
-    async fn write(committing: &mut Committing, n: u64) -> Result<Vec<Outcome>, CatalogError> {
+    async fn write(committing: &mut Committing, n: u64) -> Result<Made, CatalogError> {
         let change = BulkChange::CommitShare(Box::new(share(n, 1).into())).into();
         committing.commit(&[&change]).await
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use dm_core::{
     hash::DataHash,
-    ports::{CatalogError, Erasures},
+    ports::{CatalogError, ErasureCause, Erasures},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
@@ -47,20 +47,30 @@ pub(super) async fn schedule(
     Ok(())
 }
 
-/// Deletes key and shares of the data and keeps what is to be finished;
-/// whether there was a key. SQLite overwrites what it deletes (`secure_delete`).
+/// What the beginning of an erasure has found.
+pub(super) struct Begun {
+    /// The erasure had not been begun before.
+    pub(super) is_new: bool,
+    /// There was a key.
+    pub(super) had_key: bool,
+}
+
+/// Deletes key and shares of the data and keeps what is to be finished. SQLite overwrites what it deletes (`secure_delete`).
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     data_hash: &DataHash,
-) -> Result<bool, CatalogError> {
+) -> Result<Begun, CatalogError> {
     let query = sqlx::query(BEGIN)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(data_hash.as_bytes().to_vec());
-    query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    let begun = query.execute(&mut *connection).await.map_err(from_sqlx)?;
     schedule(connection, data_hash, None).await?;
     share_writes::remove_all(connection, data_hash).await?;
     revocations::forget(connection, data_hash).await?;
-    readable_objects::remove(connection, data_hash).await
+    Ok(Begun {
+        is_new: begun.rows_affected() > 0,
+        had_key: readable_objects::remove(connection, data_hash).await?,
+    })
 }
 
 pub(super) async fn end(connection: &mut SqliteConnection, data_hash: &DataHash) -> Result<(), CatalogError> {
@@ -75,8 +85,9 @@ fn data_hash(row: &SqliteRow) -> Result<DataHash, CatalogError> {
 
 #[async_trait]
 impl Erasures for SqliteCatalog {
-    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
-        self.make(OrderedChange::BeginErasure(*data_hash)).await
+    async fn begin_erasure(&self, data_hash: &DataHash, cause: ErasureCause) -> Result<(), CatalogError> {
+        let data_hash = *data_hash;
+        self.make(OrderedChange::BeginErasure { data_hash, cause }).await
     }
 
     async fn unfinished_erasures(

@@ -15,6 +15,7 @@ mod error;
 mod event_log;
 mod health;
 mod history;
+mod journal;
 mod key_changes;
 mod key_uses;
 mod mandates;
@@ -44,6 +45,7 @@ use std::{ffi::OsString, fs::File, path::Path, sync::Arc};
 
 use dm_core::ports::CatalogError;
 use sqlx::{SqliteConnection, SqlitePool};
+use tokio::sync::watch;
 
 use self::{
     cache::ReadableCache,
@@ -61,6 +63,7 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`KeyChanges`](dm_core::ports::KeyChanges),
 /// [`Erasures`](dm_core::ports::Erasures),
 /// [`Revocations`](dm_core::ports::Revocations),
+/// [`EventJournal`](dm_core::ports::EventJournal),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
@@ -82,6 +85,7 @@ pub struct SqliteCatalog {
     state: WriteState,
     space: Space,
     unreadable: UnreadableRows,
+    journal_growth: watch::Sender<u64>,
 }
 
 impl SqliteCatalog {
@@ -114,14 +118,21 @@ impl SqliteCatalog {
             Arc::new(ReadableCache::new()),
             WriteState::default(),
         );
+        let journal_growth = watch::Sender::new(0);
         let committing = Committing::new(connection, place, state.clone());
         Ok(Self {
-            writer: Writer::start(committing, reads.clone(), Arc::clone(&cache)),
+            writer: Writer::start(
+                committing,
+                reads.clone(),
+                Arc::clone(&cache),
+                journal_growth.clone(),
+            ),
             reads,
             cache,
             state,
             space,
             unreadable: UnreadableRows::default(),
+            journal_growth,
         })
     }
 

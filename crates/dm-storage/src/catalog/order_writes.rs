@@ -8,6 +8,7 @@ use std::{
 use dm_core::{
     event::EventKind,
     idempotency::IdempotencyKey,
+    news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState, Tries},
     ports::{CatalogError, LogEntry, OrderInsert},
@@ -124,11 +125,12 @@ async fn obstacle(
     kept.ok_or_else(|| failed("an order was refused although nothing stands against it"))
 }
 
-/// Sets the states; of two for the same order the later one stays.
+/// Sets the states; of two for the same order the later one stays. Says what the
+/// journal is to learn of it.
 pub(super) async fn set_states(
     connection: &mut SqliteConnection,
     states: &[(OperationId, &OrderState)],
-) -> Result<(), CatalogError> {
+) -> Result<Vec<News>, CatalogError> {
     // SQLite does not say which of two rows for the same order it would take.
     let last: HashMap<OperationId, &OrderState> = states.iter().copied().collect();
     let last: Vec<(OperationId, &OrderState)> = last.into_iter().collect();
@@ -142,26 +144,36 @@ pub(super) async fn set_states(
         }
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
-    Ok(())
+    let mut news = Vec::new();
+    for (id, _) in last {
+        news.extend(news_of(connection, id).await?);
+    }
+    Ok(news)
+}
+
+async fn news_of(connection: &mut SqliteConnection, id: OperationId) -> Result<Option<News>, CatalogError> {
+    let order = orders::by_id(connection, id).await?;
+    Ok(order.as_ref().and_then(News::of_order))
 }
 
 pub(super) const SET_TRIES: &str =
     "UPDATE orders SET state = ?2, status = ?3, tries = ?4, is_closed = 0 WHERE id = ?1";
 
-/// Sets a state together with what came of the attempts, and opens the order.
+/// Sets a state together with what came of the attempts, and opens the order. Says what
+/// the journal is to learn of it.
 pub(super) async fn set_tries(
     connection: &mut SqliteConnection,
     id: OperationId,
     state: &OrderState,
     tries: &Tries,
-) -> Result<(), CatalogError> {
+) -> Result<Option<News>, CatalogError> {
     let query = sqlx::query(SET_TRIES)
         .bind(id.as_bytes().to_vec())
         .bind(to_json(state)?)
         .bind(state.as_str())
         .bind(tries_column(tries)?);
-    query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(())
+    query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    news_of(connection, id).await
 }
 
 /// Notes that nothing is left to do for these orders.

@@ -84,7 +84,7 @@ impl UnreadableRows {
     ///
     /// # Errors
     /// Those that say nothing of the row.
-    fn read_all<T>(
+    pub(super) fn read_all<T>(
         &self,
         source: Source,
         rows: &[SqliteRow],

@@ -5,8 +5,9 @@ use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, erasures, event_log, history, key_changes, key_uses, mandates, open, order_writes,
-    orders, peers, readable_objects, replicas, revocations, share_writes, shares, tokens, users,
+    api_keys, checkpoints, erasures, event_log, history, journal, key_changes, key_uses, mandates, open,
+    order_writes, orders, peers, readable_objects, replicas, revocations, share_writes, shares, tokens,
+    users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -94,6 +95,11 @@ async fn every_lookup_uses_an_index() {
         readable_objects::REMOVE,
         readable_objects::ORDINAL,
         readable_objects::WITH_REPLICAS,
+        journal::LAST,
+        journal::PAGE,
+        journal::FORGET,
+        checkpoints::AT,
+        checkpoints::SHARES_COVERED_FIRST,
         event_log::LENGTH,
         event_log::GET,
         event_log::NODES,

@@ -97,6 +97,16 @@ pub(super) async fn put(
     Ok(())
 }
 
+/// Whether there is an entry for the data.
+pub(super) async fn is_there(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+) -> Result<bool, CatalogError> {
+    let query = sqlx::query(ORDINAL).bind(data_hash.locator().as_bytes().to_vec());
+    let row = query.fetch_optional(connection).await.map_err(from_sqlx)?;
+    Ok(row.is_some())
+}
+
 /// Deletes an entry; SQLite overwrites its bytes (`secure_delete`).
 pub(super) async fn remove(
     connection: &mut SqliteConnection,

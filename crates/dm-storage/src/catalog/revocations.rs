@@ -31,18 +31,19 @@ pub(super) const PREPARE: &str = "INSERT OR REPLACE INTO prepared_keys
 pub(super) const PREPARED: &str = "SELECT * FROM prepared_keys WHERE locator = ?";
 pub(super) const FORGET_PREPARED: &str = "DELETE FROM prepared_keys WHERE locator = ?";
 
-/// Forgets the share and keeps what is to be finished.
+/// Forgets the share and keeps what is to be finished; whether it was not begun before.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     data_hash: &DataHash,
     recipient: Address,
-) -> Result<(), CatalogError> {
+) -> Result<bool, CatalogError> {
     let query = sqlx::query(BEGIN)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec())
         .bind(data_hash.as_bytes().to_vec());
-    query.execute(&mut *connection).await.map_err(from_sqlx)?;
-    share_writes::remove(connection, data_hash, recipient).await
+    let begun = query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    share_writes::remove(connection, data_hash, recipient).await?;
+    Ok(begun.rows_affected() > 0)
 }
 
 pub(super) async fn end(

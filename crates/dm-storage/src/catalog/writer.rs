@@ -8,9 +8,10 @@ use std::{
 
 use dm_core::ports::CatalogError;
 use sqlx::SqlitePool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    batch::Made,
     cache::ReadableCache,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     committing::Committing,
@@ -54,12 +55,18 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task on its own connection.
-    pub(super) fn start(committing: Committing, readers: SqlitePool, cache: Arc<ReadableCache>) -> Self {
+    pub(super) fn start(
+        committing: Committing,
+        readers: SqlitePool,
+        cache: Arc<ReadableCache>,
+        journal_growth: watch::Sender<u64>,
+    ) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let task = WriterTask {
             committing,
             readers,
             cache,
+            journal_growth,
             wiping: Wiping::owed(),
             copies: Vec::new(),
             next_attempt: Instant::now(),
@@ -106,6 +113,7 @@ struct WriterTask {
     committing: Committing,
     readers: SqlitePool,
     cache: Arc<ReadableCache>,
+    journal_growth: watch::Sender<u64>,
     wiping: Wiping,
     /// Copies that are not begun, and until when they wait.
     copies: Vec<(CopyJob, CopyReply, Instant)>,
@@ -178,7 +186,7 @@ impl WriterTask {
         }
         let changes: Vec<&Change> = writes.iter().map(|(change, _)| change).collect();
         let error = match self.committing.commit(&changes).await {
-            Ok(outcomes) => return self.after_commit(writes, outcomes).await,
+            Ok(made) => return self.after_commit(writes, made).await,
             Err(error) => error,
         };
         if !is_of_medium(&error) && writes.len() > 1 {
@@ -198,9 +206,12 @@ impl WriterTask {
 
     /// Makes the cache agree with the database before anybody learns of the
     /// commit, and answers. Who destroys a key waits until no file holds it.
-    async fn after_commit(&mut self, writes: Vec<(Change, Reply)>, outcomes: Vec<Outcome>) {
+    async fn after_commit(&mut self, writes: Vec<(Change, Reply)>, made: Made) {
+        if let Some(end) = made.journal_end {
+            self.journal_growth.send_replace(end);
+        }
         let mut destroyed = Vec::new();
-        for ((change, reply), outcome) in writes.into_iter().zip(outcomes) {
+        for ((change, reply), outcome) in writes.into_iter().zip(made.outcomes) {
             match change {
                 Change::Bulk(BulkChange::PutReadable(object)) => self.cache.forget(&object.data_hash),
                 Change::Bulk(BulkChange::CommitShare(share)) => self.cache.forget(&share.record.data_hash),
@@ -209,7 +220,7 @@ impl WriterTask {
                 }
                 Change::Ordered(
                     OrderedChange::RemoveReadable(data_hash)
-                    | OrderedChange::BeginErasure(data_hash)
+                    | OrderedChange::BeginErasure { data_hash, .. }
                     | OrderedChange::AdoptPreparedKey { data_hash, .. },
                 ) => {
                     self.cache.forget(&data_hash);

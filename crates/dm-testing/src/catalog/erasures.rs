@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
-use dm_core::{event::EventKind, share::NewShare};
+use dm_core::{event::EventKind, ports::ErasureCause, share::NewShare};
 
 use super::{
     ErasureLedger,
@@ -33,7 +33,10 @@ pub async fn an_erasure_takes_the_key_and_the_shares_of_its_data_alone(catalog: 
         }
     }
     assert!(catalog.readable(&data_hash(1)).await.unwrap().is_some());
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     assert_eq!(catalog.readable(&data_hash(1)).await.unwrap(), None);
     assert!(catalog.readable(&data_hash(2)).await.unwrap().is_some());
     for recipient in 1..=2 {
@@ -47,7 +50,10 @@ pub async fn an_erasure_takes_the_key_and_the_shares_of_its_data_alone(catalog: 
 pub async fn an_erasure_is_kept_until_it_is_ended(catalog: &impl ErasureLedger) {
     assert_eq!(catalog.unfinished_erasures(None, 9).await.unwrap(), []);
     for n in [1, 2, 1] {
-        catalog.begin_erasure(&data_hash(n)).await.unwrap();
+        catalog
+            .begin_erasure(&data_hash(n), ErasureCause::Ordered)
+            .await
+            .unwrap();
     }
     assert_eq!(catalog.unfinished_erasures(None, 9).await.unwrap().len(), 2);
     assert_eq!(catalog.unfinished_erasures(None, 1).await.unwrap().len(), 1);
@@ -67,7 +73,10 @@ pub async fn erased_data_can_be_shared_anew(catalog: &impl ErasureLedger) {
     catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     let history = [EventKind::DataShare, EventKind::DataDelete].map(|kind| event(kind, 1, 1));
     catalog.append(&entries(0, history), &[]).await.unwrap();
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     catalog.put_readable(&readable(1, address(1))).await.unwrap();
     catalog.commit_share(&NewShare::from(share(1, 1))).await.unwrap();
     assert!(catalog.share(&data_hash(1), address(1)).await.unwrap().is_some());
@@ -96,7 +105,10 @@ pub async fn an_erasure_is_due_at_its_time_until_it_begins_or_is_put_off(catalog
     assert_eq!(first, [(15, data_hash(2)), (20, data_hash(3))]);
     assert_eq!(due(u64::MAX, Some(first[1]), 9).await, [(30, data_hash(1))]);
     assert_eq!(due(20, Some(first[1]), 9).await, []);
-    catalog.begin_erasure(&data_hash(2)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(2), ErasureCause::Ordered)
+        .await
+        .unwrap();
     catalog.schedule_erasure(&data_hash(3), None).await.unwrap();
     catalog.schedule_erasure(&data_hash(4), None).await.unwrap();
     assert_eq!(due(u64::MAX, None, 9).await, [(30, data_hash(1))]);

@@ -4,7 +4,7 @@
 
 use dm_core::{
     event::EventKind,
-    ports::ShareInsert,
+    ports::{ErasureCause, ShareInsert},
     share::{NewShare, ShareRecord},
 };
 
@@ -91,17 +91,26 @@ pub async fn the_mandate_of_a_share_that_was_not_kept_is_not_used(catalog: &impl
 
 pub async fn a_mandate_stays_used_when_its_data_is_erased(catalog: &impl MandateLedger) {
     insert(catalog, &ordered(1)).await;
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     catalog.end_erasure(&data_hash(1)).await.unwrap();
     assert!(is_used(catalog, 1).await);
 }
 
 pub async fn a_share_that_is_made_anew_has_its_own_mandate_or_none(catalog: &impl MandateLedger) {
     insert(catalog, &ordered(1)).await;
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     insert(catalog, &share(1, 1)).await;
     assert_eq!(unrecorded(catalog, 9).await, [share(1, 1)]);
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     let anew = ShareRecord {
         mandate: Some(Box::new(mandate(2, 9))),
         ..share(1, 1)

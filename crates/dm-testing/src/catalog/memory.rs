@@ -1,4 +1,4 @@
-//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_erasures`,
+//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_erasures`, `memory_journal`,
 //! `memory_key_uses`, `memory_log`, `memory_orders`, `memory_readables`,
 //! `memory_revocations`, `memory_shares` and `memory_tables`.
 
@@ -21,7 +21,10 @@ use dm_core::{
     user::{AuthorizedUser, UserId},
 };
 
-use super::{memory_log::MemoryLog, memory_orders::MemoryOrders, memory_revocations::MemoryRevocations};
+use super::{
+    memory_journal::MemoryJournal, memory_log::MemoryLog, memory_orders::MemoryOrders,
+    memory_revocations::MemoryRevocations,
+};
 use crate::faults::Faults;
 
 /// Keeps everything in memory, without indexes: for tests. What it keeps of shares,
@@ -56,6 +59,7 @@ pub(super) struct State {
     pub(super) tokens: Vec<TokenRecord>,
     pub(super) orders: MemoryOrders,
     pub(super) log: MemoryLog,
+    pub(super) journal: MemoryJournal,
 }
 
 pub(super) struct Share {
@@ -137,13 +141,15 @@ impl State {
             .retain(|share| (share.record.data_hash, share.record.recipient) != name);
     }
 
-    /// Keeps an entry, in the place of the present one of its data.
-    pub(super) fn put_readable(&mut self, object: &ReadableObject) {
+    /// Keeps an entry, in the place of the present one of its data; whether there was none.
+    pub(super) fn put_readable(&mut self, object: &ReadableObject) -> bool {
         let is_same = |kept: &&mut ReadableObject| kept.data_hash == object.data_hash;
-        match self.readables.iter_mut().find(is_same) {
-            Some(kept) => *kept = object.clone(),
-            None => self.readables.push(object.clone()),
+        if let Some(kept) = self.readables.iter_mut().find(is_same) {
+            *kept = object.clone();
+            return false;
         }
+        self.readables.push(object.clone());
+        true
     }
 
     pub(super) fn share_by_key(&self, key: &IdempotencyKey) -> Option<&ShareRecord> {

@@ -3,20 +3,27 @@
 use async_trait::async_trait;
 use dm_core::{
     hash::DataHash,
-    ports::{CatalogError, Erasures},
+    news::News,
+    ports::{CatalogError, ErasureCause, Erasures},
 };
 
 use super::MemoryCatalog;
 
 #[async_trait]
 impl Erasures for MemoryCatalog {
-    async fn begin_erasure(&self, data_hash: &DataHash) -> Result<(), CatalogError> {
+    async fn begin_erasure(&self, data_hash: &DataHash, cause: ErasureCause) -> Result<(), CatalogError> {
         self.write(|state| {
             state.readables.retain(|object| object.data_hash != *data_hash);
             state.shares.retain(|share| share.record.data_hash != *data_hash);
             state.revocations.forget(data_hash);
             state.scheduled.remove(data_hash);
-            state.erasures.insert(*data_hash);
+            if state.erasures.insert(*data_hash) {
+                let data_hash = *data_hash;
+                state.journal.append(&match cause {
+                    ErasureCause::Ordered => News::DataErased { data_hash },
+                    ErasureCause::Expired => News::DataExpired { data_hash },
+                });
+            }
             Ok(())
         })
     }

@@ -7,6 +7,7 @@ use dm_core::{
     Address, B256,
     event::{Event, EventKind},
     hash::DataHash,
+    news::News,
     operation::OperationId,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
     receipt::Anchor,
@@ -137,7 +138,11 @@ impl MemoryCatalog {
 #[async_trait]
 impl EventLog for MemoryCatalog {
     async fn append(&self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
-        self.write(|state| state.log.append(entries, nodes))
+        self.write(|state| {
+            state.log.append(entries, nodes)?;
+            state.journal.append_all(entries.iter().map(News::of_event));
+            Ok(())
+        })
     }
 
     async fn event_count(&self) -> Result<u64, CatalogError> {
@@ -170,6 +175,12 @@ impl EventLog for MemoryCatalog {
         self.write(|state| {
             let size = checkpoint.checkpoint.size;
             let before = state.log.checkpoints.insert(size, *checkpoint);
+            if before.is_none_or(|before| before.anchor != checkpoint.anchor) {
+                let covered = state.log.covered_first(size);
+                let events = covered.filter_map(|index| state.log.entry(index));
+                let news = events.filter_map(|entry| News::of_anchor(&entry.event, &checkpoint.anchor));
+                state.journal.append_all(news);
+            }
             let place = |anchor: &Anchor| (anchor.block, anchor.timestamp);
             if before.is_some_and(|before| place(&before.anchor) != place(&checkpoint.anchor)) {
                 state.spread_receipts_again(size);

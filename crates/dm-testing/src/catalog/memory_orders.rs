@@ -5,6 +5,7 @@ use dm_core::{
     Address,
     hash::DataHash,
     idempotency::IdempotencyKey,
+    news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState, Purpose, Tries},
     ports::{CatalogError, NumberedOrder, OrderCatalog, OrderInsert},
@@ -129,6 +130,8 @@ impl OrderCatalog for MemoryCatalog {
         self.write(|state| {
             if let Some(kept) = state.orders.get_mut(id) {
                 kept.record.state = new.clone();
+                let news = News::of_order(&kept.record);
+                state.journal.append_all(news);
             }
             Ok(())
         })
@@ -145,6 +148,8 @@ impl OrderCatalog for MemoryCatalog {
                 kept.record.state = new.clone();
                 kept.record.tries = tries.clone();
                 kept.closed = false;
+                let news = News::of_order(&kept.record);
+                state.journal.append_all(news);
             }
             Ok(())
         })

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use dm_core::{
     hash::DataHash,
+    news::News,
     ports::{CatalogError, ReadableObjects, Rewrapped},
     share::ReadableObject,
 };
@@ -14,7 +15,9 @@ impl ReadableObjects for MemoryCatalog {
     async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError> {
         self.write(|state| {
             state.ensure_not_retired(object.key.version)?;
-            state.put_readable(object);
+            if state.put_readable(object) {
+                state.journal.append(&News::of_readable(object));
+            }
             Ok(())
         })
     }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use dm_core::{
     Address,
     hash::DataHash,
+    news::News,
     ports::{CatalogError, Revocations},
     share::ReadableObject,
 };
@@ -39,7 +40,10 @@ impl Revocations for MemoryCatalog {
     async fn begin_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
         self.write(|state| {
             state.forget_share(data_hash, recipient);
-            state.revocations.unfinished.insert((*data_hash, recipient));
+            if state.revocations.unfinished.insert((*data_hash, recipient)) {
+                let data_hash = *data_hash;
+                state.journal.append(&News::DataRevoked { data_hash, recipient });
+            }
             Ok(())
         })
     }
@@ -87,9 +91,10 @@ impl Revocations for MemoryCatalog {
                 return Ok(false);
             };
             let fits = next.chunk_list == *chunk_list;
-            match fits {
-                true => state.put_readable(&next),
-                false => state.revocations.prepared.push(next),
+            if fits {
+                state.put_readable(&next);
+            } else {
+                state.revocations.prepared.push(next);
             }
             Ok(fits)
         })

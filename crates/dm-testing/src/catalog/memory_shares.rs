@@ -8,6 +8,7 @@ use dm_core::{
     envelope::ObjectId,
     hash::{DataHash, Locator},
     idempotency::IdempotencyKey,
+    news::News,
     ports::{CatalogError, NumberedShare, ShareCatalog, ShareInsert},
     share::{NewShare, ReadableObject, ShareRecord},
 };
@@ -49,6 +50,7 @@ impl State {
             grant_owed: share.grant_owed,
             receipt_spread: false,
         });
+        self.journal.append(&News::of_share(record));
         Ok(ShareInsert::Inserted)
     }
 

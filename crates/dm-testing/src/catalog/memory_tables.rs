@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use dm_core::{
     Address, B256,
     api_key::{ApiKeyRecord, KeyUsage},
+    news::News,
     order::TokenRecord,
     peer::PeerRecord,
     ports::{ApiKeyCatalog, AuthorizedUsers, CatalogError, PeerCatalog, TokenCatalog, UsedMandates},
@@ -96,6 +97,7 @@ impl TokenCatalog for MemoryCatalog {
         let is_new = state.tokens.iter().all(|kept| kept.info.address != address);
         if is_new {
             state.tokens.push(token.clone());
+            state.journal.append(&News::of_token(token));
         }
         Ok(is_new)
     }

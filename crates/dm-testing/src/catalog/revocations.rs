@@ -4,6 +4,7 @@
 
 use dm_core::{
     event::EventKind,
+    ports::ErasureCause,
     share::{NewShare, ReadableObject},
 };
 
@@ -134,7 +135,10 @@ pub async fn an_erasure_takes_what_was_prepared(catalog: &impl RevocationLedger)
         catalog.prepare_key(&next(n)).await.unwrap();
         catalog.begin_revocation(&data_hash(n), address(2)).await.unwrap();
     }
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     assert_eq!(catalog.prepared_key(&data_hash(1)).await.unwrap(), None);
     assert_eq!(catalog.prepared_key(&data_hash(2)).await.unwrap(), Some(next(2)));
     assert_eq!(

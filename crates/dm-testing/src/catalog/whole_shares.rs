@@ -5,7 +5,7 @@
 
 use dm_core::{
     event::EventKind,
-    ports::ShareInsert,
+    ports::{ErasureCause, ShareInsert},
     share::{NewShare, ReadableObject, ShareRecord},
 };
 
@@ -164,7 +164,10 @@ pub async fn a_payment_that_was_delivered_once_is_not_undelivered_again(catalog:
     commit(catalog, &whole_share(1, 2)).await;
     let history = [EventKind::DataShare, EventKind::DataDelete].map(|kind| event(kind, 1, 2));
     catalog.append(&entries(0, history), &[]).await.unwrap();
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     assert_eq!(undelivered(catalog).await, 0);
     commit(catalog, &NewShare::from(share(1, 2))).await;
     assert!(catalog.forget_share(&data_hash(1), address(2)).await.unwrap());
@@ -215,7 +218,10 @@ pub async fn the_chunks_of_an_object_are_known_by_the_present_key_and_the_prepar
     assert!(!catalog.is_known(&of_another, &present.chunk_list).await.unwrap());
     catalog.prepare_key(&next).await.unwrap();
     assert!(catalog.is_known(&id, &next.chunk_list).await.unwrap());
-    catalog.begin_erasure(&data_hash(1)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
     for chunk_list in [&present.chunk_list, &next.chunk_list] {
         assert!(!catalog.is_known(&id, chunk_list).await.unwrap());
     }

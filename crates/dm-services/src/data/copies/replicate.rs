@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use alloy_primitives::Address;
-use dm_core::bus::News;
+use dm_core::news::News;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Copies;

@@ -1,7 +1,7 @@
 //! Ends data whose time is over. When that is stands in its envelope, which its
 //! owner signed; the catalog only remembers when to look.
 
-use dm_core::{clock::now_ms, envelope::SignedEnvelope, hash::DataHash};
+use dm_core::{clock::now_ms, envelope::SignedEnvelope, hash::DataHash, ports::ErasureCause};
 
 use super::Eraser;
 use crate::ServiceError;
@@ -49,7 +49,9 @@ impl Eraser {
 
     async fn end(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
         self.recorder.ensure_log_accepts()?;
-        self.erasures.begin_erasure(data_hash).await?;
+        self.erasures
+            .begin_erasure(data_hash, ErasureCause::Expired)
+            .await?;
         self.finish_erasure_later(data_hash).await?;
         tracing::info!(locator = %data_hash.locator(), "expired data was erased");
         Ok(())

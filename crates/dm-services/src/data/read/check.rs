@@ -10,9 +10,9 @@ use std::sync::{
 
 use bytes::Bytes;
 use dm_core::{
-    bus::News,
     envelope::Chunk,
     hash::DataHasher,
+    news::News,
     ports::{Found, ObjectWriter, Resumed, StoreError},
     share::ReadableObject,
 };

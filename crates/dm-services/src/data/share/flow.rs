@@ -6,7 +6,7 @@
 //! What fails before it is undone, and the client is told. After it the share exists:
 //! the answer is a success, and what cannot be done at once is done by the upkeep.
 
-use dm_core::{bus::News, share::ShareOutcome};
+use dm_core::{news::News, share::ShareOutcome};
 
 use super::{
     Request, Sharing, Source,

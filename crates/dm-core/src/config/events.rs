@@ -1,0 +1,22 @@
+//! What can be set about the journal of events.
+
+use serde::Deserialize;
+
+/// How long events are kept for programs that ask for them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsConfig {
+    /// Seconds that an event is kept.
+    pub keep_secs: u64,
+    /// Most events that are kept; the newest ones stay.
+    pub max_kept: u64,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            keep_secs: 30 * 86_400,
+            max_kept: 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! News: what happens in the node, for operators, clients and plugins.
+
+use alloy_primitives::{Address, B256};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    event::{Event, EventKind},
+    hash::{DataHash, Locator},
+    health::{HealthReport, PartHealth},
+    order::{Order, OrderRecord, OrderState, TokenRecord},
+    ports::LogEntry,
+    receipt::Anchor,
+    share::{ReadableObject, ShareRecord, ShareStatus},
+};
+
+/// What happened, and what belongs to it; never a payload or a secret. As JSON it is
+/// `{"type": …, "data": …}`; names and fields are part of the interface of plugins and
+/// of the dashboard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", content = "data")]
+#[non_exhaustive]
+pub enum News {
+    /// The node looked at the health of all its parts.
+    #[serde(rename = "health.update")]
+    HealthUpdate(Box<HealthReport>),
+    /// A part's health changed, or whether it is there.
+    #[serde(rename = "health.component_change")]
+    HealthComponentChange(ComponentChange),
+    /// The operator account has another balance of a token.
+    #[serde(rename = "token.balance_update")]
+    TokenBalanceUpdate {
+        /// The operator account.
+        address: Address,
+        /// The token.
+        token: Address,
+        /// The balance in its smallest unit, as decimal digits.
+        balance: String,
+    },
+    /// An order is done.
+    #[serde(rename = "token.transfer_completed")]
+    TokenTransferCompleted(OrderNews),
+    /// An order failed, or an attempt of one that is tried again.
+    #[serde(rename = "token.transfer_failed")]
+    TokenTransferFailed(OrderNews),
+    /// A token is supported from now on.
+    #[serde(rename = "token.added")]
+    TokenAdded {
+        /// Its contract.
+        address: Address,
+        /// Its symbol.
+        symbol: String,
+    },
+    /// This node shared data.
+    #[serde(rename = "data.shared")]
+    DataShared {
+        /// The data.
+        data_hash: DataHash,
+        /// Who may read it.
+        recipient: Address,
+        /// How far the share has come.
+        status: ShareStatus,
+        /// The anchor's transaction, once there is one.
+        tx_hash: Option<B256>,
+    },
+    /// The chain holds a share.
+    #[serde(rename = "share.anchored")]
+    ShareAnchored {
+        /// The data.
+        data_hash: DataHash,
+        /// Who may read it.
+        recipient: Address,
+        /// The anchor's transaction.
+        tx_hash: B256,
+        /// Number of its block.
+        block: u64,
+        /// Time of its block in seconds since the Unix epoch.
+        anchored_at: u64,
+    },
+    /// A recipient may not read data of this node any more.
+    #[serde(rename = "data.revoked")]
+    DataRevoked {
+        /// The data.
+        data_hash: DataHash,
+        /// Who could read it.
+        recipient: Address,
+    },
+    /// The key of data was destroyed because somebody ordered it.
+    #[serde(rename = "data.erased")]
+    DataErased {
+        /// The data.
+        data_hash: DataHash,
+    },
+    /// The key of data was destroyed because the data's time is over.
+    #[serde(rename = "data.expired")]
+    DataExpired {
+        /// The data.
+        data_hash: DataHash,
+    },
+    /// This node keeps data of another owner that it has read.
+    #[serde(rename = "data.received")]
+    DataReceived {
+        /// The data.
+        data_hash: DataHash,
+        /// Who shared it.
+        owner: Address,
+        /// Plaintext bytes.
+        size: u64,
+    },
+    /// A share was checked against the chain.
+    #[serde(rename = "data.verified")]
+    DataVerified {
+        /// The data.
+        data_hash: DataHash,
+        /// Whether the chain holds the share.
+        verified: bool,
+    },
+    /// The compliance log has another event.
+    #[serde(rename = "compliance.event")]
+    ComplianceEvent {
+        /// Its position.
+        index: u64,
+        /// Its kind.
+        event_type: EventKind,
+        /// The data that it is about.
+        data_hash: Option<DataHash>,
+        /// The other side.
+        recipient: Option<Address>,
+        /// Milliseconds since the Unix epoch.
+        timestamp: u64,
+    },
+    /// A first connection with a peer stands.
+    #[serde(rename = "network.peer_connected")]
+    PeerConnected {
+        /// The peer.
+        peer_id: String,
+    },
+    /// The last connection with a peer is gone.
+    #[serde(rename = "network.peer_disconnected")]
+    PeerDisconnected {
+        /// The peer.
+        peer_id: String,
+    },
+    /// A peer's health changed, or it is banned.
+    #[serde(rename = "network.peer_health")]
+    PeerHealth(PeerNews),
+    /// An address that sends wrong API keys has to wait.
+    #[serde(rename = "security.wrong_api_keys")]
+    WrongApiKeys {
+        /// The client's address.
+        address: String,
+        /// Wrong keys in a row.
+        attempts: u32,
+    },
+    /// The node runs.
+    #[serde(rename = "system.node_started")]
+    NodeStarted {
+        /// Its name in the configuration.
+        node_id: String,
+        /// Its account.
+        address: Address,
+    },
+    /// The node stops.
+    #[serde(rename = "system.node_stopping")]
+    NodeStopping {},
+    /// Something is wrong that an operator has to know.
+    #[serde(rename = "system.error")]
+    SystemError(SystemTrouble),
+}
+
+/// A part of the node, and how it is now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComponentChange {
+    /// Name of the part.
+    pub component: String,
+    /// Whether it is there, for parts that come and go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+    /// Its health, for parts that say how they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<PartHealth>,
+}
+
+/// What has become of an order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OrderNews {
+    /// Its id.
+    pub id: String,
+    /// Its kind, such as `transfer`.
+    pub kind: &'static str,
+    /// What it is for, such as `refund`.
+    pub purpose: &'static str,
+    /// Its transaction, once there is one.
+    pub tx_hash: Option<B256>,
+    /// What was moved, for orders that move money.
+    #[serde(flatten)]
+    pub movement: Option<Movement>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it is tried again, in seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<f64>,
+}
+
+/// Money that moves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Movement {
+    /// The token; the zero address is the chain's own coin.
+    pub token: Address,
+    /// Who pays.
+    pub from: Option<Address>,
+    /// Who is paid.
+    pub to: Address,
+    /// In the token's smallest unit, as decimal digits.
+    pub amount: String,
+}
+
+/// What is known of a peer now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PeerNews {
+    /// The peer.
+    pub peer_id: String,
+    /// Whether it answers and behaves.
+    pub healthy: bool,
+    /// Until when it is ignored, in milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banned_until: Option<u64>,
+    /// Why it is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What an operator has to know.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "component", rename_all = "lowercase")]
+pub enum SystemTrouble {
+    /// Stored objects are damaged, or not counted as they are.
+    Storage {
+        /// The object, where it is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        locator: Option<Locator>,
+        /// Who owns it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        owner: Option<Address>,
+        /// Damaged objects.
+        damaged: u64,
+        /// How many of them were mended.
+        repaired: u64,
+        /// Bytes that the store holds beyond what it counts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        drift: Option<i128>,
+    },
+    /// The log and the chain contradict each other.
+    Compliance {
+        /// How.
+        error: String,
+    },
+}
+
+/// Topics that the journal keeps, in the order of their names. The others pass and are
+/// gone: what peers and clients without a key can bring about must not fill it.
+pub const DURABLE_TOPICS: [&str; 14] = [
+    "compliance.event",
+    "data.erased",
+    "data.expired",
+    "data.received",
+    "data.revoked",
+    "data.shared",
+    "health.component_change",
+    "share.anchored",
+    "system.error",
+    "system.node_started",
+    "system.node_stopping",
+    "token.added",
+    "token.transfer_completed",
+    "token.transfer_failed",
+];
+
+impl News {
+    /// Its topic, such as `data.shared`, and its data as JSON.
+    pub fn parts(&self) -> (String, Value) {
+        // Names, numbers and hashes always have a JSON form.
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        let topic = json["type"].as_str().unwrap_or_default().to_owned();
+        (topic, json["data"].take())
+    }
+
+    /// The data that it is about, where it is about data.
+    pub fn subject(&self) -> Option<DataHash> {
+        match self {
+            Self::DataShared { data_hash, .. }
+            | Self::ShareAnchored { data_hash, .. }
+            | Self::DataRevoked { data_hash, .. }
+            | Self::DataErased { data_hash }
+            | Self::DataExpired { data_hash }
+            | Self::DataReceived { data_hash, .. }
+            | Self::DataVerified { data_hash, .. } => Some(*data_hash),
+            Self::ComplianceEvent { data_hash, .. } => *data_hash,
+            _ => None,
+        }
+    }
+
+    /// That a share has come into being; its anchor is still to come.
+    pub fn of_share(share: &ShareRecord) -> Self {
+        Self::DataShared {
+            data_hash: share.data_hash,
+            recipient: share.recipient,
+            status: ShareStatus::Pending,
+            tx_hash: None,
+        }
+    }
+
+    /// That this node keeps data of another owner.
+    pub fn of_readable(object: &ReadableObject) -> Self {
+        Self::DataReceived {
+            data_hash: object.data_hash,
+            owner: object.id.owner,
+            size: object.size,
+        }
+    }
+
+    /// That a token is supported from now on.
+    pub fn of_token(token: &TokenRecord) -> Self {
+        Self::TokenAdded {
+            address: token.info.address,
+            symbol: token.info.symbol.clone(),
+        }
+    }
+
+    /// What has become of an order; `None` where nothing has come of it yet.
+    pub fn of_order(record: &OrderRecord) -> Option<Self> {
+        let told = match record.state {
+            OrderState::Completed { .. } => Self::TokenTransferCompleted,
+            OrderState::Failed { .. } | OrderState::Ended { .. } => Self::TokenTransferFailed,
+            OrderState::Accepted if record.tries.failed > 0 => Self::TokenTransferFailed,
+            OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return None,
+        };
+        let is_tried_again = record.state == OrderState::Accepted;
+        let movement = match &record.order {
+            Order::Transfer(transfer) => Some(Movement {
+                token: transfer.token,
+                from: record.payer(),
+                to: transfer.to,
+                amount: transfer.amount.to_string(),
+            }),
+            _ => None,
+        };
+        let news = OrderNews {
+            id: record.id.to_string(),
+            kind: record.order.kind(),
+            purpose: record.purpose.as_str(),
+            tx_hash: record.state.tx_hash(),
+            movement,
+            reason: match &record.state {
+                OrderState::Failed { reason, .. } | OrderState::Ended { reason } => Some(reason.clone()),
+                OrderState::Accepted => record.tries.reason.clone(),
+                _ => None,
+            },
+            next_try: is_tried_again.then_some(record.tries.next_at as f64 / 1000.0),
+        };
+        Some(told(news))
+    }
+
+    /// That the compliance log has another event.
+    pub fn of_event(entry: &LogEntry) -> Self {
+        Self::ComplianceEvent {
+            index: entry.index,
+            event_type: entry.event.event_type,
+            data_hash: entry.event.data_hash,
+            recipient: entry.event.recipient,
+            timestamp: entry.event.timestamp,
+        }
+    }
+
+    /// That the chain holds an event, where the event is a share.
+    pub fn of_anchor(event: &Event, anchor: &Anchor) -> Option<Self> {
+        if !matches!(event.event_type, EventKind::DataShare | EventKind::Grant) {
+            return None;
+        }
+        Some(Self::ShareAnchored {
+            data_hash: event.data_hash?,
+            recipient: event.recipient?,
+            tx_hash: anchor.tx_hash,
+            block: anchor.block,
+            anchored_at: anchor.timestamp,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::bus::NodeEvent;
+
+    #[test]
+    fn events_keep_the_form_that_plugins_and_dashboards_know() {
+        let refund = OrderNews {
+            id: "0x01".to_owned(),
+            kind: "transfer",
+            purpose: "refund",
+            tx_hash: None,
+            movement: Some(Movement {
+                token: Address::ZERO,
+                from: None,
+                to: Address::ZERO,
+                amount: "5".to_owned(),
+            }),
+            reason: Some("paused".to_owned()),
+            next_try: Some(1.5),
+        };
+        let zero = Address::ZERO.to_string();
+        let expected = [
+            (
+                News::TokenTransferFailed(refund),
+                json!({"type": "token.transfer_failed", "timestamp": 1.5, "data": {
+                    "id": "0x01", "kind": "transfer", "purpose": "refund", "tx_hash": null,
+                    "token": zero, "from": null, "to": zero, "amount": "5",
+                    "reason": "paused", "next_try": 1.5,
+                }}),
+            ),
+            (
+                News::SystemError(SystemTrouble::Compliance {
+                    error: "forked".to_owned(),
+                }),
+                json!({"type": "system.error", "timestamp": 1.5, "data": {
+                    "component": "compliance", "error": "forked",
+                }}),
+            ),
+            (
+                News::HealthComponentChange(ComponentChange {
+                    component: "blockchain".to_owned(),
+                    connected: Some(false),
+                    health: None,
+                }),
+                json!({"type": "health.component_change", "timestamp": 1.5, "data": {
+                    "component": "blockchain", "connected": false,
+                }}),
+            ),
+            (
+                News::NodeStopping {},
+                json!({"type": "system.node_stopping", "timestamp": 1.5, "data": {}}),
+            ),
+        ];
+        for (news, json) in expected {
+            let event = NodeEvent { news, timestamp: 1.5 };
+            let mut written = serde_json::to_value(&event).unwrap();
+            // Addresses are compared as text without regard to checksums.
+            if let Some(data) = written.get_mut("data") {
+                for key in ["token", "to"] {
+                    if data.get(key).is_some() {
+                        data[key] = json!(zero);
+                    }
+                }
+            }
+            assert_eq!(written, json);
+        }
+    }
+}

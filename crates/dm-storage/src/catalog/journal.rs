@@ -1,0 +1,173 @@
+//! The journal of events.
+
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use dm_core::{
+    clock::now_ms,
+    hash::DataHash,
+    journal::{JournalEvent, JournalId, Topics},
+    news::{DURABLE_TOPICS, News},
+    ports::{CatalogError, EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage},
+};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use tokio::sync::watch;
+
+use super::{
+    SqliteCatalog,
+    bulk::BulkStatement,
+    change::{Outcome, SingleChange},
+    columns::{Columns, bound, row_limit, storable},
+    error::{corrupt, failed, from_sqlx},
+    pages::Source,
+};
+
+const JOURNAL: Source = Source::new("journal", "position");
+/// Events that one call forgets at most.
+const MAX_FORGOTTEN: u64 = 5_000;
+
+static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
+    BulkStatement::new(
+        "INSERT INTO journal (at, topic, subject, data) SELECT * FROM",
+        4,
+        "",
+    )
+});
+
+pub(super) const EXTENT: &str = "SELECT i.id, (SELECT min(position) FROM journal) AS first,
+    (SELECT max(position) FROM journal) AS last FROM journal_identity i WHERE i.only = 1";
+pub(super) const LAST: &str = "SELECT coalesce(max(position), 0) AS last FROM journal";
+/// The topics come as one JSON array, so that one statement serves any number.
+pub(super) const PAGE: &str = "SELECT * FROM journal WHERE position > ? AND position <= ?
+    AND topic IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?";
+/// The oldest event that is young enough to stay.
+pub(super) const FIRST_SINCE: &str = "SELECT position FROM journal WHERE at >= ? ORDER BY position LIMIT 1";
+pub(super) const FORGET: &str = "DELETE FROM journal WHERE position < ?";
+
+/// Writes news down; the position of the last one, where there is one.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    news: &[News],
+) -> Result<Option<u64>, CatalogError> {
+    if news.is_empty() {
+        return Ok(None);
+    }
+    let now = storable(now_ms())?;
+    for (sql, run) in INSERT.runs(news) {
+        let mut query = sqlx::query(sql);
+        for news in run {
+            let (topic, data) = news.parts();
+            query = query
+                .bind(now)
+                .bind(topic)
+                .bind(news.subject().map(|subject| subject.as_bytes().to_vec()))
+                .bind(data.to_string());
+        }
+        query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    }
+    let row = sqlx::query(LAST).fetch_one(connection).await.map_err(from_sqlx)?;
+    row.number("last").map(Some)
+}
+
+/// Forgets what is too old or too much; how many events.
+pub(super) async fn prune(
+    connection: &mut SqliteConnection,
+    before: u64,
+    keep: u64,
+) -> Result<Outcome, CatalogError> {
+    let row = sqlx::query(EXTENT)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(from_sqlx)?;
+    let extent = extent(&row)?;
+    let query = sqlx::query(FIRST_SINCE).bind(bound(before));
+    let young = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+    let young = young.map_or(Ok(extent.last), |row| row.number("position"))?;
+    let kept_first = young
+        .max((extent.last + 1).saturating_sub(keep))
+        .min(extent.last)
+        .min(extent.first + MAX_FORGOTTEN);
+    let query = sqlx::query(FORGET).bind(storable(kept_first)?);
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(Outcome::Count(done.rows_affected()))
+}
+
+fn extent(row: &SqliteRow) -> Result<JournalExtent, CatalogError> {
+    let last = row.optional_number("last")?.unwrap_or(0);
+    Ok(JournalExtent {
+        id: JournalId(row.bytes("id")?),
+        first: row.optional_number("first")?.unwrap_or(last + 1),
+        last,
+    })
+}
+
+fn event(row: &SqliteRow) -> Result<JournalEvent, CatalogError> {
+    let data: &str = row.value("data")?;
+    Ok(JournalEvent {
+        position: row.number("position")?,
+        at: row.number("at")?,
+        topic: row.value("topic")?,
+        subject: row.optional_bytes("subject")?.map(DataHash::from_bytes),
+        data: serde_json::from_str(data).map_err(|_| corrupt("an event of the journal is not JSON"))?,
+    })
+}
+
+#[async_trait]
+impl EventJournal for SqliteCatalog {
+    async fn append_news(&self, news: Vec<News>) -> Result<(), CatalogError> {
+        self.make(SingleChange::AppendNews(news)).await
+    }
+
+    async fn journal_extent(&self) -> Result<JournalExtent, CatalogError> {
+        let row = sqlx::query(EXTENT)
+            .fetch_one(&self.reads)
+            .await
+            .map_err(from_sqlx)?;
+        extent(&row)
+    }
+
+    async fn journal_page(
+        &self,
+        topics: &Topics,
+        after: u64,
+        limit: usize,
+    ) -> Result<JournalPage, CatalogError> {
+        let JournalExtent { first, last, .. } = self.journal_extent().await?;
+        let after = after.max(first - 1);
+        let window = last.min(after.saturating_add(JOURNAL_WINDOW));
+        let wanted: Vec<&str> = DURABLE_TOPICS
+            .into_iter()
+            .filter(|topic| topics.contain(topic))
+            .collect();
+        let wanted = serde_json::to_string(&wanted).map_err(|_| failed("topics have no JSON form"))?;
+        let rows = sqlx::query(PAGE)
+            .bind(bound(after))
+            .bind(bound(window))
+            .bind(wanted)
+            .bind(row_limit(limit))
+            .fetch_all(&self.reads)
+            .await
+            .map_err(from_sqlx)?;
+        let read_to = match rows.last() {
+            Some(row) if rows.len() >= limit => row.number("position")?,
+            _ => window.max(after),
+        };
+        let events = self.unreadable.read_all(JOURNAL, &rows, event)?;
+        Ok(JournalPage { events, read_to })
+    }
+
+    async fn prune_journal(&self, before: u64, keep: u64) -> Result<u64, CatalogError> {
+        match self
+            .writer
+            .write(SingleChange::PruneJournal { before, keep })
+            .await?
+        {
+            Outcome::Count(count) => Ok(count),
+            _ => Ok(0),
+        }
+    }
+
+    fn journal_growth(&self) -> watch::Receiver<u64> {
+        self.journal_growth.subscribe()
+    }
+}
