@@ -1,17 +1,14 @@
 //! A node that is the first one is no reason for alarm.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::{
     io::Write,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use common::start_plain;
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::common::start_plain;
 
 /// After a new listening address Kademlia waits half a second before it asks
 /// its peers; nothing tells of an attempt that is not made.
@@ -31,14 +28,16 @@ impl Write for Log {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// On one thread, so that the log of no other test is kept.
+#[tokio::test]
 async fn a_node_without_peers_starts_without_a_warning() {
     let log = Log::default();
     let writer = log.clone();
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::WARN)
         .with_writer(move || writer.clone())
-        .init();
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
     let node = start_plain(Vec::new()).await;
     tokio::time::sleep(LONG_ENOUGH).await;
     node.stop().await;

@@ -1,17 +1,8 @@
 //! What a node stores is announced, many locators in one message, and what is announced to
 //! it takes no more than its part.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{
-    Node, config,
-    script::{self, Lie, Part, Reply, Request, receive, send, send_bytes},
-    start, start_plain, wait_until,
-};
 use dm_core::{
     hash::{DataHash, Locator},
     ports::NetworkStatus,
@@ -20,6 +11,13 @@ use dm_p2p::{Identity, SweepTrace};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
+    waiting::eventually,
+};
+
+use crate::common::{
+    Node, config,
+    script::{self, Lie, Part, Reply, Request, receive, send, send_bytes},
+    start, start_plain,
 };
 
 /// More than fit into one message.
@@ -63,9 +61,12 @@ async fn all_that_is_stored_is_found_after_a_few_messages() {
 async fn peers_that_speak_version_1_alone_are_told_one_locator_at_a_time() {
     let holder = holder(3, Vec::new()).await;
     let _peer = script::connect(&holder.address(), Lie::None, None).await;
-    wait_until(|| {
+    eventually("the peer's addresses are known", async || {
         let peers = holder.p2p.peers();
-        peers.iter().any(|peer| !peer.record.addresses.is_empty())
+        peers
+            .iter()
+            .any(|peer| !peer.record.addresses.is_empty())
+            .then_some(())
     })
     .await;
     let swept = holder.p2p.announce_stored().await.unwrap();
@@ -80,7 +81,10 @@ async fn who_announces_too_much_at_once_is_scored() {
     let mut stream = peer.open_two(&node.address()).await;
     send(&mut stream, &Request::Announce { count: u32::MAX }).await;
     assert_eq!(receive::<Reply>(&mut stream).await, None);
-    wait_until(|| node.p2p.peers()[0].standing.score == 2).await;
+    eventually("the offence is scored", async || {
+        (node.p2p.peers()[0].standing.score == 2).then_some(())
+    })
+    .await;
 }
 
 /// The record store is full of announcements of a few identities; an honest holder, whose

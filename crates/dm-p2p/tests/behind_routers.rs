@@ -1,18 +1,16 @@
 //! Nodes that nobody can dial are reached all the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{Node, config, start, start_changed, start_plain, wait_until};
 use dm_core::ports::NetworkStatus;
 use dm_p2p::Identity;
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
+    waiting::eventually,
 };
+
+use crate::common::{Node, config, start, start_changed, start_plain};
 
 async fn relay() -> Node {
     start_changed(Vec::new(), |network| network.relay_server = true).await
@@ -38,8 +36,7 @@ async fn circuit_of(node: &Node) -> String {
             .into_iter()
             .find(|address| address.contains("p2p-circuit"))
     };
-    wait_until(|| circuit().is_some()).await;
-    circuit().unwrap()
+    eventually("there is an address at the relay", async || circuit()).await
 }
 
 fn is_connected(node: &Node, with: &Node) -> bool {
@@ -70,7 +67,10 @@ async fn a_node_that_opens_no_port_serves_an_object_through_a_relay() {
     let object = SampleObject::new(1, 7, 600_000);
     object.store_in(&*holder.store).await.unwrap();
     let reader = start_plain(vec![address]).await;
-    wait_until(|| is_connected(&reader, &holder)).await;
+    eventually("the reader is connected with the holder", async || {
+        is_connected(&reader, &holder).then_some(())
+    })
+    .await;
     reader.reads(&object).await;
     assert!(
         holder
@@ -96,11 +96,17 @@ async fn a_relay_that_comes_back_is_used_again() {
     let (hidden, _) = hidden_behind(&first).await;
     first.stop().await;
     drop(first);
-    wait_until(|| hidden.p2p.external_addresses().is_empty()).await;
+    eventually("the address at the relay is gone", async || {
+        hidden.p2p.external_addresses().is_empty().then_some(())
+    })
+    .await;
     let second = relay(port).await;
     let address = circuit_of(&hidden).await;
     let reader = start_plain(vec![address]).await;
-    wait_until(|| is_connected(&reader, &hidden)).await;
+    eventually("the reader is connected with the hidden node", async || {
+        is_connected(&reader, &hidden).then_some(())
+    })
+    .await;
     drop(second);
 }
 
@@ -112,7 +118,10 @@ async fn a_direct_connection_takes_the_place_of_the_relay() {
     let object = SampleObject::new(1, 7, 600_000);
     object.store_in(&*holder.store).await.unwrap();
     let reader = start_plain(vec![circuit_of(&holder).await]).await;
-    wait_until(|| has_direct_address(&reader, &holder) || has_direct_address(&holder, &reader)).await;
+    eventually("one of them has a direct address of the other", async || {
+        (has_direct_address(&reader, &holder) || has_direct_address(&holder, &reader)).then_some(())
+    })
+    .await;
     relay.stop().await;
     drop(relay);
     reader.reads(&object).await;
@@ -123,7 +132,10 @@ async fn a_node_that_nobody_reaches_takes_a_relay_among_its_peers() {
     let relay = relay().await;
     let hidden = start_changed(vec![relay.address()], |network| network.listen = false).await;
     let reader = start_plain(vec![circuit_of(&hidden).await]).await;
-    wait_until(|| is_connected(&reader, &hidden)).await;
+    eventually("the reader is connected with the hidden node", async || {
+        is_connected(&reader, &hidden).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,12 +144,9 @@ async fn peers_confirm_to_a_node_under_which_address_they_reach_it() {
     let second = start_plain(vec![first.address()]).await;
     let own = second.address();
     let own = own.rsplit_once("/p2p/").unwrap().0;
-    wait_until(|| {
-        second
-            .p2p
-            .external_addresses()
-            .iter()
-            .any(|address| address == own)
+    eventually("the first node has confirmed the address", async || {
+        let external = second.p2p.external_addresses();
+        external.iter().any(|address| address == own).then_some(())
     })
     .await;
 }
@@ -152,11 +161,12 @@ async fn peers_learn_the_external_addresses_that_are_set() {
         std::slice::from_ref(&external)
     );
     let peer = start_plain(vec![forwarded.address()]).await;
-    let told = || {
-        peer.p2p
-            .peers()
+    eventually("the peer knows the address that was set", async || {
+        let peers = peer.p2p.peers();
+        peers
             .iter()
             .any(|status| status.record.addresses.contains(&external))
-    };
-    wait_until(told).await;
+            .then_some(())
+    })
+    .await;
 }

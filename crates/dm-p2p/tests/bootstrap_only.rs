@@ -1,12 +1,7 @@
 //! A node that only introduces others: it serves the DHT and keeps no objects.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{Node, config, start, start_plain, wait_until};
 use dm_core::{
     address_record::AddressRecord,
     ports::{AddressDirectory, NetworkStatus, ObjectExchange, Signer},
@@ -18,6 +13,8 @@ use dm_testing::{
     objects::{MemoryObjectStore, SampleObject},
     signer::TestSigner,
 };
+
+use crate::common::{Node, config, start, start_plain};
 
 async fn bootstrap_node() -> Node {
     let mut config = config(Identity::generate(), Vec::new());
@@ -69,7 +66,8 @@ async fn it_takes_no_object_and_those_that_it_introduced_take_it() {
     assert!(report.holders.is_empty());
     let other = start_plain(vec![bootstrap.address()]).await;
     // They have met through the node that both know.
-    wait_until(|| owner.p2p.stats().active_peers == 2 && other.p2p.stats().active_peers == 2).await;
+    owner.has_active_peers(2).await;
+    other.has_active_peers(2).await;
     let report = owner.p2p.push(&object.id(), 2).await.unwrap();
     assert_eq!(report.holders, [other.p2p.local_peer_id()]);
     assert!(other.store.envelope(&object.id()).await.unwrap().is_some());

@@ -1,13 +1,10 @@
 //! The adapter keeps every promise of the port, over TCP on loopback.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::Cluster;
 use dm_core::ports::{Network, ObjectStore};
+
+use crate::common::Cluster;
 
 async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Network>>, Cluster) {
     let cluster = Cluster::start(stores).await;
@@ -22,7 +19,7 @@ mod replication {
     use dm_core::ports::ObjectStore;
     use dm_testing::network::Replicator;
 
-    use super::common::Cluster;
+    use crate::common::Cluster;
 
     async fn open(stores: Vec<Arc<dyn ObjectStore>>) -> (Vec<Arc<dyn Replicator>>, Cluster) {
         let cluster = Cluster::start(stores).await;

@@ -1,23 +1,17 @@
 //! Nobody takes all connections, handshakes or streams of a node.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{
-    Node, PATIENCE,
-    script::{self, Lie, Reply, Request, receive, send},
-    start_changed, start_plain, wait_until,
-};
 use dm_core::{
     config::NetworkConfig,
     news::News,
     ports::{Found, NetworkStatus, ObjectExchange},
     trace::Trace,
 };
-use dm_testing::objects::SampleObject;
+use dm_testing::{
+    objects::SampleObject,
+    waiting::{PATIENCE, eventually},
+};
 use futures::{StreamExt, TryStreamExt};
 use libp2p::{
     Multiaddr,
@@ -27,6 +21,12 @@ use libp2p::{
     },
 };
 use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
+
+use crate::common::{
+    Node,
+    script::{self, Lie, Reply, Request, receive, send},
+    start_changed, start_plain,
+};
 
 /// Room for twelve incoming connections, four of them from one address.
 fn narrow(network: &mut NetworkConfig) {
@@ -124,7 +124,10 @@ async fn many_identities_of_one_address_leave_room_for_another_one() {
     let object = SampleObject::new(1, 7, 100);
     let honest = start_plain(vec![node.address()]).await;
     object.store_in(&*honest.store).await.unwrap();
-    wait_until(|| is_connected(&node, &honest)).await;
+    eventually("the honest node is connected", async || {
+        is_connected(&node, &honest).then_some(())
+    })
+    .await;
     let found = Found {
         envelope: object.envelope.clone(),
         holders: vec![honest.p2p.local_peer_id()],
@@ -136,7 +139,10 @@ async fn many_identities_of_one_address_leave_room_for_another_one() {
     for _ in 0..16 {
         attackers.spawn(keep_connecting(node.address()));
     }
-    wait_until(|| count_met(&node) >= 40).await;
+    eventually("the attackers have come forty times", async || {
+        (count_met(&node) >= 40).then_some(())
+    })
+    .await;
     // Four in each direction: the node dials some of them as well.
     assert!(count_connected(&node) <= 8);
     assert!(is_connected(&node, &honest));
@@ -152,26 +158,21 @@ async fn an_honest_newcomer_is_served_beside_attackers_who_come_again_and_again(
     for _ in 0..8 {
         attackers.spawn(keep_connecting(node.address()));
     }
-    wait_until(|| count_connected(&node) >= 4).await;
+    eventually("four attackers are connected", async || {
+        (count_connected(&node) >= 4).then_some(())
+    })
+    .await;
     let honest = start_plain(vec![node.address()]).await;
-    let served = async {
-        let found = Found {
-            envelope: object.envelope.clone(),
-            holders: vec![node.p2p.local_peer_id()],
-        };
-        loop {
-            let read = honest.p2p.fetch(&found, 0, &Trace::default());
-            if read
-                .try_collect::<Vec<_>>()
-                .await
-                .is_ok_and(|read| read == object.chunks)
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    let found = Found {
+        envelope: object.envelope.clone(),
+        holders: vec![node.p2p.local_peer_id()],
     };
-    tokio::time::timeout(PATIENCE, served).await.unwrap();
+    eventually("the honest node is served", async || {
+        let read = honest.p2p.fetch(&found, 0, &Trace::default());
+        let read = read.try_collect::<Vec<_>>().await.ok()?;
+        (read == object.chunks).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,7 +184,10 @@ async fn who_holds_handshakes_open_keeps_nobody_out() {
     }
     // Only over TCP, where the attackers are.
     let honest = start_plain(vec![node.address()]).await;
-    wait_until(|| is_connected(&node, &honest)).await;
+    eventually("the honest node is connected", async || {
+        is_connected(&node, &honest).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,24 +205,24 @@ async fn who_opens_streams_without_end_leaves_some_for_others() {
         }
         attackers.push((attacker, streams));
     }
-    let served = async {
-        loop {
-            let mut honest = script::connect(&node.address(), Lie::None, None).await;
-            let mut stream = honest.open(&node.address()).await;
-            send(&mut stream, &Request::Peers).await;
-            if let Some(Reply::Peers { .. }) = receive(&mut stream).await {
-                break;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, served).await.unwrap();
+    eventually("an honest peer is served", async || {
+        let mut honest = script::connect(&node.address(), Lie::None, None).await;
+        let mut stream = honest.open(&node.address()).await;
+        send(&mut stream, &Request::Peers).await;
+        let reply = receive(&mut stream).await;
+        matches!(reply, Some(Reply::Peers { .. })).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_memory_strangers_are_refused_and_dials_go_on() {
     let other = start_plain(Vec::new()).await;
     let node = start_changed(vec![other.address()], |network| network.max_memory = 1).await;
-    wait_until(|| is_connected(&node, &other)).await;
+    eventually("the node has dialled its peer", async || {
+        is_connected(&node, &other).then_some(())
+    })
+    .await;
     let mut stranger = script::swarm();
     stranger
         .dial(node.address().parse::<Multiaddr>().unwrap())

@@ -1,19 +1,16 @@
 //! What is planted on the DHT is refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
-use common::{script, start_plain, wait_until};
 use dm_core::{
     address_record::{AddressRecord, SignedAddressRecord},
     hash::DataHash,
     ports::{AddressDirectory, NetworkStatus, Signer},
     signed::Signed,
 };
-use dm_testing::signer::TestSigner;
+use dm_testing::{signer::TestSigner, waiting::eventually};
 use futures::StreamExt;
 use libp2p::{Multiaddr, kad, swarm::SwarmEvent};
+
+use crate::common::{Node, script, start_plain};
 
 fn record(account: u8, sequence: u64, peer: &str) -> SignedAddressRecord {
     let signer = TestSigner::new(account);
@@ -23,7 +20,7 @@ fn record(account: u8, sequence: u64, peer: &str) -> SignedAddressRecord {
 
 /// Puts a value on the DHT at a node, as a new peer that follows no rules and
 /// makes the value for its peer id.
-async fn plant(node: &common::Node, key: &[u8], value: impl FnOnce(&str) -> Vec<u8>) {
+async fn plant(node: &Node, key: &[u8], value: impl FnOnce(&str) -> Vec<u8>) {
     let mut swarm = script::swarm();
     let value = value(&swarm.local_peer_id().to_base58());
     let address: Multiaddr = node.address().parse().unwrap();
@@ -47,14 +44,11 @@ async fn plant(node: &common::Node, key: &[u8], value: impl FnOnce(&str) -> Vec<
 }
 
 /// Waits until the node has checked what was planted: the sender is remembered.
-async fn remembered_failures(node: &common::Node, count: u64) {
-    wait_until(|| {
-        node.p2p
-            .peers()
-            .iter()
-            .map(|peer| peer.record.failures)
-            .sum::<u64>()
-            >= count
+async fn remembered_failures(node: &Node, count: u64) {
+    eventually(&format!("{count} failures are remembered"), async || {
+        let peers = node.p2p.peers();
+        let failures: u64 = peers.iter().map(|peer| peer.record.failures).sum();
+        (failures >= count).then_some(())
     })
     .await;
 }
@@ -132,17 +126,13 @@ async fn a_node_that_was_dialled_by_its_name_serves_the_dht() {
     let named = start_plain(Vec::new()).await;
     let port = named.host_and_port().rsplit_once(':').unwrap().1.to_owned();
     let node = start_plain(vec![format!("localhost:{port}")]).await;
-    wait_until(|| node.p2p.stats().active_peers == 1).await;
+    node.has_active_peers(1).await;
     let announced = record(1, 1, &node.p2p.local_peer_id());
-    let found = async {
-        loop {
-            node.p2p.announce(announced.clone()).await.unwrap();
-            if let Some(found) = named.p2p.find_address(announced.address).await.unwrap() {
-                return found;
-            }
-        }
-    };
-    let found = tokio::time::timeout(common::PATIENCE, found).await.unwrap();
+    let found = eventually("the other node finds the record", async || {
+        node.p2p.announce(announced.clone()).await.unwrap();
+        named.p2p.find_address(announced.address).await.unwrap()
+    })
+    .await;
     assert_eq!(found, announced);
     let known = &node.p2p.peers()[0].record.addresses;
     assert!(
@@ -178,11 +168,12 @@ async fn a_provider_is_found_through_a_node_that_has_it_in_no_routing_table() {
             }
         }
     });
-    wait_until(|| {
+    eventually("the provider's addresses are known", async || {
         let peers = node.p2p.peers();
         peers
             .iter()
             .any(|peer| peer.record.peer_id == provider && !peer.record.addresses.is_empty())
+            .then_some(())
     })
     .await;
 
@@ -191,16 +182,11 @@ async fn a_provider_is_found_through_a_node_that_has_it_in_no_routing_table() {
         .send(kad::RecordKey::new(locator.as_bytes()))
         .await
         .unwrap();
-    let found = async {
-        loop {
-            let trace = reader.p2p.trace_lookup(&locator).await.unwrap();
-            if !trace.providers.is_empty() {
-                return trace.providers;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let found = tokio::time::timeout(std::time::Duration::from_secs(10), found).await;
-    assert_eq!(found.expect("it is found"), [provider]);
+    let found = eventually("a provider is found", async || {
+        let trace = reader.p2p.trace_lookup(&locator).await.unwrap();
+        (!trace.providers.is_empty()).then_some(trace.providers)
+    })
+    .await;
+    assert_eq!(found, [provider]);
     task.abort();
 }

@@ -1,15 +1,6 @@
 //! A peer that lies, floods, stalls or takes the place of others is found out,
 //! and ignored for some time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
-use common::{
-    Node,
-    script::{self, Holding, Lie, OfferAnswer, Part, Reply, Request, Scripted, receive, send, send_bytes},
-    start_changed, start_plain, wait_until,
-};
 use dm_core::{
     address_record::AddressRecord,
     clock::now_ms,
@@ -21,9 +12,15 @@ use dm_core::{
     signed::Signed,
     trace::Trace,
 };
-use dm_testing::{objects::SampleObject, signer::TestSigner};
+use dm_testing::{objects::SampleObject, signer::TestSigner, waiting::eventually};
 use futures::{AsyncReadExt, StreamExt, TryStreamExt};
 use libp2p::{Multiaddr, PeerId, kad};
+
+use crate::common::{
+    Node,
+    script::{self, Holding, Lie, OfferAnswer, Part, Reply, Request, Scripted, receive, send, send_bytes},
+    start_changed, start_plain,
+};
 
 /// Few requests are a flood.
 fn strict(network: &mut NetworkConfig) {
@@ -50,7 +47,10 @@ fn is_connected(node: &Node, peer: PeerId) -> bool {
 
 /// Waits until the node has hung up on a peer that it scored.
 async fn is_banned(node: &Node, peer: PeerId) {
-    wait_until(|| failures(node, peer) >= 3 && !is_connected(node, peer)).await;
+    eventually("the peer is banned", async || {
+        (failures(node, peer) >= 3 && !is_connected(node, peer)).then_some(())
+    })
+    .await;
 }
 
 /// Whether the node still answers a request of somebody else.
@@ -63,7 +63,10 @@ async fn serves_others(node: &Node) {
 
 async fn connected(node: &Node, lie: Lie, holding: Option<Holding>, part: Part) -> Scripted {
     let peer = script::connect_as(&node.address(), lie, holding, part).await;
-    wait_until(|| is_connected(node, peer.peer)).await;
+    eventually("the peer is connected", async || {
+        is_connected(node, peer.peer).then_some(())
+    })
+    .await;
     peer
 }
 
@@ -143,7 +146,10 @@ async fn who_stalls_within_a_fetch_is_scored_although_another_delivers() {
         .await
         .unwrap();
     assert!(read == object.chunks);
-    wait_until(|| standing(&reader, liar.peer).score > 0).await;
+    eventually("the liar is scored", async || {
+        (standing(&reader, liar.peer).score > 0).then_some(())
+    })
+    .await;
     let offence = standing(&reader, liar.peer).last_offence;
     assert_eq!(offence.as_deref(), Some("a stalled stream"));
     let honest = holder.p2p.local_peer_id().parse().unwrap();
@@ -282,7 +288,10 @@ async fn who_names_peers_at_addresses_of_others_is_scored() {
         ..Part::default()
     };
     let liar = connected(&node, Lie::None, None, part).await;
-    wait_until(|| failures(&node, liar.peer) > 0).await;
+    eventually("the liar has failed", async || {
+        (failures(&node, liar.peer) > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -292,7 +301,10 @@ async fn a_ban_ends() {
     let holding = Holding::new(&object.envelope, &object.chunks);
     let liar = connected(&node, Lie::Rubbish, Some(holding), Part::default()).await;
     // The node knows where to find it again.
-    wait_until(|| !node.p2p.peers()[0].record.addresses.is_empty()).await;
+    eventually("the address of the liar is known", async || {
+        (!node.p2p.peers()[0].record.addresses.is_empty()).then_some(())
+    })
+    .await;
     for _ in 0..3 {
         assert!(
             node.p2p
@@ -304,5 +316,8 @@ async fn a_ban_ends() {
     }
     is_banned(&node, liar.peer).await;
     // The node itself looks whether the peer is there again.
-    wait_until(|| is_connected(&node, liar.peer)).await;
+    eventually("the liar is connected again", async || {
+        is_connected(&node, liar.peer).then_some(())
+    })
+    .await;
 }

@@ -1,16 +1,7 @@
 //! What is offered is checked and limited before it is kept.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{
-    Node, config,
-    script::{self, Lie, OfferAnswer, Refusal, Reply, Request, Scripted, receive, send, send_bytes},
-    start_with,
-};
 use dm_core::{
     bus::EventBus,
     envelope::{CHUNK_SIZE, Envelope, MAX_SEALED_RECEIPT, SignedEnvelope},
@@ -23,6 +14,12 @@ use dm_testing::{
     signer::TestSigner,
 };
 use libp2p::Stream;
+
+use crate::common::{
+    Node, config,
+    script::{self, Lie, OfferAnswer, Refusal, Reply, Request, Scripted, receive, send, send_bytes},
+    start_with,
+};
 
 const MAX_OBJECT: u64 = 8 * CHUNK_SIZE;
 

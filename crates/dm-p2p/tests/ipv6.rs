@@ -1,18 +1,15 @@
 //! IPv6 beside IPv4, over TCP and QUIC.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::{net::IpAddr, sync::Arc};
 
-use common::{Node, config, start, wait_until};
 use dm_core::ports::NetworkStatus;
 use dm_p2p::Identity;
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
 };
+
+use crate::common::{Node, config, start};
 
 /// A node on these interfaces.
 async fn node(hosts: &[&str], initial_peers: Vec<String>) -> Node {
@@ -38,7 +35,7 @@ fn address(node: &Node, part: &str) -> String {
 }
 
 async fn reads(reader: &Node, object: &SampleObject) {
-    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    reader.has_active_peers(1).await;
     reader.reads(object).await;
 }
 

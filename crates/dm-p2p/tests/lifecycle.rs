@@ -1,12 +1,7 @@
 //! Starting, stopping, and finding each other again.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{Node, config, start, start_plain, wait_until};
 use dm_core::{
     bus::EventBus,
     news::News,
@@ -18,7 +13,10 @@ use dm_p2p::{Identity, P2p, P2pDeps, P2pError};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
+    waiting::eventually,
 };
+
+use crate::common::{Node, config, start, start_plain};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_form_of_initial_peer_connects() {
@@ -154,7 +152,7 @@ async fn connections_are_told_to_the_bus() {
             break;
         }
     }
-    wait_until(|| first.p2p.stats().active_peers == 0).await;
+    first.has_active_peers(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,9 +213,9 @@ async fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_tim
     peer.stop().await;
     drop(peer);
     // Each second it is dialled in vain, until it has mostly failed.
-    wait_until(|| {
+    eventually("the peer has failed more often than not", async || {
         let peers = watcher.p2p.peers();
-        peers[0].record.failures > peers[0].record.successes
+        (peers[0].record.failures > peers[0].record.successes).then_some(())
     })
     .await;
 }

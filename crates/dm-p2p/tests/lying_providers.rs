@@ -1,17 +1,8 @@
 //! A lying provider cannot make a reader accept wrong bytes, nor keep the
 //! right ones from it while an honest holder exists.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{
-    Node, config,
-    script::{self, Holding, Lie, Part, Scripted},
-    start, wait_until,
-};
 use dm_core::{
     envelope::CHUNK_SIZE,
     ports::{FetchError, Found, NetworkStatus, ObjectExchange},
@@ -23,6 +14,12 @@ use dm_testing::{
     objects::{MemoryObjectStore, SampleObject},
 };
 use futures::TryStreamExt;
+
+use crate::common::{
+    Node, config,
+    script::{self, Holding, Lie, Part, Scripted},
+    start,
+};
 
 fn object() -> SampleObject {
     SampleObject::new(1, 7, 10 * CHUNK_SIZE + 3)
@@ -41,7 +38,7 @@ async fn reader_holder_and_liar(lie: Lie, holding: Option<Holding>) -> (Node, No
     let reader = node(&MemoryObjectStore::new(), vec![holder.address()]).await;
     reader.knows_peers(1).await;
     let liar = script::connect(&reader.address(), lie, holding).await;
-    wait_until(|| reader.p2p.stats().active_peers == 2).await;
+    reader.has_active_peers(2).await;
     (reader, holder, liar)
 }
 
@@ -110,7 +107,7 @@ async fn a_scripted_peer_that_does_not_lie_is_read_from() {
     let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
     let holding = Holding::new(&object.envelope, &object.chunks);
     let _peer = script::connect(&reader.address(), Lie::None, Some(holding)).await;
-    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    reader.has_active_peers(1).await;
     reader.reads(&object).await;
 }
 
@@ -193,7 +190,7 @@ async fn invented_owners_hide_nobody() {
     for number in 0..8u8 {
         inventors.push(inventor(&reader, 10 + number * 16, number % 2 == 0).await);
     }
-    wait_until(|| reader.p2p.stats().active_peers == 9).await;
+    reader.has_active_peers(9).await;
     let (locator, owner) = (object.id().locator, object.id().owner);
     let trace = Trace::default();
     let found = reader.p2p.find(&locator, &[], &trace).await.unwrap();
@@ -233,7 +230,7 @@ async fn where_everybody_lies_the_reader_gets_an_error_and_no_bytes() {
     let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
     let holding = Holding::new(&object.envelope, &object.chunks);
     let _liar = script::connect(&reader.address(), Lie::WrongChunks, Some(holding)).await;
-    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    reader.has_active_peers(1).await;
     let found = reader
         .p2p
         .find(&object.id().locator, &[], &Trace::default())
@@ -253,7 +250,7 @@ async fn a_peer_that_keeps_breaking_the_protocol_is_banned() {
     let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
     let holding = Holding::new(&object.envelope, &object.chunks);
     let liar = script::connect(&reader.address(), Lie::Rubbish, Some(holding)).await;
-    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    reader.has_active_peers(1).await;
     let failures = || reader.p2p.peers()[0].record.failures;
     for _ in 0..6 {
         assert!(

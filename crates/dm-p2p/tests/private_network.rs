@@ -1,20 +1,18 @@
 //! With a list of allowed peers, or with a key, nobody else gets in.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::{collections::HashSet, path::PathBuf, pin::pin, sync::Arc};
 
-use common::{Node, PATIENCE, config, start, start_plain, wait_until};
 use dm_core::{bus::EventBus, news::News, ports::NetworkStatus, tasks::Supervisor};
 use dm_p2p::{Identity, P2p, P2pDeps, P2pError};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
+    waiting::{PATIENCE, eventually},
 };
 use futures::StreamExt;
 use libp2p::{Multiaddr, swarm::SwarmEvent};
+
+use crate::common::{Node, config, script, start, start_plain};
 
 async fn private(initial_peers: Vec<String>, allowed: &[&Node]) -> Node {
     let mut config = config(Identity::generate(), initial_peers);
@@ -52,7 +50,7 @@ async fn a_stranger_does_not_get_in_and_is_not_dialled() {
 /// Dials as somebody who is not on the list. A stranger may learn who the node
 /// is, and so have a connection for a moment; it returns once that is gone.
 async fn hangs_up_on_strangers(node: &str) {
-    let mut swarm = common::script::swarm();
+    let mut swarm = script::swarm();
     swarm.dial(node.parse::<Multiaddr>().unwrap()).unwrap();
     let end = swarm.filter(|event| {
         let is_end = matches!(
@@ -110,7 +108,7 @@ async fn nodes_with_one_key_share_objects() {
     let object = SampleObject::new(1, 7, 300_000);
     object.store_in(&*holder.store).await.unwrap();
     let reader = with_key(key_file(&dir, 7), vec![holder.host_and_port()]).await;
-    wait_until(|| reader.p2p.stats().active_peers == 1).await;
+    reader.has_active_peers(1).await;
     reader.reads(&object).await;
 }
 
@@ -123,8 +121,11 @@ async fn without_the_key_nobody_gets_a_connection() {
     assert!(is_turned_away(&member.address()).await);
     // A member that comes last: by then the others have been turned away.
     let other = with_key(key_file(&dir, 7), vec![member.host_and_port()]).await;
-    wait_until(|| other.p2p.stats().active_peers == 1).await;
-    wait_until(|| member.p2p.peers().len() == 1).await;
+    other.has_active_peers(1).await;
+    eventually("the member knows one peer", async || {
+        (member.p2p.peers().len() == 1).then_some(())
+    })
+    .await;
     for outsider in [&without, &with_another] {
         assert_eq!(outsider.p2p.stats().total_peers, 0);
     }
@@ -132,7 +133,7 @@ async fn without_the_key_nobody_gets_a_connection() {
 
 /// Whether a dial by somebody without the key fails.
 async fn is_turned_away(member: &str) -> bool {
-    let mut swarm = common::script::swarm();
+    let mut swarm = script::swarm();
     swarm.dial(member.parse::<Multiaddr>().unwrap()).unwrap();
     loop {
         match swarm.select_next_some().await {

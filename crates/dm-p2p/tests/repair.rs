@@ -1,12 +1,7 @@
 //! Copies are kept up over real connections, by replicas that cannot read.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+use std::sync::Arc;
 
-mod common;
-
-use std::{sync::Arc, time::Duration};
-
-use common::{Node, config, start};
 use dm_core::{
     Address,
     hash::DataHash,
@@ -19,10 +14,10 @@ use dm_testing::{
     catalog::MemoryCatalog,
     key_value::MemoryKeyValueStore,
     objects::{DamagedStore, MemoryObjectStore, SampleObject},
+    waiting::eventually,
 };
 
-/// Far longer than anything takes: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(40);
+use crate::common::{Node, config, start};
 
 struct Guard {
     node: Node,
@@ -85,8 +80,13 @@ impl Guard {
             .map(|mut held| held.remove(0))
     }
 
-    async fn live(&self) -> u32 {
-        self.held().await.map_or(0, |held| held.live)
+    /// Waits until so many peers are known to hold the object.
+    async fn has_live(&self, count: u32) {
+        eventually(&format!("{count} holders are live"), async || {
+            let held = self.held().await?;
+            (held.live == count).then_some(())
+        })
+        .await;
     }
 }
 
@@ -115,15 +115,12 @@ async fn copies(guards: &[Guard]) -> usize {
     copies
 }
 
-async fn until(ready: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !ready().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .expect("the state is reached in time");
+/// Waits until so many nodes have the object on their disks.
+async fn has_copies(guards: &[Guard], count: usize) {
+    eventually(&format!("there are {count} copies"), async || {
+        (copies(guards).await == count).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,7 +130,7 @@ async fn the_copies_outlive_the_nodes_that_made_them() {
     guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
     // One after the other, those that hold it leave for good.
     for _ in 0..3 {
-        until(async || copies(&guards).await == 3).await;
+        has_copies(&guards, 3).await;
         let mut holder = 0;
         while !object().is_in(&*guards[holder].node.store).await {
             holder += 1;
@@ -141,7 +138,7 @@ async fn the_copies_outlive_the_nodes_that_made_them() {
         let gone = guards.remove(holder);
         gone.node.stop().await;
     }
-    until(async || copies(&guards).await == 3).await;
+    has_copies(&guards, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,7 +147,7 @@ async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
     let guards = cluster(&stores).await;
     object().store_in(&*guards[0].node.store).await.unwrap();
     guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
-    until(async || guards[0].live().await == 2).await;
+    guards[0].has_live(2).await;
     let mut holders = Vec::new();
     for (index, guard) in guards.iter().enumerate().skip(1) {
         if object().is_in(&*guard.node.store).await {
@@ -162,7 +159,10 @@ async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
     // Nor can it take the object once more.
     lost.set_full(true);
     assert!(lost.remove(&object().id()).await.unwrap());
-    until(async || object().is_in(&*guards[spare].node.store).await).await;
+    eventually("the third holder has a copy", async || {
+        object().is_in(&*guards[spare].node.store).await.then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,19 +175,25 @@ async fn a_damaged_copy_is_not_claimed_until_the_holders_bring_it_anew() {
     holder.node.knows_peers(1).await;
     object().store_in(&*owner.node.store).await.unwrap();
     owner.node.p2p.push(&object().id(), 1).await.unwrap();
-    until(async || owner.live().await == 1).await;
+    owner.has_live(1).await;
     // Nobody has looked at the medium since, and memory has every chunk.
     for index in 0..object().envelope.chunk_count() {
         damaged.damage_on_medium(object().id(), index);
     }
     assert!(object().is_in(&damaged).await);
     // The next challenge finds it out, and the owner makes the copy anew.
-    until(async || damaged.log().all() == [object().id()]).await;
-    until(async || damaged.log().all().is_empty()).await;
+    eventually("the damage is found out", async || {
+        (damaged.log().all() == [object().id()]).then_some(())
+    })
+    .await;
+    eventually("the damage is repaired", async || {
+        damaged.log().all().is_empty().then_some(())
+    })
+    .await;
     for index in 0..object().envelope.chunk_count() {
         damaged.chunk_from_medium(&object().id(), index).await.unwrap();
     }
-    until(async || owner.live().await == 1).await;
+    owner.has_live(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

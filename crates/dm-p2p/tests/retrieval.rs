@@ -1,16 +1,7 @@
 //! Finding and fetching: who is asked, for what, and in which order.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{
-    Node, config,
-    script::{self, Holding, Lie},
-    start, start_with, wait_until,
-};
 use dm_core::{
     Address,
     bus::EventBus,
@@ -27,8 +18,15 @@ use dm_testing::{
     catalog::MemoryCatalog,
     key_value::MemoryKeyValueStore,
     objects::{MemoryObjectStore, SampleObject},
+    waiting::eventually,
 };
 use futures::TryStreamExt;
+
+use crate::common::{
+    Node, config,
+    script::{self, Holding, Lie},
+    start, start_with,
+};
 
 const CHUNKS: u64 = 60;
 
@@ -204,9 +202,11 @@ async fn after_a_restart_the_holders_that_were_written_down_are_asked_before_the
     let before = careful(identity.clone(), &store, &notes, &holder).await;
     before.p2p.push(&object().id(), 1).await.unwrap();
     let holder_index = StoredHolderIndex::new(notes.clone());
-    while holder_index.holders(&locator).await.unwrap().is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually("the holder is written down", async || {
+        let holders = holder_index.holders(&locator).await.unwrap();
+        (!holders.is_empty()).then_some(())
+    })
+    .await;
     before.stop().await;
     let after = careful(identity, &store, &notes, &holder).await;
     let trace = Trace::default();
@@ -237,7 +237,7 @@ async fn who_stalls_is_overtaken_and_the_trace_says_who_delivered() {
     let (reader, holders) = reader_and_holders(1).await;
     let holding = Holding::new(&object().envelope, &object().chunks);
     let stalled = script::connect(&reader.address(), Lie::Stalls, Some(holding)).await;
-    wait_until(|| reader.p2p.stats().active_peers == 2).await;
+    reader.has_active_peers(2).await;
     let found = Found {
         envelope: object().envelope,
         holders: vec![stalled.peer.to_base58(), holders[0].p2p.local_peer_id()],

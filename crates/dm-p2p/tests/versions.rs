@@ -1,19 +1,8 @@
 //! Peers of other versions: what they send in a later one is passed over and counted, and
 //! nobody is scored for it; two nodes talk in the newest version that both know.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
 use std::sync::Arc;
 
-use common::{
-    Node, config,
-    script::{
-        self, Holding, Lie, OfferAnswer, Part, Refusal, Reply, Request, Scripted, receive, send, send_bytes,
-    },
-    start, start_plain, wait_until,
-};
 use dm_core::{
     Address,
     address_record::AddressRecord,
@@ -25,8 +14,17 @@ use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
     signer::TestSigner,
+    waiting::eventually,
 };
 use libp2p::{Multiaddr, Stream, kad, swarm::SwarmEvent};
+
+use crate::common::{
+    Node, config,
+    script::{
+        self, Holding, Lie, OfferAnswer, Part, Refusal, Reply, Request, Scripted, receive, send, send_bytes,
+    },
+    start, start_plain,
+};
 
 /// More than it takes to ban a peer for breaches.
 const OFTEN: u64 = 5;
@@ -53,13 +51,16 @@ async fn node_and_peer(holding: Option<Holding>, speaks_two: bool) -> (Node, Scr
         ..Part::default()
     };
     let peer = script::connect_as(&node.address(), Lie::None, holding, part).await;
-    wait_until(|| node.p2p.stats().active_peers == 1).await;
+    node.has_active_peers(1).await;
     (node, peer)
 }
 
 /// The peer is as welcome as before, and what it sent has been counted.
 async fn is_passed_over(node: &Node, times: u64) {
-    wait_until(|| node.p2p.stats().not_understood >= times).await;
+    eventually("the messages are counted", async || {
+        (node.p2p.stats().not_understood >= times).then_some(())
+    })
+    .await;
     let peers = node.p2p.peers();
     assert_eq!(peers[0].standing.score, 0);
     assert_eq!(peers[0].standing.last_offence, None);

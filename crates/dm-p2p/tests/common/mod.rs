@@ -1,11 +1,10 @@
 //! Starts nodes on loopback.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
+#![allow(unreachable_pub, reason = "a module of several test files")]
 
 pub mod script;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use dm_core::{
     Address,
@@ -19,20 +18,16 @@ use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
+    waiting::{PATIENCE, eventually},
 };
 use futures::TryStreamExt;
-
-/// Far longer than anything takes: only a test that fails waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running node and what it was made from.
 pub struct Node {
     pub p2p: Arc<P2p>,
     pub store: Arc<dyn ObjectStore>,
-    pub catalog: Arc<dyn PeerCatalog>,
     pub bus: EventBus,
     pub supervisor: Supervisor,
-    pub identity: Identity,
 }
 
 impl Node {
@@ -67,15 +62,20 @@ impl Node {
 
     /// Waits until this many peers are connected and have said where they listen.
     pub async fn knows_peers(&self, count: usize) {
-        let ready = || {
-            let peers = self.p2p.peers();
-            peers
-                .iter()
-                .filter(|peer| peer.connected && peer.record.addresses.len() >= 2)
-                .count()
-                >= count
-        };
-        wait_until(ready).await;
+        eventually(&format!("{count} peers are known"), async || {
+            let peers = self.p2p.peers().into_iter();
+            let known = peers.filter(|peer| peer.connected && peer.record.addresses.len() >= 2);
+            (known.count() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many peers are connected.
+    pub async fn has_active_peers(&self, count: u64) {
+        eventually(&format!("{count} peers are connected"), async || {
+            (self.p2p.stats().active_peers == count).then_some(())
+        })
+        .await;
     }
 }
 
@@ -97,15 +97,12 @@ pub async fn start(config: P2pConfig, store: Arc<dyn ObjectStore>, catalog: Arc<
 
 pub async fn start_with(config: P2pConfig, deps: P2pDeps) -> Node {
     let supervisor = Supervisor::new();
-    let identity = config.identity.clone();
     let p2p = P2p::start(config, deps.clone(), &supervisor).await.unwrap();
     Node {
         p2p,
         store: deps.objects,
-        catalog: deps.peers,
         bus: deps.bus,
         supervisor,
-        identity,
     }
 }
 
@@ -159,16 +156,4 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.supervisor.shutdown_token().cancel();
     }
-}
-
-/// Waits for a state that no event tells of.
-pub async fn wait_until(ready: impl Fn() -> bool) {
-    let wait = async {
-        while !ready() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .expect("the state is reached in time");
 }

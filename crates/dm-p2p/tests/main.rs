@@ -1,0 +1,27 @@
+//! The network: real nodes on loopback, beside peers that follow a script.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod alone;
+mod announcing;
+mod behind_routers;
+mod bootstrap_only;
+mod common;
+mod conformance;
+mod connection_limits;
+mod dht;
+mod hostile_peers;
+mod hostile_pushes;
+mod ipv6;
+mod lifecycle;
+mod lying_providers;
+#[cfg(feature = "mdns")]
+mod mdns;
+mod private_network;
+mod repair;
+mod retrieval;
+mod versions;
