@@ -80,11 +80,11 @@ impl Guard {
             .map(|mut held| held.remove(0))
     }
 
-    /// Waits until so many peers are known to hold the object.
+    /// Waits until at least so many peers are known to hold the object.
     async fn has_live(&self, count: u32) {
         eventually(&format!("{count} holders are live"), async || {
             let held = self.held().await?;
-            (held.live == count).then_some(())
+            (held.live >= count).then_some(())
         })
         .await;
     }
@@ -115,10 +115,11 @@ async fn copies(guards: &[Guard]) -> usize {
     copies
 }
 
-/// Waits until so many nodes have the object on their disks.
+/// Waits until at least so many nodes have the object on their disks. Where two holders
+/// miss a copy at the same moment, both may bring one.
 async fn has_copies(guards: &[Guard], count: usize) {
     eventually(&format!("there are {count} copies"), async || {
-        (copies(guards).await == count).then_some(())
+        (copies(guards).await >= count).then_some(())
     })
     .await;
 }
@@ -143,7 +144,7 @@ async fn the_copies_outlive_the_nodes_that_made_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
-    let stores = stores(4);
+    let stores = stores(6);
     let guards = cluster(&stores).await;
     object().store_in(&*guards[0].node.store).await.unwrap();
     guards[0].node.p2p.push(&object().id(), 2).await.unwrap();
@@ -154,13 +155,20 @@ async fn a_peer_that_lost_its_disk_is_found_out_and_another_takes_its_place() {
             holders.push(index);
         }
     }
-    let spare = (1..4).find(|index| !holders.contains(index)).unwrap();
-    let lost = &stores[holders[0]];
-    // Nor can it take the object once more.
-    lost.set_full(true);
-    assert!(lost.remove(&object().id()).await.unwrap());
-    eventually("the third holder has a copy", async || {
-        object().is_in(&*guards[spare].node.store).await.then_some(())
+    // There may be a copy more: one is left in any case.
+    for lost in &holders[1..] {
+        // Nor can it take the object once more.
+        stores[*lost].set_full(true);
+        assert!(stores[*lost].remove(&object().id()).await.unwrap());
+    }
+    let spares: Vec<usize> = (1..6).filter(|index| !holders.contains(index)).collect();
+    eventually("another peer has a copy", async || {
+        for spare in &spares {
+            if object().is_in(&stores[*spare]).await {
+                return Some(());
+            }
+        }
+        None
     })
     .await;
 }
