@@ -1,35 +1,31 @@
 //! What a node stores is announced, many locators in one message, and what is announced to
 //! it takes no more than its part.
 
-use std::sync::Arc;
-
 use dm_core::{
     hash::{DataHash, Locator},
     ports::NetworkStatus,
 };
-use dm_p2p::{Identity, SweepTrace};
+use dm_p2p::SweepTrace;
 use dm_testing::{
-    catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
     waiting::eventually,
 };
 
 use crate::common::{
-    Node, config,
+    Node,
     script::{self, Lie, Part, Reply, Request, receive, send, send_bytes},
-    start, start_plain,
+    start_over, start_plain,
 };
 
 /// More than fit into one message.
 const OBJECTS: u64 = 1200;
 
 async fn holder(objects: u64, initial_peers: Vec<String>) -> Node {
-    let store = Arc::new(MemoryObjectStore::new());
+    let store = MemoryObjectStore::new();
     for number in 0..objects {
-        SampleObject::new(1, number, 10).store_in(&*store).await.unwrap();
+        SampleObject::new(1, number, 10).store_in(&store).await.unwrap();
     }
-    let catalog = Arc::new(MemoryCatalog::new());
-    start(config(Identity::generate(), initial_peers), store, catalog).await
+    start_over(&store, initial_peers).await
 }
 
 async fn providers(node: &Node, locator: &Locator) -> Vec<String> {

@@ -1,16 +1,10 @@
 //! Nodes that nobody can dial are reached all the same.
 
-use std::sync::Arc;
-
 use dm_core::ports::NetworkStatus;
 use dm_p2p::Identity;
-use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
-    waiting::eventually,
-};
+use dm_testing::{objects::SampleObject, waiting::eventually};
 
-use crate::common::{Node, config, start, start_changed, start_plain};
+use crate::common::{Node, config, start_changed, start_empty, start_plain};
 
 async fn relay() -> Node {
     start_changed(Vec::new(), |network| network.relay_server = true).await
@@ -88,8 +82,7 @@ async fn a_relay_that_comes_back_is_used_again() {
         let mut config = config(identity.clone(), Vec::new());
         config.network.relay_server = true;
         config.port = port;
-        let store = Arc::new(MemoryObjectStore::new());
-        start(config, store, Arc::new(MemoryCatalog::new()))
+        start_empty(config)
     };
     let first = relay(0).await;
     let port: u16 = first.host_and_port().rsplit(':').next().unwrap().parse().unwrap();

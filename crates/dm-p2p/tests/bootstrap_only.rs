@@ -1,30 +1,19 @@
 //! A node that only introduces others: it serves the DHT and keeps no objects.
 
-use std::sync::Arc;
-
 use dm_core::{
     address_record::AddressRecord,
     ports::{AddressDirectory, NetworkStatus, ObjectExchange, Signer},
     signed::Signed,
 };
-use dm_p2p::Identity;
-use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
-    signer::TestSigner,
-};
+use dm_testing::{objects::SampleObject, signer::TestSigner};
 
-use crate::common::{Node, config, start, start_plain};
+use crate::common::{Node, start_changed, start_plain};
 
 async fn bootstrap_node() -> Node {
-    let mut config = config(Identity::generate(), Vec::new());
-    config.network.bootstrap_only = true;
-    config.network.peer_exchange_interval_secs = 1;
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
+    start_changed(Vec::new(), |network| {
+        network.bootstrap_only = true;
+        network.peer_exchange_interval_secs = 1;
+    })
     .await
 }
 

@@ -1,27 +1,19 @@
 //! IPv6 beside IPv4, over TCP and QUIC.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use dm_core::ports::NetworkStatus;
-use dm_p2p::Identity;
-use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
-};
+use dm_testing::objects::SampleObject;
 
-use crate::common::{Node, config, start};
+use crate::common::{Node, start_changed};
 
 /// A node on these interfaces.
 async fn node(hosts: &[&str], initial_peers: Vec<String>) -> Node {
     let mut hosts = hosts.iter().map(|host| host.parse::<IpAddr>().unwrap());
-    let mut config = config(Identity::generate(), initial_peers);
-    config.network.host = hosts.next().unwrap();
-    config.network.more_hosts = hosts.collect();
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
+    start_changed(initial_peers, |network| {
+        network.host = hosts.next().unwrap();
+        network.more_hosts = hosts.collect();
+    })
     .await
 }
 

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use dm_core::{
-    bus::EventBus,
     news::News,
     ports::{NetworkError, NetworkStatus, ObjectExchange, PeerCatalog},
-    tasks::Supervisor,
     trace::Trace,
 };
-use dm_p2p::{Identity, P2p, P2pDeps, P2pError};
+use dm_p2p::{Identity, P2pError};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
     waiting::eventually,
 };
 
-use crate::common::{Node, config, start, start_plain};
+use crate::common::{Node, config, fault_of_start, start, start_changed, start_empty, start_plain};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_form_of_initial_peer_connects() {
@@ -49,42 +47,19 @@ async fn every_form_of_initial_peer_connects() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_initial_peer_is_named_and_nothing_starts() {
-    let supervisor = Supervisor::new();
-    let config = config(
-        Identity::generate(),
-        vec!["127.0.0.1:9000".into(), "no peer".into()],
-    );
-    let started = P2p::start(
-        config,
-        P2pDeps::new(
-            Arc::new(MemoryObjectStore::new()),
-            Arc::new(MemoryCatalog::new()),
-            EventBus::new(),
-        ),
-        &supervisor,
-    );
-    let error = started.await.err().unwrap();
+    let peers = vec!["127.0.0.1:9000".into(), "no peer".into()];
+    let error = fault_of_start(config(Identity::generate(), peers)).await;
     assert!(matches!(error, P2pError::Config(_)));
     assert!(error.to_string().contains("'no peer'"), "{error}");
-    assert!(supervisor.statuses().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_port_is_an_error_of_the_start() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let supervisor = Supervisor::new();
     let mut config = config(Identity::generate(), Vec::new());
     config.port = taken.local_addr().unwrap().port();
-    let started = P2p::start(
-        config,
-        P2pDeps::new(
-            Arc::new(MemoryObjectStore::new()),
-            Arc::new(MemoryCatalog::new()),
-            EventBus::new(),
-        ),
-        &supervisor,
-    );
-    assert!(matches!(started.await.err(), Some(P2pError::Listen { .. })));
+    let error = fault_of_start(config).await;
+    assert!(matches!(error, P2pError::Listen { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,25 +90,14 @@ async fn a_restarted_node_is_the_same_peer_and_dials_its_peer_book() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_initial_peer_that_comes_later_is_found() {
-    let identity = Identity::generate();
-    let early = start(
-        config(identity, Vec::new()),
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await;
+    let early = start_plain(Vec::new()).await;
     let (address, port) = (early.host_and_port(), early.host_and_port());
     early.stop().await;
     drop(early);
     let waiting = start_plain(vec![address]).await;
     let mut late = config(Identity::generate(), Vec::new());
     late.port = port.rsplit_once(':').unwrap().1.parse().unwrap();
-    let _late = start(
-        late,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await;
+    let _late = start_empty(late).await;
     waiting.knows_peers(1).await;
 }
 
@@ -190,14 +154,10 @@ async fn traffic_is_counted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time() {
-    let mut eager = config(Identity::generate(), Vec::new());
-    eager.network.health_check_interval_secs = 1;
-    eager.network.forget_peers_after_secs = 1;
-    let watcher = start(
-        eager,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
+    let watcher = start_changed(Vec::new(), |network| {
+        network.health_check_interval_secs = 1;
+        network.forget_peers_after_secs = 1;
+    })
     .await;
     let mut events = watcher.bus.subscribe();
     let peer = start_plain(vec![watcher.address()]).await;
@@ -222,18 +182,8 @@ async fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_tim
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_share_no_initial_peer_meet_through_one_that_both_know() {
-    let eager = |initial_peers: Vec<String>| {
-        let mut config = config(Identity::generate(), initial_peers);
-        config.network.peer_exchange_interval_secs = 1;
-        config
-    };
-    let start_eager = |initial_peers| {
-        start(
-            eager(initial_peers),
-            Arc::new(MemoryObjectStore::new()),
-            Arc::new(MemoryCatalog::new()),
-        )
-    };
+    let start_eager =
+        |initial_peers| start_changed(initial_peers, |network| network.peer_exchange_interval_secs = 1);
     let middle = start_eager(Vec::new()).await;
     let left = start_eager(vec![middle.address()]).await;
     let right = start_eager(vec![middle.address()]).await;

@@ -1,41 +1,30 @@
 //! A lying provider cannot make a reader accept wrong bytes, nor keep the
 //! right ones from it while an honest holder exists.
 
-use std::sync::Arc;
-
 use dm_core::{
     envelope::CHUNK_SIZE,
     ports::{FetchError, Found, NetworkStatus, ObjectExchange},
     trace::Trace,
 };
-use dm_p2p::Identity;
-use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
-};
+use dm_testing::objects::{MemoryObjectStore, SampleObject};
 use futures::TryStreamExt;
 
 use crate::common::{
-    Node, config,
+    Node,
     script::{self, Holding, Lie, Part, Scripted},
-    start,
+    start_over, start_plain,
 };
 
 fn object() -> SampleObject {
     SampleObject::new(1, 7, 10 * CHUNK_SIZE + 3)
 }
 
-async fn node(store: &MemoryObjectStore, initial_peers: Vec<String>) -> Node {
-    let config = config(Identity::generate(), initial_peers);
-    start(config, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
-}
-
 /// A reader, an honest holder, and a peer that lies.
 async fn reader_holder_and_liar(lie: Lie, holding: Option<Holding>) -> (Node, Node, Scripted) {
     let store = MemoryObjectStore::new();
     object().store_in(&store).await.unwrap();
-    let holder = node(&store, Vec::new()).await;
-    let reader = node(&MemoryObjectStore::new(), vec![holder.address()]).await;
+    let holder = start_over(&store, Vec::new()).await;
+    let reader = start_plain(vec![holder.address()]).await;
     reader.knows_peers(1).await;
     let liar = script::connect(&reader.address(), lie, holding).await;
     reader.has_active_peers(2).await;
@@ -104,7 +93,7 @@ async fn who_breaks_the_protocol_is_replaced() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scripted_peer_that_does_not_lie_is_read_from() {
     let object = object();
-    let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let reader = start_plain(Vec::new()).await;
     let holding = Holding::new(&object.envelope, &object.chunks);
     let _peer = script::connect(&reader.address(), Lie::None, Some(holding)).await;
     reader.has_active_peers(1).await;
@@ -183,8 +172,8 @@ async fn invented_owners_hide_nobody() {
     let object = object();
     let store = MemoryObjectStore::new();
     object.store_in(&store).await.unwrap();
-    let holder = node(&store, Vec::new()).await;
-    let reader = node(&MemoryObjectStore::new(), vec![holder.address()]).await;
+    let holder = start_over(&store, Vec::new()).await;
+    let reader = start_plain(vec![holder.address()]).await;
     reader.knows_peers(1).await;
     let mut inventors = Vec::new();
     for number in 0..8u8 {
@@ -208,8 +197,8 @@ async fn an_owner_beyond_the_first_page_of_its_holder_is_found() {
     for object in &objects {
         object.store_in(&store).await.unwrap();
     }
-    let holder = node(&store, Vec::new()).await;
-    let reader = node(&MemoryObjectStore::new(), vec![holder.address()]).await;
+    let holder = start_over(&store, Vec::new()).await;
+    let reader = start_plain(vec![holder.address()]).await;
     reader.knows_peers(1).await;
     objects.sort_by_key(|object| object.id().owner);
     let last = objects.last().unwrap();
@@ -227,7 +216,7 @@ async fn an_owner_beyond_the_first_page_of_its_holder_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_everybody_lies_the_reader_gets_an_error_and_no_bytes() {
     let object = object();
-    let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let reader = start_plain(Vec::new()).await;
     let holding = Holding::new(&object.envelope, &object.chunks);
     let _liar = script::connect(&reader.address(), Lie::WrongChunks, Some(holding)).await;
     reader.has_active_peers(1).await;
@@ -247,7 +236,7 @@ async fn where_everybody_lies_the_reader_gets_an_error_and_no_bytes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_keeps_breaking_the_protocol_is_banned() {
     let object = object();
-    let reader = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let reader = start_plain(Vec::new()).await;
     let holding = Holding::new(&object.envelope, &object.chunks);
     let liar = script::connect(&reader.address(), Lie::Rubbish, Some(holding)).await;
     reader.has_active_peers(1).await;

@@ -1,22 +1,16 @@
 //! Nodes on one network find each other by multicast.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use dm_core::ports::NetworkStatus;
-use dm_p2p::Identity;
-use dm_testing::{catalog::MemoryCatalog, objects::MemoryObjectStore};
 
-use crate::common::{Node, config, start};
+use crate::common::{Node, start_changed};
 
 async fn node() -> Node {
-    let mut config = config(Identity::generate(), Vec::new());
-    config.network.mdns = true;
-    config.network.host = IpAddr::from([0, 0, 0, 0]);
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
+    start_changed(Vec::new(), |network| {
+        network.mdns = true;
+        network.host = IpAddr::from([0, 0, 0, 0]);
+    })
     .await
 }
 

@@ -1,28 +1,21 @@
 //! With a list of allowed peers, or with a key, nobody else gets in.
 
-use std::{collections::HashSet, path::PathBuf, pin::pin, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, pin::pin};
 
-use dm_core::{bus::EventBus, news::News, ports::NetworkStatus, tasks::Supervisor};
-use dm_p2p::{Identity, P2p, P2pDeps, P2pError};
+use dm_core::{news::News, ports::NetworkStatus};
+use dm_p2p::{Identity, P2pError};
 use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
+    objects::SampleObject,
     waiting::{PATIENCE, eventually},
 };
 use futures::StreamExt;
 use libp2p::{Multiaddr, swarm::SwarmEvent};
 
-use crate::common::{Node, config, script, start, start_plain};
+use crate::common::{Node, config, fault_of_start, script, start_changed, start_plain};
 
 async fn private(initial_peers: Vec<String>, allowed: &[&Node]) -> Node {
-    let mut config = config(Identity::generate(), initial_peers);
-    config.network.allowed_peers = allowed.iter().map(|node| node.p2p.local_peer_id()).collect();
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await
+    let allowed = allowed.iter().map(|node| node.p2p.local_peer_id()).collect();
+    start_changed(initial_peers, |network| network.allowed_peers = allowed).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,17 +60,7 @@ async fn hangs_up_on_strangers(node: &str) {
 async fn a_name_on_the_list_that_is_no_peer_is_an_error_of_the_start() {
     let mut config = config(Identity::generate(), Vec::new());
     config.network.allowed_peers = vec!["nobody".to_owned()];
-    let supervisor = Supervisor::new();
-    let started = P2p::start(
-        config,
-        P2pDeps::new(
-            Arc::new(MemoryObjectStore::new()),
-            Arc::new(MemoryCatalog::new()),
-            EventBus::new(),
-        ),
-        &supervisor,
-    );
-    let error = started.await.err().unwrap();
+    let error = fault_of_start(config).await;
     assert!(matches!(error, P2pError::Config(_)), "{error}");
     assert!(error.to_string().contains("nobody"));
 }
@@ -91,14 +74,7 @@ fn key_file(dir: &tempfile::TempDir, byte: u8) -> PathBuf {
 }
 
 async fn with_key(file: PathBuf, initial_peers: Vec<String>) -> Node {
-    let mut config = config(Identity::generate(), initial_peers);
-    config.network.swarm_key_file = Some(file);
-    start(
-        config,
-        Arc::new(MemoryObjectStore::new()),
-        Arc::new(MemoryCatalog::new()),
-    )
-    .await
+    start_changed(initial_peers, |network| network.swarm_key_file = Some(file)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,17 +140,7 @@ async fn a_damaged_key_file_and_quic_beside_a_key_are_errors_of_the_start() {
     ] {
         let mut config = config(Identity::generate(), initial_peers);
         config.network.swarm_key_file = Some(file);
-        let supervisor = Supervisor::new();
-        let started = P2p::start(
-            config,
-            P2pDeps::new(
-                Arc::new(MemoryObjectStore::new()),
-                Arc::new(MemoryCatalog::new()),
-                EventBus::new(),
-            ),
-            &supervisor,
-        );
-        let error = started.await.err().unwrap().to_string();
+        let error = fault_of_start(config).await.to_string();
         assert!(error.starts_with(expected) && !error.contains("abc"), "{error}");
     }
 }

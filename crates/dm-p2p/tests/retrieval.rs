@@ -25,7 +25,7 @@ use futures::TryStreamExt;
 use crate::common::{
     Node, config,
     script::{self, Holding, Lie},
-    start, start_with,
+    start_over, start_plain, start_with,
 };
 
 const CHUNKS: u64 = 60;
@@ -34,21 +34,16 @@ fn object() -> SampleObject {
     SampleObject::new(1, 7, (CHUNKS - 1) * CHUNK_SIZE + 3)
 }
 
-async fn node(store: &MemoryObjectStore, initial_peers: Vec<String>) -> Node {
-    let config = config(Identity::generate(), initial_peers);
-    start(config, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
-}
-
 /// A reader and this many holders of the object, all connected.
 async fn reader_and_holders(holders: usize) -> (Node, Vec<Node>) {
     let mut nodes = Vec::new();
     for _ in 0..holders {
         let store = MemoryObjectStore::new();
         object().store_in(&store).await.unwrap();
-        nodes.push(node(&store, Vec::new()).await);
+        nodes.push(start_over(&store, Vec::new()).await);
     }
     let known = nodes.iter().map(Node::address).collect();
-    let reader = node(&MemoryObjectStore::new(), known).await;
+    let reader = start_plain(known).await;
     reader.knows_peers(holders).await;
     (reader, nodes)
 }
@@ -198,7 +193,7 @@ async fn after_a_restart_the_holders_that_were_written_down_are_asked_before_the
     let (store, notes) = (MemoryObjectStore::new(), Arc::new(MemoryKeyValueStore::new()));
     let (identity, locator) = (Identity::generate(), object().id().locator);
     object().store_in(&store).await.unwrap();
-    let holder = node(&MemoryObjectStore::new(), Vec::new()).await;
+    let holder = start_plain(Vec::new()).await;
     let before = careful(identity.clone(), &store, &notes, &holder).await;
     before.p2p.push(&object().id(), 1).await.unwrap();
     let holder_index = StoredHolderIndex::new(notes.clone());
@@ -219,8 +214,8 @@ async fn after_a_restart_the_holders_that_were_written_down_are_asked_before_the
 async fn a_node_knows_who_took_its_object() {
     let store = MemoryObjectStore::new();
     object().store_in(&store).await.unwrap();
-    let owner = node(&store, Vec::new()).await;
-    let replica = node(&MemoryObjectStore::new(), vec![owner.address()]).await;
+    let owner = start_over(&store, Vec::new()).await;
+    let replica = start_plain(vec![owner.address()]).await;
     owner.knows_peers(1).await;
     let report = owner.p2p.push(&object().id(), 1).await.unwrap();
     assert_eq!(report.holders, [replica.p2p.local_peer_id()]);

@@ -1,29 +1,21 @@
 //! Peers of other versions: what they send in a later one is passed over and counted, and
 //! nobody is scored for it; two nodes talk in the newest version that both know.
 
-use std::sync::Arc;
-
 use dm_core::{
     Address,
     address_record::AddressRecord,
     ports::{AddressDirectory, NetworkStatus, ObjectExchange, Signer},
     trace::Trace,
 };
-use dm_p2p::Identity;
-use dm_testing::{
-    catalog::MemoryCatalog,
-    objects::{MemoryObjectStore, SampleObject},
-    signer::TestSigner,
-    waiting::eventually,
-};
+use dm_testing::{objects::SampleObject, signer::TestSigner, waiting::eventually};
 use libp2p::{Multiaddr, Stream, kad, swarm::SwarmEvent};
 
 use crate::common::{
-    Node, config,
+    Node,
     script::{
         self, Holding, Lie, OfferAnswer, Part, Refusal, Reply, Request, Scripted, receive, send, send_bytes,
     },
-    start, start_plain,
+    start_plain,
 };
 
 /// More than it takes to ban a peer for breaches.
@@ -167,10 +159,8 @@ async fn two_nodes_talk_in_the_newest_version_that_both_know() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_speaks_version_1_alone_is_served() {
-    let store = Arc::new(MemoryObjectStore::new());
-    object().store_in(&*store).await.unwrap();
-    let catalog = Arc::new(MemoryCatalog::new());
-    let node = start(config(Identity::generate(), Vec::new()), store, catalog).await;
+    let node = start_plain(Vec::new()).await;
+    object().store_in(&*node.store).await.unwrap();
     let mut peer = script::connect(&node.address(), Lie::None, None).await;
     let mut stream = peer.open(&node.address()).await;
     let locator = object().id().locator;

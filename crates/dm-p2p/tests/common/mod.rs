@@ -14,7 +14,7 @@ use dm_core::{
     tasks::Supervisor,
     trace::Trace,
 };
-use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
+use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps, P2pError};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
@@ -110,12 +110,32 @@ pub async fn start_plain(initial_peers: Vec<String>) -> Node {
     start_changed(initial_peers, |_| {}).await
 }
 
+/// A node with an empty store.
+pub async fn start_empty(config: P2pConfig) -> Node {
+    let store = Arc::new(MemoryObjectStore::new());
+    start(config, store, Arc::new(MemoryCatalog::new())).await
+}
+
+/// A node with what is in this store.
+pub async fn start_over(store: &MemoryObjectStore, initial_peers: Vec<String>) -> Node {
+    let config = config(Identity::generate(), initial_peers);
+    start(config, Arc::new(store.clone()), Arc::new(MemoryCatalog::new())).await
+}
+
+/// Why a node with this configuration does not start. Nothing of it runs.
+pub async fn fault_of_start(config: P2pConfig) -> P2pError {
+    let (supervisor, store) = (Supervisor::new(), Arc::new(MemoryObjectStore::new()));
+    let deps = P2pDeps::new(store, Arc::new(MemoryCatalog::new()), EventBus::new());
+    let started = P2p::start(config, deps, &supervisor).await;
+    assert!(supervisor.statuses().is_empty());
+    started.err().unwrap()
+}
+
 /// A node with an empty store and this change of the configuration.
 pub async fn start_changed(initial_peers: Vec<String>, change: impl FnOnce(&mut NetworkConfig)) -> Node {
     let mut config = config(Identity::generate(), initial_peers);
     change(&mut config.network);
-    let store = Arc::new(MemoryObjectStore::new());
-    start(config, store, Arc::new(MemoryCatalog::new())).await
+    start_empty(config).await
 }
 
 /// Nodes that are all connected with each other.
