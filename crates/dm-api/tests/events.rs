@@ -235,10 +235,7 @@ async fn a_stream_from_elsewhere_is_refused() {
     let node = start().await;
     for (last, field) in [("rubbish", "Last-Event-ID"), ("0000000000000000-1", "cursor")] {
         let answer = Answer::from(follow(&node, Some(last)).await).await;
-        assert_eq!(
-            (answer.status, &answer.body["field"]),
-            (422, &json!("Last-Event-ID"))
-        );
+        assert_eq!((answer.status, &answer.body["field"]), (422, &json!(field)));
     }
 }
 
