@@ -20,6 +20,7 @@ mod command_line;
 mod crashes;
 mod documentation;
 mod erasing;
+mod events;
 mod expiry;
 mod failed_shares;
 mod first_starts;

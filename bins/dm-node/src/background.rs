@@ -2,21 +2,23 @@
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use dm_core::{
     Address,
     bus::EventBus,
     config::{EventsConfig, KeysConfig, NetworkConfig, StorageConfig},
     tasks::Supervisor,
 };
-use dm_keys::ApiKeyManager;
+use dm_keys::{ApiKeyManager, NodeKeys};
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
     OperatorChange, OperatorChangePorts, OrderExecutor, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
-    Scrubber, ShareAuthorization,
+    Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions,
     events::{EventKeeper, Events},
     repairer::plan::RepairConfig,
 };
 use dm_storage::SqliteCatalog;
+use dm_webhooks::{HttpWebhooks, WebhooksConfig};
 use tokio_util::sync::CancellationToken;
 
 /// Runs a part of the node as a task that is started again where it fails.
@@ -128,6 +130,40 @@ pub(crate) fn start_events(
         keeper.run(shutdown).await
     });
     Events::new(catalog, node)
+}
+
+/// Calls programs in the background when something happens.
+///
+/// # Errors
+/// A network that is none; and where TLS cannot be set up, or the node account cannot sign.
+pub(crate) fn start_subscriptions(
+    catalog: Arc<SqliteCatalog>,
+    keys: &NodeKeys,
+    config: &EventsConfig,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Subscriptions> {
+    let networks = config.allowed_networks.iter().map(|network| {
+        let parsed = network.trim().parse();
+        parsed.with_context(|| {
+            format!("events.allowed_networks: {network:?} is no network such as 10.1.0.0/16")
+        })
+    });
+    let allowed_networks = networks.collect::<anyhow::Result<_>>()?;
+    let webhooks = HttpWebhooks::new(&WebhooksConfig { allowed_networks })?;
+    let subscriptions = Subscriptions::new(SubscriptionPorts {
+        catalog: catalog.clone(),
+        journal: catalog,
+        webhooks: Arc::new(webhooks),
+        sealer: keys.sealer(),
+        signer: keys.signer(),
+    })?;
+    supervise(
+        supervisor,
+        "subscriptions",
+        &subscriptions,
+        |subscriptions, shutdown| async move { subscriptions.run(shutdown).await },
+    );
+    Ok(subscriptions)
 }
 
 /// Looks for damage in the background, and mends it.

@@ -93,6 +93,8 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Show what happens in a running node
     Events(EventsArgs),
+    /// Show, add, pause or remove programs that a running node calls when something happens
+    Subscriptions(SubscriptionsArgs),
 }
 
 /// Settings that may be given on the command line as well.
@@ -315,6 +317,68 @@ pub(crate) enum PluginsCommand {
         #[command(flatten)]
         client: InternalClientArgs,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct SubscriptionsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SubscriptionsCommand>,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SubscriptionsCommand {
+    /// Have a program called for each event
+    Add(AddSubscriptionArgs),
+    /// Stop its calls for a time
+    Pause(SubscriptionArgs),
+    /// Go on with its calls, with all that has happened meanwhile
+    Resume(SubscriptionArgs),
+    /// Deliver again what came after a place, what was given up included
+    Replay {
+        #[command(flatten)]
+        subscription: SubscriptionArgs,
+        /// Id of the event after which to begin, or a cursor
+        cursor: String,
+    },
+    /// Show the events that were given up
+    Failed(SubscriptionArgs),
+    /// End its calls for good
+    Remove(SubscriptionArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubscriptionArgs {
+    /// Id of the subscription
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddSubscriptionArgs {
+    /// Name of the subscription
+    pub(crate) name: String,
+    /// Where the program is called
+    pub(crate) url: String,
+    /// Topics such as data.shared, or groups such as data.*, comma-separated; none is all
+    #[arg(long, default_value = "")]
+    pub(crate) topics: String,
+    /// Only events that have this: from=ADDRESS, recipient=ADDRESS or label.KEY=VALUE
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) filter: Vec<(String, String)>,
+    /// Where to begin: now, beginning, or a cursor
+    #[arg(long, default_value = "now")]
+    pub(crate) start: String,
+    #[command(flatten)]
+    pub(crate) client: InternalClientArgs,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]

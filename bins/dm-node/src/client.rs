@@ -113,7 +113,7 @@ impl NodeClient {
     }
 
     /// Sends a request and reads the JSON document that comes back.
-    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+    pub(crate) async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         json(self.send(request).await?).await
     }
 }

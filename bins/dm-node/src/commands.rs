@@ -22,6 +22,7 @@ pub(crate) mod share;
 pub(crate) mod start;
 pub(crate) mod statement;
 pub(crate) mod status;
+pub(crate) mod subscriptions;
 pub(crate) mod tokens;
 pub(crate) mod transfer;
 pub(crate) mod transfers;

@@ -85,6 +85,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Transfer(args) => commands::transfer::run(args, as_json).await?,
         Command::Transfers(args) => commands::transfers::run(args, as_json).await?,
         Command::Plugins(args) => commands::plugins::run(args, as_json).await?,
+        Command::Subscriptions(args) => commands::subscriptions::run(args, as_json).await?,
         Command::Events(args) => commands::events::run(args, as_json).await?,
         Command::History(args) => commands::history::run(args, as_json).await?,
     }

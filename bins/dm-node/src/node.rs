@@ -88,6 +88,12 @@ impl Node {
             &config.events,
             &ground.supervisor,
         );
+        let subscriptions = background::start_subscriptions(
+            stores.catalog.clone(),
+            keys,
+            &config.events,
+            &ground.supervisor,
+        )?;
         let ledger = Ledger::start(&ground, &stores).await?;
         let peers = Peers::start(&ground, &stores, &ledger).await?;
         let data = Data::start(&ground, &stores, &ledger, &peers).await?;
@@ -97,6 +103,7 @@ impl Node {
             peers: &peers,
             data: &data,
             events: events.clone(),
+            subscriptions,
         };
         let apis = apis::serve(&ground, parts, servers, log_filter, registered).await?;
         let Ground {

@@ -8,7 +8,7 @@ use dm_core::{
 };
 use dm_services::{
     DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager, Repairer, Scrubber,
-    ServiceError, ShareAuthorization, TokenManager, events::Events,
+    ServiceError, ShareAuthorization, Subscriptions, TokenManager, events::Events,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -30,6 +30,8 @@ pub struct Services {
     pub log: Arc<dyn ComplianceLog>,
     /// What happened.
     pub events: Events,
+    /// Programs that are called when something happens.
+    pub subscriptions: Subscriptions,
     /// The peers.
     pub network: Arc<dyn Network>,
     /// Who holds which object.

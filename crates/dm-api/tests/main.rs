@@ -24,5 +24,6 @@ mod plugins;
 mod protocol;
 mod retrieval;
 mod shares;
+mod subscriptions;
 mod transfers_end;
 mod users;

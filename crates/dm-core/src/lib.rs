@@ -26,6 +26,7 @@ pub mod receipt;
 pub mod secret;
 pub mod share;
 pub mod signed;
+pub mod subscription;
 pub mod tasks;
 pub mod token;
 pub mod trace;

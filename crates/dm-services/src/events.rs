@@ -73,7 +73,7 @@ impl Events {
         let deadline = Instant::now() + patience;
         let mut growth = self.journal.journal_growth();
         let extent = self.journal.journal_extent().await?;
-        let begin = begin(from, &extent)?;
+        let begin = position_of(from, &extent)?;
         let missed = extent.first.saturating_sub(begin + 1);
         let mut read_to = begin;
         loop {
@@ -129,7 +129,7 @@ fn cursor(journal: JournalId, position: u64) -> Cursor {
 }
 
 /// The position after which to read.
-fn begin(from: From, extent: &JournalExtent) -> Result<u64, ServiceError> {
+pub(crate) fn position_of(from: From, extent: &JournalExtent) -> Result<u64, ServiceError> {
     match from {
         From::Beginning => Ok(extent.first - 1),
         From::Now => Ok(extent.last),

@@ -14,11 +14,13 @@ mod keyed_locks;
 mod known_objects;
 mod operator_change;
 mod order_executor;
+mod own_secret;
 mod payment_processor;
 mod plugin_manager;
 pub mod repairer;
 mod run_to_completion;
 mod scrubber;
+mod subscriptions;
 mod token_manager;
 
 pub use anchored_owners::AnchoredOwners;
@@ -37,6 +39,7 @@ pub use payment_processor::{PaymentProcessor, TransferRequest};
 pub use plugin_manager::{PluginConfig, PluginManager, RegisteredPlugins};
 pub use repairer::{HeldBy, HeldObject, RepairPorts, Repairer};
 pub use scrubber::{ScrubConfig, ScrubPorts, ScrubReport, Scrubber, StorageStatus};
+pub use subscriptions::{NewSubscription, SubscriptionPorts, Subscriptions};
 pub use token_manager::{NewToken, TokenManager};
 
 use run_to_completion::run_to_completion;

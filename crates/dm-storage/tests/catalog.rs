@@ -43,5 +43,6 @@ dm_testing::peer_catalog_conformance!(empty);
 dm_testing::order_catalog_conformance!(empty);
 dm_testing::token_catalog_conformance!(empty);
 dm_testing::event_journal_conformance!(empty);
+dm_testing::subscription_catalog_conformance!(empty);
 dm_testing::authorized_users_conformance!(empty);
 dm_testing::used_mandates_conformance!(empty);

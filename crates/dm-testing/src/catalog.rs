@@ -40,6 +40,7 @@ mod memory_orders;
 mod memory_readables;
 mod memory_revocations;
 mod memory_shares;
+mod memory_subscriptions;
 mod memory_tables;
 pub mod order_samples;
 pub mod orders;
@@ -51,6 +52,7 @@ pub mod revocations;
 pub mod samples;
 pub mod shares;
 pub mod spreading;
+pub mod subscriptions;
 pub mod tokens;
 pub mod users;
 pub mod whole_shares;
@@ -142,6 +144,7 @@ mod tests {
     crate::order_catalog_conformance!(empty);
     crate::token_catalog_conformance!(empty);
     crate::event_journal_conformance!(empty);
+    crate::subscription_catalog_conformance!(empty);
     crate::authorized_users_conformance!(empty);
     crate::used_mandates_conformance!(empty);
 }

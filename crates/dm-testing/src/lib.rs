@@ -17,3 +17,4 @@ pub mod plot;
 pub mod plugins;
 pub mod signer;
 pub mod waiting;
+pub mod webhooks;

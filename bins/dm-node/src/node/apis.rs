@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::AccountHealth;
-use dm_services::{HealthMonitor, HealthPorts, KeyGuard, RegisteredPlugins, TokenManager, events::Events};
+use dm_services::{
+    HealthMonitor, HealthPorts, KeyGuard, RegisteredPlugins, Subscriptions, TokenManager, events::Events,
+};
 
 use super::{Ground, data::Data, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
@@ -25,6 +27,7 @@ pub(super) struct Parts<'a> {
     pub(super) peers: &'a Peers,
     pub(super) data: &'a Data,
     pub(super) events: Events,
+    pub(super) subscriptions: Subscriptions,
 }
 
 /// Starts the plugins, which may ask for health, and serves.
@@ -42,6 +45,7 @@ pub(super) async fn serve(
         peers,
         data,
         events,
+        subscriptions,
     } = parts;
     let functions = Functions {
         health: health.clone(),
@@ -67,6 +71,7 @@ pub(super) async fn serve(
         health,
         log: ledger.compliance.clone(),
         events,
+        subscriptions,
         network: peers.network.clone(),
         repairer: peers.repairer.clone(),
         scrubber: peers.scrubber.clone(),

@@ -43,6 +43,7 @@ uploads.max_at_once | crates/dm-api/src/uploads.rs | .max_at_once
 uploads.max_at_once_per_key | crates/dm-api/src/uploads.rs | .max_at_once_per_key
 uploads.min_bytes_per_second | crates/dm-api/src/uploads.rs | .min_bytes_per_second
 events.keep_secs | crates/dm-services/src/events/keeper.rs | self.config.keep_secs
+events.allowed_networks | tests/events.rs | DM_EVENTS__ALLOWED_NETWORKS
 events.max_kept | crates/dm-services/src/events/keeper.rs | self.config.max_kept
 network.host | crates/dm-p2p/src/node/swarm.rs | once(network.host)
 network.more_hosts | crates/dm-p2p/tests/ipv6.rs | network.more_hosts =

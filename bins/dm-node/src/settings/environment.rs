@@ -39,10 +39,11 @@ const PREFIX: &str = "DM_";
 const NOT_SETTINGS: [&str; 3] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 11] = [
     "initial_peers",
     "network.allowed_peers",
     "network.external_addresses",
+    "events.allowed_networks",
     "network.more_hosts",
     "network.relays",
     "internal_api.allowed_hosts",

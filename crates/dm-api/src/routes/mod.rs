@@ -22,6 +22,7 @@ mod receipts;
 mod retrievals;
 mod share_answer;
 mod shares;
+mod subscriptions;
 mod tokens;
 mod transfers;
 mod users;
@@ -54,6 +55,7 @@ pub(crate) fn internal() -> Router {
     keys::add(&mut router);
     log_filter::add(&mut router);
     plugins::add(&mut router);
+    subscriptions::add(&mut router);
     router
 }
 

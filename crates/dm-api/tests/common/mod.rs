@@ -17,7 +17,8 @@ use dm_services::{
     AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, HealthMonitor, HealthPorts,
     KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts, OrderExecutor,
     PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer, ScrubConfig,
-    ScrubPorts, Scrubber, ShareAuthorization, TokenManager, events::Events, repairer::plan::RepairConfig,
+    ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager, events::Events,
+    repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -30,6 +31,7 @@ use dm_testing::{
     network::MemoryNetwork,
     objects::MemoryObjectStore,
     signer::TestSigner,
+    webhooks::MemoryWebhooks,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -109,6 +111,8 @@ pub struct TestNode {
     pub money: Arc<MemoryMoney>,
     pub operations: Arc<MemoryOperations>,
     pub events: Events,
+    pub webhooks: Arc<MemoryWebhooks>,
+    _tasks: Supervisor,
     pub catalog: Arc<MemoryCatalog>,
     pub address: Address,
     pub bus: EventBus,
@@ -251,6 +255,21 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         },
     );
     let events = Events::new(catalog.clone(), address);
+    let webhooks = Arc::new(MemoryWebhooks::new());
+    let subscriptions = Subscriptions::new(SubscriptionPorts {
+        catalog: catalog.clone(),
+        journal: catalog.clone(),
+        webhooks: webhooks.clone(),
+        sealer: Arc::new(MemorySealer),
+        signer: ports.signer.clone(),
+    })
+    .unwrap();
+    let delivering = subscriptions.clone();
+    let tasks = Supervisor::new();
+    tasks.spawn("subscriptions", move |shutdown| {
+        let subscriptions = delivering.clone();
+        async move { subscriptions.run(shutdown).await }
+    });
     let services = Services {
         data: DataManager::new(&ports, settings).unwrap(),
         tokens: TokenManager::new(executor),
@@ -269,6 +288,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         .await,
         log: log.clone(),
         events: events.clone(),
+        subscriptions,
         network: network.clone(),
         repairer,
         scrubber: scrubber.clone(),
@@ -302,6 +322,8 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         operations,
         catalog,
         events,
+        webhooks,
+        _tasks: tasks,
         address,
         bus: kept_bus,
         client: reqwest::Client::new(),

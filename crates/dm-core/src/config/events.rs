@@ -10,6 +10,9 @@ pub struct EventsConfig {
     pub keep_secs: u64,
     /// Most events that are kept; the newest ones stay.
     pub max_kept: u64,
+    /// Networks such as `10.1.0.0/16` in which receivers of events may be although they
+    /// are not on the public internet.
+    pub allowed_networks: Vec<String>,
 }
 
 impl Default for EventsConfig {
@@ -17,6 +20,7 @@ impl Default for EventsConfig {
         Self {
             keep_secs: 30 * 86_400,
             max_kept: 1_000_000,
+            allowed_networks: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::{
     ApiKeyCatalog, AuthorizedUsers, Erasures, EventJournal, EventLog, KeyChanges, KeyUses, OrderCatalog,
-    PeerCatalog, ReadableObjects, Revocations, ShareCatalog, TokenCatalog, UsedMandates,
+    PeerCatalog, ReadableObjects, Revocations, ShareCatalog, SubscriptionCatalog, TokenCatalog, UsedMandates,
 };
 
 /// The whole catalog. Its ports only make sense over one and the same store: a commit
@@ -19,6 +19,7 @@ pub trait Catalog:
     + ReadableObjects
     + Revocations
     + ShareCatalog
+    + SubscriptionCatalog
     + TokenCatalog
     + UsedMandates
 {
@@ -37,6 +38,7 @@ impl<T> Catalog for T where
         + ReadableObjects
         + Revocations
         + ShareCatalog
+        + SubscriptionCatalog
         + TokenCatalog
         + UsedMandates
 {

@@ -13,7 +13,7 @@ use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     checkpoints, erasures, event_log, journal, key_changes, key_uses, mandates, order_writes, peers,
-    readable_objects, replicas, revocations, share_writes, tokens,
+    readable_objects, replicas, revocations, share_writes, subscriptions, tokens,
     transaction::{self, Failure},
     users,
 };
@@ -285,6 +285,24 @@ async fn make_single(
         SingleChange::PruneJournal { before, keep } => {
             return journal::prune(connection, *before, *keep).await;
         }
+        SingleChange::InsertSubscription(subscription) => {
+            return subscriptions::insert(connection, subscription).await;
+        }
+        SingleChange::SetSubscriptionState { id, state } => {
+            return subscriptions::set_state(connection, *id, *state).await;
+        }
+        SingleChange::SetProgress {
+            id,
+            from,
+            progress,
+            given_up,
+        } => {
+            return subscriptions::set_progress(connection, *id, *from, progress, given_up.as_ref()).await;
+        }
+        SingleChange::Rewind { id, read_to } => {
+            return subscriptions::rewind(connection, *id, *read_to).await;
+        }
+        SingleChange::RemoveSubscription(id) => return subscriptions::remove(connection, *id).await,
     }
     Ok(Outcome::Done)
 }

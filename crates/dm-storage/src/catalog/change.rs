@@ -16,6 +16,7 @@ use dm_core::{
         ShareInsert, TreeNode,
     },
     share::{NewShare, ReadableObject},
+    subscription::{DeadLetter, Progress, Subscription, SubscriptionId, SubscriptionState},
     token::TokenInfo,
     user::{AuthorizedUser, UserId},
 };
@@ -127,6 +128,22 @@ pub(super) enum SingleChange {
         before: u64,
         keep: u64,
     },
+    InsertSubscription(Box<Subscription>),
+    SetSubscriptionState {
+        id: SubscriptionId,
+        state: SubscriptionState,
+    },
+    SetProgress {
+        id: SubscriptionId,
+        from: u64,
+        progress: Progress,
+        given_up: Option<DeadLetter>,
+    },
+    Rewind {
+        id: SubscriptionId,
+        read_to: u64,
+    },
+    RemoveSubscription(SubscriptionId),
 }
 
 impl From<BulkChange> for Change {
@@ -159,6 +176,7 @@ impl Change {
                         | SingleChange::AddToken(_)
                         | SingleChange::InsertUser(_)
                         | SingleChange::PutPeers(_)
+                        | SingleChange::InsertSubscription(_)
                 )
         )
     }

@@ -30,6 +30,7 @@ mod replicas;
 mod revocations;
 mod share_writes;
 mod shares;
+mod subscriptions;
 mod tokens;
 mod transaction;
 mod users;
@@ -66,6 +67,7 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`EventJournal`](dm_core::ports::EventJournal),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
+/// [`SubscriptionCatalog`](dm_core::ports::SubscriptionCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
 /// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
 /// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),

@@ -220,6 +220,11 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0014_key_changes.sql"),
         ),
         version(22, "journal", include_str!("../../migrations/0022_journal.sql")),
+        version(
+            23,
+            "subscriptions",
+            include_str!("../../migrations/0023_subscriptions.sql"),
+        ),
     ])
 }
 

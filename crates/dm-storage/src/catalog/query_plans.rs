@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
     api_keys, checkpoints, erasures, event_log, history, journal, key_changes, key_uses, mandates, open,
-    order_writes, orders, peers, readable_objects, replicas, revocations, share_writes, shares, tokens,
-    users,
+    order_writes, orders, peers, readable_objects, replicas, revocations, share_writes, shares,
+    subscriptions, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -95,6 +95,14 @@ async fn every_lookup_uses_an_index() {
         readable_objects::REMOVE,
         readable_objects::ORDINAL,
         readable_objects::WITH_REPLICAS,
+        subscriptions::GET,
+        subscriptions::SET_STATE,
+        subscriptions::SET_PROGRESS,
+        subscriptions::REWIND,
+        subscriptions::DEAD_LETTERS,
+        subscriptions::TRIM,
+        subscriptions::FORGET_BEYOND,
+        subscriptions::REMOVE,
         journal::LAST,
         journal::PAGE,
         journal::FORGET,

@@ -1,6 +1,6 @@
 //! [`MemoryCatalog`] and what it keeps; its ports are in `memory_erasures`, `memory_journal`,
 //! `memory_key_uses`, `memory_log`, `memory_orders`, `memory_readables`,
-//! `memory_revocations`, `memory_shares` and `memory_tables`.
+//! `memory_revocations`, `memory_shares`, `memory_subscriptions` and `memory_tables`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,6 +18,7 @@ use dm_core::{
     peer::PeerRecord,
     ports::{BegunKeyChange, CatalogError},
     share::{ReadableObject, ShareRecord},
+    subscription::{DeadLetter, Subscription, SubscriptionId},
     user::{AuthorizedUser, UserId},
 };
 
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub(super) orders: MemoryOrders,
     pub(super) log: MemoryLog,
     pub(super) journal: MemoryJournal,
+    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) dead_letters: BTreeMap<(SubscriptionId, u64), DeadLetter>,
 }
 
 pub(super) struct Share {
