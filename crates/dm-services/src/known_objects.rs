@@ -5,15 +5,16 @@ use std::sync::Arc;
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
-    envelope::{Chunk, ObjectId, SignedEnvelope},
+    envelope::{ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, Resumed, ShareCatalog, StoreError, StoreUsage},
+    ports::{ObjectStore, ObjectStoreLayer, ShareCatalog, StoreError},
 };
 
 /// An object store without those objects of this node that belong to no share: one
 /// that is being made, or one that failed or was interrupted. They are neither listed
 /// nor found, so that nobody reads, announces, copies or proves them. Tombstones and
-/// the objects of others are there in any case.
+/// the objects of others are there in any case. So is a chunk by itself, which tells nobody
+/// anything: its key is in the envelope, and so is its name.
 #[derive(Clone)]
 pub struct KnownObjects {
     objects: Arc<dyn ObjectStore>,
@@ -37,22 +38,14 @@ impl KnownObjects {
     }
 
     async fn is_listed(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        Ok(id.owner != self.own || self.envelope(id).await?.is_some())
+        Ok(id.owner != self.own || ObjectStoreLayer::envelope(self, id).await?.is_some())
     }
 }
 
 #[async_trait]
-impl ObjectStore for KnownObjects {
-    async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
-        self.objects.create().await
-    }
-
-    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
-        self.objects.resume(envelope).await
-    }
-
-    async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
-        self.objects.replace_envelope(envelope).await
+impl ObjectStoreLayer for KnownObjects {
+    fn inner(&self) -> &dyn ObjectStore {
+        &*self.objects
     }
 
     async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
@@ -88,24 +81,6 @@ impl ObjectStore for KnownObjects {
         self.objects.chunk_names(id, first, count).await
     }
 
-    /// A chunk by itself tells nobody anything: its key is in the envelope, and so is
-    /// the name of what is to be asked for.
-    async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
-        self.objects.chunk(id, index).await
-    }
-
-    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
-        self.objects.chunk_from_medium(id, index).await
-    }
-
-    fn is_damaged(&self, id: &ObjectId) -> bool {
-        self.objects.is_damaged(id)
-    }
-
-    async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        self.objects.remove(id).await
-    }
-
     /// A page is shorter than `limit` only at the end.
     async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
         let mut listed = Vec::new();
@@ -124,9 +99,5 @@ impl ObjectStore for KnownObjects {
                 return Ok(listed);
             }
         }
-    }
-
-    async fn usage(&self) -> Result<StoreUsage, StoreError> {
-        self.objects.usage().await
     }
 }

@@ -411,6 +411,21 @@ mod tests {
 
     crate::object_store_conformance!(open);
 
+    /// A layer keeps what the store below it promises.
+    mod layer {
+        use std::sync::Arc;
+
+        use dm_core::ports::ObjectStore;
+
+        use crate::objects::{DamagedStore, MemoryObjectStore};
+
+        async fn open() -> (Arc<dyn ObjectStore>, ()) {
+            (Arc::new(DamagedStore::new(MemoryObjectStore::new())), ())
+        }
+
+        crate::object_store_conformance!(open);
+    }
+
     mod changes {
         use std::sync::Arc;
 

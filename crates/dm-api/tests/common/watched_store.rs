@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
-    hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, Resumed, StoreError, StoreUsage},
+    ports::{ObjectStore, ObjectStoreLayer, ObjectWriter, StoreError},
 };
 use dm_testing::objects::MemoryObjectStore;
 use tokio::sync::watch;
@@ -90,69 +89,19 @@ impl ObjectWriter for WatchedWriter {
 }
 
 #[async_trait]
-impl ObjectStore for WatchedStore {
-    async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
-        Ok(Box::new(WatchedWriter {
-            inner: self.inner.create().await?,
-            _open: Counted::new(&self.writers),
-        }))
+impl ObjectStoreLayer for WatchedStore {
+    fn inner(&self) -> &dyn ObjectStore {
+        &self.inner
     }
 
-    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
-        let Resumed { kept, writer } = self.inner.resume(envelope).await?;
-        Ok(Resumed {
-            kept,
-            writer: Box::new(WatchedWriter {
-                inner: writer,
-                _open: Counted::new(&self.writers),
-            }),
-        })
-    }
-
-    async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
-        self.inner.replace_envelope(envelope).await
-    }
-
-    async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
-        self.inner.envelope(id).await
-    }
-
-    async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
-        self.inner.envelopes(locator).await
-    }
-
-    async fn chunk_names(
-        &self,
-        id: &ObjectId,
-        first: u64,
-        count: usize,
-    ) -> Result<Vec<ChunkName>, StoreError> {
-        self.inner.chunk_names(id, first, count).await
+    fn wrap_writer(&self, inner: Box<dyn ObjectWriter>) -> Box<dyn ObjectWriter> {
+        let _open = Counted::new(&self.writers);
+        Box::new(WatchedWriter { inner, _open })
     }
 
     async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
         self.pass().await;
         self.chunks_read.send_modify(|count| *count += 1);
-        self.inner.chunk(id, index).await
-    }
-
-    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
-        self.inner.chunk_from_medium(id, index).await
-    }
-
-    fn is_damaged(&self, id: &ObjectId) -> bool {
-        self.inner.is_damaged(id)
-    }
-
-    async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        self.inner.remove(id).await
-    }
-
-    async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
-        self.inner.list(after, limit).await
-    }
-
-    async fn usage(&self) -> Result<StoreUsage, StoreError> {
-        self.inner.usage().await
+        self.inner().chunk(id, index).await
     }
 }

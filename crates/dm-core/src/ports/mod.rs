@@ -23,6 +23,7 @@ mod log_control;
 mod master_password;
 mod network;
 mod object_changes;
+mod object_layer;
 mod objects;
 mod operations;
 mod operator_handover;
@@ -67,6 +68,7 @@ pub use network::{
     PushReport,
 };
 pub use object_changes::{ObjectChange, ObjectChanges};
+pub use object_layer::ObjectStoreLayer;
 pub use objects::{
     Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
     StoreUsage, storage_cost,

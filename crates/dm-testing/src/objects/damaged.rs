@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use dm_core::{
     damage::DamageLog,
     envelope::{Chunk, ObjectId, SignedEnvelope},
-    hash::{ChunkName, Locator},
-    ports::{ObjectStore, ObjectWriter, Resumed, StoreError, StoreUsage},
+    ports::{ObjectStore, ObjectStoreLayer, ObjectWriter, StoreError},
 };
 
 use super::MemoryObjectStore;
@@ -108,52 +107,26 @@ impl ObjectWriter for Writer {
 }
 
 #[async_trait]
-impl ObjectStore for DamagedStore {
-    async fn create(&self) -> Result<Box<dyn ObjectWriter>, StoreError> {
-        Ok(Box::new(Writer {
-            inner: self.sound.create().await?,
-            store: self.clone(),
-        }))
+impl ObjectStoreLayer for DamagedStore {
+    fn inner(&self) -> &dyn ObjectStore {
+        &self.sound
     }
 
-    async fn resume(&self, envelope: &SignedEnvelope) -> Result<Resumed, StoreError> {
-        let Resumed { kept, writer } = self.sound.resume(envelope).await?;
-        Ok(Resumed {
-            kept,
-            writer: Box::new(Writer {
-                inner: writer,
-                store: self.clone(),
-            }),
-        })
-    }
-
-    async fn replace_envelope(&self, envelope: &SignedEnvelope) -> Result<bool, StoreError> {
-        self.sound.replace_envelope(envelope).await
+    fn wrap_writer(&self, inner: Box<dyn ObjectWriter>) -> Box<dyn ObjectWriter> {
+        let store = self.clone();
+        Box::new(Writer { inner, store })
     }
 
     async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
         self.check_record(id)?;
-        self.sound.envelope(id).await
-    }
-
-    async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
-        self.sound.envelopes(locator).await
-    }
-
-    async fn chunk_names(
-        &self,
-        id: &ObjectId,
-        first: u64,
-        count: usize,
-    ) -> Result<Vec<ChunkName>, StoreError> {
-        self.sound.chunk_names(id, first, count).await
+        self.inner().envelope(id).await
     }
 
     async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
         if self.in_memory.lock().unwrap().contains(&(*id, index)) {
-            return self.sound.chunk(id, index).await;
+            return self.inner().chunk(id, index).await;
         }
-        self.chunk_from_medium(id, index).await
+        ObjectStoreLayer::chunk_from_medium(self, id, index).await
     }
 
     async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
@@ -161,22 +134,10 @@ impl ObjectStore for DamagedStore {
             self.log.found(*id);
             return Err(StoreError::Corrupt(format!("chunk {index} of an object")));
         }
-        self.sound.chunk(id, index).await
+        self.inner().chunk(id, index).await
     }
 
     fn is_damaged(&self, id: &ObjectId) -> bool {
         self.log.contains(id)
-    }
-
-    async fn remove(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        self.sound.remove(id).await
-    }
-
-    async fn list(&self, after: Option<&ObjectId>, limit: usize) -> Result<Vec<ObjectId>, StoreError> {
-        self.sound.list(after, limit).await
-    }
-
-    async fn usage(&self) -> Result<StoreUsage, StoreError> {
-        self.sound.usage().await
     }
 }
