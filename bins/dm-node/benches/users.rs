@@ -17,22 +17,23 @@ use dm_core::{
     clock::now_ms,
     hash::DataHash,
     mandate::{PresentedMandate, ShareDomain, ShareStatement},
-    ports::{Authorizer, Signer},
+    ports::Signer,
     share::ShareTerms,
 };
-use dm_keys::UserAuthorizer;
+use dm_keys::PublicKeys;
 use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, ShareAuthorization,
+    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts,
+    ShareAuthorization,
 };
 use dm_storage::SqliteCatalog;
 use dm_testing::{
-    authorizer::signed,
     compliance::{MemoryComplianceLog, TestLedger},
     crypto::{MemoryGrants, MemoryKeyRing, MemorySealer},
     money::MemoryMoney,
     network::MemoryNetwork,
     objects::MemoryObjectStore,
     signer::TestSigner,
+    user_keys::signed,
 };
 use tempfile::TempDir;
 
@@ -57,7 +58,7 @@ async fn node(users: Option<u32>) -> BenchNode {
     let catalog = Arc::new(catalog);
     let (signer, alice) = (Arc::new(TestSigner::new(1)), TestSigner::new(2));
     let address = signer.address();
-    let authorizer = Arc::new(UserAuthorizer::new(catalog.clone()));
+    let authorizer = Authorizer::new(catalog.clone(), Arc::new(PublicKeys));
     let key = alice.address().to_string();
     for n in 0..users.unwrap_or_default() {
         authorizer

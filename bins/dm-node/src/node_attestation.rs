@@ -5,8 +5,8 @@ use dm_core::{
     Address,
     config::NodeConfig,
     node_attestation::{NodeAttestation, NodeDomain, NodeSignature, NodeStatement},
-    ports::Authorizer,
 };
+use dm_services::Authorizer;
 
 /// The attestation of the node of this account and peer id, if the configuration has
 /// one.
@@ -16,7 +16,7 @@ use dm_core::{
 /// not start then.
 pub(crate) async fn check(
     config: &NodeConfig,
-    users: &dyn Authorizer,
+    users: &Authorizer,
     account: Address,
     peer_id: &str,
 ) -> anyhow::Result<Option<NodeAttestation>> {

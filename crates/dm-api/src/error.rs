@@ -12,12 +12,9 @@ use actix_web::{
 };
 use dm_core::{
     Address, B256, U256,
-    ports::{
-        ApiKeyError, AuthorizerError, BackupError, CatalogError, ChainError, ChainSwitchError,
-        ComplianceError,
-    },
+    ports::{ApiKeyError, BackupError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
 };
-use dm_services::ServiceError;
+use dm_services::{AuthorizerError, ServiceError};
 use serde::Serialize;
 
 /// Seconds after which a client that was turned away may try again.

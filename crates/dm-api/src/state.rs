@@ -4,11 +4,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dm_core::{
     config::ApiConfig,
-    ports::{ApiKeys, Authorizer, Backups, ChainControl, ComplianceLog, LogControl, Network},
+    ports::{ApiKeys, Backups, ChainControl, ComplianceLog, LogControl, Network},
 };
 use dm_services::{
-    DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager, Repairer, Scrubber,
-    ServiceError, ShareAuthorization, Subscriptions, TokenManager, events::Events,
+    Authorizer, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager, Repairer,
+    Scrubber, ServiceError, ShareAuthorization, Subscriptions, TokenManager, events::Events,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -43,7 +43,7 @@ pub struct Services {
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
     /// Knows the users who may order shares.
-    pub users: Arc<dyn Authorizer>,
+    pub users: Authorizer,
     /// Checks who orders a share.
     pub authorization: ShareAuthorization,
     /// Slows down those who try API keys.

@@ -1,7 +1,7 @@
 //! `/users`, `/authorization`, and shares that users order.
 
 use dm_core::{clock::now_ms, hash::DataHash, ports::Signer};
-use dm_testing::{authorizer::signed, signer::TestSigner};
+use dm_testing::{signer::TestSigner, user_keys::signed};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;

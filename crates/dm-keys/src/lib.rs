@@ -10,13 +10,12 @@
 //! | `grants` | [`HpkeGrants`]: content keys for one address |
 //! | `account`, `keystore` | [`LocalAccount`]: secp256k1 accounts and their Web3 keystore files |
 //! | `api_keys` | [`ApiKeyManager`]: API keys, their cache and the ledger of their use |
-//! | `authorizer`, `user_key`, `user_signing_key`, `audit` | [`UserAuthorizer`], [`UserPublicKey`], [`UserSigningKey`]: users, their keys, their orders |
+//! | `public_keys`, `user_key`, `user_signing_key`, `audit` | [`PublicKeys`], [`UserPublicKey`], [`UserSigningKey`]: users, their keys, their orders |
 //! | `private_file`, `text` | files for the owner alone, replaced durably; texts as people give them |
 
 mod account;
 mod api_keys;
 mod audit;
-mod authorizer;
 mod error;
 mod grants;
 mod key_file;
@@ -31,6 +30,7 @@ mod node_keys;
 mod operator_keys;
 mod password_change;
 mod private_file;
+mod public_keys;
 mod raw_token;
 mod sealer;
 mod text;
@@ -40,12 +40,12 @@ mod user_signing_key;
 pub use account::LocalAccount;
 pub use api_keys::ApiKeyManager;
 pub use audit::NotOrdered;
-pub use authorizer::UserAuthorizer;
 pub use error::KeyError;
 pub use grants::{HpkeGrants, grant_key_id};
 pub use key_manager::KeyManager;
 pub use legacy::ImportedVersion;
 pub use node_keys::{KEY_FILE, KEYSTORE_FILE, NodeKeys};
+pub use public_keys::PublicKeys;
 pub use sealer::FernetSealer;
-pub use user_key::{InvalidUserKey, SignatureFault, UserPublicKey};
+pub use user_key::{InvalidUserKey, UserPublicKey};
 pub use user_signing_key::UserSigningKey;

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use dm_core::{address::parse_address, user::KeyKind};
+use dm_core::{address::parse_address, ports::SignatureFault, user::KeyKind};
 use rustls_pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef, der::Decode};
@@ -82,16 +82,6 @@ pub enum InvalidUserKey {
     /// The numbers make no key.
     #[error("is no {0} key: {1}")]
     Number(KeyKind, String),
-}
-
-/// Why a signature does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SignatureFault {
-    /// It has not the form of one; the expected form.
-    Malformed(&'static str),
-    /// The key has not made it over this message.
-    Wrong,
 }
 
 impl UserPublicKey {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use dm_core::secret::SecretString;
-use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, UserAuthorizer};
+use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, PublicKeys};
 use dm_testing::{
     api_keys::run_api_keys_suite,
-    authorizer::run_authorizer_suite,
-    catalog::MemoryCatalog,
     crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
+    user_keys::run_user_keys_suite,
 };
 
 use crate::support::TestCatalog;
@@ -51,7 +50,7 @@ async fn the_api_key_manager_passes_the_suite() {
     run_api_keys_suite(&ApiKeyManager::new(Arc::new(TestCatalog::default()))).await;
 }
 
-#[tokio::test]
-async fn the_user_authorizer_passes_the_suite() {
-    run_authorizer_suite(&UserAuthorizer::new(Arc::new(MemoryCatalog::new()))).await;
+#[test]
+fn public_keys_pass_the_suite() {
+    run_user_keys_suite(&PublicKeys);
 }

@@ -7,14 +7,14 @@ use dm_core::{
     clock::now_ms,
     hash::DataHash,
     mandate::{Mandate, PresentedMandate, ShareStatement, StatedPayment, VerifiedMandate},
-    ports::{Authorizer, AuthorizerError, Chain, UsedMandates},
+    ports::{Chain, UsedMandates},
     share::ShareTerms,
     user::UserId,
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::ServiceError;
+use super::{Authorizer, AuthorizerError, ServiceError};
 
 /// For how long a statement may be good: those that were used are remembered
 /// until they end.
@@ -30,7 +30,7 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone)]
 pub struct AuthorizationPorts {
     /// Knows the users.
-    pub authorizer: Arc<dyn Authorizer>,
+    pub authorizer: Authorizer,
     /// Remembers used statements.
     pub used: Arc<dyn UsedMandates>,
     /// Says which chain this is.
@@ -279,22 +279,5 @@ fn described(payment: Option<&StatedPayment>) -> String {
     match payment {
         None => "nothing".to_owned(),
         Some(payment) => format!("{} of token {}", payment.amount, payment.token),
-    }
-}
-
-impl From<AuthorizerError> for ServiceError {
-    fn from(error: AuthorizerError) -> Self {
-        match error {
-            AuthorizerError::UnknownUser(user) => {
-                Self::unmandated("user_id", format!("{user} is no authorised user of this node"))
-            }
-            AuthorizerError::Malformed { .. } => Self::invalid("signature", error),
-            AuthorizerError::Signature { .. } => Self::unmandated("signature", error),
-            AuthorizerError::InvalidKey(reason) => Self::invalid("public_key", reason),
-            AuthorizerError::Exists(user) => {
-                Self::rejected("user_id", format!("{user} is taken; remove it first"))
-            }
-            AuthorizerError::Catalog(error) => error.into(),
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod anchored_owners;
 mod authorization;
+mod authorizer;
 mod cpu;
 mod data;
 mod error;
@@ -25,6 +26,7 @@ mod token_manager;
 
 pub use anchored_owners::AnchoredOwners;
 pub use authorization::{AuthorizationConfig, AuthorizationPorts, ShareAuthorization, StatementContext};
+pub use authorizer::{Authorizer, AuthorizerError, UserKey};
 pub use data::{DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare};
 pub use error::{Cause, ServiceError, Shortfall};
 pub use health_monitor::{HealthMonitor, HealthPorts};

@@ -2,7 +2,6 @@
 
 pub mod anchors;
 pub mod api_keys;
-pub mod authorizer;
 pub mod catalog;
 pub mod chain;
 pub mod compliance;
@@ -16,5 +15,6 @@ pub mod objects;
 pub mod plot;
 pub mod plugins;
 pub mod signer;
+pub mod user_keys;
 pub mod waiting;
 pub mod webhooks;

@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dm_core::ports::Authorizer;
-use dm_keys::UserAuthorizer;
+use dm_keys::PublicKeys;
 use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, KeyRotation,
+    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts, KeyRotation,
     KeyRotationPorts, PluginManager, ShareAuthorization,
 };
 
@@ -19,7 +18,7 @@ use crate::{
 pub(super) struct Data {
     pub(super) data: DataManager,
     pub(super) plugins: PluginManager,
-    pub(super) users: Arc<dyn Authorizer>,
+    pub(super) users: Authorizer,
     pub(super) authorization: ShareAuthorization,
     pub(super) key_rotation: KeyRotation,
 }
@@ -35,7 +34,7 @@ impl Data {
         let (catalog, address) = (&stores.catalog, ground.address);
         let namespace = stores.storage.namespace("plugins");
         let plugins = plugins::open(config, address, namespace, ground.bus.clone()).await?;
-        let users: Arc<dyn Authorizer> = Arc::new(UserAuthorizer::new(catalog.clone()));
+        let users = Authorizer::new(catalog.clone(), Arc::new(PublicKeys));
         let authorization = background::start_authorization(
             AuthorizationPorts {
                 authorizer: users.clone(),
@@ -63,7 +62,7 @@ impl Data {
                 log: ledger.compliance.clone(),
                 payments: Some(ledger.payments.clone()),
                 authorization: Some(authorization.clone()),
-                attestation: node_attestation::check(config, users.as_ref(), address, &peer_id).await?,
+                attestation: node_attestation::check(config, &users, address, &peer_id).await?,
                 plugins: Some(plugins.clone()),
                 bus: ground.bus.clone(),
             },

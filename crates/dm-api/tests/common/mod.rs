@@ -14,15 +14,14 @@ use dm_core::{
     tasks::Supervisor,
 };
 use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, DataConfig, DataManager, DataPorts, HealthMonitor, HealthPorts,
-    KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts, OrderExecutor,
-    PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer, ScrubConfig,
-    ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager, events::Events,
-    repairer::plan::RepairConfig,
+    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts, HealthMonitor,
+    HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts,
+    OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer,
+    ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
+    events::Events, repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
-    authorizer::MemoryAuthorizer,
     catalog::MemoryCatalog,
     compliance::{MemoryComplianceLog, TestLedger},
     crypto::{MemoryGrants, MemoryKeyRing, MemoryPassword, MemorySealer},
@@ -31,6 +30,7 @@ use dm_testing::{
     network::MemoryNetwork,
     objects::MemoryObjectStore,
     signer::TestSigner,
+    user_keys::AccountKeys,
     webhooks::MemoryWebhooks,
 };
 use reqwest::{Method, RequestBuilder, Response};
@@ -191,7 +191,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     plugins
         .start(vec![Arc::new(registered)], &Supervisor::new())
         .await;
-    let users = Arc::new(MemoryAuthorizer::new());
+    let users = Authorizer::new(Arc::new(MemoryCatalog::new()), Arc::new(AccountKeys));
     let authorization = ShareAuthorization::new(
         AuthorizationPorts {
             authorizer: users.clone(),

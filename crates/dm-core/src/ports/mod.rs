@@ -83,6 +83,6 @@ pub use revocations::Revocations;
 pub use signer::{Signer, SignerError};
 pub use subscriptions::{MAX_DEAD_LETTERS, SubscriptionCatalog};
 pub use tokens::{TokenError, Tokens};
-pub use users::{AuthorizedUsers, Authorizer, AuthorizerError, UsedMandates, UserKey};
+pub use users::{AuthorizedUsers, PublicKey, SignatureFault, UsedMandates, UserKeys};
 pub use webhooks::{WebhookAnswer, WebhookCall, Webhooks};
 pub use whole_catalog::Catalog;

@@ -38,78 +38,43 @@ pub trait UsedMandates: Send + Sync {
     async fn forget_mandates(&self, now: u64) -> Result<(), CatalogError>;
 }
 
-/// Knows the authorised users and their signatures.
-#[async_trait]
-pub trait Authorizer: Send + Sync {
-    /// Checks that the user with this id has signed `message`, and says with
-    /// which key.
+/// Reads the public keys of users, and checks signatures. Both keep a core busy: up to
+/// half a millisecond for a large key.
+pub trait UserKeys: Send + Sync {
+    /// Reads a public key: see [`AuthorizedUser::public_key`].
     ///
     /// # Errors
-    /// [`AuthorizerError::UnknownUser`], [`AuthorizerError::Malformed`],
-    /// [`AuthorizerError::Signature`].
-    async fn verify(&self, user: &UserId, message: &str, signature: &str)
-    -> Result<UserKey, AuthorizerError>;
+    /// A reason that completes "public_key …".
+    fn read(&self, public_key: &str) -> Result<PublicKey, String>;
 
-    /// Whether the user is authorised, with the key of this fingerprint.
-    async fn is_authorized(&self, user: &UserId, fingerprint: &str) -> Result<bool, AuthorizerError>;
-
-    /// Authorises a user by its public key: see [`AuthorizedUser::public_key`].
+    /// Checks that a public key, as [`UserKeys::read`] returned it, has signed `message`.
     ///
     /// # Errors
-    /// [`AuthorizerError::InvalidKey`], [`AuthorizerError::Exists`].
-    async fn add(&self, user: UserId, public_key: &str) -> Result<AuthorizedUser, AuthorizerError>;
-
-    /// At most `limit` users after `after`, in the order of their ids.
-    async fn list(
-        &self,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<AuthorizedUser>, AuthorizerError>;
-
-    /// Ends a user's authority at once; whether there was such a user.
-    async fn remove(&self, user: &UserId) -> Result<bool, AuthorizerError>;
+    /// [`SignatureFault`].
+    fn check(&self, public_key: &str, message: &str, signature: &str) -> Result<(), SignatureFault>;
 }
 
-/// Which key a signature was made with.
+/// A public key that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserKey {
+pub struct PublicKey {
     /// What kind of key it is.
     pub kind: KeyKind,
+    /// Its one form as text: see [`AuthorizedUser::public_key`].
+    pub text: String,
     /// Its name: see [`AuthorizedUser::fingerprint`].
     pub fingerprint: String,
 }
 
-/// Why a user was not authorised, or a signature not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthorizerError {
-    /// There is no such user.
-    #[error("{0} is no authorised user of this node")]
-    UnknownUser(UserId),
-    /// The text has not the form of a signature by a key of this kind.
-    #[error("must be {expected}, for a key of kind {kind}")]
-    Malformed {
-        /// What kind of key the user has.
-        kind: KeyKind,
-        /// What its signatures look like.
-        expected: &'static str,
-    },
-    /// The key has not made this signature over this message.
-    #[error("is not by the {kind} key {fingerprint} of {user} over this statement")]
-    Signature {
-        /// Whose key it is.
-        user: UserId,
-        /// What kind of key it is.
-        kind: KeyKind,
-        /// Its name.
-        fingerprint: String,
-    },
-    /// The text is no public key that can be used; completes "public_key …".
-    #[error("{0}")]
-    InvalidKey(String),
-    /// The id is taken.
-    #[error("there is an authorised user {0} already; remove it first")]
-    Exists(UserId),
-    /// The catalog failed.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
+/// Why a signature does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFault {
+    /// The text has not the form of a signature by such a key; the expected form.
+    #[error("must be {0}")]
+    Malformed(&'static str),
+    /// The key has not made it over this message.
+    #[error("is not by this key over this message")]
+    Wrong,
+    /// The public key cannot be read.
+    #[error("the public key {0}")]
+    Key(String),
 }

@@ -23,4 +23,5 @@ mod sharing;
 mod support;
 mod transfers;
 mod upkeep;
+mod users;
 mod whole_shares;

@@ -7,11 +7,11 @@ use dm_core::{
     hash::DataHash,
     mandate::{PresentedMandate, ShareStatement, StatedPayment},
     payment::PaymentTerms,
-    ports::{Authorizer, ComplianceLog, Signer},
+    ports::{ComplianceLog, Signer},
     share::{NewShare, ShareOutcome, ShareRecord, ShareTerms},
 };
 use dm_services::ServiceError;
-use dm_testing::{authorizer::signed, signer::TestSigner};
+use dm_testing::{signer::TestSigner, user_keys::signed};
 
 use crate::{
     ordered::{DAY, Ordered},

@@ -8,13 +8,16 @@ use dm_core::{
     event::Event,
     hash::DataHash,
     mandate::{PresentedMandate, ShareDomain, ShareStatement},
-    ports::{Authorizer, ComplianceLog, Signer},
+    ports::{ComplianceLog, Signer},
     share::{ShareOutcome, ShareTerms},
 };
-use dm_services::{AuthorizationConfig, AuthorizationPorts, DataManager, ServiceError, ShareAuthorization};
+use dm_services::{
+    AuthorizationConfig, AuthorizationPorts, Authorizer, DataManager, ServiceError, ShareAuthorization,
+};
 use dm_testing::{
-    authorizer::{MemoryAuthorizer, signed},
+    catalog::MemoryCatalog,
     signer::TestSigner,
+    user_keys::{AccountKeys, signed},
 };
 
 use crate::support::{TestNode, World, data, settings};
@@ -29,14 +32,14 @@ pub(crate) struct Ordered {
     pub(crate) node: TestNode,
     pub(crate) data: DataManager,
     pub(crate) authorization: ShareAuthorization,
-    pub(crate) users: Arc<MemoryAuthorizer>,
+    pub(crate) users: Authorizer,
     pub(crate) alice: TestSigner,
 }
 
 impl Ordered {
     pub(crate) async fn new(world: &World, required: bool) -> Self {
         let node = world.node(1).await;
-        let users = Arc::new(MemoryAuthorizer::new());
+        let users = Authorizer::new(Arc::new(MemoryCatalog::new()), Arc::new(AccountKeys));
         let alice = TestSigner::new(77);
         users
             .add("alice".parse().unwrap(), &alice.address().to_string())
