@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dm_api::{Access, RouteInfo, external_routes, internal_routes};
-use serde_json::Value;
+use dm_core::{api_key::Scope, event::EventKind, user::KeyKind};
+use serde_json::{Value, json};
 
 fn documented(text: &str) -> BTreeMap<(String, String), Value> {
     let document: Value = serde_json::from_str(text).unwrap();
@@ -39,6 +40,18 @@ fn check(text: &str, routes: &[RouteInfo]) {
 fn the_documents_and_the_routes_agree() {
     check(include_str!("../openapi/internal.json"), &internal_routes());
     check(include_str!("../openapi/external.json"), &external_routes());
+}
+
+/// A new scope, kind of event or kind of key is told to clients.
+#[test]
+fn the_documents_name_every_scope_kind_of_event_and_kind_of_key() {
+    let internal: Value = serde_json::from_str(include_str!("../openapi/internal.json")).unwrap();
+    let external: Value = serde_json::from_str(include_str!("../openapi/external.json")).unwrap();
+    let names = |document: &Value, path: &str| document["components"]["schemas"].pointer(path).cloned();
+    assert_eq!(names(&internal, "/Scope/enum"), Some(json!(Scope::ALL)));
+    assert_eq!(names(&external, "/EventType/enum"), Some(json!(EventKind::ALL)));
+    let kinds = names(&internal, "/User/properties/kind/enum");
+    assert_eq!(kinds, Some(json!(KeyKind::ALL)));
 }
 
 #[test]

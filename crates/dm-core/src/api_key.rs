@@ -1,8 +1,10 @@
 //! API keys: who may call what.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::named_enum::named_enum;
 
 mod rights;
 mod route_name;
@@ -10,52 +12,19 @@ mod route_name;
 pub use rights::Rights;
 pub use route_name::{InvalidRouteName, RouteName};
 
-/// What the bearer of a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Share data.
-    Share,
-    /// Read data, receipts, history and the state of the network.
-    Read,
-    /// Everything, the management of keys included.
-    Admin,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Share, Self::Read, Self::Admin];
-
-    /// The name in requests and on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Share => "share",
-            Self::Read => "read",
-            Self::Admin => "admin",
-        }
+named_enum! {
+    /// What the bearer of a key may do.
+    pub enum Scope {
+        /// Share data.
+        Share = "share",
+        /// Read data, receipts, history and the state of the network.
+        Read = "read",
+        /// Everything, the management of keys included.
+        Admin = "admin",
     }
-}
 
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The text names no scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no scope (share, read, admin)")]
-pub struct UnknownScope;
-
-impl FromStr for Scope {
-    type Err = UnknownScope;
-
-    fn from_str(text: &str) -> Result<Self, UnknownScope> {
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == text.trim())
-            .ok_or(UnknownScope)
-    }
+    /// The text names no scope; completes "`<field>` …".
+    pub struct UnknownScope("is no scope");
 }
 
 /// An API key as the catalog keeps it: without the key itself.

@@ -1,79 +1,34 @@
 //! Compliance events: the facts that the log keeps and the chain anchors.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{hash::DataHash, mandate::Mandate};
+use crate::{hash::DataHash, mandate::Mandate, named_enum::named_enum};
 
-/// What kind of fact an event states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    /// Data was shared with a recipient.
-    DataShare,
-    /// Data was read.
-    DataAccess,
-    /// A further recipient was given access.
-    Grant,
-    /// A recipient's access was withdrawn.
-    Revoke,
-    /// An object and its key were destroyed.
-    DataDelete,
-    /// Tokens were moved.
-    Transfer,
-    /// A key was replaced by a newer version.
-    KeyRotation,
-}
-
-impl EventKind {
-    /// Every kind, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
-        Self::DataShare,
-        Self::DataAccess,
-        Self::Grant,
-        Self::Revoke,
-        Self::DataDelete,
-        Self::Transfer,
-        Self::KeyRotation,
-    ];
-
-    /// The name in JSON and in filters, such as `data_share`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DataShare => "data_share",
-            Self::DataAccess => "data_access",
-            Self::Grant => "grant",
-            Self::Revoke => "revoke",
-            Self::DataDelete => "data_delete",
-            Self::Transfer => "transfer",
-            Self::KeyRotation => "key_rotation",
-        }
+named_enum! {
+    /// What kind of fact an event states.
+    pub enum EventKind {
+        /// Data was shared with a recipient.
+        DataShare = "data_share",
+        /// Data was read.
+        DataAccess = "data_access",
+        /// A further recipient was given access.
+        Grant = "grant",
+        /// A recipient's access was withdrawn.
+        Revoke = "revoke",
+        /// An object and its key were destroyed.
+        DataDelete = "data_delete",
+        /// Tokens were moved.
+        Transfer = "transfer",
+        /// A key was replaced by a newer version.
+        KeyRotation = "key_rotation",
     }
+
+    /// The text names no kind of event; completes "`<field>` …".
+    pub struct UnknownEventKind("is no event type");
 }
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for EventKind {
-    type Err = UnknownEventKind;
-
-    fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(UnknownEventKind)
-    }
-}
-
-/// The text names no kind of event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no event type")]
-pub struct UnknownEventKind;
 
 /// One compliance fact. Its leaf in the log is its canonical JSON
 /// ([RFC 8785](https://www.rfc-editor.org/rfc/rfc8785)); the random nonce keeps

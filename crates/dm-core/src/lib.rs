@@ -14,6 +14,7 @@ pub mod health;
 pub mod idempotency;
 pub mod journal;
 pub mod mandate;
+mod named_enum;
 pub mod news;
 pub mod node_attestation;
 pub mod operation;

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use crate::named_enum::named_enum;
+
 /// Longest id of a user, in characters.
 const MAX_ID: usize = 100;
 
@@ -50,55 +52,21 @@ impl<'de> Deserialize<'de> for UserId {
     }
 }
 
-/// What kind of key a user signs with, and with it the form of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyKind {
-    /// RSA of 2048 to 8192 bits; RSASSA-PSS with SHA-256 and a salt of 32 bytes.
-    Rsa,
-    /// Ed25519 ([RFC 8032](https://www.rfc-editor.org/rfc/rfc8032)).
-    Ed25519,
-    /// ECDSA on P-256 with SHA-256; signatures in DER.
-    P256,
-    /// An Ethereum account; [EIP-191](https://eips.ethereum.org/EIPS/eip-191) messages.
-    Ethereum,
-}
-
-impl KeyKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Rsa, Self::Ed25519, Self::P256, Self::Ethereum];
-
-    /// The name in JSON and in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rsa => "rsa",
-            Self::Ed25519 => "ed25519",
-            Self::P256 => "p256",
-            Self::Ethereum => "ethereum",
-        }
+named_enum! {
+    /// What kind of key a user signs with, and with it the form of a signature.
+    pub enum KeyKind {
+        /// RSA of 2048 to 8192 bits; RSASSA-PSS with SHA-256 and a salt of 32 bytes.
+        Rsa = "rsa",
+        /// Ed25519 ([RFC 8032](https://www.rfc-editor.org/rfc/rfc8032)).
+        Ed25519 = "ed25519",
+        /// ECDSA on P-256 with SHA-256; signatures in DER.
+        P256 = "p256",
+        /// An Ethereum account; [EIP-191](https://eips.ethereum.org/EIPS/eip-191) messages.
+        Ethereum = "ethereum",
     }
-}
 
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The text names no kind of key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no kind of key (rsa, ed25519, p256, ethereum)")]
-pub struct UnknownKeyKind;
-
-impl FromStr for KeyKind {
-    type Err = UnknownKeyKind;
-
-    fn from_str(text: &str) -> Result<Self, UnknownKeyKind> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(UnknownKeyKind)
-    }
+    /// The text names no kind of key.
+    pub struct UnknownKeyKind("is no kind of key");
 }
 
 /// Somebody who may order shares.

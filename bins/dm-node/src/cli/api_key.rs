@@ -4,7 +4,7 @@ use clap::Args;
 use dm_core::{
     Address,
     address::parse_address,
-    api_key::{RouteName, Scope},
+    api_key::{RouteName, Scope, UnknownScope},
 };
 
 use super::RunArgs;
@@ -14,8 +14,8 @@ pub(crate) struct CreateApiKeyArgs {
     /// What you call it
     #[arg(long)]
     pub(crate) name: String,
-    /// What it allows, comma-separated: share, read, admin
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required = true, value_parser = parse_scope,
+        help = format!("What it allows, comma-separated: {}", Scope::names()))]
     pub(crate) scopes: Vec<Scope>,
     /// The only route that it may call, such as `GET /data/{data_hash}`; may be repeated
     #[arg(long = "route", value_name = "METHOD PATH")]
@@ -31,6 +31,11 @@ pub(crate) struct CreateApiKeyArgs {
     pub(crate) expires: Option<String>,
     #[command(flatten)]
     pub(crate) node: RunArgs,
+}
+
+/// A scope in a list, in which blanks may follow the commas.
+fn parse_scope(text: &str) -> Result<Scope, UnknownScope> {
+    text.trim().parse()
 }
 
 /// A number of bytes, alone or with a unit.

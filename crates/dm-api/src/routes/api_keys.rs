@@ -130,9 +130,9 @@ fn names<T: Ord, E: Display>(
         .collect()
 }
 
-fn scope(name: &str) -> Result<Scope, &'static str> {
-    let named = Scope::ALL.into_iter().find(|scope| scope.as_str() == name);
-    named.ok_or("must be a list of share, read, admin")
+fn scope(name: &str) -> Result<Scope, String> {
+    name.parse()
+        .map_err(|_| format!("must be a list of {}", Scope::names()))
 }
 
 #[derive(Serialize)]
