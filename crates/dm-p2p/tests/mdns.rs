@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use dm_core::ports::NetworkStatus;
 
 use crate::common::{Node, start_changed};
 
