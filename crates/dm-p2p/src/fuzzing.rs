@@ -58,7 +58,7 @@ fn is_message<T: Message>(bytes: &[u8]) -> bool {
         runtime.block_on(async {
             let mut wire = Wire::new(
                 Cursor::new(bytes.to_vec()),
-                Version::Two,
+                Version::Three,
                 Arc::default(),
                 Duration::from_secs(60),
             );

@@ -2,7 +2,7 @@
 //! nobody could foresee, and over who asks whom.
 
 use dm_core::{
-    envelope::SignedEnvelope,
+    envelope::{MAX_CHUNK_BYTES, SignedEnvelope},
     ports::{ObjectStore, StoreError},
 };
 use libp2p::PeerId;
@@ -44,6 +44,12 @@ pub(crate) async fn prove(
         digest.update(chunk.bytes());
     }
     Ok(digest.finalize().into())
+}
+
+/// How many bytes of an object are read and hashed for a proof.
+pub(crate) fn bytes_of_proof(envelope: &SignedEnvelope) -> u64 {
+    let largest = envelope.sealed_size().min(MAX_CHUNK_BYTES as u64);
+    u64::from(CHUNKS) * largest
 }
 
 /// Which chunks a nonce asks for.

@@ -5,7 +5,7 @@ use dm_core::{
 use futures::FutureExt;
 use libp2p::{PeerId, Stream};
 
-use super::{newer::take_newer, push::offer_envelope};
+use super::{newer::take_newer, offer::offer_envelope};
 use crate::{
     node::Context,
     proof::{Nonce, prove},

@@ -19,11 +19,14 @@ use super::{
 };
 use crate::{
     node::{Context, LookupTrace},
+    peers::Merit,
     wire::WireError,
 };
 
 /// Connected peers that are asked directly, those closest to the locator.
 const MAX_CONNECTED: usize = 32;
+/// Strangers with an answer that are believed to hide nothing.
+const RELIABLE: usize = 3;
 /// Peers that are asked for one locator.
 pub(super) const MAX_ASKED: usize = 64;
 
@@ -57,9 +60,7 @@ pub(crate) async fn find(
             Some((peer, answer)) = asking.next() => {
                 // A peer that failed has been noted; it has nothing to say.
                 answers.add(peer, answer.unwrap_or_default());
-                if answers.are_enough() {
-                    deadline.answered(Instant::now());
-                }
+                shorten(&mut deadline, &answers, context.peers.merit(&peer));
             },
             () = tokio::time::sleep_until(deadline.instant()) => break,
         }
@@ -84,11 +85,24 @@ pub(crate) async fn find_at_known(
     let mut asking: FuturesUnordered<_> = known.into_iter().map(ask).collect();
     while let Ok(Some((peer, answer))) = timeout_at(deadline.instant(), asking.next()).await {
         answers.add(peer, answer.unwrap_or_default());
-        if answers.are_enough() {
-            deadline.answered(Instant::now());
-        }
+        shorten(&mut deadline, &answers, context.peers.merit(&peer));
     }
     Ok(found(context, locator, answers))
+}
+
+/// Shortens the wait once there are answers, the last of which came from a peer of this
+/// merit. Nobody can answer for the owners that were named but those who have their
+/// objects; where none were, it takes a peer that is known, or several.
+fn shorten(deadline: &mut AnswerDeadline, answers: &Answers, merit: Merit) {
+    if !answers.are_enough() {
+        return;
+    }
+    let now = Instant::now();
+    if answers.have_owners() || merit == Merit::Useful || answers.count() >= RELIABLE {
+        deadline.answered(now);
+    } else {
+        deadline.doubtfully_answered(now);
+    }
 }
 
 /// Who is known to hold something under the locator, from this run and from

@@ -48,6 +48,16 @@ impl Answers {
         !self.of_peers.is_empty() && self.owners.iter().all(|owner| self.has(owner))
     }
 
+    /// Whether the reader asks for the objects of certain owners.
+    pub(crate) fn have_owners(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
+    /// How many peers have something.
+    pub(crate) fn count(&self) -> usize {
+        self.of_peers.len()
+    }
+
     /// For each owner the newest envelope and everybody who has its chunks: first for
     /// those that were asked for, then for others.
     pub(crate) fn merge(self) -> Vec<Merged> {

@@ -10,6 +10,7 @@ mod holder_pool;
 mod merge;
 mod names;
 mod newer;
+mod offer;
 mod peer_exchange;
 mod plan;
 mod push;

@@ -1,36 +1,46 @@
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
 use dm_core::{
     envelope::{ObjectId, SignedEnvelope},
-    ports::{NetworkError, NotTaken, ObjectStore, PushReport, StoreError},
+    ports::{NetworkError, NotTaken, PushReport, StoreError},
 };
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
-use libp2p::{PeerId, Stream};
-use tokio::sync::Semaphore;
+use libp2p::PeerId;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
 
-use super::newer::take_newer;
+use super::{
+    newer::take_newer,
+    offer::{OfferError, OfferProgress, offer},
+};
 use crate::{
     node::Context,
-    wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Request, Wire, WireError, encode_names},
+    wire::{OfferAnswer, Refusal},
 };
 
 /// Pushes that run at the same time.
 const MAX_PUSHES: usize = 64;
 /// Peers to which one object is offered.
 const MAX_OFFERS: usize = 20;
+/// Pushes whose last offers are still open after their end.
+const MAX_LINGERING: usize = 64;
 
 /// Hands out objects, a bounded number at a time.
 pub(crate) struct Pushing {
     permits: Semaphore,
+    lingering: Arc<Semaphore>,
 }
 
 impl Default for Pushing {
     fn default() -> Self {
         Self {
             permits: Semaphore::new(MAX_PUSHES),
+            lingering: Arc::new(Semaphore::new(MAX_LINGERING)),
         }
     }
 }
@@ -44,7 +54,7 @@ impl Pushing {
     /// Nothing is offered to the peers in `avoid`.
     pub(crate) async fn push(
         &self,
-        context: &Context,
+        context: &Arc<Context>,
         id: &ObjectId,
         copies: usize,
         avoid: &[PeerId],
@@ -61,7 +71,7 @@ impl Pushing {
         }
         let _permit = self.permits.acquire().await.map_err(|_| NetworkError::Stopped)?;
         let knows_everybody = known.len() < candidates;
-        let mut round = Round::new(context, &envelope, copies, avoid);
+        let mut round = Round::new(context.clone(), envelope, copies, avoid);
         round.offer_to(known).await?;
         if round.is_short() && !knows_everybody {
             round
@@ -72,30 +82,48 @@ impl Pushing {
         context
             .holder_updates
             .transferred(*id, round.holders.iter().copied());
-        Ok(PushReport {
-            holders: round.holders.into_iter().map(PeerId::to_base58).collect(),
-            not_taken: round.not_taken,
-        })
+        Ok(round.end(&self.lingering))
     }
 }
 
 /// One object on its way to several peers.
-struct Round<'a> {
-    context: &'a Context,
-    envelope: &'a SignedEnvelope,
+struct Round {
+    context: Arc<Context>,
+    envelope: Arc<SignedEnvelope>,
     copies: usize,
     offered: HashSet<PeerId>,
+    offers: JoinSet<OfferEnd>,
+    open: HashMap<PeerId, OpenOffer>,
     holders: Vec<PeerId>,
     not_taken: Option<NotTaken>,
 }
 
-impl<'a> Round<'a> {
-    fn new(context: &'a Context, envelope: &'a SignedEnvelope, copies: usize, avoid: &[PeerId]) -> Self {
+/// Who was offered the object, and what became of it.
+type OfferEnd = (PeerId, Result<OfferAnswer, OfferError>);
+
+/// An offer that has not come to its end.
+struct OpenOffer {
+    progress: Arc<OfferProgress>,
+    /// Until when nobody else is offered the object in its place.
+    patience: Instant,
+}
+
+impl OpenOffer {
+    /// Whether a copy is to be expected of it.
+    fn is_promising(&self, now: Instant) -> bool {
+        self.progress.has_begun() || now < self.patience
+    }
+}
+
+impl Round {
+    fn new(context: Arc<Context>, envelope: SignedEnvelope, copies: usize, avoid: &[PeerId]) -> Self {
         Self {
-            context,
-            envelope,
-            copies,
             offered: avoid.iter().copied().chain([context.local]).collect(),
+            context,
+            envelope: Arc::new(envelope),
+            copies,
+            offers: JoinSet::new(),
+            open: HashMap::new(),
             holders: Vec::new(),
             not_taken: None,
         }
@@ -110,38 +138,126 @@ impl<'a> Round<'a> {
         self.not_taken = self.not_taken.max(Some(reason));
     }
 
-    /// Offers to peers in their order, to as many at once as copies are missing.
+    /// Offers to peers, the most promising first, to as many at once as copies are missing.
+    /// One that does not answer in its usual time is waited for no longer: another one is
+    /// offered the object as well.
     async fn offer_to(&mut self, mut candidates: Vec<PeerId>) -> Result<(), NetworkError> {
         candidates.retain(|peer| !self.context.peers.is_banned(peer) && self.offered.insert(*peer));
-        // Those that could not be reached last time would only cost time.
-        candidates.sort_by_key(|peer| self.context.peers.is_doubtful(peer));
-        let mut candidates = candidates.into_iter();
-        let mut offers = FuturesUnordered::new();
-        loop {
-            while self.holders.len() + offers.len() < self.copies {
-                let Some(peer) = candidates.next() else { break };
-                let (context, envelope) = (self.context, self.envelope);
-                offers.push(async move { (peer, offer(context, peer, envelope).await) });
+        candidates.sort_by_cached_key(|peer| self.context.peers.prospect(peer));
+        let mut candidates = candidates.into_iter().peekable();
+        while self.is_short() {
+            while self.has_room(Instant::now())
+                && let Some(peer) = candidates.next()
+            {
+                self.offer_to_one(peer);
             }
-            let Some((peer, outcome)) = offers.next().await else {
-                return Ok(());
-            };
-            match outcome {
-                Ok(OfferAnswer::Held) => self.holders.push(peer),
-                Ok(OfferAnswer::Refused(Refusal::Stale)) => {
-                    take_newer(self.context, peer, self.envelope).await;
-                }
-                Ok(answer) => {
-                    tracing::debug!(%peer, ?answer, "an object was not taken");
-                    self.note_not_taken(reason(answer));
-                }
-                Err(OfferError::Peer(error)) => {
-                    tracing::debug!(%peer, %error, "an object was not handed on");
-                    self.note_not_taken(NotTaken::Unreachable);
-                }
-                Err(OfferError::Local(error)) => return Err(local(&error)),
+            let patience = self.next_patience().filter(|_| candidates.peek().is_some());
+            tokio::select! {
+                ended = self.offers.join_next() => match ended {
+                    Some(ended) => self.on_ended(ended).await?,
+                    None => return Ok(()),
+                },
+                () = wait_until(patience) => {}
             }
         }
+        Ok(())
+    }
+
+    /// Whether a further peer is to be offered the object: fewer copies are to be expected
+    /// than are wanted, and not too many peers owe an answer.
+    fn has_room(&self, now: Instant) -> bool {
+        let missing = self.copies - self.holders.len();
+        let promising = self.open.values().filter(|offer| offer.is_promising(now)).count();
+        promising < missing && self.open.len() < 2 * missing
+    }
+
+    /// When the first of the open offers stops being promising.
+    fn next_patience(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let waited_for = self
+            .open
+            .values()
+            .filter(|offer| !offer.progress.has_begun() && now < offer.patience);
+        waited_for.map(|offer| offer.patience).min()
+    }
+
+    fn offer_to_one(&mut self, peer: PeerId) {
+        let progress = Arc::<OfferProgress>::default();
+        let patience = self.context.peers.answer_times.patience(&peer);
+        let offer_of = OpenOffer {
+            progress: progress.clone(),
+            patience: Instant::now() + patience,
+        };
+        self.open.insert(peer, offer_of);
+        let (context, envelope) = (self.context.clone(), self.envelope.clone());
+        self.offers
+            .spawn(async move { (peer, offer(&context, peer, &envelope, &progress).await) });
+    }
+
+    async fn on_ended(&mut self, ended: Result<OfferEnd, JoinError>) -> Result<(), NetworkError> {
+        let (peer, outcome) = match ended {
+            Ok(ended) => ended,
+            // Offers neither panic nor are aborted while anybody waits for them.
+            Err(error) => {
+                tracing::error!(%error, "offering an object failed");
+                return Ok(());
+            }
+        };
+        self.open.remove(&peer);
+        match outcome {
+            Ok(OfferAnswer::Held) => self.holders.push(peer),
+            Ok(OfferAnswer::Refused(Refusal::Stale)) => {
+                take_newer(&self.context, peer, &self.envelope).await;
+            }
+            Ok(answer) => {
+                tracing::debug!(%peer, ?answer, "an object was not taken");
+                self.note_not_taken(reason(answer));
+            }
+            Err(OfferError::Peer(error)) => {
+                tracing::debug!(%peer, %error, "an object was not handed on");
+                self.note_not_taken(NotTaken::Unreachable);
+            }
+            Err(OfferError::Local(error)) => return Err(local(&error)),
+        }
+        Ok(())
+    }
+
+    /// What became of the object. Offers that are still open end by themselves, so that
+    /// peers that do not answer are found out.
+    fn end(self, lingering: &Arc<Semaphore>) -> PushReport {
+        let Self {
+            context,
+            envelope,
+            mut offers,
+            open,
+            holders,
+            not_taken,
+            ..
+        } = self;
+        if !offers.is_empty()
+            && let Ok(permit) = lingering.clone().try_acquire_owned()
+        {
+            open.values().for_each(|offer| offer.progress.not_needed());
+            tokio::spawn(async move {
+                while let Some(ended) = offers.join_next().await {
+                    if let Ok((peer, Ok(OfferAnswer::Held))) = ended {
+                        context.holder_updates.transferred(envelope.id, [peer]);
+                    }
+                }
+                drop(permit);
+            });
+        }
+        PushReport {
+            holders: holders.into_iter().map(PeerId::to_base58).collect(),
+            not_taken,
+        }
+    }
+}
+
+async fn wait_until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -156,120 +272,4 @@ fn reason(answer: OfferAnswer) -> NotTaken {
 
 fn local(error: &StoreError) -> NetworkError {
     NetworkError::Local(error.to_string())
-}
-
-/// Why an offer has no answer.
-enum OfferError {
-    Peer(WireError),
-    Local(StoreError),
-}
-
-impl From<WireError> for OfferError {
-    fn from(error: WireError) -> Self {
-        Self::Peer(error)
-    }
-}
-
-/// Offers a peer an envelope over chunks that it has; what fails is noted with
-/// the peer.
-pub(super) async fn offer_envelope(context: &Context, peer: PeerId, envelope: &SignedEnvelope) {
-    match offer(context, peer, envelope).await {
-        Ok(answer) => tracing::debug!(%peer, ?answer, "offered a newer envelope"),
-        Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "a newer envelope was not taken"),
-        Err(OfferError::Local(error)) => tracing::warn!(%error, "a newer envelope was not offered"),
-    }
-}
-
-async fn offer(
-    context: &Context,
-    peer: PeerId,
-    envelope: &SignedEnvelope,
-) -> Result<OfferAnswer, OfferError> {
-    let failed_here: Arc<Mutex<Option<StoreError>>> = Arc::default();
-    let outcome = context
-        .streams
-        .exchange(context, peer, |wire| {
-            let (objects, envelope) = (context.objects.clone(), envelope.clone());
-            let failed_here = failed_here.clone();
-            let peers = context.peers.clone();
-            async move {
-                offer_on(wire, &*objects, &envelope, || peers.was_useful(peer))
-                    .await
-                    .map_err(|error| match error {
-                        OfferError::Peer(error) => error,
-                        OfferError::Local(error) => {
-                            *failed_here.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                            WireError::Missing
-                        }
-                    })
-            }
-            .boxed()
-        })
-        .await;
-    let failed_here = failed_here.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match failed_here {
-        Some(error) => Err(OfferError::Local(error)),
-        None => Ok(outcome?),
-    }
-}
-
-/// Calls `taken` once the peer has received every byte and kept it; that it has
-/// the object already is only its word.
-async fn offer_on(
-    wire: &mut Wire<Stream>,
-    objects: &dyn ObjectStore,
-    envelope: &SignedEnvelope,
-    taken: impl FnOnce(),
-) -> Result<OfferAnswer, OfferError> {
-    // The format bounds envelopes far below 4 GiB.
-    let envelope_len = envelope.bytes().len() as u32;
-    wire.send_with(&Request::Offer { envelope_len }, envelope.bytes())
-        .await?;
-    let answer = receive_answer(wire).await?;
-    if answer != OfferAnswer::Wanted {
-        return Ok(answer);
-    }
-    send_names(wire, objects, envelope).await?;
-    for index in 0..envelope.chunk_count() {
-        let chunk = objects
-            .chunk(&envelope.id, index)
-            .await
-            .map_err(OfferError::Local)?;
-        let len = chunk.bytes().len() as u32;
-        wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
-    }
-    let answer = receive_answer(wire).await?;
-    if answer == OfferAnswer::Held {
-        taken();
-    }
-    Ok(answer)
-}
-
-async fn send_names(
-    wire: &mut Wire<Stream>,
-    objects: &dyn ObjectStore,
-    envelope: &SignedEnvelope,
-) -> Result<(), OfferError> {
-    let count = envelope.chunk_count();
-    let mut first = 0;
-    while first < count {
-        let piece = (count - first).min(u64::from(MAX_NAMES_PER_PIECE)) as usize;
-        let names = objects
-            .chunk_names(&envelope.id, first, piece)
-            .await
-            .map_err(OfferError::Local)?;
-        if names.len() != piece {
-            return Err(OfferError::Local(StoreError::Missing));
-        }
-        wire.send_bytes(&encode_names(&names)).await?;
-        first += piece as u64;
-    }
-    Ok(())
-}
-
-async fn receive_answer(wire: &mut Wire<Stream>) -> Result<OfferAnswer, WireError> {
-    match wire.receive().await? {
-        Reply::OfferAnswer(answer) => Ok(answer),
-        _ => Err(WireError::Malformed("a answer was expected")),
-    }
 }

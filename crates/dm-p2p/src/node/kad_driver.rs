@@ -14,11 +14,12 @@ use super::{
     behaviour::Behaviour,
     command::KadCommand,
     connections::Connections,
+    nearest::{NearestPeers, distance},
     queries::{PendingQueries, PendingQuery, provider_key},
 };
 use crate::{
     dht::{BoundedStore, ReceivedRecord, check_provider, check_received},
-    peers::{Merit, RateDecision},
+    peers::{Merit, Peers, RateDecision},
 };
 
 /// Received records that may wait to be checked; more are dropped.
@@ -30,6 +31,7 @@ pub(super) struct KadDriver {
     queries: PendingQueries,
     /// To the task that checks records.
     received: mpsc::Sender<ReceivedRecord>,
+    pub(super) connected: ConnectedPeers,
 }
 
 impl KadDriver {
@@ -41,11 +43,13 @@ impl KadDriver {
             context,
             queries: PendingQueries::default(),
             received,
+            connected: ConnectedPeers::default(),
         }
     }
 
     /// Ends the queries that nobody waits for any more.
     pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>) {
+        self.connected.sort_anew(&self.context.peers);
         for query in self.queries.take_abandoned() {
             if let Some(mut query) = kad(swarm).query_mut(&query) {
                 query.finish();
@@ -213,7 +217,8 @@ impl KadDriver {
     }
 
     /// Peers closest to a locator, by what this node knows already. Those that
-    /// have proven nothing crowd no others out.
+    /// have proven nothing crowd no others out. What this takes does not depend on
+    /// the number of peers.
     fn near(
         &self,
         swarm: &mut Swarm<Behaviour>,
@@ -222,7 +227,7 @@ impl KadDriver {
         limit: usize,
     ) -> Vec<PeerId> {
         let target = kad::KBucketKey::new(locator.as_bytes().to_vec());
-        let mut peers: HashSet<PeerId> = swarm.connected_peers().copied().collect();
+        let mut peers: HashSet<PeerId> = self.connected.near(locator, limit).into_iter().collect();
         if known {
             peers.extend(
                 kad(swarm)
@@ -232,13 +237,59 @@ impl KadDriver {
             );
         }
         peers.retain(|peer| !self.context.peers.is_banned(peer));
-        let distance = |peer: &PeerId| kad::KBucketKey::from(*peer).distance(&target);
         let is_unproven = |peer: &PeerId| self.context.peers.merit(peer) == Merit::Unproven;
         let mut peers: Vec<PeerId> = peers.into_iter().collect();
-        peers.sort_by_cached_key(|peer| (is_unproven(peer), distance(peer)));
+        peers.sort_by_cached_key(|peer| (is_unproven(peer), distance(peer, &target)));
         peers.truncate(limit);
-        peers.sort_by_cached_key(distance);
+        peers.sort_by_cached_key(|peer| distance(peer, &target));
         peers
+    }
+}
+
+/// The connected peers, in two groups: those that have shown something are found however
+/// many others there are.
+#[derive(Default)]
+pub(super) struct ConnectedPeers {
+    proven: NearestPeers,
+    others: NearestPeers,
+}
+
+impl ConnectedPeers {
+    fn near(&self, locator: &Locator, limit: usize) -> Vec<PeerId> {
+        let mut near = self.proven.closest(locator.as_bytes(), limit);
+        near.extend(self.others.closest(locator.as_bytes(), limit));
+        near
+    }
+
+    /// A first connection with the peer stands.
+    pub(super) fn insert(&mut self, peers: &Peers, peer: PeerId) {
+        if peers.merit(&peer) == Merit::Unproven {
+            self.others.insert(peer);
+        } else {
+            self.proven.insert(peer);
+        }
+    }
+
+    /// The last connection with the peer is gone.
+    pub(super) fn remove(&mut self, peer: &PeerId) {
+        self.proven.remove(peer);
+        self.others.remove(peer);
+    }
+
+    /// Puts peers into the other group that have shown something, or do not count any more.
+    fn sort_anew(&mut self, peers: &Peers) {
+        let is_proven = |peer: &PeerId| peers.merit(peer) > Merit::Unproven;
+        let risen: Vec<PeerId> = self.others.iter().copied().filter(is_proven).collect();
+        let fallen: Vec<PeerId> = self
+            .proven
+            .iter()
+            .copied()
+            .filter(|peer| !is_proven(peer))
+            .collect();
+        for peer in risen.into_iter().chain(fallen) {
+            self.remove(&peer);
+            self.insert(peers, peer);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod exchange_schedule;
 mod handshakes;
 mod inbound_filter;
 mod kad_driver;
+mod nearest;
 #[cfg(feature = "mdns")]
 mod neighbours;
 mod origin;

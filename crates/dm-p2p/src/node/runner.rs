@@ -239,6 +239,7 @@ impl Runner {
             let _ = self.swarm.disconnect_peer_id(peer);
             return;
         }
+        self.kad.connected.insert(&self.context.peers, peer);
         self.connections.on_established(peer, connection, endpoint);
     }
 
@@ -246,6 +247,7 @@ impl Runner {
         self.context.paths.closed(&peer, connection);
         self.connections.on_closed(peer, connection, left);
         if left == 0 {
+            self.kad.connected.remove(&peer);
             if self.swarm.behaviour_mut().slots.take_evicted(&peer) {
                 // Otherwise it would be dialled at once.
                 self.context.peers.forget(&peer);

@@ -153,6 +153,17 @@ impl PeerBook {
             .is_some_and(|entry| !entry.connected && entry.failing > 0)
     }
 
+    /// Whether the peer failed when it was last asked something.
+    pub(crate) fn is_failing(&self, peer: &PeerId) -> bool {
+        self.entries.get(peer).is_some_and(|entry| entry.failing > 0)
+    }
+
+    /// Whether it is known where the peer can be reached.
+    pub(crate) fn has_address(&self, peer: &PeerId) -> bool {
+        let entry = self.entries.get(peer);
+        entry.is_some_and(|entry| !entry.record.addresses.is_empty())
+    }
+
     /// Where the peer can be reached, the newest first.
     pub(crate) fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
         let known = self

@@ -24,6 +24,19 @@ pub(crate) enum Merit {
     Useful,
 }
 
+/// How likely a peer is to take an object that it is offered, the likeliest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Prospect {
+    /// It has shown something, or has been there for some time.
+    Proven,
+    /// It is new, and this node knows where to find it again.
+    New,
+    /// It is new and came by itself, and nobody knows where to find it again.
+    Fleeting,
+    /// It failed when it was last asked.
+    Doubtful,
+}
+
 /// Remembers who is useful. Does no I/O.
 pub(super) struct UsefulPeers {
     configured: HashSet<PeerId>,

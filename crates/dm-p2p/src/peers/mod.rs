@@ -1,5 +1,6 @@
 //! What this node knows of its peers.
 
+mod answer_times;
 mod asked;
 mod book;
 mod merit;
@@ -25,12 +26,13 @@ use dm_core::{
 };
 use libp2p::{Multiaddr, PeerId};
 
+use answer_times::AnswerTimes;
 use asked::AskedPeers;
 pub(crate) use asked::Asking;
 use book::PeerBookConfig;
 pub(crate) use book::{Changes, Check, PeerBook, is_steady};
-pub(crate) use merit::Merit;
 use merit::UsefulPeers;
+pub(crate) use merit::{Merit, Prospect};
 use penalties::{Offence, Penalties};
 pub(crate) use persistence::persist_peer_book;
 pub(crate) use rate_limiter::RateDecision;
@@ -46,6 +48,7 @@ pub(crate) struct Peers {
     rate_limiter: Mutex<RateLimiter>,
     useful: Mutex<UsefulPeers>,
     asked: AskedPeers,
+    pub(crate) answer_times: AnswerTimes,
     /// Peers that were banned since the event loop last asked.
     banned: Mutex<Vec<PeerId>>,
     /// How often something was of a version that this node does not know.
@@ -73,6 +76,7 @@ impl Peers {
             rate_limiter: Mutex::new(rate_limiter),
             useful: Mutex::new(UsefulPeers::new(configured)),
             asked: AskedPeers::default(),
+            answer_times: AnswerTimes::default(),
             banned: Mutex::default(),
             not_understood: AtomicU64::default(),
             config,
@@ -133,6 +137,25 @@ impl Peers {
         }
     }
 
+    /// How likely the peer is to take an object.
+    pub(crate) fn prospect(&self, peer: &PeerId) -> Prospect {
+        let (is_failing, has_place) = {
+            let book = self.book();
+            (book.is_failing(peer), book.has_address(peer))
+        };
+        match self.merit(peer) {
+            _ if is_failing => Prospect::Doubtful,
+            Merit::Useful | Merit::Steady => Prospect::Proven,
+            Merit::Unproven if has_place => Prospect::New,
+            Merit::Unproven => Prospect::Fleeting,
+        }
+    }
+
+    /// The peer did not finish what it had begun: it counts as useful when it next is.
+    pub(crate) fn broke_off(&self, peer: PeerId) {
+        lock(&self.useful).remove(&peer);
+    }
+
     /// This node asks the peer something for as long as the answer is kept.
     pub(crate) fn asking(&self, peer: PeerId) -> Asking {
         self.asked.begin(peer)
@@ -160,6 +183,11 @@ impl Peers {
             self.misbehaved(peer, "a flood of requests");
         }
         turn
+    }
+
+    /// Bytes were read, hashed or sent for a request of the peer, or on its way.
+    pub(crate) fn count_bytes(&self, peer: PeerId, bytes: u64) {
+        lock(&self.rate_limiter).count_bytes(peer, bytes, Instant::now());
     }
 
     /// The peer did what no honest peer does.

@@ -8,6 +8,9 @@ use libp2p::PeerId;
 /// Peers whose requests are counted; who has asked for nothing lately is not.
 const MAX_COUNTED: usize = 4096;
 
+/// Bytes that were read, hashed or sent for a peer and count like one request more.
+const BYTES_OF_REQUEST: f64 = 262_144.0;
+
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum RateDecision {
@@ -62,6 +65,19 @@ impl RateLimiter {
             return RateDecision::Flood;
         }
         RateDecision::After(Duration::from_secs_f64(-bucket.left / per_second))
+    }
+
+    /// Counts what a request has cost: bytes that were read, hashed or sent. The peer waits
+    /// for it with its next requests, but is never scored for it: it owes half of what is a
+    /// flood at most.
+    pub(crate) fn count_bytes(&mut self, peer: PeerId, bytes: u64, now: Instant) {
+        let (per_second, burst) = (self.per_second, self.burst);
+        if let Some(bucket) = self.buckets.get_mut(&peer) {
+            let left = bucket.left_at(now, per_second, burst);
+            let reduced = left - bytes as f64 / BYTES_OF_REQUEST;
+            bucket.left = reduced.max(left.min(-burst / 2.0));
+            bucket.since = now;
+        }
     }
 
     /// Forgets who may make as many requests as somebody new, and where that
@@ -139,6 +155,26 @@ mod tests {
                 RateDecision::Flood => panic!("it waited each time"),
             }
         }
+    }
+
+    #[test]
+    fn bytes_count_like_requests_and_are_no_flood() {
+        let (mut rate_limiter, peer, now) = (RateLimiter::new(10, 4), PeerId::random(), Instant::now());
+        assert_eq!(rate_limiter.count(peer, now), RateDecision::Now);
+        rate_limiter.count_bytes(peer, 2 * 262_144, now);
+        assert_eq!(rate_limiter.count(peer, now), RateDecision::Now);
+        assert_eq!(rate_limiter.count(peer, now), RateDecision::After(SECOND / 10));
+        rate_limiter.count_bytes(peer, u64::MAX, now);
+        assert_eq!(
+            rate_limiter.count(peer, now),
+            RateDecision::After(SECOND * 3 / 10)
+        );
+        rate_limiter.count_bytes(PeerId::random(), 1, now);
+        assert_eq!(
+            rate_limiter.buckets.len(),
+            1,
+            "who has asked for nothing owes nothing"
+        );
     }
 
     #[test]

@@ -4,29 +4,42 @@
 mod admission;
 mod announce;
 mod envelope_page;
+mod memory;
 mod owners;
 mod prove;
 mod receive;
 mod room;
 mod serve;
+mod take;
+mod transfers;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use libp2p::{PeerId, Stream};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::room::ForeignRoom;
-use self::{admission::Admission, owners::Arrivals};
+use self::{
+    admission::Admission,
+    memory::{Memory, Reserved},
+    owners::Arrivals,
+    transfers::Transfers,
+};
 use crate::{
     node::Context,
     wire::{Version, Wire},
 };
 
-/// Objects that are received at the same time.
-const MAX_RECEIVING: usize = 64;
-/// Chunks that are in memory to be sent, all streams together: 32 MiB.
-const MAX_SENDING: usize = 128;
+/// Bytes in memory that are to be sent, all streams together.
+const MAX_OUTGOING: u64 = 32 * 1024 * 1024;
+/// Bytes in memory of what is being received, all streams together.
+const MAX_INCOMING: u64 = 64 * 1024 * 1024;
+/// Between two looks for unfinished objects that have been kept for too long.
+const CLEANING: Duration = Duration::from_secs(60);
 
 /// Accepts streams within limits; clones are the same server.
 #[derive(Clone)]
@@ -38,26 +51,29 @@ pub(crate) struct Server {
 struct Shared {
     context: Arc<Context>,
     admission: Admission,
-    sending: Semaphore,
-    receiving: Semaphore,
+    outgoing: Memory,
+    incoming: Memory,
     arrivals: Arrivals,
+    transfers: Transfers,
     ending: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Server {
     pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                context,
-                admission: Admission::default(),
-                sending: Semaphore::new(MAX_SENDING),
-                receiving: Semaphore::new(MAX_RECEIVING),
-                arrivals: Arrivals::default(),
-                ending: CancellationToken::new(),
-                tasks: TaskTracker::new(),
-            }),
-        }
+        let shared = Arc::new(Shared {
+            context,
+            admission: Admission::default(),
+            outgoing: Memory::new(MAX_OUTGOING),
+            incoming: Memory::new(MAX_INCOMING),
+            arrivals: Arrivals::default(),
+            transfers: Transfers::default(),
+            ending: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let cleaning = clean_up(Arc::downgrade(&shared), shared.ending.clone());
+        shared.tasks.spawn(cleaning);
+        Self { shared }
     }
 
     /// Serves a stream in the background, or drops it where the peer has too
@@ -89,5 +105,39 @@ impl Server {
         self.shared.ending.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+    }
+}
+
+impl Shared {
+    /// Memory for an answer to the peer; `None` where none gets free in time.
+    async fn memory_to_send(&self, peer: PeerId, bytes: usize) -> Option<Reserved> {
+        let (merit, patience) = (self.context.peers.merit(&peer), self.patience());
+        self.outgoing.reserve(peer, merit, bytes as u64, patience).await
+    }
+
+    /// Memory for what a peer is about to send; `None` where none gets free in time.
+    async fn memory_to_receive(&self, peer: PeerId, bytes: usize) -> Option<Reserved> {
+        let (merit, patience) = (self.context.peers.merit(&peer), self.patience());
+        self.incoming.reserve(peer, merit, bytes as u64, patience).await
+    }
+
+    /// How long a request waits for memory: less than its sender waits for an answer.
+    fn patience(&self) -> Duration {
+        self.context.request_timeout() / 2
+    }
+}
+
+/// Deletes unfinished objects when they have been kept for long enough.
+async fn clean_up(shared: Weak<Shared>, ending: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = ending.cancelled() => return,
+            () = tokio::time::sleep(CLEANING) => {}
+        }
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let outdated = shared.transfers.take_outdated(Instant::now());
+        take::discard(&*shared.context.objects, outdated).await;
     }
 }

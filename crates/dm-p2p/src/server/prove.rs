@@ -1,10 +1,13 @@
-use dm_core::{envelope::ObjectId, ports::StoreError};
+use dm_core::{
+    envelope::{MAX_CHUNK_BYTES, ObjectId},
+    ports::StoreError,
+};
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
 
 use super::Shared;
 use crate::{
-    proof::{Nonce, prove},
+    proof::{Nonce, bytes_of_proof, prove},
     wire::{MAX_KNOWN, Reply, Wire, WireError},
 };
 
@@ -62,7 +65,9 @@ async fn proof(shared: &Shared, peer: PeerId, request: &ProofRequest) -> Result<
         // Until it is mended, others are not to count on it.
         .filter(|envelope| !context.objects.is_damaged(&envelope.id))
         .ok_or(StoreError::Missing)?;
-    let _permit = shared.sending.acquire().await.map_err(|_| StoreError::Missing)?;
+    let memory = shared.memory_to_send(peer, MAX_CHUNK_BYTES).await;
+    let _memory = memory.ok_or(StoreError::Missing)?;
+    context.peers.count_bytes(peer, bytes_of_proof(&envelope));
     let digest = prove(
         &*context.objects,
         &envelope,

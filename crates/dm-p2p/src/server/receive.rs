@@ -2,43 +2,27 @@ use std::cmp::Ordering;
 
 use dm_core::{
     clock::now_ms,
-    envelope::{Chunk, ChunkListHasher, MAX_CHUNK_BYTES, SignedEnvelope},
-    hash::ChunkName,
-    ports::{ObjectWriter, StoreError, storage_cost},
+    envelope::{Envelope, SignedEnvelope},
+    ports::{StoreError, storage_cost},
     signed::{Signed, Statement, StatementError},
 };
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
-use tokio::sync::SemaphorePermit;
 
 use super::{
     Shared,
+    memory::Reserved,
     owners::Arrival,
     room::{Arriving, Reservation},
+    take::{Stop, memory_for, take},
+    transfers::Running,
 };
-use crate::wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Refusal, Reply, Version, Wire, WireError, decode_names};
+use crate::wire::{OfferAnswer, Refusal, Reply, Version, Wire, WireError};
 
-/// How taking an object ends early.
-enum Stop {
-    /// This node cannot keep it.
-    Refuse(Refusal),
-    /// The stream is of no use any more.
-    Broken(WireError),
-}
+/// Objects with fewer chunks are sent from their beginning again.
+const MIN_RESUMED: u64 = 4;
 
-impl From<WireError> for Stop {
-    fn from(error: WireError) -> Self {
-        Self::Broken(error)
-    }
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Self::Refuse(refusal_for(&error))
-    }
-}
-
-fn refusal_for(error: &StoreError) -> Refusal {
+pub(super) fn refusal_for(error: &StoreError) -> Refusal {
     match error {
         StoreError::Full => Refusal::Full,
         StoreError::Stale { .. } => Refusal::Stale,
@@ -60,9 +44,11 @@ pub(super) async fn receive<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let bytes = wire
-        .receive_bytes(envelope_len, dm_core::envelope::Envelope::MAX_BYTES)
-        .await?;
+    let Some(memory) = shared.memory_to_receive(peer, envelope_len).await else {
+        return Err(WireError::TimedOut);
+    };
+    let bytes = wire.receive_bytes(envelope_len, Envelope::MAX_BYTES).await?;
+    shared.context.peers.count_bytes(peer, envelope_len as u64);
     let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
     let invalid = Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Invalid));
     let envelope = match verified {
@@ -91,7 +77,8 @@ where
                 .await;
         }
     };
-    let (refusal, error) = match take(shared, wire, &envelope, space).await {
+    drop(memory);
+    let (refusal, error) = match take(shared, peer, wire, &envelope, space).await {
         Ok(()) => {
             shared.context.peers.succeeded(peer);
             shared.context.holder_updates.transferred(envelope.id, [peer]);
@@ -117,14 +104,17 @@ enum Judgement<'a> {
 }
 
 /// What is set aside for an object that is being received.
-struct Space<'a> {
-    _receiving: SemaphorePermit<'a>,
+pub(super) struct Space<'a> {
+    pub(super) memory: Reserved,
     /// The place of a new foreign owner among those of the locator.
-    _arrival: Option<Arrival<'a>>,
+    pub(super) _arrival: Option<Arrival<'a>>,
     /// Of the bytes for foreign objects; an own object needs none.
-    foreign: Option<Reservation>,
+    pub(super) foreign: Option<Reservation>,
+    /// What an earlier attempt left is gone on with; `None` where the object is small, or
+    /// comes from another peer at the moment.
+    pub(super) transfer: Option<Running>,
     /// Whether the object is here and damaged.
-    mends: bool,
+    pub(super) mends: bool,
 }
 
 async fn judge<'a>(
@@ -157,15 +147,27 @@ async fn judge<'a>(
             Ordering::Equal | Ordering::Greater => return Err(Refusal::Stale),
         }
     }
+    let transfer = begin_transfer(shared, peer, envelope).await;
+    let merit = shared.context.peers.merit(&peer);
+    let memory = shared.incoming.try_reserve(peer, merit, memory_for(envelope));
     Ok(Judgement::Wanted(Space {
         foreign: reserve(shared, peer, held.as_ref(), envelope).await?,
-        _receiving: shared.receiving.try_acquire().map_err(|_| Refusal::Busy)?,
+        memory: memory.ok_or(Refusal::Busy)?,
+        transfer,
         _arrival: match held {
             Some(_) => None,
             None => admit_owner(shared, envelope).await?,
         },
         mends,
     }))
+}
+
+/// Ends what is left of an earlier attempt of the peer to send the object.
+async fn begin_transfer(shared: &Shared, peer: PeerId, envelope: &SignedEnvelope) -> Option<Running> {
+    if envelope.chunk_count() < MIN_RESUMED {
+        return None;
+    }
+    shared.transfers.begin(peer, envelope).await
 }
 
 /// Stores a newer envelope over the chunks that are held. Only what it is
@@ -237,80 +239,4 @@ async fn admit_owner<'a>(
         .await
         .map_err(|error| refusal_for(&error))?;
     admitted.map(Some).ok_or(Refusal::Full)
-}
-
-/// Receives names and chunks and stores the object.
-async fn take<S>(
-    shared: &Shared,
-    wire: &mut Wire<S>,
-    envelope: &SignedEnvelope,
-    space: Space<'_>,
-) -> Result<(), Stop>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut writer = shared.context.objects.create().await?;
-    wire.send(&Reply::OfferAnswer(OfferAnswer::Wanted)).await?;
-    let names = receive_names(wire, envelope).await?;
-    for (index, name) in (0..).zip(names) {
-        receive_chunk(wire, envelope, index, name, &mut *writer).await?;
-    }
-    if space.mends {
-        writer.restore(envelope).await?;
-    } else {
-        writer.finish(envelope).await?;
-    }
-    if let Some(foreign) = space.foreign {
-        foreign.keep();
-    }
-    shared.context.provide.push(envelope.id.locator);
-    Ok(())
-}
-
-/// All names, checked against the envelope: 32 bytes for each 256 KiB.
-async fn receive_names<S>(wire: &mut Wire<S>, envelope: &SignedEnvelope) -> Result<Vec<ChunkName>, WireError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut names = Vec::new();
-    let mut digest = ChunkListHasher::default();
-    let mut missing = envelope.chunk_count();
-    while missing > 0 {
-        let count = missing.min(u64::from(MAX_NAMES_PER_PIECE));
-        let len = count as usize * 32;
-        let piece = wire.receive_bytes(len, len).await?;
-        for name in decode_names(&piece) {
-            digest.push(&name);
-            names.push(name);
-        }
-        missing -= count;
-    }
-    if digest.finish() == envelope.chunk_list {
-        Ok(names)
-    } else {
-        Err(WireError::Malformed("names are not those of the envelope"))
-    }
-}
-
-async fn receive_chunk<S>(
-    wire: &mut Wire<S>,
-    envelope: &SignedEnvelope,
-    index: u64,
-    name: ChunkName,
-    writer: &mut dyn ObjectWriter,
-) -> Result<(), Stop>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let bytes = match wire.receive::<Reply>().await? {
-        Reply::Chunk { len } if u64::from(len) == envelope.chunk_len(index) => {
-            wire.receive_bytes(len as usize, MAX_CHUNK_BYTES).await?
-        }
-        _ => return Err(WireError::Malformed("a chunk of another length was expected").into()),
-    };
-    let checked = tokio::task::spawn_blocking(move || Chunk::checked(name, bytes)).await;
-    match checked {
-        Ok(Some(chunk)) => Ok(writer.append(chunk).await?),
-        _ => Err(WireError::Malformed("a chunk does not have its name").into()),
-    }
 }

@@ -1,27 +1,22 @@
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use dm_core::{
-    clock::now_ms,
-    envelope::{Chunk, ObjectId, SignedEnvelope},
-    hash::Locator,
+    envelope::{Chunk, MAX_CHUNK_BYTES, ObjectId},
     ports::StoreError,
 };
 use libp2p::PeerId;
-use tokio::sync::SemaphorePermit;
 
 use super::{
     Shared,
     admission::Admitted,
     announce, envelope_page,
+    memory::Reserved,
     prove::{self, ProofRequest},
     receive::receive,
 };
 use crate::{
     peers::RateDecision,
-    wire::{
-        MAX_ENVELOPES, MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_hints,
-        encode_names,
-    },
+    wire::{MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_hints, encode_names},
 };
 
 /// How long a stream may wait for its next request.
@@ -95,12 +90,12 @@ where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
     match request {
-        Request::Envelopes { locator } => send_envelopes(shared, wire, &locator).await,
+        Request::Envelopes { locator } => envelope_page::answer_all(shared, peer, wire, locator).await,
         Request::Names { id, first, count } if count <= MAX_NAMES_PER_PIECE => {
-            send_names(shared, wire, &id, first, count).await
+            send_names(shared, peer, wire, &id, first, count).await
         }
         Request::Chunks { id, first, count } if count <= MAX_RUN => {
-            send_chunks(shared, wire, &id, first, count).await
+            send_chunks(shared, peer, wire, &id, first, count).await
         }
         Request::Names { .. } | Request::Chunks { .. } => {
             Err(WireError::Malformed("too much was asked for at once"))
@@ -125,56 +120,9 @@ where
             locator,
             owners,
             after,
-        } => envelope_page::answer(shared, wire, locator, &owners, after).await,
+        } => envelope_page::answer(shared, peer, wire, locator, &owners, after).await,
         Request::Announce { count } => announce::answer(shared, peer, wire, count as usize).await,
     }
-}
-
-async fn send_envelopes<S>(shared: &Shared, wire: &mut Wire<S>, locator: &Locator) -> Result<(), WireError>
-where
-    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
-{
-    let envelopes = match envelopes_to_send(shared, locator).await {
-        Ok(envelopes) => envelopes,
-        Err(error) => {
-            log_store_error(&error);
-            Vec::new()
-        }
-    };
-    // The protocol bounds envelopes far below 4 GiB.
-    let lengths = envelopes
-        .iter()
-        .map(|envelope| envelope.bytes().len() as u32)
-        .collect();
-    wire.send(&Reply::Envelopes { lengths }).await?;
-    for envelope in &envelopes {
-        wire.send_bytes(envelope.bytes()).await?;
-    }
-    Ok(())
-}
-
-/// The envelopes under a locator, as many as one answer holds, and none of an
-/// object that is known to be damaged here. Where there are more, this node's own goes first: other owners cannot crowd it out.
-async fn envelopes_to_send(shared: &Shared, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
-    let context = &shared.context;
-    let mut envelopes = context.objects.envelopes(locator).await?;
-    let now = now_ms();
-    envelopes.retain(|envelope| !envelope.is_expired(now) && !context.objects.is_damaged(&envelope.id));
-    if envelopes.len() > MAX_ENVELOPES {
-        let own = ObjectId {
-            locator: *locator,
-            owner: context.own_address,
-        };
-        let own_envelope = context.objects.envelope(&own).await?;
-        if let Some(envelope) = own_envelope
-            .filter(|own_envelope| !own_envelope.is_expired(now) && !context.objects.is_damaged(&own))
-        {
-            envelopes.retain(|other| other.id != own);
-            envelopes.insert(0, envelope);
-        }
-    }
-    envelopes.truncate(MAX_ENVELOPES);
-    Ok(envelopes)
 }
 
 async fn send_peers<S>(shared: &Shared, peer: PeerId, wire: &mut Wire<S>) -> Result<(), WireError>
@@ -188,6 +136,7 @@ where
 
 async fn send_names<S>(
     shared: &Shared,
+    peer: PeerId,
     wire: &mut Wire<S>,
     id: &ObjectId,
     first: u64,
@@ -196,16 +145,15 @@ async fn send_names<S>(
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
-    match shared
-        .context
-        .objects
-        .chunk_names(id, first, count as usize)
-        .await
-    {
+    let memory = shared.memory_to_send(peer, count as usize * 32).await;
+    let memory = memory.ok_or(WireError::TimedOut)?;
+    let objects = &shared.context.objects;
+    match objects.chunk_names(id, first, count as usize).await {
         Ok(names) if !names.is_empty() => {
-            let count = names.len() as u32;
-            wire.send_with(&Reply::Names { count }, &encode_names(&names))
-                .await
+            let (count, bytes) = (names.len() as u32, encode_names(&names));
+            drop(names);
+            shared.context.peers.count_bytes(peer, bytes.len() as u64);
+            unless_displaced(&memory, wire.send_with(&Reply::Names { count }, &bytes)).await
         }
         Ok(_) | Err(StoreError::Missing) => wire.send(&Reply::Missing).await,
         Err(error) => {
@@ -218,6 +166,7 @@ where
 /// Sends chunks in their order; the next one is read while one is sent.
 async fn send_chunks<S>(
     shared: &Shared,
+    peer: PeerId,
     wire: &mut Wire<S>,
     id: &ObjectId,
     first: u64,
@@ -230,14 +179,15 @@ where
         return wire.send(&Reply::Missing).await;
     };
     let mut index = first;
-    let mut next = read_chunk(shared, id, index, end).await;
-    while let Some((chunk, _permit)) = next {
+    let mut next = read_chunk(shared, peer, id, index, end).await;
+    while let Some((chunk, memory)) = next {
         index += 1;
         let len = chunk.bytes().len() as u32;
         let reply = Reply::Chunk { len };
+        let sending = wire.send_with(&reply, chunk.bytes());
         let (sent, following) = tokio::join!(
-            wire.send_with(&reply, chunk.bytes()),
-            read_chunk(shared, id, index, end),
+            unless_displaced(&memory, sending),
+            read_chunk(shared, peer, id, index, end),
         );
         sent?;
         next = following;
@@ -249,24 +199,41 @@ where
     }
 }
 
-/// The chunk at `index` and its share of the memory for sending; `None` at
-/// the end, or where it cannot be read.
-async fn read_chunk<'a>(
-    shared: &'a Shared,
+/// The chunk at `index` and the memory that it takes; `None` at the end, or where it
+/// cannot be read.
+async fn read_chunk(
+    shared: &Shared,
+    peer: PeerId,
     id: &ObjectId,
     index: u64,
     end: u64,
-) -> Option<(Chunk, SemaphorePermit<'a>)> {
+) -> Option<(Chunk, Reserved)> {
     if index >= end {
         return None;
     }
-    let permit = shared.sending.acquire().await.ok()?;
+    let memory = shared.memory_to_send(peer, MAX_CHUNK_BYTES).await?;
     match shared.context.objects.chunk(id, index).await {
-        Ok(chunk) => Some((chunk, permit)),
+        Ok(chunk) => {
+            let len = chunk.bytes().len() as u64;
+            memory.shrink(len);
+            shared.context.peers.count_bytes(peer, len);
+            Some((chunk, memory))
+        }
         Err(error) => {
             log_store_error(&error);
             None
         }
+    }
+}
+
+/// Sends for as long as the peer may hold the memory of it.
+pub(super) async fn unless_displaced(
+    memory: &Reserved,
+    sending: impl Future<Output = Result<(), WireError>>,
+) -> Result<(), WireError> {
+    tokio::select! {
+        sent = sending => sent,
+        () = memory.displaced() => Err(WireError::TimedOut),
     }
 }
 

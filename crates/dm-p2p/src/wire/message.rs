@@ -111,7 +111,7 @@ impl Message for Request {
     fn kinds(version: Version) -> u32 {
         match version {
             Version::One => 6,
-            Version::Two => 8,
+            Version::Two | Version::Three => 8,
         }
     }
 }
@@ -165,6 +165,14 @@ pub(crate) enum Reply {
     /// Since version 2. The request, or what came with it, is of a later version than
     /// this node knows; the stream ends.
     Unsupported,
+    /// Since version 3. The object of an offer is wanted, and a part of it may be here:
+    /// after its names [`Reply::WantedFrom`] comes.
+    Resumes,
+    /// Since version 3. The chunks before this one are here already.
+    WantedFrom {
+        /// Index of the first chunk to send.
+        first: u64,
+    },
 }
 
 impl Message for Reply {
@@ -172,6 +180,7 @@ impl Message for Reply {
         match version {
             Version::One => 7,
             Version::Two => 10,
+            Version::Three => 12,
         }
     }
 

@@ -9,18 +9,21 @@ pub(crate) enum Version {
     /// Finds the objects of owners that the reader names, and page by page; announces
     /// many locators in one message; says that a request was not understood.
     Two,
+    /// Goes on with a push where an earlier one broke off.
+    Three,
 }
 
 impl Version {
     /// All that this node speaks, the newest first: a stream is in the first one that
     /// both sides know.
-    pub(crate) const ALL: [Self; 2] = [Self::Two, Self::One];
+    pub(crate) const ALL: [Self; 3] = [Self::Three, Self::Two, Self::One];
 
     /// The name under which libp2p negotiates it.
     pub(crate) const fn protocol(self) -> StreamProtocol {
         match self {
             Self::One => StreamProtocol::new("/datamgmt/objects/1"),
             Self::Two => StreamProtocol::new("/datamgmt/objects/2"),
+            Self::Three => StreamProtocol::new("/datamgmt/objects/3"),
         }
     }
 }

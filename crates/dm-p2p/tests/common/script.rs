@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 const OBJECTS: StreamProtocol = StreamProtocol::new("/datamgmt/objects/1");
 /// What it speaks besides, if its part says so.
 const OBJECTS_2: StreamProtocol = StreamProtocol::new("/datamgmt/objects/2");
+const OBJECTS_3: StreamProtocol = StreamProtocol::new("/datamgmt/objects/3");
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
@@ -86,6 +87,10 @@ pub enum Reply {
         kept: u32,
     },
     Unsupported,
+    Resumes,
+    WantedFrom {
+        first: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -269,6 +274,12 @@ impl Scripted {
     pub async fn open_two(&mut self, node: &str) -> Stream {
         let node = node.rsplit('/').next().unwrap().parse().unwrap();
         self.control.open_stream(node, OBJECTS_2).await.unwrap()
+    }
+
+    /// Opens a stream of version 3 to the node.
+    pub async fn open_three(&mut self, node: &str) -> Stream {
+        let node = node.rsplit('/').next().unwrap().parse().unwrap();
+        self.control.open_stream(node, OBJECTS_3).await.unwrap()
     }
 }
 
