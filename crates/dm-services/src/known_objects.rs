@@ -1,6 +1,6 @@
 //! The object store as everybody but the share that is being made may see it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use alloy_primitives::Address;
 use async_trait::async_trait;
@@ -39,6 +39,41 @@ impl KnownObjects {
 
     async fn is_listed(&self, id: &ObjectId) -> Result<bool, StoreError> {
         Ok(id.owner != self.own || ObjectStoreLayer::envelope(self, id).await?.is_some())
+    }
+
+    /// Removes from a page behind `after` what is not known. The catalog is asked once for
+    /// all of it, and only about what it does not name then once more.
+    async fn retain_known(
+        &self,
+        after: Option<ObjectId>,
+        page: Vec<ObjectId>,
+    ) -> Result<Vec<ObjectId>, StoreError> {
+        let own = page.iter().filter(|id| id.owner == self.own).count();
+        if own == 0 {
+            return Ok(page);
+        }
+        let after = after.map(|after| after.locator);
+        let named = self.shares.objects_of(self.own, after, own).await;
+        let named = named.map_err(|error| StoreError::Failed(Box::new(error)))?;
+        let chunk_lists: HashMap<ObjectId, [u8; 32]> = named
+            .into_iter()
+            .map(|object| (object.id, object.chunk_list))
+            .collect();
+        let mut known = Vec::with_capacity(page.len());
+        for id in page {
+            let is_known = match chunk_lists.get(&id) {
+                None => self.is_listed(&id).await?,
+                Some(chunk_list) => match self.objects.envelope(&id).await? {
+                    Some(envelope) if envelope.chunk_list == *chunk_list => true,
+                    Some(envelope) => self.is_known(&envelope).await?,
+                    None => false,
+                },
+            };
+            if is_known {
+                known.push(id);
+            }
+        }
+        Ok(known)
     }
 }
 
@@ -89,12 +124,8 @@ impl ObjectStoreLayer for KnownObjects {
             let wanted = limit - listed.len();
             let page = self.objects.list(after.as_ref(), wanted).await?;
             let is_last = page.len() < wanted;
-            after = page.last().copied();
-            for id in page {
-                if self.is_listed(&id).await? {
-                    listed.push(id);
-                }
-            }
+            let behind = std::mem::replace(&mut after, page.last().copied());
+            listed.extend(self.retain_known(behind, page).await?);
             if is_last || listed.len() == limit {
                 return Ok(listed);
             }

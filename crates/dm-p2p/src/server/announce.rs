@@ -22,10 +22,11 @@ where
     if count > MAX_ANNOUNCED {
         return Err(WireError::Malformed("too much was announced at once"));
     }
-    let Some(_memory) = shared.memory_to_receive(peer, count * 32).await else {
+    let Some(memory) = shared.memory_to_receive(peer, count as u64 * 32).await else {
         return Err(WireError::TimedOut);
     };
-    let bytes = wire.receive_bytes(count * 32, MAX_ANNOUNCED * 32).await?;
+    let receiving = wire.receive_bytes(count * 32, MAX_ANNOUNCED * 32);
+    let bytes = memory.unless_displaced(receiving).await?;
     shared.context.peers.count_bytes(peer, bytes.len() as u64);
     let locators: Vec<_> = decode_locators(&bytes).collect();
     let context = &shared.context;

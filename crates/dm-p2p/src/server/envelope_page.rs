@@ -12,11 +12,7 @@ use dm_core::{
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
 
-use super::{
-    Shared,
-    memory::Reserved,
-    serve::{log_store_error, unless_displaced},
-};
+use super::{Shared, memory::Reserved, serve::log_store_error};
 use crate::wire::{MAX_ENVELOPES, MAX_OWNERS_NAMED, Reply, Wire, WireError};
 
 /// Bytes of the envelopes of one answer, besides those of the owners that were named.
@@ -128,7 +124,7 @@ impl Page {
     {
         wire.send(reply).await?;
         for envelope in &self.envelopes {
-            unless_displaced(memory, wire.send_bytes(envelope.bytes())).await?;
+            memory.unless_displaced(wire.send_bytes(envelope.bytes())).await?;
             memory.moved();
         }
         Ok(())

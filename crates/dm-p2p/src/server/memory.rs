@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use crate::peers::Merit;
+use crate::{peers::Merit, wire::WireError};
 
 /// The part of the memory that one peer may hold.
 const ONE_PEER: u64 = 4;
@@ -187,6 +188,17 @@ impl Reserved {
     pub(super) fn moved(&self) {
         if let Some(part) = self.memory.lock().parts.get_mut(&self.id) {
             part.moved = Instant::now();
+        }
+    }
+
+    /// Sends or receives for as long as the peer may hold the memory.
+    pub(super) async fn unless_displaced<T>(
+        &self,
+        step: impl Future<Output = Result<T, WireError>>,
+    ) -> Result<T, WireError> {
+        tokio::select! {
+            done = step => done,
+            () = self.displaced() => Err(WireError::TimedOut),
         }
     }
 

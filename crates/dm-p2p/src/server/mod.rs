@@ -116,9 +116,9 @@ impl Shared {
     }
 
     /// Memory for what a peer is about to send; `None` where none gets free in time.
-    async fn memory_to_receive(&self, peer: PeerId, bytes: usize) -> Option<Reserved> {
+    async fn memory_to_receive(&self, peer: PeerId, bytes: u64) -> Option<Reserved> {
         let (merit, patience) = (self.context.peers.merit(&peer), self.patience());
-        self.incoming.reserve(peer, merit, bytes as u64, patience).await
+        self.incoming.reserve(peer, merit, bytes, patience).await
     }
 
     /// How long a request waits for memory: less than its sender waits for an answer.

@@ -44,10 +44,11 @@ pub(super) async fn receive<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(memory) = shared.memory_to_receive(peer, envelope_len).await else {
+    let Some(memory) = shared.memory_to_receive(peer, envelope_len as u64).await else {
         return Err(WireError::TimedOut);
     };
-    let bytes = wire.receive_bytes(envelope_len, Envelope::MAX_BYTES).await?;
+    let receiving = wire.receive_bytes(envelope_len, Envelope::MAX_BYTES);
+    let bytes = memory.unless_displaced(receiving).await?;
     shared.context.peers.count_bytes(peer, envelope_len as u64);
     let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
     let invalid = Reply::OfferAnswer(OfferAnswer::Refused(Refusal::Invalid));
@@ -148,8 +149,7 @@ async fn judge<'a>(
         }
     }
     let transfer = begin_transfer(shared, peer, envelope).await;
-    let merit = shared.context.peers.merit(&peer);
-    let memory = shared.incoming.try_reserve(peer, merit, memory_for(envelope));
+    let memory = shared.memory_to_receive(peer, memory_for(envelope)).await;
     Ok(Judgement::Wanted(Space {
         foreign: reserve(shared, peer, held.as_ref(), envelope).await?,
         memory: memory.ok_or(Refusal::Busy)?,

@@ -1,4 +1,4 @@
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use dm_core::{
     envelope::{Chunk, MAX_CHUNK_BYTES, ObjectId},
@@ -153,7 +153,9 @@ where
             let (count, bytes) = (names.len() as u32, encode_names(&names));
             drop(names);
             shared.context.peers.count_bytes(peer, bytes.len() as u64);
-            unless_displaced(&memory, wire.send_with(&Reply::Names { count }, &bytes)).await
+            memory
+                .unless_displaced(wire.send_with(&Reply::Names { count }, &bytes))
+                .await
         }
         Ok(_) | Err(StoreError::Missing) => wire.send(&Reply::Missing).await,
         Err(error) => {
@@ -186,7 +188,7 @@ where
         let reply = Reply::Chunk { len };
         let sending = wire.send_with(&reply, chunk.bytes());
         let (sent, following) = tokio::join!(
-            unless_displaced(&memory, sending),
+            memory.unless_displaced(sending),
             read_chunk(shared, peer, id, index, end),
         );
         sent?;
@@ -223,17 +225,6 @@ async fn read_chunk(
             log_store_error(&error);
             None
         }
-    }
-}
-
-/// Sends for as long as the peer may hold the memory of it.
-pub(super) async fn unless_displaced(
-    memory: &Reserved,
-    sending: impl Future<Output = Result<(), WireError>>,
-) -> Result<(), WireError> {
-    tokio::select! {
-        sent = sending => sent,
-        () = memory.displaced() => Err(WireError::TimedOut),
     }
 }
 
