@@ -1,23 +1,20 @@
 //! Peers that ask for much, and read or send nothing of it, hold up nobody else.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
-
-use common::{
-    Node, PATIENCE,
-    script::{self, Lie, OfferAnswer, Reply, Request, Scripted, receive, send, send_bytes},
-    start_changed, start_plain,
-};
 use dm_core::{
     Address,
     envelope::{CHUNK_SIZE, Envelope, MAX_SEALED_RECEIPT},
     ports::NetworkStatus,
     signed::Signed,
 };
-use dm_testing::{objects::SampleObject, signer::TestSigner};
+use dm_testing::{objects::SampleObject, signer::TestSigner, waiting::PATIENCE};
 use futures::AsyncReadExt;
 use libp2p::Stream;
+
+use crate::common::{
+    Node,
+    script::{self, Lie, OfferAnswer, Reply, Request, Scripted, receive, send, send_bytes},
+    start_changed, start_plain,
+};
 
 /// As many as it takes to hold all that is set aside for strangers, and more.
 const HOSTILE: usize = 8;

@@ -1,28 +1,26 @@
 //! A push that is cut off goes on where it was.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+use std::sync::Arc;
 
-mod common;
-
-use std::{sync::Arc, time::Duration};
-
-use common::{
-    Node, PATIENCE, config,
-    script::{self, Lie, OfferAnswer, Refusal, Reply, Request, Scripted, receive, send, send_bytes},
-    start_changed, start_with, wait_until,
-};
 use dm_core::{
     Address,
     bus::EventBus,
     envelope::CHUNK_SIZE,
-    ports::{NetworkStatus, ObjectExchange, OwnerStanding},
+    ports::{ObjectExchange, OwnerStanding},
 };
 use dm_p2p::{Identity, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog,
     objects::{MemoryObjectStore, SampleObject},
+    waiting::eventually,
 };
 use libp2p::Stream;
+
+use crate::common::{
+    Node, config,
+    script::{self, Lie, OfferAnswer, Refusal, Reply, Request, Scripted, receive, send, send_bytes},
+    start_changed, start_with,
+};
 
 const CHUNKS: u64 = 12;
 
@@ -181,26 +179,20 @@ async fn a_push_goes_on_over_the_next_circuit_of_a_relay_that_ends_each() {
         })
     };
     let receiver = hidden(relay.address()).await;
-    let circuit = |node: &Node| {
-        let addresses = node.p2p.external_addresses();
+    let circuit = eventually("the receiver is reached through the relay", async || {
+        let addresses = receiver.p2p.external_addresses();
         addresses
             .into_iter()
             .find(|address| address.contains("p2p-circuit"))
-    };
-    wait_until(|| circuit(&receiver).is_some()).await;
-    let sender = start_changed(vec![circuit(&receiver).unwrap()], |network| {
-        network.listen = false
-    })
-    .await;
-    wait_until(|| sender.p2p.stats().active_peers > 0).await;
+    });
+    let sender = start_changed(vec![circuit.await], |network| network.listen = false).await;
     let object = object(7);
     object.store_in(&*sender.store).await.unwrap();
     // A push ends where there is no circuit at the moment; the next one goes on.
-    let pushed = async {
-        while sender.p2p.push(&object.id(), 1).await.unwrap().holders.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, pushed).await.expect("it arrives");
+    eventually("the object has arrived", async || {
+        let report = sender.p2p.push(&object.id(), 1).await.unwrap();
+        (!report.holders.is_empty()).then_some(())
+    })
+    .await;
     assert!(object.is_in(&*receiver.store).await);
 }

@@ -2,11 +2,12 @@
 //! ends before the object does, the next attempt goes on where the last one was.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dm_core::{
@@ -15,6 +16,7 @@ use dm_core::{
 };
 use futures::FutureExt;
 use libp2p::{PeerId, Stream};
+use tokio::time::Instant;
 
 use crate::{
     node::Context,
@@ -38,43 +40,73 @@ impl From<WireError> for OfferError {
     }
 }
 
-/// How far an offer has come.
-#[derive(Default)]
-pub(super) struct OfferProgress {
-    has_begun: AtomicBool,
-    is_unneeded: AtomicBool,
-    first: AtomicU64,
+/// A transfer on which nothing has moved for this long is not counted on any more.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// Which peers are taking an object that is offered to several.
+pub(super) struct Takers {
+    state: Mutex<TakersState>,
 }
 
-impl OfferProgress {
-    /// Whether the peer wants the object, and gets it.
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Relaxed)
+struct TakersState {
+    /// Copies that are still wanted.
+    missing: usize,
+    /// When something last moved to each peer that takes one.
+    moved: HashMap<PeerId, Instant>,
+}
+
+impl Takers {
+    pub(super) fn new(missing: usize) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(TakersState {
+                missing,
+                moved: HashMap::new(),
+            }),
+        })
     }
 
-    /// Others have taken the object: unless the peer has begun to, it need not.
-    pub(super) fn not_needed(&self) {
-        self.is_unneeded.store(true, Ordering::Relaxed);
+    /// How many copies are still wanted.
+    pub(super) fn set_missing(&self, missing: usize) {
+        self.lock().missing = missing;
     }
 
-    fn begin(&self) -> Result<(), WireError> {
-        if self.is_unneeded.load(Ordering::Relaxed) && !self.has_begun() {
+    /// Until when a copy is to be expected, if the peer is taking one.
+    pub(super) fn promising_until(&self, peer: &PeerId) -> Option<Instant> {
+        self.lock().moved.get(peer).map(|moved| *moved + STALLED)
+    }
+
+    /// The peer wants the object: it gets it, unless enough others are taking it.
+    fn begin(&self, peer: PeerId) -> Result<(), WireError> {
+        let (mut state, now) = (self.lock(), Instant::now());
+        let others = state
+            .moved
+            .iter()
+            .filter(|(other, moved)| **other != peer && now < **moved + STALLED);
+        if others.count() >= state.missing {
             return Err(WireError::Unneeded);
         }
-        self.has_begun.store(true, Ordering::Relaxed);
+        state.moved.insert(peer, now);
         Ok(())
     }
 
-    /// The index of the chunk with which the last attempt began.
-    fn first(&self) -> u64 {
-        self.first.load(Ordering::Relaxed)
+    fn moved(&self, peer: PeerId) {
+        self.lock().moved.insert(peer, Instant::now());
+    }
+
+    /// The peer takes nothing any more; whether it did.
+    fn ended(&self, peer: &PeerId) -> bool {
+        self.lock().moved.remove(peer).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TakersState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Offers a peer an envelope over chunks that it has; what fails is noted with
 /// the peer.
 pub(super) async fn offer_envelope(context: &Context, peer: PeerId, envelope: &SignedEnvelope) {
-    match offer(context, peer, envelope, &Arc::default()).await {
+    match offer(context, peer, envelope, &Takers::new(1)).await {
         Ok(answer) => tracing::debug!(%peer, ?answer, "offered a newer envelope"),
         Err(OfferError::Peer(error)) => tracing::debug!(%peer, %error, "a newer envelope was not taken"),
         Err(OfferError::Local(error)) => tracing::warn!(%error, "a newer envelope was not offered"),
@@ -86,46 +118,45 @@ pub(super) async fn offer(
     context: &Context,
     peer: PeerId,
     envelope: &SignedEnvelope,
-    progress: &Arc<OfferProgress>,
+    takers: &Arc<Takers>,
 ) -> Result<OfferAnswer, OfferError> {
-    let mut furthest = 0;
-    for _ in 1..MAX_ATTEMPTS {
-        match attempt(context, peer, envelope, progress).await {
-            Err(OfferError::Peer(error)) if may_go_on(&error) && progress.first() > furthest => {
-                furthest = progress.first();
+    let (first, mut furthest) = (Arc::<AtomicU64>::default(), 0);
+    let mut attempts = 1..MAX_ATTEMPTS;
+    let outcome = loop {
+        match attempt(context, peer, envelope, takers, &first).await {
+            Err(OfferError::Peer(error))
+                if may_go_on(&error)
+                    && first.load(Ordering::Relaxed) > furthest
+                    && attempts.next().is_some() =>
+            {
+                furthest = first.load(Ordering::Relaxed);
                 tracing::debug!(%peer, furthest, %error, "goes on with an object that was cut off");
             }
-            outcome => return noted(context, peer, progress, outcome),
+            outcome => break outcome,
         }
+    };
+    let took_part = takers.ended(&peer);
+    let is_faultless = matches!(
+        outcome,
+        Ok(OfferAnswer::Held) | Err(OfferError::Local(_) | OfferError::Peer(WireError::Unneeded))
+    );
+    if took_part && !is_faultless {
+        // It wanted the object and did not take it: others are asked before it.
+        context.peers.broke_off(peer);
     }
-    let outcome = attempt(context, peer, envelope, progress).await;
-    noted(context, peer, progress, outcome)
+    outcome
 }
 
 fn may_go_on(error: &WireError) -> bool {
     error.is_disconnect() || matches!(error, WireError::TimedOut)
 }
 
-/// A peer that wanted an object and did not take it is asked after others.
-fn noted(
-    context: &Context,
-    peer: PeerId,
-    progress: &OfferProgress,
-    outcome: Result<OfferAnswer, OfferError>,
-) -> Result<OfferAnswer, OfferError> {
-    match &outcome {
-        Ok(OfferAnswer::Held) | Err(OfferError::Local(_) | OfferError::Peer(WireError::Unneeded)) => {}
-        _ if progress.has_begun() => context.peers.broke_off(peer),
-        _ => {}
-    }
-    outcome
-}
-
 async fn attempt(
     context: &Context,
     peer: PeerId,
     envelope: &SignedEnvelope,
-    progress: &Arc<OfferProgress>,
+    takers: &Arc<Takers>,
+    first: &Arc<AtomicU64>,
 ) -> Result<OfferAnswer, OfferError> {
     let failed_here: Arc<Mutex<Option<StoreError>>> = Arc::default();
     let asked = Instant::now();
@@ -135,7 +166,9 @@ async fn attempt(
             let sending = Sending {
                 objects: context.objects.clone(),
                 envelope: envelope.clone(),
-                progress: progress.clone(),
+                peer,
+                takers: takers.clone(),
+                first: first.clone(),
             };
             let failed_here = failed_here.clone();
             let peers = context.peers.clone();
@@ -167,7 +200,10 @@ async fn attempt(
 struct Sending {
     objects: Arc<dyn ObjectStore>,
     envelope: SignedEnvelope,
-    progress: Arc<OfferProgress>,
+    peer: PeerId,
+    takers: Arc<Takers>,
+    /// Index of the chunk with which the last attempt began.
+    first: Arc<AtomicU64>,
 }
 
 impl Sending {
@@ -190,14 +226,15 @@ impl Sending {
             Reply::OfferAnswer(answer) => return Ok((answer, false)),
             _ => return Err(WireError::Malformed("an answer was expected").into()),
         };
-        self.progress.begin()?;
+        self.takers.begin(self.peer)?;
         self.send_names(wire).await?;
         let first = if resumes {
             self.receive_first(wire).await?
         } else {
             0
         };
-        self.progress.first.store(first, Ordering::Relaxed);
+        self.first.store(first, Ordering::Relaxed);
+        self.takers.moved(self.peer);
         self.send_chunks(wire, first).await?;
         match wire.receive().await? {
             Reply::OfferAnswer(answer) => Ok((answer, true)),
@@ -243,7 +280,30 @@ impl Sending {
                 .map_err(OfferError::Local)?;
             let len = chunk.bytes().len() as u32;
             wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
+            self.takers.moved(self.peer);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_peers_take_an_object_than_copies_are_missing() {
+        let takers = Takers::new(2);
+        let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
+        assert!(takers.begin(peers[0]).is_ok() && takers.begin(peers[1]).is_ok());
+        assert!(takers.begin(peers[2]).is_err());
+        assert!(takers.begin(peers[0]).is_ok(), "it goes on");
+        assert!(takers.ended(&peers[0]) && !takers.ended(&peers[0]));
+        takers.set_missing(1);
+        assert!(takers.begin(peers[2]).is_err());
+        // One on which nothing moves is not counted on.
+        tokio::time::advance(STALLED).await;
+        assert!(takers.begin(peers[2]).is_ok() && takers.begin(peers[3]).is_err());
+        takers.set_missing(0);
+        assert!(takers.begin(peers[1]).is_err());
     }
 }

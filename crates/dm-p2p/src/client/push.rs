@@ -16,11 +16,11 @@ use tokio::{
 
 use super::{
     newer::take_newer,
-    offer::{OfferError, OfferProgress, offer},
+    offer::{OfferError, Takers, offer},
 };
 use crate::{
     node::Context,
-    wire::{OfferAnswer, Refusal},
+    wire::{OfferAnswer, Refusal, WireError},
 };
 
 /// Pushes that run at the same time.
@@ -93,27 +93,18 @@ struct Round {
     copies: usize,
     offered: HashSet<PeerId>,
     offers: JoinSet<OfferEnd>,
-    open: HashMap<PeerId, OpenOffer>,
+    /// The offers that have not come to their end, and until when each is waited for
+    /// before another peer is offered the object in its place.
+    open: HashMap<PeerId, Instant>,
+    takers: Arc<Takers>,
+    /// Peers that wanted the object when enough others were taking it.
+    spare: Vec<PeerId>,
     holders: Vec<PeerId>,
     not_taken: Option<NotTaken>,
 }
 
 /// Who was offered the object, and what became of it.
 type OfferEnd = (PeerId, Result<OfferAnswer, OfferError>);
-
-/// An offer that has not come to its end.
-struct OpenOffer {
-    progress: Arc<OfferProgress>,
-    /// Until when nobody else is offered the object in its place.
-    patience: Instant,
-}
-
-impl OpenOffer {
-    /// Whether a copy is to be expected of it.
-    fn is_promising(&self, now: Instant) -> bool {
-        self.progress.has_begun() || now < self.patience
-    }
-}
 
 impl Round {
     fn new(context: Arc<Context>, envelope: SignedEnvelope, copies: usize, avoid: &[PeerId]) -> Self {
@@ -124,6 +115,8 @@ impl Round {
             copies,
             offers: JoinSet::new(),
             open: HashMap::new(),
+            takers: Takers::new(copies),
+            spare: Vec::new(),
             holders: Vec::new(),
             not_taken: None,
         }
@@ -147,11 +140,12 @@ impl Round {
         let mut candidates = candidates.into_iter().peekable();
         while self.is_short() {
             while self.has_room(Instant::now())
-                && let Some(peer) = candidates.next()
+                && let Some(peer) = candidates.next().or_else(|| self.spare.pop())
             {
                 self.offer_to_one(peer);
             }
-            let patience = self.next_patience().filter(|_| candidates.peek().is_some());
+            let others_are_left = candidates.peek().is_some() || !self.spare.is_empty();
+            let patience = self.next_patience().filter(|_| others_are_left);
             tokio::select! {
                 ended = self.offers.join_next() => match ended {
                     Some(ended) => self.on_ended(ended).await?,
@@ -164,34 +158,30 @@ impl Round {
     }
 
     /// Whether a further peer is to be offered the object: fewer copies are to be expected
-    /// than are wanted, and not too many peers owe an answer.
+    /// than are wanted.
     fn has_room(&self, now: Instant) -> bool {
-        let missing = self.copies - self.holders.len();
-        let promising = self.open.values().filter(|offer| offer.is_promising(now)).count();
-        promising < missing && self.open.len() < 2 * missing
+        let promising = self.promises().filter(|until| now < *until).count();
+        promising < self.copies - self.holders.len()
     }
 
     /// When the first of the open offers stops being promising.
     fn next_patience(&self) -> Option<Instant> {
         let now = Instant::now();
-        let waited_for = self
-            .open
-            .values()
-            .filter(|offer| !offer.progress.has_begun() && now < offer.patience);
-        waited_for.map(|offer| offer.patience).min()
+        self.promises().filter(|until| now < *until).min()
+    }
+
+    /// Until when each open offer promises a copy, unless something moves.
+    fn promises(&self) -> impl Iterator<Item = Instant> {
+        let open = self.open.iter();
+        open.map(|(peer, patience)| self.takers.promising_until(peer).unwrap_or(*patience))
     }
 
     fn offer_to_one(&mut self, peer: PeerId) {
-        let progress = Arc::<OfferProgress>::default();
         let patience = self.context.peers.answer_times.patience(&peer);
-        let offer_of = OpenOffer {
-            progress: progress.clone(),
-            patience: Instant::now() + patience,
-        };
-        self.open.insert(peer, offer_of);
-        let (context, envelope) = (self.context.clone(), self.envelope.clone());
+        self.open.insert(peer, Instant::now() + patience);
+        let (context, envelope, takers) = (self.context.clone(), self.envelope.clone(), self.takers.clone());
         self.offers
-            .spawn(async move { (peer, offer(&context, peer, &envelope, &progress).await) });
+            .spawn(async move { (peer, offer(&context, peer, &envelope, &takers).await) });
     }
 
     async fn on_ended(&mut self, ended: Result<OfferEnd, JoinError>) -> Result<(), NetworkError> {
@@ -205,7 +195,12 @@ impl Round {
         };
         self.open.remove(&peer);
         match outcome {
-            Ok(OfferAnswer::Held) => self.holders.push(peer),
+            Ok(OfferAnswer::Held) => {
+                self.holders.push(peer);
+                self.takers
+                    .set_missing(self.copies.saturating_sub(self.holders.len()));
+            }
+            Err(OfferError::Peer(WireError::Unneeded)) => self.spare.push(peer),
             Ok(OfferAnswer::Refused(Refusal::Stale)) => {
                 take_newer(&self.context, peer, &self.envelope).await;
             }
@@ -229,7 +224,7 @@ impl Round {
             context,
             envelope,
             mut offers,
-            open,
+            takers,
             holders,
             not_taken,
             ..
@@ -237,7 +232,7 @@ impl Round {
         if !offers.is_empty()
             && let Ok(permit) = lingering.clone().try_acquire_owned()
         {
-            open.values().for_each(|offer| offer.progress.not_needed());
+            takers.set_missing(0);
             tokio::spawn(async move {
                 while let Some(ended) = offers.join_next().await {
                     if let Ok((peer, Ok(OfferAnswer::Held))) = ended {

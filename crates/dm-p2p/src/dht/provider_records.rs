@@ -257,7 +257,7 @@ mod tests {
         for _ in 0..4 {
             records.add_all(PeerId::random(), &locators(0..200), &[]);
         }
-        assert_eq!(records.lock().shares.total(), LIMITS.total);
+        assert!(records.lock().shares.total() <= LIMITS.total);
         let honest = PeerId::random();
         assert_eq!(records.add_all(honest, &locators(201..204), &[]), 3);
         for _ in 0..4 {
@@ -266,7 +266,8 @@ mod tests {
         for number in 201..204 {
             assert_eq!(providers(&records, number), [honest]);
         }
-        assert_eq!(records.lock().shares.total(), LIMITS.total);
+        // A farther provider of a key may have gone besides the one that made room.
+        assert!(records.lock().shares.total() <= LIMITS.total);
     }
 
     #[test]

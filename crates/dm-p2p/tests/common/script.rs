@@ -363,6 +363,13 @@ async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>, par
                 send(&mut stream, &Reply::Peers { len }).await;
                 send_bytes(&mut stream, &bytes).await;
             }
+            (Request::Offer { .. }, _) if lie == Lie::Stalls => std::future::pending().await,
+            (Request::Offer { envelope_len }, _) if lie == Lie::WithholdsChunks => {
+                let mut envelope = vec![0; envelope_len as usize];
+                let _ = stream.read_exact(&mut envelope).await;
+                send(&mut stream, &Reply::OfferAnswer(OfferAnswer::Wanted)).await;
+                std::future::pending().await
+            }
             (Request::Offer { .. }, _) => return,
             _ => send(&mut stream, &Reply::Missing).await,
         }
