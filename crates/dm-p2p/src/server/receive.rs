@@ -79,7 +79,7 @@ where
         }
     };
     drop(memory);
-    let (refusal, error) = match take(shared, peer, wire, &envelope, space).await {
+    let (refusal, error) = match take(shared, peer, wire, &envelope, *space).await {
         Ok(()) => {
             shared.context.peers.succeeded(peer);
             shared.context.holder_updates.transferred(envelope.id, [peer]);
@@ -101,7 +101,7 @@ enum Judgement<'a> {
     /// Nothing more: the envelope is held, with its chunks.
     Held,
     /// The chunks are wanted, and this is set aside for them.
-    Wanted(Space<'a>),
+    Wanted(Box<Space<'a>>),
 }
 
 /// What is set aside for an object that is being received.
@@ -150,7 +150,7 @@ async fn judge<'a>(
     }
     let transfer = begin_transfer(shared, peer, envelope).await;
     let memory = shared.memory_to_receive(peer, memory_for(envelope)).await;
-    Ok(Judgement::Wanted(Space {
+    Ok(Judgement::Wanted(Box::new(Space {
         foreign: reserve(shared, peer, held.as_ref(), envelope).await?,
         memory: memory.ok_or(Refusal::Busy)?,
         transfer,
@@ -159,7 +159,7 @@ async fn judge<'a>(
             None => admit_owner(shared, envelope).await?,
         },
         mends,
-    }))
+    })))
 }
 
 /// Ends what is left of an earlier attempt of the peer to send the object.

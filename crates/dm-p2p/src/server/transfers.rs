@@ -221,16 +221,12 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let mut transfers = self.transfers.lock();
-        match transfers.remove(&self.key) {
-            Some(Transfer::Running { before, .. }) => {
-                if let Some(before) = before {
-                    transfers.insert(self.key, Transfer::Kept(before));
-                }
-            }
-            Some(kept) => {
-                transfers.insert(self.key, kept);
-            }
-            None => {}
+        let left = match transfers.remove(&self.key) {
+            Some(Transfer::Running { before, .. }) => before.map(Transfer::Kept),
+            left => left,
+        };
+        if let Some(left) = left {
+            transfers.insert(self.key, left);
         }
         drop(transfers);
         self.ended.cancel();

@@ -368,7 +368,7 @@ async fn answer(mut stream: Stream, lie: Lie, holding: Arc<Option<Holding>>, par
                 let mut envelope = vec![0; envelope_len as usize];
                 let _ = stream.read_exact(&mut envelope).await;
                 send(&mut stream, &Reply::OfferAnswer(OfferAnswer::Wanted)).await;
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             (Request::Offer { .. }, _) => return,
             _ => send(&mut stream, &Reply::Missing).await,
