@@ -17,6 +17,7 @@ pub mod mandate;
 mod named_enum;
 pub mod news;
 pub mod node_attestation;
+pub mod notice;
 pub mod operation;
 pub mod order;
 pub mod payment;

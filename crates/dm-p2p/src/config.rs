@@ -4,7 +4,7 @@ use dm_core::{
     Address,
     bus::EventBus,
     config::NetworkConfig,
-    ports::{HolderIndex, ObjectStore, OwnerStanding, PeerCatalog, StorageQuota},
+    ports::{HolderIndex, KeyValueStore, NoticeSink, ObjectStore, OwnerStanding, PeerCatalog, StorageQuota},
 };
 
 use crate::identity::Identity;
@@ -66,6 +66,10 @@ pub struct P2pDeps {
     pub quota: Option<Arc<dyn StorageQuota>>,
     /// Which owners are established; without it all are.
     pub standing: Option<Arc<dyn OwnerStanding>>,
+    /// Where notices wait for their recipients; without it none are kept.
+    pub notices: Option<Arc<dyn KeyValueStore>>,
+    /// Takes the notices that are for this node; without it they are kept like others.
+    pub notice_sink: Option<Arc<dyn NoticeSink>>,
 }
 
 impl P2pDeps {
@@ -78,6 +82,8 @@ impl P2pDeps {
             holder_index: None,
             quota: None,
             standing: None,
+            notices: None,
+            notice_sink: None,
         }
     }
 }

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use dm_core::{
     address_record::{AddressRecord, SignedAddressRecord},
     envelope::SignedEnvelope,
+    notice::SignedNotice,
     receipt::Receipt,
 };
 use futures::io::Cursor;
 
 use crate::{
     dht::check_address_record,
+    notices::{NoticeReply, NoticeRequest},
     wire::{Message, Reply, Request, Version, Wire, decode_hints},
 };
 
@@ -29,6 +31,21 @@ pub fn reply(bytes: &[u8]) -> bool {
 /// Peers that a peer names.
 pub fn hints(bytes: &[u8]) -> bool {
     decode_hints(bytes).is_some()
+}
+
+/// A frame with a request about notices.
+pub fn notice_request(bytes: &[u8]) -> bool {
+    is_message::<NoticeRequest>(bytes)
+}
+
+/// A frame with an answer about notices.
+pub fn notice_reply(bytes: &[u8]) -> bool {
+    is_message::<NoticeReply>(bytes)
+}
+
+/// A notice, its signature included.
+pub fn notice(bytes: &[u8]) -> bool {
+    SignedNotice::verify(Bytes::copy_from_slice(bytes)).is_ok()
 }
 
 /// An envelope, its signature included.
@@ -75,13 +92,16 @@ mod tests {
 
     type Decoder = fn(&[u8]) -> bool;
 
-    const TARGETS: [(&str, Decoder); 6] = [
+    const TARGETS: [(&str, Decoder); 9] = [
         ("request", request),
         ("reply", reply),
         ("hints", hints),
         ("envelope", envelope),
         ("address_record", address_record),
         ("receipt", receipt),
+        ("notice_request", notice_request),
+        ("notice_reply", notice_reply),
+        ("notice", notice),
     ];
 
     fn fuzz() -> PathBuf {

@@ -6,10 +6,11 @@ use dm_core::{
     address_record::SignedAddressRecord,
     envelope::{Chunk, ObjectId},
     hash::Locator,
+    notice::SignedNotice,
     peer::{NetworkStats, PeerStatus},
     ports::{
         AddressDirectory, Challenged, Evidence, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
-        ObjectExchange, PushReport, Replication,
+        NoticeNetwork, NoticeReport, ObjectExchange, PushReport, Replication,
     },
     tasks::Supervisor,
     trace::Trace,
@@ -23,6 +24,7 @@ use crate::{
     dht::{SweepTrace, announce, find_address, sweep_now},
     error::P2pError,
     node::{Context, LookupTrace, start},
+    notices::{collect, send},
 };
 
 /// A running node of the peer-to-peer network.
@@ -213,6 +215,17 @@ impl Replication for P2p {
                 None => Evidence::Transferred,
             },
         }
+    }
+}
+
+#[async_trait]
+impl NoticeNetwork for P2p {
+    async fn send(&self, notice: &SignedNotice) -> Result<NoticeReport, NetworkError> {
+        send(&self.context, notice).await
+    }
+
+    async fn collect(&self, named: &[Address]) -> Result<Vec<SignedNotice>, NetworkError> {
+        collect(&self.context, named).await
     }
 }
 

@@ -13,6 +13,7 @@ mod holder_updates;
 mod identity;
 mod initial_peers;
 mod node;
+mod notices;
 mod parsed_config;
 mod peers;
 mod proof;

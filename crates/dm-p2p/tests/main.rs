@@ -23,6 +23,7 @@ mod lifecycle;
 mod lying_providers;
 #[cfg(feature = "mdns")]
 mod mdns;
+mod notices;
 mod private_network;
 mod repair;
 mod resumed_pushes;

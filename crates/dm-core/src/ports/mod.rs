@@ -22,6 +22,7 @@ mod key_value;
 mod log_control;
 mod master_password;
 mod network;
+mod notices;
 mod object_changes;
 mod object_layer;
 mod objects;
@@ -67,6 +68,7 @@ pub use network::{
     AddressDirectory, FetchError, Found, Network, NetworkError, NetworkStatus, NotTaken, ObjectExchange,
     PushReport,
 };
+pub use notices::{MAX_NAMED_SENDERS, NoticeNetwork, NoticeReport, NoticeSink};
 pub use object_changes::{ObjectChange, ObjectChanges};
 pub use object_layer::ObjectStoreLayer;
 pub use objects::{

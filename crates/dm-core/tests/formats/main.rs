@@ -4,3 +4,4 @@
 
 mod address_record;
 mod envelope;
+mod notice;

@@ -23,4 +23,4 @@ pub(crate) use fetch::fetch;
 pub(crate) use find::{find, find_at_known, trace_lookup};
 pub(crate) use peer_exchange::exchange_peers;
 pub(crate) use push::Pushing;
-pub(crate) use streams::StreamPool;
+pub(crate) use streams::{StreamPool, note_outcome};

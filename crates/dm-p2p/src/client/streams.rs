@@ -194,7 +194,7 @@ impl StreamPool {
 }
 
 /// Writes into the peer book how an exchange went.
-fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireError>) {
+pub(crate) fn note_outcome<T>(context: &Context, peer: PeerId, outcome: &Result<T, WireError>) {
     match outcome {
         Ok(_) | Err(WireError::Missing | WireError::Unneeded) => context.peers.succeeded(peer),
         Err(error) if error.is_misbehaviour() => {

@@ -17,6 +17,7 @@ use crate::{
     config::{P2pConfig, P2pDeps},
     dht::{ProvideQueue, ProviderRecords},
     holder_updates::HolderUpdates,
+    notices::NoticeHolder,
     peers::Peers,
     server::ForeignRoom,
     traffic::Traffic,
@@ -41,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) holder_updates: HolderUpdates,
     /// The holders that earlier runs recorded.
     pub(crate) holder_index: Option<Arc<dyn HolderIndex>>,
+    /// The notices that wait for others.
+    pub(crate) notices: NoticeHolder,
     /// Room for the objects of others.
     pub(crate) foreign: Arc<ForeignRoom>,
     /// Where this node listens, peer id included.
@@ -76,6 +79,7 @@ impl Context {
             providers,
             holder_updates: HolderUpdates::default(),
             holder_index: deps.holder_index.clone(),
+            notices: NoticeHolder::new(config.own_address, deps.notice_sink.clone(), deps.notices.clone()),
             foreign: Arc::new(ForeignRoom::new(
                 config.network.max_foreign_bytes,
                 deps.quota.clone(),

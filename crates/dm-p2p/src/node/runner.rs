@@ -25,7 +25,13 @@ use super::{
     runner_handle::RunnerChannels,
     swarm::ListeningSwarm,
 };
-use crate::{error::P2pError, parsed_config::ParsedConfig, server::Server, wire::Version};
+use crate::{
+    error::P2pError,
+    notices,
+    parsed_config::ParsedConfig,
+    server::{Served, Server},
+    wire::Version,
+};
 
 /// Commands that may wait for the loop.
 const COMMANDS: usize = 256;
@@ -114,16 +120,17 @@ impl Runner {
     fn accept_streams(&mut self) -> Result<AbortHandle, P2pError> {
         let mut control = self.swarm.behaviour().objects.new_control();
         let mut incoming = SelectAll::new();
-        for version in Version::ALL {
+        let objects = Version::ALL.map(|version| (version.protocol(), Served::Objects(version)));
+        for (protocol, served) in objects.into_iter().chain([(notices::PROTOCOL, Served::Notices)]) {
             let streams = control
-                .accept(version.protocol())
+                .accept(protocol)
                 .map_err(|error| P2pError::Transport(error.to_string()))?;
-            incoming.push(streams.map(move |(peer, stream)| (peer, version, stream)));
+            incoming.push(streams.map(move |(peer, stream)| (peer, served, stream)));
         }
         let server = self.server.clone();
         let accepting = tokio::spawn(async move {
-            while let Some((peer, version, stream)) = incoming.next().await {
-                server.accept(peer, version, stream);
+            while let Some((peer, served, stream)) = incoming.next().await {
+                server.accept(peer, served, stream);
             }
         });
         Ok(accepting.abort_handle())

@@ -5,6 +5,7 @@ mod admission;
 mod announce;
 mod envelope_page;
 mod memory;
+mod notices;
 mod owners;
 mod prove;
 mod receive;
@@ -38,8 +39,17 @@ use crate::{
 const MAX_OUTGOING: u64 = 32 * 1024 * 1024;
 /// Bytes in memory of what is being received, all streams together.
 const MAX_INCOMING: u64 = 64 * 1024 * 1024;
-/// Between two looks for unfinished objects that have been kept for too long.
+/// Between two looks for unfinished objects and notices that have been kept for too long.
 const CLEANING: Duration = Duration::from_secs(60);
+
+/// What is spoken on a stream that is served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Served {
+    /// The object protocol in this version.
+    Objects(Version),
+    /// The protocol of notices.
+    Notices,
+}
 
 /// Accepts streams within limits; clones are the same server.
 #[derive(Clone)]
@@ -78,7 +88,7 @@ impl Server {
 
     /// Serves a stream in the background, or drops it where the peer has too
     /// many already or is banned.
-    pub(crate) fn accept(&self, peer: PeerId, version: Version, stream: Stream) {
+    pub(crate) fn accept(&self, peer: PeerId, protocol: Served, stream: Stream) {
         let shared = self.shared.clone();
         let context = &shared.context;
         if context.peers.is_banned(&peer) {
@@ -89,14 +99,18 @@ impl Server {
             context.peers.count_request(peer);
             return;
         };
-        let wire = Wire::new(
-            stream,
-            version,
-            context.traffic.clone(),
-            context.request_timeout(),
-        );
+        let (traffic, timeout) = (context.traffic.clone(), context.request_timeout());
         self.shared.tasks.spawn(async move {
-            serve::serve(&shared, peer, &admitted, wire).await;
+            match protocol {
+                Served::Objects(version) => {
+                    let wire = Wire::new(stream, version, traffic, timeout);
+                    serve::serve(&shared, peer, &admitted, wire).await;
+                }
+                Served::Notices => {
+                    let wire = Wire::new(stream, Version::One, traffic, timeout);
+                    notices::serve(&shared, peer, &admitted, wire).await;
+                }
+            }
         });
     }
 
@@ -127,7 +141,7 @@ impl Shared {
     }
 }
 
-/// Deletes unfinished objects when they have been kept for long enough.
+/// Deletes unfinished objects and notices when they have been kept for long enough.
 async fn clean_up(shared: Weak<Shared>, ending: CancellationToken) {
     loop {
         tokio::select! {
@@ -139,5 +153,8 @@ async fn clean_up(shared: Weak<Shared>, ending: CancellationToken) {
         };
         let outdated = shared.transfers.take_outdated(Instant::now());
         take::discard(&*shared.context.objects, outdated).await;
+        if let Err(error) = shared.context.notices.clean_up().await {
+            tracing::warn!(%error, "notices that have ended were not deleted");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a stream may wait for its next request.
-const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 /// Answers the requests of one stream, until either side has had enough or
 /// another stream gets its place.
@@ -57,7 +57,7 @@ where
 
 /// Waits until the peer may have a request answered; not at all where it has
 /// asked for far too much, is banned, or the node stops.
-async fn wait_for_turn(shared: &Shared, peer: PeerId) -> bool {
+pub(super) async fn wait_for_turn(shared: &Shared, peer: PeerId) -> bool {
     let peers = &shared.context.peers;
     match peers.count_request(peer) {
         RateDecision::Now => {}
@@ -70,7 +70,7 @@ async fn wait_for_turn(shared: &Shared, peer: PeerId) -> bool {
     !peers.is_banned(&peer)
 }
 
-fn note_failure(shared: &Shared, peer: PeerId, error: &WireError) {
+pub(super) fn note_failure(shared: &Shared, peer: PeerId, error: &WireError) {
     let context = &shared.context;
     match error {
         WireError::Stalled => context.peers.stalled(peer, context.request_timeout()),

@@ -1,0 +1,301 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf, Bytes, BytesMut};
+use dm_core::{
+    Address,
+    clock::now_ms,
+    notice::SignedNotice,
+    ports::{KeyValueStore, NoticeSink, StoreError, WriteBatch},
+    signed::Signed,
+};
+use libp2p::PeerId;
+use tokio::sync::OnceCell;
+
+use super::{
+    inboxes::{Admission, InboxLimits, Inboxes, Key},
+    message::Place,
+};
+
+/// Entries that are read at once.
+const PAGE: usize = 1024;
+/// Bytes of an address, and of a locator.
+const ADDRESS: usize = 20;
+const LOCATOR: usize = 32;
+
+/// Keeps the notices of others, and hands on those that are for this node.
+pub(crate) struct NoticeHolder {
+    own: Address,
+    sink: Option<Arc<dyn NoticeSink>>,
+    /// Where notices are kept; without it none are.
+    store: Option<Arc<dyn KeyValueStore>>,
+    inboxes: Mutex<Inboxes>,
+    is_loaded: OnceCell<()>,
+}
+
+/// What has become of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// It was for this node.
+    Delivered,
+    /// It waits for its recipient.
+    Kept,
+    /// It has ended, or is from the future.
+    NotCurrent,
+    /// There is no room for it.
+    Full,
+}
+
+impl NoticeHolder {
+    pub(crate) fn new(
+        own: Address,
+        sink: Option<Arc<dyn NoticeSink>>,
+        store: Option<Arc<dyn KeyValueStore>>,
+    ) -> Self {
+        Self {
+            own,
+            sink,
+            store,
+            inboxes: Mutex::new(Inboxes::new(InboxLimits::default())),
+            is_loaded: OnceCell::new(),
+        }
+    }
+
+    /// Takes a notice that a peer has brought; its signature has been checked.
+    pub(crate) async fn take(&self, notice: SignedNotice, by: PeerId) -> Result<Holding, StoreError> {
+        if !notice.is_current(now_ms()) {
+            return Ok(Holding::NotCurrent);
+        }
+        if notice.recipient == self.own
+            && let Some(sink) = &self.sink
+        {
+            let is_taken = sink.arrived(notice).await;
+            return Ok(if is_taken {
+                Holding::Delivered
+            } else {
+                Holding::Full
+            });
+        }
+        let Some(store) = &self.store else {
+            return Ok(Holding::Full);
+        };
+        self.load(&**store).await?;
+        let key = (notice.recipient, (notice.sender, notice.object));
+        let admission = self.inboxes().insert(&notice, by);
+        let gone = match admission {
+            Admission::Held => return Ok(Holding::Kept),
+            Admission::Full => return Ok(Holding::Full),
+            Admission::Kept(gone) => gone,
+        };
+        let mut batch = WriteBatch::new();
+        delete(&mut batch, &gone);
+        batch.put(encode_key(&key), encode(&notice, &by));
+        store.commit(batch).await?;
+        if !self.inboxes().contains(&key) {
+            // Another one has taken its place meanwhile, and may have been written first.
+            store.commit(deletion(&[key])).await?;
+        }
+        Ok(Holding::Kept)
+    }
+
+    /// A page of the notices that wait for a recipient, and where the next one begins. The
+    /// senders and owners in `named` come first, on the first page, and are remembered.
+    pub(crate) async fn page(
+        &self,
+        recipient: Address,
+        named: Vec<Address>,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<(Vec<SignedNotice>, Option<Place>), StoreError> {
+        let Some(store) = &self.store else {
+            return Ok((Vec::new(), None));
+        };
+        self.load(&**store).await?;
+        let (places, next) = {
+            let mut inboxes = self.inboxes();
+            if after.is_none() {
+                inboxes.name(recipient, named);
+            }
+            inboxes.page(recipient, after, limit)
+        };
+        let (mut notices, now) = (Vec::with_capacity(places.len()), now_ms());
+        for place in places {
+            let value = store.get(&encode_key(&(recipient, place))).await?;
+            let notice = value.and_then(|value| decode(&value)).map(|(notice, _)| notice);
+            notices.extend(notice.filter(|notice| notice.is_current(now)));
+        }
+        Ok((notices, next))
+    }
+
+    /// Deletes the notices that have ended.
+    pub(crate) async fn clean_up(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        self.load(&**store).await?;
+        let ended = self.inboxes().take_ended(now_ms());
+        for page in ended.chunks(PAGE) {
+            store.commit(deletion(page)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads, once, what an earlier run has kept.
+    async fn load(&self, store: &dyn KeyValueStore) -> Result<(), StoreError> {
+        let load = || async {
+            let mut after: Option<Bytes> = None;
+            loop {
+                let page = store.scan(&[], after.as_deref(), PAGE).await?;
+                let Some((last, _)) = page.last() else {
+                    return Ok(());
+                };
+                after = Some(last.clone());
+                let batch = self.enter(page);
+                if !batch.changes.is_empty() {
+                    store.commit(batch).await?;
+                }
+            }
+        };
+        self.is_loaded.get_or_try_init(load).await.map(|_| ())
+    }
+
+    /// Enters stored notices; what is to be deleted of them.
+    fn enter(&self, page: Vec<(Bytes, Bytes)>) -> WriteBatch {
+        let (mut batch, mut inboxes, now) = (WriteBatch::new(), self.inboxes(), now_ms());
+        for (key, value) in page {
+            match decode(&value).filter(|(notice, _)| now < notice.ends_at) {
+                Some((notice, by)) => match inboxes.insert(&notice, by) {
+                    Admission::Kept(gone) => delete(&mut batch, &gone),
+                    Admission::Held => {}
+                    Admission::Full => {
+                        batch.delete(key);
+                    }
+                },
+                None => {
+                    batch.delete(key);
+                }
+            }
+        }
+        batch
+    }
+
+    fn inboxes(&self) -> MutexGuard<'_, Inboxes> {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn deletion(keys: &[Key]) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    delete(&mut batch, keys);
+    batch
+}
+
+fn delete(batch: &mut WriteBatch, keys: &[Key]) {
+    for key in keys {
+        batch.delete(encode_key(key));
+    }
+}
+
+fn encode_key((recipient, (sender, object)): &Key) -> Bytes {
+    let mut key = BytesMut::with_capacity(3 * ADDRESS + LOCATOR);
+    key.extend_from_slice(recipient.as_slice());
+    key.extend_from_slice(sender.as_slice());
+    key.extend_from_slice(object.locator.as_bytes());
+    key.extend_from_slice(object.owner.as_slice());
+    key.freeze()
+}
+
+/// The peer that brought it, with its length in front, and the notice.
+fn encode(notice: &SignedNotice, by: &PeerId) -> Bytes {
+    let peer = by.to_bytes();
+    let mut value = BytesMut::with_capacity(1 + peer.len() + notice.bytes().len());
+    // A peer id has 42 bytes at most.
+    value.extend_from_slice(&[peer.len() as u8]);
+    value.extend_from_slice(&peer);
+    value.extend_from_slice(notice.bytes());
+    value.freeze()
+}
+
+fn decode(value: &Bytes) -> Option<(SignedNotice, PeerId)> {
+    let mut rest = value.clone();
+    let len = rest.first().copied()?;
+    rest.advance(1);
+    if rest.len() < usize::from(len) {
+        return None;
+    }
+    let peer = PeerId::from_bytes(&rest.split_to(usize::from(len))).ok()?;
+    Some((Signed::from_trusted(rest).ok()?, peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_core::{notice::Notice, ports::Signer};
+    use dm_testing::{key_value::MemoryKeyValueStore, objects::SampleObject, signer::TestSigner};
+
+    use super::*;
+
+    const RECIPIENT: Address = Address::repeat_byte(9);
+
+    fn notice(sender: u8, made_at: u64, ends_at: u64) -> SignedNotice {
+        let signer = TestSigner::new(sender);
+        let notice = Notice {
+            sender: signer.address(),
+            recipient: RECIPIENT,
+            object: SampleObject::new(1, 1, 1).id(),
+            sequence: 1,
+            made_at,
+            ends_at,
+        };
+        Signed::sign(notice, &signer).unwrap()
+    }
+
+    fn holder(store: &MemoryKeyValueStore) -> NoticeHolder {
+        NoticeHolder::new(Address::ZERO, None, Some(Arc::new(store.clone())))
+    }
+
+    async fn waiting(holder: &NoticeHolder) -> Vec<SignedNotice> {
+        holder.page(RECIPIENT, Vec::new(), None, 9).await.unwrap().0
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_there_after_a_restart_until_it_ends() {
+        let (store, now) = (MemoryKeyValueStore::new(), now_ms());
+        let lasting = notice(1, now, now + 60_000);
+        let ending = notice(2, now - 10, now + 200);
+        let first = holder(&store);
+        for notice in [&lasting, &ending] {
+            let taken = first.take(notice.clone(), PeerId::random()).await.unwrap();
+            assert_eq!(taken, Holding::Kept);
+        }
+        drop(first);
+        let second = holder(&store);
+        assert!(waiting(&second).await.contains(&lasting));
+        while waiting(&second).await.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        second.clean_up().await.unwrap();
+        assert_eq!(store.scan(&[], None, 9).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_damaged_in_the_store_is_dropped() {
+        let store = MemoryKeyValueStore::new();
+        let mut batch = WriteBatch::new();
+        batch
+            .put(&b"a"[..], &b""[..])
+            .put(&b"b"[..], &[200, 1][..])
+            .put(&b"c"[..], vec![7; 300]);
+        store.commit(batch).await.unwrap();
+        assert!(waiting(&holder(&store)).await.is_empty());
+        assert!(store.scan(&[], None, 9).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_or_is_from_the_future_is_not_kept() {
+        let (holder, now) = (holder(&MemoryKeyValueStore::new()), now_ms());
+        for wrong in [notice(1, 1, 2), notice(1, now + 3_600_000, now + 7_200_000)] {
+            let taken = holder.take(wrong, PeerId::random()).await.unwrap();
+            assert_eq!(taken, Holding::NotCurrent);
+        }
+        assert!(waiting(&holder).await.is_empty());
+    }
+}

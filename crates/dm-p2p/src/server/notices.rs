@@ -1,0 +1,161 @@
+//! Takes notices, and gives out those that wait to the peers of their recipients.
+
+use dm_core::{
+    Address,
+    address_record::{AddressRecord, SignedAddressRecord},
+    notice::{Notice, SignedNotice},
+    ports::MAX_NAMED_SENDERS,
+    signed::{Signed, Statement, StatementError},
+};
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
+
+use super::{
+    Shared,
+    admission::Admitted,
+    serve::{IDLE, log_store_error, note_failure, wait_for_turn},
+};
+use crate::{
+    notices::{Holding, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest},
+    wire::{Wire, WireError},
+};
+
+/// Answers the requests of one stream, until either side has had enough or another stream
+/// gets its place.
+pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, place: &Admitted, mut wire: Wire<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let idle = place.idle();
+        let request = tokio::select! {
+            () = shared.ending.cancelled() => return,
+            () = idle.displaced() => return,
+            request = wire.receive_within(IDLE) => request,
+        };
+        drop(idle);
+        let answered = match request {
+            Ok(_) | Err(WireError::Unsupported) if !wait_for_turn(shared, peer).await => return,
+            Ok(NoticeRequest::Put { len }) => take(shared, peer, &mut wire, len as usize).await,
+            Ok(NoticeRequest::Collect {
+                record_len,
+                named,
+                after,
+            }) => {
+                let asking = Asking {
+                    record_len: record_len as usize,
+                    named: named as usize,
+                };
+                give_out(shared, peer, &mut wire, asking, after).await
+            }
+            Err(WireError::Closed | WireError::Stalled) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = answered {
+            note_failure(shared, peer, &error);
+            if matches!(error, WireError::Unsupported) {
+                let _ = wire.send(&NoticeReply::Unsupported).await;
+            }
+            tracing::debug!(%peer, %error, "serving notices ended");
+            return;
+        }
+    }
+}
+
+async fn take<S>(shared: &Shared, peer: PeerId, wire: &mut Wire<S>, len: usize) -> Result<(), WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let notice: SignedNotice = match receive_signed(shared, peer, wire, len).await? {
+        Some(notice) => notice,
+        None => {
+            wire.send(&NoticeReply::Refused(NoticeRefusal::Invalid)).await?;
+            return Err(WireError::Malformed("a notice does not verify"));
+        }
+    };
+    let reply = match shared.context.notices.take(notice, peer).await {
+        Ok(Holding::Delivered) => NoticeReply::Delivered,
+        Ok(Holding::Kept) => NoticeReply::Kept,
+        Ok(Holding::NotCurrent) => NoticeReply::Refused(NoticeRefusal::NotCurrent),
+        Ok(Holding::Full) => NoticeReply::Refused(NoticeRefusal::Full),
+        Err(error) => {
+            log_store_error(&error);
+            NoticeReply::Refused(NoticeRefusal::Failed)
+        }
+    };
+    wire.send(&reply).await
+}
+
+/// The lengths of what follows a request for notices.
+struct Asking {
+    record_len: usize,
+    named: usize,
+}
+
+async fn give_out<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    asking: Asking,
+    after: Option<(Address, dm_core::envelope::ObjectId)>,
+) -> Result<(), WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if asking.named > MAX_NAMED_SENDERS {
+        return Err(WireError::Malformed("too many senders were named"));
+    }
+    let record: Option<SignedAddressRecord> = receive_signed(shared, peer, wire, asking.record_len).await?;
+    let len = asking.named * Address::len_bytes();
+    let named = wire.receive_bytes(len, len).await?;
+    // An account says in its record which peer is its own.
+    let record = record.filter(|record| record.peer_id == peer.to_base58());
+    let Some(AddressRecord { address, .. }) = record.as_deref() else {
+        return wire.send(&NoticeReply::Refused(NoticeRefusal::Invalid)).await;
+    };
+    let named = named.chunks_exact(Address::len_bytes()).map(Address::from_slice);
+    let memory = shared.memory_to_send(peer, MAX_PAGE * Notice::MAX_BYTES).await;
+    let memory = memory.ok_or(WireError::TimedOut)?;
+    let page = shared
+        .context
+        .notices
+        .page(*address, named.collect(), after, MAX_PAGE)
+        .await;
+    let (notices, next) = page.unwrap_or_else(|error| {
+        log_store_error(&error);
+        (Vec::new(), None)
+    });
+    let lengths = notices.iter().map(|notice| notice.bytes().len() as u16).collect();
+    let bytes: Vec<u8> = notices
+        .iter()
+        .flat_map(|notice| notice.bytes().iter().copied())
+        .collect();
+    shared.context.peers.count_bytes(peer, bytes.len() as u64);
+    let reply = NoticeReply::Page { lengths, next };
+    memory.unless_displaced(wire.send_with(&reply, &bytes)).await
+}
+
+/// A statement that the peer sends; `None` where it does not verify.
+async fn receive_signed<S, T>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    len: usize,
+) -> Result<Option<Signed<T>>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: Statement + Send + 'static,
+{
+    let Some(memory) = shared.memory_to_receive(peer, len as u64).await else {
+        return Err(WireError::TimedOut);
+    };
+    let bytes = memory
+        .unless_displaced(wire.receive_bytes(len, T::MAX_BYTES))
+        .await?;
+    shared.context.peers.count_bytes(peer, bytes.len() as u64);
+    match tokio::task::spawn_blocking(move || Signed::verify(bytes)).await {
+        Ok(Ok(signed)) => Ok(Some(signed)),
+        Ok(Err(StatementError::UnknownVersion { .. })) => Err(WireError::Unsupported),
+        _ => Ok(None),
+    }
+}
