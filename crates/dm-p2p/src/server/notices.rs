@@ -146,7 +146,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     T: Statement + Send + 'static,
 {
-    let Some(memory) = shared.memory_to_receive(peer, len as u64).await else {
+    let Some(memory) = shared.memory_to_receive(peer, len.min(T::MAX_BYTES) as u64).await else {
         return Err(WireError::TimedOut);
     };
     let bytes = memory

@@ -44,7 +44,8 @@ pub(super) async fn receive<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(memory) = shared.memory_to_receive(peer, envelope_len as u64).await else {
+    let bound = envelope_len.min(Envelope::MAX_BYTES) as u64;
+    let Some(memory) = shared.memory_to_receive(peer, bound).await else {
         return Err(WireError::TimedOut);
     };
     let receiving = wire.receive_bytes(envelope_len, Envelope::MAX_BYTES);
@@ -66,7 +67,9 @@ where
             return Err(WireError::Malformed("an offered envelope does not verify"));
         }
     };
-    let space = match judge(shared, peer, &envelope).await {
+    // Who waits here for more memory holds up nobody with what it has.
+    let judging = async { Ok(judge(shared, peer, &envelope).await) };
+    let space = match memory.unless_displaced(judging).await? {
         Ok(Judgement::Held) => {
             shared.context.holder_updates.said(peer, envelope.id, vec![peer]);
             return wire.send(&Reply::OfferAnswer(OfferAnswer::Held)).await;
