@@ -5,6 +5,8 @@
 mod conformance;
 mod lying_store;
 mod memory;
+mod notices;
+mod notices_conformance;
 mod replication;
 mod replication_conformance;
 
@@ -12,6 +14,7 @@ pub use self::{
     conformance::*,
     lying_store::LyingStore,
     memory::{MemoryNetwork, MemoryNode},
+    notices_conformance::*,
     replication_conformance::*,
 };
 
@@ -47,5 +50,26 @@ mod tests {
         }
 
         crate::replication_conformance!(open);
+    }
+    mod notices {
+        use std::sync::Arc;
+
+        use super::MemoryNetwork;
+        use crate::{
+            network::{Member, Notifier},
+            objects::MemoryObjectStore,
+        };
+
+        async fn open(members: Vec<Member>) -> (Vec<Arc<dyn Notifier>>, MemoryNetwork) {
+            let hub = MemoryNetwork::new();
+            let nodes = members.into_iter().map(|(account, sink)| {
+                let node = hub.join(Arc::new(MemoryObjectStore::new()));
+                node.take_notices(account, sink);
+                node as Arc<dyn Notifier>
+            });
+            (nodes.collect(), hub)
+        }
+
+        crate::notice_network_conformance!(open);
     }
 }

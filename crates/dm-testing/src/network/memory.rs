@@ -24,7 +24,10 @@ use dm_core::{
 };
 use futures::{StreamExt, stream::BoxStream};
 
-use super::replication::News;
+use super::{
+    notices::{Kept, Recipient},
+    replication::News,
+};
 
 /// Owners that are told apart under one locator.
 const MAX_OWNERS: usize = 64;
@@ -37,18 +40,20 @@ pub struct MemoryNetwork {
 }
 
 #[derive(Default)]
-struct Hub {
+pub(super) struct Hub {
     nodes: BTreeMap<String, Weak<MemoryNode>>,
-    records: HashMap<Address, SignedAddressRecord>,
+    pub(super) records: HashMap<Address, SignedAddressRecord>,
+    pub(super) notices: Kept,
 }
 
 /// A node of a [`MemoryNetwork`].
 pub struct MemoryNode {
-    network: MemoryNetwork,
+    pub(super) network: MemoryNetwork,
     peer_id: String,
     pub(super) objects: Arc<dyn ObjectStore>,
     online: AtomicBool,
     pub(super) news: News,
+    pub(super) recipient: Recipient,
 }
 
 impl MemoryNetwork {
@@ -66,6 +71,7 @@ impl MemoryNetwork {
             objects,
             online: AtomicBool::new(true),
             news: News::default(),
+            recipient: Recipient::default(),
         });
         hub.nodes.insert(node.peer_id.clone(), Arc::downgrade(&node));
         node
@@ -76,7 +82,7 @@ impl MemoryNetwork {
         node.is_online().then_some(node)
     }
 
-    fn hub(&self) -> MutexGuard<'_, Hub> {
+    pub(super) fn hub(&self) -> MutexGuard<'_, Hub> {
         self.hub.lock().unwrap()
     }
 }
@@ -93,7 +99,7 @@ impl MemoryNode {
     }
 
     /// All others that this node reaches.
-    fn others(&self) -> Vec<Arc<MemoryNode>> {
+    pub(super) fn others(&self) -> Vec<Arc<MemoryNode>> {
         if !self.is_online() {
             return Vec::new();
         }

@@ -1,0 +1,225 @@
+//! What every adapter of [`NoticeNetwork`] promises; `notice_network_conformance!` makes the
+//! tests.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use alloy_primitives::Address;
+use async_trait::async_trait;
+use dm_core::{
+    address_record::AddressRecord,
+    clock::now_ms,
+    notice::{Notice, SignedNotice},
+    ports::{AddressDirectory, NetworkStatus, NoticeNetwork, NoticeReport, NoticeSink, Signer},
+    signed::Signed,
+};
+
+use crate::{objects::SampleObject, signer::TestSigner};
+
+/// A node that brings notices, and is found by its address.
+pub trait Notifier: NoticeNetwork + AddressDirectory + NetworkStatus {}
+
+impl<T: NoticeNetwork + AddressDirectory + NetworkStatus> Notifier for T {}
+
+/// Makes one test for every promise of [`NoticeNetwork`]. Takes the name of an async
+/// function that starts one node for each of the given accounts with its sink, waits until
+/// each is connected with all others, and returns `(Vec<Arc<dyn Notifier>>, guard)`; the
+/// guard lives until the test ends.
+#[macro_export]
+macro_rules! notice_network_conformance {
+    ($open:path) => {
+        $crate::network_conformance!($open:
+            a_notice_reaches_its_recipient_and_no_harm_comes_of_a_second_time,
+            what_a_recipient_does_not_take_waits_for_it,
+            the_newest_notice_of_a_sender_about_an_object_is_collected_once,
+            those_of_named_senders_and_owners_come_first,
+            what_has_ended_or_is_from_the_future_goes_nowhere,
+            nobody_collects_the_notices_of_another,
+        );
+    };
+}
+
+/// An account, and who takes its notices.
+pub type Member = (Address, Arc<dyn NoticeSink>);
+type Nodes<Guard> = (Vec<Arc<dyn Notifier>>, Guard);
+
+/// Remembers what arrives; or takes nothing, as long as it is closed.
+#[derive(Default)]
+pub struct MemoryInbox {
+    is_closed: AtomicBool,
+    taken: Mutex<Vec<SignedNotice>>,
+}
+
+impl MemoryInbox {
+    /// Whether nothing is taken for now.
+    pub fn set_closed(&self, is_closed: bool) {
+        self.is_closed.store(is_closed, Ordering::SeqCst);
+    }
+
+    /// What has been taken.
+    pub fn taken(&self) -> Vec<SignedNotice> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl NoticeSink for MemoryInbox {
+    async fn arrived(&self, notice: SignedNotice) -> bool {
+        let is_open = !self.is_closed.load(Ordering::SeqCst);
+        if is_open {
+            self.taken.lock().unwrap().push(notice);
+        }
+        is_open
+    }
+}
+
+/// Accounts 1, 2, … and the inbox of account 1.
+fn members(count: u8) -> (Vec<Member>, Arc<MemoryInbox>) {
+    let inbox = Arc::new(MemoryInbox::default());
+    let mut members: Vec<Member> = vec![(TestSigner::new(1).address(), inbox.clone())];
+    for account in 2..=count {
+        let other = Arc::new(MemoryInbox::default());
+        members.push((TestSigner::new(account).address(), other));
+    }
+    (members, inbox)
+}
+
+async fn announce(node: &dyn Notifier, account: u8) {
+    let signer = TestSigner::new(account);
+    let record = AddressRecord::new(signer.address(), [1; 32], node.local_peer_id(), 1);
+    let record = Signed::sign(record, &signer).unwrap();
+    node.announce(record).await.unwrap();
+}
+
+/// A notice for account 1.
+fn notice(sender: u8, seed: u64, sequence: u64) -> SignedNotice {
+    notice_of(sender, seed, sequence, now_ms())
+}
+
+fn notice_of(sender: u8, seed: u64, sequence: u64, made_at: u64) -> SignedNotice {
+    let signer = TestSigner::new(sender);
+    let notice = Notice {
+        sender: signer.address(),
+        recipient: TestSigner::new(1).address(),
+        // Somebody else's: a replica may send notices as well.
+        object: SampleObject::new(100 + sender, seed, 1).id(),
+        sequence,
+        made_at,
+        ends_at: made_at + 3_600_000,
+    };
+    Signed::sign(notice, &signer).unwrap()
+}
+
+/// It is handed over; sent again it is handed over again, or not.
+pub async fn a_notice_reaches_its_recipient_and_no_harm_comes_of_a_second_time<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(2);
+    let (nodes, _guard) = open(members).await;
+    announce(&*nodes[0], 1).await;
+    let notice = notice(2, 7, 1);
+    for _ in 0..2 {
+        assert!(nodes[1].send(&notice).await.unwrap().delivered);
+    }
+    assert_eq!(inbox.taken()[0], notice);
+}
+
+/// Others keep it until it is asked for, also from a node that has no part in it.
+pub async fn what_a_recipient_does_not_take_waits_for_it<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(4);
+    let (nodes, _guard) = open(members).await;
+    inbox.set_closed(true);
+    let notice = notice(2, 7, 1);
+    let report = nodes[1].send(&notice).await.unwrap();
+    assert!(!report.delivered && report.kept >= 1, "{report:?}");
+    assert!(
+        nodes[0].collect(&[]).await.unwrap().is_empty(),
+        "nobody knows whose it is"
+    );
+    announce(&*nodes[0], 1).await;
+    assert_eq!(nodes[0].collect(&[]).await.unwrap(), [notice]);
+}
+
+/// An older one that comes later changes nothing.
+pub async fn the_newest_notice_of_a_sender_about_an_object_is_collected_once<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(3);
+    let (nodes, _guard) = open(members).await;
+    inbox.set_closed(true);
+    for sequence in [2, 3, 1] {
+        nodes[1].send(&notice(2, 7, sequence)).await.unwrap();
+    }
+    announce(&*nodes[0], 1).await;
+    let collected = nodes[0].collect(&[]).await.unwrap();
+    let sequences: Vec<u64> = collected.iter().map(|notice| notice.sequence).collect();
+    assert_eq!(sequences, [3]);
+}
+
+/// Whoever of the two is named.
+pub async fn those_of_named_senders_and_owners_come_first<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(3);
+    let (nodes, _guard) = open(members).await;
+    inbox.set_closed(true);
+    let now = now_ms();
+    let sent: Vec<SignedNotice> = (2..8)
+        .map(|sender| notice_of(sender, 7, 1, now + u64::from(sender)))
+        .collect();
+    for notice in &sent {
+        nodes[1].send(notice).await.unwrap();
+    }
+    announce(&*nodes[0], 1).await;
+    let last = sent.last().unwrap();
+    for named in [last.sender, last.object.owner] {
+        let collected = nodes[0].collect(&[named]).await.unwrap();
+        assert_eq!((&collected[0], collected.len()), (last, sent.len()));
+    }
+}
+
+/// It is neither handed over nor kept.
+pub async fn what_has_ended_or_is_from_the_future_goes_nowhere<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(3);
+    let (nodes, _guard) = open(members).await;
+    announce(&*nodes[0], 1).await;
+    let hour = 3_600_000;
+    for made_at in [now_ms() - 2 * hour, now_ms() + hour] {
+        let report = nodes[1].send(&notice_of(2, 7, 1, made_at)).await.unwrap();
+        assert_eq!(report, NoticeReport::default());
+    }
+    assert!(inbox.taken().is_empty());
+    assert!(nodes[0].collect(&[]).await.unwrap().is_empty());
+}
+
+/// Every node collects what is for its own account alone.
+pub async fn nobody_collects_the_notices_of_another<Opened, Guard>(open: impl FnOnce(Vec<Member>) -> Opened)
+where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(3);
+    let (nodes, _guard) = open(members).await;
+    inbox.set_closed(true);
+    nodes[1].send(&notice(2, 7, 1)).await.unwrap();
+    announce(&*nodes[2], 3).await;
+    assert!(nodes[2].collect(&[]).await.unwrap().is_empty());
+}
