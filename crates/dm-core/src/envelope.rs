@@ -20,10 +20,10 @@ pub const MAX_CHUNK_BYTES: usize = sealed_len(CHUNK_SIZE) as usize;
 pub const MAX_OBJECT_SIZE: u64 = 1 << 50;
 /// Grants in one envelope.
 pub const MAX_GRANTS: usize = 1024;
-/// Receipts in one envelope; the newest stay.
-pub const MAX_RECEIPTS: usize = 16;
-/// Bytes of one sealed receipt.
-pub const MAX_SEALED_RECEIPT: usize = 8 * 1024;
+/// Attachments in one envelope.
+pub const MAX_ATTACHMENTS: usize = 16;
+/// Bytes of one attachment.
+pub const MAX_ATTACHMENT: usize = 8 * 1024;
 
 /// Bytes of the Fernet token over `plaintext` bytes.
 pub const fn sealed_len(plaintext: u64) -> u64 {
@@ -75,9 +75,12 @@ pub struct Envelope {
     pub created_at: u64,
     /// Who may read.
     pub grants: Vec<Grant>,
-    /// Receipts ([`crate::receipt::Receipt`]) sealed under
-    /// [`crate::secret::ContentKey::for_receipts`]: who knows the data hash can read them.
-    pub receipts: Vec<Bytes>,
+    /// What travels sealed with the object. The key that opens an attachment says what it
+    /// is: [`ContentKey::for_receipts`](crate::secret::ContentKey::for_receipts) a
+    /// [receipt](crate::receipt::Receipt),
+    /// [`ContentKey::for_descriptor`](crate::secret::ContentKey::for_descriptor) the
+    /// [descriptor](crate::descriptor::Descriptor). What no known key opens is passed over.
+    pub attachments: Vec<Bytes>,
     /// When the object ends, in milliseconds since the Unix epoch: then its owner
     /// erases it, and nobody serves or takes it any more. An envelope that has
     /// this is of version 2 of the format.
@@ -103,7 +106,7 @@ impl Envelope {
             sequence,
             created_at,
             grants: Vec::new(),
-            receipts: Vec::new(),
+            attachments: Vec::new(),
             expires_at: None,
         }
     }
@@ -203,7 +206,7 @@ impl Statement for Envelope {
             return Err("an object has at most 1 PiB");
         }
         if self.is_tombstone() && *self != Self::tombstone(self.id, self.sequence, self.created_at) {
-            return Err("an object without bytes has neither chunks nor readers nor receipts");
+            return Err("an object without bytes has neither chunks nor readers nor attachments");
         }
         if self.grants.len() > MAX_GRANTS {
             return Err("an envelope has at most 1024 grants");
@@ -211,13 +214,9 @@ impl Statement for Envelope {
         if self.grants.iter().any(|grant| grant.ciphertext.len() != 48) {
             return Err("a grant has 48 bytes of ciphertext");
         }
-        if self.receipts.len() > MAX_RECEIPTS
-            || self
-                .receipts
-                .iter()
-                .any(|receipt| receipt.len() > MAX_SEALED_RECEIPT)
-        {
-            return Err("an envelope has at most 16 receipts of 8 KiB");
+        let is_too_long = |attachment: &Bytes| attachment.len() > MAX_ATTACHMENT;
+        if self.attachments.len() > MAX_ATTACHMENTS || self.attachments.iter().any(is_too_long) {
+            return Err("an envelope has at most 16 attachments of 8 KiB");
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod damage;
+pub mod descriptor;
 pub mod envelope;
 pub mod event;
 pub mod hash;

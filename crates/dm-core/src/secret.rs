@@ -9,6 +9,8 @@ use crate::hash::DataHash;
 
 /// Domain prefix of the key that seals receipts.
 const RECEIPT_KEY_DOMAIN: &[u8] = b"datamgmt/receipt-key/1";
+/// Domain prefix of the key that seals a descriptor.
+const DESCRIPTOR_KEY_DOMAIN: &[u8] = b"datamgmt/descriptor-key/1";
 
 /// A Fernet key (32 bytes: 16 for HMAC-SHA256, 16 for AES-128-CBC) for the
 /// chunks of one object. Wiped when dropped, and hidden from `Debug`.
@@ -29,10 +31,20 @@ impl ContentKey {
     /// The key under which receipts travel with an object: whoever knows the
     /// data hash has it, a peer that only knows the locator does not.
     pub fn for_receipts(data_hash: &DataHash) -> Self {
+        Self::derived(RECEIPT_KEY_DOMAIN, data_hash.as_bytes())
+    }
+
+    /// The key under which the descriptor travels with the object that this key encrypts:
+    /// its readers have it, a peer that stores the object does not.
+    pub fn for_descriptor(&self) -> Self {
+        Self::derived(DESCRIPTOR_KEY_DOMAIN, &self.0)
+    }
+
+    fn derived(domain: &[u8], from: &[u8; 32]) -> Self {
         Self(
             Sha256::new()
-                .chain_update(RECEIPT_KEY_DOMAIN)
-                .chain_update(data_hash.as_bytes())
+                .chain_update(domain)
+                .chain_update(from)
                 .finalize()
                 .into(),
         )

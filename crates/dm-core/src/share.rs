@@ -4,6 +4,7 @@ use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    descriptor::Description,
     envelope::ObjectId,
     event::EventKind,
     hash::DataHash,
@@ -27,6 +28,9 @@ pub struct ShareTerms {
     /// epoch. Where it was shared before, the longest time counts, and no time is
     /// the longest.
     pub expires_at: Option<u64>,
+    /// What is said of the data to all its readers, in place of what was said before;
+    /// `None` leaves that as it is.
+    pub description: Option<Box<Description>>,
 }
 
 impl ShareTerms {
@@ -38,6 +42,7 @@ impl ShareTerms {
             payment: None,
             mandate: None,
             expires_at: None,
+            description: None,
         }
     }
 }

@@ -155,7 +155,7 @@ fn wrapping_and_grants(criterion: &mut Criterion) {
         sequence: 1,
         created_at: 0,
         grants: vec![grants.grant(&key, &id, &record).unwrap()],
-        receipts: Vec::new(),
+        attachments: Vec::new(),
         expires_at: None,
     };
     criterion.bench_function("grant", |bencher| {

@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sequence: 1,
         created_at: now_ms(),
         grants: vec![grant],
-        receipts: Vec::new(),
+        attachments: Vec::new(),
         expires_at: None,
     };
     let envelope: SignedEnvelope = Signed::sign(envelope, &*owner.signer())?;

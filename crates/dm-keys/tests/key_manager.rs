@@ -118,7 +118,7 @@ fn grants_for_an_old_key_still_open() {
         sequence: 1,
         created_at: 0,
         grants: vec![grant],
-        receipts: Vec::new(),
+        attachments: Vec::new(),
         expires_at: None,
     };
     assert_eq!(grants.open_grant(&envelope), Ok(Some(key)));

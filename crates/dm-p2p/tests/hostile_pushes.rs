@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dm_core::{
     bus::EventBus,
-    envelope::{CHUNK_SIZE, Envelope, MAX_SEALED_RECEIPT, SignedEnvelope},
+    envelope::{CHUNK_SIZE, Envelope, MAX_ATTACHMENT, SignedEnvelope},
     signed::Signed,
 };
 use dm_p2p::{Identity, P2pDeps};
@@ -77,11 +77,11 @@ async fn push(stream: &mut Stream, object: &SampleObject) {
 }
 
 /// The object of account number 1 under an envelope with this many of the
-/// largest receipts.
-fn with_receipts(object: &SampleObject, sequence: u64, count: usize) -> SampleObject {
+/// largest attachments.
+fn with_attachments(object: &SampleObject, sequence: u64, count: usize) -> SampleObject {
     let envelope = Envelope {
         sequence,
-        receipts: vec![vec![0; MAX_SEALED_RECEIPT].into(); count],
+        attachments: vec![vec![0; MAX_ATTACHMENT].into(); count],
         ..object.envelope.statement().clone()
     };
     SampleObject {
@@ -192,7 +192,7 @@ async fn large_envelopes_of_small_objects_use_up_the_quota() {
     let mut stream = peer.open(&node.address()).await;
     let mut kept = 0;
     loop {
-        let object = with_receipts(&SampleObject::new(1, kept, 1), 1, 16);
+        let object = with_attachments(&SampleObject::new(1, kept, 1), 1, 16);
         match offer(&mut stream, object.envelope.bytes()).await {
             Some(Reply::OfferAnswer(OfferAnswer::Wanted)) => send_object(&mut stream, &object).await,
             answer => {
@@ -223,7 +223,7 @@ async fn an_envelope_that_grows_beyond_the_quota_is_refused() {
         push(&mut stream, object).await;
     }
     // There is room for one envelope of 128 KiB, not for two.
-    let [first, second] = small.map(|object| with_receipts(&object, 2, 16));
+    let [first, second] = small.map(|object| with_attachments(&object, 2, 16));
     assert_eq!(
         offer(&mut stream, first.envelope.bytes()).await,
         Some(Reply::OfferAnswer(OfferAnswer::Held))

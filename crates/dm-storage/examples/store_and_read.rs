@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         sequence: 1,
         created_at: now_ms(),
         grants: Vec::new(),
-        receipts: Vec::new(),
+        attachments: Vec::new(),
         expires_at: None,
     };
     let envelope: SignedEnvelope = Signed::sign(envelope, &signer)?;

@@ -68,7 +68,7 @@ impl Peer {
             sequence: 1,
             created_at: now_ms(),
             grants: Vec::new(),
-            receipts: Vec::new(),
+            attachments: Vec::new(),
             expires_at: None,
         };
         let envelope: SignedEnvelope = Signed::sign(envelope, &self.account)?;

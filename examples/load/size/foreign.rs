@@ -56,7 +56,7 @@ impl Foreign {
                 encapsulated_key: rand::random(),
                 ciphertext: rand::random::<[u8; 48]>().to_vec(),
             }],
-            receipts: Vec::new(),
+            attachments: Vec::new(),
             expires_at: None,
         };
         let envelope = SignedEnvelope::sign(envelope, owner)?;

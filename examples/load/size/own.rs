@@ -128,7 +128,7 @@ impl Parts {
             sequence: now,
             created_at: now,
             grants: vec![self.grants.grant(&key, &id, &self.recipient)?],
-            receipts: Vec::new(),
+            attachments: Vec::new(),
             expires_at: None,
         };
         let envelope = SignedEnvelope::sign(envelope, &*self.signer)?;

@@ -175,7 +175,7 @@ fn envelope(id: ObjectId, grants: Vec<Grant>) -> Envelope {
         sequence: 1,
         created_at: 0,
         grants,
-        receipts: Vec::new(),
+        attachments: Vec::new(),
         expires_at: None,
     }
 }

@@ -64,7 +64,7 @@ impl SampleObject {
             sequence,
             created_at: 1_700_000_000_000 + sequence,
             grants: Vec::new(),
-            receipts: Vec::new(),
+            attachments: Vec::new(),
             expires_at: None,
         };
         Signed::sign(envelope, &signer).expect("the signer is the owner")
