@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, U256};
 
 use dm_core::{
+    descriptor::InvalidDescription,
     operation::OperationId,
     ports::{
         CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, PasswordError,
@@ -310,6 +311,12 @@ impl From<PasswordError> for ServiceError {
             PasswordError::Unusable => Self::invalid("new_password", error),
             PasswordError::Failed(_) => Self::Unavailable(error.into()),
         }
+    }
+}
+
+impl From<InvalidDescription> for ServiceError {
+    fn from(InvalidDescription { field, reason }: InvalidDescription) -> Self {
+        Self::Invalid { field, reason }
     }
 }
 

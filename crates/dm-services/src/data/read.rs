@@ -8,6 +8,7 @@ use bytes::Bytes;
 use dm_core::{
     bus::EventBus,
     clock::now_ms,
+    descriptor::Descriptor,
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     hash::DataHash,
     plugin::Notes,
@@ -292,6 +293,12 @@ impl OpenObject {
     /// What plugins note on this retrieval.
     pub fn notes(&self) -> &Notes {
         &self.notes
+    }
+
+    /// What the owner says of it; `None` for an object of an earlier version, or one whose
+    /// descriptor cannot be read.
+    pub fn descriptor(&self) -> Option<Descriptor> {
+        self.reader.sealing.open_descriptor(&self.envelope, &self.key)
     }
 
     /// Plaintext bytes.

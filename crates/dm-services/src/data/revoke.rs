@@ -238,7 +238,9 @@ impl Revoker {
         let Some(current) = self.objects.envelope(&id).await? else {
             return Err(ServiceError::NotFound);
         };
-        let sealed = self.seal_again(&object, &current).await?;
+        let key = self.key_ring.unwrap(&object.key)?;
+        let sealed = self.seal_again(data_hash, &current, key.clone()).await?;
+        let attachments = self.sealing.attachments_under(&current, &key, &sealed.key);
         let next = ReadableObject {
             chunk_list: sealed.chunk_list,
             key: self.key_ring.wrap(&sealed.key),
@@ -256,7 +258,7 @@ impl Revoker {
             sequence: current.next_sequence(now),
             created_at: now,
             grants,
-            receipts: current.receipts.clone(),
+            attachments,
             expires_at: current.expires_at,
         })?;
         sealed.writer.finish(&envelope).await?;
@@ -267,17 +269,17 @@ impl Revoker {
     /// Decrypts the stored chunks and seals them under a fresh key.
     async fn seal_again(
         &self,
-        object: &ReadableObject,
+        data_hash: &DataHash,
         envelope: &SignedEnvelope,
+        key: ContentKey,
     ) -> Result<Sealed, ServiceError> {
-        let key = self.key_ring.unwrap(&object.key)?;
-        let mut plaintext = self.reader.read_own(&object.data_hash, envelope.clone(), key);
+        let mut plaintext = self.reader.read_own(data_hash, envelope.clone(), key);
         let mut intake = Intake::begin(self.sealing.clone(), Examiner::new(None)).await?;
         while let Some(piece) = plaintext.try_next().await? {
             intake.write(piece).await?;
         }
         let (sealed, _) = intake.seal().await?;
-        if sealed.data_hash != object.data_hash {
+        if sealed.data_hash != *data_hash {
             return Err(ServiceError::Damaged(
                 "the stored object does not hold what it is stored under".into(),
             ));

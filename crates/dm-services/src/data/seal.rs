@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dm_core::{
-    envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_SEALED_RECEIPT},
+    envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_ATTACHMENT},
     hash::{DataHash, DataHasher},
     ports::{ObjectStore, ObjectWriter, Sealer, Unsealable},
     receipt::Receipt,
@@ -14,6 +14,7 @@ use dm_core::{
 use super::DataPorts;
 use crate::{ServiceError, cpu::Cpu};
 
+mod descriptors;
 mod intake;
 
 pub(super) use intake::Intake;
@@ -112,7 +113,7 @@ impl Sealing {
         let json = serde_json::to_vec(receipt).ok()?;
         let sealed = self.sealer.seal(&key, &json);
         let token = sealed.bytes();
-        (token.len() <= MAX_SEALED_RECEIPT).then(|| token.clone())
+        (token.len() <= MAX_ATTACHMENT).then(|| token.clone())
     }
 
     /// A receipt that travelled with an object; `None` where it is none.

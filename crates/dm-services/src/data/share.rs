@@ -27,6 +27,7 @@ use crate::ShareAuthorization;
 mod admit;
 mod commit;
 mod complete;
+mod describe;
 mod flow;
 mod request;
 mod store;

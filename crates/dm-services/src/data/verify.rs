@@ -175,7 +175,7 @@ impl Verifier {
         data_hash: &DataHash,
         recipient: Option<Address>,
     ) -> Option<Receipt> {
-        envelope.receipts.iter().rev().find_map(|sealed| {
+        envelope.attachments.iter().rev().find_map(|sealed| {
             let receipt = self.sealing.open_receipt(data_hash, sealed)?;
             let event = &receipt.event;
             let fits = matches!(event.event_type, EventKind::DataShare | EventKind::Grant)

@@ -5,6 +5,7 @@
 mod anchored_owners;
 mod consents;
 mod crashes;
+mod describing;
 mod erasing;
 mod expiring;
 mod key_changes;

@@ -1,9 +1,10 @@
 //! Makes this node's envelopes and their successors.
 
 use alloy_primitives::Address;
+use bytes::Bytes;
 use dm_core::{
     clock::now_ms,
-    envelope::{Envelope, Grant, MAX_GRANTS, MAX_RECEIPTS, ObjectId, SignedEnvelope},
+    envelope::{Envelope, Grant, MAX_ATTACHMENTS, MAX_GRANTS, ObjectId, SignedEnvelope},
     hash::DataHash,
     share::ShareRecord,
     signed::Signed,
@@ -105,19 +106,36 @@ impl OwnObjects {
         self.owed.note_copies();
     }
 
-    /// Adds a sealed receipt to the stored envelope; the oldest make room.
+    /// Adds a sealed receipt to the stored envelope; the oldest receipt makes room, and
+    /// nothing else does.
     pub(in crate::data) async fn add_receipt(
         &self,
         id: &ObjectId,
-        receipt: bytes::Bytes,
+        receipt: Bytes,
+        is_receipt: impl Fn(&Bytes) -> bool,
     ) -> Result<(), ServiceError> {
         self.succeed_envelope(id, |envelope| {
-            if envelope.receipts.len() >= MAX_RECEIPTS {
-                envelope.receipts.remove(0);
+            let attachments = &mut envelope.attachments;
+            if attachments.len() >= MAX_ATTACHMENTS {
+                let Some(oldest) = attachments.iter().position(is_receipt) else {
+                    return;
+                };
+                attachments.remove(oldest);
             }
-            envelope.receipts.push(receipt);
+            attachments.push(receipt);
         })
         .await?;
+        Ok(())
+    }
+
+    /// Lets these be what travels with the object. Peers are told soon.
+    pub(in crate::data) async fn set_attachments(
+        &self,
+        id: &ObjectId,
+        attachments: Vec<Bytes>,
+    ) -> Result<(), ServiceError> {
+        self.succeed_envelope(id, |envelope| envelope.attachments = attachments)
+            .await?;
         Ok(())
     }
 

@@ -34,6 +34,9 @@ impl Sharing {
         self.ensure_key_fits(request).await?;
         self.ensure_mandate_fits(data_hash, terms.mandate.as_deref())?;
         ensure_in_future(terms.expires_at)?;
+        if let Some(description) = &terms.description {
+            description.ensure_fits()?;
+        }
         let stored = self.stored_object(request).await?;
         if let Some(object) = &stored
             && let Some(record) = self.shares.share(data_hash, terms.recipient).await?

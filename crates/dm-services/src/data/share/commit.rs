@@ -17,7 +17,8 @@ struct Committed {
 }
 
 impl Sharing {
-    /// Lets a share come into being; where that fails, its object is taken away again.
+    /// Lets a share come into being; where that fails, the store is put
+    /// back to how it was.
     pub(super) async fn commit(
         &self,
         draft: Draft,
@@ -33,9 +34,7 @@ impl Sharing {
                 record: committed.record,
             }),
             Err(error) => {
-                if let Some(placed) = &draft.placed {
-                    self.take_away(placed).await;
-                }
+                self.undo(&draft.prepared).await;
                 Err(error)
             }
         }

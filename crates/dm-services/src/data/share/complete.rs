@@ -63,8 +63,8 @@ impl Completed {
 }
 
 impl Sharing {
-    /// Goes on with a share that was accepted earlier; the end of its data is put off
-    /// where this is asked.
+    /// Goes on with a share that was accepted earlier; its data is described anew and its
+    /// end is put off where this is asked.
     pub(super) async fn go_on(
         &self,
         request: &Request,
@@ -81,6 +81,9 @@ impl Sharing {
             .payment_of(&record.data_hash, record.recipient)
             .await?;
         if request.kind == EventKind::DataShare {
+            if self.describe_again(request, object).await? {
+                self.copies.tell_later(&id);
+            }
             let prolonged = self
                 .own
                 .prolong(&id, &record.data_hash, request.terms.expires_at)

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use dm_core::{
     clock::now_ms,
+    descriptor::{Description, Descriptor},
     event::EventKind,
     hash::DataHash,
     share::{ShareRecord, ShareTerms},
@@ -26,13 +27,16 @@ pub(in crate::data) struct Request {
 /// What makes two requests the same, besides who sends them. A payer's consent is
 /// none of it: it may be signed anew.
 #[derive(Serialize)]
-struct Digested {
+struct Digested<'a> {
     kind: EventKind,
     data_hash: DataHash,
     recipient: Address,
     price: Option<(Address, U256)>,
     expires_at: Option<u64>,
     mandate: Option<B256>,
+    /// Left out where nothing is said, as requests of earlier versions say nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a Description>,
 }
 
 impl Request {
@@ -46,11 +50,18 @@ impl Request {
             price: terms.payment.as_ref().map(|price| (price.token, price.amount)),
             expires_at: terms.expires_at,
             mandate: terms.mandate.as_ref().map(|mandate| mandate.mandate().digest()),
+            description: terms.description.as_deref(),
         };
         // Names, numbers and hashes always have a JSON form.
         let json = serde_json::to_vec(&digested).unwrap_or_default();
         let digest = Sha256::new().chain_update(DOMAIN).chain_update(json).finalize();
         <[u8; 32]>::from(digest).into()
+    }
+
+    /// What the object says where nothing else was said of the data.
+    pub(super) fn descriptor(&self, data_hash: DataHash) -> Descriptor {
+        let description = self.terms.description.as_deref();
+        Descriptor::new(data_hash, description.cloned().unwrap_or_default())
     }
 
     /// Whether the share was asked for by this request. Of a share of an earlier
@@ -100,6 +111,12 @@ mod tests {
                 consent: None,
             });
         };
+        let named = |name: &str| {
+            Some(Box::new(Description {
+                name: Some(name.parse().unwrap()),
+                ..Description::default()
+            }))
+        };
         let changes: [fn(&mut Request); 5] = [
             |_| {},
             |request| request.kind = EventKind::Grant,
@@ -108,6 +125,15 @@ mod tests {
             |request| request.terms.expires_at = Some(5),
         ];
         let mut digests: Vec<B256> = changes.into_iter().map(request).collect();
+        for name in ["one.txt", "other.txt"] {
+            let mut described = Request {
+                data_hash: DataHash::of(b"data"),
+                kind: EventKind::DataShare,
+                terms: ShareTerms::with(Address::repeat_byte(1)),
+            };
+            described.terms.description = named(name);
+            digests.push(described.digest());
+        }
         for amount in 1..3 {
             let mut paid = Request {
                 data_hash: DataHash::of(b"data"),

@@ -7,7 +7,7 @@ use dm_core::{
     share::{NewShare, ReadableObject},
 };
 
-use super::{Request, Sharing, Source, complete::GrantStep};
+use super::{Request, Sharing, Source, complete::GrantStep, describe::Described};
 use crate::{ServiceError, data::seal::Sealed};
 
 /// A share that is ready to be committed.
@@ -16,8 +16,18 @@ pub(super) struct Draft {
     pub(super) id: ObjectId,
     pub(super) grant: GrantStep,
     pub(super) expires_at: Option<u64>,
-    /// The object that was stored for it.
-    pub(super) placed: Option<Placed>,
+    /// What was changed in the store for it.
+    pub(super) prepared: Prepared,
+}
+
+/// What the store has for a share that is not there yet.
+pub(super) enum Prepared {
+    /// Its object.
+    Placed(Box<Placed>),
+    /// Another descriptor in the envelope of an object that was there before.
+    Described(Described),
+    /// Nothing new.
+    Nothing,
 }
 
 /// An object that belongs to no share yet.
@@ -81,7 +91,7 @@ impl Sharing {
                 false => GrantStep::InPlace,
             },
             expires_at: terms.expires_at,
-            placed: Some(placed),
+            prepared: Prepared::Placed(Box::new(placed)),
         })
     }
 
@@ -93,6 +103,7 @@ impl Sharing {
         replaced: Option<&SignedEnvelope>,
     ) -> Result<SignedEnvelope, ServiceError> {
         let now = now_ms();
+        let descriptor = request.descriptor(sealed.data_hash);
         self.own.sign_envelope(Envelope {
             id: self.own.own_id(&sealed.data_hash),
             size: sealed.size,
@@ -100,12 +111,13 @@ impl Sharing {
             sequence: replaced.map_or(now, |replaced| replaced.next_sequence(now)),
             created_at: now,
             grants: grant.into_iter().collect(),
-            receipts: Vec::new(),
+            attachments: vec![self.sealing.seal_descriptor(&sealed.key, &descriptor)],
             expires_at: request.terms.expires_at,
         })
     }
 
-    /// A further recipient needs no new ciphertext. The grant goes into the envelope
+    /// A further recipient needs no new ciphertext. A descriptor speaks to all readers and
+    /// is none of the share, so it is replaced before the commit. The grant goes into the envelope
     /// after the commit, so that none is left of a share that failed.
     async fn grant_stored(&self, request: &Request, object: &ReadableObject) -> Result<Draft, ServiceError> {
         let (id, terms) = (object.id, &request.terms);
@@ -115,6 +127,7 @@ impl Sharing {
         self.own.ensure_room_for_reader(&id, terms.recipient).await?;
         let key = self.key_ring.unwrap(&object.key)?;
         let grant = self.addresses.make_grant(&key, id, terms.recipient).await?;
+        let described = self.describe_for_further(request, &envelope, &key).await?;
         let expires_at = match request.kind {
             EventKind::Grant => envelope.expires_at,
             _ => terms.expires_at,
@@ -128,14 +141,23 @@ impl Sharing {
             id,
             grant: GrantStep::Owed(grant),
             expires_at: envelope.later_end(expires_at),
-            placed: None,
+            prepared: described.map_or(Prepared::Nothing, Prepared::Described),
         })
+    }
+
+    /// Puts the store back to how it was before a share that failed.
+    pub(super) async fn undo(&self, prepared: &Prepared) {
+        match prepared {
+            Prepared::Placed(placed) => self.take_away(placed).await,
+            Prepared::Described(described) => self.undescribe(described).await,
+            Prepared::Nothing => {}
+        }
     }
 
     /// Removes an object that belongs to no share. What was erased before stays
     /// erased: a newer tombstone takes the place of the object that has replaced one.
     /// What cannot be removed is seen by nobody, and collected later.
-    pub(super) async fn take_away(&self, placed: &Placed) {
+    async fn take_away(&self, placed: &Placed) {
         let Placed { envelope, replaced } = placed;
         let taken = async {
             let stored = self.objects.envelope(&envelope.id).await?;

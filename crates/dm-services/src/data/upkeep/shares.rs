@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dm_core::{
     clock::now_ms,
     ports::{ComplianceLog, NumberedShare, ObjectStore, ShareCatalog},
@@ -155,7 +156,9 @@ impl Receipts {
             && let Some(receipt) = self.log.receipt(recorded.index).await?
             && let Some(sealed) = self.sealing.seal_receipt(&share.data_hash, &receipt)
         {
-            self.own.add_receipt(&id, sealed).await?;
+            let is_receipt =
+                |attachment: &Bytes| self.sealing.open_receipt(&share.data_hash, attachment).is_some();
+            self.own.add_receipt(&id, sealed, is_receipt).await?;
             self.copies.tell_later(&id);
         }
         Ok(self

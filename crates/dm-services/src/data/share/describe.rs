@@ -1,0 +1,84 @@
+//! What a share says of data that is stored already. The newest description counts, for all
+//! readers; a share that says nothing leaves what was said.
+
+use bytes::Bytes;
+use dm_core::{
+    descriptor::Descriptor,
+    envelope::{ObjectId, SignedEnvelope},
+    secret::ContentKey,
+    share::ReadableObject,
+};
+
+use super::{Request, Sharing};
+use crate::ServiceError;
+
+/// An object that was described anew.
+pub(super) struct Described {
+    id: ObjectId,
+    /// What travelled with it before.
+    attachments: Vec<Bytes>,
+}
+
+impl Sharing {
+    /// Describes the data of a further share. Data of an earlier version, of which nothing
+    /// is said, gets a descriptor with its hash. `None` where nothing changes.
+    pub(super) async fn describe_for_further(
+        &self,
+        request: &Request,
+        envelope: &SignedEnvelope,
+        key: &ContentKey,
+    ) -> Result<Option<Described>, ServiceError> {
+        let present = self.sealing.open_descriptor(envelope, key);
+        let wanted = request.descriptor(request.data_hash);
+        if present.is_some() && request.terms.description.is_none() {
+            return Ok(None);
+        }
+        self.replace_descriptor(envelope, key, present, &wanted).await
+    }
+
+    /// Describes the data of a share that exists, where the request says something else of
+    /// it; whether it does.
+    pub(super) async fn describe_again(
+        &self,
+        request: &Request,
+        object: &ReadableObject,
+    ) -> Result<bool, ServiceError> {
+        if request.terms.description.is_none() {
+            return Ok(false);
+        }
+        let Some(envelope) = self.objects.envelope(&object.id).await? else {
+            return Err(ServiceError::NotFound);
+        };
+        let key = self.key_ring.unwrap(&object.key)?;
+        let present = self.sealing.open_descriptor(&envelope, &key);
+        let wanted = request.descriptor(object.data_hash);
+        let described = self.replace_descriptor(&envelope, &key, present, &wanted).await?;
+        Ok(described.is_some())
+    }
+
+    async fn replace_descriptor(
+        &self,
+        envelope: &SignedEnvelope,
+        key: &ContentKey,
+        present: Option<Descriptor>,
+        wanted: &Descriptor,
+    ) -> Result<Option<Described>, ServiceError> {
+        if present.as_ref() == Some(wanted) {
+            return Ok(None);
+        }
+        let attachments = self.sealing.attachments_with(envelope, key, wanted);
+        self.own.set_attachments(&envelope.id, attachments).await?;
+        Ok(Some(Described {
+            id: envelope.id,
+            attachments: envelope.attachments.clone(),
+        }))
+    }
+
+    /// Lets the object say what it said before a share that failed.
+    pub(super) async fn undescribe(&self, described: &Described) {
+        let Described { id, attachments } = described;
+        if let Err(error) = self.own.set_attachments(id, attachments.clone()).await {
+            tracing::warn!(locator = %id.locator, %error, "the descriptor of a share that failed stays");
+        }
+    }
+}
