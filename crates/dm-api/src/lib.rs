@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod disposition;
 mod endpoint;
 mod error;
 mod extract;
@@ -19,6 +20,7 @@ mod server;
 mod state;
 mod uploads;
 
+pub use disposition::{attached_name, attachment};
 pub use error::ApiError;
 pub use json_rpc::serve_json_rpc;
 pub use key_routes::{RouteFault, check_routes};

@@ -10,6 +10,7 @@ mod backups;
 mod common;
 mod compliance;
 mod contract;
+mod descriptors;
 mod erasures;
 mod events;
 mod hostile;

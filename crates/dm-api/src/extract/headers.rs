@@ -62,6 +62,23 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<Idempotenc
     }))
 }
 
+/// The text of a header that may be given once.
+pub(super) fn header_text(
+    headers: &HeaderMap,
+    header: &HeaderName,
+    name: &'static str,
+) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all(header);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    match text.filter(|_| values.next().is_none()) {
+        Some(text) => Ok(Some(text.to_owned())),
+        None => Err(ApiError::invalid(name, "must be given once, in UTF-8")),
+    }
+}
+
 /// 415 for a body with a `Content-Encoding`: what is shared is the bytes as
 /// they are, and a small body that inflates without end is nobody's friend.
 pub(crate) fn refuse_encoded_body(headers: &HeaderMap) -> Result<(), ApiError> {

@@ -3,7 +3,10 @@
 use actix_web::http::header::{HeaderMap, HeaderName};
 use dm_core::mandate::PresentedMandate;
 
-use super::fields::{self, Field};
+use super::{
+    fields::{self, Field},
+    headers::header_text,
+};
 use crate::error::ApiError;
 
 /// The headers of an upload that say what the fields of a body say elsewhere.
@@ -36,22 +39,6 @@ pub(crate) fn presented_in_headers(headers: &HeaderMap) -> Result<Option<Present
         header_text(headers, &STATEMENT, "X-User-Statement")?,
         header_text(headers, &SIGNATURE, "X-User-Signature")?,
     )
-}
-
-fn header_text(
-    headers: &HeaderMap,
-    header: &HeaderName,
-    name: &'static str,
-) -> Result<Option<String>, ApiError> {
-    let mut values = headers.get_all(header);
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(value.as_bytes()).ok();
-    match text.filter(|_| values.next().is_none()) {
-        Some(text) => Ok(Some(text.to_owned())),
-        None => Err(ApiError::invalid(name, "must be given once, in UTF-8")),
-    }
 }
 
 fn complete(

@@ -1,6 +1,7 @@
 //! What handlers take out of a request, each with the sentence that a client
 //! gets where it is not valid.
 
+pub(crate) mod description;
 pub(crate) mod fields;
 mod headers;
 mod json_body;

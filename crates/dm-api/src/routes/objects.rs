@@ -18,6 +18,7 @@ use actix_web::{
 use bytes::Bytes;
 use dm_core::{
     api_key::Scope,
+    descriptor::{Description, MediaType},
     hash::DataHash,
     share::{ShareOutcome, ShareTerms},
 };
@@ -27,12 +28,13 @@ use serde::Deserialize;
 
 use super::share_answer::share_answer;
 use crate::{
+    disposition::attachment,
     endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
         address_param, allowed_recipient, bearer, body_cut_off, body_stalled, data_hash_param,
-        idempotency_key, mandate::presented_in_headers, money::price_params, query, refuse_encoded_body,
-        time_param, wants_explanation,
+        description::described_in_headers, idempotency_key, mandate::presented_in_headers,
+        money::price_params, query, refuse_encoded_body, time_param, wants_explanation,
     },
     middleware::deadline::timed_out,
     notes::NoteHeaders,
@@ -74,6 +76,7 @@ async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<
             .expires_at
             .map(|text| time_param("expires_at", &text))
             .transpose()?,
+        description: described_in_headers(request.headers())?,
         ..ShareTerms::with(allowed_recipient(&request, "recipient", recipient)?)
     };
     refuse_encoded_body(request.headers())?;
@@ -131,10 +134,11 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
         return Ok(not_modified(&etag));
     }
     let size = object.size();
+    let description = described_by_owner(&object);
     let notes = NoteHeaders::of(object.notes());
     let retrieval = explains.then(|| object.remembered());
     let described = |status| {
-        let mut response = described(status, &etag);
+        let mut response = described(status, &etag, &description);
         notes.add_to(&mut response);
         if let Some(id) = &retrieval {
             response.insert_header((RETRIEVAL, id.as_str()));
@@ -164,7 +168,7 @@ async fn head(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, 
         return Ok(not_modified(&etag));
     }
     let nothing = stream::empty::<Result<_, ServiceError>>();
-    let mut response = described(StatusCode::OK, &etag);
+    let mut response = described(StatusCode::OK, &etag, &described_by_owner(&object));
     NoteHeaders::of(object.notes()).add_to(&mut response);
     Ok(response.body(SizedStream::new(object.size(), nothing)))
 }
@@ -191,10 +195,25 @@ async fn send(
     Ok(response.body(SizedStream::new(length, body)))
 }
 
-fn described(status: StatusCode, etag: &str) -> HttpResponseBuilder {
+/// What the owner says of the object; nothing where it says nothing.
+fn described_by_owner(object: &OpenObject) -> Description {
+    object
+        .descriptor()
+        .map_or_else(Description::default, |descriptor| descriptor.description)
+}
+
+/// The head of an answer with bytes of an object. They come from somebody else: no browser
+/// is to show them as a page of this node, or as something else than the owner says.
+fn described(status: StatusCode, etag: &str, description: &Description) -> HttpResponseBuilder {
+    let media_type = description
+        .media_type
+        .as_ref()
+        .map_or(RAW_BYTES, MediaType::as_str);
     let mut response = HttpResponse::build(status);
     response
-        .insert_header((header::CONTENT_TYPE, RAW_BYTES))
+        .insert_header((header::CONTENT_TYPE, media_type))
+        .insert_header((header::CONTENT_DISPOSITION, attachment(description.name.as_ref())))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::ETAG, etag))
         .insert_header((header::ACCEPT_RANGES, "bytes"));
     response

@@ -10,6 +10,7 @@ use crate::{
     error::ApiError,
     extract::{
         JsonBody, allowed_recipient,
+        description::DescriptionFields,
         fields::{self, Field},
         idempotency_key,
         mandate::MandateFields,
@@ -44,6 +45,16 @@ struct ShareRequest<'a> {
     #[serde(borrow)]
     expires_at: Field<'a>,
     #[serde(borrow)]
+    name: Field<'a>,
+    #[serde(borrow)]
+    media_type: Field<'a>,
+    #[serde(borrow)]
+    labels: Field<'a>,
+    #[serde(borrow)]
+    correlation_id: Field<'a>,
+    #[serde(borrow)]
+    supersedes: Field<'a>,
+    #[serde(borrow)]
     user_id: Field<'a>,
     #[serde(borrow)]
     statement: Field<'a>,
@@ -69,10 +80,18 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
         signature: asked.signature,
     };
     let presented = mandate.presented()?;
+    let description = DescriptionFields {
+        name: asked.name,
+        media_type: asked.media_type,
+        labels: asked.labels,
+        correlation_id: asked.correlation_id,
+        supersedes: asked.supersedes,
+    };
     let terms = ShareTerms {
         idempotency_key: idempotency_key(&request)?,
         payment,
         expires_at: time("expires_at", asked.expires_at)?,
+        description: description.description()?,
         ..ShareTerms::with(recipient)
     };
     drop(body);
