@@ -18,6 +18,7 @@ mod churn;
 mod client;
 mod command_line;
 mod crashes;
+mod descriptors;
 mod documentation;
 mod erasing;
 mod events;

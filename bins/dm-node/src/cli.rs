@@ -228,6 +228,9 @@ pub(crate) struct GetArgs {
     /// Where to write it (default: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Write it into a new file of the current folder, under the name that the owner gives it
+    #[arg(short = 'O', long, conflicts_with = "output")]
+    pub(crate) named: bool,
     /// Tell which peers were asked and what each of them sent, on standard error
     #[arg(long)]
     pub(crate) explain: bool,

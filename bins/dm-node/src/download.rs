@@ -24,9 +24,9 @@ pub(crate) async fn to_file(
     check: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
     let partial = partial_path(path);
+    let cannot_write = || format!("cannot write {}", path.display());
+    let mut file = access.create(&partial).with_context(cannot_write)?;
     let result = async {
-        let cannot_write = || format!("cannot write {}", path.display());
-        let mut file = access.create(&partial).with_context(cannot_write)?;
         let bytes = copy(response, &mut file).await?;
         file.sync_all().with_context(cannot_write)?;
         check(&partial)?;
@@ -41,11 +41,30 @@ pub(crate) async fn to_file(
     result
 }
 
+/// Writes a download into a file that is not there yet.
+///
+/// # Errors
+/// As [`to_file`], and where the file is there; then it stays as it is.
+pub(crate) async fn to_new_file(response: Response, path: &Path) -> anyhow::Result<u64> {
+    Access::New.create(path).with_context(|| {
+        let path = path.display();
+        format!("cannot make the file {path}; choose another one with -o")
+    })?;
+    let result = to_file(response, path, Access::New, |_| Ok(())).await;
+    if result.is_err() {
+        // It is empty: it only kept the name.
+        let _ = fs::remove_file(path);
+    }
+    result
+}
+
 /// Who may read a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Access {
     /// As the system has it.
     Usual,
+    /// As the system has it; the file must not be there yet, and it is no link.
+    New,
     /// Its owner alone.
     Private,
 }
@@ -53,7 +72,10 @@ pub(crate) enum Access {
 impl Access {
     fn create(self, path: &Path) -> std::io::Result<File> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        match self {
+            Self::New => options.write(true).create_new(true),
+            Self::Usual | Self::Private => options.write(true).create(true).truncate(true),
+        };
         #[cfg(unix)]
         if let Self::Private = self {
             use std::os::unix::fs::OpenOptionsExt;

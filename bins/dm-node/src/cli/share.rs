@@ -3,7 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dm_core::{Address, address::parse_address, hash::DataHash, user::UserId};
+use dm_core::{
+    Address,
+    address::parse_address,
+    descriptor::{CorrelationId, MediaType, ObjectName},
+    hash::DataHash,
+    user::UserId,
+};
 
 use super::ClientArgs;
 
@@ -18,11 +24,38 @@ pub(crate) struct ShareArgs {
     #[arg(long, value_name = "DURATION")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
+    pub(crate) description: DescriptionArgs,
+    #[command(flatten)]
     pub(crate) price: PriceArgs,
     #[command(flatten)]
     pub(crate) order: OrderArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+/// What the readers of the data are told of it.
+#[derive(Debug, Args)]
+pub(crate) struct DescriptionArgs {
+    /// Its name (default: the name of the file)
+    #[arg(long)]
+    pub(crate) name: Option<ObjectName>,
+    /// Its media type, such as application/pdf
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) media_type: Option<MediaType>,
+    /// A label to sort it by; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// What it belongs to
+    #[arg(long, value_name = "ID")]
+    pub(crate) correlation_id: Option<CorrelationId>,
+    /// Hash of the data whose place it takes
+    #[arg(long, value_name = "HASH")]
+    pub(crate) supersedes: Option<DataHash>,
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("must be like key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// What a share costs.

@@ -1,6 +1,10 @@
 //! `dm-node get`: fetches data from a running node.
 
-use reqwest::Method;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, anyhow, ensure};
+use dm_api::attached_name;
+use reqwest::{Method, Response, header::CONTENT_DISPOSITION};
 use serde_json::json;
 
 use super::explain;
@@ -16,9 +20,16 @@ pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let route = format!("/objects/{}?explain={}", args.hash, args.explain);
     let response = client.send(client.request(Method::GET, &route)).await?;
     let retrieval = response.headers().get("x-retrieval").cloned();
-    match &args.output {
+    let target = match args.named {
+        true => Some(own_name(&response)?),
+        false => args.output,
+    };
+    match &target {
         Some(path) => {
-            let bytes = download::to_file(response, path, Access::Usual, |_| Ok(())).await?;
+            let bytes = match args.named {
+                true => download::to_new_file(response, path).await?,
+                false => download::to_file(response, path, Access::Usual, |_| Ok(())).await?,
+            };
             let document = json!({"hash": args.hash, "file": path, "bytes": bytes});
             output::print(as_json, &document, |_| {
                 format!("{bytes} bytes are in {}", path.display())
@@ -30,4 +41,24 @@ pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
         Some(id) => explain::print(&client, id.to_str()?, as_json).await,
         None => Ok(()),
     }
+}
+
+/// The name that the owner gives the data, where a stranger may choose it: it leads to no
+/// other folder, and names no file that programs look for unasked.
+fn own_name(response: &Response) -> anyhow::Result<PathBuf> {
+    let value = response.headers().get(CONTENT_DISPOSITION);
+    let name = value
+        .map(|value| attached_name(value.as_bytes()))
+        .transpose()
+        .map_err(|reason| anyhow!("the node's Content-Disposition {reason}"))?
+        .flatten()
+        .context("its owner gives the data no name; choose one with -o")?;
+    let path = Path::new(name.as_str());
+    let mut components = path.components();
+    let is_plain = matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none();
+    ensure!(
+        is_plain && !name.as_str().starts_with('.'),
+        "its owner calls the data {name}, which is no name for a file here; choose one with -o"
+    );
+    Ok(path.to_owned())
 }

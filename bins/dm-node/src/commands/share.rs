@@ -1,8 +1,15 @@
 //! `dm-node share`: hands a file to a running node.
 
+use std::path::Path;
+
 use anyhow::Context;
+use dm_api::attachment;
+use dm_core::descriptor::{LabelPairs, Labels, ObjectName};
 use futures::TryStreamExt;
-use reqwest::{Body, Method, header::CONTENT_LENGTH};
+use reqwest::{
+    Body, Method, RequestBuilder,
+    header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
 use serde_json::Value;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
@@ -32,9 +39,10 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let sent = bar.clone();
     let pieces =
         ReaderStream::with_capacity(source, PIECE).inspect_ok(move |piece| sent.inc(piece.len() as u64));
-    let mut request = client
+    let request = client
         .request(Method::PUT, &route(&args)?)
         .body(Body::wrap_stream(pieces));
+    let mut request = described(request, &args)?;
     if let Some(order) = order {
         request = request
             .header("X-User-Id", order.user_id)
@@ -58,6 +66,54 @@ fn route(args: &ShareArgs) -> anyhow::Result<String> {
         route.push_str(&format!("&expires_at={}", duration::from_now(text)?));
     }
     Ok(route)
+}
+
+/// The request with what the readers are told. A file whose name is none elsewhere is
+/// shared without one.
+fn described(request: RequestBuilder, args: &ShareArgs) -> anyhow::Result<RequestBuilder> {
+    let told = &args.description;
+    let name = told.name.clone().or_else(|| name_of(&args.file));
+    let mut headers = HeaderMap::new();
+    if let Some(name) = &name {
+        headers.insert(CONTENT_DISPOSITION, attachment(Some(name)).parse()?);
+    }
+    if let Some(media_type) = &told.media_type {
+        headers.insert(CONTENT_TYPE, media_type.as_str().parse()?);
+    }
+    if !told.labels.is_empty() {
+        let labels = Labels::try_from(told.labels.iter().cloned().collect::<LabelPairs>())?;
+        headers.insert(
+            "x-labels",
+            HeaderValue::from_bytes(&serde_json::to_vec(&labels)?)?,
+        );
+    }
+    if let Some(id) = &told.correlation_id {
+        headers.insert(
+            "x-correlation-id",
+            HeaderValue::from_bytes(id.as_str().as_bytes())?,
+        );
+    }
+    if let Some(hash) = &told.supersedes {
+        headers.insert("x-supersedes", hash.to_string().parse()?);
+    }
+    Ok(request.headers(headers))
+}
+
+/// The name of a file; standard input has none.
+fn name_of(path: &Path) -> Option<ObjectName> {
+    if path == Path::new("-") {
+        return None;
+    }
+    let name = path.file_name()?.to_str();
+    match name.map(str::parse::<ObjectName>) {
+        Some(Ok(name)) => Some(name),
+        Some(Err(_)) | None => {
+            eprintln!(
+                "the file is shared without its name, which is none on other systems; give one with --name"
+            );
+            None
+        }
+    }
 }
 
 /// The file and its size; the size of standard input is not known.
