@@ -396,6 +396,8 @@ async fn node() -> TestNode {
 
 async fn holds(document: &str, is_external: bool) {
     let node = node().await;
+    // Else whoever asks for events to come would wait for them.
+    node.events.end_waiting();
     let schemas = Schemas::of(document);
     let base = if is_external {
         &node.external

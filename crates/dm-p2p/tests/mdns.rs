@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-
 use crate::common::{Node, start_changed};
 
 async fn node() -> Node {

@@ -249,9 +249,11 @@ impl Index {
     async fn first(&mut self, tag: u8, limit: usize) -> Result<Vec<Bytes>, StoreError> {
         let front = self.fronts.get(&tag).map(Vec::as_slice);
         let entries = self.store.scan(&[tag], front, limit).await?;
-        if let Some((first, _)) = entries.first() {
-            self.fronts.insert(tag, keys::head(first).to_vec());
-        }
+        let front = match entries.first() {
+            Some((first, _)) => keys::head(first).to_vec(),
+            None => keys::behind_all(tag),
+        };
+        self.fronts.insert(tag, front);
         Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
 
