@@ -33,6 +33,7 @@ impl Peers {
                 holder_index: Some(holders),
                 quota: Some(stores.storage.quota()),
                 standing: Some(standing.clone()),
+                notices: Some(stores.storage.namespace("notices")),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
             supervisor,

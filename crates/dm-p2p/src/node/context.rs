@@ -17,7 +17,7 @@ use crate::{
     config::{P2pConfig, P2pDeps},
     dht::{ProvideQueue, ProviderRecords},
     holder_updates::HolderUpdates,
-    notices::NoticeHolder,
+    notices::{NoticeHolder, NoticeRoutes},
     peers::Peers,
     server::ForeignRoom,
     traffic::Traffic,
@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) holder_index: Option<Arc<dyn HolderIndex>>,
     /// The notices that wait for others.
     pub(crate) notices: NoticeHolder,
+    /// Where this node's own notices go.
+    pub(crate) notice_routes: NoticeRoutes,
     /// Room for the objects of others.
     pub(crate) foreign: Arc<ForeignRoom>,
     /// Where this node listens, peer id included.
@@ -80,6 +82,7 @@ impl Context {
             holder_updates: HolderUpdates::default(),
             holder_index: deps.holder_index.clone(),
             notices: NoticeHolder::new(config.own_address, deps.notice_sink.clone(), deps.notices.clone()),
+            notice_routes: NoticeRoutes::default(),
             foreign: Arc::new(ForeignRoom::new(
                 config.network.max_foreign_bytes,
                 deps.quota.clone(),

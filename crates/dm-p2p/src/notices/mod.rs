@@ -6,9 +6,11 @@ mod exchange;
 mod holder;
 mod inboxes;
 mod message;
+mod routes;
 mod send;
 
 pub(crate) use collect::collect;
 pub(crate) use holder::{Holding, NoticeHolder};
 pub(crate) use message::{MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest, PROTOCOL};
+pub(crate) use routes::NoticeRoutes;
 pub(crate) use send::send;

@@ -43,21 +43,50 @@ pub(crate) async fn send(context: &Context, notice: &SignedNotice) -> Result<Not
 
 /// Whether the recipient's peer has the notice.
 async fn deliver(context: &Context, notice: &SignedNotice) -> Result<bool, NetworkError> {
-    let record = find_address(context, notice.recipient).await?;
+    let (recipient, routes) = (notice.recipient, &context.notice_routes.direct);
+    if let Some(peer) = routes.get(&recipient) {
+        if put(context, peer, notice).await == Taken::Delivered {
+            return Ok(true);
+        }
+        routes.remove(&recipient);
+    }
+    let record = find_address(context, recipient).await?;
     let peer = record.and_then(|record| record.peer_id.parse().ok());
-    Ok(match peer {
-        Some(peer) if peer != context.local => put(context, peer, notice).await == Taken::Delivered,
-        _ => false,
-    })
+    let Some(peer) = peer.filter(|peer| *peer != context.local) else {
+        return Ok(false);
+    };
+    let is_delivered = put(context, peer, notice).await == Taken::Delivered;
+    if is_delivered {
+        routes.insert(recipient, peer);
+    }
+    Ok(is_delivered)
 }
 
 /// Whether the recipient was among the closest peers, and how many others keep the notice.
 async fn keep(context: &Context, notice: &SignedNotice) -> Result<(bool, usize), NetworkError> {
-    let place = Locator::from_bytes(Notice::inbox_key(notice.recipient));
+    let (recipient, routes) = (notice.recipient, &context.notice_routes.keepers);
+    if let Some(keepers) = routes.get(&recipient) {
+        let taken = put_to_some(context, keepers, notice).await;
+        if taken.1 > 0 {
+            return Ok(taken);
+        }
+        routes.remove(&recipient);
+    }
+    let place = Locator::from_bytes(Notice::inbox_key(recipient));
     let mut closest = context.runner.find_closest(&place).await?;
-    closest.retain(|peer| *peer != context.local && !context.peers.is_banned(peer));
+    closest.retain(|peer| *peer != context.local);
     closest.truncate(MAX_ASKED);
-    let mut puts = stream::iter(closest)
+    let taken = put_to_some(context, closest.clone(), notice).await;
+    if taken.1 > 0 {
+        routes.insert(recipient, closest);
+    }
+    Ok(taken)
+}
+
+/// Puts the notice to peers in their order until enough of them keep it.
+async fn put_to_some(context: &Context, mut peers: Vec<PeerId>, notice: &SignedNotice) -> (bool, usize) {
+    peers.retain(|peer| !context.peers.is_banned(peer));
+    let mut puts = stream::iter(peers)
         .map(|peer| put(context, peer, notice))
         .buffer_unordered(AT_ONCE);
     let (mut is_delivered, mut kept) = (false, 0);
@@ -67,7 +96,7 @@ async fn keep(context: &Context, notice: &SignedNotice) -> Result<(bool, usize),
         is_delivered |= taken == Taken::Delivered;
         kept += usize::from(taken == Taken::Kept);
     }
-    Ok((is_delivered, kept))
+    (is_delivered, kept)
 }
 
 async fn put(context: &Context, peer: PeerId, notice: &SignedNotice) -> Taken {

@@ -20,6 +20,9 @@ use crate::{
     wire::{Wire, WireError},
 };
 
+/// What a notice counts that is written durably, beside its bytes: like four requests.
+const COST_OF_WRITE: u64 = 1024 * 1024;
+
 /// Answers the requests of one stream, until either side has had enough or another stream
 /// gets its place.
 pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, place: &Admitted, mut wire: Wire<S>)
@@ -73,6 +76,7 @@ where
             return Err(WireError::Malformed("a notice does not verify"));
         }
     };
+    shared.context.peers.count_bytes(peer, COST_OF_WRITE);
     let reply = match shared.context.notices.take(notice, peer).await {
         Ok(Holding::Delivered) => NoticeReply::Delivered,
         Ok(Holding::Kept) => NoticeReply::Kept,
