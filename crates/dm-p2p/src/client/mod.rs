@@ -16,6 +16,7 @@ mod plan;
 mod push;
 mod speeds;
 mod streams;
+mod takers;
 
 pub(crate) use answer_deadline::AnswerDeadline;
 pub(crate) use challenge::challenge;

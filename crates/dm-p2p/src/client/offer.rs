@@ -2,12 +2,11 @@
 //! ends before the object does, the next attempt goes on where the last one was.
 
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dm_core::{
@@ -16,8 +15,8 @@ use dm_core::{
 };
 use futures::FutureExt;
 use libp2p::{PeerId, Stream};
-use tokio::time::Instant;
 
+use super::takers::Takers;
 use crate::{
     node::Context,
     wire::{MAX_NAMES_PER_PIECE, OfferAnswer, Reply, Request, Wire, WireError, encode_names},
@@ -40,69 +39,6 @@ impl From<WireError> for OfferError {
     }
 }
 
-/// A transfer on which nothing has moved for this long is not counted on any more.
-const STALLED: Duration = Duration::from_secs(5);
-
-/// Which peers are taking an object that is offered to several.
-pub(super) struct Takers {
-    state: Mutex<TakersState>,
-}
-
-struct TakersState {
-    /// Copies that are still wanted.
-    missing: usize,
-    /// When something last moved to each peer that takes one.
-    moved: HashMap<PeerId, Instant>,
-}
-
-impl Takers {
-    pub(super) fn new(missing: usize) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(TakersState {
-                missing,
-                moved: HashMap::new(),
-            }),
-        })
-    }
-
-    /// How many copies are still wanted.
-    pub(super) fn set_missing(&self, missing: usize) {
-        self.lock().missing = missing;
-    }
-
-    /// Until when a copy is to be expected, if the peer is taking one.
-    pub(super) fn promising_until(&self, peer: &PeerId) -> Option<Instant> {
-        self.lock().moved.get(peer).map(|moved| *moved + STALLED)
-    }
-
-    /// The peer wants the object: it gets it, unless enough others are taking it.
-    fn begin(&self, peer: PeerId) -> Result<(), WireError> {
-        let (mut state, now) = (self.lock(), Instant::now());
-        let others = state
-            .moved
-            .iter()
-            .filter(|(other, moved)| **other != peer && now < **moved + STALLED);
-        if others.count() >= state.missing {
-            return Err(WireError::Unneeded);
-        }
-        state.moved.insert(peer, now);
-        Ok(())
-    }
-
-    fn moved(&self, peer: PeerId) {
-        self.lock().moved.insert(peer, Instant::now());
-    }
-
-    /// The peer takes nothing any more; whether it did.
-    fn ended(&self, peer: &PeerId) -> bool {
-        self.lock().moved.remove(peer).is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, TakersState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Offers a peer an envelope over chunks that it has; what fails is noted with
 /// the peer.
 pub(super) async fn offer_envelope(context: &Context, peer: PeerId, envelope: &SignedEnvelope) {
@@ -120,16 +56,14 @@ pub(super) async fn offer(
     envelope: &SignedEnvelope,
     takers: &Arc<Takers>,
 ) -> Result<OfferAnswer, OfferError> {
-    let (first, mut furthest) = (Arc::<AtomicU64>::default(), 0);
+    let (transfer, mut furthest) = (Arc::<Transfer>::default(), 0);
     let mut attempts = 1..MAX_ATTEMPTS;
     let outcome = loop {
-        match attempt(context, peer, envelope, takers, &first).await {
+        match attempt(context, peer, envelope, takers, &transfer).await {
             Err(OfferError::Peer(error))
-                if may_go_on(&error)
-                    && first.load(Ordering::Relaxed) > furthest
-                    && attempts.next().is_some() =>
+                if may_go_on(&error) && transfer.first() > furthest && attempts.next().is_some() =>
             {
-                furthest = first.load(Ordering::Relaxed);
+                furthest = transfer.first();
                 tracing::debug!(%peer, furthest, %error, "goes on with an object that was cut off");
             }
             outcome => break outcome,
@@ -156,7 +90,7 @@ async fn attempt(
     peer: PeerId,
     envelope: &SignedEnvelope,
     takers: &Arc<Takers>,
-    first: &Arc<AtomicU64>,
+    transfer: &Arc<Transfer>,
 ) -> Result<OfferAnswer, OfferError> {
     let failed_here: Arc<Mutex<Option<StoreError>>> = Arc::default();
     let asked = Instant::now();
@@ -168,7 +102,7 @@ async fn attempt(
                 envelope: envelope.clone(),
                 peer,
                 takers: takers.clone(),
-                first: first.clone(),
+                transfer: transfer.clone(),
             };
             let failed_here = failed_here.clone();
             let peers = context.peers.clone();
@@ -202,13 +136,43 @@ struct Sending {
     envelope: SignedEnvelope,
     peer: PeerId,
     takers: Arc<Takers>,
+    transfer: Arc<Transfer>,
+}
+
+/// How far the attempts to send an object have come.
+#[derive(Default)]
+struct Transfer {
     /// Index of the chunk with which the last attempt began.
-    first: Arc<AtomicU64>,
+    first: AtomicU64,
+    /// So many of the first chunks were sent.
+    sent: AtomicU64,
+}
+
+impl Transfer {
+    fn first(&self) -> u64 {
+        self.first.load(Ordering::Relaxed)
+    }
+
+    fn begins_at(&self, first: u64) {
+        self.first.store(first, Ordering::Relaxed);
+    }
+
+    /// The chunk at `index` was sent.
+    fn sent(&self, index: u64) {
+        if index <= self.sent.load(Ordering::Relaxed) {
+            self.sent.fetch_max(index + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether all these chunks were sent, in one attempt or several.
+    fn is_whole(&self, chunks: u64) -> bool {
+        self.sent.load(Ordering::Relaxed) >= chunks
+    }
 }
 
 impl Sending {
-    /// The answer, and whether the peer has received every byte and kept it: that it has
-    /// the object already is only its word. Calls `answered` when it first answers.
+    /// The answer, and whether the peer was sent every byte: that it has the object, or a
+    /// part of it, already is only its word. Calls `answered` when it first answers.
     async fn offer_on(
         &self,
         wire: &mut Wire<Stream>,
@@ -233,11 +197,14 @@ impl Sending {
         } else {
             0
         };
-        self.first.store(first, Ordering::Relaxed);
+        self.transfer.begins_at(first);
         self.takers.moved(self.peer);
         self.send_chunks(wire, first).await?;
         match wire.receive().await? {
-            Reply::OfferAnswer(answer) => Ok((answer, true)),
+            Reply::OfferAnswer(answer) => {
+                let is_whole = self.transfer.is_whole(self.envelope.chunk_count());
+                Ok((answer, is_whole))
+            }
             _ => Err(WireError::Malformed("an answer was expected").into()),
         }
     }
@@ -280,6 +247,7 @@ impl Sending {
                 .map_err(OfferError::Local)?;
             let len = chunk.bytes().len() as u32;
             wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
+            self.transfer.sent(index);
             self.takers.moved(self.peer);
         }
         Ok(())
@@ -290,20 +258,13 @@ impl Sending {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn no_more_peers_take_an_object_than_copies_are_missing() {
-        let takers = Takers::new(2);
-        let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
-        assert!(takers.begin(peers[0]).is_ok() && takers.begin(peers[1]).is_ok());
-        assert!(takers.begin(peers[2]).is_err());
-        assert!(takers.begin(peers[0]).is_ok(), "it goes on");
-        assert!(takers.ended(&peers[0]) && !takers.ended(&peers[0]));
-        takers.set_missing(1);
-        assert!(takers.begin(peers[2]).is_err());
-        // One on which nothing moves is not counted on.
-        tokio::time::advance(STALLED).await;
-        assert!(takers.begin(peers[2]).is_ok() && takers.begin(peers[3]).is_err());
-        takers.set_missing(0);
-        assert!(takers.begin(peers[1]).is_err());
+    #[test]
+    fn what_a_peer_says_it_has_was_not_sent() {
+        let transfer = Transfer::default();
+        assert!(transfer.is_whole(0) && !transfer.is_whole(4));
+        transfer.sent(3);
+        assert!(!transfer.is_whole(4), "the peer wanted the last one only");
+        [0, 1, 2, 1, 2, 3].iter().for_each(|index| transfer.sent(*index));
+        assert!(transfer.is_whole(4));
     }
 }

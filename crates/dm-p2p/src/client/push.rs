@@ -16,7 +16,8 @@ use tokio::{
 
 use super::{
     newer::take_newer,
-    offer::{OfferError, Takers, offer},
+    offer::{OfferError, offer},
+    takers::Takers,
 };
 use crate::{
     node::Context,
