@@ -2,7 +2,7 @@
 
 use dm_core::{
     Address,
-    envelope::{CHUNK_SIZE, Envelope, MAX_SEALED_RECEIPT},
+    envelope::{CHUNK_SIZE, Envelope, MAX_ATTACHMENT},
     ports::NetworkStatus,
     signed::Signed,
 };
@@ -130,7 +130,7 @@ async fn who_reads_much_is_served_later_and_not_ignored() {
 fn with_large_envelope(account: u8) -> SampleObject {
     let object = SampleObject::new(account, 7, 100);
     let envelope = Envelope {
-        receipts: vec![vec![0; MAX_SEALED_RECEIPT].into(); 16],
+        attachments: vec![vec![0; MAX_ATTACHMENT].into(); 16],
         ..object.envelope.statement().clone()
     };
     SampleObject {
