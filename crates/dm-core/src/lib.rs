@@ -6,6 +6,7 @@ pub mod api_key;
 pub mod bus;
 pub mod clock;
 pub mod config;
+pub mod contact;
 pub mod damage;
 pub mod descriptor;
 pub mod envelope;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    contact::{ContactName, RecordPart},
     event::{Event, EventKind},
     hash::{DataHash, Locator},
     health::{HealthReport, PartHealth},
@@ -128,6 +129,17 @@ pub enum News {
         recipient: Option<Address>,
         /// Milliseconds since the Unix epoch.
         timestamp: u64,
+    },
+    /// The address record of a contact says something else than what the operator has
+    /// confirmed.
+    #[serde(rename = "contact.changed")]
+    ContactChanged {
+        /// The contact.
+        name: ContactName,
+        /// Its address.
+        address: Address,
+        /// What of the record has changed.
+        what: Vec<RecordPart>,
     },
     /// A first connection with a peer stands.
     #[serde(rename = "network.peer_connected")]
@@ -260,8 +272,9 @@ pub enum SystemTrouble {
 
 /// Topics that the journal keeps, in the order of their names. The others pass and are
 /// gone: what peers and clients without a key can bring about must not fill it.
-pub const DURABLE_TOPICS: [&str; 14] = [
+pub const DURABLE_TOPICS: [&str; 15] = [
     "compliance.event",
+    "contact.changed",
     "data.erased",
     "data.expired",
     "data.received",

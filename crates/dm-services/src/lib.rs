@@ -3,6 +3,7 @@
 mod anchored_owners;
 mod authorization;
 mod authorizer;
+mod contacts;
 mod cpu;
 mod data;
 mod error;
@@ -13,6 +14,7 @@ mod key_journal;
 mod key_rotation;
 mod keyed_locks;
 mod known_objects;
+mod known_owners;
 mod operator_change;
 mod order_executor;
 mod own_secret;
@@ -27,6 +29,7 @@ mod token_manager;
 pub use anchored_owners::AnchoredOwners;
 pub use authorization::{AuthorizationConfig, AuthorizationPorts, ShareAuthorization, StatementContext};
 pub use authorizer::{Authorizer, AuthorizerError, UserKey};
+pub use contacts::{ContactError, ContactPorts, Contacts, NewContact};
 pub use data::{DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare};
 pub use error::{Cause, ServiceError, Shortfall};
 pub use health_monitor::{HealthMonitor, HealthPorts};
@@ -35,6 +38,7 @@ pub use key_rotation::{
     KeyRotation, KeyRotationConfig, KeyRotationPorts, KeyVersionUse, destroy_key_version, key_versions,
 };
 pub use known_objects::KnownObjects;
+pub use known_owners::KnownOwners;
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_executor::{MoneyConfig, MoneyPorts, OrderExecutor};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

@@ -24,6 +24,7 @@
 
 pub mod api_keys;
 pub mod checkpoints;
+pub mod contacts;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
@@ -32,6 +33,7 @@ pub mod key_changes;
 pub mod key_uses;
 pub mod mandates;
 mod memory;
+mod memory_contacts;
 mod memory_erasures;
 mod memory_journal;
 mod memory_key_uses;
@@ -146,5 +148,6 @@ mod tests {
     crate::event_journal_conformance!(empty);
     crate::subscription_catalog_conformance!(empty);
     crate::authorized_users_conformance!(empty);
+    crate::contact_book_conformance!(empty);
     crate::used_mandates_conformance!(empty);
 }

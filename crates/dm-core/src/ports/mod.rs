@@ -10,6 +10,7 @@ mod catalog;
 mod chain;
 mod chain_control;
 mod compliance;
+mod contact_book;
 mod crypto;
 mod event_journal;
 mod event_log;
@@ -53,6 +54,7 @@ pub use catalog::{
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
+pub use contact_book::ContactBook;
 pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
 pub use event_journal::{EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage};
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};

@@ -1,6 +1,7 @@
 use super::{
-    ApiKeyCatalog, AuthorizedUsers, Erasures, EventJournal, EventLog, KeyChanges, KeyUses, OrderCatalog,
-    PeerCatalog, ReadableObjects, Revocations, ShareCatalog, SubscriptionCatalog, TokenCatalog, UsedMandates,
+    ApiKeyCatalog, AuthorizedUsers, ContactBook, Erasures, EventJournal, EventLog, KeyChanges, KeyUses,
+    OrderCatalog, PeerCatalog, ReadableObjects, Revocations, ShareCatalog, SubscriptionCatalog, TokenCatalog,
+    UsedMandates,
 };
 
 /// The whole catalog. Its ports only make sense over one and the same store: a commit
@@ -9,6 +10,7 @@ use super::{
 pub trait Catalog:
     ApiKeyCatalog
     + AuthorizedUsers
+    + ContactBook
     + Erasures
     + EventJournal
     + EventLog
@@ -28,6 +30,7 @@ pub trait Catalog:
 impl<T> Catalog for T where
     T: ApiKeyCatalog
         + AuthorizedUsers
+        + ContactBook
         + Erasures
         + EventJournal
         + EventLog

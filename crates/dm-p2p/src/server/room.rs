@@ -1,6 +1,6 @@
 //! Shares out the room for the objects of others.
 //!
-//! Established owners may use all of it. Strangers together may fill half, and
+//! Established owners may use all of it, those that the operator blocks none of it. Strangers together may fill half, and
 //! each stranger, as owner and as the peer that pushes, may take an eighth of
 //! the room in a day.
 
@@ -87,6 +87,9 @@ impl ForeignRoom {
         replaced: u64,
     ) -> Option<Reservation> {
         let bytes = bytes.saturating_sub(replaced);
+        if bytes > 0 && self.is_kept_out(arriving.owner).await {
+            return None;
+        }
         let is_stranger = bytes > 0 && !self.is_favoured(arriving).await;
         let stored = self.quota.as_ref().map_or(0, |quota| quota.kept().foreign);
         let limit = if is_stranger {
@@ -119,6 +122,13 @@ impl ForeignRoom {
             stranger,
             is_kept: false,
         })
+    }
+
+    async fn is_kept_out(&self, owner: Address) -> bool {
+        match &self.standing {
+            Some(standing) => standing.is_blocked(owner).await,
+            None => false,
+        }
     }
 
     async fn is_favoured(&self, arriving: Arriving) -> bool {
@@ -191,6 +201,7 @@ mod tests {
     }
 
     const ESTABLISHED: Address = Address::repeat_byte(1);
+    const BLOCKED: Address = Address::repeat_byte(0);
 
     impl StorageQuota for World {
         fn kept(&self) -> Kept {
@@ -207,6 +218,10 @@ mod tests {
     impl OwnerStanding for World {
         async fn is_established(&self, owner: Address) -> bool {
             owner == ESTABLISHED
+        }
+
+        async fn is_blocked(&self, owner: Address) -> bool {
+            owner == BLOCKED
         }
     }
 
@@ -288,6 +303,20 @@ mod tests {
         assert!(room.reserve(stranger, 60, 0).await.is_none());
         assert!(room.reserve(stranger, 40, 0).await.is_some());
         assert_eq!(room.lock().reserved, 0);
+    }
+
+    #[tokio::test]
+    async fn a_blocked_owner_gets_no_room_but_for_what_takes_no_more_than_it_replaces() {
+        let world = Arc::new(World::default());
+        let room = room(&world);
+        let for_us = Arriving {
+            is_for_us: true,
+            ..from(0)
+        };
+        for arriving in [from(0), for_us] {
+            assert!(room.reserve(arriving, 1, 0).await.is_none());
+            assert!(room.reserve(arriving, 70, 70).await.is_some());
+        }
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ fn is_for_the_journal(news: &News) -> bool {
     matches!(
         news,
         News::HealthComponentChange(_)
+            | News::ContactChanged { .. }
             | News::NodeStarted { .. }
             | News::NodeStopping {}
             | News::SystemError(_)

@@ -4,6 +4,7 @@
 
 mod anchored_owners;
 mod consents;
+mod contacts;
 mod crashes;
 mod describing;
 mod erasing;

@@ -12,8 +12,8 @@ use sqlx::SqliteConnection;
 use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
-    checkpoints, erasures, event_log, journal, key_changes, key_uses, mandates, order_writes, peers,
-    readable_objects, replicas, revocations, share_writes, subscriptions, tokens,
+    checkpoints, contacts, erasures, event_log, journal, key_changes, key_uses, mandates, order_writes,
+    peers, readable_objects, replicas, revocations, share_writes, subscriptions, tokens,
     transaction::{self, Failure},
     users,
 };
@@ -280,6 +280,8 @@ async fn make_single(
         SingleChange::UpdateToken(facts) => return tokens::update(connection, facts).await,
         SingleChange::InsertUser(user) => return users::insert(connection, user).await,
         SingleChange::RemoveUser(id) => return users::remove(connection, id).await,
+        SingleChange::PutContact(contact) => return contacts::put(connection, contact).await,
+        SingleChange::RemoveContact(name) => return contacts::remove(connection, name).await,
         SingleChange::ForgetMandates(now) => mandates::forget(connection, *now).await?,
         SingleChange::AppendNews(appended) => news.extend(appended.iter().cloned()),
         SingleChange::PruneJournal { before, keep } => {

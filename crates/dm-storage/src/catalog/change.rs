@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dm_core::{
     Address,
     api_key::{ApiKeyRecord, KeyUsage},
+    contact::{Contact, ContactName},
     envelope::ObjectId,
     hash::DataHash,
     news::News,
@@ -122,6 +123,8 @@ pub(super) enum SingleChange {
     UpdateToken(TokenInfo),
     InsertUser(AuthorizedUser),
     RemoveUser(UserId),
+    PutContact(Box<Contact>),
+    RemoveContact(ContactName),
     ForgetMandates(u64),
     AppendNews(Vec<News>),
     PruneJournal {
@@ -175,6 +178,7 @@ impl Change {
                     SingleChange::InsertApiKey(_)
                         | SingleChange::AddToken(_)
                         | SingleChange::InsertUser(_)
+                        | SingleChange::PutContact(_)
                         | SingleChange::PutPeers(_)
                         | SingleChange::InsertSubscription(_)
                 )

@@ -1,5 +1,5 @@
 //! The catalog: shares, readable objects, the compliance log, orders, tokens,
-//! API keys, authorised users and the peer book in one SQLite database.
+//! API keys, authorised users, contacts and the peer book in one SQLite database.
 
 mod api_keys;
 mod batch;
@@ -9,6 +9,7 @@ mod change;
 mod checkpoints;
 mod columns;
 mod committing;
+mod contacts;
 mod copy;
 mod erasures;
 mod error;
@@ -71,6 +72,7 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
 /// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
 /// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),
+/// [`ContactBook`](dm_core::ports::ContactBook),
 /// [`UsedMandates`](dm_core::ports::UsedMandates),
 /// [`PeerCatalog`](dm_core::ports::PeerCatalog),
 /// [`CatalogCopy`](dm_core::ports::CatalogCopy) and

@@ -219,6 +219,7 @@ fn schema() -> Migrator {
             "key changes",
             include_str!("../../migrations/0014_key_changes.sql"),
         ),
+        version(20, "contacts", include_str!("../../migrations/0020_contacts.sql")),
         version(22, "journal", include_str!("../../migrations/0022_journal.sql")),
         version(
             23,

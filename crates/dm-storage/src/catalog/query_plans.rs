@@ -5,8 +5,8 @@ use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, erasures, event_log, history, journal, key_changes, key_uses, mandates, open,
-    order_writes, orders, peers, readable_objects, replicas, revocations, share_writes, shares,
+    api_keys, checkpoints, contacts, erasures, event_log, history, journal, key_changes, key_uses, mandates,
+    open, order_writes, orders, peers, readable_objects, replicas, revocations, share_writes, shares,
     subscriptions, tokens, users,
 };
 
@@ -132,6 +132,11 @@ async fn every_lookup_uses_an_index() {
         users::GET,
         users::PAGE,
         users::REMOVE,
+        contacts::GET,
+        contacts::AT,
+        contacts::PAGE,
+        contacts::IS_TAKEN,
+        contacts::REMOVE,
         mandates::IS_USED,
         mandates::FORGET,
     ] {

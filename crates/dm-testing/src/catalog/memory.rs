@@ -1,4 +1,4 @@
-//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_erasures`, `memory_journal`,
+//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_contacts`, `memory_erasures`, `memory_journal`,
 //! `memory_key_uses`, `memory_log`, `memory_orders`, `memory_readables`,
 //! `memory_revocations`, `memory_shares`, `memory_subscriptions` and `memory_tables`.
 
@@ -10,6 +10,7 @@ use std::{
 use dm_core::{
     Address, B256,
     api_key::ApiKeyRecord,
+    contact::{Contact, ContactName},
     envelope::ObjectId,
     hash::DataHash,
     idempotency::IdempotencyKey,
@@ -50,6 +51,7 @@ pub(super) struct State {
     /// With their digests, whatever became of their shares.
     pub(super) mandates: HashMap<B256, KeptMandate>,
     pub(super) users: BTreeMap<UserId, AuthorizedUser>,
+    pub(super) contacts: BTreeMap<ContactName, Contact>,
     pub(super) scheduled: BTreeMap<DataHash, u64>,
     pub(super) key_changes: Vec<BegunKeyChange>,
     pub(super) revocations: MemoryRevocations,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dm_core::{
     Address, B256,
     api_key::{ApiKeyRecord, KeyUsage, Rights, RouteName, Scope},
+    contact::{Contact, SeenRecord, Trust},
     envelope::ObjectId,
     event::{Event, EventKind, NewEvent},
     hash::DataHash,
@@ -86,6 +87,27 @@ pub fn mandate(n: u64, expires_at: u64) -> KeptMandate {
             user_id: user("alice", 1).id,
         },
         expires_at,
+    }
+}
+
+/// A contact of this name at address number `n`.
+pub fn contact(name: &str, n: u8) -> Contact {
+    Contact {
+        name: name.parse().unwrap(),
+        address: Address::repeat_byte(n),
+        trust: Trust::Accept,
+        note: None,
+        added_at: u64::from(n),
+        confirmed: None,
+        changed: None,
+    }
+}
+
+/// What address record number `n` says.
+pub fn seen_record(n: u8) -> SeenRecord {
+    SeenRecord {
+        hpke_public_key: [n; 32],
+        peer_id: format!("peer-{n}"),
     }
 }
 
