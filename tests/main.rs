@@ -17,6 +17,7 @@ mod chain_trouble;
 mod churn;
 mod client;
 mod command_line;
+mod contacts;
 mod crashes;
 mod descriptors;
 mod documentation;

@@ -3,10 +3,11 @@
 use std::{convert::Infallible, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use dm_core::{Address, address::parse_address, hash::DataHash};
+use dm_core::{contact::Party, hash::DataHash};
 
 mod api_key;
 mod backup;
+mod contacts;
 mod key;
 mod money;
 mod share;
@@ -14,6 +15,7 @@ mod user;
 
 pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
+pub(crate) use contacts::{ContactsArgs, ContactsCommand};
 pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use money::{
     AmountArgs, BalanceArgs, ConfirmArgs, TokensArgs, TokensCommand, TransferArgs, TransfersArgs,
@@ -56,15 +58,17 @@ pub(crate) enum Command {
     /// Manage the authorised users of a running node
     #[command(subcommand)]
     User(UserCommand),
+    /// Show, add or remove names for addresses
+    Contacts(ContactsArgs),
     /// Print what an authorised user signs to vouch for a node
     Vouch(VouchArgs),
     /// Print what an authorised user signs to order a share
     Statement(StatementArgs),
-    /// Share a file with an address
+    /// Share a file with an address or a contact
     Share(ShareArgs),
     /// Fetch data by its hash
     Get(GetArgs),
-    /// Let a further address read data
+    /// Let a further address or contact read data
     Grant(GrantArgs),
     /// Make, check and restore backups
     #[command(subcommand)]
@@ -242,9 +246,9 @@ pub(crate) struct GetArgs {
 pub(crate) struct RevokeArgs {
     /// The data hash
     pub(crate) hash: DataHash,
-    /// Who shall not be able to read it any more
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) from: Address,
+    /// Who shall not be able to read it any more: an address, or the name of a contact
+    #[arg(long)]
+    pub(crate) from: Party,
     #[command(flatten)]
     pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]

@@ -96,6 +96,11 @@ impl NodeClient {
         self.answer(self.request(Method::POST, route).json(body)).await
     }
 
+    /// Puts a JSON document at a route and returns the answer.
+    pub(crate) async fn put(&self, route: &str, body: &Value) -> anyhow::Result<Value> {
+        self.answer(self.request(Method::PUT, route).json(body)).await
+    }
+
     /// Has what is at a route deleted and returns the answer.
     pub(crate) async fn delete(&self, route: &str) -> anyhow::Result<Value> {
         self.answer(self.request(Method::DELETE, route)).await

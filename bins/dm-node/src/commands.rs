@@ -4,6 +4,7 @@ pub(crate) mod api_key;
 pub(crate) mod backup;
 pub(crate) mod balance;
 pub(crate) mod config;
+pub(crate) mod contacts;
 pub(crate) mod dev;
 pub(crate) mod devnet;
 pub(crate) mod erase;

@@ -69,6 +69,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,
         Command::User(command) => commands::user::run(command, as_json).await?,
+        Command::Contacts(args) => commands::contacts::run(args, as_json).await?,
         Command::Vouch(args) => commands::vouch::run(args).await?,
         Command::Statement(args) => commands::statement::run(args).await?,
         Command::Share(args) => commands::share::run(args, as_json).await?,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use dm_core::{
-    Address,
+    contact::Party,
     hash::{DataHash, DataHasher},
     mandate::{PresentedMandate, ShareDomain, ShareStatement, StatedPayment},
     secret::SecretString,
@@ -26,7 +26,7 @@ const PIECE: usize = 256 * 1024;
 
 /// What is to be ordered.
 pub(crate) struct Wanted<'a> {
-    pub(crate) recipient: Address,
+    pub(crate) recipient: &'a Party,
     pub(crate) price: Option<&'a PriceArgs>,
 }
 
@@ -41,6 +41,13 @@ pub(crate) async fn statement(
     wanted: &Wanted<'_>,
     valid_for: &str,
 ) -> anyhow::Result<ShareStatement> {
+    let recipient = match wanted.recipient {
+        Party::Address(address) => *address,
+        // A signed order must say for itself what it is for.
+        Party::Contact(name) => {
+            bail!("an order names the recipient by its address; `dm-node contacts show {name}` prints it")
+        }
+    };
     let context = client.get("/authorization", &[]).await?;
     let unclear = || "the node's answer makes no sense";
     Ok(ShareStatement {
@@ -53,7 +60,7 @@ pub(crate) async fn statement(
             .with_context(unclear)?,
         node_id: context["node_id"].as_str().with_context(unclear)?.to_owned(),
         payment: wanted.price.map(stated_payment).transpose()?.flatten(),
-        recipient: wanted.recipient,
+        recipient,
         statement: ShareDomain::V1,
         user_id: user.clone(),
     })

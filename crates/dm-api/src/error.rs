@@ -14,7 +14,7 @@ use dm_core::{
     Address, B256, U256,
     ports::{ApiKeyError, BackupError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
 };
-use dm_services::{AuthorizerError, ServiceError};
+use dm_services::{AuthorizerError, ContactError, ServiceError};
 use serde::Serialize;
 
 /// Seconds after which a client that was turned away may try again.
@@ -294,6 +294,22 @@ impl From<AuthorizerError> for ApiError {
                 refusal
             }
             other => ServiceError::from(other).into(),
+        }
+    }
+}
+
+impl From<ContactError> for ApiError {
+    fn from(error: ContactError) -> Self {
+        match error {
+            ContactError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "Contact not found"),
+            ContactError::AddressTaken(_) => {
+                let mut refusal = Self::new(StatusCode::CONFLICT, error.to_string());
+                refusal.body.field = Some("address");
+                refusal
+            }
+            ContactError::TooMany => Self::new(StatusCode::CONFLICT, error.to_string()),
+            ContactError::Note(reason) => Self::invalid("note", reason),
+            ContactError::Catalog(error) => error.into(),
         }
     }
 }

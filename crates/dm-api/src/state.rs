@@ -3,12 +3,16 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dm_core::{
+    Address,
+    address::InvalidAddress,
     config::ApiConfig,
+    contact::Party,
     ports::{ApiKeys, Backups, ChainControl, ComplianceLog, LogControl, Network},
 };
 use dm_services::{
-    Authorizer, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor, PluginManager, Repairer,
-    Scrubber, ServiceError, ShareAuthorization, Subscriptions, TokenManager, events::Events,
+    Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
+    PluginManager, Repairer, Scrubber, ServiceError, ShareAuthorization, Subscriptions, TokenManager,
+    events::Events,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -44,6 +48,8 @@ pub struct Services {
     pub api_keys: Arc<dyn ApiKeys>,
     /// Knows the users who may order shares.
     pub users: Authorizer,
+    /// Names for the addresses of others.
+    pub contacts: Contacts,
     /// Checks who orders a share.
     pub authorization: ShareAuthorization,
     /// Slows down those who try API keys.
@@ -128,6 +134,18 @@ impl State {
         match self.runtime.spawn(call.in_current_span()).await {
             Ok(result) => result.map_err(Into::into),
             Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}").into()).into()),
+        }
+    }
+
+    /// The address of a party that a field names.
+    pub(crate) async fn address(&self, field: &'static str, party: Party) -> Result<Address, ApiError> {
+        match self.run(self.services.contacts.address_of(party)).await {
+            Err(unknown @ ContactError::Unknown(_)) => {
+                let form = InvalidAddress::Format;
+                let reason = format!("{form}, or the name of a contact: {unknown}");
+                Err(ApiError::invalid(field, reason))
+            }
+            address => Ok(address?),
         }
     }
 

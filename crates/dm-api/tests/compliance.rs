@@ -72,7 +72,7 @@ async fn the_receipt_for_one_recipient_is_found() {
         .get(&format!("/receipts/{hash}?recipient=0x{}", "11".repeat(20)))
         .await;
     assert_eq!(nobody.status, 404);
-    let wrong = node.get(&format!("/receipts/{hash}?recipient=me")).await;
+    let wrong = node.get(&format!("/receipts/{hash}?recipient=0xme")).await;
     let sentence = "recipient must be a valid Ethereum address (0x + 40 hex chars)";
     wrong.is_error(422, sentence, Some("recipient"));
 }

@@ -9,6 +9,7 @@
 mod backups;
 mod common;
 mod compliance;
+mod contacts;
 mod contract;
 mod descriptors;
 mod erasures;

@@ -2,9 +2,8 @@
 
 use clap::Args;
 use dm_core::{
-    Address,
-    address::parse_address,
     api_key::{RouteName, Scope, UnknownScope},
+    contact::Party,
 };
 
 use super::RunArgs;
@@ -20,9 +19,9 @@ pub(crate) struct CreateApiKeyArgs {
     /// The only route that it may call, such as `GET /data/{data_hash}`; may be repeated
     #[arg(long = "route", value_name = "METHOD PATH")]
     pub(crate) routes: Vec<RouteName>,
-    /// The only address to which it may have data, rights or money go; may be repeated
-    #[arg(long = "recipient", value_name = "ADDRESS", value_parser = parse_address)]
-    pub(crate) recipients: Vec<Address>,
+    /// The only address or contact to which it may have data, rights or money go; may be repeated
+    #[arg(long = "recipient", value_name = "ADDRESS")]
+    pub(crate) recipients: Vec<Party>,
     /// Bytes that may pass for it in all, such as 500MiB or 10GiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) bytes_budget: Option<u64>,

@@ -1,5 +1,5 @@
 use clap::{Args, Subcommand};
-use dm_core::{Address, address::parse_address, operation::OperationId};
+use dm_core::{Address, address::parse_address, contact::Party, operation::OperationId};
 
 use super::InternalClientArgs;
 
@@ -53,9 +53,9 @@ pub(crate) enum TokensCommand {
     Mint {
         #[command(flatten)]
         amount: AmountArgs,
-        /// Who gets it
-        #[arg(long, value_parser = parse_address)]
-        to: Address,
+        /// Who gets it: an address, or the name of a contact
+        #[arg(long)]
+        to: Party,
         #[command(flatten)]
         confirm: ConfirmArgs,
         #[command(flatten)]
@@ -66,9 +66,9 @@ pub(crate) enum TokensCommand {
     Approve {
         #[command(flatten)]
         amount: AmountArgs,
-        /// Who may take them
-        #[arg(long, value_parser = parse_address)]
-        spender: Address,
+        /// Who may take them: an address, or the name of a contact
+        #[arg(long)]
+        spender: Party,
         #[command(flatten)]
         confirm: ConfirmArgs,
         #[command(flatten)]
@@ -97,9 +97,8 @@ pub(crate) struct ConfirmArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BalanceArgs {
-    /// The account (default: the node's operator account)
-    #[arg(value_parser = parse_address)]
-    pub(crate) address: Option<Address>,
+    /// The account: an address, or the name of a contact (default: the node's operator account)
+    pub(crate) address: Option<Party>,
     /// The token's contract (default: all that the node supports)
     #[arg(long, value_parser = parse_address)]
     pub(crate) token: Option<Address>,
@@ -111,12 +110,12 @@ pub(crate) struct BalanceArgs {
 pub(crate) struct TransferArgs {
     #[command(flatten)]
     pub(crate) amount: AmountArgs,
-    /// Who is paid
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
+    /// Who is paid: an address, or the name of a contact
+    #[arg(long)]
+    pub(crate) to: Party,
     /// Who pays, having allowed it to the node (default: the node's operator account)
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) from: Option<Address>,
+    #[arg(long)]
+    pub(crate) from: Option<Party>,
     #[command(flatten)]
     pub(crate) confirm: ConfirmArgs,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use clap::Args;
 use dm_core::{
     Address,
     address::parse_address,
+    contact::Party,
     descriptor::{CorrelationId, MediaType, ObjectName},
     hash::DataHash,
     user::UserId,
@@ -17,9 +18,9 @@ use super::ClientArgs;
 pub(crate) struct ShareArgs {
     /// The file; `-` reads standard input
     pub(crate) file: PathBuf,
-    /// Address of the recipient
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
+    /// The recipient: an address, or the name of a contact
+    #[arg(long)]
+    pub(crate) to: Party,
     /// After how long it is erased everywhere, such as 12h or 30d
     #[arg(long, value_name = "DURATION")]
     pub(crate) expires: Option<String>,
@@ -93,9 +94,9 @@ pub(crate) struct OrderArgs {
 pub(crate) struct GrantArgs {
     /// The data hash
     pub(crate) hash: DataHash,
-    /// Who shall be able to read it
-    #[arg(long, value_parser = parse_address)]
-    pub(crate) to: Address,
+    /// Who shall be able to read it: an address, or the name of a contact
+    #[arg(long)]
+    pub(crate) to: Party,
     #[command(flatten)]
     pub(crate) order: OrderArgs,
     #[command(flatten)]

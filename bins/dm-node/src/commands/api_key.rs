@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use dm_core::{
+    Address,
     api_key::{ApiKeyRecord, Rights},
     clock::now_ms,
     config::NodeConfig,
-    ports::{ApiKeys, NewApiKey, NewApiKeyRequest},
+    contact::Party,
+    ports::{ApiKeys, ContactBook, NewApiKey, NewApiKeyRequest},
 };
 use dm_keys::ApiKeyManager;
 use dm_storage::SqliteCatalog;
@@ -23,16 +25,19 @@ use crate::{
 pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result<()> {
     match command {
         ApiKeyCommand::Create(args) => {
-            let rights = Rights {
+            let mut rights = Rights {
                 scopes: args.scopes.into_iter().collect(),
                 routes: args.routes.into_iter().collect(),
-                recipients: args.recipients.into_iter().collect(),
                 bytes_budget: args.bytes_budget,
+                ..Rights::default()
             };
             dm_api::check_routes(&rights, &dm_api::served_routes())
                 .map_err(|fault| anyhow!("--route {fault}"))?;
             let expires_at = args.expires.as_deref().map(duration::from_now).transpose()?;
             let catalog = open_catalog(&home::load_config(&args.node)?).await?;
+            for party in args.recipients {
+                rights.recipients.insert(address_of(&catalog, party).await?);
+            }
             let key = create(&catalog, &args.name, rights, expires_at).await?;
             let mut document = serde_json::to_value(&key.record)?;
             document["key"] = json!(key.key);
@@ -55,6 +60,17 @@ pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result
             })?;
             close(catalog).await
         }
+    }
+}
+
+/// The address of a party in the catalog of a node that may not run.
+async fn address_of(catalog: &SqliteCatalog, party: Party) -> anyhow::Result<Address> {
+    match party {
+        Party::Address(address) => Ok(address),
+        Party::Contact(name) => match catalog.contact(&name).await? {
+            Some(contact) => Ok(contact.address),
+            None => bail!("--recipient {name}: there is no contact of this name"),
+        },
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) async fn run(args: GrantArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
     let route = format!("/data/{}/grants", args.hash);
     let wanted = Wanted {
-        recipient: args.to,
+        recipient: &args.to,
         price: None,
     };
     let order = order::presented(&args.order, &client, &wanted, async { Ok(args.hash) }).await?;

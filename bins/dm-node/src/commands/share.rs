@@ -30,7 +30,7 @@ const PIECE: usize = 256 * 1024;
 pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
     let wanted = Wanted {
-        recipient: args.to,
+        recipient: &args.to,
         price: Some(&args.price),
     };
     let order = order::presented(&args.order, &client, &wanted, order::hash_file(&args.file)).await?;

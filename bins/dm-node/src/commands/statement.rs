@@ -17,7 +17,7 @@ pub(crate) async fn run(args: StatementArgs) -> anyhow::Result<()> {
         (None, file) => order::hash_file(file.as_deref().context("give a FILE or --hash")?).await?,
     };
     let wanted = Wanted {
-        recipient: args.to,
+        recipient: &args.to.into(),
         price: Some(&args.price),
     };
     let statement = order::statement(&client, &args.user, data_hash, &wanted, &args.valid_for).await?;

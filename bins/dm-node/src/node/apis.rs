@@ -79,6 +79,7 @@ pub(super) async fn serve(
         api_keys: background::start_api_keys(stores.catalog.clone(), &ground.supervisor),
         key_guard: Arc::new(KeyGuard::new(&ground.config.api_keys, ground.bus.clone())),
         users: data.users.clone(),
+        contacts: data.contacts.clone(),
         authorization: data.authorization.clone(),
         key_rotation: data.key_rotation.clone(),
         backups: Arc::new(backups(ground, stores, data)),

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use dm_keys::PublicKeys;
 use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts, KeyRotation,
-    KeyRotationPorts, PluginManager, ShareAuthorization,
+    AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
+    DataPorts, KeyRotation, KeyRotationPorts, PluginManager, ShareAuthorization,
 };
 
 use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
@@ -19,6 +19,7 @@ pub(super) struct Data {
     pub(super) data: DataManager,
     pub(super) plugins: PluginManager,
     pub(super) users: Authorizer,
+    pub(super) contacts: Contacts,
     pub(super) authorization: ShareAuthorization,
     pub(super) key_rotation: KeyRotation,
 }
@@ -35,6 +36,17 @@ impl Data {
         let namespace = stores.storage.namespace("plugins");
         let plugins = plugins::open(config, address, namespace, ground.bus.clone()).await?;
         let users = Authorizer::new(catalog.clone(), Arc::new(PublicKeys));
+        let contacts = Contacts::new(ContactPorts {
+            book: catalog.clone(),
+            directory: peers.network.clone(),
+            bus: ground.bus.clone(),
+        });
+        supervise(
+            supervisor,
+            "contacts",
+            &contacts,
+            |contacts, shutdown| async move { contacts.run(shutdown).await },
+        );
         let authorization = background::start_authorization(
             AuthorizationPorts {
                 authorizer: users.clone(),
@@ -80,6 +92,7 @@ impl Data {
             data,
             plugins,
             users,
+            contacts,
             authorization,
             key_rotation: key_rotation(ground, stores, ledger),
         })

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
-use dm_services::{AnchoredOwners, RepairPorts, Repairer, ScrubPorts, Scrubber, repairer::StoredHolderIndex};
+use dm_services::{
+    AnchoredOwners, KnownOwners, RepairPorts, Repairer, ScrubPorts, Scrubber, repairer::StoredHolderIndex,
+};
 
 use super::{Ground, ledger::Ledger, stores::Stores};
 use crate::background;
@@ -19,7 +21,8 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) async fn start(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
-        let standing: Arc<dyn OwnerStanding> = Arc::new(AnchoredOwners::new(ledger.chain.clone()));
+        let anchored = Arc::new(AnchoredOwners::new(ledger.chain.clone()));
+        let standing: Arc<dyn OwnerStanding> = Arc::new(KnownOwners::new(stores.catalog.clone(), anchored));
         let index = stores.storage.namespace("repair");
         let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(

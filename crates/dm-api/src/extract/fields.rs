@@ -4,6 +4,7 @@
 use dm_core::{
     Address, U256,
     address::parse_address,
+    contact::Party,
     token::{parse_amount, parse_amount_or_nothing},
 };
 use serde::de::DeserializeOwned;
@@ -43,12 +44,22 @@ pub(crate) fn value<T: DeserializeOwned>(
 
 /// An Ethereum address, which must be there.
 pub(crate) fn address(name: &'static str, field: Field<'_>) -> Result<Address, ApiError> {
-    let text: Option<String> = value(
+    parse_address(&address_text(name, field)?).map_err(|reason| ApiError::invalid(name, reason))
+}
+
+/// An address or the name of a contact, which must be there.
+pub(crate) fn party(name: &'static str, field: Field<'_>) -> Result<Party, ApiError> {
+    let party = address_text(name, field)?.parse();
+    party.map_err(|reason| ApiError::invalid(name, reason))
+}
+
+fn address_text(name: &'static str, field: Field<'_>) -> Result<String, ApiError> {
+    let text = value(
         name,
         field,
         "must be a valid Ethereum address (0x + 40 hex chars)",
     )?;
-    parse_address(&text.unwrap_or_default()).map_err(|reason| ApiError::invalid(name, reason))
+    Ok(text.unwrap_or_default())
 }
 
 /// An amount: an integer or a decimal string.

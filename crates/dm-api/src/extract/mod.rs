@@ -15,4 +15,6 @@ pub(crate) use self::time::{time, time_param};
 pub(crate) use headers::{allowed_recipient, bearer, idempotency_key, refuse_encoded_body};
 pub(crate) use json_body::{JsonBody, body_cut_off, body_stalled, not_json};
 pub(crate) use page::{page_cursor, page_limit};
-pub(crate) use params::{address_param, data_hash_param, query, switch_param, wants_explanation};
+pub(crate) use params::{
+    address_param, data_hash_param, party_param, query, switch_param, wants_explanation,
+};

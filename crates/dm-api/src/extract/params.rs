@@ -1,7 +1,7 @@
 //! Parameters of the path and the query string.
 
 use actix_web::{HttpRequest, http::StatusCode, web::Query};
-use dm_core::{Address, address::parse_address, hash::DataHash};
+use dm_core::{Address, address::parse_address, contact::Party, hash::DataHash};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::error::ApiError;
@@ -18,6 +18,11 @@ pub(crate) fn data_hash_param(request: &HttpRequest) -> Result<DataHash, ApiErro
 /// An address that was given in the path or the query string.
 pub(crate) fn address_param(name: &'static str, text: &str) -> Result<Address, ApiError> {
     parse_address(text).map_err(|reason| ApiError::invalid(name, reason))
+}
+
+/// An address or the name of a contact that was given in the path or the query string.
+pub(crate) fn party_param(name: &'static str, text: &str) -> Result<Party, ApiError> {
+    text.parse().map_err(|reason| ApiError::invalid(name, reason))
 }
 
 /// A switch in the query string, which is off where it is not given.

@@ -8,8 +8,8 @@ use actix_web::{
     web::Data,
 };
 use dm_core::{
-    address::parse_address,
     api_key::{ApiKeyRecord, Principal, Rights, Scope},
+    contact::Party,
     ports::NewApiKeyRequest,
 };
 use serde::{Deserialize, Serialize};
@@ -73,10 +73,14 @@ async fn create(request: HttpRequest, body: JsonBody, state: Data<State>) -> Res
     let maker = bearer(&request)?;
     refuse_narrowed(&maker)?;
     let asked: CreateRequest<'_> = body.parse()?;
+    let mut recipients = BTreeSet::new();
+    for party in names("recipients", asked.recipients, str::parse::<Party>)? {
+        recipients.insert(state.address("recipients", party).await?);
+    }
     let rights = Rights {
         scopes: names("scopes", asked.scopes, scope)?,
         routes: names("routes", asked.routes, str::parse)?,
-        recipients: names("recipients", asked.recipients, parse_address)?,
+        recipients,
         bytes_budget: fields::value("bytes_budget", asked.bytes_budget, "must be a number of bytes")?,
     };
     check_routes(&rights, &state.served).map_err(|fault| ApiError::invalid("routes", fault))?;

@@ -83,7 +83,8 @@ async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, 
 async fn grant(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
-    let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = fields::party("recipient", asked.recipient)?;
+    let recipient = state.address("recipient", recipient).await?;
     let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let mandate = MandateFields {
         user_id: asked.user_id,
@@ -101,7 +102,8 @@ async fn grant(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
 async fn revoke(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
     let asked: GrantRequest<'_> = body.parse()?;
-    let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = fields::party("recipient", asked.recipient)?;
+    let recipient = state.address("recipient", recipient).await?;
     let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let revocation = state.run(state.services.data.revoke(&hash, recipient)).await?;
     Ok(HttpResponse::Ok().json(RevocationAnswer {

@@ -6,6 +6,7 @@ mod api_keys;
 mod authorization;
 mod backup;
 mod blockchain;
+mod contacts;
 mod data;
 mod erasures;
 mod events;
@@ -51,6 +52,7 @@ pub(crate) fn internal() -> Router {
     blockchain::add(&mut router);
     api_keys::add(&mut router);
     users::add(&mut router);
+    contacts::add(&mut router);
     backup::add(&mut router);
     keys::add(&mut router);
     log_filter::add(&mut router);

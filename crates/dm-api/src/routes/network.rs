@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
-    extract::{address_param, data_hash_param, query, switch_param},
+    extract::{data_hash_param, party_param, query, switch_param},
     route_info::Access,
     state::State,
 };
@@ -100,7 +100,8 @@ impl From<&AddressRecord> for AddressAnswer {
 }
 
 async fn address_record(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let address = address_param("address", request.match_info().query("address"))?;
+    let address = party_param("address", request.match_info().query("address"))?;
+    let address = state.address("address", address).await?;
     let record = state.run(state.services.data.address_record(address)).await?;
     let record = record.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Address record not found"))?;
     Ok(HttpResponse::Ok().json(AddressAnswer::from(record.statement())))

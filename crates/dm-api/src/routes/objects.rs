@@ -32,9 +32,9 @@ use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
-        address_param, allowed_recipient, bearer, body_cut_off, body_stalled, data_hash_param,
+        allowed_recipient, bearer, body_cut_off, body_stalled, data_hash_param,
         description::described_in_headers, idempotency_key, mandate::presented_in_headers,
-        money::price_params, query, refuse_encoded_body, time_param, wants_explanation,
+        money::price_params, party_param, query, refuse_encoded_body, time_param, wants_explanation,
     },
     middleware::deadline::timed_out,
     notes::NoteHeaders,
@@ -68,7 +68,8 @@ struct PutQuery {
 
 async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let asked: PutQuery = query(&request)?;
-    let recipient = address_param("recipient", &asked.recipient.unwrap_or_default())?;
+    let recipient = party_param("recipient", &asked.recipient.unwrap_or_default())?;
+    let recipient = state.address("recipient", recipient).await?;
     let terms = ShareTerms {
         idempotency_key: idempotency_key(&request)?,
         payment: price_params(asked.payment_token.as_deref(), asked.payment_amount.as_deref())?,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
-    extract::{JsonBody, address_param, data_hash_param, not_json, query},
+    extract::{JsonBody, data_hash_param, not_json, party_param, query},
     route_info::Access,
     state::State,
 };
@@ -36,9 +36,14 @@ struct ReceiptQuery {
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
     let ReceiptQuery { recipient } = query(&request)?;
-    let recipient = recipient
-        .map(|text| address_param("recipient", &text))
-        .transpose()?;
+    let recipient = match recipient {
+        Some(text) => Some(
+            state
+                .address("recipient", party_param("recipient", &text)?)
+                .await?,
+        ),
+        None => None,
+    };
     let receipt = state.run(state.services.data.receipt(&hash, recipient)).await?;
     Ok(HttpResponse::Ok().json(receipt))
 }

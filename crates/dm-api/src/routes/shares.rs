@@ -65,7 +65,8 @@ struct ShareRequest<'a> {
 async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let asked: ShareRequest<'_> = body.parse()?;
     let data = data(asked.data)?;
-    let recipient = fields::address("recipient", asked.recipient)?;
+    let recipient = fields::party("recipient", asked.recipient)?;
+    let recipient = state.address("recipient", recipient).await?;
     let recipient = allowed_recipient(&request, "recipient", recipient)?;
     let price = PaymentFields {
         payment_token: asked.payment_token,

@@ -16,7 +16,7 @@ use crate::{
     extract::{
         JsonBody, address_param, allowed_recipient,
         fields::{self, Field},
-        idempotency_key, query,
+        idempotency_key, party_param, query,
     },
     route_info::Access,
     state::State,
@@ -180,7 +180,8 @@ struct MintRequest<'a> {
 async fn mint(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let token = address_param("address", request.match_info().query("address"))?;
     let asked: MintRequest<'_> = body.parse()?;
-    let to = allowed_recipient(&request, "to", fields::address("to", asked.to)?)?;
+    let to = state.address("to", fields::party("to", asked.to)?).await?;
+    let to = allowed_recipient(&request, "to", to)?;
     let amount = fields::amount("amount", asked.amount)?;
     let key = idempotency_key(&request)?;
     let record = state
@@ -200,7 +201,9 @@ struct ApproveRequest<'a> {
 async fn approve(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let token = address_param("address", request.match_info().query("address"))?;
     let asked: ApproveRequest<'_> = body.parse()?;
-    let spender = fields::address("spender", asked.spender)?;
+    let spender = state
+        .address("spender", fields::party("spender", asked.spender)?)
+        .await?;
     let spender = allowed_recipient(&request, "spender", spender)?;
     let amount = fields::amount_or_nothing("amount", asked.amount)?;
     let key = idempotency_key(&request)?;
@@ -239,7 +242,8 @@ struct BalanceAnswer {
 }
 
 async fn balance(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let account = address_param("address", request.match_info().query("address"))?;
+    let account = party_param("address", request.match_info().query("address"))?;
+    let account = state.address("address", account).await?;
     let BalanceQuery { token } = query(&request)?;
     let token = token.map_or(Ok(NATIVE_TOKEN), |text| address_param("token", &text))?;
     let balance = state.run(state.services.tokens.balance(account, token)).await?;

@@ -57,9 +57,10 @@ async fn transfer(
 ) -> Result<HttpResponse, ApiError> {
     let asked: TransferFields<'_> = body.parse()?;
     let operator = state.services.tokens.operator();
+    let (from, to) = (fields::party("from", asked.from)?, fields::party("to", asked.to)?);
     let parties = Parties {
-        from: fields::address("from", asked.from)?,
-        to: allowed_recipient(&request, "to", fields::address("to", asked.to)?)?,
+        from: state.address("from", from).await?,
+        to: allowed_recipient(&request, "to", state.address("to", to).await?)?,
         amount: fields::amount("amount", asked.amount)?,
         operator,
     };

@@ -14,11 +14,11 @@ use dm_core::{
     tasks::Supervisor,
 };
 use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts, HealthMonitor,
-    HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts,
-    OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer,
-    ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
-    events::Events, repairer::plan::RepairConfig,
+    AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
+    DataPorts, HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts,
+    MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins,
+    RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts,
+    Subscriptions, TokenManager, events::Events, repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -295,6 +295,11 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         plugins,
         api_keys: api_keys.clone(),
         users,
+        contacts: Contacts::new(ContactPorts {
+            book: catalog.clone(),
+            directory: network.clone(),
+            bus: kept_bus.clone(),
+        }),
         authorization,
         key_guard: key_guard.clone(),
         key_rotation,
