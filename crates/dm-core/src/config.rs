@@ -10,6 +10,7 @@ use crate::{address::parse_address, secret::SecretString};
 mod api_keys;
 mod authorization;
 mod events;
+mod inbox;
 mod keys;
 mod money;
 mod network;
@@ -20,6 +21,7 @@ mod validate;
 pub use api_keys::ApiKeysConfig;
 pub use authorization::AuthorizationConfig;
 pub use events::EventsConfig;
+pub use inbox::{Accept, InboxConfig};
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
@@ -83,6 +85,8 @@ pub struct NodeConfig {
     pub payments: PaymentsConfig,
     /// The node's own keys.
     pub keys: KeysConfig,
+    /// What the inbox lets in.
+    pub inbox: InboxConfig,
     /// Who may order shares.
     pub authorization: AuthorizationConfig,
     /// How wrong API keys are met.
@@ -128,6 +132,7 @@ impl Default for NodeConfig {
             chain: ChainConfig::default(),
             payments: PaymentsConfig::default(),
             keys: KeysConfig::default(),
+            inbox: InboxConfig::default(),
             authorization: AuthorizationConfig::default(),
             api_keys: ApiKeysConfig::default(),
             compliance: ComplianceConfig::default(),

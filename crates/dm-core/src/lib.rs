@@ -14,6 +14,7 @@ pub mod event;
 pub mod hash;
 pub mod health;
 pub mod idempotency;
+pub mod inbox;
 pub mod journal;
 pub mod mandate;
 mod named_enum;

@@ -6,14 +6,13 @@ use serde_json::Value;
 
 use crate::{
     contact::{ContactName, RecordPart},
-    event::{Event, EventKind},
+    event::EventKind,
     hash::{DataHash, Locator},
     health::{HealthReport, PartHealth},
-    order::{Order, OrderRecord, OrderState, TokenRecord},
-    ports::LogEntry,
-    receipt::Anchor,
-    share::{ReadableObject, ShareRecord, ShareStatus},
+    share::ShareStatus,
 };
+
+mod of_changes;
 
 /// What happened, and what belongs to it; never a payload or a secret. As JSON it is
 /// `{"type": …, "data": …}`; names and fields are part of the interface of plugins and
@@ -98,9 +97,20 @@ pub enum News {
         /// The data.
         data_hash: DataHash,
     },
-    /// This node keeps data of another owner that it has read.
+    /// Data of another owner has come: the inbox lists it, or, where it does not, this node has
+    /// read it.
     #[serde(rename = "data.received")]
     DataReceived {
+        /// The data.
+        data_hash: DataHash,
+        /// Who shared it.
+        owner: Address,
+        /// Plaintext bytes.
+        size: u64,
+    },
+    /// This node has read data that its inbox lists.
+    #[serde(rename = "data.fetched")]
+    DataFetched {
         /// The data.
         data_hash: DataHash,
         /// Who shared it.
@@ -272,11 +282,12 @@ pub enum SystemTrouble {
 
 /// Topics that the journal keeps, in the order of their names. The others pass and are
 /// gone: what peers and clients without a key can bring about must not fill it.
-pub const DURABLE_TOPICS: [&str; 15] = [
+pub const DURABLE_TOPICS: [&str; 16] = [
     "compliance.event",
     "contact.changed",
     "data.erased",
     "data.expired",
+    "data.fetched",
     "data.received",
     "data.revoked",
     "data.shared",
@@ -308,96 +319,11 @@ impl News {
             | Self::DataErased { data_hash }
             | Self::DataExpired { data_hash }
             | Self::DataReceived { data_hash, .. }
+            | Self::DataFetched { data_hash, .. }
             | Self::DataVerified { data_hash, .. } => Some(*data_hash),
             Self::ComplianceEvent { data_hash, .. } => *data_hash,
             _ => None,
         }
-    }
-
-    /// That a share has come into being; its anchor is still to come.
-    pub fn of_share(share: &ShareRecord) -> Self {
-        Self::DataShared {
-            data_hash: share.data_hash,
-            recipient: share.recipient,
-            status: ShareStatus::Pending,
-            tx_hash: None,
-        }
-    }
-
-    /// That this node keeps data of another owner.
-    pub fn of_readable(object: &ReadableObject) -> Self {
-        Self::DataReceived {
-            data_hash: object.data_hash,
-            owner: object.id.owner,
-            size: object.size,
-        }
-    }
-
-    /// That a token is supported from now on.
-    pub fn of_token(token: &TokenRecord) -> Self {
-        Self::TokenAdded {
-            address: token.info.address,
-            symbol: token.info.symbol.clone(),
-        }
-    }
-
-    /// What has become of an order; `None` where nothing has come of it yet.
-    pub fn of_order(record: &OrderRecord) -> Option<Self> {
-        let told = match record.state {
-            OrderState::Completed { .. } => Self::TokenTransferCompleted,
-            OrderState::Failed { .. } | OrderState::Ended { .. } => Self::TokenTransferFailed,
-            OrderState::Accepted if record.tries.failed > 0 => Self::TokenTransferFailed,
-            OrderState::Accepted | OrderState::Sent { .. } | OrderState::CalledOff => return None,
-        };
-        let is_tried_again = record.state == OrderState::Accepted;
-        let movement = match &record.order {
-            Order::Transfer(transfer) => Some(Movement {
-                token: transfer.token,
-                from: record.payer(),
-                to: transfer.to,
-                amount: transfer.amount.to_string(),
-            }),
-            _ => None,
-        };
-        let news = OrderNews {
-            id: record.id.to_string(),
-            kind: record.order.kind(),
-            purpose: record.purpose.as_str(),
-            tx_hash: record.state.tx_hash(),
-            movement,
-            reason: match &record.state {
-                OrderState::Failed { reason, .. } | OrderState::Ended { reason } => Some(reason.clone()),
-                OrderState::Accepted => record.tries.reason.clone(),
-                _ => None,
-            },
-            next_try: is_tried_again.then_some(record.tries.next_at as f64 / 1000.0),
-        };
-        Some(told(news))
-    }
-
-    /// That the compliance log has another event.
-    pub fn of_event(entry: &LogEntry) -> Self {
-        Self::ComplianceEvent {
-            index: entry.index,
-            event_type: entry.event.event_type,
-            data_hash: entry.event.data_hash,
-            recipient: entry.event.recipient,
-            timestamp: entry.event.timestamp,
-        }
-    }
-
-    /// That the chain holds an event, where the event is a share.
-    pub fn of_anchor(event: &Event, anchor: &Anchor) -> Option<Self> {
-        if !matches!(event.event_type, EventKind::DataShare | EventKind::Grant) {
-            return None;
-        }
-        Some(Self::ShareAnchored {
-            data_hash: event.data_hash?,
-            recipient: event.recipient?,
-            tx_hash: anchor.tx_hash,
-            block: anchor.block,
-            anchored_at: anchor.timestamp,
-        })
     }
 }
 

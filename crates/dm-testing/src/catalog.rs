@@ -28,6 +28,7 @@ pub mod contacts;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
+pub mod inbox;
 pub mod journal;
 pub mod key_changes;
 pub mod key_uses;
@@ -35,6 +36,7 @@ pub mod mandates;
 mod memory;
 mod memory_contacts;
 mod memory_erasures;
+mod memory_inbox;
 mod memory_journal;
 mod memory_key_uses;
 mod memory_log;
@@ -61,8 +63,8 @@ pub mod whole_shares;
 
 pub use self::memory::MemoryCatalog;
 use dm_core::ports::{
-    Erasures, EventJournal, EventLog, KeyUses, OrderCatalog, ReadableObjects, Revocations, ShareCatalog,
-    TokenCatalog, UsedMandates,
+    Erasures, EventJournal, EventLog, InboxCatalog, KeyUses, OrderCatalog, ReadableObjects, Revocations,
+    ShareCatalog, TokenCatalog, UsedMandates,
 };
 
 /// The ports that a catalog of shares has together: whether a share is
@@ -75,6 +77,11 @@ impl<T: ShareCatalog + ReadableObjects + EventLog> ShareLedger for T {}
 pub trait ErasureLedger: Erasures + ShareLedger {}
 
 impl<T: Erasures + ShareLedger> ErasureLedger for T {}
+
+/// The ports of a catalog that has an inbox, whose items end with their data.
+pub trait InboxLedger: InboxCatalog + Erasures {}
+
+impl<T: InboxCatalog + Erasures> InboxLedger for T {}
 
 /// The ports of a catalog that remembers on whose word its shares were made.
 pub trait MandateLedger: UsedMandates + ErasureLedger {}
@@ -104,9 +111,9 @@ pub trait WholeShareLedger: MandateLedger + OrderCatalog + KeyUses + Revocations
 impl<T: MandateLedger + OrderCatalog + KeyUses + Revocations> WholeShareLedger for T {}
 
 /// The ports of a catalog whose changes are news in its journal.
-pub trait JournalLedger: EventJournal + WholeShareLedger + TokenCatalog {}
+pub trait JournalLedger: EventJournal + WholeShareLedger + TokenCatalog + InboxCatalog {}
 
-impl<T: EventJournal + WholeShareLedger + TokenCatalog> JournalLedger for T {}
+impl<T: EventJournal + WholeShareLedger + TokenCatalog + InboxCatalog> JournalLedger for T {}
 
 /// Makes a test of each promise of a suite.
 #[doc(hidden)]
@@ -139,6 +146,7 @@ mod tests {
     crate::key_uses_conformance!(empty);
     crate::key_changes_conformance!(empty);
     crate::erasures_conformance!(empty);
+    crate::inbox_catalog_conformance!(empty);
     crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);
     crate::api_key_catalog_conformance!(empty);

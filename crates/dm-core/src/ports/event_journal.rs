@@ -39,7 +39,8 @@ pub struct JournalPage {
 /// | [`put_checkpoint`](super::EventLog::put_checkpoint) at a new place on the chain | `share.anchored` for each share that it is the first to cover |
 /// | [`begin_revocation`](super::Revocations::begin_revocation) | `data.revoked` |
 /// | [`begin_erasure`](super::Erasures::begin_erasure) | `data.erased` or `data.expired` |
-/// | [`put_readable`](super::ReadableObjects::put_readable) of data that was not readable | `data.received` |
+/// | [`put_readable`](super::ReadableObjects::put_readable) of data that was not readable | `data.fetched` where the inbox lists it, else `data.received` |
+/// | [`list_item`](super::InboxCatalog::list_item) of a new item that was not read before | `data.received` |
 /// | [`add_token`](super::TokenCatalog::add_token) of a new token | `token.added` |
 /// | [`set_order_state`](super::OrderCatalog::set_order_state) and [`set_order_tries`](super::OrderCatalog::set_order_tries) | `token.transfer_completed`, `token.transfer_failed` |
 ///

@@ -3,6 +3,7 @@
 //! Most ports have an in-memory implementation and a conformance suite in
 //! the crate `dm-testing`; an adapter is done when it passes that suite.
 
+mod acquaintance;
 mod anchors;
 mod api_keys;
 mod backups;
@@ -16,6 +17,7 @@ mod event_journal;
 mod event_log;
 mod health_check;
 mod holder_index;
+mod inbox;
 mod json_rpc;
 mod key_changes;
 mod key_uses;
@@ -41,6 +43,7 @@ mod users;
 mod webhooks;
 mod whole_catalog;
 
+pub use acquaintance::{Acquaintance, Standing};
 pub use anchors::{AnchorHead, AnchorRequest, Anchors};
 pub use api_keys::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKey, NewApiKeyRequest};
 pub use backups::{
@@ -60,6 +63,7 @@ pub use event_journal::{EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
 pub use health_check::HealthCheck;
 pub use holder_index::HolderIndex;
+pub use inbox::InboxCatalog;
 pub use json_rpc::JsonRpc;
 pub use key_changes::{BegunKeyChange, KeyChange, KeyChangeDetails, KeyChanges};
 pub use key_uses::{KeyUses, Retirement};

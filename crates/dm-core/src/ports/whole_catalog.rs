@@ -1,7 +1,7 @@
 use super::{
-    ApiKeyCatalog, AuthorizedUsers, ContactBook, Erasures, EventJournal, EventLog, KeyChanges, KeyUses,
-    OrderCatalog, PeerCatalog, ReadableObjects, Revocations, ShareCatalog, SubscriptionCatalog, TokenCatalog,
-    UsedMandates,
+    ApiKeyCatalog, AuthorizedUsers, ContactBook, Erasures, EventJournal, EventLog, InboxCatalog, KeyChanges,
+    KeyUses, OrderCatalog, PeerCatalog, ReadableObjects, Revocations, ShareCatalog, SubscriptionCatalog,
+    TokenCatalog, UsedMandates,
 };
 
 /// The whole catalog. Its ports only make sense over one and the same store: a commit
@@ -14,6 +14,7 @@ pub trait Catalog:
     + Erasures
     + EventJournal
     + EventLog
+    + InboxCatalog
     + KeyChanges
     + KeyUses
     + OrderCatalog
@@ -34,6 +35,7 @@ impl<T> Catalog for T where
         + Erasures
         + EventJournal
         + EventLog
+        + InboxCatalog
         + KeyChanges
         + KeyUses
         + OrderCatalog

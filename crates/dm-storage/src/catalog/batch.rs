@@ -12,8 +12,8 @@ use sqlx::SqliteConnection;
 use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
-    checkpoints, contacts, erasures, event_log, journal, key_changes, key_uses, mandates, order_writes,
-    peers, readable_objects, replicas, revocations, share_writes, subscriptions, tokens,
+    checkpoints, contacts, erasures, event_log, inbox, journal, key_changes, key_uses, mandates,
+    order_writes, peers, readable_objects, replicas, revocations, share_writes, subscriptions, tokens,
     transaction::{self, Failure},
     users,
 };
@@ -108,7 +108,8 @@ impl<'a> Batch<'a> {
             BulkChange::CommitShare(share) => self.shares.push((place, share)),
             BulkChange::PutReadable(object) => {
                 if !readable_objects::is_there(self.connection, &object.data_hash).await? {
-                    self.news.push(News::of_readable(object));
+                    let is_listed = inbox::is_listed(self.connection, &object.id).await?;
+                    self.news.push(News::of_readable(object, is_listed));
                 }
                 self.readables.push(object);
             }
@@ -197,10 +198,12 @@ async fn make_ordered(
         OrderedChange::RemoveReadable(data_hash) => {
             Outcome::Existed(readable_objects::remove(connection, data_hash).await?)
         }
+        OrderedChange::RemoveItems(data_hash) => inbox::remove(connection, data_hash).await?,
         OrderedChange::ForgetShare { data_hash, recipient } => {
             Outcome::Existed(share_writes::take_back(connection, data_hash, *recipient).await?)
         }
         OrderedChange::BeginErasure { data_hash, cause } => {
+            inbox::end(connection, data_hash, *cause).await?;
             let begun = erasures::begin(connection, data_hash).await?;
             let data_hash = *data_hash;
             news.extend(begun.is_new.then_some(match cause {
@@ -283,6 +286,18 @@ async fn make_single(
         SingleChange::PutContact(contact) => return contacts::put(connection, contact).await,
         SingleChange::RemoveContact(name) => return contacts::remove(connection, name).await,
         SingleChange::ForgetMandates(now) => mandates::forget(connection, *now).await?,
+        SingleChange::ListItem { item, terms } => {
+            let outcome = inbox::list(connection, item, terms).await?;
+            let is_new = outcome == Outcome::Existed(false);
+            news.extend(News::of_item(item).filter(|_| is_new));
+            return Ok(outcome);
+        }
+        SingleChange::AdvanceItem { object, state } => {
+            return inbox::advance(connection, object, *state).await;
+        }
+        SingleChange::ExpireItems(now) => inbox::expire(connection, *now).await?,
+        SingleChange::NoteArrivals(objects) => inbox::note_arrivals(connection, objects).await?,
+        SingleChange::SettleArrival(object) => inbox::settle_arrival(connection, object).await?,
         SingleChange::AppendNews(appended) => news.extend(appended.iter().cloned()),
         SingleChange::PruneJournal { before, keep } => {
             return journal::prune(connection, *before, *keep).await;

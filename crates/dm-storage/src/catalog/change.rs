@@ -8,6 +8,7 @@ use dm_core::{
     contact::{Contact, ContactName},
     envelope::ObjectId,
     hash::DataHash,
+    inbox::{InboxItem, ItemState, Term},
     news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
@@ -59,6 +60,7 @@ pub(super) enum OrderedChange {
         recipient: Address,
     },
     RemoveReadable(DataHash),
+    RemoveItems(DataHash),
     RetireKey(u32),
     BeginErasure {
         data_hash: DataHash,
@@ -126,6 +128,17 @@ pub(super) enum SingleChange {
     PutContact(Box<Contact>),
     RemoveContact(ContactName),
     ForgetMandates(u64),
+    ListItem {
+        item: Box<InboxItem>,
+        terms: Vec<Term>,
+    },
+    AdvanceItem {
+        object: ObjectId,
+        state: ItemState,
+    },
+    ExpireItems(u64),
+    NoteArrivals(Vec<ObjectId>),
+    SettleArrival(ObjectId),
     AppendNews(Vec<News>),
     PruneJournal {
         before: u64,
@@ -181,6 +194,8 @@ impl Change {
                         | SingleChange::PutContact(_)
                         | SingleChange::PutPeers(_)
                         | SingleChange::InsertSubscription(_)
+                        | SingleChange::ListItem { .. }
+                        | SingleChange::NoteArrivals(_)
                 )
         )
     }

@@ -16,6 +16,8 @@ mod error;
 mod event_log;
 mod health;
 mod history;
+mod inbox;
+mod inbox_pages;
 mod journal;
 mod key_changes;
 mod key_uses;
@@ -65,6 +67,7 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`KeyChanges`](dm_core::ports::KeyChanges),
 /// [`Erasures`](dm_core::ports::Erasures),
 /// [`Revocations`](dm_core::ports::Revocations),
+/// [`InboxCatalog`](dm_core::ports::InboxCatalog),
 /// [`EventJournal`](dm_core::ports::EventJournal),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),

@@ -220,6 +220,7 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0014_key_changes.sql"),
         ),
         version(20, "contacts", include_str!("../../migrations/0020_contacts.sql")),
+        version(21, "inbox", include_str!("../../migrations/0021_inbox.sql")),
         version(22, "journal", include_str!("../../migrations/0022_journal.sql")),
         version(
             23,

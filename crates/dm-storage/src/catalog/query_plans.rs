@@ -1,13 +1,19 @@
 //! No query may walk through a table: what a call costs must not depend on how
 //! much the catalog holds.
 
-use dm_core::{Address, event::EventKind, hash::DataHash, ports::EventFilter};
+use dm_core::{
+    Address,
+    event::EventKind,
+    hash::DataHash,
+    inbox::{InboxQuery, ItemState, Term},
+    ports::EventFilter,
+};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, contacts, erasures, event_log, history, journal, key_changes, key_uses, mandates,
-    open, order_writes, orders, peers, readable_objects, replicas, revocations, share_writes, shares,
-    subscriptions, tokens, users,
+    api_keys, checkpoints, contacts, erasures, event_log, history, inbox, inbox_pages, journal, key_changes,
+    key_uses, mandates, open, order_writes, orders, peers, readable_objects, replicas, revocations,
+    share_writes, shares, subscriptions, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -108,6 +114,24 @@ async fn every_lookup_uses_an_index() {
         journal::FORGET,
         checkpoints::AT,
         checkpoints::SHARES_COVERED_FIRST,
+        inbox::GET,
+        inbox::IS_LISTED,
+        inbox::OF_DATA,
+        inbox::UPDATE,
+        inbox::SET_ANCHORED,
+        inbox::ADD_TERM,
+        inbox::REMOVE_TERMS,
+        inbox::ADVANCE,
+        inbox::EXPIRE,
+        inbox::END,
+        inbox::REMOVE_TERMS_OF,
+        inbox::REMOVE,
+        inbox::NOTE_ARRIVAL,
+        inbox::ARRIVED,
+        inbox::SETTLE_ARRIVAL,
+        inbox_pages::COUNT,
+        inbox_pages::FIRST_SINCE,
+        inbox_pages::IS_ANY_DUE,
         event_log::LENGTH,
         event_log::GET,
         event_log::NODES,
@@ -238,6 +262,35 @@ async fn the_newest_checkpoint_is_read_from_the_end_of_its_table() {
         ["SCAN checkpoints"],
         "in the order of its key, without a sort"
     );
+}
+
+#[tokio::test]
+async fn every_filter_of_the_inbox_uses_an_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let terms = [Term([1; 16]), Term([2; 16]), Term([3; 16])];
+    for count in 0..=terms.len() {
+        for states in [&[][..], &[ItemState::New], &ItemState::ALL[..3]] {
+            let asked = InboxQuery {
+                states: states.iter().copied().collect(),
+                limit: 20,
+                ..InboxQuery::default()
+            };
+            let query = inbox_pages::query(&asked, &terms[..count], (5, 1_000));
+            let steps = plan(&mut connection, query.sql().as_str(), SqliteArguments::default()).await;
+            let index = if count == 0 {
+                "inbox_by_state (state=?"
+            } else {
+                "(term=? AND state=?"
+            };
+            let is_range = |step: &&String| step.starts_with("SEARCH r USING") && step.contains(index);
+            let wanted = if states.is_empty() { 6 } else { states.len() };
+            assert_eq!(steps.iter().filter(is_range).count(), wanted, "{steps:#?}");
+            // What the ranges have given is scanned.
+            let walks = |step: &String| walks_through_a_table(step) && step != "SCAN n";
+            assert!(!steps.iter().any(walks), "{steps:#?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use dm_core::{
     event::EventKind,
+    inbox::{InboxItem, ItemState},
     journal::{JournalEvent, Topics},
     news::News,
     ports::{ErasureCause, JOURNAL_WINDOW},
@@ -33,6 +34,7 @@ macro_rules! event_journal_conformance {
             the_end_of_data_is_news_once_and_says_why,
             a_revocation_is_news_once,
             data_that_becomes_readable_is_news,
+            an_item_of_the_inbox_is_news_when_it_comes_and_when_it_is_read,
             a_token_is_news_once,
             what_becomes_of_an_order_is_news,
             a_page_has_the_topics_that_are_asked_for,
@@ -214,6 +216,36 @@ pub async fn data_that_becomes_readable_is_news(catalog: &impl JournalLedger) {
     assert_eq!(topics(catalog).await, ["data.received"]);
     let expected = json!({"data_hash": data_hash(1), "owner": address(5), "size": 2});
     assert_eq!(all(catalog).await[0].data, expected);
+}
+
+pub async fn an_item_of_the_inbox_is_news_when_it_comes_and_when_it_is_read(catalog: &impl JournalLedger) {
+    let object = readable(1, address(5));
+    let item = InboxItem {
+        data_hash: object.data_hash,
+        owner: object.id.owner,
+        size: object.size,
+        descriptor: vec![1].into(),
+        sequence: 1,
+        shared_at: 1,
+        received_at: 1,
+        expires_at: None,
+        state: ItemState::New,
+        anchored: false,
+    };
+    for _ in 0..2 {
+        catalog.list_item(&item, &[]).await.unwrap();
+    }
+    for _ in 0..2 {
+        catalog.put_readable(&object).await.unwrap();
+    }
+    assert_eq!(topics(catalog).await, ["data.received", "data.fetched"]);
+    let read_before = InboxItem {
+        data_hash: data_hash(2),
+        state: ItemState::Fetched,
+        ..item
+    };
+    catalog.list_item(&read_before, &[]).await.unwrap();
+    assert_eq!(topics(catalog).await, ["data.received", "data.fetched"]);
 }
 
 pub async fn a_token_is_news_once(catalog: &impl JournalLedger) {

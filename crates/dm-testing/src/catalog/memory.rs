@@ -1,4 +1,4 @@
-//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_contacts`, `memory_erasures`, `memory_journal`,
+//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_contacts`, `memory_erasures`, `memory_inbox`, `memory_journal`,
 //! `memory_key_uses`, `memory_log`, `memory_orders`, `memory_readables`,
 //! `memory_revocations`, `memory_shares`, `memory_subscriptions` and `memory_tables`.
 
@@ -24,8 +24,8 @@ use dm_core::{
 };
 
 use super::{
-    memory_journal::MemoryJournal, memory_log::MemoryLog, memory_orders::MemoryOrders,
-    memory_revocations::MemoryRevocations,
+    memory_inbox::MemoryInbox, memory_journal::MemoryJournal, memory_log::MemoryLog,
+    memory_orders::MemoryOrders, memory_revocations::MemoryRevocations,
 };
 use crate::faults::Faults;
 
@@ -62,6 +62,7 @@ pub(super) struct State {
     pub(super) tokens: Vec<TokenRecord>,
     pub(super) orders: MemoryOrders,
     pub(super) log: MemoryLog,
+    pub(super) inbox: MemoryInbox,
     pub(super) journal: MemoryJournal,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) dead_letters: BTreeMap<(SubscriptionId, u64), DeadLetter>,

@@ -16,6 +16,7 @@ impl Erasures for MemoryCatalog {
             state.readables.retain(|object| object.data_hash != *data_hash);
             state.shares.retain(|share| share.record.data_hash != *data_hash);
             state.revocations.forget(data_hash);
+            state.inbox.end(data_hash, cause);
             state.scheduled.remove(data_hash);
             if state.erasures.insert(*data_hash) {
                 let data_hash = *data_hash;

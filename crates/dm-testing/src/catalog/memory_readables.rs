@@ -16,7 +16,8 @@ impl ReadableObjects for MemoryCatalog {
         self.write(|state| {
             state.ensure_not_retired(object.key.version)?;
             if state.put_readable(object) {
-                state.journal.append(&News::of_readable(object));
+                let is_listed = state.inbox.is_listed(&object.id);
+                state.journal.append(&News::of_readable(object, is_listed));
             }
             Ok(())
         })

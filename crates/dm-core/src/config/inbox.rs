@@ -1,0 +1,24 @@
+//! What can be set about the inbox.
+
+use serde::Deserialize;
+
+/// Whose shares are listed in the inbox. Contacts always are, and who is blocked never is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accept {
+    /// Those of contacts.
+    Contacts,
+    /// Also those of strangers, once they are anchored: each has then cost its sender gas.
+    #[default]
+    Anchored,
+    /// All.
+    Anyone,
+}
+
+/// What the inbox lets in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InboxConfig {
+    /// Whose shares are listed.
+    pub accept: Accept,
+}
