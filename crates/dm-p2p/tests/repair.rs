@@ -58,6 +58,7 @@ async fn guard_of(
         earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(MemoryObjectStore::new()),
+        arrivals: None,
         standing: None,
     };
     let own = Address::repeat_byte(9);

@@ -177,6 +177,7 @@ async fn careful(
         earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(store.clone()),
+        arrivals: None,
         standing: None,
     };
     let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), repair_config);

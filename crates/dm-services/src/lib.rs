@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod anchored_owners;
+mod attachments;
 mod authorization;
 mod authorizer;
 mod contacts;
@@ -9,6 +10,7 @@ mod data;
 mod error;
 pub mod events;
 mod health_monitor;
+pub mod inbox;
 mod key_guard;
 mod key_journal;
 mod key_rotation;

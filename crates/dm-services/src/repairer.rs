@@ -21,7 +21,7 @@ use self::{
     holder_index::EarlierHolders,
     plan::{Peer, PeerKey, RepairConfig, RepairPlan},
 };
-use super::ServiceError;
+use super::{ServiceError, inbox::Arrivals};
 
 mod act;
 mod collect;
@@ -52,6 +52,8 @@ pub struct RepairPorts {
     pub shares: Arc<dyn ShareCatalog>,
     /// How much of its limits the store has used.
     pub quota: Arc<dyn StorageQuota>,
+    /// Told of what is for this node; without it nobody is.
+    pub arrivals: Option<Arrivals>,
     /// Which owners are established; without it all are.
     pub standing: Option<Arc<dyn OwnerStanding>>,
 }

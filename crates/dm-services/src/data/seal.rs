@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use bytes::Bytes;
 use dm_core::{
-    envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_ATTACHMENT},
+    envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, MAX_ATTACHMENT},
     hash::{DataHash, DataHasher},
     ports::{ObjectStore, ObjectWriter, Sealer, Unsealable},
     receipt::Receipt,
@@ -12,7 +13,7 @@ use dm_core::{
 };
 
 use super::DataPorts;
-use crate::{ServiceError, cpu::Cpu};
+use crate::{ServiceError, attachments, cpu::Cpu};
 
 mod descriptors;
 mod intake;
@@ -118,10 +119,16 @@ impl Sealing {
 
     /// A receipt that travelled with an object; `None` where it is none.
     pub(super) fn open_receipt(&self, data_hash: &DataHash, sealed: &[u8]) -> Option<Receipt> {
-        let json = self
-            .sealer
-            .open(&ContentKey::for_receipts(data_hash), sealed)
-            .ok()?;
-        serde_json::from_slice(&json).ok()
+        attachments::open_receipt(self.sealer.as_ref(), data_hash, sealed)
+    }
+
+    /// The newest fitting receipt in an envelope, of a share with `recipient` if one is named.
+    pub(super) fn receipt_in(
+        &self,
+        envelope: &Envelope,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Option<Receipt> {
+        attachments::receipt_in(self.sealer.as_ref(), envelope, data_hash, recipient)
     }
 }

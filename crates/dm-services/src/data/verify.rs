@@ -5,8 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::Address;
 use dm_core::{
     bus::EventBus,
-    envelope::{Envelope, SignedEnvelope},
-    event::EventKind,
+    envelope::SignedEnvelope,
     hash::DataHash,
     news::News,
     ports::{ComplianceLog, EventFilter, HistoryQuery, ObjectExchange, ObjectStore},
@@ -163,26 +162,7 @@ impl Verifier {
         recipient: Option<Address>,
     ) -> Vec<Receipt> {
         envelopes
-            .filter_map(|envelope| self.receipt_in(envelope, data_hash, recipient))
+            .filter_map(|envelope| self.sealing.receipt_in(envelope, data_hash, recipient))
             .collect()
-    }
-
-    /// The newest fitting receipt in an envelope. It speaks for a share by the
-    /// envelope's owner, or it is none.
-    fn receipt_in(
-        &self,
-        envelope: &Envelope,
-        data_hash: &DataHash,
-        recipient: Option<Address>,
-    ) -> Option<Receipt> {
-        envelope.attachments.iter().rev().find_map(|sealed| {
-            let receipt = self.sealing.open_receipt(data_hash, sealed)?;
-            let event = &receipt.event;
-            let fits = matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
-                && event.data_hash == Some(*data_hash)
-                && event.log == envelope.id.owner
-                && recipient.is_none_or(|recipient| event.recipient == Some(recipient));
-            fits.then_some(receipt)
-        })
     }
 }

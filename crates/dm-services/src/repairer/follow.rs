@@ -5,7 +5,7 @@ use std::time::Duration;
 use dm_core::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
-    ports::{ObjectChange, StoreError},
+    ports::{CatalogError, ObjectChange, StoreError},
 };
 
 use super::{EarlierHolders, Repairer};
@@ -33,10 +33,29 @@ impl Repairer {
                 self.keep_readable(object).await?;
             }
             self.plan().await?.flush().await?;
+            self.tell_inbox(&changes).await?;
             feed.settle(&changes).await?;
             settled = Some(last.position);
             self.inner.bell.notify_one();
         }
+    }
+
+    /// Tells the inbox of changed objects that are for this node, or were.
+    async fn tell_inbox(&self, changes: &[ObjectChange]) -> Result<(), StoreError> {
+        let Some(arrivals) = &self.inner.ports.arrivals else {
+            return Ok(());
+        };
+        let mut come = Vec::new();
+        for ObjectChange { object, .. } in changes {
+            // One that cannot be read was passed over before.
+            let stored = self.inner.ports.objects.envelope(object).await;
+            if let Ok(Some(envelope)) = stored
+                && arrivals.concerns(&envelope).await.map_err(unavailable)?
+            {
+                come.push(*object);
+            }
+        }
+        arrivals.have_come(&come).await.map_err(unavailable)
     }
 
     /// Takes everything into the index that was stored before the store told
@@ -113,4 +132,9 @@ impl Repairer {
             .expires_at
             .filter(|_| envelope.id.owner != self.inner.own)
     }
+}
+
+/// The change is told again once the catalog works.
+fn unavailable(error: CatalogError) -> StoreError {
+    StoreError::Failed(Box::new(error))
 }

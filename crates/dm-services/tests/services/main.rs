@@ -9,6 +9,7 @@ mod crashes;
 mod describing;
 mod erasing;
 mod expiring;
+mod inboxes;
 mod key_changes;
 mod key_rotation;
 mod mandates;

@@ -60,6 +60,7 @@ fn ports(
         earlier_holders: Arc::new(MemoryKeyValueStore::new()),
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(MemoryObjectStore::new()),
+        arrivals: None,
         standing: None,
     }
 }
@@ -370,6 +371,7 @@ async fn when_room_is_short_the_copies_of_strangers_go_first() {
     let node = MemoryNetwork::new().join(Arc::new(store.clone()));
     let ports = RepairPorts {
         quota: Arc::new(Limited(store.clone())),
+        arrivals: None,
         standing: Some(Arc::new(OneEstablished(established))),
         ..ports(
             &node,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use dm_core::{
     envelope::Chunk,
     hash::DataHasher,
+    inbox::ItemState,
     news::News,
     ports::{Found, ObjectWriter, Resumed, StoreError},
     share::ReadableObject,
@@ -159,7 +160,12 @@ impl Check {
                 .schedule_erasure(&object.data_hash, object.envelope.expires_at)
                 .await?;
         }
-        Ok(object.reader.readable.put_readable(&readable).await?)
+        object.reader.readable.put_readable(&readable).await?;
+        let id = &object.envelope.id;
+        if let Err(error) = object.reader.inbox.advance_item(id, ItemState::Fetched).await {
+            tracing::warn!(locator = %id.locator, %error, "an item was not marked as fetched");
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use dm_core::{
 };
 
 use super::Sealing;
+use crate::attachments;
 
 impl Sealing {
     /// Seals a descriptor for the readers of the object that this key encrypts.
@@ -23,12 +24,7 @@ impl Sealing {
         envelope: &Envelope,
         key: &ContentKey,
     ) -> Option<Descriptor> {
-        let key = key.for_descriptor();
-        let opened = envelope
-            .attachments
-            .iter()
-            .find_map(|attachment| self.sealer.open(&key, attachment).ok())?;
-        Descriptor::decode(&opened).filter(|descriptor| descriptor.data_hash.locator() == envelope.id.locator)
+        attachments::open_descriptor(self.sealer.as_ref(), envelope, key)
     }
 
     /// The attachments of an envelope in which this descriptor takes the place of the one

@@ -1,0 +1,202 @@
+//! The inbox: what others have shared with this node, listed as it comes.
+//!
+//! Whoever learns of an object that was shared with this node says so
+//! ([`Arrivals::have_come`]). That is kept until [`Inbox::run`] has looked at the object: it
+//! reads the envelope, opens the grant and the descriptor, and lists an item if the operator
+//! lets its sender in ([`Accept`]).
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use dm_core::{
+    clock::now_ms,
+    config::Accept,
+    descriptor::Descriptor,
+    hash::DataHash,
+    inbox::{InboxItem, InboxQuery, ItemState},
+    ports::{Acquaintance, Catalog, ComplianceLog, Grants, ObjectExchange, ObjectStore, Sealer, Signer},
+};
+
+use crate::{DataManager, ServiceError};
+
+mod admit;
+mod arrivals;
+mod keys;
+
+pub use arrivals::Arrivals;
+
+use keys::InboxKeys;
+
+/// What the inbox works with.
+#[derive(Clone)]
+pub struct InboxPorts {
+    /// Where objects are kept.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Where items are kept.
+    pub catalog: Arc<dyn Catalog>,
+    /// Where objects are found that are not stored here.
+    pub network: Arc<dyn ObjectExchange>,
+    /// Opens grants.
+    pub grants: Arc<dyn Grants>,
+    /// Opens descriptors and receipts.
+    pub sealer: Arc<dyn Sealer>,
+    /// The node account.
+    pub signer: Arc<dyn Signer>,
+    /// Checks that a share is anchored.
+    pub log: Arc<dyn ComplianceLog>,
+    /// Knows the senders; without it all are strangers.
+    pub acquaintance: Option<Arc<dyn Acquaintance>>,
+    /// Tells what has come.
+    pub arrivals: Arrivals,
+    /// Erases what is taken out of the inbox.
+    pub data: DataManager,
+}
+
+/// What an operator can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboxSettings {
+    /// Whose shares are listed.
+    pub accept: Accept,
+    /// Between two attempts to look at what has come.
+    pub retry_interval: Duration,
+}
+
+/// An item, and what its sender says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxEntry {
+    /// The item.
+    pub item: InboxItem,
+    /// What its sender says of it.
+    pub descriptor: Descriptor,
+}
+
+/// Which items are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InboxFilter {
+    /// Those by this sender.
+    pub from: Option<Address>,
+    /// Those with this name.
+    pub name: Option<String>,
+    /// Those with all of these labels.
+    pub labels: Vec<(String, String)>,
+    /// Those in one of these states; none stands for all.
+    pub states: Vec<ItemState>,
+    /// Those listed at this time or later, in milliseconds since the Unix epoch.
+    pub since: Option<u64>,
+}
+
+/// A page of the inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxPage {
+    /// The newest first.
+    pub entries: Vec<InboxEntry>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<u64>,
+}
+
+/// What others have shared with this node; cheap to clone.
+#[derive(Clone)]
+pub struct Inbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ports: InboxPorts,
+    own: Address,
+    settings: InboxSettings,
+    keys: InboxKeys,
+}
+
+impl Inbox {
+    /// An inbox; it lists what comes while [`Inbox::run`] does.
+    ///
+    /// # Errors
+    /// [`ServiceError::Fault`] where the node account cannot sign.
+    pub fn new(ports: InboxPorts, settings: InboxSettings) -> Result<Self, ServiceError> {
+        Ok(Self {
+            inner: Arc::new(Inner {
+                own: ports.signer.address(),
+                keys: InboxKeys::of(ports.signer.as_ref())?,
+                settings,
+                ports,
+            }),
+        })
+    }
+
+    /// A page of at most `limit` items, which begins behind `cursor`.
+    ///
+    /// # Errors
+    /// Those of the catalog.
+    pub async fn page(
+        &self,
+        filter: &InboxFilter,
+        cursor: Option<u64>,
+        limit: usize,
+    ) -> Result<InboxPage, ServiceError> {
+        let (inner, keys) = (&self.inner, &self.inner.keys);
+        inner.ports.catalog.expire_items(now_ms()).await?;
+        let from = filter.from.map(|owner| keys.from(owner));
+        let name = filter.name.as_ref().map(|name| keys.name(name));
+        let labels = filter.labels.iter().map(|(key, value)| keys.label(key, value));
+        let query = InboxQuery {
+            terms: from.into_iter().chain(name).chain(labels).collect(),
+            states: filter.states.iter().copied().collect(),
+            since: filter.since,
+            before: cursor,
+            // One more tells whether there is a next page.
+            limit: limit.saturating_add(1),
+        };
+        let mut items = inner.ports.catalog.inbox_items(&query).await?;
+        let has_next = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| has_next).map(|(number, _)| *number);
+        let entries = items.into_iter().map(|(_, item)| inner.entry(item)).collect();
+        Ok(InboxPage { entries, next })
+    }
+
+    /// The items of this data, one for each sender, the newest first.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where there is none.
+    pub async fn entries_of(&self, data_hash: &DataHash) -> Result<Vec<InboxEntry>, ServiceError> {
+        let catalog = &self.inner.ports.catalog;
+        catalog.expire_items(now_ms()).await?;
+        let items = catalog.items_of(data_hash).await?;
+        if items.is_empty() {
+            return Err(ServiceError::NotFound);
+        }
+        Ok(items.into_iter().map(|item| self.inner.entry(item)).collect())
+    }
+
+    /// Takes data out of the list for good, and erases what this node has fetched of it.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where it is not listed, and those of the erasure.
+    pub async fn remove(&self, data_hash: &DataHash) -> Result<(), ServiceError> {
+        let Inner { ports, own, .. } = &*self.inner;
+        let catalog = &ports.catalog;
+        let was_listed = !catalog.items_of(data_hash).await?.is_empty();
+        // What this node has shared itself, too, stays.
+        if was_listed
+            && let Some(readable) = catalog.readable(data_hash).await?
+            && readable.id.owner != *own
+        {
+            ports.data.erase(data_hash).await?;
+        }
+        match catalog.remove_items(data_hash).await? {
+            true => Ok(()),
+            false => Err(ServiceError::NotFound),
+        }
+    }
+}
+
+impl Inner {
+    fn entry(&self, item: InboxItem) -> InboxEntry {
+        let descriptor = self.keys.open(self.ports.sealer.as_ref(), &item.descriptor);
+        InboxEntry {
+            // What cannot be opened was written under another node account.
+            descriptor: descriptor.unwrap_or_else(|| Descriptor::new(item.data_hash, Default::default())),
+            item,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Looks at what has come, and lists it.
+
+use std::convert::Infallible;
+
+use dm_core::{
+    clock::{LATEST_MS, now_ms},
+    config::Accept,
+    descriptor::Descriptor,
+    envelope::{ObjectId, SignedEnvelope},
+    inbox::{InboxItem, ItemState},
+    ports::Standing,
+    receipt::Verification,
+    trace::Trace,
+};
+use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::{Inbox, Inner};
+use crate::{ServiceError, attachments};
+
+/// Objects that are taken from the catalog at a time.
+const PAGE: usize = 64;
+/// Objects that are looked at at the same time.
+const AT_ONCE: usize = 8;
+
+impl Inbox {
+    /// Lists what has come and what comes, until `shutdown`. What cannot be looked at now
+    /// is tried again after a pause.
+    ///
+    /// # Errors
+    /// Those of the catalog; whoever supervises it starts it again.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let work = async {
+            loop {
+                self.take_in().await?;
+                let Inner { ports, settings, .. } = &*self.inner;
+                ports.arrivals.wait(settings.retry_interval).await;
+            }
+        };
+        let done: Option<Result<Infallible, ServiceError>> = shutdown.run_until_cancelled(work).await;
+        match done {
+            Some(Err(error)) => Err(error),
+            Some(Ok(never)) => match never {},
+            None => Ok(()),
+        }
+    }
+
+    /// Looks once at everything that has come.
+    async fn take_in(&self) -> Result<(), ServiceError> {
+        let inner = &self.inner;
+        let mut after = None;
+        loop {
+            let page = inner.ports.catalog.arrivals(after, PAGE).await?;
+            let Some(last) = page.last().copied() else {
+                return Ok(());
+            };
+            stream::iter(page)
+                .for_each_concurrent(AT_ONCE, |object| async move {
+                    if let Err(error) = inner.settle(&object).await {
+                        tracing::warn!(locator = %object.locator, owner = %object.owner, %error, "an arrival is looked at again later");
+                    }
+                })
+                .await;
+            after = Some(last);
+        }
+    }
+}
+
+impl Inner {
+    async fn settle(&self, object: &ObjectId) -> Result<(), ServiceError> {
+        if object.owner != self.own {
+            self.look_at(object).await?;
+        }
+        Ok(self.ports.catalog.settle_arrival(object).await?)
+    }
+
+    /// Brings the item of an object to what its envelope says, or lists one.
+    async fn look_at(&self, object: &ObjectId) -> Result<(), ServiceError> {
+        let catalog = &self.ports.catalog;
+        let listed = catalog.inbox_item(object).await?;
+        let Some(envelope) = self.envelope(object).await? else {
+            return Ok(());
+        };
+        let end = self.end_of(&envelope);
+        match (listed, end) {
+            (Some(item), Some(_)) if item.sequence > envelope.sequence => Ok(()),
+            (Some(_), Some(end)) => Ok(catalog.advance_item(object, end).await.map(drop)?),
+            (None, Some(_)) => Ok(()),
+            (listed, None) => self.list(&envelope, listed.is_some()).await,
+        }
+    }
+
+    /// The newest envelope that is stored here, else at peers.
+    async fn envelope(&self, object: &ObjectId) -> Result<Option<SignedEnvelope>, ServiceError> {
+        if let Some(stored) = self.ports.objects.envelope(object).await? {
+            return Ok(Some(stored));
+        }
+        let trace = Trace::default();
+        let (locator, owners) = (&object.locator, [object.owner]);
+        let found = self.ports.network.find(locator, &owners, &trace).await?;
+        let mut envelopes = found.into_iter().map(|found| found.envelope);
+        Ok(envelopes.find(|envelope| envelope.id == *object))
+    }
+
+    /// Why this node cannot read the object, if it cannot.
+    fn end_of(&self, envelope: &SignedEnvelope) -> Option<ItemState> {
+        if envelope.is_tombstone() {
+            Some(ItemState::Erased)
+        } else if envelope.is_expired(now_ms()) {
+            Some(ItemState::Expired)
+        } else if !envelope.grants_to(self.own) {
+            Some(ItemState::Revoked)
+        } else {
+            None
+        }
+    }
+
+    async fn list(&self, envelope: &SignedEnvelope, is_listed: bool) -> Result<(), ServiceError> {
+        let Some(descriptor) = self.descriptor(envelope) else {
+            return Ok(());
+        };
+        let anchored = self.is_anchored(envelope, &descriptor).await?;
+        if !is_listed && !self.is_let_in(envelope, anchored).await {
+            return Ok(());
+        }
+        let (sealer, owner, now) = (self.ports.sealer.as_ref(), envelope.id.owner, now_ms());
+        let item = InboxItem {
+            data_hash: descriptor.data_hash,
+            owner,
+            size: envelope.size,
+            descriptor: self.keys.seal(sealer, &descriptor),
+            // Its sender may say what no catalog can keep.
+            sequence: envelope.sequence.min(i64::MAX as u64),
+            shared_at: envelope.created_at.min(now),
+            received_at: now,
+            expires_at: envelope.expires_at.map(|at| at.min(LATEST_MS)),
+            state: self.state_of(envelope, &descriptor).await?,
+            anchored,
+        };
+        let terms = self.keys.terms_of(owner, &descriptor);
+        if self.ports.catalog.list_item(&item, &terms).await? {
+            tracing::info!(locator = %envelope.id.locator, %owner, "the inbox has a new item");
+        }
+        Ok(())
+    }
+
+    /// What the sender says of the object. One of an earlier version says nothing, not even
+    /// which data it is.
+    fn descriptor(&self, envelope: &SignedEnvelope) -> Option<Descriptor> {
+        let key = match self.ports.grants.open_grant(envelope) {
+            Ok(key) => key?,
+            Err(error) => {
+                tracing::warn!(locator = %envelope.id.locator, owner = %envelope.id.owner, %error, "unusable grant");
+                return None;
+            }
+        };
+        attachments::open_descriptor(self.ports.sealer.as_ref(), envelope, &key)
+    }
+
+    /// Whether the chain has the share with this node, by the receipt that came with it.
+    async fn is_anchored(
+        &self,
+        envelope: &SignedEnvelope,
+        descriptor: &Descriptor,
+    ) -> Result<bool, ServiceError> {
+        let (sealer, own) = (self.ports.sealer.as_ref(), Some(self.own));
+        match attachments::receipt_in(sealer, envelope, &descriptor.data_hash, own) {
+            Some(receipt) => Ok(self.ports.log.verify(&receipt).await? == Verification::Valid),
+            None => Ok(false),
+        }
+    }
+
+    async fn is_let_in(&self, envelope: &SignedEnvelope, anchored: bool) -> bool {
+        let owner = envelope.id.owner;
+        let standing = match &self.ports.acquaintance {
+            Some(acquaintance) => acquaintance.standing_of(owner).await,
+            None => Standing::Stranger,
+        };
+        match standing {
+            Standing::Contact => true,
+            Standing::Blocked => false,
+            Standing::Stranger => match self.settings.accept {
+                Accept::Contacts => false,
+                Accept::Anchored => anchored,
+                Accept::Anyone => true,
+            },
+        }
+    }
+
+    /// Data that was read here before it was listed is not new.
+    async fn state_of(
+        &self,
+        envelope: &SignedEnvelope,
+        descriptor: &Descriptor,
+    ) -> Result<ItemState, ServiceError> {
+        let readable = self.ports.catalog.readable(&descriptor.data_hash).await?;
+        let is_read =
+            readable.is_some_and(|read| read.id == envelope.id && read.chunk_list == envelope.chunk_list);
+        Ok(if is_read {
+            ItemState::Fetched
+        } else {
+            ItemState::New
+        })
+    }
+}

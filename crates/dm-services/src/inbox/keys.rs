@@ -1,0 +1,90 @@
+//! What the catalog keeps of the inbox without being able to read it: descriptors are sealed,
+//! and what items are found by is a keyed hash. Both keys come from the node account, so
+//! that nothing more has to be kept, and a copy of the catalog alone tells no name.
+
+use alloy_primitives::{Address, B256};
+use bytes::Bytes;
+use dm_core::{
+    descriptor::Descriptor,
+    inbox::Term,
+    ports::{Sealer, Signer, SignerError},
+    secret::ContentKey,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+/// What the node account signs for its inbox, and nobody else ever sees. Signatures are
+/// deterministic (RFC 6979), so that it is the same after each start.
+const SIGNED: &[u8] = b"datamgmt/inbox-keys/1";
+const SEALING_DOMAIN: &[u8] = b"datamgmt/inbox-sealing/1";
+const TERM_DOMAIN: &[u8] = b"datamgmt/inbox-terms/1";
+
+/// The keys of one node's inbox.
+pub(super) struct InboxKeys {
+    sealing: ContentKey,
+    terms: ContentKey,
+}
+
+impl InboxKeys {
+    pub(super) fn of(signer: &dyn Signer) -> Result<Self, SignerError> {
+        let hash = B256::from(<[u8; 32]>::from(Sha256::digest(SIGNED)));
+        let signature = signer.sign_hash(&hash)?.as_bytes();
+        let derived = |domain: &[u8]| {
+            let digest = Sha256::new().chain_update(domain).chain_update(signature);
+            ContentKey::from_bytes(digest.finalize().into())
+        };
+        Ok(Self {
+            sealing: derived(SEALING_DOMAIN),
+            terms: derived(TERM_DOMAIN),
+        })
+    }
+
+    pub(super) fn seal(&self, sealer: &dyn Sealer, descriptor: &Descriptor) -> Bytes {
+        sealer.seal(&self.sealing, &descriptor.encode()).bytes().clone()
+    }
+
+    pub(super) fn open(&self, sealer: &dyn Sealer, sealed: &[u8]) -> Option<Descriptor> {
+        Descriptor::decode(&sealer.open(&self.sealing, sealed).ok()?)
+    }
+
+    /// By whom an item is.
+    pub(super) fn from(&self, owner: Address) -> Term {
+        self.term(b"from", &[], owner.as_slice())
+    }
+
+    /// The name of an item.
+    pub(super) fn name(&self, name: &str) -> Term {
+        self.term(b"name", &[], name.as_bytes())
+    }
+
+    /// A label of an item.
+    pub(super) fn label(&self, key: &str, value: &str) -> Term {
+        self.term(b"label", key.as_bytes(), value.as_bytes())
+    }
+
+    /// What an item is found by.
+    pub(super) fn terms_of(&self, owner: Address, descriptor: &Descriptor) -> Vec<Term> {
+        let said = &descriptor.description;
+        let name = said.name.iter().map(|name| self.name(name.as_str()));
+        let labels = said.labels.iter().map(|(key, value)| self.label(key, value));
+        std::iter::once(self.from(owner))
+            .chain(name)
+            .chain(labels)
+            .collect()
+    }
+
+    /// The first bytes of HMAC-SHA256; a zero byte, which is in none of the parts, ends
+    /// each but the last.
+    fn term(&self, kind: &[u8], key: &[u8], value: &[u8]) -> Term {
+        // HMAC takes keys of any length.
+        let Ok(mac) = Hmac::<Sha256>::new_from_slice(self.terms.as_bytes()) else {
+            return Term([0; 16]);
+        };
+        let mac = [kind, &[0], key, &[0], value]
+            .iter()
+            .fold(mac, |mac, part| mac.chain_update(part));
+        let mut term = [0; 16];
+        term.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        Term(term)
+    }
+}
