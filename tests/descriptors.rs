@@ -26,8 +26,8 @@ fn files_that_tell(folder: &Path) -> Vec<String> {
         }
         // A file of the running node may be gone by now.
         let bytes = fs::read(&path).unwrap_or_default();
-        let has = |word: &&str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
-        if SAID.iter().any(has) {
+        let text = String::from_utf8_lossy(&bytes);
+        if SAID.iter().any(|word| text.contains(word)) {
             telling.push(path.display().to_string());
         }
     }

@@ -28,6 +28,7 @@ mod failed_shares;
 mod first_starts;
 mod full_disk;
 mod grants;
+mod inbox;
 mod keys;
 mod kill_rounds;
 mod liars;

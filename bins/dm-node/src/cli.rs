@@ -8,6 +8,7 @@ use dm_core::{contact::Party, hash::DataHash};
 mod api_key;
 mod backup;
 mod contacts;
+mod inbox;
 mod key;
 mod money;
 mod share;
@@ -16,6 +17,7 @@ mod user;
 pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 pub(crate) use contacts::{ContactsArgs, ContactsCommand};
+pub(crate) use inbox::{GetArgs, InboxArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use money::{
     AmountArgs, BalanceArgs, ConfirmArgs, TokensArgs, TokensCommand, TransferArgs, TransfersArgs,
@@ -66,8 +68,10 @@ pub(crate) enum Command {
     Statement(StatementArgs),
     /// Share a file with an address or a contact
     Share(ShareArgs),
-    /// Fetch data by its hash
+    /// Fetch data by its hash, or by its name in the inbox
     Get(GetArgs),
+    /// Show what others have shared with a running node
+    Inbox(InboxArgs),
     /// Let a further address or contact read data
     Grant(GrantArgs),
     /// Make, check and restore backups
@@ -223,23 +227,6 @@ pub(crate) struct InternalClientArgs {
     /// API key
     #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
     pub(crate) api_key: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GetArgs {
-    /// The data hash
-    pub(crate) hash: DataHash,
-    /// Where to write it (default: standard output)
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Write it into a new file of the current folder, under the name that the owner gives it
-    #[arg(short = 'O', long, conflicts_with = "output")]
-    pub(crate) named: bool,
-    /// Tell which peers were asked and what each of them sent, on standard error
-    #[arg(long)]
-    pub(crate) explain: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -180,16 +180,13 @@ async fn successful(response: Response) -> anyhow::Result<Response> {
     bail!("the node answers {status}: {reason}")
 }
 
-/// A route with its query; the values are of the kind that needs no escaping.
+/// A route with its query.
 fn with_query(route: &str, query: &[(&str, String)]) -> String {
-    let pairs: Vec<String> = query
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    if pairs.is_empty() {
-        route.to_owned()
-    } else {
-        format!("{route}?{}", pairs.join("&"))
+    // A base that is always valid; only the query of it is used.
+    let url = Url::parse_with_params("http://node/", query).ok();
+    match url.as_ref().and_then(Url::query).filter(|_| !query.is_empty()) {
+        Some(query) => format!("{route}?{query}"),
+        None => route.to_owned(),
     }
 }
 

@@ -13,6 +13,7 @@ mod explain;
 pub(crate) mod get;
 pub(crate) mod grant;
 pub(crate) mod history;
+pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod peers;

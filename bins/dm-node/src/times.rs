@@ -44,6 +44,16 @@ pub(crate) fn add_iso(lines: &mut Value) {
     }
 }
 
+/// Adds to each of the lines the time in one of its fields (milliseconds since the Unix
+/// epoch) as ISO 8601 in UTC, under the name `time`.
+pub(crate) fn add_iso_ms(lines: &mut Value, field: &str) {
+    for line in lines.as_array_mut().into_iter().flatten() {
+        if let Some(time) = line[field].as_u64().and_then(timestamp) {
+            line["time"] = json!(format!("{time:.3}"));
+        }
+    }
+}
+
 /// Seconds with fractions, in milliseconds.
 fn millis(seconds: &Value) -> Option<u64> {
     let seconds = seconds.as_f64().filter(|seconds| *seconds >= 0.0)?;

@@ -12,7 +12,7 @@ use dm_core::{
 use dm_services::{
     Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
     PluginManager, Repairer, Scrubber, ServiceError, ShareAuthorization, Subscriptions, TokenManager,
-    events::Events,
+    events::Events, inbox::Inbox,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -36,6 +36,8 @@ pub struct Services {
     pub events: Events,
     /// Programs that are called when something happens.
     pub subscriptions: Subscriptions,
+    /// What others have shared with this node.
+    pub inbox: Inbox,
     /// The peers.
     pub network: Arc<dyn Network>,
     /// Who holds which object.

@@ -15,6 +15,7 @@ mod descriptors;
 mod erasures;
 mod events;
 mod hostile;
+mod inbox;
 mod keys;
 mod lifecycle;
 mod middleware;

@@ -54,7 +54,7 @@ pub(crate) struct DescriptionArgs {
     pub(crate) supersedes: Option<DataHash>,
 }
 
-fn label(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text.split_once('=').ok_or("must be like key=value")?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use dm_api::attached_name;
+use dm_core::hash::DataHash;
 use reqwest::{Method, Response, header::CONTENT_DISPOSITION};
 use serde_json::json;
 
@@ -17,7 +18,8 @@ use crate::{
 
 pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
-    let route = format!("/objects/{}?explain={}", args.hash, args.explain);
+    let hash = hash(&client, &args.data).await?;
+    let route = format!("/objects/{hash}?explain={}", args.explain);
     let response = client.send(client.request(Method::GET, &route)).await?;
     let retrieval = response.headers().get("x-retrieval").cloned();
     let target = match args.named {
@@ -30,7 +32,7 @@ pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
                 true => download::to_new_file(response, path).await?,
                 false => download::to_file(response, path, Access::Usual, |_| Ok(())).await?,
             };
-            let document = json!({"hash": args.hash, "file": path, "bytes": bytes});
+            let document = json!({"hash": hash, "file": path, "bytes": bytes});
             output::print(as_json, &document, |_| {
                 format!("{bytes} bytes are in {}", path.display())
             })?;
@@ -61,4 +63,20 @@ fn own_name(response: &Response) -> anyhow::Result<PathBuf> {
         "its owner calls the data {name}, which is no name for a file here; choose one with -o"
     );
     Ok(path.to_owned())
+}
+
+/// The hash itself, or that of the newest readable item of the inbox with this name.
+async fn hash(client: &NodeClient, text: &str) -> anyhow::Result<DataHash> {
+    if let Ok(hash) = text.parse() {
+        return Ok(hash);
+    }
+    let asked = [
+        ("name", text.to_owned()),
+        ("state", "new,fetched,acknowledged".to_owned()),
+        ("limit", "1".to_owned()),
+    ];
+    let found = client.get("/inbox", &asked).await?;
+    let hash = found["items"][0]["data_hash"].as_str();
+    hash.and_then(|hash| hash.parse().ok())
+        .with_context(|| format!("nothing in the inbox has the name {text}"))
 }

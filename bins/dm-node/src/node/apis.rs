@@ -72,6 +72,7 @@ pub(super) async fn serve(
         log: ledger.compliance.clone(),
         events,
         subscriptions,
+        inbox: data.inbox.clone(),
         network: peers.network.clone(),
         repairer: peers.repairer.clone(),
         scrubber: peers.scrubber.clone(),

@@ -6,6 +6,7 @@ use dm_keys::PublicKeys;
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, KeyRotation, KeyRotationPorts, PluginManager, ShareAuthorization,
+    inbox::{Inbox, InboxPorts, InboxSettings},
 };
 
 use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
@@ -22,6 +23,7 @@ pub(super) struct Data {
     pub(super) contacts: Contacts,
     pub(super) authorization: ShareAuthorization,
     pub(super) key_rotation: KeyRotation,
+    pub(super) inbox: Inbox,
 }
 
 impl Data {
@@ -89,6 +91,7 @@ impl Data {
             data.run_upkeep(shutdown).await
         });
         Ok(Self {
+            inbox: inbox(ground, stores, ledger, peers, &data)?,
             data,
             plugins,
             users,
@@ -97,6 +100,40 @@ impl Data {
             key_rotation: key_rotation(ground, stores, ledger),
         })
     }
+}
+
+fn inbox(
+    ground: &Ground<'_>,
+    stores: &Stores,
+    ledger: &Ledger,
+    peers: &Peers,
+    data: &DataManager,
+) -> anyhow::Result<Inbox> {
+    let (config, keys) = (ground.config, ground.keys);
+    let ports = InboxPorts {
+        objects: stores.storage.objects(),
+        catalog: stores.catalog.clone(),
+        network: peers.network.clone(),
+        grants: keys.grants(),
+        sealer: keys.sealer(),
+        signer: keys.signer(),
+        log: ledger.compliance.clone(),
+        acquaintance: None,
+        arrivals: peers.arrivals.clone(),
+        data: data.clone(),
+    };
+    let settings = InboxSettings {
+        accept: config.inbox.accept,
+        retry_interval: Duration::from_secs(config.network.retry_interval_secs),
+    };
+    let inbox = Inbox::new(ports, settings)?;
+    supervise(
+        &ground.supervisor,
+        "inbox",
+        &inbox,
+        |inbox, shutdown| async move { inbox.run(shutdown).await },
+    );
+    Ok(inbox)
 }
 
 fn key_rotation(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> KeyRotation {

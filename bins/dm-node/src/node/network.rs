@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_services::{
-    AnchoredOwners, KnownOwners, RepairPorts, Repairer, ScrubPorts, Scrubber, repairer::StoredHolderIndex,
+    AnchoredOwners, KnownOwners, RepairPorts, Repairer, ScrubPorts, Scrubber, inbox::Arrivals,
+    repairer::StoredHolderIndex,
 };
 
 use super::{Ground, ledger::Ledger, stores::Stores};
@@ -16,6 +17,7 @@ pub(super) struct Peers {
     pub(super) network: Arc<dyn Network>,
     pub(super) repairer: Repairer,
     pub(super) scrubber: Scrubber,
+    pub(super) arrivals: Arrivals,
 }
 
 impl Peers {
@@ -43,6 +45,7 @@ impl Peers {
         )
         .await?;
         let network: Arc<dyn Network> = p2p.clone();
+        let arrivals = Arrivals::new(stores.catalog.clone(), ground.address);
         let repairer = background::start_repairer(
             RepairPorts {
                 objects: stores.known.clone(),
@@ -52,6 +55,7 @@ impl Peers {
                 earlier_holders: stores.storage.namespace("holders"),
                 shares: stores.catalog.clone(),
                 quota: stores.storage.quota(),
+                arrivals: Some(arrivals.clone()),
                 standing: Some(standing),
             },
             ground.address,
@@ -74,6 +78,7 @@ impl Peers {
             network,
             repairer,
             scrubber,
+            arrivals,
         })
     }
 }

@@ -13,6 +13,7 @@ mod events;
 mod grants;
 mod health;
 mod history;
+mod inbox;
 mod keys;
 mod log_filter;
 mod network;
@@ -72,6 +73,7 @@ pub(crate) fn external() -> Router {
     retrievals::add(&mut router);
     verification::add(&mut router);
     receipts::add(&mut router);
+    inbox::add(&mut router);
     history::add(&mut router);
     events::add(&mut router);
     network::add(&mut router);

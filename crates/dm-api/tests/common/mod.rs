@@ -18,7 +18,10 @@ use dm_services::{
     DataPorts, HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts,
     MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins,
     RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts,
-    Subscriptions, TokenManager, events::Events, repairer::plan::RepairConfig,
+    Subscriptions, TokenManager,
+    events::Events,
+    inbox::{Arrivals, Inbox, InboxPorts, InboxSettings},
+    repairer::plan::RepairConfig,
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -220,6 +223,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         log: log.clone(),
         bus: bus.clone(),
     };
+    let arrivals = Arrivals::new(catalog.clone(), address);
     let settings = DataConfig {
         replication_factor: 3,
         anchor_patience: config.anchor_patience,
@@ -234,6 +238,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             earlier_holders: Arc::new(MemoryKeyValueStore::new()),
             shares: catalog.clone(),
             quota: Arc::new(MemoryObjectStore::new()),
+            arrivals: None,
             standing: None,
         },
         address,
@@ -270,8 +275,31 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         let subscriptions = delivering.clone();
         async move { subscriptions.run(shutdown).await }
     });
+    let data = DataManager::new(&ports, settings).unwrap();
+    let inbox = Inbox::new(
+        InboxPorts {
+            objects: store.clone(),
+            catalog: catalog.clone(),
+            network: network.clone(),
+            grants: ports.grants.clone(),
+            sealer: ports.sealer.clone(),
+            signer: ports.signer.clone(),
+            log: log.clone(),
+            acquaintance: None,
+            arrivals,
+            data: data.clone(),
+        },
+        InboxSettings {
+            accept: dm_core::config::Accept::Anyone,
+            retry_interval: Duration::from_millis(20),
+        },
+    )
+    .unwrap();
+    let listing = inbox.clone();
+    tokio::spawn(async move { listing.run(tokio_util::sync::CancellationToken::new()).await });
     let services = Services {
-        data: DataManager::new(&ports, settings).unwrap(),
+        data,
+        inbox,
         tokens: TokenManager::new(executor),
         payments,
         health: HealthMonitor::start(

@@ -1,0 +1,144 @@
+//! The inbox: what is shared with a node stands in it, by itself.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{
+    Devnet, FUNDED_KEYS, Node, NodeSetup, copies::have_copies, data_hash, eventually, node::dm_node,
+};
+
+async fn share_named(owner: &Node, data: &str, recipient: &str, name: &str) {
+    let body = serde_json::json!({
+        "data": data, "recipient": recipient, "name": name, "labels": {"stage": "final"},
+    });
+    let response = owner
+        .request(Method::POST, "/share_data")
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert!(response.status().is_success(), "{:?}", response.text().await);
+}
+
+/// The items that a query finds, once there are so many.
+async fn listed(node: &Node, query: &str, count: usize) -> Vec<Value> {
+    eventually("the items are listed", async || {
+        let (status, answer) = node.get(&format!("/inbox?{query}")).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let items = answer["items"].as_array().unwrap().clone();
+        (items.len() == count).then_some(items)
+    })
+    .await
+}
+
+async fn run(node: &Node, args: &[&str]) -> String {
+    let output = dm_node()
+        .args(args)
+        .args(["--api", &node.started.external_api])
+        .env("DM_API_KEY", &node.started.api_key)
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn start(chain: &Devnet, homes: &[TempDir], settings: &[&str]) -> Vec<Node> {
+    let mut nodes: Vec<Node> = Vec::new();
+    for ((home, key), accept) in homes.iter().zip(FUNDED_KEYS).zip(settings) {
+        let mut setup = NodeSetup::new(home.path())
+            .on_chain(&chain.url, key)
+            .env("DM_INBOX__ACCEPT", accept);
+        if let Some(first) = nodes.first() {
+            setup = setup.peer(first);
+        }
+        nodes.push(setup.start().await);
+    }
+    nodes[0].has_peers(homes.len() as u64 - 1).await;
+    nodes
+}
+
+#[tokio::test]
+async fn a_share_stands_in_the_inbox_of_its_recipient_by_itself_and_is_fetched_by_its_name() {
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let homes = [tempdir().unwrap(), tempdir().unwrap()];
+    let mut nodes = start(&chain, &homes, &["anchored", "anchored"]).await;
+    let (reader, owner) = (nodes.pop().unwrap(), nodes.pop().unwrap());
+    share_named(&owner, "what is in it", reader.address(), "zebrastreifen.txt").await;
+    let hash = data_hash(b"what is in it");
+
+    let items = listed(&reader, "name=zebrastreifen.txt&label.stage=final&state=new", 1).await;
+    assert_eq!(items[0]["data_hash"], hash);
+    assert_eq!(items[0]["from"], owner.address());
+    assert_eq!(
+        items[0]["anchored"], true,
+        "a stranger is listed once its share is on the chain"
+    );
+    assert_eq!(listed(&owner, "", 0).await, Vec::<Value>::new());
+
+    assert!(run(&reader, &["inbox"]).await.contains("zebrastreifen.txt"));
+    assert_eq!(run(&reader, &["get", "zebrastreifen.txt"]).await, "what is in it");
+    listed(&reader, "state=fetched", 1).await;
+
+    let reader = reader.restart().await;
+    let route = format!("/inbox/{hash}");
+    let (status, item) = reader.get(&route).await;
+    assert_eq!(
+        (status, &item["state"]),
+        (StatusCode::OK, &Value::from("fetched"))
+    );
+    let removed = reader.request(Method::DELETE, &route).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    let reader = reader.restart().await;
+    assert_eq!(reader.get(&route).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_its_sender_erases_or_withdraws_shows_so_in_the_inbox() {
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let homes = [tempdir().unwrap(), tempdir().unwrap()];
+    let mut nodes = start(&chain, &homes, &["anyone", "anyone"]).await;
+    let (reader, owner) = (nodes.pop().unwrap(), nodes.pop().unwrap());
+    for (data, name) in [("one", "one.txt"), ("two", "two.txt")] {
+        share_named(&owner, data, reader.address(), name).await;
+    }
+    listed(&reader, "", 2).await;
+    let erased = owner
+        .request(Method::DELETE, &format!("/data/{}", data_hash(b"one")))
+        .send()
+        .await
+        .unwrap();
+    assert!(erased.status().is_success());
+    let items = listed(&reader, "state=erased", 1).await;
+    assert_eq!(items[0]["name"], "one.txt");
+    let revoked = owner
+        .request(Method::DELETE, &format!("/data/{}/grants", data_hash(b"two")))
+        .json(&serde_json::json!({"recipient": reader.address()}))
+        .send()
+        .await
+        .unwrap();
+    assert!(revoked.status().is_success());
+    let items = listed(&reader, "state=revoked", 1).await;
+    assert_eq!(items[0]["name"], "two.txt");
+}
+
+#[tokio::test]
+async fn who_gets_into_the_inbox_is_a_setting() {
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let homes = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
+    let nodes = start(&chain, &homes, &["anyone", "anyone", "contacts"]).await;
+    let [owner, open, strict] = &nodes[..] else {
+        panic!("three nodes")
+    };
+    share_named(owner, "for the strict one", strict.address(), "a.txt").await;
+    share_named(owner, "for the open one", open.address(), "b.txt").await;
+    let hash = data_hash(b"for the strict one");
+    have_copies([strict], std::slice::from_ref(&hash), 1).await;
+    listed(open, "", 1).await;
+    assert_eq!(strict.reads(&hash).await, b"for the strict one");
+    assert_eq!(listed(strict, "", 0).await, Vec::<Value>::new());
+}
