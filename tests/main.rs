@@ -38,6 +38,7 @@ mod master_password;
 mod money;
 mod money_under_fire;
 mod network;
+mod notices;
 mod offline_first;
 mod operator_change;
 mod plugins;

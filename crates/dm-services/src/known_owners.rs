@@ -6,7 +6,7 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
     contact::Trust,
-    ports::{ContactBook, OwnerStanding},
+    ports::{Acquaintance, ContactBook, OwnerStanding, Standing},
 };
 
 /// An owner that is a contact is established, unless it is blocked; others are as
@@ -44,6 +44,19 @@ impl OwnerStanding for KnownOwners {
         match self.trust(owner).await {
             Some(trust) => trust == Trust::Block,
             None => self.others.is_blocked(owner).await,
+        }
+    }
+}
+
+/// Contacts whose shares are accepted are welcome; those that the operator wants to be
+/// asked about are met like strangers.
+#[async_trait]
+impl Acquaintance for KnownOwners {
+    async fn standing_of(&self, account: Address) -> Standing {
+        match self.trust(account).await {
+            Some(Trust::Accept) => Standing::Contact,
+            Some(Trust::Block) => Standing::Blocked,
+            Some(Trust::Ask) | None => Standing::Stranger,
         }
     }
 }

@@ -17,6 +17,7 @@ mod key_rotation;
 mod keyed_locks;
 mod known_objects;
 mod known_owners;
+mod notices;
 mod operator_change;
 mod order_executor;
 mod own_secret;
@@ -41,6 +42,7 @@ pub use key_rotation::{
 };
 pub use known_objects::KnownObjects;
 pub use known_owners::KnownOwners;
+pub use notices::{NoticePorts, Notices, NoticesForInbox};
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_executor::{MoneyConfig, MoneyPorts, OrderExecutor};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

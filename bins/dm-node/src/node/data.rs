@@ -118,7 +118,7 @@ fn inbox(
         sealer: keys.sealer(),
         signer: keys.signer(),
         log: ledger.compliance.clone(),
-        acquaintance: None,
+        acquaintance: Some(peers.owners.clone()),
         arrivals: peers.arrivals.clone(),
         data: data.clone(),
     };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_services::{
-    AnchoredOwners, KnownOwners, RepairPorts, Repairer, ScrubPorts, Scrubber, inbox::Arrivals,
-    repairer::StoredHolderIndex,
+    AnchoredOwners, KnownOwners, NoticePorts, Notices, NoticesForInbox, RepairPorts, Repairer, ScrubPorts,
+    Scrubber, inbox::Arrivals, repairer::StoredHolderIndex,
 };
 
 use super::{Ground, ledger::Ledger, stores::Stores};
-use crate::background;
+use crate::background::{self, supervise};
 
 /// The network and those who work with it alone.
 pub(super) struct Peers {
@@ -18,13 +18,17 @@ pub(super) struct Peers {
     pub(super) repairer: Repairer,
     pub(super) scrubber: Scrubber,
     pub(super) arrivals: Arrivals,
+    pub(super) owners: Arc<KnownOwners>,
 }
 
 impl Peers {
     pub(super) async fn start(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
         let anchored = Arc::new(AnchoredOwners::new(ledger.chain.clone()));
-        let standing: Arc<dyn OwnerStanding> = Arc::new(KnownOwners::new(stores.catalog.clone(), anchored));
+        let owners = Arc::new(KnownOwners::new(stores.catalog.clone(), anchored));
+        let standing: Arc<dyn OwnerStanding> = owners.clone();
+        let arrivals = Arrivals::new(stores.catalog.clone(), ground.address);
+        let notice_sink = NoticesForInbox::new(ground.address, owners.clone(), arrivals.clone());
         let index = stores.storage.namespace("repair");
         let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(
@@ -39,13 +43,26 @@ impl Peers {
                 quota: Some(stores.storage.quota()),
                 standing: Some(standing.clone()),
                 notices: Some(stores.storage.namespace("notices")),
+                notice_sink: Some(Arc::new(notice_sink)),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
             supervisor,
         )
         .await?;
         let network: Arc<dyn Network> = p2p.clone();
-        let arrivals = Arrivals::new(stores.catalog.clone(), ground.address);
+        let notices = Notices::open(NoticePorts {
+            network: p2p.clone(),
+            journal: stores.catalog.clone(),
+            objects: stores.known.clone(),
+            outbox: stores.storage.namespace("outbox"),
+            signer: ground.keys.signer(),
+            contacts: stores.catalog.clone(),
+            arrivals: arrivals.clone(),
+        })
+        .await?;
+        supervise(supervisor, "notices", &notices, |notices, shutdown| async move {
+            notices.run(shutdown).await
+        });
         let repairer = background::start_repairer(
             RepairPorts {
                 objects: stores.known.clone(),
@@ -79,6 +96,7 @@ impl Peers {
             repairer,
             scrubber,
             arrivals,
+            owners,
         })
     }
 }

@@ -13,6 +13,7 @@ mod inboxes;
 mod key_changes;
 mod key_rotation;
 mod mandates;
+mod notices;
 mod ordered;
 mod payments;
 mod plugins;

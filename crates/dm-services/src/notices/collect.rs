@@ -1,0 +1,64 @@
+//! Asks for the notices that wait for this node.
+
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use dm_core::{
+    contact::Trust,
+    envelope::ObjectId,
+    ports::{CatalogError, MAX_NAMED_SENDERS, NetworkError},
+};
+
+use super::Notices;
+use crate::ServiceError;
+
+/// Pauses after a start: the network is to be found, and the address record announced.
+const FIRST_PAUSES: [Duration; 4] = [
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
+/// Between two questions later on.
+const PAUSE: Duration = Duration::from_secs(600);
+
+impl Notices {
+    pub(super) async fn collect_all(&self) -> Result<(), ServiceError> {
+        for pause in FIRST_PAUSES.into_iter().chain(std::iter::repeat(PAUSE)) {
+            tokio::time::sleep(pause).await;
+            self.collect().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks once; how many objects were spoken of.
+    ///
+    /// # Errors
+    /// Faults of the catalog.
+    pub async fn collect(&self) -> Result<usize, ServiceError> {
+        let named = self.welcome_senders().await?;
+        let notices = match self.ports.network.collect(&named).await {
+            Ok(notices) => notices,
+            Err(NetworkError::Stopped) => return Ok(0),
+            Err(error) => {
+                tracing::debug!(%error, "no notices were collected");
+                return Ok(0);
+            }
+        };
+        let objects: Vec<ObjectId> = notices
+            .iter()
+            .filter(|notice| notice.recipient == self.own)
+            .map(|notice| notice.object)
+            .collect();
+        self.ports.arrivals.have_come(&objects).await?;
+        Ok(objects.len())
+    }
+
+    async fn welcome_senders(&self) -> Result<Vec<Address>, CatalogError> {
+        let contacts = self.ports.contacts.contacts(None, MAX_NAMED_SENDERS).await?;
+        let welcome = contacts
+            .into_iter()
+            .filter(|contact| contact.trust != Trust::Block);
+        Ok(welcome.map(|contact| contact.address).collect())
+    }
+}

@@ -1,0 +1,169 @@
+//! Sends what is to be told, again and again until the recipient has it.
+
+use std::time::Duration;
+
+use dm_core::{
+    clock::now_ms,
+    envelope::ObjectId,
+    journal::{JournalEvent, Topics},
+    notice::Notice,
+    ports::NetworkError,
+    signed::Signed,
+};
+use futures::{StreamExt, stream};
+
+use super::{
+    Notices,
+    outbox::{Attempts, Due},
+};
+use crate::ServiceError;
+
+/// Shares that are read from the journal at once.
+const PAGE: usize = 256;
+/// Notices that are sent in one round, and at the same time.
+const ROUND: usize = 64;
+const AT_ONCE: usize = 16;
+/// A recipient is told for so long.
+const GIVE_UP_AFTER: u64 = 30 * 24 * 3600 * 1000;
+/// First and longest pause where nobody has taken a notice.
+const UNHEARD: (u64, u64) = (30_000, 3_600_000);
+/// First and longest pause where other peers keep it for the recipient.
+const KEPT: (u64, u64) = (600_000, 24 * 3_600_000);
+/// Longest sleep: the clock of the machine may be set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+impl Notices {
+    pub(super) async fn send_all(&self) -> Result<(), ServiceError> {
+        let mut growth = self.ports.journal.journal_growth();
+        loop {
+            growth.mark_unchanged();
+            self.take_shares().await?;
+            let next = self.send_due().await?;
+            let pause = next.map_or(LONGEST_SLEEP, |at| {
+                Duration::from_millis(at.saturating_sub(now_ms())).min(LONGEST_SLEEP)
+            });
+            tokio::select! {
+                grown = growth.changed() => if grown.is_err() {
+                    // The catalog is closed.
+                    return Ok(());
+                },
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Puts what was shared since the last time into the outbox.
+    async fn take_shares(&self) -> Result<(), ServiceError> {
+        let journal = &self.ports.journal;
+        // A name of the journal is always valid.
+        let topics = Topics::new(["data.shared"]).unwrap_or_default();
+        let mut outbox = self.outbox.lock().await;
+        loop {
+            // A catalog that was restored may be behind.
+            let after = outbox.read_to().min(journal.journal_extent().await?.last);
+            let page = journal.journal_page(&topics, after, PAGE).await?;
+            if page.read_to == outbox.read_to() {
+                return Ok(());
+            }
+            let new: Vec<Due> = page
+                .events
+                .iter()
+                .filter_map(|event| self.due_of(event))
+                .collect();
+            outbox.add(&new, page.read_to).await?;
+        }
+    }
+
+    fn due_of(&self, event: &JournalEvent) -> Option<Due> {
+        let recipient = event.data["recipient"].as_str()?.parse().ok()?;
+        if recipient == self.own {
+            return None;
+        }
+        Some(Due {
+            at: now_ms(),
+            recipient,
+            locator: event.subject?.locator(),
+            attempts: Attempts {
+                since: event.at,
+                failed: 0,
+                is_kept: false,
+            },
+        })
+    }
+
+    /// Sends what is due; when the next one is.
+    async fn send_due(&self) -> Result<Option<u64>, ServiceError> {
+        loop {
+            let mut first = self.outbox.lock().await.first(ROUND).await?;
+            let next = first.iter().map(|due| due.at).find(|at| *at > now_ms());
+            first.retain(|due| due.at <= now_ms());
+            if first.is_empty() {
+                return Ok(next);
+            }
+            let sent: Vec<_> = stream::iter(first)
+                .map(|due| async move {
+                    let again = self.send(&due).await?;
+                    Ok::<_, ServiceError>((due, again))
+                })
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+            let done = sent.into_iter().collect::<Result<Vec<_>, _>>()?;
+            self.outbox.lock().await.replace(done).await?;
+        }
+    }
+
+    /// Sends one notice; what is to be sent again, and when.
+    async fn send(&self, due: &Due) -> Result<Option<Due>, ServiceError> {
+        let now = now_ms();
+        let end = due.attempts.since.saturating_add(GIVE_UP_AFTER);
+        let object = ObjectId {
+            locator: due.locator,
+            owner: self.own,
+        };
+        let envelope = self.ports.objects.envelope(&object).await?;
+        let Some(envelope) = envelope.filter(|envelope| now < end && !envelope.is_gone(now)) else {
+            return Ok(None);
+        };
+        // The recipient's key may not be known yet.
+        if !envelope.grants_to(due.recipient) {
+            return Ok(Some(again(due, false, now)));
+        }
+        let notice = Notice {
+            sender: self.own,
+            recipient: due.recipient,
+            object,
+            sequence: envelope.sequence,
+            made_at: now,
+            ends_at: envelope.expires_at.map_or(end, |at| at.min(end)),
+        };
+        let notice = Signed::sign(notice, self.ports.signer.as_ref())?;
+        match self.ports.network.send(&notice).await {
+            Ok(report) if report.delivered => Ok(None),
+            Ok(report) => Ok(Some(again(due, report.kept > 0, now))),
+            Err(NetworkError::Stopped) => Ok(Some(due.clone())),
+            Err(error) => {
+                tracing::debug!(recipient = %due.recipient, %error, "a notice was not sent");
+                Ok(Some(again(due, false, now)))
+            }
+        }
+    }
+}
+
+/// The same once more, after a pause.
+fn again(due: &Due, is_kept: bool, now: u64) -> Due {
+    let is_kept = is_kept || due.attempts.is_kept;
+    let (first, longest) = if is_kept { KEPT } else { UNHEARD };
+    let pause = first
+        .saturating_mul(1 << due.attempts.failed.min(16))
+        .min(longest);
+    Due {
+        at: now + pause,
+        attempts: Attempts {
+            failed: due.attempts.failed.saturating_add(1),
+            is_kept,
+            ..due.attempts
+        },
+        ..due.clone()
+    }
+}

@@ -1,0 +1,272 @@
+//! Recipients are told of what was shared with them, until they know it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dm_core::{
+    Address,
+    address_record::AddressRecord,
+    clock::now_ms,
+    envelope::{Envelope, Grant, ObjectId},
+    hash::DataHash,
+    notice::Notice,
+    ports::{
+        Acquaintance, AddressDirectory, InboxCatalog, NetworkStatus, NoticeNetwork, NoticeSink, ObjectStore,
+        ShareCatalog, Signer, Standing,
+    },
+    share::ShareRecord,
+    signed::Signed,
+};
+use dm_services::{NoticePorts, Notices, NoticesForInbox, inbox::Arrivals};
+use dm_testing::{
+    catalog::MemoryCatalog,
+    key_value::MemoryKeyValueStore,
+    network::{MemoryInbox, MemoryNetwork, MemoryNode},
+    objects::{MemoryObjectStore, SampleObject},
+    signer::TestSigner,
+    waiting::eventually,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// An owner that tells its recipients.
+struct Owner {
+    node: Arc<MemoryNode>,
+    signer: Arc<TestSigner>,
+    catalog: Arc<MemoryCatalog>,
+    objects: MemoryObjectStore,
+    outbox: MemoryKeyValueStore,
+}
+
+impl Owner {
+    fn join(network: &MemoryNetwork) -> Self {
+        let objects = MemoryObjectStore::new();
+        Self {
+            node: network.join(Arc::new(objects.clone())),
+            signer: Arc::new(TestSigner::new(1)),
+            catalog: Arc::new(MemoryCatalog::new()),
+            outbox: MemoryKeyValueStore::new(),
+            objects,
+        }
+    }
+
+    async fn run(&self) -> Running {
+        let notices = Notices::open(NoticePorts {
+            network: self.node.clone(),
+            journal: self.catalog.clone(),
+            objects: Arc::new(self.objects.clone()),
+            outbox: Arc::new(self.outbox.clone()),
+            signer: self.signer.clone(),
+            contacts: self.catalog.clone(),
+            arrivals: Arrivals::new(self.catalog.clone(), self.signer.address()),
+        })
+        .await
+        .unwrap();
+        let stop = CancellationToken::new();
+        let (running, stopping) = (notices, stop.clone());
+        Running {
+            task: tokio::spawn(async move { running.run(stopping).await.unwrap() }),
+            stop,
+        }
+    }
+
+    /// Shares data number `n`; with a grant, if there is one.
+    async fn share(&self, n: u64, recipient: Address, is_granted: bool) -> ObjectId {
+        self.store(n, recipient, is_granted, 1).await;
+        let record = ShareRecord::new(data_hash(n), recipient, now_ms());
+        self.catalog.commit_share(&record.into()).await.unwrap();
+        SampleObject::new(1, n, 1000).id()
+    }
+
+    async fn store(&self, n: u64, recipient: Address, is_granted: bool, sequence: u64) {
+        let sample = SampleObject::new(1, n, 1000);
+        let grant = Grant {
+            recipient,
+            key_id: [0; 8],
+            encapsulated_key: [0; 32],
+            ciphertext: vec![0; 48],
+        };
+        let envelope = Envelope {
+            grants: is_granted.then_some(grant).into_iter().collect(),
+            ..(*sample.envelope_with_sequence(1, sequence)).clone()
+        };
+        let envelope = Signed::sign(envelope, self.signer.as_ref()).unwrap();
+        if sequence == 1 {
+            sample.store_under(&self.objects, &envelope).await.unwrap();
+        } else {
+            self.objects.replace_envelope(&envelope).await.unwrap();
+        }
+    }
+}
+
+fn data_hash(n: u64) -> DataHash {
+    DataHash::of(&n.to_le_bytes())
+}
+
+fn recipient() -> Address {
+    TestSigner::new(2).address()
+}
+
+fn objects(inbox: &MemoryInbox) -> Vec<ObjectId> {
+    inbox.taken().iter().map(|notice| notice.object).collect()
+}
+
+/// Waits until the recipient knows of so many objects.
+async fn knows(inbox: &MemoryInbox, count: usize) {
+    eventually(&format!("the recipient knows of {count} objects"), async || {
+        (objects(inbox).len() >= count).then_some(())
+    })
+    .await;
+}
+
+struct Running {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_recipient_is_told_of_a_share_once() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.take_notices(recipient(), inbox.clone());
+    let running = owner.run().await;
+    let first = owner.share(1, recipient(), true).await;
+    knows(&inbox, 1).await;
+    let second = owner.share(2, recipient(), true).await;
+    knows(&inbox, 2).await;
+    assert_eq!(objects(&inbox), [first, second]);
+    let notice = inbox.taken()[0].clone();
+    assert_eq!(
+        (notice.sender, notice.recipient),
+        (owner.signer.address(), recipient())
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_still_to_be_told_outlives_the_process() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    // Nobody runs while these are shared.
+    let shared = [
+        owner.share(1, recipient(), true).await,
+        owner.share(2, recipient(), true).await,
+    ];
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.take_notices(recipient(), inbox.clone());
+    let running = owner.run().await;
+    knows(&inbox, 2).await;
+    running.stop().await;
+    let mut told = objects(&inbox);
+    told.sort_unstable();
+    let mut expected = shared.to_vec();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    // What was told is not told again.
+    let running = owner.run().await;
+    let third = owner.share(3, recipient(), true).await;
+    knows(&inbox, 3).await;
+    assert_eq!(objects(&inbox)[2..], [third]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_recipient_that_is_away_finds_its_notices_with_others() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    let keeper = network.join(Arc::new(MemoryObjectStore::new()));
+    keeper.take_notices(TestSigner::new(3).address(), Arc::new(MemoryInbox::default()));
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    // It takes no notices itself yet.
+    announce(&reader).await;
+    let running = owner.run().await;
+    let shared = owner.share(1, recipient(), true).await;
+    eventually("the notice is kept", async || {
+        (!reader.collect(&[]).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
+    running.stop().await;
+    owner.node.set_online(false);
+    let waiting = reader.collect(&[]).await.unwrap();
+    let objects: Vec<ObjectId> = waiting.iter().map(|notice| notice.object).collect();
+    assert_eq!(objects, [shared]);
+}
+
+/// Lets the network know where account 2 is.
+async fn announce(reader: &MemoryNode) {
+    let record = AddressRecord {
+        address: recipient(),
+        hpke_public_key: [0; 32],
+        peer_id: reader.local_peer_id(),
+        sequence: 1,
+        operator: None,
+        attestation: None,
+    };
+    let record = Signed::sign(record, &TestSigner::new(2)).unwrap();
+    reader.announce(record).await.unwrap();
+}
+
+/// Knows account 5 as a contact, and account 6 as one that is blocked.
+struct Known;
+
+#[async_trait]
+impl Acquaintance for Known {
+    async fn standing_of(&self, account: Address) -> Standing {
+        if account == TestSigner::new(5).address() {
+            Standing::Contact
+        } else if account == TestSigner::new(6).address() {
+            Standing::Blocked
+        } else {
+            Standing::Stranger
+        }
+    }
+}
+
+fn notice(owner: u8, n: u64) -> dm_core::notice::SignedNotice {
+    let signer = TestSigner::new(owner);
+    let now = now_ms();
+    let notice = Notice {
+        sender: signer.address(),
+        recipient: recipient(),
+        object: ObjectId {
+            locator: data_hash(n).locator(),
+            owner: signer.address(),
+        },
+        sequence: 1,
+        made_at: now,
+        ends_at: now + 1_000_000,
+    };
+    Signed::sign(notice, &signer).unwrap()
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_does_not_hide_the_notice_of_a_contact() {
+    let catalog = Arc::new(MemoryCatalog::new());
+    let arrivals = Arrivals::new(catalog.clone(), recipient());
+    let sink = NoticesForInbox::new(recipient(), Arc::new(Known), arrivals);
+    let mut taken = 0;
+    for n in 0..3000 {
+        taken += usize::from(sink.arrived(notice(7, n)).await);
+    }
+    assert!((1000..2900).contains(&taken), "{taken} of 3000 were taken");
+    let of_contact = notice(5, 1);
+    assert!(sink.arrived(of_contact.clone()).await);
+    assert!(
+        sink.arrived(notice(6, 1)).await,
+        "who is blocked does not learn of it"
+    );
+    let arrived = catalog.arrivals(None, 10_000).await.unwrap();
+    assert!(arrived.contains(&of_contact.object));
+    assert!(!arrived.contains(&notice(6, 1).object));
+    assert_eq!(arrived.len(), taken + 1);
+}
