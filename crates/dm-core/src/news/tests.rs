@@ -1,0 +1,70 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use serde_json::json;
+
+use super::*;
+use crate::bus::NodeEvent;
+
+#[test]
+fn events_keep_the_form_that_plugins_and_dashboards_know() {
+    let refund = OrderNews {
+        id: "0x01".to_owned(),
+        kind: "transfer",
+        purpose: "refund",
+        tx_hash: None,
+        movement: Some(Movement {
+            token: Address::ZERO,
+            from: None,
+            to: Address::ZERO,
+            amount: "5".to_owned(),
+        }),
+        reason: Some("paused".to_owned()),
+        next_try: Some(1.5),
+    };
+    let zero = Address::ZERO.to_string();
+    let expected = [
+        (
+            News::TokenTransferFailed(refund),
+            json!({"type": "token.transfer_failed", "timestamp": 1.5, "data": {
+                "id": "0x01", "kind": "transfer", "purpose": "refund", "tx_hash": null,
+                "token": zero, "from": null, "to": zero, "amount": "5",
+                "reason": "paused", "next_try": 1.5,
+            }}),
+        ),
+        (
+            News::SystemError(SystemTrouble::Compliance {
+                error: "forked".to_owned(),
+            }),
+            json!({"type": "system.error", "timestamp": 1.5, "data": {
+                "component": "compliance", "error": "forked",
+            }}),
+        ),
+        (
+            News::HealthComponentChange(ComponentChange {
+                component: "blockchain".to_owned(),
+                connected: Some(false),
+                health: None,
+            }),
+            json!({"type": "health.component_change", "timestamp": 1.5, "data": {
+                "component": "blockchain", "connected": false,
+            }}),
+        ),
+        (
+            News::NodeStopping {},
+            json!({"type": "system.node_stopping", "timestamp": 1.5, "data": {}}),
+        ),
+    ];
+    for (news, json) in expected {
+        let event = NodeEvent { news, timestamp: 1.5 };
+        let mut written = serde_json::to_value(&event).unwrap();
+        // Addresses are compared as text without regard to checksums.
+        if let Some(data) = written.get_mut("data") {
+            for key in ["token", "to"] {
+                if data.get(key).is_some() {
+                    data[key] = json!(zero);
+                }
+            }
+        }
+        assert_eq!(written, json);
+    }
+}
