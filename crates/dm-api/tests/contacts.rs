@@ -73,12 +73,16 @@ async fn a_bad_contact_is_refused_and_its_fault_is_named() {
     let long = "a".repeat(33);
     let huge = "a".repeat(10 * 1024);
     for name in [
-        "%2e%2e", "a%2fb", "a%5cb", "a%00", "a%0a", "a%7f", "%C3%A4", "a%20b", "1acme", "0xacme", RECIPIENT,
-        &long, &huge,
+        "a%5cb", "a%00", "a%0a", "a%7f", "%C3%A4", "a%20b", "1acme", "0xacme", RECIPIENT, &long, &huge,
     ] {
         let refused = put(&node, name, &body).await;
         let sentence = "name must be a letter and up to 31 more letters, digits, `_`, `.` or `-`";
         refused.is_error(422, sentence, Some("name"));
+    }
+    // Clients and servers take these for steps within the path.
+    for name in ["..", "%2e%2e", "a/b", "a%2fb"] {
+        let refused = put(&node, name, &body).await;
+        assert!([404, 405, 422].contains(&refused.status), "{name} {refused:?}");
     }
     let wrong = RECIPIENT.replace("9Fd", "9fD");
     for (field, value) in [
@@ -160,6 +164,18 @@ async fn a_contacts_name_stands_wherever_an_address_does() {
     });
     let moved = node.post_internal("/transfer", &transfer).await;
     assert_ne!(moved.status, 422, "{:?}", moved.body);
+    let subscription = json!({
+        "name": "from acme",
+        "url": "https://receiver.example/hook",
+        "topics": ["data.received"],
+        "filter": {"from": "acme"},
+    });
+    let subscribed = node.post_internal("/subscriptions", &subscription).await;
+    assert_eq!(
+        subscribed.body["filter"]["from"], RECIPIENT,
+        "{:?}",
+        subscribed.body
+    );
     let key = json!({"name": "k", "scopes": ["share"], "recipients": ["acme"]});
     let key = node.post_internal("/api_keys", &key).await;
     assert_eq!(key.body["recipients"], json!([RECIPIENT]), "{:?}", key.body);

@@ -8,7 +8,7 @@ use actix_web::{
     web::Data,
 };
 use dm_core::{
-    address::parse_address,
+    Address,
     api_key::Scope,
     journal::{Cursor, Topics},
     subscription::{DeadLetter, EventMatch, Subscription, SubscriptionId},
@@ -22,7 +22,7 @@ use crate::{
     extract::{
         JsonBody,
         fields::{self, Field},
-        page_cursor, page_limit, query,
+        page_cursor, page_limit, party_param, query,
     },
     route_info::Access,
     state::State,
@@ -137,7 +137,7 @@ async fn create(body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiE
         url: fields::text("url", asked.url)?.unwrap_or_default(),
         topics: Topics::new(topics.iter().map(String::as_str))
             .map_err(|reason| ApiError::invalid("topics", reason))?,
-        filter: read_filter(filter.unwrap_or_default())?,
+        filter: read_filter(filter.unwrap_or_default(), &state).await?,
         start: start(fields::text("start", asked.start)?.as_deref())?,
         secret: fields::text("secret", asked.secret)?,
     };
@@ -159,17 +159,17 @@ fn start(text: Option<&str>) -> Result<From, ApiError> {
     }
 }
 
-fn read_filter(texts: BTreeMap<String, String>) -> Result<EventMatch, ApiError> {
+/// The address of an account in a filter.
+async fn account(text: &str, state: &State) -> Result<Address, ApiError> {
+    state.address("filter", party_param("filter", text)?).await
+}
+
+async fn read_filter(texts: BTreeMap<String, String>, state: &State) -> Result<EventMatch, ApiError> {
     let mut filter = EventMatch::default();
     for (name, text) in texts {
-        let account = || {
-            parse_address(&text)
-                .map_err(|reason| ApiError::invalid("filter", reason))
-                .map(Some)
-        };
         match name.as_str() {
-            "from" => filter.from = account()?,
-            "recipient" => filter.recipient = account()?,
+            "from" => filter.from = Some(account(&text, state).await?),
+            "recipient" => filter.recipient = Some(account(&text, state).await?),
             _ => match name.strip_prefix(LABEL).filter(|key| !key.is_empty()) {
                 Some(key) => {
                     filter.labels.insert(key.to_owned(), text);
