@@ -51,7 +51,7 @@ async fn a_recipient_that_was_away_learns_of_a_share_whose_owner_is_gone() {
     .await;
     let (address, away) = (reader.address().to_owned(), reader.kill().await);
     let hash = owner.must_share("while it is away", &address).await;
-    have_copies([&keeper, &second], &[hash.clone()], 2).await;
+    have_copies([&keeper, &second], std::slice::from_ref(&hash), 2).await;
     drop(owner.kill().await);
     let reader = away.start().await;
     eventually("the second share is listed", async || {
