@@ -5,13 +5,18 @@
 //! reads the envelope, opens the grant and the descriptor, and lists an item if the operator
 //! lets its sender in ([`Accept`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use dm_core::{
     clock::now_ms,
     config::Accept,
-    descriptor::Descriptor,
+    contact::ContactName,
+    descriptor::{Description, Descriptor},
     hash::DataHash,
     inbox::{InboxItem, InboxQuery, ItemState},
     ports::{Acquaintance, Catalog, ComplianceLog, Grants, ObjectExchange, ObjectStore, Sealer, Signer},
@@ -66,6 +71,8 @@ pub struct InboxSettings {
 pub struct InboxEntry {
     /// The item.
     pub item: InboxItem,
+    /// By which name its sender is known here.
+    pub contact: Option<ContactName>,
     /// What its sender says of it.
     pub descriptor: Descriptor,
 }
@@ -150,7 +157,8 @@ impl Inbox {
         let has_next = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| has_next).map(|(number, _)| *number);
-        let entries = items.into_iter().map(|(_, item)| inner.entry(item)).collect();
+        let items = items.into_iter().map(|(_, item)| item).collect();
+        let entries = inner.entries(items).await?;
         Ok(InboxPage { entries, next })
     }
 
@@ -165,7 +173,7 @@ impl Inbox {
         if items.is_empty() {
             return Err(ServiceError::NotFound);
         }
-        Ok(items.into_iter().map(|item| self.inner.entry(item)).collect())
+        self.inner.entries(items).await
     }
 
     /// Takes data out of the list for good, and erases what this node has fetched of it.
@@ -191,12 +199,27 @@ impl Inbox {
 }
 
 impl Inner {
-    fn entry(&self, item: InboxItem) -> InboxEntry {
-        let descriptor = self.keys.open(self.ports.sealer.as_ref(), &item.descriptor);
-        InboxEntry {
-            // What cannot be opened was written under another node account.
-            descriptor: descriptor.unwrap_or_else(|| Descriptor::new(item.data_hash, Default::default())),
-            item,
+    async fn entries(&self, items: Vec<InboxItem>) -> Result<Vec<InboxEntry>, ServiceError> {
+        let senders: HashSet<Address> = items.iter().map(|item| item.owner).collect();
+        let mut contacts = HashMap::new();
+        for sender in senders {
+            if let Some(contact) = self.ports.catalog.contact_at(sender).await? {
+                contacts.insert(sender, contact.name);
+            }
         }
+        let entries = items.into_iter();
+        Ok(entries
+            .map(|item| InboxEntry {
+                contact: contacts.get(&item.owner).cloned(),
+                descriptor: self.descriptor_of(&item),
+                item,
+            })
+            .collect())
+    }
+
+    /// What the sender says. What cannot be opened was written under another node account.
+    fn descriptor_of(&self, item: &InboxItem) -> Descriptor {
+        let opened = self.keys.open(self.ports.sealer.as_ref(), &item.descriptor);
+        opened.unwrap_or_else(|| Descriptor::new(item.data_hash, Description::default()))
     }
 }

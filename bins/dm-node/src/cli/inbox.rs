@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dm_core::{Address, address::parse_address};
+use dm_core::contact::Party;
 
 use super::ClientArgs;
 
@@ -28,8 +28,8 @@ pub(crate) struct GetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InboxArgs {
     /// Only by this sender
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
-    pub(crate) from: Option<Address>,
+    #[arg(long, value_name = "ADDRESS-OR-NAME")]
+    pub(crate) from: Option<Party>,
     /// Only with this name
     #[arg(long)]
     pub(crate) name: Option<String>,

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: InboxArgs, as_json: bool) -> anyhow::Result<()> {
 
 fn query(args: &InboxArgs) -> Vec<(&str, String)> {
     let mut query = vec![("limit", args.limit.to_string())];
-    query.extend(args.from.map(|from| ("from", from.to_string())));
+    query.extend(args.from.as_ref().map(|from| ("from", from.to_string())));
     query.extend(args.name.clone().map(|name| ("name", name)));
     query.extend(args.state.clone().map(|state| ("state", state)));
     query.extend(args.cursor.clone().map(|cursor| ("cursor", cursor)));
@@ -70,7 +70,15 @@ fn row(item: &Value) -> [String; 6] {
         cell(&item["name"]),
         cell(&item["size"]),
         cell(&item["state"]),
-        cell(&item["from"]),
+        sender(item),
         cell(&item["data_hash"]),
     ]
+}
+
+/// The name of the contact, else the address.
+fn sender(item: &Value) -> String {
+    match &item["contact"] {
+        Value::String(name) => name.clone(),
+        _ => cell(&item["from"]),
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{
     api_key::Scope,
+    contact::Party,
     descriptor::{LabelPairs, Labels},
     hash::DataHash,
     inbox::ItemState,
@@ -15,7 +16,7 @@ use serde::Serialize;
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
-    extract::{address_param, data_hash_param, page_cursor, page_limit, query, time_param},
+    extract::{data_hash_param, page_cursor, page_limit, party_param, query, time_param},
     route_info::Access,
     state::State,
 };
@@ -42,6 +43,8 @@ struct PageAnswer {
 struct ItemAnswer {
     data_hash: DataHash,
     from: String,
+    /// By which name the sender is known here.
+    contact: Option<String>,
     name: Option<String>,
     media_type: Option<String>,
     size: u64,
@@ -57,12 +60,13 @@ struct ItemAnswer {
 }
 
 impl From<InboxEntry> for ItemAnswer {
-    fn from(InboxEntry { item, descriptor }: InboxEntry) -> Self {
-        let said = descriptor.description;
+    fn from(entry: InboxEntry) -> Self {
+        let (item, said) = (entry.item, entry.descriptor.description);
         let labels = said.labels.iter();
         Self {
             data_hash: item.data_hash,
             from: item.owner.to_string(),
+            contact: entry.contact.map(|name| name.to_string()),
             name: said.name.map(|name| name.to_string()),
             media_type: said.media_type.map(|media_type| media_type.to_string()),
             size: item.size,
@@ -84,12 +88,16 @@ impl From<InboxEntry> for ItemAnswer {
 #[derive(Default)]
 struct Asked {
     filter: InboxFilter,
+    from: Option<Party>,
     limit: Option<String>,
     cursor: Option<String>,
 }
 
 async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let asked = asked(query(&request)?)?;
+    let mut asked = asked(query(&request)?)?;
+    if let Some(party) = asked.from {
+        asked.filter.from = Some(state.address("from", party).await?);
+    }
     let limit = page_limit(asked.limit.as_deref())?;
     let cursor = page_cursor(asked.cursor.as_deref())?;
     let page = state
@@ -107,7 +115,7 @@ fn asked(parameters: Vec<(String, String)>) -> Result<Asked, ApiError> {
     let mut labels = Vec::new();
     for (name, text) in parameters {
         match name.as_str() {
-            "from" => asked.filter.from = Some(address_param("from", &text)?),
+            "from" => asked.from = Some(party_param("from", &text)?),
             "name" => asked.filter.name = Some(text),
             "state" => asked.filter.states = states(&text)?,
             "since" => asked.filter.since = Some(time_param("since", &text)?),

@@ -111,7 +111,7 @@ async fn what_is_shared_with_a_node_stands_in_its_inbox_under_its_name() {
     let hash = owner.data.share_bytes(data(700), terms).await.unwrap().data_hash;
     have_come(&reader, &[object(&owner, &hash)]).await;
     let listed = items(&reader, &inbox, &InboxFilter::default()).await;
-    let [InboxEntry { item, descriptor }] = &listed[..] else {
+    let [InboxEntry { item, descriptor, .. }] = &listed[..] else {
         panic!("{listed:?}");
     };
     assert_eq!(
