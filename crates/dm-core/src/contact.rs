@@ -66,7 +66,7 @@ named_enum! {
     pub enum Trust {
         /// What it shares is let in.
         Accept = "accept",
-        /// What it shares waits for a decision.
+        /// What it shares gets in as that of a stranger does.
         Ask = "ask",
         /// What it shares is kept out: its objects get no room.
         Block = "block",
