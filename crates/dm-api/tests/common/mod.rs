@@ -36,14 +36,16 @@ use dm_testing::{
     user_keys::AccountKeys,
     webhooks::MemoryWebhooks,
 };
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
+mod answer;
 pub mod ports;
 pub mod raw;
 pub mod schema;
 pub mod watched_store;
 
+pub use answer::Answer;
 use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork, ShortBackups};
 use watched_store::WatchedStore;
 
@@ -412,42 +414,5 @@ impl TestNode {
         let answer = Answer::of(self.external(Method::PUT, &path).body(bytes)).await;
         assert_eq!(answer.status, 201, "{:?}", answer.body);
         answer.body["data_hash"].as_str().unwrap().to_owned()
-    }
-}
-
-/// A response with a JSON body.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
-    pub headers: reqwest::header::HeaderMap,
-}
-
-impl Answer {
-    pub async fn of(request: RequestBuilder) -> Self {
-        Self::from(request.send().await.unwrap()).await
-    }
-
-    pub async fn from(response: Response) -> Self {
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let bytes = response.bytes().await.unwrap();
-        Self {
-            status,
-            headers,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        }
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// Asserts an error with exactly this sentence and field.
-    #[track_caller]
-    pub fn is_error(&self, status: u16, sentence: &str, field: Option<&str>) {
-        assert_eq!(self.status, status, "{:?}", self.body);
-        assert_eq!(self.body["error"], sentence);
-        assert_eq!(self.body["field"].as_str(), field, "{:?}", self.body);
     }
 }
