@@ -1,6 +1,9 @@
 //! Nodes that nobody can dial are reached all the same.
 
-use dm_core::ports::NetworkStatus;
+use dm_core::{
+    ports::{NetworkStatus, ObjectExchange},
+    trace::Trace,
+};
 use dm_p2p::Identity;
 use dm_testing::{objects::SampleObject, waiting::eventually};
 
@@ -117,6 +120,15 @@ async fn a_direct_connection_takes_the_place_of_the_relay() {
     .await;
     relay.stop().await;
     drop(relay);
+    // What went over the relay ends with it, and is connected anew.
+    eventually("the holder is found without the relay", async || {
+        let found = reader
+            .p2p
+            .find(&object.id().locator, &[], &Trace::default())
+            .await;
+        (!found.unwrap().is_empty()).then_some(())
+    })
+    .await;
     reader.reads(&object).await;
 }
 
