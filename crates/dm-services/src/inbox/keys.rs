@@ -2,7 +2,7 @@
 //! and what items are found by is a keyed hash. Both keys come from the node account, so
 //! that nothing more has to be kept, and a copy of the catalog alone tells no name.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use bytes::Bytes;
 use dm_core::{
     descriptor::Descriptor,
@@ -11,13 +11,12 @@ use dm_core::{
     secret::ContentKey,
 };
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
-/// What the node account signs for its inbox, and nobody else ever sees. Signatures are
-/// deterministic (RFC 6979), so that it is the same after each start.
-const SIGNED: &[u8] = b"datamgmt/inbox-keys/1";
-const SEALING_DOMAIN: &[u8] = b"datamgmt/inbox-sealing/1";
-const TERM_DOMAIN: &[u8] = b"datamgmt/inbox-terms/1";
+use crate::own_secret::own_secret;
+
+const SEALING: &str = "datamgmt/inbox-sealing/1";
+const TERMS: &str = "datamgmt/inbox-terms/1";
 
 /// The keys of one node's inbox.
 pub(super) struct InboxKeys {
@@ -27,15 +26,9 @@ pub(super) struct InboxKeys {
 
 impl InboxKeys {
     pub(super) fn of(signer: &dyn Signer) -> Result<Self, SignerError> {
-        let hash = B256::from(<[u8; 32]>::from(Sha256::digest(SIGNED)));
-        let signature = signer.sign_hash(&hash)?.as_bytes();
-        let derived = |domain: &[u8]| {
-            let digest = Sha256::new().chain_update(domain).chain_update(signature);
-            ContentKey::from_bytes(digest.finalize().into())
-        };
         Ok(Self {
-            sealing: derived(SEALING_DOMAIN),
-            terms: derived(TERM_DOMAIN),
+            sealing: own_secret(signer, SEALING)?,
+            terms: own_secret(signer, TERMS)?,
         })
     }
 
