@@ -13,7 +13,7 @@ use libp2p::PeerId;
 use super::{
     Shared,
     admission::Admitted,
-    serve::{IDLE, log_store_error, note_failure, wait_for_turn},
+    serve::{log_store_error, next_request, note_failure},
 };
 use crate::{
     notices::{Holding, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest},
@@ -29,16 +29,8 @@ pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, place: &Admitted, mu
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    loop {
-        let idle = place.idle();
-        let request = tokio::select! {
-            () = shared.ending.cancelled() => return,
-            () = idle.displaced() => return,
-            request = wire.receive_within(IDLE) => request,
-        };
-        drop(idle);
+    while let Some(request) = next_request(shared, peer, place, &mut wire).await {
         let answered = match request {
-            Ok(_) | Err(WireError::Unsupported) if !wait_for_turn(shared, peer).await => return,
             Ok(NoticeRequest::Put { len }) => take(shared, peer, &mut wire, len as usize).await,
             Ok(NoticeRequest::Collect {
                 record_len,
@@ -51,7 +43,6 @@ where
                 };
                 give_out(shared, peer, &mut wire, asking, after).await
             }
-            Err(WireError::Closed | WireError::Stalled) => return,
             Err(error) => Err(error),
         };
         if let Err(error) = answered {

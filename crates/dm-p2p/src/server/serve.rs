@@ -16,11 +16,13 @@ use super::{
 };
 use crate::{
     peers::RateDecision,
-    wire::{MAX_NAMES_PER_PIECE, MAX_RUN, Reply, Request, Wire, WireError, encode_hints, encode_names},
+    wire::{
+        MAX_NAMES_PER_PIECE, MAX_RUN, Message, Reply, Request, Wire, WireError, encode_hints, encode_names,
+    },
 };
 
 /// How long a stream may wait for its next request.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Answers the requests of one stream, until either side has had enough or
 /// another stream gets its place.
@@ -28,19 +30,9 @@ pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, place: &Admitted, mu
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
-    loop {
-        let idle = place.idle();
-        let request = tokio::select! {
-            () = shared.ending.cancelled() => return,
-            () = idle.displaced() => return,
-            request = wire.receive_within(IDLE) => request,
-        };
-        drop(idle);
+    while let Some(request) = next_request(shared, peer, place, &mut wire).await {
         let answered = match request {
-            Ok(_) | Err(WireError::Unsupported) if !wait_for_turn(shared, peer).await => return,
             Ok(request) => answer(shared, peer, &mut wire, request).await,
-            // It had nothing more to ask.
-            Err(WireError::Closed | WireError::Stalled) => return,
             Err(error) => Err(error),
         };
         if let Err(error) = answered {
@@ -55,9 +47,35 @@ where
     }
 }
 
+/// The next request of a stream, or what is wrong with it, once the peer may have it
+/// answered; `None` where the stream is over.
+pub(super) async fn next_request<S, R: Message>(
+    shared: &Shared,
+    peer: PeerId,
+    place: &Admitted,
+    wire: &mut Wire<S>,
+) -> Option<Result<R, WireError>>
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Unpin,
+{
+    let idle = place.idle();
+    let request = tokio::select! {
+        () = shared.ending.cancelled() => return None,
+        () = idle.displaced() => return None,
+        request = wire.receive_within(IDLE) => request,
+    };
+    drop(idle);
+    match request {
+        Ok(_) | Err(WireError::Unsupported) if !wait_for_turn(shared, peer).await => None,
+        // It had nothing more to ask.
+        Err(WireError::Closed | WireError::Stalled) => None,
+        request => Some(request),
+    }
+}
+
 /// Waits until the peer may have a request answered; not at all where it has
 /// asked for far too much, is banned, or the node stops.
-pub(super) async fn wait_for_turn(shared: &Shared, peer: PeerId) -> bool {
+async fn wait_for_turn(shared: &Shared, peer: PeerId) -> bool {
     let peers = &shared.context.peers;
     match peers.count_request(peer) {
         RateDecision::Now => {}
