@@ -201,7 +201,7 @@ impl Replication for P2p {
     }
 
     fn reachable(&self) -> HashSet<String> {
-        let peers = self.context.peers.reachable();
+        let peers = self.context.peers.book.reachable();
         peers.into_iter().map(PeerId::to_base58).collect()
     }
 

@@ -78,7 +78,7 @@ pub(crate) async fn find_at_known(
 ) -> Result<Vec<Found>, NetworkError> {
     let mut known = known_holders(context, locator).await;
     // Who was away when it was last tried would only cost time.
-    known.retain(|peer| !context.peers.is_banned(peer) && !context.peers.is_doubtful(peer));
+    known.retain(|peer| !context.peers.is_banned(peer) && !context.peers.book.is_doubtful(peer));
     let mut deadline = AnswerDeadline::new(Instant::now());
     let mut answers = Answers::of_interest(owners);
     let ask = |peer: PeerId| async move { (peer, ask_traced(context, peer, *locator, owners, trace).await) };
@@ -155,7 +155,7 @@ fn ranked(
         mut holders,
     }: Merged,
 ) -> Found {
-    context.peers.rank(&mut holders);
+    context.peers.book.rank(&mut holders);
     Found {
         envelope,
         holders: holders.into_iter().map(PeerId::to_base58).collect(),

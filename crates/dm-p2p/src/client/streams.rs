@@ -81,7 +81,7 @@ impl StreamPool {
     pub(crate) async fn lease(&self, context: &Context, peer: PeerId) -> Result<Lease, WireError> {
         let permits = self.permits(peer);
         let permit = permits.acquire_owned().await.map_err(|_| WireError::Closed)?;
-        let asking = context.peers.asking(peer);
+        let asking = context.peers.asked.begin(peer);
         if let Some(wire) = self.take_idle(&peer) {
             return Ok(Lease {
                 wire,

@@ -75,7 +75,7 @@ impl Judge for Peers {
     }
 
     fn is_asked(&self, peer: &PeerId) -> bool {
-        self.is_asked(peer)
+        self.asked.contains(peer)
     }
 }
 

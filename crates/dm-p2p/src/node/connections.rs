@@ -48,6 +48,7 @@ impl Connections {
             Some(before) if is_relayed(&before) && !endpoint.is_relayed() => {
                 self.context
                     .peers
+                    .book
                     .reachable_at(peer, dialled.map_or(&[], slice::from_ref));
             }
             Some(_) => return,

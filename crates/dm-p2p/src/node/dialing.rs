@@ -86,7 +86,7 @@ impl Dialing {
         for target in self.bootstrap.missing() {
             dial_target(swarm, target);
         }
-        for (peer, addresses) in self.context.peers.best_disconnected(DIALS_WHEN_LONELY) {
+        for (peer, addresses) in self.context.peers.book.best_disconnected(DIALS_WHEN_LONELY) {
             dial_peer(swarm, peer, addresses);
         }
         if swarm.connected_peers().next().is_some() {
@@ -158,7 +158,7 @@ impl Dialing {
             (_, DialError::LocalPeerId { address }) => self.bootstrap.remove_own_address(address),
             // Another peer answered at this address.
             (Some(peer), DialError::WrongPeerId { address, .. }) => {
-                peers.remove_address(&peer, address);
+                peers.book.remove_address(&peer, address);
                 peers.failed(peer);
             }
             (Some(peer), DialError::Transport(_)) => peers.failed(peer),

@@ -211,7 +211,7 @@ impl KadDriver {
             .plausible_addresses(provider, &provider, told)
             .unwrap_or_default();
         if addresses.is_empty() {
-            addresses = self.context.peers.addresses(&provider);
+            addresses = self.context.peers.book.addresses(&provider);
         }
         addresses
     }

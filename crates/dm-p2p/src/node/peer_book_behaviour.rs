@@ -38,7 +38,9 @@ impl NetworkBehaviour for PeerBookBehaviour {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        Ok(peer.map(|peer| self.peers.addresses(&peer)).unwrap_or_default())
+        Ok(peer
+            .map(|peer| self.peers.book.addresses(&peer))
+            .unwrap_or_default())
     }
 
     fn handle_established_inbound_connection(

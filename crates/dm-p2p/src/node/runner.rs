@@ -222,7 +222,7 @@ impl Runner {
                 peer,
                 result: Ok(time),
                 ..
-            }) => self.context.peers.answered_ping(peer, time),
+            }) => self.context.peers.book.answered_ping(peer, time),
             BehaviourEvent::AutonatClient(event) => self.reachability.on_probed(&event),
             BehaviourEvent::Dcutr(event) => self.connections.on_hole_punched(&mut self.swarm, event),
             #[cfg(feature = "mdns")]
@@ -257,7 +257,7 @@ impl Runner {
             self.kad.connected.remove(&peer);
             if self.swarm.behaviour_mut().slots.take_evicted(&peer) {
                 // Otherwise it would be dialled at once.
-                self.context.peers.forget(&peer);
+                self.context.peers.book.forget(&peer);
             }
             self.dialing.on_disconnected(&peer, Instant::now());
             self.reachability.on_disconnected(&peer);
@@ -270,11 +270,11 @@ impl Runner {
         let Some(mut addresses) = self.connections.plausible_addresses(peer, &peer, announced) else {
             return;
         };
-        self.context.peers.reachable_at(peer, &addresses);
+        self.context.peers.book.reachable_at(peer, &addresses);
         if addresses.is_empty() {
             // It was dialled by a name, or told of none that makes sense from
             // here: where it was reached it can be reached again.
-            addresses = self.context.peers.addresses(&peer);
+            addresses = self.context.peers.book.addresses(&peer);
         }
         self.reachability.note_relay(peer, info, &addresses);
         if info.protocols.contains(&KAD_PROTOCOL) {

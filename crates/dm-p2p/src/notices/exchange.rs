@@ -20,7 +20,7 @@ pub(super) async fn exchange<T>(
     peer: PeerId,
     exchange: impl AsyncFnOnce(&mut Wire<Stream>) -> Result<T, WireError>,
 ) -> Result<T, WireError> {
-    let _asking = context.peers.asking(peer);
+    let _asking = context.peers.asked.begin(peer);
     let mut wire = match open(context, peer).await {
         Ok(wire) => wire,
         Err(error) => {

@@ -8,7 +8,7 @@ use libp2p::PeerId;
 /// Counts what this node is asking each peer at the moment. A peer cannot
 /// raise the count by itself.
 #[derive(Clone, Default)]
-pub(super) struct AskedPeers {
+pub(crate) struct AskedPeers {
     counts: Arc<Mutex<HashMap<PeerId, usize>>>,
 }
 
@@ -19,7 +19,8 @@ pub(crate) struct Asking {
 }
 
 impl AskedPeers {
-    pub(super) fn begin(&self, peer: PeerId) -> Asking {
+    /// This node asks the peer something for as long as the answer is kept.
+    pub(crate) fn begin(&self, peer: PeerId) -> Asking {
         *self.lock().entry(peer).or_default() += 1;
         Asking {
             asked: self.clone(),
@@ -27,7 +28,8 @@ impl AskedPeers {
         }
     }
 
-    pub(super) fn contains(&self, peer: &PeerId) -> bool {
+    /// Whether this node is asking the peer something.
+    pub(crate) fn contains(&self, peer: &PeerId) -> bool {
         self.lock().contains_key(peer)
     }
 

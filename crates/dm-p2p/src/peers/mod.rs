@@ -7,6 +7,7 @@ mod merit;
 mod penalties;
 mod persistence;
 mod rate_limiter;
+mod shared_book;
 
 use std::{
     collections::HashSet,
@@ -37,17 +38,18 @@ use penalties::{Offence, Penalties};
 pub(crate) use persistence::persist_peer_book;
 pub(crate) use rate_limiter::RateDecision;
 use rate_limiter::RateLimiter;
+use shared_book::SharedBook;
 
 use crate::wire::{Hint, MAX_HINTS};
 
 /// The peer book and the penalties, shared by everything that meets peers;
 /// tells the event bus what changes.
 pub(crate) struct Peers {
-    book: Mutex<PeerBook>,
+    pub(crate) book: SharedBook,
     penalties: Mutex<Penalties>,
     rate_limiter: Mutex<RateLimiter>,
     useful: Mutex<UsefulPeers>,
-    asked: AskedPeers,
+    pub(crate) asked: AskedPeers,
     pub(crate) answer_times: AnswerTimes,
     /// Peers that were banned since the event loop last asked.
     banned: Mutex<Vec<PeerId>>,
@@ -71,7 +73,7 @@ impl Peers {
         };
         let rate_limiter = RateLimiter::new(network.peer_requests_per_sec, network.peer_requests_burst);
         Self {
-            book: Mutex::new(PeerBook::new(records)),
+            book: SharedBook::new(records),
             penalties: Mutex::new(Penalties::new(Duration::from_secs(network.ban_secs))),
             rate_limiter: Mutex::new(rate_limiter),
             useful: Mutex::new(UsefulPeers::new(configured)),
@@ -86,7 +88,7 @@ impl Peers {
 
     /// A first connection with the peer stands; `address` where this node dialled it.
     pub(crate) fn connected(&self, peer: PeerId, address: Option<&Multiaddr>) {
-        self.book().connected(peer, address, now_ms());
+        self.book.lock().connected(peer, address, now_ms());
         self.bus.publish(News::PeerConnected {
             peer_id: peer.to_base58(),
         });
@@ -94,30 +96,20 @@ impl Peers {
 
     /// The last connection with the peer is gone.
     pub(crate) fn disconnected(&self, peer: PeerId) {
-        self.book().disconnected(&peer, now_ms());
+        self.book.lock().disconnected(&peer, now_ms());
         self.bus.publish(News::PeerDisconnected {
             peer_id: peer.to_base58(),
         });
     }
 
-    /// The peer announced these addresses.
-    pub(crate) fn reachable_at(&self, peer: PeerId, addresses: &[Multiaddr]) {
-        self.book().reachable_at(&peer, addresses);
-    }
-
-    /// The peer answered a ping.
-    pub(crate) fn answered_ping(&self, peer: PeerId, round_trip: Duration) {
-        self.book().answered_ping(&peer, round_trip, now_ms());
-    }
-
     /// An exchange went well.
     pub(crate) fn succeeded(&self, peer: PeerId) {
-        self.book().succeeded(peer, now_ms());
+        self.book.lock().succeeded(peer, now_ms());
     }
 
     /// An exchange failed.
     pub(crate) fn failed(&self, peer: PeerId) {
-        self.book().failed(peer, now_ms());
+        self.book.lock().failed(peer, now_ms());
     }
 
     /// The peer has proven to hold an object that is stored here, has delivered
@@ -130,7 +122,7 @@ impl Peers {
     pub(crate) fn merit(&self, peer: &PeerId) -> Merit {
         if lock(&self.useful).contains(peer, Instant::now()) {
             Merit::Useful
-        } else if self.book().is_steady(peer) && self.standing(peer).score == 0 {
+        } else if self.book.lock().is_steady(peer) && self.standing(peer).score == 0 {
             Merit::Steady
         } else {
             Merit::Unproven
@@ -140,7 +132,7 @@ impl Peers {
     /// How likely the peer is to take an object.
     pub(crate) fn prospect(&self, peer: &PeerId) -> Prospect {
         let (is_failing, has_place) = {
-            let book = self.book();
+            let book = self.book.lock();
             (book.is_failing(peer), book.has_address(peer))
         };
         match self.merit(peer) {
@@ -154,26 +146,6 @@ impl Peers {
     /// The peer did not finish what it had begun: it counts as useful when it next is.
     pub(crate) fn broke_off(&self, peer: PeerId) {
         lock(&self.useful).remove(&peer);
-    }
-
-    /// This node asks the peer something for as long as the answer is kept.
-    pub(crate) fn asking(&self, peer: PeerId) -> Asking {
-        self.asked.begin(peer)
-    }
-
-    /// Whether this node is asking the peer something.
-    pub(crate) fn is_asked(&self, peer: &PeerId) -> bool {
-        self.asked.contains(peer)
-    }
-
-    /// Removes a peer from the book: it is not dialled again.
-    pub(crate) fn forget(&self, peer: &PeerId) {
-        self.book().forget(peer);
-    }
-
-    /// The peer is known to be elsewhere than at this address.
-    pub(crate) fn remove_address(&self, peer: &PeerId, address: &Multiaddr) {
-        self.book().remove_address(peer, address);
     }
 
     /// Counts a request of a peer, and scores it where it floods this node.
@@ -220,7 +192,7 @@ impl Peers {
     pub(crate) fn stalled(&self, peer: PeerId, timeout: Duration) {
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let since = now_ms().saturating_sub(timeout);
-        if self.book().has_answered_since(&peer, since) {
+        if self.book.lock().has_answered_since(&peer, since) {
             self.disturbed(peer, "a stalled stream");
         } else {
             self.failed(peer);
@@ -228,7 +200,7 @@ impl Peers {
     }
 
     fn score(&self, peer: PeerId, offence: Offence, what: &str) {
-        self.book().failed(peer, now_ms());
+        self.book.lock().failed(peer, now_ms());
         let newly_banned = self.penalties().score(peer, offence, what, Instant::now());
         if newly_banned {
             self.ban(peer, what);
@@ -238,7 +210,7 @@ impl Peers {
     fn ban(&self, peer: PeerId, what: &str) {
         tracing::warn!(%peer, what, "the peer is ignored for some time");
         lock(&self.banned).push(peer);
-        self.book().mark_unhealthy(&peer);
+        self.book.lock().mark_unhealthy(&peer);
         self.bus.publish(News::PeerHealth(PeerNews {
             peer_id: peer.to_base58(),
             healthy: false,
@@ -269,28 +241,8 @@ impl Peers {
         self.penalties().is_banned(peer, Instant::now())
     }
 
-    /// Orders peers: connected ones first, then those that fail least, then the fastest.
-    pub(crate) fn rank(&self, peers: &mut [PeerId]) {
-        self.book().rank(peers);
-    }
-
-    /// Whether the peer is away and failed when it was last tried.
-    pub(crate) fn is_doubtful(&self, peer: &PeerId) -> bool {
-        self.book().is_doubtful(peer)
-    }
-
-    /// Peers that are connected, or answered when they were last asked.
-    pub(crate) fn reachable(&self) -> Vec<PeerId> {
-        self.book().reachable(now_ms())
-    }
-
-    /// Where the peer can be reached, as far as is known.
-    pub(crate) fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
-        self.book().addresses(peer)
-    }
-
     pub(crate) fn statuses(&self) -> Vec<PeerStatus> {
-        let mut statuses = self.book().statuses(now_ms());
+        let mut statuses = self.book.lock().statuses(now_ms());
         for (peer, status) in &mut statuses {
             status.standing = self.standing(peer);
             status.healthy &= status.standing.banned_until.is_none();
@@ -303,7 +255,7 @@ impl Peers {
     pub(crate) fn due_checks(&self, dials: usize) -> Vec<Check> {
         let now = now_ms();
         let (checks, turned) = {
-            let mut book = self.book();
+            let mut book = self.book.lock();
             let checks = book.due_checks(&self.config, dials, now);
             (checks, book.take_health_changes(now, |peer| self.is_banned(peer)))
         };
@@ -318,28 +270,19 @@ impl Peers {
         checks
     }
 
-    /// Peers that are away and the likeliest to answer, with their addresses.
-    pub(crate) fn best_disconnected(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        self.book().best_disconnected(limit)
-    }
-
     /// Healthy peers that may be named to `asker`.
     pub(crate) fn hints_for(&self, asker: &PeerId) -> Vec<Hint> {
         // One more than can be told: the asker may be among them.
-        let mut hints = self.book().hints(MAX_HINTS + 1, now_ms());
+        let mut hints = self.book.lock().hints(MAX_HINTS + 1, now_ms());
         hints.retain(|hint| hint.peer != *asker && !self.is_banned(&hint.peer));
         hints
     }
 
     /// Forgets who is dead, and returns what is to be saved.
     pub(crate) fn take_changes(&self) -> Changes {
-        let mut book = self.book();
+        let mut book = self.book.lock();
         book.forget_dead(&self.config, now_ms());
         book.take_changes()
-    }
-
-    fn book(&self) -> MutexGuard<'_, PeerBook> {
-        lock(&self.book)
     }
 
     fn penalties(&self) -> MutexGuard<'_, Penalties> {

@@ -30,7 +30,7 @@ where
     shared.context.peers.count_bytes(peer, bytes.len() as u64);
     let locators: Vec<_> = decode_locators(&bytes).collect();
     let context = &shared.context;
-    let mut addresses = context.peers.addresses(&peer);
+    let mut addresses = context.peers.book.addresses(&peer);
     addresses.truncate(MAX_ADDRESSES);
     let kept = context.providers.add_all(peer, &locators, &addresses) as u32;
     wire.send(&Reply::Announced { kept }).await
