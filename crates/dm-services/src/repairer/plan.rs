@@ -24,6 +24,7 @@ mod index;
 mod peer;
 mod peers;
 mod record;
+mod round;
 mod sweeps;
 mod told;
 mod under_way;
@@ -239,7 +240,7 @@ impl RepairPlan {
     }
 
     /// A peer can be reached that could perhaps not before.
-    fn is_back(&mut self, peer: &Peer) {
+    fn note_return(&mut self, peer: &Peer) {
         if let Some(back) = self.peers.up(peer.key, &self.config) {
             if back.is_told {
                 self.sweeps.tell(peer.key, peers::Turn::Back);

@@ -21,15 +21,18 @@ impl Bucket {
     }
 
     /// Whether at least one token is there.
-    pub(super) fn has_any(&mut self, now: u64) -> bool {
-        let passed = now.saturating_sub(self.at);
-        self.level = (self.level + i128::from(passed) * i128::from(self.per_second)).min(self.full);
-        self.at = self.at.max(now);
-        self.level >= 1000
+    pub(super) fn has_any(&self, now: u64) -> bool {
+        self.level_at(now) >= 1000
     }
 
-    pub(super) fn take(&mut self, tokens: u64) {
-        self.level -= i128::from(tokens) * 1000;
+    pub(super) fn take(&mut self, tokens: u64, now: u64) {
+        self.level = self.level_at(now) - i128::from(tokens) * 1000;
+        self.at = self.at.max(now);
+    }
+
+    fn level_at(&self, now: u64) -> i128 {
+        let passed = now.saturating_sub(self.at);
+        (self.level + i128::from(passed) * i128::from(self.per_second)).min(self.full)
     }
 
     /// Returns tokens that were taken and not used.
@@ -55,7 +58,7 @@ mod tests {
     fn debts_are_paid_before_anything_is_begun() {
         let mut bucket = Bucket::new(10, 10, 0);
         assert!(bucket.has_any(0));
-        bucket.take(30);
+        bucket.take(30, 0);
         assert!(!bucket.has_any(2_000));
         assert_eq!(bucket.next(0), 2_100);
         assert!(bucket.has_any(2_100));
@@ -64,11 +67,11 @@ mod tests {
     #[test]
     fn what_was_not_used_can_be_taken_again() {
         let mut bucket = Bucket::new(10, 10, 0);
-        bucket.take(30);
+        bucket.take(30, 0);
         bucket.give_back(25);
         assert!(bucket.has_any(0));
         bucket.give_back(1_000);
-        bucket.take(10);
+        bucket.take(10, 0);
         assert!(!bucket.has_any(0), "never more than it holds");
     }
 
@@ -80,7 +83,7 @@ mod tests {
             for pause in steps {
                 now += pause;
                 while bucket.has_any(now) {
-                    bucket.take(1);
+                    bucket.take(1, now);
                     taken += 1;
                 }
                 prop_assert!(taken <= 5 + now * 7 / 1000);

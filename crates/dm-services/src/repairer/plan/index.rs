@@ -179,6 +179,11 @@ impl Index {
         Ok(keys.iter().filter_map(|key| keys::id(key)).collect())
     }
 
+    /// Whether an object waits for this step.
+    pub(super) async fn has_waiting(&mut self, step: Step) -> Result<bool, StoreError> {
+        Ok(!self.waiting(step, 1).await?.is_empty())
+    }
+
     /// At most `limit` objects that this peer holds, behind `after`.
     pub(super) async fn held_by(
         &self,

@@ -240,7 +240,7 @@ impl Peers {
     }
 
     /// All objects of a peer have been told.
-    pub(super) fn is_told(&mut self, peer: PeerKey, turn: Turn) {
+    pub(super) fn note_told(&mut self, peer: PeerKey, turn: Turn) {
         if let Some(known) = self.known.get_mut(&peer)
             && known.untold == Some(turn)
         {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use dm_core::{envelope::ObjectId, ports::StoreError};
 
-use super::{PeerKey, RepairPlan, peers::Turn, record::Record};
+use super::{PeerKey, peers::Turn, record::Record, round::Round};
 
 /// Objects that are told something in one go.
 const PAGE: usize = 256;
@@ -57,46 +57,46 @@ impl Sweeps {
     }
 }
 
-impl RepairPlan {
+impl Round<'_> {
     /// Goes one page on with one sweep.
-    pub(super) async fn sweep(&mut self, now: u64) -> Result<(), StoreError> {
-        let sweeps = &mut self.sweeps;
-        if sweeps.taker && now >= sweeps.offer_after {
+    pub(super) async fn sweep(&mut self) -> Result<(), StoreError> {
+        let sweeps = &mut self.plan.sweeps;
+        if sweeps.taker && self.now >= sweeps.offer_after {
             sweeps.taker = false;
-            sweeps.offer_after = now + self.config.first_pause;
+            sweeps.offer_after = self.now + self.plan.config.first_pause;
             sweeps.under_way.retain(|sweep| sweep.what != What::Short);
             sweeps.begin(What::Short);
         }
-        let Some(sweep) = self.sweeps.under_way.front().copied() else {
+        let Some(sweep) = self.plan.sweeps.under_way.front().copied() else {
             return Ok(());
         };
         let page = match sweep.what {
-            What::Held(peer, _) => self.index.held_by(peer, sweep.after.as_ref(), PAGE).await?,
-            What::Short => self.index.short(sweep.after.as_ref(), PAGE).await?,
+            What::Held(peer, _) => self.plan.index.held_by(peer, sweep.after.as_ref(), PAGE).await?,
+            What::Short => self.plan.index.short(sweep.after.as_ref(), PAGE).await?,
         };
         for object in &page {
-            if let Some(mut record) = self.index.get(object).await? {
-                self.hear(object, &mut record, sweep.what, now);
-                self.decide(object, record, now);
+            if let Some(mut record) = self.plan.index.get(object).await? {
+                self.hear(object, &mut record, sweep.what);
+                self.plan.decide(object, record, self.now);
             }
         }
         // Nothing was awaited that failed: the page is not told twice.
-        self.sweeps.under_way.pop_front();
+        self.plan.sweeps.under_way.pop_front();
         match page.last() {
-            Some(last) if page.len() == PAGE => self.sweeps.under_way.push_back(Sweep {
+            Some(last) if page.len() == PAGE => self.plan.sweeps.under_way.push_back(Sweep {
                 after: Some(*last),
                 ..sweep
             }),
             _ => {
                 if let What::Held(peer, turn) = sweep.what {
-                    self.peers.is_told(peer, turn);
+                    self.plan.peers.note_told(peer, turn);
                 }
             }
         }
         Ok(())
     }
 
-    fn hear(&self, object: &ObjectId, record: &mut Record, what: What, now: u64) {
+    fn hear(&self, object: &ObjectId, record: &mut Record, what: What) {
         match what {
             What::Held(peer, Turn::Gone) => record.holders.retain(|holder| holder.peer != peer),
             What::Held(peer, turn @ (Turn::Back | Turn::Doubted)) => {
@@ -104,7 +104,7 @@ impl RepairPlan {
                 if let Some(holder) = record.holder(peer)
                     && (holder.silent || turn == Turn::Doubted)
                 {
-                    holder.next_challenge = now + self.config.spread(object, peer);
+                    holder.next_challenge = self.now + self.plan.config.spread(object, peer);
                 }
             }
             What::Held(_, Turn::Away) => {}

@@ -86,7 +86,7 @@ impl RepairPlan {
         peers: &[Peer],
         now: u64,
     ) -> Result<(), StoreError> {
-        peers.iter().for_each(|peer| self.is_back(peer));
+        peers.iter().for_each(|peer| self.note_return(peer));
         if let Some(mut record) = self.index.get(object).await? {
             self.take_holders(object, &mut record, peers, now);
             self.decide(object, record, now);
@@ -110,7 +110,7 @@ impl RepairPlan {
     /// The peer can be reached now.
     pub fn peer_up(&mut self, peer: &Peer) {
         if self.peers.is_known(peer.key) {
-            self.is_back(peer);
+            self.note_return(peer);
         } else {
             self.sweeps.offer();
         }
@@ -138,7 +138,7 @@ impl RepairPlan {
         if proof == Proof::Silent {
             self.peers.down(peer.key, now, &self.config);
         } else {
-            self.is_back(peer);
+            self.note_return(peer);
         }
         let has_nothing = matches!(proof, Proof::Missing | Proof::Wrong);
         if has_nothing && cause == Some(Cause::Probe) {
@@ -187,7 +187,7 @@ impl RepairPlan {
     /// Faults of the store.
     pub async fn found(&mut self, object: &ObjectId, peers: &[Peer], now: u64) -> Result<(), StoreError> {
         self.under_way.searches.remove(object);
-        peers.iter().for_each(|peer| self.is_back(peer));
+        peers.iter().for_each(|peer| self.note_return(peer));
         let Some(mut record) = self.index.get(object).await? else {
             return Ok(());
         };
@@ -218,7 +218,7 @@ impl RepairPlan {
             let unused = u64::from(place.copies).saturating_sub(peers.len() as u64);
             self.bytes.give_back(place.bytes.saturating_mul(unused));
         }
-        peers.iter().for_each(|peer| self.is_back(peer));
+        peers.iter().for_each(|peer| self.note_return(peer));
         if let Some(mut record) = self.index.get(object).await? {
             self.take_holders(object, &mut record, peers, now);
             let reason = not_taken.unwrap_or(NotTaken::NoPeer);
