@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 pub use self::{changes::*, conformance::*, damaged::DamagedStore, resuming::*, sample::SampleObject};
 use dm_core::{
+    Address,
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
     hash::{ChunkName, Locator},
     ports::{
@@ -130,12 +131,17 @@ impl MemoryObjectStore {
     }
 
     fn ensure_room(&self, objects: &Objects, envelope: &SignedEnvelope) -> Result<(), StoreError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(StoreError::Full);
+        }
+        let Some(quota) = *self.quota.lock().unwrap() else {
+            return Ok(());
+        };
         let others = objects
             .values()
             .filter(|stored| stored.envelope.id != envelope.id);
         let taken: u64 = others.map(|stored| storage_cost(&stored.envelope)).sum();
-        let quota = self.quota.lock().unwrap().unwrap_or(u64::MAX);
-        if self.is_full.load(Ordering::Relaxed) || taken.saturating_add(storage_cost(envelope)) > quota {
+        if taken.saturating_add(storage_cost(envelope)) > quota {
             return Err(StoreError::Full);
         }
         Ok(())
@@ -200,7 +206,13 @@ impl ObjectStore for MemoryObjectStore {
 
     async fn envelopes(&self, locator: &Locator) -> Result<Vec<SignedEnvelope>, StoreError> {
         let objects = self.read()?;
-        let under_locator = objects.iter().filter(|(id, _)| id.locator == *locator);
+        let first = ObjectId {
+            locator: *locator,
+            owner: Address::ZERO,
+        };
+        let under_locator = objects
+            .range(first..)
+            .take_while(|(id, _)| id.locator == *locator);
         Ok(under_locator
             .take(MAX_OWNERS_LISTED)
             .map(|(_, stored)| stored.envelope.clone())
