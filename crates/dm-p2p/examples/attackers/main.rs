@@ -147,10 +147,23 @@ struct Rates {
 
 async fn rates(name: &str, counts: &Mutex<Counts>, seconds: u64) -> Rates {
     *counts.lock().unwrap() = Counts::default();
-    let mut memory = 0;
-    for _ in 0..seconds {
+    let (mut memory, mut before) = (0, (0, 0));
+    for second in 1..=seconds {
         tokio::time::sleep(Duration::from_secs(1)).await;
         memory = memory.max(load::resident_mib());
+        if second % 60 == 0 {
+            let now = {
+                let counts = counts.lock().unwrap();
+                (counts.reads, counts.shares)
+            };
+            println!(
+                "{name}, minute {}: {:.1} reads/s, {:.1} shares/s",
+                second / 60,
+                (now.0 - before.0) as f64 / 60.0,
+                (now.1 - before.1) as f64 / 60.0,
+            );
+            before = now;
+        }
     }
     let done = std::mem::take(&mut *counts.lock().unwrap());
     let per_second = |count: u64| count as f64 / seconds as f64;
