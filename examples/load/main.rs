@@ -6,12 +6,13 @@
 //! ```
 //!
 //! Names of measurements after the binary run only these: `start`, `shares`,
-//! `latency`, `reads`, `verify`, `upload`, `download`; and two that are left out
+//! `recipients`, `latency`, `reads`, `verify`, `upload`, `download`; and two that are left out
 //! otherwise: `growth` takes some ten minutes; `size`, and numbers of objects behind it,
 //! measures nodes that store as many, and writes plots into the folder that `--plots`
 //! names. A million objects take some ten minutes and 2 GB of the folder for temporary
 //! files. `fill OBJECTS FOLDER` only makes the data directory of a node with as many
-//! objects, a tenth of them its own, for `dm-node dev --data-dir FOLDER`.
+//! objects, a tenth of them its own, for `dm-node dev --data-dir FOLDER`. `leaving OBJECTS`
+//! simulates that a holder of as many objects leaves for good.
 
 use std::path::{Path, PathBuf};
 
@@ -20,10 +21,12 @@ use anyhow::{Context, bail};
 mod growth;
 mod http;
 mod latency;
+mod leaving;
 mod limits;
 mod node;
 mod objects;
 mod reads;
+mod recipients;
 mod report;
 mod shares;
 mod size;
@@ -35,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|latency|reads|verify|upload|download|growth]… [fill OBJECTS FOLDER | size OBJECTS… [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | size OBJECTS… [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -52,12 +55,20 @@ async fn main() -> anyhow::Result<()> {
             .await
             .map(drop);
     }
+    if let [command, objects] = &wanted[..]
+        && command == "leaving"
+    {
+        return leaving::measure(objects.parse()?).await;
+    }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if is_wanted("start") {
         start::measure(&binary).await?;
     }
     if is_wanted("shares") {
         shares::measure(&binary).await?;
+    }
+    if is_wanted("recipients") {
+        recipients::measure(&binary).await?;
     }
     if is_wanted("latency") {
         latency::measure(&binary).await?;

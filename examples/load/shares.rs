@@ -41,17 +41,24 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
 /// Shares as fast as it goes; how many shares were anchored.
 pub(crate) async fn share_for(node: &Node, period: Duration) -> anyhow::Result<u64> {
     let deadline = Instant::now() + period;
-    share_while(node, |_| Instant::now() < deadline).await
+    share_while(node, &node.address, |_| Instant::now() < deadline).await
 }
 
-/// Makes this many shares as fast as it goes.
+/// Makes this many shares with the node itself as fast as it goes.
 pub(crate) async fn share_many(node: &Node, shares: u64) -> anyhow::Result<()> {
-    share_while(node, |begun| begun < shares).await.map(drop)
+    share_many_with(node, &node.address, shares).await
+}
+
+/// Makes this many shares with a recipient as fast as it goes.
+pub(crate) async fn share_many_with(node: &Node, recipient: &str, shares: u64) -> anyhow::Result<()> {
+    share_while(node, recipient, |begun| begun < shares)
+        .await
+        .map(drop)
 }
 
 /// Shares until `goes_on`, which is told how many shares have begun, says no; how many
 /// shares were anchored.
-async fn share_while(node: &Node, goes_on: impl Fn(u64) -> bool) -> anyhow::Result<u64> {
+async fn share_while(node: &Node, recipient: &str, goes_on: impl Fn(u64) -> bool) -> anyhow::Result<u64> {
     let first = u64::from(rand::random::<u32>());
     let (begun, goes_on) = (Arc::new(AtomicU64::new(0)), &goes_on);
     let clients = (0..CONNECTIONS).map(|_| {
@@ -64,7 +71,8 @@ async fn share_while(node: &Node, goes_on: impl Fn(u64) -> bool) -> anyhow::Resu
                 if !goes_on(number) {
                     return Ok(anchored);
                 }
-                let response = connection.exchange(&share_request(node, first + number)).await?;
+                let request = share_request_to(node, recipient, first + number);
+                let response = connection.exchange(&request).await?;
                 ensure!(
                     response.status == 201,
                     "{}",
@@ -77,9 +85,13 @@ async fn share_while(node: &Node, goes_on: impl Fn(u64) -> bool) -> anyhow::Resu
     Ok(futures::future::try_join_all(clients).await?.into_iter().sum())
 }
 
-/// A request to share 1 KiB that differs for each number.
+/// A request to share 1 KiB with the node itself that differs for each number.
 pub(crate) fn share_request(node: &Node, number: u64) -> Vec<u8> {
+    share_request_to(node, &node.address, number)
+}
+
+fn share_request_to(node: &Node, recipient: &str, number: u64) -> Vec<u8> {
     let data = format!("{number:01024}");
-    let body = format!("{{\"data\": \"{data}\", \"recipient\": \"{}\"}}", node.address);
+    let body = format!("{{\"data\": \"{data}\", \"recipient\": \"{recipient}\"}}");
     request("POST", "/share_data", &node.api_key, body.as_bytes())
 }
