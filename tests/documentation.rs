@@ -80,6 +80,75 @@ fn an_example_of_a_crate_is_the_code_of_its_readme() {
     assert!(examples >= 6, "{examples} examples");
 }
 
+/// Whoever copies an example of a crate's README needs the libraries that it names.
+#[test]
+fn the_readme_of_a_crate_lists_the_libraries_of_its_examples() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let libraries = libraries_in(&manifest);
+    assert!(
+        libraries.len() > 50,
+        "the dependencies of the workspace are not found"
+    );
+    let mut missing = Vec::new();
+    for krate in fs::read_dir(root().join("crates")).unwrap() {
+        let readme = krate.unwrap().path().join("README.md");
+        let text = fs::read_to_string(&readme).unwrap();
+        let blocks = code_blocks(&text);
+        let (manifests, code): (Vec<_>, Vec<_>) = blocks.iter().partition(|(kind, _)| *kind == "toml");
+        let listed: BTreeSet<String> = manifests
+            .iter()
+            .flat_map(|(_, text)| libraries_in(text))
+            .collect();
+        for (_, code) in code
+            .iter()
+            .filter(|(kind, _)| kind.is_empty() || kind.starts_with("rust"))
+        {
+            let needed = libraries.iter().filter(|library| names_library(code, library));
+            missing.extend(
+                needed
+                    .filter(|library| !listed.contains(*library))
+                    .map(|library| format!("{}: {library}", readme.display())),
+            );
+        }
+    }
+    assert!(missing.is_empty(), "not listed:\n{}", missing.join("\n"));
+}
+
+/// The names of the dependencies in a manifest, or in a part of one.
+fn libraries_in(manifest: &str) -> BTreeSet<String> {
+    let names = manifest.lines().filter_map(|line| line.split_once(" = "));
+    names
+        .map(|(name, _)| name)
+        .filter(|name| name.chars().all(|c| is_word(c) || c == '-'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether a path in the code begins with this library.
+fn names_library(code: &str, library: &str) -> bool {
+    let path = format!("{}::", library.replace('-', "_"));
+    code.match_indices(&path).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        before.is_none_or(|before| !is_word(before) && before != ':')
+    })
+}
+
+/// The blocks of code of a document, each with its kind.
+fn code_blocks(text: &str) -> Vec<(&str, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(kind) = line.strip_prefix("```") {
+            let block: Vec<&str> = lines
+                .by_ref()
+                .take_while(|line| !line.starts_with("```"))
+                .collect();
+            blocks.push((kind, block.join("\n")));
+        }
+    }
+    blocks
+}
+
 /// Code without what a formatter changes: white space, commas, and line breaks.
 fn compact<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let text: String = lines.collect();
