@@ -35,7 +35,7 @@ const SHARE_SIZE: u64 = 4 * 1024;
 /// Copies of what is shared.
 const COPIES: usize = 3;
 /// Between two shares of one node.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) fn runtime() -> Runtime {
     let mut builder = Builder::new_multi_thread();
