@@ -43,8 +43,8 @@ impl<'a> Operation<'a> {
 
     fn parameters(&self) -> impl Iterator<Item = &'a Value> {
         let all = self.description["parameters"].as_array().into_iter().flatten();
-        // Every request comes with a key.
-        all.filter(|parameter| parameter["name"] != "X-API-Key")
+        // Every request comes with a key. An object stands for parameters that the client names.
+        all.filter(|parameter| parameter["name"] != "X-API-Key" && parameter["schema"]["type"] != "object")
     }
 
     /// The schema of its JSON body, if it has one.

@@ -77,3 +77,62 @@ fn every_reference_in_the_documents_leads_somewhere() {
         }
     }
 }
+
+/// The names that the documents give to operations and bodies are those of functions and
+/// types in generated clients.
+#[test]
+fn generated_clients_have_names_for_every_operation_and_body() {
+    for text in [
+        include_str!("../openapi/internal.json"),
+        include_str!("../openapi/external.json"),
+    ] {
+        let document: Value = serde_json::from_str(text).unwrap();
+        let groups = document["tags"].as_array().unwrap().iter();
+        let groups: BTreeSet<_> = groups.map(|group| group["name"].as_str().unwrap()).collect();
+        let (mut ids, mut used) = (BTreeSet::new(), BTreeSet::new());
+        let operations = documented(text);
+        for (route, operation) in &operations {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "{id} is the name of several operations");
+            assert!(
+                id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{id}"
+            );
+            assert!(operation["summary"].is_string(), "{route:?}");
+            let [group] = &operation["tags"].as_array().unwrap()[..] else {
+                panic!("{route:?} is not in one group");
+            };
+            used.insert(group.as_str().unwrap());
+            for body in json_bodies(operation) {
+                assert!(body["$ref"].is_string(), "{route:?} has a body without a name: {body}");
+            }
+        }
+        assert_eq!(used, groups);
+    }
+}
+
+#[test]
+fn every_refusal_has_a_body_that_is_described() {
+    for text in [
+        include_str!("../openapi/internal.json"),
+        include_str!("../openapi/external.json"),
+    ] {
+        for ((method, path), operation) in documented(text) {
+            let answers = operation["responses"].as_object().unwrap();
+            let refusals = answers.iter().filter(|(status, _)| status.as_str() >= "400");
+            for (status, answer) in refusals {
+                let body = answer.pointer("/content/application~1json/schema");
+                // Whoever reads a body of an answer to HEAD fails.
+                assert_eq!(body.is_some(), method != "HEAD", "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+/// The schemas of the JSON bodies that an operation takes and answers with.
+fn json_bodies(operation: &Value) -> Vec<&Value> {
+    let answers = operation["responses"].as_object().unwrap().values();
+    let all = answers.chain(operation.get("requestBody"));
+    all.filter_map(|body| body.pointer("/content/application~1json/schema"))
+        .collect()
+}
