@@ -104,7 +104,10 @@ fn generated_clients_have_names_for_every_operation_and_body() {
             };
             used.insert(group.as_str().unwrap());
             for body in json_bodies(operation) {
-                assert!(body["$ref"].is_string(), "{route:?} has a body without a name: {body}");
+                assert!(
+                    body["$ref"].is_string(),
+                    "{route:?} has a body without a name: {body}"
+                );
             }
         }
         assert_eq!(used, groups);
