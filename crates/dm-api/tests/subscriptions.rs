@@ -175,6 +175,23 @@ async fn a_replay_delivers_again() {
 }
 
 #[actix_web::test]
+async fn a_new_subscription_does_not_interrupt_the_calls_of_others() {
+    let node = start().await;
+    node.webhooks.hang(URL);
+    subscribe(&node, &wanted()).await;
+    share(&node, "first").await;
+    received(&node, 1).await;
+    let (url, mut other) = ("https://other.example/hook", wanted());
+    (other["name"], other["url"], other["start"]) = (json!("other"), json!(url), json!("beginning"));
+    subscribe(&node, &other).await;
+    eventually("the other receiver is called", async || {
+        (!node.webhooks.calls(url).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(node.webhooks.calls(URL).len(), 1);
+}
+
+#[actix_web::test]
 async fn a_removed_subscription_is_not_found() {
     let node = start().await;
     let made = subscribe(&node, &wanted()).await;

@@ -2,6 +2,8 @@
 //! order. A receiver that is slow or away delays nobody but itself.
 
 mod delivery;
+mod recent;
+mod rewinds;
 mod secrets;
 mod workers;
 
@@ -18,7 +20,7 @@ use dm_core::{
 };
 use tokio::sync::Notify;
 
-use self::secrets::Secrets;
+use self::{recent::RecentEvents, rewinds::Rewinds, secrets::Secrets};
 use crate::{
     ServiceError,
     events::{From, position_of},
@@ -64,6 +66,8 @@ pub struct NewSubscription {
 pub struct Subscriptions {
     ports: SubscriptionPorts,
     secrets: Secrets,
+    recent: RecentEvents,
+    rewinds: Rewinds,
     /// A subscription was made, changed or removed.
     changed: Arc<Notify>,
 }
@@ -76,8 +80,10 @@ impl Subscriptions {
     pub fn new(ports: SubscriptionPorts) -> Result<Self, ServiceError> {
         let secrets = Secrets::of(&ports)?;
         Ok(Self {
+            recent: RecentEvents::new(ports.journal.clone()),
             ports,
             secrets,
+            rewinds: Rewinds::default(),
             changed: Arc::default(),
         })
     }
@@ -162,7 +168,8 @@ impl Subscriptions {
     pub async fn replay(&self, id: SubscriptionId, after: Cursor) -> Result<(), ServiceError> {
         let extent = self.ports.journal.journal_extent().await?;
         let read_to = position_of(From::After(after), &extent)?;
-        let is_there = self.ports.catalog.rewind(id, read_to).await?;
+        let rewind = self.ports.catalog.rewind(id, read_to);
+        let is_there = self.rewinds.rewind(id, rewind).await?;
         self.ensure_changed(is_there)
     }
 

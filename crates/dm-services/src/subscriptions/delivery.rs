@@ -1,6 +1,6 @@
 //! Delivers the events of one subscription, one after the other.
 
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dm_core::{
@@ -8,6 +8,10 @@ use dm_core::{
     journal::{JournalEvent, JournalId},
     ports::{CatalogError, WebhookAnswer, WebhookCall},
     subscription::{DeadLetter, Progress, Subscription, SubscriptionId, SubscriptionState},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,13 +29,13 @@ const PAUSES: [Duration; 7] = [
     Duration::from_secs(5 * 3600),
     Duration::from_secs(10 * 3600),
 ];
-/// Events that are read from the journal at once.
-const PAGE: usize = 100;
 /// How long deliveries go on before it is kept how far they are: what was delivered after
 /// that is delivered again after a kill.
 const KEEP_AFTER: Duration = Duration::from_secs(1);
+/// The same where nothing was delivered, and events were only passed over.
+const KEEP_SKIPS_AFTER: Duration = Duration::from_secs(60);
 /// Pause after a fault of the catalog.
-const AFTER_FAULT: Duration = Duration::from_secs(1);
+pub(super) const AFTER_FAULT: Duration = Duration::from_secs(1);
 
 /// What is being delivered for one subscription.
 struct Delivery<'a> {
@@ -39,9 +43,13 @@ struct Delivery<'a> {
     subscription: Subscription,
     secret: Secret,
     journal: JournalId,
+    /// Rewinds of the subscription before it began.
+    rewinds: u64,
     /// The progress that the catalog has.
     kept: Progress,
     kept_at: Instant,
+    /// Position of the last event that was delivered.
+    delivered: u64,
 }
 
 /// Why deliveries ended.
@@ -49,19 +57,21 @@ struct Delivery<'a> {
 enum End {
     /// All that there was to deliver is delivered.
     Done,
-    /// Nothing is to be delivered any more.
+    /// Nothing is to be delivered any more, or not from this place on.
     Gone,
-    /// The subscription is at another place than it was.
-    Rewound,
+}
+
+/// An error says that the catalog is closed.
+fn end_where_closed(grown: Result<(), watch::error::RecvError>) -> End {
+    grown.map_or(End::Gone, |()| End::Done)
 }
 
 impl Subscriptions {
     /// Delivers until it is stopped, the receiver is gone, or the subscription is.
-    pub(super) async fn deliver_all(self, id: SubscriptionId, stop: CancellationToken) {
+    pub(super) async fn deliver_all(self, id: SubscriptionId, rewinds: u64, stop: CancellationToken) {
         loop {
-            let delivering = self.deliver_until_fault(id, &stop);
+            let delivering = self.deliver_until_fault(id, rewinds, &stop);
             match delivering.await {
-                Ok(End::Rewound) => continue,
                 Ok(_) => return,
                 Err(error) => tracing::warn!(subscription = %id, %error, "events cannot be delivered"),
             }
@@ -78,6 +88,7 @@ impl Subscriptions {
     async fn deliver_until_fault(
         &self,
         id: SubscriptionId,
+        rewinds: u64,
         stop: &CancellationToken,
     ) -> Result<End, CatalogError> {
         let Some(subscription) = self.ports.catalog.subscription(id).await? else {
@@ -85,12 +96,15 @@ impl Subscriptions {
         };
         let Some(secret) = self.secrets.open(&subscription.sealed_secret) else {
             tracing::error!(subscription = %id, "the key of a subscription cannot be opened; make it anew");
+            stop.cancelled().await;
             return Ok(End::Gone);
         };
         let mut delivery = Delivery {
             subscriptions: self,
+            rewinds,
             kept: subscription.progress.clone(),
             kept_at: Instant::now(),
+            delivered: subscription.progress.read_to,
             secret,
             journal: self.ports.journal.journal_extent().await?.id,
             subscription,
@@ -108,36 +122,46 @@ impl Subscriptions {
 impl Delivery<'_> {
     /// Delivers what there is and what comes, until there is a reason to end.
     async fn go_on(&mut self) -> Result<End, CatalogError> {
-        let journal = &self.subscriptions.ports.journal;
-        let mut growth = journal.journal_growth();
+        let subscriptions = self.subscriptions;
+        let mut growth = subscriptions.ports.journal.journal_growth();
         loop {
             growth.mark_unchanged();
             let (topics, read_to) = (&self.subscription.topics, self.subscription.progress.read_to);
-            let page = journal.journal_page(topics, read_to, PAGE).await?;
-            let is_end = page.read_to == read_to;
+            let page = subscriptions.recent.page(topics, read_to).await?;
             let mut end = self.deliver_page(page.events).await?;
             if end == End::Done {
                 self.subscription.progress.read_to = page.read_to;
-                end = self.keep_from_time_to_time(is_end).await?;
+                end = self.keep_from_time_to_time().await?;
+            }
+            if end == End::Done && page.is_end {
+                end = self.wait(&mut growth).await?;
             }
             if end != End::Done {
                 return Ok(end);
             }
-            // An error says that the catalog is closed.
-            if is_end && growth.changed().await.is_err() {
-                return Ok(End::Gone);
-            }
         }
     }
 
-    async fn deliver_page(&mut self, events: Vec<JournalEvent>) -> Result<End, CatalogError> {
+    /// Waits until the journal grows. Meanwhile it is kept how far deliveries are.
+    async fn wait(&mut self, growth: &mut watch::Receiver<u64>) -> Result<End, CatalogError> {
+        if self.kept != self.subscription.progress {
+            match timeout_at(self.keep_at(), growth.changed()).await {
+                Ok(grown) => return Ok(end_where_closed(grown)),
+                Err(_) if self.keep(None).await? == End::Gone => return Ok(End::Gone),
+                Err(_) => {}
+            }
+        }
+        Ok(end_where_closed(growth.changed().await))
+    }
+
+    async fn deliver_page(&mut self, events: Vec<Arc<JournalEvent>>) -> Result<End, CatalogError> {
         for event in events {
             if !self.subscription.filter.admits(&event.data) {
                 continue;
             }
             let mut end = self.deliver(&event).await?;
             if end == End::Done {
-                end = self.keep_from_time_to_time(false).await?;
+                end = self.keep_from_time_to_time().await?;
             }
             if end != End::Done {
                 return Ok(end);
@@ -209,6 +233,7 @@ impl Delivery<'_> {
     }
 
     fn done_with(&mut self, position: u64) {
+        self.delivered = position;
         self.subscription.progress = Progress {
             read_to: position,
             ..Progress::default()
@@ -226,8 +251,19 @@ impl Delivery<'_> {
         Ok(End::Gone)
     }
 
-    async fn keep_from_time_to_time(&mut self, at_once: bool) -> Result<End, CatalogError> {
-        if !at_once && self.kept_at.elapsed() < KEEP_AFTER {
+    /// When it is to be kept how far deliveries are.
+    fn keep_at(&self) -> Instant {
+        let has_delivered = self.delivered > self.kept.read_to;
+        self.kept_at
+            + if has_delivered {
+                KEEP_AFTER
+            } else {
+                KEEP_SKIPS_AFTER
+            }
+    }
+
+    async fn keep_from_time_to_time(&mut self) -> Result<End, CatalogError> {
+        if Instant::now() < self.keep_at() {
             return Ok(End::Done);
         }
         self.keep(None).await
@@ -235,15 +271,22 @@ impl Delivery<'_> {
 
     async fn keep(&mut self, given_up: Option<DeadLetter>) -> Result<End, CatalogError> {
         self.kept_at = Instant::now();
+        let (subscriptions, id) = (self.subscriptions, self.subscription.id);
         let progress = &self.subscription.progress;
         if self.kept == *progress && given_up.is_none() {
             return Ok(End::Done);
         }
-        let (catalog, from) = (&self.subscriptions.ports.catalog, self.kept.read_to);
-        let is_kept = catalog
-            .set_progress(self.subscription.id, from, progress, given_up.as_ref())
+        let catalog = &subscriptions.ports.catalog;
+        let write = catalog.set_progress(id, self.kept.read_to, progress, given_up.as_ref());
+        let is_kept = subscriptions
+            .rewinds
+            .unless_rewound(id, self.rewinds, write)
             .await?;
         self.kept = progress.clone();
-        Ok(if is_kept { End::Done } else { End::Rewound })
+        Ok(if is_kept == Some(true) {
+            End::Done
+        } else {
+            End::Gone
+        })
     }
 }
