@@ -21,16 +21,12 @@ use tempfile::{TempDir, tempdir};
 use crate::support::{
     Devnet, FUNDED_KEYS, Node, NodeSetup, bytes,
     copies::{copies, have_copies, watchful},
-    data_hash,
+    data_hash, setting,
 };
 
 const FACTOR: usize = 3;
 /// Objects of which the copies are counted.
 const SAMPLE: usize = 25;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
 
 /// The nodes that keep copies, the longest there first.
 struct Crowd<'a> {

@@ -6,7 +6,7 @@
 //!
 //! `KILL_ROUNDS` says how many rounds there are, `KILL_SEED` with which one they begin.
 
-use std::{collections::BTreeMap, env, fs, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, fs, sync::Mutex, time::Duration};
 
 use dm_core::secret::SecretString;
 use dm_keys::UserSigningKey;
@@ -19,6 +19,7 @@ use tempfile::{TempDir, tempdir};
 use crate::{
     support::{
         Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, bytes, data_hash, eventually, process::kill_9,
+        setting,
     },
     users::{client, ed25519_user, run},
 };
@@ -354,10 +355,6 @@ async fn all_events(node: &Node, kind: &str) -> Vec<Value> {
 async fn events(node: &Node, hash: &str) -> usize {
     let shared = all_events(node, "data_share").await;
     shared.iter().filter(|event| event["data_hash"] == *hash).count()
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod crashes;
 mod descriptors;
 mod documentation;
 mod erasing;
+mod event_kills;
 mod events;
 mod expiry;
 mod failed_shares;

@@ -37,6 +37,11 @@ pub(crate) fn data_hash(data: &[u8]) -> String {
     dm_core::hash::DataHash::of(data).to_string()
 }
 
+/// A number from the environment, such as the size of a campaign.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
 /// `len` bytes that look random and depend on `seed` alone.
 pub(crate) fn bytes(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

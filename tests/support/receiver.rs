@@ -53,6 +53,11 @@ impl Receiver {
         format!("http://{}/hook", self.address)
     }
 
+    /// How often it was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.events.lock().unwrap().len()
+    }
+
     /// The events so far, without those that came again.
     pub(crate) fn events(&self) -> Vec<Value> {
         let mut seen = std::collections::HashSet::new();
