@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dm_api::{Access, RouteInfo, external_routes, internal_routes};
 use dm_core::{api_key::Scope, event::EventKind, user::KeyKind};
+use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::common::start;
 
 fn documented(text: &str) -> BTreeMap<(String, String), Value> {
     let document: Value = serde_json::from_str(text).unwrap();
@@ -40,6 +43,20 @@ fn check(text: &str, routes: &[RouteInfo]) {
 fn the_documents_and_the_routes_agree() {
     check(include_str!("../openapi/internal.json"), &internal_routes());
     check(include_str!("../openapi/external.json"), &external_routes());
+}
+
+#[actix_web::test]
+async fn each_api_serves_its_document_without_a_key() {
+    let node = start().await;
+    for (api, text) in [
+        (&node.internal, include_str!("../openapi/internal.json")),
+        (&node.external, include_str!("../openapi/external.json")),
+    ] {
+        let request = node.bare(Method::GET, &format!("{api}/openapi.json"));
+        let served = request.send().await.unwrap();
+        assert_eq!(served.headers()["content-type"], "application/json");
+        assert_eq!(served.text().await.unwrap(), text);
+    }
 }
 
 /// A new scope, kind of event or kind of key is told to clients.

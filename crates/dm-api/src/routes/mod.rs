@@ -18,6 +18,7 @@ mod keys;
 mod log_filter;
 mod network;
 mod objects;
+mod openapi;
 mod order_answer;
 mod plugins;
 mod receipts;
@@ -59,6 +60,7 @@ pub(crate) fn internal() -> Router {
     log_filter::add(&mut router);
     plugins::add(&mut router);
     subscriptions::add(&mut router);
+    openapi::add_internal(&mut router);
     router
 }
 
@@ -78,6 +80,7 @@ pub(crate) fn external() -> Router {
     events::add(&mut router);
     network::add(&mut router);
     health::add_parts(&mut router);
+    openapi::add_external(&mut router);
     router
 }
 
