@@ -1,23 +1,16 @@
 //! `verify_data` while the chain grows to 100,000 blocks and the log to a
 //! million events. It takes some ten minutes, so it only runs when it is named.
 
-use std::{path::Path, process::Stdio, time::Duration};
-
-use anyhow::{Context, ensure};
-use serde_json::Value;
-use tokio::process::{Child, Command};
+use std::{path::Path, time::Duration};
 
 use crate::{
-    http::{Connection, request},
-    node::{Node, first_document},
+    chain::{Chain, FUNDED_KEYS},
+    node::Node,
     report,
     shares::share_for,
     verify::{share_and_ask, verify},
 };
 
-/// The key of the first account that the development chain funds; everybody
-/// knows it.
-const FUNDED_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const EVENTS: [u64; 2] = [10, 1_000_000];
 const HEIGHTS: [u64; 2] = [10, 100_000];
 /// How long is shared before the events are counted again.
@@ -30,7 +23,7 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
         binary,
         &home.path().join("node"),
         &["--blockchain-url", &chain.url],
-        &[("PRIVATE_KEY", FUNDED_KEY)],
+        &[("PRIVATE_KEY", FUNDED_KEYS[0])],
     )
     .await?;
     let mut request = Vec::new();
@@ -71,53 +64,4 @@ fn line(what: &str, milliseconds: f64, first: f64) {
         &format!("{milliseconds:.2} ms"),
         &format!("{:.2} times the first; goal 3 ms", milliseconds / first),
     );
-}
-
-/// A development chain in a process of its own.
-struct Chain {
-    url: String,
-    _child: Child,
-}
-
-impl Chain {
-    async fn start(binary: &Path, home: &Path) -> anyhow::Result<Self> {
-        let mut child = Command::new(binary)
-            .args(["devnet", "--json", "--port", "0", "--data-dir"])
-            .arg(home)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let document = first_document(&mut child).await?;
-        let url = document["url"]
-            .as_str()
-            .context("the URL of the chain")?
-            .to_owned();
-        Ok(Self { url, _child: child })
-    }
-
-    /// Mines empty blocks.
-    async fn grow_to(&self, height: u64) -> anyhow::Result<()> {
-        let mut connection = Connection::open(&self.url).await?;
-        for _ in self.height().await?..height {
-            call(&mut connection, "evm_mine").await?;
-        }
-        Ok(())
-    }
-
-    async fn height(&self) -> anyhow::Result<u64> {
-        let mut connection = Connection::open(&self.url).await?;
-        let answer = call(&mut connection, "eth_blockNumber").await?;
-        let digits = answer.as_str().and_then(|text| text.strip_prefix("0x"));
-        Ok(u64::from_str_radix(digits.context("a number")?, 16)?)
-    }
-}
-
-async fn call(connection: &mut Connection, method: &str) -> anyhow::Result<Value> {
-    let body = format!(r#"{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": []}}"#);
-    let response = connection
-        .exchange(&request("POST", "/", "", body.as_bytes()))
-        .await?;
-    let mut answer: Value = serde_json::from_slice(&response.body)?;
-    ensure!(answer["error"].is_null(), "{method}: {answer}");
-    Ok(answer["result"].take())
 }

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Names of measurements after the binary run only these: `start`, `shares`,
-//! `recipients`, `latency`, `reads`, `verify`, `upload`, `download`; and two that are left out
-//! otherwise: `growth` takes some ten minutes; `size`, and numbers of objects behind it,
+//! `recipients`, `latency`, `reads`, `verify`, `upload`, `download`, `webhooks`,
+//! `subscriptions`, `inbox`; and two that are left out otherwise: `growth` takes some ten
+//! minutes; `size`, and numbers of objects behind it,
 //! measures nodes that store as many, and writes plots into the folder that `--plots`
 //! names. A million objects take some ten minutes and 2 GB of the folder for temporary
 //! files. `fill OBJECTS FOLDER` only makes the data directory of a node with as many
@@ -18,27 +19,32 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+mod chain;
 mod growth;
 mod http;
+mod inbox;
 mod latency;
 mod leaving;
 mod limits;
 mod node;
 mod objects;
 mod reads;
+mod receiver;
 mod recipients;
 mod report;
 mod shares;
 mod size;
 mod start;
+mod subscriptions;
 mod verify;
+mod webhooks;
 
 #[actix_web::main]
 async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | size OBJECTS… [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | size OBJECTS… [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -84,6 +90,15 @@ async fn main() -> anyhow::Result<()> {
     }
     if is_wanted("download") {
         objects::measure_download(&binary).await?;
+    }
+    if is_wanted("webhooks") {
+        webhooks::measure(&binary).await?;
+    }
+    if is_wanted("subscriptions") {
+        subscriptions::measure(&binary).await?;
+    }
+    if is_wanted("inbox") {
+        inbox::measure(&binary).await?;
     }
     if wanted.iter().any(|wanted| wanted == "growth") {
         growth::measure(&binary).await?;

@@ -18,6 +18,7 @@ pub(crate) struct Node {
     pub(crate) address: String,
     pub(crate) api_key: String,
     pub(crate) external_api: String,
+    pub(crate) internal_api: String,
     pub(crate) p2p: String,
     /// From the start of the process to its being ready.
     pub(crate) started_in: Duration,
@@ -30,6 +31,15 @@ impl Node {
     pub(crate) async fn start(binary: &Path, args: &[&str]) -> anyhow::Result<Self> {
         let home = tempfile::tempdir()?;
         let mut node = Self::start_in(binary, home.path(), args).await?;
+        node.home = Some(home);
+        Ok(node)
+    }
+
+    /// Starts a node in a new directory that may call programs on this machine.
+    pub(crate) async fn start_here(binary: &Path) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let variables = [("DM_EVENTS__ALLOWED_NETWORKS", "127.0.0.0/8")];
+        let mut node = Self::start_with(binary, home.path(), &[], &variables).await?;
         node.home = Some(home);
         Ok(node)
     }
@@ -63,6 +73,8 @@ impl Node {
             .args(args)
             .env("DM_EXTERNAL_API__RATE_LIMIT__PER_SECOND", "1000000")
             .env("DM_EXTERNAL_API__RATE_LIMIT__BURST", "1000000")
+            .env("DM_INTERNAL_API__RATE_LIMIT__PER_SECOND", "1000000")
+            .env("DM_INTERNAL_API__RATE_LIMIT__BURST", "1000000")
             .env("DM_LOG__FILTER", "warn")
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
@@ -75,6 +87,7 @@ impl Node {
             address: text(&started["address"]),
             api_key: text(&started["api_key"]),
             external_api: text(&started["external_api"]),
+            internal_api: text(&started["internal_api"]),
             p2p: text(&started["p2p"][0]),
             started_in: began.elapsed(),
             child,

@@ -90,7 +90,8 @@ pub(crate) fn share_request(node: &Node, number: u64) -> Vec<u8> {
     share_request_to(node, &node.address, number)
 }
 
-fn share_request_to(node: &Node, recipient: &str, number: u64) -> Vec<u8> {
+/// The same for another recipient.
+pub(crate) fn share_request_to(node: &Node, recipient: &str, number: u64) -> Vec<u8> {
     let data = format!("{number:01024}");
     let body = format!("{{\"data\": \"{data}\", \"recipient\": \"{recipient}\"}}");
     request("POST", "/share_data", &node.api_key, body.as_bytes())
