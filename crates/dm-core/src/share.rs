@@ -1,5 +1,7 @@
 //! Shares: what a client asks for, what is kept of it, and what it is told.
 
+use std::sync::Arc;
+
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ use crate::{
 pub struct ShareTerms {
     /// Who shall be able to read.
     pub recipient: Address,
+    /// All recipients of the request, this one among them, where it names several: they
+    /// share its idempotency key.
+    pub among: Option<Arc<[Address]>>,
     /// Makes repetitions of the request harmless.
     pub idempotency_key: Option<IdempotencyKey>,
     /// What the recipient pays for it.
@@ -38,12 +43,24 @@ impl ShareTerms {
     pub const fn with(recipient: Address) -> Self {
         Self {
             recipient,
+            among: None,
             idempotency_key: None,
             payment: None,
             mandate: None,
             expires_at: None,
             description: None,
         }
+    }
+
+    /// The terms of each share that a request with several recipients asks for.
+    pub fn for_each(self, recipients: &[Address]) -> Vec<Self> {
+        let among: Arc<[Address]> = recipients.into();
+        let of = |recipient: &Address| Self {
+            recipient: *recipient,
+            among: Some(among.clone()),
+            ..self.clone()
+        };
+        recipients.iter().map(of).collect()
     }
 }
 

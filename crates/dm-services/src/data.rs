@@ -54,6 +54,8 @@ pub use erase::Erasure;
 pub use read::OpenObject;
 pub use revoke::Revocation;
 pub use upload::Upload;
+/// What became of each share that a request with several recipients asked for, in their order.
+pub type ShareOutcomes = share::Each<ShareOutcome>;
 pub use verify::VerifiedShare;
 
 use address::AddressBook;
@@ -218,15 +220,34 @@ impl DataManager {
     /// there. What was acknowledged before is never lost.
     #[tracing::instrument(level = "debug", skip_all, fields(recipient = %terms.recipient, size = data.len()))]
     pub async fn share_bytes(&self, data: Bytes, terms: ShareTerms) -> Result<ShareOutcome, ServiceError> {
+        let request = Request::of_data(self.hash(&data).await?, terms);
+        self.inner.sharing.share(request, Source::Whole(data)).await
+    }
+
+    /// Shares data that is in memory with several recipients, each on terms of its own.
+    /// A share that fails does not undo the others.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`] for empty data. What goes wrong with one share stands in
+    /// its outcome.
+    #[tracing::instrument(level = "debug", skip_all, fields(recipients = terms.len(), size = data.len()))]
+    pub async fn share_bytes_with_each(
+        &self,
+        data: Bytes,
+        terms: Vec<ShareTerms>,
+    ) -> Result<ShareOutcomes, ServiceError> {
+        let data_hash = self.hash(&data).await?;
+        let requests = terms.into_iter().map(|terms| Request::of_data(data_hash, terms));
+        let source = Source::Whole(data);
+        self.inner.sharing.share_each(requests.collect(), source).await
+    }
+
+    /// The name of data that can be shared.
+    async fn hash(&self, data: &Bytes) -> Result<DataHash, ServiceError> {
         if data.is_empty() {
             return Err(ServiceError::invalid("data", "cannot be empty"));
         }
-        let request = Request {
-            data_hash: self.inner.sealing.hash(data.clone()).await?,
-            kind: EventKind::DataShare,
-            terms,
-        };
-        self.inner.sharing.share(request, Source::Whole(data)).await
+        self.inner.sealing.hash(data.clone()).await
     }
 
     /// Begins to share data that arrives in pieces.

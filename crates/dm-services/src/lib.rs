@@ -33,7 +33,9 @@ pub use anchored_owners::AnchoredOwners;
 pub use authorization::{AuthorizationConfig, AuthorizationPorts, ShareAuthorization, StatementContext};
 pub use authorizer::{Authorizer, AuthorizerError, UserKey};
 pub use contacts::{ContactError, ContactPorts, Contacts, NewContact};
-pub use data::{DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, Upload, VerifiedShare};
+pub use data::{
+    DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, ShareOutcomes, Upload, VerifiedShare,
+};
 pub use error::{Cause, ServiceError, Shortfall};
 pub use health_monitor::{HealthMonitor, HealthPorts};
 pub use key_guard::KeyGuard;

@@ -18,9 +18,10 @@ use super::ClientArgs;
 pub(crate) struct ShareArgs {
     /// The file; `-` reads standard input
     pub(crate) file: PathBuf,
-    /// The recipient: an address, or the name of a contact
-    #[arg(long)]
-    pub(crate) to: Party,
+    /// A recipient: an address, or the name of a contact; may be repeated, or several
+    /// separated by commas
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub(crate) to: Vec<Party>,
     /// After how long it is erased everywhere, such as 12h or 30d
     #[arg(long, value_name = "DURATION")]
     pub(crate) expires: Option<String>,

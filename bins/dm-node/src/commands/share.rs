@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use dm_api::attachment;
-use dm_core::descriptor::{LabelPairs, Labels, ObjectName};
+use dm_core::{
+    descriptor::{LabelPairs, Labels, ObjectName},
+    mandate::PresentedMandate,
+};
 use futures::TryStreamExt;
 use reqwest::{
     Body, Method, RequestBuilder,
@@ -29,11 +32,7 @@ const PIECE: usize = 256 * 1024;
 
 pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
-    let wanted = Wanted {
-        recipient: &args.to,
-        price: Some(&args.price),
-    };
-    let order = order::presented(&args.order, &client, &wanted, order::hash_file(&args.file)).await?;
+    let order = order(&args, &client).await?;
     let (source, size) = open(&args).await?;
     let bar = progress::bytes(size);
     let sent = bar.clone();
@@ -54,11 +53,33 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     }
     let answer: Value = client.send(request).await?.json().await?;
     bar.finish_and_clear();
-    output::print(as_json, &answer, describe)
+    output::print(as_json, &answer, describe)?;
+    ensure_all_made(&answer)
+}
+
+/// The order of an authorised user, if one is given: it is for one recipient.
+async fn order(args: &ShareArgs, client: &NodeClient) -> anyhow::Result<Option<PresentedMandate>> {
+    let [recipient] = args.to.as_slice() else {
+        ensure!(
+            args.order.user.is_none(),
+            "an order is for one recipient: share with one at a time"
+        );
+        return Ok(None);
+    };
+    let wanted = Wanted {
+        recipient,
+        price: Some(&args.price),
+    };
+    order::presented(&args.order, client, &wanted, order::hash_file(&args.file)).await
 }
 
 fn route(args: &ShareArgs) -> anyhow::Result<String> {
-    let mut route = format!("/objects?recipient={}", args.to);
+    let parameter = match args.to.len() {
+        1 => "recipient",
+        _ => "recipients",
+    };
+    let recipients: Vec<String> = args.to.iter().map(ToString::to_string).collect();
+    let mut route = format!("/objects?{parameter}={}", recipients.join(","));
     if let (Some(token), Some(amount)) = (&args.price.payment_token, &args.price.payment_amount) {
         route.push_str(&format!("&payment_token={token}&payment_amount={amount}"));
     }
@@ -126,7 +147,44 @@ async fn open(args: &ShareArgs) -> anyhow::Result<(File, Option<u64>)> {
     Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
+/// Those of several shares that were made are shown all the same.
+fn ensure_all_made(answer: &Value) -> anyhow::Result<()> {
+    let shares = answer["shares"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let failed = shares.iter().filter(|share| share["status"] == "failed").count();
+    ensure!(
+        failed == 0,
+        "{failed} of {} shares failed; the same command again makes what is missing",
+        shares.len()
+    );
+    Ok(())
+}
+
 fn describe(answer: &Value) -> String {
+    match answer["shares"].as_array() {
+        Some(shares) => describe_each(shares),
+        None => describe_one(answer),
+    }
+}
+
+/// One line for each recipient.
+fn describe_each(shares: &[Value]) -> String {
+    let data_hash = shares.iter().find_map(|share| share["data_hash"].as_str());
+    let rows: Vec<Vec<String>> = shares.iter().map(row).collect();
+    let table = output::table(&["RECIPIENT", "STATUS", "REPLICAS", "NOTE"], &rows);
+    format!("data hash  {}\n{table}", data_hash.unwrap_or("-"))
+}
+
+fn row(share: &Value) -> Vec<String> {
+    let note = match (share["error"].as_str(), share["grant"].as_str()) {
+        (Some(error), _) => error,
+        (None, Some(_)) => "its node has not been seen yet",
+        (None, None) => "",
+    };
+    let [recipient, status, replicas] = ["recipient", "status", "replicas"].map(|field| cell(&share[field]));
+    vec![recipient, status, replicas, note.to_owned()]
+}
+
+fn describe_one(answer: &Value) -> String {
     let mut lines = vec![
         format!("data hash    {}", cell(&answer["data_hash"])),
         format!("recipient    {}", cell(&answer["recipient"])),

@@ -9,6 +9,7 @@ pub(crate) mod mandate;
 pub(crate) mod money;
 mod page;
 mod params;
+pub(crate) mod recipients;
 mod time;
 
 pub(crate) use self::time::{time, time_param};

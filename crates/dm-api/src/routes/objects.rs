@@ -20,21 +20,26 @@ use dm_core::{
     api_key::Scope,
     descriptor::{Description, MediaType},
     hash::DataHash,
-    share::{ShareOutcome, ShareTerms},
+    share::ShareTerms,
 };
-use dm_services::{OpenObject, ServiceError};
+use dm_services::{OpenObject, ServiceError, Upload};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
-use super::share_answer::share_answer;
+use super::share_answer::{share_answer, shares_answer};
 use crate::{
     disposition::attachment,
     endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
-        allowed_recipient, bearer, body_cut_off, body_stalled, data_hash_param,
-        description::described_in_headers, idempotency_key, mandate::presented_in_headers,
-        money::price_params, party_param, query, refuse_encoded_body, time_param, wants_explanation,
+        bearer, body_cut_off, body_stalled, data_hash_param,
+        description::described_in_headers,
+        idempotency_key,
+        mandate::presented_in_headers,
+        money::price_params,
+        query,
+        recipients::{NamedRecipients, Recipients},
+        refuse_encoded_body, time_param, wants_explanation,
     },
     middleware::deadline::timed_out,
     notes::NoteHeaders,
@@ -61,6 +66,7 @@ pub(super) fn add(router: &mut Router) {
 #[derive(Deserialize)]
 struct PutQuery {
     recipient: Option<String>,
+    recipients: Option<String>,
     payment_token: Option<String>,
     payment_amount: Option<String>,
     expires_at: Option<String>,
@@ -68,8 +74,8 @@ struct PutQuery {
 
 async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let asked: PutQuery = query(&request)?;
-    let recipient = party_param("recipient", &asked.recipient.unwrap_or_default())?;
-    let recipient = state.address("recipient", recipient).await?;
+    let recipients = NamedRecipients::in_query(asked.recipient.as_deref(), asked.recipients.as_deref())?;
+    let recipients = recipients.addresses(&request, &state).await?;
     let terms = ShareTerms {
         idempotency_key: idempotency_key(&request)?,
         payment: price_params(asked.payment_token.as_deref(), asked.payment_amount.as_deref())?,
@@ -78,34 +84,51 @@ async fn put(request: HttpRequest, body: Payload, state: Data<State>) -> Result<
             .map(|text| time_param("expires_at", &text))
             .transpose()?,
         description: described_in_headers(request.headers())?,
-        ..ShareTerms::with(allowed_recipient(&request, "recipient", recipient)?)
+        ..ShareTerms::with(recipients.first())
     };
     refuse_encoded_body(request.headers())?;
     let _place = state.uploads.take(&bearer(&request)?.key_id)?;
     // Before the body, so that nobody uploads for nothing.
     let presented = presented_in_headers(request.headers())?;
+    recipients.ensure_fit_for("user_id", presented.is_some())?;
     let terms = state
         .run(state.services.authorization.admit(presented, terms))
         .await?;
-    let outcome = state.run(receive(&state, body, terms)).await?;
-    Ok(share_answer(&outcome))
+    let upload = state.run(receive(&state, body, &terms)).await?;
+    match recipients {
+        Recipients::One(_) => {
+            let outcome = finish(&state, upload.finish(terms)).await?;
+            Ok(share_answer(&outcome))
+        }
+        Recipients::Several(several) => {
+            let shares = upload.finish_with_each(several.terms(terms));
+            let outcomes = finish(&state, shares).await?;
+            Ok(shares_answer(several.outcomes(outcomes)))
+        }
+    }
 }
 
-/// Takes the body no faster than it can be stored, and shares it. An upload
-/// that does not come to its end is dropped, which leaves nothing of it.
-async fn receive(state: &State, mut body: Payload, terms: ShareTerms) -> Result<ShareOutcome, ApiError> {
+/// Takes the body no faster than it can be stored. An upload that does not come to its
+/// end is dropped, which leaves nothing of it.
+async fn receive(state: &State, mut body: Payload, terms: &ShareTerms) -> Result<Upload, ApiError> {
     let mut upload = state.services.data.begin_upload().await?;
     {
         let mut pace = state.uploads.pace(state.limits.idle);
-        let mut lost = pin!(state.services.authorization.lost(&terms));
+        let mut lost = pin!(state.services.authorization.lost(terms));
         while let Some(piece) = next_piece(&mut body, &mut pace, lost.as_mut()).await? {
             upload.write(piece).await?;
         }
     }
-    tokio::time::timeout(state.limits.request, upload.finish(terms))
-        .await
-        .map_err(|_| timed_out())?
-        .map_err(ApiError::from)
+    Ok(upload)
+}
+
+/// Shares what has arrived, for which a request has as long as one without a body.
+async fn finish<T>(
+    state: &State,
+    shares: impl Future<Output = Result<T, ServiceError>>,
+) -> Result<T, ApiError> {
+    let shares = state.run(tokio::time::timeout(state.limits.request, shares));
+    Ok(shares.await.map_err(|_| timed_out())??)
 }
 
 /// The next piece of the body, if it comes fast enough, and before the authority of the

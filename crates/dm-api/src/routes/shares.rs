@@ -1,20 +1,21 @@
-//! `POST /share_data`: shares a text with a recipient.
+//! `POST /share_data`: shares a text with a recipient, or with several.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{api_key::Scope, share::ShareTerms};
 use serde::Deserialize;
 
-use super::share_answer::share_answer;
+use super::share_answer::{share_answer, shares_answer};
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
-        JsonBody, allowed_recipient,
+        JsonBody,
         description::DescriptionFields,
         fields::{self, Field},
         idempotency_key,
         mandate::MandateFields,
         money::PaymentFields,
+        recipients::{NamedRecipients, Recipients},
         time,
     },
     route_info::Access,
@@ -34,6 +35,8 @@ struct ShareRequest<'a> {
     data: Field<'a>,
     #[serde(borrow)]
     recipient: Field<'a>,
+    #[serde(borrow)]
+    recipients: Field<'a>,
     #[serde(borrow)]
     payment_token: Field<'a>,
     #[serde(borrow)]
@@ -65,16 +68,22 @@ struct ShareRequest<'a> {
 async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let asked: ShareRequest<'_> = body.parse()?;
     let data = data(asked.data)?;
-    let recipient = fields::party("recipient", asked.recipient)?;
-    let recipient = state.address("recipient", recipient).await?;
-    let recipient = allowed_recipient(&request, "recipient", recipient)?;
+    let recipients = NamedRecipients::in_fields(asked.recipient, asked.recipients)?;
+    let recipients = recipients.addresses(&request, &state).await?;
+    for (field, given) in [
+        ("permit", asked.permit),
+        ("authorization", asked.authorization),
+        ("user_id", asked.user_id),
+    ] {
+        recipients.ensure_fit_for(field, fields::is_given(given))?;
+    }
     let price = PaymentFields {
         payment_token: asked.payment_token,
         payment_amount: asked.payment_amount,
         permit: asked.permit,
         authorization: asked.authorization,
     };
-    let payment = price.terms(recipient, state.services.tokens.operator())?;
+    let payment = price.terms(recipients.first(), state.services.tokens.operator())?;
     let mandate = MandateFields {
         user_id: asked.user_id,
         statement: asked.statement,
@@ -93,16 +102,24 @@ async fn share(request: HttpRequest, body: JsonBody, state: Data<State>) -> Resu
         payment,
         expires_at: time("expires_at", asked.expires_at)?,
         description: description.description()?,
-        ..ShareTerms::with(recipient)
+        ..ShareTerms::with(recipients.first())
     };
     drop(body);
     let terms = state
         .run(state.services.authorization.admit(presented, terms))
         .await?;
-    let outcome = state
-        .run(state.services.data.share_bytes(data.into(), terms))
-        .await?;
-    Ok(share_answer(&outcome))
+    let manager = &state.services.data;
+    match recipients {
+        Recipients::One(_) => {
+            let outcome = state.run(manager.share_bytes(data.into(), terms)).await?;
+            Ok(share_answer(&outcome))
+        }
+        Recipients::Several(several) => {
+            let shares = manager.share_bytes_with_each(data.into(), several.terms(terms));
+            let outcomes = state.run(shares).await?;
+            Ok(shares_answer(several.outcomes(outcomes)))
+        }
+    }
 }
 
 fn data(field: Field<'_>) -> Result<String, ApiError> {

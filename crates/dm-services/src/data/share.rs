@@ -32,14 +32,16 @@ mod flow;
 mod request;
 mod store;
 
+pub(super) use flow::Each;
 pub(super) use request::Request;
 
 /// Where the data of a share is.
 pub(super) enum Source {
     /// In memory.
     Whole(Bytes),
-    /// In the store, under no name yet, and examined by plugins with these notes.
-    Sealed(Box<Sealed>, Notes),
+    /// In the store, under no name until a share takes it, and examined by plugins with
+    /// these notes.
+    Sealed(Option<Box<Sealed>>, Notes),
     /// In an object of this node's own.
     Stored,
 }

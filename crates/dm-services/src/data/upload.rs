@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use dm_core::{
-    event::EventKind,
+    hash::DataHash,
     share::{ShareOutcome, ShareTerms},
 };
 
 use super::{
+    ShareOutcomes,
     seal::Intake,
     share::{Request, Sharing, Source},
 };
@@ -40,17 +41,28 @@ impl Upload {
     /// As [`DataManager::share_bytes`](crate::DataManager::share_bytes).
     #[tracing::instrument(level = "debug", skip_all, fields(recipient = %terms.recipient, size = self.intake.size()))]
     pub async fn finish(self, terms: ShareTerms) -> Result<ShareOutcome, ServiceError> {
+        let sharing = self.sharing.clone();
+        let (data_hash, source) = self.seal().await?;
+        sharing.share(Request::of_data(data_hash, terms), source).await
+    }
+
+    /// Shares what has arrived with several recipients, each on terms of its own.
+    ///
+    /// # Errors
+    /// As [`DataManager::share_bytes_with_each`](crate::DataManager::share_bytes_with_each).
+    #[tracing::instrument(level = "debug", skip_all, fields(recipients = terms.len(), size = self.intake.size()))]
+    pub async fn finish_with_each(self, terms: Vec<ShareTerms>) -> Result<ShareOutcomes, ServiceError> {
+        let sharing = self.sharing.clone();
+        let (data_hash, source) = self.seal().await?;
+        let requests = terms.into_iter().map(|terms| Request::of_data(data_hash, terms));
+        sharing.share_each(requests.collect(), source).await
+    }
+
+    async fn seal(self) -> Result<(DataHash, Source), ServiceError> {
         if self.intake.size() == 0 {
             return Err(ServiceError::invalid("data", "cannot be empty"));
         }
         let (sealed, notes) = self.intake.seal().await?;
-        let request = Request {
-            data_hash: sealed.data_hash,
-            kind: EventKind::DataShare,
-            terms,
-        };
-        self.sharing
-            .share(request, Source::Sealed(Box::new(sealed), notes))
-            .await
+        Ok((sealed.data_hash, Source::Sealed(Some(Box::new(sealed)), notes)))
     }
 }

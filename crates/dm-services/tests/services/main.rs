@@ -22,6 +22,7 @@ mod refunds;
 mod repairing;
 mod revoking;
 mod scrubbing;
+mod several_recipients;
 mod share_schedules;
 mod sharing;
 mod support;

@@ -25,6 +25,21 @@ pub(super) enum Admitted {
     Known(ReadableObject, ShareRecord),
 }
 
+impl Source {
+    /// What plugins are to examine, and its plaintext bytes.
+    pub(super) fn to_examine(&self, stored: Option<&ReadableObject>) -> (u64, Content<'_>) {
+        let stored_size = stored.map_or(0, |object| object.size);
+        match self {
+            Self::Whole(data) => (data.len() as u64, Content::Whole(data)),
+            Self::Sealed(sealed, notes) => {
+                let size = sealed.as_ref().map_or(stored_size, |sealed| sealed.size);
+                (size, Content::Examined(notes.clone()))
+            }
+            Self::Stored => (stored_size, Content::Examined(Notes::new())),
+        }
+    }
+}
+
 impl Sharing {
     /// Finds out whether the request may be made, and whether this share, or this
     /// data, is known.
@@ -64,38 +79,16 @@ impl Sharing {
         Ok(None)
     }
 
-    /// Asks the plugins; what they note comes back with the source.
+    /// Asks the plugins; what they note.
     pub(super) async fn consult(
         &self,
         request: &Request,
-        source: Source,
-        stored: Option<&ReadableObject>,
-    ) -> Result<(Notes, Source), ServiceError> {
+        (size, content): (u64, Content<'_>),
+    ) -> Result<Notes, ServiceError> {
         let (data_hash, terms) = (&request.data_hash, &request.terms);
-        let (size, content, source) = match source {
-            Source::Whole(data) => {
-                let size = data.len() as u64;
-                let notes = self
-                    .plugins
-                    .consult_plugins(data_hash, size, Content::Whole(&data), terms);
-                return Ok((notes.await?, Source::Whole(data)));
-            }
-            Source::Sealed(sealed, notes) => (
-                sealed.size,
-                Content::Examined(notes),
-                Source::Sealed(sealed, Notes::new()),
-            ),
-            Source::Stored => (
-                stored.map_or(0, |object| object.size),
-                Content::Examined(Notes::new()),
-                Source::Stored,
-            ),
-        };
-        let notes = self
-            .plugins
+        self.plugins
             .consult_plugins(data_hash, size, content, terms)
-            .await?;
-        Ok((notes, source))
+            .await
     }
 
     /// A mandate is for this data; where one is required, there is one.

@@ -42,8 +42,16 @@ impl Sharing {
 
     /// Where the catalog does not know what became of the commit, it is asked before the
     /// client is told.
-    async fn commit_settled(&self, share: NewShare) -> Result<Committed, ServiceError> {
-        match self.shares.commit_share(&share).await {
+    async fn commit_settled(&self, mut share: NewShare) -> Result<Committed, ServiceError> {
+        let mut commit = self.shares.commit_share(&share).await;
+        if let Ok(ShareInsert::KeyReused(holder)) = &commit
+            && holder.request == share.record.request
+        {
+            // Of the shares of one request, the first holds its key.
+            share.record.idempotency_key = None;
+            commit = self.shares.commit_share(&share).await;
+        }
+        match commit {
             Ok(ShareInsert::Inserted) => Ok(Committed {
                 record: share.record,
                 existed: false,

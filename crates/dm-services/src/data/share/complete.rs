@@ -32,6 +32,22 @@ pub(super) enum GrantStep {
     Owed(Option<Grant>),
 }
 
+/// A share whose recipient's grant was seen to.
+pub(super) struct Granted {
+    share: Existing,
+    grant_pending: bool,
+    place: Place,
+}
+
+/// Where a share stands in the log.
+enum Place {
+    At(u64),
+    /// Nowhere yet.
+    Open,
+    /// The log does not say.
+    Unknown,
+}
+
 /// A share, and how far it has come.
 pub(super) struct Completed {
     pub(super) share: Existing,
@@ -106,8 +122,17 @@ impl Sharing {
         })
     }
 
+    /// Sees to the recipient's grant.
+    pub(super) async fn grant(&self, share: Existing) -> Granted {
+        Granted {
+            grant_pending: !self.is_granted(&share).await,
+            place: self.place_in_log(&share).await,
+            share,
+        }
+    }
+
     /// Sees to the recipient's grant; whether it is in the envelope now.
-    pub(super) async fn grant(&self, share: &Existing) -> bool {
+    async fn is_granted(&self, share: &Existing) -> bool {
         let GrantStep::Owed(grant) = &share.grant else {
             return true;
         };
@@ -136,8 +161,15 @@ impl Sharing {
         is_made
     }
 
-    /// Brings copies to peers; how many hold one.
-    pub(super) async fn distribute(&self, share: &Existing) -> u32 {
+    /// Brings copies to peers, if one of the shares is new; how many hold one.
+    pub(super) async fn distribute(&self, shares: impl Iterator<Item = &Granted> + Clone) -> u32 {
+        let new = shares.clone().find(|share| matches!(share.place, Place::Open));
+        let Some(Granted { share, .. }) = new else {
+            return match shares.into_iter().next() {
+                Some(known) => self.known_replicas(&known.share).await,
+                None => 0,
+            };
+        };
         match self.copies.distribute_soon(&share.id).await {
             Ok(replicas) => replicas,
             Err(error) => {
@@ -148,8 +180,31 @@ impl Sharing {
         }
     }
 
-    /// Writes the share into the log; where it stands.
-    pub(super) async fn record(&self, share: &Existing) -> Option<u64> {
+    /// Writes a share into the log that is not there.
+    pub(super) async fn record(
+        &self,
+        share: Result<Granted, ServiceError>,
+        replicas: u32,
+    ) -> Result<Completed, ServiceError> {
+        let Granted {
+            share,
+            grant_pending,
+            place,
+        } = share?;
+        let leaf_index = match place {
+            Place::At(index) => Some(index),
+            Place::Open => self.write_into_log(&share).await,
+            Place::Unknown => None,
+        };
+        Ok(Completed {
+            share,
+            grant_pending,
+            replicas,
+            leaf_index,
+        })
+    }
+
+    async fn write_into_log(&self, share: &Existing) -> Option<u64> {
         match self.recorder.record_share(&share.record).await {
             Ok(recorded) => Some(recorded.index),
             Err(error) => {
@@ -169,19 +224,26 @@ impl Sharing {
         })
     }
 
-    pub(super) async fn known_replicas(&self, share: &Existing) -> u32 {
+    async fn known_replicas(&self, share: &Existing) -> u32 {
         self.copies.known_replicas(&share.id).await.unwrap_or(0)
     }
 
-    /// Where a share that was accepted earlier stands in the log.
-    pub(super) async fn recorded_position(&self, share: &Existing) -> Result<Option<u64>, ServiceError> {
+    /// Where a share stands in the log: one that is new, nowhere.
+    async fn place_in_log(&self, share: &Existing) -> Place {
         if !share.repeated {
-            return Ok(None);
+            return Place::Open;
         }
         let event = self
             .recorder
             .share_event(&share.record.data_hash, share.record.recipient)
-            .await?;
-        Ok(event.map(|event| event.index))
+            .await;
+        match event {
+            Ok(Some(event)) => Place::At(event.index),
+            Ok(None) => Place::Open,
+            Err(error) => {
+                share.warn(&error, "whether a share is recorded is not known");
+                Place::Unknown
+            }
+        }
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! 1. admit, 2. consult, 3. collect, 4. store, 5. commit, 6. grant, 7. distribute, 8. record
 //!
-//! It comes into being in one point, the commit: one transaction of the catalog.
+//! With several recipients, each has a share of its own, which fails alone: steps 1 to 5 are
+//! taken for one after the other, and each of the others for all of them.
+//!
+//! A share comes into being in one point, the commit: one transaction of the catalog.
 //! What fails before it is undone, and the client is told. After it the share exists:
 //! the answer is a success, and what cannot be done at once is done by the upkeep.
 
 use dm_core::{news::News, share::ShareOutcome};
+use futures::future::join_all;
 
 use super::{
     Request, Sharing, Source,
@@ -14,6 +18,9 @@ use super::{
     complete::{Completed, Existing},
 };
 use crate::{ServiceError, run_to_completion};
+
+/// What became of each of several shares.
+pub(in crate::data) type Each<T> = Vec<Result<T, ServiceError>>;
 
 impl Sharing {
     /// Makes a share, also where nobody waits for it any more. The same share again
@@ -23,27 +30,53 @@ impl Sharing {
         request: Request,
         source: Source,
     ) -> Result<ShareOutcome, ServiceError> {
+        let outcomes = self.share_each(vec![request], source).await?;
+        let only = outcomes.into_iter().next();
+        only.unwrap_or_else(|| Err(ServiceError::Fault("a share has no outcome".into())))
+    }
+
+    /// Makes shares of the same data, also where nobody waits for them any more; what
+    /// becomes of each, in their order.
+    pub(in crate::data) async fn share_each(
+        &self,
+        requests: Vec<Request>,
+        source: Source,
+    ) -> Result<Each<ShareOutcome>, ServiceError> {
         let sharing = self.clone();
         run_to_completion(async move {
-            let lock = sharing.locks.lock(request.data_hash.locator()).await;
-            let share = sharing.begin(&request, source).await?;
-            let share = sharing.complete(share).await;
+            let Some(first) = requests.first() else {
+                return Ok(Vec::new());
+            };
+            let lock = sharing.locks.lock(first.data_hash.locator()).await;
+            let begun = sharing.begin_each(&requests, source).await;
+            let completed = sharing.complete_each(begun).await;
             drop(lock);
-            Ok(sharing.conclude(share).await)
+            Ok(sharing.conclude_each(completed).await)
         })
         .await
     }
 
+    /// Steps 1 to 5 of each share, one after the other: the first that gets so far stores
+    /// the data, which the others find stored.
+    async fn begin_each(&self, requests: &[Request], mut source: Source) -> Each<Existing> {
+        let mut begun = Vec::with_capacity(requests.len());
+        for request in requests {
+            begun.push(self.begin(request, &mut source).await);
+        }
+        begun
+    }
+
     /// Steps 1 to 5, of which all are done or none. Whoever failed to get a share keeps
     /// the mandate and the idempotency key, and gets the payment back.
-    async fn begin(&self, request: &Request, source: Source) -> Result<Existing, ServiceError> {
+    async fn begin(&self, request: &Request, source: &mut Source) -> Result<Existing, ServiceError> {
         let (data_hash, terms) = (&request.data_hash, &request.terms);
         let stored = match self.admit(request).await? {
             Admitted::Known(object, record) => return self.go_on(request, &object, record).await,
             Admitted::Further(object) => Some(object),
             Admitted::New => None,
         };
-        let (notes, source) = self.consult(request, source, stored.as_ref()).await?;
+        let content = source.to_examine(stored.as_ref());
+        let notes = self.consult(request, content).await?;
         let payment = self.payments.take_payment(data_hash, terms).await?;
         let made = async {
             self.recorder
@@ -59,24 +92,27 @@ impl Sharing {
         self.payments.after_payment(payment.as_ref(), made)
     }
 
-    /// Steps 6 to 8 of a share that exists. One that is in the log already keeps its
-    /// copies and its place there.
-    async fn complete(&self, share: Existing) -> Completed {
-        let grant_pending = !self.grant(&share).await;
-        let (replicas, leaf_index) = match self.recorded_position(&share).await {
-            Ok(Some(index)) => (self.known_replicas(&share).await, Some(index)),
-            Ok(None) => (self.distribute(&share).await, self.record(&share).await),
-            Err(error) => {
-                share.warn(&error, "whether a share is recorded is not known");
-                (0, None)
-            }
-        };
-        Completed {
-            share,
-            grant_pending,
-            replicas,
-            leaf_index,
+    /// Steps 6 to 8 of the shares that exist. The copies are brought to peers once, with
+    /// the grants of all. A share that is in the log already keeps its copies and its place
+    /// there.
+    async fn complete_each(&self, begun: Each<Existing>) -> Each<Completed> {
+        let mut granted = Vec::with_capacity(begun.len());
+        for share in begun {
+            granted.push(match share {
+                Ok(share) => Ok(self.grant(share).await),
+                Err(error) => Err(error),
+            });
         }
+        let replicas = self.distribute(granted.iter().flatten()).await;
+        let recorded = granted.into_iter().map(|share| self.record(share, replicas));
+        join_all(recorded).await
+    }
+
+    async fn conclude_each(&self, completed: Each<Completed>) -> Each<ShareOutcome> {
+        let concluded = completed
+            .into_iter()
+            .map(async |share| Ok(self.conclude(share?).await));
+        join_all(concluded).await
     }
 
     /// Waits for the anchor and says how far the share has come.

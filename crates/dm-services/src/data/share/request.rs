@@ -1,5 +1,7 @@
 //! What is asked for.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, B256, U256};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -30,27 +32,42 @@ pub(in crate::data) struct Request {
 struct Digested<'a> {
     kind: EventKind,
     data_hash: DataHash,
-    recipient: Address,
+    /// Left out where the request names several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<Address>,
     price: Option<(Address, U256)>,
     expires_at: Option<u64>,
     mandate: Option<B256>,
     /// Left out where nothing is said, as requests of earlier versions say nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a Description>,
+    /// In whatever order they were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipients: Option<BTreeSet<Address>>,
 }
 
 impl Request {
+    /// To share this data.
+    pub(in crate::data) fn of_data(data_hash: DataHash, terms: ShareTerms) -> Self {
+        Self {
+            data_hash,
+            kind: EventKind::DataShare,
+            terms,
+        }
+    }
+
     /// Digest of everything that makes the request what it is.
     pub(super) fn digest(&self) -> B256 {
         let terms = &self.terms;
         let digested = Digested {
             kind: self.kind,
             data_hash: self.data_hash,
-            recipient: terms.recipient,
+            recipient: terms.among.is_none().then_some(terms.recipient),
             price: terms.payment.as_ref().map(|price| (price.token, price.amount)),
             expires_at: terms.expires_at,
             mandate: terms.mandate.as_ref().map(|mandate| mandate.mandate().digest()),
             description: terms.description.as_deref(),
+            recipients: terms.among.as_ref().map(|all| all.iter().copied().collect()),
         };
         // Names, numbers and hashes always have a JSON form.
         let json = serde_json::to_vec(&digested).unwrap_or_default();
@@ -67,8 +84,10 @@ impl Request {
     /// Whether the share was asked for by this request. Of a share of an earlier
     /// version only data and recipient are known.
     pub(super) fn is_that_of(&self, share: &ShareRecord) -> bool {
-        (share.data_hash, share.recipient) == (self.data_hash, self.terms.recipient)
-            && share.request.is_none_or(|request| request == self.digest())
+        match share.request {
+            Some(request) => request == self.digest(),
+            None => (share.data_hash, share.recipient) == (self.data_hash, self.terms.recipient),
+        }
     }
 
     /// The share as the catalog is to keep it, whose data shall end at `expires_at`.
@@ -92,6 +111,25 @@ mod tests {
     use dm_core::payment::PaymentTerms;
 
     use super::*;
+
+    /// The request for the first of several recipients.
+    fn asked_of(recipients: &[u8]) -> Request {
+        let recipients: Vec<Address> = recipients.iter().map(|n| Address::repeat_byte(*n)).collect();
+        let terms = ShareTerms::with(Address::ZERO).for_each(&recipients);
+        Request {
+            data_hash: DataHash::of(b"data"),
+            kind: EventKind::DataShare,
+            terms: terms.into_iter().next().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_shares_of_one_request_have_one_digest() {
+        let digest = asked_of(&[1, 2, 3]).digest();
+        assert_eq!(asked_of(&[3, 1, 2]).digest(), digest);
+        assert!(asked_of(&[2, 1, 3]).is_that_of(&asked_of(&[1, 2, 3]).record(None)));
+        assert!(!asked_of(&[2, 1]).is_that_of(&asked_of(&[1, 2, 3]).record(None)));
+    }
 
     #[test]
     fn requests_that_differ_in_anything_have_other_digests() {
@@ -142,6 +180,10 @@ mod tests {
             };
             price(&mut paid, amount);
             digests.push(paid.digest());
+        }
+        for recipients in [&[1][..], &[1, 2], &[1, 3]] {
+            let several = asked_of(recipients);
+            digests.push(several.digest());
         }
         assert_eq!(digests.first(), Some(&request(|_| {})));
         let count = digests.len();

@@ -10,6 +10,9 @@ use dm_core::{
 use super::{Request, Sharing, Source, complete::GrantStep, describe::Described};
 use crate::{ServiceError, data::seal::Sealed};
 
+/// What became of data that arrived once, for several recipients.
+const LOST: &str = "the data is gone with the share that failed before this one; send it again";
+
 /// A share that is ready to be committed.
 pub(super) struct Draft {
     pub(super) share: NewShare,
@@ -43,16 +46,19 @@ impl Sharing {
     pub(super) async fn store(
         &self,
         request: &Request,
-        source: Source,
+        source: &mut Source,
         stored: Option<ReadableObject>,
     ) -> Result<Draft, ServiceError> {
         match (stored, source) {
             (Some(object), _) => self.grant_stored(request, &object).await,
             (None, Source::Whole(data)) => {
-                let sealed = self.sealing.seal_bytes(request.data_hash, data).await?;
-                self.store_new(request, sealed).await
+                let sealed = self.sealing.seal_bytes(request.data_hash, data.clone());
+                self.store_new(request, sealed.await?).await
             }
-            (None, Source::Sealed(sealed, _)) => self.store_new(request, *sealed).await,
+            (None, Source::Sealed(sealed, _)) => match sealed.take() {
+                Some(sealed) => self.store_new(request, *sealed).await,
+                None => Err(ServiceError::Unavailable(LOST.into())),
+            },
             (None, Source::Stored) => Err(ServiceError::NotFound),
         }
     }
