@@ -12,3 +12,6 @@ pub fn now_ms() -> u64 {
 /// The latest time that formats and stores take: the end of the year 9999, after
 /// which [RFC 3339](https://www.rfc-editor.org/rfc/rfc3339) has no form for a time.
 pub const LATEST_MS: u64 = 253_402_300_799_999;
+
+/// How far the clock of another node may be ahead, in milliseconds: 5 minutes.
+pub const MAX_AHEAD_MS: u64 = 5 * 60 * 1000;

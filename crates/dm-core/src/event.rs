@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::{hash::DataHash, mandate::Mandate, named_enum::named_enum};
+use crate::{
+    acknowledgement::SignedAcknowledgement, hash::DataHash, mandate::Mandate, named_enum::named_enum,
+};
 
 named_enum! {
     /// What kind of fact an event states.
@@ -14,6 +16,10 @@ named_enum! {
         DataShare = "data_share",
         /// Data was read.
         DataAccess = "data_access",
+        /// This node has told an owner that it has read and checked its data.
+        Acknowledgement = "acknowledgement",
+        /// A recipient has read and checked data of this node.
+        Delivery = "delivery",
         /// A further recipient was given access.
         Grant = "grant",
         /// A recipient's access was withdrawn.
@@ -111,6 +117,26 @@ impl NewEvent {
         }
     }
 
+    /// That this node has acknowledged `data_hash`.
+    pub fn acknowledgement(data_hash: DataHash, statement: &SignedAcknowledgement) -> Self {
+        Self {
+            kind: EventKind::Acknowledgement,
+            ..Self::delivery(data_hash, statement)
+        }
+    }
+
+    /// That `data_hash` has arrived at a recipient, which has said so.
+    pub fn delivery(data_hash: DataHash, statement: &SignedAcknowledgement) -> Self {
+        let text = hex::encode(statement.bytes());
+        Self {
+            kind: EventKind::Delivery,
+            data_hash: Some(data_hash),
+            recipient: Some(statement.recipient),
+            details: [(Event::STATEMENT.to_owned(), text)].into(),
+            mandate: None,
+        }
+    }
+
     /// Completes the fact to an event of `log`, recorded now (`timestamp` in
     /// milliseconds since the Unix epoch), with a fresh nonce.
     pub fn into_event(self, log: Address, timestamp: u64) -> Event {
@@ -128,7 +154,17 @@ impl NewEvent {
     }
 }
 
+impl EventKind {
+    /// Whether its events contain a statement that proves what they say.
+    pub const fn has_evidence(self) -> bool {
+        matches!(self, Self::Acknowledgement | Self::Delivery)
+    }
+}
+
 impl Event {
+    /// The detail with a signed statement, in hexadecimal.
+    pub const STATEMENT: &'static str = "statement";
+
     /// The canonical JSON, which is the leaf's data.
     ///
     /// # Errors

@@ -101,6 +101,8 @@ pub struct InboxItem {
     pub expires_at: Option<u64>,
     /// How far it has come.
     pub state: ItemState,
+    /// When it was first read and checked here, in milliseconds since the Unix epoch.
+    pub fetched_at: Option<u64>,
     /// Whether the share was found on the chain.
     pub anchored: bool,
 }

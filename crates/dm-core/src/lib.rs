@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod acknowledgement;
 pub mod address;
 pub mod address_record;
 pub mod api_key;
@@ -16,6 +17,7 @@ pub mod health;
 pub mod idempotency;
 pub mod inbox;
 pub mod journal;
+pub mod letter;
 pub mod mandate;
 mod named_enum;
 pub mod news;

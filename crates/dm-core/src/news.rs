@@ -118,6 +118,22 @@ pub enum News {
         /// Plaintext bytes.
         size: u64,
     },
+    /// A recipient has said that it has read data: to this node, or this node itself.
+    #[serde(rename = "data.acknowledged")]
+    DataAcknowledged {
+        /// The data.
+        data_hash: DataHash,
+        /// Who shared it.
+        owner: Address,
+        /// Who has read it.
+        recipient: Address,
+        /// When the recipient had first read it, in milliseconds since the Unix epoch.
+        fetched_at: u64,
+        /// When it has said so, in milliseconds since the Unix epoch.
+        acknowledged_at: u64,
+        /// Position of the event in this node's log: the receipt's id.
+        receipt: u64,
+    },
     /// A share was checked against the chain.
     #[serde(rename = "data.verified")]
     DataVerified {
@@ -282,9 +298,10 @@ pub enum SystemTrouble {
 
 /// Topics that the journal keeps, in the order of their names. The others pass and are
 /// gone: what peers and clients without a key can bring about must not fill it.
-pub const DURABLE_TOPICS: [&str; 16] = [
+pub const DURABLE_TOPICS: [&str; 17] = [
     "compliance.event",
     "contact.changed",
+    "data.acknowledged",
     "data.erased",
     "data.expired",
     "data.fetched",
@@ -320,6 +337,7 @@ impl News {
             | Self::DataExpired { data_hash }
             | Self::DataReceived { data_hash, .. }
             | Self::DataFetched { data_hash, .. }
+            | Self::DataAcknowledged { data_hash, .. }
             | Self::DataVerified { data_hash, .. } => Some(*data_hash),
             Self::ComplianceEvent { data_hash, .. } => *data_hash,
             _ => None,

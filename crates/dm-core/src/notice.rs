@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    clock::MAX_AHEAD_MS,
     envelope::ObjectId,
     signed::{Signed, Statement},
 };
@@ -13,8 +14,6 @@ use crate::{
 const INBOX_DOMAIN: &[u8] = b"datamgmt/inbox/1";
 /// Longest time from the making of a notice to its end, in milliseconds: 90 days.
 pub const MAX_NOTICE_LIFE: u64 = 90 * 24 * 60 * 60 * 1000;
-/// How far the clock of a sender may be ahead, in milliseconds: 5 minutes.
-const MAX_AHEAD: u64 = 5 * 60 * 1000;
 
 /// A hint that an object has a grant for the recipient. It proves nothing: the recipient
 /// fetches the envelope and looks for its grant.
@@ -50,7 +49,7 @@ impl Notice {
     /// Whether it has not ended at `now`, and is not from the future. Clocks may differ by
     /// five minutes.
     pub const fn is_current(&self, now: u64) -> bool {
-        self.made_at <= now.saturating_add(MAX_AHEAD) && now < self.ends_at
+        self.made_at <= now.saturating_add(MAX_AHEAD_MS) && now < self.ends_at
     }
 }
 

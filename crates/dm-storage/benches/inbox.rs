@@ -47,13 +47,14 @@ async fn list(catalog: &SqliteCatalog, n: u64) {
         received_at: n,
         expires_at: None,
         state: ItemState::New,
+        fetched_at: None,
         anchored: true,
     };
     let terms = [term(0, n % 10), term(1, n), term(2, n % 2), term(3, n % 1000)];
     catalog.list_item(&item, &terms).await.unwrap();
     if n.is_multiple_of(100) {
         catalog
-            .advance_item(&item.id(), ItemState::Fetched)
+            .advance_item(&item.id(), ItemState::Fetched, 1)
             .await
             .unwrap();
     }

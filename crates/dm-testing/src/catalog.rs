@@ -25,6 +25,7 @@
 pub mod api_keys;
 pub mod checkpoints;
 pub mod contacts;
+pub mod deliveries;
 pub mod erasures;
 pub mod event_log;
 pub mod history;
@@ -35,6 +36,7 @@ pub mod key_uses;
 pub mod mandates;
 mod memory;
 mod memory_contacts;
+mod memory_deliveries;
 mod memory_erasures;
 mod memory_inbox;
 mod memory_journal;
@@ -63,8 +65,8 @@ pub mod whole_shares;
 
 pub use self::memory::MemoryCatalog;
 use dm_core::ports::{
-    Erasures, EventJournal, EventLog, InboxCatalog, KeyUses, OrderCatalog, ReadableObjects, Revocations,
-    ShareCatalog, TokenCatalog, UsedMandates,
+    DeliveryCatalog, Erasures, EventJournal, EventLog, InboxCatalog, KeyUses, OrderCatalog, ReadableObjects,
+    Revocations, ShareCatalog, TokenCatalog, UsedMandates,
 };
 
 /// The ports that a catalog of shares has together: whether a share is
@@ -82,6 +84,11 @@ impl<T: Erasures + ShareLedger> ErasureLedger for T {}
 pub trait InboxLedger: InboxCatalog + Erasures {}
 
 impl<T: InboxCatalog + Erasures> InboxLedger for T {}
+
+/// The ports of a catalog of deliveries, which the log records and which outlast their shares.
+pub trait DeliveryLedger: DeliveryCatalog + InboxCatalog + EventJournal + RevocationLedger {}
+
+impl<T: DeliveryCatalog + InboxCatalog + EventJournal + RevocationLedger> DeliveryLedger for T {}
 
 /// The ports of a catalog that remembers on whose word its shares were made.
 pub trait MandateLedger: UsedMandates + ErasureLedger {}
@@ -147,6 +154,7 @@ mod tests {
     crate::key_changes_conformance!(empty);
     crate::erasures_conformance!(empty);
     crate::inbox_catalog_conformance!(empty);
+    crate::delivery_catalog_conformance!(empty);
     crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);
     crate::api_key_catalog_conformance!(empty);

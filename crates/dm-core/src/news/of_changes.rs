@@ -100,6 +100,19 @@ impl News {
         }
     }
 
+    /// That data was acknowledged, where the event says so.
+    pub fn of_evidence(entry: &LogEntry) -> Option<Self> {
+        let statement = entry.event.trusted_evidence()?;
+        Some(Self::DataAcknowledged {
+            data_hash: entry.event.data_hash?,
+            owner: statement.object.owner,
+            recipient: statement.recipient,
+            fetched_at: statement.fetched_at,
+            acknowledged_at: statement.made_at,
+            receipt: entry.index,
+        })
+    }
+
     /// That the chain holds an event, where the event is a share.
     pub fn of_anchor(event: &Event, anchor: &Anchor) -> Option<Self> {
         if !matches!(event.event_type, EventKind::DataShare | EventKind::Grant) {

@@ -197,6 +197,9 @@ pub trait ReadableObjects: Send + Sync {
     /// Keeps or replaces the entry of a data hash; durable when it returns.
     async fn put_readable(&self, object: &ReadableObject) -> Result<(), CatalogError>;
 
+    /// The entry of the data with this locator.
+    async fn readable_at(&self, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError>;
+
     /// The entry of a data hash.
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError>;
 

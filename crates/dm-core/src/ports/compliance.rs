@@ -149,6 +149,15 @@ impl EventFilter {
         }
     }
 
+    /// Deliveries of this data, or acknowledgements of it by this node.
+    pub fn evidence(kind: crate::event::EventKind, data_hash: DataHash) -> Self {
+        Self {
+            kinds: [kind].into(),
+            data_hash: Some(data_hash),
+            recipient: None,
+        }
+    }
+
     /// The share of this data with this recipient, or the grant.
     pub fn share(data_hash: DataHash, recipient: Address) -> Self {
         Self {

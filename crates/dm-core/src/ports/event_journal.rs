@@ -35,7 +35,7 @@ pub struct JournalPage {
 /// | change | news |
 /// | --- | --- |
 /// | [`commit_share`](super::ShareCatalog::commit_share) of a new share | `data.shared` |
-/// | [`append`](super::EventLog::append) | `compliance.event` for each event |
+/// | [`append`](super::EventLog::append) | `compliance.event` for each event; `data.acknowledged` for each `delivery` and `acknowledgement` |
 /// | [`put_checkpoint`](super::EventLog::put_checkpoint) at a new place on the chain | `share.anchored` for each share that it is the first to cover |
 /// | [`begin_revocation`](super::Revocations::begin_revocation) | `data.revoked` |
 /// | [`begin_erasure`](super::Erasures::begin_erasure) | `data.erased` or `data.expired` |

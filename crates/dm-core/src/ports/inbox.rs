@@ -13,7 +13,7 @@ pub trait InboxCatalog: Send + Sync {
     /// Lists an item, to be found by these terms; whether it is new.
     ///
     /// Of an item that is listed, what its envelope says is replaced if the envelope is
-    /// newer, and that it is anchored is added. It keeps its number, its time and its state,
+    /// newer, and that it is anchored is added. It keeps its number, its times and its state,
     /// but for one that was over: that can be read again. An item that was removed stays so.
     async fn list_item(&self, item: &InboxItem, terms: &[Term]) -> Result<bool, CatalogError>;
 
@@ -27,7 +27,10 @@ pub trait InboxCatalog: Send + Sync {
     async fn inbox_items(&self, query: &InboxQuery) -> Result<Vec<(u64, InboxItem)>, CatalogError>;
 
     /// Moves an item to a state that its own [leads to](ItemState::leads_to); whether it did.
-    async fn advance_item(&self, object: &ObjectId, state: ItemState) -> Result<bool, CatalogError>;
+    /// It keeps `now` (milliseconds since the Unix epoch) as the time at which it was first
+    /// fetched.
+    async fn advance_item(&self, object: &ObjectId, state: ItemState, now: u64)
+    -> Result<bool, CatalogError>;
 
     /// Moves all items whose time is over at `now` (milliseconds since the Unix epoch) to
     /// [`ItemState::Expired`].

@@ -1,7 +1,7 @@
 use super::{
-    ApiKeyCatalog, AuthorizedUsers, ContactBook, Erasures, EventJournal, EventLog, InboxCatalog, KeyChanges,
-    KeyUses, OrderCatalog, PeerCatalog, ReadableObjects, Revocations, ShareCatalog, SubscriptionCatalog,
-    TokenCatalog, UsedMandates,
+    ApiKeyCatalog, AuthorizedUsers, ContactBook, DeliveryCatalog, Erasures, EventJournal, EventLog,
+    InboxCatalog, KeyChanges, KeyUses, OrderCatalog, PeerCatalog, ReadableObjects, Revocations, ShareCatalog,
+    SubscriptionCatalog, TokenCatalog, UsedMandates,
 };
 
 /// The whole catalog. Its ports only make sense over one and the same store: a commit
@@ -11,6 +11,7 @@ pub trait Catalog:
     ApiKeyCatalog
     + AuthorizedUsers
     + ContactBook
+    + DeliveryCatalog
     + Erasures
     + EventJournal
     + EventLog
@@ -32,6 +33,7 @@ impl<T> Catalog for T where
     T: ApiKeyCatalog
         + AuthorizedUsers
         + ContactBook
+        + DeliveryCatalog
         + Erasures
         + EventJournal
         + EventLog

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod acknowledgement;
 mod address_record;
 mod envelope;
 mod notice;

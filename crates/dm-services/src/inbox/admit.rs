@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use dm_core::{
+    acknowledgement::Delivery,
     clock::{LATEST_MS, now_ms},
     config::Accept,
     descriptor::Descriptor,
@@ -84,7 +85,7 @@ impl Inner {
         let end = self.end_of(&envelope);
         match (listed, end) {
             (Some(item), Some(_)) if item.sequence > envelope.sequence => Ok(()),
-            (Some(_), Some(end)) => Ok(catalog.advance_item(object, end).await.map(drop)?),
+            (Some(_), Some(end)) => Ok(catalog.advance_item(object, end, now_ms()).await.map(drop)?),
             (None, Some(_)) => Ok(()),
             (listed, None) => self.list(&envelope, listed.is_some()).await,
         }
@@ -124,6 +125,7 @@ impl Inner {
             return Ok(());
         }
         let (sealer, owner, now) = (self.ports.sealer.as_ref(), envelope.id.owner, now_ms());
+        let (state, fetched_at) = self.state_of(envelope, &descriptor).await?;
         let item = InboxItem {
             data_hash: descriptor.data_hash,
             owner,
@@ -134,7 +136,8 @@ impl Inner {
             shared_at: envelope.created_at.min(now),
             received_at: now,
             expires_at: envelope.expires_at.map(|at| at.min(LATEST_MS)),
-            state: self.state_of(envelope, &descriptor).await?,
+            state,
+            fetched_at,
             anchored,
         };
         let terms = self.keys.terms_of(owner, &descriptor);
@@ -187,19 +190,27 @@ impl Inner {
         }
     }
 
-    /// Data that was read here before it was listed is not new.
+    /// Data that was read here before it was listed is not new; since when it is not.
     async fn state_of(
         &self,
         envelope: &SignedEnvelope,
         descriptor: &Descriptor,
-    ) -> Result<ItemState, ServiceError> {
-        let readable = self.ports.catalog.readable(&descriptor.data_hash).await?;
+    ) -> Result<(ItemState, Option<u64>), ServiceError> {
+        let catalog = &self.ports.catalog;
+        let readable = catalog.readable(&descriptor.data_hash).await?;
         let is_read =
             readable.is_some_and(|read| read.id == envelope.id && read.chunk_list == envelope.chunk_list);
-        Ok(if is_read {
-            ItemState::Fetched
-        } else {
-            ItemState::New
+        if !is_read {
+            return Ok((ItemState::New, None));
+        }
+        Ok(match catalog.delivery(&envelope.id, self.own).await? {
+            Some(Delivery {
+                statement,
+                leaf_index: Some(_),
+                ..
+            }) => (ItemState::Acknowledged, Some(statement.fetched_at)),
+            Some(Delivery { statement, .. }) => (ItemState::Fetched, Some(statement.fetched_at)),
+            None => (ItemState::Fetched, Some(now_ms())),
         })
     }
 }

@@ -12,7 +12,7 @@ use sqlx::SqliteConnection;
 use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
-    checkpoints, contacts, erasures, event_log, inbox, journal, key_changes, key_uses, mandates,
+    checkpoints, contacts, deliveries, erasures, event_log, inbox, journal, key_changes, key_uses, mandates,
     order_writes, peers, readable_objects, replicas, revocations, share_writes, subscriptions, tokens,
     transaction::{self, Failure},
     users,
@@ -144,6 +144,7 @@ impl<'a> Batch<'a> {
         }
         self.log_length = Some(length + entries.len() as u64);
         self.news.extend(entries.iter().map(News::of_event));
+        self.news.extend(entries.iter().filter_map(News::of_evidence));
         self.entries.extend(entries);
         self.nodes.extend(nodes);
         Ok(())
@@ -292,12 +293,13 @@ async fn make_single(
             news.extend(News::of_item(item).filter(|_| is_new));
             return Ok(outcome);
         }
-        SingleChange::AdvanceItem { object, state } => {
-            return inbox::advance(connection, object, *state).await;
+        SingleChange::AdvanceItem { object, state, now } => {
+            return inbox::advance(connection, object, *state, *now).await;
         }
         SingleChange::ExpireItems(now) => inbox::expire(connection, *now).await?,
         SingleChange::NoteArrivals(objects) => inbox::note_arrivals(connection, objects).await?,
         SingleChange::SettleArrival(object) => inbox::settle_arrival(connection, object).await?,
+        SingleChange::KeepDelivery(delivery) => deliveries::keep(connection, delivery).await?,
         SingleChange::AppendNews(appended) => news.extend(appended.iter().cloned()),
         SingleChange::PruneJournal { before, keep } => {
             return journal::prune(connection, *before, *keep).await;

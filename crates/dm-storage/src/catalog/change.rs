@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dm_core::{
     Address,
+    acknowledgement::Delivery,
     api_key::{ApiKeyRecord, KeyUsage},
     contact::{Contact, ContactName},
     envelope::ObjectId,
@@ -135,10 +136,12 @@ pub(super) enum SingleChange {
     AdvanceItem {
         object: ObjectId,
         state: ItemState,
+        now: u64,
     },
     ExpireItems(u64),
     NoteArrivals(Vec<ObjectId>),
     SettleArrival(ObjectId),
+    KeepDelivery(Box<Delivery>),
     AppendNews(Vec<News>),
     PruneJournal {
         before: u64,
@@ -196,6 +199,7 @@ impl Change {
                         | SingleChange::InsertSubscription(_)
                         | SingleChange::ListItem { .. }
                         | SingleChange::NoteArrivals(_)
+                        | SingleChange::KeepDelivery(_)
                 )
         )
     }

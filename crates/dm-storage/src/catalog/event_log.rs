@@ -22,6 +22,7 @@ use super::{
     change::{BulkChange, SingleChange},
     checkpoints,
     columns::{Columns, bound, storable},
+    deliveries,
     error::{corrupt, failed, from_sqlx},
     history, order_writes,
 };
@@ -60,7 +61,7 @@ pub(super) async fn length(executor: impl SqliteExecutor<'_>) -> Result<u64, Cat
 }
 
 /// Writes events that were found to go on where the log ends, their tree
-/// nodes, and at which position their shares and orders are recorded.
+/// nodes, and at which position their shares, deliveries and orders are recorded.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     entries: &[&LogEntry],
@@ -71,6 +72,7 @@ pub(super) async fn append(
     nodes.sort_unstable_by_key(|node| node.position);
     insert_nodes(connection, nodes).await?;
     mark_recorded(connection, entries).await?;
+    deliveries::mark_recorded(connection, entries).await?;
     order_writes::mark_recorded(connection, entries).await
 }
 

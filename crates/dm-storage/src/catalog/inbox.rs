@@ -30,19 +30,22 @@ pub(super) const IS_LISTED: &str =
     "SELECT EXISTS (SELECT 1 FROM inbox WHERE locator = ? AND owner = ? AND state < 6)";
 pub(super) const OF_DATA: &str = "SELECT * FROM inbox WHERE locator = ? AND state < 6";
 pub(super) const INSERT: &str = "INSERT INTO inbox
-    (locator, owner, data_hash, size, descriptor, sequence, shared_at, received_at, expires_at, state, anchored)
+    (locator, owner, data_hash, size, descriptor, sequence, shared_at, received_at, expires_at, state,
+        fetched_at, anchored)
     VALUES (?, ?, ?, ?, ?, ?, ?,
-        max(?, ifnull((SELECT received_at FROM inbox ORDER BY number DESC LIMIT 1), 0)), ?, ?, ?)
+        max(?, ifnull((SELECT received_at FROM inbox ORDER BY number DESC LIMIT 1), 0)), ?, ?, ?, ?)
     RETURNING number";
 pub(super) const UPDATE: &str = "UPDATE inbox SET size = ?, descriptor = ?, sequence = ?, shared_at = ?,
-    expires_at = ?, anchored = max(anchored, ?), state = iif(state BETWEEN 3 AND 5, ?, state)
+    expires_at = ?, anchored = max(anchored, ?), state = iif(state BETWEEN 3 AND 5, ?, state),
+    fetched_at = ifnull(fetched_at, ?)
     WHERE number = ? AND sequence <= ?";
 pub(super) const SET_ANCHORED: &str = "UPDATE inbox SET anchored = 1 WHERE number = ?";
 pub(super) const ADD_TERM: &str = "INSERT OR IGNORE INTO inbox_terms (term, state, number)
     SELECT ?, state, number FROM inbox WHERE number = ?";
 pub(super) const REMOVE_TERMS: &str = "DELETE FROM inbox_terms WHERE number = ?";
 /// Forward while it can be read, to an end at any time, from an end nowhere.
-pub(super) const ADVANCE: &str = "UPDATE inbox SET state = ?1
+pub(super) const ADVANCE: &str = "UPDATE inbox SET state = ?1,
+    fetched_at = ifnull(fetched_at, iif(?1 IN (1, 2), ?4, NULL))
     WHERE locator = ?2 AND owner = ?3 AND state < 3 AND state < ?1";
 pub(super) const EXPIRE: &str = "UPDATE inbox SET state = 5
     WHERE expires_at IS NOT NULL AND expires_at <= ? AND state < 3";
@@ -109,6 +112,7 @@ async fn insert(connection: &mut SqliteConnection, item: &InboxItem) -> Result<i
         .bind(storable(item.received_at)?)
         .bind(item.expires_at.map(storable).transpose()?)
         .bind(number_of(item.state))
+        .bind(item.fetched_at.map(storable).transpose()?)
         .bind(item.anchored)
         .fetch_one(connection)
         .await
@@ -128,6 +132,7 @@ async fn update(
         .bind(item.expires_at.map(storable).transpose()?)
         .bind(item.anchored)
         .bind(number_of(item.state))
+        .bind(item.fetched_at.map(storable).transpose()?)
         .bind(number)
         .bind(storable(item.sequence)?);
     let updated = query.execute(connection).await.map_err(from_sqlx)?;
@@ -152,11 +157,13 @@ pub(super) async fn advance(
     connection: &mut SqliteConnection,
     object: &ObjectId,
     state: ItemState,
+    now: u64,
 ) -> Result<Outcome, CatalogError> {
     let query = sqlx::query(ADVANCE)
         .bind(number_of(state))
         .bind(object.locator.as_bytes().to_vec())
-        .bind(object.owner.to_vec());
+        .bind(object.owner.to_vec())
+        .bind(storable(now)?);
     let advanced = query.execute(connection).await.map_err(from_sqlx)?;
     Ok(Outcome::Existed(advanced.rows_affected() > 0))
 }
@@ -240,6 +247,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<(u64, InboxItem), CatalogError> {
             .into_iter()
             .find(|known| number_of(*known) == state)
             .ok_or_else(|| corrupt(format_args!("an item of the inbox has the state {state}")))?,
+        fetched_at: row.optional_number("fetched_at")?,
         anchored: row.value("anchored")?,
     };
     Ok((row.number("number")?, item))
@@ -284,9 +292,14 @@ impl InboxCatalog for SqliteCatalog {
         inbox_pages::page(&self.reads, query).await
     }
 
-    async fn advance_item(&self, object: &ObjectId, state: ItemState) -> Result<bool, CatalogError> {
+    async fn advance_item(
+        &self,
+        object: &ObjectId,
+        state: ItemState,
+        now: u64,
+    ) -> Result<bool, CatalogError> {
         let object = *object;
-        self.make_if_there(SingleChange::AdvanceItem { object, state })
+        self.make_if_there(SingleChange::AdvanceItem { object, state, now })
             .await
     }
 

@@ -11,6 +11,7 @@ mod columns;
 mod committing;
 mod contacts;
 mod copy;
+mod deliveries;
 mod erasures;
 mod error;
 mod event_log;
@@ -68,6 +69,7 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`Erasures`](dm_core::ports::Erasures),
 /// [`Revocations`](dm_core::ports::Revocations),
 /// [`InboxCatalog`](dm_core::ports::InboxCatalog),
+/// [`DeliveryCatalog`](dm_core::ports::DeliveryCatalog),
 /// [`EventJournal`](dm_core::ports::EventJournal),
 /// [`EventLog`](dm_core::ports::EventLog),
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),

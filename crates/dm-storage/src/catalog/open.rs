@@ -227,6 +227,11 @@ fn schema() -> Migrator {
             "subscriptions",
             include_str!("../../migrations/0023_subscriptions.sql"),
         ),
+        version(
+            24,
+            "deliveries",
+            include_str!("../../migrations/0024_deliveries.sql"),
+        ),
     ])
 }
 

@@ -11,9 +11,9 @@ use dm_core::{
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, contacts, erasures, event_log, history, inbox, inbox_pages, journal, key_changes,
-    key_uses, mandates, open, order_writes, orders, peers, readable_objects, replicas, revocations,
-    share_writes, shares, subscriptions, tokens, users,
+    api_keys, checkpoints, contacts, deliveries, erasures, event_log, history, inbox, inbox_pages, journal,
+    key_changes, key_uses, mandates, open, order_writes, orders, peers, readable_objects, replicas,
+    revocations, share_writes, shares, subscriptions, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -129,6 +129,10 @@ async fn every_lookup_uses_an_index() {
         inbox::NOTE_ARRIVAL,
         inbox::ARRIVED,
         inbox::SETTLE_ARRIVAL,
+        deliveries::GET,
+        deliveries::OF_OBJECT,
+        deliveries::UNRECORDED,
+        deliveries::MARK_RECORDED,
         inbox_pages::COUNT,
         inbox_pages::FIRST_SINCE,
         inbox_pages::IS_ANY_DUE,

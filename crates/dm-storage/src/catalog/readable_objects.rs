@@ -160,8 +160,8 @@ async fn wrapped_before(
     Ok(found.into_iter().take(limit).map(|(_, object)| object).collect())
 }
 
-async fn get(pool: &SqlitePool, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
-    let query = sqlx::query(GET).bind(data_hash.locator().as_bytes().to_vec());
+async fn get(pool: &SqlitePool, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
+    let query = sqlx::query(GET).bind(locator.as_bytes().to_vec());
     let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
 }
@@ -261,9 +261,13 @@ impl ReadableObjects for SqliteCatalog {
         self.make(BulkChange::PutReadable(object.clone())).await
     }
 
+    async fn readable_at(&self, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
+        get(&self.reads, locator).await
+    }
+
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
         self.cache
-            .get_or_load(data_hash, get(&self.reads, data_hash))
+            .get_or_load(data_hash, get(&self.reads, &data_hash.locator()))
             .await
     }
 

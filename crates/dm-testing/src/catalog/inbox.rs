@@ -41,6 +41,7 @@ fn item(n: u64, owner: u8) -> InboxItem {
         received_at: 10_000 + n,
         expires_at: None,
         state: ItemState::New,
+        fetched_at: None,
         anchored: false,
     }
 }
@@ -145,12 +146,12 @@ pub async fn every_filter_finds_its_items_and_no_others(catalog: &impl InboxLedg
     catalog.list_item(&late, &[]).await.unwrap();
     for n in [2, 3, 4] {
         catalog
-            .advance_item(&item(n, 1).id(), ItemState::Fetched)
+            .advance_item(&item(n, 1).id(), ItemState::Fetched, 7)
             .await
             .unwrap();
     }
     catalog
-        .advance_item(&item(4, 1).id(), ItemState::Acknowledged)
+        .advance_item(&item(4, 1).id(), ItemState::Acknowledged, 8)
         .await
         .unwrap();
     let terms = |terms: &[u8]| terms.iter().map(|n| term(*n)).collect::<Vec<_>>();
@@ -189,9 +190,9 @@ pub async fn every_filter_finds_its_items_and_no_others(catalog: &impl InboxLedg
 pub async fn an_item_goes_forward_and_after_its_end_only_with_a_newer_envelope(catalog: &impl InboxLedger) {
     let first = item(1, 1);
     let id = first.id();
-    assert!(!catalog.advance_item(&id, ItemState::Fetched).await.unwrap());
+    assert!(!catalog.advance_item(&id, ItemState::Fetched, 7).await.unwrap());
     catalog.list_item(&first, &[term(1)]).await.unwrap();
-    for (state, moves) in [
+    for (now, (state, moves)) in (7..).zip([
         (ItemState::New, false),
         (ItemState::Fetched, true),
         (ItemState::Fetched, false),
@@ -200,13 +201,15 @@ pub async fn an_item_goes_forward_and_after_its_end_only_with_a_newer_envelope(c
         (ItemState::Revoked, true),
         (ItemState::Erased, false),
         (ItemState::Fetched, false),
-    ] {
+    ]) {
         assert_eq!(
-            catalog.advance_item(&id, state).await.unwrap(),
+            catalog.advance_item(&id, state, now).await.unwrap(),
             moves,
             "{state:?}"
         );
     }
+    let fetched_at = catalog.inbox_item(&id).await.unwrap().unwrap().fetched_at;
+    assert_eq!(fetched_at, Some(8), "when it was first fetched");
     let again = InboxItem {
         sequence: 1001,
         ..first.clone()
@@ -264,7 +267,7 @@ pub async fn a_removed_item_stays_away(catalog: &impl InboxLedger) {
     assert!(!catalog.list_item(&newer, &[term(1)]).await.unwrap());
     assert!(
         !catalog
-            .advance_item(&newer.id(), ItemState::Fetched)
+            .advance_item(&newer.id(), ItemState::Fetched, 7)
             .await
             .unwrap()
     );

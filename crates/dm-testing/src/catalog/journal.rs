@@ -230,6 +230,7 @@ pub async fn an_item_of_the_inbox_is_news_when_it_comes_and_when_it_is_read(cata
         received_at: 1,
         expires_at: None,
         state: ItemState::New,
+        fetched_at: None,
         anchored: false,
     };
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_contacts`, `memory_erasures`, `memory_inbox`, `memory_journal`,
+//! [`MemoryCatalog`] and what it keeps; its ports are in `memory_contacts`, `memory_deliveries`, `memory_erasures`, `memory_inbox`, `memory_journal`,
 //! `memory_key_uses`, `memory_log`, `memory_orders`, `memory_readables`,
 //! `memory_revocations`, `memory_shares`, `memory_subscriptions` and `memory_tables`.
 
@@ -9,6 +9,7 @@ use std::{
 
 use dm_core::{
     Address, B256,
+    acknowledgement::Delivery,
     api_key::ApiKeyRecord,
     contact::{Contact, ContactName},
     envelope::ObjectId,
@@ -63,6 +64,8 @@ pub(super) struct State {
     pub(super) orders: MemoryOrders,
     pub(super) log: MemoryLog,
     pub(super) inbox: MemoryInbox,
+    /// In the order of arrival; their numbers begin at 1.
+    pub(super) deliveries: Vec<Delivery>,
     pub(super) journal: MemoryJournal,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) dead_letters: BTreeMap<(SubscriptionId, u64), DeadLetter>,

@@ -42,6 +42,22 @@ impl MemoryInbox {
         entries.any(|entry| entry.item.id() == *object)
     }
 
+    /// Moves an item; whether its state leads there.
+    pub(super) fn advance(&mut self, object: &ObjectId, next: ItemState, now: u64) -> bool {
+        let mut entries = self.entries.iter_mut().filter(|entry| !entry.is_removed);
+        let item = entries
+            .find(|entry| entry.item.id() == *object)
+            .map(|entry| &mut entry.item);
+        let Some(item) = item.filter(|item| item.state.leads_to(next)) else {
+            return false;
+        };
+        item.state = next;
+        if !next.is_over() {
+            item.fetched_at.get_or_insert(now);
+        }
+        true
+    }
+
     fn of_data(&mut self, data_hash: &DataHash) -> impl Iterator<Item = &mut InboxItem> {
         let entries = self.entries.iter_mut().filter(|entry| !entry.is_removed);
         entries
@@ -72,6 +88,7 @@ impl MemoryInbox {
             entry.item = InboxItem {
                 received_at: entry.item.received_at,
                 state: if state.is_over() { item.state } else { state },
+                fetched_at: entry.item.fetched_at.or(item.fetched_at),
                 ..item.clone()
             };
             entry.terms = terms;
@@ -127,18 +144,13 @@ impl InboxCatalog for MemoryCatalog {
         Ok(fitting)
     }
 
-    async fn advance_item(&self, object: &ObjectId, next: ItemState) -> Result<bool, CatalogError> {
-        self.write(|state| {
-            let mut entries = state.inbox.entries.iter_mut().filter(|entry| !entry.is_removed);
-            let item = entries
-                .find(|entry| entry.item.id() == *object)
-                .map(|entry| &mut entry.item);
-            let Some(item) = item.filter(|item| item.state.leads_to(next)) else {
-                return Ok(false);
-            };
-            item.state = next;
-            Ok(true)
-        })
+    async fn advance_item(
+        &self,
+        object: &ObjectId,
+        state: ItemState,
+        now: u64,
+    ) -> Result<bool, CatalogError> {
+        self.write(|kept| Ok(kept.inbox.advance(object, state, now)))
     }
 
     async fn expire_items(&self, now: u64) -> Result<(), CatalogError> {

@@ -14,7 +14,7 @@ use dm_core::{
     share::ShareRecord,
 };
 
-use super::MemoryCatalog;
+use super::{MemoryCatalog, memory::State};
 
 #[derive(Default)]
 pub(super) struct MemoryLog {
@@ -125,12 +125,23 @@ fn matches(filter: &EventFilter, event: &Event) -> bool {
         && (filter.recipient.is_none() || filter.recipient == event.recipient)
 }
 
+impl State {
+    fn append_events(&mut self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
+        self.log.append(entries, nodes)?;
+        self.journal.append_all(entries.iter().map(News::of_event));
+        self.journal
+            .append_all(entries.iter().filter_map(News::of_evidence));
+        entries.iter().for_each(|entry| self.mark_delivered(entry));
+        Ok(())
+    }
+}
+
 impl MemoryCatalog {
     /// Appends one event at the end of the log, and says whether it stands there: it
     /// may although the write has failed.
     pub(crate) fn append_event(&self, entry: LogEntry) -> (bool, Result<(), CatalogError>) {
         let before = self.state().log.length();
-        let appended = self.write(|state| state.log.append(&[entry], &[]));
+        let appended = self.write(|state| state.append_events(&[entry], &[]));
         (self.state().log.length() > before, appended)
     }
 }
@@ -138,11 +149,7 @@ impl MemoryCatalog {
 #[async_trait]
 impl EventLog for MemoryCatalog {
     async fn append(&self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
-        self.write(|state| {
-            state.log.append(entries, nodes)?;
-            state.journal.append_all(entries.iter().map(News::of_event));
-            Ok(())
-        })
+        self.write(|state| state.append_events(entries, nodes))
     }
 
     async fn event_count(&self) -> Result<u64, CatalogError> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use dm_core::{
-    hash::DataHash,
+    hash::{DataHash, Locator},
     news::News,
     ports::{CatalogError, ReadableObjects, Rewrapped},
     share::ReadableObject,
@@ -21,6 +21,12 @@ impl ReadableObjects for MemoryCatalog {
             }
             Ok(())
         })
+    }
+
+    async fn readable_at(&self, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
+        let state = self.read()?;
+        let mut entries = state.readables.iter();
+        Ok(entries.find(|object| object.id.locator == *locator).cloned())
     }
 
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {

@@ -36,6 +36,9 @@ pub async fn an_entry_is_kept_as_it_was_given(catalog: &impl ReadableObjects) {
         );
     }
     assert_eq!(catalog.readable(&data_hash(2)).await.unwrap(), None);
+    let at = catalog.readable_at(&data_hash(1).locator()).await.unwrap();
+    assert_eq!(at, Some(readable(1, address(1))));
+    assert_eq!(catalog.readable_at(&data_hash(2).locator()).await.unwrap(), None);
 }
 
 pub async fn a_new_entry_replaces_the_old_one(catalog: &impl ReadableObjects) {

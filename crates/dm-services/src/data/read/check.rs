@@ -10,6 +10,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use dm_core::{
+    clock::now_ms,
     envelope::Chunk,
     hash::DataHasher,
     inbox::ItemState,
@@ -162,7 +163,8 @@ impl Check {
         }
         object.reader.readable.put_readable(&readable).await?;
         let id = &object.envelope.id;
-        if let Err(error) = object.reader.inbox.advance_item(id, ItemState::Fetched).await {
+        let inbox = &object.reader.inbox;
+        if let Err(error) = inbox.advance_item(id, ItemState::Fetched, now_ms()).await {
             tracing::warn!(locator = %id.locator, %error, "an item was not marked as fetched");
         }
         Ok(())
