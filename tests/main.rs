@@ -49,6 +49,7 @@ mod requests;
 mod retrieval;
 mod routers;
 mod settings;
+mod shares;
 mod sharing;
 mod users;
 mod vouching;

@@ -23,7 +23,7 @@ pub(crate) use money::{
     AmountArgs, BalanceArgs, ConfirmArgs, TokensArgs, TokensCommand, TransferArgs, TransfersArgs,
     TransfersCommand,
 };
-pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, StatementArgs};
+pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, SharesArgs, StatementArgs};
 pub(crate) use user::{AddUserArgs, UserCommand, VouchArgs};
 
 /// Shares data between organisations: encrypted for the recipient, spread over
@@ -66,8 +66,10 @@ pub(crate) enum Command {
     Vouch(VouchArgs),
     /// Print what an authorised user signs to order a share
     Statement(StatementArgs),
-    /// Share a file with an address or a contact
+    /// Share a file with addresses or contacts
     Share(ShareArgs),
+    /// Show what a running node has shared, and where each share stands
+    Shares(SharesArgs),
     /// Fetch data by its hash, or by its name in the inbox
     Get(GetArgs),
     /// Show what others have shared with a running node

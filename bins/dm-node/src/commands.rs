@@ -21,6 +21,7 @@ pub(crate) mod plugins;
 pub(crate) mod revoke;
 pub(crate) mod run;
 pub(crate) mod share;
+pub(crate) mod shares;
 pub(crate) mod start;
 pub(crate) mod statement;
 pub(crate) mod status;

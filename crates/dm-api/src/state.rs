@@ -12,7 +12,7 @@ use dm_core::{
 use dm_services::{
     Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
     PluginManager, Repairer, Scrubber, ServiceError, ShareAuthorization, Subscriptions, TokenManager,
-    events::Events, inbox::Inbox,
+    events::Events, inbox::Inbox, shares::Shares,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -38,6 +38,8 @@ pub struct Services {
     pub subscriptions: Subscriptions,
     /// What others have shared with this node.
     pub inbox: Inbox,
+    /// Where the shares of this node stand.
+    pub shares: Shares,
     /// The peers.
     pub network: Arc<dyn Network>,
     /// Who holds which object.

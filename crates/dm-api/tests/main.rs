@@ -26,6 +26,7 @@ mod operators;
 mod plugins;
 mod protocol;
 mod retrieval;
+mod sent;
 mod several_recipients;
 mod shares;
 mod subscriptions;

@@ -272,6 +272,10 @@ impl ComplianceLog for ComplianceManager {
         })
     }
 
+    async fn anchors_of(&self, indexes: &[u64]) -> Result<BTreeMap<u64, Anchor>, ComplianceError> {
+        self.anchors_of_events(indexes).await
+    }
+
     async fn anchored_size(&self) -> Result<u64, ComplianceError> {
         Ok(self.board.anchored())
     }

@@ -31,6 +31,7 @@ pub mod plugin;
 pub mod ports;
 pub mod receipt;
 pub mod secret;
+pub mod sent;
 pub mod share;
 pub mod signed;
 pub mod subscription;

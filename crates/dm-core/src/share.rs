@@ -13,6 +13,7 @@ use crate::{
     idempotency::IdempotencyKey,
     mandate::{KeptMandate, Mandate, VerifiedMandate},
     payment::{PaymentReceipt, PaymentTerms},
+    sent::ShareListing,
 };
 
 /// What is asked of the node when data is shared.
@@ -145,6 +146,8 @@ pub struct NewShare {
     pub object: Option<ReadableObject>,
     /// Whether the recipient's grant is not in the envelope yet.
     pub grant_owed: bool,
+    /// What it is listed with.
+    pub listing: Option<ShareListing>,
 }
 
 /// A further share of stored data, whose recipient has its grant.
@@ -154,6 +157,7 @@ impl From<ShareRecord> for NewShare {
             record,
             object: None,
             grant_owed: false,
+            listing: None,
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Contacts: names for the addresses of others, how far they are trusted, and what has
 //! changed about them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -40,6 +44,20 @@ pub struct Contacts {
     ports: ContactPorts,
     /// One change at a time: each depends on what there is.
     changing: Arc<Mutex<()>>,
+}
+
+/// By which names these accounts are known here, of those that are.
+pub(crate) async fn names_of(
+    book: &dyn ContactBook,
+    accounts: impl Iterator<Item = Address>,
+) -> Result<HashMap<Address, ContactName>, CatalogError> {
+    let mut names = HashMap::new();
+    for account in accounts.collect::<HashSet<_>>() {
+        if let Some(contact) = book.contact_at(account).await? {
+            names.insert(account, contact.name);
+        }
+    }
+    Ok(names)
 }
 
 /// Whom an operator gives a name.

@@ -191,7 +191,7 @@ impl DataManager {
         let revoker = Revoker::new(ports, &basis, &reader, &content_keys);
         Ok(Self {
             inner: Arc::new(Inner {
-                sharing: Sharing::new(ports, &basis, &payments, &eraser),
+                sharing: Sharing::new(ports, &basis, &payments, &eraser)?,
                 verifier: Verifier::new(ports, &basis),
                 upkeep: Upkeep::new(ports, &config, &basis, &payments, &eraser, &reader, &revoker),
                 reader,

@@ -5,11 +5,7 @@
 //! reads the envelope, opens the grant and the descriptor, and lists an item if the operator
 //! lets its sender in ([`Accept`]).
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -22,15 +18,12 @@ use dm_core::{
     ports::{Acquaintance, Catalog, ComplianceLog, Grants, ObjectExchange, ObjectStore, Sealer, Signer},
 };
 
-use crate::{DataManager, ServiceError};
+use crate::{DataManager, ServiceError, contacts::names_of, listing_keys::ListingKeys};
 
 mod admit;
 mod arrivals;
-mod keys;
 
 pub use arrivals::Arrivals;
-
-use keys::InboxKeys;
 
 /// What the inbox works with.
 #[derive(Clone)]
@@ -111,7 +104,7 @@ struct Inner {
     ports: InboxPorts,
     own: Address,
     settings: InboxSettings,
-    keys: InboxKeys,
+    keys: ListingKeys,
 }
 
 impl Inbox {
@@ -123,7 +116,7 @@ impl Inbox {
         Ok(Self {
             inner: Arc::new(Inner {
                 own: ports.signer.address(),
-                keys: InboxKeys::of(ports.signer.as_ref())?,
+                keys: ListingKeys::of_inbox(ports.signer.as_ref())?,
                 settings,
                 ports,
             }),
@@ -200,13 +193,8 @@ impl Inbox {
 
 impl Inner {
     async fn entries(&self, items: Vec<InboxItem>) -> Result<Vec<InboxEntry>, ServiceError> {
-        let senders: HashSet<Address> = items.iter().map(|item| item.owner).collect();
-        let mut contacts = HashMap::new();
-        for sender in senders {
-            if let Some(contact) = self.ports.catalog.contact_at(sender).await? {
-                contacts.insert(sender, contact.name);
-            }
-        }
+        let senders = items.iter().map(|item| item.owner);
+        let contacts = names_of(self.ports.catalog.as_ref(), senders).await?;
         let entries = items.into_iter();
         Ok(entries
             .map(|item| InboxEntry {

@@ -17,6 +17,7 @@ mod key_rotation;
 mod keyed_locks;
 mod known_objects;
 mod known_owners;
+mod listing_keys;
 mod notices;
 mod operator_change;
 mod order_executor;
@@ -26,6 +27,7 @@ mod plugin_manager;
 pub mod repairer;
 mod run_to_completion;
 mod scrubber;
+pub mod shares;
 mod subscriptions;
 mod token_manager;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use alloy_primitives::Address;
 use dm_core::ports::{
-    ContactBook, EventJournal, KeyValueStore, NoticeNetwork, ObjectStore, Signer, StoreError,
+    ContactBook, EventJournal, KeyValueStore, NoticeNetwork, ObjectStore, SentCatalog, Signer, StoreError,
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub struct NoticePorts {
     pub objects: Arc<dyn ObjectStore>,
     /// A namespace of its own: what is still to be told.
     pub outbox: Arc<dyn KeyValueStore>,
+    /// Learns who was told.
+    pub sent: Arc<dyn SentCatalog>,
     /// The node account.
     pub signer: Arc<dyn Signer>,
     /// Whose notices are asked for first.

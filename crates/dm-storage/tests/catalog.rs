@@ -37,6 +37,7 @@ dm_testing::key_uses_conformance!(empty);
 dm_testing::key_changes_conformance!(empty);
 dm_testing::erasures_conformance!(empty);
 dm_testing::inbox_catalog_conformance!(empty);
+dm_testing::sent_catalog_conformance!(empty);
 dm_testing::delivery_catalog_conformance!(empty);
 dm_testing::revocations_conformance!(empty);
 dm_testing::event_log_conformance!(empty);

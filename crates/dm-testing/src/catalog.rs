@@ -45,6 +45,7 @@ mod memory_log;
 mod memory_orders;
 mod memory_readables;
 mod memory_revocations;
+mod memory_sent;
 mod memory_shares;
 mod memory_subscriptions;
 mod memory_tables;
@@ -56,6 +57,7 @@ pub mod readable_objects;
 pub mod recorded_orders;
 pub mod revocations;
 pub mod samples;
+pub mod sent;
 pub mod shares;
 pub mod spreading;
 pub mod subscriptions;
@@ -66,7 +68,7 @@ pub mod whole_shares;
 pub use self::memory::MemoryCatalog;
 use dm_core::ports::{
     DeliveryCatalog, Erasures, EventJournal, EventLog, InboxCatalog, KeyUses, OrderCatalog, ReadableObjects,
-    Revocations, ShareCatalog, TokenCatalog, UsedMandates,
+    Revocations, SentCatalog, ShareCatalog, TokenCatalog, UsedMandates,
 };
 
 /// The ports that a catalog of shares has together: whether a share is
@@ -117,6 +119,11 @@ pub trait WholeShareLedger: MandateLedger + OrderCatalog + KeyUses + Revocations
 
 impl<T: MandateLedger + OrderCatalog + KeyUses + Revocations> WholeShareLedger for T {}
 
+/// The ports of a catalog that knows where its shares stand, which follows from all the others.
+pub trait SentLedger: SentCatalog + WholeShareLedger + DeliveryCatalog {}
+
+impl<T: SentCatalog + WholeShareLedger + DeliveryCatalog> SentLedger for T {}
+
 /// The ports of a catalog whose changes are news in its journal.
 pub trait JournalLedger: EventJournal + WholeShareLedger + TokenCatalog + InboxCatalog {}
 
@@ -154,6 +161,7 @@ mod tests {
     crate::key_changes_conformance!(empty);
     crate::erasures_conformance!(empty);
     crate::inbox_catalog_conformance!(empty);
+    crate::sent_catalog_conformance!(empty);
     crate::delivery_catalog_conformance!(empty);
     crate::revocations_conformance!(empty);
     crate::event_log_conformance!(empty);

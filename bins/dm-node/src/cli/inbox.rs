@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use dm_core::contact::Party;
 
-use super::ClientArgs;
+use super::{ClientArgs, share::asked_label};
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
@@ -50,10 +50,4 @@ pub(crate) struct InboxArgs {
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
-}
-
-/// The parameter that asks for a label, and its value.
-fn asked_label(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = super::share::label(text)?;
-    Ok((format!("label.{key}"), value))
 }

@@ -55,7 +55,7 @@ pub(crate) struct DescriptionArgs {
     pub(crate) supersedes: Option<DataHash>,
 }
 
-pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
+fn label(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text.split_once('=').ok_or("must be like key=value")?;
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -125,4 +125,35 @@ pub(crate) struct StatementArgs {
     pub(crate) price: PriceArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SharesArgs {
+    /// One piece of data by its hash, with all that is known of it; or all with this name
+    #[arg(value_name = "HASH-OR-NAME")]
+    pub(crate) data: Option<String>,
+    /// Only with this recipient
+    #[arg(long, value_name = "ADDRESS-OR-NAME")]
+    pub(crate) to: Option<Party>,
+    /// Only with this label; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = asked_label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Only in these states, comma-separated: shared, notified, acknowledged, revoked, erased,
+    /// expired
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// At most this many shares
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Where to go on, from `next_cursor`
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// The parameter that asks for a label, and its value.
+pub(super) fn asked_label(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = label(text)?;
+    Ok((format!("label.{key}"), value))
 }

@@ -73,6 +73,7 @@ pub(super) async fn serve(
         events,
         subscriptions,
         inbox: data.inbox.clone(),
+        shares: data.shares.clone(),
         network: peers.network.clone(),
         repairer: peers.repairer.clone(),
         scrubber: peers.scrubber.clone(),

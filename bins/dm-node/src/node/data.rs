@@ -7,6 +7,7 @@ use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, KeyRotation, KeyRotationPorts, PluginManager, ShareAuthorization,
     inbox::{Inbox, InboxPorts, InboxSettings},
+    shares::{Shares, SharesPorts},
 };
 
 use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
@@ -24,6 +25,7 @@ pub(super) struct Data {
     pub(super) authorization: ShareAuthorization,
     pub(super) key_rotation: KeyRotation,
     pub(super) inbox: Inbox,
+    pub(super) shares: Shares,
 }
 
 impl Data {
@@ -92,6 +94,7 @@ impl Data {
         });
         Ok(Self {
             inbox: inbox(ground, stores, ledger, peers, &data)?,
+            shares: shares(ground, stores, ledger, &data)?,
             data,
             plugins,
             users,
@@ -134,6 +137,23 @@ fn inbox(
         |inbox, shutdown| async move { inbox.run(shutdown).await },
     );
     Ok(inbox)
+}
+
+fn shares(
+    ground: &Ground<'_>,
+    stores: &Stores,
+    ledger: &Ledger,
+    data: &DataManager,
+) -> anyhow::Result<Shares> {
+    let ports = SharesPorts {
+        catalog: stores.catalog.clone(),
+        log: ledger.compliance.clone(),
+        sealer: ground.keys.sealer(),
+        signer: ground.keys.signer(),
+        payments: ledger.payments.clone(),
+        data: data.clone(),
+    };
+    Ok(Shares::new(ports, ground.config.network.replication_factor)?)
 }
 
 fn key_rotation(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> KeyRotation {

@@ -55,6 +55,7 @@ impl Peers {
             journal: stores.catalog.clone(),
             objects: stores.known.clone(),
             outbox: stores.storage.namespace("outbox"),
+            sent: stores.catalog.clone(),
             signer: ground.keys.signer(),
             contacts: stores.catalog.clone(),
             arrivals: arrivals.clone(),

@@ -5,6 +5,7 @@ pub(crate) mod description;
 pub(crate) mod fields;
 mod headers;
 mod json_body;
+pub(crate) mod listing;
 pub(crate) mod mandate;
 pub(crate) mod money;
 mod page;

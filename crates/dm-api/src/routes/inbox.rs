@@ -3,26 +3,17 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{
-    api_key::Scope,
-    contact::Party,
-    descriptor::{LabelPairs, Labels},
-    hash::DataHash,
-    inbox::ItemState,
-};
+use dm_core::{api_key::Scope, hash::DataHash, inbox::ItemState};
 use dm_services::inbox::{InboxEntry, InboxFilter};
 use serde::Serialize;
 
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
-    extract::{data_hash_param, page_cursor, page_limit, party_param, query, time_param},
+    extract::{data_hash_param, listing::ListingParams, party_param, time_param},
     route_info::Access,
     state::State,
 };
-
-/// What the name of a parameter that asks for a label begins with.
-const LABEL: &str = "label.";
 
 pub(super) fn add(router: &mut Router) {
     router.add(Endpoint::at("/inbox").on(Method::GET, Access::Needs(Scope::Read), list));
@@ -84,53 +75,26 @@ impl From<InboxEntry> for ItemAnswer {
     }
 }
 
-/// What is asked of a page.
-#[derive(Default)]
-struct Asked {
-    filter: InboxFilter,
-    from: Option<Party>,
-    limit: Option<String>,
-    cursor: Option<String>,
-}
-
 async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    let mut asked = asked(query(&request)?)?;
-    if let Some(party) = asked.from {
-        asked.filter.from = Some(state.address("from", party).await?);
-    }
-    let limit = page_limit(asked.limit.as_deref())?;
-    let cursor = page_cursor(asked.cursor.as_deref())?;
-    let page = state
-        .run(state.services.inbox.page(&asked.filter, cursor, limit))
-        .await?;
+    let asked = ListingParams::of(&request)?;
+    let from = match asked.get("from") {
+        Some(text) => Some(state.address("from", party_param("from", text)?).await?),
+        None => None,
+    };
+    let since = asked.get("since").map(|text| time_param("since", text));
+    let filter = InboxFilter {
+        from,
+        states: asked.get("state").map(states).transpose()?.unwrap_or_default(),
+        since: since.transpose()?,
+        name: asked.name,
+        labels: asked.labels,
+    };
+    let inbox = &state.services.inbox;
+    let page = state.run(inbox.page(&filter, asked.cursor, asked.limit)).await?;
     Ok(HttpResponse::Ok().json(PageAnswer {
         items: page.entries.into_iter().map(Into::into).collect(),
         next_cursor: page.next.map(|next| next.to_string()),
     }))
-}
-
-/// Reads the parameters; those that are not known are skipped.
-fn asked(parameters: Vec<(String, String)>) -> Result<Asked, ApiError> {
-    let mut asked = Asked::default();
-    let mut labels = Vec::new();
-    for (name, text) in parameters {
-        match name.as_str() {
-            "from" => asked.from = Some(party_param("from", &text)?),
-            "name" => asked.filter.name = Some(text),
-            "state" => asked.filter.states = states(&text)?,
-            "since" => asked.filter.since = Some(time_param("since", &text)?),
-            "limit" => asked.limit = Some(text),
-            "cursor" => asked.cursor = Some(text),
-            other => labels.extend(other.strip_prefix(LABEL).map(|key| (key.to_owned(), text))),
-        }
-    }
-    let labels = Labels::try_from(labels.into_iter().collect::<LabelPairs>());
-    let labels = labels.map_err(|error| ApiError::invalid(error.field, error.reason))?;
-    let pairs = labels
-        .iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    asked.filter.labels = pairs.collect();
-    Ok(asked)
 }
 
 fn states(text: &str) -> Result<Vec<ItemState>, ApiError> {

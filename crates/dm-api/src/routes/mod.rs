@@ -23,6 +23,7 @@ mod order_answer;
 mod plugins;
 mod receipts;
 mod retrievals;
+mod sent;
 mod share_answer;
 mod shares;
 mod subscriptions;
@@ -76,6 +77,7 @@ pub(crate) fn external() -> Router {
     verification::add(&mut router);
     receipts::add(&mut router);
     inbox::add(&mut router);
+    sent::add(&mut router);
     history::add(&mut router);
     events::add(&mut router);
     network::add(&mut router);

@@ -31,7 +31,7 @@ struct ShareAnswer {
 }
 
 #[derive(Serialize)]
-struct PaymentAnswer {
+pub(super) struct PaymentAnswer {
     id: String,
     tx_hash: B256,
     paid_by: String,

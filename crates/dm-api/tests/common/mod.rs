@@ -22,6 +22,7 @@ use dm_services::{
     events::Events,
     inbox::{Arrivals, Inbox, InboxPorts, InboxSettings},
     repairer::plan::RepairConfig,
+    shares::{Shares, SharesPorts},
 };
 use dm_testing::{
     api_keys::MemoryApiKeys,
@@ -297,11 +298,24 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         },
     )
     .unwrap();
+    let shares = Shares::new(
+        SharesPorts {
+            catalog: catalog.clone(),
+            log: log.clone(),
+            sealer: ports.sealer.clone(),
+            signer: ports.signer.clone(),
+            payments: payments.clone(),
+            data: data.clone(),
+        },
+        settings.replication_factor,
+    )
+    .unwrap();
     let listing = inbox.clone();
     tokio::spawn(async move { listing.run(tokio_util::sync::CancellationToken::new()).await });
     let services = Services {
         data,
         inbox,
+        shares,
         tokens: TokenManager::new(executor),
         payments,
         health: HealthMonitor::start(

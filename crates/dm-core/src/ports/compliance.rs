@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
@@ -82,6 +82,9 @@ pub trait ComplianceLog: Send + Sync {
 
     /// Pages through this node's log.
     async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, ComplianceError>;
+
+    /// The anchors of the events at these positions, of those that are anchored.
+    async fn anchors_of(&self, indexes: &[u64]) -> Result<BTreeMap<u64, Anchor>, ComplianceError>;
 
     /// Number of events that are anchored.
     async fn anchored_size(&self) -> Result<u64, ComplianceError>;

@@ -1,7 +1,7 @@
 use super::{
     ApiKeyCatalog, AuthorizedUsers, ContactBook, DeliveryCatalog, Erasures, EventJournal, EventLog,
-    InboxCatalog, KeyChanges, KeyUses, OrderCatalog, PeerCatalog, ReadableObjects, Revocations, ShareCatalog,
-    SubscriptionCatalog, TokenCatalog, UsedMandates,
+    InboxCatalog, KeyChanges, KeyUses, OrderCatalog, PeerCatalog, ReadableObjects, Revocations, SentCatalog,
+    ShareCatalog, SubscriptionCatalog, TokenCatalog, UsedMandates,
 };
 
 /// The whole catalog. Its ports only make sense over one and the same store: a commit
@@ -22,6 +22,7 @@ pub trait Catalog:
     + PeerCatalog
     + ReadableObjects
     + Revocations
+    + SentCatalog
     + ShareCatalog
     + SubscriptionCatalog
     + TokenCatalog
@@ -44,6 +45,7 @@ impl<T> Catalog for T where
         + PeerCatalog
         + ReadableObjects
         + Revocations
+        + SentCatalog
         + ShareCatalog
         + SubscriptionCatalog
         + TokenCatalog

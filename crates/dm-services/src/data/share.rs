@@ -22,15 +22,18 @@ use super::{
     recorder::Recorder,
     seal::{Sealed, Sealing},
 };
-use crate::ShareAuthorization;
+use crate::{ServiceError, ShareAuthorization};
 
 mod admit;
 mod commit;
 mod complete;
 mod describe;
 mod flow;
+mod list;
 mod request;
 mod store;
+
+use list::ShareList;
 
 pub(super) use flow::Each;
 pub(super) use request::Request;
@@ -64,11 +67,17 @@ pub(super) struct Sharing {
     recorder: Arc<Recorder>,
     eraser: Eraser,
     owed: Arc<Owed>,
+    list: Arc<ShareList>,
 }
 
 impl Sharing {
-    pub(super) fn new(ports: &DataPorts, basis: &Basis, payments: &Arc<Payments>, eraser: &Eraser) -> Self {
-        Self {
+    pub(super) fn new(
+        ports: &DataPorts,
+        basis: &Basis,
+        payments: &Arc<Payments>,
+        eraser: &Eraser,
+    ) -> Result<Self, ServiceError> {
+        Ok(Self {
             objects: ports.objects.clone(),
             shares: ports.catalog.clone(),
             key_ring: ports.key_ring.clone(),
@@ -84,6 +93,7 @@ impl Sharing {
             recorder: basis.recorder.clone(),
             eraser: eraser.clone(),
             owed: basis.owed.clone(),
-        }
+            list: Arc::new(ShareList::new(ports)?),
+        })
     }
 }

@@ -140,7 +140,8 @@ impl Inner {
             fetched_at,
             anchored,
         };
-        let terms = self.keys.terms_of(owner, &descriptor);
+        let mut terms = self.keys.terms_of(&descriptor);
+        terms.push(self.keys.from(owner));
         if self.ports.catalog.list_item(&item, &terms).await? {
             tracing::info!(locator = %envelope.id.locator, %owner, "the inbox has a new item");
         }

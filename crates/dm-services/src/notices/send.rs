@@ -139,7 +139,11 @@ impl Notices {
         };
         let notice = Signed::sign(notice, self.ports.signer.as_ref())?;
         match self.ports.network.send(&notice).await {
-            Ok(report) if report.delivered => Ok(None),
+            Ok(report) if report.delivered => {
+                let told = [(due.locator, due.recipient)];
+                self.ports.sent.note_notified(&told, now_ms()).await?;
+                Ok(None)
+            }
             Ok(report) => Ok(Some(again(due, report.kept > 0, now))),
             Err(NetworkError::Stopped) => Ok(Some(due.clone())),
             Err(error) => {

@@ -56,6 +56,7 @@ impl Owner {
             journal: self.catalog.clone(),
             objects: Arc::new(self.objects.clone()),
             outbox: Arc::new(self.outbox.clone()),
+            sent: self.catalog.clone(),
             signer: self.signer.clone(),
             contacts: self.catalog.clone(),
             arrivals: Arrivals::new(self.catalog.clone(), self.signer.address()),

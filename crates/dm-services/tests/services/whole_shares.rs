@@ -57,6 +57,7 @@ async fn leave_row_and_key_without_an_object(owner: &TestNode, record: ShareReco
         record,
         object,
         grant_owed: false,
+        listing: None,
     };
     owner.catalog.commit_share(&left).await.unwrap();
 }

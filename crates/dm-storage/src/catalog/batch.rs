@@ -13,7 +13,7 @@ use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     checkpoints, contacts, deliveries, erasures, event_log, inbox, journal, key_changes, key_uses, mandates,
-    order_writes, peers, readable_objects, replicas, revocations, share_writes, subscriptions, tokens,
+    order_writes, peers, readable_objects, replicas, revocations, sent, share_writes, subscriptions, tokens,
     transaction::{self, Failure},
     users,
 };
@@ -205,6 +205,7 @@ async fn make_ordered(
         }
         OrderedChange::BeginErasure { data_hash, cause } => {
             inbox::end(connection, data_hash, *cause).await?;
+            sent::end_all(connection, data_hash, *cause).await?;
             let begun = erasures::begin(connection, data_hash).await?;
             let data_hash = *data_hash;
             news.extend(begun.is_new.then_some(match cause {
@@ -218,6 +219,7 @@ async fn make_ordered(
         }
         OrderedChange::BeginRevocation { data_hash, recipient } => {
             let (data_hash, recipient) = (*data_hash, *recipient);
+            sent::revoke(connection, &data_hash, recipient).await?;
             let is_new = revocations::begin(connection, &data_hash, recipient).await?;
             news.extend(is_new.then_some(News::DataRevoked { data_hash, recipient }));
             Outcome::Done
@@ -242,6 +244,7 @@ async fn make_single(
             owed,
         } => {
             share_writes::set_grant_owed(connection, data_hash, *recipient, *owed).await?;
+            sent::set_grant_owed(connection, data_hash, *recipient, *owed).await?;
         }
         SingleChange::SetReceiptSpread { data_hash, recipient } => {
             share_writes::set_receipt_spread(connection, data_hash, *recipient).await?;
@@ -298,6 +301,10 @@ async fn make_single(
         }
         SingleChange::ExpireItems(now) => inbox::expire(connection, *now).await?,
         SingleChange::NoteArrivals(objects) => inbox::note_arrivals(connection, objects).await?,
+        SingleChange::RelistShares { data_hash, listing } => {
+            sent::relist(connection, data_hash, listing).await?;
+        }
+        SingleChange::NoteNotified { told, now } => sent::note_notified(connection, told, *now).await?,
         SingleChange::SettleArrival(object) => inbox::settle_arrival(connection, object).await?,
         SingleChange::KeepDelivery(delivery) => deliveries::keep(connection, delivery).await?,
         SingleChange::AppendNews(appended) => news.extend(appended.iter().cloned()),

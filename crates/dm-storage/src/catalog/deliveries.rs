@@ -19,6 +19,7 @@ use super::{
     error::{corrupt, failed, from_sqlx},
     inbox,
     pages::Source,
+    sent,
 };
 
 const DELIVERIES: Source = Source::new("deliveries", "number");
@@ -45,7 +46,7 @@ pub(super) async fn keep(connection: &mut SqliteConnection, delivery: &Delivery)
 }
 
 /// Notes the position with each delivery that these events record, and that the items of
-/// those which this node has made are acknowledged.
+/// those which this node has made are acknowledged, and its shares that the others speak of.
 pub(super) async fn mark_recorded(
     connection: &mut SqliteConnection,
     entries: &[&LogEntry],
@@ -63,6 +64,8 @@ pub(super) async fn mark_recorded(
         if statement.recipient == event.log {
             let (object, at) = (&statement.object, statement.fetched_at);
             inbox::advance(connection, object, ItemState::Acknowledged, at).await?;
+        } else {
+            sent::acknowledge(connection, &statement, *index).await?;
         }
     }
     Ok(())

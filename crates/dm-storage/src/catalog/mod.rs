@@ -22,6 +22,7 @@ mod inbox_pages;
 mod journal;
 mod key_changes;
 mod key_uses;
+mod listing_pages;
 mod mandates;
 mod open;
 mod order_rows;
@@ -32,6 +33,8 @@ mod peers;
 mod readable_objects;
 mod replicas;
 mod revocations;
+mod sent;
+mod sent_pages;
 mod share_writes;
 mod shares;
 mod subscriptions;
@@ -41,6 +44,8 @@ mod users;
 mod wiping;
 mod writer;
 
+#[cfg(test)]
+mod earlier_shares;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]

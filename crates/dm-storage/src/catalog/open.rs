@@ -232,6 +232,7 @@ fn schema() -> Migrator {
             "deliveries",
             include_str!("../../migrations/0024_deliveries.sql"),
         ),
+        version(25, "sent", include_str!("../../migrations/0025_sent.sql")),
     ])
 }
 

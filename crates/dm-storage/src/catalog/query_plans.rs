@@ -7,13 +7,16 @@ use dm_core::{
     hash::DataHash,
     inbox::{InboxQuery, ItemState, Term},
     ports::EventFilter,
+    sent::{SentQuery, SentState},
 };
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
     api_keys, checkpoints, contacts, deliveries, erasures, event_log, history, inbox, inbox_pages, journal,
-    key_changes, key_uses, mandates, open, order_writes, orders, peers, readable_objects, replicas,
-    revocations, share_writes, shares, subscriptions, tokens, users,
+    key_changes, key_uses,
+    listing_pages::{INBOX, SENT},
+    mandates, open, order_writes, orders, peers, readable_objects, replicas, revocations, sent, sent_pages,
+    share_writes, shares, subscriptions, tokens, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -133,9 +136,16 @@ async fn every_lookup_uses_an_index() {
         deliveries::OF_OBJECT,
         deliveries::UNRECORDED,
         deliveries::MARK_RECORDED,
-        inbox_pages::COUNT,
         inbox_pages::FIRST_SINCE,
         inbox_pages::IS_ANY_DUE,
+        sent::FORGET,
+        sent::SET_GRANTED,
+        sent::NOTIFY,
+        sent::ACKNOWLEDGE,
+        sent::END,
+        sent::END_ALL,
+        sent::RELIST,
+        sent::REMOVE_TERMS,
         event_log::LENGTH,
         event_log::GET,
         event_log::NODES,
@@ -169,6 +179,9 @@ async fn every_lookup_uses_an_index() {
         mandates::FORGET,
     ] {
         assert_indexed(&mut connection, sql, SqliteArguments::default()).await;
+    }
+    for listing in [&INBOX, &SENT] {
+        assert_indexed(&mut connection, &listing.count(), SqliteArguments::default()).await;
     }
     for statement in replicas::SET.split(';') {
         assert_indexed(&mut connection, statement, SqliteArguments::default()).await;
@@ -295,6 +308,42 @@ async fn every_filter_of_the_inbox_uses_an_index() {
             assert!(!steps.iter().any(walks), "{steps:#?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_of_shares_reads_as_much_as_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let terms = [Term([1; 16]), Term([2; 16])];
+    for count in 0..=terms.len() {
+        for states in [&[][..], &[SentState::Shared], &SentState::ALL[..3]] {
+            let asked = SentQuery {
+                states: states.iter().copied().collect(),
+                before: Some(1_000),
+                limit: 20,
+                ..SentQuery::default()
+            };
+            let query = sent_pages::query(&asked, &terms[..count]);
+            let steps = plan(&mut connection, query.sql().as_str(), SqliteArguments::default()).await;
+            let index = if count == 0 {
+                "sent_by_state (state=? AND number>? AND number<?)"
+            } else {
+                "(term=? AND state=? AND number>? AND number<?)"
+            };
+            let is_range = |step: &&String| step.starts_with("SEARCH r USING") && step.ends_with(index);
+            let wanted = if states.is_empty() { 6 } else { states.len() };
+            assert_eq!(steps.iter().filter(is_range).count(), wanted, "{steps:#?}");
+            // What the ranges have given is scanned.
+            let walks = |step: &String| walks_through_a_table(step) && step != "SCAN n";
+            assert!(!steps.iter().any(walks), "{steps:#?}");
+        }
+    }
+    // The shares of one piece of data are put in order.
+    let steps = plan(&mut connection, sent_pages::OF_DATA, SqliteArguments::default()).await;
+    assert!(
+        !steps.iter().any(|step| walks_through_a_table(step)),
+        "{steps:#?}"
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{
     columns::{Columns, storable},
     erasures,
     error::{failed, from_sqlx},
-    mandates, readable_objects,
+    mandates, readable_objects, sent,
     shares::{by_key, by_recipient},
 };
 
@@ -70,10 +70,14 @@ pub(super) async fn commit(
 ) -> Result<Vec<(usize, ShareInsert)>, CatalogError> {
     let outcomes = insert(connection, shares).await?;
     let mut objects = Vec::new();
+    let mut new = Vec::new();
     for ((_, share), (_, outcome)) in shares.iter().zip(&outcomes) {
         let (record, is_new) = (&share.record, *outcome == ShareInsert::Inserted);
         if is_new && let Some(mandate) = &record.mandate {
             mandates::insert(connection, mandate).await?;
+        }
+        if is_new {
+            new.push(*share);
         }
         let Some(object) = &share.object else { continue };
         if matches!(outcome, ShareInsert::KeyReused(_)) {
@@ -85,6 +89,7 @@ pub(super) async fn commit(
         }
     }
     readable_objects::put(connection, &objects).await?;
+    sent::begin(connection, &new).await?;
     Ok(outcomes)
 }
 
@@ -145,6 +150,7 @@ pub(super) async fn take_back(
     let Some(row) = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)? else {
         return Ok(false);
     };
+    sent::forget(connection, data_hash, recipient).await?;
     if let Some(digest) = row.optional_bytes("mandate")? {
         mandates::unuse(connection, B256::from(digest)).await?;
     }

@@ -1,6 +1,6 @@
 //! [`MemoryCatalog`] and what it keeps; its ports are in `memory_contacts`, `memory_deliveries`, `memory_erasures`, `memory_inbox`, `memory_journal`,
 //! `memory_key_uses`, `memory_log`, `memory_orders`, `memory_readables`,
-//! `memory_revocations`, `memory_shares`, `memory_subscriptions` and `memory_tables`.
+//! `memory_revocations`, `memory_sent`, `memory_shares`, `memory_subscriptions` and `memory_tables`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -26,7 +26,7 @@ use dm_core::{
 
 use super::{
     memory_inbox::MemoryInbox, memory_journal::MemoryJournal, memory_log::MemoryLog,
-    memory_orders::MemoryOrders, memory_revocations::MemoryRevocations,
+    memory_orders::MemoryOrders, memory_revocations::MemoryRevocations, memory_sent::SentEntry,
 };
 use crate::faults::Faults;
 
@@ -42,6 +42,8 @@ pub struct MemoryCatalog {
 pub(super) struct State {
     /// In the order of their numbers.
     pub(super) shares: Vec<Share>,
+    /// In the order of their numbers.
+    pub(super) sent: Vec<SentEntry>,
     pub(super) last_share: u64,
     /// In the order of arrival; an entry that is replaced keeps its place.
     pub(super) readables: Vec<ReadableObject>,

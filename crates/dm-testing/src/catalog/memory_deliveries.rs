@@ -13,7 +13,7 @@ use super::{MemoryCatalog, memory::State};
 
 impl State {
     /// Notes the position with the delivery that an event records, and that the item which
-    /// this node has acknowledged is so.
+    /// this node has acknowledged is so, and the share that another has.
     pub(super) fn mark_delivered(&mut self, entry: &LogEntry) {
         let Some(statement) = entry.event.trusted_evidence() else {
             return;
@@ -25,6 +25,8 @@ impl State {
         if recipient == entry.event.log {
             let next = ItemState::Acknowledged;
             self.inbox.advance(&object, next, statement.fetched_at);
+        } else {
+            self.acknowledge_sent(&statement, entry.index);
         }
     }
 }

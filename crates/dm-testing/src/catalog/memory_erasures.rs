@@ -5,6 +5,7 @@ use dm_core::{
     hash::DataHash,
     news::News,
     ports::{CatalogError, ErasureCause, Erasures},
+    sent::SentState,
 };
 
 use super::MemoryCatalog;
@@ -13,6 +14,7 @@ use super::MemoryCatalog;
 impl Erasures for MemoryCatalog {
     async fn begin_erasure(&self, data_hash: &DataHash, cause: ErasureCause) -> Result<(), CatalogError> {
         self.write(|state| {
+            state.end_sent(data_hash, None, SentState::of_erasure(cause));
             state.readables.retain(|object| object.data_hash != *data_hash);
             state.shares.retain(|share| share.record.data_hash != *data_hash);
             state.revocations.forget(data_hash);

@@ -99,7 +99,7 @@ impl MemoryLog {
         Ok(())
     }
 
-    fn entry(&self, index: u64) -> Option<LogEntry> {
+    pub(super) fn entry(&self, index: u64) -> Option<LogEntry> {
         let event = self.events.get(usize::try_from(index).ok()?)?.clone();
         Some(LogEntry { index, event })
     }

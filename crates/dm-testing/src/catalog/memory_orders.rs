@@ -50,6 +50,15 @@ impl MemoryOrders {
         }
     }
 
+    /// Whether there was a payment for this share, whatever became of it.
+    pub(super) fn has_payment(&self, data_hash: &DataHash, recipient: Address) -> bool {
+        let purpose = Purpose::Payment {
+            data_hash: *data_hash,
+            recipient,
+        };
+        self.0.iter().any(|kept| kept.record.purpose == purpose)
+    }
+
     /// Whether a payment has a refund in a state like this.
     fn has_refund(&self, id: OperationId, like: impl Fn(&OrderState) -> bool) -> bool {
         let mut records = self.0.iter().map(|kept| &kept.record);

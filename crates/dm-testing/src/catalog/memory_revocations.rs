@@ -8,6 +8,7 @@ use dm_core::{
     hash::DataHash,
     news::News,
     ports::{CatalogError, Revocations},
+    sent::SentState,
     share::ReadableObject,
 };
 
@@ -39,6 +40,7 @@ impl MemoryRevocations {
 impl Revocations for MemoryCatalog {
     async fn begin_revocation(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError> {
         self.write(|state| {
+            state.end_sent(data_hash, Some(recipient), SentState::Revoked);
             state.forget_share(data_hash, recipient);
             if state.revocations.unfinished.insert((*data_hash, recipient)) {
                 let data_hash = *data_hash;

@@ -50,6 +50,7 @@ impl State {
             grant_owed: share.grant_owed,
             receipt_spread: false,
         });
+        self.begin_sent(share);
         self.journal.append(&News::of_share(record));
         Ok(ShareInsert::Inserted)
     }
@@ -61,6 +62,7 @@ impl State {
         if self.log.recorded_at(&record).is_some() {
             return false;
         }
+        self.forget_sent(data_hash, recipient);
         self.forget_share(data_hash, recipient);
         if let Some(kept) = &record.mandate {
             self.mandates.remove(&kept.mandate.digest());
@@ -173,6 +175,7 @@ impl ShareCatalog for MemoryCatalog {
             if let Some(share) = state.share(data_hash, recipient) {
                 share.grant_owed = owed;
             }
+            state.set_sent_grant_owed(data_hash, recipient, owed);
             Ok(())
         })
     }

@@ -51,6 +51,7 @@ pub fn whole_share(n: u64, recipient: u8) -> NewShare {
         record,
         object: Some(readable(n, address(1))),
         grant_owed: true,
+        listing: None,
     }
 }
 

@@ -168,6 +168,8 @@ pub async fn the_history_is_paged_newest_first(tested: &dyn TestedLog) {
             let receipt = log.receipt(line.index).await.unwrap().unwrap();
             assert_eq!(line.tx_hash, Some(receipt.anchor.tx_hash));
             assert_eq!(line.event, receipt.event);
+            let anchors = log.anchors_of(&[line.index, 7]).await.unwrap();
+            assert_eq!(anchors, [(line.index, receipt.anchor)].into());
             positions.push(line.index);
         }
         query.before = page.next;

@@ -261,6 +261,12 @@ impl ComplianceLog for MemoryComplianceLog {
         Ok(HistoryPage { entries, next })
     }
 
+    async fn anchors_of(&self, indexes: &[u64]) -> Result<BTreeMap<u64, Anchor>, ComplianceError> {
+        let state = self.lock();
+        let anchor = |index: &u64| Some((*index, state.covering(*index)?.1));
+        Ok(indexes.iter().filter_map(anchor).collect())
+    }
+
     async fn anchored_size(&self) -> Result<u64, ComplianceError> {
         Ok(self.lock().anchored())
     }

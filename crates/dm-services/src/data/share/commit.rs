@@ -6,7 +6,11 @@ use dm_core::{
     share::{NewShare, ShareRecord},
 };
 
-use super::{Sharing, complete::Existing, store::Draft};
+use super::{
+    Sharing,
+    complete::Existing,
+    store::{Draft, Prepared},
+};
 use crate::ServiceError;
 
 /// A share that the catalog keeps.
@@ -24,20 +28,25 @@ impl Sharing {
         draft: Draft,
         payment: Option<PaymentReceipt>,
     ) -> Result<Existing, ServiceError> {
-        match self.commit_settled(draft.share).await {
-            Ok(committed) => Ok(Existing {
-                id: draft.id,
-                grant: draft.grant,
-                repeated: committed.existed,
-                payment,
-                expires_at: draft.expires_at,
-                record: committed.record,
-            }),
+        let committed = match self.commit_settled(draft.share).await {
+            Ok(committed) => committed,
             Err(error) => {
                 self.undo(&draft.prepared).await;
-                Err(error)
+                return Err(error);
             }
+        };
+        if let Prepared::Described(described) = &draft.prepared {
+            let data_hash = &committed.record.data_hash;
+            self.list.relist(data_hash, &described.descriptor).await;
         }
+        Ok(Existing {
+            id: draft.id,
+            grant: draft.grant,
+            repeated: committed.existed,
+            payment,
+            expires_at: draft.expires_at,
+            record: committed.record,
+        })
     }
 
     /// Where the catalog does not know what became of the commit, it is asked before the

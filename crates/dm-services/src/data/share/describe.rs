@@ -17,23 +17,29 @@ pub(super) struct Described {
     id: ObjectId,
     /// What travelled with it before.
     attachments: Vec<Bytes>,
+    /// What it says now.
+    pub(super) descriptor: Descriptor,
 }
 
 impl Sharing {
     /// Describes the data of a further share. Data of an earlier version, of which nothing
-    /// is said, gets a descriptor with its hash. `None` where nothing changes.
+    /// is said, gets a descriptor with its hash. What is said of it then, and what has changed
+    /// for that.
     pub(super) async fn describe_for_further(
         &self,
         request: &Request,
         envelope: &SignedEnvelope,
         key: &ContentKey,
-    ) -> Result<Option<Described>, ServiceError> {
+    ) -> Result<(Descriptor, Option<Described>), ServiceError> {
         let present = self.sealing.open_descriptor(envelope, key);
         let wanted = request.descriptor(request.data_hash);
-        if present.is_some() && request.terms.description.is_none() {
-            return Ok(None);
+        match present {
+            Some(present) if request.terms.description.is_none() => Ok((present, None)),
+            present => {
+                let described = self.replace_descriptor(envelope, key, present, &wanted).await?;
+                Ok((wanted, described))
+            }
         }
-        self.replace_descriptor(envelope, key, present, &wanted).await
     }
 
     /// Describes the data of a share that exists, where the request says something else of
@@ -53,6 +59,9 @@ impl Sharing {
         let present = self.sealing.open_descriptor(&envelope, &key);
         let wanted = request.descriptor(object.data_hash);
         let described = self.replace_descriptor(&envelope, &key, present, &wanted).await?;
+        if described.is_some() {
+            self.list.relist(&object.data_hash, &wanted).await;
+        }
         Ok(described.is_some())
     }
 
@@ -71,12 +80,13 @@ impl Sharing {
         Ok(Some(Described {
             id: envelope.id,
             attachments: envelope.attachments.clone(),
+            descriptor: wanted.clone(),
         }))
     }
 
     /// Lets the object say what it said before a share that failed.
     pub(super) async fn undescribe(&self, described: &Described) {
-        let Described { id, attachments } = described;
+        let Described { id, attachments, .. } = described;
         if let Err(error) = self.own.set_attachments(id, attachments.clone()).await {
             tracing::warn!(locator = %id.locator, %error, "the descriptor of a share that failed stays");
         }

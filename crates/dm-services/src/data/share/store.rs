@@ -2,6 +2,7 @@
 
 use dm_core::{
     clock::now_ms,
+    descriptor::Descriptor,
     envelope::{Envelope, Grant, ObjectId, SignedEnvelope},
     event::EventKind,
     share::{NewShare, ReadableObject},
@@ -72,7 +73,9 @@ impl Sharing {
         let grant_owed = grant.is_none();
         // A tombstone or an object without a key may be in its place.
         let replaced = self.objects.envelope(&id).await?;
-        let envelope = self.first_envelope(request, &sealed, grant, replaced.as_ref())?;
+        let descriptor = request.descriptor(sealed.data_hash);
+        let envelope =
+            self.first_envelope(terms.expires_at, &descriptor, &sealed, grant, replaced.as_ref())?;
         let share = NewShare {
             record: request.record(terms.expires_at),
             object: Some(ReadableObject {
@@ -83,6 +86,7 @@ impl Sharing {
                 key: self.key_ring.wrap(&sealed.key),
             }),
             grant_owed,
+            listing: Some(self.list.listing(&descriptor)),
         };
         let placed = Placed { envelope, replaced };
         if let Err(error) = sealed.writer.finish(&placed.envelope).await {
@@ -103,13 +107,13 @@ impl Sharing {
 
     fn first_envelope(
         &self,
-        request: &Request,
+        expires_at: Option<u64>,
+        descriptor: &Descriptor,
         sealed: &Sealed,
         grant: Option<Grant>,
         replaced: Option<&SignedEnvelope>,
     ) -> Result<SignedEnvelope, ServiceError> {
         let now = now_ms();
-        let descriptor = request.descriptor(sealed.data_hash);
         self.own.sign_envelope(Envelope {
             id: self.own.own_id(&sealed.data_hash),
             size: sealed.size,
@@ -117,8 +121,8 @@ impl Sharing {
             sequence: replaced.map_or(now, |replaced| replaced.next_sequence(now)),
             created_at: now,
             grants: grant.into_iter().collect(),
-            attachments: vec![self.sealing.seal_descriptor(&sealed.key, &descriptor)],
-            expires_at: request.terms.expires_at,
+            attachments: vec![self.sealing.seal_descriptor(&sealed.key, descriptor)],
+            expires_at,
         })
     }
 
@@ -133,7 +137,7 @@ impl Sharing {
         self.own.ensure_room_for_reader(&id, terms.recipient).await?;
         let key = self.key_ring.unwrap(&object.key)?;
         let grant = self.addresses.make_grant(&key, id, terms.recipient).await?;
-        let described = self.describe_for_further(request, &envelope, &key).await?;
+        let (descriptor, described) = self.describe_for_further(request, &envelope, &key).await?;
         let expires_at = match request.kind {
             EventKind::Grant => envelope.expires_at,
             _ => terms.expires_at,
@@ -143,6 +147,7 @@ impl Sharing {
                 record: request.record(expires_at),
                 object: None,
                 grant_owed: true,
+                listing: Some(self.list.listing(&descriptor)),
             },
             id,
             grant: GrantStep::Owed(grant),

@@ -1,5 +1,5 @@
-//! What the catalog keeps of the inbox without being able to read it: descriptors are sealed,
-//! and what items are found by is a keyed hash. Both keys come from the node account, so
+//! What the catalog keeps of a list without being able to read it: descriptors are sealed,
+//! and what entries are found by is a keyed hash. Both keys come from the node account, so
 //! that nothing more has to be kept, and a copy of the catalog alone tells no name.
 
 use alloy_primitives::Address;
@@ -15,55 +15,59 @@ use sha2::Sha256;
 
 use crate::own_secret::own_secret;
 
-const SEALING: &str = "datamgmt/inbox-sealing/1";
-const TERMS: &str = "datamgmt/inbox-terms/1";
-
-/// The keys of one node's inbox.
-pub(super) struct InboxKeys {
+/// The keys of one list of one node.
+pub(crate) struct ListingKeys {
     sealing: ContentKey,
     terms: ContentKey,
 }
 
-impl InboxKeys {
-    pub(super) fn of(signer: &dyn Signer) -> Result<Self, SignerError> {
+impl ListingKeys {
+    /// Those of what others have shared with the node.
+    pub(crate) fn of_inbox(signer: &dyn Signer) -> Result<Self, SignerError> {
+        Self::of(signer, "datamgmt/inbox-sealing/1", "datamgmt/inbox-terms/1")
+    }
+
+    /// Those of what the node has shared.
+    pub(crate) fn of_shares(signer: &dyn Signer) -> Result<Self, SignerError> {
+        Self::of(signer, "datamgmt/shares-sealing/1", "datamgmt/shares-terms/1")
+    }
+
+    fn of(signer: &dyn Signer, sealing: &str, terms: &str) -> Result<Self, SignerError> {
         Ok(Self {
-            sealing: own_secret(signer, SEALING)?,
-            terms: own_secret(signer, TERMS)?,
+            sealing: own_secret(signer, sealing)?,
+            terms: own_secret(signer, terms)?,
         })
     }
 
-    pub(super) fn seal(&self, sealer: &dyn Sealer, descriptor: &Descriptor) -> Bytes {
+    pub(crate) fn seal(&self, sealer: &dyn Sealer, descriptor: &Descriptor) -> Bytes {
         sealer.seal(&self.sealing, &descriptor.encode()).bytes().clone()
     }
 
-    pub(super) fn open(&self, sealer: &dyn Sealer, sealed: &[u8]) -> Option<Descriptor> {
+    pub(crate) fn open(&self, sealer: &dyn Sealer, sealed: &[u8]) -> Option<Descriptor> {
         Descriptor::decode(&sealer.open(&self.sealing, sealed).ok()?)
     }
 
-    /// By whom an item is.
-    pub(super) fn from(&self, owner: Address) -> Term {
+    /// By whom an entry is.
+    pub(crate) fn from(&self, owner: Address) -> Term {
         self.term(b"from", &[], owner.as_slice())
     }
 
-    /// The name of an item.
-    pub(super) fn name(&self, name: &str) -> Term {
+    /// The name of an entry.
+    pub(crate) fn name(&self, name: &str) -> Term {
         self.term(b"name", &[], name.as_bytes())
     }
 
-    /// A label of an item.
-    pub(super) fn label(&self, key: &str, value: &str) -> Term {
+    /// A label of an entry.
+    pub(crate) fn label(&self, key: &str, value: &str) -> Term {
         self.term(b"label", key.as_bytes(), value.as_bytes())
     }
 
-    /// What an item is found by.
-    pub(super) fn terms_of(&self, owner: Address, descriptor: &Descriptor) -> Vec<Term> {
+    /// What an entry with this descriptor is found by.
+    pub(crate) fn terms_of(&self, descriptor: &Descriptor) -> Vec<Term> {
         let said = &descriptor.description;
         let name = said.name.iter().map(|name| self.name(name.as_str()));
         let labels = said.labels.iter().map(|(key, value)| self.label(key, value));
-        std::iter::once(self.from(owner))
-            .chain(name)
-            .chain(labels)
-            .collect()
+        name.chain(labels).collect()
     }
 
     /// The first bytes of HMAC-SHA256; a zero byte, which is in none of the parts, ends
