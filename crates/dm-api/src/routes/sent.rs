@@ -159,8 +159,8 @@ async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, 
 }
 
 fn states(text: &str) -> Result<Vec<SentState>, ApiError> {
-    let named = text.split(',').map(str::parse).collect();
-    named.map_err(|unknown: UnknownSentState| ApiError::invalid("state", unknown))
+    let named: Result<Vec<SentState>, UnknownSentState> = text.split(',').map(str::parse).collect();
+    named.map_err(|unknown| ApiError::invalid("state", unknown))
 }
 
 #[derive(Serialize)]
