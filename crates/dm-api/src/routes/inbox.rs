@@ -1,12 +1,11 @@
 //! `/inbox`: what others have shared with this node.
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{api_key::Scope, hash::DataHash, inbox::ItemState};
 use dm_services::inbox::{InboxEntry, InboxFilter};
 use serde::Serialize;
 
+use super::said_of_data::SaidOfData;
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
@@ -36,12 +35,9 @@ struct ItemAnswer {
     from: String,
     /// By which name the sender is known here.
     contact: Option<String>,
-    name: Option<String>,
-    media_type: Option<String>,
+    #[serde(flatten)]
+    said: SaidOfData,
     size: u64,
-    labels: BTreeMap<String, String>,
-    correlation_id: Option<String>,
-    supersedes: Option<DataHash>,
     /// Milliseconds since the Unix epoch, as all times.
     shared_at: u64,
     received_at: u64,
@@ -52,20 +48,13 @@ struct ItemAnswer {
 
 impl From<InboxEntry> for ItemAnswer {
     fn from(entry: InboxEntry) -> Self {
-        let (item, said) = (entry.item, entry.descriptor.description);
-        let labels = said.labels.iter();
+        let item = entry.item;
         Self {
             data_hash: item.data_hash,
             from: item.owner.to_string(),
             contact: entry.contact.map(|name| name.to_string()),
-            name: said.name.map(|name| name.to_string()),
-            media_type: said.media_type.map(|media_type| media_type.to_string()),
+            said: entry.descriptor.description.into(),
             size: item.size,
-            labels: labels
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-            correlation_id: said.correlation_id.map(|id| id.to_string()),
-            supersedes: said.supersedes,
             shared_at: item.shared_at,
             received_at: item.received_at,
             expires_at: item.expires_at,

@@ -23,6 +23,7 @@ mod order_answer;
 mod plugins;
 mod receipts;
 mod retrievals;
+mod said_of_data;
 mod sent;
 mod share_answer;
 mod shares;

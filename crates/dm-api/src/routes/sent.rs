@@ -1,12 +1,9 @@
 //! `/shares`: where the shares of this node stand.
 
-use std::collections::BTreeMap;
-
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{
     B256,
     api_key::Scope,
-    descriptor::Description,
     event::EventKind,
     hash::DataHash,
     ports::HistoryEntry,
@@ -16,7 +13,7 @@ use dm_core::{
 use dm_services::shares::{ShareEntry, ShareFilter};
 use serde::Serialize;
 
-use super::share_answer::PaymentAnswer;
+use super::{said_of_data::SaidOfData, share_answer::PaymentAnswer};
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
@@ -68,31 +65,6 @@ struct ShareLine {
     ended_at: Option<u64>,
     expires_at: Option<u64>,
     payment: Option<PaymentAnswer>,
-}
-
-/// What the readers of the data are told.
-#[derive(Serialize, Default)]
-struct SaidOfData {
-    name: Option<String>,
-    media_type: Option<String>,
-    labels: BTreeMap<String, String>,
-    correlation_id: Option<String>,
-    supersedes: Option<DataHash>,
-}
-
-impl From<Description> for SaidOfData {
-    fn from(said: Description) -> Self {
-        let labels = said.labels.iter();
-        Self {
-            name: said.name.map(|name| name.to_string()),
-            media_type: said.media_type.map(|media_type| media_type.to_string()),
-            labels: labels
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-            correlation_id: said.correlation_id.map(|id| id.to_string()),
-            supersedes: said.supersedes,
-        }
-    }
 }
 
 impl ShareLine {
