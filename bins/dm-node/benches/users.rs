@@ -15,6 +15,7 @@ use dm_core::{
     Address,
     bus::EventBus,
     clock::now_ms,
+    config::UploadsConfig,
     hash::DataHash,
     mandate::{PresentedMandate, ShareDomain, ShareStatement},
     ports::Signer,
@@ -81,6 +82,7 @@ async fn node(users: Option<u32>) -> BenchNode {
     let objects = Arc::new(MemoryObjectStore::new());
     let ports = DataPorts {
         network: MemoryNetwork::new().join(objects.clone()),
+        unfinished: objects.clone(),
         objects,
         catalog: catalog.clone(),
         sealer: Arc::new(MemorySealer),
@@ -99,6 +101,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         replication_factor: 0,
         anchor_patience: Duration::from_secs(5),
         retry_interval: Duration::from_secs(15),
+        uploads: UploadsConfig::default(),
     };
     BenchNode {
         data: DataManager::new(&ports, settings).unwrap(),

@@ -38,6 +38,7 @@ pub mod subscription;
 pub mod tasks;
 pub mod token;
 pub mod trace;
+pub mod upload;
 pub mod user;
 
 pub use alloy_primitives::{Address, B256, Signature, U256, keccak256};

@@ -14,6 +14,7 @@ use std::{
 use async_trait::async_trait;
 use dm_core::{
     bus::EventBus,
+    config::UploadsConfig,
     hash::DataHash,
     ports::{CatalogError, KeyUses, ReadableObjects, Rewrapped},
     secret::SecretString,
@@ -141,6 +142,7 @@ impl Kept {
     fn data(&self, keys: &NodeKeys) -> DataManager {
         let ports = DataPorts {
             objects: self.objects.clone(),
+            unfinished: self.objects.clone(),
             catalog: self.catalog.clone(),
             sealer: keys.sealer(),
             key_ring: keys.key_ring(),
@@ -159,6 +161,7 @@ impl Kept {
             replication_factor: 2,
             anchor_patience: Duration::from_secs(5),
             retry_interval: Duration::from_secs(15),
+            uploads: UploadsConfig::default(),
         };
         DataManager::new(&ports, settings).unwrap()
     }

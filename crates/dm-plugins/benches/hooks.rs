@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use common::{Folder, SAMPLE_MANIFEST, SAMPLE_TEXT};
 use dm_core::{
     bus::EventBus,
+    config::UploadsConfig,
     hash::DataHash,
     plugin::{Hook, PluginFault, PluginInfo},
     ports::{Plugin, PluginContext, PluginSource, Signer},
@@ -78,6 +79,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
     };
     let ports = DataPorts {
         network: MemoryNetwork::new().join(objects.clone()),
+        unfinished: objects.clone(),
         objects,
         catalog: catalog.clone(),
         sealer: Arc::new(MemorySealer),
@@ -96,6 +98,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         replication_factor: 0,
         anchor_patience: Duration::from_secs(5),
         retry_interval: Duration::from_secs(15),
+        uploads: UploadsConfig::default(),
     };
     let data = DataManager::new(&ports, settings).unwrap();
     let shared = data

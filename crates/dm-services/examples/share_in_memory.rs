@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     bus::EventBus,
+    config::UploadsConfig,
     ports::{ComplianceLog, Signer},
     share::ShareTerms,
 };
@@ -28,7 +29,8 @@ async fn node(n: u8, network: &MemoryNetwork) -> Result<DataManager, Box<dyn std
     let known = KnownObjects::new(objects.clone(), catalog.clone(), address);
     let log = MemoryComplianceLog::new(address, &TestLedger::new()).kept_in(catalog.clone());
     let ports = DataPorts {
-        objects,
+        objects: objects.clone(),
+        unfinished: objects,
         catalog,
         sealer: Arc::new(MemorySealer),
         key_ring: Arc::new(MemoryKeyRing::default()),
@@ -47,6 +49,7 @@ async fn node(n: u8, network: &MemoryNetwork) -> Result<DataManager, Box<dyn std
         replication_factor: 1,
         anchor_patience: Duration::from_secs(1),
         retry_interval: Duration::from_secs(1),
+        uploads: UploadsConfig::default(),
     };
     let data = DataManager::new(&ports, config)?;
     data.announce().await?;

@@ -15,13 +15,14 @@ use bytes::Bytes;
 use dm_core::{
     address_record::SignedAddressRecord,
     bus::EventBus,
+    config::UploadsConfig,
     event::EventKind,
     hash::{DataHash, Locator},
     health::Finding,
     node_attestation::NodeAttestation,
     ports::{
         Catalog, ComplianceLog, Grants, HealthCheck, KeyRing, Network, ObjectStore, OperatorKeys, Sealer,
-        Signer,
+        Signer, UnfinishedObjects,
     },
     receipt::Receipt,
     share::{ShareOutcome, ShareTerms},
@@ -48,12 +49,14 @@ mod seal;
 mod share;
 mod upkeep;
 mod upload;
+mod uploads;
 mod verify;
 
 pub use erase::Erasure;
 pub use read::OpenObject;
 pub use revoke::Revocation;
 pub use upload::Upload;
+pub use uploads::{Counts, UploadError, UploadOutcome, UploadProgress, UploadWriter, Uploads};
 /// What became of each share that a request with several recipients asked for, in their order.
 pub type ShareOutcomes = share::Each<ShareOutcome>;
 pub use verify::VerifiedShare;
@@ -70,7 +73,7 @@ use recorder::Recorder;
 use revoke::Revoker;
 use seal::{Intake, Sealing};
 use share::{Request, Sharing, Source};
-use upkeep::Upkeep;
+use upkeep::{Upkeep, UpkeepOf};
 use verify::Verifier;
 
 /// What the manager works with.
@@ -78,6 +81,8 @@ use verify::Verifier;
 pub struct DataPorts {
     /// Where objects are kept.
     pub objects: Arc<dyn ObjectStore>,
+    /// Where objects are kept that come in parts; the same store.
+    pub unfinished: Arc<dyn UnfinishedObjects>,
     /// Where shares, wrapped content keys, and what is to be erased or withdrawn are kept.
     pub catalog: Arc<dyn Catalog>,
     /// Encrypts and decrypts chunks.
@@ -115,6 +120,8 @@ pub struct DataConfig {
     pub anchor_patience: Duration,
     /// Between two attempts to complete what is owed.
     pub retry_interval: Duration,
+    /// How many uploads there may be that resume, and for how long.
+    pub uploads: UploadsConfig,
 }
 
 /// Locks of data, by its locator: work on the same data waits for the work before it.
@@ -167,6 +174,7 @@ struct Inner {
     plugins: Arc<Consultation>,
     recorder: Arc<Recorder>,
     sharing: Sharing,
+    uploads: Uploads,
     reader: Reader,
     eraser: Eraser,
     revoker: Revoker,
@@ -189,11 +197,21 @@ impl DataManager {
         let reader = Reader::new(ports, &basis);
         let eraser = Eraser::new(ports, &basis);
         let revoker = Revoker::new(ports, &basis, &reader, &content_keys);
+        let sharing = Sharing::new(ports, &basis, &payments, &eraser)?;
+        let uploads = Uploads::new(ports, &basis, &sharing, config.uploads)?;
+        let upkeep = UpkeepOf {
+            payments: &payments,
+            eraser: &eraser,
+            reader: &reader,
+            revoker: &revoker,
+            uploads: &uploads,
+        };
         Ok(Self {
             inner: Arc::new(Inner {
-                sharing: Sharing::new(ports, &basis, &payments, &eraser)?,
+                upkeep: Upkeep::new(ports, &config, &basis, &upkeep),
                 verifier: Verifier::new(ports, &basis),
-                upkeep: Upkeep::new(ports, &config, &basis, &payments, &eraser, &reader, &revoker),
+                sharing,
+                uploads,
                 reader,
                 eraser,
                 revoker,
@@ -260,6 +278,11 @@ impl DataManager {
         inner.recorder.ensure_log_accepts()?;
         let intake = Intake::begin(inner.sealing.clone(), inner.plugins.examiner()).await?;
         Ok(Upload::new(inner.sharing.clone(), intake))
+    }
+
+    /// Data that comes in parts, through broken connections and restarts.
+    pub fn uploads(&self) -> &Uploads {
+        &self.inner.uploads
     }
 
     /// Lets a further address read data that this node has shared: its key is

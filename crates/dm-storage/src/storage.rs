@@ -14,7 +14,7 @@ use dm_core::{
     damage::DamageLog,
     ports::{
         HealthCheck, KeptLimits, KeyValueStore, NamespaceCopy, ObjectChanges, ObjectStore, StorageQuota,
-        StoreError,
+        StoreError, UnfinishedObjects,
     },
 };
 use tokio::sync::Notify;
@@ -100,6 +100,11 @@ impl Storage {
 
     /// The object store.
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(self.local())
+    }
+
+    /// Objects that come in parts.
+    pub fn unfinished(&self) -> Arc<dyn UnfinishedObjects> {
         Arc::new(self.local())
     }
 

@@ -49,4 +49,5 @@ dm_testing::event_journal_conformance!(empty);
 dm_testing::subscription_catalog_conformance!(empty);
 dm_testing::authorized_users_conformance!(empty);
 dm_testing::contact_book_conformance!(empty);
+dm_testing::upload_catalog_conformance!(empty);
 dm_testing::used_mandates_conformance!(empty);

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use dm_core::{
     config::{ObjectEngine, StorageConfig},
-    ports::{KeyValueStore, ObjectChanges, ObjectStore},
+    ports::{KeyValueStore, ObjectChanges, ObjectStore, UnfinishedObjects},
 };
 use dm_storage::Storage;
 use tempfile::TempDir;
@@ -36,6 +36,18 @@ fn changes(engine: ObjectEngine) -> Changes {
     (storage.objects(), storage.changes(), (storage, folder))
 }
 
+type Unfinished = (
+    Arc<dyn ObjectStore>,
+    Arc<dyn UnfinishedObjects>,
+    (Storage, TempDir),
+);
+
+fn unfinished(engine: ObjectEngine, inline_limit: u64) -> Unfinished {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path(), engine, inline_limit);
+    (storage.objects(), storage.unfinished(), (storage, folder))
+}
+
 fn namespace(engine: ObjectEngine) -> (Arc<dyn KeyValueStore>, (Storage, TempDir)) {
     let folder = tempfile::tempdir().unwrap();
     let storage = open(folder.path(), engine, 0);
@@ -60,6 +72,13 @@ macro_rules! engine_suite {
                     crate::objects::changes(dm_core::config::ObjectEngine::$variant)
                 }
                 dm_testing::object_changes_conformance!(open);
+            }
+
+            mod in_parts {
+                async fn open() -> crate::objects::Unfinished {
+                    crate::objects::unfinished(dm_core::config::ObjectEngine::$variant, 256 * 1024)
+                }
+                dm_testing::unfinished_objects_conformance!(open);
             }
 
             mod all_in_files {

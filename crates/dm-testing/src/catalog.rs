@@ -49,6 +49,7 @@ mod memory_sent;
 mod memory_shares;
 mod memory_subscriptions;
 mod memory_tables;
+mod memory_uploads;
 pub mod order_samples;
 pub mod orders;
 pub mod payments;
@@ -62,13 +63,14 @@ pub mod shares;
 pub mod spreading;
 pub mod subscriptions;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
 pub mod whole_shares;
 
 pub use self::memory::MemoryCatalog;
 use dm_core::ports::{
     DeliveryCatalog, Erasures, EventJournal, EventLog, InboxCatalog, KeyUses, OrderCatalog, ReadableObjects,
-    Revocations, SentCatalog, ShareCatalog, TokenCatalog, UsedMandates,
+    Revocations, SentCatalog, ShareCatalog, TokenCatalog, UploadCatalog, UsedMandates,
 };
 
 /// The ports that a catalog of shares has together: whether a share is
@@ -101,6 +103,11 @@ impl<T: UsedMandates + ErasureLedger> MandateLedger for T {}
 pub trait KeyLedger: KeyUses + ReadableObjects + Revocations {}
 
 impl<T: KeyUses + ReadableObjects + Revocations> KeyLedger for T {}
+
+/// The ports of a catalog whose uploads need versions of the node's key.
+pub trait UploadLedger: UploadCatalog + KeyUses {}
+
+impl<T: UploadCatalog + KeyUses> UploadLedger for T {}
 
 /// The ports that a catalog has which takes access away.
 pub trait RevocationLedger: Revocations + ErasureLedger {}
@@ -173,5 +180,6 @@ mod tests {
     crate::subscription_catalog_conformance!(empty);
     crate::authorized_users_conformance!(empty);
     crate::contact_book_conformance!(empty);
+    crate::upload_catalog_conformance!(empty);
     crate::used_mandates_conformance!(empty);
 }

@@ -5,8 +5,10 @@
 mod changes;
 mod conformance;
 mod damaged;
+mod parts;
 mod resuming;
 mod sample;
+mod unfinished;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +23,9 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use tokio::sync::Notify;
 
-pub use self::{changes::*, conformance::*, damaged::DamagedStore, resuming::*, sample::SampleObject};
+pub use self::{
+    changes::*, conformance::*, damaged::DamagedStore, resuming::*, sample::SampleObject, unfinished::*,
+};
 use dm_core::{
     Address,
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
@@ -30,6 +34,7 @@ use dm_core::{
         Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectChange, ObjectChanges, ObjectStore, ObjectWriter, Resumed,
         StorageQuota, StoreError, StoreUsage, storage_cost,
     },
+    upload::UploadId,
 };
 
 use crate::faults::Faults;
@@ -41,6 +46,8 @@ pub struct MemoryObjectStore {
     noted: Arc<Noted>,
     /// What interrupted writers have left.
     unfinished: Arc<Mutex<BTreeMap<Unfinished, Vec<Chunk>>>>,
+    /// What has come of objects in parts.
+    parts: Arc<Mutex<BTreeMap<UploadId, Vec<Chunk>>>>,
     is_full: Arc<AtomicBool>,
     /// Most bytes that its objects may take, by [`storage_cost`].
     quota: Arc<Mutex<Option<u64>>>,
@@ -131,7 +138,7 @@ impl MemoryObjectStore {
     }
 
     fn ensure_room(&self, objects: &Objects, envelope: &SignedEnvelope) -> Result<(), StoreError> {
-        if self.is_full.load(Ordering::Relaxed) {
+        if self.is_full() {
             return Err(StoreError::Full);
         }
         let Some(quota) = *self.quota.lock().unwrap() else {
@@ -145,6 +152,10 @@ impl MemoryObjectStore {
             return Err(StoreError::Full);
         }
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -436,6 +447,21 @@ mod tests {
         }
 
         crate::object_store_conformance!(open);
+    }
+
+    mod unfinished {
+        use std::sync::Arc;
+
+        use dm_core::ports::{ObjectStore, UnfinishedObjects};
+
+        use crate::objects::MemoryObjectStore;
+
+        async fn open() -> (Arc<dyn ObjectStore>, Arc<dyn UnfinishedObjects>, ()) {
+            let store = MemoryObjectStore::new();
+            (Arc::new(store.clone()), Arc::new(store), ())
+        }
+
+        crate::unfinished_objects_conformance!(open);
     }
 
     mod changes {

@@ -68,6 +68,7 @@ impl Data {
         let data = DataManager::new(
             &DataPorts {
                 objects: stores.storage.objects(),
+                unfinished: stores.storage.unfinished(),
                 catalog: catalog.clone(),
                 sealer: keys.sealer(),
                 key_ring: keys.key_ring(),
@@ -86,6 +87,7 @@ impl Data {
                 replication_factor: config.network.replication_factor,
                 anchor_patience: Duration::from_secs(config.compliance.anchor_timeout_secs),
                 retry_interval: Duration::from_secs(config.network.retry_interval_secs),
+                uploads: config.uploads,
             },
         )?;
         data.announce().await?;

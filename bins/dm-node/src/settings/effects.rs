@@ -42,6 +42,11 @@ external_api.rate_limit.burst | tests/requests.rs | fn too_many_requests_are_tol
 uploads.max_at_once | crates/dm-api/src/uploads.rs | .max_at_once
 uploads.max_at_once_per_key | crates/dm-api/src/uploads.rs | .max_at_once_per_key
 uploads.min_bytes_per_second | crates/dm-api/src/uploads.rs | .min_bytes_per_second
+uploads.max_unfinished | crates/dm-services/tests/services/uploading.rs | max_unfinished:
+uploads.max_unfinished_per_key | crates/dm-services/tests/services/uploading.rs | max_unfinished_per_key:
+uploads.max_unfinished_bytes | crates/dm-services/tests/services/uploading.rs | max_unfinished_bytes:
+uploads.max_unfinished_bytes_per_key | crates/dm-services/tests/services/uploading.rs | max_unfinished_bytes_per_key:
+uploads.expire_after_secs | crates/dm-services/src/data/uploads.rs | config.expire_after_secs
 events.keep_secs | crates/dm-services/src/events/keeper.rs | self.config.keep_secs
 events.allowed_networks | tests/events.rs | DM_EVENTS__ALLOWED_NETWORKS
 events.max_kept | crates/dm-services/src/events/keeper.rs | self.config.max_kept

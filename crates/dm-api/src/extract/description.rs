@@ -8,6 +8,7 @@ use dm_core::{
     hash::DataHash,
 };
 
+use super::tus::Metadata;
 use super::{
     fields::{self, Field},
     headers::header_text,
@@ -70,6 +71,22 @@ pub(crate) fn described_in_headers(headers: &HeaderMap) -> Result<Option<Box<Des
         labels: checked("X-Labels", labels)?,
         correlation_id: parsed("X-Correlation-Id", correlation_id)?,
         supersedes: hash("X-Supersedes", supersedes)?,
+    })
+}
+
+/// What the metadata of a resumable upload says, if anything.
+pub(crate) fn described_in_metadata(metadata: &Metadata) -> Result<Option<Box<Description>>, ApiError> {
+    let labels = metadata
+        .get("labels")
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|_| ApiError::invalid("labels", LABELS_FORM))?;
+    said(Description {
+        name: parsed("name", metadata.get("name"))?,
+        media_type: parsed("media_type", metadata.get("media_type"))?,
+        labels: checked("labels", labels)?,
+        correlation_id: parsed("correlation_id", metadata.get("correlation_id"))?,
+        supersedes: hash("supersedes", metadata.get("supersedes"))?,
     })
 }
 

@@ -12,6 +12,7 @@ mod page;
 mod params;
 pub(crate) mod recipients;
 mod time;
+pub(crate) mod tus;
 
 pub(crate) use self::time::{time, time_param};
 pub(crate) use headers::{allowed_recipient, bearer, idempotency_key, refuse_encoded_body};

@@ -30,6 +30,7 @@ mod shares;
 mod subscriptions;
 mod tokens;
 mod transfers;
+mod uploads;
 mod users;
 mod verification;
 
@@ -74,6 +75,7 @@ pub(crate) fn external() -> Router {
     data::add(&mut router);
     grants::add(&mut router);
     objects::add(&mut router);
+    uploads::add(&mut router);
     retrievals::add(&mut router);
     verification::add(&mut router);
     receipts::add(&mut router);

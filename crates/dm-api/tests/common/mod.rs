@@ -212,6 +212,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     );
     let ports = DataPorts {
         objects: store.clone(),
+        unfinished: store.unfinished(),
         catalog: catalog.clone(),
         payments: Some(payments.clone()),
         plugins: Some(plugins.clone()),
@@ -231,6 +232,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         replication_factor: 3,
         anchor_patience: config.anchor_patience,
         retry_interval: Duration::from_secs(15),
+        uploads: config.uploads,
     };
     let repairer = Repairer::new(
         RepairPorts {

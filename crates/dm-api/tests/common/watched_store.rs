@@ -1,9 +1,11 @@
 //! An object store in memory that tells what happens to it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
-    ports::{ObjectStore, ObjectStoreLayer, ObjectWriter, StoreError},
+    ports::{ObjectStore, ObjectStoreLayer, ObjectWriter, StoreError, UnfinishedObjects},
 };
 use dm_testing::objects::MemoryObjectStore;
 use tokio::sync::watch;
@@ -53,6 +55,11 @@ impl WatchedStore {
     /// Waits until a counter has a value that satisfies `condition`.
     pub async fn until<T>(counter: &watch::Sender<T>, condition: impl FnMut(&T) -> bool) {
         counter.subscribe().wait_for(condition).await.unwrap();
+    }
+
+    /// The objects of this store that come in parts.
+    pub fn unfinished(&self) -> Arc<dyn UnfinishedObjects> {
+        Arc::new(self.inner.clone())
     }
 
     async fn pass(&self) {

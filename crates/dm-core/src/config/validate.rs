@@ -8,6 +8,9 @@ use crate::{
     plugin::is_plugin_name,
 };
 
+/// Most seconds that a resumable upload may be kept: a year.
+const LONGEST_UPLOAD_SECS: u64 = 365 * 24 * 60 * 60;
+
 /// A setting that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFault {
@@ -182,6 +185,31 @@ fn check_uploads(config: &NodeConfig, faults: &mut Faults) {
         (1..=uploads.max_at_once).contains(&uploads.max_at_once_per_key),
         "uploads.max_at_once_per_key",
         "must be from 1 to uploads.max_at_once",
+    );
+    faults.require(
+        uploads.max_unfinished > 0,
+        "uploads.max_unfinished",
+        "must be at least 1",
+    );
+    faults.require(
+        (1..=uploads.max_unfinished).contains(&uploads.max_unfinished_per_key),
+        "uploads.max_unfinished_per_key",
+        "must be from 1 to uploads.max_unfinished",
+    );
+    faults.require(
+        uploads.max_unfinished_bytes > 0,
+        "uploads.max_unfinished_bytes",
+        "must be at least 1",
+    );
+    faults.require(
+        (1..=uploads.max_unfinished_bytes).contains(&uploads.max_unfinished_bytes_per_key),
+        "uploads.max_unfinished_bytes_per_key",
+        "must be from 1 to uploads.max_unfinished_bytes",
+    );
+    faults.require(
+        (60..=LONGEST_UPLOAD_SECS).contains(&uploads.expire_after_secs),
+        "uploads.expire_after_secs",
+        "must be from 60 seconds to a year",
     );
 }
 

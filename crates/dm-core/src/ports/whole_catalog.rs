@@ -1,7 +1,7 @@
 use super::{
     ApiKeyCatalog, AuthorizedUsers, ContactBook, DeliveryCatalog, Erasures, EventJournal, EventLog,
     InboxCatalog, KeyChanges, KeyUses, OrderCatalog, PeerCatalog, ReadableObjects, Revocations, SentCatalog,
-    ShareCatalog, SubscriptionCatalog, TokenCatalog, UsedMandates,
+    ShareCatalog, SubscriptionCatalog, TokenCatalog, UploadCatalog, UsedMandates,
 };
 
 /// The whole catalog. Its ports only make sense over one and the same store: a commit
@@ -26,6 +26,7 @@ pub trait Catalog:
     + ShareCatalog
     + SubscriptionCatalog
     + TokenCatalog
+    + UploadCatalog
     + UsedMandates
 {
 }
@@ -49,6 +50,7 @@ impl<T> Catalog for T where
         + ShareCatalog
         + SubscriptionCatalog
         + TokenCatalog
+        + UploadCatalog
         + UsedMandates
 {
 }

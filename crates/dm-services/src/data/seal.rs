@@ -17,8 +17,9 @@ use crate::{ServiceError, attachments, cpu::Cpu};
 
 mod descriptors;
 mod intake;
+mod parts;
 
-pub(super) use intake::Intake;
+pub(super) use {intake::Intake, parts::PartIntake};
 
 /// Chunks that were handed to the store, and what the envelope says of them.
 pub(super) struct Sealed {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Basis, DataConfig, DataPorts, address::AddressBook, collect::Payments, copies::Copies, erase::Eraser,
-    owed::Owed, pause_or, read::Reader, revoke::Revoker,
+    owed::Owed, pause_or, read::Reader, revoke::Revoker, uploads::Uploads,
 };
 use crate::ServiceError;
 
@@ -26,12 +26,14 @@ mod grants;
 mod health;
 mod leftovers;
 mod shares;
+mod uploads;
 
 use due::{DueWork, Works};
 use ends::{EndingData, Erasing, Expiring, Refunding, Revoking};
 use grants::Granting;
 use leftovers::{LostObjects, Orphans};
 use shares::{Receipts, Recording};
+use uploads::Uploading;
 
 /// Entries that are taken from the catalog at a time.
 const PAGE: usize = 100;
@@ -42,6 +44,15 @@ const WALK_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// See [`FIRST_PAUSE`].
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// What is looked after, besides the basis.
+pub(super) struct UpkeepOf<'a> {
+    pub(super) payments: &'a Arc<Payments>,
+    pub(super) eraser: &'a Eraser,
+    pub(super) reader: &'a Reader,
+    pub(super) revoker: &'a Revoker,
+    pub(super) uploads: &'a Uploads,
+}
 
 /// The background work, and how far it is.
 pub(super) struct Upkeep {
@@ -54,6 +65,7 @@ pub(super) struct Upkeep {
     revoking: Revoking,
     lost_objects: LostObjects,
     orphans: Orphans,
+    uploading: Uploading,
     addresses: Arc<AddressBook>,
     copies: Copies,
     owed: Arc<Owed>,
@@ -62,15 +74,14 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) fn new(
-        ports: &DataPorts,
-        config: &DataConfig,
-        basis: &Basis,
-        payments: &Arc<Payments>,
-        eraser: &Eraser,
-        reader: &Reader,
-        revoker: &Revoker,
-    ) -> Self {
+    pub(super) fn new(ports: &DataPorts, config: &DataConfig, basis: &Basis, of: &UpkeepOf<'_>) -> Self {
+        let UpkeepOf {
+            payments,
+            eraser,
+            reader,
+            revoker,
+            uploads,
+        } = *of;
         let objects = &ports.objects;
         let shares: Arc<dyn ShareCatalog> = ports.catalog.clone();
         let Basis {
@@ -142,6 +153,7 @@ impl Upkeep {
                 recorder: recorder.clone(),
                 locks: locks.clone(),
             },
+            uploading: Uploading(uploads.clone()),
             addresses: addresses.clone(),
             copies: copies.clone(),
             owed: owed.clone(),
@@ -167,6 +179,7 @@ impl Upkeep {
                 self.again_and_again(&self.erasing, None),
                 self.again_and_again(&self.expiring, None),
                 self.again_and_again(&self.revoking, None),
+                self.again_and_again(&self.uploading, None),
                 self.collect_now_and_then(),
                 self.copies.tell_peers(),
                 self.copies.replicate(own),
@@ -184,6 +197,7 @@ impl Upkeep {
         self.works.each_due(&self.erasing).await;
         self.works.each_due(&self.expiring).await;
         self.works.each_due(&self.revoking).await;
+        self.works.each_due(&self.uploading).await;
         self.collect_leftovers().await;
         self.works.each_due(&self.granting).await;
         self.works.each_due(&self.refunding).await;
@@ -221,6 +235,9 @@ impl Upkeep {
 
     /// One walk through the keys and the objects; whether nothing is left to do.
     async fn collect_leftovers(&self) -> bool {
+        if let Err(error) = self.uploading.collect().await {
+            tracing::warn!(%error, "what is left of uploads is deleted later");
+        }
         let fetched = self.works.each_due(&self.lost_objects).await;
         let collected = self.works.each_due(&self.orphans).await;
         fetched && collected

@@ -10,7 +10,7 @@ use super::{PluginManager, question::Question};
 use crate::ServiceError;
 
 /// The examination of one share's data.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Examiner {
     plugins: Option<PluginManager>,
     /// Bytes that the next piece repeats.

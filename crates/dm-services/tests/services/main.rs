@@ -28,5 +28,6 @@ mod sharing;
 mod support;
 mod transfers;
 mod upkeep;
+mod uploading;
 mod users;
 mod whole_shares;

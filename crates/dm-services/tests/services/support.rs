@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dm_core::{
     Address,
     bus::EventBus,
+    config::UploadsConfig,
     hash::DataHash,
     idempotency::IdempotencyKey,
     ports::{ComplianceLog, ObjectStore, Signer},
@@ -110,6 +111,7 @@ impl World {
         );
         let ports = DataPorts {
             objects: objects.clone(),
+            unfinished: objects.clone(),
             catalog: catalog.clone(),
             sealer: Arc::new(MemorySealer),
             key_ring: Arc::new(MemoryKeyRing::default()),
@@ -145,6 +147,7 @@ pub(crate) fn settings() -> DataConfig {
         replication_factor: 3,
         anchor_patience: Duration::from_secs(5),
         retry_interval: Duration::from_millis(20),
+        uploads: UploadsConfig::default(),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     checkpoints, contacts, deliveries, erasures, event_log, inbox, journal, key_changes, key_uses, mandates,
     order_writes, peers, readable_objects, replicas, revocations, sent, share_writes, subscriptions, tokens,
     transaction::{self, Failure},
-    users,
+    uploads, users,
 };
 
 /// What came of a transaction.
@@ -329,6 +329,15 @@ async fn make_single(
             return subscriptions::rewind(connection, *id, *read_to).await;
         }
         SingleChange::RemoveSubscription(id) => return subscriptions::remove(connection, *id).await,
+        SingleChange::InsertUpload(upload) => return uploads::insert(connection, upload).await,
+        SingleChange::AdvanceUpload { id, received } => {
+            return uploads::advance(connection, *id, received).await;
+        }
+        SingleChange::RefuseUpload(id) => return uploads::refuse(connection, *id).await,
+        SingleChange::CloseUpload { id, data_hash } => {
+            return uploads::close(connection, *id, data_hash).await;
+        }
+        SingleChange::RemoveUpload(id) => return uploads::remove(connection, *id).await,
     }
     Ok(Outcome::Done)
 }

@@ -22,6 +22,7 @@ use dm_core::{
     share::{NewShare, ReadableObject},
     subscription::{DeadLetter, Progress, Subscription, SubscriptionId, SubscriptionState},
     token::TokenInfo,
+    upload::{Received, UploadId, UploadRecord},
     user::{AuthorizedUser, UserId},
 };
 
@@ -172,6 +173,17 @@ pub(super) enum SingleChange {
         read_to: u64,
     },
     RemoveSubscription(SubscriptionId),
+    InsertUpload(Box<UploadRecord>),
+    AdvanceUpload {
+        id: UploadId,
+        received: Received,
+    },
+    RefuseUpload(UploadId),
+    CloseUpload {
+        id: UploadId,
+        data_hash: DataHash,
+    },
+    RemoveUpload(UploadId),
 }
 
 impl From<BulkChange> for Change {
@@ -206,6 +218,8 @@ impl Change {
                         | SingleChange::PutContact(_)
                         | SingleChange::PutPeers(_)
                         | SingleChange::InsertSubscription(_)
+                        | SingleChange::InsertUpload(_)
+                        | SingleChange::AdvanceUpload { .. }
                         | SingleChange::ListItem { .. }
                         | SingleChange::NoteArrivals(_)
                         | SingleChange::KeepDelivery(_)

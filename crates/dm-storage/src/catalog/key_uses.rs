@@ -15,10 +15,12 @@ use super::{
 
 /// Walks through the indexes of versions: an operator asks for it, no request of a client.
 const USES: &str = "SELECT key_version, count(*) AS wraps
-    FROM (SELECT key_version FROM readable_objects UNION ALL SELECT key_version FROM prepared_keys)
+    FROM (SELECT key_version FROM readable_objects UNION ALL SELECT key_version FROM prepared_keys
+        UNION ALL SELECT key_version FROM uploads WHERE key_version IS NOT NULL)
     GROUP BY key_version";
 pub(super) const WRAPS: &str = "SELECT (SELECT count(*) FROM readable_objects WHERE key_version = ?1)
-    + (SELECT count(*) FROM prepared_keys WHERE key_version = ?1)";
+    + (SELECT count(*) FROM prepared_keys WHERE key_version = ?1)
+    + (SELECT count(*) FROM uploads WHERE key_version = ?1)";
 pub(super) const RETIRE: &str = "INSERT OR IGNORE INTO retired_key_versions (version) VALUES (?)";
 
 /// Retires a version that wraps nothing. The writer's transaction keeps others from

@@ -1,5 +1,5 @@
 //! The catalog: shares, readable objects, the compliance log, orders, tokens,
-//! API keys, authorised users, contacts and the peer book in one SQLite database.
+//! uploads, API keys, authorised users, contacts and the peer book in one SQLite database.
 
 mod api_keys;
 mod batch;
@@ -40,6 +40,7 @@ mod shares;
 mod subscriptions;
 mod tokens;
 mod transaction;
+mod uploads;
 mod users;
 mod wiping;
 mod writer;
@@ -80,6 +81,7 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`OrderCatalog`](dm_core::ports::OrderCatalog),
 /// [`SubscriptionCatalog`](dm_core::ports::SubscriptionCatalog),
 /// [`TokenCatalog`](dm_core::ports::TokenCatalog),
+/// [`UploadCatalog`](dm_core::ports::UploadCatalog),
 /// [`ApiKeyCatalog`](dm_core::ports::ApiKeyCatalog),
 /// [`AuthorizedUsers`](dm_core::ports::AuthorizedUsers),
 /// [`ContactBook`](dm_core::ports::ContactBook),

@@ -233,6 +233,7 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0024_deliveries.sql"),
         ),
         version(25, "sent", include_str!("../../migrations/0025_sent.sql")),
+        version(26, "uploads", include_str!("../../migrations/0026_uploads.sql")),
     ])
 }
 

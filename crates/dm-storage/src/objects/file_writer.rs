@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io, mem,
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -17,7 +17,7 @@ use dm_core::{
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
-    files::{Files, trailer},
+    files::{Files, sync_folder, trailer},
     layout::{GROUP_CHUNKS, NAME_LEN, chunk_offset, name_offset},
     partial::Claim,
     record::BodyId,
@@ -46,6 +46,8 @@ pub(crate) struct FileWriter {
     unfinished: Unfinished,
     /// Chunks that are in the file already; they are not written again.
     kept: Kept,
+    /// So many of the first chunks are in the file already, too.
+    already: u64,
     count: u64,
     /// Names that are not among the pieces yet.
     names: Vec<u8>,
@@ -96,6 +98,32 @@ impl FileWriter {
         Ok((writer, file))
     }
 
+    /// A file that has its first `already` chunks and stays where it is, whatever comes of
+    /// the writer. A finished object gets its file under another name.
+    pub(crate) async fn go_on(
+        files: Files,
+        space: Space,
+        body: BodyId,
+        path: PathBuf,
+        already: u64,
+    ) -> Result<Self, StoreError> {
+        let folder = files.uploads().to_owned();
+        let (file, unfinished) = joined(spawn_blocking(move || {
+            let open = || {
+                let mut options = File::options();
+                options.read(true).write(true).create(true).truncate(false);
+                let file = options.open(&path)?;
+                sync_folder(&folder)?;
+                Ok(file)
+            };
+            let file = open().map_err(StoreError::from_io)?;
+            Ok((file, Unfinished::linked_from(path)))
+        }))
+        .await?;
+        let writer = Self::new(files, space, body, Arc::new(file), unfinished);
+        Ok(Self { already, ..writer })
+    }
+
     fn new(files: Files, space: Space, body: BodyId, file: Arc<File>, unfinished: Unfinished) -> Self {
         Self {
             files,
@@ -104,6 +132,7 @@ impl FileWriter {
             file,
             unfinished,
             kept: Kept::default(),
+            already: 0,
             count: 0,
             names: Vec::new(),
             pieces: Vec::new(),
@@ -126,7 +155,7 @@ impl FileWriter {
     pub(crate) async fn append(&mut self, chunk: Chunk) -> Result<(), StoreError> {
         let index = self.count;
         self.count += 1;
-        if self.names.is_empty() && self.is_kept(index, &chunk) {
+        if index < self.already || (self.names.is_empty() && self.is_kept(index, &chunk)) {
             return Ok(());
         }
         self.names.extend_from_slice(chunk.name().as_bytes());
@@ -139,6 +168,37 @@ impl FileWriter {
         }
         if self.pieces.len() >= CHUNKS_PER_WRITE {
             self.write_pieces().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was appended.
+    pub(crate) async fn sync(&mut self) -> Result<(), StoreError> {
+        if !self.pieces.is_empty() || !self.names.is_empty() {
+            self.write_pieces().await?;
+        }
+        self.settle().await?;
+        self.unflushed = 0;
+        let file = self.file.clone();
+        joined(spawn_blocking(move || {
+            file.sync_data().map_err(StoreError::from_io)
+        }))
+        .await
+    }
+
+    /// Goes back to behind the first `count` chunks, which are in the file.
+    pub(crate) async fn rewind(&mut self, count: u64) -> Result<(), StoreError> {
+        self.pieces.clear();
+        self.names.clear();
+        self.settle().await?;
+        self.count = count;
+        Ok(())
+    }
+
+    /// Waits for what is under way.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        for work in [self.writing.take(), self.flushing.take()].into_iter().flatten() {
+            joined(work).await?;
         }
         Ok(())
     }
@@ -158,12 +218,7 @@ impl FileWriter {
             bytes: trailer,
         });
         self.write_pieces().await?;
-        if let Some(writing) = self.writing.take() {
-            joined(writing).await?;
-        }
-        if let Some(flushing) = self.flushing.take() {
-            joined(flushing).await?;
-        }
+        self.settle().await?;
         let Self {
             files,
             file,
@@ -249,6 +304,8 @@ pub(crate) struct Unfinished {
     /// What is deleted.
     path: Option<PathBuf>,
     claim: Option<Claim>,
+    /// What stays in any case.
+    source: Option<PathBuf>,
 }
 
 impl Unfinished {
@@ -256,6 +313,7 @@ impl Unfinished {
         Self {
             path: Some(path),
             claim: None,
+            source: None,
         }
     }
 
@@ -263,6 +321,15 @@ impl Unfinished {
         Self {
             path: None,
             claim: Some(claim),
+            source: None,
+        }
+    }
+
+    fn linked_from(path: PathBuf) -> Self {
+        Self {
+            path: None,
+            claim: None,
+            source: Some(path),
         }
     }
 
@@ -273,7 +340,10 @@ impl Unfinished {
     }
 
     fn move_to(&mut self, path: PathBuf) -> io::Result<()> {
-        if let Some(from) = &self.path {
+        if let Some(source) = &self.source {
+            link_or_copy(source, &path)?;
+            self.path = Some(path);
+        } else if let Some(from) = &self.path {
             fs::rename(from, &path)?;
             self.path = Some(path);
         }
@@ -284,6 +354,19 @@ impl Unfinished {
     pub(crate) fn keep(mut self) {
         self.path = None;
     }
+}
+
+/// Gives a file a second name; where the file system knows no such thing, a copy.
+fn link_or_copy(source: &Path, target: &Path) -> io::Result<()> {
+    if fs::hard_link(source, target).is_ok() {
+        return Ok(());
+    }
+    let copied = fs::copy(source, target).and_then(|_| File::open(target)?.sync_all());
+    if copied.is_err() {
+        // That it is there is told by no record: the next start deletes it, too.
+        let _ = fs::remove_file(target);
+    }
+    copied
 }
 
 impl Drop for Unfinished {

@@ -3,7 +3,8 @@
 //! A file is written in `incoming/` and moved to `files/` when it is complete.
 //! Its name there says which object it belongs to:
 //! `<locator>-<owner>-<body id>`, in hexadecimal. One that takes long to come is
-//! written in `partial/`, and stays there when that is interrupted.
+//! written in `partial/`, and stays there when that is interrupted. One that comes in
+//! parts is written in `uploads/`, and stays there until it is forgotten.
 
 use std::{
     fs::{self, File},
@@ -33,6 +34,7 @@ use super::{
 pub(crate) struct Files {
     complete: PathBuf,
     incoming: PathBuf,
+    uploads: PathBuf,
     /// Files of objects that are gone on with after an interruption.
     pub(crate) partials: Partials,
 }
@@ -65,10 +67,12 @@ impl Files {
         let files = Self {
             complete: dir.join("files"),
             incoming: dir.join("incoming"),
+            uploads: dir.join("uploads"),
             partials: Partials::open(dir.join("partial"))?,
         };
         fs::create_dir_all(&files.complete)?;
         fs::create_dir_all(&files.incoming)?;
+        fs::create_dir_all(&files.uploads)?;
         sync_folder(dir)?;
         for entry in fs::read_dir(&files.incoming)? {
             fs::remove_file(entry?.path())?;
@@ -90,6 +94,11 @@ impl Files {
     /// Where a body is written.
     pub(crate) fn incoming_path(&self, body: BodyId) -> PathBuf {
         self.incoming.join(hex_body(body))
+    }
+
+    /// The folder of objects that come in parts.
+    pub(crate) fn uploads(&self) -> &Path {
+        &self.uploads
     }
 
     /// Where the complete body of an object is.
@@ -219,7 +228,7 @@ pub(crate) fn trailer(envelope: &SignedEnvelope) -> Bytes {
     trailer.into()
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

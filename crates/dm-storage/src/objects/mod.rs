@@ -12,6 +12,7 @@ mod partial;
 pub(crate) mod record;
 pub(crate) mod recovery;
 mod tally;
+mod unfinished;
 mod writer;
 
 use std::{fs::File, sync::Arc};

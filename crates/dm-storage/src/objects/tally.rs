@@ -4,7 +4,7 @@ use dm_core::{
 };
 
 /// What a writer has taken so far, to be compared with the envelope.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Tally {
     count: u64,
     bytes: u64,
@@ -30,6 +30,11 @@ impl Tally {
         self.last_len = len;
         self.names.push(&chunk.name());
         Ok(())
+    }
+
+    /// How many chunks there are so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 
     /// Bytes of all chunks so far.

@@ -32,13 +32,13 @@ const READ_AHEAD: usize = 4;
 /// Keeps the chunks of a new object in memory until they are too many, and
 /// from then on writes them to a file.
 pub(crate) struct LocalWriter {
-    objects: Arc<Objects>,
-    body: BodyId,
-    tally: Tally,
-    place: Place,
+    pub(super) objects: Arc<Objects>,
+    pub(super) body: BodyId,
+    pub(super) tally: Tally,
+    pub(super) place: Place,
 }
 
-enum Place {
+pub(super) enum Place {
     Memory(Vec<Chunk>),
     File(Box<FileWriter>),
     /// A write failed, and the file is gone.

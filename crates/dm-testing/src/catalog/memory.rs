@@ -1,6 +1,7 @@
 //! [`MemoryCatalog`] and what it keeps; its ports are in `memory_contacts`, `memory_deliveries`, `memory_erasures`, `memory_inbox`, `memory_journal`,
 //! `memory_key_uses`, `memory_log`, `memory_orders`, `memory_readables`,
-//! `memory_revocations`, `memory_sent`, `memory_shares`, `memory_subscriptions` and `memory_tables`.
+//! `memory_revocations`, `memory_sent`, `memory_shares`, `memory_subscriptions`, `memory_tables` and
+//! `memory_uploads`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,6 +22,7 @@ use dm_core::{
     ports::{BegunKeyChange, CatalogError},
     share::{ReadableObject, ShareRecord},
     subscription::{DeadLetter, Subscription, SubscriptionId},
+    upload::{UploadId, UploadRecord},
     user::{AuthorizedUser, UserId},
 };
 
@@ -71,6 +73,7 @@ pub(super) struct State {
     pub(super) journal: MemoryJournal,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) dead_letters: BTreeMap<(SubscriptionId, u64), DeadLetter>,
+    pub(super) uploads: BTreeMap<UploadId, UploadRecord>,
 }
 
 pub(super) struct Share {

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use dm_core::ports::{BegunKeyChange, CatalogError, KeyChanges, KeyUses, Retirement};
+use dm_core::{
+    ports::{BegunKeyChange, CatalogError, KeyChanges, KeyUses, Retirement},
+    upload::UploadStage,
+};
 
 use super::{MemoryCatalog, memory::State};
 
@@ -20,6 +23,11 @@ impl State {
         let mut uses = BTreeMap::new();
         for object in self.readables.iter().chain(&self.revocations.prepared) {
             *uses.entry(object.key.version).or_default() += 1;
+        }
+        for upload in self.uploads.values() {
+            if let UploadStage::Open { key, .. } = &upload.stage {
+                *uses.entry(key.version).or_default() += 1;
+            }
         }
         uses
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dm_core::{
     Address, B256,
     api_key::{ApiKeyRecord, KeyUsage, Rights, RouteName, Scope},
@@ -16,6 +17,7 @@ use dm_core::{
     ports::{AnchoredCheckpoint, LogEntry, ShareCatalog, TreeNode},
     receipt::{Anchor, Checkpoint},
     share::{NewShare, ReadableObject, ShareRecord, WrappedKey},
+    upload::{Received, UploadId, UploadRecord, UploadStage},
     user::{AuthorizedUser, KeyKind},
 };
 
@@ -235,5 +237,25 @@ pub fn peer(peer_id: &str, last_seen: u64) -> PeerRecord {
         latency_ms: Some(12),
         successes: 3,
         failures: 1,
+    }
+}
+
+/// An open upload of which nothing has come.
+pub fn upload(n: u8) -> UploadRecord {
+    UploadRecord {
+        id: UploadId([n; 16]),
+        key_id: "key".to_owned(),
+        length: 1000,
+        created_at: 1_700_000_000_000,
+        expires_at: 1_700_000_100_000,
+        terms: Bytes::from_static(b"sealed terms"),
+        stage: UploadStage::Open {
+            key: WrappedKey {
+                version: 3,
+                token: format!("token {n}"),
+            },
+            received: Received::default(),
+            refused: false,
+        },
     }
 }

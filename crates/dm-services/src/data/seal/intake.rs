@@ -22,18 +22,18 @@ const IN_FLIGHT: usize = 8;
 
 /// Data on its way into the store. Nothing of it is visible before its object is
 /// finished, and dropping it leaves nothing behind.
-pub(in crate::data) struct Intake {
-    sealing: Arc<Sealing>,
-    writer: Box<dyn ObjectWriter>,
-    key: ContentKey,
-    size: u64,
+pub(in crate::data) struct Intake<Writer: ObjectWriter + ?Sized = dyn ObjectWriter> {
+    pub(super) sealing: Arc<Sealing>,
+    pub(super) writer: Box<Writer>,
+    pub(super) key: ContentKey,
+    pub(super) size: u64,
     /// Plaintext that does not fill a chunk yet.
-    partial: BytesMut,
-    names: ChunkListHasher,
-    examiner: Examiner,
-    in_flight: FuturesOrdered<BoxFuture<'static, Result<Chunk, ServiceError>>>,
+    pub(super) partial: BytesMut,
+    pub(super) names: ChunkListHasher,
+    pub(super) examiner: Examiner,
+    pub(super) in_flight: FuturesOrdered<BoxFuture<'static, Result<Chunk, ServiceError>>>,
     /// Passed from chunk to chunk: it has seen all before the next one.
-    hasher: oneshot::Receiver<DataHasher>,
+    pub(super) hasher: oneshot::Receiver<DataHasher>,
 }
 
 impl Intake {
@@ -43,17 +43,29 @@ impl Intake {
         examiner: Examiner,
     ) -> Result<Self, ServiceError> {
         let writer = sealing.objects.create().await?;
-        Ok(Self {
+        Ok(Self::over(sealing, writer, ContentKey::random(), examiner))
+    }
+}
+
+impl<Writer: ObjectWriter + ?Sized> Intake<Writer> {
+    /// Data that is sealed with this key, and goes to this writer.
+    pub(super) fn over(
+        sealing: Arc<Sealing>,
+        writer: Box<Writer>,
+        key: ContentKey,
+        examiner: Examiner,
+    ) -> Self {
+        Self {
             sealing,
             writer,
-            key: ContentKey::random(),
+            key,
             size: 0,
             partial: BytesMut::new(),
             names: ChunkListHasher::default(),
             examiner,
             in_flight: FuturesOrdered::new(),
             hasher: passed(DataHasher::new()),
-        })
+        }
     }
 
     /// Plaintext bytes that have arrived.
@@ -104,15 +116,23 @@ impl Intake {
         Ok(())
     }
 
+    /// Waits until all whole chunks are handed to the store.
+    pub(super) async fn settle(&mut self) -> Result<(), ServiceError> {
+        while !self.in_flight.is_empty() {
+            self.store_next().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Intake {
     /// Hands the last of what has arrived to the store, and says what plugins noted.
     pub(in crate::data) async fn seal(mut self) -> Result<(Sealed, Notes), ServiceError> {
         if !self.partial.is_empty() {
             let last = std::mem::take(&mut self.partial).freeze();
             self.take_chunk(last).await?;
         }
-        while !self.in_flight.is_empty() {
-            self.store_next().await?;
-        }
+        self.settle().await?;
         let sealed = Sealed {
             data_hash: self.hasher.await.map_err(cut_off)?.finish(),
             size: self.size,
@@ -146,7 +166,7 @@ async fn hash_and_seal(
 }
 
 /// Something that has been passed on already.
-fn passed<T>(value: T) -> oneshot::Receiver<T> {
+pub(super) fn passed<T>(value: T) -> oneshot::Receiver<T> {
     let (sender, receiver) = oneshot::channel();
     // The receiver is there.
     let _ = sender.send(value);
@@ -168,6 +188,6 @@ fn begun<T: Send + 'static>(
 }
 
 /// The runtime is shutting down, or the work panicked.
-fn cut_off(error: impl std::fmt::Display) -> ServiceError {
+pub(super) fn cut_off(error: impl std::fmt::Display) -> ServiceError {
     ServiceError::Unavailable(format!("work was cut off: {error}").into())
 }

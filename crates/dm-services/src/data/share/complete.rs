@@ -1,10 +1,11 @@
 //! What is left to do for a share that exists. None of it makes the share fail: what
 //! cannot be done now is owed, and done by the upkeep.
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use dm_core::{
     envelope::{Grant, ObjectId},
     event::EventKind,
+    hash::DataHash,
     payment::PaymentReceipt,
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus},
 };
@@ -56,6 +57,15 @@ pub(super) struct Completed {
     pub(super) leaf_index: Option<u64>,
 }
 
+impl Place {
+    fn index(&self) -> Option<u64> {
+        match self {
+            Self::At(index) => Some(*index),
+            Self::Open | Self::Unknown => None,
+        }
+    }
+}
+
 impl Existing {
     pub(super) fn warn(&self, error: &ServiceError, what: &'static str) {
         tracing::warn!(locator = %self.id.locator, recipient = %self.record.recipient, %error, "{what}");
@@ -88,14 +98,6 @@ impl Sharing {
         record: ShareRecord,
     ) -> Result<Existing, ServiceError> {
         let id = object.id;
-        let grant = match self.own.has_grant(&id, record.recipient).await? {
-            true => GrantStep::InPlace,
-            false => GrantStep::Owed(None),
-        };
-        let payment = self
-            .payments
-            .payment_of(&record.data_hash, record.recipient)
-            .await?;
         if request.kind == EventKind::DataShare {
             if self.describe_again(request, object).await? {
                 self.copies.tell_later(&id);
@@ -112,6 +114,19 @@ impl Sharing {
                 done => done?,
             }
         }
+        self.existing(id, record).await
+    }
+
+    /// A share that was accepted earlier, as it is now.
+    async fn existing(&self, id: ObjectId, record: ShareRecord) -> Result<Existing, ServiceError> {
+        let grant = match self.own.has_grant(&id, record.recipient).await? {
+            true => GrantStep::InPlace,
+            false => GrantStep::Owed(None),
+        };
+        let payment = self
+            .payments
+            .payment_of(&record.data_hash, record.recipient)
+            .await?;
         Ok(Existing {
             id,
             grant,
@@ -120,6 +135,30 @@ impl Sharing {
             expires_at: self.own.expiry_of(&id).await?,
             record,
         })
+    }
+
+    /// How far a share has come that was accepted earlier, without asking anything of it;
+    /// `None` where there is none.
+    pub(in crate::data) async fn outcome_of(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<ShareOutcome>, ServiceError> {
+        let Some(object) = self.own.own_object(data_hash).await? else {
+            return Ok(None);
+        };
+        let Some(record) = self.shares.share(data_hash, recipient).await? else {
+            return Ok(None);
+        };
+        let share = self.existing(object.id, record).await?;
+        let share = Completed {
+            grant_pending: !matches!(share.grant, GrantStep::InPlace),
+            replicas: self.known_replicas(&share).await,
+            leaf_index: self.place_in_log(&share).await.index(),
+            share,
+        };
+        let tx_hash = self.anchor(&share).await;
+        Ok(Some(share.outcome(tx_hash)))
     }
 
     /// Sees to the recipient's grant.
@@ -192,9 +231,8 @@ impl Sharing {
             place,
         } = share?;
         let leaf_index = match place {
-            Place::At(index) => Some(index),
             Place::Open => self.write_into_log(&share).await,
-            Place::Unknown => None,
+            Place::At(_) | Place::Unknown => place.index(),
         };
         Ok(Completed {
             share,

@@ -30,6 +30,7 @@ pub(super) enum Work {
     Revoking,
     FetchingBack,
     Collecting,
+    Uploading,
 }
 
 impl Work {
@@ -45,14 +46,15 @@ impl Work {
             Self::Revoking => "finishing revocations",
             Self::FetchingBack => "fetching back own objects that are not stored here",
             Self::Collecting => "collecting what belongs to no share",
+            Self::Uploading => "sharing complete uploads and removing expired ones",
         }
     }
 
     /// Entries that are handled at the same time.
     const fn at_once(self) -> usize {
         match self {
-            // Each encrypts an object anew.
-            Self::Revoking => 4,
+            // Each encrypts an object anew, or reads one.
+            Self::Revoking | Self::Uploading => 4,
             // It walks through everything, and nobody waits for it.
             Self::FetchingBack | Self::Collecting => 2,
             _ => 16,

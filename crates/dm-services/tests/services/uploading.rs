@@ -1,0 +1,537 @@
+//! Data that comes in parts is shared once, whatever happens to the node meanwhile.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use dm_core::{
+    config::UploadsConfig,
+    envelope::CHUNK_SIZE,
+    hash::DataHash,
+    ports::{UnfinishedObjects, UploadCatalog},
+    share::{ShareOutcome, ShareTerms},
+    upload::{UploadId, UploadStage},
+};
+use dm_services::{
+    Counts, DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
+    ServiceError, UploadError, UploadOutcome, UploadProgress,
+};
+use dm_testing::faults::{Fault, Faults};
+
+use crate::support::{TestNode, World, data, eventually, settings, terms};
+
+const KEY: &str = "key_1";
+/// Three whole chunks and a part of one.
+const SIZE: usize = 3 * CHUNK_SIZE as usize + 1000;
+
+async fn begin(data: &DataManager, length: usize, terms: &ShareTerms) -> UploadId {
+    let begun = data.uploads().begin(KEY, length as u64, terms).await.unwrap();
+    assert_eq!((begun.offset, begun.length), (0, length as u64));
+    begun.id
+}
+
+/// Sends this part of some bytes, in pieces of an odd size.
+async fn send(
+    data: &DataManager,
+    id: UploadId,
+    bytes: &Bytes,
+    part: Range<usize>,
+) -> Result<UploadProgress, UploadError> {
+    let mut writer = data
+        .uploads()
+        .write(KEY, id, part.start as u64, Counts::InParts)
+        .await?;
+    for piece in bytes[part].chunks(70_001) {
+        writer.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    writer.finish().await
+}
+
+async fn offset(data: &DataManager, id: UploadId) -> u64 {
+    data.uploads().progress(KEY, id).await.unwrap().offset
+}
+
+async fn shared(data: &DataManager, id: UploadId) -> ShareOutcome {
+    match data.uploads().outcome(KEY, id).await.unwrap() {
+        UploadOutcome::Shared(outcome) => outcome,
+        UploadOutcome::UnderWay(progress) => panic!("not shared: {progress:?}"),
+    }
+}
+
+/// The node as it is after a restart: its stores, and nothing of its memory.
+fn restarted(node: &TestNode) -> DataManager {
+    DataManager::new(&node.ports, settings()).unwrap()
+}
+
+fn with(node: &TestNode, uploads: UploadsConfig) -> DataManager {
+    let config = DataConfig {
+        uploads,
+        ..settings()
+    };
+    DataManager::new(&node.ports, config).unwrap()
+}
+
+#[tokio::test]
+async fn data_that_came_in_parts_of_any_size_is_that_of_one_share() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    for step in [1000, 100_000, CHUNK_SIZE as usize, 300_000, SIZE] {
+        let recipient = World::new().node(2).await.address();
+        let id = begin(&node.data, SIZE, &terms(recipient)).await;
+        let mut sent = 0;
+        // Small steps first and large ones then, so that it does not take long.
+        for part in (0..).map(|n| step << n) {
+            let end = (sent + part).min(SIZE);
+            let progress = send(&node.data, id, &bytes, sent..end).await.unwrap();
+            assert_eq!(progress.offset, end as u64, "what was sent is acknowledged");
+            sent = end;
+            if sent == SIZE {
+                break;
+            }
+            let under_way = node.data.uploads().outcome(KEY, id).await.unwrap();
+            assert_eq!(under_way, UploadOutcome::UnderWay(progress));
+        }
+        let outcome = shared(&node.data, id).await;
+        assert_eq!(outcome.data_hash, DataHash::of(&bytes));
+        assert_eq!(node.read(&outcome.data_hash).await.unwrap(), bytes);
+        assert!(node.objects.list_unfinished().await.unwrap().is_empty());
+    }
+    let again = node
+        .data
+        .share_bytes(bytes, terms(world.node(2).await.address()))
+        .await
+        .unwrap();
+    assert_eq!(again.leaf_index, Some(0), "it is the same share");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_taken_up_after_a_restart() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    let places = [
+        0,
+        10,
+        CHUNK_SIZE as usize,
+        CHUNK_SIZE as usize + 1,
+        3 * CHUNK_SIZE as usize + 7,
+        SIZE,
+    ];
+    for part in places.windows(2) {
+        let data = restarted(&node);
+        assert_eq!(offset(&data, id).await, part[0] as u64);
+        send(&data, id, &bytes, part[0]..part[1]).await.unwrap();
+    }
+    let outcome = shared(&restarted(&node), id).await;
+    assert_eq!(outcome.data_hash, DataHash::of(&bytes));
+    assert_eq!(node.read(&outcome.data_hash).await.unwrap(), bytes);
+    assert_eq!(node.events().await, 1);
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_keeps_what_has_come_unless_it_counts_as_a_whole() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    let uploads = node.data.uploads();
+
+    let mut writer = uploads.write(KEY, id, 0, Counts::InParts).await.unwrap();
+    writer.write(bytes.slice(..300_000)).await.unwrap();
+    drop(writer);
+    eventually("what has come is durable", async || {
+        (offset(&node.data, id).await == 300_000).then_some(())
+    })
+    .await;
+
+    for is_dropped in [true, false] {
+        let mut writer = eventually("the turn is free", async || {
+            uploads.write(KEY, id, 300_000, Counts::AsAWhole).await.ok()
+        })
+        .await;
+        writer.write(Bytes::from(vec![0xff; 400_000])).await.unwrap();
+        if is_dropped {
+            drop(writer);
+        } else {
+            assert_eq!(writer.discard().await.unwrap().offset, 300_000);
+        }
+    }
+    send(&node.data, id, &bytes, 300_000..SIZE).await.unwrap();
+    assert_eq!(shared(&node.data, id).await.data_hash, DataHash::of(&bytes));
+}
+
+#[tokio::test]
+async fn bytes_that_do_not_fit_are_refused_and_harm_nothing() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, 1000, &terms(node.address())).await;
+    send(&node.data, id, &bytes, 0..400).await.unwrap();
+    let too_long = send(&node.data, id, &bytes, 400..1001).await;
+    assert!(
+        matches!(too_long, Err(UploadError::TooLong { length: 1000 })),
+        "{too_long:?}"
+    );
+    for place in [0, 399, 401, usize::MAX] {
+        let wrong = node
+            .data
+            .uploads()
+            .write(KEY, id, place as u64, Counts::InParts)
+            .await;
+        assert!(matches!(
+            wrong.err(),
+            Some(UploadError::WrongOffset { expected: 400 })
+        ));
+    }
+    send(&node.data, id, &bytes, 400..1000).await.unwrap();
+    let after = send(&node.data, id, &bytes, 1000..1001).await;
+    assert!(matches!(after, Err(UploadError::TooLong { .. })), "{after:?}");
+    assert_eq!(
+        shared(&node.data, id).await.data_hash,
+        DataHash::of(&bytes[..1000])
+    );
+}
+
+#[tokio::test]
+async fn one_request_at_a_time_is_at_an_upload() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    let uploads = node.data.uploads();
+    let mut first = uploads.write(KEY, id, 0, Counts::InParts).await.unwrap();
+    first.write(bytes.slice(..5000)).await.unwrap();
+    let second = uploads.write(KEY, id, 0, Counts::InParts).await;
+    assert!(matches!(second.err(), Some(UploadError::Busy)));
+    // A client whose connection is dead sends nothing any more: another one goes on.
+    let mut second = eventually("the silent one makes way", async || {
+        let at = offset(&node.data, id).await;
+        uploads.write(KEY, id, at, Counts::InParts).await.ok()
+    })
+    .await;
+    assert_eq!(offset(&node.data, id).await, 5000, "what it had sent counts");
+    let overtaken = eventually("the first one learns it", async || {
+        first.write(bytes.slice(5000..5001)).await.err()
+    })
+    .await;
+    assert!(matches!(overtaken, UploadError::Busy), "{overtaken}");
+    second.write(bytes.slice(5000..)).await.unwrap();
+    second.finish().await.unwrap();
+    assert_eq!(shared(&node.data, id).await.data_hash, DataHash::of(&bytes));
+}
+
+#[tokio::test]
+async fn an_upload_belongs_to_the_key_that_began_it() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let id = begin(&node.data, 10, &terms(node.address())).await;
+    let uploads = node.data.uploads();
+    assert!(matches!(
+        uploads.progress("key_2", id).await,
+        Err(UploadError::Unknown)
+    ));
+    assert!(matches!(
+        uploads.outcome("key_2", id).await,
+        Err(UploadError::Unknown)
+    ));
+    assert!(matches!(
+        uploads.remove("key_2", id).await,
+        Err(UploadError::Unknown)
+    ));
+    let writer = uploads.write("key_2", id, 0, Counts::InParts).await;
+    assert!(matches!(writer.err(), Some(UploadError::Unknown)));
+}
+
+#[tokio::test]
+async fn uploads_are_bounded_for_each_key_and_in_all() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bounded = with(
+        &node,
+        UploadsConfig {
+            max_unfinished: 3,
+            max_unfinished_per_key: 2,
+            max_unfinished_bytes: 1000,
+            max_unfinished_bytes_per_key: 600,
+            ..UploadsConfig::default()
+        },
+    );
+    let uploads = bounded.uploads();
+    let to = terms(node.address());
+    assert_eq!(uploads.max_size(), 600);
+    assert!(matches!(
+        uploads.begin(KEY, 601, &to).await,
+        Err(UploadError::TooLarge { max: 600 })
+    ));
+    let empty = uploads.begin(KEY, 0, &to).await;
+    assert!(
+        matches!(empty, Err(UploadError::Service(ServiceError::Invalid { .. }))),
+        "{empty:?}"
+    );
+    let first = uploads.begin(KEY, 500, &to).await.unwrap();
+    assert!(
+        matches!(uploads.begin(KEY, 101, &to).await, Err(UploadError::TooMany)),
+        "bytes"
+    );
+    uploads.begin(KEY, 10, &to).await.unwrap();
+    assert!(
+        matches!(uploads.begin(KEY, 1, &to).await, Err(UploadError::TooMany)),
+        "number"
+    );
+    assert!(
+        matches!(uploads.begin("key_2", 500, &to).await, Err(UploadError::NoRoom)),
+        "bytes"
+    );
+    uploads.begin("key_2", 10, &to).await.unwrap();
+    assert!(
+        matches!(uploads.begin("key_3", 1, &to).await, Err(UploadError::NoRoom)),
+        "number"
+    );
+    uploads.remove(KEY, first.id).await.unwrap();
+    uploads.begin(KEY, 500, &to).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_whose_time_is_over_is_gone_with_what_had_come() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let short = UploadsConfig {
+        expire_after_secs: 0,
+        ..UploadsConfig::default()
+    };
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    send(&node.data, id, &bytes, 0..SIZE / 2).await.unwrap();
+    let soon = with(&node, short)
+        .uploads()
+        .begin(KEY, 10, &terms(node.address()))
+        .await
+        .unwrap();
+    let expired = node.data.uploads().progress(KEY, soon.id).await;
+    assert!(matches!(expired, Err(UploadError::Expired)), "{expired:?}");
+    node.data.catch_up().await;
+    let gone = node.data.uploads().progress(KEY, soon.id).await;
+    assert!(matches!(gone, Err(UploadError::Unknown)), "{gone:?}");
+    assert_eq!(
+        offset(&node.data, id).await,
+        SIZE as u64 / 2,
+        "the other one stays"
+    );
+}
+
+#[tokio::test]
+async fn an_upload_that_is_deleted_leaves_nothing() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    send(&node.data, id, &bytes, 0..SIZE - 1).await.unwrap();
+    assert_eq!(node.objects.list_unfinished().await.unwrap(), [id]);
+    let _writer = node
+        .data
+        .uploads()
+        .write(KEY, id, SIZE as u64 - 1, Counts::InParts)
+        .await
+        .unwrap();
+    node.data.uploads().remove(KEY, id).await.unwrap();
+    assert!(node.objects.list_unfinished().await.unwrap().is_empty());
+    let gone = node.data.uploads().progress(KEY, id).await;
+    assert!(matches!(gone, Err(UploadError::Unknown)), "{gone:?}");
+    assert_eq!(node.events().await, 0);
+}
+
+#[tokio::test]
+async fn what_a_killed_node_left_of_no_upload_is_collected() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    send(&node.data, id, &bytes, 0..SIZE - 1).await.unwrap();
+    node.catalog.remove_upload(id).await.unwrap();
+    node.data.catch_up().await;
+    assert!(node.objects.list_unfinished().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_under_a_new_version_of_the_nodes_key_and_keeps_the_old_one() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    send(&node.data, id, &bytes, 0..SIZE / 2).await.unwrap();
+    let rotation = KeyRotation::new(
+        KeyRotationPorts {
+            key_ring: node.ports.key_ring.clone(),
+            readable: node.catalog.clone(),
+            uses: node.catalog.clone(),
+            grants: node.ports.grants.clone(),
+            password: Arc::new(dm_testing::crypto::MemoryPassword::default()),
+            changes: node.catalog.clone(),
+            log: node.log.clone(),
+        },
+        KeyRotationConfig {
+            max_age: None,
+            destroy_retired: true,
+        },
+    );
+    let UploadStage::Open { key, .. } = node.catalog.upload(id).await.unwrap().unwrap().stage else {
+        panic!("it is open");
+    };
+    rotation.rotate().await.unwrap();
+    rotation.wrap_all_again().await.unwrap();
+    let kept = rotation.destroy_retired().await;
+    assert!(kept.is_ok(), "{kept:?}");
+    assert!(
+        node.ports.key_ring.unwrap(&key).is_ok(),
+        "the upload needs the version"
+    );
+    send(&restarted(&node), id, &bytes, SIZE / 2..SIZE).await.unwrap();
+    assert_eq!(shared(&node.data, id).await.data_hash, DataHash::of(&bytes));
+}
+
+/// Sends what is missing until all is there, as a client does: after an error it asks where
+/// the upload is. The node starts again whenever it was killed.
+async fn send_to_the_end(ports: &DataPorts, faults: &Faults, bytes: &Bytes, step: usize) -> UploadId {
+    let mut data = DataManager::new(ports, settings()).unwrap();
+    let mut begun = None;
+    for _ in 0..100 {
+        if faults.is_killed() {
+            faults.revive();
+            data = DataManager::new(ports, settings()).unwrap();
+        }
+        let Some(id) = begun else {
+            let to = terms(data.address());
+            begun = data
+                .uploads()
+                .begin(KEY, bytes.len() as u64, &to)
+                .await
+                .ok()
+                .map(|begun| begun.id);
+            continue;
+        };
+        let Ok(progress) = data.uploads().progress(KEY, id).await else {
+            continue;
+        };
+        if progress.offset == progress.length {
+            if let Ok(UploadOutcome::Shared(_)) = data.uploads().outcome(KEY, id).await {
+                return id;
+            }
+            continue;
+        }
+        let start = progress.offset as usize;
+        // Whatever comes of it, the upload says where it is.
+        let _ = send(&data, id, bytes, start..(start + step).min(bytes.len())).await;
+    }
+    panic!("the upload never ends");
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_at_any_write_shares_an_upload_once() {
+    let bytes = data(SIZE);
+    for fault in [
+        Fault::KilledBefore,
+        Fault::KilledAfter,
+        Fault::Refused,
+        Fault::Unconfirmed,
+    ] {
+        let mut writes = 0;
+        let mut at = 0;
+        while at == 0 || at < writes {
+            let world = World::new();
+            let faults = Faults::new();
+            let node = world.node_with(1, &faults).await;
+            let before = faults.writes();
+            faults.after(at, fault);
+            let id = send_to_the_end(&node.ports, &faults, &bytes, SIZE / 2).await;
+            writes = faults.writes() - before;
+            let data = DataManager::new(&node.ports, settings()).unwrap();
+            data.catch_up().await;
+            assert_eq!(shared(&data, id).await.data_hash, DataHash::of(&bytes));
+            assert_eq!(
+                node.read(&DataHash::of(&bytes)).await.unwrap(),
+                bytes,
+                "{fault:?} {at}"
+            );
+            assert_eq!(node.events().await, 1, "{fault:?} {at}");
+            at += 1;
+        }
+        assert!(writes > 8, "{writes}");
+    }
+}
+
+#[tokio::test]
+async fn a_complete_upload_is_shared_after_a_restart_though_nobody_asks() {
+    let world = World::new();
+    let faults = Faults::new();
+    let node = world.node_with(1, &faults).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    send(&node.data, id, &bytes, 0..SIZE - 1).await.unwrap();
+    // Killed once the last byte is durable: after the write of the chunks and of the place.
+    faults.after(1, Fault::KilledAfter);
+    assert!(send(&node.data, id, &bytes, SIZE - 1..SIZE).await.is_err());
+    assert!(faults.is_killed());
+    faults.revive();
+    let data = restarted(&node);
+    assert_eq!(node.events().await, 0);
+    data.catch_up().await;
+    assert_eq!(node.events().await, 1);
+    assert_eq!(node.read(&DataHash::of(&bytes)).await.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn an_upload_that_finds_no_room_is_shared_once_there_is_some() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(SIZE);
+    let id = begin(&node.data, SIZE, &terms(node.address())).await;
+    send(&node.data, id, &bytes, 0..SIZE - 1).await.unwrap();
+    node.objects.set_quota(Some(10));
+    let full = send(&node.data, id, &bytes, SIZE - 1..SIZE).await;
+    assert!(
+        matches!(full, Err(UploadError::Service(ServiceError::StorageFull))),
+        "{full:?}"
+    );
+    assert_eq!(
+        offset(&node.data, id).await,
+        SIZE as u64,
+        "no byte need come again"
+    );
+    node.objects.set_quota(None);
+    node.data.catch_up().await;
+    assert_eq!(shared(&node.data, id).await.data_hash, DataHash::of(&bytes));
+}
+
+#[tokio::test]
+async fn a_refused_share_is_not_made_behind_its_clients_back() {
+    let world = World::new();
+    let node = world.node(1).await;
+    let bytes = data(1000);
+    let priced = ShareTerms {
+        payment: Some(dm_core::payment::PaymentTerms {
+            token: dm_core::Address::repeat_byte(9),
+            amount: dm_core::U256::from(5),
+            consent: None,
+        }),
+        ..terms(node.address())
+    };
+    let id = begin(&node.data, 1000, &priced).await;
+    let refused = send(&node.data, id, &bytes, 0..1000).await;
+    assert!(
+        matches!(refused, Err(UploadError::Service(ServiceError::Rejected { .. }))),
+        "{refused:?}"
+    );
+    let due = node
+        .catalog
+        .due_uploads(dm_core::clock::now_ms(), None, 9)
+        .await
+        .unwrap();
+    assert!(due.is_empty(), "only its client tries again: {due:?}");
+    let again = node.data.uploads().outcome(KEY, id).await;
+    assert!(
+        matches!(again, Err(UploadError::Service(ServiceError::Rejected { .. }))),
+        "{again:?}"
+    );
+    assert_eq!(node.events().await, 0);
+}

@@ -1,0 +1,200 @@
+//! Uploads that resume.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dm_core::{
+    hash::DataHash,
+    ports::{CatalogError, UploadCatalog},
+    share::WrappedKey,
+    upload::{OpenUploads, Received, UploadId, UploadRecord, UploadStage},
+};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    SqliteCatalog,
+    change::{Outcome, SingleChange},
+    columns::{Columns, bound, row_limit, storable},
+    error::{corrupt, from_sqlx},
+};
+
+const INSERT: &str = "INSERT INTO uploads
+    (id, key_id, length, received, created_at, expires_at, terms, key_version, key_token, tail, refused,
+    data_hash)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+pub(super) const GET: &str = "SELECT * FROM uploads WHERE id = ?";
+pub(super) const ADVANCE: &str =
+    "UPDATE uploads SET received = ?, tail = ? WHERE id = ? AND data_hash IS NULL";
+pub(super) const REFUSE: &str = "UPDATE uploads SET refused = 1 WHERE id = ? AND data_hash IS NULL";
+pub(super) const CLOSE: &str = "UPDATE uploads
+    SET data_hash = ?, received = length, tail = NULL, key_version = NULL, key_token = NULL
+    WHERE id = ? AND data_hash IS NULL";
+pub(super) const REMOVE: &str = "DELETE FROM uploads WHERE id = ?";
+/// No id is empty, so that all come after the empty one.
+pub(super) const DUE: &str = "SELECT id FROM (
+        SELECT id FROM uploads INDEXED BY uploads_by_end WHERE expires_at <= ?1 AND id > ?2
+        UNION
+        SELECT id FROM uploads INDEXED BY uploads_complete
+        WHERE data_hash IS NULL AND received = length AND refused = 0 AND id > ?2
+    ) ORDER BY id LIMIT ?3";
+pub(super) const OPEN_OF: &str = "SELECT count(*) AS uploads, coalesce(sum(length), 0) AS bytes
+    FROM uploads WHERE data_hash IS NULL AND key_id = ?";
+/// Walks through the open ones, of which there are a limited number.
+pub(super) const OPEN: &str = "SELECT count(*) AS uploads, coalesce(sum(length), 0) AS bytes
+    FROM uploads INDEXED BY uploads_open WHERE data_hash IS NULL";
+
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    upload: &UploadRecord,
+) -> Result<Outcome, CatalogError> {
+    let (key, tail, refused, data_hash) = match &upload.stage {
+        UploadStage::Open {
+            key,
+            received,
+            refused,
+        } => (Some(key), received.tail.as_ref(), *refused, None),
+        UploadStage::Shared(data_hash) => (None, None, false, Some(data_hash)),
+    };
+    let query = sqlx::query(INSERT)
+        .bind(upload.id.0.to_vec())
+        .bind(upload.key_id.clone())
+        .bind(storable(upload.length)?)
+        .bind(storable(upload.offset())?)
+        .bind(storable(upload.created_at)?)
+        .bind(storable(upload.expires_at)?)
+        .bind(upload.terms.to_vec())
+        .bind(key.map(|key| key.version))
+        .bind(key.map(|key| key.token.clone()))
+        .bind(tail.map(|tail| tail.to_vec()))
+        .bind(refused)
+        .bind(data_hash.map(|hash| hash.as_bytes().to_vec()));
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(match done.rows_affected() {
+        0 => Outcome::Refused(format!("there is an upload {}", upload.id)),
+        _ => Outcome::Done,
+    })
+}
+
+pub(super) async fn advance(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+    received: &Received,
+) -> Result<Outcome, CatalogError> {
+    let query = sqlx::query(ADVANCE)
+        .bind(storable(received.offset)?)
+        .bind(received.tail.as_ref().map(|tail| tail.to_vec()))
+        .bind(id.0.to_vec());
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(Outcome::Existed(done.rows_affected() > 0))
+}
+
+pub(super) async fn refuse(connection: &mut SqliteConnection, id: UploadId) -> Result<Outcome, CatalogError> {
+    let query = sqlx::query(REFUSE).bind(id.0.to_vec());
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(Outcome::Existed(done.rows_affected() > 0))
+}
+
+pub(super) async fn close(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+    data_hash: &DataHash,
+) -> Result<Outcome, CatalogError> {
+    let query = sqlx::query(CLOSE)
+        .bind(data_hash.as_bytes().to_vec())
+        .bind(id.0.to_vec());
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(Outcome::Existed(done.rows_affected() > 0))
+}
+
+pub(super) async fn remove(connection: &mut SqliteConnection, id: UploadId) -> Result<Outcome, CatalogError> {
+    let query = sqlx::query(REMOVE).bind(id.0.to_vec());
+    let done = query.execute(connection).await.map_err(from_sqlx)?;
+    Ok(Outcome::Existed(done.rows_affected() > 0))
+}
+
+fn read(row: &SqliteRow) -> Result<UploadRecord, CatalogError> {
+    let stage = match row.optional_bytes("data_hash")? {
+        Some(hash) => UploadStage::Shared(DataHash::from_bytes(hash)),
+        None => UploadStage::Open {
+            key: WrappedKey {
+                version: row.small_number("key_version")?,
+                token: row
+                    .value::<Option<String>>("key_token")?
+                    .ok_or_else(|| corrupt("an open upload has no key"))?,
+            },
+            received: Received {
+                offset: row.number("received")?,
+                tail: row.value::<Option<Vec<u8>>>("tail")?.map(Bytes::from),
+            },
+            refused: row.value("refused")?,
+        },
+    };
+    Ok(UploadRecord {
+        id: UploadId(row.bytes("id")?),
+        key_id: row.value("key_id")?,
+        length: row.number("length")?,
+        created_at: row.number("created_at")?,
+        expires_at: row.number("expires_at")?,
+        terms: row.value::<Vec<u8>>("terms")?.into(),
+        stage,
+    })
+}
+
+#[async_trait]
+impl UploadCatalog for SqliteCatalog {
+    async fn insert_upload(&self, upload: &UploadRecord) -> Result<(), CatalogError> {
+        self.make(SingleChange::InsertUpload(Box::new(upload.clone())))
+            .await
+    }
+
+    async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
+        let query = sqlx::query(GET).bind(id.0.to_vec());
+        let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn advance_upload(&self, id: UploadId, received: &Received) -> Result<bool, CatalogError> {
+        let received = received.clone();
+        self.make_if_there(SingleChange::AdvanceUpload { id, received })
+            .await
+    }
+
+    async fn refuse_upload(&self, id: UploadId) -> Result<bool, CatalogError> {
+        self.make_if_there(SingleChange::RefuseUpload(id)).await
+    }
+
+    async fn close_upload(&self, id: UploadId, data_hash: &DataHash) -> Result<bool, CatalogError> {
+        let data_hash = *data_hash;
+        self.make_if_there(SingleChange::CloseUpload { id, data_hash })
+            .await
+    }
+
+    async fn remove_upload(&self, id: UploadId) -> Result<bool, CatalogError> {
+        self.make_if_there(SingleChange::RemoveUpload(id)).await
+    }
+
+    async fn due_uploads(
+        &self,
+        now: u64,
+        after: Option<UploadId>,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        let query = sqlx::query(DUE)
+            .bind(bound(now))
+            .bind(after.map_or_else(Vec::new, |id| id.0.to_vec()))
+            .bind(row_limit(limit));
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(|row| Ok(UploadId(row.bytes("id")?))).collect()
+    }
+
+    async fn open_uploads(&self, key_id: Option<&str>) -> Result<OpenUploads, CatalogError> {
+        let query = match key_id {
+            Some(key_id) => sqlx::query(OPEN_OF).bind(key_id.to_owned()),
+            None => sqlx::query(OPEN),
+        };
+        let row = query.fetch_one(&self.reads).await.map_err(from_sqlx)?;
+        Ok(OpenUploads {
+            count: row.number("uploads")?,
+            bytes: row.number("bytes")?,
+        })
+    }
+}
