@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use dm_core::config::ApiConfig;
 use reqwest::{
     Method,
@@ -55,6 +56,13 @@ impl<'a> Operation<'a> {
 
     fn is_upload(&self) -> bool {
         self.description.get("requestBody").is_some() && self.body().is_none()
+    }
+
+    /// The media type of the bytes that are uploaded.
+    fn upload_type(&self) -> Option<&'a str> {
+        let content = self.description["requestBody"]["content"].as_object()?;
+        let types = content.keys().map(String::as_str);
+        types.filter(|name| *name != "application/json" && !name.contains('*')).next()
     }
 
     /// Fields of which the document says that the node checks more than their form.
@@ -153,6 +161,9 @@ impl<'a> Contract<'a> {
         }
         if let Some(body) = &sent.body {
             request = request.body(body.clone());
+        }
+        if let Some(upload_type) = operation.upload_type() {
+            request = request.header("Content-Type", upload_type);
         }
         let response = request.send().await.unwrap();
         assert!(response.headers().contains_key("x-request-id"));
@@ -290,8 +301,11 @@ impl<'a> Contract<'a> {
                     let mut sent = base.clone();
                     sent.put(parameter, text);
                     self.add_companions(operation, parameter, &mut sent);
-                    self.refuses(operation, &sent, parameter["x-field"].as_str().unwrap_or(name))
-                        .await;
+                    let field = parameter["x-field"].as_str().unwrap_or(name);
+                    match parameter["x-refused-with"].as_u64() {
+                        None => self.refuses(operation, &sent, field).await,
+                        Some(status) => self.refuses_with(status, operation, &sent).await,
+                    }
                 }
             }
             if parameter["required"] == true && parameter["in"] == "query" {
@@ -333,6 +347,16 @@ impl<'a> Contract<'a> {
             sent.body = Some(Value::Object(fields).to_string());
             self.refuses(operation, &sent, name).await;
         }
+    }
+
+    /// Another status, which says enough.
+    async fn refuses_with(&mut self, status: u64, operation: &Operation<'_>, sent: &Sent) {
+        let got = self.send(operation, sent).await;
+        let verdict = match u64::from(got.status) == status {
+            true => Ok(()),
+            false => Err(format!("it is not refused with {status}")),
+        };
+        self.note(operation, sent, &got, verdict);
     }
 
     /// 422 with this field, or another name of it that the document gives.
@@ -423,6 +447,9 @@ async fn holds(document: &str, is_external: bool) {
             ("recipient", RECIPIENT.to_owned()),
             ("healthy", "true".to_owned()),
             ("Range", "bytes=1-2".to_owned()),
+            ("Upload-Metadata", format!("recipients {}", STANDARD.encode(RECIPIENT))),
+            ("Upload-Length", "8".to_owned()),
+            ("Upload-Offset", "0".to_owned()),
         ];
         contract.refuses_what_is_forbidden(operation).await;
         contract.accepts_what_is_allowed(operation).await;

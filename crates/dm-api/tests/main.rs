@@ -31,4 +31,5 @@ mod several_recipients;
 mod shares;
 mod subscriptions;
 mod transfers_end;
+mod uploads;
 mod users;

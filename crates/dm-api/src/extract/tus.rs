@@ -8,7 +8,6 @@ use actix_web::http::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use dm_services::ServiceError;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -76,7 +75,7 @@ pub(crate) fn is_offset_stream(headers: &HeaderMap) -> bool {
 /// Bytes that an upload shall have.
 pub(crate) fn upload_length(headers: &HeaderMap) -> Result<u64, ApiError> {
     if headers.contains_key(&UPLOAD_DEFER_LENGTH) {
-        return Err(malformed(
+        return Err(ApiError::invalid(
             "Upload-Defer-Length",
             "is not supported: say with Upload-Length how long the upload is",
         ));
@@ -95,12 +94,7 @@ fn number(headers: &HeaderMap, header: &HeaderName, name: &'static str) -> Resul
     let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| malformed(name, "must be a number of bytes"))
-}
-
-/// 400: a header of the protocol is not what it should be.
-fn malformed(field: &'static str, reason: &str) -> ApiError {
-    ServiceError::rejected(field, reason).into()
+        .ok_or_else(|| ApiError::invalid(name, "must be a number of bytes"))
 }
 
 /// What is said of an upload when it begins.
@@ -186,7 +180,7 @@ impl FromStr for Checksum {
 
     fn from_str(text: &str) -> Result<Self, ApiError> {
         let form = "must be sha1 or sha256, a blank, and the hash of the body in Base64";
-        let refused = || malformed("Upload-Checksum", form);
+        let refused = || ApiError::invalid("Upload-Checksum", form);
         let (name, value) = text.split_once(' ').ok_or_else(refused)?;
         let (hasher, length) = match name {
             "sha1" => (Hasher::Sha1(Sha1::new()), 20),
@@ -275,11 +269,11 @@ mod tests {
         assert_eq!(offset("18446744073709551615").unwrap(), u64::MAX);
         for text in ["", "-1", "+1", "1.0", "0x1", "1 1", "18446744073709551616"] {
             let error = offset(text).unwrap_err();
-            assert_eq!(error.status_code(), 400, "{text}");
+            assert_eq!(error.status_code(), 422, "{text}");
         }
         assert!(upload_offset(&headers(&[])).is_err());
         let deferred = headers(&[("upload-defer-length", "1"), ("upload-length", "1")]);
-        assert_eq!(upload_length(&deferred).unwrap_err().status_code(), 400);
+        assert_eq!(upload_length(&deferred).unwrap_err().status_code(), 422);
     }
 
     #[test]
@@ -305,7 +299,7 @@ mod tests {
             "sha256 Kq5sNclPz7QV2+lfQIuc6R7oRu0=",
         ] {
             let error = text.parse::<Checksum>().err().unwrap();
-            assert_eq!(error.status_code(), 400, "{text}");
+            assert_eq!(error.status_code(), 422, "{text}");
         }
     }
 

@@ -82,13 +82,14 @@ async fn create(request: HttpRequest, body: Payload, state: Data<State>) -> Resu
     spoken(async {
         require_version(request.headers())?;
         let length = upload_length(request.headers())?;
+        let checksum = Checksum::of(request.headers())?;
         let terms = terms(&request, &state).await?;
         let key_id = bearer(&request)?.key_id;
         let uploads = state.services.data.uploads();
         let begun = state.run(uploads.begin(&key_id, length, &terms)).await?;
         // Relative to this resource, whatever a proxy has put before its path.
         let location = format!("uploads/{}", begun.id);
-        let received = receive(&request, body, &state, &begun).await;
+        let received = receive(&request, body, &state, &begun, checksum).await;
         let progress = match received {
             Ok(progress) => progress,
             Err(error) => return Err(error.with_header(header::LOCATION, text_value(&location))),
@@ -106,9 +107,11 @@ async fn receive(
     mut body: Payload,
     state: &State,
     begun: &UploadProgress,
+    checksum: Option<Checksum>,
 ) -> Result<UploadProgress, ApiError> {
     if is_offset_stream(request.headers()) {
-        return take(request, body, state, begun.id, begun.offset).await;
+        let place = (begun.id, begun.offset);
+        return take(request, body, state, place, checksum).await;
     }
     match body.next().await.transpose().map_err(body_cut_off)? {
         Some(piece) if !piece.is_empty() => {
@@ -174,10 +177,11 @@ async fn patch(request: HttpRequest, body: Payload, state: Data<State>) -> Resul
 
 async fn append(request: &HttpRequest, body: Payload, state: &State) -> Result<HttpResponse, ApiError> {
     require_version(request.headers())?;
-    let id = upload_id(request)?;
     require_offset_stream(request.headers())?;
     let offset = upload_offset(request.headers())?;
-    let progress = take(request, body, state, id, offset).await?;
+    let checksum = Checksum::of(request.headers())?;
+    let place = (upload_id(request)?, offset);
+    let progress = take(request, body, state, place, checksum).await?;
     Ok(answer(StatusCode::NO_CONTENT, &progress).finish())
 }
 
@@ -187,11 +191,10 @@ async fn take(
     request: &HttpRequest,
     mut body: Payload,
     state: &State,
-    id: UploadId,
-    offset: u64,
+    (id, offset): (UploadId, u64),
+    mut checksum: Option<Checksum>,
 ) -> Result<UploadProgress, ApiError> {
     refuse_encoded_body(request.headers())?;
-    let mut checksum = Checksum::of(request.headers())?;
     let counts = match checksum {
         Some(_) => Counts::AsAWhole,
         None => Counts::InParts,
