@@ -51,6 +51,7 @@ mod routers;
 mod settings;
 mod shares;
 mod sharing;
+mod uploads;
 mod users;
 mod vouching;
 mod workspace;

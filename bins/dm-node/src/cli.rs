@@ -23,7 +23,9 @@ pub(crate) use money::{
     AmountArgs, BalanceArgs, ConfirmArgs, TokensArgs, TokensCommand, TransferArgs, TransfersArgs,
     TransfersCommand,
 };
-pub(crate) use share::{GrantArgs, OrderArgs, PriceArgs, ShareArgs, SharesArgs, StatementArgs};
+pub(crate) use share::{
+    DescriptionArgs, GrantArgs, OrderArgs, PriceArgs, ShareArgs, SharesArgs, StatementArgs,
+};
 pub(crate) use user::{AddUserArgs, UserCommand, VouchArgs};
 
 /// Shares data between organisations: encrypted for the recipient, spread over

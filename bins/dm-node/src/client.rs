@@ -46,6 +46,19 @@ impl NodeClient {
         successful(self.exchange(request).await?).await
     }
 
+    /// The address of the API.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
+    }
+
+    /// Sends a request once; an answer that is no success is an answer.
+    ///
+    /// # Errors
+    /// Where the connection breaks.
+    pub(crate) async fn execute(&self, request: RequestBuilder) -> reqwest::Result<Response> {
+        self.http.execute(request.build()?).await
+    }
+
     /// Sends a request, and again where the node asks the client to come back later. A
     /// request whose body is streamed is sent once.
     async fn exchange(&self, request: RequestBuilder) -> anyhow::Result<Response> {
@@ -69,7 +82,8 @@ impl NodeClient {
         }
     }
 
-    fn silent(&self) -> String {
+    /// What to say where the connection breaks before there is an answer.
+    pub(crate) fn silent(&self) -> String {
         format!("no node answers at {}", self.api)
     }
 
@@ -170,7 +184,7 @@ fn wait_asked(method: &Method, status: StatusCode, headers: &HeaderMap) -> Optio
 }
 
 /// The answer, where it is a success.
-async fn successful(response: Response) -> anyhow::Result<Response> {
+pub(crate) async fn successful(response: Response) -> anyhow::Result<Response> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);

@@ -12,6 +12,10 @@ use reqwest::Response;
 
 use crate::progress;
 
+mod resumed;
+
+pub(crate) use resumed::object_to_file;
+
 /// Writes a download beside its target, and gives it its name only once it is
 /// whole and `check` has nothing against it. Returns its bytes.
 ///
@@ -41,16 +45,19 @@ pub(crate) async fn to_file(
     result
 }
 
-/// Writes a download into a file that is not there yet.
+/// Lets `work` write into a file that is not there yet.
 ///
 /// # Errors
-/// As [`to_file`], and where the file is there; then it stays as it is.
-pub(crate) async fn to_new_file(response: Response, path: &Path) -> anyhow::Result<u64> {
+/// Those of the work, and where the file is there; then it stays as it is.
+pub(crate) async fn into_new_file(
+    path: &Path,
+    work: impl Future<Output = anyhow::Result<u64>>,
+) -> anyhow::Result<u64> {
     Access::New.create(path).with_context(|| {
         let path = path.display();
         format!("cannot make the file {path}; choose another one with -o")
     })?;
-    let result = to_file(response, path, Access::New, |_| Ok(())).await;
+    let result = work.await;
     if result.is_err() {
         // It is empty: it only kept the name.
         let _ = fs::remove_file(path);
@@ -61,8 +68,6 @@ pub(crate) async fn to_new_file(response: Response, path: &Path) -> anyhow::Resu
 /// Who may read a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Access {
-    /// As the system has it.
-    Usual,
     /// As the system has it; the file must not be there yet, and it is no link.
     New,
     /// Its owner alone.
@@ -74,7 +79,7 @@ impl Access {
         let mut options = OpenOptions::new();
         match self {
             Self::New => options.write(true).create_new(true),
-            Self::Usual | Self::Private => options.write(true).create(true).truncate(true),
+            Self::Private => options.write(true).create(true).truncate(true),
         };
         #[cfg(unix)]
         if let Self::Private = self {

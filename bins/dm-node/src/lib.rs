@@ -26,10 +26,12 @@ mod output;
 mod paths;
 mod plugins;
 mod progress;
+mod retries;
 mod secret_input;
 mod settings;
 mod stop_signal;
 mod times;
+mod upload;
 
 use cli::{Cli, Command};
 

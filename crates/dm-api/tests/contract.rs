@@ -62,7 +62,9 @@ impl<'a> Operation<'a> {
     fn upload_type(&self) -> Option<&'a str> {
         let content = self.description["requestBody"]["content"].as_object()?;
         let types = content.keys().map(String::as_str);
-        types.filter(|name| *name != "application/json" && !name.contains('*')).next()
+        types
+            .filter(|name| *name != "application/json" && !name.contains('*'))
+            .next()
     }
 
     /// Fields of which the document says that the node checks more than their form.
@@ -447,7 +449,10 @@ async fn holds(document: &str, is_external: bool) {
             ("recipient", RECIPIENT.to_owned()),
             ("healthy", "true".to_owned()),
             ("Range", "bytes=1-2".to_owned()),
-            ("Upload-Metadata", format!("recipients {}", STANDARD.encode(RECIPIENT))),
+            (
+                "Upload-Metadata",
+                format!("recipients {}", STANDARD.encode(RECIPIENT)),
+            ),
             ("Upload-Length", "8".to_owned()),
             ("Upload-Offset", "0".to_owned()),
         ];

@@ -70,8 +70,13 @@ async fn data_comes_in_parts_and_is_shared_with_the_last_one() {
     assert_eq!((last.status, last.header("upload-offset")), (204, "11"));
     let shared = node.get(&path).await;
     assert_eq!(shared.status, 201, "{:?}", shared.body);
-    let repeated = node.share(&json!({"data": "hello world", "recipient": RECIPIENT})).await;
-    assert_eq!(repeated.body, shared.body, "it answers what POST /share_data would");
+    let repeated = node
+        .share(&json!({"data": "hello world", "recipient": RECIPIENT}))
+        .await;
+    assert_eq!(
+        repeated.body, shared.body,
+        "it answers what POST /share_data would"
+    );
     assert_eq!(offset(&node, &path).await, 11);
     let nothing = Answer::of(part(&node, &path, 11, "")).await;
     assert_eq!(nothing.status, 204);
@@ -90,7 +95,10 @@ async fn the_same_bytes_as_one_put_have_the_same_hash() {
         sent += size;
     }
     assert_eq!(sent, bytes.len());
-    let hash = node.get(&path).await.body["data_hash"].as_str().unwrap().to_owned();
+    let hash = node.get(&path).await.body["data_hash"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(hash, DataHash::of(&bytes).to_string());
     assert_eq!(hash, node.put(bytes).await);
 }
@@ -98,14 +106,28 @@ async fn the_same_bytes_as_one_put_have_the_same_hash() {
 #[actix_web::test]
 async fn the_first_bytes_can_come_with_the_request_that_begins_the_upload() {
     let node = start().await;
-    let request = creation(&node, 11).header("Content-Type", OFFSET_STREAM).body("hello");
+    let request = creation(&node, 11)
+        .header("Content-Type", OFFSET_STREAM)
+        .body("hello");
     let begun = Answer::of(request).await;
-    assert_eq!((begun.status, begun.header("upload-offset")), (201, "5"), "{:?}", begun.body);
-    let whole = creation(&node, 5).header("Content-Type", OFFSET_STREAM).body("whole");
+    assert_eq!(
+        (begun.status, begun.header("upload-offset")),
+        (201, "5"),
+        "{:?}",
+        begun.body
+    );
+    let whole = creation(&node, 5)
+        .header("Content-Type", OFFSET_STREAM)
+        .body("whole");
     let begun = Answer::of(whole).await;
     let path = format!("/{}", begun.header("location"));
-    assert_eq!(node.get(&path).await.body["data_hash"], DataHash::of(b"whole").to_string());
-    let other = creation(&node, 5).header("Content-Type", "text/plain").body("whole");
+    assert_eq!(
+        node.get(&path).await.body["data_hash"],
+        DataHash::of(b"whole").to_string()
+    );
+    let other = creation(&node, 5)
+        .header("Content-Type", "text/plain")
+        .body("whole");
     assert_eq!(Answer::of(other).await.status, 415);
 }
 
@@ -126,7 +148,8 @@ async fn what_is_said_of_the_data_is_its_descriptor() {
         .header("Content-Type", OFFSET_STREAM)
         .body("bytes");
     assert_eq!(Answer::of(request).await.status, 201);
-    let object = Answer::of(node.external(Method::HEAD, &format!("/objects/{}", DataHash::of(b"bytes")))).await;
+    let object =
+        Answer::of(node.external(Method::HEAD, &format!("/objects/{}", DataHash::of(b"bytes")))).await;
     assert_eq!(object.header("content-type"), "application/pdf");
     assert_eq!(
         object.header("content-disposition"),
@@ -142,20 +165,53 @@ async fn metadata_that_is_not_valid_is_refused_and_its_field_named() {
         (vec![], 422, "recipients"),
         (vec![("recipients", "nobody")], 422, "recipients"),
         (vec![("recipients", "0x1,0x2")], 422, "recipients"),
-        (vec![("recipients", RECIPIENT), ("name", "../secret")], 422, "name"),
+        (
+            vec![("recipients", RECIPIENT), ("name", "../secret")],
+            422,
+            "name",
+        ),
         (vec![("recipients", RECIPIENT), ("labels", "[1]")], 422, "labels"),
-        (vec![("recipients", RECIPIENT), ("media_type", "pdf")], 422, "media_type"),
-        (vec![("recipients", RECIPIENT), ("supersedes", "7")], 422, "supersedes"),
-        (vec![("recipients", RECIPIENT), ("expires_at", "soon")], 422, "expires_at"),
-        (vec![("recipients", RECIPIENT), ("expires_at", over)], 422, "expires_at"),
-        (vec![("recipients", RECIPIENT), ("payment_amount", "5")], 422, "payment_token"),
-        (vec![("recipients", RECIPIENT), ("filename", "a")], 422, "Upload-Metadata"),
+        (
+            vec![("recipients", RECIPIENT), ("media_type", "pdf")],
+            422,
+            "media_type",
+        ),
+        (
+            vec![("recipients", RECIPIENT), ("supersedes", "7")],
+            422,
+            "supersedes",
+        ),
+        (
+            vec![("recipients", RECIPIENT), ("expires_at", "soon")],
+            422,
+            "expires_at",
+        ),
+        (
+            vec![("recipients", RECIPIENT), ("expires_at", over)],
+            422,
+            "expires_at",
+        ),
+        (
+            vec![("recipients", RECIPIENT), ("payment_amount", "5")],
+            422,
+            "payment_token",
+        ),
+        (
+            vec![("recipients", RECIPIENT), ("filename", "a")],
+            422,
+            "Upload-Metadata",
+        ),
     ] {
         let request = tus(&node, Method::POST, "/uploads")
             .header("Upload-Length", 5)
             .header("Upload-Metadata", metadata(&pairs));
         let answer = Answer::of(request).await;
-        assert_eq!((answer.status, answer.body["field"].as_str()), (status, Some(field)), "{pairs:?} {:?}", answer.body);
+        assert_eq!(
+            (answer.status, answer.body["field"].as_str()),
+            (status, Some(field)),
+            "{pairs:?} {:?}",
+            answer.body
+        );
         assert_eq!(answer.header("tus-resumable"), "1.0.0");
     }
 }
@@ -169,7 +225,10 @@ async fn the_protocol_says_what_it_offers_and_refuses_other_versions() {
         ("tus-version", "1.0.0"),
         ("tus-resumable", "1.0.0"),
         ("tus-checksum-algorithm", "sha1,sha256"),
-        ("tus-extension", "creation,creation-with-upload,expiration,termination,checksum"),
+        (
+            "tus-extension",
+            "creation,creation-with-upload,expiration,termination,checksum",
+        ),
         ("tus-max-size", "274877906944"),
     ] {
         assert_eq!(options.header(name), value);
@@ -182,7 +241,11 @@ async fn the_protocol_says_what_it_offers_and_refuses_other_versions() {
                 request = request.header("Tus-Resumable", version);
             }
             let answer = Answer::of(request).await;
-            assert_eq!((answer.status, answer.header("tus-version")), (412, "1.0.0"), "{method}");
+            assert_eq!(
+                (answer.status, answer.header("tus-version")),
+                (412, "1.0.0"),
+                "{method}"
+            );
         }
     }
     assert_eq!(offset(&node, &path).await, 0);
@@ -194,7 +257,10 @@ async fn bytes_that_do_not_fit_are_refused_and_change_nothing() {
     let path = begin(&node, 5).await;
     Answer::of(part(&node, &path, 0, "ab")).await;
     let wrong_place = Answer::of(part(&node, &path, 1, "b")).await;
-    assert_eq!((wrong_place.status, wrong_place.header("upload-offset")), (409, "2"));
+    assert_eq!(
+        (wrong_place.status, wrong_place.header("upload-offset")),
+        (409, "2")
+    );
     let too_long = Answer::of(part(&node, &path, 2, "cdef")).await;
     assert_eq!(too_long.status, 413, "{:?}", too_long.body);
     let wrong_type = part(&node, &path, 2, "c").header("Content-Type", "text/plain");
@@ -206,7 +272,10 @@ async fn bytes_that_do_not_fit_are_refused_and_change_nothing() {
             .header("Content-Type", OFFSET_STREAM)
             .header("Upload-Offset", text);
         let answer = Answer::of(request.body("c")).await;
-        assert_eq!((answer.status, answer.body["field"].as_str()), (422, Some("Upload-Offset")));
+        assert_eq!(
+            (answer.status, answer.body["field"].as_str()),
+            (422, Some("Upload-Offset"))
+        );
     }
     assert_eq!(offset(&node, &path).await, 2);
 }
@@ -229,7 +298,10 @@ async fn a_body_counts_only_with_the_checksum_that_it_comes_with() {
     for sum in ["md5 XrY7u+Ae7tCTyyK7j1rNww==", "sha1 x", "sha1"] {
         let request = part(&node, &path, 22, "").header("Upload-Checksum", sum);
         let answer = Answer::of(request).await;
-        assert_eq!((answer.status, answer.body["field"].as_str()), (422, Some("Upload-Checksum")));
+        assert_eq!(
+            (answer.status, answer.body["field"].as_str()),
+            (422, Some("Upload-Checksum"))
+        );
     }
     let hash = DataHash::of(b"hello worldhello world").to_string();
     assert_eq!(node.get(&path).await.body["data_hash"], hash);
@@ -322,7 +394,9 @@ async fn uploads_have_bounds() {
     let by_other_key = creation(&node, 1).build().unwrap();
     let mut headers = by_other_key.headers().clone();
     headers.insert("x-api-key", node.keys.share.parse().unwrap());
-    let no_room = node.bare(Method::POST, by_other_key.url().as_str()).headers(headers);
+    let no_room = node
+        .bare(Method::POST, by_other_key.url().as_str())
+        .headers(headers);
     assert_eq!(Answer::of(no_room).await.status, 507);
 }
 

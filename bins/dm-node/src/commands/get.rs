@@ -9,12 +9,7 @@ use reqwest::{Method, Response, header::CONTENT_DISPOSITION};
 use serde_json::json;
 
 use super::explain;
-use crate::{
-    cli::GetArgs,
-    client::NodeClient,
-    download::{self, Access},
-    output,
-};
+use crate::{cli::GetArgs, client::NodeClient, download, output};
 
 pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
@@ -28,9 +23,10 @@ pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     };
     match &target {
         Some(path) => {
+            let fetching = download::object_to_file(&client, &hash, response, path);
             let bytes = match args.named {
-                true => download::to_new_file(response, path).await?,
-                false => download::to_file(response, path, Access::Usual, |_| Ok(())).await?,
+                true => download::into_new_file(path, fetching).await?,
+                false => fetching.await?,
             };
             let document = json!({"hash": hash, "file": path, "bytes": bytes});
             output::print(as_json, &document, |_| {

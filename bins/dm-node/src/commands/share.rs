@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use dm_api::attachment;
 use dm_core::{
     descriptor::{LabelPairs, Labels, ObjectName},
@@ -18,13 +19,14 @@ use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use crate::{
-    cli::ShareArgs,
-    client::NodeClient,
+    cli::{DescriptionArgs, ShareArgs},
+    client::{NodeClient, successful},
     duration,
     order::{self, Wanted},
     output::{self, cell},
     paths::input_path,
     progress,
+    upload::{self, FileUpload},
 };
 
 /// Bytes that are read from the file at a time.
@@ -34,6 +36,11 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
     let order = order(&args, &client).await?;
     let (source, size) = open(&args).await?;
+    if let Some(size) = size.filter(|size| is_in_parts(&args) && *size >= upload::RESUMABLE_FROM)
+        && let Some(answer) = upload::send(&client, in_parts(&args, size, order.as_ref())?).await?
+    {
+        return output::print(as_json, &answer, describe);
+    }
     let bar = progress::bytes(size);
     let sent = bar.clone();
     let pieces =
@@ -42,17 +49,23 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
         .request(Method::PUT, &route(&args)?)
         .body(Body::wrap_stream(pieces));
     let mut request = described(request, &args)?;
-    if let Some(order) = order {
-        request = request
-            .header("X-User-Id", order.user_id)
-            .header("X-User-Statement", order.statement)
-            .header("X-User-Signature", order.signature);
-    }
+    request = request.headers(order_headers(order.as_ref())?);
     if let Some(size) = size {
         request = request.header(CONTENT_LENGTH, size);
     }
-    let answer: Value = client.send(request).await?.json().await?;
+    let sent = client.execute(request).await;
     bar.finish_and_clear();
+    let answer: Value = match (sent, size) {
+        (Ok(response), _) => successful(response).await?.json().await?,
+        // What came of it is not known; the same share again is the same share.
+        (Err(error), Some(size)) if size > 0 && is_in_parts(&args) && !error.is_connect() => {
+            eprintln!("the connection to the node broke: {error}; goes on");
+            let upload = in_parts(&args, size, order.as_ref())?;
+            let answer = upload::send(&client, upload).await?;
+            answer.context("the node broke the transfer off")?
+        }
+        (Err(error), _) => return Err(error).with_context(|| client.silent()),
+    };
     output::print(as_json, &answer, describe)?;
     ensure_all_made(&answer)
 }
@@ -73,13 +86,97 @@ async fn order(args: &ShareArgs, client: &NodeClient) -> anyhow::Result<Option<P
     order::presented(&args.order, client, &wanted, order::hash_file(&args.file)).await
 }
 
+/// The headers that name who orders the share.
+fn order_headers(order: Option<&PresentedMandate>) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if let Some(order) = order {
+        headers.insert("x-user-id", order.user_id.parse()?);
+        headers.insert(
+            "x-user-statement",
+            HeaderValue::from_bytes(order.statement.as_bytes())?,
+        );
+        headers.insert("x-user-signature", order.signature.parse()?);
+    }
+    Ok(headers)
+}
+
+/// The file as an upload that resumes.
+fn in_parts<'a>(
+    args: &'a ShareArgs,
+    size: u64,
+    order: Option<&PresentedMandate>,
+) -> anyhow::Result<FileUpload<'a>> {
+    let mut pairs = metadata(args)?;
+    // The end is counted from now on, in each run anew.
+    let intent = format!("{pairs:?} {:?} {:?}", args.expires, args.order.user);
+    if let Some(text) = &args.expires {
+        pairs.push(("expires_at", duration::from_now(text)?.to_string()));
+    }
+    let encoded: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key} {}", STANDARD.encode(value)))
+        .collect();
+    let mut headers = order_headers(order)?;
+    headers.insert("upload-metadata", encoded.join(",").parse()?);
+    Ok(FileUpload {
+        path: &args.file,
+        size,
+        headers,
+        intent,
+    })
+}
+
+/// What the node is told of the share when an upload begins, but for its end.
+fn metadata(args: &ShareArgs) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let told = &args.description;
+    let name = told.name.clone().or_else(|| name_of(&args.file));
+    let labels = match told.labels.is_empty() {
+        true => None,
+        false => Some(serde_json::to_string(&labels(told)?)?),
+    };
+    let price = &args.price;
+    let pairs = [
+        ("recipients", Some(recipients(args))),
+        ("name", name.map(|name| name.to_string())),
+        ("media_type", told.media_type.as_ref().map(ToString::to_string)),
+        ("labels", labels),
+        (
+            "correlation_id",
+            told.correlation_id.as_ref().map(ToString::to_string),
+        ),
+        ("supersedes", told.supersedes.map(|hash| hash.to_string())),
+        (
+            "payment_token",
+            price.payment_token.map(|token| token.to_string()),
+        ),
+        ("payment_amount", price.payment_amount.clone()),
+    ];
+    let given = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    Ok(given.collect())
+}
+
+fn labels(told: &DescriptionArgs) -> anyhow::Result<Labels> {
+    Ok(Labels::try_from(
+        told.labels.iter().cloned().collect::<LabelPairs>(),
+    )?)
+}
+
+/// Whether the file may go in parts: an upload has one recipient.
+fn is_in_parts(args: &ShareArgs) -> bool {
+    args.to.len() == 1
+}
+
+fn recipients(args: &ShareArgs) -> String {
+    let recipients: Vec<String> = args.to.iter().map(ToString::to_string).collect();
+    recipients.join(",")
+}
+
 fn route(args: &ShareArgs) -> anyhow::Result<String> {
     let parameter = match args.to.len() {
         1 => "recipient",
         _ => "recipients",
     };
-    let recipients: Vec<String> = args.to.iter().map(ToString::to_string).collect();
-    let mut route = format!("/objects?{parameter}={}", recipients.join(","));
+    let mut route = format!("/objects?{parameter}={}", recipients(args));
     if let (Some(token), Some(amount)) = (&args.price.payment_token, &args.price.payment_amount) {
         route.push_str(&format!("&payment_token={token}&payment_amount={amount}"));
     }
@@ -102,7 +199,7 @@ fn described(request: RequestBuilder, args: &ShareArgs) -> anyhow::Result<Reques
         headers.insert(CONTENT_TYPE, media_type.as_str().parse()?);
     }
     if !told.labels.is_empty() {
-        let labels = Labels::try_from(told.labels.iter().cloned().collect::<LabelPairs>())?;
+        let labels = labels(told)?;
         headers.insert(
             "x-labels",
             HeaderValue::from_bytes(&serde_json::to_vec(&labels)?)?,

@@ -42,8 +42,10 @@ pub async fn destroy_key_version(
         return Err(is_newest(version));
     }
     if let Retirement::Wraps(count) = uses.retire(version).await? {
-        let reason = format!("it wraps {count} content keys; they are wrapped again in the background, those of uploads \
-             excepted that are not complete");
+        let reason = format!(
+            "it wraps {count} content keys; they are wrapped again in the background, those of uploads \
+             excepted that are not complete"
+        );
         return Err(ServiceError::KeyNeeded { version, reason });
     }
     match blocking(move || key_ring.destroy(version)).await {

@@ -12,8 +12,8 @@ use dm_core::{
     upload::{UploadId, UploadStage},
 };
 use dm_services::{
-    Counts, DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, ServiceError,
-    UploadError, UploadOutcome, UploadProgress,
+    Counts, DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
+    ServiceError, UploadError, UploadOutcome, UploadProgress,
 };
 use dm_testing::faults::{Fault, Faults};
 
@@ -63,7 +63,10 @@ fn restarted(node: &TestNode) -> DataManager {
 }
 
 fn with(node: &TestNode, uploads: UploadsConfig) -> DataManager {
-    let config = DataConfig { uploads, ..settings() };
+    let config = DataConfig {
+        uploads,
+        ..settings()
+    };
     DataManager::new(&node.ports, config).unwrap()
 }
 
@@ -93,7 +96,11 @@ async fn data_that_came_in_parts_of_any_size_is_that_of_one_share() {
         assert_eq!(node.read(&outcome.data_hash).await.unwrap(), bytes);
         assert!(node.objects.list_unfinished().await.unwrap().is_empty());
     }
-    let again = node.data.share_bytes(bytes, terms(world.node(2).await.address())).await.unwrap();
+    let again = node
+        .data
+        .share_bytes(bytes, terms(world.node(2).await.address()))
+        .await
+        .unwrap();
     assert_eq!(again.leaf_index, Some(0), "it is the same share");
 }
 
@@ -103,7 +110,14 @@ async fn what_was_acknowledged_is_taken_up_after_a_restart() {
     let node = world.node(1).await;
     let bytes = data(SIZE);
     let id = begin(&node.data, SIZE, &terms(node.address())).await;
-    let places = [0, 10, CHUNK_SIZE as usize, CHUNK_SIZE as usize + 1, 3 * CHUNK_SIZE as usize + 7, SIZE];
+    let places = [
+        0,
+        10,
+        CHUNK_SIZE as usize,
+        CHUNK_SIZE as usize + 1,
+        3 * CHUNK_SIZE as usize + 7,
+        SIZE,
+    ];
     for part in places.windows(2) {
         let data = restarted(&node);
         assert_eq!(offset(&data, id).await, part[0] as u64);
@@ -155,15 +169,28 @@ async fn bytes_that_do_not_fit_are_refused_and_harm_nothing() {
     let id = begin(&node.data, 1000, &terms(node.address())).await;
     send(&node.data, id, &bytes, 0..400).await.unwrap();
     let too_long = send(&node.data, id, &bytes, 400..1001).await;
-    assert!(matches!(too_long, Err(UploadError::TooLong { length: 1000 })), "{too_long:?}");
+    assert!(
+        matches!(too_long, Err(UploadError::TooLong { length: 1000 })),
+        "{too_long:?}"
+    );
     for place in [0, 399, 401, usize::MAX] {
-        let wrong = node.data.uploads().write(KEY, id, place as u64, Counts::InParts).await;
-        assert!(matches!(wrong.err(), Some(UploadError::WrongOffset { expected: 400 })));
+        let wrong = node
+            .data
+            .uploads()
+            .write(KEY, id, place as u64, Counts::InParts)
+            .await;
+        assert!(matches!(
+            wrong.err(),
+            Some(UploadError::WrongOffset { expected: 400 })
+        ));
     }
     send(&node.data, id, &bytes, 400..1000).await.unwrap();
     let after = send(&node.data, id, &bytes, 1000..1001).await;
     assert!(matches!(after, Err(UploadError::TooLong { .. })), "{after:?}");
-    assert_eq!(shared(&node.data, id).await.data_hash, DataHash::of(&bytes[..1000]));
+    assert_eq!(
+        shared(&node.data, id).await.data_hash,
+        DataHash::of(&bytes[..1000])
+    );
 }
 
 #[tokio::test]
@@ -200,9 +227,18 @@ async fn an_upload_belongs_to_the_key_that_began_it() {
     let node = world.node(1).await;
     let id = begin(&node.data, 10, &terms(node.address())).await;
     let uploads = node.data.uploads();
-    assert!(matches!(uploads.progress("key_2", id).await, Err(UploadError::Unknown)));
-    assert!(matches!(uploads.outcome("key_2", id).await, Err(UploadError::Unknown)));
-    assert!(matches!(uploads.remove("key_2", id).await, Err(UploadError::Unknown)));
+    assert!(matches!(
+        uploads.progress("key_2", id).await,
+        Err(UploadError::Unknown)
+    ));
+    assert!(matches!(
+        uploads.outcome("key_2", id).await,
+        Err(UploadError::Unknown)
+    ));
+    assert!(matches!(
+        uploads.remove("key_2", id).await,
+        Err(UploadError::Unknown)
+    ));
     let writer = uploads.write("key_2", id, 0, Counts::InParts).await;
     assert!(matches!(writer.err(), Some(UploadError::Unknown)));
 }
@@ -224,16 +260,34 @@ async fn uploads_are_bounded_for_each_key_and_in_all() {
     let uploads = bounded.uploads();
     let to = terms(node.address());
     assert_eq!(uploads.max_size(), 600);
-    assert!(matches!(uploads.begin(KEY, 601, &to).await, Err(UploadError::TooLarge { max: 600 })));
+    assert!(matches!(
+        uploads.begin(KEY, 601, &to).await,
+        Err(UploadError::TooLarge { max: 600 })
+    ));
     let empty = uploads.begin(KEY, 0, &to).await;
-    assert!(matches!(empty, Err(UploadError::Service(ServiceError::Invalid { .. }))), "{empty:?}");
+    assert!(
+        matches!(empty, Err(UploadError::Service(ServiceError::Invalid { .. }))),
+        "{empty:?}"
+    );
     let first = uploads.begin(KEY, 500, &to).await.unwrap();
-    assert!(matches!(uploads.begin(KEY, 101, &to).await, Err(UploadError::TooMany)), "bytes");
+    assert!(
+        matches!(uploads.begin(KEY, 101, &to).await, Err(UploadError::TooMany)),
+        "bytes"
+    );
     uploads.begin(KEY, 10, &to).await.unwrap();
-    assert!(matches!(uploads.begin(KEY, 1, &to).await, Err(UploadError::TooMany)), "number");
-    assert!(matches!(uploads.begin("key_2", 500, &to).await, Err(UploadError::NoRoom)), "bytes");
+    assert!(
+        matches!(uploads.begin(KEY, 1, &to).await, Err(UploadError::TooMany)),
+        "number"
+    );
+    assert!(
+        matches!(uploads.begin("key_2", 500, &to).await, Err(UploadError::NoRoom)),
+        "bytes"
+    );
     uploads.begin("key_2", 10, &to).await.unwrap();
-    assert!(matches!(uploads.begin("key_3", 1, &to).await, Err(UploadError::NoRoom)), "number");
+    assert!(
+        matches!(uploads.begin("key_3", 1, &to).await, Err(UploadError::NoRoom)),
+        "number"
+    );
     uploads.remove(KEY, first.id).await.unwrap();
     uploads.begin(KEY, 500, &to).await.unwrap();
 }
@@ -249,13 +303,21 @@ async fn an_upload_whose_time_is_over_is_gone_with_what_had_come() {
     };
     let id = begin(&node.data, SIZE, &terms(node.address())).await;
     send(&node.data, id, &bytes, 0..SIZE / 2).await.unwrap();
-    let soon = with(&node, short).uploads().begin(KEY, 10, &terms(node.address())).await.unwrap();
+    let soon = with(&node, short)
+        .uploads()
+        .begin(KEY, 10, &terms(node.address()))
+        .await
+        .unwrap();
     let expired = node.data.uploads().progress(KEY, soon.id).await;
     assert!(matches!(expired, Err(UploadError::Expired)), "{expired:?}");
     node.data.catch_up().await;
     let gone = node.data.uploads().progress(KEY, soon.id).await;
     assert!(matches!(gone, Err(UploadError::Unknown)), "{gone:?}");
-    assert_eq!(offset(&node.data, id).await, SIZE as u64 / 2, "the other one stays");
+    assert_eq!(
+        offset(&node.data, id).await,
+        SIZE as u64 / 2,
+        "the other one stays"
+    );
 }
 
 #[tokio::test]
@@ -266,7 +328,12 @@ async fn an_upload_that_is_deleted_leaves_nothing() {
     let id = begin(&node.data, SIZE, &terms(node.address())).await;
     send(&node.data, id, &bytes, 0..SIZE - 1).await.unwrap();
     assert_eq!(node.objects.list_unfinished().await.unwrap(), [id]);
-    let _writer = node.data.uploads().write(KEY, id, SIZE as u64 - 1, Counts::InParts).await.unwrap();
+    let _writer = node
+        .data
+        .uploads()
+        .write(KEY, id, SIZE as u64 - 1, Counts::InParts)
+        .await
+        .unwrap();
     node.data.uploads().remove(KEY, id).await.unwrap();
     assert!(node.objects.list_unfinished().await.unwrap().is_empty());
     let gone = node.data.uploads().progress(KEY, id).await;
@@ -333,7 +400,12 @@ async fn send_to_the_end(ports: &DataPorts, faults: &Faults, bytes: &Bytes, step
         }
         let Some(id) = begun else {
             let to = terms(data.address());
-            begun = data.uploads().begin(KEY, bytes.len() as u64, &to).await.ok().map(|begun| begun.id);
+            begun = data
+                .uploads()
+                .begin(KEY, bytes.len() as u64, &to)
+                .await
+                .ok()
+                .map(|begun| begun.id);
             continue;
         };
         let Ok(progress) = data.uploads().progress(KEY, id).await else {
@@ -355,7 +427,12 @@ async fn send_to_the_end(ports: &DataPorts, faults: &Faults, bytes: &Bytes, step
 #[tokio::test]
 async fn a_node_that_is_killed_at_any_write_shares_an_upload_once() {
     let bytes = data(SIZE);
-    for fault in [Fault::KilledBefore, Fault::KilledAfter, Fault::Refused, Fault::Unconfirmed] {
+    for fault in [
+        Fault::KilledBefore,
+        Fault::KilledAfter,
+        Fault::Refused,
+        Fault::Unconfirmed,
+    ] {
         let mut writes = 0;
         let mut at = 0;
         while at == 0 || at < writes {
@@ -369,7 +446,11 @@ async fn a_node_that_is_killed_at_any_write_shares_an_upload_once() {
             let data = DataManager::new(&node.ports, settings()).unwrap();
             data.catch_up().await;
             assert_eq!(shared(&data, id).await.data_hash, DataHash::of(&bytes));
-            assert_eq!(node.read(&DataHash::of(&bytes)).await.unwrap(), bytes, "{fault:?} {at}");
+            assert_eq!(
+                node.read(&DataHash::of(&bytes)).await.unwrap(),
+                bytes,
+                "{fault:?} {at}"
+            );
             assert_eq!(node.events().await, 1, "{fault:?} {at}");
             at += 1;
         }
@@ -406,8 +487,15 @@ async fn an_upload_that_finds_no_room_is_shared_once_there_is_some() {
     send(&node.data, id, &bytes, 0..SIZE - 1).await.unwrap();
     node.objects.set_quota(Some(10));
     let full = send(&node.data, id, &bytes, SIZE - 1..SIZE).await;
-    assert!(matches!(full, Err(UploadError::Service(ServiceError::StorageFull))), "{full:?}");
-    assert_eq!(offset(&node.data, id).await, SIZE as u64, "no byte need come again");
+    assert!(
+        matches!(full, Err(UploadError::Service(ServiceError::StorageFull))),
+        "{full:?}"
+    );
+    assert_eq!(
+        offset(&node.data, id).await,
+        SIZE as u64,
+        "no byte need come again"
+    );
     node.objects.set_quota(None);
     node.data.catch_up().await;
     assert_eq!(shared(&node.data, id).await.data_hash, DataHash::of(&bytes));
@@ -428,10 +516,20 @@ async fn a_refused_share_is_not_made_behind_its_clients_back() {
     };
     let id = begin(&node.data, 1000, &priced).await;
     let refused = send(&node.data, id, &bytes, 0..1000).await;
-    assert!(matches!(refused, Err(UploadError::Service(ServiceError::Rejected { .. }))), "{refused:?}");
-    let due = node.catalog.due_uploads(dm_core::clock::now_ms(), None, 9).await.unwrap();
+    assert!(
+        matches!(refused, Err(UploadError::Service(ServiceError::Rejected { .. }))),
+        "{refused:?}"
+    );
+    let due = node
+        .catalog
+        .due_uploads(dm_core::clock::now_ms(), None, 9)
+        .await
+        .unwrap();
     assert!(due.is_empty(), "only its client tries again: {due:?}");
     let again = node.data.uploads().outcome(KEY, id).await;
-    assert!(matches!(again, Err(UploadError::Service(ServiceError::Rejected { .. }))), "{again:?}");
+    assert!(
+        matches!(again, Err(UploadError::Service(ServiceError::Rejected { .. }))),
+        "{again:?}"
+    );
     assert_eq!(node.events().await, 0);
 }
