@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use dm_core::{config::UploadsConfig, hash::DataHash};
-use dm_testing::waiting::eventually;
+use dm_testing::{plugins::SamplePlugin, waiting::eventually};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -263,7 +263,10 @@ async fn bytes_that_do_not_fit_are_refused_and_change_nothing() {
     );
     let too_long = Answer::of(part(&node, &path, 2, "cdef")).await;
     assert_eq!(too_long.status, 413, "{:?}", too_long.body);
-    let wrong_type = part(&node, &path, 2, "c").header("Content-Type", "text/plain");
+    let wrong_type = tus(&node, Method::PATCH, &path)
+        .header("Content-Type", "text/plain")
+        .header("Upload-Offset", 2)
+        .body("c");
     assert_eq!(Answer::of(wrong_type).await.status, 415);
     let encoded = part(&node, &path, 2, "c").header("Content-Encoding", "gzip");
     assert_eq!(Answer::of(encoded).await.status, 415);
@@ -398,6 +401,23 @@ async fn uploads_have_bounds() {
         .bare(Method::POST, by_other_key.url().as_str())
         .headers(headers);
     assert_eq!(Answer::of(no_room).await.status, 507);
+}
+
+#[actix_web::test]
+async fn what_a_plugin_refuses_ends_the_upload() {
+    let node = start_with(TestConfig {
+        plugins: vec![std::sync::Arc::new(SamplePlugin::default())],
+        ..TestConfig::default()
+    })
+    .await;
+    // The sample refuses data of one byte.
+    let path = begin(&node, 1).await;
+    let refused = Answer::of(part(&node, &path, 0, "a")).await;
+    assert_eq!(refused.status, 403, "{:?}", refused.body);
+    assert_eq!(Answer::of(tus(&node, Method::HEAD, &path)).await.status, 404);
+    let path = begin(&node, 2).await;
+    assert_eq!(Answer::of(part(&node, &path, 0, "ab")).await.status, 204);
+    assert_eq!(node.get(&path).await.status, 201);
 }
 
 #[actix_web::test]

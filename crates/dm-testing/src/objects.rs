@@ -138,7 +138,7 @@ impl MemoryObjectStore {
     }
 
     fn ensure_room(&self, objects: &Objects, envelope: &SignedEnvelope) -> Result<(), StoreError> {
-        if self.is_full() {
+        if self.is_full.load(Ordering::Relaxed) {
             return Err(StoreError::Full);
         }
         let Some(quota) = *self.quota.lock().unwrap() else {
@@ -152,10 +152,6 @@ impl MemoryObjectStore {
             return Err(StoreError::Full);
         }
         Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -447,21 +443,6 @@ mod tests {
         }
 
         crate::object_store_conformance!(open);
-    }
-
-    mod unfinished {
-        use std::sync::Arc;
-
-        use dm_core::ports::{ObjectStore, UnfinishedObjects};
-
-        use crate::objects::MemoryObjectStore;
-
-        async fn open() -> (Arc<dyn ObjectStore>, Arc<dyn UnfinishedObjects>, ()) {
-            let store = MemoryObjectStore::new();
-            (Arc::new(store.clone()), Arc::new(store), ())
-        }
-
-        crate::unfinished_objects_conformance!(open);
     }
 
     mod changes {

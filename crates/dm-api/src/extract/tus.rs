@@ -94,6 +94,7 @@ fn number(headers: &HeaderMap, header: &HeaderName, name: &'static str) -> Resul
     let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits
         .and_then(|digits| digits.parse().ok())
+        .filter(|number| *number <= i64::MAX as u64)
         .ok_or_else(|| ApiError::invalid(name, "must be a number of bytes"))
 }
 
@@ -266,8 +267,17 @@ mod tests {
     fn offsets_and_lengths_are_digits_alone() {
         let offset = |text| upload_offset(&headers(&[("upload-offset", text)]));
         assert_eq!(offset("0").unwrap(), 0);
-        assert_eq!(offset("18446744073709551615").unwrap(), u64::MAX);
-        for text in ["", "-1", "+1", "1.0", "0x1", "1 1", "18446744073709551616"] {
+        assert_eq!(offset("9223372036854775807").unwrap(), i64::MAX as u64);
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "1.0",
+            "0x1",
+            "1 1",
+            "9223372036854775808",
+            "18446744073709551616",
+        ] {
             let error = offset(text).unwrap_err();
             assert_eq!(error.status_code(), 422, "{text}");
         }

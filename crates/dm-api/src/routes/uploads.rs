@@ -79,47 +79,35 @@ async fn options(state: Data<State>) -> HttpResponse {
 }
 
 async fn create(request: HttpRequest, body: Payload, state: Data<State>) -> Result<HttpResponse, ApiError> {
-    spoken(async {
-        require_version(request.headers())?;
-        let length = upload_length(request.headers())?;
-        let checksum = Checksum::of(request.headers())?;
-        let terms = terms(&request, &state).await?;
-        let key_id = bearer(&request)?.key_id;
-        let uploads = state.services.data.uploads();
-        let begun = state.run(uploads.begin(&key_id, length, &terms)).await?;
-        // Relative to this resource, whatever a proxy has put before its path.
-        let location = format!("uploads/{}", begun.id);
-        let received = receive(&request, body, &state, &begun, checksum).await;
-        let progress = match received {
-            Ok(progress) => progress,
-            Err(error) => return Err(error.with_header(header::LOCATION, text_value(&location))),
-        };
-        let mut response = answer(StatusCode::CREATED, &progress);
-        response.insert_header((header::LOCATION, location));
-        Ok(response.finish())
-    })
-    .await
+    spoken(begin(&request, body, &state)).await
 }
 
-/// Takes what comes with the request that begins an upload.
-async fn receive(
-    request: &HttpRequest,
-    mut body: Payload,
-    state: &State,
-    begun: &UploadProgress,
-    checksum: Option<Checksum>,
-) -> Result<UploadProgress, ApiError> {
-    if is_offset_stream(request.headers()) {
-        let place = (begun.id, begun.offset);
-        return take(request, body, state, place, checksum).await;
-    }
-    match body.next().await.transpose().map_err(body_cut_off)? {
-        Some(piece) if !piece.is_empty() => {
+async fn begin(request: &HttpRequest, mut body: Payload, state: &State) -> Result<HttpResponse, ApiError> {
+    require_version(request.headers())?;
+    let length = upload_length(request.headers())?;
+    let checksum = Checksum::of(request.headers())?;
+    let terms = terms(request, state).await?;
+    let has_bytes = is_offset_stream(request.headers());
+    if !has_bytes {
+        let mut pace = state.uploads.pace(state.limits.idle);
+        let piece = next_piece(&mut body, &mut pace).await?;
+        if piece.is_some_and(|piece| !piece.is_empty()) {
             require_offset_stream(request.headers())?;
-            Ok(*begun)
         }
-        _ => Ok(*begun),
     }
+    let key_id = bearer(request)?.key_id;
+    let uploads = state.services.data.uploads();
+    let mut progress = state.run(uploads.begin(&key_id, length, &terms)).await?;
+    // Relative to this resource, whatever a proxy has put before its path.
+    let location = format!("uploads/{}", progress.id);
+    if has_bytes {
+        let place = (progress.id, progress.offset);
+        let taken = take(request, body, state, place, checksum).await;
+        progress = taken.map_err(|error| error.with_header(header::LOCATION, text_value(&location)))?;
+    }
+    let mut response = answer(StatusCode::CREATED, &progress);
+    response.insert_header((header::LOCATION, location));
+    Ok(response.finish())
 }
 
 /// What the data is to be shared for.

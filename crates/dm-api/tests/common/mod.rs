@@ -41,6 +41,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 mod answer;
+pub mod operation;
 pub mod ports;
 pub mod raw;
 pub mod schema;

@@ -20,7 +20,10 @@ use dm_core::{
 };
 use tokio::sync::Mutex;
 
-use super::{Basis, DataPorts, consult::Consultation, recorder::Recorder, seal::Sealing, share::Sharing};
+use super::{
+    Basis, DataPorts, consult::Consultation, erase::ensure_in_future, recorder::Recorder, seal::Sealing,
+    share::Sharing,
+};
 use crate::{ServiceError, ShareAuthorization};
 
 mod complete;
@@ -127,6 +130,7 @@ impl Uploads {
     ) -> Result<UploadProgress, UploadError> {
         let room = &self.room;
         room.recorder.ensure_log_accepts()?;
+        ensure_in_future(terms.expires_at)?;
         if length == 0 {
             return Err(
                 ServiceError::invalid("Upload-Length", "must be at least 1: data cannot be empty").into(),

@@ -29,5 +29,6 @@ mod support;
 mod transfers;
 mod upkeep;
 mod uploading;
+mod uploading_crashes;
 mod users;
 mod whole_shares;

@@ -1,5 +1,7 @@
 //! Objects of a [`MemoryObjectStore`] that come in parts.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use dm_core::{
     envelope::{Chunk, SignedEnvelope},
@@ -39,7 +41,7 @@ impl UnfinishedWriter for PartWriter {
     async fn sync(&mut self) -> Result<(), StoreError> {
         let store = self.writer.store.clone();
         store.write(None, |_| {
-            if store.is_full() {
+            if store.is_full.load(Ordering::Relaxed) {
                 return Err(StoreError::Full);
             }
             let mut parts = store.parts.lock().unwrap();
@@ -90,4 +92,20 @@ impl UnfinishedObjects for MemoryObjectStore {
         self.faults.read(failed)?;
         Ok(self.parts.lock().unwrap().keys().copied().collect())
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dm_core::ports::{ObjectStore, UnfinishedObjects};
+
+    use crate::objects::MemoryObjectStore;
+
+    async fn open() -> (Arc<dyn ObjectStore>, Arc<dyn UnfinishedObjects>, ()) {
+        let store = MemoryObjectStore::new();
+        (Arc::new(store.clone()), Arc::new(store), ())
+    }
+
+    crate::unfinished_objects_conformance!(open);
 }

@@ -60,7 +60,13 @@ impl PartIntake {
             .map(|index| {
                 let (sealing, key) = (&sealing, &key);
                 async move {
-                    let chunk = objects.unfinished_chunk(id, index).await?;
+                    let chunk = objects
+                        .unfinished_chunk(id, index)
+                        .await
+                        .map_err(|error| match error {
+                            StoreError::Missing => damaged(id),
+                            error => error.into(),
+                        })?;
                     let plaintext = sealing.open_chunk(key, chunk.clone()).await?;
                     Ok::<_, ServiceError>((chunk, plaintext.map_err(|_| damaged(id))?))
                 }

@@ -17,7 +17,8 @@ use crate::{
 };
 
 impl Room {
-    /// What has come of an upload, from memory where it is there.
+    /// What has come of an upload, from memory where it is there. One of which something is
+    /// lost, as after a restore from a backup, ends.
     pub(super) async fn take_up(
         &self,
         held: &mut Held,
@@ -26,14 +27,21 @@ impl Room {
         let UploadStage::Open { key, received, .. } = &upload.stage else {
             return Err(UploadError::Busy);
         };
-        match held.intake.take() {
-            Some(intake) if intake.size() == received.offset => Ok(intake),
-            _ => {
-                let key = self.key_ring.unwrap(key).map_err(ServiceError::from)?;
-                let (sealing, examiner) = (self.sealing.clone(), self.plugins.examiner());
-                let intake = PartIntake::take_up(sealing, &self.objects, examiner, upload.id, key, received);
-                Ok(intake.await?)
+        if let Some(intake) = held.intake.take()
+            && intake.size() == received.offset
+        {
+            return Ok(intake);
+        }
+        let key = self.key_ring.unwrap(key).map_err(ServiceError::from)?;
+        let (sealing, examiner) = (self.sealing.clone(), self.plugins.examiner());
+        let intake = PartIntake::take_up(sealing, &self.objects, examiner, upload.id, key, received);
+        match intake.await {
+            Err(error @ ServiceError::Damaged(_)) => {
+                tracing::warn!(upload = %upload.id, %error, "what has come of an upload is lost, and it ends");
+                self.forget(upload.id).await?;
+                Err(UploadError::Unknown)
             }
+            intake => Ok(intake?),
         }
     }
 

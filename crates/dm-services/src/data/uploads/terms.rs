@@ -104,7 +104,6 @@ impl TryFrom<KeptTerms> for ShareTerms {
             Ok(Box::new(VerifiedMandate::new(mandate, statement)))
         });
         Ok(Self {
-            recipient,
             idempotency_key: kept
                 .idempotency_key
                 .map(|(client, key)| IdempotencyKey { client, key }),
@@ -112,6 +111,7 @@ impl TryFrom<KeptTerms> for ShareTerms {
             mandate: mandate.transpose()?,
             expires_at: kept.expires_at,
             description: kept.description,
+            ..Self::with(recipient)
         })
     }
 }
