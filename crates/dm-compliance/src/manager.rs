@@ -1,6 +1,6 @@
 //! The manager: what the rest of the node sees of the compliance log.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dm_core::{

@@ -5,6 +5,7 @@
 mod changes;
 mod conformance;
 mod damaged;
+mod noted;
 mod parts;
 mod resuming;
 mod sample;
@@ -21,7 +22,6 @@ use std::{
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
-use tokio::sync::Notify;
 
 pub use self::{
     changes::*, conformance::*, damaged::DamagedStore, resuming::*, sample::SampleObject, unfinished::*,
@@ -31,12 +31,13 @@ use dm_core::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, ObjectId, SignedEnvelope, sealed_len},
     hash::{ChunkName, Locator},
     ports::{
-        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectChange, ObjectChanges, ObjectStore, ObjectWriter, Resumed,
-        StorageQuota, StoreError, StoreUsage, storage_cost,
+        Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
+        StoreUsage, storage_cost,
     },
     upload::UploadId,
 };
 
+use self::noted::Noted;
 use crate::faults::Faults;
 
 /// Keeps objects in memory; clones share them.
@@ -52,26 +53,6 @@ pub struct MemoryObjectStore {
     /// Most bytes that its objects may take, by [`storage_cost`].
     quota: Arc<Mutex<Option<u64>>>,
     faults: Faults,
-}
-
-/// The changes that are not settled.
-#[derive(Default)]
-struct Noted {
-    changes: Mutex<(u128, Vec<ObjectChange>)>,
-    bell: Notify,
-}
-
-impl Noted {
-    fn note(&self, object: ObjectId, sequence: Option<u64>) {
-        let (position, changes) = &mut *self.changes.lock().unwrap();
-        *position += 1;
-        changes.push(ObjectChange {
-            position: *position,
-            object,
-            sequence,
-        });
-        self.bell.notify_one();
-    }
 }
 
 type Objects = BTreeMap<ObjectId, StoredObject>;
@@ -283,30 +264,6 @@ impl ObjectStore for MemoryObjectStore {
             objects: objects.len() as u64,
             bytes: objects.values().map(|stored| stored.envelope.sealed_size()).sum(),
         })
-    }
-}
-
-#[async_trait]
-impl ObjectChanges for MemoryObjectStore {
-    async fn unsettled(&self, after: Option<u128>, limit: usize) -> Result<Vec<ObjectChange>, StoreError> {
-        self.faults.read(failed)?;
-        let (_, changes) = &*self.noted.changes.lock().unwrap();
-        let behind = changes
-            .iter()
-            .filter(|change| after.is_none_or(|after| change.position > after));
-        Ok(behind.take(limit).copied().collect())
-    }
-
-    async fn settle(&self, settled: &[ObjectChange]) -> Result<(), StoreError> {
-        self.faults.write(failed, || {
-            let (_, changes) = &mut *self.noted.changes.lock().unwrap();
-            changes.retain(|change| !settled.contains(change));
-            Ok(())
-        })
-    }
-
-    async fn wait(&self) {
-        self.noted.bell.notified().await;
     }
 }
 

@@ -84,9 +84,8 @@ impl Own {
         let data_hash = DataHash::of(&data);
         let (envelope, object) = parts.store(data_hash, &data).await?;
         let share = NewShare {
-            record: ShareRecord::new(data_hash, RECIPIENT, envelope.created_at),
             object: Some(object),
-            grant_owed: false,
+            ..ShareRecord::new(data_hash, RECIPIENT, envelope.created_at).into()
         };
         parts.catalog.commit_share(&share).await?;
         let event = NewEvent::data_share(data_hash, RECIPIENT);

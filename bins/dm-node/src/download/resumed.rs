@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use dm_core::hash::{DataHash, DataHasher};
 use futures::TryStreamExt;
 use indicatif::ProgressBar;
