@@ -80,14 +80,14 @@ async fn a_share_stands_in_the_inbox_of_its_recipient_by_itself_and_is_fetched_b
 
     assert!(run(&reader, &["inbox"]).await.contains("zebrastreifen.txt"));
     assert_eq!(run(&reader, &["get", "zebrastreifen.txt"]).await, "what is in it");
-    listed(&reader, "state=fetched", 1).await;
+    listed(&reader, "state=acknowledged", 1).await;
 
     let reader = reader.restart().await;
     let route = format!("/inbox/{hash}");
     let (status, item) = reader.get(&route).await;
     assert_eq!(
         (status, &item["state"]),
-        (StatusCode::OK, &Value::from("fetched"))
+        (StatusCode::OK, &Value::from("acknowledged"))
     );
     let removed = reader.request(Method::DELETE, &route).send().await.unwrap();
     assert_eq!(removed.status(), StatusCode::NO_CONTENT);

@@ -10,6 +10,7 @@
 
 mod support;
 
+mod acknowledgements;
 mod api_keys;
 mod backup;
 mod chain_endpoints;

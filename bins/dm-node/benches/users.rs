@@ -94,6 +94,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         payments: None,
         authorization: users.map(|_| authorization.clone()),
         attestation: None,
+        deliveries: None,
         plugins: None,
         bus: EventBus::new(),
     };

@@ -17,7 +17,7 @@ mod user;
 pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 pub(crate) use contacts::{ContactsArgs, ContactsCommand};
-pub(crate) use inbox::{GetArgs, InboxArgs};
+pub(crate) use inbox::{AckArgs, GetArgs, InboxArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
 pub(crate) use money::{
     AmountArgs, BalanceArgs, ConfirmArgs, TokensArgs, TokensCommand, TransferArgs, TransfersArgs,
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Show what others have shared with a running node
     Inbox(InboxArgs),
+    /// Tell the sender that its data was read and checked here
+    Ack(AckArgs),
     /// Let a further address or contact read data
     Grant(GrantArgs),
     /// Make, check and restore backups

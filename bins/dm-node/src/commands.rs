@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub(crate) mod ack;
 pub(crate) mod api_key;
 pub(crate) mod backup;
 pub(crate) mod balance;

@@ -92,6 +92,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Events(args) => commands::events::run(args, as_json).await?,
         Command::Inbox(args) => commands::inbox::run(args, as_json).await?,
         Command::Shares(args) => commands::shares::run(args, as_json).await?,
+        Command::Ack(args) => commands::ack::run(args, as_json).await?,
         Command::History(args) => commands::history::run(args, as_json).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -205,6 +205,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::RequiredPlugin(_) => Self::new(StatusCode::CONFLICT, sentence),
             ServiceError::UnknownKey(_) => Self::new(StatusCode::NOT_FOUND, sentence),
             ServiceError::KeyNeeded { .. } => Self::new(StatusCode::CONFLICT, sentence),
+            ServiceError::NotFetched | ServiceError::ItemOver(_) => Self::new(StatusCode::CONFLICT, sentence),
+            ServiceError::AcknowledgesNothing => Self::new(StatusCode::FORBIDDEN, sentence),
             ServiceError::NotAnchored => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
             ServiceError::PaymentRequired(shortfall) => {
                 let mut error = Self::new(StatusCode::PAYMENT_REQUIRED, sentence);

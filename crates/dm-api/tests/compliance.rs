@@ -39,8 +39,27 @@ async fn a_share_without_anchor_is_not_verified_and_has_no_receipt() {
     assert!(verdict.body["reason"].is_string());
     assert_eq!(verdict.body["tx_hash"], Value::Null);
     let receipt = node.get(&format!("/receipts/{hash}")).await;
-    receipt.is_error(409, "the share is not anchored yet; try again soon", None);
+    receipt.is_error(409, "it is not anchored yet; try again soon", None);
     assert_eq!(receipt.header("retry-after"), "1");
+}
+
+#[actix_web::test]
+async fn the_receipt_of_a_delivery_is_asked_for_by_its_kind_of_event() {
+    let node = start().await;
+    let hash = share(&node, "hello", RECIPIENT).await;
+    let of_share = node.get(&format!("/receipts/{hash}?event=data_share")).await;
+    assert_eq!(of_share.status, 200);
+    for kind in ["delivery", "acknowledgement"] {
+        let none = node
+            .get(&format!("/receipts/{hash}?event={kind}&recipient={RECIPIENT}"))
+            .await;
+        assert_eq!(none.status, 404, "{kind}");
+    }
+    for kind in ["", "revoke", "Delivery"] {
+        let wrong = node.get(&format!("/receipts/{hash}?event={kind}")).await;
+        let sentence = "event must be data_share, delivery or acknowledgement";
+        wrong.is_error(422, sentence, Some("event"));
+    }
 }
 
 #[actix_web::test]

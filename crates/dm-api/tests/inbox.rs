@@ -21,8 +21,13 @@ async fn an_inbox_into_which_nothing_came_is_empty_whatever_is_asked_for() {
     let by_sender = node.get(&format!("/inbox?from={RECIPIENT}")).await;
     assert_eq!(by_sender.status, 200);
     let route = format!("/inbox/{}", "ab".repeat(32));
-    for method in [Method::GET, Method::DELETE] {
-        let answer = Answer::of(node.external(method, &route)).await;
+    let acknowledge = format!("{route}/acknowledge");
+    for (method, route) in [
+        (Method::GET, &route),
+        (Method::DELETE, &route),
+        (Method::POST, &acknowledge),
+    ] {
+        let answer = Answer::of(node.external(method, route)).await;
         assert_eq!(answer.status, 404);
     }
 }

@@ -1,7 +1,7 @@
 //! What a receipt proves by itself, without a chain and without a node.
 
 use ct_merkle::{InclusionProof, RootHash};
-use dm_core::{B256, receipt::Receipt};
+use dm_core::{B256, acknowledgement::EvidenceFlaw, receipt::Receipt};
 use sha2::Sha256;
 
 use crate::tree::{MAX_SIZE, leaf_hash};
@@ -38,14 +38,18 @@ pub enum ReceiptFlaw {
     /// The proof does not lead from the event to the checkpoint.
     #[error("the inclusion proof does not lead from the event to the checkpoint")]
     NotIncluded,
+    /// The statement in the event does not show what the event says.
+    #[error("{0}")]
+    Evidence(#[from] EvidenceFlaw),
     /// The event cannot be written as canonical JSON.
     #[error("the event has no canonical form: {0}")]
     NoCanonicalForm(String),
 }
 
 /// Checks everything about a receipt that needs no chain: versions, positions,
-/// and that the inclusion proof (RFC 6962, section 2.1.1) leads from the event's
-/// canonical JSON to the checkpoint. Takes receipts from anybody: it never
+/// that the inclusion proof (RFC 6962, section 2.1.1) leads from the event's
+/// canonical JSON to the checkpoint, and that a delivery or an acknowledgement is what its
+/// recipient has signed. Takes receipts from anybody: it never
 /// panics, and its work is bounded by the size of the event.
 ///
 /// Returns the RFC 6962 leaf hash of the event, which
@@ -65,6 +69,7 @@ pub fn verify_offline(receipt: &Receipt) -> Result<B256, ReceiptFlaw> {
         .map_err(|_| ReceiptFlaw::NotIncluded)?;
     root.verify_inclusion(&canonical, receipt.leaf_index, &proof)
         .map_err(|_| ReceiptFlaw::NotIncluded)?;
+    receipt.event.evidence()?;
     Ok(leaf_hash(&canonical))
 }
 

@@ -21,7 +21,7 @@ mod validate;
 pub use api_keys::ApiKeysConfig;
 pub use authorization::AuthorizationConfig;
 pub use events::EventsConfig;
-pub use inbox::{Accept, InboxConfig};
+pub use inbox::{Accept, Acknowledge, InboxConfig};
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
@@ -85,7 +85,7 @@ pub struct NodeConfig {
     pub payments: PaymentsConfig,
     /// The node's own keys.
     pub keys: KeysConfig,
-    /// What the inbox lets in.
+    /// What the inbox lets in, and what becomes of it.
     pub inbox: InboxConfig,
     /// Who may order shares.
     pub authorization: AuthorizationConfig,

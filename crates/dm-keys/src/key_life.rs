@@ -154,6 +154,7 @@ impl Kept {
             payments: None,
             authorization: None,
             attestation: None,
+            deliveries: None,
             plugins: None,
             bus: EventBus::new(),
         };

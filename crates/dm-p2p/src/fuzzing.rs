@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dm_core::{
+    acknowledgement::SignedAcknowledgement,
     address_record::{AddressRecord, SignedAddressRecord},
     envelope::SignedEnvelope,
     notice::SignedNotice,
@@ -46,6 +47,11 @@ pub fn notice_reply(bytes: &[u8]) -> bool {
 /// A notice, its signature included.
 pub fn notice(bytes: &[u8]) -> bool {
     SignedNotice::verify(Bytes::copy_from_slice(bytes)).is_ok()
+}
+
+/// An acknowledgement, its signature included.
+pub fn acknowledgement(bytes: &[u8]) -> bool {
+    SignedAcknowledgement::verify(Bytes::copy_from_slice(bytes)).is_ok()
 }
 
 /// An envelope, its signature included.
@@ -92,7 +98,7 @@ mod tests {
 
     type Decoder = fn(&[u8]) -> bool;
 
-    const TARGETS: [(&str, Decoder); 9] = [
+    const TARGETS: [(&str, Decoder); 10] = [
         ("request", request),
         ("reply", reply),
         ("hints", hints),
@@ -102,6 +108,7 @@ mod tests {
         ("notice_request", notice_request),
         ("notice_reply", notice_reply),
         ("notice", notice),
+        ("acknowledgement", acknowledgement),
     ];
 
     fn fuzz() -> PathBuf {

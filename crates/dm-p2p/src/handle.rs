@@ -6,7 +6,7 @@ use dm_core::{
     address_record::SignedAddressRecord,
     envelope::{Chunk, ObjectId},
     hash::Locator,
-    notice::SignedNotice,
+    letter::Letter,
     peer::{NetworkStats, PeerStatus},
     ports::{
         AddressDirectory, Challenged, Evidence, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
@@ -220,11 +220,11 @@ impl Replication for P2p {
 
 #[async_trait]
 impl NoticeNetwork for P2p {
-    async fn send(&self, notice: &SignedNotice) -> Result<NoticeReport, NetworkError> {
-        send(&self.context, notice).await
+    async fn send(&self, letter: &Letter) -> Result<NoticeReport, NetworkError> {
+        send(&self.context, letter).await
     }
 
-    async fn collect(&self, named: &[Address]) -> Result<Vec<SignedNotice>, NetworkError> {
+    async fn collect(&self, named: &[Address]) -> Result<Vec<Letter>, NetworkError> {
         collect(&self.context, named).await
     }
 }

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod acknowledgements;
 mod alone;
 mod announcing;
 mod behind_routers;

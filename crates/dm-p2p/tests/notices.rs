@@ -1,185 +1,27 @@
 //! Notices reach their recipients, also such as were away, and a hostile peer gains nothing.
 
-use std::sync::{Arc, Mutex};
-
-use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     Address,
-    address_record::{AddressRecord, SignedAddressRecord},
-    bus::EventBus,
+    address_record::AddressRecord,
     clock::now_ms,
-    notice::{Notice, SignedNotice},
-    peer::PeerStatus,
-    ports::{AddressDirectory, NetworkStatus, NoticeNetwork, NoticeSink, Signer},
+    notice::Notice,
+    ports::{NetworkStatus, NoticeNetwork, Signer},
     signed::Signed,
 };
-use dm_p2p::{Identity, P2pDeps};
-use dm_testing::{
-    catalog::MemoryCatalog,
-    key_value::MemoryKeyValueStore,
-    objects::{MemoryObjectStore, SampleObject},
-    signer::TestSigner,
-    waiting::eventually,
-};
-use libp2p::{PeerId, Stream, StreamProtocol};
-use serde::{Deserialize, Serialize};
+use dm_testing::{objects::SampleObject, signer::TestSigner, waiting::eventually};
 
 use crate::common::{
-    Node, config,
-    script::{self, Lie, Scripted, receive, send, send_bytes},
-    start_with,
+    letters::{Organisation, Refusal, Reply, Request, collect, notice, notice_of, open, put, status},
+    script::{self, Lie, receive, send, send_bytes},
 };
-
-/// The protocol, a second time from its description.
-const PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/notices/1");
-
-type Place = (Address, dm_core::envelope::ObjectId);
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Request {
-    Put {
-        len: u32,
-    },
-    Collect {
-        record_len: u32,
-        named: u32,
-        after: Option<Place>,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Reply {
-    Delivered,
-    Kept,
-    Refused(Refusal),
-    Page { lengths: Vec<u16>, next: Option<Place> },
-    Unsupported,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Refusal {
-    NotCurrent,
-    Full,
-    Invalid,
-    Failed,
-}
-
-/// Remembers what has arrived.
-#[derive(Default)]
-struct Inbox(Mutex<Vec<SignedNotice>>);
-
-#[async_trait]
-impl NoticeSink for Inbox {
-    async fn arrived(&self, notice: SignedNotice) -> bool {
-        self.0.lock().unwrap().push(notice);
-        true
-    }
-}
-
-impl Inbox {
-    fn has(&self, notice: &SignedNotice) -> bool {
-        self.0.lock().unwrap().contains(notice)
-    }
-}
-
-/// A node of an organisation, with its account.
-struct Organisation {
-    node: Node,
-    inbox: Arc<Inbox>,
-    signer: TestSigner,
-}
-
-impl Organisation {
-    async fn start(account: u8, known: &[&Self]) -> Self {
-        Self::start_as(account, Identity::generate(), known).await
-    }
-
-    async fn start_as(account: u8, identity: Identity, known: &[&Self]) -> Self {
-        let initial_peers = known.iter().map(|other| other.node.address()).collect();
-        let signer = TestSigner::new(account);
-        let mut config = config(identity, initial_peers);
-        config.own_address = signer.address();
-        let inbox = Arc::new(Inbox::default());
-        let deps = P2pDeps {
-            notices: Some(Arc::new(MemoryKeyValueStore::new())),
-            notice_sink: Some(inbox.clone()),
-            ..P2pDeps::new(
-                Arc::new(MemoryObjectStore::new()),
-                Arc::new(MemoryCatalog::new()),
-                EventBus::new(),
-            )
-        };
-        let node = start_with(config, deps).await;
-        node.knows_peers(known.len()).await;
-        Self { node, inbox, signer }
-    }
-
-    fn record(&self) -> SignedAddressRecord {
-        let peer = self.node.p2p.local_peer_id();
-        let record = AddressRecord::new(self.signer.address(), [1; 32], peer, 1);
-        Signed::sign(record, &self.signer).unwrap()
-    }
-
-    async fn announce(&self) {
-        self.node.p2p.announce(self.record()).await.unwrap();
-    }
-}
-
-fn notice_of(sender: u8, recipient: Address, made_at: u64, ends_at: u64) -> SignedNotice {
-    let signer = TestSigner::new(sender);
-    let notice = Notice {
-        sender: signer.address(),
-        recipient,
-        object: SampleObject::new(200, 7, 1).id(),
-        sequence: 1,
-        made_at,
-        ends_at,
-    };
-    Signed::sign(notice, &signer).unwrap()
-}
-
-fn notice(sender: u8, recipient: Address) -> SignedNotice {
-    notice_of(sender, recipient, now_ms(), now_ms() + 3_600_000)
-}
-
-async fn open(peer: &mut Scripted, node: &Node) -> Stream {
-    let node: PeerId = node.p2p.local_peer_id().parse().unwrap();
-    peer.control.open_stream(node, PROTOCOL).await.unwrap()
-}
-
-async fn put(peer: &mut Scripted, node: &Node, notice: &Bytes) -> Option<Reply> {
-    let mut stream = open(peer, node).await;
-    let len = notice.len() as u32;
-    send(&mut stream, &Request::Put { len }).await;
-    send_bytes(&mut stream, notice).await;
-    receive(&mut stream).await
-}
-
-/// Asks for what waits for the account of a record.
-async fn collect(peer: &mut Scripted, node: &Node, record: &SignedAddressRecord) -> Option<Reply> {
-    let mut stream = open(peer, node).await;
-    let request = Request::Collect {
-        record_len: record.bytes().len() as u32,
-        named: 0,
-        after: None,
-    };
-    send(&mut stream, &request).await;
-    send_bytes(&mut stream, record.bytes()).await;
-    receive(&mut stream).await
-}
-
-fn status(node: &Node, peer: &Scripted) -> Option<PeerStatus> {
-    let mut peers = node.p2p.peers().into_iter();
-    peers.find(|status| status.record.peer_id == peer.peer.to_base58())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_notice_reaches_the_peer_of_its_recipient() {
     let recipient = Organisation::start(1, &[]).await;
     let sender = Organisation::start(2, &[&recipient]).await;
     recipient.announce().await;
-    let notice = notice(2, recipient.signer.address());
+    let notice = notice(2, recipient.signer.address()).into();
     let report = sender.node.p2p.send(&notice).await.unwrap();
     assert!(report.delivered);
     assert!(recipient.inbox.has(&notice));
@@ -193,7 +35,7 @@ async fn a_recipient_that_was_away_collects_the_notice_of_a_sender_that_is_gone(
     let other = Organisation::start(2, &[&keeper]).await;
     let sender = Organisation::start(3, &[&keeper, &other]).await;
     let address = TestSigner::new(4).address();
-    let notice = notice(3, address);
+    let notice = notice(3, address).into();
     let report = sender.node.p2p.send(&notice).await.unwrap();
     assert_eq!((report.delivered, report.kept), (false, 2));
     sender.node.stop().await;
@@ -243,7 +85,7 @@ async fn a_flood_of_a_thousand_senders_does_not_hide_a_contact_that_was_named() 
         assert!(receive::<Reply>(&mut stream).await.is_some());
     }
     let collected = recipient.node.p2p.collect(&[contact.sender]).await.unwrap();
-    assert_eq!(collected[0], contact);
+    assert_eq!(collected[0], contact.into());
     assert!(collected.len() <= 1024, "{}", collected.len());
 }
 

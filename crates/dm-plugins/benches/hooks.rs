@@ -91,6 +91,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         payments: None,
         authorization: None,
         attestation: None,
+        deliveries: None,
         plugins,
         bus,
     };

@@ -42,6 +42,7 @@ async fn node(n: u8, network: &MemoryNetwork) -> Result<DataManager, Box<dyn std
         payments: None,
         authorization: None,
         attestation: None,
+        deliveries: None,
         plugins: None,
         bus: EventBus::new(),
     };

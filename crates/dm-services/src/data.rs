@@ -32,7 +32,8 @@ use tokio::sync::{Notify, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    KnownObjects, PaymentProcessor, PluginManager, ServiceError, ShareAuthorization, keyed_locks::KeyedLocks,
+    Deliveries, KnownObjects, PaymentProcessor, PluginManager, ServiceError, ShareAuthorization,
+    keyed_locks::KeyedLocks,
 };
 
 mod address;
@@ -105,6 +106,8 @@ pub struct DataPorts {
     pub authorization: Option<ShareAuthorization>,
     /// The attestation of this node, for its address record.
     pub attestation: Option<NodeAttestation>,
+    /// Acknowledges what was read; where there is nobody, nothing is.
+    pub deliveries: Option<Deliveries>,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.
@@ -381,6 +384,21 @@ impl DataManager {
         recipient: Option<Address>,
     ) -> Result<Receipt, ServiceError> {
         self.inner.verifier.receipt(data_hash, recipient).await
+    }
+
+    /// The receipt of the newest anchored `delivery` of this data, to `recipient` if one is
+    /// given, or of this node's own `acknowledgement` of it.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotAnchored`] while the event waits for its anchor,
+    /// [`ServiceError::NotFound`] where there is none.
+    pub async fn evidence(
+        &self,
+        kind: EventKind,
+        data_hash: &DataHash,
+        recipient: Option<Address>,
+    ) -> Result<Receipt, ServiceError> {
+        self.inner.verifier.evidence(kind, data_hash, recipient).await
     }
 
     /// Tells the network which account this node acts for, by which key, and who acts on the

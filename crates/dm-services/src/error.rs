@@ -4,6 +4,7 @@ use alloy_primitives::{Address, B256, U256};
 
 use dm_core::{
     descriptor::InvalidDescription,
+    inbox::ItemState,
     operation::OperationId,
     ports::{
         CatalogError, ChainError, ComplianceError, FetchError, KeyRingError, NetworkError, PasswordError,
@@ -152,8 +153,17 @@ pub enum ServiceError {
         /// What needs it.
         reason: String,
     },
+    /// The data was not read and checked here yet, so that it cannot be acknowledged.
+    #[error("the data was not fetched yet; read it before you acknowledge it")]
+    NotFetched,
+    /// An item of the inbox can be read no more, so that it cannot be acknowledged.
+    #[error("the item is {}, so that it cannot be acknowledged any more", .0.as_str())]
+    ItemOver(ItemState),
+    /// The operator wants nothing to be acknowledged.
+    #[error("this node acknowledges nothing: inbox.acknowledge is \"never\"")]
+    AcknowledgesNothing,
     /// The share is logged and not yet anchored, so that there is no receipt.
-    #[error("the share is not anchored yet; try again soon")]
+    #[error("it is not anchored yet; try again soon")]
     NotAnchored,
     /// Somebody cannot pay.
     #[error(transparent)]

@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
+    acknowledgement::Delivery,
     clock::now_ms,
     config::Accept,
     contact::ContactName,
@@ -18,7 +19,7 @@ use dm_core::{
     ports::{Acquaintance, Catalog, ComplianceLog, Grants, ObjectExchange, ObjectStore, Sealer, Signer},
 };
 
-use crate::{DataManager, ServiceError, contacts::names_of, listing_keys::ListingKeys};
+use crate::{DataManager, Deliveries, ServiceError, contacts::names_of, listing_keys::ListingKeys};
 
 mod admit;
 mod arrivals;
@@ -46,6 +47,8 @@ pub struct InboxPorts {
     pub acquaintance: Option<Arc<dyn Acquaintance>>,
     /// Tells what has come.
     pub arrivals: Arrivals,
+    /// Acknowledges what was fetched.
+    pub deliveries: Deliveries,
     /// Erases what is taken out of the inbox.
     pub data: DataManager,
 }
@@ -167,6 +170,30 @@ impl Inbox {
             return Err(ServiceError::NotFound);
         }
         self.inner.entries(items).await
+    }
+
+    /// Tells the sender that its data was read and checked here; the same again is the same.
+    /// Of several senders of the data, the newest one whose object was fetched. When this
+    /// returns, the event in the log is durable, and the sender is told until it knows.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where the data is not listed, [`ServiceError::NotFetched`]
+    /// before it was read here, [`ServiceError::ItemOver`] where it can be read no more, and
+    /// [`ServiceError::AcknowledgesNothing`] where the operator wants it so; what was
+    /// acknowledged before stays so in each case.
+    pub async fn acknowledge(&self, data_hash: &DataHash) -> Result<Delivery, ServiceError> {
+        let ports = &self.inner.ports;
+        ports.catalog.expire_items(now_ms()).await?;
+        let mut refused = None;
+        for item in ports.catalog.items_of(data_hash).await? {
+            match ports.deliveries.acknowledge(&item).await {
+                Ok(delivery) => return Ok(delivery),
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
+            }
+        }
+        Err(refused.unwrap_or(ServiceError::NotFound))
     }
 
     /// Takes data out of the list for good, and erases what this node has fetched of it.

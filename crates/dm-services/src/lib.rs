@@ -7,6 +7,7 @@ mod authorizer;
 mod contacts;
 mod cpu;
 mod data;
+mod deliveries;
 mod error;
 pub mod events;
 mod health_monitor;
@@ -24,6 +25,7 @@ mod order_executor;
 mod own_secret;
 mod payment_processor;
 mod plugin_manager;
+mod queue_front;
 pub mod repairer;
 mod run_to_completion;
 mod scrubber;
@@ -39,6 +41,7 @@ pub use data::{
     Counts, DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, ShareOutcomes, Upload,
     UploadError, UploadOutcome, UploadProgress, UploadWriter, Uploads, VerifiedShare,
 };
+pub use deliveries::{Deliveries, DeliveryPorts, DeliverySettings};
 pub use error::{Cause, ServiceError, Shortfall};
 pub use health_monitor::{HealthMonitor, HealthPorts};
 pub use key_guard::KeyGuard;
@@ -47,7 +50,7 @@ pub use key_rotation::{
 };
 pub use known_objects::KnownObjects;
 pub use known_owners::KnownOwners;
-pub use notices::{NoticePorts, Notices, NoticesForInbox};
+pub use notices::{Letterbox, NoticePorts, Notices};
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_executor::{MoneyConfig, MoneyPorts, OrderExecutor};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

@@ -1,5 +1,5 @@
-//! Notices: recipients are told of what was shared with them, until they know it, and this
-//! node learns of what others have shared with it.
+//! Notices and acknowledgements: recipients are told of what was shared with them, and owners
+//! of what this node has read, until they know it. This node learns the same from others.
 
 mod collect;
 mod outbox;
@@ -16,15 +16,15 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::outbox::Outbox;
-pub use self::sink::NoticesForInbox;
-use crate::{ServiceError, inbox::Arrivals};
+pub use self::sink::Letterbox;
+use crate::{Deliveries, ServiceError, inbox::Arrivals};
 
-/// What notices stand on.
+/// What notices and acknowledgements stand on.
 #[derive(Clone)]
 pub struct NoticePorts {
-    /// Brings notices to their recipients.
+    /// Brings them to their addressees.
     pub network: Arc<dyn NoticeNetwork>,
-    /// What was shared.
+    /// What was shared, and what was acknowledged.
     pub journal: Arc<dyn EventJournal>,
     /// Where the envelopes are.
     pub objects: Arc<dyn ObjectStore>,
@@ -38,9 +38,11 @@ pub struct NoticePorts {
     pub contacts: Arc<dyn ContactBook>,
     /// Takes what has come.
     pub arrivals: Arrivals,
+    /// What this node has acknowledged, and what it is told of its own objects.
+    pub deliveries: Deliveries,
 }
 
-/// Tells recipients, and learns what has come; cheap to clone.
+/// Tells recipients and owners, and learns what has come; cheap to clone.
 #[derive(Clone)]
 pub struct Notices {
     ports: NoticePorts,

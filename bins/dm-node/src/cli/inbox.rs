@@ -26,6 +26,15 @@ pub(crate) struct GetArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AckArgs {
+    /// The data hash, or the name of the newest item of the inbox that has it
+    #[arg(value_name = "HASH-OR-NAME")]
+    pub(crate) data: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InboxArgs {
     /// Only by this sender
     #[arg(long, value_name = "ADDRESS-OR-NAME")]

@@ -13,7 +13,7 @@ use crate::{cli::GetArgs, client::NodeClient, download, output};
 
 pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
-    let hash = hash(&client, &args.data).await?;
+    let hash = data_hash(&client, &args.data).await?;
     let route = format!("/objects/{hash}?explain={}", args.explain);
     let response = client.send(client.request(Method::GET, &route)).await?;
     let retrieval = response.headers().get("x-retrieval").cloned();
@@ -62,7 +62,7 @@ fn own_name(response: &Response) -> anyhow::Result<PathBuf> {
 }
 
 /// The hash itself, or that of the newest readable item of the inbox with this name.
-async fn hash(client: &NodeClient, text: &str) -> anyhow::Result<DataHash> {
+pub(super) async fn data_hash(client: &NodeClient, text: &str) -> anyhow::Result<DataHash> {
     if let Ok(hash) = text.parse() {
         return Ok(hash);
     }

@@ -72,12 +72,27 @@ async fn verify_receipt(file: &Path, chain: &str, user_key: Option<&Path>) -> an
         "event_type": receipt.event.event_type,
         "hash": receipt.event.data_hash,
         "recipient": receipt.event.recipient.map(|address| address.to_string()),
+        "acknowledgement": acknowledgement(&receipt),
         "user_id": receipt.event.mandate.as_ref().map(|mandate| &mandate.user_id),
         "log": receipt.event.log.to_string(),
         "tx_hash": receipt.anchor.tx_hash,
         "block": receipt.anchor.block,
         "anchored_at": receipt.anchor.timestamp,
     }))
+}
+
+/// What the recipient has signed, in the receipt of a delivery or an acknowledgement.
+fn acknowledgement(receipt: &Receipt) -> Value {
+    match receipt.event.evidence() {
+        Ok(Some(statement)) => json!({
+            "recipient": statement.recipient.to_string(),
+            "owner": statement.object.owner.to_string(),
+            "sequence": statement.sequence,
+            "fetched_at": statement.fetched_at,
+            "acknowledged_at": statement.made_at,
+        }),
+        Ok(None) | Err(_) => Value::Null,
+    }
 }
 
 /// Whether the user of a public key has ordered what the receipt is for.
@@ -118,8 +133,22 @@ fn describe(verdict: &Value) -> String {
                 lines.push(format!("{name:<12} {shown}"));
             }
         }
+        lines.extend(proven(&verdict["acknowledgement"]));
         lines.join("\n")
     } else {
         format!("NOT verified: {}", cell(&verdict["reason"]))
     }
+}
+
+/// What an acknowledgement proves, in words.
+fn proven(statement: &Value) -> Option<String> {
+    statement.is_object().then(|| {
+        format!(
+            "proven       {} has signed that it read data of {} and checked it against this hash, by {}; it says so since {}",
+            cell(&statement["recipient"]),
+            cell(&statement["owner"]),
+            times::local_ms(&statement["fetched_at"]),
+            times::local_ms(&statement["acknowledged_at"]),
+        )
+    })
 }

@@ -80,6 +80,7 @@ impl Data {
                 payments: Some(ledger.payments.clone()),
                 authorization: Some(authorization.clone()),
                 attestation: node_attestation::check(config, &users, address, &peer_id).await?,
+                deliveries: Some(peers.deliveries.clone()),
                 plugins: Some(plugins.clone()),
                 bus: ground.bus.clone(),
             },
@@ -125,6 +126,7 @@ fn inbox(
         log: ledger.compliance.clone(),
         acquaintance: Some(peers.owners.clone()),
         arrivals: peers.arrivals.clone(),
+        deliveries: peers.deliveries.clone(),
         data: data.clone(),
     };
     let settings = InboxSettings {

@@ -1,12 +1,12 @@
 //! The peers, and what keeps the copies of objects up and whole.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_services::{
-    AnchoredOwners, KnownOwners, NoticePorts, Notices, NoticesForInbox, RepairPorts, Repairer, ScrubPorts,
-    Scrubber, inbox::Arrivals, repairer::StoredHolderIndex,
+    AnchoredOwners, Deliveries, DeliveryPorts, DeliverySettings, KnownOwners, Letterbox, NoticePorts,
+    Notices, RepairPorts, Repairer, ScrubPorts, Scrubber, inbox::Arrivals, repairer::StoredHolderIndex,
 };
 
 use super::{Ground, ledger::Ledger, stores::Stores};
@@ -18,6 +18,7 @@ pub(super) struct Peers {
     pub(super) repairer: Repairer,
     pub(super) scrubber: Scrubber,
     pub(super) arrivals: Arrivals,
+    pub(super) deliveries: Deliveries,
     pub(super) owners: Arc<KnownOwners>,
 }
 
@@ -28,7 +29,30 @@ impl Peers {
         let owners = Arc::new(KnownOwners::new(stores.catalog.clone(), anchored));
         let standing: Arc<dyn OwnerStanding> = owners.clone();
         let arrivals = Arrivals::new(stores.catalog.clone(), ground.address);
-        let notice_sink = NoticesForInbox::new(ground.address, owners.clone(), arrivals.clone());
+        let deliveries = Deliveries::new(
+            DeliveryPorts {
+                catalog: stores.catalog.clone(),
+                objects: stores.known.clone(),
+                log: ledger.compliance.clone(),
+                signer: ground.keys.signer(),
+            },
+            DeliverySettings {
+                acknowledge: config.inbox.acknowledge,
+                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
+            },
+        );
+        supervise(
+            supervisor,
+            "deliveries",
+            &deliveries,
+            |deliveries, shutdown| async move { deliveries.run(shutdown).await },
+        );
+        let letterbox = Letterbox::new(
+            ground.address,
+            owners.clone(),
+            arrivals.clone(),
+            deliveries.clone(),
+        );
         let index = stores.storage.namespace("repair");
         let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(
@@ -43,7 +67,7 @@ impl Peers {
                 quota: Some(stores.storage.quota()),
                 standing: Some(standing.clone()),
                 notices: Some(stores.storage.namespace("notices")),
-                notice_sink: Some(Arc::new(notice_sink)),
+                notice_sink: Some(Arc::new(letterbox)),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
             supervisor,
@@ -59,6 +83,7 @@ impl Peers {
             signer: ground.keys.signer(),
             contacts: stores.catalog.clone(),
             arrivals: arrivals.clone(),
+            deliveries: deliveries.clone(),
         })
         .await?;
         supervise(supervisor, "notices", &notices, |notices, shutdown| async move {
@@ -97,6 +122,7 @@ impl Peers {
             repairer,
             scrubber,
             arrivals,
+            deliveries,
             owners,
         })
     }

@@ -51,6 +51,7 @@ events.keep_secs | crates/dm-services/src/events/keeper.rs | self.config.keep_se
 events.allowed_networks | tests/events.rs | DM_EVENTS__ALLOWED_NETWORKS
 events.max_kept | crates/dm-services/src/events/keeper.rs | self.config.max_kept
 inbox.accept | tests/inbox.rs | fn who_gets_into_the_inbox_is_a_setting(
+inbox.acknowledge | tests/acknowledgements.rs | fn when_data_is_acknowledged_is_a_setting(
 network.host | crates/dm-p2p/src/node/swarm.rs | once(network.host)
 network.more_hosts | crates/dm-p2p/tests/ipv6.rs | network.more_hosts =
 network.replication_factor | bins/dm-node/src/node/data.rs | config.network.replication_factor

@@ -21,6 +21,11 @@ pub(super) fn add(router: &mut Router) {
             .on(Method::GET, Access::Needs(Scope::Read), get)
             .on(Method::DELETE, Access::Needs(Scope::Admin), remove),
     );
+    router.add(Endpoint::at("/inbox/{data_hash}/acknowledge").on(
+        Method::POST,
+        Access::Needs(Scope::Read),
+        acknowledge,
+    ));
 }
 
 #[derive(Serialize)]
@@ -102,6 +107,23 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
         .next()
         .ok_or(dm_services::ServiceError::NotFound)?;
     Ok(HttpResponse::Ok().json(ItemAnswer::from(newest)))
+}
+
+#[derive(Serialize)]
+struct AcknowledgedAnswer {
+    /// Milliseconds since the Unix epoch.
+    acknowledged_at: u64,
+    /// Position of the event in the log.
+    receipt: Option<u64>,
+}
+
+async fn acknowledge(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let hash = data_hash_param(&request)?;
+    let delivery = state.run(state.services.inbox.acknowledge(&hash)).await?;
+    Ok(HttpResponse::Ok().json(AcknowledgedAnswer {
+        acknowledged_at: delivery.statement.made_at,
+        receipt: delivery.leaf_index,
+    }))
 }
 
 async fn remove(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {

@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
 use dm_core::{
     api_key::Scope,
+    event::EventKind,
     ports::ComplianceError,
     receipt::{Receipt, Verification},
 };
@@ -31,11 +32,21 @@ pub(super) fn add(router: &mut Router) {
 #[derive(Deserialize)]
 struct ReceiptQuery {
     recipient: Option<String>,
+    event: Option<String>,
+}
+
+/// The kind of the event whose receipt is asked for.
+fn asked_kind(text: Option<&str>) -> Result<EventKind, ApiError> {
+    let kind = text.map_or(Ok(EventKind::DataShare), str::parse).ok();
+    let has_receipt = |kind: &EventKind| kind.has_evidence() || *kind == EventKind::DataShare;
+    kind.filter(has_receipt)
+        .ok_or_else(|| ApiError::invalid("event", "must be data_share, delivery or acknowledgement"))
 }
 
 async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
-    let ReceiptQuery { recipient } = query(&request)?;
+    let ReceiptQuery { recipient, event } = query(&request)?;
+    let kind = asked_kind(event.as_deref())?;
     let recipient = match recipient {
         Some(text) => Some(
             state
@@ -44,7 +55,11 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
         ),
         None => None,
     };
-    let receipt = state.run(state.services.data.receipt(&hash, recipient)).await?;
+    let data = &state.services.data;
+    let receipt = match kind.has_evidence() {
+        true => state.run(data.evidence(kind, &hash, recipient)).await?,
+        false => state.run(data.receipt(&hash, recipient)).await?,
+    };
     Ok(HttpResponse::Ok().json(receipt))
 }
 

@@ -8,17 +8,17 @@ use dm_core::{
     Address,
     api_key::{Rights, Scope},
     bus::EventBus,
-    config::{ApiConfig, ApiKeysConfig, RateLimit, UploadsConfig},
+    config::{Acknowledge, ApiConfig, ApiKeysConfig, RateLimit, UploadsConfig},
     damage::DamageLog,
     ports::{ApiKeys, HealthCheck, NewApiKeyRequest, Plugin, Signer},
     tasks::Supervisor,
 };
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
-    DataPorts, HealthMonitor, HealthPorts, KeyGuard, KeyRotation, KeyRotationConfig, KeyRotationPorts,
-    MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins,
-    RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts,
-    Subscriptions, TokenManager,
+    DataPorts, Deliveries, DeliveryPorts, DeliverySettings, HealthMonitor, HealthPorts, KeyGuard,
+    KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts, OrderExecutor,
+    PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer, ScrubConfig,
+    ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
     events::Events,
     inbox::{Arrivals, Inbox, InboxPorts, InboxSettings},
     repairer::plan::RepairConfig,
@@ -72,6 +72,7 @@ pub struct TestConfig {
     pub plugins: Vec<Arc<dyn Plugin>>,
     pub authorization_required: bool,
     pub api_keys: ApiKeysConfig,
+    pub acknowledge: Acknowledge,
     pub checks: Vec<Arc<dyn HealthCheck>>,
 }
 
@@ -99,6 +100,7 @@ impl Default for TestConfig {
                 max_wrong: 100_000,
                 ..ApiKeysConfig::default()
             },
+            acknowledge: Acknowledge::OnRequest,
             checks: Vec::new(),
         }
     }
@@ -211,6 +213,20 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             log: address,
         },
     );
+    let deliveries = Deliveries::new(
+        DeliveryPorts {
+            catalog: catalog.clone(),
+            objects: store.clone(),
+            log: log.clone(),
+            signer: signer.clone(),
+        },
+        DeliverySettings {
+            acknowledge: config.acknowledge,
+            retry_interval: Duration::from_millis(20),
+        },
+    );
+    let recording = deliveries.clone();
+    tokio::spawn(async move { recording.run(tokio_util::sync::CancellationToken::new()).await });
     let ports = DataPorts {
         objects: store.clone(),
         unfinished: store.unfinished(),
@@ -219,6 +235,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         plugins: Some(plugins.clone()),
         authorization: Some(authorization.clone()),
         attestation: None,
+        deliveries: Some(deliveries.clone()),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants,
@@ -293,6 +310,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             log: log.clone(),
             acquaintance: None,
             arrivals,
+            deliveries,
             data: data.clone(),
         },
         InboxSettings {

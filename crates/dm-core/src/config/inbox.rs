@@ -15,10 +15,25 @@ pub enum Accept {
     Anyone,
 }
 
-/// What the inbox lets in.
+/// When owners are told that their data was read and checked here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acknowledge {
+    /// When it is fetched.
+    #[default]
+    OnFetch,
+    /// When a client asks for it.
+    OnRequest,
+    /// Never.
+    Never,
+}
+
+/// What the inbox lets in, and what becomes of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InboxConfig {
     /// Whose shares are listed.
     pub accept: Accept,
+    /// When what was fetched is acknowledged.
+    pub acknowledge: Acknowledge,
 }

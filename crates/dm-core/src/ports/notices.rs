@@ -2,49 +2,50 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 
 use super::NetworkError;
-use crate::notice::SignedNotice;
+use crate::letter::Letter;
 
 /// Most senders and owners that [`NoticeNetwork::collect`] names to a peer.
 pub const MAX_NAMED_SENDERS: usize = 256;
 
-/// Brings notices to their recipients, also to such as are away.
+/// Brings letters to their addressees, also to such as are away: notices to recipients, and
+/// their acknowledgements to owners.
 #[async_trait]
 pub trait NoticeNetwork: Send + Sync {
-    /// Brings a notice to the peer of its recipient, if its address record names one that
-    /// is there, and to the peers closest to the recipient's inbox key, which keep it until
+    /// Brings a letter to the peer of its addressee, if its address record names one that
+    /// is there, and to the peers closest to the addressee's inbox key, which keep it until
     /// its end. Sending it again is harmless.
     ///
     /// # Errors
     /// [`NetworkError::Stopped`] where the network is not running. That nobody was reached is
     /// no error: the report says so.
-    async fn send(&self, notice: &SignedNotice) -> Result<NoticeReport, NetworkError>;
+    async fn send(&self, letter: &Letter) -> Result<NoticeReport, NetworkError>;
 
-    /// The notices for this node that wait at the peers closest to its inbox key: of each
+    /// The letters for this node that wait at the peers closest to its inbox key: of each
     /// object the newest, at most one of each sender. Signatures and times have been checked.
     /// Those of the senders in `named`, and of objects of such owners, come first, and a
     /// peer that was once asked for them keeps them rather than others. Every peer gives a
     /// bounded number.
     ///
-    /// Peers give notices only to a node that has announced its address record.
+    /// Peers give letters only to a node that has announced its address record.
     ///
     /// # Errors
     /// [`NetworkError::Stopped`] where the network is not running.
-    async fn collect(&self, named: &[Address]) -> Result<Vec<SignedNotice>, NetworkError>;
+    async fn collect(&self, named: &[Address]) -> Result<Vec<Letter>, NetworkError>;
 }
 
-/// Where a notice has got.
+/// Where a letter has got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoticeReport {
-    /// Whether the recipient has taken it.
+    /// Whether the addressee has taken it.
     pub delivered: bool,
-    /// How many other peers keep it for the recipient.
+    /// How many other peers keep it for the addressee.
     pub kept: usize,
 }
 
-/// Takes the notices that are for this node.
+/// Takes the letters that are for this node.
 #[async_trait]
 pub trait NoticeSink: Send + Sync {
-    /// Takes a notice whose signature and times have been checked; whether it need not be
+    /// Takes a letter whose signature and times have been checked; whether it need not be
     /// sent again. The same may come any number of times, from anybody.
-    async fn arrived(&self, notice: SignedNotice) -> bool;
+    async fn arrived(&self, letter: Letter) -> bool;
 }

@@ -121,7 +121,8 @@ impl Runner {
         let mut control = self.swarm.behaviour().objects.new_control();
         let mut incoming = SelectAll::new();
         let objects = Version::ALL.map(|version| (version.protocol(), Served::Objects(version)));
-        for (protocol, served) in objects.into_iter().chain([(notices::PROTOCOL, Served::Notices)]) {
+        let notices = notices::PROTOCOLS.map(|(version, protocol)| (protocol, Served::Notices(version)));
+        for (protocol, served) in objects.into_iter().chain(notices) {
             let streams = control
                 .accept(protocol)
                 .map_err(|error| P2pError::Transport(error.to_string()))?;

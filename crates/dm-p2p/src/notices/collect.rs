@@ -9,9 +9,10 @@ use dm_core::{
     address_record::SignedAddressRecord,
     clock::now_ms,
     hash::Locator,
-    notice::{Notice, SignedNotice},
+    letter::{Letter, MAX_LETTER},
+    notice::Notice,
     ports::{MAX_NAMED_SENDERS, NetworkError},
-    signed::{Signed, Statement, StatementError},
+    signed::StatementError,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use libp2p::{PeerId, Stream};
@@ -19,11 +20,11 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{
     exchange::exchange,
-    message::{MAX_PAGE, NoticeReply, NoticeRequest, Place},
+    message::{LetterKind, MAX_PAGE, NoticeReply, NoticeRequest, Place},
 };
 use crate::{
     node::Context,
-    wire::{Wire, WireError},
+    wire::{Version, Wire, WireError},
 };
 
 /// Connected peers that are asked as well, those closest to the inbox key: in a small
@@ -34,10 +35,10 @@ const MAX_PAGES: usize = 32;
 /// How long peers are waited for.
 const OVERALL: Duration = Duration::from_secs(20);
 
-/// The notices for this node that wait at peers.
-pub(crate) async fn collect(context: &Context, named: &[Address]) -> Result<Vec<SignedNotice>, NetworkError> {
+/// The letters for this node that wait at peers.
+pub(crate) async fn collect(context: &Context, named: &[Address]) -> Result<Vec<Letter>, NetworkError> {
     let Some(record) = context.own_record() else {
-        tracing::debug!("notices are given only to a node that has announced its address record");
+        tracing::debug!("letters are given only to a node that has announced its address record");
         return Ok(Vec::new());
     };
     let place = Locator::from_bytes(Notice::inbox_key(record.address));
@@ -58,8 +59,8 @@ pub(crate) async fn collect(context: &Context, named: &[Address]) -> Result<Vec<
     let ask = |peer| ask(context, peer, question.clone());
     let mut asking: FuturesUnordered<_> = peers.into_iter().map(ask).collect();
     let until = Instant::now() + OVERALL;
-    while let Ok(Some(notices)) = timeout_at(until, asking.next()).await {
-        collected.add(notices, &question);
+    while let Ok(Some(letters)) = timeout_at(until, asking.next()).await {
+        collected.add(letters, &question);
     }
     Ok(collected.in_order(&question))
 }
@@ -71,8 +72,8 @@ struct Question {
 }
 
 impl Question {
-    fn names(&self, notice: &Notice) -> bool {
-        self.named.contains(&notice.sender) || self.named.contains(&notice.object.owner)
+    fn names(&self, letter: &Letter) -> bool {
+        self.named.contains(&letter.sender()) || self.named.contains(&letter.object().owner)
     }
 
     fn named_bytes(&self) -> Bytes {
@@ -84,33 +85,34 @@ impl Question {
     }
 }
 
-/// The newest notice of each sender about each object.
+/// The newest letter of each sender about each object.
 #[derive(Default)]
-struct Collected(HashMap<Place, SignedNotice>);
+struct Collected(HashMap<Place, Letter>);
 
 impl Collected {
-    fn add(&mut self, notices: Vec<SignedNotice>, question: &Question) {
+    fn add(&mut self, letters: Vec<Letter>, question: &Question) {
         let now = now_ms();
-        for notice in notices {
-            if notice.recipient != question.record.address || !notice.is_current(now) {
+        for letter in letters {
+            if letter.addressee() != question.record.address || !letter.is_current(now) {
                 continue;
             }
-            let held = self.0.get(&(notice.sender, notice.object));
-            if held.is_none_or(|held| held.sequence < notice.sequence) {
-                self.0.insert((notice.sender, notice.object), notice);
+            let place = (letter.sender(), letter.object());
+            let held = self.0.get(&place);
+            if held.is_none_or(|held| held.sequence() < letter.sequence()) {
+                self.0.insert(place, letter);
             }
         }
     }
 
-    fn in_order(self, question: &Question) -> Vec<SignedNotice> {
-        let mut notices: Vec<SignedNotice> = self.0.into_values().collect();
-        notices.sort_by_key(|notice| (!question.names(notice), notice.made_at, notice.sender));
-        notices
+    fn in_order(self, question: &Question) -> Vec<Letter> {
+        let mut letters: Vec<Letter> = self.0.into_values().collect();
+        letters.sort_by_key(|letter| (!question.names(letter), letter.made_at(), letter.sender()));
+        letters
     }
 }
 
 /// What this node keeps for itself: it may have learned late which account is its own.
-async fn own(context: &Context, question: &Question) -> Vec<SignedNotice> {
+async fn own(context: &Context, question: &Question) -> Vec<Letter> {
     let recipient = question.record.address;
     let (mut all, mut after) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
@@ -118,11 +120,11 @@ async fn own(context: &Context, question: &Question) -> Vec<SignedNotice> {
             .notices
             .page(recipient, question.named.clone(), after, MAX_PAGE);
         match page.await {
-            Ok((notices, next)) => {
-                all.extend(notices);
+            Ok((letters, next)) => {
+                all.extend(letters);
                 after = next;
             }
-            Err(error) => tracing::warn!(%error, "notices that are kept cannot be read"),
+            Err(error) => tracing::warn!(%error, "letters that are kept cannot be read"),
         }
         if after.is_none() {
             break;
@@ -132,24 +134,24 @@ async fn own(context: &Context, question: &Question) -> Vec<SignedNotice> {
 }
 
 /// What waits at a peer; as much as came before it failed.
-async fn ask(context: &Context, peer: PeerId, question: Arc<Question>) -> Vec<SignedNotice> {
-    let mut notices = Vec::new();
-    let asked = exchange(context, peer, async |wire| {
-        ask_on(wire, &question, &mut notices).await
+async fn ask(context: &Context, peer: PeerId, question: Arc<Question>) -> Vec<Letter> {
+    let mut letters = Vec::new();
+    let asked = exchange(context, peer, Version::One, async |wire| {
+        ask_on(wire, &question, &mut letters).await
     });
     match asked.await {
         Ok(0) => {}
-        Ok(_) => context.peers.not_understood(peer, "a notice of a later version"),
-        Err(error) => tracing::debug!(%peer, %error, "a peer gave out no notices"),
+        Ok(_) => context.peers.not_understood(peer, "a letter of a later version"),
+        Err(error) => tracing::debug!(%peer, %error, "a peer gave out no letters"),
     }
-    notices
+    letters
 }
 
-/// Adds what the peer sends; how many notices were of a later version.
+/// Adds what the peer sends; how many letters were of a later version.
 async fn ask_on(
     wire: &mut Wire<Stream>,
     question: &Question,
-    notices: &mut Vec<SignedNotice>,
+    letters: &mut Vec<Letter>,
 ) -> Result<usize, WireError> {
     let record = question.record.bytes();
     let (mut after, mut later) = (None, 0);
@@ -166,12 +168,16 @@ async fn ask_on(
         };
         wire.send_with(&request, &[record.as_ref(), named.as_ref()].concat())
             .await?;
-        let (lengths, next) = match wire.receive().await? {
-            NoticeReply::Page { lengths, next } if lengths.len() <= MAX_PAGE => (lengths, next),
+        let (page, next) = match wire.receive().await? {
+            NoticeReply::Letters { letters, next } if letters.len() <= MAX_PAGE => (letters, next),
+            NoticeReply::Page { lengths, next } if lengths.len() <= MAX_PAGE => {
+                let page = lengths.into_iter().map(|len| (LetterKind::Notice, len));
+                (page.collect(), next)
+            }
             NoticeReply::Refused(_) => return Err(WireError::Missing),
-            _ => return Err(WireError::Malformed("a page of notices was expected")),
+            _ => return Err(WireError::Malformed("a page of letters was expected")),
         };
-        later += receive_page(wire, lengths, notices).await?;
+        later += receive_page(wire, page, letters).await?;
         if next.is_none() {
             break;
         }
@@ -182,17 +188,17 @@ async fn ask_on(
 
 async fn receive_page(
     wire: &mut Wire<Stream>,
-    lengths: Vec<u16>,
-    notices: &mut Vec<SignedNotice>,
+    page: Vec<(LetterKind, u16)>,
+    letters: &mut Vec<Letter>,
 ) -> Result<usize, WireError> {
     let mut later = 0;
-    for len in lengths {
-        let bytes = wire.receive_bytes(len.into(), Notice::MAX_BYTES).await?;
-        let verified = tokio::task::spawn_blocking(move || Signed::verify(bytes)).await;
+    for (kind, len) in page {
+        let bytes = wire.receive_bytes(len.into(), MAX_LETTER).await?;
+        let verified = tokio::task::spawn_blocking(move || kind.verify(bytes)).await;
         match verified {
-            Ok(Ok(notice)) => notices.push(notice),
+            Ok(Ok(letter)) => letters.push(letter),
             Ok(Err(StatementError::UnknownVersion { .. })) => later += 1,
-            _ => return Err(WireError::Malformed("a notice does not verify")),
+            _ => return Err(WireError::Malformed("a letter does not verify")),
         }
     }
     Ok(later)

@@ -3,7 +3,7 @@ use std::time::Duration;
 use libp2p::{PeerId, Stream};
 use libp2p_stream::OpenStreamError;
 
-use super::message::PROTOCOL;
+use super::message::PROTOCOLS;
 use crate::{
     client::note_outcome,
     node::Context,
@@ -13,15 +13,17 @@ use crate::{
 /// Time to connect to a peer and open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Does an exchange with a peer on a stream of its own, and notes how it went. Nothing is
-/// noted of a peer that does not speak the protocol.
+/// Does an exchange with a peer on a stream of its own, in the newest version that both speak
+/// and at least in `oldest`, and notes how it went. Nothing is noted of a peer that does not
+/// speak the protocol.
 pub(super) async fn exchange<T>(
     context: &Context,
     peer: PeerId,
+    oldest: Version,
     exchange: impl AsyncFnOnce(&mut Wire<Stream>) -> Result<T, WireError>,
 ) -> Result<T, WireError> {
     let _asking = context.peers.asked.begin(peer);
-    let mut wire = match open(context, peer).await {
+    let mut wire = match open(context, peer, oldest).await {
         Ok(wire) => wire,
         Err(error) => {
             if !matches!(error, WireError::Unsupported) {
@@ -35,18 +37,20 @@ pub(super) async fn exchange<T>(
     outcome
 }
 
-async fn open(context: &Context, peer: PeerId) -> Result<Wire<Stream>, WireError> {
+async fn open(context: &Context, peer: PeerId, oldest: Version) -> Result<Wire<Stream>, WireError> {
     let mut control = context.runner.streams().map_err(|_| WireError::Closed)?;
-    let opening = control.open_stream(peer, PROTOCOL);
-    let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
-    match opened.map_err(|_| WireError::TimedOut)? {
-        Ok(stream) => Ok(Wire::new(
-            stream,
-            Version::One,
-            context.traffic.clone(),
-            context.request_timeout(),
-        )),
-        Err(OpenStreamError::UnsupportedProtocol(_)) => Err(WireError::Unsupported),
-        Err(error) => Err(WireError::Io(std::io::Error::other(error.to_string()))),
+    let spoken = PROTOCOLS.into_iter().filter(|(version, _)| *version >= oldest);
+    for (version, protocol) in spoken {
+        let opening = control.open_stream(peer, protocol);
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
+        match opened.map_err(|_| WireError::TimedOut)? {
+            Ok(stream) => {
+                let (traffic, timeout) = (context.traffic.clone(), context.request_timeout());
+                return Ok(Wire::new(stream, version, traffic, timeout));
+            }
+            Err(OpenStreamError::UnsupportedProtocol(_)) => {}
+            Err(error) => return Err(WireError::Io(std::io::Error::other(error.to_string()))),
+        }
     }
+    Err(WireError::Unsupported)
 }

@@ -4,16 +4,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use dm_core::{
     Address,
     clock::now_ms,
-    notice::SignedNotice,
+    letter::Letter,
     ports::{KeyValueStore, NoticeSink, StoreError, WriteBatch},
-    signed::Signed,
 };
 use libp2p::PeerId;
 use tokio::sync::OnceCell;
 
 use super::{
     inboxes::{Admission, InboxLimits, Inboxes, Key},
-    message::Place,
+    message::{LetterKind, Place},
 };
 
 /// Entries that are read at once.
@@ -22,22 +21,25 @@ const PAGE: usize = 1024;
 const ADDRESS: usize = 20;
 const LOCATOR: usize = 32;
 
-/// Keeps the notices of others, and hands on those that are for this node.
+/// Stands before an acknowledgement in the store; no id of a peer has this length.
+const ACKNOWLEDGEMENT: u8 = 0xFF;
+
+/// Keeps the letters of others, and hands on those that are for this node.
 pub(crate) struct NoticeHolder {
     own: Address,
     sink: Option<Arc<dyn NoticeSink>>,
-    /// Where notices are kept; without it none are.
+    /// Where letters are kept; without it none are.
     store: Option<Arc<dyn KeyValueStore>>,
     inboxes: Mutex<Inboxes>,
     is_loaded: OnceCell<()>,
 }
 
-/// What has become of a notice.
+/// What has become of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holding {
     /// It was for this node.
     Delivered,
-    /// It waits for its recipient.
+    /// It waits for its addressee.
     Kept,
     /// It has ended, or is from the future.
     NotCurrent,
@@ -60,15 +62,15 @@ impl NoticeHolder {
         }
     }
 
-    /// Takes a notice that a peer has brought; its signature has been checked.
-    pub(crate) async fn take(&self, notice: SignedNotice, by: PeerId) -> Result<Holding, StoreError> {
-        if !notice.is_current(now_ms()) {
+    /// Takes a letter that a peer has brought; its signature has been checked.
+    pub(crate) async fn take(&self, letter: Letter, by: PeerId) -> Result<Holding, StoreError> {
+        if !letter.is_current(now_ms()) {
             return Ok(Holding::NotCurrent);
         }
-        if notice.recipient == self.own
+        if letter.addressee() == self.own
             && let Some(sink) = &self.sink
         {
-            let is_taken = sink.arrived(notice).await;
+            let is_taken = sink.arrived(letter).await;
             return Ok(if is_taken {
                 Holding::Delivered
             } else {
@@ -79,8 +81,8 @@ impl NoticeHolder {
             return Ok(Holding::Full);
         };
         self.load(&**store).await?;
-        let key = (notice.recipient, (notice.sender, notice.object));
-        let admission = self.inboxes().insert(&notice, by);
+        let key = (letter.addressee(), (letter.sender(), letter.object()));
+        let admission = self.inboxes().insert(&letter, by);
         let gone = match admission {
             Admission::Held => return Ok(Holding::Kept),
             Admission::Full => return Ok(Holding::Full),
@@ -88,7 +90,7 @@ impl NoticeHolder {
         };
         let mut batch = WriteBatch::new();
         delete(&mut batch, &gone);
-        batch.put(encode_key(&key), encode(&notice, &by));
+        batch.put(encode_key(&key), encode(&letter, &by));
         store.commit(batch).await?;
         if !self.inboxes().contains(&key) {
             // Another one has taken its place meanwhile, and may have been written first.
@@ -97,15 +99,15 @@ impl NoticeHolder {
         Ok(Holding::Kept)
     }
 
-    /// A page of the notices that wait for a recipient, and where the next one begins. The
+    /// A page of the letters that wait for an addressee, and where the next one begins. The
     /// senders and owners in `named` come first, on the first page, and are remembered.
     pub(crate) async fn page(
         &self,
-        recipient: Address,
+        addressee: Address,
         named: Vec<Address>,
         after: Option<Place>,
         limit: usize,
-    ) -> Result<(Vec<SignedNotice>, Option<Place>), StoreError> {
+    ) -> Result<(Vec<Letter>, Option<Place>), StoreError> {
         let Some(store) = &self.store else {
             return Ok((Vec::new(), None));
         };
@@ -113,20 +115,20 @@ impl NoticeHolder {
         let (places, next) = {
             let mut inboxes = self.inboxes();
             if after.is_none() {
-                inboxes.name(recipient, named);
+                inboxes.name(addressee, named);
             }
-            inboxes.page(recipient, after, limit)
+            inboxes.page(addressee, after, limit)
         };
-        let (mut notices, now) = (Vec::with_capacity(places.len()), now_ms());
+        let (mut letters, now) = (Vec::with_capacity(places.len()), now_ms());
         for place in places {
-            let value = store.get(&encode_key(&(recipient, place))).await?;
-            let notice = value.and_then(|value| decode(&value)).map(|(notice, _)| notice);
-            notices.extend(notice.filter(|notice| notice.is_current(now)));
+            let value = store.get(&encode_key(&(addressee, place))).await?;
+            let letter = value.and_then(|value| decode(&value)).map(|(letter, _)| letter);
+            letters.extend(letter.filter(|letter| letter.is_current(now)));
         }
-        Ok((notices, next))
+        Ok((letters, next))
     }
 
-    /// Deletes the notices that have ended.
+    /// Deletes the letters that have ended.
     pub(crate) async fn clean_up(&self) -> Result<(), StoreError> {
         let Some(store) = &self.store else {
             return Ok(());
@@ -158,12 +160,12 @@ impl NoticeHolder {
         self.is_loaded.get_or_try_init(load).await.map(|_| ())
     }
 
-    /// Enters stored notices; what is to be deleted of them.
+    /// Enters stored letters; what is to be deleted of them.
     fn enter(&self, page: Vec<(Bytes, Bytes)>) -> WriteBatch {
         let (mut batch, mut inboxes, now) = (WriteBatch::new(), self.inboxes(), now_ms());
         for (key, value) in page {
-            match decode(&value).filter(|(notice, _)| now < notice.ends_at) {
-                Some((notice, by)) => match inboxes.insert(&notice, by) {
+            match decode(&value).filter(|(letter, _)| now < letter.ends_at()) {
+                Some((letter, by)) => match inboxes.insert(&letter, by) {
                     Admission::Kept(gone) => delete(&mut batch, &gone),
                     Admission::Held => {}
                     Admission::Full => {
@@ -195,47 +197,57 @@ fn delete(batch: &mut WriteBatch, keys: &[Key]) {
     }
 }
 
-fn encode_key((recipient, (sender, object)): &Key) -> Bytes {
+fn encode_key((addressee, (sender, object)): &Key) -> Bytes {
     let mut key = BytesMut::with_capacity(3 * ADDRESS + LOCATOR);
-    key.extend_from_slice(recipient.as_slice());
+    key.extend_from_slice(addressee.as_slice());
     key.extend_from_slice(sender.as_slice());
     key.extend_from_slice(object.locator.as_bytes());
     key.extend_from_slice(object.owner.as_slice());
     key.freeze()
 }
 
-/// The peer that brought it, with its length in front, and the notice.
-fn encode(notice: &SignedNotice, by: &PeerId) -> Bytes {
+/// The peer that brought it, with its length in front, and the letter.
+fn encode(letter: &Letter, by: &PeerId) -> Bytes {
     let peer = by.to_bytes();
-    let mut value = BytesMut::with_capacity(1 + peer.len() + notice.bytes().len());
+    let mut value = BytesMut::with_capacity(2 + peer.len() + letter.bytes().len());
+    if LetterKind::of(letter) == LetterKind::Acknowledgement {
+        value.extend_from_slice(&[ACKNOWLEDGEMENT]);
+    }
     // A peer id has 42 bytes at most.
     value.extend_from_slice(&[peer.len() as u8]);
     value.extend_from_slice(&peer);
-    value.extend_from_slice(notice.bytes());
+    value.extend_from_slice(letter.bytes());
     value.freeze()
 }
 
-fn decode(value: &Bytes) -> Option<(SignedNotice, PeerId)> {
+fn decode(value: &Bytes) -> Option<(Letter, PeerId)> {
     let mut rest = value.clone();
+    let mut kind = LetterKind::Notice;
+    if rest.first() == Some(&ACKNOWLEDGEMENT) {
+        kind = LetterKind::Acknowledgement;
+        rest.advance(1);
+    }
     let len = rest.first().copied()?;
     rest.advance(1);
     if rest.len() < usize::from(len) {
         return None;
     }
     let peer = PeerId::from_bytes(&rest.split_to(usize::from(len))).ok()?;
-    Some((Signed::from_trusted(rest).ok()?, peer))
+    Some((kind.from_trusted(rest).ok()?, peer))
 }
 
 #[cfg(test)]
 mod tests {
-    use dm_core::{notice::Notice, ports::Signer};
+    use dm_core::{
+        acknowledgement::Acknowledgement, envelope::ObjectId, notice::Notice, ports::Signer, signed::Signed,
+    };
     use dm_testing::{key_value::MemoryKeyValueStore, objects::SampleObject, signer::TestSigner};
 
     use super::*;
 
     const RECIPIENT: Address = Address::repeat_byte(9);
 
-    fn notice(sender: u8, made_at: u64, ends_at: u64) -> SignedNotice {
+    fn notice(sender: u8, made_at: u64, ends_at: u64) -> Letter {
         let signer = TestSigner::new(sender);
         let notice = Notice {
             sender: signer.address(),
@@ -245,14 +257,30 @@ mod tests {
             made_at,
             ends_at,
         };
-        Signed::sign(notice, &signer).unwrap()
+        Signed::sign(notice, &signer).unwrap().into()
+    }
+
+    fn acknowledgement(sender: u8, made_at: u64) -> Letter {
+        let signer = TestSigner::new(sender);
+        let statement = Acknowledgement {
+            recipient: signer.address(),
+            object: ObjectId {
+                owner: RECIPIENT,
+                ..SampleObject::new(1, 1, 1).id()
+            },
+            commitment: [1; 32],
+            sequence: 1,
+            fetched_at: made_at,
+            made_at,
+        };
+        Signed::sign(statement, &signer).unwrap().into()
     }
 
     fn holder(store: &MemoryKeyValueStore) -> NoticeHolder {
         NoticeHolder::new(Address::ZERO, None, Some(Arc::new(store.clone())))
     }
 
-    async fn waiting(holder: &NoticeHolder) -> Vec<SignedNotice> {
+    async fn waiting(holder: &NoticeHolder) -> Vec<Letter> {
         holder.page(RECIPIENT, Vec::new(), None, 9).await.unwrap().0
     }
 
@@ -261,19 +289,22 @@ mod tests {
         let (store, now) = (MemoryKeyValueStore::new(), now_ms());
         let lasting = notice(1, now, now + 60_000);
         let ending = notice(2, now - 10, now + 200);
+        let acknowledgement = acknowledgement(3, now);
         let first = holder(&store);
-        for notice in [&lasting, &ending] {
-            let taken = first.take(notice.clone(), PeerId::random()).await.unwrap();
+        for letter in [&lasting, &ending, &acknowledgement] {
+            let taken = first.take(letter.clone(), PeerId::random()).await.unwrap();
             assert_eq!(taken, Holding::Kept);
         }
         drop(first);
         let second = holder(&store);
-        assert!(waiting(&second).await.contains(&lasting));
-        while waiting(&second).await.len() > 1 {
+        for letter in [&lasting, &acknowledgement] {
+            assert!(waiting(&second).await.contains(letter));
+        }
+        while waiting(&second).await.len() > 2 {
             tokio::task::yield_now().await;
         }
         second.clean_up().await.unwrap();
-        assert_eq!(store.scan(&[], None, 9).await.unwrap().len(), 1);
+        assert_eq!(store.scan(&[], None, 9).await.unwrap().len(), 2);
     }
 
     #[tokio::test]
@@ -283,7 +314,8 @@ mod tests {
         batch
             .put(&b"a"[..], &b""[..])
             .put(&b"b"[..], &[200, 1][..])
-            .put(&b"c"[..], vec![7; 300]);
+            .put(&b"c"[..], vec![7; 300])
+            .put(&b"d"[..], &[ACKNOWLEDGEMENT][..]);
         store.commit(batch).await.unwrap();
         assert!(waiting(&holder(&store)).await.is_empty());
         assert!(store.scan(&[], None, 9).await.unwrap().is_empty());
@@ -292,7 +324,12 @@ mod tests {
     #[tokio::test]
     async fn what_has_ended_or_is_from_the_future_is_not_kept() {
         let (holder, now) = (holder(&MemoryKeyValueStore::new()), now_ms());
-        for wrong in [notice(1, 1, 2), notice(1, now + 3_600_000, now + 7_200_000)] {
+        for wrong in [
+            notice(1, 1, 2),
+            notice(1, now + 3_600_000, now + 7_200_000),
+            acknowledgement(1, 1),
+            acknowledgement(1, now + 3_600_000),
+        ] {
             let taken = holder.take(wrong, PeerId::random()).await.unwrap();
             assert_eq!(taken, Holding::NotCurrent);
         }

@@ -1,13 +1,13 @@
-//! Which notices wait for whom, and which give way where they are too many. Does no I/O.
+//! Which letters wait for whom, and which give way where they are too many. Does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use dm_core::{Address, notice::SignedNotice};
+use dm_core::{Address, letter::Letter};
 use libp2p::PeerId;
 
 use super::message::Place;
 
-/// How many notices are kept.
+/// How many letters are kept, notices and acknowledgements together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InboxLimits {
     /// In all.
@@ -31,7 +31,7 @@ impl Default for InboxLimits {
     }
 }
 
-/// The notices that wait. Those of senders and owners that the recipient has named stay
+/// The letters that wait. Those of senders and owners that the recipient has named stay
 /// before others. Of the others, the peer that has brought the most gives up the one that
 /// ends first: a flood crowds out itself, whatever keys it signs with.
 pub(super) struct Inboxes {
@@ -48,7 +48,7 @@ pub(super) struct Inboxes {
 
 type Inbox = BTreeMap<Place, Waiting>;
 
-/// What is known of a notice without reading it.
+/// What is known of a letter without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) by: PeerId,
@@ -56,10 +56,10 @@ pub(super) struct Waiting {
     ends_at: u64,
 }
 
-/// A notice that waits: its recipient, and its place in the inbox.
+/// A letter that waits: its addressee, and its place in the inbox.
 pub(super) type Key = (Address, Place);
 
-/// What becomes of a notice.
+/// What becomes of a letter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     /// It is kept in the place of these.
@@ -83,22 +83,22 @@ impl Inboxes {
         }
     }
 
-    /// Takes a notice that a peer has brought, if there is room.
-    pub(super) fn insert(&mut self, notice: &SignedNotice, by: PeerId) -> Admission {
-        let (recipient, place) = (notice.recipient, (notice.sender, notice.object));
+    /// Takes a letter that a peer has brought, if there is room.
+    pub(super) fn insert(&mut self, letter: &Letter, by: PeerId) -> Admission {
+        let (recipient, place) = (letter.addressee(), (letter.sender(), letter.object()));
         let held = self.of.get(&recipient).and_then(|inbox| inbox.get(&place));
         if let Some(held) = held {
-            if (held.sequence, held.ends_at) >= (notice.sequence, notice.ends_at) {
+            if (held.sequence, held.ends_at) >= (letter.sequence(), letter.ends_at()) {
                 return Admission::Held;
             }
             self.remove(&(recipient, place));
         }
         let waiting = Waiting {
             by,
-            sequence: notice.sequence,
-            ends_at: notice.ends_at,
+            sequence: letter.sequence(),
+            ends_at: letter.ends_at(),
         };
-        if self.of_sender.get(&notice.sender).copied().unwrap_or_default() >= self.limits.of_sender {
+        if self.of_sender.get(&letter.sender()).copied().unwrap_or_default() >= self.limits.of_sender {
             return Admission::Full;
         }
         self.put((recipient, place), waiting);
@@ -114,14 +114,14 @@ impl Inboxes {
         }
     }
 
-    /// Whether the notice waits.
+    /// Whether the letter waits.
     pub(super) fn contains(&self, (recipient, place): &Key) -> bool {
         self.of
             .get(recipient)
             .is_some_and(|inbox| inbox.contains_key(place))
     }
 
-    /// Removes a notice.
+    /// Removes a letter.
     pub(super) fn remove(&mut self, key: &Key) {
         let (recipient, place) = key;
         let Some(mut inbox) = self.of.remove(recipient) else {
@@ -139,7 +139,7 @@ impl Inboxes {
         self.keep(*recipient, inbox);
     }
 
-    /// Removes the notices that have ended.
+    /// Removes the letters that have ended.
     pub(super) fn take_ended(&mut self, now: u64) -> Vec<Key> {
         let ended: Vec<Key> = self
             .of
@@ -153,7 +153,7 @@ impl Inboxes {
         ended
     }
 
-    /// The recipient asks for the notices of these senders and owners before others.
+    /// The recipient asks for the letters of these senders and owners before others.
     pub(super) fn name(&mut self, recipient: Address, named: Vec<Address>) {
         self.naming.retain(|other| *other != recipient);
         self.named.remove(&recipient);
@@ -218,7 +218,7 @@ impl Inboxes {
         self.least(recipient).map(|place| (recipient, place))
     }
 
-    /// The notice of an inbox that gives way first.
+    /// The letter of an inbox that gives way first.
     fn least(&self, recipient: Address) -> Option<Place> {
         let inbox = self.of.get(&recipient)?;
         let mut of_peer: HashMap<PeerId, usize> = HashMap::new();
@@ -278,7 +278,7 @@ mod tests {
         Address::repeat_byte(number)
     }
 
-    fn notice(sender: u8, to: u8, seed: u64, sequence: u64, ends_at: u64) -> SignedNotice {
+    fn notice(sender: u8, to: u8, seed: u64, sequence: u64, ends_at: u64) -> Letter {
         let signer = TestSigner::new(sender);
         let notice = Notice {
             sender: dm_core::ports::Signer::address(&signer),
@@ -288,12 +288,12 @@ mod tests {
             made_at: 1,
             ends_at,
         };
-        Signed::sign(notice, &signer).unwrap()
+        Signed::sign(notice, &signer).unwrap().into()
     }
 
-    fn is_kept(inboxes: &Inboxes, notice: &SignedNotice) -> bool {
-        let inbox = inboxes.of.get(&notice.recipient);
-        inbox.is_some_and(|inbox| inbox.contains_key(&(notice.sender, notice.object)))
+    fn is_kept(inboxes: &Inboxes, letter: &Letter) -> bool {
+        let inbox = inboxes.of.get(&letter.addressee());
+        inbox.is_some_and(|inbox| inbox.contains_key(&(letter.sender(), letter.object())))
     }
 
     #[test]
@@ -325,14 +325,14 @@ mod tests {
     fn a_flood_of_many_peers_does_not_crowd_out_a_sender_that_was_named() {
         let mut inboxes = Inboxes::new(LIMITS);
         let contact = notice(1, 9, 1, 1, 10);
-        inboxes.name(recipient(9), vec![contact.sender]);
+        inboxes.name(recipient(9), vec![contact.sender()]);
         inboxes.insert(&contact, PeerId::random());
         for sender in 2..100 {
             inboxes.insert(&notice(sender, 9, 1, 1, 1_000), PeerId::random());
         }
         assert!(is_kept(&inboxes, &contact));
         let (page, next) = inboxes.page(recipient(9), None, 4);
-        assert_eq!(page[0], (contact.sender, contact.object));
+        assert_eq!(page[0], (contact.sender(), contact.object()));
         assert!(next.is_some());
         // It comes also after the flood.
         let other = notice(1, 9, 2, 1, 10);
@@ -357,7 +357,7 @@ mod tests {
         for to in 40..80 {
             inboxes.insert(&notice(3, to, 1, 1, 10), PeerId::random());
         }
-        let sender = notice(3, 1, 1, 1, 10).sender;
+        let sender = notice(3, 1, 1, 1, 10).sender();
         assert!(inboxes.of_sender[&sender] <= LIMITS.of_sender);
     }
 
@@ -365,7 +365,7 @@ mod tests {
     fn all_pages_together_are_the_inbox() {
         let mut inboxes = Inboxes::new(LIMITS);
         let named = notice(3, 9, 7, 1, 10);
-        inboxes.name(recipient(9), vec![named.sender]);
+        inboxes.name(recipient(9), vec![named.sender()]);
         for sender in 1..5 {
             for seed in 0..4 {
                 inboxes.insert(&notice(sender, 9, seed, 1, 10), PeerId::random());

@@ -1,12 +1,24 @@
-use dm_core::{Address, envelope::ObjectId};
+use bytes::Bytes;
+use dm_core::{
+    Address,
+    acknowledgement::Acknowledgement,
+    envelope::ObjectId,
+    letter::Letter,
+    notice::Notice,
+    signed::{Signed, Statement, StatementError},
+};
 use libp2p::StreamProtocol;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{Message, Version};
 
-/// The protocol of notices. It has one version so far.
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/notices/1");
-/// Notices in one page.
+/// The protocol of notices in its versions, the newest first. The second one carries
+/// acknowledgements as well.
+pub(crate) const PROTOCOLS: [(Version, StreamProtocol); 2] = [
+    (Version::Two, StreamProtocol::new("/datamgmt/notices/2")),
+    (Version::One, StreamProtocol::new("/datamgmt/notices/1")),
+];
+/// Letters in one page.
 pub(crate) const MAX_PAGE: usize = 64;
 
 /// What a peer may ask about notices.
@@ -20,8 +32,8 @@ pub(crate) enum NoticeRequest {
     },
     /// Asks for notices that wait for the account of the address record that follows. It
     /// must name the peer that asks. Then addresses of 20 bytes follow: senders and owners
-    /// whose notices come first. Answered by [`NoticeReply::Page`] or
-    /// [`NoticeReply::Refused`].
+    /// whose notices come first. Answered by [`NoticeReply::Letters`], in version 1 by
+    /// [`NoticeReply::Page`], or by [`NoticeReply::Refused`].
     Collect {
         /// Bytes of the address record.
         record_len: u32,
@@ -30,9 +42,55 @@ pub(crate) enum NoticeRequest {
         /// The last notice of the page before. Such a page has none of named senders first.
         after: Option<Place>,
     },
+    /// Since version 2. Gives the acknowledgement that follows to its owner, or keeps it;
+    /// answered as [`NoticeRequest::Put`] is.
+    PutAcknowledgement {
+        /// Bytes of the acknowledgement.
+        len: u32,
+    },
 }
 
-/// The sender of a notice and the object that it is about: there is one of each.
+/// What a letter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LetterKind {
+    Notice,
+    Acknowledgement,
+}
+
+impl LetterKind {
+    pub(crate) fn of(letter: &Letter) -> Self {
+        match letter {
+            Letter::Notice(_) => Self::Notice,
+            Letter::Acknowledgement(_) => Self::Acknowledgement,
+        }
+    }
+
+    /// Most bytes of such a letter.
+    pub(crate) const fn max_bytes(self) -> usize {
+        match self {
+            Self::Notice => Notice::MAX_BYTES,
+            Self::Acknowledgement => Acknowledgement::MAX_BYTES,
+        }
+    }
+
+    /// The letter in bytes that came from anywhere; its signature is checked.
+    pub(crate) fn verify(self, bytes: Bytes) -> Result<Letter, StatementError> {
+        Ok(match self {
+            Self::Notice => Signed::<Notice>::verify(bytes)?.into(),
+            Self::Acknowledgement => Signed::<Acknowledgement>::verify(bytes)?.into(),
+        })
+    }
+
+    /// The letter in bytes that this node has checked before.
+    pub(crate) fn from_trusted(self, bytes: Bytes) -> Result<Letter, StatementError> {
+        Ok(match self {
+            Self::Notice => Signed::<Notice>::from_trusted(bytes)?.into(),
+            Self::Acknowledgement => Signed::<Acknowledgement>::from_trusted(bytes)?.into(),
+        })
+    }
+}
+
+/// The sender of a letter and the object that it is about: there is one of each.
 pub(crate) type Place = (Address, ObjectId);
 
 /// What a peer answers about notices.
@@ -53,6 +111,13 @@ pub(crate) enum NoticeReply {
     },
     /// The request, or what came with it, is of a later version than this node knows.
     Unsupported,
+    /// Since version 2. Letters of these kinds and lengths follow, at most [`MAX_PAGE`].
+    Letters {
+        /// Kind and bytes of each.
+        letters: Vec<(LetterKind, u16)>,
+        /// Where the next page begins, if there is more.
+        next: Option<Place>,
+    },
 }
 
 /// Why a notice is not taken, or nothing given out.
@@ -69,14 +134,20 @@ pub(crate) enum NoticeRefusal {
 }
 
 impl Message for NoticeRequest {
-    fn kinds(_: Version) -> u32 {
-        2
+    fn kinds(version: Version) -> u32 {
+        match version {
+            Version::One => 2,
+            Version::Two | Version::Three => 3,
+        }
     }
 }
 
 impl Message for NoticeReply {
-    fn kinds(_: Version) -> u32 {
-        5
+    fn kinds(version: Version) -> u32 {
+        match version {
+            Version::One => 5,
+            Version::Two | Version::Three => 6,
+        }
     }
 
     fn is_unsupported(&self) -> bool {

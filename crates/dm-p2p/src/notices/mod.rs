@@ -1,5 +1,6 @@
-//! Notices: brings them to their recipients, and keeps those of others until they are asked
-//! for. A notice is a hint: nothing here depends on what it says.
+//! Notices, and the acknowledgements that answer them: brings these letters to their
+//! addressees, and keeps those of others until they are asked for. Nothing here depends on
+//! what a letter says.
 
 mod collect;
 mod exchange;
@@ -11,6 +12,6 @@ mod send;
 
 pub(crate) use collect::collect;
 pub(crate) use holder::{Holding, NoticeHolder};
-pub(crate) use message::{MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest, PROTOCOL};
+pub(crate) use message::{LetterKind, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest, PROTOCOLS};
 pub(crate) use routes::NoticeRoutes;
 pub(crate) use send::send;

@@ -7,21 +7,21 @@ use std::{
 use dm_core::Address;
 use libp2p::PeerId;
 
-/// How long it is remembered where the notices for a recipient go.
+/// How long it is remembered where the letters for an account go.
 const FRESH: Duration = Duration::from_secs(5 * 60);
-/// Recipients that are remembered; the longest known is forgotten.
+/// Accounts that are remembered; the longest known is forgotten.
 const MAX_RECIPIENTS: usize = 1024;
 
-/// Where notices go: many for one recipient take one walk through the DHT.
+/// Where letters go: many for one addressee take one walk through the DHT.
 #[derive(Default)]
 pub(crate) struct NoticeRoutes {
-    /// The peer of each recipient.
+    /// The peer of each addressee.
     pub(super) direct: Recent<PeerId>,
     /// The peers closest to its inbox key.
     pub(super) keepers: Recent<Vec<PeerId>>,
 }
 
-/// What was found out about recipients lately.
+/// What was found out about accounts lately.
 pub(super) struct Recent<T>(Mutex<HashMap<Address, (T, Instant)>>);
 
 impl<T> Default for Recent<T> {

@@ -1,6 +1,7 @@
 use dm_core::{
     hash::Locator,
-    notice::{Notice, SignedNotice},
+    letter::Letter,
+    notice::Notice,
     ports::{NetworkError, NoticeReport},
 };
 use futures::{StreamExt, stream};
@@ -13,17 +14,17 @@ use super::{
 use crate::{
     dht::find_address,
     node::Context,
-    wire::{Wire, WireError},
+    wire::{Version, Wire, WireError},
 };
 
-/// Peers closest to an inbox key that are to keep a notice.
+/// Peers closest to an inbox key that are to keep a letter.
 const KEEPERS: usize = 6;
 /// Peers that are asked to, where some do not.
 const MAX_ASKED: usize = 12;
 /// Peers that are asked at the same time.
 const AT_ONCE: usize = 4;
 
-/// What a peer has done with a notice.
+/// What a peer has done with a letter.
 #[derive(PartialEq, Eq)]
 enum Taken {
     Delivered,
@@ -31,9 +32,9 @@ enum Taken {
     No,
 }
 
-/// Brings a notice to the peer of its recipient and to those that keep it.
-pub(crate) async fn send(context: &Context, notice: &SignedNotice) -> Result<NoticeReport, NetworkError> {
-    let (direct, keepers) = futures::join!(deliver(context, notice), keep(context, notice));
+/// Brings a letter to the peer of its addressee and to those that keep it.
+pub(crate) async fn send(context: &Context, letter: &Letter) -> Result<NoticeReport, NetworkError> {
+    let (direct, keepers) = futures::join!(deliver(context, letter), keep(context, letter));
     let (is_delivered, (delivered_too, kept)) = (direct?, keepers?);
     Ok(NoticeReport {
         delivered: is_delivered || delivered_too,
@@ -41,53 +42,53 @@ pub(crate) async fn send(context: &Context, notice: &SignedNotice) -> Result<Not
     })
 }
 
-/// Whether the recipient's peer has the notice.
-async fn deliver(context: &Context, notice: &SignedNotice) -> Result<bool, NetworkError> {
-    let (recipient, routes) = (notice.recipient, &context.notice_routes.direct);
-    if let Some(peer) = routes.get(&recipient) {
-        if put(context, peer, notice).await == Taken::Delivered {
+/// Whether the addressee's peer has the letter.
+async fn deliver(context: &Context, letter: &Letter) -> Result<bool, NetworkError> {
+    let (addressee, routes) = (letter.addressee(), &context.notice_routes.direct);
+    if let Some(peer) = routes.get(&addressee) {
+        if put(context, peer, letter).await == Taken::Delivered {
             return Ok(true);
         }
-        routes.remove(&recipient);
+        routes.remove(&addressee);
     }
-    let record = find_address(context, recipient).await?;
+    let record = find_address(context, addressee).await?;
     let peer = record.and_then(|record| record.peer_id.parse().ok());
     let Some(peer) = peer.filter(|peer| *peer != context.local) else {
         return Ok(false);
     };
-    let is_delivered = put(context, peer, notice).await == Taken::Delivered;
+    let is_delivered = put(context, peer, letter).await == Taken::Delivered;
     if is_delivered {
-        routes.insert(recipient, peer);
+        routes.insert(addressee, peer);
     }
     Ok(is_delivered)
 }
 
-/// Whether the recipient was among the closest peers, and how many others keep the notice.
-async fn keep(context: &Context, notice: &SignedNotice) -> Result<(bool, usize), NetworkError> {
-    let (recipient, routes) = (notice.recipient, &context.notice_routes.keepers);
-    if let Some(keepers) = routes.get(&recipient) {
-        let taken = put_to_some(context, keepers, notice).await;
+/// Whether the addressee was among the closest peers, and how many others keep the letter.
+async fn keep(context: &Context, letter: &Letter) -> Result<(bool, usize), NetworkError> {
+    let (addressee, routes) = (letter.addressee(), &context.notice_routes.keepers);
+    if let Some(keepers) = routes.get(&addressee) {
+        let taken = put_to_some(context, keepers, letter).await;
         if taken.1 > 0 {
             return Ok(taken);
         }
-        routes.remove(&recipient);
+        routes.remove(&addressee);
     }
-    let place = Locator::from_bytes(Notice::inbox_key(recipient));
+    let place = Locator::from_bytes(Notice::inbox_key(addressee));
     let mut closest = context.runner.find_closest(&place).await?;
     closest.retain(|peer| *peer != context.local);
     closest.truncate(MAX_ASKED);
-    let taken = put_to_some(context, closest.clone(), notice).await;
+    let taken = put_to_some(context, closest.clone(), letter).await;
     if taken.1 > 0 {
-        routes.insert(recipient, closest);
+        routes.insert(addressee, closest);
     }
     Ok(taken)
 }
 
-/// Puts the notice to peers in their order until enough of them keep it.
-async fn put_to_some(context: &Context, mut peers: Vec<PeerId>, notice: &SignedNotice) -> (bool, usize) {
+/// Puts the letter to peers in their order until enough of them keep it.
+async fn put_to_some(context: &Context, mut peers: Vec<PeerId>, letter: &Letter) -> (bool, usize) {
     peers.retain(|peer| !context.peers.is_banned(peer));
     let mut puts = stream::iter(peers)
-        .map(|peer| put(context, peer, notice))
+        .map(|peer| put(context, peer, letter))
         .buffer_unordered(AT_ONCE);
     let (mut is_delivered, mut kept) = (false, 0);
     while kept < KEEPERS
@@ -99,29 +100,38 @@ async fn put_to_some(context: &Context, mut peers: Vec<PeerId>, notice: &SignedN
     (is_delivered, kept)
 }
 
-async fn put(context: &Context, peer: PeerId, notice: &SignedNotice) -> Taken {
-    let put = exchange(context, peer, async |wire| put_on(wire, notice).await);
+async fn put(context: &Context, peer: PeerId, letter: &Letter) -> Taken {
+    let oldest = match letter {
+        Letter::Notice(_) => Version::One,
+        Letter::Acknowledgement(_) => Version::Two,
+    };
+    let put = exchange(context, peer, oldest, async |wire| put_on(wire, letter).await);
     match put.await {
         Ok(NoticeReply::Delivered) => Taken::Delivered,
         Ok(NoticeReply::Kept) => Taken::Kept,
         Ok(answer) => {
-            tracing::debug!(%peer, ?answer, "a notice was not taken");
+            tracing::debug!(%peer, ?answer, "a letter was not taken");
             Taken::No
         }
         Err(error) => {
-            tracing::debug!(%peer, %error, "a notice was not brought");
+            tracing::debug!(%peer, %error, "a letter was not brought");
             Taken::No
         }
     }
 }
 
-async fn put_on(wire: &mut Wire<Stream>, notice: &SignedNotice) -> Result<NoticeReply, WireError> {
-    // A notice has 512 bytes at most.
-    let len = notice.bytes().len() as u32;
-    wire.send_with(&NoticeRequest::Put { len }, notice.bytes())
-        .await?;
+async fn put_on(wire: &mut Wire<Stream>, letter: &Letter) -> Result<NoticeReply, WireError> {
+    // A letter has 512 bytes at most.
+    let len = letter.bytes().len() as u32;
+    let request = match letter {
+        Letter::Notice(_) => NoticeRequest::Put { len },
+        Letter::Acknowledgement(_) => NoticeRequest::PutAcknowledgement { len },
+    };
+    wire.send_with(&request, letter.bytes()).await?;
     match wire.receive().await? {
-        NoticeReply::Page { .. } => Err(WireError::Malformed("a page was not asked for")),
+        NoticeReply::Page { .. } | NoticeReply::Letters { .. } => {
+            Err(WireError::Malformed("a page was not asked for"))
+        }
         answer => Ok(answer),
     }
 }

@@ -39,7 +39,7 @@ use crate::{
 const MAX_OUTGOING: u64 = 32 * 1024 * 1024;
 /// Bytes in memory of what is being received, all streams together.
 const MAX_INCOMING: u64 = 64 * 1024 * 1024;
-/// Between two looks for unfinished objects and notices that have been kept for too long.
+/// Between two looks for unfinished objects and letters that have been kept for too long.
 const CLEANING: Duration = Duration::from_secs(60);
 
 /// What is spoken on a stream that is served.
@@ -47,8 +47,8 @@ const CLEANING: Duration = Duration::from_secs(60);
 pub(crate) enum Served {
     /// The object protocol in this version.
     Objects(Version),
-    /// The protocol of notices.
-    Notices,
+    /// The protocol of notices in this version.
+    Notices(Version),
 }
 
 /// Accepts streams within limits; clones are the same server.
@@ -106,8 +106,8 @@ impl Server {
                     let wire = Wire::new(stream, version, traffic, timeout);
                     serve::serve(&shared, peer, &admitted, wire).await;
                 }
-                Served::Notices => {
-                    let wire = Wire::new(stream, Version::One, traffic, timeout);
+                Served::Notices(version) => {
+                    let wire = Wire::new(stream, version, traffic, timeout);
                     notices::serve(&shared, peer, &admitted, wire).await;
                 }
             }
@@ -141,7 +141,7 @@ impl Shared {
     }
 }
 
-/// Deletes unfinished objects and notices when they have been kept for long enough.
+/// Deletes unfinished objects and letters when they have been kept for long enough.
 async fn clean_up(shared: Weak<Shared>, ending: CancellationToken) {
     loop {
         tokio::select! {
@@ -154,7 +154,7 @@ async fn clean_up(shared: Weak<Shared>, ending: CancellationToken) {
         let outdated = shared.transfers.take_outdated(Instant::now());
         take::discard(&*shared.context.objects, outdated).await;
         if let Err(error) = shared.context.notices.clean_up().await {
-            tracing::warn!(%error, "notices that have ended were not deleted");
+            tracing::warn!(%error, "letters that have ended were not deleted");
         }
     }
 }

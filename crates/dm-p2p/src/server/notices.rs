@@ -1,9 +1,11 @@
-//! Takes notices, and gives out those that wait to the peers of their recipients.
+//! Takes letters, and gives out those that wait to the peers of their addressees.
 
+use bytes::Bytes;
 use dm_core::{
     Address,
     address_record::{AddressRecord, SignedAddressRecord},
-    notice::{Notice, SignedNotice},
+    envelope::ObjectId,
+    letter::{Letter, MAX_LETTER},
     ports::MAX_NAMED_SENDERS,
     signed::{Signed, Statement, StatementError},
 };
@@ -16,11 +18,11 @@ use super::{
     serve::{log_store_error, next_request, note_failure},
 };
 use crate::{
-    notices::{Holding, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest},
-    wire::{Wire, WireError},
+    notices::{Holding, LetterKind, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest},
+    wire::{Version, Wire, WireError},
 };
 
-/// What a notice counts that is written durably, beside its bytes: like four requests.
+/// What a letter counts that is written durably, beside its bytes: like four requests.
 const COST_OF_WRITE: u64 = 1024 * 1024;
 
 /// Answers the requests of one stream, until either side has had enough or another stream
@@ -31,7 +33,12 @@ where
 {
     while let Some(request) = next_request(shared, peer, place, &mut wire).await {
         let answered = match request {
-            Ok(NoticeRequest::Put { len }) => take(shared, peer, &mut wire, len as usize).await,
+            Ok(NoticeRequest::Put { len }) => {
+                take(shared, peer, &mut wire, LetterKind::Notice, len as usize).await
+            }
+            Ok(NoticeRequest::PutAcknowledgement { len }) => {
+                take(shared, peer, &mut wire, LetterKind::Acknowledgement, len as usize).await
+            }
             Ok(NoticeRequest::Collect {
                 record_len,
                 named,
@@ -50,25 +57,32 @@ where
             if matches!(error, WireError::Unsupported) {
                 let _ = wire.send(&NoticeReply::Unsupported).await;
             }
-            tracing::debug!(%peer, %error, "serving notices ended");
+            tracing::debug!(%peer, %error, "serving letters ended");
             return;
         }
     }
 }
 
-async fn take<S>(shared: &Shared, peer: PeerId, wire: &mut Wire<S>, len: usize) -> Result<(), WireError>
+async fn take<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    kind: LetterKind,
+    len: usize,
+) -> Result<(), WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let notice: SignedNotice = match receive_signed(shared, peer, wire, len).await? {
-        Some(notice) => notice,
+    let verify = move |bytes| kind.verify(bytes);
+    let letter = match receive_signed(shared, peer, wire, len, kind.max_bytes(), verify).await? {
+        Some(letter) => letter,
         None => {
             wire.send(&NoticeReply::Refused(NoticeRefusal::Invalid)).await?;
-            return Err(WireError::Malformed("a notice does not verify"));
+            return Err(WireError::Malformed("a letter does not verify"));
         }
     };
     shared.context.peers.count_bytes(peer, COST_OF_WRITE);
-    let reply = match shared.context.notices.take(notice, peer).await {
+    let reply = match shared.context.notices.take(letter, peer).await {
         Ok(Holding::Delivered) => NoticeReply::Delivered,
         Ok(Holding::Kept) => NoticeReply::Kept,
         Ok(Holding::NotCurrent) => NoticeReply::Refused(NoticeRefusal::NotCurrent),
@@ -81,7 +95,7 @@ where
     wire.send(&reply).await
 }
 
-/// The lengths of what follows a request for notices.
+/// The lengths of what follows a request for letters.
 struct Asking {
     record_len: usize,
     named: usize,
@@ -92,7 +106,7 @@ async fn give_out<S>(
     peer: PeerId,
     wire: &mut Wire<S>,
     asking: Asking,
-    after: Option<(Address, dm_core::envelope::ObjectId)>,
+    after: Option<(Address, ObjectId)>,
 ) -> Result<(), WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -100,7 +114,9 @@ where
     if asking.named > MAX_NAMED_SENDERS {
         return Err(WireError::Malformed("too many senders were named"));
     }
-    let record: Option<SignedAddressRecord> = receive_signed(shared, peer, wire, asking.record_len).await?;
+    let (record_len, longest) = (asking.record_len, AddressRecord::MAX_BYTES);
+    let record: Option<SignedAddressRecord> =
+        receive_signed(shared, peer, wire, record_len, longest, Signed::verify).await?;
     let len = asking.named * Address::len_bytes();
     let named = wire.receive_bytes(len, len).await?;
     // An account says in its record which peer is its own.
@@ -109,46 +125,66 @@ where
         return wire.send(&NoticeReply::Refused(NoticeRefusal::Invalid)).await;
     };
     let named = named.chunks_exact(Address::len_bytes()).map(Address::from_slice);
-    let memory = shared.memory_to_send(peer, MAX_PAGE * Notice::MAX_BYTES).await;
+    let memory = shared.memory_to_send(peer, MAX_PAGE * MAX_LETTER).await;
     let memory = memory.ok_or(WireError::TimedOut)?;
     let page = shared
         .context
         .notices
         .page(*address, named.collect(), after, MAX_PAGE)
         .await;
-    let (notices, next) = page.unwrap_or_else(|error| {
+    let (mut letters, next) = page.unwrap_or_else(|error| {
         log_store_error(&error);
         (Vec::new(), None)
     });
-    let lengths = notices.iter().map(|notice| notice.bytes().len() as u16).collect();
-    let bytes: Vec<u8> = notices
+    if wire.version() == Version::One {
+        letters.retain(|letter| matches!(letter, Letter::Notice(_)));
+    }
+    let bytes: Vec<u8> = letters
         .iter()
-        .flat_map(|notice| notice.bytes().iter().copied())
+        .flat_map(|letter| letter.bytes().iter().copied())
         .collect();
     shared.context.peers.count_bytes(peer, bytes.len() as u64);
-    let reply = NoticeReply::Page { lengths, next };
+    let reply = page_reply(wire.version(), &letters, next);
     memory.unless_displaced(wire.send_with(&reply, &bytes)).await
 }
 
-/// A statement that the peer sends; `None` where it does not verify.
+/// What stands before the letters of a page.
+fn page_reply(version: Version, letters: &[Letter], next: Option<(Address, ObjectId)>) -> NoticeReply {
+    // A letter has 512 bytes at most.
+    let described = letters
+        .iter()
+        .map(|letter| (LetterKind::of(letter), letter.bytes().len() as u16));
+    match version {
+        Version::One => NoticeReply::Page {
+            lengths: described.map(|(_, len)| len).collect(),
+            next,
+        },
+        Version::Two | Version::Three => NoticeReply::Letters {
+            letters: described.collect(),
+            next,
+        },
+    }
+}
+
+/// A statement of at most `longest` bytes that the peer sends; `None` where it does not verify.
 async fn receive_signed<S, T>(
     shared: &Shared,
     peer: PeerId,
     wire: &mut Wire<S>,
     len: usize,
-) -> Result<Option<Signed<T>>, WireError>
+    longest: usize,
+    verify: impl FnOnce(Bytes) -> Result<T, StatementError> + Send + 'static,
+) -> Result<Option<T>, WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    T: Statement + Send + 'static,
+    T: Send + 'static,
 {
-    let Some(memory) = shared.memory_to_receive(peer, len.min(T::MAX_BYTES) as u64).await else {
+    let Some(memory) = shared.memory_to_receive(peer, len.min(longest) as u64).await else {
         return Err(WireError::TimedOut);
     };
-    let bytes = memory
-        .unless_displaced(wire.receive_bytes(len, T::MAX_BYTES))
-        .await?;
+    let bytes = memory.unless_displaced(wire.receive_bytes(len, longest)).await?;
     shared.context.peers.count_bytes(peer, bytes.len() as u64);
-    match tokio::task::spawn_blocking(move || Signed::verify(bytes)).await {
+    match tokio::task::spawn_blocking(move || verify(bytes)).await {
         Ok(Ok(signed)) => Ok(Some(signed)),
         Ok(Err(StatementError::UnknownVersion { .. })) => Err(WireError::Unsupported),
         _ => Ok(None),

@@ -1,7 +1,7 @@
 use libp2p::StreamProtocol;
 
-/// A version of the object protocol. Each speaks all that those before it speak; the
-/// messages say which of their kinds a version has ([`super::Message::kinds`]).
+/// A version of the object protocol, or of that of notices. Each speaks all that those before
+/// it speak; the messages say which of their kinds a version has ([`super::Message::kinds`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     /// Finds, fetches, pushes and challenges.

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a module of several test files")]
 
+pub mod letters;
 pub mod script;
 
 use std::{net::IpAddr, sync::Arc};

@@ -26,7 +26,7 @@ use futures::{
 };
 
 use super::{Basis, DataLocks, DataPorts, consult::Consultation, objects::OwnObjects, seal::Sealing};
-use crate::{KnownObjects, ServiceError};
+use crate::{Deliveries, KnownObjects, ServiceError};
 
 mod check;
 mod distrust;
@@ -66,6 +66,7 @@ pub(super) struct Reader {
     known: KnownObjects,
     readable: Arc<dyn ReadableObjects>,
     inbox: Arc<dyn InboxCatalog>,
+    deliveries: Option<Deliveries>,
     erasures: Arc<dyn Erasures>,
     key_ring: Arc<dyn KeyRing>,
     grants: Arc<dyn Grants>,
@@ -86,6 +87,7 @@ impl Reader {
             known: basis.known.clone(),
             readable: ports.catalog.clone(),
             inbox: ports.catalog.clone(),
+            deliveries: ports.deliveries.clone(),
             erasures: ports.catalog.clone(),
             key_ring: ports.key_ring.clone(),
             grants: ports.grants.clone(),

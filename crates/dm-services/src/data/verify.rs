@@ -6,6 +6,7 @@ use alloy_primitives::Address;
 use dm_core::{
     bus::EventBus,
     envelope::SignedEnvelope,
+    event::EventKind,
     hash::DataHash,
     news::News,
     ports::{ComplianceLog, EventFilter, HistoryQuery, ObjectExchange, ObjectStore},
@@ -16,9 +17,9 @@ use dm_core::{
 use super::{Basis, DataPorts, seal::Sealing};
 use crate::ServiceError;
 
-/// Shares of the same data with different recipients among which an anchored
+/// Events of the same data with different recipients among which an anchored
 /// one is looked for.
-const SHARES_LOOKED_AT: usize = 16;
+const EVENTS_LOOKED_AT: usize = 16;
 
 /// What checking a share against the chain showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Verifier {
     /// See [`DataManager::verify`](super::DataManager::verify).
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub(super) async fn verify(&self, data_hash: &DataHash) -> Result<VerifiedShare, ServiceError> {
-        let receipts = match self.own_receipt(data_hash, None).await {
+        let receipts = match self.own_receipt(EventFilter::shares_of(*data_hash)).await {
             Ok(Some(receipt)) => vec![receipt],
             Ok(None) => self.travelling_receipts(data_hash, None).await?,
             Err(error @ ServiceError::NotAnchored) => return Ok(VerifiedShare::not(&error.to_string())),
@@ -101,7 +102,11 @@ impl Verifier {
         data_hash: &DataHash,
         recipient: Option<Address>,
     ) -> Result<Receipt, ServiceError> {
-        match self.own_receipt(data_hash, recipient).await? {
+        let shares = EventFilter {
+            recipient,
+            ..EventFilter::shares_of(*data_hash)
+        };
+        match self.own_receipt(shares).await? {
             Some(receipt) => Ok(receipt),
             None => {
                 let travelling = self.travelling_receipts(data_hash, recipient).await?;
@@ -110,27 +115,34 @@ impl Verifier {
         }
     }
 
-    /// The receipt from this node's own log; `None` where the log has no share
-    /// of this data.
-    async fn own_receipt(
+    /// See [`DataManager::evidence`](super::DataManager::evidence).
+    pub(super) async fn evidence(
         &self,
+        kind: EventKind,
         data_hash: &DataHash,
         recipient: Option<Address>,
-    ) -> Result<Option<Receipt>, ServiceError> {
+    ) -> Result<Receipt, ServiceError> {
+        let evidence = EventFilter {
+            recipient,
+            ..EventFilter::evidence(kind, *data_hash)
+        };
+        self.own_receipt(evidence).await?.ok_or(ServiceError::NotFound)
+    }
+
+    /// The receipt of the newest anchored event from this node's own log; `None` where the log
+    /// has no such event.
+    async fn own_receipt(&self, filter: EventFilter) -> Result<Option<Receipt>, ServiceError> {
         let query = HistoryQuery {
-            filter: EventFilter {
-                recipient,
-                ..EventFilter::shares_of(*data_hash)
-            },
+            filter,
             before: None,
-            limit: SHARES_LOOKED_AT,
+            limit: EVENTS_LOOKED_AT,
         };
         let log = &self.log;
-        let shares = log.history(&query).await?.entries;
-        if shares.is_empty() {
+        let events = log.history(&query).await?.entries;
+        if events.is_empty() {
             return Ok(None);
         }
-        let anchored = shares.iter().find(|entry| entry.tx_hash.is_some());
+        let anchored = events.iter().find(|entry| entry.tx_hash.is_some());
         let anchored = anchored.ok_or(ServiceError::NotAnchored)?;
         let receipt = log.receipt(anchored.index).await?;
         receipt.map(Some).ok_or(ServiceError::NotAnchored)

@@ -1,4 +1,4 @@
-//! Asks for the notices that wait for this node.
+//! Asks for the letters that wait for this node.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use alloy_primitives::Address;
 use dm_core::{
     contact::Trust,
     envelope::ObjectId,
+    letter::Letter,
     ports::{CatalogError, MAX_NAMED_SENDERS, NetworkError},
 };
 
@@ -31,25 +32,30 @@ impl Notices {
         Ok(())
     }
 
-    /// Asks once; how many objects were spoken of.
+    /// Asks once; how many objects of others were spoken of.
     ///
     /// # Errors
-    /// Faults of the catalog.
+    /// Faults of the stores.
     pub async fn collect(&self) -> Result<usize, ServiceError> {
         let named = self.welcome_senders().await?;
-        let notices = match self.ports.network.collect(&named).await {
-            Ok(notices) => notices,
+        let letters = match self.ports.network.collect(&named).await {
+            Ok(letters) => letters,
             Err(NetworkError::Stopped) => return Ok(0),
             Err(error) => {
-                tracing::debug!(%error, "no notices were collected");
+                tracing::debug!(%error, "no letters were collected");
                 return Ok(0);
             }
         };
-        let objects: Vec<ObjectId> = notices
-            .iter()
-            .filter(|notice| notice.recipient == self.own)
-            .map(|notice| notice.object)
-            .collect();
+        let mut objects: Vec<ObjectId> = Vec::new();
+        for letter in letters {
+            match letter {
+                Letter::Notice(notice) if notice.recipient == self.own => objects.push(notice.object),
+                Letter::Notice(_) => {}
+                Letter::Acknowledgement(statement) => {
+                    self.ports.deliveries.arrived(statement).await?;
+                }
+            }
+        }
         self.ports.arrivals.have_come(&objects).await?;
         Ok(objects.len())
     }

@@ -1,4 +1,5 @@
-//! What is still to be told, in the order in which it is due. It outlives the process.
+//! The letters that are still to be brought, in the order in which they are due. They outlive
+//! the process.
 
 use std::sync::Arc;
 
@@ -10,18 +11,32 @@ use dm_core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Time, recipient and locator → attempts: what is to be told.
-const DUE: u8 = b'd';
-/// Position in the journal up to which all shares are in the outbox.
-const READ_TO: &[u8] = b"c";
-const KEY_LEN: usize = 1 + 8 + 20 + 32;
+use crate::queue_front::QueueFront;
 
-/// A notice that is to be sent.
+/// Time, addressee, locator and kind → attempts: what is to be brought.
+const DUE: u8 = b'd';
+/// The last byte of the key of an acknowledgement; that of a notice has none.
+const ACKNOWLEDGEMENT: u8 = b'a';
+/// Position in the journal up to which everything is in the outbox.
+const READ_TO: &[u8] = b"c";
+const KEY_LEN: usize = 1 + 8 + 20 + 32 + 1;
+
+/// What is to be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LetterKind {
+    /// To a recipient: that something was shared with it.
+    Notice,
+    /// To an owner: that this node has read its data.
+    Acknowledgement,
+}
+
+/// A letter that is to be brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Due {
     /// When, in milliseconds since the Unix epoch.
     pub(super) at: u64,
-    pub(super) recipient: Address,
+    pub(super) kind: LetterKind,
+    pub(super) addressee: Address,
     pub(super) locator: Locator,
     pub(super) attempts: Attempts,
 }
@@ -29,11 +44,11 @@ pub(super) struct Due {
 /// What has been done about it so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attempts {
-    /// When the share was made, in milliseconds since the Unix epoch.
+    /// When it happened, in milliseconds since the Unix epoch.
     pub(super) since: u64,
-    /// Attempts that did not reach the recipient.
+    /// Attempts that did not reach the addressee.
     pub(super) failed: u32,
-    /// Whether other peers keep the notice for the recipient.
+    /// Whether other peers keep the letter for the addressee.
     pub(super) is_kept: bool,
 }
 
@@ -42,18 +57,27 @@ impl Due {
         let mut key = Vec::with_capacity(KEY_LEN);
         key.push(DUE);
         key.extend(self.at.to_be_bytes());
-        key.extend(self.recipient);
+        key.extend(self.addressee);
         key.extend(self.locator.as_bytes());
+        if self.kind == LetterKind::Acknowledgement {
+            key.push(ACKNOWLEDGEMENT);
+        }
         key
     }
 
     fn read(key: &[u8], value: &[u8]) -> Option<Self> {
         let (at, rest) = key.strip_prefix(&[DUE])?.split_first_chunk::<8>()?;
-        let (recipient, locator) = rest.split_first_chunk::<20>()?;
+        let (addressee, rest) = rest.split_first_chunk::<20>()?;
+        let (locator, kind) = rest.split_first_chunk::<32>()?;
         Some(Self {
             at: u64::from_be_bytes(*at),
-            recipient: Address::from(*recipient),
-            locator: Locator::from_bytes(locator.try_into().ok()?),
+            kind: match kind {
+                [] => LetterKind::Notice,
+                [ACKNOWLEDGEMENT] => LetterKind::Acknowledgement,
+                _ => return None,
+            },
+            addressee: Address::from(*addressee),
+            locator: Locator::from_bytes(*locator),
             attempts: postcard::from_bytes(value).ok()?,
         })
     }
@@ -62,8 +86,7 @@ impl Due {
 pub(super) struct Outbox {
     store: Arc<dyn KeyValueStore>,
     read_to: u64,
-    /// Nothing stands at this key or before it: spares the walk over what was deleted.
-    front: Vec<u8>,
+    front: QueueFront,
 }
 
 impl Outbox {
@@ -73,11 +96,11 @@ impl Outbox {
         Ok(Self {
             read_to: read_to.map_or(0, u64::from_be_bytes),
             store,
-            front: Vec::new(),
+            front: QueueFront::new(DUE, time_of),
         })
     }
 
-    /// Position in the journal up to which all shares are here.
+    /// Position in the journal up to which everything is here.
     pub(super) fn read_to(&self) -> u64 {
         self.read_to
     }
@@ -89,7 +112,7 @@ impl Outbox {
         batch.put(READ_TO, read_to.to_be_bytes().to_vec());
         self.store.commit(batch).await?;
         self.read_to = read_to;
-        new.iter().for_each(|due| self.move_front_back(due));
+        new.iter().for_each(|due| self.front.added(&due.key()));
         Ok(())
     }
 
@@ -102,34 +125,23 @@ impl Outbox {
         }
         self.store.commit(batch).await?;
         let new = done.iter().filter_map(|(_, new)| new.as_ref());
-        new.for_each(|due| self.move_front_back(due));
+        new.for_each(|due| self.front.added(&due.key()));
         Ok(())
     }
 
     /// The first ones, at most so many.
     pub(super) async fn first(&mut self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        let after = Some(self.front.as_slice()).filter(|front| !front.is_empty());
-        let entries = self.store.scan(&[DUE], after, limit).await?;
-        self.front = match entries.first() {
-            // The time alone stands before every key of this time.
-            Some((key, _)) => key.get(..9).unwrap_or_default().to_vec(),
-            None => vec![u8::MAX; KEY_LEN],
-        };
-        if let Some(first) = self.front.first_mut() {
-            *first = DUE;
-        }
+        let entries = self.front.first(&*self.store, limit).await?;
         Ok(entries
             .iter()
             .filter_map(|(key, value)| Due::read(key, value))
             .collect())
     }
+}
 
-    fn move_front_back(&mut self, due: &Due) {
-        let key = due.key();
-        if key <= self.front {
-            self.front = key.get(..9).unwrap_or_default().to_vec();
-        }
-    }
+/// The tag and the time of a key, which stand before every key of this time.
+fn time_of(key: &[u8]) -> &[u8] {
+    key.get(..9).unwrap_or_default()
 }
 
 fn put(batch: &mut WriteBatch, due: &Due) {

@@ -1,4 +1,4 @@
-//! Sends what is to be told, again and again until the recipient has it.
+//! Sends what is to be told, again and again until the addressee has it.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use dm_core::{
     clock::now_ms,
     envelope::ObjectId,
     journal::{JournalEvent, Topics},
+    letter::Letter,
     notice::Notice,
     ports::NetworkError,
     signed::Signed,
@@ -14,30 +15,42 @@ use futures::{StreamExt, stream};
 
 use super::{
     Notices,
-    outbox::{Attempts, Due},
+    outbox::{Attempts, Due, LetterKind},
 };
 use crate::ServiceError;
 
-/// Shares that are read from the journal at once.
+/// Events that are read from the journal at once.
 const PAGE: usize = 256;
-/// Notices that are sent in one round, and at the same time.
+/// Letters that are sent in one round, and at the same time.
 const ROUND: usize = 64;
 const AT_ONCE: usize = 16;
-/// A recipient is told for so long.
+/// A recipient is told of a share for so long.
 const GIVE_UP_AFTER: u64 = 30 * 24 * 3600 * 1000;
-/// First and longest pause where nobody has taken a notice.
+/// First and longest pause where nobody has taken a letter.
 const UNHEARD: (u64, u64) = (30_000, 3_600_000);
-/// First and longest pause where other peers keep it for the recipient.
+/// First and longest pause where other peers keep it for the addressee.
 const KEPT: (u64, u64) = (600_000, 24 * 3_600_000);
 /// Longest sleep: the clock of the machine may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// What others are told of.
+const SHARED: &str = "data.shared";
+const ACKNOWLEDGED: &str = "data.acknowledged";
+
+/// What is sent for an entry of the outbox.
+enum Prepared {
+    Ready(Letter),
+    /// Something is still to come.
+    Later,
+    /// There is nothing to say any more.
+    Over,
+}
 
 impl Notices {
     pub(super) async fn send_all(&self) -> Result<(), ServiceError> {
         let mut growth = self.ports.journal.journal_growth();
         loop {
             growth.mark_unchanged();
-            self.take_shares().await?;
+            self.take_news().await?;
             let next = self.send_due().await?;
             let pause = next.map_or(LONGEST_SLEEP, |at| {
                 Duration::from_millis(at.saturating_sub(now_ms())).min(LONGEST_SLEEP)
@@ -52,11 +65,11 @@ impl Notices {
         }
     }
 
-    /// Puts what was shared since the last time into the outbox.
-    async fn take_shares(&self) -> Result<(), ServiceError> {
+    /// Puts what has happened since the last time into the outbox.
+    async fn take_news(&self) -> Result<(), ServiceError> {
         let journal = &self.ports.journal;
-        // A name of the journal is always valid.
-        let topics = Topics::new(["data.shared"]).unwrap_or_default();
+        // Names of the journal are always valid.
+        let topics = Topics::new([SHARED, ACKNOWLEDGED]).unwrap_or_default();
         let mut outbox = self.outbox.lock().await;
         loop {
             // A catalog that was restored may be behind.
@@ -75,13 +88,19 @@ impl Notices {
     }
 
     fn due_of(&self, event: &JournalEvent) -> Option<Due> {
-        let recipient = event.data["recipient"].as_str()?.parse().ok()?;
-        if recipient == self.own {
+        let account = |name: &str| event.data[name].as_str()?.parse().ok();
+        let (kind, addressee) = match event.topic.as_str() {
+            SHARED => (LetterKind::Notice, account("recipient")?),
+            _ => (LetterKind::Acknowledgement, account("owner")?),
+        };
+        // This node has shared it with itself, or was told of its own object.
+        if addressee == self.own {
             return None;
         }
         Some(Due {
             at: now_ms(),
-            recipient,
+            kind,
+            addressee,
             locator: event.subject?.locator(),
             attempts: Attempts {
                 since: event.at,
@@ -113,9 +132,37 @@ impl Notices {
         }
     }
 
-    /// Sends one notice; what is to be sent again, and when.
+    /// Sends one letter; what is to be sent again, and when.
     async fn send(&self, due: &Due) -> Result<Option<Due>, ServiceError> {
         let now = now_ms();
+        let prepared = match due.kind {
+            LetterKind::Notice => self.notice(due, now).await?,
+            LetterKind::Acknowledgement => self.acknowledgement(due, now).await?,
+        };
+        let letter = match prepared {
+            Prepared::Ready(letter) => letter,
+            Prepared::Later => return Ok(Some(again(due, false, now))),
+            Prepared::Over => return Ok(None),
+        };
+        match self.ports.network.send(&letter).await {
+            Ok(report) if report.delivered => {
+                if due.kind == LetterKind::Notice {
+                    let told = [(due.locator, due.addressee)];
+                    self.ports.sent.note_notified(&told, now_ms()).await?;
+                }
+                Ok(None)
+            }
+            Ok(report) => Ok(Some(again(due, report.kept > 0, now))),
+            Err(NetworkError::Stopped) => Ok(Some(due.clone())),
+            Err(error) => {
+                tracing::debug!(addressee = %due.addressee, %error, "a letter was not sent");
+                Ok(Some(again(due, false, now)))
+            }
+        }
+    }
+
+    /// That something was shared, as its envelope says now.
+    async fn notice(&self, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
         let end = due.attempts.since.saturating_add(GIVE_UP_AFTER);
         let object = ObjectId {
             locator: due.locator,
@@ -123,34 +170,37 @@ impl Notices {
         };
         let envelope = self.ports.objects.envelope(&object).await?;
         let Some(envelope) = envelope.filter(|envelope| now < end && !envelope.is_gone(now)) else {
-            return Ok(None);
+            return Ok(Prepared::Over);
         };
         // The recipient's key may not be known yet.
-        if !envelope.grants_to(due.recipient) {
-            return Ok(Some(again(due, false, now)));
+        if !envelope.grants_to(due.addressee) {
+            return Ok(Prepared::Later);
         }
         let notice = Notice {
             sender: self.own,
-            recipient: due.recipient,
+            recipient: due.addressee,
             object,
             sequence: envelope.sequence,
             made_at: now,
             ends_at: envelope.expires_at.map_or(end, |at| at.min(end)),
         };
         let notice = Signed::sign(notice, self.ports.signer.as_ref())?;
-        match self.ports.network.send(&notice).await {
-            Ok(report) if report.delivered => {
-                let told = [(due.locator, due.recipient)];
-                self.ports.sent.note_notified(&told, now_ms()).await?;
-                Ok(None)
+        Ok(Prepared::Ready(notice.into()))
+    }
+
+    /// That this node has read something, as it has said once.
+    async fn acknowledgement(&self, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
+        let object = ObjectId {
+            locator: due.locator,
+            owner: due.addressee,
+        };
+        let delivery = self.ports.deliveries.own(&object).await?;
+        Ok(match delivery {
+            Some(delivery) if delivery.statement.is_current(now) => {
+                Prepared::Ready(delivery.statement.into())
             }
-            Ok(report) => Ok(Some(again(due, report.kept > 0, now))),
-            Err(NetworkError::Stopped) => Ok(Some(due.clone())),
-            Err(error) => {
-                tracing::debug!(recipient = %due.recipient, %error, "a notice was not sent");
-                Ok(Some(again(due, false, now)))
-            }
-        }
+            _ => Prepared::Over,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Takes the notices that peers bring.
+//! Takes the letters that peers bring.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,32 +8,41 @@ use std::{
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
+    letter::Letter,
     notice::SignedNotice,
     ports::{Acquaintance, NoticeSink, Standing},
 };
 
-use crate::inbox::Arrivals;
+use crate::{Deliveries, inbox::Arrivals};
 
 /// Notices of strangers that are taken in a second for long, and at once.
 const STRANGERS: (f64, f64) = (50.0, 1000.0);
 
-/// Takes notices for the inbox to look at. Those of strangers have a common rate, so that
-/// a flood of them hides no notice of a contact; a notice that is not taken is sent again.
-pub struct NoticesForInbox {
+/// Takes notices for the inbox to look at, and acknowledgements of this node's objects.
+/// Notices of strangers have a common rate, so that a flood of them hides no notice of a
+/// contact; what is not taken is sent again.
+pub struct Letterbox {
     own: Address,
     acquaintance: Arc<dyn Acquaintance>,
     arrivals: Arrivals,
+    deliveries: Deliveries,
     /// What strangers may still send, and since when that is so.
     left: Mutex<(f64, Instant)>,
 }
 
-impl NoticesForInbox {
+impl Letterbox {
     /// Takes what is for this account.
-    pub fn new(own: Address, acquaintance: Arc<dyn Acquaintance>, arrivals: Arrivals) -> Self {
+    pub fn new(
+        own: Address,
+        acquaintance: Arc<dyn Acquaintance>,
+        arrivals: Arrivals,
+        deliveries: Deliveries,
+    ) -> Self {
         Self {
             own,
             acquaintance,
             arrivals,
+            deliveries,
             left: Mutex::new((STRANGERS.1, Instant::now())),
         }
     }
@@ -49,11 +58,8 @@ impl NoticesForInbox {
         left.0 -= 1.0;
         true
     }
-}
 
-#[async_trait]
-impl NoticeSink for NoticesForInbox {
-    async fn arrived(&self, notice: SignedNotice) -> bool {
+    async fn take_notice(&self, notice: SignedNotice) -> bool {
         // One for somebody else need not be sent to this node again.
         if notice.recipient != self.own {
             return true;
@@ -65,5 +71,21 @@ impl NoticeSink for NoticesForInbox {
             Standing::Blocked => return true,
         };
         is_welcome && self.arrivals.have_come(&[notice.object]).await.is_ok()
+    }
+}
+
+#[async_trait]
+impl NoticeSink for Letterbox {
+    async fn arrived(&self, letter: Letter) -> bool {
+        match letter {
+            Letter::Notice(notice) => self.take_notice(notice).await,
+            Letter::Acknowledgement(statement) => {
+                let arrived = self.deliveries.arrived(statement).await;
+                arrived.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "an acknowledgement is to be sent again");
+                    false
+                })
+            }
+        }
     }
 }

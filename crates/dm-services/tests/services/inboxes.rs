@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dm_core::{
     Address,
-    config::Accept,
+    config::{Accept, Acknowledge},
     descriptor::{Description, LabelPairs, Labels},
     envelope::ObjectId,
     hash::DataHash,
@@ -19,7 +19,7 @@ use dm_services::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{TestNode, World, data, eventually, settings, terms};
+use crate::support::{TestNode, World, data, deliveries_of, eventually, settings, terms};
 
 fn named(recipient: Address, name: &str, labels: &[(&str, &str)]) -> ShareTerms {
     ShareTerms {
@@ -51,7 +51,11 @@ impl Acquaintance for Known {
     }
 }
 
-fn inbox_of(node: &TestNode, accept: Accept, acquaintance: Option<Arc<dyn Acquaintance>>) -> Inbox {
+pub(crate) fn inbox_of(
+    node: &TestNode,
+    accept: Accept,
+    acquaintance: Option<Arc<dyn Acquaintance>>,
+) -> Inbox {
     let ports = InboxPorts {
         objects: node.ports.objects.clone(),
         catalog: node.ports.catalog.clone(),
@@ -62,6 +66,7 @@ fn inbox_of(node: &TestNode, accept: Accept, acquaintance: Option<Arc<dyn Acquai
         log: node.ports.log.clone(),
         acquaintance,
         arrivals: Arrivals::new(node.ports.catalog.clone(), node.address()),
+        deliveries: deliveries_of(node, Acknowledge::OnRequest),
         data: node.data.clone(),
     };
     let settings = InboxSettings {

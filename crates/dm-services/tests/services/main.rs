@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod acknowledging;
 mod anchored_owners;
 mod consents;
 mod contacts;

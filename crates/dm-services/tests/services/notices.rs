@@ -1,25 +1,31 @@
 //! Recipients are told of what was shared with them, until they know it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dm_core::{
     Address,
     address_record::AddressRecord,
     clock::now_ms,
+    config::Acknowledge,
     envelope::{Envelope, Grant, ObjectId},
+    event::NewEvent,
     hash::DataHash,
+    letter::Letter,
     notice::Notice,
     ports::{
-        Acquaintance, AddressDirectory, InboxCatalog, NetworkStatus, NoticeNetwork, NoticeSink, ObjectStore,
-        ShareCatalog, Signer, Standing,
+        Acquaintance, AddressDirectory, DeliveryCatalog, EventLog, InboxCatalog, LogEntry, NetworkStatus,
+        NoticeNetwork, NoticeSink, ObjectStore, ShareCatalog, Signer, Standing,
     },
     share::ShareRecord,
     signed::Signed,
 };
-use dm_services::{NoticePorts, Notices, NoticesForInbox, inbox::Arrivals};
+use dm_services::{
+    Deliveries, DeliveryPorts, DeliverySettings, Letterbox, NoticePorts, Notices, inbox::Arrivals,
+};
 use dm_testing::{
-    catalog::MemoryCatalog,
+    catalog::{MemoryCatalog, deliveries::delivery},
+    compliance::{MemoryComplianceLog, TestLedger},
     key_value::MemoryKeyValueStore,
     network::{MemoryInbox, MemoryNetwork, MemoryNode},
     objects::{MemoryObjectStore, SampleObject},
@@ -60,6 +66,7 @@ impl Owner {
             signer: self.signer.clone(),
             contacts: self.catalog.clone(),
             arrivals: Arrivals::new(self.catalog.clone(), self.signer.address()),
+            deliveries: deliveries(&self.catalog, &self.objects, &self.signer),
         })
         .await
         .unwrap();
@@ -100,6 +107,26 @@ impl Owner {
     }
 }
 
+/// Those of a node with a log of its own.
+fn deliveries(
+    catalog: &Arc<MemoryCatalog>,
+    objects: &MemoryObjectStore,
+    signer: &Arc<TestSigner>,
+) -> Deliveries {
+    let log = MemoryComplianceLog::new(signer.address(), &TestLedger::new()).kept_in(catalog.clone());
+    let ports = DeliveryPorts {
+        catalog: catalog.clone(),
+        objects: Arc::new(objects.clone()),
+        log: Arc::new(log),
+        signer: signer.clone(),
+    };
+    let settings = DeliverySettings {
+        acknowledge: Acknowledge::OnFetch,
+        retry_interval: Duration::from_millis(20),
+    };
+    Deliveries::new(ports, settings)
+}
+
 fn data_hash(n: u64) -> DataHash {
     DataHash::of(&n.to_le_bytes())
 }
@@ -109,7 +136,7 @@ fn recipient() -> Address {
 }
 
 fn objects(inbox: &MemoryInbox) -> Vec<ObjectId> {
-    inbox.taken().iter().map(|notice| notice.object).collect()
+    inbox.taken().iter().map(Letter::object).collect()
 }
 
 /// Waits until the recipient knows of so many objects.
@@ -147,7 +174,7 @@ async fn a_recipient_is_told_of_a_share_once() {
     assert_eq!(objects(&inbox), [first, second]);
     let notice = inbox.taken()[0].clone();
     assert_eq!(
-        (notice.sender, notice.recipient),
+        (notice.sender(), notice.addressee()),
         (owner.signer.address(), recipient())
     );
     running.stop().await;
@@ -199,7 +226,7 @@ async fn a_recipient_that_is_away_finds_its_notices_with_others() {
     running.stop().await;
     owner.node.set_online(false);
     let waiting = reader.collect(&[]).await.unwrap();
-    let objects: Vec<ObjectId> = waiting.iter().map(|notice| notice.object).collect();
+    let objects: Vec<ObjectId> = waiting.iter().map(Letter::object).collect();
     assert_eq!(objects, [shared]);
 }
 
@@ -233,7 +260,7 @@ impl Acquaintance for Known {
     }
 }
 
-fn notice(owner: u8, n: u64) -> dm_core::notice::SignedNotice {
+fn notice(owner: u8, n: u64) -> Letter {
     let signer = TestSigner::new(owner);
     let now = now_ms();
     let notice = Notice {
@@ -247,14 +274,16 @@ fn notice(owner: u8, n: u64) -> dm_core::notice::SignedNotice {
         made_at: now,
         ends_at: now + 1_000_000,
     };
-    Signed::sign(notice, &signer).unwrap()
+    Signed::sign(notice, &signer).unwrap().into()
 }
 
 #[tokio::test]
 async fn a_flood_of_strangers_does_not_hide_the_notice_of_a_contact() {
     let catalog = Arc::new(MemoryCatalog::new());
     let arrivals = Arrivals::new(catalog.clone(), recipient());
-    let sink = NoticesForInbox::new(recipient(), Arc::new(Known), arrivals);
+    let signer = Arc::new(TestSigner::new(2));
+    let deliveries = deliveries(&catalog, &MemoryObjectStore::new(), &signer);
+    let sink = Letterbox::new(recipient(), Arc::new(Known), arrivals, deliveries);
     let mut taken = 0;
     for n in 0..3000 {
         taken += usize::from(sink.arrived(notice(7, n)).await);
@@ -267,7 +296,32 @@ async fn a_flood_of_strangers_does_not_hide_the_notice_of_a_contact() {
         "who is blocked does not learn of it"
     );
     let arrived = catalog.arrivals(None, 10_000).await.unwrap();
-    assert!(arrived.contains(&of_contact.object));
-    assert!(!arrived.contains(&notice(6, 1).object));
+    assert!(arrived.contains(&of_contact.object()));
+    assert!(!arrived.contains(&notice(6, 1).object()));
     assert_eq!(arrived.len(), taken + 1);
+}
+
+#[tokio::test]
+async fn an_owner_is_told_of_what_was_read_until_it_knows() {
+    let network = MemoryNetwork::new();
+    // Account 1 reads what account 5 has shared with it.
+    let reader = Owner::join(&network);
+    let read = delivery(1, 5, 1);
+    reader.catalog.keep_delivery(&read).await.unwrap();
+    let event = NewEvent::acknowledgement(read.data_hash, &read.statement);
+    let event = event.into_event(reader.signer.address(), now_ms());
+    reader
+        .catalog
+        .append(&[LogEntry { index: 0, event }], &[])
+        .await
+        .unwrap();
+    let owner = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    owner.take_notices(read.statement.object.owner, inbox.clone());
+    for _ in 0..2 {
+        let running = reader.run().await;
+        knows(&inbox, 1).await;
+        running.stop().await;
+    }
+    assert_eq!(inbox.taken(), [Letter::Acknowledgement(read.statement)]);
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dm_core::{
     Address,
     bus::EventBus,
-    config::UploadsConfig,
+    config::{Acknowledge, UploadsConfig},
     hash::DataHash,
     idempotency::IdempotencyKey,
     ports::{ComplianceLog, ObjectStore, Signer},
@@ -16,8 +16,8 @@ use dm_core::{
     trace::Trace,
 };
 use dm_services::{
-    DataConfig, DataManager, DataPorts, KnownObjects, MoneyConfig, MoneyPorts, OrderExecutor,
-    PaymentProcessor, ServiceError, TokenManager,
+    DataConfig, DataManager, DataPorts, Deliveries, DeliveryPorts, DeliverySettings, KnownObjects,
+    MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, ServiceError, TokenManager,
 };
 pub(crate) use dm_testing::waiting::eventually;
 use dm_testing::{
@@ -31,6 +31,7 @@ use dm_testing::{
     signer::TestSigner,
 };
 use futures::TryStreamExt;
+use tokio_util::sync::CancellationToken;
 
 /// A chain and a network for several nodes.
 pub(crate) struct World {
@@ -123,6 +124,7 @@ impl World {
             payments: Some(PaymentProcessor::new(executor.clone())),
             authorization: None,
             attestation: None,
+            deliveries: None,
             plugins: None,
             bus,
         };
@@ -229,6 +231,24 @@ impl TestNode {
         }
         count
     }
+}
+
+/// What the node acknowledges, and what is acknowledged to it, recorded in the background.
+pub(crate) fn deliveries_of(node: &TestNode, acknowledge: Acknowledge) -> Deliveries {
+    let ports = DeliveryPorts {
+        catalog: node.catalog.clone(),
+        objects: node.objects.clone(),
+        log: node.log.clone(),
+        signer: node.ports.signer.clone(),
+    };
+    let settings = DeliverySettings {
+        acknowledge,
+        retry_interval: settings().retry_interval,
+    };
+    let deliveries = Deliveries::new(ports, settings);
+    let running = deliveries.clone();
+    tokio::spawn(async move { running.run(CancellationToken::new()).await });
+    deliveries
 }
 
 /// Bytes that differ from place to place.

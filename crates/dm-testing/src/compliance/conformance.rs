@@ -6,14 +6,20 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use alloy_primitives::{Address, B256};
 use dm_core::{
+    acknowledgement::Acknowledgement,
+    envelope::ObjectId,
     event::{EventKind, NewEvent},
     hash::DataHash,
-    ports::{ComplianceError, ComplianceLog, EventFilter, HistoryQuery},
+    ports::{ComplianceError, ComplianceLog, EventFilter, HistoryQuery, Signer},
     receipt::{Anchor, Receipt},
+    signed::Signed,
 };
 use futures::future::join_all;
 
-use crate::waiting::{PATIENCE, eventually, eventually_within};
+use crate::{
+    signer::TestSigner,
+    waiting::{PATIENCE, eventually, eventually_within},
+};
 
 /// A log under test, and switches for its chain.
 pub trait TestedLog: Send + Sync {
@@ -33,6 +39,7 @@ pub async fn run_all<T: TestedLog>(make: impl AsyncFn() -> T) {
     events_at_the_same_time_get_positions_of_their_own(&make().await).await;
     an_anchored_event_has_a_receipt_that_is_valid(&make().await).await;
     an_altered_receipt_is_not_valid(&make().await).await;
+    a_delivery_is_valid_with_the_statement_of_its_recipient_alone(&make().await).await;
     an_event_that_does_not_exist_is_an_error(&make().await).await;
     the_newest_event_that_matches_is_found(&make().await).await;
     the_history_is_paged_newest_first(&make().await).await;
@@ -92,6 +99,41 @@ pub async fn an_anchored_event_has_a_receipt_that_is_valid(tested: &dyn TestedLo
     for index in 0..10 {
         let receipt = log.receipt(index).await.unwrap().unwrap();
         assert!(log.verify(&receipt).await.unwrap().is_valid(), "{receipt:?}");
+    }
+}
+
+/// A log can contain what nobody has signed; its receipt proves nothing.
+pub async fn a_delivery_is_valid_with_the_statement_of_its_recipient_alone(tested: &dyn TestedLog) {
+    let log = tested.log();
+    let signer = TestSigner::new(9);
+    let data_hash = DataHash::of(b"delivered");
+    let statement = Acknowledgement {
+        recipient: signer.address(),
+        object: ObjectId {
+            locator: data_hash.locator(),
+            owner: log.log_address(),
+        },
+        commitment: Acknowledgement::commitment_to(&data_hash, signer.address()),
+        sequence: 1,
+        fetched_at: 1,
+        made_at: 2,
+    };
+    let statement = Signed::sign(statement, &signer).unwrap();
+    let honest = NewEvent::delivery(data_hash, &statement);
+    let mut without = honest.clone();
+    without.details.clear();
+    let of_other_data = NewEvent::delivery(DataHash::of(b"other"), &statement);
+    let not_its_own = NewEvent::acknowledgement(data_hash, &statement);
+    for (event, holds) in [
+        (honest, true),
+        (without, false),
+        (of_other_data, false),
+        (not_its_own, false),
+    ] {
+        let index = anchored(&*log, event).await;
+        let receipt = log.receipt(index).await.unwrap().unwrap();
+        let verdict = log.verify(&receipt).await.unwrap();
+        assert_eq!(verdict.is_valid(), holds, "{verdict:?}: {receipt:?}");
     }
 }
 
@@ -211,9 +253,10 @@ pub async fn a_forked_log_refuses_and_says_so(tested: &dyn TestedLog) {
     assert!(!history.entries.is_empty(), "what was recorded can still be read");
 }
 
-async fn anchored(log: &dyn ComplianceLog, event: NewEvent) {
+async fn anchored(log: &dyn ComplianceLog, event: NewEvent) -> u64 {
     let recorded = log.record(event).await.unwrap();
     eventual_anchor(log, recorded.index).await;
+    recorded.index
 }
 
 /// The anchor of an event, though the chain may be known to be away still.

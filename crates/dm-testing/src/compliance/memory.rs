@@ -237,6 +237,9 @@ impl ComplianceLog for MemoryComplianceLog {
         if receipt.version != 1 || receipt.event.version != 1 || computed != Some(root) {
             return Ok(Verification::invalid("the receipt contradicts itself"));
         }
+        if let Err(flaw) = receipt.event.evidence() {
+            return Ok(Verification::invalid(flaw.to_string()));
+        }
         if !self.ledger.proves(receipt) {
             return Ok(Verification::invalid(
                 "the chain does not have this checkpoint of this log",

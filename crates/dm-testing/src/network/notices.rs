@@ -8,41 +8,41 @@ use async_trait::async_trait;
 use dm_core::{
     clock::now_ms,
     envelope::ObjectId,
-    notice::SignedNotice,
+    letter::Letter,
     ports::{NetworkError, NetworkStatus, NoticeNetwork, NoticeReport, NoticeSink},
 };
 
 use super::memory::MemoryNode;
 
-/// Peers that keep a notice.
+/// Peers that keep a letter.
 const KEEPERS: usize = 6;
-/// Notices that are kept for one recipient.
+/// Letters that are kept for one addressee.
 const MAX_KEPT: usize = 1024;
 
-/// Recipient, sender and object: there is one notice of each.
+/// Addressee, sender and object: there is one letter of each.
 type Place = (Address, Address, ObjectId);
 
-/// The notices that wait, with the peers that keep them.
+/// The letters that wait, with the peers that keep them.
 #[derive(Default)]
-pub(super) struct Kept(BTreeMap<Place, (SignedNotice, Vec<String>)>);
+pub(super) struct Kept(BTreeMap<Place, (Letter, Vec<String>)>);
 
 impl Kept {
-    fn insert(&mut self, notice: &SignedNotice, keepers: Vec<String>) -> bool {
-        let place = (notice.recipient, notice.sender, notice.object);
-        let held = self.0.get(&place).map(|(held, _)| held.sequence);
+    fn insert(&mut self, letter: &Letter, keepers: Vec<String>) -> bool {
+        let place = (letter.addressee(), letter.sender(), letter.object());
+        let held = self.0.get(&place).map(|(held, _)| held.sequence());
         let is_new = held.is_none();
-        let of_recipient = self.0.keys().filter(|(to, ..)| *to == notice.recipient);
-        if is_new && of_recipient.count() >= MAX_KEPT {
+        let of_addressee = self.0.keys().filter(|(to, ..)| *to == letter.addressee());
+        if is_new && of_addressee.count() >= MAX_KEPT {
             return false;
         }
-        if held.is_none_or(|held| held <= notice.sequence) {
-            self.0.insert(place, (notice.clone(), keepers));
+        if held.is_none_or(|held| held <= letter.sequence()) {
+            self.0.insert(place, (letter.clone(), keepers));
         }
         true
     }
 }
 
-/// For whom a node takes notices.
+/// For whom a node takes letters.
 #[derive(Default)]
 pub(super) struct Recipient(Mutex<Option<(Address, Arc<dyn NoticeSink>)>>);
 
@@ -53,7 +53,7 @@ impl Recipient {
 }
 
 impl MemoryNode {
-    /// From now on the node hands over the notices that are for this account.
+    /// From now on the node hands over the letters that are for this account.
     pub fn take_notices(&self, account: Address, sink: Arc<dyn NoticeSink>) {
         *self.recipient.0.lock().unwrap() = Some((account, sink));
     }
@@ -61,44 +61,44 @@ impl MemoryNode {
 
 #[async_trait]
 impl NoticeNetwork for MemoryNode {
-    async fn send(&self, notice: &SignedNotice) -> Result<NoticeReport, NetworkError> {
+    async fn send(&self, letter: &Letter) -> Result<NoticeReport, NetworkError> {
         let mut report = NoticeReport::default();
-        if !notice.is_current(now_ms()) {
+        if !letter.is_current(now_ms()) {
             return Ok(report);
         }
         let mut keepers = Vec::new();
         for other in self.others() {
             match other.recipient.get() {
-                Some((account, sink)) if account == notice.recipient => {
-                    report.delivered |= sink.arrived(notice.clone()).await;
+                Some((account, sink)) if account == letter.addressee() => {
+                    report.delivered |= sink.arrived(letter.clone()).await;
                 }
                 _ => keepers.push(other.local_peer_id()),
             }
         }
         keepers.truncate(KEEPERS);
         let count = keepers.len();
-        if count > 0 && self.network.hub().notices.insert(notice, keepers) {
+        if count > 0 && self.network.hub().notices.insert(letter, keepers) {
             report.kept = count;
         }
         Ok(report)
     }
 
-    async fn collect(&self, named: &[Address]) -> Result<Vec<SignedNotice>, NetworkError> {
+    async fn collect(&self, named: &[Address]) -> Result<Vec<Letter>, NetworkError> {
         let online: Vec<String> = self.others().iter().map(|other| other.local_peer_id()).collect();
         let (hub, now) = (self.network.hub(), now_ms());
-        let is_own = |notice: &SignedNotice| {
-            let record = hub.records.get(&notice.recipient);
+        let is_own = |letter: &Letter| {
+            let record = hub.records.get(&letter.addressee());
             record.is_some_and(|record| record.peer_id == self.local_peer_id())
         };
         let kept = hub.notices.0.values();
-        let mut waiting: Vec<SignedNotice> = kept
+        let mut waiting: Vec<Letter> = kept
             .filter(|(_, keepers)| keepers.iter().any(|keeper| online.contains(keeper)))
-            .map(|(notice, _)| notice.clone())
-            .filter(|notice| is_own(notice) && notice.is_current(now))
+            .map(|(letter, _)| letter.clone())
+            .filter(|letter| is_own(letter) && letter.is_current(now))
             .collect();
-        waiting.sort_by_key(|notice| {
-            let is_named = named.contains(&notice.sender) || named.contains(&notice.object.owner);
-            (!is_named, notice.made_at)
+        waiting.sort_by_key(|letter| {
+            let is_named = named.contains(&letter.sender()) || named.contains(&letter.object().owner);
+            (!is_named, letter.made_at())
         });
         Ok(waiting)
     }

@@ -12,9 +12,11 @@ use std::{
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
+    acknowledgement::Acknowledgement,
     address_record::AddressRecord,
     clock::now_ms,
-    notice::{Notice, SignedNotice},
+    letter::Letter,
+    notice::Notice,
     ports::{AddressDirectory, NetworkStatus, NoticeNetwork, NoticeReport, NoticeSink, Signer},
     signed::Signed,
 };
@@ -40,6 +42,7 @@ macro_rules! notice_network_conformance {
             those_of_named_senders_and_owners_come_first,
             what_has_ended_or_is_from_the_future_goes_nowhere,
             nobody_collects_the_notices_of_another,
+            an_acknowledgement_reaches_its_owner_or_waits_for_it,
         );
     };
 }
@@ -52,7 +55,7 @@ type Nodes<Guard> = (Vec<Arc<dyn Notifier>>, Guard);
 #[derive(Default)]
 pub struct MemoryInbox {
     is_closed: AtomicBool,
-    taken: Mutex<Vec<SignedNotice>>,
+    taken: Mutex<Vec<Letter>>,
 }
 
 impl MemoryInbox {
@@ -62,17 +65,17 @@ impl MemoryInbox {
     }
 
     /// What has been taken.
-    pub fn taken(&self) -> Vec<SignedNotice> {
+    pub fn taken(&self) -> Vec<Letter> {
         self.taken.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
 impl NoticeSink for MemoryInbox {
-    async fn arrived(&self, notice: SignedNotice) -> bool {
+    async fn arrived(&self, letter: Letter) -> bool {
         let is_open = !self.is_closed.load(Ordering::SeqCst);
         if is_open {
-            self.taken.lock().unwrap().push(notice);
+            self.taken.lock().unwrap().push(letter);
         }
         is_open
     }
@@ -97,11 +100,11 @@ async fn announce(node: &dyn Notifier, account: u8) {
 }
 
 /// A notice for account 1.
-fn notice(sender: u8, seed: u64, sequence: u64) -> SignedNotice {
+fn notice(sender: u8, seed: u64, sequence: u64) -> Letter {
     notice_of(sender, seed, sequence, now_ms())
 }
 
-fn notice_of(sender: u8, seed: u64, sequence: u64, made_at: u64) -> SignedNotice {
+fn notice_of(sender: u8, seed: u64, sequence: u64, made_at: u64) -> Letter {
     let signer = TestSigner::new(sender);
     let notice = Notice {
         sender: signer.address(),
@@ -112,7 +115,23 @@ fn notice_of(sender: u8, seed: u64, sequence: u64, made_at: u64) -> SignedNotice
         made_at,
         ends_at: made_at + 3_600_000,
     };
-    Signed::sign(notice, &signer).unwrap()
+    Signed::sign(notice, &signer).unwrap().into()
+}
+
+/// One for account 1, about an object of its own.
+fn acknowledgement(sender: u8, seed: u64) -> Letter {
+    let signer = TestSigner::new(sender);
+    let sample = SampleObject::new(1, seed, 1);
+    let now = now_ms();
+    let statement = Acknowledgement {
+        recipient: signer.address(),
+        object: sample.id(),
+        commitment: [7; 32],
+        sequence: 1,
+        fetched_at: now,
+        made_at: now,
+    };
+    Signed::sign(statement, &signer).unwrap().into()
 }
 
 /// It is handed over; sent again it is handed over again, or not.
@@ -165,7 +184,7 @@ pub async fn the_newest_notice_of_a_sender_about_an_object_is_collected_once<Ope
     }
     announce(&*nodes[0], 1).await;
     let collected = nodes[0].collect(&[]).await.unwrap();
-    let sequences: Vec<u64> = collected.iter().map(|notice| notice.sequence).collect();
+    let sequences: Vec<u64> = collected.iter().map(|notice| notice.sequence()).collect();
     assert_eq!(sequences, [3]);
 }
 
@@ -179,7 +198,7 @@ pub async fn those_of_named_senders_and_owners_come_first<Opened, Guard>(
     let (nodes, _guard) = open(members).await;
     inbox.set_closed(true);
     let now = now_ms();
-    let sent: Vec<SignedNotice> = (2..8)
+    let sent: Vec<Letter> = (2..8)
         .map(|sender| notice_of(sender, 7, 1, now + u64::from(sender)))
         .collect();
     for notice in &sent {
@@ -187,7 +206,7 @@ pub async fn those_of_named_senders_and_owners_come_first<Opened, Guard>(
     }
     announce(&*nodes[0], 1).await;
     let last = sent.last().unwrap();
-    for named in [last.sender, last.object.owner] {
+    for named in [last.sender(), last.object().owner] {
         let collected = nodes[0].collect(&[named]).await.unwrap();
         assert_eq!((&collected[0], collected.len()), (last, sent.len()));
     }
@@ -222,4 +241,28 @@ where
     nodes[1].send(&notice(2, 7, 1)).await.unwrap();
     announce(&*nodes[2], 3).await;
     assert!(nodes[2].collect(&[]).await.unwrap().is_empty());
+}
+
+/// As a notice does, beside a notice about the same object.
+pub async fn an_acknowledgement_reaches_its_owner_or_waits_for_it<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(4);
+    let (nodes, _guard) = open(members).await;
+    announce(&*nodes[0], 1).await;
+    let first = acknowledgement(2, 7);
+    assert!(nodes[1].send(&first).await.unwrap().delivered);
+    assert_eq!(inbox.taken()[0], first);
+    inbox.set_closed(true);
+    let letters = [acknowledgement(3, 8), notice(3, 8, 1)];
+    for letter in &letters {
+        let report = nodes[2].send(letter).await.unwrap();
+        assert!(!report.delivered && report.kept >= 1, "{report:?}");
+    }
+    let collected = nodes[0].collect(&[]).await.unwrap();
+    for letter in &letters {
+        assert!(collected.contains(letter), "{letter:?}");
+    }
 }

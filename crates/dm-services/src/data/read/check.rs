@@ -161,11 +161,19 @@ impl Check {
                 .schedule_erasure(&object.data_hash, object.envelope.expires_at)
                 .await?;
         }
+        // Before anything says that the data was read: a node that is killed in between
+        // acknowledges it all the same.
+        if let Some(deliveries) = &object.reader.deliveries {
+            deliveries.has_read(&object.envelope, &object.data_hash).await;
+        }
         object.reader.readable.put_readable(&readable).await?;
         let id = &object.envelope.id;
         let inbox = &object.reader.inbox;
         if let Err(error) = inbox.advance_item(id, ItemState::Fetched, now_ms()).await {
             tracing::warn!(locator = %id.locator, %error, "an item was not marked as fetched");
+        }
+        if let Some(deliveries) = &object.reader.deliveries {
+            deliveries.record_soon();
         }
         Ok(())
     }

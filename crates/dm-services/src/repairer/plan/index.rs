@@ -17,6 +17,7 @@ use super::{
     PeerKey,
     record::{Record, Step, keys},
 };
+use crate::queue_front::QueueFront;
 
 /// Entries that are read at once.
 const PAGE: usize = 256;
@@ -39,9 +40,8 @@ pub(super) struct Index {
     /// Further entries that go with the next commit.
     others: WriteBatch,
     totals: Totals,
-    /// For each kind of key that is taken from the front: every entry stands
-    /// behind this. Spares the walk over what was deleted.
-    fronts: HashMap<u8, Vec<u8>>,
+    /// One for each kind of key that is taken from the front.
+    fronts: HashMap<u8, QueueFront>,
     is_complete: bool,
 }
 
@@ -146,7 +146,7 @@ impl Index {
         if !batch.changes.is_empty() {
             let added: Vec<Bytes> = added(&batch).cloned().collect();
             self.store.commit(batch).await?;
-            added.iter().for_each(|key| self.move_front_back(key));
+            added.iter().for_each(|key| self.note_added(key));
         }
         self.totals = totals;
         self.loaded.clear();
@@ -252,24 +252,15 @@ impl Index {
 
     /// The least keys of this kind.
     async fn first(&mut self, tag: u8, limit: usize) -> Result<Vec<Bytes>, StoreError> {
-        let front = self.fronts.get(&tag).map(Vec::as_slice);
-        let entries = self.store.scan(&[tag], front, limit).await?;
-        let front = match entries.first() {
-            Some((first, _)) => keys::head(first).to_vec(),
-            None => keys::behind_all(tag),
-        };
-        self.fronts.insert(tag, front);
+        let new = || QueueFront::new(tag, keys::head);
+        let front = self.fronts.entry(tag).or_insert_with(new);
+        let entries = front.first(&*self.store, limit).await?;
         Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
 
-    /// An entry may have come before those that were known.
-    fn move_front_back(&mut self, key: &[u8]) {
-        let Some(tag) = key.first() else { return };
-        if let Some(front) = self.fronts.get_mut(tag)
-            && key <= front.as_slice()
-        {
-            *front = keys::head(key).to_vec();
-        }
+    fn note_added(&mut self, key: &[u8]) {
+        let front = key.first().and_then(|tag| self.fronts.get_mut(tag));
+        front.into_iter().for_each(|front| front.added(key));
     }
 }
 

@@ -166,14 +166,6 @@ pub(super) mod keys {
     /// Bytes of an id at the end of a key.
     const ID_LEN: usize = 52;
 
-    /// Stands behind every key of a kind.
-    pub(in super::super) fn behind_all(tag: u8) -> Vec<u8> {
-        const LONGEST: usize = 1 + 8 + ID_LEN;
-        let mut key = vec![tag];
-        key.resize(1 + LONGEST, u8::MAX);
-        key
-    }
-
     fn with_id(head: &[u8], id: &ObjectId) -> Vec<u8> {
         [head, id.locator.as_bytes(), id.owner.as_slice()].concat()
     }
