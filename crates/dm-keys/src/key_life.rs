@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use dm_core::{
     bus::EventBus,
     config::UploadsConfig,
-    hash::DataHash,
+    hash::{DataHash, Locator},
     ports::{CatalogError, KeyUses, ReadableObjects, Rewrapped},
     secret::SecretString,
     share::{ReadableObject, ShareTerms},
@@ -87,6 +87,10 @@ impl ReadableObjects for Pages {
 
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
         self.catalog.readable(data_hash).await
+    }
+
+    async fn readable_at(&self, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
+        self.catalog.readable_at(locator).await
     }
 
     async fn wrapped_before(
