@@ -28,7 +28,11 @@ async fn head_answers_wherever_get_does_with_the_same_head_and_no_body() {
         (&node.external, external_routes()),
     ];
     for (base, routes) in servers {
-        for route in routes.iter().filter(|route| route.method == "GET") {
+        // What HEAD asks of an upload is a question of its own in tus.
+        let asked = routes
+            .iter()
+            .filter(|route| route.method == "GET" && route.path != "/uploads/{id}");
+        for route in asked {
             let path = route
                 .path
                 .replace("{data_hash}", hash)
