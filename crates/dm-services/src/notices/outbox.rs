@@ -96,7 +96,7 @@ impl Outbox {
         Ok(Self {
             read_to: read_to.map_or(0, u64::from_be_bytes),
             store,
-            front: QueueFront::new(DUE, time_of),
+            front: QueueFront::new(DUE),
         })
     }
 
@@ -110,9 +110,8 @@ impl Outbox {
         let mut batch = WriteBatch::new();
         new.iter().for_each(|due| put(&mut batch, due));
         batch.put(READ_TO, read_to.to_be_bytes().to_vec());
-        self.store.commit(batch).await?;
+        self.commit(batch).await?;
         self.read_to = read_to;
-        new.iter().for_each(|due| self.front.added(&due.key()));
         Ok(())
     }
 
@@ -123,10 +122,16 @@ impl Outbox {
             batch.delete(old.key());
             new.iter().for_each(|due| put(&mut batch, due));
         }
-        self.store.commit(batch).await?;
-        let new = done.iter().filter_map(|(_, new)| new.as_ref());
-        new.for_each(|due| self.front.added(&due.key()));
-        Ok(())
+        self.commit(batch).await
+    }
+
+    async fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        let committed = self.store.commit(batch.clone()).await;
+        match &committed {
+            Ok(()) => self.front.changed(&batch),
+            Err(_) => self.front.forget(),
+        }
+        committed
     }
 
     /// The first ones, at most so many.
@@ -137,11 +142,6 @@ impl Outbox {
             .filter_map(|(key, value)| Due::read(key, value))
             .collect())
     }
-}
-
-/// The tag and the time of a key, which stand before every key of this time.
-fn time_of(key: &[u8]) -> &[u8] {
-    key.get(..9).unwrap_or_default()
 }
 
 fn put(batch: &mut WriteBatch, due: &Due) {

@@ -144,9 +144,14 @@ impl Index {
             batch.put(keys::TOTALS, postcard::to_stdvec(&totals).unwrap_or_default());
         }
         if !batch.changes.is_empty() {
-            let added: Vec<Bytes> = added(&batch).cloned().collect();
-            self.store.commit(batch).await?;
-            added.iter().for_each(|key| self.note_added(key));
+            let committed = self.store.commit(batch.clone()).await;
+            for front in self.fronts.values_mut() {
+                match &committed {
+                    Ok(()) => front.changed(&batch),
+                    Err(_) => front.forget(),
+                }
+            }
+            committed?;
         }
         self.totals = totals;
         self.loaded.clear();
@@ -252,25 +257,10 @@ impl Index {
 
     /// The least keys of this kind.
     async fn first(&mut self, tag: u8, limit: usize) -> Result<Vec<Bytes>, StoreError> {
-        let new = || QueueFront::new(tag, keys::head);
-        let front = self.fronts.entry(tag).or_insert_with(new);
+        let front = self.fronts.entry(tag).or_insert_with(|| QueueFront::new(tag));
         let entries = front.first(&*self.store, limit).await?;
         Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
-
-    fn note_added(&mut self, key: &[u8]) {
-        let front = key.first().and_then(|tag| self.fronts.get_mut(tag));
-        front.into_iter().for_each(|front| front.added(key));
-    }
-}
-
-/// The keys that a batch sets.
-fn added(batch: &WriteBatch) -> impl Iterator<Item = &Bytes> {
-    batch
-        .changes
-        .iter()
-        .filter(|(_, value)| value.is_some())
-        .map(|(key, _)| key)
 }
 
 impl Loaded {

@@ -221,12 +221,6 @@ pub(super) mod keys {
         vec![NOT_TAKEN, reason as u8]
     }
 
-    /// A key without its id: it sorts before all keys that begin with it.
-    pub(in super::super) fn head(key: &[u8]) -> &[u8] {
-        let len = key.len().saturating_sub(ID_LEN);
-        key.get(..len).unwrap_or_default()
-    }
-
     /// The id at the end of a key.
     pub(in super::super) fn id(key: &[u8]) -> Option<ObjectId> {
         let (_, id) = key.split_at_checked(key.len().checked_sub(ID_LEN)?)?;
