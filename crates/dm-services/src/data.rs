@@ -3,7 +3,7 @@
 //! [`DataManager`] is the door. Behind it each room works with the ports that it needs:
 //! [`share`] is the way of a share from the request to the answer, [`read`], [`erase`],
 //! [`revoke`] and [`verify`] do what their names say, and [`upkeep`] completes in the
-//! background what they have left open. They stand on [`objects`] (this node's own
+//! background what they have left open. [`uploads`] takes data in parts. They stand on [`objects`] (this node's own
 //! objects), [`address`] (address records and grants), [`seal`] (encryption), [`copies`]
 //! (peers), [`recorder`] (the log), [`consult`] (plugins) and [`collect`] (payments).
 

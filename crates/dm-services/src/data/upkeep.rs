@@ -1,8 +1,8 @@
 //! Completes in the background what shares have left open: events of shares that were
 //! interrupted, grants for recipients that were unknown, receipts that are to travel
 //! with their objects, missing copies, payments that are to be given back; erasures
-//! and revocations that were interrupted; the end of data whose time is over; what
-//! belongs to no share; and this node's own address record.
+//! and revocations that were interrupted; the end of data whose time is over; uploads that
+//! are complete or expired; what belongs to no share; and this node's own address record.
 //!
 //! Every kind of work goes through what is due page by page ([`due`]), some entries
 //! at the same time, and begins again after a pause. Nobody in it waits for peers:
