@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 from datamgmt_client import AuthenticatedClient, models
 from datamgmt_client.api.events import events
-from datamgmt_client.api.inbox import get_inbox_item, list_inbox
+from datamgmt_client.api.inbox import acknowledge_inbox_item, get_inbox_item, list_inbox
 from datamgmt_client.api.objects import get_object
-from datamgmt_client.api.shares import put_object, share_data
-from datamgmt_client.types import File
+from datamgmt_client.api.shares import get_share, put_object, share_data
+from datamgmt_client.types import UNSET, File, Unset
 from datamgmt_operators import AuthenticatedClient as OperatorsClient
 from datamgmt_operators.api.subscriptions import subscribe, unsubscribe
 from datamgmt_operators.models import NewSubscription, SubscriptionRequest
@@ -29,6 +30,8 @@ def connect(node: dict[str, Any]) -> AuthenticatedClient:
         token=node["api_key"],
         auth_header_name="X-API-Key",
         prefix="",
+        # Longer than events are waited for.
+        timeout=httpx.Timeout(60),
         raise_on_unexpected_status=True,
     )
 
@@ -84,6 +87,23 @@ def fetch(recipient: AuthenticatedClient, data_hash: str) -> bytes:
     return file.payload.read()
 
 
+def acknowledge(recipient: AuthenticatedClient, data_hash: str) -> int:
+    answer = acknowledge_inbox_item.sync(data_hash, client=recipient)
+    assert isinstance(answer, models.Acknowledgement), answer
+    return answer.acknowledged_at
+
+
+def wait_until_acknowledged(sender: AuthenticatedClient, data_hash: str) -> models.CloudEvent:
+    cursor: str | Unset = UNSET
+    while True:
+        page = events.sync(client=sender, topics="data.acknowledged", cursor=cursor, wait=30)
+        assert isinstance(page, models.EventPage) and page.events, page
+        for event in page.events:
+            if event.subject == data_hash:
+                return event
+        cursor = page.cursor
+
+
 def subscribe_to_arrivals(operator: OperatorsClient, url: str) -> NewSubscription:
     made = subscribe.sync(
         client=operator,
@@ -120,9 +140,17 @@ def exchange(sender_node: dict[str, Any], recipient_node: dict[str, Any]) -> Non
         assert find(recipient, "picture").name == "picture.bin"
         assert fetch(recipient, shared[1]) == picture
 
-        fetched = get_inbox_item.sync(report.data_hash, client=recipient)
-        assert isinstance(fetched, models.InboxItem), fetched
-        assert fetched.state == models.InboxItemState.FETCHED, fetched
+        acknowledged_at = acknowledge(recipient, report.data_hash)
+        assert acknowledge(recipient, report.data_hash) == acknowledged_at
+        item = get_inbox_item.sync(report.data_hash, client=recipient)
+        assert isinstance(item, models.InboxItem), item
+        assert item.state == models.InboxItemState.ACKNOWLEDGED, item
+        event = wait_until_acknowledged(sender, report.data_hash)
+        assert event.data["recipient"].lower() == address.lower(), event
+        sent = get_share.sync(report.data_hash, client=sender)
+        assert isinstance(sent, models.SharedData), sent
+        assert [share.acknowledged_at for share in sent.shares] == [acknowledged_at], sent
+
         unknown = get_object.sync("0" * 64, client=recipient)
         assert isinstance(unknown, models.Error), unknown
 
@@ -133,4 +161,4 @@ def exchange(sender_node: dict[str, Any], recipient_node: dict[str, Any]) -> Non
 if __name__ == "__main__":
     nodes = [json.loads(Path(argument).read_text()) for argument in sys.argv[1:]]
     exchange(*nodes)
-    print("python: shared, called, listed, fetched")
+    print("python: shared, called, listed, fetched, acknowledged")

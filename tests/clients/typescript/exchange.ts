@@ -42,6 +42,8 @@ async function shareText(sender: Client<paths>, recipient: string): Promise<stri
     },
   });
   if (!data) throw new Error(error.error);
+  // Several recipients get a share each, in data.shares.
+  assert("data_hash" in data);
   return data.data_hash;
 }
 
@@ -59,6 +61,8 @@ async function shareFile(sender: Client<paths>, recipient: string, content: Blob
     bodySerializer: (body) => body,
   });
   if (!data) throw new Error(error.error);
+  // Several recipients get a share each, in data.shares.
+  assert("data_hash" in data);
   return data.data_hash;
 }
 
@@ -79,6 +83,27 @@ async function fetchObject(recipient: Client<paths>, data_hash: string): Promise
   });
   if (!data) throw new Error(error?.error);
   return data;
+}
+
+async function acknowledge(recipient: Client<paths>, data_hash: string): Promise<number> {
+  const { data, error } = await recipient.POST("/inbox/{data_hash}/acknowledge", {
+    params: { path: { data_hash } },
+  });
+  if (!data) throw new Error(error.error);
+  return data.acknowledged_at;
+}
+
+async function waitUntilAcknowledged(sender: Client<paths>, data_hash: string): Promise<CloudEvent> {
+  for (let cursor: string | undefined; ; ) {
+    const { data, error } = await sender.GET("/events", {
+      params: { query: { topics: "data.acknowledged", cursor, wait: 30 } },
+    });
+    if (!data) throw new Error(error.error);
+    assert(data.events.length > 0, "nothing was acknowledged");
+    const event = data.events.find((event) => event.subject === data_hash);
+    if (event) return event;
+    cursor = data.cursor;
+  }
 }
 
 async function subscribeToArrivals(operator: Client<operatorsPaths>, url: string): Promise<NewSubscription> {
@@ -124,8 +149,15 @@ async function exchange(senderNode: Node, recipientNode: Node): Promise<void> {
   assert.deepEqual([other.name, other.media_type], ["drawing.bin", "image/x-test"]);
   assert.deepEqual(await fetchObject(recipient, other.data_hash), await drawing.arrayBuffer());
 
-  const fetched = await recipient.GET("/inbox/{data_hash}", { params: { path: { data_hash: invoice.data_hash } } });
-  assert.equal(fetched.data?.state, "fetched");
+  const acknowledgedAt = await acknowledge(recipient, invoice.data_hash);
+  assert.equal(await acknowledge(recipient, invoice.data_hash), acknowledgedAt);
+  const params = { path: { data_hash: invoice.data_hash } };
+  assert.equal((await recipient.GET("/inbox/{data_hash}", { params })).data?.state, "acknowledged");
+  const event = await waitUntilAcknowledged(sender, invoice.data_hash);
+  assert.equal(String(event.data.recipient).toLowerCase(), recipientNode.address.toLowerCase());
+  const sent = await sender.GET("/shares/{data_hash}", { params });
+  assert.deepEqual(sent.data?.shares.map((share) => share.acknowledged_at), [acknowledgedAt]);
+
   const unknown = await recipient.GET("/objects/{data_hash}", { params: { path: { data_hash: "0".repeat(64) } } });
   assert.equal(unknown.response.status, 404);
   assert(unknown.error?.error);
@@ -138,4 +170,4 @@ const [senderFile, recipientFile] = process.argv.slice(2);
 assert(senderFile && recipientFile, "usage: exchange.js SENDER.json RECIPIENT.json");
 const nodes = [senderFile, recipientFile].map((file): Node => JSON.parse(readFileSync(file, "utf8")));
 await exchange(nodes[0]!, nodes[1]!);
-console.log("typescript: shared, called, listed, fetched");
+console.log("typescript: shared, called, listed, fetched, acknowledged");
