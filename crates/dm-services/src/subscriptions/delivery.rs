@@ -174,7 +174,10 @@ impl Delivery<'_> {
     async fn deliver(&mut self, event: &JournalEvent) -> Result<End, CatalogError> {
         loop {
             let pause = self.subscription.progress.next_try.saturating_sub(now_ms());
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+            // A sleep takes a millisecond at least, also that of no time.
+            if pause > 0 {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
             match self.call(event).await {
                 WebhookAnswer::Taken => {
                     self.done_with(event.position);
