@@ -192,7 +192,6 @@ async fn both_sides_see_where_each_share_stands() {
     let hash = data_hash(b"recipe");
 
     let with_reader = format!("recipient={}&name={NAME}&label.kind=recipe", reader.address());
-    // It may have read the data and said so by itself.
     let is_told = |share: &Value| {
         !share["notified_at"].is_null() && share["status"] == "anchored" && share["replicas"] == 1
     };
@@ -216,6 +215,17 @@ async fn both_sides_see_where_each_share_stands() {
     }
     let (status, item) = reader.get(&format!("/inbox/{hash}")).await;
     assert_eq!((status, &item["name"]), (StatusCode::OK, &json!(NAME)));
+
+    // Whoever reads the data says so by itself.
+    let (status, _) = reader.get(&format!("/data/{hash}")).await;
+    assert_eq!(status, StatusCode::OK);
+    let read = shares(&owner, "state=acknowledged", |shares| shares.len() == 1).await;
+    assert_eq!(read[0]["recipient"], reader.address());
+    for field in ["notified_at", "fetched_at", "acknowledged_at", "delivery_receipt"] {
+        assert!(!read[0][field].is_null(), "{field}: {}", read[0]);
+    }
+    let (_, item) = reader.get(&format!("/inbox/{hash}")).await;
+    assert_eq!(item["state"], "acknowledged");
 
     let waiting = shares(&owner, "state=shared", |shares| shares.len() == 1).await;
     assert_eq!(waiting[0]["grant"], "pending");

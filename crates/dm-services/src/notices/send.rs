@@ -146,10 +146,7 @@ impl Notices {
         };
         match self.ports.network.send(&letter).await {
             Ok(report) if report.delivered => {
-                if due.kind == LetterKind::Notice {
-                    let told = [(due.locator, due.addressee)];
-                    self.ports.sent.note_notified(&told, now_ms()).await?;
-                }
+                self.note_told(due).await?;
                 Ok(None)
             }
             Ok(report) => Ok(Some(again(due, report.kept > 0, now))),
@@ -158,6 +155,15 @@ impl Notices {
                 tracing::debug!(addressee = %due.addressee, %error, "a letter was not sent");
                 Ok(Some(again(due, false, now)))
             }
+        }
+    }
+
+    /// Keeps that a recipient was told of its share.
+    async fn note_told(&self, due: &Due) -> Result<(), ServiceError> {
+        let told = [(due.locator, due.addressee)];
+        match due.kind {
+            LetterKind::Notice => Ok(self.ports.sent.note_notified(&told, now_ms()).await?),
+            LetterKind::Acknowledgement => Ok(()),
         }
     }
 
