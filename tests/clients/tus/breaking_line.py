@@ -21,6 +21,8 @@ def close(*sockets):
             one.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        # A client that is still sending is told so.
+        one.close()
 
 
 def carry(source, target):
