@@ -14,15 +14,13 @@ use dm_core::{
     Address, B256, U256,
     ports::{ApiKeyError, BackupError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
 };
-use dm_services::{AuthorizerError, ContactError, ServiceError, UploadError};
+use dm_services::{AuthorizerError, ContactError, ServiceError};
 use serde::Serialize;
 
-use crate::extract::tus::UPLOAD_OFFSET;
+mod uploads;
 
 /// Seconds after which a client that was turned away may try again.
 const RETRY_SOON: &str = "1";
-/// When a client with too many uploads may come back.
-const ROOM_MAY_COME_AFTER: Duration = Duration::from_secs(60);
 
 /// A refusal or failure: status, JSON body `{"error", "field"?}`, and headers.
 #[derive(Debug)]
@@ -323,26 +321,6 @@ impl From<ContactError> for ApiError {
             ContactError::TooMany => Self::new(StatusCode::CONFLICT, error.to_string()),
             ContactError::Note(reason) => Self::invalid("note", reason),
             ContactError::Catalog(error) => error.into(),
-        }
-    }
-}
-
-impl From<UploadError> for ApiError {
-    fn from(error: UploadError) -> Self {
-        let sentence = error.to_string();
-        match error {
-            UploadError::Unknown => Self::new(StatusCode::NOT_FOUND, sentence),
-            UploadError::Expired => Self::new(StatusCode::GONE, sentence),
-            UploadError::WrongOffset { expected } => {
-                Self::new(StatusCode::CONFLICT, sentence).with_header(UPLOAD_OFFSET, expected.into())
-            }
-            UploadError::Busy => Self::new(StatusCode::LOCKED, sentence).retry_soon(),
-            UploadError::TooLarge { .. } | UploadError::TooLong { .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
-            }
-            UploadError::TooMany => Self::too_many(sentence, ROOM_MAY_COME_AFTER),
-            UploadError::NoRoom => Self::new(StatusCode::INSUFFICIENT_STORAGE, sentence),
-            UploadError::Service(error) => error.into(),
         }
     }
 }
