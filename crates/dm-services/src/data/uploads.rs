@@ -57,7 +57,7 @@ pub enum UploadOutcome {
     /// Bytes are missing, or the share is being made.
     UnderWay(UploadProgress),
     /// The share.
-    Shared(ShareOutcome),
+    Shared(Box<ShareOutcome>),
 }
 
 /// Takes data that comes in parts, and shares it; cheap to clone.
@@ -229,14 +229,15 @@ impl Uploads {
         let room = &self.room;
         let upload = room.find(key_id, id).await?;
         match upload.stage {
-            UploadStage::Shared(data_hash) => Ok(UploadOutcome::Shared(
-                room.shared(&upload.terms, &data_hash).await?,
-            )),
+            UploadStage::Shared(data_hash) => {
+                let outcome = room.shared(&upload.terms, &data_hash).await?;
+                Ok(UploadOutcome::Shared(Box::new(outcome)))
+            }
             UploadStage::Open { .. } if upload.offset() < upload.length => {
                 Ok(UploadOutcome::UnderWay(progress(&upload)))
             }
             UploadStage::Open { .. } => match room.clone().complete(id).await {
-                Ok(outcome) => Ok(UploadOutcome::Shared(outcome)),
+                Ok(outcome) => Ok(UploadOutcome::Shared(Box::new(outcome))),
                 Err(UploadError::Busy) => Ok(UploadOutcome::UnderWay(progress(&upload))),
                 Err(error) => Err(error),
             },

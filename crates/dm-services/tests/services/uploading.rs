@@ -50,7 +50,7 @@ pub(crate) async fn offset(data: &DataManager, id: UploadId) -> u64 {
 
 pub(crate) async fn shared(data: &DataManager, id: UploadId) -> ShareOutcome {
     match data.uploads().outcome(KEY, id).await.unwrap() {
-        UploadOutcome::Shared(outcome) => outcome,
+        UploadOutcome::Shared(outcome) => *outcome,
         UploadOutcome::UnderWay(progress) => panic!("not shared: {progress:?}"),
     }
 }
