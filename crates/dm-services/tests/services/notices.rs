@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use dm_core::{
     Address,
+    acknowledgement::{Acknowledgement, Delivery},
     address_record::AddressRecord,
     clock::now_ms,
     config::Acknowledge,
@@ -307,6 +308,16 @@ async fn an_owner_is_told_of_what_was_read_until_it_knows() {
     // Account 1 reads what account 5 has shared with it.
     let reader = Owner::join(&network);
     let read = delivery(1, 5, 1);
+    let now = now_ms();
+    let statement = Acknowledgement {
+        fetched_at: now,
+        made_at: now,
+        ..read.statement.statement().clone()
+    };
+    let read = Delivery {
+        statement: Signed::sign(statement, reader.signer.as_ref()).unwrap(),
+        ..read
+    };
     reader.catalog.keep_delivery(&read).await.unwrap();
     let event = NewEvent::acknowledgement(read.data_hash, &read.statement);
     let event = event.into_event(reader.signer.address(), now_ms());
