@@ -233,7 +233,7 @@ fn decode(value: &Bytes) -> Option<(Letter, PeerId)> {
         return None;
     }
     let peer = PeerId::from_bytes(&rest.split_to(usize::from(len))).ok()?;
-    Some((kind.from_trusted(rest).ok()?, peer))
+    Some((kind.read_trusted(rest).ok()?, peer))
 }
 
 #[cfg(test)]

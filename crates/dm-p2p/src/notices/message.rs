@@ -82,7 +82,7 @@ impl LetterKind {
     }
 
     /// The letter in bytes that this node has checked before.
-    pub(crate) fn from_trusted(self, bytes: Bytes) -> Result<Letter, StatementError> {
+    pub(crate) fn read_trusted(self, bytes: Bytes) -> Result<Letter, StatementError> {
         Ok(match self {
             Self::Notice => Signed::<Notice>::from_trusted(bytes)?.into(),
             Self::Acknowledgement => Signed::<Acknowledgement>::from_trusted(bytes)?.into(),

@@ -63,7 +63,7 @@ impl Deliveries {
             return Err(ServiceError::ItemOver(item.state));
         }
         let readable = self.inner.ports.catalog.readable(&item.data_hash).await?;
-        if !readable.is_some_and(|readable| readable.id == object) {
+        if readable.is_none_or(|readable| readable.id != object) {
             return Err(ServiceError::NotFetched);
         }
         let fetched = Fetched {

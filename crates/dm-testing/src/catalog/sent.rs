@@ -113,7 +113,7 @@ pub async fn a_share_is_listed_with_all_that_is_known_of_it(catalog: &impl SentL
         expires_at: whole.record.expires_at,
         has_payment: true,
     };
-    assert_eq!(found(catalog, &all()).await, [fresh.clone()]);
+    assert_eq!(found(catalog, &all()).await, std::slice::from_ref(&fresh));
     let id = object_id(1, address(1));
     catalog.set_replicas(&id, 1, 3).await.unwrap();
     let recorded = event(EventKind::DataShare, 1, 2);

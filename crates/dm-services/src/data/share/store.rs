@@ -29,7 +29,7 @@ pub(super) enum Prepared {
     /// Its object.
     Placed(Box<Placed>),
     /// Another descriptor in the envelope of an object that was there before.
-    Described(Described),
+    Described(Box<Described>),
     /// Nothing new.
     Nothing,
 }
@@ -152,7 +152,9 @@ impl Sharing {
             id,
             grant: GrantStep::Owed(grant),
             expires_at: envelope.later_end(expires_at),
-            prepared: described.map_or(Prepared::Nothing, Prepared::Described),
+            prepared: described.map_or(Prepared::Nothing, |described| {
+                Prepared::Described(Box::new(described))
+            }),
         })
     }
 
