@@ -237,7 +237,7 @@ async fn a_forged_or_repeated_acknowledgement_changes_nothing() {
         }
     }
     let owner = owner.restart().await;
-    assert_eq!(recorded(&owner, "delivery").await, [hash.clone()]);
+    assert_eq!(recorded(&owner, "delivery").await, std::slice::from_ref(&hash));
     for query in [
         format!("/receipts/{unread}?event=delivery"),
         format!(
