@@ -28,6 +28,7 @@ mod events;
 mod expiry;
 mod failed_shares;
 mod first_starts;
+mod folders;
 mod full_disk;
 mod grants;
 mod inbox;

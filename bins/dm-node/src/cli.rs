@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Vouch(VouchArgs),
     /// Print what an authorised user signs to order a share
     Statement(StatementArgs),
-    /// Share a file with addresses or contacts
+    /// Share a file or a folder with addresses or contacts
     Share(ShareArgs),
     /// Show what a running node has shared, and where each share stands
     Shares(SharesArgs),

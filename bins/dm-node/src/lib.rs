@@ -17,6 +17,7 @@ mod data_dir_lock;
 mod dot_env;
 mod download;
 mod duration;
+mod folder;
 mod home;
 mod logging;
 mod node;

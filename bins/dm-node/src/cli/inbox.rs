@@ -12,12 +12,16 @@ pub(crate) struct GetArgs {
     /// The data hash, or the name of the newest item of the inbox that has it
     #[arg(value_name = "HASH-OR-NAME")]
     pub(crate) data: String,
-    /// Where to write it (default: standard output)
+    /// Where to write it (default: standard output). A folder is unpacked into a new one, unless
+    /// this ends with .tar
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Write it into a new file of the current folder, under the name that the owner gives it
+    /// Write it into a new file or folder in the current one, under the name that the owner gives it
     #[arg(short = 'O', long, conflicts_with = "output")]
     pub(crate) named: bool,
+    /// Leave a folder packed, as a tar archive
+    #[arg(long)]
+    pub(crate) archive: bool,
     /// Tell which peers were asked and what each of them sent, on standard error
     #[arg(long)]
     pub(crate) explain: bool,

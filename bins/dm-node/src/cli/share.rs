@@ -16,7 +16,7 @@ use super::ClientArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct ShareArgs {
-    /// The file; `-` reads standard input
+    /// The file or folder; `-` reads standard input
     pub(crate) file: PathBuf,
     /// A recipient: an address, or the name of a contact; may be repeated, or several
     /// separated by commas
@@ -38,7 +38,7 @@ pub(crate) struct ShareArgs {
 /// What the readers of the data are told of it.
 #[derive(Debug, Args)]
 pub(crate) struct DescriptionArgs {
-    /// Its name (default: the name of the file)
+    /// Its name (default: the name of the file; of a folder, with .tar behind it)
     #[arg(long)]
     pub(crate) name: Option<ObjectName>,
     /// Its media type, such as application/pdf

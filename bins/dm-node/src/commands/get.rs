@@ -8,7 +8,7 @@ use dm_core::hash::DataHash;
 use reqwest::{Method, Response, header::CONTENT_DISPOSITION};
 use serde_json::json;
 
-use super::explain;
+use super::{explain, get_folder};
 use crate::{cli::GetArgs, client::NodeClient, download, output};
 
 pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
@@ -19,10 +19,14 @@ pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let retrieval = response.headers().get("x-retrieval").cloned();
     let target = match args.named {
         true => Some(own_name(&response)?),
-        false => args.output,
+        false => args.output.clone(),
     };
-    match &target {
-        Some(path) => {
+    let folder = get_folder::declared(&response);
+    match (&target, folder) {
+        (Some(path), Some(declared)) if !args.archive && !get_folder::is_archive(args.output.as_deref()) => {
+            get_folder::run(response, declared, &hash, path, as_json).await?;
+        }
+        (Some(path), _) => {
             let fetching = download::object_to_file(&client, &hash, response, path);
             let bytes = match args.named {
                 true => download::into_new_file(path, fetching).await?,
@@ -33,7 +37,7 @@ pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
                 format!("{bytes} bytes are in {}", path.display())
             })?;
         }
-        None => drop(download::copy(response, std::io::stdout()).await?),
+        (None, _) => drop(download::copy(response, std::io::stdout()).await?),
     }
     match retrieval {
         Some(id) => explain::print(&client, id.to_str()?, as_json).await,

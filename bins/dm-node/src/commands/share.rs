@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use dm_api::attachment;
 use dm_core::{
     descriptor::{LabelPairs, Labels, ObjectName},
+    hash::DataHash,
     mandate::PresentedMandate,
 };
 use futures::TryStreamExt;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
+use super::share_folder;
 use crate::{
     cli::{DescriptionArgs, ShareArgs},
     client::{NodeClient, successful},
@@ -33,8 +35,11 @@ use crate::{
 const PIECE: usize = 256 * 1024;
 
 pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
+    if args.file.is_dir() {
+        return share_folder::run(args, as_json).await;
+    }
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
-    let order = order(&args, &client).await?;
+    let order = order(&args, &client, order::hash_file(&args.file)).await?;
     let (source, size) = open(&args).await?;
     if let Some(size) = size.filter(|size| is_in_parts(&args) && *size >= upload::RESUMABLE_FROM)
         && let Some(answer) = upload::send(&client, in_parts(&args, size, order.as_ref())?).await?
@@ -71,7 +76,11 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// The order of an authorised user, if one is given: it is for one recipient.
-async fn order(args: &ShareArgs, client: &NodeClient) -> anyhow::Result<Option<PresentedMandate>> {
+pub(super) async fn order(
+    args: &ShareArgs,
+    client: &NodeClient,
+    data_hash: impl Future<Output = anyhow::Result<DataHash>>,
+) -> anyhow::Result<Option<PresentedMandate>> {
     let [recipient] = args.to.as_slice() else {
         ensure!(
             args.order.user.is_none(),
@@ -83,11 +92,11 @@ async fn order(args: &ShareArgs, client: &NodeClient) -> anyhow::Result<Option<P
         recipient,
         price: Some(&args.price),
     };
-    order::presented(&args.order, client, &wanted, order::hash_file(&args.file)).await
+    order::presented(&args.order, client, &wanted, data_hash).await
 }
 
 /// The headers that name who orders the share.
-fn order_headers(order: Option<&PresentedMandate>) -> anyhow::Result<HeaderMap> {
+pub(super) fn order_headers(order: Option<&PresentedMandate>) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     if let Some(order) = order {
         headers.insert("x-user-id", order.user_id.parse()?);
@@ -188,7 +197,7 @@ fn route(args: &ShareArgs) -> anyhow::Result<String> {
 
 /// The request with what the readers are told. A file whose name is none elsewhere is
 /// shared without one.
-fn described(request: RequestBuilder, args: &ShareArgs) -> anyhow::Result<RequestBuilder> {
+pub(super) fn described(request: RequestBuilder, args: &ShareArgs) -> anyhow::Result<RequestBuilder> {
     let told = &args.description;
     let name = told.name.clone().or_else(|| name_of(&args.file));
     let mut headers = HeaderMap::new();
@@ -245,7 +254,7 @@ async fn open(args: &ShareArgs) -> anyhow::Result<(File, Option<u64>)> {
 }
 
 /// Those of several shares that were made are shown all the same.
-fn ensure_all_made(answer: &Value) -> anyhow::Result<()> {
+pub(super) fn ensure_all_made(answer: &Value) -> anyhow::Result<()> {
     let shares = answer["shares"].as_array().map(Vec::as_slice).unwrap_or_default();
     let failed = shares.iter().filter(|share| share["status"] == "failed").count();
     ensure!(
