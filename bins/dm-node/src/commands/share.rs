@@ -180,7 +180,7 @@ fn recipients(args: &ShareArgs) -> String {
     recipients.join(",")
 }
 
-fn route(args: &ShareArgs) -> anyhow::Result<String> {
+pub(super) fn route(args: &ShareArgs) -> anyhow::Result<String> {
     let parameter = match args.to.len() {
         1 => "recipient",
         _ => "recipients",
@@ -265,7 +265,7 @@ pub(super) fn ensure_all_made(answer: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn describe(answer: &Value) -> String {
+pub(super) fn describe(answer: &Value) -> String {
     match answer["shares"].as_array() {
         Some(shares) => describe_each(shares),
         None => describe_one(answer),
