@@ -11,13 +11,16 @@ use actix_web::{
     },
 };
 use dm_core::{
-    Address, B256, U256,
+    B256,
     ports::{ApiKeyError, BackupError, CatalogError, ChainError, ChainSwitchError, ComplianceError},
 };
 use dm_services::{AuthorizerError, ContactError, ServiceError};
 use serde::Serialize;
 
+mod payment_needed;
 mod uploads;
+
+use payment_needed::PaymentNeeded;
 
 /// Seconds after which a client that was turned away may try again.
 const RETRY_SOON: &str = "1";
@@ -42,29 +45,6 @@ struct ErrorBody {
     /// The payment that was made for what failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     tx_hash: Option<B256>,
-}
-
-/// What a client must know to make a payment possible.
-#[derive(Debug, Serialize)]
-struct PaymentNeeded {
-    #[serde(serialize_with = "checksummed")]
-    account: Address,
-    #[serde(serialize_with = "checksummed")]
-    token: Address,
-    #[serde(serialize_with = "decimal")]
-    amount: U256,
-    #[serde(serialize_with = "decimal")]
-    balance: U256,
-    #[serde(serialize_with = "decimal")]
-    allowance: U256,
-}
-
-fn checksummed<S: serde::Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(address)
-}
-
-fn decimal<S: serde::Serializer>(amount: &U256, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(amount)
 }
 
 impl ApiError {
@@ -334,7 +314,7 @@ impl From<CatalogError> for ApiError {
 #[cfg(test)]
 mod tests {
     use actix_web::body::{MessageBody, to_bytes};
-    use dm_core::{U256, operation::OperationId};
+    use dm_core::{Address, U256, operation::OperationId};
     use dm_services::Shortfall;
     use serde_json::{Value, json};
 

@@ -7,34 +7,25 @@
 //! objects), [`address`] (address records and grants), [`seal`] (encryption), [`copies`]
 //! (peers), [`recorder`] (the log), [`consult`] (plugins) and [`collect`] (payments).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     address_record::SignedAddressRecord,
-    bus::EventBus,
-    config::UploadsConfig,
     event::EventKind,
     hash::{DataHash, Locator},
     health::Finding,
-    node_attestation::NodeAttestation,
-    ports::{
-        Catalog, ComplianceLog, Grants, HealthCheck, KeyRing, Network, ObjectStore, OperatorKeys, Sealer,
-        Signer, UnfinishedObjects,
-    },
+    ports::HealthCheck,
     receipt::Receipt,
     share::{ShareOutcome, ShareTerms},
     trace::TraceReport,
 };
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Deliveries, KnownObjects, PaymentProcessor, PluginManager, ServiceError, ShareAuthorization,
-    keyed_locks::KeyedLocks,
-};
+use super::{KnownObjects, ServiceError, keyed_locks::KeyedLocks};
 
 mod address;
 mod collect;
@@ -43,6 +34,7 @@ mod copies;
 mod erase;
 mod objects;
 mod owed;
+mod ports;
 mod read;
 mod recorder;
 mod revoke;
@@ -54,6 +46,7 @@ mod uploads;
 mod verify;
 
 pub use erase::Erasure;
+pub use ports::{DataConfig, DataPorts};
 pub use read::OpenObject;
 pub use revoke::Revocation;
 pub use upload::Upload;
@@ -76,56 +69,6 @@ use seal::{Intake, Sealing};
 use share::{Request, Sharing, Source};
 use upkeep::{Upkeep, UpkeepOf};
 use verify::Verifier;
-
-/// What the manager works with.
-#[derive(Clone)]
-pub struct DataPorts {
-    /// Where objects are kept.
-    pub objects: Arc<dyn ObjectStore>,
-    /// Where objects are kept that come in parts; the same store.
-    pub unfinished: Arc<dyn UnfinishedObjects>,
-    /// Where shares, wrapped content keys, and what is to be erased or withdrawn are kept.
-    pub catalog: Arc<dyn Catalog>,
-    /// Encrypts and decrypts chunks.
-    pub sealer: Arc<dyn Sealer>,
-    /// Wraps content keys for this node.
-    pub key_ring: Arc<dyn KeyRing>,
-    /// Wraps content keys for others.
-    pub grants: Arc<dyn Grants>,
-    /// The node's own account.
-    pub signer: Arc<dyn Signer>,
-    /// Who acts on the chain for it; where there is nobody, it does so itself.
-    pub operators: Option<Arc<dyn OperatorKeys>>,
-    /// The peers.
-    pub network: Arc<dyn Network>,
-    /// The compliance log.
-    pub log: Arc<dyn ComplianceLog>,
-    /// Takes payments for shares; where there is nobody, none is taken.
-    pub payments: Option<PaymentProcessor>,
-    /// Checks who orders a share; where there is nobody, anybody may.
-    pub authorization: Option<ShareAuthorization>,
-    /// The attestation of this node, for its address record.
-    pub attestation: Option<NodeAttestation>,
-    /// Acknowledges what was read; where there is nobody, nothing is.
-    pub deliveries: Option<Deliveries>,
-    /// Have a say in what is shared and read; where there are none, nobody has.
-    pub plugins: Option<PluginManager>,
-    /// Who wants to know.
-    pub bus: EventBus,
-}
-
-/// What an operator can set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DataConfig {
-    /// Peers that shall hold each object.
-    pub replication_factor: u32,
-    /// How long a share waits for its anchor before it answers `pending`.
-    pub anchor_patience: Duration,
-    /// Between two attempts to complete what is owed.
-    pub retry_interval: Duration,
-    /// How many uploads there may be that resume, and for how long.
-    pub uploads: UploadsConfig,
-}
 
 /// Locks of data, by its locator: work on the same data waits for the work before it.
 type DataLocks = Arc<KeyedLocks<Locator>>;
@@ -471,10 +414,4 @@ impl HealthCheck for DataManager {
     async fn check(&self) -> Finding {
         self.inner.upkeep.check().await
     }
-}
-
-/// Waits for the interval to pass, or for the bell.
-async fn pause_or(interval: Duration, bell: &Notify) {
-    // That nobody rang is no failure.
-    let _ = tokio::time::timeout(interval, bell.notified()).await;
 }

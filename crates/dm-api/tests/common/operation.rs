@@ -46,10 +46,8 @@ impl<'a> Operation<'a> {
     /// The media type of the bytes that are uploaded.
     pub fn upload_type(&self) -> Option<&'a str> {
         let content = self.description["requestBody"]["content"].as_object()?;
-        let types = content.keys().map(String::as_str);
-        types
-            .filter(|name| *name != "application/json" && !name.contains('*'))
-            .next()
+        let mut types = content.keys().map(String::as_str);
+        types.find(|name| *name != "application/json" && !name.contains('*'))
     }
 
     /// Fields of which the document says that the node checks more than their form.

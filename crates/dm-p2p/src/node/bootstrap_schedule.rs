@@ -22,7 +22,7 @@ pub(crate) struct BootstrapSchedule {
 impl BootstrapSchedule {
     pub(crate) fn new(targets: Vec<DialTarget>, enough: usize, now: Instant) -> Self {
         Self {
-            targets,
+            targets: merged(targets),
             enough,
             connected: Vec::new(),
             next: now,
@@ -83,6 +83,22 @@ impl BootstrapSchedule {
     }
 }
 
+/// One target for each peer that is named, with all its addresses: while a peer is dialled, no
+/// other dial of it begins, so that its first address alone would be tried.
+fn merged(targets: Vec<DialTarget>) -> Vec<DialTarget> {
+    let mut merged: Vec<DialTarget> = Vec::with_capacity(targets.len());
+    for target in targets {
+        let known = merged
+            .iter_mut()
+            .find(|known| known.peer.is_some() && known.peer == target.peer);
+        match known {
+            Some(known) => known.addresses.extend(target.addresses),
+            None => merged.push(target),
+        }
+    }
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +129,20 @@ mod tests {
             now += pause;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn all_addresses_of_a_peer_are_tried_in_one_dial() {
+        let peer = PeerId::random();
+        let entry = |port: u16| parse_initial_peer(&format!("/ip4/127.0.0.1/tcp/{port}/p2p/{peer}")).unwrap();
+        let stranger = parse_initial_peer("127.0.0.1:9000").unwrap();
+        let targets = vec![entry(9001), stranger.clone(), entry(9002), stranger.clone()];
+        let schedule = BootstrapSchedule::new(targets, 3, Instant::now());
+        let both = DialTarget {
+            peer: Some(peer),
+            addresses: [entry(9001).addresses, entry(9002).addresses].concat(),
+        };
+        assert_eq!(schedule.missing(), [both, stranger.clone(), stranger]);
     }
 
     #[test]

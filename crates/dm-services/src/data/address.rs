@@ -12,7 +12,7 @@ use dm_core::{
 };
 use tokio::sync::Notify;
 
-use super::{DataConfig, DataPorts, pause_or};
+use super::{DataConfig, DataPorts, owed::pause_or};
 use crate::ServiceError;
 
 mod own_record;

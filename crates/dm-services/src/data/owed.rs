@@ -1,6 +1,9 @@
 //! Tells the background work that something is owed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 
@@ -25,4 +28,10 @@ impl Owed {
     pub(super) fn take_copies(&self) -> bool {
         self.copies.swap(false, Ordering::Relaxed)
     }
+}
+
+/// Waits for the interval to pass, or for the bell.
+pub(super) async fn pause_or(interval: Duration, bell: &Notify) {
+    // That nobody rang is no failure.
+    let _ = tokio::time::timeout(interval, bell.notified()).await;
 }

@@ -15,8 +15,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Basis, DataConfig, DataPorts, address::AddressBook, collect::Payments, copies::Copies, erase::Eraser,
-    owed::Owed, pause_or, read::Reader, revoke::Revoker, uploads::Uploads,
+    Basis, DataConfig, DataPorts,
+    address::AddressBook,
+    collect::Payments,
+    copies::Copies,
+    erase::Eraser,
+    owed::{Owed, pause_or},
+    read::Reader,
+    revoke::Revoker,
+    uploads::Uploads,
 };
 use crate::ServiceError;
 
