@@ -181,7 +181,7 @@ fn extensions_that_programs_read_differently_are_refused() {
 
 #[test]
 fn one_path_comes_once_on_every_system() {
-    for (first, second) in [("a", "a"), ("a", "A"), ("caf\u{e9}", "cafe\u{301}"), ("a", "a.")] {
+    for (first, second) in [("a", "a"), ("a", "A"), ("\u{e9}t", "e\u{301}t"), ("a", "a.")] {
         let reason = refusal(&archive(&[file(first), file(second)]), declared(2, 2));
         assert!(reason.contains("has the name of another one"), "{reason}");
     }
