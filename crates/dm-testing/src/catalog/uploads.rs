@@ -1,4 +1,4 @@
-//! What [`UploadCatalog`] promises.
+//! What [`UploadCatalog`](dm_core::ports::UploadCatalog) promises.
 
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
