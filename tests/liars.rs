@@ -1,6 +1,12 @@
 //! Peers that keep copies, and lie about them and about others.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use dm_core::{
     Address,
@@ -142,14 +148,25 @@ async fn a_lying_provider_cannot_make_a_reader_accept_wrong_bytes() {
     reader.has_peers(3).await;
     late_liar.pose_as(reader.address()).await;
 
-    let owner = setup(0).peer(&honest).start().await;
+    // A peer that was too busy to answer is asked again soon.
+    let owner = setup(0)
+        .peer(&honest)
+        .env("DM_NETWORK__HEALTH_CHECK_INTERVAL_SECS", "1")
+        .start()
+        .await;
     owner.has_peers(4).await;
-    let data = bytes(5 * CHUNK_SIZE as usize + 123, 11);
-    let hash = eventually("all others have copies, and the reader a grant", || async {
+    // A busy peer may take no copy: the honest one and a liar are enough. A liar is found out
+    // soon, so that each attempt is made with other data.
+    let attempts = AtomicU64::new(11);
+    let (data, hash) = eventually("others have copies, and the reader a grant", || async {
+        let seed = attempts.fetch_add(1, Ordering::Relaxed);
+        let data = bytes(5 * CHUNK_SIZE as usize + 123, seed);
         let (status, answer) = owner.put(data.clone(), reader.address()).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");
-        let done = answer["replicas"] == 3 && answer["grant"].is_null();
-        done.then(|| answer["data_hash"].as_str().unwrap().to_owned())
+        let hash = answer["data_hash"].as_str().unwrap().to_owned();
+        let (status, _) = honest.get(&format!("/network/objects/{hash}")).await;
+        let held = status == StatusCode::OK && answer["replicas"].as_u64() >= Some(2);
+        (held && answer["grant"].is_null()).then_some((data, hash))
     })
     .await;
     owner.kill().await;
