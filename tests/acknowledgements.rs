@@ -1,6 +1,6 @@
 //! Owners can prove that what they shared has arrived.
 
-use std::{collections::BTreeSet, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use dm_core::{
     acknowledgement::{Acknowledgement, SignedAcknowledgement},
@@ -22,6 +22,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::support::{
     Devnet, FUNDED_KEYS, Node, NodeSetup,
+    auditor::verify_offline,
     copies::{have_copies, watchful},
     eventually,
     http::answer,
@@ -64,19 +65,6 @@ async fn recorded(node: &Node, kind: &str) -> Vec<String> {
     hashes.collect()
 }
 
-/// `dm-node verify --receipt`, where there is no node.
-async fn verify(file: &Path, receipt: &Value, chain: &str) -> (bool, String) {
-    std::fs::write(file, receipt.to_string()).unwrap();
-    let output = dm_node()
-        .args(["verify", "--chain", chain, "--receipt"])
-        .arg(file)
-        .output()
-        .await
-        .unwrap();
-    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    (output.status.success(), printed)
-}
-
 #[tokio::test]
 async fn an_acknowledgement_convinces_an_auditor_who_has_only_the_chain() {
     let (chain_home, files) = (tempdir().unwrap(), tempdir().unwrap());
@@ -100,7 +88,7 @@ async fn an_acknowledgement_convinces_an_auditor_who_has_only_the_chain() {
 
     let file = files.path().join("receipt.json");
     for (proof, event) in [(&delivery, "delivery"), (&own, "acknowledgement")] {
-        let (verified, printed) = verify(&file, proof, &chain.url).await;
+        let (verified, printed) = verify_offline(&file, proof, &chain.url).await;
         assert!(verified, "{printed}");
         assert!(
             printed.contains(event) && printed.contains("has signed"),
@@ -119,7 +107,7 @@ async fn an_acknowledgement_convinces_an_auditor_who_has_only_the_chain() {
     ] {
         let mut forged = delivery.clone();
         *forged.pointer_mut(field).unwrap() = value;
-        let (verified, printed) = verify(&file, &forged, &chain.url).await;
+        let (verified, printed) = verify_offline(&file, &forged, &chain.url).await;
         assert!(!verified, "{field}: {printed}");
     }
 }

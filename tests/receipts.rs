@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{Devnet, FUNDED_KEYS, NodeSetup, SOMEBODY, http::answer, node::dm_node};
+use crate::support::{Devnet, FUNDED_KEYS, NodeSetup, SOMEBODY, auditor::verify_offline, http::answer};
 
 #[tokio::test]
 async fn a_receipt_convinces_a_verifier_who_has_only_the_chain() {
@@ -24,7 +24,7 @@ async fn a_receipt_convinces_a_verifier_who_has_only_the_chain() {
     node.kill().await;
 
     let file = files.path().join("receipt.json");
-    let (verified, printed) = verify(&file, &receipt, &chain.url).await;
+    let (verified, printed) = verify_offline(&file, &receipt, &chain.url).await;
     assert!(verified, "{printed}");
 
     let forgeries: [(&str, Value); 6] = [
@@ -41,23 +41,9 @@ async fn a_receipt_convinces_a_verifier_who_has_only_the_chain() {
     for (field, value) in forgeries {
         let mut forged = receipt.clone();
         *forged.pointer_mut(field).unwrap() = value;
-        let (verified, printed) = verify(&file, &forged, &chain.url).await;
+        let (verified, printed) = verify_offline(&file, &forged, &chain.url).await;
         assert!(!verified, "{field}: {printed}");
     }
-}
-
-/// `dm-node verify --receipt`, where there is no node.
-async fn verify(file: &std::path::Path, receipt: &Value, chain: &str) -> (bool, String) {
-    std::fs::write(file, receipt.to_string()).unwrap();
-    let mut command = dm_node();
-    let output = command
-        .args(["verify", "--chain", chain, "--receipt"])
-        .arg(file)
-        .output()
-        .await
-        .unwrap();
-    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    (output.status.success(), printed)
 }
 
 #[tokio::test]

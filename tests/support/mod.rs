@@ -1,6 +1,7 @@
 //! Starts nodes and chains for the tests and ends them with the test.
 
 pub(crate) mod anvil;
+pub(crate) mod auditor;
 pub(crate) mod copies;
 pub(crate) mod devnet;
 pub(crate) mod disk;
