@@ -5,20 +5,21 @@
 //! cargo build --release && cargo run --release --example load -- target/release/dm-node
 //! ```
 //!
-//! Names of measurements after the binary run only these: `start`, `shares`,
-//! `recipients`, `latency`, `reads`, `verify`, `upload`, `download`, `webhooks`,
-//! `subscriptions`, `inbox`; and two that are left out otherwise: `growth` takes some ten
-//! minutes; `size`, and numbers of objects behind it,
-//! measures nodes that store as many, and writes plots into the folder that `--plots`
-//! names. A million objects take some ten minutes and 2 GB of the folder for temporary
-//! files. `fill OBJECTS FOLDER` only makes the data directory of a node with as many
-//! objects, a tenth of them its own, for `dm-node dev --data-dir FOLDER`. `leaving OBJECTS`
-//! simulates that a holder of as many objects leaves for good.
+//! Names of measurements after the binary run only these: `start`, `shares`, `recipients`,
+//! `latency`, `reads`, `verify`, `upload`, `download`, `webhooks`, `subscriptions`, `inbox`,
+//! `acknowledged`, `waiting`; and two that are left out otherwise: `growth` takes some ten
+//! minutes; `size`, and numbers of objects behind it, measures nodes that store as many, and
+//! writes plots into the folder that `--plots` names. A million objects take some ten minutes
+//! and 2 GB of the folder for temporary files. `fill OBJECTS FOLDER` only makes the data
+//! directory of a node with as many objects, a tenth of them its own, for `dm-node dev
+//! --data-dir FOLDER`. `leaving OBJECTS` simulates that a holder of as many objects leaves for
+//! good.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+mod acknowledged;
 mod chain;
 mod growth;
 mod http;
@@ -37,6 +38,7 @@ mod size;
 mod start;
 mod subscriptions;
 mod verify;
+mod waiting;
 mod webhooks;
 
 #[actix_web::main]
@@ -44,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | size OBJECTS… [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|waiting|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | size OBJECTS… [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -99,6 +101,12 @@ async fn main() -> anyhow::Result<()> {
     }
     if is_wanted("inbox") {
         inbox::measure(&binary).await?;
+    }
+    if is_wanted("acknowledged") {
+        acknowledged::measure(&binary).await?;
+    }
+    if is_wanted("waiting") {
+        waiting::measure(&binary).await?;
     }
     if wanted.iter().any(|wanted| wanted == "growth") {
         growth::measure(&binary).await?;

@@ -14,6 +14,11 @@ use tokio::{
     process::{Child, Command},
 };
 
+/// CPU time is taken over this while a node comes to rest.
+const WINDOW: Duration = Duration::from_secs(10);
+/// A node is at rest when it uses less of a core than this.
+const AT_REST: f64 = 0.02;
+
 pub(crate) struct Node {
     pub(crate) address: String,
     pub(crate) api_key: String,
@@ -121,6 +126,19 @@ impl Node {
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
         Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    }
+
+    /// Waits until the node has done what it has begun, at most for this long.
+    pub(crate) async fn rest(&self, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let began = self.cpu()?;
+            tokio::time::sleep(WINDOW).await;
+            let used = (self.cpu()? - began).as_secs_f64() / WINDOW.as_secs_f64();
+            if used < AT_REST || Instant::now() > deadline {
+                return Ok(());
+            }
+        }
     }
 
     /// Resident memory in MiB: now, and the most since [`Node::forget_peak`].

@@ -41,7 +41,8 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
 /// Shares as fast as it goes; how many shares were anchored.
 pub(crate) async fn share_for(node: &Node, period: Duration) -> anyhow::Result<u64> {
     let deadline = Instant::now() + period;
-    share_while(node, &node.address, |_| Instant::now() < deadline).await
+    let request = |number| share_request(node, number);
+    share_while(node, request, |_| Instant::now() < deadline).await
 }
 
 /// Makes this many shares with the node itself as fast as it goes.
@@ -51,16 +52,28 @@ pub(crate) async fn share_many(node: &Node, shares: u64) -> anyhow::Result<()> {
 
 /// Makes this many shares with a recipient as fast as it goes.
 pub(crate) async fn share_many_with(node: &Node, recipient: &str, shares: u64) -> anyhow::Result<()> {
-    share_while(node, recipient, |begun| begun < shares)
-        .await
-        .map(drop)
+    let request = |number| share_request_to(node, recipient, number);
+    make_many(node, request, shares).await
+}
+
+/// Makes this many shares by these requests as fast as it goes. Each has a number of its own.
+pub(crate) async fn make_many(
+    node: &Node,
+    request: impl Fn(u64) -> Vec<u8>,
+    shares: u64,
+) -> anyhow::Result<()> {
+    share_while(node, request, |begun| begun < shares).await.map(drop)
 }
 
 /// Shares until `goes_on`, which is told how many shares have begun, says no; how many
 /// shares were anchored.
-async fn share_while(node: &Node, recipient: &str, goes_on: impl Fn(u64) -> bool) -> anyhow::Result<u64> {
+async fn share_while(
+    node: &Node,
+    request: impl Fn(u64) -> Vec<u8>,
+    goes_on: impl Fn(u64) -> bool,
+) -> anyhow::Result<u64> {
     let first = u64::from(rand::random::<u32>());
-    let (begun, goes_on) = (Arc::new(AtomicU64::new(0)), &goes_on);
+    let (begun, request, goes_on) = (Arc::new(AtomicU64::new(0)), &request, &goes_on);
     let clients = (0..CONNECTIONS).map(|_| {
         let begun = begun.clone();
         async move {
@@ -71,8 +84,7 @@ async fn share_while(node: &Node, recipient: &str, goes_on: impl Fn(u64) -> bool
                 if !goes_on(number) {
                     return Ok(anchored);
                 }
-                let request = share_request_to(node, recipient, first + number);
-                let response = connection.exchange(&request).await?;
+                let response = connection.exchange(&request(first + number)).await?;
                 ensure!(
                     response.status == 201,
                     "{}",

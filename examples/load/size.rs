@@ -1,10 +1,7 @@
 //! What a node costs beside the number of objects that it stores: start, memory, idling,
 //! shares.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
 use crate::{
     node::Node,
@@ -22,10 +19,6 @@ pub(crate) use table::write_plots;
 
 /// Lets the node take all these objects of others.
 const ENVIRONMENT: [(&str, &str); 1] = [("DM_NETWORK__MAX_FOREIGN_BYTES", "1099511627776")];
-/// CPU time is taken over this while a node comes to rest.
-const WINDOW: Duration = Duration::from_secs(10);
-/// A node is at rest when it uses less of a core than this.
-const AT_REST: f64 = 0.02;
 /// How long a node may take to come to rest.
 const REST_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// Over this the CPU time of an idle node is taken.
@@ -86,14 +79,14 @@ async fn measure_one(binary: &Path, objects: u64) -> anyhow::Result<Costs> {
     let filled = fill(binary, home.path(), objects).await?;
     // The first start anchors what is in the log.
     let node = start(binary, home.path()).await?;
-    settle(&node).await?;
+    node.rest(REST_PATIENCE).await?;
     node.stop().await?;
 
     let start_after_close = after_close(binary, home.path()).await?;
     let node = start(binary, home.path()).await?;
     let began = node.cpu()?;
     node.forget_peak();
-    settle(&node).await?;
+    node.rest(REST_PATIENCE).await?;
     let settling = (node.cpu()? - began).as_secs_f64();
     let (idle_mib, settling_mib) = node.memory()?;
     let began = node.cpu()?;
@@ -121,19 +114,6 @@ async fn measure_one(binary: &Path, objects: u64) -> anyhow::Result<Costs> {
 
 async fn start(binary: &Path, home: &Path) -> anyhow::Result<Node> {
     Node::start_with(binary, home, &[], &ENVIRONMENT).await
-}
-
-/// Waits until the node has done what follows a start.
-async fn settle(node: &Node) -> anyhow::Result<()> {
-    let deadline = Instant::now() + REST_PATIENCE;
-    loop {
-        let began = node.cpu()?;
-        tokio::time::sleep(WINDOW).await;
-        let used = (node.cpu()? - began).as_secs_f64() / WINDOW.as_secs_f64();
-        if used < AT_REST || Instant::now() > deadline {
-            return Ok(());
-        }
-    }
 }
 
 /// Seconds that a start takes after the node was closed.
