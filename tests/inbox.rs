@@ -142,3 +142,49 @@ async fn who_gets_into_the_inbox_is_a_setting() {
     assert_eq!(strict.reads(&hash).await, b"for the strict one");
     assert_eq!(listed(strict, "", 0).await, Vec::<Value>::new());
 }
+
+#[tokio::test]
+async fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else() {
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let (home, other_home) = (tempdir().unwrap(), tempdir().unwrap());
+    let owner = NodeSetup::new(home.path())
+        .on_chain(&chain.url, FUNDED_KEYS[0])
+        .start()
+        .await;
+    let reader = NodeSetup::new(other_home.path())
+        .on_chain(&chain.url, FUNDED_KEYS[1])
+        .env("DM_INBOX__ACCEPT", "anyone")
+        .env(
+            "DM_INBOX__FETCH__FROM",
+            &format!("nobody-else,{}", owner.address()),
+        )
+        .env("DM_INBOX__FETCH__MAX_BYTES", "20")
+        .env("DM_INBOX__FETCH__LABELS", "stage=final,stage=signed")
+        .peer(&owner)
+        .start()
+        .await;
+    owner.has_peers(1).await;
+    share_named(&owner, "more than twenty bytes", reader.address(), "large.txt").await;
+    listed(&reader, "name=large.txt&state=new", 1).await;
+    share_named(&owner, "small", reader.address(), "small.txt").await;
+    listed(&reader, "name=small.txt&state=fetched", 1).await;
+    let body = serde_json::json!({"data": "no label", "recipient": reader.address(), "name": "bare.txt"});
+    let shared = owner
+        .request(Method::POST, "/share_data")
+        .json(&body)
+        .send()
+        .await;
+    assert!(shared.unwrap().status().is_success());
+    listed(&reader, "name=bare.txt", 1).await;
+    share_named(&owner, "also small", reader.address(), "later.txt").await;
+    listed(&reader, "name=later.txt&state=fetched", 1).await;
+    listed(&reader, "state=new", 2).await;
+
+    // It is here also when its sender is not.
+    let reader = reader.restart().await;
+    drop(owner);
+    assert_eq!(reader.reads(&data_hash(b"small")).await, b"small");
+    let (_, events) = reader.get("/events?topics=data.fetched").await;
+    assert_eq!(events["events"].as_array().unwrap().len(), 2, "{events}");
+}

@@ -27,6 +27,7 @@ pub(crate) async fn open(
         node_id: config.node_id.clone(),
         address,
         required: config.plugins.required.clone(),
+        examine_received: config.plugins.examine_received,
     };
     Ok(PluginManager::open(settings, store, bus).await?)
 }

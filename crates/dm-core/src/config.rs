@@ -21,7 +21,7 @@ mod validate;
 pub use api_keys::ApiKeysConfig;
 pub use authorization::AuthorizationConfig;
 pub use events::EventsConfig;
-pub use inbox::{Accept, Acknowledge, InboxConfig};
+pub use inbox::{Accept, Acknowledge, FetchConfig, FetchFrom, InboxConfig, InvalidFetchFrom};
 pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;

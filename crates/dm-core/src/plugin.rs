@@ -6,7 +6,7 @@ use alloy_primitives::{Address, U256};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::hash::DataHash;
+use crate::{descriptor::Description, hash::DataHash};
 
 /// Longest note or reason that is kept of a verdict, in bytes.
 pub const MAX_NOTE: usize = 1024;
@@ -28,6 +28,8 @@ pub enum Hook {
     Content,
     /// A retrieval, before it happens.
     Retrieval,
+    /// Data of others, before it is listed and before it is fetched.
+    Receive,
 }
 
 impl fmt::Display for Hook {
@@ -37,6 +39,7 @@ impl fmt::Display for Hook {
             Self::Share => "share",
             Self::Content => "content",
             Self::Retrieval => "retrieval",
+            Self::Receive => "receive",
         })
     }
 }
@@ -105,7 +108,33 @@ pub struct RetrievalView {
     pub size: u64,
 }
 
-/// A part of data that somebody wants to share. Parts come in order; each but
+/// What is about to happen with data that somebody else has shared with this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiveStage {
+    /// The inbox lists it, or shows what its sender says of it now.
+    Listing,
+    /// It is read here for the first time.
+    Fetch,
+}
+
+/// Data that somebody else has shared with this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedView {
+    /// The data.
+    pub data_hash: DataHash,
+    /// Who shared it.
+    pub owner: Address,
+    /// Bytes of the data.
+    pub size: u64,
+    /// Whether the share was found on the chain.
+    pub anchored: bool,
+    /// What its sender says of it.
+    pub description: Description,
+    /// What is about to happen.
+    pub stage: ReceiveStage,
+}
+
+/// A part of data that somebody wants to share, or that was received. Parts come in order; each but
 /// the first repeats the last [`PIECE_OVERLAP`] bytes before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {

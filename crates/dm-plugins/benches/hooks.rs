@@ -70,6 +70,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
                 node_id: "bench".to_owned(),
                 address,
                 required: Vec::new(),
+                examine_received: false,
             };
             let store = Arc::new(MemoryKeyValueStore::new());
             let manager = PluginManager::open(settings, store, bus.clone()).await.unwrap();

@@ -21,7 +21,7 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::PluginPre,
+    exports::Exports,
     host::HostState,
     http,
     manifest::{Limits, Manifest},
@@ -130,7 +130,7 @@ impl PluginFolder {
             .instantiate_pre(&component)
             .map_err(|error| describe_link(&error))?;
         Ok(WasmPlugin {
-            component: PluginPre::new(linked).map_err(|error| describe_link(&error))?,
+            exports: Exports::of(linked, &manifest.hooks).map_err(|error| describe_link(&error))?,
             manifest,
             settings,
             node: self.node.clone(),

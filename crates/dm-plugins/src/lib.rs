@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bindings;
+mod exports;
 mod folder;
 mod host;
 mod http;

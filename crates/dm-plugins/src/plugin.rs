@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use dm_core::{
     bus::NodeEvent,
-    plugin::{Piece, PluginFault, PluginInfo, RetrievalView, ShareView, Verdict},
+    plugin::{Piece, PluginFault, PluginInfo, ReceiveStage, ReceivedView, RetrievalView, ShareView, Verdict},
     ports::{NodeFunctions, Plugin, PluginContext},
 };
 use reqwest::Client;
@@ -13,7 +13,8 @@ use tokio::sync::Mutex;
 use wasmtime::{Store, component::HasSelf};
 
 use crate::{
-    bindings::{self, PluginPre, datamgmt::plugin::types},
+    bindings::{self, datamgmt::plugin::types, receiver::exports::datamgmt::plugin::receiving},
+    exports::{Exports, Loaded},
     host::{HostState, in_memory},
     manifest::Manifest,
     ticker::Ticker,
@@ -36,7 +37,7 @@ pub(crate) struct WasmPlugin {
     pub(crate) manifest: Manifest,
     /// What `initialize` hands over, as JSON.
     pub(crate) settings: String,
-    pub(crate) component: PluginPre<HostState>,
+    pub(crate) exports: Exports,
     pub(crate) node: Arc<dyn NodeFunctions>,
     pub(crate) client: Client,
     /// Out of its place while it is called, so that one whose call is given up
@@ -49,16 +50,19 @@ pub(crate) struct WasmPlugin {
 /// An instance of a component.
 pub(crate) struct Instance {
     store: Store<HostState>,
-    exports: bindings::Plugin,
+    exports: Loaded,
 }
 
 /// Calls a function of the instance, which stays only if it returned.
 macro_rules! call {
-    ($plugin:expr, $function:ident($($argument:expr),*)) => {{
+    ($plugin:expr, |$store:ident, $exports:ident| $called:expr) => {{
         let mut place = $plugin.instance.lock().await;
         let mut instance = place.take().ok_or_else(stopped)?;
-        let Instance { store, exports } = &mut *instance;
-        let result = exports.$function(store, $($argument),*).await.map_err(|error| describe(&error))?;
+        let Instance {
+            store: $store,
+            exports: $exports,
+        } = &mut *instance;
+        let result = $called.await.map_err(|error| describe(&error))?;
         *place = Some(instance);
         result
     }};
@@ -72,18 +76,17 @@ impl WasmPlugin {
             self.node.clone(),
             self.client.clone(),
         );
-        let mut store = Store::new(self.component.engine(), state);
+        let mut store = Store::new(self.exports.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(in_memory(self.manifest.limits.message_bytes));
         store.set_epoch_deadline(1);
         // At each tick it gives way, and whoever waits for it can give it up.
         store.epoch_deadline_async_yield_and_update(1);
-        let exports = self
-            .component
-            .instantiate_async(&mut store)
-            .await
-            .map_err(|error| describe(&error))?;
-        Ok(Box::new(Instance { store, exports }))
+        let exports = self.exports.instantiate(&mut store).await;
+        Ok(Box::new(Instance {
+            exports: exports.map_err(|error| describe(&error))?,
+            store,
+        }))
     }
 
     fn verdict(&self, verdict: types::Verdict) -> Result<Verdict, PluginFault> {
@@ -121,14 +124,19 @@ impl Plugin for WasmPlugin {
             node_id: context.node_id,
             address: context.address.to_string(),
         };
-        call!(self, call_initialize(&node, &self.settings)).map_err(|error| PluginFault::new(cut(error)))
+        call!(self, |store, exports| exports.plugin.call_initialize(
+            store,
+            &node,
+            &self.settings
+        ))
+        .map_err(|error| PluginFault::new(cut(error)))
     }
 
     async fn shutdown(&self) {
         let mut place = self.instance.lock().await;
         let Some(mut instance) = place.take() else { return };
         let Instance { store, exports } = &mut *instance;
-        if let Err(error) = exports.call_shutdown(store).await {
+        if let Err(error) = exports.plugin.call_shutdown(store).await {
             let fault = describe(&error);
             tracing::warn!(plugin = self.manifest.name, %fault, "a plugin did not shut down in order");
         }
@@ -141,7 +149,7 @@ impl Plugin for WasmPlugin {
             data: data.to_string(),
             timestamp_ms: (event.timestamp * 1000.0).round() as u64,
         };
-        call!(self, call_on_event(&event));
+        call!(self, |store, exports| exports.plugin.call_on_event(store, &event));
         Ok(())
     }
 
@@ -155,7 +163,9 @@ impl Plugin for WasmPlugin {
                 amount: amount.to_string(),
             }),
         };
-        self.verdict(call!(self, call_before_share(&share)))
+        self.verdict(call!(self, |store, exports| exports
+            .plugin
+            .call_before_share(store, &share)))
     }
 
     async fn examine(&self, piece: &Piece) -> Result<Verdict, PluginFault> {
@@ -163,7 +173,9 @@ impl Plugin for WasmPlugin {
             offset: piece.offset,
             bytes: piece.bytes.to_vec(),
         };
-        self.verdict(call!(self, call_examine(&piece)))
+        self.verdict(call!(self, |store, exports| exports
+            .plugin
+            .call_examine(store, &piece)))
     }
 
     async fn before_retrieval(&self, retrieval: &RetrievalView) -> Result<Verdict, PluginFault> {
@@ -172,7 +184,39 @@ impl Plugin for WasmPlugin {
             owner: retrieval.owner.to_string(),
             size: retrieval.size,
         };
-        self.verdict(call!(self, call_before_retrieval(&retrieval)))
+        self.verdict(call!(self, |store, exports| exports
+            .plugin
+            .call_before_retrieval(store, &retrieval)))
+    }
+
+    async fn before_receive(&self, received: &ReceivedView) -> Result<Verdict, PluginFault> {
+        let data = received_data(received);
+        self.verdict(call!(self, |store, exports| {
+            let receiving = exports.receiving().ok_or_else(stopped)?;
+            receiving.call_before_receive(store, &data)
+        }))
+    }
+}
+
+fn received_data(received: &ReceivedView) -> receiving::Received {
+    let said = &received.description;
+    let labels = said.labels.iter();
+    receiving::Received {
+        data_hash: received.data_hash.to_string(),
+        owner: received.owner.to_string(),
+        size: received.size,
+        anchored: received.anchored,
+        name: said.name.as_ref().map(ToString::to_string),
+        media_type: said.media_type.as_ref().map(ToString::to_string),
+        labels: labels
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        correlation_id: said.correlation_id.as_ref().map(ToString::to_string),
+        supersedes: said.supersedes.map(|hash| hash.to_string()),
+        stage: match received.stage {
+            ReceiveStage::Listing => receiving::Stage::Listing,
+            ReceiveStage::Fetch => receiving::Stage::Fetch,
+        },
     }
 }
 

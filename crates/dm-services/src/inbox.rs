@@ -19,12 +19,18 @@ use dm_core::{
     ports::{Acquaintance, Catalog, ComplianceLog, Grants, ObjectExchange, ObjectStore, Sealer, Signer},
 };
 
-use crate::{DataManager, Deliveries, ServiceError, contacts::names_of, listing_keys::ListingKeys};
+use crate::{
+    DataManager, Deliveries, PluginManager, ServiceError, contacts::names_of, listing_keys::ListingKeys,
+    remembered_objects::RememberedObjects,
+};
 
 mod admit;
 mod arrivals;
+mod fetch_queue;
+mod fetches;
 
 pub use arrivals::Arrivals;
+pub use fetches::{FetchPolicy, FetchPorts, Fetches};
 
 /// What the inbox works with.
 #[derive(Clone)]
@@ -49,6 +55,10 @@ pub struct InboxPorts {
     pub arrivals: Arrivals,
     /// Acknowledges what was fetched.
     pub deliveries: Deliveries,
+    /// Have a say in what is listed; where there are none, nobody has.
+    pub plugins: Option<PluginManager>,
+    /// Fetches at once what the operator wants; without it nothing is.
+    pub fetches: Option<Fetches>,
     /// Erases what is taken out of the inbox.
     pub data: DataManager,
 }
@@ -108,6 +118,8 @@ struct Inner {
     own: Address,
     settings: InboxSettings,
     keys: ListingKeys,
+    /// Objects that plugins did not let in, to say so once.
+    refused: RememberedObjects,
 }
 
 impl Inbox {
@@ -120,6 +132,7 @@ impl Inbox {
             inner: Arc::new(Inner {
                 own: ports.signer.address(),
                 keys: ListingKeys::of_inbox(ports.signer.as_ref())?,
+                refused: RememberedObjects::default(),
                 settings,
                 ports,
             }),

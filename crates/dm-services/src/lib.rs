@@ -26,6 +26,7 @@ mod own_secret;
 mod payment_processor;
 mod plugin_manager;
 mod queue_front;
+mod remembered_objects;
 pub mod repairer;
 mod run_to_completion;
 mod scrubber;

@@ -10,10 +10,16 @@ use dm_core::{
     bus::EventBus,
     hash::DataHash,
     news::{ComponentChange, News},
-    plugin::{Hook, MAX_NOTE, Notes, PluginFault, PluginStatus, RetrievalView, ShareView, Verdict, cut_to},
+    plugin::{
+        Hook, MAX_NOTE, Notes, PluginFault, PluginStatus, ReceivedView, RetrievalView, ShareView, Verdict,
+        cut_to,
+    },
     ports::{KeyValueStore, PluginSource, StoreError, WriteBatch},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, SetOnce},
+    time::Instant,
+};
 
 use super::ServiceError;
 
@@ -51,6 +57,9 @@ pub struct PluginConfig {
     pub address: Address,
     /// Plugins without which nothing happens that they have a say in.
     pub required: Vec<String>,
+    /// Whether plugins with the hook `content` examine the data of others, too, when it is
+    /// read here for the first time.
+    pub examine_received: bool,
 }
 
 /// The plugins of a node; cheap to clone.
@@ -70,6 +79,8 @@ struct Inner {
     share_notes: ShareNotes,
     /// A plugin wants to be started.
     due: Notify,
+    /// Set once all plugins have had their first start.
+    started: SetOnce<()>,
 }
 
 impl PluginManager {
@@ -100,6 +111,7 @@ impl PluginManager {
                 sources: OnceLock::new(),
                 roster: RwLock::new(Arc::new(roster)),
                 due: Notify::new(),
+                started: SetOnce::new(),
                 config,
                 store,
                 bus,
@@ -111,6 +123,12 @@ impl PluginManager {
     /// How every plugin is doing, in the order of their names.
     pub fn statuses(&self) -> Vec<PluginStatus> {
         self.roster().iter().map(|slot| slot.status()).collect()
+    }
+
+    /// Waits until every plugin has had its first start, so that none is left out that
+    /// has a say.
+    pub(super) async fn wait_until_started(&self) {
+        self.inner.started.wait().await;
     }
 
     /// Whether any plugin has, or may have, a say in this.
@@ -126,6 +144,17 @@ impl PluginManager {
     /// Asks whether a retrieval may happen, and collects what plugins note on it.
     pub(super) async fn before_retrieval(&self, retrieval: &RetrievalView) -> Result<Notes, ServiceError> {
         self.ask(Question::Retrieval(retrieval)).await
+    }
+
+    /// Asks whether data of somebody else may be listed or fetched, and collects what
+    /// plugins note on it.
+    pub(super) async fn before_receive(&self, received: &ReceivedView) -> Result<Notes, ServiceError> {
+        self.ask(Question::Receive(received)).await
+    }
+
+    /// Whether plugins examine the data of others, too, when it is read here first.
+    pub(super) fn examines_received(&self) -> bool {
+        self.inner.config.examine_received
     }
 
     /// Keeps notes on a share until it is in the log.

@@ -43,6 +43,20 @@ impl QueueFront {
         Ok(first.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
+    /// Commits changes, among which may be some of this queue.
+    pub(crate) async fn commit(
+        &mut self,
+        store: &dyn KeyValueStore,
+        batch: WriteBatch,
+    ) -> Result<(), StoreError> {
+        let committed = store.commit(batch.clone()).await;
+        match &committed {
+            Ok(()) => self.changed(&batch),
+            Err(_) => self.forget(),
+        }
+        committed
+    }
+
     /// These changes have been committed.
     pub(crate) fn changed(&mut self, batch: &WriteBatch) {
         for (key, value) in &batch.changes {

@@ -9,9 +9,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     bus::NodeEvent,
+    descriptor::Description,
     hash::DataHash,
     news::News,
-    plugin::{Hook, Piece, PluginFault, PluginInfo, RetrievalView, ShareView, Verdict},
+    plugin::{
+        Hook, Piece, PluginFault, PluginInfo, ReceiveStage, ReceivedView, RetrievalView, ShareView, Verdict,
+    },
     ports::{KeyValueStore, Plugin, PluginContext, PluginSource, WriteBatch},
     share::ShareStatus,
 };
@@ -66,7 +69,13 @@ impl Plugin for SamplePlugin {
             ..PluginInfo::new(
                 SAMPLE,
                 "1.0.0",
-                &[Hook::Events, Hook::Share, Hook::Content, Hook::Retrieval],
+                &[
+                    Hook::Events,
+                    Hook::Share,
+                    Hook::Content,
+                    Hook::Retrieval,
+                    Hook::Receive,
+                ],
             )
         }
     }
@@ -96,6 +105,10 @@ impl Plugin for SamplePlugin {
 
     async fn before_retrieval(&self, retrieval: &RetrievalView) -> Result<Verdict, PluginFault> {
         answer(retrieval.size).await
+    }
+
+    async fn before_receive(&self, received: &ReceivedView) -> Result<Verdict, PluginFault> {
+        answer(received.size).await
     }
 }
 
@@ -145,6 +158,21 @@ pub fn retrieval_of(size: u64) -> RetrievalView {
     }
 }
 
+/// Received data of this size, which is about to be listed.
+pub fn received_of(size: u64) -> ReceivedView {
+    ReceivedView {
+        data_hash: DataHash::of(b"data"),
+        owner: Address::repeat_byte(7),
+        size,
+        anchored: true,
+        description: Description {
+            name: Some("name.txt".parse().unwrap()),
+            ..Description::default()
+        },
+        stage: ReceiveStage::Listing,
+    }
+}
+
 fn piece_of(size: u64) -> Piece {
     Piece {
         offset: 0,
@@ -173,7 +201,7 @@ pub async fn a_source_knows_its_plugins_and_no_others(source: &dyn PluginSource)
     assert!(source.load("other").await.unwrap().is_none());
     let info = source.load(SAMPLE).await.unwrap().unwrap().info();
     assert_eq!((info.name.as_str(), info.version.as_str()), (SAMPLE, "1.0.0"));
-    assert_eq!(info.hooks.len(), 4);
+    assert_eq!(info.hooks.len(), 5);
 }
 
 /// Every hook can allow, refuse and annotate.
@@ -187,6 +215,7 @@ pub async fn verdicts_arrive_as_they_were_given(source: &dyn PluginSource) {
             plugin.before_retrieval(&retrieval_of(size)).await.unwrap(),
             expected
         );
+        assert_eq!(plugin.before_receive(&received_of(size)).await.unwrap(), expected);
     }
     plugin.shutdown().await;
 }

@@ -6,7 +6,7 @@ use dm_keys::PublicKeys;
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, KeyRotation, KeyRotationPorts, PluginManager, ShareAuthorization,
-    inbox::{Inbox, InboxPorts, InboxSettings},
+    inbox::{FetchPolicy, FetchPorts, Fetches, Inbox, InboxPorts, InboxSettings},
     shares::{Shares, SharesPorts},
 };
 
@@ -96,7 +96,7 @@ impl Data {
             data.run_upkeep(shutdown).await
         });
         Ok(Self {
-            inbox: inbox(ground, stores, ledger, peers, &data)?,
+            inbox: inbox(ground, stores, ledger, peers, &plugins, &data)?,
             shares: shares(ground, stores, ledger, &data)?,
             data,
             plugins,
@@ -113,6 +113,7 @@ fn inbox(
     stores: &Stores,
     ledger: &Ledger,
     peers: &Peers,
+    plugins: &PluginManager,
     data: &DataManager,
 ) -> anyhow::Result<Inbox> {
     let (config, keys) = (ground.config, ground.keys);
@@ -127,6 +128,8 @@ fn inbox(
         acquaintance: Some(peers.owners.clone()),
         arrivals: peers.arrivals.clone(),
         deliveries: peers.deliveries.clone(),
+        plugins: Some(plugins.clone()),
+        fetches: Some(fetches(ground, stores, peers, plugins, data)?),
         data: data.clone(),
     };
     let settings = InboxSettings {
@@ -141,6 +144,35 @@ fn inbox(
         |inbox, shutdown| async move { inbox.run(shutdown).await },
     );
     Ok(inbox)
+}
+
+/// What fetches listed items at once.
+fn fetches(
+    ground: &Ground<'_>,
+    stores: &Stores,
+    peers: &Peers,
+    plugins: &PluginManager,
+    data: &DataManager,
+) -> anyhow::Result<Fetches> {
+    let ports = FetchPorts {
+        catalog: stores.catalog.clone(),
+        objects: stores.storage.objects(),
+        quota: Some(stores.storage.quota()),
+        queue: stores.storage.namespace("fetches"),
+        sealer: ground.keys.sealer(),
+        signer: ground.keys.signer(),
+        acquaintance: Some(peers.owners.clone()),
+        plugins: Some(plugins.clone()),
+        data: data.clone(),
+    };
+    let fetches = Fetches::new(ports, FetchPolicy::new(&ground.config.inbox.fetch)?)?;
+    supervise(
+        &ground.supervisor,
+        "fetches",
+        &fetches,
+        |fetches, shutdown| async move { fetches.run(shutdown).await },
+    );
+    Ok(fetches)
 }
 
 fn shares(

@@ -52,6 +52,9 @@ events.allowed_networks | tests/events.rs | DM_EVENTS__ALLOWED_NETWORKS
 events.max_kept | crates/dm-services/src/events/keeper.rs | self.config.max_kept
 inbox.accept | tests/inbox.rs | fn who_gets_into_the_inbox_is_a_setting(
 inbox.acknowledge | tests/acknowledgements.rs | fn when_data_is_acknowledged_is_a_setting(
+inbox.fetch.from | tests/inbox.rs | fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else(
+inbox.fetch.max_bytes | tests/inbox.rs | fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else(
+inbox.fetch.labels | tests/inbox.rs | fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else(
 network.host | crates/dm-p2p/src/node/swarm.rs | once(network.host)
 network.more_hosts | crates/dm-p2p/tests/ipv6.rs | network.more_hosts =
 network.replication_factor | bins/dm-node/src/node/data.rs | config.network.replication_factor
@@ -113,6 +116,7 @@ compliance.anchor_timeout_secs | bins/dm-node/src/node/data.rs | config.complian
 compliance.max_batch | crates/dm-compliance/tests/anchoring.rs | fn an_anchor_covers_no_more_new_events_than_configured(
 compliance.max_waiting | crates/dm-compliance/tests/recording.rs | fn more_events_than_may_wait_are_turned_away_and_the_others_recorded(
 compliance.watch_interval_secs | crates/dm-compliance/src/anchoring.rs | config.watch_interval_secs
+plugins.examine_received | bins/dm-node/src/plugins.rs | config.plugins.examine_received
 plugins.required | tests/plugins.rs | DM_PLUGINS__REQUIRED
 plugins.max_memory_bytes | crates/dm-plugins/tests/hostile.rs | fn a_manifest_that_asks_for_too_much_is_refused(
 plugins.max_call_ms | crates/dm-plugins/src/folder.rs | config.max_call_ms

@@ -39,11 +39,13 @@ const PREFIX: &str = "DM_";
 const NOT_SETTINGS: [&str; 3] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 13] = [
     "initial_peers",
     "network.allowed_peers",
     "network.external_addresses",
     "events.allowed_networks",
+    "inbox.fetch.from",
+    "inbox.fetch.labels",
     "network.more_hosts",
     "network.relays",
     "internal_api.allowed_hosts",
@@ -54,7 +56,7 @@ const LISTS: [&str; 11] = [
 ];
 
 /// Settings that are `true` or `false`.
-const SWITCHES: [&str; 8] = [
+const SWITCHES: [&str; 9] = [
     "authorization.required",
     "keys.destroy_retired",
     "network.autonat",
@@ -63,6 +65,7 @@ const SWITCHES: [&str; 8] = [
     "network.mdns",
     "network.relay_server",
     "network.upnp",
+    "plugins.examine_received",
 ];
 /// Begins the settings that grant a plugin something, which are lists as well.
 const GRANTED: &str = "plugins.granted.";

@@ -185,6 +185,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             node_id: "test".to_owned(),
             address,
             required: Vec::new(),
+            examine_received: false,
         },
         Arc::new(MemoryKeyValueStore::new()),
         bus.clone(),
@@ -306,6 +307,8 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             acquaintance: None,
             arrivals,
             deliveries,
+            plugins: None,
+            fetches: None,
             data: data.clone(),
         },
         InboxSettings {

@@ -11,6 +11,9 @@ pub struct PluginsConfig {
     /// Plugins without which no share and no retrieval happens that they have
     /// a say in.
     pub required: Vec<String>,
+    /// Whether plugins with the hook `content` examine the data of others, too, when this
+    /// node reads it for the first time.
+    pub examine_received: bool,
     /// What each plugin may do of what its manifest asks for, by its name:
     /// `content`, `node.health`, `node.verify`, or an origin such as
     /// `https://hooks.example.org`.
@@ -27,6 +30,7 @@ impl Default for PluginsConfig {
     fn default() -> Self {
         Self {
             required: Vec::new(),
+            examine_received: false,
             granted: BTreeMap::new(),
             max_memory_bytes: 256 << 20,
             max_call_ms: 10_000,

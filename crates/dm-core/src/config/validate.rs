@@ -53,6 +53,7 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_storage(config, &mut faults);
     check_compliance(config, &mut faults);
     check_plugins(config, &mut faults);
+    check_inbox(config, &mut faults);
     faults.require(
         config.events.keep_secs > 0,
         "events.keep_secs",
@@ -69,6 +70,16 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
         "must be between 1 and 86400",
     );
     faults.0
+}
+
+fn check_inbox(config: &NodeConfig, faults: &mut Faults) {
+    let fetch = &config.inbox.fetch;
+    if let Err(reason) = fetch.senders() {
+        faults.require(false, "inbox.fetch.from", reason.to_string());
+    }
+    if let Err(error) = fetch.labels() {
+        faults.require(false, "inbox.fetch.labels", error.reason);
+    }
 }
 
 fn check_chain(config: &NodeConfig, faults: &mut Faults) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::KeyValueStore;
 use crate::{
     bus::NodeEvent,
-    plugin::{Piece, PluginFault, PluginInfo, RetrievalView, ShareView, Verdict},
+    plugin::{Piece, PluginFault, PluginInfo, ReceivedView, RetrievalView, ShareView, Verdict},
 };
 
 /// What a plugin gets to work with.
@@ -48,14 +48,19 @@ pub trait Plugin: Send + Sync {
         Ok(Verdict::Allow)
     }
 
-    /// Hook `content`: whether this part of some data may be shared. Parts of
-    /// several shares may come interleaved.
+    /// Hook `content`: whether this part of some data may be shared, or read where the
+    /// operator wants that. Parts of several data may come interleaved.
     async fn examine(&self, _piece: &Piece) -> Result<Verdict, PluginFault> {
         Ok(Verdict::Allow)
     }
 
     /// Hook `retrieval`: whether a retrieval may happen.
     async fn before_retrieval(&self, _retrieval: &RetrievalView) -> Result<Verdict, PluginFault> {
+        Ok(Verdict::Allow)
+    }
+
+    /// Hook `receive`: whether data of somebody else may be listed or fetched.
+    async fn before_receive(&self, _received: &ReceivedView) -> Result<Verdict, PluginFault> {
         Ok(Verdict::Allow)
     }
 }

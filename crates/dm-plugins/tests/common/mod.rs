@@ -21,7 +21,7 @@ const ANSWER: &str = "(call $answer (local.get $size)) ;; the answer to a share"
 pub(crate) const SAMPLE_MANIFEST: &str = r#"
 name = "sample"
 version = "1.0.0"
-hooks = ["events", "share", "content", "retrieval"]
+hooks = ["events", "share", "content", "retrieval", "receive"]
 permissions = ["content"]
 "#;
 
@@ -29,6 +29,12 @@ permissions = ["content"]
 pub(crate) fn sample_that(answer: &str) -> String {
     assert_eq!(SAMPLE_TEXT.matches(ANSWER).count(), 1);
     SAMPLE_TEXT.replace(ANSWER, answer)
+}
+
+/// The sample as it was before there was the hook `receive`.
+pub(crate) fn earlier_sample() -> String {
+    let (earlier, _) = SAMPLE_TEXT.split_once(";; The hook `receive`").unwrap();
+    format!("{earlier})")
 }
 
 /// A folder with one plugin.

@@ -133,6 +133,9 @@
       (call $answer (i64.extend_i32_u (local.get $len))))
     (func (export "before-retrieval") (param i32 i32 i32 i32) (param $size i64) (result i32)
       (call $answer (local.get $size)))
+    ;; The data stands at the place that it gets, its size behind two texts.
+    (func (export "before-receive") (param $data i32) (result i32)
+      (call $answer (i64.load offset=16 (local.get $data))))
     (func (export "free") (param i32) (call $free))
     (func (export "free-event") (call $free)))
   (core instance $plugin (instantiate $Plugin
@@ -157,4 +160,44 @@
       (post-return (core func $plugin "free"))))
   (func (export "before-retrieval") (param "retrieval" $retrieval) (result $verdict)
     (canon lift (core func $plugin "before-retrieval") (memory $memory) (realloc $realloc)
-      (post-return (core func $plugin "free")))))
+      (post-return (core func $plugin "free"))))
+
+  ;; The hook `receive`, which earlier plugins do not have
+  (type $stage (enum "listing" "fetch"))
+  (type $text-or-none (option string))
+  (type $labels (list (tuple string string)))
+  (type $received (record
+    (field "data-hash" string) (field "owner" string) (field "size" u64) (field "anchored" bool)
+    (field "name" $text-or-none) (field "media-type" $text-or-none) (field "labels" $labels)
+    (field "correlation-id" $text-or-none) (field "supersedes" $text-or-none) (field "stage" $stage)))
+  (func $before-receive (param "data" $received) (result $verdict)
+    (canon lift (core func $plugin "before-receive") (memory $memory) (realloc $realloc)
+      (post-return (core func $plugin "free"))))
+  ;; Gives the types their names.
+  (component $Receiving
+    (type $stage (enum "listing" "fetch"))
+    (import "a-stage" (type $a-stage (eq $stage)))
+    (type $text-or-none (option string))
+    (type $labels (list (tuple string string)))
+    (type $received (record
+      (field "data-hash" string) (field "owner" string) (field "size" u64) (field "anchored" bool)
+      (field "name" $text-or-none) (field "media-type" $text-or-none) (field "labels" $labels)
+      (field "correlation-id" $text-or-none) (field "supersedes" $text-or-none) (field "stage" $a-stage)))
+    (import "a-received" (type $a-received (eq $received)))
+    (type $verdict (variant (case "allow") (case "refuse" string) (case "annotate" string)))
+    (import "a-verdict" (type $a-verdict (eq $verdict)))
+    (import "a-function" (func $function (param "data" $a-received) (result $a-verdict)))
+    (export $the-stage "stage" (type $stage))
+    (type $named (record
+      (field "data-hash" string) (field "owner" string) (field "size" u64) (field "anchored" bool)
+      (field "name" $text-or-none) (field "media-type" $text-or-none) (field "labels" $labels)
+      (field "correlation-id" $text-or-none) (field "supersedes" $text-or-none) (field "stage" $the-stage)))
+    (export $the-received "received" (type $named))
+    (export $the-verdict "verdict" (type $a-verdict))
+    (export "before-receive" (func $function) (func (param "data" $the-received) (result $the-verdict))))
+  (instance $receiving (instantiate $Receiving
+    (with "a-stage" (type $stage))
+    (with "a-received" (type $received))
+    (with "a-verdict" (type $verdict))
+    (with "a-function" (func $before-receive))))
+  (export "datamgmt:plugin/receiving@1.0.0" (instance $receiving)))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dm_core::{
     envelope::SignedEnvelope,
     hash::DataHash,
-    plugin::{Hook, Notes, RetrievalView, ShareView},
+    plugin::{Hook, Notes, ReceivedView, RetrievalView, ShareView},
     share::ShareTerms,
 };
 
@@ -28,9 +28,22 @@ impl Consultation {
         Self { plugins }
     }
 
+    /// Whether any plugin has, or may have, a say in this.
+    pub(super) fn have_say_in(&self, hook: Hook) -> bool {
+        self.plugins
+            .as_ref()
+            .is_some_and(|plugins| plugins.concerns(hook))
+    }
+
     /// Examines data that arrives in pieces.
     pub(super) fn examiner(&self) -> Examiner {
         Examiner::new(self.plugins.as_ref())
+    }
+
+    /// Examines data of somebody else while it is read here first, if the operator wants that.
+    pub(super) fn examiner_of_received(&self) -> Examiner {
+        let plugins = self.plugins.as_ref();
+        Examiner::new(plugins.filter(|plugins| plugins.examines_received()))
     }
 
     /// Asks the plugins whether a share may happen, and returns their notes.
@@ -56,6 +69,14 @@ impl Consultation {
         };
         notes.extend(plugins.before_share(&share).await?);
         Ok(notes)
+    }
+
+    /// Asks the plugins whether data of somebody else may be fetched, and returns their notes.
+    pub(super) async fn consult_on_receipt(&self, received: &ReceivedView) -> Result<Notes, ServiceError> {
+        match &self.plugins {
+            Some(plugins) => plugins.before_receive(received).await,
+            None => Ok(Notes::new()),
+        }
     }
 
     /// Asks the plugins whether a retrieval may happen, and returns their notes.

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use dm_core::{
     bus::EventBus,
     clock::now_ms,
-    descriptor::Descriptor,
+    descriptor::{Description, Descriptor},
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
     hash::DataHash,
-    plugin::Notes,
+    plugin::{Hook, Notes, ReceiveStage, ReceivedView},
     ports::{
         Erasures, Found, Grants, InboxCatalog, KeyRing, ObjectExchange, ObjectStore, ReadableObjects,
         StoreError,
@@ -26,13 +26,11 @@ use futures::{
 };
 
 use super::{Basis, DataLocks, DataPorts, consult::Consultation, objects::OwnObjects, seal::Sealing};
-use crate::{Deliveries, KnownObjects, ServiceError};
+use crate::{Deliveries, KnownObjects, ServiceError, remembered_objects::RememberedObjects};
 
 mod check;
-mod distrust;
 mod retrievals;
 
-use distrust::Distrust;
 use retrievals::Retrievals;
 
 /// Chunks that are read ahead and decrypted at the same time.
@@ -76,7 +74,8 @@ pub(super) struct Reader {
     own: Arc<OwnObjects>,
     sealing: Arc<Sealing>,
     plugins: Arc<Consultation>,
-    distrust: Arc<Distrust>,
+    /// Objects whose plaintext had another hash than that under which they were found.
+    distrust: Arc<RememberedObjects>,
     retrievals: Arc<Retrievals>,
 }
 
@@ -106,11 +105,31 @@ impl Reader {
     #[tracing::instrument(level = "debug", skip_all, fields(locator = %data_hash.locator()))]
     pub(super) async fn open(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {
         let mut object = self.find_object(data_hash).await?;
-        object.notes = self
-            .plugins
-            .consult_on_retrieval(data_hash, &object.envelope)
-            .await?;
+        if self.comes_first(&object) && self.plugins.have_say_in(Hook::Receive) {
+            let received = self.received(&object).await?;
+            object.notes = self.plugins.consult_on_receipt(&received).await?;
+        }
+        let notes = self.plugins.consult_on_retrieval(data_hash, &object.envelope);
+        object.notes.extend(notes.await?);
         Ok(object)
+    }
+
+    /// Whether this node reads an object of somebody else for the first time.
+    fn comes_first(&self, object: &OpenObject) -> bool {
+        !matches!(object.source, Source::Checked) && object.envelope.id.owner != self.own.address()
+    }
+
+    async fn received(&self, object: &OpenObject) -> Result<ReceivedView, ServiceError> {
+        let id = &object.envelope.id;
+        let descriptor = object.descriptor();
+        Ok(ReceivedView {
+            data_hash: object.data_hash,
+            owner: id.owner,
+            size: object.size(),
+            anchored: self.inbox.inbox_item(id).await?.is_some_and(|item| item.anchored),
+            description: descriptor.map_or_else(Description::default, |said| said.description),
+            stage: ReceiveStage::Fetch,
+        })
     }
 
     async fn find_object(&self, data_hash: &DataHash) -> Result<OpenObject, ServiceError> {

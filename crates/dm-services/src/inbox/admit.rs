@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use alloy_primitives::Address;
 use dm_core::{
     acknowledgement::Delivery,
     clock::{LATEST_MS, now_ms},
@@ -9,6 +10,7 @@ use dm_core::{
     descriptor::Descriptor,
     envelope::{ObjectId, SignedEnvelope},
     inbox::{InboxItem, ItemState},
+    plugin::{ReceiveStage, ReceivedView},
     ports::Standing,
     receipt::Verification,
     trace::Trace,
@@ -31,10 +33,13 @@ impl Inbox {
     /// # Errors
     /// Those of the catalog; whoever supervises it starts it again.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let Inner { ports, settings, .. } = &*self.inner;
         let work = async {
+            if let Some(plugins) = &ports.plugins {
+                plugins.wait_until_started().await;
+            }
             loop {
                 self.take_in().await?;
-                let Inner { ports, settings, .. } = &*self.inner;
                 ports.arrivals.wait(settings.retry_interval).await;
             }
         };
@@ -87,7 +92,7 @@ impl Inner {
             (Some(item), Some(_)) if item.sequence > envelope.sequence => Ok(()),
             (Some(_), Some(end)) => Ok(catalog.advance_item(object, end, now_ms()).await.map(drop)?),
             (None, Some(_)) => Ok(()),
-            (listed, None) => self.list(&envelope, listed.is_some()).await,
+            (listed, None) => self.list(&envelope, listed.as_ref()).await,
         }
     }
 
@@ -116,12 +121,14 @@ impl Inner {
         }
     }
 
-    async fn list(&self, envelope: &SignedEnvelope, is_listed: bool) -> Result<(), ServiceError> {
+    async fn list(&self, envelope: &SignedEnvelope, listed: Option<&InboxItem>) -> Result<(), ServiceError> {
         let Some(descriptor) = self.descriptor(envelope) else {
             return Ok(());
         };
         let anchored = self.is_anchored(envelope, &descriptor).await?;
-        if !is_listed && !self.is_let_in(envelope, anchored).await {
+        let standing = self.standing_of(envelope.id.owner).await;
+        let may_enter = listed.is_some() || self.is_let_in(standing, anchored);
+        if !may_enter || !self.is_allowed(envelope, &descriptor, anchored, listed).await? {
             return Ok(());
         }
         let (sealer, owner, now) = (self.ports.sealer.as_ref(), envelope.id.owner, now_ms());
@@ -145,7 +152,10 @@ impl Inner {
         if self.ports.catalog.list_item(&item, &terms).await? {
             tracing::info!(locator = %envelope.id.locator, %owner, "the inbox has a new item");
         }
-        Ok(())
+        match &self.ports.fetches {
+            Some(fetches) => fetches.take_up(&envelope.id).await,
+            None => Ok(()),
+        }
     }
 
     /// What the sender says of the object. One of an earlier version says nothing, not even
@@ -174,12 +184,14 @@ impl Inner {
         }
     }
 
-    async fn is_let_in(&self, envelope: &SignedEnvelope, anchored: bool) -> bool {
-        let owner = envelope.id.owner;
-        let standing = match &self.ports.acquaintance {
+    async fn standing_of(&self, owner: Address) -> Standing {
+        match &self.ports.acquaintance {
             Some(acquaintance) => acquaintance.standing_of(owner).await,
             None => Standing::Stranger,
-        };
+        }
+    }
+
+    fn is_let_in(&self, standing: Standing, anchored: bool) -> bool {
         match standing {
             Standing::Contact => true,
             Standing::Blocked => false,
@@ -188,6 +200,42 @@ impl Inner {
                 Accept::Anchored => anchored,
                 Accept::Anyone => true,
             },
+        }
+    }
+
+    /// Whether no plugin has anything against listing the object, or against what is said
+    /// of it now.
+    async fn is_allowed(
+        &self,
+        envelope: &SignedEnvelope,
+        descriptor: &Descriptor,
+        anchored: bool,
+        listed: Option<&InboxItem>,
+    ) -> Result<bool, ServiceError> {
+        let Some(plugins) = &self.ports.plugins else {
+            return Ok(true);
+        };
+        if listed.is_some_and(|item| self.descriptor_of(item) == *descriptor) {
+            return Ok(true);
+        }
+        let received = ReceivedView {
+            data_hash: descriptor.data_hash,
+            owner: envelope.id.owner,
+            size: envelope.size,
+            anchored,
+            description: descriptor.description.clone(),
+            stage: ReceiveStage::Listing,
+        };
+        match plugins.before_receive(&received).await {
+            Ok(_notes) => Ok(true),
+            Err(ServiceError::Refused { plugin, reason }) => {
+                if self.refused.add(envelope.id) {
+                    let id = &envelope.id;
+                    tracing::info!(plugin, reason, locator = %id.locator, owner = %id.owner, "a plugin does not let an object into the inbox");
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -110,7 +110,7 @@ impl Outbox {
         let mut batch = WriteBatch::new();
         new.iter().for_each(|due| put(&mut batch, due));
         batch.put(READ_TO, read_to.to_be_bytes().to_vec());
-        self.commit(batch).await?;
+        self.front.commit(&*self.store, batch).await?;
         self.read_to = read_to;
         Ok(())
     }
@@ -122,16 +122,7 @@ impl Outbox {
             batch.delete(old.key());
             new.iter().for_each(|due| put(&mut batch, due));
         }
-        self.commit(batch).await
-    }
-
-    async fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
-        let committed = self.store.commit(batch.clone()).await;
-        match &committed {
-            Ok(()) => self.front.changed(&batch),
-            Err(_) => self.front.forget(),
-        }
-        committed
+        self.front.commit(&*self.store, batch).await
     }
 
     /// The first ones, at most so many.

@@ -1,7 +1,7 @@
 //! What plugins are asked.
 
 use dm_core::{
-    plugin::{Hook, Piece, PluginFault, RetrievalView, ShareView, Verdict},
+    plugin::{Hook, Piece, PluginFault, ReceivedView, RetrievalView, ShareView, Verdict},
     ports::Plugin,
 };
 
@@ -11,6 +11,7 @@ pub(super) enum Question<'a> {
     Share(&'a ShareView),
     Content(&'a Piece),
     Retrieval(&'a RetrievalView),
+    Receive(&'a ReceivedView),
 }
 
 impl Question<'_> {
@@ -19,6 +20,7 @@ impl Question<'_> {
             Self::Share(_) => Hook::Share,
             Self::Content(_) => Hook::Content,
             Self::Retrieval(_) => Hook::Retrieval,
+            Self::Receive(_) => Hook::Receive,
         }
     }
 
@@ -27,6 +29,7 @@ impl Question<'_> {
             Self::Share(share) => plugin.before_share(share).await,
             Self::Content(piece) => plugin.examine(piece).await,
             Self::Retrieval(retrieval) => plugin.before_retrieval(retrieval).await,
+            Self::Receive(received) => plugin.before_receive(received).await,
         }
     }
 }

@@ -26,6 +26,8 @@ impl PluginManager {
             self.place_of(&name);
         }
         self.start_due().await;
+        // As above.
+        let _ = self.inner.started.set(());
         let manager = self.clone();
         supervisor.spawn("plugins", move |shutdown| manager.clone().run(shutdown));
     }

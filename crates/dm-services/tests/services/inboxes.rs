@@ -67,6 +67,8 @@ pub(crate) fn inbox_of(
         acquaintance,
         arrivals: Arrivals::new(node.ports.catalog.clone(), node.address()),
         deliveries: deliveries_of(node, Acknowledge::OnRequest),
+        plugins: None,
+        fetches: None,
         data: node.data.clone(),
     };
     let settings = InboxSettings {

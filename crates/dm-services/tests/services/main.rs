@@ -19,6 +19,7 @@ mod ordered;
 mod payments;
 mod plugins;
 mod reading;
+mod receiving;
 mod refunds;
 mod repairing;
 mod revoking;

@@ -130,6 +130,7 @@ async fn plugged_over(plugins: &[Arc<Script>], required: &[&str], store: Arc<dyn
         node_id: "test".to_owned(),
         address: node.address(),
         required: required.iter().map(|name| (*name).to_owned()).collect(),
+        examine_received: false,
     };
     let manager = PluginManager::open(settings_of_plugins, store.clone(), bus.clone())
         .await
@@ -408,6 +409,7 @@ async fn a_source_that_offers_something_else_under_a_name_is_not_believed() {
         node_id: "test".to_owned(),
         address: node.node.address(),
         required: Vec::new(),
+        examine_received: false,
     };
     let manager = PluginManager::open(settings, node.store.clone(), node.bus.clone())
         .await

@@ -24,7 +24,7 @@ use futures::{
 };
 
 use super::{OpenObject, READ_AHEAD, Source};
-use crate::ServiceError;
+use crate::{ServiceError, plugin_manager::Examiner};
 
 /// A sealed chunk and its plaintext.
 type OpenedChunk = (Chunk, Bytes);
@@ -35,6 +35,8 @@ struct Check {
     chunks: BoxStream<'static, Result<OpenedChunk, ServiceError>>,
     /// Keeps what comes from peers.
     keeper: Option<Box<dyn ObjectWriter>>,
+    /// Shows plugins what comes from others.
+    examiner: Examiner,
     hasher: DataHasher,
     /// The newest piece; it is handed on once there is another or all is checked.
     held_back: Option<Bytes>,
@@ -64,7 +66,12 @@ impl Check {
             }
             Source::Checked | Source::Local => (stored_chunks(object.clone()), None),
         };
+        let examiner = match object.reader.comes_first(&object) {
+            true => object.reader.plugins.examiner_of_received(),
+            false => Examiner::default(),
+        };
         Ok(Self {
+            examiner,
             chunks: opened_chunks(object.clone(), chunks),
             object,
             keeper,
@@ -75,10 +82,12 @@ impl Check {
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, ServiceError> {
         let piece = self.next_checked_piece().await;
-        if matches!(piece, Err(ServiceError::Damaged(_)))
-            && let Some(keeper) = self.keeper.take()
+        if matches!(
+            piece,
+            Err(ServiceError::Damaged(_) | ServiceError::Refused { .. })
+        ) && let Some(keeper) = self.keeper.take()
         {
-            // Going on with what is wrong would be of no use.
+            // Going on with what is wrong, or not wanted here, would be of no use.
             keeper.discard();
         }
         piece
@@ -90,6 +99,7 @@ impl Check {
                 keeper.append(sealed).await?;
             }
             self.hash(plaintext.clone()).await?;
+            self.examiner.examine(&plaintext).await?;
             if let Some(piece) = self.held_back.replace(plaintext) {
                 return Ok(Some(piece));
             }

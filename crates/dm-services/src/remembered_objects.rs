@@ -1,24 +1,28 @@
-//! Objects whose plaintext turned out not to have the hash they were found under.
+//! The last objects of which something was found out.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
+};
 
 use dm_core::envelope::ObjectId;
 
 /// Objects that are remembered; the oldest are forgotten.
 const CAPACITY: usize = 4096;
 
-/// Remembers objects that lied, so that another owner's object is tried instead.
+/// Remembers some thousand objects.
 #[derive(Default)]
-pub(super) struct Distrust {
+pub(crate) struct RememberedObjects {
     known: Mutex<(HashSet<ObjectId>, VecDeque<ObjectId>)>,
 }
 
-impl Distrust {
-    pub(super) fn add(&self, id: ObjectId) {
+impl RememberedObjects {
+    /// Remembers an object; whether it was not known.
+    pub(crate) fn add(&self, id: ObjectId) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (set, order) = &mut *known;
-        if set.insert(id) {
+        let is_new = set.insert(id);
+        if is_new {
             order.push_back(id);
         }
         if order.len() > CAPACITY
@@ -26,9 +30,10 @@ impl Distrust {
         {
             set.remove(&oldest);
         }
+        is_new
     }
 
-    pub(super) fn contains(&self, id: &ObjectId) -> bool {
+    pub(crate) fn contains(&self, id: &ObjectId) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.0.contains(id)
     }

@@ -1,0 +1,318 @@
+//! Fetches what the operator wants to have at once: by sender, size and label.
+
+use std::{sync::Arc, time::Duration};
+
+use dm_core::{
+    clock::now_ms,
+    config::{FetchConfig, FetchFrom, InvalidFetchFrom},
+    contact::Party,
+    descriptor::InvalidDescription,
+    envelope::ObjectId,
+    inbox::{InboxItem, ItemState},
+    ports::{Acquaintance, Catalog, KeyValueStore, ObjectStore, Sealer, Signer, Standing, StorageQuota},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::{Mutex, Notify};
+use tokio_util::sync::CancellationToken;
+
+use super::fetch_queue::{Attempts, Fetch, FetchQueue};
+use crate::{DataManager, PluginManager, ServiceError, listing_keys::ListingKeys};
+
+/// Items that are fetched at the same time.
+const AT_ONCE: usize = 4;
+/// Items that are taken from the queue at a time.
+const ROUND: usize = 64;
+/// First and longest pause after an attempt that failed, in milliseconds.
+const PAUSES: (u64, u64) = (30_000, 3_600_000);
+/// An item is tried for so long, in milliseconds.
+const GIVE_UP_AFTER: u64 = 30 * 24 * 3_600_000;
+/// Longest sleep: the clock of the machine may be set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// What is fetched at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchPolicy {
+    /// Whose data.
+    pub from: Vec<FetchFrom>,
+    /// Bytes of the largest data.
+    pub max_bytes: u64,
+    /// Labels of which the data must have one, if there are any.
+    pub labels: Vec<(String, String)>,
+}
+
+/// A setting of a policy that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// Of `inbox.fetch.from`.
+    #[error("inbox.fetch.from {0}")]
+    From(#[from] InvalidFetchFrom),
+    /// Of `inbox.fetch.labels`.
+    #[error("inbox.fetch.labels: {0}")]
+    Labels(#[from] InvalidDescription),
+}
+
+impl FetchPolicy {
+    /// What an operator has set.
+    ///
+    /// # Errors
+    /// Where a setting names nobody, or no label.
+    pub fn new(config: &FetchConfig) -> Result<Self, InvalidPolicy> {
+        Ok(Self {
+            from: config.senders()?,
+            max_bytes: config.max_bytes,
+            labels: config.labels()?,
+        })
+    }
+}
+
+/// What fetches work with.
+#[derive(Clone)]
+pub struct FetchPorts {
+    /// Where items and contacts are kept.
+    pub catalog: Arc<dyn Catalog>,
+    /// Where objects are kept.
+    pub objects: Arc<dyn ObjectStore>,
+    /// How much room there is for them; without it, there is enough.
+    pub quota: Option<Arc<dyn StorageQuota>>,
+    /// A namespace of its own: what is still to be fetched.
+    pub queue: Arc<dyn KeyValueStore>,
+    /// Opens descriptors.
+    pub sealer: Arc<dyn Sealer>,
+    /// The node account.
+    pub signer: Arc<dyn Signer>,
+    /// Knows the senders; without it all are strangers.
+    pub acquaintance: Option<Arc<dyn Acquaintance>>,
+    /// Are asked before a fetch, once they run.
+    pub plugins: Option<PluginManager>,
+    /// Fetches.
+    pub data: DataManager,
+}
+
+/// Fetches items of the inbox at once; cheap to clone.
+#[derive(Clone)]
+pub struct Fetches {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ports: FetchPorts,
+    policy: FetchPolicy,
+    keys: ListingKeys,
+    queue: Mutex<FetchQueue>,
+    /// Rings when something is to be fetched.
+    bell: Notify,
+}
+
+/// What came of an attempt.
+enum Attempt {
+    /// There is nothing more to do.
+    Done,
+    /// It is tried again later.
+    Failed,
+}
+
+impl Fetches {
+    /// Nothing is fetched before [`Fetches::run`].
+    ///
+    /// # Errors
+    /// [`ServiceError::Fault`] where the node account cannot sign.
+    pub fn new(ports: FetchPorts, policy: FetchPolicy) -> Result<Self, ServiceError> {
+        Ok(Self {
+            inner: Arc::new(Inner {
+                keys: ListingKeys::of_inbox(ports.signer.as_ref())?,
+                queue: Mutex::new(FetchQueue::new(ports.queue.clone())),
+                bell: Notify::new(),
+                policy,
+                ports,
+            }),
+        })
+    }
+
+    /// Has a listed item fetched, if it is one that is wanted at once. Durable when it
+    /// returns.
+    pub(super) async fn take_up(&self, object: &ObjectId) -> Result<(), ServiceError> {
+        let inner = &self.inner;
+        if inner.wanted(object).await?.is_none() {
+            return Ok(());
+        }
+        let now = now_ms();
+        let fetch = Fetch {
+            at: now,
+            object: *object,
+            attempts: Attempts {
+                since: now,
+                failed: 0,
+            },
+        };
+        inner.queue.lock().await.add(&fetch).await?;
+        inner.bell.notify_one();
+        Ok(())
+    }
+
+    /// Fetches until it is told to stop. What is still to be fetched stays in the store.
+    ///
+    /// # Errors
+    /// Faults of the stores.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let inner = &self.inner;
+        let work = async {
+            if let Some(plugins) = &inner.ports.plugins {
+                plugins.wait_until_started().await;
+            }
+            loop {
+                let next = inner.fetch_due().await?;
+                let pause = next.map_or(LONGEST_SLEEP, |at| {
+                    Duration::from_millis(at.saturating_sub(now_ms())).min(LONGEST_SLEEP)
+                });
+                // That nobody rang is no failure.
+                let _ = tokio::time::timeout(pause, inner.bell.notified()).await;
+            }
+        };
+        shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
+    }
+}
+
+impl Inner {
+    /// Fetches what is due; when the next one is.
+    async fn fetch_due(&self) -> Result<Option<u64>, ServiceError> {
+        loop {
+            let mut first = self.queue.lock().await.first(ROUND).await?;
+            let next = first.iter().map(|fetch| fetch.at).find(|at| *at > now_ms());
+            first.retain(|fetch| fetch.at <= now_ms());
+            if first.is_empty() {
+                return Ok(next);
+            }
+            stream::iter(first)
+                .map(Ok)
+                .try_for_each_concurrent(AT_ONCE, |fetch| async move { self.attempt(&fetch).await })
+                .await?;
+        }
+    }
+
+    /// Fetches an item, or keeps when it is tried again.
+    async fn attempt(&self, fetch: &Fetch) -> Result<(), ServiceError> {
+        let now = now_ms();
+        let is_over = now >= fetch.attempts.since.saturating_add(GIVE_UP_AFTER);
+        let again = match self.fetch(&fetch.object).await? {
+            Attempt::Failed if !is_over => Some(again(fetch, now)),
+            Attempt::Failed | Attempt::Done => None,
+        };
+        let mut queue = self.queue.lock().await;
+        Ok(queue.replace(fetch, again.as_ref()).await?)
+    }
+
+    async fn fetch(&self, object: &ObjectId) -> Result<Attempt, ServiceError> {
+        // It may be over, or the settings may be others than when it was taken up.
+        let Some(item) = self.wanted(object).await? else {
+            return Ok(Attempt::Done);
+        };
+        if !self.has_room_for(&item).await? {
+            tracing::warn!(locator = %object.locator, "there is no room to fetch data at once");
+            return Ok(Attempt::Failed);
+        }
+        match self.read(&item).await {
+            Ok(()) => {}
+            Err(ServiceError::Refused { plugin, reason }) => {
+                tracing::info!(plugin, reason, locator = %object.locator, owner = %object.owner, "a plugin does not let data be fetched");
+                return Ok(Attempt::Done);
+            }
+            Err(error) => {
+                tracing::warn!(locator = %object.locator, owner = %object.owner, %error, "data is fetched again later");
+                return Ok(Attempt::Failed);
+            }
+        }
+        // What was read may not have found room.
+        Ok(match self.ports.catalog.readable(&item.data_hash).await? {
+            Some(_) => Attempt::Done,
+            None => Attempt::Failed,
+        })
+    }
+
+    /// Reads data to its end; it is kept, and its item goes on, where it is whole.
+    async fn read(&self, item: &InboxItem) -> Result<(), ServiceError> {
+        let object = self.ports.data.open(&item.data_hash).await?;
+        // Another sender may have shared what it calls the same data.
+        let size = object.size();
+        if size > self.policy.max_bytes {
+            return Err(ServiceError::Damaged(
+                format!("it has {size} bytes, and not {}", item.size).into(),
+            ));
+        }
+        let mut pieces = object.read(0..size);
+        while pieces.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    /// The item of an object, where it is new and is to be fetched at once.
+    async fn wanted(&self, object: &ObjectId) -> Result<Option<InboxItem>, ServiceError> {
+        let catalog = &self.ports.catalog;
+        let item = catalog.inbox_item(object).await?;
+        let Some(item) = item.filter(|item| self.may_be_wanted(item)) else {
+            return Ok(None);
+        };
+        let is_here = catalog.readable(&item.data_hash).await?.is_some();
+        let is_wanted = !is_here && self.is_from_wanted(&item).await?;
+        Ok(is_wanted.then_some(item))
+    }
+
+    fn may_be_wanted(&self, item: &InboxItem) -> bool {
+        item.state == ItemState::New && item.size <= self.policy.max_bytes && self.has_wanted_label(item)
+    }
+
+    fn has_wanted_label(&self, item: &InboxItem) -> bool {
+        let wanted = &self.policy.labels;
+        let opened = || self.keys.open(self.ports.sealer.as_ref(), &item.descriptor);
+        wanted.is_empty()
+            || opened().is_some_and(|said| {
+                let mut labels = said.description.labels.iter();
+                labels.any(|(key, value)| {
+                    wanted
+                        .iter()
+                        .any(|(k, v)| (k.as_str(), v.as_str()) == (key, value))
+                })
+            })
+    }
+
+    async fn is_from_wanted(&self, item: &InboxItem) -> Result<bool, ServiceError> {
+        let standing = match &self.ports.acquaintance {
+            Some(acquaintance) => acquaintance.standing_of(item.owner).await,
+            None => Standing::Stranger,
+        };
+        if standing == Standing::Blocked {
+            return Ok(false);
+        }
+        let contact = self.ports.catalog.contact_at(item.owner).await?;
+        Ok(self.policy.from.iter().any(|from| match from {
+            FetchFrom::Anyone => true,
+            FetchFrom::Contacts => standing == Standing::Contact,
+            FetchFrom::Party(Party::Address(address)) => *address == item.owner,
+            FetchFrom::Party(Party::Contact(name)) => {
+                contact.as_ref().is_some_and(|contact| contact.name == *name)
+            }
+        }))
+    }
+
+    /// Whether an item can be kept; one that is stored here already takes no more room.
+    async fn has_room_for(&self, item: &InboxItem) -> Result<bool, ServiceError> {
+        let Some(quota) = &self.ports.quota else {
+            return Ok(true);
+        };
+        let left = quota.limits().foreign.saturating_sub(quota.kept().foreign);
+        Ok(item.size <= left || self.ports.objects.envelope(&item.id()).await?.is_some())
+    }
+}
+
+/// The same once more, after a pause.
+fn again(fetch: &Fetch, now: u64) -> Fetch {
+    let (first, longest) = PAUSES;
+    let failed = fetch.attempts.failed;
+    let pause = first.saturating_mul(1 << failed.min(16)).min(longest);
+    Fetch {
+        at: now + pause,
+        attempts: Attempts {
+            failed: failed.saturating_add(1),
+            ..fetch.attempts
+        },
+        ..fetch.clone()
+    }
+}
