@@ -11,8 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use dm_core::{
-    bus::NodeEvent,
-    plugin::{Hook, PluginFault, PluginInfo, RetrievalView, ShareView, Verdict},
+    plugin::{Hook, PluginEvent, PluginFault, PluginInfo, ReceivedView, RetrievalView, ShareView, Verdict},
     ports::{Plugin, PluginContext},
 };
 use serde_json::{Value, json};
@@ -76,7 +75,7 @@ impl Plugin for AuditLog {
             ..PluginInfo::new(
                 "audit-log",
                 env!("CARGO_PKG_VERSION"),
-                &[Hook::Events, Hook::Share, Hook::Retrieval],
+                &[Hook::Events, Hook::Share, Hook::Retrieval, Hook::Receive],
             )
         }
     }
@@ -102,9 +101,11 @@ impl Plugin for AuditLog {
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
-        let (topic, data) = event.parts();
-        self.append(&topic, data).await
+    async fn on_event(&self, event: &PluginEvent) -> Result<(), PluginFault> {
+        // A line that comes again after a crash has the same place.
+        let place = event.place.map(|place| place.to_string());
+        let details = json!({"place": place, "at_ms": event.at, "data": event.data});
+        self.append(&event.topic, details).await
     }
 
     async fn before_share(&self, share: &ShareView) -> Result<Verdict, PluginFault> {
@@ -124,6 +125,19 @@ impl Plugin for AuditLog {
             "size": retrieval.size,
         });
         self.append("retrieval.asked", details).await?;
+        Ok(Verdict::Allow)
+    }
+
+    async fn before_receive(&self, received: &ReceivedView) -> Result<Verdict, PluginFault> {
+        let details = json!({
+            "data_hash": received.data_hash,
+            "owner": received.owner,
+            "size": received.size,
+            "anchored": received.anchored,
+            "name": received.description.name,
+            "stage": format!("{:?}", received.stage).to_lowercase(),
+        });
+        self.append("receive.asked", details).await?;
         Ok(Verdict::Allow)
     }
 }

@@ -10,10 +10,8 @@ use std::{fs, io::Write, sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
-    bus::NodeEvent,
     hash::DataHash,
-    news::News,
-    plugin::{RetrievalView, Verdict},
+    plugin::{PluginEvent, RetrievalView, Verdict},
     ports::{KeyValueStore, Plugin, PluginContext},
 };
 use dm_testing::key_value::MemoryKeyValueStore;
@@ -42,14 +40,12 @@ fn store() -> Arc<dyn KeyValueStore> {
     Arc::new(MemoryKeyValueStore::new())
 }
 
-fn event(n: u64) -> NodeEvent {
-    NodeEvent {
-        news: News::DataReceived {
-            data_hash: DataHash::of(b"data"),
-            owner: Address::repeat_byte(1),
-            size: n,
-        },
-        timestamp: 1.0,
+fn event(n: u64) -> PluginEvent {
+    PluginEvent {
+        place: None,
+        topic: "data.received".to_owned(),
+        data: json!({"data_hash": DataHash::of(b"data"), "owner": Address::repeat_byte(1), "size": n}),
+        at: 1000,
     }
 }
 
@@ -94,7 +90,7 @@ async fn the_audit_log_has_a_line_for_everything_and_goes_on_after_a_crash() {
         ]
     );
     assert_eq!(text.lines().count(), lines.len() + 1);
-    assert_eq!(lines[5]["details"]["size"], 9);
+    assert_eq!(lines[5]["details"]["data"]["size"], 9);
 }
 
 /// A delivery as it arrived.

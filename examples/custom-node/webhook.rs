@@ -3,7 +3,7 @@
 //!
 //! Each event waits in the plugin's own data until the receiver has answered
 //! with 2xx, also across restarts; a receiver may see one twice and tells by
-//! the header `X-DataMgmt-Delivery`. The signature is HMAC-SHA256 over the
+//! the header `X-DataMgmt-Delivery`, and by the `id` where the node tells an event again. The signature is HMAC-SHA256 over the
 //! header `X-DataMgmt-Timestamp`, a full stop and the body: a receiver that
 //! compares the time with its own clock cannot be shown an old delivery again.
 
@@ -18,14 +18,13 @@ use std::{
 use anyhow::Context;
 use async_trait::async_trait;
 use dm_core::{
-    bus::NodeEvent,
     clock::now_ms,
-    news::News,
-    plugin::{Hook, PluginFault, PluginInfo},
+    plugin::{Hook, PluginEvent, PluginFault, PluginInfo},
     ports::{KeyValueStore, Plugin, PluginContext, StoreError, WriteBatch},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, Url, header::CONTENT_TYPE, redirect};
+use serde_json::json;
 use sha2::Sha256;
 use tokio::{sync::Notify, task::JoinHandle};
 
@@ -78,8 +77,8 @@ impl Webhook {
 }
 
 /// What a receiver cares about; the node's own ticks are left out.
-fn is_of_interest(news: &News) -> bool {
-    !matches!(news, News::HealthUpdate(_) | News::PeerHealth(_))
+fn is_of_interest(topic: &str) -> bool {
+    !matches!(topic, "health.update" | "network.peer_health")
 }
 
 #[async_trait]
@@ -112,15 +111,20 @@ impl Plugin for Webhook {
         }
     }
 
-    async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
+    async fn on_event(&self, event: &PluginEvent) -> Result<(), PluginFault> {
         let store = self.store().ok_or_else(|| PluginFault::new("not started"))?;
-        if !is_of_interest(&event.news) {
+        if !is_of_interest(&event.topic) {
             return Ok(());
         }
         let number = self.next.fetch_add(1, Ordering::SeqCst);
         let mut batch = WriteBatch::new();
-        let body = serde_json::to_vec(event).map_err(PluginFault::new)?;
-        batch.put(number.to_be_bytes().to_vec(), body);
+        let body = json!({
+            "id": event.place.map(|place| place.to_string()),
+            "type": event.topic,
+            "data": event.data,
+            "timestamp": event.at as f64 / 1000.0,
+        });
+        batch.put(number.to_be_bytes().to_vec(), body.to_string().into_bytes());
         match store.commit(batch).await {
             // The receiver has been away for very long: what is new is lost, not the node.
             Err(StoreError::Full) => tracing::warn!("no room for further events of the webhook"),

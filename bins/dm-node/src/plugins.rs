@@ -9,7 +9,7 @@ use dm_core::{
     config::NodeConfig,
     hash::DataHash,
     plugin::PluginFault,
-    ports::{KeyValueStore, NodeFunctions, PluginSource},
+    ports::{EventJournal, KeyValueStore, NodeFunctions, PluginSource},
     tasks::Supervisor,
 };
 use dm_plugins::{PluginFolder, PluginFolderConfig};
@@ -21,6 +21,7 @@ pub(crate) async fn open(
     config: &NodeConfig,
     address: Address,
     store: Arc<dyn KeyValueStore>,
+    journal: Arc<dyn EventJournal>,
     bus: EventBus,
 ) -> anyhow::Result<PluginManager> {
     let settings = PluginConfig {
@@ -29,7 +30,7 @@ pub(crate) async fn open(
         required: config.plugins.required.clone(),
         examine_received: config.plugins.examine_received,
     };
-    Ok(PluginManager::open(settings, store, bus).await?)
+    Ok(PluginManager::open(settings, store, journal, bus).await?)
 }
 
 /// Starts the plugins of the folder, and those that are part of the program.

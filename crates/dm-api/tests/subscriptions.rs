@@ -1,6 +1,6 @@
 //! `/subscriptions`.
 
-use dm_core::ports::WebhookAnswer;
+use dm_core::ports::{EventJournal, WebhookAnswer};
 use dm_testing::waiting::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -159,6 +159,31 @@ async fn what_failed_is_told_and_tried_again() {
     assert_eq!(kept["last_error"], reason);
     assert!(kept["next_try"].as_f64().unwrap() > kept["created_at"].as_f64().unwrap());
     assert_eq!(received(&node, 2).await.len(), 2);
+}
+
+#[actix_web::test]
+async fn what_was_forgotten_before_it_could_be_delivered_is_counted() {
+    let node = start().await;
+    let made = subscribe(&node, &wanted()).await;
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(made["missed"], 0);
+    patch(&node, id, true).await;
+    for data in ["first", "second", "third"] {
+        share(&node, data).await;
+    }
+    node.catalog.prune_journal(0, 1).await.unwrap();
+    let path = format!("/subscriptions/{id}");
+    let paused = node.get_internal(&path).await.body;
+    let missed = paused["missed"].as_u64().unwrap();
+    assert!(missed >= 2, "{paused}");
+    patch(&node, id, false).await;
+    share(&node, "fourth").await;
+    eventually("deliveries go on behind the gap", async || {
+        (!node.webhooks.calls(URL).is_empty()).then_some(())
+    })
+    .await;
+    let listed = node.get_internal("/subscriptions").await.body;
+    assert_eq!(listed["subscriptions"][0]["missed"], missed);
 }
 
 #[actix_web::test]

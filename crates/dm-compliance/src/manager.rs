@@ -78,17 +78,16 @@ impl ComplianceManager {
             queue: Arc::new(Queue::new(config.max_waiting)),
             board: Arc::new(Board::new(recorded, anchored)),
         };
-        manager.spawn_sequencer(bus.clone(), supervisor);
+        manager.spawn_sequencer(supervisor);
         manager.spawn_anchoring(config, bus, supervisor);
         Ok(Arc::new(manager))
     }
 
-    fn spawn_sequencer(&self, bus: EventBus, supervisor: &Supervisor) {
+    fn spawn_sequencer(&self, supervisor: &Supervisor) {
         let sequencer = Sequencer {
             queue: self.queue.clone(),
             log: self.log.clone(),
             board: self.board.clone(),
-            bus,
         };
         supervisor.spawn("compliance.record", move |shutdown| {
             sequencer.clone().run(shutdown)

@@ -3,11 +3,7 @@
 
 use std::sync::Arc;
 
-use dm_core::{
-    bus::EventBus,
-    news::News,
-    ports::{ComplianceError, LogEntry, Recorded},
-};
+use dm_core::ports::{ComplianceError, LogEntry, Recorded};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -31,7 +27,6 @@ pub(crate) struct Sequencer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) log: LocalLog,
     pub(crate) board: Arc<Board>,
-    pub(crate) bus: EventBus,
 }
 
 impl Sequencer {
@@ -98,13 +93,6 @@ impl Sequencer {
 
     fn answer(&self, entries: Vec<LogEntry>, answers: Vec<oneshot::Sender<Answer>>) {
         for (LogEntry { index, event }, answer) in entries.into_iter().zip(answers) {
-            self.bus.publish(News::ComplianceEvent {
-                index,
-                event_type: event.event_type,
-                data_hash: event.data_hash,
-                recipient: event.recipient,
-                timestamp: event.timestamp,
-            });
             // An error only says that the caller has gone away; the event stands.
             let _ = answer.send(Ok(Recorded { index, event }));
         }

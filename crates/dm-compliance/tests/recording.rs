@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use dm_core::{
     config::ComplianceConfig,
-    event::EventKind,
-    news::News,
     ports::{CatalogError, ComplianceError, ComplianceLog},
 };
 use dm_testing::compliance::conformance::share;
@@ -86,23 +84,6 @@ async fn an_event_is_recorded_though_its_caller_has_gone_away() {
     assert!(futures::poll!(&mut gone).is_pending());
     drop(gone);
     assert_eq!(life.record(2).await, 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_recorded_event_is_told_on_the_bus() {
-    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
-    let life = Life::start(&events, &chain).await;
-    let mut news = life.bus.subscribe();
-    life.record(7).await;
-    let told = news.recv().await.unwrap();
-    let News::ComplianceEvent {
-        index: 0,
-        event_type: EventKind::DataShare,
-        ..
-    } = told.news
-    else {
-        panic!("{told:?}");
-    };
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! The event bus: what happens in the node, for whoever wants to know.
+//! The event bus: what happens in the node and no change of the catalog tells, for whoever
+//! wants to know now.
 
 use std::{
     collections::VecDeque,

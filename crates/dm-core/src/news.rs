@@ -319,6 +319,20 @@ pub const DURABLE_TOPICS: [&str; 17] = [
 ];
 
 impl News {
+    /// Whether it passes: the journal does not keep it.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::HealthUpdate(_)
+                | Self::TokenBalanceUpdate { .. }
+                | Self::DataVerified { .. }
+                | Self::PeerConnected { .. }
+                | Self::PeerDisconnected { .. }
+                | Self::PeerHealth(_)
+                | Self::WrongApiKeys { .. }
+        )
+    }
+
     /// Its topic, such as `data.shared`, and its data as JSON.
     pub fn parts(&self) -> (String, Value) {
         // Names, numbers and hashes always have a JSON form.

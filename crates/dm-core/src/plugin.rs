@@ -5,8 +5,14 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use alloy_primitives::{Address, U256};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{descriptor::Description, hash::DataHash};
+use crate::{
+    bus::NodeEvent,
+    descriptor::Description,
+    hash::DataHash,
+    journal::{Cursor, JournalEvent, JournalId},
+};
 
 /// Longest note or reason that is kept of a verdict, in bytes.
 pub const MAX_NOTE: usize = 1024;
@@ -108,6 +114,46 @@ pub struct RetrievalView {
     pub size: u64,
 }
 
+/// Something that has happened, as plugins hear of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginEvent {
+    /// Where it stands in the journal; an event that comes again has the same place. `None`
+    /// for one that the journal does not keep, and that does not come again.
+    pub place: Option<Cursor>,
+    /// What happened, such as `data.shared`.
+    pub topic: String,
+    /// What belongs to it; see [`News`](crate::news::News).
+    pub data: Value,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+impl PluginEvent {
+    /// An event of the journal.
+    pub fn of_journal(journal: JournalId, event: JournalEvent) -> Self {
+        Self {
+            place: Some(Cursor {
+                journal,
+                position: event.position,
+            }),
+            topic: event.topic,
+            data: event.data,
+            at: event.at,
+        }
+    }
+
+    /// An event that passes.
+    pub fn passing(event: &NodeEvent) -> Self {
+        let (topic, data) = event.parts();
+        Self {
+            place: None,
+            topic,
+            data,
+            at: (event.timestamp * 1000.0).round() as u64,
+        }
+    }
+}
+
 /// What is about to happen with data that somebody else has shared with this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiveStage {
@@ -207,7 +253,8 @@ pub struct PluginStatus {
     pub failures: u64,
     /// Why it failed last.
     pub last_error: Option<String>,
-    /// Events that it was too slow for.
+    /// Events that it did not hear of since the node started: it was too slow, away for too
+    /// long, or failed on them again and again.
     pub events_missed: u64,
 }
 

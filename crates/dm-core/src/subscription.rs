@@ -108,6 +108,9 @@ pub struct Progress {
     pub next_try: u64,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// Events that were forgotten before they could be delivered, since deliveries began
+    /// at the place where the subscription was made or rewound to.
+    pub missed: u64,
 }
 
 /// A program that is called when something happens.

@@ -73,7 +73,9 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
                 examine_received: false,
             };
             let store = Arc::new(MemoryKeyValueStore::new());
-            let manager = PluginManager::open(settings, store, bus.clone()).await.unwrap();
+            let manager = PluginManager::open(settings, store, catalog.clone(), bus.clone())
+                .await
+                .unwrap();
             manager.start(sources, &Supervisor::new()).await;
             Some(manager)
         }

@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dm_core::{
-    bus::NodeEvent,
-    plugin::{Piece, PluginFault, PluginInfo, ReceiveStage, ReceivedView, RetrievalView, ShareView, Verdict},
+    plugin::{
+        Piece, PluginEvent, PluginFault, PluginInfo, ReceiveStage, ReceivedView, RetrievalView, ShareView,
+        Verdict,
+    },
     ports::{NodeFunctions, Plugin, PluginContext},
 };
 use reqwest::Client;
@@ -142,12 +144,11 @@ impl Plugin for WasmPlugin {
         }
     }
 
-    async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
-        let (topic, data) = event.parts();
+    async fn on_event(&self, event: &PluginEvent) -> Result<(), PluginFault> {
         let event = types::Event {
-            topic,
-            data: data.to_string(),
-            timestamp_ms: (event.timestamp * 1000.0).round() as u64,
+            topic: event.topic.clone(),
+            data: event.data.to_string(),
+            timestamp_ms: event.at,
         };
         call!(self, |store, exports| exports.plugin.call_on_event(store, &event));
         Ok(())

@@ -74,7 +74,7 @@ impl Events {
         let mut growth = self.journal.journal_growth();
         let extent = self.journal.journal_extent().await?;
         let begin = position_of(from, &extent)?;
-        let missed = extent.first.saturating_sub(begin + 1);
+        let missed = extent.forgotten_after(begin);
         let mut read_to = begin;
         loop {
             growth.mark_unchanged();

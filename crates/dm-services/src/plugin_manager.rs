@@ -14,7 +14,7 @@ use dm_core::{
         Hook, MAX_NOTE, Notes, PluginFault, PluginStatus, ReceivedView, RetrievalView, ShareView, Verdict,
         cut_to,
     },
-    ports::{KeyValueStore, PluginSource, StoreError, WriteBatch},
+    ports::{EventJournal, KeyValueStore, PluginSource, StoreError, WriteBatch},
 };
 use tokio::{
     sync::{Notify, SetOnce},
@@ -23,6 +23,7 @@ use tokio::{
 
 use super::ServiceError;
 
+mod event_place;
 mod events;
 mod examiner;
 mod guarded;
@@ -71,6 +72,7 @@ pub struct PluginManager {
 struct Inner {
     config: PluginConfig,
     store: Arc<dyn KeyValueStore>,
+    journal: Arc<dyn EventJournal>,
     bus: EventBus,
     sources: OnceLock<Vec<Arc<dyn PluginSource>>>,
     disabled: BTreeSet<String>,
@@ -86,13 +88,15 @@ struct Inner {
 impl PluginManager {
     /// A manager whose plugins do not run yet: until [`PluginManager::start`],
     /// what needs a required plugin is refused. `store` is for the manager and
-    /// its plugins alone.
+    /// its plugins alone. Plugins hear of the events of the journal, and of those of the
+    /// bus that it does not keep.
     ///
     /// # Errors
     /// Faults of the store.
     pub async fn open(
         config: PluginConfig,
         store: Arc<dyn KeyValueStore>,
+        journal: Arc<dyn EventJournal>,
         bus: EventBus,
     ) -> Result<Self, StoreError> {
         let entries = store.scan(DISABLED.as_bytes(), None, MOST_DISABLED).await?;
@@ -114,6 +118,7 @@ impl PluginManager {
                 started: SetOnce::new(),
                 config,
                 store,
+                journal,
                 bus,
                 disabled,
             }),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use dm_core::{
     clock::now_ms,
     journal::{Cursor, Topics},
-    ports::{CatalogError, EventJournal, Sealer, Signer, SubscriptionCatalog, Webhooks},
+    ports::{CatalogError, EventJournal, JournalExtent, Sealer, Signer, SubscriptionCatalog, Webhooks},
     subscription::{
         DeadLetter, EventMatch, MAX_FILTER_LABELS, MAX_NAME, MAX_URL, Progress, Subscription, SubscriptionId,
         SubscriptionState,
@@ -134,7 +134,11 @@ impl Subscriptions {
     /// # Errors
     /// Faults of the catalog.
     pub async fn list(&self) -> Result<Vec<Subscription>, ServiceError> {
-        Ok(self.ports.catalog.subscriptions().await?)
+        let extent = self.ports.journal.journal_extent().await?;
+        let mut kept = self.ports.catalog.subscriptions().await?;
+        kept.iter_mut()
+            .for_each(|subscription| count_missed(subscription, &extent));
+        Ok(kept)
     }
 
     /// The subscription with this id.
@@ -142,8 +146,11 @@ impl Subscriptions {
     /// # Errors
     /// [`ServiceError::NotFound`]; faults of the catalog.
     pub async fn get(&self, id: SubscriptionId) -> Result<Subscription, ServiceError> {
+        let extent = self.ports.journal.journal_extent().await?;
         let kept = self.ports.catalog.subscription(id).await?;
-        kept.ok_or(ServiceError::NotFound)
+        let mut kept = kept.ok_or(ServiceError::NotFound)?;
+        count_missed(&mut kept, &extent);
+        Ok(kept)
     }
 
     /// Stops deliveries, or goes on with them, also where the receiver had ended them.
@@ -200,6 +207,12 @@ impl Subscriptions {
         self.changed.notify_one();
         is_there.then_some(()).ok_or(ServiceError::NotFound)
     }
+}
+
+/// Counts what a subscription will miss because it was forgotten meanwhile, too.
+fn count_missed(subscription: &mut Subscription, extent: &JournalExtent) {
+    let progress = &mut subscription.progress;
+    progress.missed += extent.forgotten_after(progress.read_to);
 }
 
 fn check(new: &NewSubscription, webhooks: &dyn Webhooks) -> Result<(), ServiceError> {

@@ -4,7 +4,6 @@ use alloy_primitives::{Address, U256};
 use dm_core::{
     clock::now_ms,
     idempotency::IdempotencyKey,
-    news::News,
     operation::OperationId,
     order::{Order, OrderRecord, Purpose, TokenRecord},
     ports::ChainError,
@@ -101,12 +100,7 @@ impl TokenManager {
             issued: false,
             added_at: now_ms(),
         };
-        if ports.supported.add_token(&record).await? {
-            ports.bus.publish(News::TokenAdded {
-                address,
-                symbol: record.info.symbol.clone(),
-            });
-        }
+        ports.supported.add_token(&record).await?;
         Ok(record.info)
     }
 

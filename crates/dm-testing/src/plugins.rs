@@ -8,16 +8,15 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
-    bus::NodeEvent,
     descriptor::Description,
     hash::DataHash,
-    news::News,
     plugin::{
-        Hook, Piece, PluginFault, PluginInfo, ReceiveStage, ReceivedView, RetrievalView, ShareView, Verdict,
+        Hook, Piece, PluginEvent, PluginFault, PluginInfo, ReceiveStage, ReceivedView, RetrievalView,
+        ShareView, Verdict,
     },
     ports::{KeyValueStore, Plugin, PluginContext, PluginSource, WriteBatch},
-    share::ShareStatus,
 };
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::key_value::MemoryKeyValueStore;
@@ -87,10 +86,9 @@ impl Plugin for SamplePlugin {
 
     async fn shutdown(&self) {}
 
-    async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
-        let (topic, _) = event.parts();
+    async fn on_event(&self, event: &PluginEvent) -> Result<(), PluginFault> {
         let mut batch = WriteBatch::new();
-        batch.put(LAST_EVENT, topic.into_bytes());
+        batch.put(LAST_EVENT, event.topic.clone().into_bytes());
         let store = self.store.get().expect("initialized");
         store.commit(batch).await.map_err(PluginFault::new)
     }
@@ -246,14 +244,11 @@ pub async fn an_endless_call_can_be_given_up(source: &dyn PluginSource) {
 pub async fn events_arrive_and_what_is_kept_is_in_the_store(source: &dyn PluginSource) {
     let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
     let plugin = ready(source, store.clone()).await;
-    let event = NodeEvent {
-        news: News::DataShared {
-            data_hash: DataHash::of(b"data"),
-            recipient: Address::repeat_byte(7),
-            status: ShareStatus::Pending,
-            tx_hash: None,
-        },
-        timestamp: 1.5,
+    let event = PluginEvent {
+        place: None,
+        topic: "data.shared".to_owned(),
+        data: json!({"data_hash": DataHash::of(b"data"), "recipient": Address::repeat_byte(7)}),
+        at: 1500,
     };
     plugin.on_event(&event).await.unwrap();
     plugin.shutdown().await;

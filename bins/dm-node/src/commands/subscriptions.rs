@@ -116,12 +116,22 @@ fn describe_all(answer: &Value) -> String {
                 cell(&kept["url"]),
                 topics.join(","),
                 times::local_secs(&kept["next_try"]),
+                cell(&kept["missed"]),
                 cell(&kept["last_error"]),
             ]
         })
         .collect();
     output::table(
-        &["ID", "NAME", "STATE", "URL", "TOPICS", "NEXT TRY", "LAST ERROR"],
+        &[
+            "ID",
+            "NAME",
+            "STATE",
+            "URL",
+            "TOPICS",
+            "NEXT TRY",
+            "MISSED",
+            "LAST ERROR",
+        ],
         &rows,
     )
 }

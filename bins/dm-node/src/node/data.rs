@@ -38,7 +38,7 @@ impl Data {
         let (config, keys, supervisor) = (ground.config, ground.keys, &ground.supervisor);
         let (catalog, address) = (&stores.catalog, ground.address);
         let namespace = stores.storage.namespace("plugins");
-        let plugins = plugins::open(config, address, namespace, ground.bus.clone()).await?;
+        let plugins = plugins::open(config, address, namespace, catalog.clone(), ground.bus.clone()).await?;
         let users = Authorizer::new(catalog.clone(), Arc::new(PublicKeys));
         let contacts = Contacts::new(ContactPorts {
             book: catalog.clone(),

@@ -60,6 +60,8 @@ struct SubscriptionAnswer {
     /// When the next event is tried again; `null`: at once.
     next_try: Option<f64>,
     last_error: Option<String>,
+    /// Events that were forgotten before they could be delivered.
+    missed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -81,6 +83,7 @@ fn answer(subscription: Subscription, secret: Option<String>) -> SubscriptionAns
         failed_attempts: progress.attempts,
         next_try: (progress.next_try > 0).then(|| seconds(progress.next_try)),
         last_error: progress.last_error,
+        missed: progress.missed,
         secret,
     }
 }

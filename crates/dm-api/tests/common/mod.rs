@@ -188,6 +188,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             examine_received: false,
         },
         Arc::new(MemoryKeyValueStore::new()),
+        catalog.clone(),
         bus.clone(),
     )
     .await

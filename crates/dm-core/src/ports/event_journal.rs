@@ -21,6 +21,13 @@ pub struct JournalExtent {
     pub last: u64,
 }
 
+impl JournalExtent {
+    /// Events after this position that are not kept any more.
+    pub fn forgotten_after(&self, position: u64) -> u64 {
+        self.first.saturating_sub(position + 1)
+    }
+}
+
 /// Events in their order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct JournalPage {

@@ -4,9 +4,8 @@ use alloy_primitives::Address;
 use async_trait::async_trait;
 
 use super::KeyValueStore;
-use crate::{
-    bus::NodeEvent,
-    plugin::{Piece, PluginFault, PluginInfo, ReceivedView, RetrievalView, ShareView, Verdict},
+use crate::plugin::{
+    Piece, PluginEvent, PluginFault, PluginInfo, ReceivedView, RetrievalView, ShareView, Verdict,
 };
 
 /// What a plugin gets to work with.
@@ -38,8 +37,9 @@ pub trait Plugin: Send + Sync {
     /// Ends the plugin's work; also called after a fault.
     async fn shutdown(&self);
 
-    /// Hook `events`: something has happened. Events come one after the other.
-    async fn on_event(&self, _event: &NodeEvent) -> Result<(), PluginFault> {
+    /// Hook `events`: something has happened. Events come one after the other, those of the
+    /// journal in its order and at least once: one that the plugin fails on comes again.
+    async fn on_event(&self, _event: &PluginEvent) -> Result<(), PluginFault> {
         Ok(())
     }
 

@@ -6,7 +6,6 @@ use std::{ops::Range, sync::Arc};
 use alloy_primitives::Address;
 use bytes::Bytes;
 use dm_core::{
-    bus::EventBus,
     clock::now_ms,
     descriptor::{Description, Descriptor},
     envelope::{CHUNK_SIZE, Chunk, SignedEnvelope},
@@ -69,7 +68,6 @@ pub(super) struct Reader {
     key_ring: Arc<dyn KeyRing>,
     grants: Arc<dyn Grants>,
     network: Arc<dyn ObjectExchange>,
-    bus: EventBus,
     locks: DataLocks,
     own: Arc<OwnObjects>,
     sealing: Arc<Sealing>,
@@ -91,7 +89,6 @@ impl Reader {
             key_ring: ports.key_ring.clone(),
             grants: ports.grants.clone(),
             network: ports.network.clone(),
-            bus: ports.bus.clone(),
             locks: basis.locks.clone(),
             own: basis.own.clone(),
             sealing: basis.sealing.clone(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dm_core::{
-    bus::EventBus,
     plugin::Notes,
     ports::{KeyRing, ObjectStore, ShareCatalog},
 };
@@ -56,7 +55,6 @@ pub(super) struct Sharing {
     shares: Arc<dyn ShareCatalog>,
     key_ring: Arc<dyn KeyRing>,
     authorization: Option<ShareAuthorization>,
-    bus: EventBus,
     locks: DataLocks,
     own: Arc<OwnObjects>,
     addresses: Arc<AddressBook>,
@@ -82,7 +80,6 @@ impl Sharing {
             shares: ports.catalog.clone(),
             key_ring: ports.key_ring.clone(),
             authorization: ports.authorization.clone(),
-            bus: ports.bus.clone(),
             locks: basis.locks.clone(),
             own: basis.own.clone(),
             addresses: basis.addresses.clone(),

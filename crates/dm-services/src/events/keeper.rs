@@ -28,18 +28,6 @@ pub struct EventKeeper {
     config: EventsConfig,
 }
 
-/// News that are told by the bus alone, and that the journal keeps.
-fn is_for_the_journal(news: &News) -> bool {
-    matches!(
-        news,
-        News::HealthComponentChange(_)
-            | News::ContactChanged { .. }
-            | News::NodeStarted { .. }
-            | News::NodeStopping {}
-            | News::SystemError(_)
-    )
-}
-
 impl EventKeeper {
     /// Nothing happens before [`EventKeeper::run`].
     pub fn new(journal: Arc<dyn EventJournal>, bus: EventBus, config: EventsConfig) -> Self {
@@ -74,7 +62,7 @@ impl EventKeeper {
                 Err(RecvError::Closed) => std::future::pending().await,
             };
             let mut news = waiting(events);
-            if is_for_the_journal(&first) {
+            if !first.is_passing() {
                 news.insert(0, first);
             }
             if !news.is_empty() {
@@ -99,7 +87,7 @@ fn waiting(events: &mut Receiver<NodeEvent>) -> Vec<News> {
     while news.len() < MAX_TOGETHER
         && let Ok(event) = events.try_recv()
     {
-        if is_for_the_journal(&event.news) {
+        if !event.news.is_passing() {
             news.push(event.news);
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use dm_core::{
-    bus::EventBus,
     clock::now_ms,
     idempotency::IdempotencyKey,
     news::News,
@@ -15,12 +14,11 @@ use dm_core::{
 use super::{MoneyPorts, balances::Balances, event};
 use crate::ServiceError;
 
-/// Keeps orders. What becomes of them is announced on the bus, and completed movements of
-/// money are written into the compliance log.
+/// Keeps orders. The catalog tells the journal what becomes of them; completed movements of
+/// money are written into the compliance log as well.
 pub(super) struct KeptOrders {
     orders: Arc<dyn OrderCatalog>,
     log: Arc<dyn ComplianceLog>,
-    bus: EventBus,
     balances: Arc<Balances>,
 }
 
@@ -29,7 +27,6 @@ impl KeptOrders {
         Self {
             orders: ports.orders.clone(),
             log: ports.log.clone(),
-            bus: ports.bus.clone(),
             balances,
         }
     }
@@ -105,7 +102,7 @@ impl KeptOrders {
     ) -> Result<(), ServiceError> {
         self.orders.set_order_state(record.id, &state).await?;
         record.state = state;
-        self.announce(record);
+        self.note_balance(record);
         Ok(())
     }
 
@@ -132,13 +129,12 @@ impl KeptOrders {
         Ok(())
     }
 
-    /// Tells the bus what has become of an order.
-    pub(super) fn announce(&self, record: &OrderRecord) {
-        if let Some(news) = News::of_order(record) {
-            if let Order::Transfer(transfer) = &record.order {
-                self.balances.note(transfer.token);
-            }
-            self.bus.publish(news);
+    /// Has the balance looked at that an order may have changed.
+    pub(super) fn note_balance(&self, record: &OrderRecord) {
+        if let Order::Transfer(transfer) = &record.order
+            && News::of_order(record).is_some()
+        {
+            self.balances.note(transfer.token);
         }
     }
 }

@@ -132,7 +132,7 @@ impl RefundAttempts {
             "a refund was not made yet; it is tried again"
         );
         self.kept.set_tries(record, OrderState::Accepted, tries).await?;
-        self.kept.announce(record);
+        self.kept.note_balance(record);
         Ok(())
     }
 

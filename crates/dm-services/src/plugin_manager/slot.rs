@@ -9,11 +9,10 @@ use std::{
 };
 
 use dm_core::{
-    bus::NodeEvent,
-    plugin::{Hook, PluginFault, PluginInfo, PluginStatus, Verdict},
+    plugin::{Hook, PluginEvent, PluginFault, PluginInfo, PluginStatus, Verdict},
     ports::Plugin,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{guarded::guarded, lifecycle::Lifecycle, question::Question};
@@ -31,6 +30,7 @@ pub(super) struct Running {
     calls: Semaphore,
     /// Ends the delivery of events.
     pub(super) stopping: CancellationToken,
+    delivery: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Running {
@@ -41,7 +41,13 @@ impl Running {
             info,
             plugin,
             stopping: CancellationToken::new(),
+            delivery: Mutex::default(),
         }
+    }
+
+    /// The task that delivers events, which ends before the plugin does.
+    pub(super) fn is_told_by(&self, delivery: JoinHandle<()>) {
+        *self.delivery.lock().unwrap_or_else(PoisonError::into_inner) = Some(delivery);
     }
 
     async fn ask(&self, question: Question<'_>) -> Result<Result<Verdict, PluginFault>, ServiceError> {
@@ -54,7 +60,7 @@ impl Running {
     }
 
     /// Hands the plugin an event, after the calls that wait already.
-    pub(super) async fn tell(&self, event: &NodeEvent) -> Result<(), PluginFault> {
+    pub(super) async fn tell(&self, event: &PluginEvent) -> Result<(), PluginFault> {
         let _call = self.calls.acquire().await;
         guarded(self.info.call_limit, self.plugin.on_event(event)).await
     }
@@ -62,7 +68,16 @@ impl Running {
     /// Ends the plugin's work; what it does wrong then matters no more.
     pub(super) async fn shut_down(&self) {
         self.stopping.cancel();
+        let delivery = self
+            .delivery
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let ending = async {
+            if let Some(delivery) = delivery {
+                // A delivery that panicked has ended as well.
+                let _ = delivery.await;
+            }
             self.plugin.shutdown().await;
             Ok(())
         };

@@ -11,7 +11,7 @@ use dm_core::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{PluginManager, Running, Slot, guarded::guarded, own_store::OwnStore};
+use super::{PluginManager, Running, Slot, event_place::EventPlace, guarded::guarded, own_store::OwnStore};
 
 /// How long a plugin may take to be made ready, its translation included.
 const LOADING_PATIENCE: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ impl PluginManager {
             return;
         };
         match self.make_ready(slot, start).await {
-            Ok(running) => self.begin_calling(slot, &Arc::new(running)),
+            Ok((running, place)) => self.begin_calling(slot, &Arc::new(running), place),
             Err(fault) => {
                 if slot.life().failed(start, fault.to_string(), Instant::now()) {
                     self.note_failure(slot, &fault);
@@ -101,7 +101,12 @@ impl PluginManager {
         }
     }
 
-    async fn make_ready(&self, slot: &Slot, start: u64) -> Result<Running, PluginFault> {
+    /// The plugin, and where it goes on in the journal if it hears of events.
+    async fn make_ready(
+        &self,
+        slot: &Slot,
+        start: u64,
+    ) -> Result<(Running, Option<EventPlace>), PluginFault> {
         let plugin = guarded(LOADING_PATIENCE, self.load(&slot.name)).await?;
         let info = plugin.info();
         slot.set_known(&info);
@@ -116,10 +121,14 @@ impl PluginManager {
             address: self.inner.config.address,
             store: Arc::new(store),
         };
+        let place = match info.hooks.contains(&Hook::Events) {
+            true => Some(self.event_place(&info.name).await?),
+            false => None,
+        };
         let running = Running::new(start, info, plugin);
         let initializing = running.plugin.initialize(context);
         match guarded(running.info.call_limit, initializing).await {
-            Ok(()) => Ok(running),
+            Ok(()) => Ok((running, place)),
             Err(fault) => {
                 running.shut_down().await;
                 Err(fault)
@@ -136,14 +145,24 @@ impl PluginManager {
         Err(PluginFault::new("there is no plugin of this name"))
     }
 
-    fn begin_calling(&self, slot: &Arc<Slot>, running: &Arc<Running>) {
-        if running.info.hooks.contains(&Hook::Events) {
-            let events = self.inner.bus.subscribe();
-            tokio::spawn(self.clone().deliver_events(slot.clone(), running.clone(), events));
-        }
+    async fn event_place(&self, name: &str) -> Result<EventPlace, PluginFault> {
+        let (store, journal) = (self.inner.store.as_ref(), self.inner.journal.as_ref());
+        EventPlace::find(name, store, journal)
+            .await
+            .map_err(PluginFault::new)
+    }
+
+    fn begin_calling(&self, slot: &Arc<Slot>, running: &Arc<Running>, place: Option<EventPlace>) {
+        let passing = self.inner.bus.subscribe();
         let version = running.info.version.clone();
         slot.set_running(Some(running.clone()));
         slot.life().started(running.start, Instant::now());
+        if let Some(place) = place {
+            let delivering = self
+                .clone()
+                .deliver_events(slot.clone(), running.clone(), place, passing);
+            running.is_told_by(tokio::spawn(delivering));
+        }
         tracing::info!(plugin = slot.name, version, "a plugin runs");
         self.inner
             .bus

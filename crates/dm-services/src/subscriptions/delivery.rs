@@ -128,6 +128,7 @@ impl Delivery<'_> {
             growth.mark_unchanged();
             let (topics, read_to) = (&self.subscription.topics, self.subscription.progress.read_to);
             let page = subscriptions.recent.page(topics, read_to).await?;
+            self.skip_forgotten(page.forgotten);
             let mut end = self.deliver_page(page.events).await?;
             if end == End::Done {
                 self.subscription.progress.read_to = page.read_to;
@@ -152,6 +153,21 @@ impl Delivery<'_> {
             }
         }
         Ok(end_where_closed(growth.changed().await))
+    }
+
+    /// Counts the events that are not kept any more and that the receiver can never have.
+    fn skip_forgotten(&mut self, forgotten: u64) {
+        if forgotten == 0 {
+            return;
+        }
+        let id = self.subscription.id;
+        tracing::warn!(subscription = %id, forgotten, "events were forgotten before they could be delivered");
+        let progress = &self.subscription.progress;
+        self.subscription.progress = Progress {
+            read_to: progress.read_to + forgotten,
+            missed: progress.missed + forgotten,
+            ..Progress::default()
+        };
     }
 
     async fn deliver_page(&mut self, events: Vec<Arc<JournalEvent>>) -> Result<End, CatalogError> {
@@ -239,6 +255,7 @@ impl Delivery<'_> {
         self.delivered = position;
         self.subscription.progress = Progress {
             read_to: position,
+            missed: self.subscription.progress.missed,
             ..Progress::default()
         };
     }

@@ -17,6 +17,8 @@ const PAGE: usize = 100;
 /// Events of a subscription, in their order.
 pub(super) struct Page {
     pub(super) events: Vec<Arc<JournalEvent>>,
+    /// Events before them that are not kept any more.
+    pub(super) forgotten: u64,
     /// Where the next page begins.
     pub(super) read_to: u64,
     /// Whether there is no next page before the journal grows.
@@ -52,9 +54,12 @@ impl RecentEvents {
         if let Some(page) = self.recent_page(topics, after).await? {
             return Ok(page);
         }
-        let page = self.journal.journal_page(topics, after, PAGE).await?;
+        let forgotten = self.journal.journal_extent().await?.forgotten_after(after);
+        let page = self.journal.journal_page(topics, after + forgotten, PAGE);
+        let page = page.await?;
         Ok(Page {
             events: page.events.into_iter().map(Arc::new).collect(),
+            forgotten,
             read_to: page.read_to,
             is_end: false,
         })
@@ -116,6 +121,7 @@ impl Recent {
         Page {
             is_end: read_to >= self.read_to,
             events,
+            forgotten: 0,
             read_to,
         }
     }

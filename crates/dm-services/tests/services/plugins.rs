@@ -1,176 +1,20 @@
 //! What the node promises of its plugins, and against them.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, atomic::Ordering};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use dm_core::{
-    bus::{EventBus, NodeEvent},
     envelope::CHUNK_SIZE,
-    news::News,
-    plugin::{
-        Hook, PIECE_OVERLAP, Piece, PluginFault, PluginInfo, PluginState, RetrievalView, ShareView, Verdict,
-    },
-    ports::{ComplianceLog, KeyValueStore, ObjectStore, Plugin, PluginContext, PluginSource},
-    tasks::Supervisor,
+    plugin::{Hook, PIECE_OVERLAP, PluginFault, PluginState, Verdict},
+    ports::{ComplianceLog, KeyValueStore, ObjectStore, Plugin, PluginSource},
 };
-use dm_services::{DataManager, DataPorts, PluginConfig, PluginManager, RegisteredPlugins, ServiceError};
+use dm_services::{PluginConfig, PluginManager, ServiceError};
 use dm_testing::{key_value::MemoryKeyValueStore, plugins::SamplePlugin};
 
-use crate::support::{TestNode, World, data, eventually, settings, terms};
-
-/// What a test has a plugin do.
-#[derive(Default)]
-struct Script {
-    name: &'static str,
-    hooks: Vec<Hook>,
-    verdict: Mutex<Option<Verdict>>,
-    refuses_to_start: AtomicBool,
-    panics: AtomicBool,
-    hangs: AtomicBool,
-    starts: AtomicU64,
-    pieces: Mutex<Vec<Piece>>,
-    topics: Mutex<Vec<String>>,
-    /// Shared by several plugins: who did what.
-    diary: Arc<Mutex<Vec<String>>>,
-}
-
-impl Script {
-    fn new(name: &'static str, hooks: &[Hook]) -> Arc<Self> {
-        Arc::new(Self {
-            name,
-            hooks: hooks.to_vec(),
-            ..Self::default()
-        })
-    }
-
-    fn says(&self, verdict: Verdict) {
-        *self.verdict.lock().unwrap() = Some(verdict);
-    }
-
-    async fn answer(&self) -> Result<Verdict, PluginFault> {
-        assert!(!self.panics.load(Ordering::SeqCst), "as it was told");
-        if self.hangs.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        Ok(self.verdict.lock().unwrap().clone().unwrap_or(Verdict::Allow))
-    }
-
-    fn note(&self, what: &str) {
-        self.diary.lock().unwrap().push(format!("{what} {}", self.name));
-    }
-}
-
-#[async_trait]
-impl Plugin for Script {
-    fn info(&self) -> PluginInfo {
-        PluginInfo {
-            call_limit: Duration::from_millis(200),
-            ..PluginInfo::new(self.name, "1.2.3", &self.hooks)
-        }
-    }
-
-    async fn initialize(&self, _context: PluginContext) -> Result<(), PluginFault> {
-        self.starts.fetch_add(1, Ordering::SeqCst);
-        self.note("start");
-        if self.refuses_to_start.load(Ordering::SeqCst) {
-            return Err(PluginFault::new("not today"));
-        }
-        Ok(())
-    }
-
-    async fn shutdown(&self) {
-        self.note("stop");
-    }
-
-    async fn on_event(&self, event: &NodeEvent) -> Result<(), PluginFault> {
-        self.topics.lock().unwrap().push(event.parts().0);
-        self.answer().await.map(|_| ())
-    }
-
-    async fn before_share(&self, _share: &ShareView) -> Result<Verdict, PluginFault> {
-        self.answer().await
-    }
-
-    async fn examine(&self, piece: &Piece) -> Result<Verdict, PluginFault> {
-        self.pieces.lock().unwrap().push(piece.clone());
-        self.answer().await
-    }
-
-    async fn before_retrieval(&self, _retrieval: &RetrievalView) -> Result<Verdict, PluginFault> {
-        self.answer().await
-    }
-}
-
-/// A node with plugins.
-struct Plugged {
-    node: TestNode,
-    data: DataManager,
-    plugins: PluginManager,
-    bus: EventBus,
-    store: Arc<dyn KeyValueStore>,
-    supervisor: Supervisor,
-}
-
-async fn plugged(plugins: &[Arc<Script>], required: &[&str]) -> Plugged {
-    plugged_over(plugins, required, Arc::new(MemoryKeyValueStore::new())).await
-}
-
-async fn plugged_over(plugins: &[Arc<Script>], required: &[&str], store: Arc<dyn KeyValueStore>) -> Plugged {
-    let node = World::new().node(1).await;
-    let supervisor = Supervisor::new();
-    let bus = node.ports.bus.clone();
-    let settings_of_plugins = PluginConfig {
-        node_id: "test".to_owned(),
-        address: node.address(),
-        required: required.iter().map(|name| (*name).to_owned()).collect(),
-        examine_received: false,
-    };
-    let manager = PluginManager::open(settings_of_plugins, store.clone(), bus.clone())
-        .await
-        .unwrap();
-    let source: RegisteredPlugins = plugins
-        .iter()
-        .map(|plugin| plugin.clone() as Arc<dyn Plugin>)
-        .collect();
-    manager.start(vec![Arc::new(source)], &supervisor).await;
-    let ports = DataPorts {
-        plugins: Some(manager.clone()),
-        ..node.ports.clone()
-    };
-    Plugged {
-        data: DataManager::new(&ports, settings()).unwrap(),
-        node,
-        plugins: manager,
-        bus,
-        store,
-        supervisor,
-    }
-}
-
-impl Plugged {
-    async fn share(&self, data: Bytes) -> Result<dm_core::share::ShareOutcome, ServiceError> {
-        self.data.share_bytes(data, terms(self.node.address())).await
-    }
-
-    fn state(&self, name: &str) -> PluginState {
-        let statuses = self.plugins.statuses();
-        statuses.iter().find(|status| status.name == name).unwrap().state
-    }
-
-    async fn until(&self, name: &str, state: PluginState) {
-        eventually("the plugin gets there", async || {
-            (self.state(name) == state).then_some(())
-        })
-        .await;
-    }
-}
+use crate::{
+    scripted::{Script, plugged, plugged_over},
+    support::{data, terms},
+};
 
 fn refuse(reason: &str) -> Verdict {
     Verdict::Refuse {
@@ -340,23 +184,6 @@ async fn plugins_start_in_the_order_of_their_names_and_stop_in_reverse() {
 }
 
 #[tokio::test]
-async fn events_reach_a_plugin_and_one_that_fails_on_them_is_started_again() {
-    let listener = Script::new("listener", &[Hook::Events]);
-    let node = plugged(std::slice::from_ref(&listener), &[]).await;
-    node.share(data(10)).await.unwrap();
-    eventually("the event arrives", async || {
-        let topics = listener.topics.lock().unwrap();
-        topics.contains(&"data.shared".to_owned()).then_some(())
-    })
-    .await;
-    listener.panics.store(true, Ordering::SeqCst);
-    node.bus.publish(News::NodeStopping {});
-    node.until("listener", PluginState::Failed).await;
-    listener.panics.store(false, Ordering::SeqCst);
-    node.until("listener", PluginState::Running).await;
-}
-
-#[tokio::test]
 async fn a_plugin_is_switched_off_for_good_and_on_again() {
     let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
     let guard = Script::new("guard", &[Hook::Share]);
@@ -411,9 +238,14 @@ async fn a_source_that_offers_something_else_under_a_name_is_not_believed() {
         required: Vec::new(),
         examine_received: false,
     };
-    let manager = PluginManager::open(settings, node.store.clone(), node.bus.clone())
-        .await
-        .unwrap();
+    let manager = PluginManager::open(
+        settings,
+        node.store.clone(),
+        node.node.catalog.clone(),
+        node.bus.clone(),
+    )
+    .await
+    .unwrap();
     manager.start(vec![Arc::new(Impostor)], &node.supervisor).await;
     let statuses = manager.statuses();
     assert_eq!(statuses.len(), 1);

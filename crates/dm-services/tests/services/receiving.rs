@@ -1,265 +1,21 @@
 //! What comes from others: plugins have a say, and what is wanted at once is fetched.
 
-use std::sync::{Arc, Mutex};
+mod reader;
 
-use async_trait::async_trait;
+use std::sync::Arc;
+
 use dm_core::{
-    config::{Accept, Acknowledge, FetchConfig},
-    descriptor::{Description, LabelPairs, Labels},
     envelope::ObjectId,
     hash::DataHash,
     inbox::ItemState,
-    plugin::{Hook, Piece, PluginFault, PluginInfo, ReceiveStage, ReceivedView, Verdict},
-    ports::{
-        InboxCatalog, Kept, KeptLimits, KeyValueStore, Plugin, PluginContext, ReadableObjects, StorageQuota,
-    },
-    tasks::Supervisor,
+    plugin::{Hook, ReceiveStage},
+    ports::{InboxCatalog, Kept, KeptLimits, StorageQuota},
 };
-use dm_services::{
-    DataManager, DataPorts, PluginConfig, PluginManager, RegisteredPlugins, ServiceError,
-    inbox::{
-        Arrivals, FetchPolicy, FetchPorts, Fetches, Inbox, InboxEntry, InboxFilter, InboxPorts, InboxSettings,
-    },
-};
-use dm_testing::{catalog::MemoryCatalog, key_value::MemoryKeyValueStore};
-use futures::TryStreamExt;
-use tokio_util::sync::CancellationToken;
+use dm_services::ServiceError;
 
-use crate::support::{TestNode, World, data, deliveries_of, eventually, settings, terms};
+use crate::support::{World, data, eventually, settings, terms};
 
-/// A plugin that refuses what it was told to, and remembers what it was asked.
-struct Doorkeeper {
-    hooks: Vec<Hook>,
-    refuses: Mutex<Option<ReceiveStage>>,
-    fails: bool,
-    asked: Mutex<Vec<ReceivedView>>,
-}
-
-impl Doorkeeper {
-    fn new(hooks: &[Hook]) -> Arc<Self> {
-        Arc::new(Self {
-            hooks: hooks.to_vec(),
-            refuses: Mutex::default(),
-            fails: false,
-            asked: Mutex::default(),
-        })
-    }
-
-    fn refuses(&self, stage: Option<ReceiveStage>) {
-        *self.refuses.lock().unwrap() = stage;
-    }
-
-    fn asked(&self) -> Vec<ReceivedView> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-#[async_trait]
-impl Plugin for Doorkeeper {
-    fn info(&self) -> PluginInfo {
-        PluginInfo::new("doorkeeper", "1", &self.hooks)
-    }
-
-    async fn initialize(&self, _context: PluginContext) -> Result<(), PluginFault> {
-        match self.fails {
-            true => Err(PluginFault::new("not today")),
-            false => Ok(()),
-        }
-    }
-
-    async fn shutdown(&self) {}
-
-    async fn examine(&self, piece: &Piece) -> Result<Verdict, PluginFault> {
-        let is_bad = piece.bytes.windows(3).any(|part| part == b"bad");
-        Ok(if is_bad { refusal() } else { Verdict::Allow })
-    }
-
-    async fn before_receive(&self, received: &ReceivedView) -> Result<Verdict, PluginFault> {
-        self.asked.lock().unwrap().push(received.clone());
-        let is_refused = *self.refuses.lock().unwrap() == Some(received.stage);
-        Ok(if is_refused { refusal() } else { Verdict::Allow })
-    }
-}
-
-fn refusal() -> Verdict {
-    Verdict::Refuse {
-        reason: "unwanted".to_owned(),
-    }
-}
-
-/// A node with a plugin and an inbox.
-struct Reader {
-    node: TestNode,
-    data: DataManager,
-    inbox: Inbox,
-    /// Where it stands what is still to be fetched.
-    queue: Arc<dyn KeyValueStore>,
-    _tasks: Supervisor,
-}
-
-/// How a reader is set up.
-#[derive(Default)]
-struct Setup {
-    plugin: Option<Arc<Doorkeeper>>,
-    is_required: bool,
-    examine_received: bool,
-    fetch: FetchConfig,
-    quota: Option<Arc<dyn StorageQuota>>,
-    queue: Option<Arc<dyn KeyValueStore>>,
-    is_idle: bool,
-}
-
-impl Setup {
-    fn with(plugin: &Arc<Doorkeeper>) -> Self {
-        Self {
-            plugin: Some(plugin.clone()),
-            ..Self::default()
-        }
-    }
-
-    fn fetching(from: &[&str]) -> Self {
-        Self {
-            fetch: FetchConfig {
-                from: from.iter().map(ToString::to_string).collect(),
-                ..FetchConfig::default()
-            },
-            ..Self::default()
-        }
-    }
-
-    async fn on(self, node: TestNode) -> Reader {
-        let tasks = Supervisor::new();
-        let config = PluginConfig {
-            node_id: "test".to_owned(),
-            address: node.address(),
-            required: self
-                .is_required
-                .then(|| "doorkeeper".to_owned())
-                .into_iter()
-                .collect(),
-            examine_received: self.examine_received,
-        };
-        let store = Arc::new(MemoryKeyValueStore::new());
-        let plugins = PluginManager::open(config, store, node.ports.bus.clone())
-            .await
-            .unwrap();
-        let source: RegisteredPlugins = self
-            .plugin
-            .into_iter()
-            .map(|plugin| plugin as Arc<dyn Plugin>)
-            .collect();
-        plugins.start(vec![Arc::new(source)], &tasks).await;
-        let ports = DataPorts {
-            plugins: Some(plugins.clone()),
-            ..node.ports.clone()
-        };
-        let data = DataManager::new(&ports, settings()).unwrap();
-        let queue = self.queue.unwrap_or_else(|| Arc::new(MemoryKeyValueStore::new()));
-        let fetches = FetchPorts {
-            catalog: ports.catalog.clone(),
-            objects: ports.objects.clone(),
-            quota: self.quota,
-            queue: queue.clone(),
-            sealer: ports.sealer.clone(),
-            signer: ports.signer.clone(),
-            acquaintance: None,
-            plugins: Some(plugins.clone()),
-            data: data.clone(),
-        };
-        let fetches = Fetches::new(fetches, FetchPolicy::new(&self.fetch).unwrap()).unwrap();
-        let inbox = InboxPorts {
-            objects: ports.objects.clone(),
-            catalog: ports.catalog.clone(),
-            network: ports.network.clone(),
-            grants: ports.grants.clone(),
-            sealer: ports.sealer.clone(),
-            signer: ports.signer.clone(),
-            log: ports.log.clone(),
-            acquaintance: None,
-            arrivals: Arrivals::new(ports.catalog.clone(), node.address()),
-            deliveries: deliveries_of(&node, Acknowledge::OnRequest),
-            plugins: Some(plugins),
-            fetches: Some(fetches.clone()),
-            data: data.clone(),
-        };
-        let settings = InboxSettings {
-            accept: Accept::Anyone,
-            retry_interval: settings().retry_interval,
-        };
-        let inbox = Inbox::new(inbox, settings).unwrap();
-        let listing = inbox.clone();
-        tokio::spawn(async move { listing.run(CancellationToken::new()).await });
-        if !self.is_idle {
-            tokio::spawn(async move { fetches.run(CancellationToken::new()).await });
-        }
-        Reader {
-            node,
-            data,
-            inbox,
-            queue,
-            _tasks: tasks,
-        }
-    }
-}
-
-impl Reader {
-    async fn learns_of(&self, object: ObjectId) {
-        self.node.catalog.note_arrivals(&[object]).await.unwrap();
-        eventually("what has come is looked at", async || {
-            let waiting = self.node.catalog.arrivals(None, 1).await.unwrap();
-            waiting.is_empty().then_some(())
-        })
-        .await;
-    }
-
-    async fn items(&self) -> Vec<InboxEntry> {
-        let page = self.inbox.page(&InboxFilter::default(), None, 100).await;
-        page.unwrap().entries
-    }
-
-    async fn read(&self, hash: &DataHash) -> Result<Vec<u8>, ServiceError> {
-        let object = self.data.open(hash).await?;
-        let size = object.size();
-        let pieces: Vec<bytes::Bytes> = object.read(0..size).try_collect().await?;
-        Ok(pieces.concat())
-    }
-
-    async fn has(&self, hash: &DataHash) -> bool {
-        self.node.catalog.readable(hash).await.unwrap().is_some()
-    }
-
-    async fn fetches(&self, hash: &DataHash) {
-        eventually("it is fetched by itself", async || {
-            let items = self.inbox.entries_of(hash).await.unwrap();
-            (items[0].item.state == ItemState::Fetched).then_some(())
-        })
-        .await;
-        assert!(self.has(hash).await);
-    }
-
-    /// What is still to be fetched.
-    async fn waiting(&self) -> usize {
-        self.queue.scan(b"d", None, 100).await.unwrap().len()
-    }
-}
-
-async fn shared(owner: &TestNode, reader: &Reader, content: &[u8], labels: &[(&str, &str)]) -> ObjectId {
-    let description = Description {
-        name: Some("report.pdf".parse().unwrap()),
-        labels: Labels::try_from(labels.iter().copied().collect::<LabelPairs>()).unwrap(),
-        ..Description::default()
-    };
-    let mut terms = terms(reader.node.address());
-    terms.description = Some(Box::new(description));
-    let content = bytes::Bytes::copy_from_slice(content);
-    let outcome = owner.data.share_bytes(content, terms).await.unwrap();
-    let object = ObjectId {
-        locator: outcome.data_hash.locator(),
-        owner: owner.address(),
-    };
-    reader.learns_of(object).await;
-    object
-}
+use reader::{Doorkeeper, Setup, shared};
 
 #[tokio::test]
 async fn what_a_plugin_refuses_is_not_listed() {
@@ -349,8 +105,7 @@ async fn a_required_plugin_that_does_not_run_keeps_everything_out() {
         locator: outcome.data_hash.locator(),
         owner: owner.address(),
     };
-    let inbox_is_at_it = reader.node.catalog.note_arrivals(&[object]);
-    inbox_is_at_it.await.unwrap();
+    reader.node.catalog.note_arrivals(&[object]).await.unwrap();
     tokio::time::sleep(3 * settings().retry_interval).await;
     assert!(reader.items().await.is_empty());
     // It is not forgotten either.

@@ -4,7 +4,6 @@
 use dm_core::{
     Address, U256,
     event::EventKind,
-    news::News,
     operation::{Operation, OperationId},
     order::{OrderRecord, OrderState, Purpose},
     ports::{ChainError, ComplianceLog, EventFilter, Operations},
@@ -144,7 +143,6 @@ async fn a_refund_is_made_however_often_the_chain_has_refused_it() {
 #[tokio::test]
 async fn a_refund_is_tried_again_without_anybody_asking() {
     let debt = Debt::new().await;
-    let mut events = debt.seller.ports.bus.subscribe();
     debt.world.money.set_refusal(Some(too_dear()));
     let first = debt.owed("max_fee_gwei").await;
     let later = debt
@@ -156,8 +154,8 @@ async fn a_refund_is_tried_again_without_anybody_asking() {
     debt.world.money.set_refusal(None);
     debt.refund_that("it is made", completed).await;
     debt.buyer_has(1000).await;
-    let told = std::iter::from_fn(|| events.try_recv().ok())
-        .any(|event| matches!(&event.news, News::TokenTransferFailed(order) if order.purpose == "refund"));
+    let told = debt.seller.told("token.transfer_failed").await;
+    let told = told.iter().any(|event| event.data["purpose"] == "refund");
     assert!(told, "subscribers learn that a refund waits");
 }
 

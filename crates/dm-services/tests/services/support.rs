@@ -9,7 +9,8 @@ use dm_core::{
     config::{Acknowledge, UploadsConfig},
     hash::DataHash,
     idempotency::IdempotencyKey,
-    ports::{ComplianceLog, ObjectStore, Signer},
+    journal::{JournalEvent, Topics},
+    ports::{ComplianceLog, EventJournal, ObjectStore, Signer},
     share::ShareTerms,
     tasks::Supervisor,
     token::NATIVE_TOKEN,
@@ -221,6 +222,13 @@ impl TestNode {
     ) -> Result<Vec<u8>, ServiceError> {
         let pieces: Vec<Bytes> = self.data.open(hash).await?.read(part).try_collect().await?;
         Ok(pieces.concat())
+    }
+
+    /// The events of this topic in the journal.
+    pub(crate) async fn told(&self, topic: &str) -> Vec<JournalEvent> {
+        let topics = Topics::new([topic]).unwrap();
+        let page = self.catalog.journal_page(&topics, 0, 1000).await.unwrap();
+        page.events
     }
 
     /// Events of this node's log.

@@ -4,7 +4,6 @@ use dm_core::{
     Address, U256,
     event::EventKind,
     idempotency::IdempotencyKey,
-    news::News,
     operation::{Operation, OperationId},
     order::{Consent, Order, OrderRecord, OrderState, Purpose, TransferOrder, Tries},
     ports::{ComplianceLog, EventFilter, Operations, OrderCatalog, Tokens},
@@ -65,7 +64,6 @@ async fn the_operator_pays_from_its_own_account_and_the_log_says_so() {
     let world = World::new();
     let node = world.node(1).await;
     let token = supported_token(&world, &node, node.address()).await;
-    let mut events = node.ports.bus.subscribe();
     let moved = node
         .payments()
         .transfer(request(token, node.address(), TO, 30), None)
@@ -83,8 +81,7 @@ async fn the_operator_pays_from_its_own_account_and_the_log_says_so() {
     assert_eq!(details["from"], node.address().to_string());
     assert_eq!(details["amount"], "30");
     assert_eq!(details["tx_hash"], moved.state.tx_hash().unwrap().to_string());
-    let mut told = std::iter::from_fn(|| events.try_recv().ok());
-    assert!(told.any(|event| matches!(event.news, News::TokenTransferCompleted(_))));
+    assert_eq!(node.told("token.transfer_completed").await.len(), 1);
 }
 
 #[tokio::test]

@@ -234,6 +234,11 @@ fn schema() -> Migrator {
         ),
         version(25, "sent", include_str!("../../migrations/0025_sent.sql")),
         version(26, "uploads", include_str!("../../migrations/0026_uploads.sql")),
+        version(
+            27,
+            "missed events",
+            include_str!("../../migrations/0027_missed_events.sql"),
+        ),
     ])
 }
 

@@ -20,15 +20,15 @@ const SUBSCRIPTIONS: Source = Source::new("subscriptions", "id");
 const LETTERS: Source = Source::new("dead_letters", "position");
 
 const INSERT: &str = "INSERT INTO subscriptions
-    (id, name, url, topics, filter, sealed_secret, created_at, state, read_to, attempts, next_try, last_error)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    (id, name, url, topics, filter, sealed_secret, created_at, state, read_to, attempts, next_try, last_error, missed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 pub(super) const GET: &str = "SELECT * FROM subscriptions WHERE id = ?";
 const LIST: &str = "SELECT * FROM subscriptions ORDER BY ordinal";
 pub(super) const SET_STATE: &str = "UPDATE subscriptions SET state = ? WHERE id = ?";
 pub(super) const SET_PROGRESS: &str = "UPDATE subscriptions
-    SET read_to = ?, attempts = ?, next_try = ?, last_error = ? WHERE id = ? AND read_to = ?";
+    SET read_to = ?, attempts = ?, next_try = ?, last_error = ?, missed = ? WHERE id = ? AND read_to = ?";
 pub(super) const REWIND: &str = "UPDATE subscriptions
-    SET read_to = ?, attempts = 0, next_try = 0, last_error = NULL WHERE id = ?";
+    SET read_to = ?, attempts = 0, next_try = 0, last_error = NULL, missed = 0 WHERE id = ?";
 const ADD_LETTER: &str = "INSERT OR REPLACE INTO dead_letters
     (subscription, position, topic, attempts, failed_at, reason) VALUES (?, ?, ?, ?, ?, ?)";
 pub(super) const TRIM: &str = "DELETE FROM dead_letters WHERE subscription = ?1 AND position <= (
@@ -55,7 +55,8 @@ pub(super) async fn insert(
         .bind(storable(progress.read_to)?)
         .bind(progress.attempts)
         .bind(storable(progress.next_try)?)
-        .bind(progress.last_error.clone());
+        .bind(progress.last_error.clone())
+        .bind(storable(progress.missed)?);
     let done = query.execute(connection).await.map_err(from_sqlx)?;
     Ok(match done.rows_affected() {
         0 => Outcome::Refused(format!("there is a subscription {:?}", subscription.name)),
@@ -85,6 +86,7 @@ pub(super) async fn set_progress(
         .bind(progress.attempts)
         .bind(storable(progress.next_try)?)
         .bind(progress.last_error.clone())
+        .bind(storable(progress.missed)?)
         .bind(id.0.to_vec())
         .bind(bound(from));
     let done = query.execute(&mut *connection).await.map_err(from_sqlx)?;
@@ -170,6 +172,7 @@ fn read(row: &SqliteRow) -> Result<Subscription, CatalogError> {
             attempts: row.small_number("attempts")?,
             next_try: row.number("next_try")?,
             last_error: row.value("last_error")?,
+            missed: row.number("missed")?,
         },
     })
 }

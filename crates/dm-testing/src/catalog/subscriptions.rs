@@ -98,6 +98,7 @@ pub async fn progress_and_state_are_kept(catalog: &impl SubscriptionCatalog) {
         attempts: 3,
         next_try: 1_700_000_000_001,
         last_error: Some("status 500".into()),
+        missed: 4,
     };
     assert!(
         catalog

@@ -14,7 +14,6 @@ use dm_core::{
     envelope::Chunk,
     hash::DataHasher,
     inbox::ItemState,
-    news::News,
     ports::{Found, ObjectWriter, Resumed, StoreError},
     share::ReadableObject,
 };
@@ -148,11 +147,6 @@ impl Check {
                 }
                 Err(error) => return Err(error.into()),
             }
-            object.reader.bus.publish(News::DataReceived {
-                data_hash: object.data_hash,
-                owner: object.envelope.id.owner,
-                size: object.size(),
-            });
         }
         // This node may have shared the same data itself meanwhile.
         if object.reader.own.own_object(&object.data_hash).await?.is_some() {

@@ -9,7 +9,7 @@
 //! What fails before it is undone, and the client is told. After it the share exists:
 //! the answer is a success, and what cannot be done at once is done by the upkeep.
 
-use dm_core::{news::News, share::ShareOutcome};
+use dm_core::share::ShareOutcome;
 use futures::future::join_all;
 
 use super::{
@@ -121,13 +121,6 @@ impl Sharing {
         if tx_hash.is_some() && share.replicas > 0 {
             self.owed.receipts.notify_one();
         }
-        let outcome = share.outcome(tx_hash);
-        self.bus.publish(News::DataShared {
-            data_hash: outcome.data_hash,
-            recipient: outcome.recipient,
-            status: outcome.status,
-            tx_hash: outcome.tx_hash,
-        });
-        outcome
+        share.outcome(tx_hash)
     }
 }
