@@ -42,7 +42,7 @@ async fn share_until_gone(node: &Node, name: String) -> Vec<String> {
 }
 
 /// What the subscription is for, from the beginning.
-async fn journal(node: &Node) -> Vec<Value> {
+pub(crate) async fn journal(node: &Node) -> Vec<Value> {
     let (mut events, mut cursor) = (Vec::new(), String::new());
     loop {
         let route = format!("/events?topics=data.shared&limit=1000{cursor}");

@@ -8,7 +8,7 @@ use crate::support::{
     Devnet, FUNDED_KEYS, Node, NodeSetup, copies::have_copies, data_hash, eventually, node::dm_node,
 };
 
-async fn share_named(owner: &Node, data: &str, recipient: &str, name: &str) {
+pub(crate) async fn share_named(owner: &Node, data: &str, recipient: &str, name: &str) {
     let body = serde_json::json!({
         "data": data, "recipient": recipient, "name": name, "labels": {"stage": "final"},
     });
@@ -22,7 +22,7 @@ async fn share_named(owner: &Node, data: &str, recipient: &str, name: &str) {
 }
 
 /// The items that a query finds, once there are so many.
-async fn listed(node: &Node, query: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn listed(node: &Node, query: &str, count: usize) -> Vec<Value> {
     eventually("the items are listed", async || {
         let (status, answer) = node.get(&format!("/inbox?{query}")).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
@@ -154,17 +154,21 @@ async fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else()
         .await;
     let reader = NodeSetup::new(other_home.path())
         .on_chain(&chain.url, FUNDED_KEYS[1])
-        .env("DM_INBOX__ACCEPT", "anyone")
-        .env(
-            "DM_INBOX__FETCH__FROM",
-            &format!("nobody-else,{}", owner.address()),
-        )
+        .env("DM_INBOX__FETCH__FROM", "contacts,nobody-else")
         .env("DM_INBOX__FETCH__MAX_BYTES", "20")
         .env("DM_INBOX__FETCH__LABELS", "stage=final,stage=signed")
         .peer(&owner)
         .start()
         .await;
     owner.has_peers(1).await;
+    let contact = serde_json::json!({"address": owner.address()});
+    let added = reader
+        .internal(Method::PUT, "/contacts/acme")
+        .json(&contact)
+        .send()
+        .await
+        .unwrap();
+    assert!(added.status().is_success(), "{:?}", added.text().await);
     share_named(&owner, "more than twenty bytes", reader.address(), "large.txt").await;
     listed(&reader, "name=large.txt&state=new", 1).await;
     share_named(&owner, "small", reader.address(), "small.txt").await;

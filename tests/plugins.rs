@@ -13,18 +13,11 @@ use crate::support::{
     NodeSetup, SOMEBODY, bytes, data_hash, eventually,
     http::{Answer, answer},
     node::{Node, dm_node},
+    plugin::install,
 };
 
 /// A number of a payment card that no bank gives out.
 const CARD: &str = "4111 1111 1111 1111";
-
-/// Puts a plugin into the node's folder of plugins.
-fn install(home: &TempDir, name: &str, manifest: &str, component: &[u8]) {
-    let folder = home.path().join("plugins").join(name);
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("plugin.toml"), manifest).unwrap();
-    fs::write(folder.join("plugin.wasm"), component).unwrap();
-}
 
 fn example() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/guard")).to_owned()
@@ -43,15 +36,14 @@ fn guard() -> Option<Vec<u8>> {
     component
 }
 
-/// A node that does nothing without the guard.
-async fn guarded(home: &TempDir, component: &[u8], settings: &str) -> Node {
+/// A node that does nothing without the guard, if that was built.
+pub(crate) fn guarded(home: &TempDir, settings: &str) -> Option<NodeSetup> {
     let manifest = fs::read_to_string(example().join("plugin.toml")).unwrap();
-    install(home, "guard", &format!("{manifest}{settings}"), component);
-    NodeSetup::new(home.path())
+    install(home, "guard", &format!("{manifest}{settings}"), &guard()?);
+    let setup = NodeSetup::new(home.path())
         .env("DM_PLUGINS__GRANTED__GUARD", "content")
-        .env("DM_PLUGINS__REQUIRED", "guard")
-        .start()
-        .await
+        .env("DM_PLUGINS__REQUIRED", "guard");
+    Some(setup)
 }
 
 async fn plugin(node: &Node) -> Value {
@@ -68,10 +60,12 @@ fn refused((status, body): Answer, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_refuses_card_numbers_and_secrets_and_nothing_else() {
-    let Some(component) = guard() else { return };
     let home = tempfile::tempdir().unwrap();
     let further = "[[settings.patterns]]\nname = \"a project name\"\npattern = \"Project (Falcon|Heron)\"\n";
-    let node = guarded(&home, &component, further).await;
+    let Some(setup) = guarded(&home, further) else {
+        return;
+    };
+    let node = setup.start().await;
     let running = plugin(&node).await;
     assert_eq!(
         (&running["state"], &running["required"]),
@@ -103,9 +97,9 @@ async fn the_guard_refuses_card_numbers_and_secrets_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_finds_what_lies_across_the_borders_of_pieces_of_an_upload() {
-    let Some(component) = guard() else { return };
     let home = tempfile::tempdir().unwrap();
-    let node = guarded(&home, &component, "").await;
+    let Some(setup) = guarded(&home, "") else { return };
+    let node = setup.start().await;
     let border = 256 * 1024;
     let clean = bytes(3 * border + 17, 1);
     let (status, body) = node.put(clean.clone(), SOMEBODY).await;

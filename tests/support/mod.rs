@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod link;
 pub(crate) mod money;
 pub(crate) mod node;
+pub(crate) mod plugin;
 pub(crate) mod process;
 pub(crate) mod receiver;
 pub(crate) mod sources;

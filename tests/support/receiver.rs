@@ -49,13 +49,22 @@ impl Receiver {
         }
     }
 
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        format!("{}/hook", self.origin())
     }
 
     /// How often it was called.
     pub(crate) fn calls(&self) -> usize {
         self.events.lock().unwrap().len()
+    }
+
+    /// Everything that came, in its order.
+    pub(crate) fn bodies(&self) -> Vec<Value> {
+        self.events.lock().unwrap().clone()
     }
 
     /// The events so far, without those that came again.

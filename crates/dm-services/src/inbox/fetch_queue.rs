@@ -110,7 +110,9 @@ impl FetchQueue {
     pub(super) async fn first(&mut self, limit: usize) -> Result<Vec<Fetch>, StoreError> {
         let entries = self.front.first(&*self.store, limit).await?;
         let entries = entries.iter();
-        Ok(entries.filter_map(|(key, value)| Fetch::read(key, value)).collect())
+        Ok(entries
+            .filter_map(|(key, value)| Fetch::read(key, value))
+            .collect())
     }
 }
 
