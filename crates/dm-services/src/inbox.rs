@@ -26,7 +26,6 @@ use crate::{
 
 mod admit;
 mod arrivals;
-mod fetch_queue;
 mod fetches;
 
 pub use arrivals::Arrivals;

@@ -20,6 +20,7 @@ mod known_objects;
 mod known_owners;
 mod listing_keys;
 mod notices;
+mod object_queue;
 mod operator_change;
 mod order_executor;
 mod own_secret;

@@ -15,8 +15,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::fetch_queue::{Attempts, Fetch, FetchQueue};
-use crate::{DataManager, PluginManager, ServiceError, listing_keys::ListingKeys};
+use crate::{
+    DataManager, PluginManager, ServiceError,
+    listing_keys::ListingKeys,
+    object_queue::{DueObject, ObjectQueue},
+};
 
 /// Items that are fetched at the same time.
 const AT_ONCE: usize = 4;
@@ -26,8 +29,6 @@ const ROUND: usize = 64;
 const PAUSES: (u64, u64) = (30_000, 3_600_000);
 /// An item is tried for so long, in milliseconds.
 const GIVE_UP_AFTER: u64 = 30 * 24 * 3_600_000;
-/// Longest sleep: the clock of the machine may be set.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What is fetched at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +99,7 @@ struct Inner {
     ports: FetchPorts,
     policy: FetchPolicy,
     keys: ListingKeys,
-    queue: Mutex<FetchQueue>,
+    queue: Mutex<ObjectQueue>,
     /// Rings when something is to be fetched.
     bell: Notify,
 }
@@ -120,7 +121,7 @@ impl Fetches {
         Ok(Self {
             inner: Arc::new(Inner {
                 keys: ListingKeys::of_inbox(ports.signer.as_ref())?,
-                queue: Mutex::new(FetchQueue::new(ports.queue.clone())),
+                queue: Mutex::new(ObjectQueue::new(ports.queue.clone())),
                 bell: Notify::new(),
                 policy,
                 ports,
@@ -136,15 +137,8 @@ impl Fetches {
             return Ok(());
         }
         let now = now_ms();
-        let fetch = Fetch {
-            at: now,
-            object: *object,
-            attempts: Attempts {
-                since: now,
-                failed: 0,
-            },
-        };
-        inner.queue.lock().await.add(&fetch).await?;
+        let fetch = DueObject::new(*object, now, now);
+        inner.queue.lock().await.add(&[fetch]).await?;
         inner.bell.notify_one();
         Ok(())
     }
@@ -160,10 +154,7 @@ impl Fetches {
                 plugins.wait_until_started().await;
             }
             loop {
-                let next = inner.fetch_due().await?;
-                let pause = next.map_or(LONGEST_SLEEP, |at| {
-                    Duration::from_millis(at.saturating_sub(now_ms())).min(LONGEST_SLEEP)
-                });
+                let pause = inner.fetch_due().await?;
                 // That nobody rang is no failure.
                 let _ = tokio::time::timeout(pause, inner.bell.notified()).await;
             }
@@ -173,32 +164,30 @@ impl Fetches {
 }
 
 impl Inner {
-    /// Fetches what is due; when the next one is.
-    async fn fetch_due(&self) -> Result<Option<u64>, ServiceError> {
+    /// Fetches what is due; how long nothing is then.
+    async fn fetch_due(&self) -> Result<Duration, ServiceError> {
         loop {
-            let mut first = self.queue.lock().await.first(ROUND).await?;
-            let next = first.iter().map(|fetch| fetch.at).find(|at| *at > now_ms());
-            first.retain(|fetch| fetch.at <= now_ms());
-            if first.is_empty() {
-                return Ok(next);
+            let (due, pause) = self.queue.lock().await.due(now_ms(), ROUND).await?;
+            if due.is_empty() {
+                return Ok(pause);
             }
-            stream::iter(first)
+            stream::iter(due)
                 .map(Ok)
-                .try_for_each_concurrent(AT_ONCE, |fetch| async move { self.attempt(&fetch).await })
+                .try_for_each_concurrent(AT_ONCE, |fetch| async move { self.attempt(fetch).await })
                 .await?;
         }
     }
 
     /// Fetches an item, or keeps when it is tried again.
-    async fn attempt(&self, fetch: &Fetch) -> Result<(), ServiceError> {
+    async fn attempt(&self, fetch: DueObject) -> Result<(), ServiceError> {
         let now = now_ms();
         let is_over = now >= fetch.attempts.since.saturating_add(GIVE_UP_AFTER);
         let again = match self.fetch(&fetch.object).await? {
-            Attempt::Failed if !is_over => Some(again(fetch, now)),
+            Attempt::Failed if !is_over => Some(fetch.again(now, PAUSES)),
             Attempt::Failed | Attempt::Done => None,
         };
         let mut queue = self.queue.lock().await;
-        Ok(queue.replace(fetch, again.as_ref()).await?)
+        Ok(queue.replace(&[(fetch, again)]).await?)
     }
 
     async fn fetch(&self, object: &ObjectId) -> Result<Attempt, ServiceError> {
@@ -299,20 +288,5 @@ impl Inner {
         };
         let left = quota.limits().foreign.saturating_sub(quota.kept().foreign);
         Ok(item.size <= left || self.ports.objects.envelope(&item.id()).await?.is_some())
-    }
-}
-
-/// The same once more, after a pause.
-fn again(fetch: &Fetch, now: u64) -> Fetch {
-    let (first, longest) = PAUSES;
-    let failed = fetch.attempts.failed;
-    let pause = first.saturating_mul(1 << failed.min(16)).min(longest);
-    Fetch {
-        at: now + pause,
-        attempts: Attempts {
-            failed: failed.saturating_add(1),
-            ..fetch.attempts
-        },
-        ..fetch.clone()
     }
 }
