@@ -68,3 +68,65 @@ async fn a_recipient_that_was_away_learns_of_a_share_whose_owner_is_gone() {
     );
     drop((keeper, second));
 }
+
+/// Account 3 of anvil, whose node does not run while data is shared with it.
+const READER: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
+
+#[tokio::test]
+async fn a_recipient_learns_from_replicas_of_a_share_whose_owner_went_before_it_could_tell() {
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let homes = [(); 4].map(|()| tempdir().unwrap());
+    let keeper = setup(&homes[0], &chain, FUNDED_KEYS[0]).start().await;
+    let second = setup(&homes[1], &chain, FUNDED_KEYS[1])
+        .peer(&keeper)
+        .start()
+        .await;
+    let owner = setup(&homes[2], &chain, FUNDED_KEYS[2])
+        .peer(&keeper)
+        .start()
+        .await;
+    owner.has_peers(2).await;
+    // Without a key there is no grant, and nobody is told yet: the owner tries again half a
+    // minute later.
+    let hash = owner.must_share("for somebody unknown", READER).await;
+    have_copies([&keeper, &second], std::slice::from_ref(&hash), 2).await;
+    let (owner, _, _) = owner.stop().await;
+    let reader = setup(&homes[3], &chain, FUNDED_KEYS[3])
+        .peer(&keeper)
+        .start()
+        .await;
+    assert_eq!(reader.address(), READER);
+    eventually("its address record is there", async || {
+        let (status, _) = keeper.get(&format!("/network/addresses/{READER}")).await;
+        (status == StatusCode::OK).then_some(())
+    })
+    .await;
+    let reader = reader.kill().await;
+    let owner = owner.start().await;
+    eventually("the replicas know the reader", async || {
+        let (_, shared) = owner.get(&format!("/shares/{hash}")).await;
+        let is_granted = shared["readers"].as_array()?.contains(&Value::from(READER));
+        let newest = sequence(&owner, &hash).await;
+        let known = [sequence(&keeper, &hash).await, sequence(&second, &hash).await];
+        (is_granted && known == [newest; 2]).then_some(())
+    })
+    .await;
+    drop(owner.kill().await);
+    let reader = reader.start().await;
+    eventually("the share is listed", async || {
+        items(&reader)
+            .await
+            .iter()
+            .any(|item| item["data_hash"] == hash)
+            .then_some(())
+    })
+    .await;
+    drop((keeper, second));
+}
+
+/// Which version of the object a node has.
+async fn sequence(node: &Node, hash: &str) -> Option<u64> {
+    let (_, held) = node.get(&format!("/network/objects/{hash}")).await;
+    held["objects"][0]["sequence"].as_u64()
+}

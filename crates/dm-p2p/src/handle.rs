@@ -24,7 +24,7 @@ use crate::{
     dht::{SweepTrace, announce, find_address, sweep_now},
     error::P2pError,
     node::{Context, LookupTrace, start},
-    notices::{collect, send},
+    notices::{collect, is_there, send},
 };
 
 /// A running node of the peer-to-peer network.
@@ -226,6 +226,10 @@ impl NoticeNetwork for P2p {
 
     async fn collect(&self, named: &[Address]) -> Result<Vec<Letter>, NetworkError> {
         collect(&self.context, named).await
+    }
+
+    async fn is_there(&self, account: Address) -> Result<bool, NetworkError> {
+        is_there(&self.context, account).await
     }
 }
 

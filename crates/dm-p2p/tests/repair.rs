@@ -59,6 +59,7 @@ async fn guard_of(
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(MemoryObjectStore::new()),
         arrivals: None,
+        replica_notices: None,
         standing: None,
     };
     let own = Address::repeat_byte(9);

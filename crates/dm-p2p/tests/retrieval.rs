@@ -178,6 +178,7 @@ async fn careful(
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(store.clone()),
         arrivals: None,
+        replica_notices: None,
         standing: None,
     };
     let repairer = Repairer::new(ports, Address::ZERO, &node.p2p.local_peer_id(), repair_config);

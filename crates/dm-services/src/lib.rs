@@ -52,7 +52,7 @@ pub use key_rotation::{
 };
 pub use known_objects::KnownObjects;
 pub use known_owners::KnownOwners;
-pub use notices::{Letterbox, NoticePorts, Notices};
+pub use notices::{Letterbox, NoticePorts, Notices, ReplicaNoticePorts, ReplicaNotices};
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_executor::{MoneyConfig, MoneyPorts, OrderExecutor};
 pub use payment_processor::{PaymentProcessor, TransferRequest};

@@ -3,6 +3,7 @@
 
 mod collect;
 mod outbox;
+mod replicas;
 mod send;
 mod sink;
 
@@ -16,8 +17,14 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::outbox::Outbox;
-pub use self::sink::Letterbox;
+pub use self::{
+    replicas::{ReplicaNoticePorts, ReplicaNotices},
+    sink::Letterbox,
+};
 use crate::{Deliveries, ServiceError, inbox::Arrivals};
+
+/// Letters about what has happened are brought for so long, in milliseconds.
+const GIVE_UP_AFTER: u64 = 30 * 24 * 3_600_000;
 
 /// What notices and acknowledgements stand on.
 #[derive(Clone)]

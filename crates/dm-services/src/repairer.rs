@@ -21,7 +21,7 @@ use self::{
     holder_index::EarlierHolders,
     plan::{Peer, PeerKey, RepairConfig, RepairPlan},
 };
-use super::{ServiceError, inbox::Arrivals};
+use super::{ServiceError, inbox::Arrivals, notices::ReplicaNotices};
 
 mod act;
 mod collect;
@@ -54,6 +54,8 @@ pub struct RepairPorts {
     pub quota: Arc<dyn StorageQuota>,
     /// Told of what is for this node; without it nobody is.
     pub arrivals: Option<Arrivals>,
+    /// Tells other readers of what is stored here; without it nobody does.
+    pub replica_notices: Option<ReplicaNotices>,
     /// Which owners are established; without it all are.
     pub standing: Option<Arc<dyn OwnerStanding>>,
 }

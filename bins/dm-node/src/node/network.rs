@@ -6,7 +6,8 @@ use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_services::{
     AnchoredOwners, Deliveries, DeliveryPorts, DeliverySettings, KnownOwners, Letterbox, NoticePorts,
-    Notices, RepairPorts, Repairer, ScrubPorts, Scrubber, inbox::Arrivals, repairer::StoredHolderIndex,
+    Notices, RepairPorts, Repairer, ReplicaNoticePorts, ReplicaNotices, ScrubPorts, Scrubber,
+    inbox::Arrivals, repairer::StoredHolderIndex,
 };
 
 use super::{Ground, ledger::Ledger, stores::Stores};
@@ -89,6 +90,7 @@ impl Peers {
         supervise(supervisor, "notices", &notices, |notices, shutdown| async move {
             notices.run(shutdown).await
         });
+        let replica_notices = replica_notices(ground, stores, p2p.clone(), standing.clone());
         let repairer = background::start_repairer(
             RepairPorts {
                 objects: stores.known.clone(),
@@ -99,6 +101,7 @@ impl Peers {
                 shares: stores.catalog.clone(),
                 quota: stores.storage.quota(),
                 arrivals: Some(arrivals.clone()),
+                replica_notices: Some(replica_notices),
                 standing: Some(standing),
             },
             ground.address,
@@ -126,4 +129,30 @@ impl Peers {
             owners,
         })
     }
+}
+
+/// What tells recipients in the place of owners that are gone.
+fn replica_notices(
+    ground: &Ground<'_>,
+    stores: &Stores,
+    network: Arc<P2p>,
+    standing: Arc<dyn OwnerStanding>,
+) -> ReplicaNotices {
+    let ports = ReplicaNoticePorts {
+        network,
+        objects: stores.known.clone(),
+        queue: stores.storage.namespace("replica_notices"),
+        standing: Some(standing),
+        signer: ground.keys.signer(),
+    };
+    // Owners that are there tell their recipients at once.
+    let patience = 4 * Duration::from_secs(ground.config.network.retry_interval_secs);
+    let notices = ReplicaNotices::new(ports, patience);
+    supervise(
+        &ground.supervisor,
+        "replica notices",
+        &notices,
+        |notices, shutdown| async move { notices.run(shutdown).await },
+    );
+    notices
 }

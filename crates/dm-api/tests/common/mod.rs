@@ -259,6 +259,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             shares: catalog.clone(),
             quota: Arc::new(MemoryObjectStore::new()),
             arrivals: None,
+            replica_notices: None,
             standing: None,
         },
         address,

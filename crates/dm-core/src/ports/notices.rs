@@ -13,7 +13,8 @@ pub const MAX_NAMED_SENDERS: usize = 256;
 pub trait NoticeNetwork: Send + Sync {
     /// Brings a letter to the peer of its addressee, if its address record names one that
     /// is there, and to the peers closest to the addressee's inbox key, which keep it until
-    /// its end. Sending it again is harmless.
+    /// its end. Of the notices of replicas about one object a peer keeps one. Sending it again is
+    /// harmless.
     ///
     /// # Errors
     /// [`NetworkError::Stopped`] where the network is not running. That nobody was reached is
@@ -31,6 +32,13 @@ pub trait NoticeNetwork: Send + Sync {
     /// # Errors
     /// [`NetworkError::Stopped`] where the network is not running.
     async fn collect(&self, named: &[Address]) -> Result<Vec<Letter>, NetworkError>;
+
+    /// Whether the peer that the address record of an account names can be reached now. An
+    /// account without a known record is not there.
+    ///
+    /// # Errors
+    /// [`NetworkError::Stopped`] where the network is not running.
+    async fn is_there(&self, account: Address) -> Result<bool, NetworkError>;
 }
 
 /// Where a letter has got.

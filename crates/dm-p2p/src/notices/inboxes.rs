@@ -31,6 +31,10 @@ impl Default for InboxLimits {
     }
 }
 
+/// A notice of a replica adds nothing to one about the same object that ends at most so much
+/// earlier, in milliseconds: a day.
+const SAME_END: u64 = 24 * 3_600_000;
+
 /// The letters that wait. Those of senders and owners that the recipient has named stay
 /// before others. Of the others, the peer that has brought the most gives up the one that
 /// ends first: a flood crowds out itself, whatever keys it signs with.
@@ -92,6 +96,8 @@ impl Inboxes {
                 return Admission::Held;
             }
             self.remove(&(recipient, place));
+        } else if self.says_nothing_new(letter) {
+            return Admission::Held;
         }
         let waiting = Waiting {
             by,
@@ -112,6 +118,19 @@ impl Inboxes {
         } else {
             Admission::Kept(gone)
         }
+    }
+
+    /// Whether a notice that is not by the owner tells its recipient of an object of which
+    /// another one does: what counts is the object, and replicas of it are many.
+    fn says_nothing_new(&self, letter: &Letter) -> bool {
+        let (recipient, object) = (letter.addressee(), letter.object());
+        // An acknowledgement is for the owner, and never by it.
+        let is_of_replica = object.owner != recipient && object.owner != letter.sender();
+        is_of_replica
+            && self.of.get(&recipient).is_some_and(|inbox| {
+                let mut others = inbox.iter().filter(|((_, held), _)| *held == object);
+                others.any(|(_, held)| held.ends_at.saturating_add(SAME_END) >= letter.ends_at())
+            })
     }
 
     /// Whether the letter waits.
@@ -278,12 +297,17 @@ mod tests {
         Address::repeat_byte(number)
     }
 
+    /// One by the owner.
     fn notice(sender: u8, to: u8, seed: u64, sequence: u64, ends_at: u64) -> Letter {
+        notice_about(sender, sender, to, seed, sequence, ends_at)
+    }
+
+    fn notice_about(owner: u8, sender: u8, to: u8, seed: u64, sequence: u64, ends_at: u64) -> Letter {
         let signer = TestSigner::new(sender);
         let notice = Notice {
             sender: dm_core::ports::Signer::address(&signer),
             recipient: recipient(to),
-            object: SampleObject::new(200, seed, 1).id(),
+            object: SampleObject::new(owner, seed, 1).id(),
             sequence,
             made_at: 1,
             ends_at,
@@ -307,6 +331,25 @@ mod tests {
         assert_eq!((inboxes.total, inboxes.of_sender.len()), (1, 1));
         assert_eq!(inboxes.take_ended(50).len(), 1);
         assert!(inboxes.of.is_empty() && inboxes.of_sender.is_empty() && inboxes.by_size.is_empty());
+    }
+
+    #[test]
+    fn of_the_replicas_of_an_object_one_is_enough_beside_its_owner() {
+        let (mut inboxes, peer) = (Inboxes::new(LIMITS), PeerId::random());
+        let kept = || Admission::Kept(Vec::new());
+        let of_replica = |sender, ends_at| notice_about(1, sender, 9, 1, 1, ends_at);
+        let end = 10 * SAME_END;
+        assert_eq!(inboxes.insert(&of_replica(2, end), peer), kept());
+        assert_eq!(inboxes.insert(&of_replica(3, end), peer), Admission::Held);
+        assert_eq!(
+            inboxes.insert(&of_replica(3, end + SAME_END), peer),
+            Admission::Held
+        );
+        // One that lasts longer counts, and so does the owner's.
+        assert_eq!(inboxes.insert(&of_replica(3, end + 2 * SAME_END), peer), kept());
+        assert_eq!(inboxes.insert(&notice(1, 9, 1, 1, end), peer), kept());
+        assert_eq!(inboxes.insert(&of_replica(4, end), peer), Admission::Held);
+        assert_eq!(inboxes.insert(&notice_about(1, 4, 9, 2, 1, end), peer), kept());
     }
 
     #[test]

@@ -14,4 +14,4 @@ pub(crate) use collect::collect;
 pub(crate) use holder::{Holding, NoticeHolder};
 pub(crate) use message::{LetterKind, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest, PROTOCOLS};
 pub(crate) use routes::NoticeRoutes;
-pub(crate) use send::send;
+pub(crate) use send::{is_there, send};

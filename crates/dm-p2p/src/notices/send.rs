@@ -1,4 +1,5 @@
 use dm_core::{
+    Address,
     hash::Locator,
     letter::Letter,
     notice::Notice,
@@ -51,9 +52,7 @@ async fn deliver(context: &Context, letter: &Letter) -> Result<bool, NetworkErro
         }
         routes.remove(&addressee);
     }
-    let record = find_address(context, addressee).await?;
-    let peer = record.and_then(|record| record.peer_id.parse().ok());
-    let Some(peer) = peer.filter(|peer| *peer != context.local) else {
+    let Some(peer) = peer_of(context, addressee).await? else {
         return Ok(false);
     };
     let is_delivered = put(context, peer, letter).await == Taken::Delivered;
@@ -61,6 +60,23 @@ async fn deliver(context: &Context, letter: &Letter) -> Result<bool, NetworkErro
         routes.insert(addressee, peer);
     }
     Ok(is_delivered)
+}
+
+/// Whether the peer of an account can be reached.
+pub(crate) async fn is_there(context: &Context, account: Address) -> Result<bool, NetworkError> {
+    let Some(peer) = peer_of(context, account).await? else {
+        return Ok(false);
+    };
+    // Peers agree on a protocol before a stream is open, so that one that is gone is noticed.
+    let reached = exchange(context, peer, Version::One, async |_| Ok(())).await;
+    Ok(matches!(reached, Ok(()) | Err(WireError::Unsupported)))
+}
+
+/// The other peer that the address record of an account names.
+async fn peer_of(context: &Context, account: Address) -> Result<Option<PeerId>, NetworkError> {
+    let record = find_address(context, account).await?;
+    let peer = record.and_then(|record| record.peer_id.parse().ok());
+    Ok(peer.filter(|peer| *peer != context.local))
 }
 
 /// Whether the addressee was among the closest peers, and how many others keep the letter.

@@ -14,7 +14,7 @@ use dm_core::{
 use futures::{StreamExt, stream};
 
 use super::{
-    Notices,
+    GIVE_UP_AFTER, Notices,
     outbox::{Attempts, Due, LetterKind},
 };
 use crate::ServiceError;
@@ -24,8 +24,6 @@ const PAGE: usize = 256;
 /// Letters that are sent in one round, and at the same time.
 const ROUND: usize = 64;
 const AT_ONCE: usize = 16;
-/// A recipient is told of a share for so long.
-const GIVE_UP_AFTER: u64 = 30 * 24 * 3600 * 1000;
 /// First and longest pause where nobody has taken a letter.
 const UNHEARD: (u64, u64) = (30_000, 3_600_000);
 /// First and longest pause where other peers keep it for the addressee.

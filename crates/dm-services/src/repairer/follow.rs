@@ -8,7 +8,7 @@ use dm_core::{
     ports::{CatalogError, ObjectChange, StoreError},
 };
 
-use super::{EarlierHolders, Repairer};
+use super::{EarlierHolders, RepairPorts, Repairer};
 
 /// Changes that are taken at once, in one commit.
 const CHANGES: usize = 512;
@@ -33,29 +33,46 @@ impl Repairer {
                 self.keep_readable(object).await?;
             }
             self.plan().await?.flush().await?;
-            self.tell_inbox(&changes).await?;
+            self.tell_readers(&changes).await?;
             feed.settle(&changes).await?;
             settled = Some(last.position);
             self.inner.bell.notify_one();
         }
     }
 
-    /// Tells the inbox of changed objects that are for this node, or were.
-    async fn tell_inbox(&self, changes: &[ObjectChange]) -> Result<(), StoreError> {
-        let Some(arrivals) = &self.inner.ports.arrivals else {
-            return Ok(());
-        };
-        let mut come = Vec::new();
+    /// Tells the inbox of changed objects that are for this node, or were, and other readers of
+    /// theirs where the owners do not.
+    async fn tell_readers(&self, changes: &[ObjectChange]) -> Result<(), StoreError> {
+        let RepairPorts {
+            objects,
+            arrivals,
+            replica_notices,
+            ..
+        } = &self.inner.ports;
+        let (mut come, mut held) = (Vec::new(), Vec::new());
         for ObjectChange { object, .. } in changes {
             // One that cannot be read was passed over before.
-            let stored = self.inner.ports.objects.envelope(object).await;
-            if let Ok(Some(envelope)) = stored
+            let Ok(Some(envelope)) = objects.envelope(object).await else {
+                continue;
+            };
+            if let Some(arrivals) = arrivals
                 && arrivals.concerns(&envelope).await.map_err(unavailable)?
             {
                 come.push(*object);
             }
+            held.extend(
+                replica_notices
+                    .iter()
+                    .filter_map(|notices| notices.due_of(&envelope)),
+            );
         }
-        arrivals.have_come(&come).await.map_err(unavailable)
+        if let Some(arrivals) = arrivals {
+            arrivals.have_come(&come).await.map_err(unavailable)?;
+        }
+        match replica_notices {
+            Some(notices) => notices.take(held).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes everything into the index that was stored before the store told

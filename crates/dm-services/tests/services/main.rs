@@ -23,6 +23,7 @@ mod reading;
 mod receiving;
 mod refunds;
 mod repairing;
+mod replica_notices;
 mod revoking;
 mod scripted;
 mod scrubbing;

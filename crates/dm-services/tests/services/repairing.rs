@@ -23,7 +23,7 @@ use dm_testing::{
     waiting::{PATIENCE, eventually},
 };
 
-fn config() -> RepairConfig {
+pub(crate) fn config() -> RepairConfig {
     RepairConfig {
         challenge_interval: 200,
         grace: 50,
@@ -46,7 +46,7 @@ struct Guard {
     tasks: Supervisor,
 }
 
-fn ports(
+pub(crate) fn ports(
     node: &Arc<MemoryNode>,
     store: Arc<dyn ObjectStore>,
     changes: &MemoryObjectStore,
@@ -61,6 +61,7 @@ fn ports(
         shares: Arc::new(MemoryCatalog::new()),
         quota: Arc::new(MemoryObjectStore::new()),
         arrivals: None,
+        replica_notices: None,
         standing: None,
     }
 }
@@ -372,6 +373,7 @@ async fn when_room_is_short_the_copies_of_strangers_go_first() {
     let ports = RepairPorts {
         quota: Arc::new(Limited(store.clone())),
         arrivals: None,
+        replica_notices: None,
         standing: Some(Arc::new(OneEstablished(established))),
         ..ports(
             &node,

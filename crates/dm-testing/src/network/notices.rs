@@ -102,4 +102,10 @@ impl NoticeNetwork for MemoryNode {
         });
         Ok(waiting)
     }
+
+    async fn is_there(&self, account: Address) -> Result<bool, NetworkError> {
+        let record = self.network.hub().records.get(&account).cloned();
+        let others = self.others();
+        Ok(record.is_some_and(|record| others.iter().any(|other| other.local_peer_id() == record.peer_id)))
+    }
 }

@@ -43,9 +43,13 @@ macro_rules! notice_network_conformance {
             what_has_ended_or_is_from_the_future_goes_nowhere,
             nobody_collects_the_notices_of_another,
             an_acknowledgement_reaches_its_owner_or_waits_for_it,
+            an_account_is_there_whose_record_names_a_peer_that_is,
         );
     };
 }
+
+/// The id of a peer that does not exist.
+const UNKNOWN_PEER: &str = "12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X";
 
 /// An account, and who takes its notices.
 pub type Member = (Address, Arc<dyn NoticeSink>);
@@ -265,4 +269,24 @@ pub async fn an_acknowledgement_reaches_its_owner_or_waits_for_it<Opened, Guard>
     for letter in &letters {
         assert!(collected.contains(letter), "{letter:?}");
     }
+}
+
+/// Nobody is there who has not said where.
+pub async fn an_account_is_there_whose_record_names_a_peer_that_is<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, _) = members(3);
+    let (nodes, _guard) = open(members).await;
+    let account = TestSigner::new(1).address();
+    assert!(!nodes[1].is_there(account).await.unwrap());
+    announce(&*nodes[0], 1).await;
+    assert!(nodes[1].is_there(account).await.unwrap());
+    let signer = TestSigner::new(2);
+    // A peer that never was.
+    let record = AddressRecord::new(signer.address(), [1; 32], UNKNOWN_PEER.to_owned(), 1);
+    let record = Signed::sign(record, &signer).unwrap();
+    nodes[1].announce(record).await.unwrap();
+    assert!(!nodes[2].is_there(signer.address()).await.unwrap());
 }
