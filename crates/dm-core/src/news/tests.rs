@@ -68,3 +68,36 @@ fn events_keep_the_form_that_plugins_and_dashboards_know() {
         assert_eq!(written, json);
     }
 }
+
+#[test]
+fn what_passes_has_no_topic_of_the_journal() {
+    let peer_id = || "somebody".to_owned();
+    let passing = [
+        News::PeerConnected { peer_id: peer_id() },
+        News::PeerHealth(PeerNews {
+            peer_id: peer_id(),
+            healthy: true,
+            banned_until: None,
+            reason: None,
+        }),
+        News::TokenBalanceUpdate {
+            address: Address::ZERO,
+            token: Address::ZERO,
+            balance: "5".to_owned(),
+        },
+    ];
+    let kept = [
+        News::NodeStopping {},
+        News::DataErased {
+            data_hash: DataHash::of(b"data"),
+        },
+    ];
+    for news in passing.iter().chain(&kept) {
+        let (topic, _) = news.parts();
+        assert_eq!(
+            news.is_passing(),
+            !DURABLE_TOPICS.contains(&topic.as_str()),
+            "{topic}"
+        );
+    }
+}
