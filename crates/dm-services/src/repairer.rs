@@ -1,7 +1,14 @@
 //! Looks after the copies of the objects that this node stores, its own and
 //! those of others: a replica repairs what it cannot read.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -75,6 +82,8 @@ struct Inner {
     plan: OnceCell<Mutex<RepairPlan>>,
     /// Rings when the plan has something to do.
     bell: Notify,
+    /// Whether no peer can be reached: then nothing is tried that needs one.
+    is_alone: AtomicBool,
 }
 
 /// An object that is stored here, and the peers that are thought to hold it.
@@ -124,6 +133,7 @@ impl Repairer {
                 config,
                 plan: OnceCell::new(),
                 bell: Notify::new(),
+                is_alone: AtomicBool::new(false),
                 ports,
             }),
         }
@@ -221,6 +231,7 @@ impl Repairer {
         let mut before = HashSet::new();
         loop {
             let now = self.inner.ports.replication.reachable();
+            self.inner.is_alone.store(now.is_empty(), Ordering::Relaxed);
             if now != before {
                 let mut plan = self.plan().await?;
                 for name in now.difference(&before) {

@@ -1,6 +1,6 @@
 //! Does what the plan says.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use dm_core::{
     clock::now_ms,
@@ -22,7 +22,7 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 impl Repairer {
     pub(super) async fn act(&self) -> Result<(), StoreError> {
         loop {
-            let actions = self.plan().await?.due(now_ms()).await?;
+            let actions = self.due(now_ms()).await?;
             for action in actions {
                 match action {
                     Action::Count { object, replicas } => self.count_replicas(&object, replicas).await?,
@@ -33,11 +33,29 @@ impl Repairer {
         }
     }
 
+    /// What is to be done, of which a node without peers can do but a part.
+    async fn due(&self, now: u64) -> Result<Vec<Action>, StoreError> {
+        let mut plan = self.plan().await?;
+        match self.is_alone() {
+            true => plan.due_alone(now).await,
+            false => plan.due(now).await,
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.inner.is_alone.load(Ordering::Relaxed)
+    }
+
     /// Sleeps until the plan has something to do, or the bell rings.
     async fn sleep(&self) -> Result<(), StoreError> {
         tokio::time::sleep(SHORTEST_SLEEP).await;
         let now = now_ms();
-        let next = self.plan().await?.next_due(now).await?;
+        let mut plan = self.plan().await?;
+        let next = match self.is_alone() {
+            true => plan.next_due_alone().await?,
+            false => plan.next_due(now).await?,
+        };
+        drop(plan);
         let pause = next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(now)));
         // That nobody rings is no failure.
         let _ = tokio::time::timeout(pause.min(LONGEST_SLEEP), self.inner.bell.notified()).await;

@@ -25,6 +25,26 @@ impl RepairPlan {
         Ok(actions)
     }
 
+    /// The part of [`RepairPlan::due`] that a node can do that reaches no peer.
+    ///
+    /// # Errors
+    /// Faults of the store. Nothing is lost: it is due again.
+    pub async fn due_alone(&mut self, now: u64) -> Result<Vec<Action>, StoreError> {
+        self.flush().await?;
+        let actions = Round::new(self, now).run_alone().await?;
+        self.flush().await?;
+        Ok(actions)
+    }
+
+    /// When [`RepairPlan::due_alone`] has something to do.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub async fn next_due_alone(&mut self) -> Result<Option<u64>, StoreError> {
+        self.flush().await?;
+        self.index.next(keys::END).await
+    }
+
     /// When [`RepairPlan::due`] has something to do, as far as that is known.
     ///
     /// # Errors

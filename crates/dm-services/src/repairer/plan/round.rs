@@ -51,6 +51,15 @@ impl<'a> Round<'a> {
         Ok(self.actions)
     }
 
+    /// What of it needs no peers: copies whose time is over.
+    ///
+    /// # Errors
+    /// Faults of the store.
+    pub(super) async fn run_alone(mut self) -> Result<Vec<Action>, StoreError> {
+        self.expire().await?;
+        Ok(self.actions)
+    }
+
     /// Takes out whose time is over, before anything else is done for them.
     async fn expire(&mut self) -> Result<(), StoreError> {
         for (at, object) in self.plan.index.due(keys::END, self.now, MAX_ACTIONS).await? {

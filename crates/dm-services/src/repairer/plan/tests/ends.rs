@@ -106,3 +106,16 @@ proptest! {
         run(exactly_what_is_over_is_let_go(events))?;
     }
 }
+
+#[tokio::test]
+async fn without_peers_only_what_is_over_is_done() {
+    let mut plan = new_plan(1000, RepairConfig::default()).await;
+    plan.keep(&object(1), true, 1000, None, 0).await.unwrap();
+    plan.keep(&object(2), false, 1000, Some(HOUR), 0).await.unwrap();
+    assert_eq!(plan.next_due_alone().await.unwrap(), Some(HOUR));
+    let ended = plan.due_alone(2 * HOUR).await.unwrap();
+    assert_eq!(ended, [Action::Expire { object: object(2) }]);
+    assert_eq!(plan.next_due_alone().await.unwrap(), None);
+    // The other object still lacks its copies.
+    assert!(time_to_place(&mut plan, 2 * HOUR).await.is_some());
+}
