@@ -192,3 +192,48 @@ async fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else()
     let (_, events) = reader.get("/events?topics=data.fetched").await;
     assert_eq!(events["events"].as_array().unwrap().len(), 2, "{events}");
 }
+
+#[tokio::test]
+async fn a_recipient_that_keeps_no_copy_learns_of_the_anchor_and_of_the_end_of_a_share() {
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let homes = [(); 3].map(|()| tempdir().unwrap());
+    let owner = NodeSetup::new(homes[0].path()).on_chain(&chain.url, FUNDED_KEYS[0]);
+    let owner = owner.start().await;
+    let keeper = NodeSetup::new(homes[1].path()).on_chain(&chain.url, FUNDED_KEYS[1]);
+    let keeper = keeper.peer(&owner).start().await;
+    let reader = NodeSetup::new(homes[2].path())
+        .on_chain(&chain.url, FUNDED_KEYS[2])
+        .peer(&owner)
+        .env("DM_NETWORK__MAX_FOREIGN_OBJECT", "1");
+    let reader = reader.start().await;
+    owner.has_peers(2).await;
+    // The owner learns the key of the reader, and the contract is deployed.
+    owner.must_share("first", reader.address()).await;
+    listed(&reader, "", 1).await;
+    let chain = chain.unplug().await;
+    let (_, shared) = owner.share("second", reader.address()).await;
+    let hash = shared["data_hash"].as_str().unwrap();
+    eventually("the reader is told of the share", async || {
+        let (_, shares) = owner.get(&format!("/shares/{hash}")).await;
+        shares["shares"][0]["notified_at"].as_u64()
+    })
+    .await;
+    assert_eq!(listed(&reader, "", 1).await[0]["data_hash"], data_hash(b"first"));
+    let _chain = chain.plug_in().await;
+    let items = listed(&reader, "", 2).await;
+    assert_eq!(
+        (&items[0]["data_hash"], &items[0]["anchored"]),
+        (&shared["data_hash"], &Value::Bool(true))
+    );
+
+    let revoke = owner
+        .request(Method::DELETE, &format!("/data/{hash}/grants"))
+        .json(&serde_json::json!({"recipient": reader.address()}));
+    assert!(revoke.send().await.unwrap().status().is_success());
+    listed(&reader, "state=revoked", 1).await;
+    let erase = owner.request(Method::DELETE, &format!("/data/{}", data_hash(b"first")));
+    assert!(erase.send().await.unwrap().status().is_success());
+    listed(&reader, "state=erased", 1).await;
+    drop(keeper);
+}

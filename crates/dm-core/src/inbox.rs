@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{envelope::ObjectId, hash::DataHash, ports::ErasureCause};
 
+/// That an object has come which is shared with this node, or another version of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    /// What has come.
+    pub object: ObjectId,
+    /// The sequence number of its envelope, as far as is known: at least 0.
+    pub sequence: u64,
+}
+
 /// How far an item of the inbox has come, or how it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -27,7 +27,9 @@ use crate::{
 mod admit;
 mod arrivals;
 mod fetches;
+mod misses;
 
+use self::misses::Misses;
 pub use arrivals::Arrivals;
 pub use fetches::{FetchPolicy, FetchPorts, Fetches};
 
@@ -119,6 +121,8 @@ struct Inner {
     keys: ListingKeys,
     /// Objects that plugins did not let in, to say so once.
     refused: RememberedObjects,
+    /// Objects that no peer had.
+    misses: Misses,
 }
 
 impl Inbox {
@@ -132,6 +136,7 @@ impl Inbox {
                 own: ports.signer.address(),
                 keys: ListingKeys::of_inbox(ports.signer.as_ref())?,
                 refused: RememberedObjects::default(),
+                misses: Misses::default(),
                 settings,
                 ports,
             }),

@@ -10,8 +10,13 @@ mod sink;
 use std::sync::Arc;
 
 use alloy_primitives::Address;
-use dm_core::ports::{
-    ContactBook, EventJournal, KeyValueStore, NoticeNetwork, ObjectStore, SentCatalog, Signer, StoreError,
+use dm_core::{
+    inbox::Arrival,
+    notice::Notice,
+    ports::{
+        ContactBook, EventJournal, KeyValueStore, NoticeNetwork, ObjectStore, SentCatalog, ShareCatalog,
+        Signer, StoreError,
+    },
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +31,14 @@ use crate::{Deliveries, ServiceError, inbox::Arrivals};
 /// Letters about what has happened are brought for so long, in milliseconds.
 const GIVE_UP_AFTER: u64 = 30 * 24 * 3_600_000;
 
+/// What a notice says has come.
+fn arrival_of(notice: &Notice) -> Arrival {
+    Arrival {
+        object: notice.object,
+        sequence: notice.sequence,
+    }
+}
+
 /// What notices and acknowledgements stand on.
 #[derive(Clone)]
 pub struct NoticePorts {
@@ -37,7 +50,9 @@ pub struct NoticePorts {
     pub objects: Arc<dyn ObjectStore>,
     /// A namespace of its own: what is still to be told.
     pub outbox: Arc<dyn KeyValueStore>,
-    /// Learns who was told.
+    /// Knows which receipts are in their envelopes.
+    pub shares: Arc<dyn ShareCatalog>,
+    /// Knows with whom data was shared, and learns who was told.
     pub sent: Arc<dyn SentCatalog>,
     /// The node account.
     pub signer: Arc<dyn Signer>,

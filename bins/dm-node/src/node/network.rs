@@ -80,6 +80,7 @@ impl Peers {
             journal: stores.catalog.clone(),
             objects: stores.known.clone(),
             outbox: stores.storage.namespace("outbox"),
+            shares: stores.catalog.clone(),
             sent: stores.catalog.clone(),
             signer: ground.keys.signer(),
             contacts: stores.catalog.clone(),

@@ -178,6 +178,9 @@ pub trait ShareCatalog: Send + Sync {
     /// again once the anchor that first covered its event moves or leaves the
     /// chain (see [`EventLog::put_checkpoint`](super::EventLog::put_checkpoint)).
     async fn set_receipt_spread(&self, data_hash: &DataHash, recipient: Address) -> Result<(), CatalogError>;
+
+    /// Whether the receipt of a share is in the envelope of its object.
+    async fn is_receipt_spread(&self, locator: &Locator, recipient: Address) -> Result<bool, CatalogError>;
 }
 
 /// A content key that was wrapped again.

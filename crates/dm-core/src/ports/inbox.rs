@@ -4,7 +4,7 @@ use super::CatalogError;
 use crate::{
     envelope::ObjectId,
     hash::DataHash,
-    inbox::{InboxItem, InboxQuery, ItemState, Term},
+    inbox::{Arrival, InboxItem, InboxQuery, ItemState, Term},
 };
 
 /// Keeps the inbox: one item for each object that was shared with this node.
@@ -39,12 +39,14 @@ pub trait InboxCatalog: Send + Sync {
     /// Takes the items of this data out of the list for good; whether there were any.
     async fn remove_items(&self, data_hash: &DataHash) -> Result<bool, CatalogError>;
 
-    /// Keeps that these objects have come, until each is [settled](Self::settle_arrival).
-    async fn note_arrivals(&self, objects: &[ObjectId]) -> Result<(), CatalogError>;
+    /// Keeps that these have come, until each is [settled](Self::settle_arrival). Of each
+    /// object the newest version is kept.
+    async fn note_arrivals(&self, arrivals: &[Arrival]) -> Result<(), CatalogError>;
 
-    /// Objects that have come and are not settled, in an order of their own, after `after`.
-    async fn arrivals(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, CatalogError>;
+    /// What has come and is not settled, in an order of its own, after the object `after`.
+    async fn arrivals(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Arrival>, CatalogError>;
 
-    /// What there was to do about an object that came is done.
-    async fn settle_arrival(&self, object: &ObjectId) -> Result<(), CatalogError>;
+    /// What there was to do about what came is done. A newer version that has come meanwhile
+    /// stays.
+    async fn settle_arrival(&self, arrival: &Arrival) -> Result<(), CatalogError>;
 }

@@ -8,8 +8,8 @@ use dm_core::{
     clock::{LATEST_MS, now_ms},
     config::Accept,
     descriptor::Descriptor,
-    envelope::{ObjectId, SignedEnvelope},
-    inbox::{InboxItem, ItemState},
+    envelope::SignedEnvelope,
+    inbox::{Arrival, InboxItem, ItemState},
     plugin::{ReceiveStage, ReceivedView},
     ports::Standing,
     receipt::Verification,
@@ -61,51 +61,64 @@ impl Inbox {
                 return Ok(());
             };
             stream::iter(page)
-                .for_each_concurrent(AT_ONCE, |object| async move {
-                    if let Err(error) = inner.settle(&object).await {
+                .for_each_concurrent(AT_ONCE, |arrival| async move {
+                    if let Err(error) = inner.settle(&arrival).await {
+                        let object = arrival.object;
                         tracing::warn!(locator = %object.locator, owner = %object.owner, %error, "an arrival is looked at again later");
                     }
                 })
                 .await;
-            after = Some(last);
+            after = Some(last.object);
         }
     }
 }
 
 impl Inner {
-    async fn settle(&self, object: &ObjectId) -> Result<(), ServiceError> {
+    async fn settle(&self, arrival: &Arrival) -> Result<(), ServiceError> {
+        let object = &arrival.object;
         if object.owner != self.own {
-            self.look_at(object).await?;
+            if !self.misses.is_due(object, now_ms()) {
+                return Ok(());
+            }
+            match self.envelope(arrival).await? {
+                Some(envelope) => self.look_at(&envelope).await?,
+                // Who spoke of it may have been quicker than the object.
+                None if self.misses.note(object, now_ms()) => return Ok(()),
+                None => {}
+            }
+            self.misses.forget(object);
         }
-        Ok(self.ports.catalog.settle_arrival(object).await?)
+        Ok(self.ports.catalog.settle_arrival(arrival).await?)
     }
 
     /// Brings the item of an object to what its envelope says, or lists one.
-    async fn look_at(&self, object: &ObjectId) -> Result<(), ServiceError> {
-        let catalog = &self.ports.catalog;
+    async fn look_at(&self, envelope: &SignedEnvelope) -> Result<(), ServiceError> {
+        let (catalog, object) = (&self.ports.catalog, &envelope.id);
         let listed = catalog.inbox_item(object).await?;
-        let Some(envelope) = self.envelope(object).await? else {
-            return Ok(());
-        };
-        let end = self.end_of(&envelope);
-        match (listed, end) {
+        match (listed, self.end_of(envelope)) {
             (Some(item), Some(_)) if item.sequence > envelope.sequence => Ok(()),
             (Some(_), Some(end)) => Ok(catalog.advance_item(object, end, now_ms()).await.map(drop)?),
             (None, Some(_)) => Ok(()),
-            (listed, None) => self.list(&envelope, listed.as_ref()).await,
+            (listed, None) => self.list(envelope, listed.as_ref()).await,
         }
     }
 
-    /// The newest envelope that is stored here, else at peers.
-    async fn envelope(&self, object: &ObjectId) -> Result<Option<SignedEnvelope>, ServiceError> {
-        if let Some(stored) = self.ports.objects.envelope(object).await? {
-            return Ok(Some(stored));
+    /// The envelope that is stored here, or the newest one at peers where they have a later one.
+    async fn envelope(&self, arrival: &Arrival) -> Result<Option<SignedEnvelope>, ServiceError> {
+        let object = &arrival.object;
+        let stored = self.ports.objects.envelope(object).await?;
+        if stored
+            .as_ref()
+            .is_some_and(|stored| stored.sequence >= arrival.sequence)
+        {
+            return Ok(stored);
         }
         let trace = Trace::default();
         let (locator, owners) = (&object.locator, [object.owner]);
         let found = self.ports.network.find(locator, &owners, &trace).await?;
-        let mut envelopes = found.into_iter().map(|found| found.envelope);
-        Ok(envelopes.find(|envelope| envelope.id == *object))
+        let envelopes = found.into_iter().map(|found| found.envelope);
+        let of_object = envelopes.filter(|envelope| envelope.id == *object);
+        Ok(of_object.chain(stored).max_by_key(|envelope| envelope.sequence))
     }
 
     /// Why this node cannot read the object, if it cannot.

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
-    envelope::{ObjectId, SignedEnvelope},
+    envelope::SignedEnvelope,
+    inbox::Arrival,
     ports::{CatalogError, InboxCatalog},
 };
 use tokio::sync::Notify;
@@ -32,9 +33,9 @@ impl Arrivals {
     ///
     /// # Errors
     /// Those of the catalog.
-    pub async fn have_come(&self, objects: &[ObjectId]) -> Result<(), CatalogError> {
-        if !objects.is_empty() {
-            self.catalog.note_arrivals(objects).await?;
+    pub async fn have_come(&self, arrivals: &[Arrival]) -> Result<(), CatalogError> {
+        if !arrivals.is_empty() {
+            self.catalog.note_arrivals(arrivals).await?;
             self.bell.notify_one();
         }
         Ok(())

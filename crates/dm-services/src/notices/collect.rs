@@ -5,12 +5,11 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use dm_core::{
     contact::Trust,
-    envelope::ObjectId,
     letter::Letter,
     ports::{CatalogError, MAX_NAMED_SENDERS, NetworkError},
 };
 
-use super::Notices;
+use super::{Notices, arrival_of};
 use crate::ServiceError;
 
 /// Pauses after a start: the network is to be found, and the address record announced.
@@ -46,18 +45,18 @@ impl Notices {
                 return Ok(0);
             }
         };
-        let mut objects: Vec<ObjectId> = Vec::new();
+        let mut arrivals = Vec::new();
         for letter in letters {
             match letter {
-                Letter::Notice(notice) if notice.recipient == self.own => objects.push(notice.object),
+                Letter::Notice(notice) if notice.recipient == self.own => arrivals.push(arrival_of(&notice)),
                 Letter::Notice(_) => {}
                 Letter::Acknowledgement(statement) => {
                     self.ports.deliveries.arrived(statement).await?;
                 }
             }
         }
-        self.ports.arrivals.have_come(&objects).await?;
-        Ok(objects.len())
+        self.ports.arrivals.have_come(&arrivals).await?;
+        Ok(arrivals.len())
     }
 
     async fn welcome_senders(&self) -> Result<Vec<Address>, CatalogError> {

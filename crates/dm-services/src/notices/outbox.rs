@@ -15,8 +15,6 @@ use crate::queue_front::QueueFront;
 
 /// Time, addressee, locator and kind → attempts: what is to be brought.
 const DUE: u8 = b'd';
-/// The last byte of the key of an acknowledgement; that of a notice has none.
-const ACKNOWLEDGEMENT: u8 = b'a';
 /// Position in the journal up to which everything is in the outbox.
 const READ_TO: &[u8] = b"c";
 const KEY_LEN: usize = 1 + 8 + 20 + 32 + 1;
@@ -25,9 +23,27 @@ const KEY_LEN: usize = 1 + 8 + 20 + 32 + 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LetterKind {
     /// To a recipient: that something was shared with it.
-    Notice,
+    Share,
+    /// To a recipient: that the envelope has the receipt of its share.
+    Receipt,
+    /// To a recipient: that the data was erased, or its access withdrawn.
+    End,
     /// To an owner: that this node has read its data.
     Acknowledgement,
+}
+
+impl LetterKind {
+    const ALL: [Self; 4] = [Self::Share, Self::Receipt, Self::End, Self::Acknowledgement];
+
+    /// What the keys of its letters end with.
+    fn suffix(self) -> &'static [u8] {
+        match self {
+            Self::Share => b"",
+            Self::Receipt => b"r",
+            Self::End => b"e",
+            Self::Acknowledgement => b"a",
+        }
+    }
 }
 
 /// A letter that is to be brought.
@@ -59,9 +75,7 @@ impl Due {
         key.extend(self.at.to_be_bytes());
         key.extend(self.addressee);
         key.extend(self.locator.as_bytes());
-        if self.kind == LetterKind::Acknowledgement {
-            key.push(ACKNOWLEDGEMENT);
-        }
+        key.extend(self.kind.suffix());
         key
     }
 
@@ -71,11 +85,7 @@ impl Due {
         let (locator, kind) = rest.split_first_chunk::<32>()?;
         Some(Self {
             at: u64::from_be_bytes(*at),
-            kind: match kind {
-                [] => LetterKind::Notice,
-                [ACKNOWLEDGEMENT] => LetterKind::Acknowledgement,
-                _ => return None,
-            },
+            kind: LetterKind::ALL.into_iter().find(|known| known.suffix() == kind)?,
             addressee: Address::from(*addressee),
             locator: Locator::from_bytes(*locator),
             attempts: postcard::from_bytes(value).ok()?,

@@ -1,10 +1,12 @@
 //! Sends what is to be told, again and again until the addressee has it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use alloy_primitives::Address;
 use dm_core::{
     clock::now_ms,
-    envelope::ObjectId,
+    envelope::{ObjectId, SignedEnvelope},
+    hash::DataHash,
     journal::{JournalEvent, Topics},
     letter::Letter,
     notice::Notice,
@@ -28,17 +30,27 @@ const AT_ONCE: usize = 16;
 const UNHEARD: (u64, u64) = (30_000, 3_600_000);
 /// First and longest pause where other peers keep it for the addressee.
 const KEPT: (u64, u64) = (600_000, 24 * 3_600_000);
+/// First and longest pause until an envelope says what has been decided.
+const UNSPREAD: (u64, u64) = (250, 3_600_000);
+/// How often an envelope is looked at that does not say yet that a share has ended: for a
+/// good hour.
+const MAX_WAITS: u32 = 15;
+/// Recipients of one piece of data that are told of its end.
+const MAX_RECIPIENTS: usize = 10_000;
 /// Longest sleep: the clock of the machine may be set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// What others are told of.
 const SHARED: &str = "data.shared";
+const ANCHORED: &str = "share.anchored";
+const REVOKED: &str = "data.revoked";
+const ERASED: &str = "data.erased";
 const ACKNOWLEDGED: &str = "data.acknowledged";
 
 /// What is sent for an entry of the outbox.
 enum Prepared {
     Ready(Letter),
-    /// Something is still to come.
-    Later,
+    /// Something is still to come, for which these are the first and the longest pause.
+    Later((u64, u64)),
     /// There is nothing to say any more.
     Over,
 }
@@ -67,7 +79,7 @@ impl Notices {
     async fn take_news(&self) -> Result<(), ServiceError> {
         let journal = &self.ports.journal;
         // Names of the journal are always valid.
-        let topics = Topics::new([SHARED, ACKNOWLEDGED]).unwrap_or_default();
+        let topics = Topics::new([SHARED, ANCHORED, REVOKED, ERASED, ACKNOWLEDGED]).unwrap_or_default();
         let mut outbox = self.outbox.lock().await;
         loop {
             // A catalog that was restored may be behind.
@@ -76,36 +88,49 @@ impl Notices {
             if page.read_to == outbox.read_to() {
                 return Ok(());
             }
-            let new: Vec<Due> = page
-                .events
-                .iter()
-                .filter_map(|event| self.due_of(event))
-                .collect();
+            let mut new = Vec::new();
+            for event in &page.events {
+                new.extend(self.due_of(event).await?);
+            }
             outbox.add(&new, page.read_to).await?;
         }
     }
 
-    fn due_of(&self, event: &JournalEvent) -> Option<Due> {
-        let account = |name: &str| event.data[name].as_str()?.parse().ok();
-        let (kind, addressee) = match event.topic.as_str() {
-            SHARED => (LetterKind::Notice, account("recipient")?),
-            _ => (LetterKind::Acknowledgement, account("owner")?),
+    /// The letters about an event.
+    async fn due_of(&self, event: &JournalEvent) -> Result<Vec<Due>, ServiceError> {
+        let Some(data_hash) = event.subject else {
+            return Ok(Vec::new());
+        };
+        let account = |name: &str| event.data[name].as_str().and_then(|text| text.parse().ok());
+        let to = |name: &str| Vec::from_iter(account(name));
+        let (kind, addressees): (_, Vec<Address>) = match event.topic.as_str() {
+            SHARED => (LetterKind::Share, to("recipient")),
+            ANCHORED => (LetterKind::Receipt, to("recipient")),
+            REVOKED => (LetterKind::End, to("recipient")),
+            ERASED => (LetterKind::End, self.recipients_of(&data_hash).await?),
+            _ => (LetterKind::Acknowledgement, to("owner")),
         };
         // This node has shared it with itself, or was told of its own object.
-        if addressee == self.own {
-            return None;
-        }
-        Some(Due {
+        let others = addressees.into_iter().filter(|addressee| *addressee != self.own);
+        let due = others.map(|addressee| Due {
             at: now_ms(),
             kind,
             addressee,
-            locator: event.subject?.locator(),
+            locator: data_hash.locator(),
             attempts: Attempts {
                 since: event.at,
                 failed: 0,
                 is_kept: false,
             },
-        })
+        });
+        Ok(due.collect())
+    }
+
+    /// Those with whom the data was shared, each once.
+    async fn recipients_of(&self, data_hash: &DataHash) -> Result<Vec<Address>, ServiceError> {
+        let shares = self.ports.sent.sent_shares_of(data_hash, MAX_RECIPIENTS).await?;
+        let recipients: BTreeSet<Address> = shares.into_iter().map(|share| share.recipient).collect();
+        Ok(recipients.into_iter().collect())
     }
 
     /// Sends what is due; when the next one is.
@@ -134,12 +159,13 @@ impl Notices {
     async fn send(&self, due: &Due) -> Result<Option<Due>, ServiceError> {
         let now = now_ms();
         let prepared = match due.kind {
-            LetterKind::Notice => self.notice(due, now).await?,
+            LetterKind::Share | LetterKind::Receipt => self.notice(due, now).await?,
+            LetterKind::End => self.notice_of_end(due, now).await?,
             LetterKind::Acknowledgement => self.acknowledgement(due, now).await?,
         };
         let letter = match prepared {
             Prepared::Ready(letter) => letter,
-            Prepared::Later => return Ok(Some(again(due, false, now))),
+            Prepared::Later(pauses) => return Ok(Some(again(due, pauses, now))),
             Prepared::Over => return Ok(None),
         };
         match self.ports.network.send(&letter).await {
@@ -147,11 +173,11 @@ impl Notices {
                 self.note_told(due).await?;
                 Ok(None)
             }
-            Ok(report) => Ok(Some(again(due, report.kept > 0, now))),
+            Ok(report) => Ok(Some(undelivered(due, report.kept > 0, now))),
             Err(NetworkError::Stopped) => Ok(Some(due.clone())),
             Err(error) => {
                 tracing::debug!(addressee = %due.addressee, %error, "a letter was not sent");
-                Ok(Some(again(due, false, now)))
+                Ok(Some(undelivered(due, false, now)))
             }
         }
     }
@@ -160,30 +186,62 @@ impl Notices {
     async fn note_told(&self, due: &Due) -> Result<(), ServiceError> {
         let told = [(due.locator, due.addressee)];
         match due.kind {
-            LetterKind::Notice => Ok(self.ports.sent.note_notified(&told, now_ms()).await?),
-            LetterKind::Acknowledgement => Ok(()),
+            LetterKind::Share => Ok(self.ports.sent.note_notified(&told, now_ms()).await?),
+            LetterKind::Receipt | LetterKind::End | LetterKind::Acknowledgement => Ok(()),
         }
     }
 
     /// That something was shared, as its envelope says now.
     async fn notice(&self, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
-        let end = due.attempts.since.saturating_add(GIVE_UP_AFTER);
+        let envelope = self.envelope(due, now).await?;
+        let Some(envelope) = envelope.filter(|envelope| !envelope.is_gone(now)) else {
+            return Ok(Prepared::Over);
+        };
+        if !envelope.grants_to(due.addressee) {
+            return Ok(match due.kind {
+                // The recipient's key may not be known yet.
+                LetterKind::Share => Prepared::Later(UNHEARD),
+                // Whoever learns of the share later learns of the receipt with it.
+                _ => Prepared::Over,
+            });
+        }
+        let shares = &self.ports.shares;
+        if due.kind == LetterKind::Receipt && !shares.is_receipt_spread(&due.locator, due.addressee).await? {
+            return Ok(Prepared::Later(UNSPREAD));
+        }
+        self.speak_of(&envelope, due, now)
+    }
+
+    /// That data was erased, or the recipient's access withdrawn.
+    async fn notice_of_end(&self, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
+        match self.envelope(due, now).await? {
+            Some(envelope) if envelope.is_tombstone() || !envelope.grants_to(due.addressee) => {
+                self.speak_of(&envelope, due, now)
+            }
+            // The end is decided before the envelope has it, or it was shared again.
+            Some(_) if due.attempts.failed < MAX_WAITS => Ok(Prepared::Later(UNSPREAD)),
+            _ => Ok(Prepared::Over),
+        }
+    }
+
+    /// The envelope that a letter to a recipient is about, while that is still told.
+    async fn envelope(&self, due: &Due, now: u64) -> Result<Option<SignedEnvelope>, ServiceError> {
+        if now >= end_of(due) {
+            return Ok(None);
+        }
         let object = ObjectId {
             locator: due.locator,
             owner: self.own,
         };
-        let envelope = self.ports.objects.envelope(&object).await?;
-        let Some(envelope) = envelope.filter(|envelope| now < end && !envelope.is_gone(now)) else {
-            return Ok(Prepared::Over);
-        };
-        // The recipient's key may not be known yet.
-        if !envelope.grants_to(due.addressee) {
-            return Ok(Prepared::Later);
-        }
+        Ok(self.ports.objects.envelope(&object).await?)
+    }
+
+    fn speak_of(&self, envelope: &SignedEnvelope, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
+        let end = end_of(due);
         let notice = Notice {
             sender: self.own,
             recipient: due.addressee,
-            object,
+            object: envelope.id,
             sequence: envelope.sequence,
             made_at: now,
             ends_at: envelope.expires_at.map_or(end, |at| at.min(end)),
@@ -208,10 +266,21 @@ impl Notices {
     }
 }
 
-/// The same once more, after a pause.
-fn again(due: &Due, is_kept: bool, now: u64) -> Due {
+/// Until when a letter to a recipient is sent, in milliseconds since the Unix epoch.
+fn end_of(due: &Due) -> u64 {
+    due.attempts.since.saturating_add(GIVE_UP_AFTER)
+}
+
+/// The same once more: the addressee does not have it yet, though peers may keep it.
+fn undelivered(due: &Due, is_kept: bool, now: u64) -> Due {
     let is_kept = is_kept || due.attempts.is_kept;
-    let (first, longest) = if is_kept { KEPT } else { UNHEARD };
+    let mut next = again(due, if is_kept { KEPT } else { UNHEARD }, now);
+    next.attempts.is_kept = is_kept;
+    next
+}
+
+/// The same once more, after a pause that is longer each time.
+fn again(due: &Due, (first, longest): (u64, u64), now: u64) -> Due {
     let pause = first
         .saturating_mul(1 << due.attempts.failed.min(16))
         .min(longest);
@@ -219,7 +288,6 @@ fn again(due: &Due, is_kept: bool, now: u64) -> Due {
         at: now + pause,
         attempts: Attempts {
             failed: due.attempts.failed.saturating_add(1),
-            is_kept,
             ..due.attempts
         },
         ..due.clone()

@@ -13,6 +13,7 @@ use dm_core::{
     ports::{Acquaintance, NoticeSink, Standing},
 };
 
+use super::arrival_of;
 use crate::{Deliveries, inbox::Arrivals};
 
 /// Notices of strangers that are taken in a second for long, and at once.
@@ -70,7 +71,7 @@ impl Letterbox {
             // Nobody learns that he is not heard.
             Standing::Blocked => return true,
         };
-        is_welcome && self.arrivals.have_come(&[notice.object]).await.is_ok()
+        is_welcome && self.arrivals.have_come(&[arrival_of(&notice)]).await.is_ok()
     }
 }
 

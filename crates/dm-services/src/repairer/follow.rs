@@ -5,6 +5,7 @@ use std::time::Duration;
 use dm_core::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
+    inbox::Arrival,
     ports::{CatalogError, ObjectChange, StoreError},
 };
 
@@ -58,7 +59,10 @@ impl Repairer {
             if let Some(arrivals) = arrivals
                 && arrivals.concerns(&envelope).await.map_err(unavailable)?
             {
-                come.push(*object);
+                come.push(Arrival {
+                    object: *object,
+                    sequence: envelope.sequence,
+                });
             }
             held.extend(
                 replica_notices

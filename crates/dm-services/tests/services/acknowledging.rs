@@ -17,7 +17,7 @@ use dm_services::{DataManager, DataPorts, Deliveries, ServiceError};
 use dm_testing::signer::TestSigner;
 
 use crate::{
-    inboxes::inbox_of,
+    inboxes::{arrival, inbox_of},
     support::{TestNode, World, data, deliveries_of, eventually, settings, terms},
 };
 
@@ -312,7 +312,11 @@ async fn an_item_is_acknowledged_on_request_once_it_was_fetched() {
     let unlisted = inbox.acknowledge(&shared.hash).await;
     assert!(matches!(unlisted, Err(ServiceError::NotFound)), "{unlisted:?}");
     let reader = &shared.reader;
-    reader.catalog.note_arrivals(&[shared.object()]).await.unwrap();
+    reader
+        .catalog
+        .note_arrivals(&[arrival(shared.object())])
+        .await
+        .unwrap();
     let state = async || {
         let item = reader.catalog.inbox_item(&shared.object()).await.unwrap();
         item.map(|item| item.state)
@@ -344,7 +348,11 @@ async fn what_can_be_read_no_more_is_not_acknowledged_any_more() {
     let shared = Shared::new().await;
     let reader = &shared.reader;
     let inbox = inbox_of(reader, Accept::Anyone, None);
-    reader.catalog.note_arrivals(&[shared.object()]).await.unwrap();
+    reader
+        .catalog
+        .note_arrivals(&[arrival(shared.object())])
+        .await
+        .unwrap();
     eventually("the item is listed", async || {
         reader.catalog.inbox_item(&shared.object()).await.unwrap()
     })
@@ -371,7 +379,11 @@ async fn data_that_was_acknowledged_before_it_is_listed_is_listed_so() {
     read(reader, &shared.hash, &deliveries).await;
     recorded(reader, &shared.object(), reader.address()).await;
     let _inbox = inbox_of(reader, Accept::Anyone, None);
-    reader.catalog.note_arrivals(&[shared.object()]).await.unwrap();
+    reader
+        .catalog
+        .note_arrivals(&[arrival(shared.object())])
+        .await
+        .unwrap();
     let item = eventually("the item is listed", async || {
         reader.catalog.inbox_item(&shared.object()).await.unwrap()
     })

@@ -9,7 +9,7 @@ use dm_core::{
     descriptor::{Description, LabelPairs, Labels},
     envelope::ObjectId,
     hash::DataHash,
-    inbox::ItemState,
+    inbox::{Arrival, ItemState},
     ports::{Acquaintance, InboxCatalog, Standing},
     share::ShareTerms,
 };
@@ -89,7 +89,12 @@ fn object(owner: &TestNode, hash: &DataHash) -> ObjectId {
 }
 
 async fn have_come(node: &TestNode, objects: &[ObjectId]) {
-    node.catalog.note_arrivals(objects).await.unwrap();
+    let arrivals: Vec<Arrival> = objects.iter().copied().map(arrival).collect();
+    node.catalog.note_arrivals(&arrivals).await.unwrap();
+}
+
+pub(crate) fn arrival(object: ObjectId) -> Arrival {
+    Arrival { object, sequence: 1 }
 }
 
 /// The items, once everything that has come was looked at.
@@ -155,23 +160,21 @@ async fn an_item_comes_from_peers_where_the_object_is_not_stored_here() {
 #[tokio::test]
 async fn strangers_get_in_once_their_share_is_anchored_and_who_is_blocked_does_not() {
     let world = World::new();
-    let (stranger, contact, blocked, reader) = (
-        world.node(1).await,
-        world.node(2).await,
-        world.node(3).await,
-        world.node(4).await,
-    );
+    let (stranger, contact, blocked) = (world.node(1).await, world.node(2).await, world.node(3).await);
+    let (reader, strict_reader) = (world.node(4).await, world.node(5).await);
     let known = Arc::new(Known {
         contact: contact.address(),
         blocked: blocked.address(),
     });
-    let strict = inbox_of(&reader, Accept::Contacts, Some(known.clone()));
-    let inbox = inbox_of(&reader, Accept::Anchored, Some(known));
+    let inbox = inbox_of(&reader, Accept::Anchored, Some(known.clone()));
+    let strict = inbox_of(&strict_reader, Accept::Contacts, Some(known));
     let mut ids = Vec::new();
     for (number, node) in [&stranger, &contact, &blocked].into_iter().enumerate() {
-        let terms = named(reader.address(), &format!("{number}.txt"), &[]);
-        let shared = node.data.share_bytes(data(50 + number), terms).await.unwrap();
-        ids.push(object(node, &shared.data_hash));
+        for recipient in [&reader, &strict_reader] {
+            let terms = named(recipient.address(), &format!("{number}.txt"), &[]);
+            let shared = node.data.share_bytes(data(50 + number), terms).await.unwrap();
+            ids.push(object(node, &shared.data_hash));
+        }
     }
     have_come(&reader, &ids).await;
     let listed = items(&reader, &inbox, &InboxFilter::default()).await;
@@ -188,8 +191,9 @@ async fn strangers_get_in_once_their_share_is_anchored_and_who_is_blocked_does_n
         (names(&listed) == ["0.txt", "1.txt"] && all_anchored).then_some(())
     })
     .await;
-    let listed = items(&reader, &strict, &InboxFilter::default()).await;
-    assert_eq!(listed.len(), 2, "both look at one catalog");
+    have_come(&strict_reader, &ids).await;
+    let listed = items(&strict_reader, &strict, &InboxFilter::default()).await;
+    assert_eq!(names(&listed), ["1.txt"], "strangers are no contacts");
 }
 
 #[tokio::test]

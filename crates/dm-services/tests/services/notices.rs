@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dm_core::{
-    Address,
+    Address, B256,
     acknowledgement::{Acknowledgement, Delivery},
     address_record::AddressRecord,
     clock::now_ms,
@@ -13,10 +13,12 @@ use dm_core::{
     event::NewEvent,
     hash::DataHash,
     letter::Letter,
+    news::News,
     notice::Notice,
     ports::{
-        Acquaintance, AddressDirectory, DeliveryCatalog, EventLog, InboxCatalog, LogEntry, NetworkStatus,
-        NoticeNetwork, NoticeSink, ObjectStore, ShareCatalog, Signer, Standing,
+        Acquaintance, AddressDirectory, DeliveryCatalog, ErasureCause, Erasures, EventJournal, EventLog,
+        InboxCatalog, LogEntry, NetworkStatus, NoticeNetwork, NoticeSink, ObjectStore, Revocations,
+        ShareCatalog, Signer, Standing,
     },
     share::ShareRecord,
     signed::Signed,
@@ -63,6 +65,7 @@ impl Owner {
             journal: self.catalog.clone(),
             objects: Arc::new(self.objects.clone()),
             outbox: Arc::new(self.outbox.clone()),
+            shares: self.catalog.clone(),
             sent: self.catalog.clone(),
             signer: self.signer.clone(),
             contacts: self.catalog.clone(),
@@ -178,6 +181,74 @@ async fn a_recipient_is_told_of_a_share_once() {
         (notice.sender(), notice.addressee()),
         (owner.signer.address(), recipient())
     );
+    running.stop().await;
+}
+
+/// The versions of the object that a recipient was told of.
+fn sequences(inbox: &MemoryInbox) -> Vec<u64> {
+    inbox.taken().iter().map(Letter::sequence).collect()
+}
+
+async fn knows_versions(inbox: &MemoryInbox, versions: &[u64]) {
+    eventually(
+        &format!("the recipient knows of the versions {versions:?}"),
+        async || (sequences(inbox) == versions).then_some(()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_recipient_is_told_again_once_the_envelope_has_its_receipt() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.take_notices(recipient(), inbox.clone());
+    let running = owner.run().await;
+    owner.share(1, recipient(), true).await;
+    knows_versions(&inbox, &[1]).await;
+    let anchored = News::ShareAnchored {
+        data_hash: data_hash(1),
+        recipient: recipient(),
+        tx_hash: B256::ZERO,
+        block: 1,
+        anchored_at: 1,
+    };
+    owner.catalog.append_news(vec![anchored]).await.unwrap();
+    owner.store(1, recipient(), true, 2).await;
+    owner
+        .catalog
+        .set_receipt_spread(&data_hash(1), recipient())
+        .await
+        .unwrap();
+    knows_versions(&inbox, &[1, 2]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_recipient_is_told_of_the_end_of_its_share_once_the_envelope_has_it() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.take_notices(recipient(), inbox.clone());
+    let running = owner.run().await;
+    owner.share(1, recipient(), true).await;
+    knows_versions(&inbox, &[1]).await;
+    owner
+        .catalog
+        .begin_revocation(&data_hash(1), recipient())
+        .await
+        .unwrap();
+    owner.store(1, recipient(), false, 2).await;
+    knows_versions(&inbox, &[1, 2]).await;
+    owner
+        .catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
+    owner.store(1, recipient(), false, 3).await;
+    knows_versions(&inbox, &[1, 2, 3]).await;
     running.stop().await;
 }
 
@@ -297,8 +368,9 @@ async fn a_flood_of_strangers_does_not_hide_the_notice_of_a_contact() {
         "who is blocked does not learn of it"
     );
     let arrived = catalog.arrivals(None, 10_000).await.unwrap();
-    assert!(arrived.contains(&of_contact.object()));
-    assert!(!arrived.contains(&notice(6, 1).object()));
+    let objects: Vec<ObjectId> = arrived.iter().map(|arrival| arrival.object).collect();
+    assert!(objects.contains(&of_contact.object()));
+    assert!(!objects.contains(&notice(6, 1).object()));
     assert_eq!(arrived.len(), taken + 1);
 }
 

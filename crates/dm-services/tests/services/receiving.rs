@@ -13,6 +13,7 @@ use dm_core::{
 };
 use dm_services::ServiceError;
 
+use crate::inboxes::arrival;
 use crate::support::{World, data, eventually, settings, terms};
 
 use reader::{Doorkeeper, Setup, shared};
@@ -105,11 +106,19 @@ async fn a_required_plugin_that_does_not_run_keeps_everything_out() {
         locator: outcome.data_hash.locator(),
         owner: owner.address(),
     };
-    reader.node.catalog.note_arrivals(&[object]).await.unwrap();
+    reader
+        .node
+        .catalog
+        .note_arrivals(&[arrival(object)])
+        .await
+        .unwrap();
     tokio::time::sleep(3 * settings().retry_interval).await;
     assert!(reader.items().await.is_empty());
     // It is not forgotten either.
-    assert_eq!(reader.node.catalog.arrivals(None, 9).await.unwrap(), [object]);
+    assert_eq!(
+        reader.node.catalog.arrivals(None, 9).await.unwrap(),
+        [arrival(object)]
+    );
     let away = reader.read(&outcome.data_hash).await.unwrap_err();
     assert!(matches!(away, ServiceError::Unavailable(_)), "{away}");
 }

@@ -300,12 +300,12 @@ async fn make_single(
             return inbox::advance(connection, object, *state, *now).await;
         }
         SingleChange::ExpireItems(now) => inbox::expire(connection, *now).await?,
-        SingleChange::NoteArrivals(objects) => inbox::note_arrivals(connection, objects).await?,
+        SingleChange::NoteArrivals(arrivals) => inbox::note_arrivals(connection, arrivals).await?,
         SingleChange::RelistShares { data_hash, listing } => {
             sent::relist(connection, data_hash, listing).await?;
         }
         SingleChange::NoteNotified { told, now } => sent::note_notified(connection, told, *now).await?,
-        SingleChange::SettleArrival(object) => inbox::settle_arrival(connection, object).await?,
+        SingleChange::SettleArrival(arrival) => inbox::settle_arrival(connection, arrival).await?,
         SingleChange::KeepDelivery(delivery) => deliveries::keep(connection, delivery).await?,
         SingleChange::AppendNews(appended) => news.extend(appended.iter().cloned()),
         SingleChange::PruneJournal { before, keep } => {

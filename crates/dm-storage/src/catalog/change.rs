@@ -9,7 +9,7 @@ use dm_core::{
     contact::{Contact, ContactName},
     envelope::ObjectId,
     hash::{DataHash, Locator},
-    inbox::{InboxItem, ItemState, Term},
+    inbox::{Arrival, InboxItem, ItemState, Term},
     news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
@@ -141,7 +141,7 @@ pub(super) enum SingleChange {
         now: u64,
     },
     ExpireItems(u64),
-    NoteArrivals(Vec<ObjectId>),
+    NoteArrivals(Vec<Arrival>),
     RelistShares {
         data_hash: DataHash,
         listing: Box<ShareListing>,
@@ -150,7 +150,7 @@ pub(super) enum SingleChange {
         told: Vec<(Locator, Address)>,
         now: u64,
     },
-    SettleArrival(ObjectId),
+    SettleArrival(Arrival),
     KeepDelivery(Box<Delivery>),
     AppendNews(Vec<News>),
     PruneJournal {

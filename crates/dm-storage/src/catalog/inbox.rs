@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dm_core::{
     envelope::ObjectId,
     hash::{DataHash, Locator},
-    inbox::{InboxItem, InboxQuery, ItemState, Term},
+    inbox::{Arrival, InboxItem, InboxQuery, ItemState, Term},
     ports::{CatalogError, ErasureCause, InboxCatalog},
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -54,10 +54,13 @@ pub(super) const REMOVE_TERMS_OF: &str =
     "DELETE FROM inbox_terms WHERE number IN (SELECT number FROM inbox WHERE locator = ?)";
 pub(super) const REMOVE: &str =
     "UPDATE inbox SET state = 6, descriptor = x'' WHERE locator = ? AND state < 6";
-pub(super) const NOTE_ARRIVAL: &str = "INSERT OR IGNORE INTO arrivals (locator, owner) VALUES (?, ?)";
-pub(super) const ARRIVED: &str = "SELECT locator, owner FROM arrivals
+pub(super) const NOTE_ARRIVAL: &str = "INSERT INTO arrivals (locator, owner, sequence) VALUES (?, ?, ?)
+    ON CONFLICT (locator, owner) DO UPDATE SET sequence = excluded.sequence
+    WHERE sequence < excluded.sequence";
+pub(super) const ARRIVED: &str = "SELECT locator, owner, sequence FROM arrivals
     WHERE (locator, owner) > (?, ?) ORDER BY locator, owner LIMIT ?";
-pub(super) const SETTLE_ARRIVAL: &str = "DELETE FROM arrivals WHERE locator = ? AND owner = ?";
+pub(super) const SETTLE_ARRIVAL: &str =
+    "DELETE FROM arrivals WHERE locator = ? AND owner = ? AND sequence <= ?";
 
 /// Whether an item speaks of this object.
 pub(super) async fn is_listed(
@@ -198,12 +201,13 @@ pub(super) async fn remove(
 
 pub(super) async fn note_arrivals(
     connection: &mut SqliteConnection,
-    objects: &[ObjectId],
+    arrivals: &[Arrival],
 ) -> Result<(), CatalogError> {
-    for object in objects {
+    for Arrival { object, sequence } in arrivals {
         let query = sqlx::query(NOTE_ARRIVAL)
             .bind(object.locator.as_bytes().to_vec())
-            .bind(object.owner.to_vec());
+            .bind(object.owner.to_vec())
+            .bind(bound(*sequence));
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
     Ok(())
@@ -211,11 +215,12 @@ pub(super) async fn note_arrivals(
 
 pub(super) async fn settle_arrival(
     connection: &mut SqliteConnection,
-    object: &ObjectId,
+    Arrival { object, sequence }: &Arrival,
 ) -> Result<(), CatalogError> {
     let query = sqlx::query(SETTLE_ARRIVAL)
         .bind(object.locator.as_bytes().to_vec())
-        .bind(object.owner.to_vec());
+        .bind(object.owner.to_vec())
+        .bind(bound(*sequence));
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
@@ -253,10 +258,13 @@ pub(super) fn read(row: &SqliteRow) -> Result<(u64, InboxItem), CatalogError> {
     Ok((row.number("number")?, item))
 }
 
-fn read_arrival(row: &SqliteRow) -> Result<ObjectId, CatalogError> {
-    Ok(ObjectId {
-        locator: Locator::from_bytes(row.bytes("locator")?),
-        owner: row.address("owner")?,
+fn read_arrival(row: &SqliteRow) -> Result<Arrival, CatalogError> {
+    Ok(Arrival {
+        object: ObjectId {
+            locator: Locator::from_bytes(row.bytes("locator")?),
+            owner: row.address("owner")?,
+        },
+        sequence: row.number("sequence")?,
     })
 }
 
@@ -314,11 +322,11 @@ impl InboxCatalog for SqliteCatalog {
         self.make_if_there(OrderedChange::RemoveItems(*data_hash)).await
     }
 
-    async fn note_arrivals(&self, objects: &[ObjectId]) -> Result<(), CatalogError> {
-        self.make(SingleChange::NoteArrivals(objects.to_vec())).await
+    async fn note_arrivals(&self, arrivals: &[Arrival]) -> Result<(), CatalogError> {
+        self.make(SingleChange::NoteArrivals(arrivals.to_vec())).await
     }
 
-    async fn arrivals(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, CatalogError> {
+    async fn arrivals(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Arrival>, CatalogError> {
         // The empty blob is before all others.
         let (locator, owner) = match after {
             Some(after) => (after.locator.as_bytes().to_vec(), after.owner.to_vec()),
@@ -333,7 +341,7 @@ impl InboxCatalog for SqliteCatalog {
         self.page(ARRIVALS, limit, query, read_arrival).await
     }
 
-    async fn settle_arrival(&self, object: &ObjectId) -> Result<(), CatalogError> {
-        self.make(SingleChange::SettleArrival(*object)).await
+    async fn settle_arrival(&self, arrival: &Arrival) -> Result<(), CatalogError> {
+        self.make(SingleChange::SettleArrival(*arrival)).await
     }
 }

@@ -239,6 +239,11 @@ fn schema() -> Migrator {
             "missed events",
             include_str!("../../migrations/0027_missed_events.sql"),
         ),
+        version(
+            29,
+            "arrival_sequences",
+            include_str!("../../migrations/0029_arrival_sequences.sql"),
+        ),
     ])
 }
 

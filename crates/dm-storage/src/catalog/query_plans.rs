@@ -69,6 +69,7 @@ async fn every_lookup_uses_an_index() {
         shares::UNRECORDED,
         shares::UNRECORDED_OF,
         shares::IS_SHARED,
+        shares::IS_RECEIPT_SPREAD,
         shares::OWED_RECIPIENTS,
         shares::GRANT_OWED,
         share_writes::TAKE_BACK,

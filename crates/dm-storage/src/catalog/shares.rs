@@ -58,6 +58,9 @@ pub(super) const RECEIPT_DUE: &str = concat!(
       AND EXISTS (SELECT 1 FROM readable_objects r WHERE r.locator = s.locator AND r.replicas > 0)
       ORDER BY s.event_index LIMIT ?"
 );
+pub(super) const IS_RECEIPT_SPREAD: &str = "SELECT EXISTS (SELECT 1 FROM shares
+    WHERE locator = ? AND recipient = ? AND receipt_state = 2) AS is_spread";
+
 pub(super) async fn by_recipient(
     executor: impl SqliteExecutor<'_>,
     data_hash: &DataHash,
@@ -248,5 +251,13 @@ impl ShareCatalog for SqliteCatalog {
         let data_hash = *data_hash;
         self.make(SingleChange::SetReceiptSpread { data_hash, recipient })
             .await
+    }
+
+    async fn is_receipt_spread(&self, locator: &Locator, recipient: Address) -> Result<bool, CatalogError> {
+        let query = sqlx::query(IS_RECEIPT_SPREAD)
+            .bind(locator.as_bytes().to_vec())
+            .bind(recipient.to_vec());
+        let row = query.fetch_one(&self.reads).await.map_err(from_sqlx)?;
+        row.value("is_spread")
     }
 }

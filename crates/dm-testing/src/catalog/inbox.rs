@@ -4,7 +4,7 @@
 
 use dm_core::{
     envelope::ObjectId,
-    inbox::{InboxItem, InboxQuery, ItemState, Term},
+    inbox::{Arrival, InboxItem, InboxQuery, ItemState, Term},
     ports::ErasureCause,
 };
 
@@ -25,6 +25,7 @@ macro_rules! inbox_catalog_conformance {
             what_is_over_has_expired_and_what_was_erased_shows_so,
             a_removed_item_stays_away,
             what_has_come_waits_until_it_is_settled,
+            a_version_that_comes_while_an_older_one_is_looked_at_waits,
         }
     };
 }
@@ -282,15 +283,34 @@ pub async fn a_removed_item_stays_away(catalog: &impl InboxLedger) {
 }
 
 pub async fn what_has_come_waits_until_it_is_settled(catalog: &impl InboxLedger) {
-    let mut objects: Vec<ObjectId> = (1..=3).map(|n| item(n, 1).id()).collect();
-    objects.sort_unstable();
-    catalog.note_arrivals(&objects[..2]).await.unwrap();
-    catalog.note_arrivals(&objects[1..]).await.unwrap();
-    assert_eq!(catalog.arrivals(None, 9).await.unwrap(), objects);
-    assert_eq!(catalog.arrivals(None, 1).await.unwrap(), objects[..1]);
-    assert_eq!(catalog.arrivals(Some(objects[0]), 9).await.unwrap(), objects[1..]);
+    let mut come: Vec<Arrival> = (1..=3).map(|n| arrival(n, n)).collect();
+    come.sort_unstable();
+    catalog.note_arrivals(&come[..2]).await.unwrap();
+    catalog.note_arrivals(&come[1..]).await.unwrap();
+    assert_eq!(catalog.arrivals(None, 9).await.unwrap(), come);
+    assert_eq!(catalog.arrivals(None, 1).await.unwrap(), come[..1]);
+    let rest = catalog.arrivals(Some(come[0].object), 9).await.unwrap();
+    assert_eq!(rest, come[1..]);
     for _ in 0..2 {
-        catalog.settle_arrival(&objects[1]).await.unwrap();
+        catalog.settle_arrival(&come[1]).await.unwrap();
     }
-    assert_eq!(catalog.arrivals(None, 9).await.unwrap(), [objects[0], objects[2]]);
+    assert_eq!(catalog.arrivals(None, 9).await.unwrap(), [come[0], come[2]]);
+}
+
+pub async fn a_version_that_comes_while_an_older_one_is_looked_at_waits(catalog: &impl InboxLedger) {
+    let (old, new) = (arrival(1, 4), arrival(1, 5));
+    for arrival in [new, old] {
+        catalog.note_arrivals(&[arrival]).await.unwrap();
+    }
+    catalog.settle_arrival(&old).await.unwrap();
+    assert_eq!(catalog.arrivals(None, 9).await.unwrap(), [new]);
+    catalog.settle_arrival(&new).await.unwrap();
+    assert_eq!(catalog.arrivals(None, 9).await.unwrap(), []);
+}
+
+fn arrival(n: u64, sequence: u64) -> Arrival {
+    Arrival {
+        object: item(n, 1).id(),
+        sequence,
+    }
 }

@@ -1,12 +1,12 @@
 //! The inbox of a [`MemoryCatalog`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use dm_core::{
     envelope::ObjectId,
     hash::DataHash,
-    inbox::{InboxItem, InboxQuery, ItemState, Term},
+    inbox::{Arrival, InboxItem, InboxQuery, ItemState, Term},
     news::News,
     ports::{CatalogError, ErasureCause, InboxCatalog},
 };
@@ -17,7 +17,7 @@ use super::MemoryCatalog;
 pub(super) struct MemoryInbox {
     /// In the order of their numbers, which begin at 1.
     entries: Vec<Entry>,
-    arrivals: BTreeSet<ObjectId>,
+    arrivals: BTreeMap<ObjectId, u64>,
 }
 
 struct Entry {
@@ -176,23 +176,28 @@ impl InboxCatalog for MemoryCatalog {
         })
     }
 
-    async fn note_arrivals(&self, objects: &[ObjectId]) -> Result<(), CatalogError> {
+    async fn note_arrivals(&self, arrivals: &[Arrival]) -> Result<(), CatalogError> {
         self.write(|state| {
-            state.inbox.arrivals.extend(objects);
+            for Arrival { object, sequence } in arrivals {
+                let kept = state.inbox.arrivals.entry(*object).or_default();
+                *kept = (*kept).max(*sequence);
+            }
             Ok(())
         })
     }
 
-    async fn arrivals(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>, CatalogError> {
+    async fn arrivals(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Arrival>, CatalogError> {
         let state = self.read()?;
-        let waiting = state.inbox.arrivals.iter().copied();
-        let rest = waiting.filter(|object| after.is_none_or(|after| *object > after));
+        let waiting = state.inbox.arrivals.iter();
+        let waiting = waiting.map(|(&object, &sequence)| Arrival { object, sequence });
+        let rest = waiting.filter(|arrival| after.is_none_or(|after| arrival.object > after));
         Ok(rest.take(limit).collect())
     }
 
-    async fn settle_arrival(&self, object: &ObjectId) -> Result<(), CatalogError> {
+    async fn settle_arrival(&self, arrival: &Arrival) -> Result<(), CatalogError> {
         self.write(|state| {
-            state.inbox.arrivals.remove(object);
+            let arrivals = &mut state.inbox.arrivals;
+            arrivals.retain(|object, sequence| *object != arrival.object || *sequence > arrival.sequence);
             Ok(())
         })
     }

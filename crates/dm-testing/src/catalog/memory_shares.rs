@@ -258,4 +258,13 @@ impl ShareCatalog for MemoryCatalog {
             Ok(())
         })
     }
+
+    async fn is_receipt_spread(&self, locator: &Locator, recipient: Address) -> Result<bool, CatalogError> {
+        let state = self.read()?;
+        let mut of_recipient = state
+            .shares
+            .iter()
+            .filter(|share| share.record.recipient == recipient);
+        Ok(of_recipient.any(|share| share.receipt_spread && share.record.data_hash.locator() == *locator))
+    }
 }

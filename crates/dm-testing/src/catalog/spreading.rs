@@ -119,10 +119,14 @@ pub async fn a_receipt_is_not_due_while_all_replicas_are_gone(catalog: &impl Sha
 pub async fn a_receipt_that_was_spread_is_not_due_again(catalog: &impl ShareLedger) {
     recorded(catalog, 0).await;
     catalog.set_replicas(&object_id(0, OWNER), 1, 1).await.unwrap();
+    let locator = data_hash(0).locator();
+    assert!(!catalog.is_receipt_spread(&locator, address(1)).await.unwrap());
     catalog
         .set_receipt_spread(&data_hash(0), address(1))
         .await
         .unwrap();
+    assert!(catalog.is_receipt_spread(&locator, address(1)).await.unwrap());
+    assert!(!catalog.is_receipt_spread(&locator, address(2)).await.unwrap());
     assert_eq!(due(catalog, 1, 9).await, []);
     catalog.set_replicas(&object_id(0, OWNER), 2, 3).await.unwrap();
     assert_eq!(due(catalog, 1, 9).await, []);

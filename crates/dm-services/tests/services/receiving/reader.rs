@@ -23,6 +23,7 @@ use dm_testing::key_value::MemoryKeyValueStore;
 use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::inboxes::arrival;
 use crate::support::{TestNode, deliveries_of, eventually, settings, terms};
 
 /// A plugin that refuses what it was told to, and remembers what it was asked.
@@ -202,7 +203,7 @@ impl Setup {
 
 impl Reader {
     pub(crate) async fn learns_of(&self, object: ObjectId) {
-        self.node.catalog.note_arrivals(&[object]).await.unwrap();
+        self.node.catalog.note_arrivals(&[arrival(object)]).await.unwrap();
         eventually("what has come is looked at", async || {
             let waiting = self.node.catalog.arrivals(None, 1).await.unwrap();
             waiting.is_empty().then_some(())
