@@ -18,15 +18,14 @@ use crate::{
     state::State,
 };
 
+/// What reads receipts.
+pub(super) const SCOPE: Scope = Scope::Read;
+
 pub(super) fn add(router: &mut Router) {
     // Before `/receipts/{data_hash}`, which would match the first, too.
-    router.add(Endpoint::at("/receipts/verify").on(Method::POST, Access::Needs(Scope::Read), verify));
-    router.add(Endpoint::at("/receipts/events/{index}").on(
-        Method::GET,
-        Access::Needs(Scope::Read),
-        of_event,
-    ));
-    router.add(Endpoint::at("/receipts/{data_hash}").on(Method::GET, Access::Needs(Scope::Read), get));
+    router.add(Endpoint::at("/receipts/verify").on(Method::POST, Access::Needs(SCOPE), verify));
+    router.add(Endpoint::at("/receipts/events/{index}").on(Method::GET, Access::Needs(SCOPE), of_event));
+    router.add(Endpoint::at("/receipts/{data_hash}").on(Method::GET, Access::Needs(SCOPE), get));
 }
 
 #[derive(Deserialize)]

@@ -6,14 +6,10 @@
 //! receipts.
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Data};
-use dm_core::{
-    B256,
-    api_key::{RouteName, Scope},
-    event::EventKind,
-    hash::DataHash,
-};
+use dm_core::{B256, api_key::RouteName, event::EventKind, hash::DataHash};
 use serde::Serialize;
 
+use super::receipts;
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
@@ -46,7 +42,8 @@ struct VerifyAnswer {
 async fn verify(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let hash = data_hash_param(&request)?;
     let found = state.run(state.services.data.verify(&hash)).await?;
-    let may_know = found.own || may_call(&request, &state, Scope::Read, &RouteName::of("GET", RECEIPT)).await;
+    let may_know =
+        found.own || may_call(&request, &state, receipts::SCOPE, &RouteName::of("GET", RECEIPT)).await;
     let anchor = found.anchor.as_ref().filter(|_| may_know);
     Ok(HttpResponse::Ok().json(VerifyAnswer {
         hash,
