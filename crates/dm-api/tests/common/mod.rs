@@ -17,8 +17,8 @@ use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, Deliveries, DeliveryPorts, DeliverySettings, HealthMonitor, HealthPorts, KeyGuard,
     KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts, OrderExecutor,
-    PaymentProcessor, PluginConfig, PluginManager, RegisteredPlugins, RepairPorts, Repairer, ScrubConfig,
-    ScrubPorts, Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
+    PaymentProcessor, RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization,
+    SubscriptionPorts, Subscriptions, TokenManager,
     events::Events,
     inbox::{Arrivals, Inbox, InboxPorts, InboxSettings},
     repairer::plan::RepairConfig,
@@ -43,6 +43,7 @@ use serde_json::Value;
 mod answer;
 mod names;
 pub mod operation;
+mod plugins;
 pub mod ports;
 pub mod raw;
 pub mod schema;
@@ -180,23 +181,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         },
         KeyRotationConfig::default(),
     );
-    let plugins = PluginManager::open(
-        PluginConfig {
-            node_id: "test".to_owned(),
-            address,
-            required: Vec::new(),
-            examine_received: false,
-        },
-        Arc::new(MemoryKeyValueStore::new()),
-        catalog.clone(),
-        bus.clone(),
-    )
-    .await
-    .unwrap();
-    let registered = RegisteredPlugins::from_iter(config.plugins);
-    plugins
-        .start(vec![Arc::new(registered)], &Supervisor::new())
-        .await;
+    let plugins = plugins::start(config.plugins, address, catalog.clone(), bus.clone()).await;
     let users = Authorizer::new(Arc::new(MemoryCatalog::new()), Arc::new(AccountKeys));
     let authorization = ShareAuthorization::new(
         AuthorizationPorts {
