@@ -161,7 +161,7 @@ async fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else()
         .start()
         .await;
     owner.has_peers(1).await;
-    let contact = serde_json::json!({"address": owner.address()});
+    let contact = serde_json::json!({"address": owner.address(), "trust": "accept"});
     let added = reader
         .internal(Method::PUT, "/contacts/acme")
         .json(&contact)

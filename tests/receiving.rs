@@ -17,6 +17,7 @@ async fn what_a_plugin_refuses_stays_out_of_the_inbox_and_is_not_read() {
     install_sample(&other_home, "receive");
     let reader = NodeSetup::new(other_home.path())
         .env("DM_PLUGINS__REQUIRED", "sample")
+        .env("DM_LOG__FILTER", "info")
         .env("DM_INBOX__ACCEPT", "anyone")
         .peer(&owner)
         .start()
