@@ -1,6 +1,6 @@
 //! A recipient learns of what was shared with it, also when it was away.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -87,6 +87,11 @@ async fn a_recipient_learns_from_replicas_of_a_share_whose_owner_went_before_it_
         .start()
         .await;
     owner.has_peers(2).await;
+    for replica in [&keeper, &second] {
+        let contact = serde_json::json!({"address": owner.address(), "trust": "accept"});
+        let added = replica.internal(Method::PUT, "/contacts/owner").json(&contact);
+        assert!(added.send().await.unwrap().status().is_success());
+    }
     // Without a key there is no grant, and nobody is told yet: the owner tries again half a
     // minute later.
     let hash = owner.must_share("for somebody unknown", READER).await;

@@ -1,7 +1,11 @@
 //! Tells the recipients of objects whose owners are gone: a replica knows the readers from the
 //! grants.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -30,6 +34,9 @@ const AT_ONCE: usize = 2;
 const MAX_READERS: usize = 64;
 /// First and longest pause where a notice reached nobody, in milliseconds.
 const PAUSES: (u64, u64) = (30_000, 3_600_000);
+/// Times that an owner without an anchored log is looked at again: its first anchor may be on
+/// its way.
+const MAX_LOOKS: u32 = 6;
 
 /// What notices of replicas stand on.
 #[derive(Clone)]
@@ -44,6 +51,16 @@ pub struct ReplicaNoticePorts {
     pub standing: Option<Arc<dyn OwnerStanding>>,
     /// The node account.
     pub signer: Arc<dyn Signer>,
+}
+
+/// What is known of an owner now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnerState {
+    /// It tells its recipients itself.
+    There,
+    Gone,
+    /// It is neither a contact nor has it anchored a log yet.
+    Stranger,
 }
 
 /// Tells recipients in the place of owners that are gone; cheap to clone.
@@ -133,9 +150,9 @@ impl Inner {
             if due.is_empty() {
                 return Ok(pause);
             }
-            let gone = self.gone_among(&due).await;
+            let owners = self.owners_of(&due).await;
             let done: Vec<(DueObject, Option<DueObject>)> = stream::iter(due)
-                .map(|due| self.deal_with(due, &gone))
+                .map(|due| self.deal_with(due, &owners))
                 .buffer_unordered(AT_ONCE)
                 .try_collect()
                 .await?;
@@ -147,26 +164,37 @@ impl Inner {
     async fn deal_with(
         &self,
         due: DueObject,
-        gone: &HashSet<Address>,
+        owners: &HashMap<Address, OwnerState>,
     ) -> Result<(DueObject, Option<DueObject>), ServiceError> {
-        let again = match gone.contains(&due.object.owner) {
-            true => self.tell(&due).await?,
-            // It tells its recipients itself.
-            false => None,
+        let again = match owners.get(&due.object.owner) {
+            Some(OwnerState::Gone) => self.tell(&due).await?,
+            Some(OwnerState::Stranger) if due.attempts.failed < MAX_LOOKS => {
+                Some(due.again(now_ms(), PAUSES))
+            }
+            Some(OwnerState::Stranger | OwnerState::There) | None => None,
         };
         Ok((due, again))
     }
 
-    /// The owners that have something at stake and are not there.
-    async fn gone_among(&self, due: &[DueObject]) -> HashSet<Address> {
-        let owners: HashSet<Address> = due.iter().map(|due| due.object.owner).collect();
-        let mut gone = HashSet::new();
-        for owner in owners {
-            if self.is_established(owner).await && !self.is_there(owner).await {
-                gone.insert(owner);
+    /// Looks for the owners of these objects, once for each.
+    async fn owners_of(&self, due: &[DueObject]) -> HashMap<Address, OwnerState> {
+        let mut owners = HashMap::new();
+        for DueObject { object, .. } in due {
+            if let Entry::Vacant(place) = owners.entry(object.owner) {
+                place.insert(self.state_of(object.owner).await);
             }
         }
-        gone
+        owners
+    }
+
+    async fn state_of(&self, owner: Address) -> OwnerState {
+        if !self.is_established(owner).await {
+            OwnerState::Stranger
+        } else if self.is_there(owner).await {
+            OwnerState::There
+        } else {
+            OwnerState::Gone
+        }
     }
 
     async fn is_established(&self, owner: Address) -> bool {

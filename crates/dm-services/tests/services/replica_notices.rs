@@ -190,7 +190,11 @@ async fn while_its_owner_is_there_a_replica_says_nothing_of_an_object() {
     replica.takes(9, 8, &[READER]).await;
     owner.set_online(false);
     let object = replica.takes(1, 9, &[READER]).await;
-    replica.is_done().await;
+    replica.has_looked().await;
+    eventually("the reader is told of the third", async || {
+        replica.told().contains(&object).then_some(())
+    })
+    .await;
     assert_eq!(replica.told(), [object]);
 }
 
