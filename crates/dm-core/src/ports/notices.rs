@@ -13,7 +13,7 @@ pub const MAX_NAMED_SENDERS: usize = 256;
 pub trait NoticeNetwork: Send + Sync {
     /// Brings a letter to the peer of its addressee, if its address record names one that
     /// is there, and to the peers closest to the addressee's inbox key, which keep it until
-    /// its end. Of the notices of replicas about one object a peer keeps one. Sending it again is
+    /// its end. Of the notices of replicas about one envelope a peer keeps one. Sending it again is
     /// harmless.
     ///
     /// # Errors

@@ -120,8 +120,8 @@ impl Inboxes {
         }
     }
 
-    /// Whether a notice that is not by the owner tells its recipient of an object of which
-    /// another one does: what counts is the object, and replicas of it are many.
+    /// Whether a notice that is not by the owner tells its recipient of an envelope of which
+    /// another one does: what counts is the envelope, and replicas of it are many.
     fn says_nothing_new(&self, letter: &Letter) -> bool {
         let (recipient, object) = (letter.addressee(), letter.object());
         // An acknowledgement is for the owner, and never by it.
@@ -129,7 +129,10 @@ impl Inboxes {
         is_of_replica
             && self.of.get(&recipient).is_some_and(|inbox| {
                 let mut others = inbox.iter().filter(|((_, held), _)| *held == object);
-                others.any(|(_, held)| held.ends_at.saturating_add(SAME_END) >= letter.ends_at())
+                others.any(|(_, held)| {
+                    let lasts_as_long = held.ends_at.saturating_add(SAME_END) >= letter.ends_at();
+                    lasts_as_long && held.sequence >= letter.sequence()
+                })
             })
     }
 
@@ -345,7 +348,9 @@ mod tests {
             inboxes.insert(&of_replica(3, end + SAME_END), peer),
             Admission::Held
         );
-        // One that lasts longer counts, and so does the owner's.
+        // One that lasts longer or speaks of a later envelope counts, and so does the owner's.
+        let later = notice_about(1, 5, 9, 1, 2, end);
+        assert_eq!(inboxes.insert(&later, peer), kept());
         assert_eq!(inboxes.insert(&of_replica(3, end + 2 * SAME_END), peer), kept());
         assert_eq!(inboxes.insert(&notice(1, 9, 1, 1, end), peer), kept());
         assert_eq!(inboxes.insert(&of_replica(4, end), peer), Admission::Held);
