@@ -30,10 +30,17 @@ fn tus(node: &Node, method: Method, route: &str) -> RequestBuilder {
     node.request(method, route).header("Tus-Resumable", "1.0.0")
 }
 
+/// Another address that has no node.
+const SOMEBODY_ELSE: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+
 async fn begun(node: &Node, length: usize) -> Response {
+    begun_for(node, length, SOMEBODY).await
+}
+
+async fn begun_for(node: &Node, length: usize, recipients: &str) -> Response {
     let said = format!(
         "recipients {},name {}",
-        STANDARD.encode(SOMEBODY),
+        STANDARD.encode(recipients),
         STANDARD.encode(WORD)
     );
     let request = tus(node, Method::POST, "/uploads")
@@ -43,8 +50,12 @@ async fn begun(node: &Node, length: usize) -> Response {
 }
 
 /// Begins an upload; its route.
-async fn begin(node: &Node, length: usize) -> String {
-    let response = begun(node, length).await;
+pub(crate) async fn begin(node: &Node, length: usize) -> String {
+    begin_for(node, length, SOMEBODY).await
+}
+
+async fn begin_for(node: &Node, length: usize, recipients: &str) -> String {
+    let response = begun_for(node, length, recipients).await;
     assert_eq!(response.status(), StatusCode::CREATED);
     format!("/{}", response.headers()["location"].to_str().unwrap())
 }
@@ -71,7 +82,11 @@ async fn shared(node: &Node, route: &str) -> Value {
     eventually("the share is made", || async {
         let (status, answer) = node.get(route).await;
         assert!(status.is_success(), "{status} {answer}");
-        (answer["success"] == true).then_some(answer)
+        let is_made = |share: &Value| share["success"] == true;
+        let all_are_made = answer["shares"]
+            .as_array()
+            .is_some_and(|shares| shares.iter().all(is_made));
+        (is_made(&answer) || all_are_made).then_some(answer)
     })
     .await
 }
@@ -117,11 +132,20 @@ async fn an_upload_goes_on_after_kill_nine_of_the_node() {
 
 #[tokio::test]
 async fn the_share_of_a_complete_upload_is_made_once_through_kill_nine_at_every_moment() {
+    are_made_once_through_kills(&[SOMEBODY]).await;
+}
+
+#[tokio::test]
+async fn the_shares_of_an_upload_for_several_are_made_once_through_kill_nine_at_every_moment() {
+    are_made_once_through_kills(&[SOMEBODY, SOMEBODY_ELSE]).await;
+}
+
+async fn are_made_once_through_kills(recipients: &[&str]) {
     let home = tempdir().unwrap();
     let mut node = Node::start(&home).await;
     for moment in 0..6 {
         let data = bytes(700_000 + moment, moment as u64);
-        let route = begin(&node, data.len()).await;
+        let route = begin_for(&node, data.len(), &recipients.join(",")).await;
         let sending = send(&node, &route, 0, data.clone());
         let killing = async {
             tokio::time::sleep(std::time::Duration::from_millis(15 * moment as u64)).await;
@@ -136,10 +160,15 @@ async fn the_share_of_a_complete_upload_is_made_once_through_kill_nine_at_every_
                 Some(StatusCode::NO_CONTENT)
             );
         }
-        assert_eq!(shared(&node, &route).await["data_hash"], data_hash(&data));
+        let answer = shared(&node, &route).await;
+        let shares = answer["shares"].as_array().cloned();
+        for (share, recipient) in shares.unwrap_or_else(|| vec![answer]).iter().zip(recipients) {
+            assert_eq!(share["data_hash"], data_hash(&data));
+            assert_eq!(share["recipient"], *recipient);
+        }
         assert!(node.object(&data_hash(&data)).await == (StatusCode::OK, data));
         let (_, history) = node.get("/compliance_history?filters=data_share").await;
-        assert_eq!(history["count"], moment as u64 + 1, "{history}");
+        assert_eq!(history["count"], (moment + 1) * recipients.len(), "{history}");
     }
 }
 

@@ -75,11 +75,22 @@ pub(crate) async fn send(client: &NodeClient, file: FileUpload<'_>) -> anyhow::R
     };
     send_all(client, &file, &route).await?;
     let answer = outcome(client, &route).await?;
-    remembered.forget();
+    // Those of several shares that failed are asked for by the next run.
+    if answer["shares"]
+        .as_array()
+        .is_none_or(|shares| shares.iter().all(is_made))
+    {
+        remembered.forget();
+    }
     if resumes {
         ensure_same_file(file.path, &answer).await?;
     }
     Ok(Some(answer))
+}
+
+/// Whether a share of several was made.
+pub(crate) fn is_made(share: &Value) -> bool {
+    share["success"] == true
 }
 
 /// The route of an upload that an earlier run began, or of a new one.
@@ -216,13 +227,18 @@ fn tus(client: &NodeClient, method: Method, route: &str) -> RequestBuilder {
 
 /// A file may have changed since an earlier run has sent the beginning of it.
 async fn ensure_same_file(path: &Path, answer: &Value) -> anyhow::Result<()> {
+    let made = answer["shares"].as_array().map_or_else(
+        || Some(answer),
+        |shares| shares.iter().find(|share| is_made(share)),
+    );
+    let Some(made) = made else { return Ok(()) };
     let hash = order::hash_file(path).await?.to_string();
     ensure!(
-        answer["data_hash"] == hash.as_str(),
+        made["data_hash"] == hash.as_str(),
         "{} has changed since its upload began: what was shared under the hash {} is a mixture; erase it, and \
          share the file again",
         path.display(),
-        answer["data_hash"]
+        made["data_hash"]
     );
     Ok(())
 }

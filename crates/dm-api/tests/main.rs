@@ -32,4 +32,5 @@ mod shares;
 mod subscriptions;
 mod transfers_end;
 mod uploads;
+mod uploads_for_several;
 mod users;

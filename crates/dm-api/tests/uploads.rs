@@ -9,13 +9,13 @@ use tokio::io::AsyncWriteExt;
 
 use crate::common::{Answer, OTHER, RECIPIENT, TestConfig, TestNode, raw, start, start_with};
 
-const OFFSET_STREAM: &str = "application/offset+octet-stream";
+pub(crate) const OFFSET_STREAM: &str = "application/offset+octet-stream";
 
-fn tus(node: &TestNode, method: Method, path: &str) -> RequestBuilder {
+pub(crate) fn tus(node: &TestNode, method: Method, path: &str) -> RequestBuilder {
     node.external(method, path).header("Tus-Resumable", "1.0.0")
 }
 
-fn metadata(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(key, value)| format!("{key} {}", STANDARD.encode(value)))
@@ -165,6 +165,11 @@ async fn metadata_that_is_not_valid_is_refused_and_its_field_named() {
         (vec![], 422, "recipients"),
         (vec![("recipients", "nobody")], 422, "recipients"),
         (vec![("recipients", "0x1,0x2")], 422, "recipients"),
+        (
+            vec![("recipients", &format!("{RECIPIENT}, {RECIPIENT}"))],
+            422,
+            "recipients",
+        ),
         (
             vec![("recipients", RECIPIENT), ("name", "../secret")],
             422,

@@ -14,6 +14,7 @@ use crate::{
     mandate::{KeptMandate, Mandate, VerifiedMandate},
     payment::{PaymentReceipt, PaymentTerms},
     sent::ShareListing,
+    upload::UploadId,
 };
 
 /// What is asked of the node when data is shared.
@@ -148,6 +149,8 @@ pub struct NewShare {
     pub grant_owed: bool,
     /// What it is listed with.
     pub listing: Option<ShareListing>,
+    /// The upload whose data it shares. The same transaction notes the share with it.
+    pub upload: Option<UploadId>,
 }
 
 /// A further share of stored data, whose recipient has its grant.
@@ -158,6 +161,7 @@ impl From<ShareRecord> for NewShare {
             object: None,
             grant_owed: false,
             listing: None,
+            upload: None,
         }
     }
 }

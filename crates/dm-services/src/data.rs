@@ -17,6 +17,7 @@ use dm_core::{
     event::EventKind,
     hash::{DataHash, Locator},
     health::Finding,
+    plugin::Notes,
     ports::HealthCheck,
     receipt::Receipt,
     share::{ShareOutcome, ShareTerms},
@@ -245,8 +246,10 @@ impl DataManager {
             data_hash: *data_hash,
             kind: EventKind::Grant,
             terms,
+            upload: None,
         };
-        self.inner.sharing.share(request, Source::Stored).await
+        let source = Source::Stored(Notes::new());
+        self.inner.sharing.share(request, source).await
     }
 
     /// The addresses that can read data, by the envelope that is stored here: all of

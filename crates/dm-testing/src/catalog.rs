@@ -104,10 +104,10 @@ pub trait KeyLedger: KeyUses + ReadableObjects + Revocations {}
 
 impl<T: KeyUses + ReadableObjects + Revocations> KeyLedger for T {}
 
-/// The ports of a catalog whose uploads need versions of the node's key.
-pub trait UploadLedger: UploadCatalog + KeyUses {}
+/// The ports of a catalog whose uploads need versions of the node's key, and become shares.
+pub trait UploadLedger: UploadCatalog + KeyUses + ErasureLedger {}
 
-impl<T: UploadCatalog + KeyUses> UploadLedger for T {}
+impl<T: UploadCatalog + KeyUses + ErasureLedger> UploadLedger for T {}
 
 /// The ports that a catalog has which takes access away.
 pub trait RevocationLedger: Revocations + ErasureLedger {}

@@ -41,10 +41,10 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let client = NodeClient::new(&args.client.api, &args.client.api_key);
     let order = order(&args, &client, order::hash_file(&args.file)).await?;
     let (source, size) = open(&args).await?;
-    if let Some(size) = size.filter(|size| is_in_parts(&args) && *size >= upload::RESUMABLE_FROM)
+    if let Some(size) = size.filter(|size| *size >= upload::RESUMABLE_FROM)
         && let Some(answer) = upload::send(&client, in_parts(&args, size, order.as_ref())?).await?
     {
-        return output::print(as_json, &answer, describe);
+        return told(&answer, as_json);
     }
     let bar = progress::bytes(size);
     let sent = bar.clone();
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     let answer: Value = match (sent, size) {
         (Ok(response), _) => successful(response).await?.json().await?,
         // What came of it is not known; the same share again is the same share.
-        (Err(error), Some(size)) if size > 0 && is_in_parts(&args) && !error.is_connect() => {
+        (Err(error), Some(size)) if size > 0 && !error.is_connect() => {
             eprintln!("the connection to the node broke: {error}; goes on");
             let upload = in_parts(&args, size, order.as_ref())?;
             let answer = upload::send(&client, upload).await?;
@@ -71,8 +71,14 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
         }
         (Err(error), _) => return Err(error).with_context(|| client.silent()),
     };
-    output::print(as_json, &answer, describe)?;
-    ensure_all_made(&answer)
+    told(&answer, as_json)
+}
+
+/// Shows what became of the share, or of each. Those of several that were made are shown where
+/// others failed.
+pub(super) fn told(answer: &Value, as_json: bool) -> anyhow::Result<()> {
+    output::print(as_json, answer, describe)?;
+    ensure_all_made(answer)
 }
 
 /// The order of an authorised user, if one is given: it is for one recipient.
@@ -170,11 +176,6 @@ fn labels(told: &DescriptionArgs) -> anyhow::Result<Labels> {
     )?)
 }
 
-/// Whether the file may go in parts: an upload has one recipient.
-fn is_in_parts(args: &ShareArgs) -> bool {
-    args.to.len() == 1
-}
-
 fn recipients(args: &ShareArgs) -> String {
     let recipients: Vec<String> = args.to.iter().map(ToString::to_string).collect();
     recipients.join(",")
@@ -253,10 +254,9 @@ async fn open(args: &ShareArgs) -> anyhow::Result<(File, Option<u64>)> {
     Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
-/// Those of several shares that were made are shown all the same.
-pub(super) fn ensure_all_made(answer: &Value) -> anyhow::Result<()> {
+fn ensure_all_made(answer: &Value) -> anyhow::Result<()> {
     let shares = answer["shares"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let failed = shares.iter().filter(|share| share["status"] == "failed").count();
+    let failed = shares.iter().filter(|share| !upload::is_made(share)).count();
     ensure!(
         failed == 0,
         "{failed} of {} shares failed; the same command again makes what is missing",
@@ -265,7 +265,7 @@ pub(super) fn ensure_all_made(answer: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn describe(answer: &Value) -> String {
+fn describe(answer: &Value) -> String {
     match answer["shares"].as_array() {
         Some(shares) => describe_each(shares),
         None => describe_one(answer),

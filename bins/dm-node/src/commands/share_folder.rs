@@ -14,7 +14,7 @@ use crate::{
     cli::ShareArgs,
     client::NodeClient,
     folder::{Folder, labels_with_listing},
-    output, progress,
+    progress,
 };
 
 pub(super) async fn run(mut args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
@@ -37,8 +37,7 @@ pub(super) async fn run(mut args: ShareArgs, as_json: bool) -> anyhow::Result<()
     let response = client.send(request).await.map_err(|error| reason(fault, error))?;
     let answer: Value = response.json().await?;
     bar.finish_and_clear();
-    output::print(as_json, &answer, share::describe)?;
-    share::ensure_all_made(&answer)
+    share::told(&answer, as_json)
 }
 
 async fn read(args: &ShareArgs) -> anyhow::Result<Arc<Folder>> {

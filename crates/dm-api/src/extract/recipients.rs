@@ -14,17 +14,20 @@ use super::{
     allowed_recipient,
     fields::{self, Field},
     party_param,
+    tus::Metadata,
 };
 use crate::{error::ApiError, state::State};
 
 /// Most recipients of one request.
 const MAX_RECIPIENTS: usize = 64;
 
+const ONE: &str = "recipient";
 const LIST: &str = "recipients";
 
 /// Recipients as a request names them.
 pub(crate) enum NamedRecipients {
-    One(Party),
+    /// In this field.
+    One(&'static str, Party),
     Several(Vec<Party>),
 }
 
@@ -50,7 +53,7 @@ impl NamedRecipients {
         match listed {
             Some(_) if fields::is_given(recipient) => Err(both()),
             Some(listed) => Self::several(listed.iter().map(String::as_str)),
-            None => fields::party("recipient", recipient).map(Self::One),
+            None => fields::party(ONE, recipient).map(|party| Self::One(ONE, party)),
         }
     }
 
@@ -59,8 +62,19 @@ impl NamedRecipients {
         match (recipient, recipients) {
             (Some(_), Some(_)) => Err(both()),
             (None, Some(listed)) => Self::several(listed.split(',')),
-            (recipient, None) => party_param("recipient", recipient.unwrap_or_default()).map(Self::One),
+            (recipient, None) => {
+                party_param(ONE, recipient.unwrap_or_default()).map(|party| Self::One(ONE, party))
+            }
         }
+    }
+
+    /// Those in the metadata of an upload, which has one key for one recipient and for several.
+    pub(crate) fn in_metadata(metadata: &Metadata) -> Result<Self, ApiError> {
+        let listed = metadata.get(LIST).unwrap_or_default();
+        if listed.contains(',') {
+            return Self::several(listed.split(',').map(str::trim));
+        }
+        party_param(LIST, listed.trim()).map(|party| Self::One(LIST, party))
     }
 
     fn several<'a>(listed: impl Iterator<Item = &'a str>) -> Result<Self, ApiError> {
@@ -82,9 +96,9 @@ impl NamedRecipients {
         state: &State,
     ) -> Result<Recipients, ApiError> {
         match self {
-            Self::One(party) => {
-                let recipient = state.address("recipient", party).await?;
-                allowed_recipient(request, "recipient", recipient).map(Recipients::One)
+            Self::One(field, party) => {
+                let recipient = state.address(field, party).await?;
+                allowed_recipient(request, field, recipient).map(Recipients::One)
             }
             Self::Several(parties) => {
                 let mut asked = Vec::with_capacity(parties.len());
@@ -114,6 +128,14 @@ impl Recipients {
         }
     }
 
+    /// The terms of each share that may be made.
+    pub(crate) fn terms_of_each(&self, terms: ShareTerms) -> Vec<ShareTerms> {
+        match self {
+            Self::One(_) => vec![terms],
+            Self::Several(several) => several.terms(terms),
+        }
+    }
+
     /// Refuses what one recipient, or a user, signs for a single share.
     pub(crate) fn ensure_fit_for(&self, field: &'static str, is_given: bool) -> Result<(), ApiError> {
         match self {
@@ -127,7 +149,8 @@ impl Recipients {
 }
 
 impl SeveralRecipients {
-    fn allowed(request: &HttpRequest, asked: Vec<Address>) -> Result<Self, ApiError> {
+    /// These recipients. 403 where the API key may share with none of them.
+    pub(crate) fn allowed(request: &HttpRequest, asked: Vec<Address>) -> Result<Self, ApiError> {
         let refusal = |recipient: &Address| {
             let refused = allowed_recipient(request, LIST, *recipient).err()?;
             Some((*recipient, refused))

@@ -20,17 +20,18 @@ use dm_services::{Counts, UploadError, UploadOutcome, UploadProgress, UploadWrit
 use futures::StreamExt;
 use serde_json::json;
 
-use super::share_answer::share_answer;
+use super::share_answer::{share_answer, shares_answer};
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
     extract::{
-        allowed_recipient, bearer, body_cut_off, body_stalled,
+        bearer, body_cut_off, body_stalled,
         description::described_in_metadata,
         idempotency_key,
         mandate::presented_in_headers,
         money::price_params,
-        party_param, refuse_encoded_body, time_param,
+        recipients::{NamedRecipients, SeveralRecipients},
+        refuse_encoded_body, time_param,
         tus::{
             CHECKSUMS, Checksum, Metadata, TUS_RESUMABLE, TUS_VERSION, UPLOAD_LENGTH, UPLOAD_OFFSET, VERSION,
             is_offset_stream, require_offset_stream, require_version, upload_length, upload_offset,
@@ -110,19 +111,11 @@ async fn begin(request: &HttpRequest, mut body: Payload, state: &State) -> Resul
     Ok(response.finish())
 }
 
-/// What the data is to be shared for.
-async fn terms(request: &HttpRequest, state: &State) -> Result<ShareTerms, ApiError> {
+/// What the data is to be shared for, for each share.
+async fn terms(request: &HttpRequest, state: &State) -> Result<Vec<ShareTerms>, ApiError> {
     let metadata = Metadata::of(request.headers())?;
-    let recipients = metadata.get("recipients").unwrap_or_default();
-    if recipients.contains(',') {
-        return Err(ApiError::invalid(
-            "recipients",
-            "can name one recipient alone in an upload",
-        ));
-    }
-    let recipient = state
-        .address("recipients", party_param("recipients", recipients.trim())?)
-        .await?;
+    let recipients = NamedRecipients::in_metadata(&metadata)?;
+    let recipients = recipients.addresses(request, state).await?;
     let price = price_params(
         metadata.get("payment_token").as_deref(),
         metadata.get("payment_amount").as_deref(),
@@ -135,12 +128,12 @@ async fn terms(request: &HttpRequest, state: &State) -> Result<ShareTerms, ApiEr
             .map(|text| time_param("expires_at", &text))
             .transpose()?,
         description: described_in_metadata(&metadata)?,
-        ..ShareTerms::with(allowed_recipient(request, "recipients", recipient)?)
+        ..ShareTerms::with(recipients.first())
     };
     let presented = presented_in_headers(request.headers())?;
-    Ok(state
-        .run(state.services.authorization.admit(presented, terms))
-        .await?)
+    recipients.ensure_fit_for("user_id", presented.is_some())?;
+    let admitted = state.services.authorization.admit(presented, terms);
+    Ok(recipients.terms_of_each(state.run(admitted).await?))
 }
 
 async fn head(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
@@ -262,6 +255,10 @@ async fn get(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, A
         .await?;
     Ok(match outcome {
         UploadOutcome::Shared(share) => share_answer(&share),
+        UploadOutcome::SharedWithEach { among, outcomes } => {
+            let several = SeveralRecipients::allowed(&request, among.to_vec())?;
+            shares_answer(several.outcomes(outcomes))
+        }
         UploadOutcome::UnderWay(progress) => HttpResponse::Accepted().json(json!({
             "success": false,
             "status": "uploading",

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+
+use alloy_primitives::Address;
 use async_trait::async_trait;
 
 use super::{CatalogError, ObjectWriter, StoreError};
@@ -30,6 +33,20 @@ pub trait UploadCatalog: Send + Sync {
     /// Notes that the data of an open upload is shared, and forgets its key. Whether there
     /// is such an upload.
     async fn close_upload(&self, id: UploadId, data_hash: &DataHash) -> Result<bool, CatalogError>;
+
+    /// Notes that this data, which came in an upload, is shared with these recipients. A share
+    /// that [`commit_share`](super::ShareCatalog::commit_share) makes of an upload is noted by
+    /// that, and no more once [`forget_share`](super::ShareCatalog::forget_share) has taken it
+    /// back. Nothing happens where there is no such upload.
+    async fn note_upload_shares(
+        &self,
+        id: UploadId,
+        data_hash: &DataHash,
+        recipients: &[Address],
+    ) -> Result<(), CatalogError>;
+
+    /// With whom the data of an upload was shared, whatever has become of the shares since.
+    async fn upload_shares(&self, id: UploadId) -> Result<BTreeSet<Address>, CatalogError>;
 
     /// Forgets an upload; whether there was one.
     async fn remove_upload(&self, id: UploadId) -> Result<bool, CatalogError>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dm_core::{
     plugin::Notes,
-    ports::{KeyRing, ObjectStore, ShareCatalog},
+    ports::{KeyRing, ObjectStore, ShareCatalog, UploadCatalog},
 };
 
 use super::{
@@ -44,8 +44,8 @@ pub(super) enum Source {
     /// In the store, under no name until a share takes it, and examined by plugins with
     /// these notes.
     Sealed(Option<Box<Sealed>>, Notes),
-    /// In an object of this node's own.
-    Stored,
+    /// In an object of this node's own, and examined by plugins with these notes.
+    Stored(Notes),
 }
 
 /// Shares data; cheap to clone.
@@ -53,6 +53,7 @@ pub(super) enum Source {
 pub(super) struct Sharing {
     objects: Arc<dyn ObjectStore>,
     shares: Arc<dyn ShareCatalog>,
+    uploads: Arc<dyn UploadCatalog>,
     key_ring: Arc<dyn KeyRing>,
     authorization: Option<ShareAuthorization>,
     locks: DataLocks,
@@ -78,6 +79,7 @@ impl Sharing {
         Ok(Self {
             objects: ports.objects.clone(),
             shares: ports.catalog.clone(),
+            uploads: ports.catalog.clone(),
             key_ring: ports.key_ring.clone(),
             authorization: ports.authorization.clone(),
             locks: basis.locks.clone(),

@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use dm_core::{
     clock::now_ms,
     config::UploadsConfig,
     envelope::MAX_OBJECT_SIZE,
-    hash::DataHash,
     ports::{KeyRing, UnfinishedObjects, UploadCatalog},
     secret::ContentKey,
     share::{ShareOutcome, ShareTerms},
@@ -21,8 +21,8 @@ use dm_core::{
 use tokio::sync::Mutex;
 
 use super::{
-    Basis, DataPorts, consult::Consultation, erase::ensure_in_future, recorder::Recorder, seal::Sealing,
-    share::Sharing,
+    Basis, DataPorts, ShareOutcomes, consult::Consultation, erase::ensure_in_future, recorder::Recorder,
+    seal::Sealing, share::Sharing,
 };
 use crate::{ServiceError, ShareAuthorization};
 
@@ -52,12 +52,19 @@ pub struct UploadProgress {
 }
 
 /// What has come of an upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum UploadOutcome {
     /// Bytes are missing, or the share is being made.
     UnderWay(UploadProgress),
-    /// The share.
+    /// The share, where the upload was begun for one recipient.
     Shared(Box<ShareOutcome>),
+    /// A share for each recipient, where it was begun for several.
+    SharedWithEach {
+        /// All recipients that were named, also those for whom no share was asked.
+        among: Arc<[Address]>,
+        /// What became of each share that was asked for, in their order.
+        outcomes: ShareOutcomes,
+    },
 }
 
 /// Takes data that comes in parts, and shares it; cheap to clone.
@@ -117,20 +124,25 @@ impl Uploads {
             .min(MAX_OBJECT_SIZE)
     }
 
-    /// Begins an upload of `length` bytes by an API key; durable when it returns.
+    /// Begins an upload of `length` bytes by an API key, to be shared on these terms: those of
+    /// one share, or of each share of one request ([`ShareTerms::for_each`]). Durable when it
+    /// returns.
     ///
     /// # Errors
     /// [`UploadError::TooLarge`], [`UploadError::TooMany`], [`UploadError::NoRoom`], and
-    /// [`ServiceError::Invalid`] for an upload of nothing.
+    /// [`ServiceError::Invalid`] for an upload of nothing, or for nobody.
     pub async fn begin(
         &self,
         key_id: &str,
         length: u64,
-        terms: &ShareTerms,
+        terms: &[ShareTerms],
     ) -> Result<UploadProgress, UploadError> {
         let room = &self.room;
         room.recorder.ensure_log_accepts()?;
-        ensure_in_future(terms.expires_at)?;
+        let (Some(first), Some(sealed)) = (terms.first(), room.terms.seal(terms)) else {
+            return Err(ServiceError::invalid("recipients", "must name at least one").into());
+        };
+        ensure_in_future(first.expires_at)?;
         if length == 0 {
             return Err(
                 ServiceError::invalid("Upload-Length", "must be at least 1: data cannot be empty").into(),
@@ -141,12 +153,12 @@ impl Uploads {
         }
         let now = now_ms();
         // Nothing is kept longer than what orders it, or than the data itself.
-        let statement_end = terms
+        let statement_end = first
             .mandate
             .as_ref()
             .map(|mandate| mandate.statement().expires_at);
         let expires_at = (now + room.config.expire_after_secs * 1000)
-            .min(terms.expires_at.unwrap_or(u64::MAX))
+            .min(first.expires_at.unwrap_or(u64::MAX))
             .min(statement_end.unwrap_or(u64::MAX));
         let upload = UploadRecord {
             id: UploadId::random(),
@@ -154,7 +166,7 @@ impl Uploads {
             length,
             created_at: now,
             expires_at,
-            terms: room.terms.seal(terms),
+            terms: sealed,
             stage: UploadStage::Open {
                 key: room.key_ring.wrap(&ContentKey::random()),
                 received: Received::default(),
@@ -220,26 +232,22 @@ impl Uploads {
         Ok(UploadWriter::start(room.clone(), held, upload, counts))
     }
 
-    /// What has come of an upload. Where all bytes are there and it is not shared yet, the
-    /// share is made now, also where nobody waits for it any more.
+    /// What has come of an upload. Where all bytes are there, shares that were not made yet are
+    /// made now, also where nobody waits for them any more.
     ///
     /// # Errors
-    /// As [`Uploads::progress`], and what can go wrong with a share.
+    /// As [`Uploads::progress`], and what can go wrong with the share, or with all of several.
     pub async fn outcome(&self, key_id: &str, id: UploadId) -> Result<UploadOutcome, UploadError> {
         let room = &self.room;
         let upload = room.find(key_id, id).await?;
         match upload.stage {
-            UploadStage::Shared(data_hash) => {
-                let outcome = room.shared(&upload.terms, &data_hash).await?;
-                Ok(UploadOutcome::Shared(Box::new(outcome)))
-            }
+            UploadStage::Shared(data_hash) => room.clone().shared(upload, data_hash).await,
             UploadStage::Open { .. } if upload.offset() < upload.length => {
                 Ok(UploadOutcome::UnderWay(progress(&upload)))
             }
             UploadStage::Open { .. } => match room.clone().complete(id).await {
-                Ok(outcome) => Ok(UploadOutcome::Shared(Box::new(outcome))),
                 Err(UploadError::Busy) => Ok(UploadOutcome::UnderWay(progress(&upload))),
-                Err(error) => Err(error),
+                outcome => outcome,
             },
         }
     }
@@ -272,7 +280,7 @@ impl Uploads {
         let settled = if upload.expires_at <= now_ms() {
             self.room.clone().remove(id).await
         } else {
-            self.room.clone().complete(id).await.map(drop)
+            self.room.clone().complete(id).await.and_then(ended)
         };
         match settled {
             Err(UploadError::Service(error)) if is_lasting(&error) => {
@@ -307,13 +315,6 @@ impl Room {
             false => Ok(upload),
         }
     }
-
-    /// The share that was made of an upload, as it is now.
-    async fn shared(&self, terms: &[u8], data_hash: &DataHash) -> Result<ShareOutcome, ServiceError> {
-        let recipient = self.terms.open(terms)?.recipient;
-        let outcome = self.sharing.outcome_of(data_hash, recipient).await?;
-        outcome.ok_or(ServiceError::NotFound)
-    }
 }
 
 fn progress(upload: &UploadRecord) -> UploadProgress {
@@ -322,6 +323,18 @@ fn progress(upload: &UploadRecord) -> UploadProgress {
         offset: upload.offset(),
         length: upload.length,
         expires_at: upload.expires_at,
+    }
+}
+
+/// Whether nothing is left to be tried again.
+fn ended(outcome: UploadOutcome) -> Result<(), UploadError> {
+    let UploadOutcome::SharedWithEach { outcomes, .. } = outcome else {
+        return Ok(());
+    };
+    let mut failures = outcomes.into_iter().filter_map(Result::err);
+    match failures.find(|error| !is_lasting(error)) {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
     }
 }
 

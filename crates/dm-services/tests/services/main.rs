@@ -36,4 +36,5 @@ mod upkeep;
 mod uploading;
 mod uploading_crashes;
 mod users;
+mod uploading_for_several;
 mod whole_shares;

@@ -2,7 +2,7 @@
 //! request counts once.
 
 use dm_core::{
-    U256,
+    Address, U256,
     hash::DataHash,
     operation::{Operation, OperationId},
     ports::{ComplianceLog, EventFilter, HistoryQuery, Operations, ShareCatalog},
@@ -23,12 +23,12 @@ fn made(outcomes: ShareOutcomes) -> Vec<ShareOutcome> {
 }
 
 /// A request with these recipients under one key.
-fn asked(recipients: &[&TestNode], key: &str) -> Vec<ShareTerms> {
+pub(crate) fn asked(recipients: &[&TestNode], key: &str) -> Vec<ShareTerms> {
     let recipients: Vec<_> = recipients.iter().map(|node| node.address()).collect();
     keyed(recipients[0], key).for_each(&recipients)
 }
 
-async fn events(owner: &TestNode, hash: DataHash, recipient: &TestNode) -> usize {
+pub(crate) async fn events(owner: &TestNode, hash: DataHash, recipient: &TestNode) -> usize {
     let query = HistoryQuery {
         filter: EventFilter::share(hash, recipient.address()),
         before: None,
@@ -71,19 +71,44 @@ async fn data_for_several_is_stored_once_and_read_by_each() {
     }
 }
 
+/// A seller, and two buyers of whom one has allowed no payment.
+pub(crate) struct Market {
+    pub(crate) owner: TestNode,
+    pub(crate) poor: TestNode,
+    pub(crate) rich: TestNode,
+    pub(crate) token: Address,
+}
+
+impl Market {
+    pub(crate) async fn new(world: &World) -> Self {
+        let (owner, poor, token) = market(world).await;
+        let rich = world.node(3).await;
+        let gift = Operation::Transfer {
+            token,
+            to: rich.address(),
+            amount: U256::from(100),
+        };
+        let operations = world.money.operations(poor.address());
+        operations.begin(OperationId::random(), &gift).await.unwrap();
+        allow(world, rich.address(), token, owner.address(), 100).await;
+        Self {
+            owner,
+            poor,
+            rich,
+            token,
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_that_cannot_pay_does_not_undo_the_others() {
     let world = World::new();
-    let (owner, poor, token) = market(&world).await;
-    let rich = world.node(3).await;
-    let gift = Operation::Transfer {
+    let Market {
+        owner,
+        poor,
+        rich,
         token,
-        to: rich.address(),
-        amount: U256::from(100),
-    };
-    let operations = world.money.operations(poor.address());
-    operations.begin(OperationId::random(), &gift).await.unwrap();
-    allow(&world, rich.address(), token, owner.address(), 100).await;
+    } = Market::new(&world).await;
     let recipients = [poor.address(), rich.address()];
     for is_upload in [false, true] {
         let bytes = data(500 + usize::from(is_upload));

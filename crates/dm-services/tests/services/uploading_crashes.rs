@@ -90,7 +90,12 @@ async fn an_upload_goes_on_under_a_new_version_of_the_nodes_key_and_the_old_one_
 
 /// Sends what is missing until all is there, as a client does: after an error it asks where
 /// the upload is. The node starts again whenever it was killed.
-async fn send_to_the_end(ports: &DataPorts, faults: &Faults, bytes: &Bytes, step: usize) -> UploadId {
+pub(crate) async fn send_to_the_end(
+    ports: &DataPorts,
+    faults: &Faults,
+    bytes: &Bytes,
+    terms: &[ShareTerms],
+) -> UploadId {
     let mut data = DataManager::new(ports, settings()).unwrap();
     let mut begun = None;
     for _ in 0..100 {
@@ -99,10 +104,9 @@ async fn send_to_the_end(ports: &DataPorts, faults: &Faults, bytes: &Bytes, step
             data = DataManager::new(ports, settings()).unwrap();
         }
         let Some(id) = begun else {
-            let to = terms(data.address());
             begun = data
                 .uploads()
-                .begin(KEY, bytes.len() as u64, &to)
+                .begin(KEY, bytes.len() as u64, terms)
                 .await
                 .ok()
                 .map(|begun| begun.id);
@@ -112,14 +116,18 @@ async fn send_to_the_end(ports: &DataPorts, faults: &Faults, bytes: &Bytes, step
             continue;
         };
         if progress.offset == progress.length {
-            if let Ok(UploadOutcome::Shared(_)) = data.uploads().outcome(KEY, id).await {
-                return id;
+            match data.uploads().outcome(KEY, id).await {
+                Ok(UploadOutcome::Shared(_)) => return id,
+                Ok(UploadOutcome::SharedWithEach { outcomes, .. }) if outcomes.iter().all(Result::is_ok) => {
+                    return id;
+                }
+                _ => continue,
             }
-            continue;
         }
         let start = progress.offset as usize;
         // Whatever comes of it, the upload says where it is.
-        let _ = send(&data, id, bytes, start..(start + step).min(bytes.len())).await;
+        let end = (start + bytes.len() / 2).min(bytes.len());
+        let _ = send(&data, id, bytes, start..end).await;
     }
     panic!("the upload never ends");
 }
@@ -141,7 +149,7 @@ async fn a_node_that_is_killed_at_any_write_shares_an_upload_once() {
             let node = world.node_with(1, &faults).await;
             let before = faults.writes();
             faults.after(at, fault);
-            let id = send_to_the_end(&node.ports, &faults, &bytes, SIZE / 2).await;
+            let id = send_to_the_end(&node.ports, &faults, &bytes, &[terms(node.address())]).await;
             writes = faults.writes() - before;
             let data = DataManager::new(&node.ports, settings()).unwrap();
             data.catch_up().await;

@@ -58,6 +58,7 @@ async fn leave_row_and_key_without_an_object(owner: &TestNode, record: ShareReco
         object,
         grant_owed: false,
         listing: None,
+        upload: None,
     };
     owner.catalog.commit_share(&left).await.unwrap();
 }

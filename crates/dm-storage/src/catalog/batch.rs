@@ -337,6 +337,11 @@ async fn make_single(
         SingleChange::CloseUpload { id, data_hash } => {
             return uploads::close(connection, *id, data_hash).await;
         }
+        SingleChange::NoteUploadShares {
+            id,
+            data_hash,
+            recipients,
+        } => uploads::note_shares(connection, *id, data_hash, recipients).await?,
         SingleChange::RemoveUpload(id) => return uploads::remove(connection, *id).await,
     }
     Ok(Outcome::Done)

@@ -183,6 +183,11 @@ pub(super) enum SingleChange {
         id: UploadId,
         data_hash: DataHash,
     },
+    NoteUploadShares {
+        id: UploadId,
+        data_hash: DataHash,
+        recipients: Vec<Address>,
+    },
     RemoveUpload(UploadId),
 }
 

@@ -240,8 +240,13 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0027_missed_events.sql"),
         ),
         version(
+            28,
+            "upload shares",
+            include_str!("../../migrations/0028_upload_shares.sql"),
+        ),
+        version(
             29,
-            "arrival_sequences",
+            "arrival sequences",
             include_str!("../../migrations/0029_arrival_sequences.sql"),
         ),
     ])

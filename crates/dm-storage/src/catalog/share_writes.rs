@@ -17,6 +17,7 @@ use super::{
     error::{failed, from_sqlx},
     mandates, readable_objects, sent,
     shares::{by_key, by_recipient},
+    uploads,
 };
 
 pub(super) const REMOVE: &str = "DELETE FROM shares WHERE locator = ? AND recipient = ?";
@@ -79,10 +80,13 @@ pub(super) async fn commit(
         if is_new {
             new.push(*share);
         }
-        let Some(object) = &share.object else { continue };
         if matches!(outcome, ShareInsert::KeyReused(_)) {
             continue;
         }
+        if let Some(upload) = share.upload {
+            uploads::note_shares(connection, upload, &record.data_hash, &[record.recipient]).await?;
+        }
+        let Some(object) = &share.object else { continue };
         objects.push(object);
         if record.expires_at.is_some() {
             erasures::schedule(connection, &record.data_hash, record.expires_at).await?;
@@ -151,6 +155,7 @@ pub(super) async fn take_back(
         return Ok(false);
     };
     sent::forget(connection, data_hash, recipient).await?;
+    uploads::forget_share(connection, data_hash, recipient).await?;
     if let Some(digest) = row.optional_bytes("mandate")? {
         mandates::unuse(connection, B256::from(digest)).await?;
     }

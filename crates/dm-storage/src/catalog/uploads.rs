@@ -1,8 +1,11 @@
 //! Uploads that resume.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
+    Address,
     hash::DataHash,
     ports::{CatalogError, UploadCatalog},
     share::WrappedKey,
@@ -38,6 +41,11 @@ pub(super) const DUE: &str = "SELECT id FROM (
     ) ORDER BY id LIMIT ?3";
 pub(super) const OPEN_OF: &str = "SELECT count(*) AS uploads, coalesce(sum(length), 0) AS bytes
     FROM uploads WHERE data_hash IS NULL AND key_id = ?";
+/// Of an upload that is no more nothing is noted.
+pub(super) const NOTE_SHARE: &str = "INSERT OR IGNORE INTO upload_shares (upload, recipient, locator)
+    SELECT id, ?, ? FROM uploads WHERE id = ?";
+pub(super) const FORGET_SHARE: &str = "DELETE FROM upload_shares WHERE locator = ? AND recipient = ?";
+pub(super) const SHARES_OF: &str = "SELECT recipient FROM upload_shares WHERE upload = ?";
 /// Walks through the open ones, of which there are a limited number.
 pub(super) const OPEN: &str = "SELECT count(*) AS uploads, coalesce(sum(length), 0) AS bytes
     FROM uploads INDEXED BY uploads_open WHERE data_hash IS NULL";
@@ -105,6 +113,35 @@ pub(super) async fn close(
     Ok(Outcome::Existed(done.rows_affected() > 0))
 }
 
+/// Notes with whom the data of an upload is shared.
+pub(super) async fn note_shares(
+    connection: &mut SqliteConnection,
+    id: UploadId,
+    data_hash: &DataHash,
+    recipients: &[Address],
+) -> Result<(), CatalogError> {
+    for recipient in recipients {
+        let query = sqlx::query(NOTE_SHARE)
+            .bind(recipient.to_vec())
+            .bind(data_hash.locator().as_bytes().to_vec())
+            .bind(id.0.to_vec());
+        query.execute(&mut *connection).await.map_err(from_sqlx)?;
+    }
+    Ok(())
+}
+
+/// A share was taken back, of whatever upload it was.
+pub(super) async fn forget_share(
+    connection: &mut SqliteConnection,
+    data_hash: &DataHash,
+    recipient: Address,
+) -> Result<(), CatalogError> {
+    let query = sqlx::query(FORGET_SHARE)
+        .bind(data_hash.locator().as_bytes().to_vec())
+        .bind(recipient.to_vec());
+    query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
+}
+
 pub(super) async fn remove(connection: &mut SqliteConnection, id: UploadId) -> Result<Outcome, CatalogError> {
     let query = sqlx::query(REMOVE).bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
@@ -166,6 +203,26 @@ impl UploadCatalog for SqliteCatalog {
         let data_hash = *data_hash;
         self.make_if_there(SingleChange::CloseUpload { id, data_hash })
             .await
+    }
+
+    async fn note_upload_shares(
+        &self,
+        id: UploadId,
+        data_hash: &DataHash,
+        recipients: &[Address],
+    ) -> Result<(), CatalogError> {
+        self.make(SingleChange::NoteUploadShares {
+            id,
+            data_hash: *data_hash,
+            recipients: recipients.to_vec(),
+        })
+        .await
+    }
+
+    async fn upload_shares(&self, id: UploadId) -> Result<BTreeSet<Address>, CatalogError> {
+        let query = sqlx::query(SHARES_OF).bind(id.0.to_vec());
+        let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
+        rows.iter().map(|row| row.address("recipient")).collect()
     }
 
     async fn remove_upload(&self, id: UploadId) -> Result<bool, CatalogError> {

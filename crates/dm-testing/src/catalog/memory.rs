@@ -74,6 +74,8 @@ pub(super) struct State {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) dead_letters: BTreeMap<(SubscriptionId, u64), DeadLetter>,
     pub(super) uploads: BTreeMap<UploadId, UploadRecord>,
+    /// With whom the data of each was shared.
+    pub(super) upload_shares: Vec<(UploadId, DataHash, Address)>,
 }
 
 pub(super) struct Share {

@@ -30,6 +30,9 @@ impl State {
         {
             return Ok(ShareInsert::KeyReused(other.clone()));
         }
+        if let Some(upload) = share.upload {
+            self.note_upload_shares(upload, &record.data_hash, &[record.recipient]);
+        }
         if let Some(object) = &share.object {
             self.put_readable(object);
             if let Some(at) = record.expires_at {
@@ -63,6 +66,8 @@ impl State {
             return false;
         }
         self.forget_sent(data_hash, recipient);
+        self.upload_shares
+            .retain(|(_, data, with)| (data, with) != (data_hash, &recipient));
         self.forget_share(data_hash, recipient);
         if let Some(kept) = &record.mandate {
             self.mandates.remove(&kept.mandate.digest());

@@ -1,7 +1,10 @@
 //! The uploads of a [`MemoryCatalog`].
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use dm_core::{
+    Address,
     hash::DataHash,
     ports::{CatalogError, UploadCatalog},
     upload::{OpenUploads, Received, UploadId, UploadRecord, UploadStage},
@@ -10,6 +13,14 @@ use dm_core::{
 use super::{MemoryCatalog, memory::State};
 
 impl State {
+    /// Notes with whom the data of an upload is shared.
+    pub(super) fn note_upload_shares(&mut self, id: UploadId, data_hash: &DataHash, recipients: &[Address]) {
+        if self.uploads.contains_key(&id) {
+            let noted = recipients.iter().map(|recipient| (id, *data_hash, *recipient));
+            self.upload_shares.extend(noted);
+        }
+    }
+
     /// The stage of an open upload.
     fn open_stage(&mut self, id: UploadId) -> Option<&mut UploadStage> {
         let upload = self.uploads.get_mut(&id)?;
@@ -72,8 +83,29 @@ impl UploadCatalog for MemoryCatalog {
         })
     }
 
+    async fn note_upload_shares(
+        &self,
+        id: UploadId,
+        data_hash: &DataHash,
+        recipients: &[Address],
+    ) -> Result<(), CatalogError> {
+        self.write(|state| {
+            state.note_upload_shares(id, data_hash, recipients);
+            Ok(())
+        })
+    }
+
+    async fn upload_shares(&self, id: UploadId) -> Result<BTreeSet<Address>, CatalogError> {
+        let state = self.read()?;
+        let noted = state.upload_shares.iter().filter(|(upload, ..)| *upload == id);
+        Ok(noted.map(|(.., recipient)| *recipient).collect())
+    }
+
     async fn remove_upload(&self, id: UploadId) -> Result<bool, CatalogError> {
-        self.write(|state| Ok(state.uploads.remove(&id).is_some()))
+        self.write(|state| {
+            state.upload_shares.retain(|(upload, ..)| *upload != id);
+            Ok(state.uploads.remove(&id).is_some())
+        })
     }
 
     async fn due_uploads(

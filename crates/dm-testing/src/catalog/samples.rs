@@ -54,6 +54,7 @@ pub fn whole_share(n: u64, recipient: u8) -> NewShare {
         object: Some(readable(n, address(1))),
         grant_owed: true,
         listing: None,
+        upload: None,
     }
 }
 

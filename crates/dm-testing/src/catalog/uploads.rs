@@ -3,13 +3,15 @@
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
 use dm_core::{
-    ports::{CatalogError, Retirement},
+    Address,
+    ports::{CatalogError, ErasureCause, Retirement},
+    share::NewShare,
     upload::{OpenUploads, Received, UploadId, UploadRecord, UploadStage},
 };
 
 use super::{
     UploadLedger,
-    samples::{data_hash, upload},
+    samples::{address, data_hash, share, upload},
 };
 
 /// Makes a test of each promise of [`UploadCatalog`](dm_core::ports::UploadCatalog).
@@ -21,6 +23,7 @@ macro_rules! upload_catalog_conformance {
             what_has_come_of_an_upload_replaces_what_had_come,
             a_shared_upload_has_no_key_and_changes_no_more,
             a_removed_upload_is_gone,
+            whom_an_upload_was_shared_with_is_noted_with_the_share_and_outlives_it,
             expired_and_complete_uploads_are_due,
             a_refused_upload_is_due_only_when_it_expires,
             open_uploads_are_counted_by_key_and_in_all,
@@ -98,6 +101,50 @@ pub async fn a_removed_upload_is_gone(catalog: &impl UploadLedger) {
     assert!(!catalog.remove_upload(upload(1).id).await.unwrap());
     assert_eq!(catalog.upload(upload(1).id).await.unwrap(), None);
     assert_eq!(kept(catalog, 2).await, upload(2));
+}
+
+async fn shared_with(catalog: &impl UploadLedger, n: u8) -> Vec<Address> {
+    let noted = catalog.upload_shares(upload(n).id).await.unwrap();
+    noted.into_iter().collect()
+}
+
+pub async fn whom_an_upload_was_shared_with_is_noted_with_the_share_and_outlives_it(
+    catalog: &impl UploadLedger,
+) {
+    catalog.insert_upload(&upload(1)).await.unwrap();
+    catalog.insert_upload(&upload(2)).await.unwrap();
+    assert!(shared_with(catalog, 1).await.is_empty());
+    let of_upload = |recipient, n| NewShare {
+        upload: Some(upload(n).id),
+        ..NewShare::from(share(1, recipient))
+    };
+    // The second one is there already, and so is what it shares of an upload that is not.
+    for new in [of_upload(1, 1), of_upload(1, 2), of_upload(2, 3), of_upload(4, 1)] {
+        catalog.commit_share(&new).await.unwrap();
+    }
+    // One that came to nothing.
+    catalog.forget_share(&data_hash(1), address(4)).await.unwrap();
+    catalog
+        .begin_erasure(&data_hash(1), ErasureCause::Ordered)
+        .await
+        .unwrap();
+    let more = [address(1), address(3)];
+    for n in [1, 3] {
+        catalog
+            .note_upload_shares(upload(n).id, &data_hash(1), &more)
+            .await
+            .unwrap();
+    }
+    let mut expected = more.to_vec();
+    expected.sort_unstable();
+    assert_eq!(shared_with(catalog, 1).await, expected);
+    assert_eq!(shared_with(catalog, 2).await, [address(1)]);
+    assert!(shared_with(catalog, 3).await.is_empty());
+    catalog.close_upload(upload(1).id, &data_hash(1)).await.unwrap();
+    assert_eq!(shared_with(catalog, 1).await, expected);
+    catalog.remove_upload(upload(1).id).await.unwrap();
+    assert!(shared_with(catalog, 1).await.is_empty());
+    assert_eq!(shared_with(catalog, 2).await, [address(1)]);
 }
 
 async fn due(catalog: &impl UploadLedger, now: u64, after: Option<UploadId>, limit: usize) -> Vec<UploadId> {

@@ -2,7 +2,6 @@
 //! agree.
 
 use dm_core::{
-    event::EventKind,
     hash::DataHash,
     mandate::VerifiedMandate,
     plugin::Notes,
@@ -26,6 +25,11 @@ pub(super) enum Admitted {
 }
 
 impl Source {
+    /// Whether the data comes with the request.
+    pub(super) fn brings_data(&self) -> bool {
+        !matches!(self, Self::Stored(_))
+    }
+
     /// What plugins are to examine, and its plaintext bytes.
     pub(super) fn to_examine(&self, stored: Option<&ReadableObject>) -> (u64, Content<'_>) {
         let stored_size = stored.map_or(0, |object| object.size);
@@ -35,15 +39,15 @@ impl Source {
                 let size = sealed.as_ref().map_or(stored_size, |sealed| sealed.size);
                 (size, Content::Examined(notes.clone()))
             }
-            Self::Stored => (stored_size, Content::Examined(Notes::new())),
+            Self::Stored(notes) => (stored_size, Content::Examined(notes.clone())),
         }
     }
 }
 
 impl Sharing {
     /// Finds out whether the request may be made, and whether this share, or this
-    /// data, is known.
-    pub(super) async fn admit(&self, request: &Request) -> Result<Admitted, ServiceError> {
+    /// data, is known; `brings_data`: whether the data comes with the request.
+    pub(super) async fn admit(&self, request: &Request, brings_data: bool) -> Result<Admitted, ServiceError> {
         let Request { data_hash, terms, .. } = request;
         self.recorder.ensure_log_accepts()?;
         self.ensure_key_fits(request).await?;
@@ -52,7 +56,7 @@ impl Sharing {
         if let Some(description) = &terms.description {
             description.ensure_fits()?;
         }
-        let stored = self.stored_object(request).await?;
+        let stored = self.stored_object(data_hash, brings_data).await?;
         if let Some(object) = &stored
             && let Some(record) = self.shares.share(data_hash, terms.recipient).await?
         {
@@ -64,12 +68,15 @@ impl Sharing {
 
     /// This node's own object of the data. What is left of data that has ended, and of
     /// shares that never came about, is cleared away where there is none.
-    async fn stored_object(&self, request: &Request) -> Result<Option<ReadableObject>, ServiceError> {
-        let data_hash = &request.data_hash;
+    async fn stored_object(
+        &self,
+        data_hash: &DataHash,
+        brings_data: bool,
+    ) -> Result<Option<ReadableObject>, ServiceError> {
         if let Some(object) = self.own.own_object(data_hash).await? {
             return Ok(Some(object));
         }
-        if request.kind == EventKind::Grant {
+        if !brings_data {
             return Err(ServiceError::NotFound);
         }
         if self.eraser.end_what_was_before(data_hash).await? {

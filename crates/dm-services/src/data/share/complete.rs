@@ -98,6 +98,12 @@ impl Sharing {
         record: ShareRecord,
     ) -> Result<Existing, ServiceError> {
         let id = object.id;
+        if let Some(upload) = request.upload {
+            let (data_hash, recipients) = (&record.data_hash, [record.recipient]);
+            self.uploads
+                .note_upload_shares(upload, data_hash, &recipients)
+                .await?;
+        }
         if request.kind == EventKind::DataShare {
             if self.describe_again(request, object).await? {
                 self.copies.tell_later(&id);

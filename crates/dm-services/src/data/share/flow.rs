@@ -70,7 +70,7 @@ impl Sharing {
     /// the mandate and the idempotency key, and gets the payment back.
     async fn begin(&self, request: &Request, source: &mut Source) -> Result<Existing, ServiceError> {
         let (data_hash, terms) = (&request.data_hash, &request.terms);
-        let stored = match self.admit(request).await? {
+        let stored = match self.admit(request, source.brings_data()).await? {
             Admitted::Known(object, record) => return self.go_on(request, &object, record).await,
             Admitted::Further(object) => Some(object),
             Admitted::New => None,

@@ -12,6 +12,7 @@ use dm_core::{
     event::EventKind,
     hash::DataHash,
     share::{ShareRecord, ShareTerms},
+    upload::UploadId,
 };
 
 /// Domain prefix of the digest of a request.
@@ -24,6 +25,8 @@ pub(in crate::data) struct Request {
     /// end of the data.
     pub(in crate::data) kind: EventKind,
     pub(in crate::data) terms: ShareTerms,
+    /// The upload in which the data came, if it came in one.
+    pub(in crate::data) upload: Option<UploadId>,
 }
 
 /// What makes two requests the same, besides who sends them. A payer's consent is
@@ -53,6 +56,7 @@ impl Request {
             data_hash,
             kind: EventKind::DataShare,
             terms,
+            upload: None,
         }
     }
 
@@ -120,6 +124,7 @@ mod tests {
             data_hash: DataHash::of(b"data"),
             kind: EventKind::DataShare,
             terms: terms.into_iter().next().unwrap(),
+            upload: None,
         }
     }
 
@@ -138,6 +143,7 @@ mod tests {
                 data_hash: DataHash::of(b"data"),
                 kind: EventKind::DataShare,
                 terms: ShareTerms::with(Address::repeat_byte(1)),
+                upload: None,
             };
             change(&mut request);
             request.digest()
@@ -168,6 +174,7 @@ mod tests {
                 data_hash: DataHash::of(b"data"),
                 kind: EventKind::DataShare,
                 terms: ShareTerms::with(Address::repeat_byte(1)),
+                upload: None,
             };
             described.terms.description = named(name);
             digests.push(described.digest());
@@ -177,6 +184,7 @@ mod tests {
                 data_hash: DataHash::of(b"data"),
                 kind: EventKind::DataShare,
                 terms: ShareTerms::with(Address::repeat_byte(1)),
+                upload: None,
             };
             price(&mut paid, amount);
             digests.push(paid.digest());

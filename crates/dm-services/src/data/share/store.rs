@@ -60,7 +60,7 @@ impl Sharing {
                 Some(sealed) => self.store_new(request, *sealed).await,
                 None => Err(ServiceError::Unavailable(LOST.into())),
             },
-            (None, Source::Stored) => Err(ServiceError::NotFound),
+            (None, Source::Stored(_)) => Err(ServiceError::NotFound),
         }
     }
 
@@ -87,6 +87,7 @@ impl Sharing {
             }),
             grant_owed,
             listing: Some(self.list.listing(&descriptor)),
+            upload: request.upload,
         };
         let placed = Placed { envelope, replaced };
         if let Err(error) = sealed.writer.finish(&placed.envelope).await {
@@ -148,6 +149,7 @@ impl Sharing {
                 object: None,
                 grant_owed: true,
                 listing: Some(self.list.listing(&descriptor)),
+                upload: request.upload,
             },
             id,
             grant: GrantStep::Owed(grant),

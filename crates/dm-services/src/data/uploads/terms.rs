@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dm_core::{
     descriptor::Description,
     idempotency::IdempotencyKey,
-    mandate::{Mandate, ShareStatement, VerifiedMandate},
+    mandate::{InvalidStatement, Mandate, ShareStatement, VerifiedMandate},
     operation::{Permit, TransferAuthorization},
     payment::{PaymentTerms, SignedConsent},
     ports::{Sealer, Signer},
@@ -27,11 +27,15 @@ pub(super) struct TermsSeal {
     sealer: Arc<dyn Sealer>,
 }
 
-/// Terms as they are kept. An upload has one recipient.
+/// Terms as they are kept: those of each share of one request, which differ in nothing but
+/// the recipient.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeptTerms {
-    recipients: [Address; 1],
+    recipients: Vec<Address>,
+    /// All recipients that the request names, where it names several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    among: Option<Arc<[Address]>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<(String, String)>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,56 +67,64 @@ impl TermsSeal {
         })
     }
 
-    pub(super) fn seal(&self, terms: &ShareTerms) -> Bytes {
+    /// Seals the terms of the shares that one request asks for; `None` where it asks for none.
+    pub(super) fn seal(&self, terms: &[ShareTerms]) -> Option<Bytes> {
+        let kept = KeptTerms::of(terms)?;
         // Texts, numbers and addresses always have a JSON form.
-        let json = serde_json::to_vec(&KeptTerms::from(terms)).unwrap_or_default();
-        self.sealer.seal(&self.key, &json).bytes().clone()
+        let json = serde_json::to_vec(&kept).unwrap_or_default();
+        Some(self.sealer.seal(&self.key, &json).bytes().clone())
     }
 
+    /// The terms of each share; at least one.
+    ///
     /// # Errors
     /// [`ServiceError::Fault`] where they were sealed by another node account, or are damaged.
-    pub(super) fn open(&self, sealed: &[u8]) -> Result<ShareTerms, ServiceError> {
+    pub(super) fn open(&self, sealed: &[u8]) -> Result<Vec<ShareTerms>, ServiceError> {
         let json = self.sealer.open(&self.key, sealed).ok();
         let kept = json.and_then(|json| serde_json::from_slice::<KeptTerms>(&json).ok());
-        kept.and_then(|kept| ShareTerms::try_from(kept).ok())
+        kept.and_then(|kept| kept.terms().ok())
+            .filter(|terms| !terms.is_empty())
             .ok_or_else(|| ServiceError::Fault("the terms of an upload cannot be read".into()))
     }
 }
 
-impl From<&ShareTerms> for KeptTerms {
-    fn from(terms: &ShareTerms) -> Self {
-        let key = terms.idempotency_key.as_ref();
-        Self {
-            recipients: [terms.recipient],
+impl KeptTerms {
+    fn of(terms: &[ShareTerms]) -> Option<Self> {
+        let first = terms.first()?;
+        let key = first.idempotency_key.as_ref();
+        Some(Self {
+            recipients: terms.iter().map(|terms| terms.recipient).collect(),
+            among: first.among.clone(),
             idempotency_key: key.map(|key| (key.client.clone(), key.key.clone())),
-            payment: terms.payment.as_ref().map(KeptPayment::from),
-            mandate: terms.mandate.as_ref().map(|mandate| mandate.mandate().clone()),
-            expires_at: terms.expires_at,
-            description: terms.description.clone(),
-        }
+            payment: first.payment.as_ref().map(KeptPayment::from),
+            mandate: first.mandate.as_ref().map(|mandate| mandate.mandate().clone()),
+            expires_at: first.expires_at,
+            description: first.description.clone(),
+        })
     }
-}
 
-impl TryFrom<KeptTerms> for ShareTerms {
-    type Error = dm_core::mandate::InvalidStatement;
-
-    fn try_from(kept: KeptTerms) -> Result<Self, Self::Error> {
-        let [recipient] = kept.recipients;
+    fn terms(self) -> Result<Vec<ShareTerms>, InvalidStatement> {
         // Checked when the upload began; the seal shows that it is still the same.
-        let mandate = kept.mandate.map(|mandate| {
+        let mandate = self.mandate.map(|mandate| {
             let statement = ShareStatement::parse(&mandate.statement)?;
             Ok(Box::new(VerifiedMandate::new(mandate, statement)))
         });
-        Ok(Self {
-            idempotency_key: kept
+        let common = ShareTerms {
+            among: self.among,
+            idempotency_key: self
                 .idempotency_key
                 .map(|(client, key)| IdempotencyKey { client, key }),
-            payment: kept.payment.map(PaymentTerms::from),
+            payment: self.payment.map(PaymentTerms::from),
             mandate: mandate.transpose()?,
-            expires_at: kept.expires_at,
-            description: kept.description,
-            ..Self::with(recipient)
-        })
+            expires_at: self.expires_at,
+            description: self.description,
+            ..ShareTerms::with(Address::ZERO)
+        };
+        let with = |recipient| ShareTerms {
+            recipient,
+            ..common.clone()
+        };
+        Ok(self.recipients.into_iter().map(with).collect())
     }
 }
 
@@ -174,8 +186,16 @@ mod tests {
             })),
             ..ShareTerms::with(Address::repeat_byte(1))
         };
-        let sealed = seal(1).seal(&terms);
-        assert_eq!(seal(1).open(&sealed).unwrap(), terms);
+        let recipients = [1, 2, 3].map(Address::repeat_byte);
+        let mut several = terms.clone().for_each(&recipients);
+        // One of them with whom the API key may not share.
+        several.remove(1);
+        for terms in [&[terms][..], &several] {
+            let sealed = seal(1).seal(terms).unwrap();
+            assert_eq!(seal(1).open(&sealed).unwrap(), terms);
+        }
+        assert_eq!(seal(1).seal(&[]), None);
+        let sealed = seal(1).seal(&several).unwrap();
         assert!(seal(2).open(&sealed).is_err());
         let mut damaged = sealed.to_vec();
         damaged[20] ^= 1;

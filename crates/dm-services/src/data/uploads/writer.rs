@@ -8,7 +8,7 @@ use dm_core::upload::{UploadId, UploadRecord, UploadStage};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::Instrument;
 
-use super::{Room, UploadError, UploadProgress, desk::Held, progress};
+use super::{Room, UploadError, UploadOutcome, UploadProgress, desk::Held, progress};
 use crate::{ServiceError, data::seal::PartIntake};
 
 /// Pieces that wait to be sealed.
@@ -126,7 +126,7 @@ impl Work {
         }
         let offset = intake.size();
         if offset == self.upload.length {
-            self.room.share(&self.upload, intake).await?;
+            ensure_any(self.room.share(&self.upload, intake).await?)?;
         } else {
             *self.held.intake = Some(intake);
         }
@@ -141,9 +141,10 @@ impl Work {
         let terms = self.room.terms.open(&self.upload.terms)?;
         let room = self.room.clone();
         let mut lost = pin!(async {
-            match &room.authorization {
-                Some(authorization) => authorization.lost(&terms).await,
-                None => std::future::pending().await,
+            // Who orders several shares orders all of them.
+            match (&room.authorization, terms.first()) {
+                (Some(authorization), Some(terms)) => authorization.lost(terms).await,
+                _ => std::future::pending().await,
             }
         });
         let in_parts = self.counts == Counts::InParts;
@@ -210,6 +211,21 @@ impl Work {
             length: self.upload.length,
         }
     }
+}
+
+/// Where none of several shares was made, the failure of the first is that of the request.
+fn ensure_any(outcome: UploadOutcome) -> Result<(), UploadError> {
+    let UploadOutcome::SharedWithEach { outcomes, .. } = outcome else {
+        return Ok(());
+    };
+    if outcomes.iter().any(Result::is_ok) {
+        return Ok(());
+    }
+    outcomes
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |first| first.map(drop))?;
+    Ok(())
 }
 
 /// Makes durable what has come.
