@@ -53,6 +53,7 @@ mod requests;
 mod retrieval;
 mod routers;
 mod settings;
+mod several_recipients;
 mod shares;
 mod sharing;
 mod uploads;

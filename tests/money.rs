@@ -13,16 +13,16 @@ use crate::support::{
 const COIN: &str = "0x0000000000000000000000000000000000000000";
 
 /// A seller and a buyer on one chain, and a token of which the buyer has 1000.
-struct Market {
-    seller: Node,
-    buyer: Node,
-    token: String,
-    devnet: Devnet,
+pub(crate) struct Market {
+    pub(crate) seller: Node,
+    pub(crate) buyer: Node,
+    pub(crate) token: String,
+    pub(crate) devnet: Devnet,
     _homes: [TempDir; 3],
 }
 
 impl Market {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let homes = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
         let devnet = Devnet::start(homes[0].path()).await;
         let setup = |home: &TempDir, key| NodeSetup::new(home.path()).on_chain(&devnet.url, key);
