@@ -112,6 +112,48 @@ async fn an_acknowledgement_convinces_an_auditor_who_has_only_the_chain() {
     }
 }
 
+/// Where the newest share of this data stands at its owner.
+async fn standing(owner: &Node, hash: &str) -> Value {
+    let (status, page) = owner.get("/shares?limit=1").await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    let newest = &page["shares"][0];
+    assert_eq!(newest["data_hash"], hash, "{page}");
+    newest["state"].clone()
+}
+
+#[tokio::test]
+async fn a_share_made_again_after_a_revocation_is_acknowledged_again_in_both_logs() {
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let homes = [tempdir().unwrap(), tempdir().unwrap()];
+    let (owner, reader) = pair(&chain, &homes, "on_fetch").await;
+    let mut hash = String::new();
+    for round in 1..=2 {
+        hash = owner.must_share("shared twice", reader.address()).await;
+        eventually("the data is read", async || {
+            (reader.object(&hash).await.0 == StatusCode::OK).then_some(())
+        })
+        .await;
+        eventually("the share is acknowledged", async || {
+            (standing(&owner, &hash).await == "acknowledged").then_some(())
+        })
+        .await;
+        for (node, kind) in [(&reader, "acknowledgement"), (&owner, "delivery")] {
+            assert_eq!(recorded(node, kind).await, vec![hash.clone(); round], "{kind}");
+        }
+        let grants = owner.request(Method::DELETE, &format!("/data/{hash}/grants"));
+        let (status, revoked) =
+            answer(grants.json(&serde_json::json!({"recipient": reader.address()}))).await;
+        assert!(status.is_success(), "{revoked}");
+        assert_eq!(standing(&owner, &hash).await, "revoked");
+    }
+    let delivery = receipt(&owner, &hash, "delivery").await;
+    let own = receipt(&reader, &hash, "acknowledgement").await;
+    let statement = "/event/details/statement";
+    assert_eq!(delivery.pointer(statement), own.pointer(statement));
+    drop((owner, reader));
+}
+
 #[tokio::test]
 async fn an_owner_that_was_away_gets_the_acknowledgement() {
     let chain_home = tempdir().unwrap();

@@ -103,6 +103,14 @@ pub struct Delivery {
     pub leaf_index: Option<u64>,
 }
 
+impl Delivery {
+    /// Whether a statement about this envelope may take its place: it is recorded, and speaks of
+    /// an earlier one.
+    pub fn makes_way_for(&self, sequence: u64) -> bool {
+        self.leaf_index.is_some() && sequence > self.statement.sequence
+    }
+}
+
 /// Why the statement in an event is not what the event says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvidenceFlaw {

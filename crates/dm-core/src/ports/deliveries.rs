@@ -5,8 +5,8 @@ use super::CatalogError;
 use crate::{acknowledgement::Delivery, envelope::ObjectId};
 
 /// Keeps what recipients have acknowledged: of an own object each of its recipients, of an
-/// object of another owner this node itself. There is one delivery of an object to a
-/// recipient, which outlasts the share: it is a fact of the past.
+/// object of another owner this node itself. The newest delivery of an object to a
+/// recipient is kept, which outlasts the share: it is a fact of the past. The log has all of them.
 ///
 /// A delivery is recorded by [`EventLog::append`](super::EventLog::append) of its
 /// `delivery` or `acknowledgement` event, whose position it then keeps. The same transaction
@@ -14,8 +14,9 @@ use crate::{acknowledgement::Delivery, envelope::ObjectId};
 /// [`ItemState::Acknowledged`](crate::inbox::ItemState::Acknowledged).
 #[async_trait]
 pub trait DeliveryCatalog: Send + Sync {
-    /// Keeps a delivery, which is not recorded yet, and returns the one that is kept: the
-    /// first one of its object and recipient. Durable when it returns.
+    /// Keeps a delivery, which is not recorded yet, and returns the one that is kept: that of
+    /// the same object and recipient which is there, unless it
+    /// [makes way](Delivery::makes_way_for). Durable when it returns.
     async fn keep_delivery(&self, new: &Delivery) -> Result<Delivery, CatalogError>;
 
     /// The delivery of an object to a recipient.

@@ -29,6 +29,13 @@ pub trait SentCatalog: Send + Sync {
         limit: usize,
     ) -> Result<Vec<SentShare>, CatalogError>;
 
+    /// The newest share of this data with this recipient.
+    async fn sent_share(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<SentShare>, CatalogError>;
+
     /// Keeps what is said of the data now, for all its shares that are not over.
     async fn relist_shares(&self, data_hash: &DataHash, listing: &ShareListing) -> Result<(), CatalogError>;
 

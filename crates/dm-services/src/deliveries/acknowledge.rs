@@ -7,6 +7,7 @@ use dm_core::{
     envelope::{ObjectId, SignedEnvelope},
     hash::DataHash,
     inbox::{InboxItem, ItemState},
+    ports::CatalogError,
     signed::Signed,
 };
 
@@ -38,13 +39,17 @@ impl Deliveries {
             sequence: envelope.sequence,
             at: now_ms(),
         };
-        if let Err(error) = self.inner.keep_own(&fetched).await {
+        let kept = async {
+            let is_another = self.inner.is_another_version(envelope, data_hash).await?;
+            self.inner.keep_own(&fetched, is_another).await
+        };
+        if let Err(error) = kept.await {
             tracing::warn!(locator = %envelope.id.locator, %error, "what was read is not acknowledged");
         }
     }
 
-    /// Acknowledges an item of the inbox; the same again is the same. Returns once its event
-    /// is durable.
+    /// Acknowledges an item of the inbox; the same again is the same, unless the owner has shared
+    /// the data again. Returns once its event is durable.
     ///
     /// # Errors
     /// [`ServiceError::NotFetched`] before it was read and checked here,
@@ -53,7 +58,10 @@ impl Deliveries {
     /// acknowledged before stays so in each case.
     pub(crate) async fn acknowledge(&self, item: &InboxItem) -> Result<Delivery, ServiceError> {
         let object = item.id();
-        if let Some(kept) = self.own(&object).await? {
+        let kept = self.own(&object).await?;
+        let is_said_before = kept.is_some();
+        let is_said = |kept: &Delivery| is_settled(item.state) || !kept.makes_way_for(item.sequence);
+        if let Some(kept) = kept.filter(is_said) {
             return self.record(kept).await;
         }
         if self.inner.settings.acknowledge == Acknowledge::Never {
@@ -62,8 +70,7 @@ impl Deliveries {
         if item.state.is_over() {
             return Err(ServiceError::ItemOver(item.state));
         }
-        let readable = self.inner.ports.catalog.readable(&item.data_hash).await?;
-        if readable.is_none_or(|readable| readable.id != object) {
+        if !self.inner.has_fetched(item, is_said_before).await? {
             return Err(ServiceError::NotFetched);
         }
         let fetched = Fetched {
@@ -72,23 +79,63 @@ impl Deliveries {
             sequence: item.sequence,
             at: item.fetched_at.unwrap_or_else(now_ms),
         };
-        let kept = self.inner.keep_own(&fetched).await?;
+        let kept = self.inner.keep_own(&fetched, true).await?;
         self.record(kept).await
     }
 }
 
+/// Whether nothing more is to be said of an item.
+fn is_settled(state: ItemState) -> bool {
+    !state.leads_to(ItemState::Acknowledged)
+}
+
 impl Inner {
-    /// Keeps what this node says of data, or returns what it has said before.
-    async fn keep_own(&self, fetched: &Fetched) -> Result<Delivery, ServiceError> {
-        let (catalog, own) = (&self.ports.catalog, self.own);
-        if let Some(kept) = catalog.delivery(&fetched.object, own).await? {
-            if kept.leaf_index.is_some() {
-                // It was withdrawn and shared again.
-                let (object, next) = (&fetched.object, ItemState::Acknowledged);
-                catalog.advance_item(object, next, fetched.at).await?;
+    /// Whether what was read is not what was read of this object before. The owner encrypts data
+    /// anew when it withdraws somebody's access, and when it shares the data after an erasure:
+    /// so this may be another share.
+    async fn is_another_version(
+        &self,
+        envelope: &SignedEnvelope,
+        data_hash: &DataHash,
+    ) -> Result<bool, CatalogError> {
+        let catalog = &self.ports.catalog;
+        match catalog.readable(data_hash).await? {
+            Some(read) if read.id == envelope.id => Ok(read.chunk_list != envelope.chunk_list),
+            _ => {
+                let item = catalog.inbox_item(&envelope.id).await?;
+                Ok(item.is_some_and(|item| item.state != ItemState::Acknowledged))
             }
-            return Ok(kept);
         }
+    }
+
+    /// Whether this node has read and checked the data of an item; `anew`: as it is encrypted now.
+    async fn has_fetched(&self, item: &InboxItem, anew: bool) -> Result<bool, ServiceError> {
+        let (ports, object) = (&self.ports, item.id());
+        let read = ports.catalog.readable(&item.data_hash).await?;
+        let Some(read) = read.filter(|read| read.id == object) else {
+            return Ok(false);
+        };
+        let stored = ports.objects.envelope(&object).await?;
+        Ok(!anew || stored.is_none_or(|stored| stored.chunk_list == read.chunk_list))
+    }
+
+    /// Keeps what this node says of data, or returns what it has said before. What it has said
+    /// of an earlier envelope makes way where it says so of another version.
+    async fn keep_own(&self, fetched: &Fetched, is_another: bool) -> Result<Delivery, ServiceError> {
+        let (catalog, object) = (&self.ports.catalog, &fetched.object);
+        let kept = match catalog.delivery(object, self.own).await? {
+            Some(kept) if !is_another => kept,
+            _ => catalog.keep_delivery(&self.signed(fetched)?).await?,
+        };
+        if kept.leaf_index.is_some() {
+            let next = ItemState::Acknowledged;
+            catalog.advance_item(object, next, fetched.at).await?;
+        }
+        Ok(kept)
+    }
+
+    fn signed(&self, fetched: &Fetched) -> Result<Delivery, ServiceError> {
+        let own = self.own;
         let statement = Acknowledgement {
             recipient: own,
             object: fetched.object,
@@ -98,11 +145,10 @@ impl Inner {
             // The clock may have gone back.
             made_at: now_ms().max(fetched.at),
         };
-        let new = Delivery {
+        Ok(Delivery {
             data_hash: fetched.data_hash,
             statement: Signed::sign(statement, self.ports.signer.as_ref())?,
             leaf_index: None,
-        };
-        Ok(catalog.keep_delivery(&new).await?)
+        })
     }
 }

@@ -5,6 +5,7 @@ use dm_core::{
     clock::now_ms,
     hash::DataHash,
     ports::EventFilter,
+    sent::SentState,
 };
 
 use super::{Deliveries, Inner};
@@ -47,7 +48,6 @@ impl Deliveries {
 impl Inner {
     async fn judge(&self, statement: &SignedAcknowledgement) -> Result<Verdict, ServiceError> {
         let (catalog, object) = (&self.ports.catalog, &statement.object);
-        let recipient = statement.recipient;
         if object.owner != self.own || !statement.is_current(now_ms()) {
             return Ok(Verdict::Useless);
         }
@@ -58,7 +58,7 @@ impl Inner {
         let data_hash = data.data_hash;
         if data.id != *object
             || !statement.is_of(&data_hash)
-            || catalog.delivery(object, recipient).await?.is_some()
+            || !self.is_new(&data_hash, statement).await?
             || !self.was_shared(&data_hash, statement).await?
         {
             return Ok(Verdict::Useless);
@@ -69,6 +69,24 @@ impl Inner {
             Some(_) => Verdict::Early,
             None => Verdict::Useless,
         })
+    }
+
+    /// Whether it says what is not known yet: the recipient has acknowledged nothing before, or
+    /// the data was shared with it again since, and this is about a later envelope.
+    async fn is_new(
+        &self,
+        data_hash: &DataHash,
+        statement: &SignedAcknowledgement,
+    ) -> Result<bool, ServiceError> {
+        let (catalog, recipient) = (&self.ports.catalog, statement.recipient);
+        let Some(kept) = catalog.delivery(&statement.object, recipient).await? else {
+            return Ok(true);
+        };
+        if !kept.makes_way_for(statement.sequence) {
+            return Ok(false);
+        }
+        let newest = catalog.sent_share(data_hash, recipient).await?;
+        Ok(newest.is_some_and(|share| share.state.leads_to(SentState::Acknowledged)))
     }
 
     /// Whether the data is or was shared with the recipient: it may have read the data before

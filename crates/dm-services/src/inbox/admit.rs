@@ -145,7 +145,7 @@ impl Inner {
             return Ok(());
         }
         let (sealer, owner, now) = (self.ports.sealer.as_ref(), envelope.id.owner, now_ms());
-        let (state, fetched_at) = self.state_of(envelope, &descriptor).await?;
+        let (state, fetched_at) = self.state_of(envelope, &descriptor, listed).await?;
         let item = InboxItem {
             data_hash: descriptor.data_hash,
             owner,
@@ -257,6 +257,7 @@ impl Inner {
         &self,
         envelope: &SignedEnvelope,
         descriptor: &Descriptor,
+        listed: Option<&InboxItem>,
     ) -> Result<(ItemState, Option<u64>), ServiceError> {
         let catalog = &self.ports.catalog;
         let readable = catalog.readable(&descriptor.data_hash).await?;
@@ -265,7 +266,15 @@ impl Inner {
         if !is_read {
             return Ok((ItemState::New, None));
         }
-        Ok(match catalog.delivery(&envelope.id, self.own).await? {
+        // What was said of an item before its end is not said of what begins anew.
+        let is_of_this = |delivery: &Delivery| {
+            let ended = listed.filter(|item| item.state.is_over());
+            ended.is_none_or(|item| {
+                delivery.statement.sequence > item.sequence || envelope.sequence <= item.sequence
+            })
+        };
+        let delivery = catalog.delivery(&envelope.id, self.own).await?;
+        Ok(match delivery.filter(is_of_this) {
             Some(Delivery {
                 statement,
                 leaf_index: Some(_),

@@ -22,20 +22,20 @@ use crate::{
 };
 
 /// An owner that has shared something with a reader.
-struct Shared {
-    owner: TestNode,
+pub(crate) struct Shared {
+    pub(crate) owner: TestNode,
     /// What the owner is told.
-    told: Deliveries,
-    reader: TestNode,
+    pub(crate) told: Deliveries,
+    pub(crate) reader: TestNode,
     /// Somebody else.
-    further: TestNode,
-    hash: DataHash,
+    pub(crate) further: TestNode,
+    pub(crate) hash: DataHash,
     /// Of the first envelope.
     sequence: u64,
 }
 
 impl Shared {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::new();
         let (owner, reader) = (world.node(1).await, world.node(2).await);
         let shared = owner.data.share_bytes(data(700), terms(reader.address())).await;
@@ -50,7 +50,7 @@ impl Shared {
         }
     }
 
-    fn object(&self) -> ObjectId {
+    pub(crate) fn object(&self) -> ObjectId {
         ObjectId {
             locator: self.hash.locator(),
             owner: self.owner.address(),
@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// What account `n` would say of the data.
-    fn statement(&self, n: u8) -> Acknowledgement {
+    pub(crate) fn statement(&self, n: u8) -> Acknowledgement {
         let recipient = TestSigner::new(n).address();
         let now = now_ms();
         Acknowledgement {
@@ -72,13 +72,13 @@ impl Shared {
     }
 
     /// What the owner knows of its recipient, once that is recorded.
-    async fn delivered(&self) -> Delivery {
+    pub(crate) async fn delivered(&self) -> Delivery {
         recorded(&self.owner, &self.object(), self.reader.address()).await
     }
 }
 
 /// Sequence number of the envelope that the owner has.
-async fn newest(owner: &TestNode, hash: &DataHash) -> u64 {
+pub(crate) async fn newest(owner: &TestNode, hash: &DataHash) -> u64 {
     let object = ObjectId {
         locator: hash.locator(),
         owner: owner.address(),
@@ -87,11 +87,11 @@ async fn newest(owner: &TestNode, hash: &DataHash) -> u64 {
     envelope.unwrap().sequence
 }
 
-fn signed(statement: Acknowledgement, n: u8) -> SignedAcknowledgement {
+pub(crate) fn signed(statement: Acknowledgement, n: u8) -> SignedAcknowledgement {
     Signed::sign(statement, &TestSigner::new(n)).unwrap()
 }
 
-async fn recorded(node: &TestNode, object: &ObjectId, recipient: Address) -> Delivery {
+pub(crate) async fn recorded(node: &TestNode, object: &ObjectId, recipient: Address) -> Delivery {
     eventually("the delivery is recorded", async || {
         let kept = node.catalog.delivery(object, recipient).await.unwrap();
         kept.filter(|kept| kept.leaf_index.is_some())
@@ -100,7 +100,7 @@ async fn recorded(node: &TestNode, object: &ObjectId, recipient: Address) -> Del
 }
 
 /// The node reads the data and acknowledges it when it is to.
-async fn read(node: &TestNode, hash: &DataHash, deliveries: &Deliveries) {
+pub(crate) async fn read(node: &TestNode, hash: &DataHash, deliveries: &Deliveries) {
     let ports = DataPorts {
         deliveries: Some(deliveries.clone()),
         ..node.ports.clone()
@@ -115,7 +115,7 @@ async fn read(node: &TestNode, hash: &DataHash, deliveries: &Deliveries) {
 }
 
 /// Events of a kind in the log of a node.
-async fn events(node: &TestNode, kind: EventKind) -> usize {
+pub(crate) async fn events(node: &TestNode, kind: EventKind) -> usize {
     let query = HistoryQuery {
         filter: EventFilter {
             kinds: [kind].into(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod acknowledging;
+mod acknowledging_again;
 mod anchored_owners;
 mod consents;
 mod contacts;
@@ -35,6 +36,6 @@ mod transfers;
 mod upkeep;
 mod uploading;
 mod uploading_crashes;
-mod users;
 mod uploading_for_several;
+mod users;
 mod whole_shares;

@@ -24,18 +24,23 @@ use super::{
 
 const DELIVERIES: Source = Source::new("deliveries", "number");
 
-pub(super) const KEEP: &str = "INSERT OR IGNORE INTO deliveries
-    (locator, owner, recipient, data_hash, statement) VALUES (?, ?, ?, ?, ?)";
+pub(super) const KEEP: &str = "INSERT INTO deliveries
+    (locator, owner, recipient, data_hash, statement) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (locator, owner, recipient) DO UPDATE SET statement = excluded.statement, event_index = NULL";
 pub(super) const GET: &str = "SELECT * FROM deliveries WHERE locator = ? AND owner = ? AND recipient = ?";
 pub(super) const OF_OBJECT: &str =
     "SELECT * FROM deliveries WHERE locator = ? AND owner = ? ORDER BY recipient";
 pub(super) const UNRECORDED: &str =
     "SELECT * FROM deliveries WHERE event_index IS NULL AND number > ? ORDER BY number LIMIT ?";
 pub(super) const MARK_RECORDED: &str = "UPDATE deliveries SET event_index = ?
-    WHERE locator = ? AND owner = ? AND recipient = ? AND event_index IS NULL";
+    WHERE locator = ? AND owner = ? AND recipient = ? AND statement = ? AND event_index IS NULL";
 
 pub(super) async fn keep(connection: &mut SqliteConnection, delivery: &Delivery) -> Result<(), CatalogError> {
     let statement = &delivery.statement;
+    let kept = get(&mut *connection, &statement.object, statement.recipient).await?;
+    if kept.is_some_and(|kept| !kept.makes_way_for(statement.sequence)) {
+        return Ok(());
+    }
     let query = sqlx::query(KEEP)
         .bind(statement.object.locator.as_bytes().to_vec())
         .bind(statement.object.owner.to_vec())
@@ -59,7 +64,8 @@ pub(super) async fn mark_recorded(
             .bind(storable(*index)?)
             .bind(statement.object.locator.as_bytes().to_vec())
             .bind(statement.object.owner.to_vec())
-            .bind(statement.recipient.to_vec());
+            .bind(statement.recipient.to_vec())
+            .bind(statement.bytes().to_vec());
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
         if statement.recipient == event.log {
             let (object, at) = (&statement.object, statement.fetched_at);

@@ -353,11 +353,13 @@ async fn a_page_of_shares_reads_as_much_as_it_shows() {
         }
     }
     // The shares of one piece of data are put in order.
-    let steps = plan(&mut connection, sent_pages::OF_DATA, SqliteArguments::default()).await;
-    assert!(
-        !steps.iter().any(|step| walks_through_a_table(step)),
-        "{steps:#?}"
-    );
+    for sql in [sent_pages::OF_DATA, sent_pages::WITH_RECIPIENT] {
+        let steps = plan(&mut connection, sql, SqliteArguments::default()).await;
+        assert!(
+            !steps.iter().any(|step| walks_through_a_table(step)),
+            "{steps:#?}"
+        );
+    }
 }
 
 #[tokio::test]

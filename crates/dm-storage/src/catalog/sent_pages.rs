@@ -45,6 +45,10 @@ pub(super) const OF_DATA: &str = concat!(
     select_shares!("sent s"),
     " WHERE s.locator = ? ORDER BY s.number DESC LIMIT ?"
 );
+pub(super) const WITH_RECIPIENT: &str = concat!(
+    select_shares!("sent s"),
+    " WHERE s.locator = ? AND s.recipient = ? ORDER BY s.number DESC LIMIT 1"
+);
 /// The numbers of the page come first, as a table of their own.
 const OF_NUMBERS: &str = concat!(
     select_shares!("numbers n CROSS JOIN sent s ON s.number = n.number"),
@@ -121,6 +125,18 @@ impl SentCatalog for SqliteCatalog {
         };
         let share = |row: &SqliteRow| Ok(read(row)?.1);
         self.page(SHARES, limit, query, share).await
+    }
+
+    async fn sent_share(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<SentShare>, CatalogError> {
+        let query = sqlx::query(WITH_RECIPIENT)
+            .bind(data_hash.locator().as_bytes().to_vec())
+            .bind(recipient.to_vec());
+        let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
+        row.as_ref().map(|row| Ok(read(row)?.1)).transpose()
     }
 
     async fn relist_shares(&self, data_hash: &DataHash, listing: &ShareListing) -> Result<(), CatalogError> {

@@ -25,6 +25,7 @@ macro_rules! delivery_catalog_conformance {
     ($empty:path) => {
         $crate::conformance_tests! { $empty, deliveries:
             a_delivery_is_kept_as_it_was_given_and_the_first_one_stays,
+            a_recorded_delivery_makes_way_for_one_of_a_later_envelope,
             the_deliveries_of_an_object_are_those_of_its_owner,
             a_delivery_waits_until_its_event_is_in_the_log,
             unrecorded_deliveries_come_in_pages,
@@ -81,16 +82,46 @@ pub async fn a_delivery_is_kept_as_it_was_given_and_the_first_one_stays(catalog:
     let first = delivery(1, 1, 2);
     assert_eq!(get(catalog, &first).await, None);
     assert_eq!(catalog.keep_delivery(&first).await.unwrap(), first);
-    let later = Acknowledgement {
-        sequence: 7,
-        ..first.statement.statement().clone()
-    };
-    let later = Delivery {
-        statement: Signed::sign(later, &TestSigner::new(2)).unwrap(),
-        ..first.clone()
-    };
+    let later = of_envelope(&first, 7);
     assert_eq!(catalog.keep_delivery(&later).await.unwrap(), first);
     assert_eq!(get(catalog, &first).await, Some(first));
+}
+
+/// The same by account number 2, of another envelope.
+fn of_envelope(delivery: &Delivery, sequence: u64) -> Delivery {
+    let statement = Acknowledgement {
+        sequence,
+        ..delivery.statement.statement().clone()
+    };
+    Delivery {
+        statement: Signed::sign(statement, &TestSigner::new(2)).unwrap(),
+        ..delivery.clone()
+    }
+}
+
+pub async fn a_recorded_delivery_makes_way_for_one_of_a_later_envelope(catalog: &impl DeliveryLedger) {
+    let first = of_envelope(&delivery(1, 1, 2), 5);
+    catalog.keep_delivery(&first).await.unwrap();
+    let index = record(catalog, delivery_event(&first)).await;
+    for sequence in [1, 5] {
+        let other = of_envelope(&first, sequence);
+        assert_eq!(
+            catalog.keep_delivery(&other).await.unwrap(),
+            recorded(&first, index)
+        );
+    }
+    let later = of_envelope(&first, 6);
+    assert_eq!(catalog.keep_delivery(&later).await.unwrap(), later);
+    let waiting = catalog.unrecorded_deliveries(0, 9).await.unwrap();
+    let waiting: Vec<_> = waiting.into_iter().map(|(_, delivery)| delivery).collect();
+    assert_eq!(waiting, std::slice::from_ref(&later));
+    // The event of the earlier one says nothing of it.
+    record(catalog, delivery_event(&first)).await;
+    assert_eq!(get(catalog, &later).await, Some(later.clone()));
+    let index = record(catalog, delivery_event(&later)).await;
+    assert_eq!(get(catalog, &later).await, Some(recorded(&later, index)));
+    let all = catalog.deliveries(&later.statement.object).await.unwrap();
+    assert_eq!(all, [recorded(&later, index)]);
 }
 
 pub async fn the_deliveries_of_an_object_are_those_of_its_owner(catalog: &impl DeliveryLedger) {

@@ -19,7 +19,8 @@ impl State {
             return;
         };
         let (object, recipient) = (statement.object, statement.recipient);
-        if let Some(delivery) = find(&mut self.deliveries, &object, recipient) {
+        let kept = find(&mut self.deliveries, &object, recipient);
+        if let Some(delivery) = kept.filter(|kept| kept.statement == statement) {
             delivery.leaf_index.get_or_insert(entry.index);
         }
         if recipient == entry.event.log {
@@ -46,14 +47,15 @@ impl DeliveryCatalog for MemoryCatalog {
     async fn keep_delivery(&self, new: &Delivery) -> Result<Delivery, CatalogError> {
         self.write(|state| {
             let (object, recipient) = (new.statement.object, new.statement.recipient);
-            if let Some(kept) = find(&mut state.deliveries, &object, recipient) {
-                return Ok(kept.clone());
-            }
             let new = Delivery {
                 leaf_index: None,
                 ..new.clone()
             };
-            state.deliveries.push(new.clone());
+            match find(&mut state.deliveries, &object, recipient) {
+                Some(kept) if kept.makes_way_for(new.statement.sequence) => *kept = new.clone(),
+                Some(kept) => return Ok(kept.clone()),
+                None => state.deliveries.push(new.clone()),
+            }
             Ok(new)
         })
     }

@@ -174,6 +174,17 @@ impl SentCatalog for MemoryCatalog {
         Ok(of_data.into_iter().map(|(_, share)| share).collect())
     }
 
+    async fn sent_share(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Option<SentShare>, CatalogError> {
+        let is_it =
+            |entry: &SentEntry| (&entry.kept.data_hash, entry.kept.recipient) == (data_hash, recipient);
+        let newest = self.read()?.newest_sent(is_it, 1).pop();
+        Ok(newest.map(|(_, share)| share))
+    }
+
     async fn relist_shares(&self, data_hash: &DataHash, listing: &ShareListing) -> Result<(), CatalogError> {
         self.write(|state| {
             let locator = data_hash.locator();

@@ -31,6 +31,7 @@ macro_rules! sent_catalog_conformance {
             a_grant_that_is_made_later_has_its_time,
             a_recipient_is_notified_once_and_acknowledges_once,
             an_end_keeps_what_was_known_and_the_next_share_begins_anew,
+            the_newest_share_with_a_recipient_is_found,
             what_is_said_anew_is_found_anew,
             many_shares_at_once_keep_their_terms,
         }
@@ -153,6 +154,28 @@ pub async fn a_share_that_exists_or_was_taken_back_is_not_listed_again(catalog: 
         };
         assert_eq!(names(catalog, &query).await, expected, "term {n}");
     }
+}
+
+pub async fn the_newest_share_with_a_recipient_is_found(catalog: &impl SentLedger) {
+    for recipient in [2, 3] {
+        commit(catalog, 1, recipient, &[]).await;
+    }
+    commit(catalog, 2, 2, &[]).await;
+    let state = async |n, recipient| {
+        let newest = catalog.sent_share(&data_hash(n), address(recipient)).await;
+        newest.unwrap().map(|share| {
+            assert_eq!(
+                (share.data_hash, share.recipient),
+                (data_hash(n), address(recipient))
+            );
+            share.state
+        })
+    };
+    catalog.begin_revocation(&data_hash(1), address(2)).await.unwrap();
+    assert_eq!(state(1, 2).await, Some(SentState::Revoked));
+    commit(catalog, 1, 2, &[]).await;
+    assert_eq!(state(1, 2).await, Some(SentState::Shared));
+    assert_eq!(state(2, 3).await, None);
 }
 
 pub async fn shares_come_newest_first_in_pages(catalog: &impl SentLedger) {
