@@ -6,14 +6,17 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{
-    FUNDED_KEYS, Node, NodeSetup, bytes,
-    copies::{have_copies, watchful},
-    data_hash,
-    devnet::Devnet,
-    eventually,
-    http::answer,
-    node::dm_node,
+use crate::{
+    support::{
+        FUNDED_KEYS, Node, NodeSetup, bytes,
+        copies::{have_copies, watchful},
+        data_hash,
+        devnet::Devnet,
+        eventually,
+        http::answer,
+        node::dm_node,
+    },
+    uploads,
 };
 
 /// Copies a running node to a file.
@@ -110,6 +113,35 @@ async fn a_node_is_copied_while_it_works_and_another_goes_on_from_the_copy() {
     }
     let next = is_anchored(&node, "after the restore").await;
     assert_eq!(node.verifies(&next).await["verified"], true);
+}
+
+#[tokio::test]
+async fn a_restored_node_knows_no_upload_that_was_not_complete_and_has_room_for_a_new_one() {
+    let (home, place) = (tempdir().unwrap(), tempdir().unwrap());
+    let file = place.path().join("node.backup");
+    let bounded = |setup: NodeSetup| setup.env("DM_UPLOADS__MAX_UNFINISHED_PER_KEY", "1");
+    let node = bounded(NodeSetup::new(home.path())).start().await;
+    let data = bytes(700_000, 4);
+    let whole = uploads::begin(&node, data.len()).await;
+    uploads::send(&node, &whole, 0, data.clone()).await.unwrap();
+    let open = uploads::begin(&node, data.len()).await;
+    uploads::send(&node, &open, 0, data[..600_000].to_vec())
+        .await
+        .unwrap();
+    document(&create(&node, &file).await);
+    drop(node.stop().await);
+
+    let (about, setup) = restored(&file, home.path(), &place.path().join("restored")).await;
+    assert_eq!(about["uploads_forgotten"], 1, "{about}");
+    let node = bounded(setup).start().await;
+    let gone = uploads::place(&node, &open).await;
+    assert_eq!(gone, Err(StatusCode::NOT_FOUND));
+    assert_eq!(node.get(&open).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(uploads::place(&node, &whole).await, Ok(data.len()));
+    assert_eq!(node.get(&whole).await.1["data_hash"], data_hash(&data));
+    let again = uploads::begin(&node, data.len()).await;
+    let sent = uploads::send(&node, &again, 0, data.clone()).await;
+    assert_eq!(sent, Some(StatusCode::NO_CONTENT));
 }
 
 #[tokio::test]

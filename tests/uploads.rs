@@ -61,7 +61,7 @@ async fn begin_for(node: &Node, length: usize, recipients: &str) -> String {
 }
 
 /// Sends bytes from this place on; `None` where the connection breaks.
-async fn send(node: &Node, route: &str, place: usize, bytes: Vec<u8>) -> Option<StatusCode> {
+pub(crate) async fn send(node: &Node, route: &str, place: usize, bytes: Vec<u8>) -> Option<StatusCode> {
     let request = tus(node, Method::PATCH, route)
         .header("Content-Type", "application/offset+octet-stream")
         .header("Upload-Offset", place)
@@ -69,7 +69,7 @@ async fn send(node: &Node, route: &str, place: usize, bytes: Vec<u8>) -> Option<
     Some(request.send().await.ok()?.status())
 }
 
-async fn place(node: &Node, route: &str) -> Result<usize, StatusCode> {
+pub(crate) async fn place(node: &Node, route: &str) -> Result<usize, StatusCode> {
     let response = tus(node, Method::HEAD, route).send().await.unwrap();
     match response.headers().get("upload-offset") {
         Some(place) => Ok(place.to_str().unwrap().parse().unwrap()),

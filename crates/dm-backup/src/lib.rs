@@ -20,5 +20,5 @@ mod verify;
 pub use create::{BackupMaker, BackupPorts};
 pub use manifest::{BackupManifest, SignedManifest};
 pub use read::{BackupFlaw, Contents, read_backup};
-pub use restore::{RestoredFiles, Restoring, give_up_orders};
+pub use restore::{RestoredFiles, Restoring, forget_open_uploads, give_up_orders};
 pub use verify::{BackupSummary, verify_backup};

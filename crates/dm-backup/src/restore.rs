@@ -10,13 +10,14 @@ use std::{
 use dm_core::{
     envelope::{Chunk, ObjectId, SignedEnvelope},
     order::{OrderRecord, OrderState},
-    ports::{CatalogError, ObjectStore, ObjectWriter, OrderCatalog, StoreError},
+    ports::{CatalogError, ObjectStore, ObjectWriter, OrderCatalog, StoreError, UploadCatalog},
+    upload::UploadStage,
 };
 use tokio::runtime::Handle;
 
 use crate::Contents;
 
-/// Orders that are looked at at a time.
+/// Orders, and uploads, that are looked at at a time.
 const PAGE: usize = 256;
 
 /// Where the files of a backup go.
@@ -111,6 +112,30 @@ pub async fn give_up_orders(orders: &dyn OrderCatalog) -> Result<u64, CatalogErr
         for (_, order) in page.into_iter().filter(|(_, order)| is_under_way(order)) {
             orders.set_order_state(order.id, &given_up_state(&order)).await?;
             given_up += 1;
+        }
+    }
+}
+
+/// Forgets the uploads whose data was not shared yet when a backup was made, and returns how many
+/// there were: a backup does not have what had come of them, so they are begun anew.
+///
+/// # Errors
+/// Where the catalog cannot be read or written.
+pub async fn forget_open_uploads(uploads: &dyn UploadCatalog) -> Result<u64, CatalogError> {
+    let (mut after, mut forgotten) = (None, 0);
+    loop {
+        // At the end of time all of them have expired.
+        let page = uploads.due_uploads(u64::MAX, after, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(forgotten);
+        };
+        after = Some(*last);
+        for id in page {
+            let upload = uploads.upload(id).await?;
+            if upload.is_some_and(|upload| matches!(upload.stage, UploadStage::Open { .. })) {
+                uploads.remove_upload(id).await?;
+                forgotten += 1;
+            }
         }
     }
 }

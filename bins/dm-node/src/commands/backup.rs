@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use dm_backup::{RestoredFiles, Restoring, SignedManifest, give_up_orders, read_backup, verify_backup};
+use dm_backup::{
+    RestoredFiles, Restoring, SignedManifest, forget_open_uploads, give_up_orders, read_backup, verify_backup,
+};
 use dm_core::{
     config::{NodeConfig, StorageConfig},
     ports::EventLog,
@@ -135,7 +137,11 @@ async fn restore(args: BackupRestoreArgs, as_json: bool) -> anyhow::Result<()> {
     };
     move_to(&partial, target)?;
     output::print(as_json, &restored, |restored| {
-        let lines = [("events", "events"), ("given up", "orders_given_up")];
+        let lines = [
+            ("events", "events"),
+            ("given up", "orders_given_up"),
+            ("forgotten", "uploads_forgotten"),
+        ];
         format!(
             "{}\n{}\n{:<12} {}\n\nThe node that this backup is of must not run any more: two nodes cannot keep one log.",
             describe_origin(restored),
@@ -167,11 +173,13 @@ async fn restore_to(dir: &Path, backup: &Path) -> anyhow::Result<Value> {
 
     let catalog = SqliteCatalog::open(&files.catalog).await?;
     let given_up = give_up_orders(&catalog).await?;
+    let forgotten = forget_open_uploads(&catalog).await?;
     let events = catalog.event_count().await?;
     catalog.close().await?;
     let mut restored = about(&manifest);
     restored["events"] = json!(events);
     restored["orders_given_up"] = json!(given_up);
+    restored["uploads_forgotten"] = json!(forgotten);
     Ok(restored)
 }
 
