@@ -42,7 +42,7 @@ async fn a_share_is_an_event_that_keeps_its_id() {
     assert_eq!(event["type"], "datamgmt.data.shared");
     assert_eq!(event["source"], format!("urn:datamgmt:{}", node.address));
     assert_eq!(event["subject"], hash);
-    assert_eq!(event["data"]["recipient"], RECIPIENT.to_lowercase());
+    assert_eq!(event["data"]["recipient"], RECIPIENT);
     assert_eq!(node.get("/events?topics=data.*").await.body["events"][0], *event);
 }
 

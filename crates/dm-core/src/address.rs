@@ -1,6 +1,7 @@
 //! Ethereum addresses as clients write them.
 
 pub use alloy_primitives::Address;
+use serde::Serializer;
 
 /// The text was no Ethereum address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,29 @@ pub fn parse_address(text: &str) -> Result<Address, InvalidAddress> {
         Ok(address)
     } else {
         Err(InvalidAddress::Checksum)
+    }
+}
+
+/// Writes an address as clients see it, with its EIP-55 checksum; by itself it is written in lower
+/// case. For `#[serde(serialize_with = …)]`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn checksummed<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
+}
+
+/// The same of an address that may not be there.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn checksummed_if_any<S: Serializer>(
+    address: &Option<Address>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match address {
+        Some(address) => checksummed(address, serializer),
+        None => serializer.serialize_none(),
     }
 }
 

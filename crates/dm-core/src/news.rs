@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    address::{checksummed, checksummed_if_any},
     contact::{ContactName, RecordPart},
     event::EventKind,
     hash::{DataHash, Locator},
@@ -16,7 +17,7 @@ mod of_changes;
 
 /// What happened, and what belongs to it; never a payload or a secret. As JSON it is
 /// `{"type": …, "data": …}`; names and fields are part of the interface of plugins and
-/// of the dashboard.
+/// of the dashboard. Addresses have their EIP-55 checksum.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", content = "data")]
 #[non_exhaustive]
@@ -31,8 +32,10 @@ pub enum News {
     #[serde(rename = "token.balance_update")]
     TokenBalanceUpdate {
         /// The operator account.
+        #[serde(serialize_with = "checksummed")]
         address: Address,
         /// The token.
+        #[serde(serialize_with = "checksummed")]
         token: Address,
         /// The balance in its smallest unit, as decimal digits.
         balance: String,
@@ -47,6 +50,7 @@ pub enum News {
     #[serde(rename = "token.added")]
     TokenAdded {
         /// Its contract.
+        #[serde(serialize_with = "checksummed")]
         address: Address,
         /// Its symbol.
         symbol: String,
@@ -57,6 +61,7 @@ pub enum News {
         /// The data.
         data_hash: DataHash,
         /// Who may read it.
+        #[serde(serialize_with = "checksummed")]
         recipient: Address,
         /// How far the share has come.
         status: ShareStatus,
@@ -69,6 +74,7 @@ pub enum News {
         /// The data.
         data_hash: DataHash,
         /// Who may read it.
+        #[serde(serialize_with = "checksummed")]
         recipient: Address,
         /// The anchor's transaction.
         tx_hash: B256,
@@ -83,6 +89,7 @@ pub enum News {
         /// The data.
         data_hash: DataHash,
         /// Who could read it.
+        #[serde(serialize_with = "checksummed")]
         recipient: Address,
     },
     /// The key of data was destroyed because somebody ordered it.
@@ -104,6 +111,7 @@ pub enum News {
         /// The data.
         data_hash: DataHash,
         /// Who shared it.
+        #[serde(serialize_with = "checksummed")]
         owner: Address,
         /// Plaintext bytes.
         size: u64,
@@ -114,6 +122,7 @@ pub enum News {
         /// The data.
         data_hash: DataHash,
         /// Who shared it.
+        #[serde(serialize_with = "checksummed")]
         owner: Address,
         /// Plaintext bytes.
         size: u64,
@@ -124,8 +133,10 @@ pub enum News {
         /// The data.
         data_hash: DataHash,
         /// Who shared it.
+        #[serde(serialize_with = "checksummed")]
         owner: Address,
         /// Who has read it.
+        #[serde(serialize_with = "checksummed")]
         recipient: Address,
         /// When the recipient had first read it, in milliseconds since the Unix epoch.
         fetched_at: u64,
@@ -152,6 +163,7 @@ pub enum News {
         /// The data that it is about.
         data_hash: Option<DataHash>,
         /// The other side.
+        #[serde(serialize_with = "checksummed_if_any")]
         recipient: Option<Address>,
         /// Milliseconds since the Unix epoch.
         timestamp: u64,
@@ -163,6 +175,7 @@ pub enum News {
         /// The contact.
         name: ContactName,
         /// Its address.
+        #[serde(serialize_with = "checksummed")]
         address: Address,
         /// What of the record has changed.
         what: Vec<RecordPart>,
@@ -196,6 +209,7 @@ pub enum News {
         /// Its name in the configuration.
         node_id: String,
         /// Its account.
+        #[serde(serialize_with = "checksummed")]
         address: Address,
     },
     /// The node stops.
@@ -245,10 +259,13 @@ pub struct OrderNews {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Movement {
     /// The token; the zero address is the chain's own coin.
+    #[serde(serialize_with = "checksummed")]
     pub token: Address,
     /// Who pays.
+    #[serde(serialize_with = "checksummed_if_any")]
     pub from: Option<Address>,
     /// Who is paid.
+    #[serde(serialize_with = "checksummed")]
     pub to: Address,
     /// In the token's smallest unit, as decimal digits.
     pub amount: String,
@@ -279,7 +296,10 @@ pub enum SystemTrouble {
         #[serde(skip_serializing_if = "Option::is_none")]
         locator: Option<Locator>,
         /// Who owns it.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            serialize_with = "checksummed_if_any"
+        )]
         owner: Option<Address>,
         /// Damaged objects.
         damaged: u64,

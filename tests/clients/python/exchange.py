@@ -146,7 +146,7 @@ def exchange(sender_node: dict[str, Any], recipient_node: dict[str, Any]) -> Non
         assert isinstance(item, models.InboxItem), item
         assert item.state == models.InboxItemState.ACKNOWLEDGED, item
         event = wait_until_acknowledged(sender, report.data_hash)
-        assert event.data["recipient"].lower() == address.lower(), event
+        assert event.data["recipient"] == address, event
         sent = get_share.sync(report.data_hash, client=sender)
         assert isinstance(sent, models.SharedData), sent
         assert [share.acknowledged_at for share in sent.shares] == [acknowledged_at], sent

@@ -154,7 +154,7 @@ async function exchange(senderNode: Node, recipientNode: Node): Promise<void> {
   const params = { path: { data_hash: invoice.data_hash } };
   assert.equal((await recipient.GET("/inbox/{data_hash}", { params })).data?.state, "acknowledged");
   const event = await waitUntilAcknowledged(sender, invoice.data_hash);
-  assert.equal(String(event.data.recipient).toLowerCase(), recipientNode.address.toLowerCase());
+  assert.equal(event.data.recipient, recipientNode.address);
   const sent = await sender.GET("/shares/{data_hash}", { params });
   assert.deepEqual(sent.data?.shares.map((share) => share.acknowledged_at), [acknowledgedAt]);
 

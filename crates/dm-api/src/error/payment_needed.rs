@@ -1,6 +1,6 @@
 //! What a client must know to make a payment possible.
 
-use dm_core::{Address, U256};
+use dm_core::{Address, U256, address::checksummed};
 use serde::Serialize;
 
 /// What a client must know to make a payment possible.
@@ -16,10 +16,6 @@ pub(super) struct PaymentNeeded {
     pub(super) balance: U256,
     #[serde(serialize_with = "decimal")]
     pub(super) allowance: U256,
-}
-
-fn checksummed<S: serde::Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(address)
 }
 
 fn decimal<S: serde::Serializer>(amount: &U256, serializer: S) -> Result<S::Ok, S::Error> {

@@ -15,19 +15,21 @@ fn events_keep_the_form_that_plugins_and_dashboards_know() {
         movement: Some(Movement {
             token: Address::ZERO,
             from: None,
-            to: Address::ZERO,
+            to: Address::repeat_byte(0xab),
             amount: "5".to_owned(),
         }),
         reason: Some("paused".to_owned()),
         next_try: Some(1.5),
     };
-    let zero = Address::ZERO.to_string();
+    let zero = "0x0000000000000000000000000000000000000000";
+    let payee = Address::repeat_byte(0xab).to_checksum(None);
+    assert_ne!(payee, payee.to_lowercase());
     let expected = [
         (
             News::TokenTransferFailed(refund),
             json!({"type": "token.transfer_failed", "timestamp": 1.5, "data": {
                 "id": "0x01", "kind": "transfer", "purpose": "refund", "tx_hash": null,
-                "token": zero, "from": null, "to": zero, "amount": "5",
+                "token": zero, "from": null, "to": payee, "amount": "5",
                 "reason": "paused", "next_try": 1.5,
             }}),
         ),
@@ -56,15 +58,7 @@ fn events_keep_the_form_that_plugins_and_dashboards_know() {
     ];
     for (news, json) in expected {
         let event = NodeEvent { news, timestamp: 1.5 };
-        let mut written = serde_json::to_value(&event).unwrap();
-        // Addresses are compared as text without regard to checksums.
-        if let Some(data) = written.get_mut("data") {
-            for key in ["token", "to"] {
-                if data.get(key).is_some() {
-                    data[key] = json!(zero);
-                }
-            }
-        }
+        let written = serde_json::to_value(&event).unwrap();
         assert_eq!(written, json);
     }
 }

@@ -211,7 +211,8 @@ pub async fn a_delivery_is_news_once(catalog: &impl DeliveryLedger) {
     assert_eq!(
         news.data,
         json!({
-            "data_hash": data_hash(1), "owner": address(1), "recipient": TestSigner::new(2).address(),
+            "data_hash": data_hash(1), "owner": address(1).to_string(),
+            "recipient": TestSigner::new(2).address().to_string(),
             "fetched_at": delivered.statement.fetched_at, "acknowledged_at": delivered.statement.made_at,
             "receipt": index,
         })
