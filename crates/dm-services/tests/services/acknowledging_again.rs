@@ -12,14 +12,14 @@ use dm_services::ServiceError;
 
 use crate::{
     acknowledging::{Shared, events, newest, read, recorded, signed},
-    inboxes::inbox_of,
+    inboxes::{arrival, inbox_of},
     support::{data, deliveries_of, eventually, terms},
 };
 
 /// The reader's item, once it has this state.
 async fn item(shared: &Shared, state: ItemState) -> InboxItem {
     let catalog = &shared.reader.catalog;
-    catalog.note_arrivals(&[shared.object()]).await.unwrap();
+    catalog.note_arrivals(&[arrival(shared.object())]).await.unwrap();
     eventually(&format!("the item is {state:?}"), async || {
         let item = catalog.inbox_item(&shared.object()).await.unwrap();
         item.filter(|item| item.state == state)
