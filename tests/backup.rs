@@ -129,11 +129,14 @@ async fn a_restored_node_knows_no_upload_that_was_not_complete_and_has_room_for_
         .await
         .unwrap();
     document(&create(&node, &file).await);
+    // Uploads belong to the key that began them.
+    let key = node.started.api_key.clone();
     drop(node.stop().await);
 
     let (about, setup) = restored(&file, home.path(), &place.path().join("restored")).await;
     assert_eq!(about["uploads_forgotten"], 1, "{about}");
-    let node = bounded(setup).start().await;
+    let mut node = bounded(setup).start().await;
+    node.started.api_key = key;
     let gone = uploads::place(&node, &open).await;
     assert_eq!(gone, Err(StatusCode::NOT_FOUND));
     assert_eq!(node.get(&open).await.0, StatusCode::NOT_FOUND);

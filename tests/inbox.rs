@@ -154,6 +154,7 @@ async fn what_the_operator_wants_at_once_is_fetched_by_itself_and_nothing_else()
         .await;
     let reader = NodeSetup::new(other_home.path())
         .on_chain(&chain.url, FUNDED_KEYS[1])
+        .env("DM_INBOX__ACKNOWLEDGE", "never")
         .env("DM_INBOX__FETCH__FROM", "contacts,nobody-else")
         .env("DM_INBOX__FETCH__MAX_BYTES", "20")
         .env("DM_INBOX__FETCH__LABELS", "stage=final,stage=signed")
