@@ -15,6 +15,7 @@ mod keys;
 mod money;
 mod network;
 mod plugins;
+mod s3;
 mod uploads;
 mod validate;
 
@@ -26,6 +27,7 @@ pub use keys::KeysConfig;
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
 pub use plugins::PluginsConfig;
+pub use s3::{InvalidObjectsUrl, ObjectsUrl, S3Config};
 pub use uploads::UploadsConfig;
 pub use validate::ConfigFault;
 
@@ -245,8 +247,12 @@ pub enum ObjectEngine {
 pub struct StorageConfig {
     /// Engine of the object store: `fjall`, `sled` or `rocksdb`.
     pub engine: ObjectEngine,
-    /// Objects of more than this many bytes are files of their own.
+    /// Objects of more than this many bytes are files of their own, or in the bucket.
     pub inline_limit: u64,
+    /// Where large objects are kept instead of files: `s3://BUCKET/PREFIX`. Needs the feature `s3`.
+    pub objects_url: Option<String>,
+    /// How that is reached.
+    pub s3: S3Config,
     /// Bytes of memory for the engine's cache.
     pub cache_bytes: u64,
     /// Most bytes of this node's own objects, envelopes included; for those of
@@ -263,6 +269,8 @@ impl Default for StorageConfig {
         Self {
             engine: ObjectEngine::Fjall,
             inline_limit: 256 * 1024,
+            objects_url: None,
+            s3: S3Config::default(),
             cache_bytes: 16 << 20,
             max_own_bytes: 1 << 40,
             scrub_bytes_per_sec: 8 << 20,

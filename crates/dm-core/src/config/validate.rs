@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ApiConfig, NodeConfig, is_address};
+use super::{ApiConfig, InvalidObjectsUrl, NodeConfig, ObjectsUrl, S3Config, is_address};
 use crate::{
     node_attestation::{InvalidNodeSignature, NodeSignature},
     plugin::is_plugin_name,
@@ -296,6 +296,47 @@ fn check_storage(config: &NodeConfig, faults: &mut Faults) {
     ] {
         faults.require(value > 0, field, "must be at least 1");
     }
+    if let Some(url) = &storage.objects_url {
+        let fault = url.parse::<ObjectsUrl>().err();
+        faults.require(
+            fault.is_none(),
+            "storage.objects_url",
+            InvalidObjectsUrl.to_string(),
+        );
+        check_s3(&storage.s3, faults);
+    }
+}
+
+fn check_s3(s3: &S3Config, faults: &mut Faults) {
+    if let Some(endpoint) = &s3.endpoint {
+        let is_plain = endpoint.starts_with("http://");
+        faults.require(
+            is_plain || endpoint.starts_with("https://"),
+            "storage.s3.endpoint",
+            "must be an http or https URL",
+        );
+        faults.require(
+            !is_plain || s3.allow_http,
+            "storage.s3.endpoint",
+            "is reached without TLS only where storage.s3.allow_http is true",
+        );
+    }
+    let has_key = s3.access_key_id.is_some() && s3.secret_access_key.is_some();
+    faults.require(
+        s3.credentials_file.is_some() || has_key || s3.instance_metadata,
+        "storage.s3.credentials_file",
+        "there are no credentials: give this file, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or storage.s3.instance_metadata",
+    );
+    faults.require(
+        (5 << 20..=64 << 20).contains(&s3.part_bytes),
+        "storage.s3.part_bytes",
+        "must be between 5242880 and 67108864",
+    );
+    faults.require(
+        (1..=300).contains(&s3.retry_timeout_secs),
+        "storage.s3.retry_timeout_secs",
+        "must be between 1 and 300",
+    );
 }
 
 fn check_compliance(config: &NodeConfig, faults: &mut Faults) {
