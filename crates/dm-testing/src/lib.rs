@@ -14,6 +14,7 @@ pub mod network;
 pub mod objects;
 pub mod plot;
 pub mod plugins;
+pub mod s3;
 pub mod signer;
 pub mod user_keys;
 pub mod waiting;
