@@ -33,6 +33,36 @@ pub enum StorageFault {
     /// The configured engine was left out of this build.
     #[error("this build has no engine `{0}`; build it with the feature of that name")]
     EngineNotBuilt(&'static str),
+    /// A bucket is configured, and the feature for it was left out of this build.
+    #[error("this build keeps no objects in a bucket (storage.objects_url); build it with the feature `s3`")]
+    BucketNotBuilt,
+    /// Objects are in a bucket, and none is configured.
+    #[error("{} has objects in a bucket; set `storage.objects_url` to it", .0.display())]
+    BucketNotSet(PathBuf),
+    /// Objects are in a bucket, and the configured one has none.
+    #[error("{} has objects in a bucket, and {url} is not that one; set `storage.objects_url` back, or copy everything below it first", dir.display())]
+    OtherBucket {
+        /// The store's folder.
+        dir: PathBuf,
+        /// The configured bucket.
+        url: String,
+    },
+    /// The bucket belongs to another account.
+    #[error("{url} holds the objects of {account}; give each node a prefix of its own")]
+    BucketOfAnother {
+        /// The configured bucket.
+        url: String,
+        /// The account that it belongs to.
+        account: String,
+    },
+    /// The bucket does not keep what a store has to promise.
+    #[error("{url} cannot keep objects: {what}")]
+    BrokenBucket {
+        /// The configured bucket.
+        url: String,
+        /// What it did.
+        what: String,
+    },
     /// The thread that commits has ended; everything acknowledged can still be read.
     #[error("the object store takes no more changes; restart the node")]
     Stopped,

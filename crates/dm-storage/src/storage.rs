@@ -25,7 +25,9 @@ use crate::{
     engine,
     error::{StorageFault, failed},
     namespaces::Namespace,
-    objects::{LocalObjects, Objects, cache::ReadCache, files::Files, layout, record::BodyIds, recovery},
+    objects::{
+        LocalObjects, Objects, bucket, cache::ReadCache, files::Files, layout, record::BodyIds, recovery,
+    },
 };
 
 /// Largest inline limit in bytes: bodies up to it are held in memory while they are written.
@@ -73,15 +75,30 @@ impl Storage {
         let engine_cache = config.cache_bytes * ENGINE_CACHE_PERCENT / 100;
         let engine = engine::open(dir, config, engine_cache)?;
         let files = Files::open(dir).map_err(StoreError::from_io)?;
-        let epoch = recovery::begin_epoch(&*engine, &files)?;
+        let bucket = bucket::open(config, limits.account)?;
+        recovery::refuse_other_bucket(dir, &*engine, bucket.as_deref())?;
+        let epoch = recovery::begin_epoch(&*engine, &files, bucket.as_deref())?;
         let space = Space::of(dir, KEPT_FREE)?;
         let state = WriteState::default();
         let totals = recovery::totals(&*engine, limits, epoch)?;
-        let sweeper = Sweeper::start(engine.clone(), files.clone(), epoch)?;
+        let committer = Arc::new(Committer::start(
+            engine.clone(),
+            space.clone(),
+            totals,
+            state.clone(),
+        )?);
+        let sweeper = Sweeper::start(recovery::Sweep {
+            engine: engine.clone(),
+            files: files.clone(),
+            bucket: bucket.clone(),
+            committer: committer.clone(),
+            epoch,
+        })?;
         let objects = Objects {
-            committer: Committer::start(engine.clone(), space.clone(), totals, state.clone())?,
+            committer,
             engine,
             files,
+            bucket,
             space,
             cache: ReadCache::with_bytes(config.cache_bytes - engine_cache),
             ids: BodyIds::of_epoch(epoch),
@@ -208,12 +225,12 @@ struct Sweeper {
 }
 
 impl Sweeper {
-    fn start(engine: Arc<dyn engine::Engine>, files: Files, epoch: u64) -> Result<Self, StoreError> {
+    fn start(sweep: recovery::Sweep) -> Result<Self, StoreError> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::Builder::new()
             .name("dm-storage-sweep".to_owned())
-            .spawn(move || recovery::sweep(&engine, &files, epoch, &stopped))
+            .spawn(move || sweep.run(&stopped))
             .map_err(StoreError::from_io)?;
         Ok(Self {
             stop,

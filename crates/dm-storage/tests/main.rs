@@ -21,4 +21,6 @@ mod lifecycle;
 mod objects;
 mod quota;
 mod resume;
+#[cfg(feature = "s3")]
+mod s3;
 mod unreadable_rows;

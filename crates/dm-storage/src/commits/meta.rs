@@ -49,6 +49,11 @@ pub(crate) fn set_kept(changes: &mut Changes, account: Address, kept: Kept) {
     changes.set(Table::Meta, Bytes::from_static(KEPT), Some(value.into()));
 }
 
+/// Has what is kept for whom be counted anew at the next look.
+pub(crate) fn unset_kept(changes: &mut Changes) {
+    changes.set(Table::Meta, Bytes::from_static(KEPT), None);
+}
+
 /// For which account the objects were told apart, and how much is kept for it
 /// and for others; `None` where that was never done.
 pub(crate) fn kept(engine: &dyn Engine) -> Result<Option<(Address, Kept)>, StoreError> {

@@ -8,7 +8,7 @@ use dm_core::{
 };
 
 use super::{
-    chunks, feed,
+    bucket_index, chunks, feed,
     record::{Body, Record, record_key},
 };
 use crate::{commits::transaction::Transaction, engine::Table};
@@ -47,8 +47,10 @@ pub(crate) fn put(
         }
         take_out(transaction, replaced);
     }
-    if let Body::Inline(body) = record.body {
-        chunks::put_all(transaction, body, inline);
+    match record.body {
+        Body::Inline(body) => chunks::put_all(transaction, body, inline),
+        Body::Bucket(body) => bucket_index::put_body(transaction, body, &id),
+        Body::File(_) => {}
     }
     transaction.put(Table::Records, record_key(&id).to_vec(), record.encode());
     feed::note(transaction, &id, Some(record.envelope.sequence));
@@ -126,10 +128,12 @@ pub(crate) fn remove(transaction: &mut Transaction<'_>, id: &ObjectId) -> Result
     Ok(Removed { existed, record })
 }
 
-/// Deletes the chunks of a body in the engine, and takes it out of the count.
+/// Deletes what the engine has of a body, and takes it out of the count.
 fn take_out(transaction: &mut Transaction<'_>, record: &Record) {
-    if let Body::Inline(body) = record.body {
-        chunks::delete_all(transaction, body, record.envelope.chunk_count());
+    match record.body {
+        Body::Inline(body) => chunks::delete_all(transaction, body, record.envelope.chunk_count()),
+        Body::Bucket(body) => bucket_index::delete_body(transaction, body),
+        Body::File(_) => {}
     }
     transaction.uncount_object(&record.envelope);
 }

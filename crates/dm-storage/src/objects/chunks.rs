@@ -31,9 +31,14 @@ pub(crate) fn put_all(transaction: &mut Transaction<'_>, body: BodyId, chunks: &
 
 /// Deletes the first `count` chunks of a body.
 pub(crate) fn delete_all(transaction: &mut Transaction<'_>, body: BodyId, count: u64) {
-    for index in 0..count {
-        transaction.delete(Table::Chunks, key(body, index).to_vec());
+    for key in keys(body, count) {
+        transaction.delete(Table::Chunks, key);
     }
+}
+
+/// The keys of the first `count` chunks of a body.
+pub(crate) fn keys(body: BodyId, count: u64) -> impl Iterator<Item = Bytes> {
+    (0..count).map(move |index| Bytes::copy_from_slice(&key(body, index)))
 }
 
 /// A chunk, checked against its name; `None` where the engine has none.

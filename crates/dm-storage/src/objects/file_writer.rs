@@ -1,10 +1,10 @@
 //! Writes the file of a large object, with a bounded number of chunks in memory.
 
 use std::{
-    fs::{self, File},
-    io, mem,
+    fs::File,
+    mem,
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -17,10 +17,14 @@ use dm_core::{
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
-    files::{Files, sync_folder, trailer},
+    Objects,
+    bodies::{Placed, Receiver, Written},
+    files::sync_folder,
     layout::{GROUP_CHUNKS, NAME_LEN, chunk_offset, name_offset},
     partial::Claim,
     record::BodyId,
+    trailer::trailer,
+    unfinished_file::UnfinishedFile,
 };
 use crate::{blocking::joined, disk::space::Space};
 
@@ -39,11 +43,15 @@ struct Piece {
 /// A body on its way into a file. While one write is under way the next pieces
 /// are gathered; there is never more than that in memory.
 pub(crate) struct FileWriter {
-    files: Files,
     space: Space,
-    body: BodyId,
     file: Arc<File>,
-    unfinished: Unfinished,
+    unfinished: UnfinishedFile,
+    /// Takes the body over.
+    receiver: Box<dyn Receiver>,
+    /// Whether the receiver is told of what is written before the end.
+    is_streamed: bool,
+    /// So many of the first chunks are written, or are about to be by `writing`.
+    submitted: u64,
     /// Chunks that are in the file already; they are not written again.
     kept: Kept,
     /// So many of the first chunks are in the file already, too.
@@ -63,25 +71,30 @@ pub(crate) type Kept = Arc<Mutex<Vec<ChunkName>>>;
 
 impl FileWriter {
     /// A new file, which is deleted where nothing comes of it.
-    pub(crate) async fn create(files: Files, space: Space, body: BodyId) -> Result<Self, StoreError> {
-        let path = files.incoming_path(body);
+    pub(crate) async fn create(objects: &Objects, body: BodyId) -> Result<Self, StoreError> {
+        let path = objects.files.incoming_path(body);
         let (file, unfinished) = joined(spawn_blocking(move || {
-            let file = File::create_new(&path).map_err(StoreError::from_io)?;
-            Ok((file, Unfinished::deleted_at(path)))
+            let mut options = File::options();
+            options.read(true).write(true).create_new(true);
+            let file = options.open(&path).map_err(StoreError::from_io)?;
+            Ok((file, UnfinishedFile::deleted_at(path)))
         }))
         .await?;
-        Ok(Self::new(files, space, body, Arc::new(file), unfinished))
+        let writer = Self::new(objects, body, Arc::new(file), unfinished);
+        Ok(Self {
+            is_streamed: true,
+            ..writer
+        })
     }
 
     /// A file that stays where it is when the writer is dropped before its end.
     /// The other file is for reading what it has already.
     pub(crate) async fn resume(
-        files: Files,
-        space: Space,
+        objects: &Objects,
         body: BodyId,
         claim: Claim,
     ) -> Result<(Self, Arc<File>), StoreError> {
-        let partials = files.partials.clone();
+        let partials = objects.files.partials.clone();
         let (file, unfinished) = joined(spawn_blocking(move || {
             let open = || {
                 partials.prune()?;
@@ -90,24 +103,23 @@ impl FileWriter {
                 options.open(claim.path())
             };
             let file = open().map_err(StoreError::from_io)?;
-            Ok((file, Unfinished::kept_at(claim)))
+            Ok((file, UnfinishedFile::kept_at(claim)))
         }))
         .await?;
         let file = Arc::new(file);
-        let writer = Self::new(files, space, body, file.clone(), unfinished);
+        let writer = Self::new(objects, body, file.clone(), unfinished);
         Ok((writer, file))
     }
 
     /// A file that has its first `already` chunks and stays where it is, whatever comes of
     /// the writer. A finished object gets its file under another name.
     pub(crate) async fn go_on(
-        files: Files,
-        space: Space,
+        objects: &Objects,
         body: BodyId,
         path: PathBuf,
         already: u64,
     ) -> Result<Self, StoreError> {
-        let folder = files.uploads().to_owned();
+        let folder = objects.files.uploads().to_owned();
         let (file, unfinished) = joined(spawn_blocking(move || {
             let open = || {
                 let mut options = File::options();
@@ -117,20 +129,21 @@ impl FileWriter {
                 Ok(file)
             };
             let file = open().map_err(StoreError::from_io)?;
-            Ok((file, Unfinished::linked_from(path)))
+            Ok((file, UnfinishedFile::linked_from(path)))
         }))
         .await?;
-        let writer = Self::new(files, space, body, Arc::new(file), unfinished);
+        let writer = Self::new(objects, body, Arc::new(file), unfinished);
         Ok(Self { already, ..writer })
     }
 
-    fn new(files: Files, space: Space, body: BodyId, file: Arc<File>, unfinished: Unfinished) -> Self {
+    fn new(objects: &Objects, body: BodyId, file: Arc<File>, unfinished: UnfinishedFile) -> Self {
         Self {
-            files,
-            space,
-            body,
+            space: objects.space.clone(),
             file,
             unfinished,
+            receiver: objects.place_for_new().receiver(body, &objects.committer),
+            is_streamed: false,
+            submitted: 0,
             kept: Kept::default(),
             already: 0,
             count: 0,
@@ -203,42 +216,28 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Makes the file complete and durable at its final place. It is deleted
+    /// Makes the body complete and durable at its final place. It is deleted
     /// again with the returned guard, unless that is told to keep it. The envelope
     /// must be that of the chunks.
-    pub(crate) async fn finish(mut self, envelope: &SignedEnvelope) -> Result<Unfinished, StoreError> {
-        // Whatever goes wrong from here on, it is of no use to go on with it.
+    pub(crate) async fn finish(mut self, envelope: &SignedEnvelope) -> Result<Box<dyn Placed>, StoreError> {
+        // Where the disk fails from here on, it is of no use to go on with the file.
         self.unfinished.delete_when_dropped();
         let last = self.count.saturating_sub(1);
         let chunks_end = chunk_offset(last) + envelope.chunk_len(last);
         let trailer = trailer(envelope);
-        let end = chunks_end + trailer.len() as u64;
+        let len = chunks_end + trailer.len() as u64;
         self.pieces.push(Piece {
             offset: chunks_end,
             bytes: trailer,
         });
         self.write_pieces().await?;
         self.settle().await?;
-        let Self {
-            files,
-            file,
-            body,
-            mut unfinished,
-            ..
-        } = self;
-        let path = files.path(&envelope.id, body);
-        joined(spawn_blocking(move || {
-            let publish = || {
-                // An earlier writer may have come to a longer trailer.
-                file.set_len(end)?;
-                file.sync_data()?;
-                unfinished.move_to(path)?;
-                files.sync()
-            };
-            publish().map_err(StoreError::from_io)?;
-            Ok(unfinished)
-        }))
-        .await
+        let written = Written {
+            file: self.file,
+            unfinished: self.unfinished,
+            len,
+        };
+        self.receiver.complete(written, envelope).await
     }
 
     fn is_kept(&self, index: u64, chunk: &Chunk) -> bool {
@@ -264,7 +263,11 @@ impl FileWriter {
         self.add_names();
         if let Some(writing) = self.writing.take() {
             joined(writing).await?;
+            if self.is_streamed {
+                self.receiver.advance(&self.file, self.submitted).await?;
+            }
         }
+        self.submitted = self.count;
         if self.unflushed >= BYTES_PER_FLUSH {
             self.begin_flush().await?;
         }
@@ -295,97 +298,5 @@ impl FileWriter {
         }));
         self.unflushed = 0;
         Ok(())
-    }
-}
-
-/// A file that nothing may come of: then it is deleted, or stays to be gone on
-/// with.
-pub(crate) struct Unfinished {
-    /// What is deleted.
-    path: Option<PathBuf>,
-    claim: Option<Claim>,
-    /// What stays in any case.
-    source: Option<PathBuf>,
-}
-
-impl Unfinished {
-    fn deleted_at(path: PathBuf) -> Self {
-        Self {
-            path: Some(path),
-            claim: None,
-            source: None,
-        }
-    }
-
-    fn kept_at(claim: Claim) -> Self {
-        Self {
-            path: None,
-            claim: Some(claim),
-            source: None,
-        }
-    }
-
-    fn linked_from(path: PathBuf) -> Self {
-        Self {
-            path: None,
-            claim: None,
-            source: Some(path),
-        }
-    }
-
-    fn delete_when_dropped(&mut self) {
-        if let Some(claim) = &self.claim {
-            self.path = Some(claim.path().to_owned());
-        }
-    }
-
-    fn move_to(&mut self, path: PathBuf) -> io::Result<()> {
-        if let Some(source) = &self.source {
-            link_or_copy(source, &path)?;
-            self.path = Some(path);
-        } else if let Some(from) = &self.path {
-            fs::rename(from, &path)?;
-            self.path = Some(path);
-        }
-        Ok(())
-    }
-
-    /// Leaves the file where it is.
-    pub(crate) fn keep(mut self) {
-        self.path = None;
-    }
-}
-
-/// Gives a file a second name; where the file system knows no such thing, a copy.
-fn link_or_copy(source: &Path, target: &Path) -> io::Result<()> {
-    if fs::hard_link(source, target).is_ok() {
-        return Ok(());
-    }
-    let copied = fs::copy(source, target).and_then(|_| File::open(target)?.sync_all());
-    if copied.is_err() {
-        // That it is there is told by no record: the next start deletes it, too.
-        let _ = fs::remove_file(target);
-    }
-    copied
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        let Some(path) = self.path.take() else {
-            return;
-        };
-        // Nobody takes the file up again before it is gone.
-        let claim = self.claim.take();
-        let remove = move || {
-            let _claim = claim;
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(%error, path = %path.display(), "an unfinished file stays until the next start");
-            }
-        };
-        // Deleting a large file takes long, and this may be an async thread.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
     }
 }

@@ -10,24 +10,28 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write},
     num::NonZeroU64,
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use bytes::Bytes;
+use async_trait::async_trait;
 use dm_core::{
     Address,
     envelope::{Chunk, Envelope, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     ports::StoreError,
-    signed::Statement,
 };
 
 use super::{
-    layout::{GROUP_CHUNKS, MAGIC, NAME_LEN, TRAILER_LEN, chunk_offset, name_offset},
+    bodies::{Bodies, Placed, ReadError, Reading, Receiver, Written},
+    layout::{NAME_LEN, TRAILER_LEN, chunk_offset, name_offset, name_runs, names_in},
     partial::Partials,
-    record::BodyId,
+    record::{Body, BodyId},
+    trailer::{envelope_len, stored_envelope},
 };
+use crate::{blocking::blocking, commits::committer::Committer};
 
 /// The folders of a store's files.
 #[derive(Debug, Clone)]
@@ -37,27 +41,6 @@ pub(crate) struct Files {
     uploads: PathBuf,
     /// Files of objects that are gone on with after an interruption.
     pub(crate) partials: Partials,
-}
-
-/// Why a file was not read.
-#[derive(Debug)]
-pub(crate) enum ReadError {
-    /// There is no such file.
-    Gone,
-    /// Anything else.
-    Store(StoreError),
-}
-
-impl From<io::Error> for ReadError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::NotFound => Self::Gone,
-            ErrorKind::UnexpectedEof => {
-                Self::Store(StoreError::Corrupt("the file of an object is cut short".into()))
-            }
-            _ => Self::Store(StoreError::from_io(error)),
-        }
-    }
 }
 
 impl Files {
@@ -81,7 +64,7 @@ impl Files {
     }
 
     /// Whether the disk takes a file. What is written for that is deleted again.
-    pub(crate) fn probe(&self) -> io::Result<()> {
+    fn write_probe(&self) -> io::Result<()> {
         let path = self.incoming.join("probe");
         let written = File::create(&path).and_then(|mut file| {
             file.write_all(&[0x5a; 4096])?;
@@ -122,32 +105,25 @@ impl Files {
     }
 
     /// Deletes a complete file; one that is gone already is no error.
-    pub(crate) fn remove(&self, id: &ObjectId, body: BodyId) -> io::Result<()> {
+    pub(crate) fn delete(&self, id: &ObjectId, body: BodyId) -> io::Result<()> {
         match fs::remove_file(self.path(id, body)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// The chunk at `index`, which the envelope must have, checked against its name.
-    pub(crate) fn chunk(&self, envelope: &Envelope, body: BodyId, index: u64) -> Result<Chunk, ReadError> {
+    fn read_chunk(&self, envelope: &Envelope, body: BodyId, index: u64) -> Result<Chunk, ReadError> {
         let file = File::open(self.path(&envelope.id, body))?;
         let mut name = [0; NAME_LEN as usize];
         file.read_exact_at(&mut name, name_offset(index))?;
         let mut bytes = vec![0; envelope.chunk_len(index) as usize];
         file.read_exact_at(&mut bytes, chunk_offset(index))?;
-        Chunk::checked(ChunkName::from_bytes(name), bytes.into())
-            .ok_or_else(|| ReadError::Store(StoreError::Corrupt(format!("chunk {index} of an object"))))
+        Chunk::checked(ChunkName::from_bytes(name), bytes.into()).ok_or_else(|| ReadError::damaged(index))
     }
 
     /// Has the operating system drop what it keeps in memory of a chunk, so
     /// that it is read from the disk. What is not written out yet stays.
-    pub(crate) fn forget_cached(
-        &self,
-        envelope: &Envelope,
-        body: BodyId,
-        index: u64,
-    ) -> Result<(), ReadError> {
+    fn forget_cached(&self, envelope: &Envelope, body: BodyId, index: u64) -> Result<(), ReadError> {
         let Some(len) = NonZeroU64::new(envelope.chunk_len(index)) else {
             return Ok(());
         };
@@ -156,26 +132,18 @@ impl Files {
         Ok(())
     }
 
-    /// The names of the chunks from `first` up to, not including, `end`, all of
-    /// which the envelope must have.
-    pub(crate) fn names(
+    fn read_names(
         &self,
         envelope: &Envelope,
         body: BodyId,
-        first: u64,
-        end: u64,
+        indexes: Range<u64>,
     ) -> Result<Vec<ChunkName>, ReadError> {
         let file = File::open(self.path(&envelope.id, body))?;
         let mut names = Vec::new();
-        let mut next = first;
-        while next < end {
-            let group_end = (next / GROUP_CHUNKS + 1) * GROUP_CHUNKS;
-            let count = group_end.min(end) - next;
-            let mut block = vec![0; (count * NAME_LEN) as usize];
-            file.read_exact_at(&mut block, name_offset(next))?;
-            let (block, _) = block.as_chunks::<{ NAME_LEN as usize }>();
-            names.extend(block.iter().copied().map(ChunkName::from_bytes));
-            next += count;
+        for run in name_runs(indexes) {
+            let mut block = vec![0; ((run.end - run.start) * NAME_LEN) as usize];
+            file.read_exact_at(&mut block, name_offset(run.start))?;
+            names.extend(names_in(&block));
         }
         Ok(names)
     }
@@ -190,20 +158,101 @@ impl Files {
         };
         let mut fixed = [0; TRAILER_LEN as usize];
         file.read_exact_at(&mut fixed, fixed_at)?;
-        let [l0, l1, l2, l3, magic @ ..] = fixed;
-        let envelope_len = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
-        if magic != MAGIC || envelope_len > Envelope::MAX_BYTES as u64 || envelope_len > fixed_at {
+        let Some(envelope_len) = envelope_len(fixed, fixed_at) else {
             return Ok(None);
-        }
+        };
         let mut bytes = vec![0; envelope_len as usize];
         file.read_exact_at(&mut bytes, fixed_at - envelope_len)?;
-        let envelope = SignedEnvelope::verify(Bytes::from(bytes)).ok();
-        Ok(envelope.filter(|envelope| {
-            envelope.chunk_count().checked_sub(1).is_some_and(|last| {
-                let chunks_end = chunk_offset(last) + envelope.chunk_len(last);
-                envelope.id == *id && chunks_end == fixed_at - envelope_len
-            })
-        }))
+        let envelope = stored_envelope(bytes.into(), fixed_at - envelope_len);
+        Ok(envelope.filter(|envelope| envelope.id == *id))
+    }
+}
+
+/// A body that is being written to a file, which is moved here in the end.
+struct FileReceiver {
+    files: Files,
+    body: BodyId,
+}
+
+#[async_trait]
+impl Receiver for FileReceiver {
+    async fn advance(&mut self, _: &Arc<File>, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn complete(
+        self: Box<Self>,
+        written: Written,
+        envelope: &SignedEnvelope,
+    ) -> Result<Box<dyn Placed>, StoreError> {
+        let path = self.files.path(&envelope.id, self.body);
+        blocking(move || {
+            let Written {
+                file,
+                mut unfinished,
+                len,
+            } = written;
+            let publish = || {
+                file.set_len(len)?;
+                file.sync_data()?;
+                unfinished.move_to(path)?;
+                self.files.sync()
+            };
+            publish().map_err(StoreError::from_io)?;
+            Ok(Box::new(unfinished) as Box<dyn Placed>)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Bodies for Files {
+    fn place_of(&self, body: BodyId) -> Body {
+        Body::File(body)
+    }
+
+    fn receiver(&self, body: BodyId, _: &Arc<Committer>) -> Box<dyn Receiver> {
+        Box::new(FileReceiver {
+            files: self.clone(),
+            body,
+        })
+    }
+
+    async fn chunk(
+        &self,
+        envelope: &SignedEnvelope,
+        body: BodyId,
+        index: u64,
+        reading: Reading,
+    ) -> Result<Chunk, ReadError> {
+        let (files, envelope) = (self.clone(), envelope.clone());
+        let read = move || {
+            if reading == Reading::FromMedium {
+                files.forget_cached(&envelope, body, index)?;
+            }
+            files.read_chunk(&envelope, body, index)
+        };
+        blocking(move || Ok(read())).await?
+    }
+
+    async fn names(
+        &self,
+        envelope: &SignedEnvelope,
+        body: BodyId,
+        indexes: Range<u64>,
+    ) -> Result<Vec<ChunkName>, ReadError> {
+        let (files, envelope) = (self.clone(), envelope.clone());
+        blocking(move || Ok(files.read_names(&envelope, body, indexes))).await?
+    }
+
+    async fn remove(&self, id: &ObjectId, body: BodyId) -> Result<(), StoreError> {
+        let (files, id) = (self.clone(), *id);
+        blocking(move || files.delete(&id, body).map_err(StoreError::from_io)).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let files = self.clone();
+        blocking(move || files.write_probe().map_err(StoreError::from_io)).await
     }
 }
 
@@ -218,14 +267,6 @@ fn forget_cached(file: &File, offset: u64, len: NonZeroU64) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn forget_cached(_: &File, _: u64, _: NonZeroU64) -> io::Result<()> {
     Ok(())
-}
-
-/// The trailer of the file of an object.
-pub(crate) fn trailer(envelope: &SignedEnvelope) -> Bytes {
-    let mut trailer = envelope.bytes().to_vec();
-    trailer.extend_from_slice(&(envelope.bytes().len() as u32).to_le_bytes());
-    trailer.extend_from_slice(&MAGIC);
-    trailer.into()
 }
 
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -255,6 +296,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::objects::layout::MAGIC;
 
     #[test]
     fn a_file_name_leads_back_to_its_object() {
@@ -269,8 +311,8 @@ mod tests {
         File::create(folder.path().join("files/README")).unwrap();
         let listed: Vec<_> = files.list().unwrap().map(Result::unwrap).collect();
         assert_eq!(listed, [(id, body)]);
-        files.remove(&id, body).unwrap();
-        files.remove(&id, body).unwrap();
+        files.delete(&id, body).unwrap();
+        files.delete(&id, body).unwrap();
         assert_eq!(files.list().unwrap().count(), 0);
     }
 

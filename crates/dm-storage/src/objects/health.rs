@@ -6,10 +6,10 @@ use bytes::Bytes;
 use dm_core::{
     clock::now_ms,
     health::{Finding, Trouble},
-    ports::{HealthCheck, StoreError},
+    ports::HealthCheck,
 };
 
-use super::LocalObjects;
+use super::{LocalObjects, bodies::Bodies};
 use crate::{
     blocking::blocking,
     commits::{committer::Need, transaction::Transaction},
@@ -35,8 +35,11 @@ impl HealthCheck for LocalObjects {
         }
         self.probe_writes().await;
         let fault = self.0.state.fault().or_else(|| self.0.file_state.fault());
-        match fault {
-            Some(fault) => Finding::Failed(cannot_write(&fault)),
+        if let Some(fault) = fault {
+            return Finding::Failed(cannot_write(&fault));
+        }
+        match self.bucket_fault() {
+            Some(unusable) => Finding::Failed(unusable),
             None => match self.0.space.judge() {
                 Finding::Working => self.judge_damage(),
                 short => short,
@@ -59,12 +62,16 @@ impl LocalObjects {
             let _ = self.0.committer.run(Need::Nothing, change).await;
         }
         if self.0.file_state.fault().is_some() {
-            let (files, state) = (self.0.files.clone(), self.0.file_state.clone());
-            let probed = blocking(move || files.probe().map_err(StoreError::from_io)).await;
-            match probed {
-                Ok(()) => state.succeeded(),
-                Err(error) => state.failed(&error),
+            match self.0.files.probe().await {
+                Ok(()) => self.0.file_state.succeeded(),
+                Err(error) => self.0.file_state.failed(&error),
             }
+        }
+        if let Some(bucket) = &self.0.bucket
+            && bucket.fault().is_some()
+            && let Err(error) = bucket.probe().await
+        {
+            tracing::debug!(%error, "the bucket of large objects cannot be used yet");
         }
         if self.0.space.check(self.0.engine.room_kept()).is_ok() {
             let engine = self.0.engine.clone();
@@ -75,6 +82,19 @@ impl LocalObjects {
             })
             .await;
         }
+    }
+
+    fn bucket_fault(&self) -> Option<Trouble> {
+        let bucket = self.0.bucket.as_ref()?;
+        let WriteFault { since, reason } = bucket.fault()?;
+        let trouble = Trouble::new(
+            format!(
+                "large objects cannot be read or stored: {}: {reason}",
+                bucket.url()
+            ),
+            "look at the S3 store, the way to it, and the credentials; the node goes on by itself",
+        );
+        Some(trouble.since(since))
     }
 
     fn judge_damage(&self) -> Finding {
@@ -98,7 +118,7 @@ fn cannot_write(fault: &WriteFault) -> Trouble {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::config::StorageConfig;
+    use dm_core::{config::StorageConfig, ports::StoreError};
 
     use super::*;
     use crate::Storage;

@@ -11,7 +11,12 @@
 //! was stored with, its length (4 bytes, little-endian) and [`MAGIC`], so that
 //! objects can be taken back from their files when the engine's are lost.
 
-use dm_core::envelope::{CHUNK_SIZE, MAX_CHUNK_BYTES, sealed_len};
+use std::ops::Range;
+
+use dm_core::{
+    envelope::{CHUNK_SIZE, MAX_CHUNK_BYTES, sealed_len},
+    hash::ChunkName,
+};
 
 /// Chunks in a group: 128 MiB of plaintext.
 pub(crate) const GROUP_CHUNKS: u64 = 512;
@@ -35,6 +40,23 @@ pub(crate) const fn name_offset(index: u64) -> u64 {
 /// Where the chunk at `index` is.
 pub(crate) const fn chunk_offset(index: u64) -> u64 {
     index / GROUP_CHUNKS * GROUP_LEN + NAMES_LEN + index % GROUP_CHUNKS * CHUNK_LEN
+}
+
+/// The runs of these indexes whose names stand together.
+pub(crate) fn name_runs(indexes: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let Range { mut start, end } = indexes;
+    std::iter::from_fn(move || {
+        let group_end = (start / GROUP_CHUNKS + 1) * GROUP_CHUNKS;
+        let run = start..group_end.min(end);
+        start = run.end;
+        (!run.is_empty()).then_some(run)
+    })
+}
+
+/// The names in a part of a block of names.
+pub(crate) fn names_in(block: &[u8]) -> impl Iterator<Item = ChunkName> {
+    let (names, _) = block.as_chunks::<{ NAME_LEN as usize }>();
+    names.iter().copied().map(ChunkName::from_bytes)
 }
 
 /// Bytes of the chunks of an object of `size` plaintext bytes.

@@ -1,5 +1,9 @@
-//! The object store: envelopes and small bodies in the engine, large bodies in files.
+//! The object store: envelopes and small bodies in the engine, large bodies in files or in
+//! the bucket of an S3 store.
 
+mod bodies;
+pub(crate) mod bucket;
+mod bucket_index;
 pub(crate) mod cache;
 mod changes;
 mod chunks;
@@ -11,11 +15,15 @@ pub(crate) mod layout;
 mod partial;
 pub(crate) mod record;
 pub(crate) mod recovery;
+#[cfg(feature = "s3")]
+mod s3;
 mod tally;
+mod trailer;
 mod unfinished;
+mod unfinished_file;
 mod writer;
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use dm_core::{
@@ -27,13 +35,16 @@ use dm_core::{
         StoreUsage,
     },
 };
+use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::Notify;
 
 use self::{
+    bodies::{Bodies, ReadError, Reading},
+    bucket::Bucket,
     cache::{MAX_CACHED_CHUNK, ReadCache},
     changes::{Removed, Replaced},
-    files::{Files, ReadError},
-    record::{Body, BodyId, BodyIds, Record, object_id, record_key},
+    files::Files,
+    record::{Body, BodyIds, Record, object_id, record_key},
     writer::LocalWriter,
 };
 use crate::{
@@ -49,8 +60,10 @@ use crate::{
 /// What reads and writes of objects share.
 pub(crate) struct Objects {
     pub(crate) engine: Arc<dyn Engine>,
-    pub(crate) committer: Committer,
+    pub(crate) committer: Arc<Committer>,
     pub(crate) files: Files,
+    /// Where new large bodies go instead of files.
+    pub(crate) bucket: Option<Arc<dyn Bucket>>,
     pub(crate) space: Space,
     pub(crate) cache: ReadCache,
     pub(crate) ids: BodyIds,
@@ -101,14 +114,11 @@ impl Objects {
     /// object was replaced or removed in between, the new one is read.
     async fn read_body<T, Read>(self: &Arc<Self>, id: &ObjectId, read: Read) -> Result<T, StoreError>
     where
-        T: Send + 'static,
-        Read: Fn(&Objects, &Record) -> Result<T, ReadError> + Clone + Send + 'static,
+        Read: Fn(Arc<Self>, Arc<Record>) -> BoxFuture<'static, Result<T, ReadError>>,
     {
         let mut record = self.record(id).await?.ok_or(StoreError::Missing)?;
         loop {
-            let (objects, read, this) = (self.clone(), read.clone(), record.clone());
-            let outcome = blocking(move || Ok(read(&objects, &this))).await?;
-            match outcome {
+            match read(self.clone(), record.clone()).await {
                 Ok(value) => return Ok(value),
                 Err(ReadError::Store(error)) => return Err(error),
                 Err(ReadError::Gone) => {
@@ -122,33 +132,66 @@ impl Objects {
         }
     }
 
-    /// After a commit that changed an object: takes what it has replaced out of
-    /// memory and off the disk.
-    pub(crate) async fn clean_up(&self, id: ObjectId, replaced: Option<Replaced>) {
-        self.changed.notify_one();
-        self.cache.forget_object(&id, replaced.as_ref());
-        let Some(Body::File(body)) = replaced.map(|record| record.body) else {
-            return;
-        };
-        let files = self.files.clone();
-        let removed = blocking(move || files.remove(&id, body).map_err(StoreError::from_io)).await;
-        if let Err(error) = removed {
-            tracing::warn!(%error, "the file of a removed object stays until the next start");
+    /// Where large bodies go that are written from now on.
+    fn place_for_new(&self) -> &dyn Bodies {
+        match &self.bucket {
+            Some(bucket) => &**bucket,
+            None => &self.files,
         }
     }
 
-    fn read_chunk(&self, record: &Record, index: u64) -> Result<Chunk, ReadError> {
+    /// The place of bodies in the bucket, which is there where there are any: the store is
+    /// not opened else.
+    fn in_bucket(&self) -> Result<&dyn Bodies, StoreError> {
+        match &self.bucket {
+            Some(bucket) => Ok(&**bucket),
+            None => Err(StoreError::Unavailable("no bucket is configured".to_owned())),
+        }
+    }
+
+    /// After a commit that changed an object: takes what it has replaced out of
+    /// memory and off its medium.
+    pub(crate) async fn clean_up(&self, id: ObjectId, replaced: Option<Replaced>) {
+        self.changed.notify_one();
+        self.cache.forget_object(&id, replaced.as_ref());
+        let removed = match replaced.map(|record| record.body) {
+            None | Some(Body::Inline(_)) => Ok(()),
+            Some(Body::File(body)) => self.files.remove(&id, body).await,
+            Some(Body::Bucket(body)) => match self.in_bucket() {
+                Ok(bucket) => bucket.remove(&id, body).await,
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = removed {
+            tracing::warn!(%error, "the body of a removed object stays until the next start");
+        }
+    }
+
+    async fn read_chunk(
+        self: Arc<Self>,
+        record: Arc<Record>,
+        index: u64,
+        reading: Reading,
+    ) -> Result<Chunk, ReadError> {
         if index >= record.envelope.chunk_count() {
             return Err(ReadError::Store(StoreError::Missing));
         }
         let body = match record.body {
-            Body::File(body) => return self.files.chunk(&record.envelope, body, index),
+            Body::File(body) => return self.files.chunk(&record.envelope, body, index, reading).await,
+            Body::Bucket(body) => {
+                let bucket = self.in_bucket()?;
+                return bucket.chunk(&record.envelope, body, index, reading).await;
+            }
             Body::Inline(body) => body,
         };
-        let chunk = chunks::get(&*self.engine, body, index).map_err(ReadError::Store)?;
-        let chunk = chunk.ok_or(ReadError::Gone)?;
-        self.cache.keep_chunk(body, index, &chunk);
-        Ok(chunk)
+        let chunk = blocking(move || {
+            let chunk = chunks::get(&*self.engine, body, index)?;
+            if let Some(chunk) = &chunk {
+                self.cache.keep_chunk(body, index, chunk);
+            }
+            Ok(chunk)
+        });
+        chunk.await?.ok_or(ReadError::Gone)
     }
 
     /// Writes down that something of an object could not be read.
@@ -165,6 +208,8 @@ impl Objects {
         match error {
             // Refused before the disk was asked, or by a disk that is nearly full: the free space says it.
             StoreError::Full => StoreError::Full,
+            // The bucket, which says it itself.
+            StoreError::Unavailable(reason) => StoreError::Unavailable(reason),
             error => {
                 self.file_state.failed(&error);
                 StoreError::Unavailable(error.to_string())
@@ -172,15 +217,21 @@ impl Objects {
         }
     }
 
-    fn read_names(&self, record: &Record, first: u64, end: u64) -> Result<Vec<ChunkName>, ReadError> {
-        let name = |body: BodyId, index| {
-            let name = chunks::name(&*self.engine, body, index).map_err(ReadError::Store)?;
-            name.ok_or(ReadError::Gone)
+    async fn read_names(
+        self: Arc<Self>,
+        record: Arc<Record>,
+        indexes: Range<u64>,
+    ) -> Result<Vec<ChunkName>, ReadError> {
+        let body = match record.body {
+            Body::File(body) => return self.files.names(&record.envelope, body, indexes).await,
+            Body::Bucket(body) => return self.in_bucket()?.names(&record.envelope, body, indexes).await,
+            Body::Inline(body) => body,
         };
-        match record.body {
-            Body::File(body) => self.files.names(&record.envelope, body, first, end),
-            Body::Inline(body) => (first..end).map(|index| name(body, index)).collect(),
-        }
+        let names = blocking(move || {
+            let names = indexes.map(|index| chunks::name(&*self.engine, body, index));
+            names.collect::<Result<Option<Vec<_>>, _>>()
+        });
+        names.await?.ok_or(ReadError::Gone)
     }
 }
 
@@ -255,11 +306,11 @@ impl ObjectStore for LocalObjects {
         first: u64,
         count: usize,
     ) -> Result<Vec<ChunkName>, StoreError> {
-        let read = move |objects: &Objects, record: &Record| {
+        let read = move |objects: Arc<Objects>, record: Arc<Record>| {
             let end = first
                 .saturating_add(count as u64)
                 .min(record.envelope.chunk_count());
-            objects.read_names(record, first.min(end), end)
+            objects.read_names(record, first.min(end)..end).boxed()
         };
         self.0.note_damage(id, self.0.read_body(id, read).await)
     }
@@ -272,16 +323,14 @@ impl ObjectStore for LocalObjects {
             return Chunk::checked(cached.name(), cached.bytes().clone())
                 .ok_or_else(|| StoreError::Corrupt(format!("chunk {index} of an object, in memory")));
         }
-        let read = move |objects: &Objects, record: &Record| objects.read_chunk(record, index);
+        let read =
+            move |objects: Arc<Objects>, record| objects.read_chunk(record, index, Reading::Usual).boxed();
         self.0.note_damage(id, self.0.read_body(id, read).await)
     }
 
     async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
-        let read = move |objects: &Objects, record: &Record| {
-            if let Body::File(body) = record.body {
-                objects.files.forget_cached(&record.envelope, body, index)?;
-            }
-            objects.read_chunk(record, index)
+        let read = move |objects: Arc<Objects>, record| {
+            objects.read_chunk(record, index, Reading::FromMedium).boxed()
         };
         self.0.note_damage(id, self.0.read_body(id, read).await)
     }

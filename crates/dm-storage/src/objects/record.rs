@@ -19,6 +19,8 @@ const VERSION: u8 = 1;
 const INLINE: u8 = 0;
 /// Kind byte: the chunks are in a file.
 const FILE: u8 = 1;
+/// Kind byte: the chunks are in the bucket.
+const BUCKET: u8 = 2;
 const HEADER_LEN: usize = 18;
 /// Bytes of an object's key.
 pub(super) const KEY_LEN: usize = 52;
@@ -76,6 +78,8 @@ pub(crate) enum Body {
     Inline(BodyId),
     /// In a file of their own.
     File(BodyId),
+    /// In an S3 object of their own.
+    Bucket(BodyId),
 }
 
 /// An object as the engine keeps it, without its chunks.
@@ -90,6 +94,7 @@ impl Record {
         let (kind, id) = match self.body {
             Body::Inline(id) => (INLINE, id),
             Body::File(id) => (FILE, id),
+            Body::Bucket(id) => (BUCKET, id),
         };
         let mut bytes = Vec::with_capacity(HEADER_LEN + self.envelope.bytes().len());
         bytes.extend_from_slice(&[VERSION, kind]);
@@ -112,6 +117,7 @@ impl Record {
         let body = match kind {
             INLINE => Body::Inline(id),
             FILE => Body::File(id),
+            BUCKET => Body::Bucket(id),
             _ => return Err(damaged("it has an unknown kind of body")),
         };
         // Copied, so that a cached record does not keep a whole block of the engine in memory.

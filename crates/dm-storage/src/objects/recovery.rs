@@ -1,6 +1,8 @@
 //! What is done at opening: a new epoch, and files and engine brought together.
 
 use std::{
+    collections::BTreeMap,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,16 +12,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use dm_core::ports::{KeptLimits, StoreError, StoreUsage};
+use dm_core::{
+    envelope::ObjectId,
+    ports::{KeptLimits, StoreError, StoreUsage},
+};
 
 use super::{
-    changes,
+    bucket::Bucket,
+    bucket_index, changes, chunks,
     files::Files,
     record::{Body, Record, record_key},
 };
 use crate::{
-    commits::{changes::Changes, meta, totals::Totals},
+    commits::{changes::Changes, committer::Committer, meta, totals::Totals},
     engine::{Engine, Table, scan_prefix},
+    error::StorageFault,
 };
 
 /// Pause behind each file that is looked at: files are many, and nobody waits for it.
@@ -27,15 +34,47 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 /// Records that are read at once when everything is counted anew.
 const PAGE: usize = 256;
 
+/// Refuses to open a store without the bucket that it has objects in.
+pub(crate) fn refuse_other_bucket(
+    dir: &Path,
+    engine: &dyn Engine,
+    bucket: Option<&dyn Bucket>,
+) -> Result<(), StoreError> {
+    match bucket {
+        Some(bucket) if bucket.last_epoch() > 0 => Ok(()),
+        _ if !bucket_index::has_bodies(engine)? => Ok(()),
+        Some(bucket) => Err(StorageFault::OtherBucket {
+            dir: dir.to_owned(),
+            url: bucket.url(),
+        }
+        .into()),
+        None => Err(StorageFault::BucketNotSet(dir.to_owned()).into()),
+    }
+}
+
 /// Begins a new epoch, durably, and returns it. In an engine that is new, where
 /// there are files of large objects, these are taken back first: that engine
-/// stands in for one that was lost.
-pub(crate) fn begin_epoch(engine: &dyn Engine, files: &Files) -> Result<u64, StoreError> {
+/// stands in for one that was lost. From a bucket is taken back what a later engine
+/// than this one has stored there.
+pub(crate) fn begin_epoch(
+    engine: &dyn Engine,
+    files: &Files,
+    bucket: Option<&dyn Bucket>,
+) -> Result<u64, StoreError> {
     let mut changes = Changes::default();
-    let last = match meta::epoch(engine)? {
+    let mut last = match meta::epoch(engine)? {
         Some(last) => last,
         None => take_back(files, &mut changes)?,
     };
+    if let Some(bucket) = bucket {
+        if bucket.last_epoch() > last {
+            engine.commit(std::mem::take(&mut changes).into_list())?;
+            take_back_from_bucket(engine, bucket, last, &mut changes)?;
+            last = bucket.last_epoch();
+        }
+        // Before the engine: an epoch of which the bucket does not know is begun again.
+        bucket.begin_epoch(last + 1)?;
+    }
     let epoch = last + 1;
     meta::set_epoch(&mut changes, epoch);
     engine.commit(changes.into_list())?;
@@ -75,7 +114,7 @@ fn count_all(engine: &dyn Engine, totals: &mut Totals) -> Result<(), StoreError>
 /// Adds records for all whole files, and returns the highest epoch among them.
 /// Where an object has several, the newest envelope counts.
 fn take_back(files: &Files, changes: &mut Changes) -> Result<u64, StoreError> {
-    let mut newest = std::collections::BTreeMap::new();
+    let mut newest = BTreeMap::new();
     let mut highest_epoch = 0;
     for listed in files.list().map_err(StoreError::from_io)? {
         let (id, body) = listed.map_err(StoreError::from_io)?;
@@ -110,31 +149,119 @@ fn take_back(files: &Files, changes: &mut Changes) -> Result<u64, StoreError> {
     Ok(highest_epoch)
 }
 
-/// Deletes the files of earlier epochs that no record points to: of objects
-/// whose commit never happened, and of those whose file outlived its record.
-/// Safe beside readers and writers, because bodies of earlier epochs are never made again.
-pub(crate) fn sweep(engine: &Arc<dyn Engine>, files: &Files, epoch: u64, stop: &AtomicBool) {
-    let swept = || -> Result<(), StoreError> {
-        for listed in files.list().map_err(StoreError::from_io)? {
+/// Adds records for the bodies in a bucket that were stored after the epoch `known`, where
+/// they are newer than what is known of their objects.
+fn take_back_from_bucket(
+    engine: &dyn Engine,
+    bucket: &dyn Bucket,
+    known: u64,
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    let mut newest: BTreeMap<ObjectId, Record> = BTreeMap::new();
+    for (body, envelope) in bucket.bodies_after(known)? {
+        let id = envelope.id;
+        let stored = match newest.get(&id) {
+            Some(record) => Some(record.envelope.sequence),
+            None => match changes::stored(|key| engine.get(Table::Records, key), &id) {
+                Err(StoreError::Corrupt(_)) => None,
+                stored => stored?.map(|record| record.envelope.sequence),
+            },
+        };
+        if stored.is_none_or(|stored| envelope.sequence > stored) {
+            let body = Body::Bucket(body);
+            newest.insert(id, Record { body, envelope });
+        }
+    }
+    if newest.is_empty() {
+        return Ok(());
+    }
+    let mut usage = meta::usage(engine)?;
+    for (id, record) in &newest {
+        let key = record_key(id);
+        if let Ok(Some(replaced)) = changes::stored(|key| engine.get(Table::Records, key), id) {
+            usage.objects = usage.objects.saturating_sub(1);
+            usage.bytes = usage.bytes.saturating_sub(replaced.envelope.sealed_size());
+            take_out(&replaced, changes);
+        }
+        usage.objects += 1;
+        usage.bytes += record.envelope.sealed_size();
+        if let Body::Bucket(body) = record.body {
+            let entry = bucket_index::body_entry(id);
+            changes.set(Table::Meta, bucket_index::body_key(body).into(), Some(entry));
+        }
+        changes.set(
+            Table::Records,
+            Bytes::copy_from_slice(&key),
+            Some(record.encode()),
+        );
+    }
+    meta::set_usage(changes, usage);
+    // Who has how much is counted anew.
+    meta::unset_kept(changes);
+    tracing::warn!(
+        objects = newest.len(),
+        bucket = bucket.url(),
+        "the engine is older than the bucket: took objects back"
+    );
+    Ok(())
+}
+
+/// Deletes what the engine has of a body that is replaced; a file is found by the sweep.
+fn take_out(replaced: &Record, changes: &mut Changes) {
+    match replaced.body {
+        Body::Inline(body) => {
+            for key in chunks::keys(body, replaced.envelope.chunk_count()) {
+                changes.set(Table::Chunks, key, None);
+            }
+        }
+        Body::Bucket(body) => changes.set(Table::Meta, bucket_index::body_key(body).into(), None),
+        Body::File(_) => {}
+    }
+}
+
+/// What is looked through after opening.
+pub(crate) struct Sweep {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) files: Files,
+    pub(crate) bucket: Option<Arc<dyn Bucket>>,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) epoch: u64,
+}
+
+impl Sweep {
+    /// Deletes what earlier epochs have left: see [`Sweep::files`] and [`Bucket::collect`].
+    pub(crate) fn run(&self, stop: &AtomicBool) {
+        if let Err(error) = self.files(stop) {
+            tracing::warn!(%error, "could not look through the files of the object store");
+        }
+        if let Some(bucket) = &self.bucket
+            && let Err(error) = bucket.collect(&*self.engine, &self.committer, self.epoch, stop)
+        {
+            tracing::warn!(%error, "could not look through the bucket; the next start does");
+        }
+    }
+
+    /// Deletes the files of earlier epochs that no record points to: of objects
+    /// whose commit never happened, and of those whose file outlived its record.
+    /// Safe beside readers and writers, because bodies of earlier epochs are never made again.
+    fn files(&self, stop: &AtomicBool) -> Result<(), StoreError> {
+        for listed in self.files.list().map_err(StoreError::from_io)? {
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
             thread::sleep(SWEEP_PAUSE);
             let (id, body) = listed.map_err(StoreError::from_io)?;
-            let record = match changes::stored(|key| engine.get(Table::Records, key), &id) {
+            let record = match changes::stored(|key| self.engine.get(Table::Records, key), &id) {
                 // Its file may be all that is left of it.
                 Err(StoreError::Corrupt(_)) => continue,
                 record => record?,
             };
             let needed = record.is_some_and(|record| record.body == Body::File(body));
-            if body.epoch < epoch && !needed {
-                files.remove(&id, body).map_err(StoreError::from_io)?;
+            if body.epoch < self.epoch && !needed {
+                self.files.delete(&id, body).map_err(StoreError::from_io)?;
                 tracing::debug!(object = %id.locator, "deleted the file of an object that is not stored");
             }
         }
         Ok(())
-    };
-    if let Err(error) = swept() {
-        tracing::warn!(%error, "could not look through the files of the object store");
     }
 }

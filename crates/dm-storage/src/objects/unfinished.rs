@@ -18,8 +18,8 @@ use dm_core::{
 
 use super::{
     LocalObjects, Objects,
+    bodies::ReadError,
     file_writer::FileWriter,
-    files::ReadError,
     layout::{NAME_LEN, chunk_offset, name_offset},
     tally::Tally,
     writer::{LocalWriter, Place},
@@ -100,8 +100,7 @@ impl UnfinishedObjects for LocalObjects {
     async fn go_on(&self, id: UploadId, chunks: u64) -> Result<Box<dyn UnfinishedWriter>, StoreError> {
         let objects = &self.0;
         let mut writer = LocalWriter::new(objects.clone());
-        let (files, space) = (objects.files.clone(), objects.space.clone());
-        let file = FileWriter::go_on(files, space, writer.body, objects.upload_path(id), chunks).await;
+        let file = FileWriter::go_on(objects, writer.body, objects.upload_path(id), chunks).await;
         writer.place = Place::File(Box::new(file.map_err(|error| objects.note_file_fault(error))?));
         Ok(Box::new(PartWriter {
             writer,

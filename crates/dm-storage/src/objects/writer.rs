@@ -15,8 +15,10 @@ use futures::{
 };
 
 use super::{
-    Objects, changes,
-    file_writer::{FileWriter, Kept, Unfinished},
+    Objects,
+    bodies::Placed,
+    changes,
+    file_writer::{FileWriter, Kept},
     partial::whole_chunk,
     record::{Body, BodyId, Record},
     tally::Tally,
@@ -70,8 +72,7 @@ impl LocalWriter {
                 writer: Box::new(writer),
             });
         };
-        let (files, space) = (objects.files.clone(), objects.space.clone());
-        let (file_writer, file) = FileWriter::resume(files, space, writer.body, claim).await?;
+        let (file_writer, file) = FileWriter::resume(objects, writer.body, claim).await?;
         let kept = kept_chunks(file, envelope.clone(), file_writer.kept());
         writer.place = Place::File(Box::new(file_writer));
         Ok(Resumed {
@@ -81,8 +82,7 @@ impl LocalWriter {
     }
 
     async fn move_to_file(&self, chunks: Vec<Chunk>) -> Result<FileWriter, StoreError> {
-        let (files, space) = (self.objects.files.clone(), self.objects.space.clone());
-        let mut file = FileWriter::create(files, space, self.body).await?;
+        let mut file = FileWriter::create(&self.objects, self.body).await?;
         for chunk in chunks {
             file.append(chunk).await?;
         }
@@ -155,13 +155,13 @@ impl LocalWriter {
         }
         let id = envelope.id;
         let need = Need::of(&envelope);
-        let (body, chunks, file) = match place {
+        let (body, chunks, placed) = match place {
             Place::Memory(chunks) => (Body::Inline(body), chunks, None),
             Place::File(file) => {
                 let finished = file.finish(&envelope).await;
-                let file = finished.map_err(|error| objects.note_file_fault(error))?;
+                let placed = finished.map_err(|error| objects.note_file_fault(error))?;
                 objects.file_state.succeeded();
-                (Body::File(body), Vec::new(), Some(file))
+                (objects.place_for_new().place_of(body), Vec::new(), Some(placed))
             }
             Place::Failed => return Err(StoreError::Mismatch("an earlier chunk could not be written")),
         };
@@ -169,8 +169,8 @@ impl LocalWriter {
         let change =
             move |transaction: &mut Transaction<'_>| changes::put(transaction, &record, &chunks, refused);
         let committed = objects.committer.run(need, change).await;
-        if let Some(file) = file {
-            after_commit(&committed, file);
+        if let Some(placed) = placed {
+            after_commit(&committed, placed);
         }
         objects.clean_up(id, committed?).await;
         objects.damage.mended(&id);
@@ -198,12 +198,12 @@ fn kept_chunks(file: Arc<File>, envelope: SignedEnvelope, kept: Kept) -> BoxStre
         .boxed()
 }
 
-/// Deletes the file of an object that was refused. Where it is not known whether
-/// it was, its record may be there: then the file stays, and the next start finds
+/// Deletes the body of an object that was refused. Where it is not known whether
+/// it was, its record may be there: then the body stays, and the next start finds
 /// out whether anybody needs it.
-fn after_commit<T>(committed: &Result<T, StoreError>, file: Unfinished) {
+fn after_commit<T>(committed: &Result<T, StoreError>, placed: Box<dyn Placed>) {
     match committed {
-        Err(StoreError::Stale { .. } | StoreError::Full | StoreError::Unavailable(_)) => drop(file),
-        Ok(_) | Err(_) => file.keep(),
+        Err(StoreError::Stale { .. } | StoreError::Full | StoreError::Unavailable(_)) => drop(placed),
+        Ok(_) | Err(_) => placed.keep(),
     }
 }
