@@ -11,7 +11,7 @@ use dm_core::{
     bus::EventBus,
     clock::now_ms,
     damage::DamageLog,
-    envelope::{ObjectId, SignedEnvelope},
+    envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::Locator,
     news::{News, SystemTrouble},
     ports::{ObjectExchange, ObjectStore, StorageQuota, StoreError, StoreUsage},
@@ -28,6 +28,8 @@ const PAGE: usize = 256;
 /// Pause behind each object, if there is time for it: looking an object up costs the same
 /// however small it is, so the bytes alone do not limit the load of many small ones.
 const OBJECT_PAUSE: Duration = Duration::from_millis(40);
+/// Before a chunk is asked for again of a store that cannot be used at the moment.
+const AWAY_PAUSE: Duration = Duration::from_secs(30);
 /// Before the first round, so that a start is not slowed down.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -295,8 +297,7 @@ impl Scrubber {
     async fn read(&self, envelope: &SignedEnvelope) -> Result<u64, StoreError> {
         let mut bytes = 0;
         for index in 0..envelope.chunk_count() {
-            let chunk = self.ports.objects.chunk_from_medium(&envelope.id, index).await;
-            let len = match chunk {
+            let len = match self.chunk(&envelope.id, index).await {
                 Ok(chunk) => chunk.bytes().len() as u64,
                 // It was removed or replaced meanwhile, and is not damaged.
                 Err(StoreError::Missing) if !self.is_stored(envelope).await => envelope.chunk_len(index),
@@ -307,6 +308,16 @@ impl Scrubber {
             tokio::time::sleep(Duration::from_nanos(nanos)).await;
         }
         Ok(bytes)
+    }
+
+    /// A chunk from the medium. Of one that is away nothing can be said: the round waits.
+    async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        loop {
+            match self.ports.objects.chunk_from_medium(id, index).await {
+                Err(StoreError::Unavailable(_)) => tokio::time::sleep(AWAY_PAUSE).await,
+                read => return read,
+            }
+        }
     }
 
     async fn is_stored(&self, envelope: &SignedEnvelope) -> bool {

@@ -1,13 +1,20 @@
 //! Damage is found, told, and repaired from the network.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use dm_core::{
     bus::EventBus,
     damage::DamageLog,
-    envelope::CHUNK_SIZE,
+    envelope::{CHUNK_SIZE, Chunk, ObjectId},
     news::{News, SystemTrouble},
-    ports::{Network, NetworkStatus, ObjectStore},
+    ports::{Network, NetworkStatus, ObjectStore, StoreError},
 };
 use dm_services::{ScrubConfig, ScrubPorts, ScrubReport, Scrubber};
 use dm_testing::{
@@ -78,6 +85,41 @@ async fn a_damaged_object_is_brought_back_from_a_peer() {
     assert!(object.is_in(&damaged).await);
     let ScrubReport { damaged, drift, .. } = scrubber.round().await.unwrap();
     assert_eq!((damaged, drift), (0, Some(0)));
+}
+
+/// A store whose medium is away for the first few reads.
+struct AwayStore {
+    inner: MemoryObjectStore,
+    refusals: AtomicU32,
+}
+
+#[async_trait]
+impl dm_core::ports::ObjectStoreLayer for AwayStore {
+    fn inner(&self) -> &dyn ObjectStore {
+        &self.inner
+    }
+
+    async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
+        let left = self
+            .refusals
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        match left {
+            Ok(_) => Err(StoreError::Unavailable("a test".to_owned())),
+            Err(_) => self.inner.chunk_from_medium(id, index).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_waits_for_a_store_that_is_away_and_takes_nothing_for_damaged() {
+    let store = AwayStore {
+        inner: filled().await,
+        refusals: AtomicU32::new(10),
+    };
+    let network = MemoryNetwork::new().join(Arc::new(store.inner.clone()));
+    let scrubber = Scrubber::new(ports(Arc::new(store), DamageLog::new(), network), SETTINGS);
+    let report = scrubber.round().await.unwrap();
+    assert_eq!((report.objects, report.damaged, report.drift), (3, 0, Some(0)));
 }
 
 #[tokio::test]
