@@ -52,6 +52,7 @@ mod receiving;
 mod requests;
 mod retrieval;
 mod routers;
+mod s3;
 mod settings;
 mod several_recipients;
 mod shares;

@@ -99,6 +99,15 @@ storage.cache_bytes | crates/dm-storage/src/storage.rs | config.cache_bytes
 storage.max_own_bytes | bins/dm-node/src/node/stores.rs | config.storage.max_own_bytes
 storage.scrub_bytes_per_sec | bins/dm-node/src/background.rs | storage.scrub_bytes_per_sec
 storage.scrub_interval_secs | bins/dm-node/src/background.rs | storage.scrub_interval_secs
+storage.objects_url | tests/s3.rs | fn a_large_object_in_a_bucket_survives_kill_and_is_erased(
+storage.s3.endpoint | tests/s3.rs | DM_STORAGE__S3__ENDPOINT
+storage.s3.region | crates/dm-storage/src/objects/s3/setup.rs | .with_region(&config.region)
+storage.s3.path_style | crates/dm-storage/src/objects/s3/setup.rs | !config.path_style
+storage.s3.allow_http | tests/s3.rs | DM_STORAGE__S3__ALLOW_HTTP
+storage.s3.credentials_file | crates/dm-storage/tests/s3/trouble.rs | fn credentials_that_are_replaced_are_used(
+storage.s3.instance_metadata | crates/dm-storage/src/objects/s3/setup.rs | config.instance_metadata
+storage.s3.part_bytes | crates/dm-storage/src/objects/s3/mod.rs | config.part_bytes
+storage.s3.retry_timeout_secs | tests/s3.rs | DM_STORAGE__S3__RETRY_TIMEOUT_SECS
 chain.max_fee_gwei | bins/dm-node/src/chain.rs | config.chain.max_fee_gwei
 chain.replace_after_secs | bins/dm-node/src/chain.rs | config.chain.replace_after_secs
 chain.confirmations | bins/dm-node/src/chain.rs | config.chain.confirmations

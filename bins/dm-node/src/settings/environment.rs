@@ -32,6 +32,13 @@ const OLDER_NAMES: [(&str, &str); 22] = [
     ("SQLITE_DB_PATH", "sqlite_db_path"),
 ];
 
+/// Variables by which programs for S3 are given credentials, and the settings that they name.
+const S3_NAMES: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "storage.s3.access_key_id"),
+    ("AWS_SECRET_ACCESS_KEY", "storage.s3.secret_access_key"),
+    ("AWS_SESSION_TOKEN", "storage.s3.session_token"),
+];
+
 /// Begins the names of variables that are settings of this node.
 const PREFIX: &str = "DM_";
 
@@ -56,7 +63,7 @@ const LISTS: [&str; 13] = [
 ];
 
 /// Settings that are `true` or `false`.
-const SWITCHES: [&str; 9] = [
+const SWITCHES: [&str; 12] = [
     "authorization.required",
     "keys.destroy_retired",
     "network.autonat",
@@ -66,6 +73,9 @@ const SWITCHES: [&str; 9] = [
     "network.relay_server",
     "network.upnp",
     "plugins.examine_received",
+    "storage.s3.allow_http",
+    "storage.s3.instance_metadata",
+    "storage.s3.path_style",
 ];
 /// Begins the settings that grant a plugin something, which are lists as well.
 const GRANTED: &str = "plugins.granted.";
@@ -76,7 +86,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// What the environment sets: the older names first, ours after them.
+/// What the environment sets: the names of others first, ours after them.
 pub(super) fn overrides() -> Vec<Override> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -87,6 +97,7 @@ fn settings_in(mut variables: BTreeMap<String, String>) -> Vec<Override> {
     variables.retain(|name, value| !value.is_empty() && !describes_a_service(name, value));
     let older = OLDER_NAMES
         .iter()
+        .chain(&S3_NAMES)
         .filter_map(|(name, setting)| Some(((*setting).to_owned(), variables.get(*name)?.as_str())));
     let ours = variables
         .iter()

@@ -3,23 +3,36 @@
 use super::{DEFAULT_FILE, environment::variable_name};
 
 /// Settings that the default file does not show as lines of their own.
-const UNLISTED: [&str; 5] = [
+const UNLISTED: [&str; 8] = [
     "contracts_dir",
     "dashboard_api.host",
     "dashboard_api.port",
     "key_master_password",
     "private_key",
+    "storage.s3.access_key_id",
+    "storage.s3.secret_access_key",
+    "storage.s3.session_token",
 ];
 
 /// Settings whose values no message may show: secrets, and URLs that may hold one.
-const SECRETS: [&str; 3] = ["blockchain_url", "key_master_password", "private_key"];
+const SECRETS: [&str; 5] = [
+    "blockchain_url",
+    "key_master_password",
+    "private_key",
+    "storage.s3.secret_access_key",
+    "storage.s3.session_token",
+];
 
 /// Settings that are accepted for the sake of older configurations and have no effect.
 const WITHOUT_EFFECT: [&str; 2] = ["contracts_dir", "dashboard_api"];
 
 /// Whether the setting at this path is a secret, or a part of one.
 pub(super) fn is_secret(path: &[String]) -> bool {
-    path.first().is_some_and(|name| SECRETS.contains(&name.as_str()))
+    let name = path.join(".");
+    SECRETS.iter().any(|secret| {
+        name.strip_prefix(secret)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// Those of the settings, or sections, with these names that have no effect.

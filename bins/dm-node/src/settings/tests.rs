@@ -18,7 +18,7 @@ fn read_toml(text: &str) -> (LoadedConfig, Vec<String>) {
 }
 
 /// Settings that the default file shows with an example, not with their default.
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 10] = [
     "db_path",
     "key_master_password_file",
     "network.swarm_key_file",
@@ -26,6 +26,9 @@ const EXAMPLES: [&str; 7] = [
     "plugin_dir",
     "private_key_file",
     "sqlite_db_path",
+    "storage.objects_url",
+    "storage.s3.credentials_file",
+    "storage.s3.endpoint",
 ];
 
 #[test]
@@ -107,7 +110,13 @@ fn all_faults_are_found_at_once() {
 
 #[test]
 fn no_message_shows_the_value_of_a_secret() {
-    for name in ["private_key", "key_master_password", "blockchain_url"] {
+    for name in [
+        "private_key",
+        "key_master_password",
+        "blockchain_url",
+        "storage.s3.secret_access_key",
+        "storage.s3.session_token",
+    ] {
         for value in [
             "20242024",
             "true",
@@ -129,6 +138,38 @@ fn no_message_shows_the_value_of_a_secret() {
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert!(faults.concat().contains("did you mean private_key"), "{faults:?}");
     assert!(!faults.concat().contains("2024"), "{faults:?}");
+}
+
+#[test]
+fn a_bucket_needs_credentials_and_goes_without_tls_only_where_that_is_said() {
+    let bucket = "[storage]\nobjects_url = \"s3://bucket/node\"\n[storage.s3]\n";
+    let fields = |rest: &str| {
+        let (_, faults) = read_toml(&format!("{bucket}{rest}"));
+        let fields = faults
+            .iter()
+            .map(|fault| fault.split(": ").next().unwrap().to_owned());
+        fields.collect::<Vec<_>>()
+    };
+    assert_eq!(fields(""), ["storage.s3.credentials_file"]);
+    assert_eq!(fields("access_key_id = \"a\""), ["storage.s3.credentials_file"]);
+    for rest in [
+        "credentials_file = \"/run/s3\"",
+        "access_key_id = \"a\"\nsecret_access_key = \"b\"",
+        "instance_metadata = true",
+    ] {
+        assert_eq!(fields(rest), [""; 0], "{rest}");
+    }
+    let plain = "instance_metadata = true\nendpoint = \"http://127.0.0.1:9000\"";
+    assert_eq!(fields(plain), ["storage.s3.endpoint"]);
+    assert_eq!(fields(&format!("{plain}\nallow_http = true")), [""; 0]);
+    let small = "instance_metadata = true\npart_bytes = 1000\nretry_timeout_secs = 0";
+    assert_eq!(
+        fields(small),
+        ["storage.s3.part_bytes", "storage.s3.retry_timeout_secs"]
+    );
+    let (_, faults) =
+        read_toml("[storage]\nobjects_url = \"s3://x\"\n[storage.s3]\ninstance_metadata = true");
+    assert!(faults[0].contains("must be s3://BUCKET"), "{faults:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use figment::value::{Dict, Value};
 use super::{dict, environment::variable};
 
 /// Settings without a default, where an empty text means that they are not set.
-const OPTIONAL: [&str; 10] = [
+const OPTIONAL: [&str; 16] = [
     "contracts_dir",
     "db_path",
     "key_master_password",
@@ -19,10 +19,16 @@ const OPTIONAL: [&str; 10] = [
     "private_key",
     "private_key_file",
     "sqlite_db_path",
+    "storage.objects_url",
+    "storage.s3.access_key_id",
+    "storage.s3.credentials_file",
+    "storage.s3.endpoint",
+    "storage.s3.secret_access_key",
+    "storage.s3.session_token",
 ];
 
 /// Settings that are paths.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "data_dir",
     "db_path",
     "key_master_password_file",
@@ -30,6 +36,7 @@ const PATHS: [&str; 7] = [
     "plugin_dir",
     "private_key_file",
     "sqlite_db_path",
+    "storage.s3.credentials_file",
 ];
 
 /// Takes empty texts for what is not set.
