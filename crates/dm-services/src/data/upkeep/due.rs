@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -249,7 +250,7 @@ impl Works {
                     tokio::time::sleep(rest.min(LONGEST_REST)).await;
                     began = Instant::now();
                 }
-                match kind.page(after.take()).await {
+                match beside(&mut handled, kind.page(after.take())).await {
                     Ok(page) => {
                         is_last = page.len() < PAGE;
                         after = page.last().map(|last| last.cursor.clone());
@@ -271,5 +272,72 @@ impl Works {
                 return !round.has_failed();
             }
         }
+    }
+}
+
+/// Waits for a future while the work under way goes on. Work that nobody polls keeps what it
+/// has, such as a connection to the catalog that the future waits for.
+async fn beside<T>(
+    under_way: &mut FuturesUnordered<impl Future<Output = ()>>,
+    future: impl Future<Output = T>,
+) -> T {
+    let mut future = pin!(future);
+    loop {
+        tokio::select! {
+            ready = &mut future => return ready,
+            Some(()) = under_way.next() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Work whose pages and entries need the only connection, as those of a busy catalog do.
+    struct Starving {
+        connection: Semaphore,
+        handled: Mutex<u64>,
+    }
+
+    #[async_trait]
+    impl DueWork for Starving {
+        const KIND: Work = Work::Receipts;
+        type Cursor = u64;
+        type Item = u64;
+
+        async fn page(&self, after: Option<u64>) -> Result<Vec<Due<u64, u64>>, ServiceError> {
+            let _connection = self.connection.acquire().await.unwrap();
+            let first = after.map_or(0, |after| after + 1);
+            let entries = (first..first + PAGE as u64).filter(|entry| *entry < 3 * PAGE as u64);
+            let due = |entry| Due {
+                cursor: entry,
+                since: None,
+                item: entry,
+            };
+            Ok(entries.map(due).collect())
+        }
+
+        async fn handle(&self, _entry: u64) -> Result<(), ServiceError> {
+            let _connection = self.connection.acquire().await.unwrap();
+            tokio::task::yield_now().await;
+            *self.handled.lock().unwrap() += 1;
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_under_way_goes_on_while_a_page_is_waited_for() {
+        let kind = Starving {
+            connection: Semaphore::new(1),
+            handled: Mutex::default(),
+        };
+        let works = Works::default();
+        let round = works.each_due(&kind);
+        let ended = tokio::time::timeout(Duration::from_secs(60), round).await;
+        assert_eq!(ended, Ok(true));
+        assert_eq!(*kind.handled.lock().unwrap(), 3 * PAGE as u64);
     }
 }
