@@ -68,7 +68,7 @@ impl Work {
     /// everything that is stored take a small part of one core, however much it is.
     const fn rest(self) -> u32 {
         match self {
-            Self::FetchingBack | Self::Collecting => 40,
+            Self::FetchingBack | Self::Collecting => 100,
             _ => 0,
         }
     }
