@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
-use serde_json::Value;
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
+
+use crate::http::{Connection, request};
 
 /// CPU time is taken over this while a node comes to rest.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -126,6 +128,19 @@ impl Node {
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
         Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    }
+
+    /// Lists what this account shares at once, and as much of it as comes.
+    pub(crate) async fn add_contact(&self, name: &str, address: &str) -> anyhow::Result<()> {
+        let contact = json!({"address": address, "trust": "accept"}).to_string();
+        let route = format!("/contacts/{name}");
+        let asked = request("PUT", &route, &self.api_key, contact.as_bytes());
+        let made = Connection::open(&self.internal_api)
+            .await?
+            .exchange(&asked)
+            .await?;
+        ensure!(made.status < 300, "{}", String::from_utf8_lossy(&made.body));
+        Ok(())
     }
 
     /// Waits until the node has done what it has begun, at most for this long.
