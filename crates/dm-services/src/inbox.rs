@@ -16,7 +16,9 @@ use dm_core::{
     descriptor::{Description, Descriptor},
     hash::DataHash,
     inbox::{InboxItem, InboxQuery, ItemState},
-    ports::{Acquaintance, Catalog, ComplianceLog, Grants, ObjectExchange, ObjectStore, Sealer, Signer},
+    ports::{
+        Acquaintance, Catalog, ComplianceLog, Grants, ObjectExchange, ObjectStore, Sealer, Signer, Standing,
+    },
 };
 
 use crate::{
@@ -62,6 +64,14 @@ pub struct InboxPorts {
     pub fetches: Option<Fetches>,
     /// Erases what is taken out of the inbox.
     pub data: DataManager,
+}
+
+/// Who the sender is to the operator; without anybody who knows, a stranger.
+async fn standing_of(acquaintance: Option<&dyn Acquaintance>, owner: Address) -> Standing {
+    match acquaintance {
+        Some(acquaintance) => acquaintance.standing_of(owner).await,
+        None => Standing::Stranger,
+    }
 }
 
 /// What an operator can set.

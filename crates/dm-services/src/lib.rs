@@ -24,6 +24,7 @@ mod object_queue;
 mod operator_change;
 mod order_executor;
 mod own_secret;
+mod pauses;
 mod payment_processor;
 mod plugin_manager;
 mod queue_front;

@@ -7,16 +7,19 @@ mod replicas;
 mod send;
 mod sink;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use alloy_primitives::Address;
 use dm_core::{
+    envelope::SignedEnvelope,
     inbox::Arrival,
+    letter::Letter,
     notice::Notice,
     ports::{
         ContactBook, EventJournal, KeyValueStore, NoticeNetwork, ObjectStore, SentCatalog, ShareCatalog,
         Signer, StoreError,
     },
+    signed::Signed,
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +33,25 @@ use crate::{Deliveries, ServiceError, inbox::Arrivals};
 
 /// Letters about what has happened are brought for so long, in milliseconds.
 const GIVE_UP_AFTER: u64 = 30 * 24 * 3_600_000;
+
+/// Tells a recipient of what an envelope says now. It counts in this time (milliseconds since the
+/// Unix epoch), or until the data ends.
+fn notice_of(
+    signer: &dyn Signer,
+    envelope: &SignedEnvelope,
+    recipient: Address,
+    time: Range<u64>,
+) -> Result<Letter, ServiceError> {
+    let notice = Notice {
+        sender: signer.address(),
+        recipient,
+        object: envelope.id,
+        sequence: envelope.sequence,
+        made_at: time.start,
+        ends_at: envelope.expires_at.map_or(time.end, |at| at.min(time.end)),
+    };
+    Ok(Signed::sign(notice, signer)?.into())
+}
 
 /// What a notice says has come.
 fn arrival_of(notice: &Notice) -> Arrival {

@@ -11,7 +11,7 @@ use dm_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::queue_front::QueueFront;
+use crate::{pauses::pause_after, queue_front::QueueFront};
 
 /// Begins the keys of the queue: time, owner and locator → attempts.
 const DUE: u8 = b'd';
@@ -49,11 +49,10 @@ impl DueObject {
 
     /// The same once more after an attempt that failed; pauses grow from the first to the
     /// longest, in milliseconds.
-    pub(crate) fn again(&self, now: u64, (first, longest): (u64, u64)) -> Self {
+    pub(crate) fn again(&self, now: u64, pauses: (u64, u64)) -> Self {
         let failed = self.attempts.failed;
-        let pause = first.saturating_mul(1 << failed.min(16)).min(longest);
         Self {
-            at: now.saturating_add(pause),
+            at: now.saturating_add(pause_after(failed, pauses)),
             attempts: Attempts {
                 failed: failed.saturating_add(1),
                 ..self.attempts

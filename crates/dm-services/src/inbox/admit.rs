@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 
-use alloy_primitives::Address;
 use dm_core::{
     acknowledgement::Delivery,
     clock::{LATEST_MS, now_ms},
@@ -18,7 +17,7 @@ use dm_core::{
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{Inbox, Inner};
+use super::{Inbox, Inner, standing_of};
 use crate::{ServiceError, attachments};
 
 /// Objects that are taken from the catalog at a time.
@@ -139,7 +138,8 @@ impl Inner {
             return Ok(());
         };
         let anchored = self.is_anchored(envelope, &descriptor).await?;
-        let standing = self.standing_of(envelope.id.owner).await;
+        let acquaintance = self.ports.acquaintance.as_deref();
+        let standing = standing_of(acquaintance, envelope.id.owner).await;
         let may_enter = listed.is_some() || self.is_let_in(standing, anchored);
         if !may_enter || !self.is_allowed(envelope, &descriptor, anchored, listed).await? {
             return Ok(());
@@ -194,13 +194,6 @@ impl Inner {
         match attachments::receipt_in(sealer, envelope, &descriptor.data_hash, own) {
             Some(receipt) => Ok(self.ports.log.verify(&receipt).await? == Verification::Valid),
             None => Ok(false),
-        }
-    }
-
-    async fn standing_of(&self, owner: Address) -> Standing {
-        match &self.ports.acquaintance {
-            Some(acquaintance) => acquaintance.standing_of(owner).await,
-            None => Standing::Stranger,
         }
     }
 

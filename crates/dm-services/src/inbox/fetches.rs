@@ -15,6 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
+use super::standing_of;
 use crate::{
     DataManager, PluginManager, ServiceError,
     listing_keys::ListingKeys,
@@ -263,10 +264,7 @@ impl Inner {
     }
 
     async fn is_from_wanted(&self, item: &InboxItem) -> Result<bool, ServiceError> {
-        let standing = match &self.ports.acquaintance {
-            Some(acquaintance) => acquaintance.standing_of(item.owner).await,
-            None => Standing::Stranger,
-        };
+        let standing = standing_of(self.ports.acquaintance.as_deref(), item.owner).await;
         if standing == Standing::Blocked {
             return Ok(false);
         }

@@ -7,6 +7,8 @@ use std::{
 
 use dm_core::envelope::ObjectId;
 
+use crate::pauses::pause_after;
+
 /// Objects that are looked for again. Anybody can speak of what there is not, so it is few.
 const MOST: usize = 4096;
 /// How often each is looked for.
@@ -45,7 +47,7 @@ impl Misses {
             misses.remove(object);
             return false;
         }
-        miss.next = now + (PAUSES.0 << (miss.attempts - 1)).min(PAUSES.1);
+        miss.next = now + pause_after(miss.attempts - 1, PAUSES);
         true
     }
 

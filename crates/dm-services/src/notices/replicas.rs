@@ -12,15 +12,13 @@ use dm_core::{
     clock::now_ms,
     envelope::SignedEnvelope,
     letter::Letter,
-    notice::Notice,
     ports::{KeyValueStore, NetworkError, NoticeNetwork, ObjectStore, OwnerStanding, Signer, StoreError},
-    signed::Signed,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::GIVE_UP_AFTER;
+use super::{GIVE_UP_AFTER, notice_of};
 use crate::{
     ServiceError,
     object_queue::{DueObject, ObjectQueue},
@@ -220,16 +218,8 @@ impl Inner {
         };
         let mut are_all_told = true;
         for reader in self.readers(&envelope) {
-            let notice = Notice {
-                sender: self.own,
-                recipient: reader,
-                object: due.object,
-                sequence: envelope.sequence,
-                made_at: now,
-                ends_at: envelope.expires_at.map_or(end, |at| at.min(end)),
-            };
-            let notice = Signed::sign(notice, self.ports.signer.as_ref())?;
-            are_all_told &= self.send(&notice.into()).await;
+            let letter = notice_of(self.ports.signer.as_ref(), &envelope, reader, now..end)?;
+            are_all_told &= self.send(&letter).await;
         }
         Ok((!are_all_told).then(|| due.again(now, PAUSES)))
     }

@@ -9,17 +9,15 @@ use dm_core::{
     hash::DataHash,
     journal::{JournalEvent, Topics},
     letter::Letter,
-    notice::Notice,
     ports::NetworkError,
-    signed::Signed,
 };
 use futures::{StreamExt, stream};
 
 use super::{
-    GIVE_UP_AFTER, Notices,
+    GIVE_UP_AFTER, Notices, notice_of,
     outbox::{Attempts, Due, LetterKind},
 };
-use crate::ServiceError;
+use crate::{ServiceError, pauses::pause_after};
 
 /// Events that are read from the journal at once.
 const PAGE: usize = 256;
@@ -237,17 +235,9 @@ impl Notices {
     }
 
     fn speak_of(&self, envelope: &SignedEnvelope, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
-        let end = end_of(due);
-        let notice = Notice {
-            sender: self.own,
-            recipient: due.addressee,
-            object: envelope.id,
-            sequence: envelope.sequence,
-            made_at: now,
-            ends_at: envelope.expires_at.map_or(end, |at| at.min(end)),
-        };
-        let notice = Signed::sign(notice, self.ports.signer.as_ref())?;
-        Ok(Prepared::Ready(notice.into()))
+        let signer = self.ports.signer.as_ref();
+        let letter = notice_of(signer, envelope, due.addressee, now..end_of(due))?;
+        Ok(Prepared::Ready(letter))
     }
 
     /// That this node has read something, as it has said once.
@@ -280,12 +270,9 @@ fn undelivered(due: &Due, is_kept: bool, now: u64) -> Due {
 }
 
 /// The same once more, after a pause that is longer each time.
-fn again(due: &Due, (first, longest): (u64, u64), now: u64) -> Due {
-    let pause = first
-        .saturating_mul(1 << due.attempts.failed.min(16))
-        .min(longest);
+fn again(due: &Due, pauses: (u64, u64), now: u64) -> Due {
     Due {
-        at: now + pause,
+        at: now + pause_after(due.attempts.failed, pauses),
         attempts: Attempts {
             failed: due.attempts.failed.saturating_add(1),
             ..due.attempts
