@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use actix_web::{
-    FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError,
+    FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError, Route,
     body::BoxBody,
     guard,
     http::{
@@ -89,25 +89,31 @@ impl Endpoint {
         self.route(method, access, Pace::Streamed, handler)
     }
 
-    fn route<H, Args>(mut self, method: Method, access: Access, pace: Pace, handler: H) -> Self
+    fn route<H, Args>(self, method: Method, access: Access, pace: Pace, handler: H) -> Self
     where
         H: Handler<Args>,
         Args: FromRequest + 'static,
         H::Output: Responder + 'static,
     {
+        let served = if method == Method::GET {
+            web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+        } else {
+            web::method(method.clone())
+        };
+        self.add(method, access, pace, served.to(handler))
+    }
+
+    /// Puts what every route has before a handler. It stands apart from [`Endpoint::route`],
+    /// which is compiled for each handler: closures there would be types of their own, and
+    /// with them all that actix makes of them.
+    fn add(mut self, method: Method, access: Access, pace: Pace, served: Route) -> Self {
         let path = self.path;
         let gate = Arc::new(Gate {
             access,
             route: RouteName::of(method.as_str(), path),
         });
         // The last one wrapped is the first one to see a request.
-        let served = if method == Method::GET {
-            web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
-        } else {
-            web::method(method.clone())
-        };
         let route = served
-            .to(handler)
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
                 deadline::limit(pace, request, next)
             }))

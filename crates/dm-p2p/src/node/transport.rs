@@ -108,7 +108,7 @@ fn internet(
 fn upgraded<T>(plain: T, identity: &Identity, swarm_key: Option<SwarmKey>) -> Result<Connections, P2pError>
 where
     T: Transport + Send + Unpin + 'static,
-    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T::Output: Plain + 'static,
     T::Error: Send + Sync,
     T::Dial: Send,
     T::ListenerUpgrade: Send,
@@ -116,23 +116,35 @@ where
     let noise =
         noise::Config::new(identity.keypair()).map_err(|error| P2pError::Transport(error.to_string()))?;
     let Some(key) = swarm_key else {
-        return Ok(with_streams(plain, noise));
+        return Ok(with_streams(boxed(plain), noise));
     };
     let config = PnetConfig::new(key.pre_shared());
-    Ok(with_streams(
-        plain.and_then(move |socket, _| config.handshake(socket)),
-        noise,
-    ))
+    let protected = plain.and_then(move |socket, _| config.handshake(socket));
+    Ok(with_streams(boxed(protected), noise))
 }
 
-fn with_streams<T>(plain: T, noise: noise::Config) -> Connections
+/// Bytes as they come from the operating system, a relay or another task.
+trait Plain: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Plain for T {}
+
+type PlainConnections = Boxed<Box<dyn Plain>>;
+
+/// All transports as one type: what stands on it is compiled once, and it is large.
+fn boxed<T>(plain: T) -> PlainConnections
 where
     T: Transport + Send + Unpin + 'static,
-    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T::Output: Plain + 'static,
     T::Error: Send + Sync,
     T::Dial: Send,
     T::ListenerUpgrade: Send,
 {
+    plain
+        .map(|connection, _| Box::new(connection) as Box<dyn Plain>)
+        .boxed()
+}
+
+fn with_streams(plain: PlainConnections, noise: noise::Config) -> Connections {
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS);
     plain
