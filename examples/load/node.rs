@@ -18,8 +18,10 @@ use crate::http::{Connection, request};
 
 /// CPU time is taken over this while a node comes to rest.
 const WINDOW: Duration = Duration::from_secs(10);
-/// A node is at rest when it uses less of a core than this.
-const AT_REST: f64 = 0.02;
+/// A node is at rest when it uses less of a core than this, so many times in turn: its work
+/// comes in spells.
+const AT_REST: f64 = 0.03;
+const QUIET_WINDOWS: usize = 4;
 
 pub(crate) struct Node {
     pub(crate) address: String,
@@ -146,14 +148,14 @@ impl Node {
     /// Waits until the node has done what it has begun, at most for this long.
     pub(crate) async fn rest(&self, patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
-        loop {
+        let mut quiet = 0;
+        while quiet < QUIET_WINDOWS && Instant::now() < deadline {
             let began = self.cpu()?;
             tokio::time::sleep(WINDOW).await;
             let used = (self.cpu()? - began).as_secs_f64() / WINDOW.as_secs_f64();
-            if used < AT_REST || Instant::now() > deadline {
-                return Ok(());
-            }
+            quiet = if used < AT_REST { quiet + 1 } else { 0 };
         }
+        Ok(())
     }
 
     /// Resident memory in MiB: now, and the most since [`Node::forget_peak`].
