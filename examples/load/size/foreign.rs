@@ -16,6 +16,8 @@ use super::fill::OBJECT_BYTES;
 
 /// Accounts that own the objects.
 const OWNERS: usize = 16;
+/// Over this time, in milliseconds, they have come one after the other.
+const HISTORY: u64 = 2 * 365 * 24 * 3_600_000;
 
 /// Makes objects of others; cheap to clone.
 #[derive(Clone)]
@@ -40,7 +42,7 @@ impl Foreign {
         let chunk = Chunk::new(Bytes::from(token));
         let mut names = ChunkListHasher::default();
         names.push(&chunk.name());
-        let now = now_ms();
+        let created_at = now_ms() - rand::random_range(0..HISTORY);
         let envelope = Envelope {
             id: ObjectId {
                 locator: DataHash::from_bytes(rand::random()).locator(),
@@ -48,8 +50,8 @@ impl Foreign {
             },
             size: OBJECT_BYTES,
             chunk_list: names.finish(),
-            sequence: now,
-            created_at: now,
+            sequence: created_at,
+            created_at,
             grants: vec![Grant {
                 recipient: Address::from(rand::random::<[u8; 20]>()),
                 key_id: rand::random(),

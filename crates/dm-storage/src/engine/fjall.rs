@@ -21,8 +21,10 @@ const MEMTABLE_BYTES: u64 = 4 << 20;
 const CHUNKS_MEMTABLE_BYTES: u64 = 8 << 20;
 /// Bytes of journals before the oldest memtables are written out; fjall's minimum.
 const JOURNAL_BYTES: u64 = 64 << 20;
-/// One thread may be busy with a long compaction while the other writes memtables out.
-const WORKERS: usize = 2;
+/// The first thread writes memtables out and never compacts: it puts compactions back for the
+/// others, again and again while they are all busy (fjall 3.1, `worker_tick`). With two others
+/// that is rare; with one, it took a core for as long as each compaction.
+const WORKERS: usize = 3;
 /// Files that fjall keeps open.
 const OPEN_FILES: usize = 128;
 
