@@ -21,6 +21,8 @@ mod namespaces;
 mod objects;
 mod storage;
 
+#[cfg(feature = "postgres")]
+pub use catalog::PostgresOptions;
 pub use catalog::SqliteCatalog;
 pub use error::StorageFault;
 pub use storage::Storage;

@@ -6,6 +6,9 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[macro_use]
+mod conformance;
+
 mod catalog;
 mod catalog_file;
 mod catalog_orders;
@@ -19,6 +22,8 @@ mod failing_disk;
 mod full_disk;
 mod lifecycle;
 mod objects;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod quota;
 mod resume;
 #[cfg(feature = "s3")]

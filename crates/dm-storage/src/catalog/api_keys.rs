@@ -8,7 +8,6 @@ use dm_core::{
     api_key::{ApiKeyRecord, KeyUsage, Rights},
     ports::{ApiKeyCatalog, CatalogError},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -16,6 +15,7 @@ use super::{
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
     pages::Source,
+    sql::{self, Connection, Row},
 };
 
 const API_KEYS: Source = Source::new("api_keys", "id");
@@ -33,14 +33,14 @@ pub(super) const PUT_USAGE: &str = "INSERT INTO api_key_usage (id, bytes_used, l
     ON CONFLICT (id) DO UPDATE SET bytes_used = ?2, last_used_at = ?3";
 /// Counted by triggers, so that it does not matter which process wrote, and
 /// nothing but a change of the keys counts.
-pub(super) const GENERATION: &str = "SELECT value FROM api_key_generation WHERE only = 1";
+pub(super) const GENERATION: &str = "SELECT g.value FROM api_key_generation g WHERE g.only = 1";
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     key: &ApiKeyRecord,
 ) -> Result<Outcome, CatalogError> {
     let rights = &key.rights;
-    let query = sqlx::query(INSERT)
+    let query = sql::query(INSERT)
         .bind(key.id.clone())
         .bind(key.name.clone())
         .bind(key.secret_hash.to_vec())
@@ -52,28 +52,28 @@ pub(super) async fn insert(
         .bind(key.expires_at.map(storable).transpose()?)
         .bind(key.revoked_at.map(storable).transpose()?);
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(match done.rows_affected() {
+    Ok(match done {
         0 => Outcome::Refused(format!("there is an API key {} already", key.id)),
         _ => Outcome::Done,
     })
 }
 
 pub(super) async fn revoke(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &str,
     now: u64,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(REVOKE).bind(storable(now)?).bind(id.to_owned());
+    let query = sql::query(REVOKE).bind(storable(now)?).bind(id.to_owned());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
 pub(super) async fn put_usage(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     usage: &[(Arc<str>, KeyUsage)],
 ) -> Result<(), CatalogError> {
     for (id, usage) in usage {
-        let query = sqlx::query(PUT_USAGE)
+        let query = sql::query(PUT_USAGE)
             .bind(id.to_string())
             .bind(storable(usage.bytes_used)?)
             .bind(usage.last_used_at.map(storable).transpose()?);
@@ -89,7 +89,7 @@ fn joined<T: ToString>(names: &BTreeSet<T>) -> String {
 }
 
 fn parted<T: Ord, E>(
-    row: &SqliteRow,
+    row: &Row,
     column: &str,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<BTreeSet<T>, CatalogError> {
@@ -102,7 +102,7 @@ fn parted<T: Ord, E>(
     parsed.map_err(|_| corrupt(format_args!("an API key has unknown {column}")))
 }
 
-fn read(row: &SqliteRow) -> Result<ApiKeyRecord, CatalogError> {
+fn read(row: &Row) -> Result<ApiKeyRecord, CatalogError> {
     let rights = Rights {
         scopes: parted(row, "scopes", str::parse)?,
         routes: parted(row, "routes", str::parse)?,
@@ -131,13 +131,13 @@ impl ApiKeyCatalog for SqliteCatalog {
     }
 
     async fn api_key(&self, id: &str) -> Result<Option<ApiKeyRecord>, CatalogError> {
-        let query = sqlx::query(GET).bind(id.to_owned());
+        let query = sql::query(GET).bind(id.to_owned());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
         row.as_ref().map(read).transpose()
     }
 
     async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, CatalogError> {
-        self.all(API_KEYS, sqlx::query(LIST), read).await
+        self.all(API_KEYS, sql::query(LIST), read).await
     }
 
     async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError> {
@@ -153,7 +153,7 @@ impl ApiKeyCatalog for SqliteCatalog {
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {
-        let row = sqlx::query(GENERATION)
+        let row = sql::query(GENERATION)
             .fetch_one(&self.reads)
             .await
             .map_err(from_sqlx)?;

@@ -13,7 +13,9 @@ use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     checkpoints, contacts, deliveries, erasures, event_log, inbox, journal, key_changes, key_uses, mandates,
-    order_writes, peers, readable_objects, replicas, revocations, sent, share_writes, subscriptions, tokens,
+    order_writes, peers, readable_objects, replicas, revocations, sent, share_writes,
+    sql::Connection,
+    subscriptions, tokens,
     transaction::{self, Failure},
     uploads, users,
 };
@@ -34,12 +36,17 @@ pub(super) struct Made {
 /// Where the database fails. The transaction may still be open then.
 pub(super) async fn commit(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<Made, Failure> {
     transaction::begin(connection).await?;
-    let made = make(connection, changes).await.map_err(Failure::Before)?;
+    let made = make(&mut Connection::Sqlite(connection), changes).await;
+    let made = made.map_err(Failure::Before)?;
     transaction::commit(connection).await.map_err(Failure::Commit)?;
     Ok(made)
 }
 
-async fn make(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<Made, CatalogError> {
+/// Makes the changes within a transaction.
+///
+/// # Errors
+/// Where the database fails.
+pub(super) async fn make(connection: &mut Connection<'_>, changes: &[&Change]) -> Result<Made, CatalogError> {
     let mut batch = Batch::new(connection, changes.len());
     for (place, change) in changes.iter().enumerate() {
         batch.add(place, change).await?;
@@ -54,8 +61,8 @@ async fn make(connection: &mut SqliteConnection, changes: &[&Change]) -> Result<
 /// Collects changes whose order does not matter, kind by kind. Those of
 /// different kinds touch different tables, or come to the same either way
 /// round; what they must not pass is what takes shares or keys away.
-struct Batch<'a> {
-    connection: &'a mut SqliteConnection,
+struct Batch<'a, 'c> {
+    connection: &'a mut Connection<'c>,
     outcomes: Vec<Outcome>,
     shares: Vec<(usize, &'a NewShare)>,
     readables: Vec<&'a ReadableObject>,
@@ -69,8 +76,8 @@ struct Batch<'a> {
     news: Vec<News>,
 }
 
-impl<'a> Batch<'a> {
-    fn new(connection: &'a mut SqliteConnection, changes: usize) -> Self {
+impl<'a, 'c> Batch<'a, 'c> {
+    fn new(connection: &'a mut Connection<'c>, changes: usize) -> Self {
         Self {
             connection,
             outcomes: vec![Outcome::Done; changes],
@@ -191,7 +198,7 @@ impl<'a> Batch<'a> {
 
 /// Makes a change after everything that was asked for before it.
 async fn make_ordered(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     change: &OrderedChange,
     news: &mut Vec<News>,
 ) -> Result<Outcome, CatalogError> {
@@ -233,7 +240,7 @@ async fn make_ordered(
 
 /// Makes a change on its own.
 async fn make_single(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     change: &SingleChange,
     news: &mut Vec<News>,
 ) -> Result<Outcome, CatalogError> {

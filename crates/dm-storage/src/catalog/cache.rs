@@ -9,11 +9,17 @@ use quick_cache::sync::Cache;
 /// Entries; each takes some 400 bytes.
 const CAPACITY: usize = 8192;
 
-pub(super) struct ReadableCache(Cache<DataHash, ReadableObject>);
+pub(super) struct ReadableCache(Option<Cache<DataHash, ReadableObject>>);
 
 impl ReadableCache {
     pub(super) fn new() -> Self {
-        Self(Cache::new(CAPACITY))
+        Self(Some(Cache::new(CAPACITY)))
+    }
+
+    /// One that keeps nothing.
+    #[cfg(feature = "postgres")]
+    pub(super) fn disabled() -> Self {
+        Self(None)
     }
 
     /// The entry, loaded where it is not here. What is forgotten while it
@@ -23,7 +29,10 @@ impl ReadableCache {
         data_hash: &DataHash,
         load: impl Future<Output = Result<Option<ReadableObject>, CatalogError>>,
     ) -> Result<Option<ReadableObject>, CatalogError> {
-        match self.0.get_value_or_guard_async(data_hash).await {
+        let Some(cache) = &self.0 else {
+            return load.await;
+        };
+        match cache.get_value_or_guard_async(data_hash).await {
             Ok(object) => Ok(Some(object)),
             Err(place) => {
                 let object = load.await?;
@@ -38,7 +47,9 @@ impl ReadableCache {
 
     /// Drops an entry, and keeps a load under way from leaving one.
     pub(super) fn forget(&self, data_hash: &DataHash) {
-        self.0.remove(data_hash);
+        if let Some(cache) = &self.0 {
+            cache.remove(data_hash);
+        }
     }
 }
 

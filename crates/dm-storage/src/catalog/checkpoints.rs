@@ -8,7 +8,6 @@ use dm_core::{
     ports::{AnchoredCheckpoint, CatalogError},
     receipt::{Anchor, Checkpoint},
 };
-use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -16,6 +15,7 @@ use super::{
     error::{failed, from_sqlx},
     event_log,
     pages::Source,
+    sql::{self, Connection, Dialects, Pool, Row},
 };
 
 const CHECKPOINTS: Source = Source::new("checkpoints", "size");
@@ -33,19 +33,25 @@ pub(super) const SHARES_COVERED_FIRST: &str = "SELECT * FROM events
         AND +kind IN ('data_share', 'grant') ORDER BY position";
 pub(super) const REMOVE: &str = "DELETE FROM checkpoints WHERE size = ?";
 pub(super) const COVERING: &str = "SELECT * FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1";
-pub(super) const COVERING_ALL: &str = "SELECT wanted.value AS event, c.* FROM json_each(?) AS wanted
-    CROSS JOIN checkpoints c
-    ON c.size = (SELECT size FROM checkpoints WHERE size > wanted.value ORDER BY size LIMIT 1)";
+pub(super) const COVERING_ALL: Dialects = Dialects {
+    sqlite: "SELECT wanted.value AS event, c.* FROM json_each(?) AS wanted
+        CROSS JOIN checkpoints c
+        ON c.size = (SELECT size FROM checkpoints WHERE size > wanted.value ORDER BY size LIMIT 1)",
+    postgres: "SELECT CAST(wanted.value AS BIGINT) AS event, c.*
+        FROM json_array_elements_text(CAST(? AS JSON)) AS wanted (value)
+        JOIN LATERAL (SELECT * FROM checkpoints
+            WHERE size > CAST(wanted.value AS BIGINT) ORDER BY size LIMIT 1) AS c ON TRUE",
+};
 pub(super) const LAST: &str = "SELECT * FROM checkpoints ORDER BY size DESC LIMIT 1";
 pub(super) const OPEN: &str = "SELECT * FROM checkpoints WHERE is_final = 0 ORDER BY size";
 
 /// Keeps a checkpoint. Where it is at a new place, all shares are news that it is the
 /// first to cover.
 pub(super) async fn put(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     anchored: &AnchoredCheckpoint,
 ) -> Result<Vec<News>, CatalogError> {
-    let before = sqlx::query(AT).bind(storable(anchored.checkpoint.size)?);
+    let before = sql::query(AT).bind(storable(anchored.checkpoint.size)?);
     let before = before.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
     let place = |anchor: &Anchor| (anchor.tx_hash, anchor.block, anchor.timestamp);
     let before = before.as_ref().map(read).transpose()?;
@@ -57,10 +63,10 @@ pub(super) async fn put(
 }
 
 async fn anchored_shares(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     anchored: &AnchoredCheckpoint,
 ) -> Result<Vec<News>, CatalogError> {
-    let query = sqlx::query(SHARES_COVERED_FIRST).bind(storable(anchored.checkpoint.size)?);
+    let query = sql::query(SHARES_COVERED_FIRST).bind(storable(anchored.checkpoint.size)?);
     let rows = query.fetch_all(connection).await.map_err(from_sqlx)?;
     let mut news = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -69,13 +75,13 @@ async fn anchored_shares(
     Ok(news)
 }
 
-async fn write(connection: &mut SqliteConnection, anchored: &AnchoredCheckpoint) -> Result<(), CatalogError> {
+async fn write(connection: &mut Connection<'_>, anchored: &AnchoredCheckpoint) -> Result<(), CatalogError> {
     let AnchoredCheckpoint {
         checkpoint,
         anchor,
         is_final,
     } = anchored;
-    let query = sqlx::query(PUT)
+    let query = sql::query(PUT)
         .bind(storable(checkpoint.size)?)
         .bind(checkpoint.root.to_vec())
         .bind(storable(anchor.chain_id)?)
@@ -87,32 +93,29 @@ async fn write(connection: &mut SqliteConnection, anchored: &AnchoredCheckpoint)
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
-pub(super) async fn remove(connection: &mut SqliteConnection, size: u64) -> Result<(), CatalogError> {
+pub(super) async fn remove(connection: &mut Connection<'_>, size: u64) -> Result<(), CatalogError> {
     let Ok(size) = i64::try_from(size) else {
         return Ok(());
     };
-    let query = sqlx::query(REMOVE).bind(size);
+    let query = sql::query(REMOVE).bind(size);
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
 /// The first checkpoint with more than `index` events.
-pub(super) async fn covering(
-    pool: &SqlitePool,
-    index: u64,
-) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
-    let query = sqlx::query(COVERING).bind(bound(index));
+pub(super) async fn covering(pool: &Pool, index: u64) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
+    let query = sql::query(COVERING).bind(bound(index));
     let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
 }
 
 /// The first checkpoint with more events than each index, for those that have one.
 pub(super) async fn covering_all(
-    pool: &SqlitePool,
+    pool: &Pool,
     indexes: &[u64],
 ) -> Result<BTreeMap<u64, AnchoredCheckpoint>, CatalogError> {
     let wanted: Vec<i64> = indexes.iter().copied().map(bound).collect();
     let wanted = serde_json::to_string(&wanted).map_err(|_| failed("positions have no JSON form"))?;
-    let query = sqlx::query(COVERING_ALL).bind(wanted);
+    let query = sql::query(COVERING_ALL).bind(wanted);
     let rows = query.fetch_all(pool).await.map_err(from_sqlx)?;
     rows.iter()
         .map(|row| Ok((row.number("event")?, read(row)?)))
@@ -120,17 +123,17 @@ pub(super) async fn covering_all(
 }
 
 /// The largest checkpoint.
-pub(super) async fn last(pool: &SqlitePool) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
-    let row = sqlx::query(LAST).fetch_optional(pool).await.map_err(from_sqlx)?;
+pub(super) async fn last(pool: &Pool) -> Result<Option<AnchoredCheckpoint>, CatalogError> {
+    let row = sql::query(LAST).fetch_optional(pool).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
 }
 
 /// Checkpoints that are not final yet, smallest first.
 pub(super) async fn open(catalog: &SqliteCatalog) -> Result<Vec<AnchoredCheckpoint>, CatalogError> {
-    catalog.all(CHECKPOINTS, sqlx::query(OPEN), read).await
+    catalog.all(CHECKPOINTS, sql::query(OPEN), read).await
 }
 
-fn read(row: &SqliteRow) -> Result<AnchoredCheckpoint, CatalogError> {
+fn read(row: &Row) -> Result<AnchoredCheckpoint, CatalogError> {
     Ok(AnchoredCheckpoint {
         checkpoint: Checkpoint {
             size: row.number("size")?,

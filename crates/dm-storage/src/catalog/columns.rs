@@ -1,14 +1,15 @@
-//! Domain types as SQLite columns, in both directions.
+//! Domain types as columns, in both directions.
 
+use super::{
+    error::{corrupt, failed, from_sqlx},
+    sql::{FromColumn, Row},
+};
 use dm_core::{Address, ports::CatalogError};
-use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
-
-use super::error::{corrupt, failed, from_sqlx};
 
 /// Reads the columns of a row.
 pub(super) trait Columns {
-    /// The value of a column that SQLite's own types cover.
-    fn value<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(&'r self, column: &str) -> Result<T, CatalogError>;
+    /// The value of a column as it is kept.
+    fn value<'r, T: FromColumn<'r>>(&'r self, column: &str) -> Result<T, CatalogError>;
 
     /// A blob of exactly `N` bytes.
     fn bytes<const N: usize>(&self, column: &str) -> Result<[u8; N], CatalogError>;
@@ -31,9 +32,9 @@ pub(super) trait Columns {
     }
 }
 
-impl Columns for SqliteRow {
-    fn value<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(&'r self, column: &str) -> Result<T, CatalogError> {
-        self.try_get(column).map_err(from_sqlx)
+impl Columns for Row {
+    fn value<'r, T: FromColumn<'r>>(&'r self, column: &str) -> Result<T, CatalogError> {
+        self.get(column).map_err(from_sqlx)
     }
 
     fn bytes<const N: usize>(&self, column: &str) -> Result<[u8; N], CatalogError> {

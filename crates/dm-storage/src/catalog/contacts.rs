@@ -6,7 +6,6 @@ use dm_core::{
     contact::{Contact, ContactName, RecordChange, SeenRecord},
     ports::{CatalogError, ContactBook},
 };
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -14,15 +13,20 @@ use super::{
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
     pages::Source,
+    sql::{self, Connection, Row},
 };
 
 const CONTACTS: Source = Source::new("contacts", "name");
 
 /// Whether another contact has the address.
 pub(super) const IS_TAKEN: &str = "SELECT 1 FROM contacts WHERE address = ? AND name <> ?";
-pub(super) const PUT: &str = "INSERT OR REPLACE INTO contacts
+pub(super) const PUT: &str = "INSERT INTO contacts
     (name, address, trust, note, added_at, confirmed_key, confirmed_peer, changed_at, changed_key, changed_peer)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET address = excluded.address, trust = excluded.trust,
+        note = excluded.note, added_at = excluded.added_at, confirmed_key = excluded.confirmed_key,
+        confirmed_peer = excluded.confirmed_peer, changed_at = excluded.changed_at,
+        changed_key = excluded.changed_key, changed_peer = excluded.changed_peer";
 pub(super) const REMOVE: &str = "DELETE FROM contacts WHERE name = ?";
 pub(super) const GET: &str = "SELECT * FROM contacts WHERE name = ?";
 pub(super) const AT: &str = "SELECT * FROM contacts WHERE address = ?";
@@ -30,11 +34,8 @@ pub(super) const AT: &str = "SELECT * FROM contacts WHERE address = ?";
 pub(super) const PAGE: &str = "SELECT * FROM contacts WHERE name > ? ORDER BY name LIMIT ?";
 const COUNT: &str = "SELECT count(*) FROM contacts";
 
-pub(super) async fn put(
-    connection: &mut SqliteConnection,
-    contact: &Contact,
-) -> Result<Outcome, CatalogError> {
-    let taken = sqlx::query(IS_TAKEN)
+pub(super) async fn put(connection: &mut Connection<'_>, contact: &Contact) -> Result<Outcome, CatalogError> {
+    let taken = sql::query(IS_TAKEN)
         .bind(contact.address.to_vec())
         .bind(contact.name.as_str().to_owned());
     let taken = taken.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
@@ -45,7 +46,7 @@ pub(super) async fn put(
         )));
     }
     let (confirmed, changed) = (contact.confirmed.as_ref(), contact.changed.as_ref());
-    let query = sqlx::query(PUT)
+    let query = sql::query(PUT)
         .bind(contact.name.as_str().to_owned())
         .bind(contact.address.to_vec())
         .bind(contact.trust.as_str())
@@ -61,15 +62,15 @@ pub(super) async fn put(
 }
 
 pub(super) async fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     name: &ContactName,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(REMOVE).bind(name.as_str().to_owned());
+    let query = sql::query(REMOVE).bind(name.as_str().to_owned());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
-fn read(row: &SqliteRow) -> Result<Contact, CatalogError> {
+fn read(row: &Row) -> Result<Contact, CatalogError> {
     let (name, trust): (&str, &str) = (row.value("name")?, row.value("trust")?);
     let changed = match row.optional_number("changed_at")? {
         None => None,
@@ -89,7 +90,7 @@ fn read(row: &SqliteRow) -> Result<Contact, CatalogError> {
 }
 
 /// What an address record said, if there was one.
-fn record(row: &SqliteRow, key: &str, peer: &str) -> Result<Option<SeenRecord>, CatalogError> {
+fn record(row: &Row, key: &str, peer: &str) -> Result<Option<SeenRecord>, CatalogError> {
     let (key, peer): (Option<[u8; 32]>, Option<String>) = (row.optional_bytes(key)?, row.value(peer)?);
     Ok(key.zip(peer).map(|(hpke_public_key, peer_id)| SeenRecord {
         hpke_public_key,
@@ -105,13 +106,13 @@ impl ContactBook for SqliteCatalog {
     }
 
     async fn contact(&self, name: &ContactName) -> Result<Option<Contact>, CatalogError> {
-        let query = sqlx::query(GET).bind(name.as_str().to_owned());
+        let query = sql::query(GET).bind(name.as_str().to_owned());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
         row.as_ref().map(read).transpose()
     }
 
     async fn contact_at(&self, address: Address) -> Result<Option<Contact>, CatalogError> {
-        let query = sqlx::query(AT).bind(address.to_vec());
+        let query = sql::query(AT).bind(address.to_vec());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
         row.as_ref().map(read).transpose()
     }
@@ -122,16 +123,15 @@ impl ContactBook for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<Contact>, CatalogError> {
         let after = after.map_or("", ContactName::as_str).to_owned();
-        let query = |rows| sqlx::query(PAGE).bind(after.clone()).bind(rows);
+        let query = |rows| sql::query(PAGE).bind(after.clone()).bind(rows);
         self.page(CONTACTS, limit, query, read).await
     }
 
     async fn count_contacts(&self) -> Result<u64, CatalogError> {
-        let row = sqlx::query(COUNT)
+        let count: i64 = sql::query_scalar(COUNT)
             .fetch_one(&self.reads)
             .await
             .map_err(from_sqlx)?;
-        let count: i64 = row.try_get(0).map_err(from_sqlx)?;
         Ok(count.unsigned_abs())
     }
 

@@ -10,7 +10,6 @@ use dm_core::{
     inbox::ItemState,
     ports::{CatalogError, DeliveryCatalog, LogEntry},
 };
-use sqlx::{SqliteConnection, SqliteExecutor, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -20,6 +19,7 @@ use super::{
     inbox,
     pages::Source,
     sent,
+    sql::{self, Connection, Row, Target},
 };
 
 const DELIVERIES: Source = Source::new("deliveries", "number");
@@ -35,13 +35,13 @@ pub(super) const UNRECORDED: &str =
 pub(super) const MARK_RECORDED: &str = "UPDATE deliveries SET event_index = ?
     WHERE locator = ? AND owner = ? AND recipient = ? AND statement = ? AND event_index IS NULL";
 
-pub(super) async fn keep(connection: &mut SqliteConnection, delivery: &Delivery) -> Result<(), CatalogError> {
+pub(super) async fn keep(connection: &mut Connection<'_>, delivery: &Delivery) -> Result<(), CatalogError> {
     let statement = &delivery.statement;
     let kept = get(&mut *connection, &statement.object, statement.recipient).await?;
     if kept.is_some_and(|kept| !kept.makes_way_for(statement.sequence)) {
         return Ok(());
     }
-    let query = sqlx::query(KEEP)
+    let query = sql::query(KEEP)
         .bind(statement.object.locator.as_bytes().to_vec())
         .bind(statement.object.owner.to_vec())
         .bind(statement.recipient.to_vec())
@@ -53,14 +53,14 @@ pub(super) async fn keep(connection: &mut SqliteConnection, delivery: &Delivery)
 /// Notes the position with each delivery that these events record, and that the items of
 /// those which this node has made are acknowledged, and its shares that the others speak of.
 pub(super) async fn mark_recorded(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     entries: &[&LogEntry],
 ) -> Result<(), CatalogError> {
     for LogEntry { index, event } in entries {
         let Some(statement) = event.trusted_evidence() else {
             continue;
         };
-        let query = sqlx::query(MARK_RECORDED)
+        let query = sql::query(MARK_RECORDED)
             .bind(storable(*index)?)
             .bind(statement.object.locator.as_bytes().to_vec())
             .bind(statement.object.owner.to_vec())
@@ -78,11 +78,11 @@ pub(super) async fn mark_recorded(
 }
 
 async fn get(
-    executor: impl SqliteExecutor<'_>,
+    executor: impl Into<Target<'_>>,
     object: &ObjectId,
     recipient: Address,
 ) -> Result<Option<Delivery>, CatalogError> {
-    let query = sqlx::query(GET)
+    let query = sql::query(GET)
         .bind(object.locator.as_bytes().to_vec())
         .bind(object.owner.to_vec())
         .bind(recipient.to_vec());
@@ -90,7 +90,7 @@ async fn get(
     row.as_ref().map(read).transpose()
 }
 
-fn read(row: &SqliteRow) -> Result<Delivery, CatalogError> {
+fn read(row: &Row) -> Result<Delivery, CatalogError> {
     let statement = Bytes::from(row.value::<Vec<u8>>("statement")?);
     let statement = SignedAcknowledgement::from_trusted(statement)
         .map_err(|error| corrupt(format_args!("a delivery has no acknowledgement: {error}")))?;
@@ -121,7 +121,7 @@ impl DeliveryCatalog for SqliteCatalog {
     }
 
     async fn deliveries(&self, object: &ObjectId) -> Result<Vec<Delivery>, CatalogError> {
-        let query = sqlx::query(OF_OBJECT)
+        let query = sql::query(OF_OBJECT)
             .bind(object.locator.as_bytes().to_vec())
             .bind(object.owner.to_vec());
         self.all(DELIVERIES, query, read).await
@@ -132,8 +132,8 @@ impl DeliveryCatalog for SqliteCatalog {
         after: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Delivery)>, CatalogError> {
-        let query = |rows| sqlx::query(UNRECORDED).bind(bound(after)).bind(rows);
-        let numbered = |row: &SqliteRow| Ok((row.number("number")?, read(row)?));
+        let query = |rows| sql::query(UNRECORDED).bind(bound(after)).bind(rows);
+        let numbered = |row: &Row| Ok((row.number("number")?, read(row)?));
         self.page(DELIVERIES, limit, query, numbered).await
     }
 }

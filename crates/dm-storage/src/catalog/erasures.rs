@@ -5,7 +5,6 @@ use dm_core::{
     hash::DataHash,
     ports::{CatalogError, ErasureCause, Erasures},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -14,34 +13,36 @@ use super::{
     error::from_sqlx,
     pages::Source,
     readable_objects, revocations, share_writes,
+    sql::{self, Connection, Row},
 };
 
 const ERASURES: Source = Source::new("erasures", "locator");
 const EXPIRIES: Source = Source::new("expiries", "locator");
 
-pub(super) const BEGIN: &str = "INSERT OR IGNORE INTO erasures (locator, data_hash) VALUES (?, ?)";
+pub(super) const BEGIN: &str =
+    "INSERT INTO erasures (locator, data_hash) VALUES (?, ?) ON CONFLICT DO NOTHING";
 pub(super) const END: &str = "DELETE FROM erasures WHERE locator = ?";
 pub(super) const UNFINISHED: &str =
     "SELECT locator, data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT ?";
 
-pub(super) const SCHEDULE: &str =
-    "INSERT OR REPLACE INTO expiries (locator, data_hash, expires_at) VALUES (?, ?, ?)";
+pub(super) const SCHEDULE: &str = "INSERT INTO expiries (locator, data_hash, expires_at) VALUES (?, ?, ?)
+    ON CONFLICT (locator) DO UPDATE SET data_hash = excluded.data_hash, expires_at = excluded.expires_at";
 pub(super) const UNSCHEDULE: &str = "DELETE FROM expiries WHERE locator = ?";
 pub(super) const DUE: &str = "SELECT locator, data_hash, expires_at FROM expiries
     WHERE expires_at <= ? AND (expires_at, locator) > (?, ?) ORDER BY expires_at, locator LIMIT ?";
 
 pub(super) async fn schedule(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     at: Option<u64>,
 ) -> Result<(), CatalogError> {
     let locator = data_hash.locator().as_bytes().to_vec();
     let query = match at {
-        Some(at) => sqlx::query(SCHEDULE)
+        Some(at) => sql::query(SCHEDULE)
             .bind(locator)
             .bind(data_hash.as_bytes().to_vec())
             .bind(storable(at)?),
-        None => sqlx::query(UNSCHEDULE).bind(locator),
+        None => sql::query(UNSCHEDULE).bind(locator),
     };
     query.execute(connection).await.map_err(from_sqlx)?;
     Ok(())
@@ -57,10 +58,10 @@ pub(super) struct Begun {
 
 /// Deletes key and shares of the data and keeps what is to be finished. SQLite overwrites what it deletes (`secure_delete`).
 pub(super) async fn begin(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
 ) -> Result<Begun, CatalogError> {
-    let query = sqlx::query(BEGIN)
+    let query = sql::query(BEGIN)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(data_hash.as_bytes().to_vec());
     let begun = query.execute(&mut *connection).await.map_err(from_sqlx)?;
@@ -68,18 +69,18 @@ pub(super) async fn begin(
     share_writes::remove_all(connection, data_hash).await?;
     revocations::forget(connection, data_hash).await?;
     Ok(Begun {
-        is_new: begun.rows_affected() > 0,
+        is_new: begun > 0,
         had_key: readable_objects::remove(connection, data_hash).await?,
     })
 }
 
-pub(super) async fn end(connection: &mut SqliteConnection, data_hash: &DataHash) -> Result<(), CatalogError> {
-    let query = sqlx::query(END).bind(data_hash.locator().as_bytes().to_vec());
+pub(super) async fn end(connection: &mut Connection<'_>, data_hash: &DataHash) -> Result<(), CatalogError> {
+    let query = sql::query(END).bind(data_hash.locator().as_bytes().to_vec());
     query.execute(connection).await.map_err(from_sqlx)?;
     Ok(())
 }
 
-fn data_hash(row: &SqliteRow) -> Result<DataHash, CatalogError> {
+fn data_hash(row: &Row) -> Result<DataHash, CatalogError> {
     row.bytes("data_hash").map(DataHash::from_bytes)
 }
 
@@ -98,7 +99,7 @@ impl Erasures for SqliteCatalog {
         // The empty blob is before all others.
         let after = after.map(|after| after.locator().as_bytes().to_vec());
         let after = after.unwrap_or_default();
-        let query = |rows| sqlx::query(UNFINISHED).bind(after.clone()).bind(rows);
+        let query = |rows| sql::query(UNFINISHED).bind(after.clone()).bind(rows);
         self.page(ERASURES, limit, query, data_hash).await
     }
 
@@ -119,13 +120,13 @@ impl Erasures for SqliteCatalog {
             None => (0, Vec::new()),
         };
         let query = |rows| {
-            sqlx::query(DUE)
+            sql::query(DUE)
                 .bind(bound(now))
                 .bind(at)
                 .bind(locator.clone())
                 .bind(rows)
         };
-        let due = |row: &SqliteRow| Ok((row.number("expires_at")?, data_hash(row)?));
+        let due = |row: &Row| Ok((row.number("expires_at")?, data_hash(row)?));
         self.page(EXPIRIES, limit, query, due).await
     }
 

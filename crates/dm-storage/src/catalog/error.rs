@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use dm_core::ports::CatalogError;
-use sqlx::migrate::MigrateError;
+#[cfg(feature = "postgres")]
+use sqlx::postgres::PgDatabaseError;
+use sqlx::{error::DatabaseError, migrate::MigrateError, sqlite::SqliteError};
 
 /// Primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
 mod code {
@@ -22,10 +24,14 @@ mod code {
 }
 
 const HOW_TO_RECOVER: &str =
-    "stop the node, move the database with its -wal and -shm files aside, and restore a backup";
+    "stop the node, move the database aside, a file with its -wal and -shm files, and restore a backup";
 
 /// The port's error for a failure of the database.
 pub(super) fn from_sqlx(error: sqlx::Error) -> CatalogError {
+    #[cfg(feature = "postgres")]
+    if let Some(meant) = from_postgres(&error) {
+        return meant;
+    }
     match &error {
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => corrupt(&error),
         sqlx::Error::Database(database)
@@ -54,6 +60,27 @@ pub(super) fn from_sqlx(error: sqlx::Error) -> CatalogError {
             }
             _ => CatalogError::Failed(Box::new(error)),
         },
+    }
+}
+
+/// What an error of PostgreSQL means, by its class
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+#[cfg(feature = "postgres")]
+fn from_postgres(error: &sqlx::Error) -> Option<CatalogError> {
+    let database: &PgDatabaseError = error.as_database_error()?.try_downcast_ref()?;
+    let (code, said) = (database.code(), database.message().to_owned());
+    match (code.get(..2)?, code) {
+        // What is to be unique is there, or a trigger of ours refuses a row.
+        (_, "23505" | "DM001") => Some(CatalogError::Conflict(said)),
+        (_, "53100") => Some(CatalogError::Full),
+        // Damaged data.
+        ("XX", "XX001" | "XX002") => Some(CatalogError::Corrupt(said)),
+        // The connection, a transaction that another one was in the way of, a server that
+        // is short of something, is told to stop, or only reads since another one leads.
+        ("08" | "40" | "53" | "57" | "58", _) | (_, "55P03" | "25006" | "25P03") => {
+            Some(CatalogError::Unavailable(said))
+        }
+        _ => None,
     }
 }
 
@@ -103,7 +130,8 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
 }
 
 fn extended_code(error: &sqlx::Error) -> Option<u32> {
-    error.as_database_error()?.code()?.parse().ok()
+    let error: &SqliteError = error.as_database_error()?.try_downcast_ref()?;
+    error.code()?.parse().ok()
 }
 
 #[cfg(test)]

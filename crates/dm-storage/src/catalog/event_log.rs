@@ -14,7 +14,6 @@ use dm_core::{
     mandate::Mandate,
     ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
 };
-use sqlx::{SqliteConnection, SqliteExecutor, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -25,13 +24,18 @@ use super::{
     deliveries,
     error::{corrupt, failed, from_sqlx},
     history, order_writes,
+    sql::{self, Connection, Dialects, Pool, Row, Target},
 };
 
 pub(super) const LENGTH: &str = "SELECT coalesce(max(position) + 1, 0) AS length FROM events";
 pub(super) const GET: &str = "SELECT * FROM events WHERE position = ?";
 /// The positions come as one JSON array, so that one statement serves any number.
-pub(super) const NODES: &str = "SELECT n.position, n.hash FROM json_each(?) AS wanted
-    CROSS JOIN tree_nodes n ON n.position = wanted.value";
+pub(super) const NODES: Dialects = Dialects {
+    sqlite: "SELECT n.position, n.hash FROM json_each(?) AS wanted
+        CROSS JOIN tree_nodes n ON n.position = wanted.value",
+    postgres: "SELECT n.position, n.hash FROM json_array_elements_text(CAST(? AS JSON)) AS wanted (value)
+        JOIN tree_nodes n ON n.position = CAST(wanted.value AS BIGINT)",
+};
 
 static INSERT_EVENTS: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
@@ -55,15 +59,15 @@ pub(super) static MARK_RECORDED: LazyLock<BulkStatement> = LazyLock::new(|| {
 });
 
 /// Number of events.
-pub(super) async fn length(executor: impl SqliteExecutor<'_>) -> Result<u64, CatalogError> {
-    let row = sqlx::query(LENGTH).fetch_one(executor).await.map_err(from_sqlx)?;
+pub(super) async fn length(executor: impl Into<Target<'_>>) -> Result<u64, CatalogError> {
+    let row = sql::query(LENGTH).fetch_one(executor).await.map_err(from_sqlx)?;
     row.number("length")
 }
 
 /// Writes events that were found to go on where the log ends, their tree
 /// nodes, and at which position their shares, deliveries and orders are recorded.
 pub(super) async fn append(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     entries: &[&LogEntry],
     nodes: &mut [&TreeNode],
 ) -> Result<(), CatalogError> {
@@ -76,9 +80,9 @@ pub(super) async fn append(
     order_writes::mark_recorded(connection, entries).await
 }
 
-async fn insert_events(connection: &mut SqliteConnection, entries: &[&LogEntry]) -> Result<(), CatalogError> {
+async fn insert_events(connection: &mut Connection<'_>, entries: &[&LogEntry]) -> Result<(), CatalogError> {
     for (sql, run) in INSERT_EVENTS.runs(entries) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for LogEntry { index, event } in run {
             query = query
                 .bind(storable(*index)?)
@@ -97,9 +101,9 @@ async fn insert_events(connection: &mut SqliteConnection, entries: &[&LogEntry])
     Ok(())
 }
 
-async fn insert_nodes(connection: &mut SqliteConnection, nodes: &[&TreeNode]) -> Result<(), CatalogError> {
+async fn insert_nodes(connection: &mut Connection<'_>, nodes: &[&TreeNode]) -> Result<(), CatalogError> {
     for (sql, run) in INSERT_NODES.runs(nodes) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for node in run {
             query = query.bind(storable(node.position)?).bind(node.hash.to_vec());
         }
@@ -109,10 +113,10 @@ async fn insert_nodes(connection: &mut SqliteConnection, nodes: &[&TreeNode]) ->
 }
 
 /// Notes the position with each share that these events record.
-async fn mark_recorded(connection: &mut SqliteConnection, entries: &[&LogEntry]) -> Result<(), CatalogError> {
+async fn mark_recorded(connection: &mut Connection<'_>, entries: &[&LogEntry]) -> Result<(), CatalogError> {
     let recorded = first_records(entries);
     for (sql, run) in MARK_RECORDED.runs(&recorded) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for (locator, recipient, index) in run {
             query = query
                 .bind(locator.as_bytes().to_vec())
@@ -139,9 +143,10 @@ fn first_records(entries: &[&LogEntry]) -> Vec<(Locator, Address, u64)> {
     records
 }
 
-async fn nodes(pool: &SqlitePool, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {
-    let wanted = serde_json::to_string(positions).map_err(|_| failed("positions have no JSON form"))?;
-    let rows = sqlx::query(NODES)
+async fn nodes(pool: &Pool, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {
+    let wanted: Vec<i64> = positions.iter().copied().map(bound).collect();
+    let wanted = serde_json::to_string(&wanted).map_err(|_| failed("positions have no JSON form"))?;
+    let rows = sql::query(NODES)
         .bind(wanted)
         .fetch_all(pool)
         .await
@@ -157,7 +162,7 @@ async fn nodes(pool: &SqlitePool, positions: &[u64]) -> Result<Vec<B256>, Catalo
     positions.iter().map(hash).collect()
 }
 
-pub(super) fn read(row: &SqliteRow) -> Result<LogEntry, CatalogError> {
+pub(super) fn read(row: &Row) -> Result<LogEntry, CatalogError> {
     let kind: &str = row.value("kind")?;
     let version = u8::try_from(row.small_number("version")?)
         .map_err(|_| corrupt("an event's version is out of range"))?;
@@ -219,7 +224,7 @@ impl EventLog for SqliteCatalog {
         let Ok(index) = i64::try_from(index) else {
             return Ok(None);
         };
-        let row = sqlx::query(GET)
+        let row = sql::query(GET)
             .bind(index)
             .fetch_optional(&self.reads)
             .await

@@ -8,6 +8,7 @@ use dm_core::{
 };
 
 use super::SqliteCatalog;
+use crate::disk::space::Space;
 
 #[async_trait]
 impl HealthCheck for SqliteCatalog {
@@ -27,7 +28,7 @@ impl HealthCheck for SqliteCatalog {
                 )
                 .since(fault.since),
             ),
-            None => match self.space.judge() {
+            None => match self.space.as_ref().map_or(Finding::Working, Space::judge) {
                 Finding::Working => self.unreadable.judge(),
                 short => short,
             },

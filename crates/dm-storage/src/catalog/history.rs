@@ -8,19 +8,23 @@ use dm_core::{
     event::EventKind,
     ports::{CatalogError, EventFilter, LogEntry, LogPage},
 };
-use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
-use super::{columns::row_limit, error::from_sqlx, event_log};
+use super::{
+    columns::row_limit,
+    error::from_sqlx,
+    event_log,
+    sql::{Pool, QueryBuilder},
+};
 
 /// At most `limit` events that match and stand before position `before`.
 pub(super) async fn page(
-    pool: &SqlitePool,
+    pool: &Pool,
     filter: &EventFilter,
     before: i64,
     limit: usize,
 ) -> Result<LogPage, CatalogError> {
     // One more tells whether there is a next page.
-    let mut query = query(filter, before, row_limit(limit.saturating_add(1)));
+    let query = query(filter, before, row_limit(limit.saturating_add(1)));
     let rows = query.build().fetch_all(pool).await.map_err(from_sqlx)?;
     let has_next = rows.len() > limit;
     let entries: Result<Vec<LogEntry>, _> = rows.iter().take(limit).map(event_log::read).collect();
@@ -30,7 +34,7 @@ pub(super) async fn page(
 }
 
 /// The newest of the newest of each range.
-pub(super) fn query(filter: &EventFilter, before: i64, rows: i64) -> QueryBuilder<Sqlite> {
+pub(super) fn query(filter: &EventFilter, before: i64, rows: i64) -> QueryBuilder {
     let mut query = QueryBuilder::new("SELECT * FROM (");
     for (number, kind) in ranges(filter).into_iter().enumerate() {
         if number > 0 {
@@ -38,7 +42,9 @@ pub(super) fn query(filter: &EventFilter, before: i64, rows: i64) -> QueryBuilde
         }
         push_range(&mut query, filter, kind, before, rows);
     }
-    query.push(") ORDER BY position DESC LIMIT ").push_bind(rows);
+    query
+        .push(") AS subquery ORDER BY position DESC LIMIT ")
+        .push_bind(rows);
     query
 }
 
@@ -55,7 +61,7 @@ fn ranges(filter: &EventFilter) -> Vec<Option<EventKind>> {
 }
 
 fn push_range(
-    query: &mut QueryBuilder<Sqlite>,
+    query: &mut QueryBuilder,
     filter: &EventFilter,
     kind: Option<EventKind>,
     before: i64,
@@ -84,5 +90,5 @@ fn push_range(
     query
         .push(" ORDER BY position DESC LIMIT ")
         .push_bind(rows)
-        .push(")");
+        .push(") AS subquery");
 }

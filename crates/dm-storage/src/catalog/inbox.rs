@@ -8,7 +8,6 @@ use dm_core::{
     inbox::{Arrival, InboxItem, InboxQuery, ItemState, Term},
     ports::{CatalogError, ErasureCause, InboxCatalog},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -17,6 +16,7 @@ use super::{
     error::{corrupt, from_sqlx},
     inbox_pages,
     pages::Source,
+    sql::{self, Connection, Row},
 };
 
 const ITEMS: Source = Source::new("inbox", "number");
@@ -32,20 +32,23 @@ pub(super) const OF_DATA: &str = "SELECT * FROM inbox WHERE locator = ? AND stat
 pub(super) const INSERT: &str = "INSERT INTO inbox
     (locator, owner, data_hash, size, descriptor, sequence, shared_at, received_at, expires_at, state,
         fetched_at, anchored)
-    VALUES (?, ?, ?, ?, ?, ?, ?,
-        max(?, ifnull((SELECT received_at FROM inbox ORDER BY number DESC LIMIT 1), 0)), ?, ?, ?, ?)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
+        coalesce((SELECT received_at FROM
+            (SELECT received_at FROM inbox ORDER BY number DESC LIMIT 1) AS newest WHERE received_at > ?8), ?8),
+        ?9, ?10, ?11, ?12)
     RETURNING number";
 pub(super) const UPDATE: &str = "UPDATE inbox SET size = ?, descriptor = ?, sequence = ?, shared_at = ?,
-    expires_at = ?, anchored = max(anchored, ?), state = iif(state BETWEEN 3 AND 5, ?, state),
-    fetched_at = ifnull(fetched_at, ?)
+    expires_at = ?, anchored = CASE WHEN anchored = 1 THEN 1 ELSE ? END,
+    state = CASE WHEN state BETWEEN 3 AND 5 THEN ? ELSE state END,
+    fetched_at = coalesce(fetched_at, ?)
     WHERE number = ? AND sequence <= ?";
 pub(super) const SET_ANCHORED: &str = "UPDATE inbox SET anchored = 1 WHERE number = ?";
-pub(super) const ADD_TERM: &str = "INSERT OR IGNORE INTO inbox_terms (term, state, number)
-    SELECT ?, state, number FROM inbox WHERE number = ?";
+pub(super) const ADD_TERM: &str = "INSERT INTO inbox_terms (term, state, number)
+    SELECT ?, state, number FROM inbox WHERE number = ? ON CONFLICT DO NOTHING";
 pub(super) const REMOVE_TERMS: &str = "DELETE FROM inbox_terms WHERE number = ?";
 /// Forward while it can be read, to an end at any time, from an end nowhere.
 pub(super) const ADVANCE: &str = "UPDATE inbox SET state = ?1,
-    fetched_at = ifnull(fetched_at, iif(?1 IN (1, 2), ?4, NULL))
+    fetched_at = coalesce(fetched_at, CASE WHEN ?1 IN (1, 2) THEN ?4 END)
     WHERE locator = ?2 AND owner = ?3 AND state < 3 AND state < ?1";
 pub(super) const EXPIRE: &str = "UPDATE inbox SET state = 5
     WHERE expires_at IS NOT NULL AND expires_at <= ? AND state < 3";
@@ -53,10 +56,10 @@ pub(super) const END: &str = "UPDATE inbox SET state = ? WHERE locator = ? AND s
 pub(super) const REMOVE_TERMS_OF: &str =
     "DELETE FROM inbox_terms WHERE number IN (SELECT number FROM inbox WHERE locator = ?)";
 pub(super) const REMOVE: &str =
-    "UPDATE inbox SET state = 6, descriptor = x'' WHERE locator = ? AND state < 6";
+    "UPDATE inbox SET state = 6, descriptor = ?2 WHERE locator = ?1 AND state < 6";
 pub(super) const NOTE_ARRIVAL: &str = "INSERT INTO arrivals (locator, owner, sequence) VALUES (?, ?, ?)
     ON CONFLICT (locator, owner) DO UPDATE SET sequence = excluded.sequence
-    WHERE sequence < excluded.sequence";
+    WHERE arrivals.sequence < excluded.sequence";
 pub(super) const ARRIVED: &str = "SELECT locator, owner, sequence FROM arrivals
     WHERE (locator, owner) > (?, ?) ORDER BY locator, owner LIMIT ?";
 pub(super) const SETTLE_ARRIVAL: &str =
@@ -64,10 +67,10 @@ pub(super) const SETTLE_ARRIVAL: &str =
 
 /// Whether an item speaks of this object.
 pub(super) async fn is_listed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     object: &ObjectId,
 ) -> Result<bool, CatalogError> {
-    let query = sqlx::query_scalar(IS_LISTED)
+    let query = sql::query_scalar(IS_LISTED)
         .bind(object.locator.as_bytes().to_vec())
         .bind(object.owner.to_vec());
     query.fetch_one(connection).await.map_err(from_sqlx)
@@ -75,11 +78,11 @@ pub(super) async fn is_listed(
 
 /// Keeps an item that is new, or what a newer envelope says of one that is listed.
 pub(super) async fn list(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     item: &InboxItem,
     terms: &[Term],
 ) -> Result<Outcome, CatalogError> {
-    let present = sqlx::query(GET)
+    let present = sql::query(GET)
         .bind(item.data_hash.locator().as_bytes().to_vec())
         .bind(item.owner.to_vec())
         .fetch_optional(&mut *connection)
@@ -97,14 +100,14 @@ pub(super) async fn list(
     if update(connection, number, item).await? {
         put_terms(connection, number, terms).await?;
     } else if item.anchored {
-        let query = sqlx::query(SET_ANCHORED).bind(number);
+        let query = sql::query(SET_ANCHORED).bind(number);
         query.execute(connection).await.map_err(from_sqlx)?;
     }
     Ok(Outcome::Existed(true))
 }
 
-async fn insert(connection: &mut SqliteConnection, item: &InboxItem) -> Result<i64, CatalogError> {
-    sqlx::query_scalar(INSERT)
+async fn insert(connection: &mut Connection<'_>, item: &InboxItem) -> Result<i64, CatalogError> {
+    sql::query_scalar(INSERT)
         .bind(item.data_hash.locator().as_bytes().to_vec())
         .bind(item.owner.to_vec())
         .bind(item.data_hash.as_bytes().to_vec())
@@ -123,11 +126,11 @@ async fn insert(connection: &mut SqliteConnection, item: &InboxItem) -> Result<i
 }
 
 async fn update(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     number: i64,
     item: &InboxItem,
 ) -> Result<bool, CatalogError> {
-    let query = sqlx::query(UPDATE)
+    let query = sql::query(UPDATE)
         .bind(storable(item.size)?)
         .bind(item.descriptor.to_vec())
         .bind(storable(item.sequence)?)
@@ -139,72 +142,69 @@ async fn update(
         .bind(number)
         .bind(storable(item.sequence)?);
     let updated = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(updated.rows_affected() > 0)
+    Ok(updated > 0)
 }
 
-async fn put_terms(
-    connection: &mut SqliteConnection,
-    number: i64,
-    terms: &[Term],
-) -> Result<(), CatalogError> {
-    let query = sqlx::query(REMOVE_TERMS).bind(number);
+async fn put_terms(connection: &mut Connection<'_>, number: i64, terms: &[Term]) -> Result<(), CatalogError> {
+    let query = sql::query(REMOVE_TERMS).bind(number);
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
     for Term(term) in terms {
-        let query = sqlx::query(ADD_TERM).bind(term.to_vec()).bind(number);
+        let query = sql::query(ADD_TERM).bind(term.to_vec()).bind(number);
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
     Ok(())
 }
 
 pub(super) async fn advance(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     object: &ObjectId,
     state: ItemState,
     now: u64,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(ADVANCE)
+    let query = sql::query(ADVANCE)
         .bind(number_of(state))
         .bind(object.locator.as_bytes().to_vec())
         .bind(object.owner.to_vec())
         .bind(storable(now)?);
     let advanced = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(advanced.rows_affected() > 0))
+    Ok(Outcome::Existed(advanced > 0))
 }
 
-pub(super) async fn expire(connection: &mut SqliteConnection, now: u64) -> Result<(), CatalogError> {
-    let query = sqlx::query(EXPIRE).bind(bound(now));
+pub(super) async fn expire(connection: &mut Connection<'_>, now: u64) -> Result<(), CatalogError> {
+    let query = sql::query(EXPIRE).bind(bound(now));
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
 /// Ends the items of data that is erased.
 pub(super) async fn end(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     cause: ErasureCause,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(END)
+    let query = sql::query(END)
         .bind(number_of(ItemState::of_erasure(cause)))
         .bind(data_hash.locator().as_bytes().to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
 pub(super) async fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
 ) -> Result<Outcome, CatalogError> {
     let locator = data_hash.locator().as_bytes().to_vec();
-    let query = sqlx::query(REMOVE_TERMS_OF).bind(locator.clone());
+    let query = sql::query(REMOVE_TERMS_OF).bind(locator.clone());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
-    let removed = sqlx::query(REMOVE).bind(locator).execute(connection).await;
-    Ok(Outcome::Existed(removed.map_err(from_sqlx)?.rows_affected() > 0))
+    let query = sql::query(REMOVE).bind(locator).bind(Vec::new());
+    let removed = query.execute(connection).await;
+    Ok(Outcome::Existed(removed.map_err(from_sqlx)? > 0))
 }
 
 pub(super) async fn note_arrivals(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     arrivals: &[Arrival],
 ) -> Result<(), CatalogError> {
     for Arrival { object, sequence } in arrivals {
-        let query = sqlx::query(NOTE_ARRIVAL)
+        let query = sql::query(NOTE_ARRIVAL)
             .bind(object.locator.as_bytes().to_vec())
             .bind(object.owner.to_vec())
             .bind(bound(*sequence));
@@ -214,10 +214,10 @@ pub(super) async fn note_arrivals(
 }
 
 pub(super) async fn settle_arrival(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     Arrival { object, sequence }: &Arrival,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(SETTLE_ARRIVAL)
+    let query = sql::query(SETTLE_ARRIVAL)
         .bind(object.locator.as_bytes().to_vec())
         .bind(object.owner.to_vec())
         .bind(bound(*sequence));
@@ -237,7 +237,7 @@ pub(super) fn number_of(state: ItemState) -> i64 {
 }
 
 /// The item in a row, and its number.
-pub(super) fn read(row: &SqliteRow) -> Result<(u64, InboxItem), CatalogError> {
+pub(super) fn read(row: &Row) -> Result<(u64, InboxItem), CatalogError> {
     let state: i64 = row.value("state")?;
     let item = InboxItem {
         data_hash: DataHash::from_bytes(row.bytes("data_hash")?),
@@ -258,7 +258,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<(u64, InboxItem), CatalogError> {
     Ok((row.number("number")?, item))
 }
 
-fn read_arrival(row: &SqliteRow) -> Result<Arrival, CatalogError> {
+fn read_arrival(row: &Row) -> Result<Arrival, CatalogError> {
     Ok(Arrival {
         object: ObjectId {
             locator: Locator::from_bytes(row.bytes("locator")?),
@@ -277,7 +277,7 @@ impl InboxCatalog for SqliteCatalog {
     }
 
     async fn inbox_item(&self, object: &ObjectId) -> Result<Option<InboxItem>, CatalogError> {
-        let row = sqlx::query(GET)
+        let row = sql::query(GET)
             .bind(object.locator.as_bytes().to_vec())
             .bind(object.owner.to_vec())
             .fetch_optional(&self.reads)
@@ -290,7 +290,7 @@ impl InboxCatalog for SqliteCatalog {
     }
 
     async fn items_of(&self, data_hash: &DataHash) -> Result<Vec<InboxItem>, CatalogError> {
-        let query = sqlx::query(OF_DATA).bind(data_hash.locator().as_bytes().to_vec());
+        let query = sql::query(OF_DATA).bind(data_hash.locator().as_bytes().to_vec());
         let mut items = self.all(ITEMS, query, read).await?;
         items.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
         Ok(items.into_iter().map(|(_, item)| item).collect())
@@ -333,7 +333,7 @@ impl InboxCatalog for SqliteCatalog {
             None => (Vec::new(), Vec::new()),
         };
         let query = |rows| {
-            sqlx::query(ARRIVED)
+            sql::query(ARRIVED)
                 .bind(locator.clone())
                 .bind(owner.clone())
                 .bind(rows)

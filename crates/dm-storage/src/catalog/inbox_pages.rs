@@ -4,13 +4,13 @@ use dm_core::{
     inbox::{InboxItem, InboxQuery, ItemState, Term},
     ports::CatalogError,
 };
-use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::{
     columns::{bound, row_limit},
     error::from_sqlx,
     inbox::{number_of, read},
     listing_pages::{INBOX, Range},
+    sql::{self, Pool, QueryBuilder},
 };
 
 pub(super) const FIRST_SINCE: &str =
@@ -19,31 +19,28 @@ pub(super) const IS_ANY_DUE: &str = "SELECT EXISTS (SELECT 1 FROM inbox
     WHERE expires_at IS NOT NULL AND expires_at <= ? AND state < 3)";
 
 /// Whether the time of an item is over that can still be read.
-pub(super) async fn is_any_due(pool: &SqlitePool, now: u64) -> Result<bool, CatalogError> {
-    let query = sqlx::query_scalar(IS_ANY_DUE).bind(bound(now));
+pub(super) async fn is_any_due(pool: &Pool, now: u64) -> Result<bool, CatalogError> {
+    let query = sql::query_scalar(IS_ANY_DUE).bind(bound(now));
     query.fetch_one(pool).await.map_err(from_sqlx)
 }
 
-pub(super) async fn page(
-    pool: &SqlitePool,
-    asked: &InboxQuery,
-) -> Result<Vec<(u64, InboxItem)>, CatalogError> {
+pub(super) async fn page(pool: &Pool, asked: &InboxQuery) -> Result<Vec<(u64, InboxItem)>, CatalogError> {
     let Some(numbers) = numbers(pool, asked).await? else {
         return Ok(Vec::new());
     };
     let terms = INBOX.rarest_first(pool, &asked.terms).await?;
-    let mut query = query(asked, &terms, numbers);
+    let query = query(asked, &terms, numbers);
     let rows = query.build().fetch_all(pool).await.map_err(from_sqlx)?;
     rows.iter().map(read).collect()
 }
 
 /// The first number, and the one after the last; `None` where there is no item.
-async fn numbers(pool: &SqlitePool, asked: &InboxQuery) -> Result<Option<(i64, i64)>, CatalogError> {
+async fn numbers(pool: &Pool, asked: &InboxQuery) -> Result<Option<(i64, i64)>, CatalogError> {
     let end = asked.before.map_or(i64::MAX, bound);
     let Some(since) = asked.since else {
         return Ok(Some((0, end)));
     };
-    let first: Option<i64> = sqlx::query_scalar(FIRST_SINCE)
+    let first: Option<i64> = sql::query_scalar(FIRST_SINCE)
         .bind(bound(since))
         .fetch_optional(pool)
         .await
@@ -51,7 +48,7 @@ async fn numbers(pool: &SqlitePool, asked: &InboxQuery) -> Result<Option<(i64, i
     Ok(first.map(|first| (first, end)))
 }
 
-pub(super) fn query(asked: &InboxQuery, terms: &[Term], numbers: (i64, i64)) -> QueryBuilder<Sqlite> {
+pub(super) fn query(asked: &InboxQuery, terms: &[Term], numbers: (i64, i64)) -> QueryBuilder {
     let states: Vec<i64> = match asked.states.is_empty() {
         true => ItemState::ALL.map(number_of).to_vec(),
         false => asked.states.iter().copied().map(number_of).collect(),

@@ -10,7 +10,6 @@ use dm_core::{
     news::{DURABLE_TOPICS, News},
     ports::{CatalogError, EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::watch;
 
 use super::{
@@ -20,6 +19,7 @@ use super::{
     columns::{Columns, bound, row_limit, storable},
     error::{corrupt, failed, from_sqlx},
     pages::Source,
+    sql::{self, Connection, Dialects, Row},
 };
 
 const JOURNAL: Source = Source::new("journal", "position");
@@ -28,8 +28,8 @@ const MAX_FORGOTTEN: u64 = 5_000;
 
 static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
-        "INSERT INTO journal (at, topic, subject, data) SELECT * FROM",
-        4,
+        "INSERT INTO journal (position, at, topic, subject, data) SELECT * FROM",
+        5,
         "",
     )
 });
@@ -38,26 +38,36 @@ pub(super) const EXTENT: &str = "SELECT i.id, (SELECT min(position) FROM journal
     (SELECT max(position) FROM journal) AS last FROM journal_identity i WHERE i.only = 1";
 pub(super) const LAST: &str = "SELECT coalesce(max(position), 0) AS last FROM journal";
 /// The topics come as one JSON array, so that one statement serves any number.
-pub(super) const PAGE: &str = "SELECT * FROM journal WHERE position > ? AND position <= ?
-    AND topic IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?";
+pub(super) const PAGE: Dialects = Dialects {
+    sqlite: "SELECT * FROM journal WHERE position > ? AND position <= ?
+        AND topic IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
+    postgres: "SELECT * FROM journal WHERE position > ? AND position <= ?
+        AND topic IN (SELECT json_array_elements_text(CAST(? AS JSON))) ORDER BY position LIMIT ?",
+};
 /// The oldest event that is young enough to stay.
 pub(super) const FIRST_SINCE: &str = "SELECT position FROM journal WHERE at >= ? ORDER BY position LIMIT 1";
 pub(super) const FORGET: &str = "DELETE FROM journal WHERE position < ?";
 
-/// Writes news down; the position of the last one, where there is one.
+/// Writes news down, each at the position after the last one: whoever writes has the
+/// database's lock until the commit, so that positions have the order of the commits.
+/// The position of the last one, where there is one.
 pub(super) async fn append(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     news: &[News],
 ) -> Result<Option<u64>, CatalogError> {
     if news.is_empty() {
         return Ok(None);
     }
     let now = storable(now_ms())?;
-    for (sql, run) in INSERT.runs(news) {
-        let mut query = sqlx::query(sql);
-        for news in run {
+    let row = sql::query(LAST).fetch_one(&mut *connection).await;
+    let last = row.map_err(from_sqlx)?.value::<i64>("last")?;
+    let numbered: Vec<(i64, &News)> = (last + 1..).zip(news).collect();
+    for (sql, run) in INSERT.runs(&numbered) {
+        let mut query = sql::query(sql);
+        for (position, news) in run {
             let (topic, data) = news.parts();
             query = query
+                .bind(*position)
                 .bind(now)
                 .bind(topic)
                 .bind(news.subject().map(|subject| subject.as_bytes().to_vec()))
@@ -65,34 +75,33 @@ pub(super) async fn append(
         }
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
-    let row = sqlx::query(LAST).fetch_one(connection).await.map_err(from_sqlx)?;
-    row.number("last").map(Some)
+    Ok(numbered.last().map(|(position, _)| position.unsigned_abs()))
 }
 
 /// Forgets what is too old or too much; how many events.
 pub(super) async fn prune(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     before: u64,
     keep: u64,
 ) -> Result<Outcome, CatalogError> {
-    let row = sqlx::query(EXTENT)
+    let row = sql::query(EXTENT)
         .fetch_one(&mut *connection)
         .await
         .map_err(from_sqlx)?;
     let extent = extent(&row)?;
-    let query = sqlx::query(FIRST_SINCE).bind(bound(before));
+    let query = sql::query(FIRST_SINCE).bind(bound(before));
     let young = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
     let young = young.map_or(Ok(extent.last), |row| row.number("position"))?;
     let kept_first = young
         .max((extent.last + 1).saturating_sub(keep))
         .min(extent.last)
         .min(extent.first + MAX_FORGOTTEN);
-    let query = sqlx::query(FORGET).bind(storable(kept_first)?);
+    let query = sql::query(FORGET).bind(storable(kept_first)?);
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Count(done.rows_affected()))
+    Ok(Outcome::Count(done))
 }
 
-fn extent(row: &SqliteRow) -> Result<JournalExtent, CatalogError> {
+fn extent(row: &Row) -> Result<JournalExtent, CatalogError> {
     let last = row.optional_number("last")?.unwrap_or(0);
     Ok(JournalExtent {
         id: JournalId(row.bytes("id")?),
@@ -101,7 +110,7 @@ fn extent(row: &SqliteRow) -> Result<JournalExtent, CatalogError> {
     })
 }
 
-fn event(row: &SqliteRow) -> Result<JournalEvent, CatalogError> {
+fn event(row: &Row) -> Result<JournalEvent, CatalogError> {
     let data: &str = row.value("data")?;
     Ok(JournalEvent {
         position: row.number("position")?,
@@ -119,7 +128,7 @@ impl EventJournal for SqliteCatalog {
     }
 
     async fn journal_extent(&self) -> Result<JournalExtent, CatalogError> {
-        let row = sqlx::query(EXTENT)
+        let row = sql::query(EXTENT)
             .fetch_one(&self.reads)
             .await
             .map_err(from_sqlx)?;
@@ -140,7 +149,7 @@ impl EventJournal for SqliteCatalog {
             .filter(|topic| topics.contain(topic))
             .collect();
         let wanted = serde_json::to_string(&wanted).map_err(|_| failed("topics have no JSON form"))?;
-        let rows = sqlx::query(PAGE)
+        let rows = sql::query(PAGE)
             .bind(bound(after))
             .bind(bound(window))
             .bind(wanted)

@@ -4,9 +4,11 @@
 //! of several terms, the rarest decides.
 
 use dm_core::{inbox::Term, ports::CatalogError};
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, SqlitePool};
 
-use super::error::from_sqlx;
+use super::{
+    error::from_sqlx,
+    sql::{self, Pool, QueryBuilder, Statement},
+};
 
 /// Entries with a term that are counted at most, to find the rarest one.
 const COUNTED: i64 = 1000;
@@ -43,23 +45,18 @@ pub(super) const SENT: Listing = Listing {
 impl Listing {
     pub(super) fn count(&self) -> String {
         format!(
-            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE term = ? LIMIT ?)",
+            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE term = ? LIMIT ?) AS subquery",
             self.terms
         )
     }
 
-    pub(super) async fn rarest_first(
-        &self,
-        pool: &SqlitePool,
-        terms: &[Term],
-    ) -> Result<Vec<Term>, CatalogError> {
+    pub(super) async fn rarest_first(&self, pool: &Pool, terms: &[Term]) -> Result<Vec<Term>, CatalogError> {
         if terms.len() < 2 {
             return Ok(terms.to_vec());
         }
         let mut counted = Vec::with_capacity(terms.len());
         for term in terms {
-            // Safe: nothing but the name of a table.
-            let count: i64 = sqlx::query_scalar(AssertSqlSafe(self.count()))
+            let count: i64 = sql::query_scalar(Statement::Built(self.count().into()))
                 .bind(term.0.to_vec())
                 .bind(COUNTED)
                 .fetch_one(pool)
@@ -73,7 +70,7 @@ impl Listing {
 
     /// Adds a query for the numbers of the newest entries: the newest of the newest of each
     /// range.
-    pub(super) fn push_numbers(&self, query: &mut QueryBuilder<Sqlite>, range: &Range<'_>) {
+    pub(super) fn push_numbers(&self, query: &mut QueryBuilder, range: &Range<'_>) {
         query.push("SELECT number FROM (");
         for (place, state) in range.states.iter().enumerate() {
             if place > 0 {
@@ -81,10 +78,12 @@ impl Listing {
             }
             self.push_state(query, range, *state);
         }
-        query.push(") ORDER BY number DESC LIMIT ").push_bind(range.rows);
+        query
+            .push(") AS subquery ORDER BY number DESC LIMIT ")
+            .push_bind(range.rows);
     }
 
-    fn push_state(&self, query: &mut QueryBuilder<Sqlite>, range: &Range<'_>, state: i64) {
+    fn push_state(&self, query: &mut QueryBuilder, range: &Range<'_>, state: i64) {
         query.push("SELECT * FROM (SELECT r.number FROM ");
         match range.terms.split_first() {
             None => query.push(self.entries).push(" r WHERE r.state = "),
@@ -112,6 +111,6 @@ impl Listing {
         query
             .push(" ORDER BY r.number DESC LIMIT ")
             .push_bind(range.rows)
-            .push(")");
+            .push(") AS subquery");
     }
 }

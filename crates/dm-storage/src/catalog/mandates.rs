@@ -6,13 +6,13 @@ use dm_core::{
     mandate::{KeptMandate, Mandate},
     ports::{CatalogError, UsedMandates},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
     change::SingleChange,
     columns::{Columns, bound, storable},
     error::{corrupt, from_sqlx},
+    sql::{self, Connection, Row},
 };
 
 /// What was kept first stays: another signature over the same statement says nothing new.
@@ -25,10 +25,10 @@ pub(super) const FORGET: &str = "DELETE FROM mandates WHERE expires_at < ? AND N
     (SELECT 1 FROM shares WHERE shares.event_index IS NULL AND shares.mandate = mandates.digest)";
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     KeptMandate { mandate, expires_at }: &KeptMandate,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(INSERT)
+    let query = sql::query(INSERT)
         .bind(mandate.digest().to_vec())
         .bind(mandate.user_id.as_str().to_owned())
         .bind(mandate.key.clone())
@@ -40,18 +40,18 @@ pub(super) async fn insert(
 }
 
 /// The share on this statement never was: the statement can be used.
-pub(super) async fn unuse(connection: &mut SqliteConnection, digest: B256) -> Result<(), CatalogError> {
-    let query = sqlx::query(UNUSE).bind(digest.to_vec());
+pub(super) async fn unuse(connection: &mut Connection<'_>, digest: B256) -> Result<(), CatalogError> {
+    let query = sql::query(UNUSE).bind(digest.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
-pub(super) async fn forget(connection: &mut SqliteConnection, now: u64) -> Result<(), CatalogError> {
-    let query = sqlx::query(FORGET).bind(bound(now));
+pub(super) async fn forget(connection: &mut Connection<'_>, now: u64) -> Result<(), CatalogError> {
+    let query = sql::query(FORGET).bind(bound(now));
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
 /// The columns of a mandate that were joined to those of its share.
-pub(super) fn read_joined(row: &SqliteRow) -> Result<Option<Box<KeptMandate>>, CatalogError> {
+pub(super) fn read_joined(row: &Row) -> Result<Option<Box<KeptMandate>>, CatalogError> {
     let Some(expires_at) = row.optional_number("expires_at")? else {
         return Ok(None);
     };
@@ -74,7 +74,7 @@ pub(super) fn read_joined(row: &SqliteRow) -> Result<Option<Box<KeptMandate>>, C
 #[async_trait]
 impl UsedMandates for SqliteCatalog {
     async fn is_mandate_used(&self, digest: B256) -> Result<bool, CatalogError> {
-        let query = sqlx::query(IS_USED).bind(digest.to_vec());
+        let query = sql::query(IS_USED).bind(digest.to_vec());
         let row = query.fetch_one(&self.reads).await.map_err(from_sqlx)?;
         row.value("is_used")
     }

@@ -8,6 +8,7 @@ mod cache;
 mod change;
 mod checkpoints;
 mod columns;
+mod committer;
 mod committing;
 mod contacts;
 mod copy;
@@ -30,6 +31,8 @@ mod order_writes;
 mod orders;
 mod pages;
 mod peers;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod readable_objects;
 mod replicas;
 mod revocations;
@@ -37,6 +40,7 @@ mod sent;
 mod sent_pages;
 mod share_writes;
 mod shares;
+mod sql;
 mod subscriptions;
 mod tokens;
 mod transaction;
@@ -55,14 +59,18 @@ mod query_plans;
 use std::{ffi::OsString, fs::File, path::Path, sync::Arc};
 
 use dm_core::ports::CatalogError;
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresOptions;
 use self::{
     cache::ReadableCache,
     change::{Change, Outcome},
+    committer::Committer,
     committing::{Committing, KEPT_FREE, Place, RESERVE},
     pages::UnreadableRows,
+    sql::Pool,
     writer::Writer,
 };
 use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
@@ -96,10 +104,11 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 #[derive(Clone)]
 pub struct SqliteCatalog {
     writer: Writer,
-    reads: SqlitePool,
+    reads: Pool,
     cache: Arc<ReadableCache>,
     state: WriteState,
-    space: Space,
+    /// Of the disk, where the catalog is a file.
+    space: Option<Space>,
     unreadable: UnreadableRows,
     journal_growth: watch::Sender<u64>,
 }
@@ -135,18 +144,48 @@ impl SqliteCatalog {
             WriteState::default(),
         );
         let journal_growth = watch::Sender::new(0);
-        let committing = Committing::new(connection, place, state.clone());
+        let committer = Committer::Sqlite {
+            committing: Box::new(Committing::new(connection, place, state.clone())),
+            readers: reads.clone(),
+        };
         Ok(Self {
-            writer: Writer::start(
-                committing,
-                reads.clone(),
-                Arc::clone(&cache),
-                journal_growth.clone(),
-            ),
-            reads,
+            writer: Writer::start(committer, Arc::clone(&cache), journal_growth.clone()),
+            reads: Pool::Sqlite(reads),
             cache,
             state,
-            space,
+            space: Some(space),
+            unreadable: UnreadableRows::default(),
+            journal_growth,
+        })
+    }
+
+    /// Opens a catalog in a PostgreSQL database, which it brings to this program's schema.
+    /// Several instances may have it open.
+    ///
+    /// # Errors
+    /// [`CatalogError::Unavailable`] where the server cannot be reached, and
+    /// [`CatalogError::Corrupt`] where a newer version has written the database.
+    #[cfg(feature = "postgres")]
+    pub async fn open_postgres(options: PostgresOptions) -> Result<Self, CatalogError> {
+        let connection = postgres::prepare(&options).await?;
+        let reads = options.pool();
+        // Other instances change what is kept, and do not say so: nothing is kept ready.
+        let (cache, state) = (Arc::new(ReadableCache::disabled()), WriteState::default());
+        let journal_growth = watch::Sender::new(0);
+        let committing = postgres::Committing::new(options, connection, state.clone()).await?;
+        let committer = Committer::Postgres(Box::new(committing));
+        let writer = Writer::start(committer, Arc::clone(&cache), journal_growth.clone());
+        tokio::spawn(postgres::follow_journal(
+            Pool::Postgres(reads.clone()),
+            journal_growth.clone(),
+            writer.is_in_use(),
+        ));
+        Ok(Self {
+            writer,
+            reads: Pool::Postgres(reads),
+            cache,
+            state,
+            space: None,
             unreadable: UnreadableRows::default(),
             journal_growth,
         })

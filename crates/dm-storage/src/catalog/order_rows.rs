@@ -9,11 +9,11 @@ use dm_core::{
     ports::{CatalogError, NumberedOrder},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::sqlite::SqliteRow;
 
 use super::{
     columns::Columns,
     error::{corrupt, failed},
+    sql::Row,
 };
 
 /// What makes up an [`OrderRecord`], and its number.
@@ -66,7 +66,7 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String, CatalogError> {
     serde_json::to_string(value).map_err(|_| failed("an order has no JSON form"))
 }
 
-pub(super) fn read(row: &SqliteRow) -> Result<OrderRecord, CatalogError> {
+pub(super) fn read(row: &Row) -> Result<OrderRecord, CatalogError> {
     let client: Option<String> = row.value("client")?;
     let key: Option<String> = row.value("idempotency_key")?;
     Ok(OrderRecord {
@@ -83,11 +83,11 @@ pub(super) fn read(row: &SqliteRow) -> Result<OrderRecord, CatalogError> {
     })
 }
 
-pub(super) fn read_numbered(row: &SqliteRow) -> Result<NumberedOrder, CatalogError> {
+pub(super) fn read_numbered(row: &Row) -> Result<NumberedOrder, CatalogError> {
     Ok((row.number("number")?, read(row)?))
 }
 
-fn purpose(row: &SqliteRow) -> Result<Purpose, CatalogError> {
+fn purpose(row: &Row) -> Result<Purpose, CatalogError> {
     let name: &str = row.value("purpose")?;
     let data_hash = row.optional_bytes("data_hash")?.map(DataHash::from_bytes);
     let recipient = row.optional_bytes("recipient")?.map(Address::new);
@@ -104,14 +104,14 @@ fn purpose(row: &SqliteRow) -> Result<Purpose, CatalogError> {
 }
 
 /// What came of attempts, where there were some.
-fn tries(row: &SqliteRow) -> Result<Tries, CatalogError> {
+fn tries(row: &Row) -> Result<Tries, CatalogError> {
     match row.value::<Option<&str>>("tries")? {
         Some(_) => from_json(row, "tries"),
         None => Ok(Tries::default()),
     }
 }
 
-fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, CatalogError> {
+fn from_json<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, CatalogError> {
     let json: &str = row.value(column)?;
     serde_json::from_str(json).map_err(|_| corrupt(format_args!("an order's {column} cannot be read")))
 }

@@ -13,7 +13,6 @@ use dm_core::{
     order::{OrderRecord, OrderState, Tries},
     ports::{CatalogError, LogEntry, OrderInsert},
 };
-use sqlx::SqliteConnection;
 
 use super::{
     bulk::BulkStatement,
@@ -21,23 +20,35 @@ use super::{
     error::{failed, from_sqlx},
     order_rows::{PurposeColumns, to_json, tries_column},
     orders,
+    sql::{self, Connection, Dialects},
 };
 
 /// The detail of a transfer event that names its order.
 const OPERATION: &str = "operation";
 
+macro_rules! insert {
+    ($of_operation:literal) => {
+        concat!(
+            "INSERT INTO orders
+                (id, content, purpose, locator, data_hash, recipient, refund_of, client, idempotency_key,
+                 created_at, state, status, tries, undelivered, event_index)
+             SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9,
+                column10, column11, column12, column13, CAST(column4 IS NOT NULL AS INTEGER),
+                (SELECT min(position) FROM events WHERE kind = 'transfer' AND ",
+            $of_operation,
+            ") FROM"
+        )
+    };
+}
+
 /// An order is new where neither its id nor its idempotency key is taken. Its
 /// event may be there before it.
 pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
-        "INSERT INTO orders
-            (id, content, purpose, locator, data_hash, recipient, refund_of, client, idempotency_key,
-             created_at, state, status, tries, undelivered, event_index)
-         SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9,
-            column10, column11, column12, column13, column4 IS NOT NULL,
-            (SELECT min(position) FROM events
-             WHERE kind = 'transfer' AND json_extract(details, '$.operation') = lower(hex(column1)))
-         FROM",
+        Dialects {
+            sqlite: insert!("json_extract(details, '$.operation') = lower(hex(column1))"),
+            postgres: insert!("operation = encode(column1, 'hex')"),
+        },
         13,
         "ON CONFLICT DO NOTHING RETURNING id, client, idempotency_key",
     )
@@ -64,12 +75,12 @@ pub(super) static MARK_RECORDED: LazyLock<BulkStatement> = LazyLock::new(|| {
 
 /// Keeps the orders that are new, and says of each, by its place, what became of it.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     orders: &[(usize, &OrderRecord)],
 ) -> Result<Vec<(usize, OrderInsert)>, CatalogError> {
     let mut outcomes = Vec::with_capacity(orders.len());
     for (sql, run) in INSERT.runs(orders) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for (_, order) in run {
             let purpose = PurposeColumns::from(order.purpose);
             let key = order.idempotency_key.as_ref();
@@ -111,10 +122,7 @@ pub(super) async fn insert(
 }
 
 /// What keeps an order from being new.
-async fn obstacle(
-    connection: &mut SqliteConnection,
-    order: &OrderRecord,
-) -> Result<OrderRecord, CatalogError> {
+async fn obstacle(connection: &mut Connection<'_>, order: &OrderRecord) -> Result<OrderRecord, CatalogError> {
     if let Some(kept) = orders::by_id(&mut *connection, order.id).await? {
         return Ok(kept);
     }
@@ -128,14 +136,14 @@ async fn obstacle(
 /// Sets the states; of two for the same order the later one stays. Says what the
 /// journal is to learn of it.
 pub(super) async fn set_states(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     states: &[(OperationId, &OrderState)],
 ) -> Result<Vec<News>, CatalogError> {
     // SQLite does not say which of two rows for the same order it would take.
     let last: HashMap<OperationId, &OrderState> = states.iter().copied().collect();
     let last: Vec<(OperationId, &OrderState)> = last.into_iter().collect();
     for (sql, run) in SET_STATE.runs(&last) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for (id, state) in run {
             query = query
                 .bind(id.as_bytes().to_vec())
@@ -151,7 +159,7 @@ pub(super) async fn set_states(
     Ok(news)
 }
 
-async fn news_of(connection: &mut SqliteConnection, id: OperationId) -> Result<Option<News>, CatalogError> {
+async fn news_of(connection: &mut Connection<'_>, id: OperationId) -> Result<Option<News>, CatalogError> {
     let order = orders::by_id(connection, id).await?;
     Ok(order.as_ref().and_then(News::of_order))
 }
@@ -162,12 +170,12 @@ pub(super) const SET_TRIES: &str =
 /// Sets a state together with what came of the attempts, and opens the order. Says what
 /// the journal is to learn of it.
 pub(super) async fn set_tries(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: OperationId,
     state: &OrderState,
     tries: &Tries,
 ) -> Result<Option<News>, CatalogError> {
-    let query = sqlx::query(SET_TRIES)
+    let query = sql::query(SET_TRIES)
         .bind(id.as_bytes().to_vec())
         .bind(to_json(state)?)
         .bind(state.as_str())
@@ -177,12 +185,9 @@ pub(super) async fn set_tries(
 }
 
 /// Notes that nothing is left to do for these orders.
-pub(super) async fn close(
-    connection: &mut SqliteConnection,
-    ids: &[OperationId],
-) -> Result<(), CatalogError> {
+pub(super) async fn close(connection: &mut Connection<'_>, ids: &[OperationId]) -> Result<(), CatalogError> {
     for (sql, run) in CLOSE.runs(ids) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for id in run {
             query = query.bind(id.as_bytes().to_vec());
         }
@@ -193,12 +198,12 @@ pub(super) async fn close(
 
 /// Notes the position with each order that these events record.
 pub(super) async fn mark_recorded(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     entries: &[&LogEntry],
 ) -> Result<(), CatalogError> {
     let recorded = first_records(entries);
     for (sql, run) in MARK_RECORDED.runs(&recorded) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for (id, index) in run {
             query = query.bind(id.as_bytes().to_vec()).bind(storable(*index)?);
         }

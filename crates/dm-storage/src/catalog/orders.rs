@@ -9,7 +9,6 @@ use dm_core::{
     order::{OrderRecord, OrderState, Tries},
     ports::{CatalogError, NumberedOrder, OrderCatalog, OrderInsert},
 };
-use sqlx::SqliteExecutor;
 
 use super::{
     SqliteCatalog,
@@ -18,6 +17,7 @@ use super::{
     error::{failed, from_sqlx},
     order_rows::{order_columns, read, read_numbered},
     pages::Source,
+    sql::{self, Target},
 };
 
 const ORDERS: Source = Source::new("orders", "number");
@@ -55,19 +55,19 @@ pub(super) const UNDELIVERED: &str = concat!(
 );
 
 pub(super) async fn by_id(
-    executor: impl SqliteExecutor<'_>,
+    executor: impl Into<Target<'_>>,
     id: OperationId,
 ) -> Result<Option<OrderRecord>, CatalogError> {
-    let query = sqlx::query(BY_ID).bind(id.as_bytes().to_vec());
+    let query = sql::query(BY_ID).bind(id.as_bytes().to_vec());
     let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
 }
 
 pub(super) async fn by_key(
-    executor: impl SqliteExecutor<'_>,
+    executor: impl Into<Target<'_>>,
     key: &IdempotencyKey,
 ) -> Result<Option<OrderRecord>, CatalogError> {
-    let query = sqlx::query(BY_KEY).bind(key.client.clone()).bind(key.key.clone());
+    let query = sql::query(BY_KEY).bind(key.client.clone()).bind(key.key.clone());
     let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
 }
@@ -110,7 +110,7 @@ impl OrderCatalog for SqliteCatalog {
     }
 
     async fn open_orders(&self, after: u64, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
-        let query = |rows| sqlx::query(OPEN).bind(bound(after)).bind(rows);
+        let query = |rows| sql::query(OPEN).bind(bound(after)).bind(rows);
         self.page(ORDERS, limit, query, read_numbered).await
     }
 
@@ -119,7 +119,7 @@ impl OrderCatalog for SqliteCatalog {
         data_hash: &DataHash,
         recipient: Address,
     ) -> Result<Option<OrderRecord>, CatalogError> {
-        let query = sqlx::query(PAYMENT_FOR)
+        let query = sql::query(PAYMENT_FOR)
             .bind(data_hash.locator().as_bytes().to_vec())
             .bind(recipient.to_vec());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
@@ -134,7 +134,7 @@ impl OrderCatalog for SqliteCatalog {
     ) -> Result<Vec<NumberedOrder>, CatalogError> {
         let (at, number) = after.unwrap_or_default();
         let query = |rows| {
-            sqlx::query(UNDELIVERED)
+            sql::query(UNDELIVERED)
                 .bind(bound(before))
                 .bind(bound(at))
                 .bind(bound(number))
@@ -145,7 +145,7 @@ impl OrderCatalog for SqliteCatalog {
 
     async fn orders(&self, before: Option<u64>, limit: usize) -> Result<Vec<NumberedOrder>, CatalogError> {
         let before = before.map_or(i64::MAX, bound);
-        let query = |rows| sqlx::query(PAGE).bind(before).bind(rows);
+        let query = |rows| sql::query(PAGE).bind(before).bind(rows);
         self.page(ORDERS, limit, query, read_numbered).await
     }
 }

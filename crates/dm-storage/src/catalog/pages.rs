@@ -8,17 +8,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::{
+    SqliteCatalog,
+    columns::row_limit,
+    error::from_sqlx,
+    sql::{Query, Row},
+};
 use dm_core::{
     health::{Finding, Trouble},
     ports::CatalogError,
 };
-use sqlx::{
-    Column, Row, Sqlite, TypeInfo, ValueRef,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
-};
-
-use super::{SqliteCatalog, columns::row_limit, error::from_sqlx};
 
 /// Rows that are remembered; more than that are counted only as far as this.
 const REMEMBERED: usize = 1000;
@@ -50,8 +49,8 @@ struct RowName {
 }
 
 impl RowName {
-    fn of(source: Source, row: &SqliteRow) -> Self {
-        let mut key = key_text(row, source.key).unwrap_or_else(|| "?".to_owned());
+    fn of(source: Source, row: &Row) -> Self {
+        let mut key = row.text_of(source.key).unwrap_or_else(|| "?".to_owned());
         key.truncate(key.floor_char_boundary(NAME_CHARS));
         Self { source, key }
     }
@@ -60,18 +59,6 @@ impl RowName {
 impl fmt::Display for RowName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} with {} {}", self.source.table, self.source.key, self.key)
-    }
-}
-
-/// The value of a column, whatever its type.
-fn key_text(row: &SqliteRow, column: &str) -> Option<String> {
-    let index = row.columns().iter().position(|other| other.name() == column)?;
-    let kind = row.try_get_raw(index).ok()?.type_info().name().to_owned();
-    match kind.as_str() {
-        "INTEGER" => row.try_get::<i64, _>(index).ok().map(|key| key.to_string()),
-        "TEXT" => row.try_get::<String, _>(index).ok(),
-        "BLOB" => row.try_get::<Vec<u8>, _>(index).ok().map(hex::encode),
-        _ => None,
     }
 }
 
@@ -87,8 +74,8 @@ impl UnreadableRows {
     pub(super) fn read_all<T>(
         &self,
         source: Source,
-        rows: &[SqliteRow],
-        read: impl Fn(&SqliteRow) -> Result<T, CatalogError>,
+        rows: &[Row],
+        read: impl Fn(&Row) -> Result<T, CatalogError>,
     ) -> Result<Vec<T>, CatalogError> {
         let mut values = Vec::with_capacity(rows.len());
         for row in rows {
@@ -112,7 +99,7 @@ impl UnreadableRows {
         }
     }
 
-    fn forget(&self, source: Source, row: &SqliteRow) {
+    fn forget(&self, source: Source, row: &Row) {
         let mut rows = self.lock();
         if !rows.is_empty() && rows.remove(&RowName::of(source, row)).is_some() {
             tracing::info!(table = source.table, "a row of the catalog can be read again");
@@ -154,8 +141,8 @@ impl SqliteCatalog {
     pub(super) async fn all<T>(
         &self,
         source: Source,
-        query: Query<'static, Sqlite, SqliteArguments>,
-        read: impl Fn(&SqliteRow) -> Result<T, CatalogError>,
+        query: Query,
+        read: impl Fn(&Row) -> Result<T, CatalogError>,
     ) -> Result<Vec<T>, CatalogError> {
         let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
         self.unreadable.read_all(source, &rows, read)
@@ -167,8 +154,8 @@ impl SqliteCatalog {
         &self,
         source: Source,
         limit: usize,
-        query: impl Fn(i64) -> Query<'static, Sqlite, SqliteArguments>,
-        read: impl Fn(&SqliteRow) -> Result<T, CatalogError>,
+        query: impl Fn(i64) -> Query,
+        read: impl Fn(&Row) -> Result<T, CatalogError>,
     ) -> Result<Vec<T>, CatalogError> {
         let mut wanted = limit;
         loop {

@@ -7,37 +7,40 @@ use dm_core::{
     peer::PeerRecord,
     ports::{CatalogError, PeerCatalog},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    bulk::BulkStatement,
+    bulk::{BulkStatement, last_of_each},
     change::SingleChange,
     columns::{Columns, storable},
     error::{corrupt, failed, from_sqlx},
     pages::Source,
+    sql::{self, Connection, Dialects, Row},
 };
 
 const PEERS: Source = Source::new("peers", "peer_id");
 
 pub(super) const LIST: &str = "SELECT * FROM peers ORDER BY last_seen DESC, peer_id";
-pub(super) const REMOVE: &str = "DELETE FROM peers WHERE peer_id IN (SELECT value FROM json_each(?))";
+pub(super) const REMOVE: Dialects = Dialects {
+    sqlite: "DELETE FROM peers WHERE peer_id IN (SELECT value FROM json_each(?))",
+    postgres: "DELETE FROM peers WHERE peer_id IN (SELECT json_array_elements_text(CAST(? AS JSON)))",
+};
 
 static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
-        "INSERT OR REPLACE INTO peers
+        "INSERT INTO peers
             (peer_id, addresses, first_seen, last_seen, latency_ms, successes, failures) SELECT * FROM",
         7,
-        "",
+        "ON CONFLICT (peer_id) DO UPDATE SET addresses = excluded.addresses,
+            first_seen = excluded.first_seen, last_seen = excluded.last_seen,
+            latency_ms = excluded.latency_ms, successes = excluded.successes, failures = excluded.failures",
     )
 });
 
-pub(super) async fn put(
-    connection: &mut SqliteConnection,
-    records: &[PeerRecord],
-) -> Result<(), CatalogError> {
-    for (sql, run) in PUT.runs(records) {
-        let mut query = sqlx::query(sql);
+pub(super) async fn put(connection: &mut Connection<'_>, records: &[PeerRecord]) -> Result<(), CatalogError> {
+    let records = last_of_each(records, |record| &record.peer_id);
+    for (sql, run) in PUT.runs(&records) {
+        let mut query = sql::query(sql);
         for record in run {
             query = query
                 .bind(record.peer_id.clone())
@@ -53,11 +56,8 @@ pub(super) async fn put(
     Ok(())
 }
 
-pub(super) async fn remove(
-    connection: &mut SqliteConnection,
-    peer_ids: &[String],
-) -> Result<(), CatalogError> {
-    let query = sqlx::query(REMOVE).bind(json(peer_ids)?);
+pub(super) async fn remove(connection: &mut Connection<'_>, peer_ids: &[String]) -> Result<(), CatalogError> {
+    let query = sql::query(REMOVE).bind(json(peer_ids)?);
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
@@ -65,7 +65,7 @@ fn json(texts: &[String]) -> Result<String, CatalogError> {
     serde_json::to_string(texts).map_err(|_| failed("texts have no JSON form"))
 }
 
-fn read(row: &SqliteRow) -> Result<PeerRecord, CatalogError> {
+fn read(row: &Row) -> Result<PeerRecord, CatalogError> {
     let addresses: &str = row.value("addresses")?;
     let latency = row.optional_number("latency_ms")?;
     Ok(PeerRecord {
@@ -87,7 +87,7 @@ impl PeerCatalog for SqliteCatalog {
     }
 
     async fn peers(&self) -> Result<Vec<PeerRecord>, CatalogError> {
-        self.all(PEERS, sqlx::query(LIST), read).await
+        self.all(PEERS, sql::query(LIST), read).await
     }
 
     async fn remove_peers(&self, peer_ids: &[String]) -> Result<(), CatalogError> {

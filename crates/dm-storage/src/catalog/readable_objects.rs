@@ -10,15 +10,15 @@ use dm_core::{
     ports::{CatalogError, ReadableObjects, Rewrapped},
     share::{ReadableObject, WrappedKey},
 };
-use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
-    bulk::BulkStatement,
+    bulk::{BulkStatement, last_of_each},
     change::{BulkChange, OrderedChange, SingleChange},
     columns::{Columns, storable},
     error::from_sqlx,
     pages::Source,
+    sql::{self, Connection, Pool, Row},
 };
 
 const OBJECTS: Source = Source::new("readable_objects", "id");
@@ -77,11 +77,12 @@ pub(super) static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
 
 /// Keeps the entries; of two with the same data hash the later one stays.
 pub(super) async fn put(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     objects: &[&ReadableObject],
 ) -> Result<(), CatalogError> {
-    for (sql, run) in PUT.runs(objects) {
-        let mut query = sqlx::query(sql);
+    let objects = last_of_each(objects.iter().copied(), |object| object.id.locator);
+    for (sql, run) in PUT.runs(&objects) {
+        let mut query = sql::query(sql);
         for object in run {
             query = query
                 .bind(object.id.locator.as_bytes().to_vec())
@@ -99,31 +100,28 @@ pub(super) async fn put(
 
 /// Whether there is an entry for the data.
 pub(super) async fn is_there(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
 ) -> Result<bool, CatalogError> {
-    let query = sqlx::query(ORDINAL).bind(data_hash.locator().as_bytes().to_vec());
+    let query = sql::query(ORDINAL).bind(data_hash.locator().as_bytes().to_vec());
     let row = query.fetch_optional(connection).await.map_err(from_sqlx)?;
     Ok(row.is_some())
 }
 
 /// Deletes an entry; SQLite overwrites its bytes (`secure_delete`).
 pub(super) async fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
 ) -> Result<bool, CatalogError> {
-    let query = sqlx::query(REMOVE).bind(data_hash.locator().as_bytes().to_vec());
+    let query = sql::query(REMOVE).bind(data_hash.locator().as_bytes().to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(done.rows_affected() > 0)
+    Ok(done > 0)
 }
 
 /// Replaces wrapped keys where the old ones are still there.
-pub(super) async fn rewrap(
-    connection: &mut SqliteConnection,
-    keys: &[Rewrapped],
-) -> Result<(), CatalogError> {
+pub(super) async fn rewrap(connection: &mut Connection<'_>, keys: &[Rewrapped]) -> Result<(), CatalogError> {
     for key in keys {
-        let query = sqlx::query(REWRAP)
+        let query = sql::query(REWRAP)
             .bind(key.new.version)
             .bind(key.new.token.clone())
             .bind(key.data_hash.locator().as_bytes().to_vec())
@@ -148,31 +146,31 @@ async fn wrapped_before(
     let mut found: Vec<(i64, ReadableObject)> = Vec::new();
     let mut version = i64::from(version);
     loop {
-        let older = sqlx::query_scalar(VERSION_BEFORE).bind(version);
+        let older = sql::query_scalar(VERSION_BEFORE).bind(version);
         let Some(older): Option<i64> = older.fetch_one(&catalog.reads).await.map_err(from_sqlx)? else {
             break;
         };
         version = older;
-        let query = |rows| sqlx::query(WRAPPED_BY).bind(version).bind(after).bind(rows);
+        let query = |rows| sql::query(WRAPPED_BY).bind(version).bind(after).bind(rows);
         found.extend(catalog.page(OBJECTS, limit, query, read_with_ordinal).await?);
     }
     found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
     Ok(found.into_iter().take(limit).map(|(_, object)| object).collect())
 }
 
-async fn get(pool: &SqlitePool, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
-    let query = sqlx::query(GET).bind(locator.as_bytes().to_vec());
+async fn get(pool: &Pool, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
+    let query = sql::query(GET).bind(locator.as_bytes().to_vec());
     let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
 }
 
 /// Whether there is a key for these chunks of the object, present or prepared.
 pub(super) async fn is_known(
-    pool: &SqlitePool,
+    pool: &Pool,
     id: &ObjectId,
     chunk_list: &[u8; 32],
 ) -> Result<bool, CatalogError> {
-    let query = sqlx::query(IS_KNOWN)
+    let query = sql::query(IS_KNOWN)
         .bind(id.locator.as_bytes().to_vec())
         .bind(id.owner.to_vec())
         .bind(chunk_list.to_vec());
@@ -190,7 +188,7 @@ pub(super) async fn of_owner(
     // The empty blob is before all others.
     let after = after.map(|after| after.as_bytes().to_vec()).unwrap_or_default();
     let query = |rows| {
-        sqlx::query(OF_OWNER)
+        sql::query(OF_OWNER)
             .bind(after.clone())
             .bind(owner.to_vec())
             .bind(rows)
@@ -213,7 +211,7 @@ pub(super) async fn under_replicated(
     let mut found: Vec<(i64, ReadableObject)> = Vec::new();
     for replicas in 0..factor {
         let query = |rows| {
-            sqlx::query(WITH_REPLICAS)
+            sql::query(WITH_REPLICAS)
                 .bind(owner.to_vec())
                 .bind(replicas)
                 .bind(after)
@@ -227,15 +225,15 @@ pub(super) async fn under_replicated(
 
 /// Where an entry stands in the order of arrival: 0 for none, which is before
 /// all; nothing where it is gone.
-async fn ordinal(pool: &SqlitePool, data_hash: Option<DataHash>) -> Result<Option<i64>, CatalogError> {
+async fn ordinal(pool: &Pool, data_hash: Option<DataHash>) -> Result<Option<i64>, CatalogError> {
     let Some(data_hash) = data_hash else {
         return Ok(Some(0));
     };
-    let query = sqlx::query_scalar(ORDINAL).bind(data_hash.locator().as_bytes().to_vec());
+    let query = sql::query_scalar(ORDINAL).bind(data_hash.locator().as_bytes().to_vec());
     query.fetch_optional(pool).await.map_err(from_sqlx)
 }
 
-pub(super) fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
+pub(super) fn read(row: &Row) -> Result<ReadableObject, CatalogError> {
     Ok(ReadableObject {
         data_hash: DataHash::from_bytes(row.bytes("data_hash")?),
         id: ObjectId {
@@ -251,7 +249,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<ReadableObject, CatalogError> {
     })
 }
 
-fn read_with_ordinal(row: &SqliteRow) -> Result<(i64, ReadableObject), CatalogError> {
+fn read_with_ordinal(row: &Row) -> Result<(i64, ReadableObject), CatalogError> {
     Ok((row.value("id")?, read(row)?))
 }
 

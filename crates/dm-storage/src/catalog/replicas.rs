@@ -1,11 +1,11 @@
 //! How many peers hold each object.
 
 use dm_core::{envelope::ObjectId, ports::CatalogError};
-use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{
     columns::{Columns, storable},
     error::from_sqlx,
+    sql::{self, Connection, Pool},
 };
 
 pub(super) const GET: &str = "SELECT replicas, sequence FROM replicas WHERE locator = ? AND owner = ?";
@@ -21,12 +21,12 @@ pub(super) const SET: &str = "
 
 /// Sets the count of an object, whether it is readable here or not.
 pub(super) async fn set(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: &ObjectId,
     sequence: u64,
     replicas: u32,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(SET)
+    let query = sql::query(SET)
         .bind(id.locator.as_bytes().to_vec())
         .bind(id.owner.to_vec())
         .bind(storable(sequence)?)
@@ -35,8 +35,8 @@ pub(super) async fn set(
 }
 
 /// The count of an object and the sequence number that belongs to it.
-pub(super) async fn get(pool: &SqlitePool, id: &ObjectId) -> Result<Option<(u32, u64)>, CatalogError> {
-    let query = sqlx::query(GET)
+pub(super) async fn get(pool: &Pool, id: &ObjectId) -> Result<Option<(u32, u64)>, CatalogError> {
+    let query = sql::query(GET)
         .bind(id.locator.as_bytes().to_vec())
         .bind(id.owner.to_vec());
     let Some(row) = query.fetch_optional(pool).await.map_err(from_sqlx)? else {

@@ -7,7 +7,6 @@ use dm_core::{
     ports::{CatalogError, Revocations},
     share::ReadableObject,
 };
-use sqlx::{SqliteConnection, SqliteExecutor, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -16,42 +15,46 @@ use super::{
     error::from_sqlx,
     pages::Source,
     readable_objects, share_writes,
+    sql::{self, Connection, Row, Target},
 };
 
 const REVOCATIONS: Source = Source::new("revocations", "locator");
 
 pub(super) const BEGIN: &str =
-    "INSERT OR IGNORE INTO revocations (locator, recipient, data_hash) VALUES (?, ?, ?)";
+    "INSERT INTO revocations (locator, recipient, data_hash) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 pub(super) const END: &str = "DELETE FROM revocations WHERE locator = ? AND recipient = ?";
 pub(super) const UNFINISHED: &str = "SELECT locator, data_hash, recipient FROM revocations
     WHERE (locator, recipient) > (?, ?) ORDER BY locator, recipient LIMIT ?";
 pub(super) const END_ALL: &str = "DELETE FROM revocations WHERE locator = ?";
-pub(super) const PREPARE: &str = "INSERT OR REPLACE INTO prepared_keys
-    (locator, data_hash, owner, size, chunk_list, key_version, key_token) VALUES (?, ?, ?, ?, ?, ?, ?)";
+pub(super) const PREPARE: &str = "INSERT INTO prepared_keys
+    (locator, data_hash, owner, size, chunk_list, key_version, key_token) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (locator) DO UPDATE SET data_hash = excluded.data_hash, owner = excluded.owner,
+        size = excluded.size, chunk_list = excluded.chunk_list, key_version = excluded.key_version,
+        key_token = excluded.key_token";
 pub(super) const PREPARED: &str = "SELECT * FROM prepared_keys WHERE locator = ?";
 pub(super) const FORGET_PREPARED: &str = "DELETE FROM prepared_keys WHERE locator = ?";
 
 /// Forgets the share and keeps what is to be finished; whether it was not begun before.
 pub(super) async fn begin(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<bool, CatalogError> {
-    let query = sqlx::query(BEGIN)
+    let query = sql::query(BEGIN)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec())
         .bind(data_hash.as_bytes().to_vec());
     let begun = query.execute(&mut *connection).await.map_err(from_sqlx)?;
     share_writes::remove(connection, data_hash, recipient).await?;
-    Ok(begun.rows_affected() > 0)
+    Ok(begun > 0)
 }
 
 pub(super) async fn end(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(END)
+    let query = sql::query(END)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
@@ -59,21 +62,21 @@ pub(super) async fn end(
 
 /// Forgets everything about revocations of this data.
 pub(super) async fn forget(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
 ) -> Result<(), CatalogError> {
     for sql in [END_ALL, FORGET_PREPARED] {
-        let query = sqlx::query(sql).bind(data_hash.locator().as_bytes().to_vec());
+        let query = sql::query(sql).bind(data_hash.locator().as_bytes().to_vec());
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
     Ok(())
 }
 
 pub(super) async fn prepare(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     next: &ReadableObject,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(PREPARE)
+    let query = sql::query(PREPARE)
         .bind(next.id.locator.as_bytes().to_vec())
         .bind(next.data_hash.as_bytes().to_vec())
         .bind(next.id.owner.to_vec())
@@ -87,7 +90,7 @@ pub(super) async fn prepare(
 /// Moves the entry that was prepared for these chunks to the readable objects,
 /// where the key before is overwritten; whether there was one.
 pub(super) async fn adopt(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     chunk_list: &[u8; 32],
 ) -> Result<bool, CatalogError> {
@@ -96,16 +99,16 @@ pub(super) async fn adopt(
         return Ok(false);
     };
     readable_objects::put(connection, &[&next]).await?;
-    let query = sqlx::query(FORGET_PREPARED).bind(data_hash.locator().as_bytes().to_vec());
+    let query = sql::query(FORGET_PREPARED).bind(data_hash.locator().as_bytes().to_vec());
     query.execute(connection).await.map_err(from_sqlx)?;
     Ok(true)
 }
 
 async fn prepared(
-    executor: impl SqliteExecutor<'_>,
+    executor: impl Into<Target<'_>>,
     data_hash: &DataHash,
 ) -> Result<Option<ReadableObject>, CatalogError> {
-    let query = sqlx::query(PREPARED).bind(data_hash.locator().as_bytes().to_vec());
+    let query = sql::query(PREPARED).bind(data_hash.locator().as_bytes().to_vec());
     let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
     row.as_ref().map(readable_objects::read).transpose()
 }
@@ -129,12 +132,12 @@ impl Revocations for SqliteCatalog {
             None => (Vec::new(), Vec::new()),
         };
         let query = |rows| {
-            sqlx::query(UNFINISHED)
+            sql::query(UNFINISHED)
                 .bind(locator.clone())
                 .bind(recipient.clone())
                 .bind(rows)
         };
-        let unfinished = |row: &SqliteRow| {
+        let unfinished = |row: &Row| {
             let data_hash = DataHash::from_bytes(row.bytes("data_hash")?);
             Ok((data_hash, row.address("recipient")?))
         };

@@ -12,19 +12,21 @@ use dm_core::{
     sent::{SentState, ShareListing},
     share::NewShare,
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     bulk::BulkStatement,
     columns::{Columns, bound, storable},
     error::from_sqlx,
+    sql::{self, Connection, Row},
 };
 
 pub(super) const LAST: &str = "SELECT coalesce(max(number), 0) AS last FROM sent";
 pub(super) const FORGET: &str = "DELETE FROM sent WHERE locator = ? AND recipient = ? AND state < 3";
-pub(super) const SET_GRANTED: &str = "UPDATE sent SET granted_at = iif(?1, NULL, coalesce(granted_at, ?2))
+pub(super) const SET_GRANTED: &str =
+    "UPDATE sent SET granted_at = CASE WHEN ?1 = 0 THEN coalesce(granted_at, ?2) END
     WHERE locator = ?3 AND recipient = ?4 AND state < 3";
-pub(super) const NOTIFY: &str = "UPDATE sent SET notified_at = ?, state = max(state, 1)
+pub(super) const NOTIFY: &str =
+    "UPDATE sent SET notified_at = ?, state = CASE WHEN state < 1 THEN 1 ELSE state END
     WHERE locator = ? AND recipient = ? AND state < 3 AND notified_at IS NULL";
 pub(super) const ACKNOWLEDGE: &str = "UPDATE sent
     SET state = 2, fetched_at = ?, acknowledged_at = ?, delivery_index = ?
@@ -52,9 +54,9 @@ static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
 
 static ADD_TERMS: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
-        "INSERT OR IGNORE INTO sent_terms (term, state, number) SELECT * FROM",
+        "INSERT INTO sent_terms (term, state, number) SELECT * FROM",
         3,
-        "",
+        "ON CONFLICT DO NOTHING",
     )
 });
 
@@ -81,25 +83,22 @@ pub(super) fn number_of(state: SentState) -> i64 {
 }
 
 /// Lists shares that are new.
-pub(super) async fn begin(
-    connection: &mut SqliteConnection,
-    shares: &[&NewShare],
-) -> Result<(), CatalogError> {
+pub(super) async fn begin(connection: &mut Connection<'_>, shares: &[&NewShare]) -> Result<(), CatalogError> {
     if shares.is_empty() {
         return Ok(());
     }
-    let row = sqlx::query(LAST).fetch_one(&mut *connection).await;
+    let row = sql::query(LAST).fetch_one(&mut *connection).await;
     let first = row.map_err(from_sqlx)?.value::<i64>("last")? + 1;
     let numbered: Vec<(i64, &NewShare)> = (first..).zip(shares.iter().copied()).collect();
     for (sql, run) in INSERT.runs(&numbered) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for (number, share) in run {
             let (record, made) = (
                 &share.record,
                 (!share.grant_owed).then_some(share.record.created_at),
             );
             query = query
-                .bind(number)
+                .bind(*number)
                 .bind(record.data_hash.locator().as_bytes().to_vec())
                 .bind(record.recipient.to_vec())
                 .bind(record.data_hash.as_bytes().to_vec())
@@ -120,11 +119,11 @@ pub(super) async fn begin(
     add_terms(connection, &terms.collect::<Vec<_>>()).await
 }
 
-async fn add_terms(connection: &mut SqliteConnection, terms: &[TermRow]) -> Result<(), CatalogError> {
+async fn add_terms(connection: &mut Connection<'_>, terms: &[TermRow]) -> Result<(), CatalogError> {
     for (sql, run) in ADD_TERMS.runs(terms) {
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for (Term(term), state, number) in run {
-            query = query.bind(term.to_vec()).bind(state).bind(number);
+            query = query.bind(term.to_vec()).bind(*state).bind(*number);
         }
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
@@ -133,11 +132,11 @@ async fn add_terms(connection: &mut SqliteConnection, terms: &[TermRow]) -> Resu
 
 /// A share was taken back.
 pub(super) async fn forget(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(FORGET)
+    let query = sql::query(FORGET)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
@@ -145,12 +144,12 @@ pub(super) async fn forget(
 
 /// The recipient's grant is owed, or it was made.
 pub(super) async fn set_grant_owed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
     owed: bool,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(SET_GRANTED)
+    let query = sql::query(SET_GRANTED)
         .bind(owed)
         .bind(bound(now_ms()))
         .bind(data_hash.locator().as_bytes().to_vec())
@@ -159,12 +158,12 @@ pub(super) async fn set_grant_owed(
 }
 
 pub(super) async fn note_notified(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     told: &[(Locator, Address)],
     now: u64,
 ) -> Result<(), CatalogError> {
     for (locator, recipient) in told {
-        let query = sqlx::query(NOTIFY)
+        let query = sql::query(NOTIFY)
             .bind(storable(now)?)
             .bind(locator.as_bytes().to_vec())
             .bind(recipient.to_vec());
@@ -175,11 +174,11 @@ pub(super) async fn note_notified(
 
 /// A delivery of own data was recorded at this position of the log.
 pub(super) async fn acknowledge(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     statement: &SignedAcknowledgement,
     position: u64,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(ACKNOWLEDGE)
+    let query = sql::query(ACKNOWLEDGE)
         .bind(bound(statement.fetched_at))
         .bind(bound(statement.made_at))
         .bind(storable(position)?)
@@ -190,11 +189,11 @@ pub(super) async fn acknowledge(
 
 /// The recipient's access is withdrawn; its share is still there.
 pub(super) async fn revoke(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(END)
+    let query = sql::query(END)
         .bind(number_of(SentState::Revoked))
         .bind(bound(now_ms()))
         .bind(data_hash.locator().as_bytes().to_vec())
@@ -204,11 +203,11 @@ pub(super) async fn revoke(
 
 /// The data is erased; its shares are still there.
 pub(super) async fn end_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     cause: ErasureCause,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(END_ALL)
+    let query = sql::query(END_ALL)
         .bind(number_of(SentState::of_erasure(cause)))
         .bind(bound(now_ms()))
         .bind(data_hash.locator().as_bytes().to_vec());
@@ -217,24 +216,24 @@ pub(super) async fn end_all(
 
 /// Keeps what is said of the data now.
 pub(super) async fn relist(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     listing: &ShareListing,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(RELIST)
+    let query = sql::query(RELIST)
         .bind(listing.descriptor.to_vec())
         .bind(data_hash.locator().as_bytes().to_vec());
     let rows = query.fetch_all(&mut *connection).await.map_err(from_sqlx)?;
     for row in &rows {
         let (number, terms) = terms_of(row, listing)?;
-        let query = sqlx::query(REMOVE_TERMS).bind(number);
+        let query = sql::query(REMOVE_TERMS).bind(number);
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
         add_terms(connection, &terms).await?;
     }
     Ok(())
 }
 
-fn terms_of(row: &SqliteRow, listing: &ShareListing) -> Result<(i64, Vec<TermRow>), CatalogError> {
+fn terms_of(row: &Row, listing: &ShareListing) -> Result<(i64, Vec<TermRow>), CatalogError> {
     let (number, state) = (row.value("number")?, row.value("state")?);
     let recipient = term_of(row.address("recipient")?);
     let all = std::iter::once(recipient).chain(listing.terms.iter().copied());

@@ -9,7 +9,6 @@ use dm_core::{
     ports::{CatalogError, SentCatalog},
     sent::{SentQuery, SentShare, SentState, ShareListing},
 };
-use sqlx::{QueryBuilder, Sqlite, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -19,6 +18,7 @@ use super::{
     listing_pages::{Range, SENT},
     pages::Source,
     sent::{number_of, term_of},
+    sql::{self, QueryBuilder, Row},
 };
 
 const SHARES: Source = Source::new("sent", "number");
@@ -55,7 +55,7 @@ const OF_NUMBERS: &str = concat!(
     " ORDER BY n.number DESC"
 );
 
-pub(super) fn query(asked: &SentQuery, terms: &[Term]) -> QueryBuilder<Sqlite> {
+pub(super) fn query(asked: &SentQuery, terms: &[Term]) -> QueryBuilder {
     let states: Vec<i64> = match asked.states.is_empty() {
         true => SentState::ALL.map(number_of).to_vec(),
         false => asked.states.iter().copied().map(number_of).collect(),
@@ -72,9 +72,9 @@ pub(super) fn query(asked: &SentQuery, terms: &[Term]) -> QueryBuilder<Sqlite> {
     query
 }
 
-fn read(row: &SqliteRow) -> Result<(u64, SentShare), CatalogError> {
+fn read(row: &Row) -> Result<(u64, SentShare), CatalogError> {
     let state: i64 = row.value("state")?;
-    let replicas: Option<u32> = row.value("replicas")?;
+    let replicas = row.optional_number("replicas")?;
     let owed: Option<bool> = row.value("grant_owed")?;
     let share = SentShare {
         data_hash: DataHash::from_bytes(row.bytes("data_hash")?),
@@ -86,7 +86,7 @@ fn read(row: &SqliteRow) -> Result<(u64, SentShare), CatalogError> {
             .ok_or_else(|| corrupt(format_args!("a share has the state {state}")))?,
         created_at: row.number("created_at")?,
         size: row.optional_number("size")?,
-        replicas: replicas.unwrap_or(0),
+        replicas: replicas.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
         grant_pending: owed.unwrap_or(false),
         granted_at: row.optional_number("granted_at")?,
         leaf_index: row.optional_number("leaf_index")?,
@@ -108,7 +108,7 @@ impl SentCatalog for SqliteCatalog {
         let recipient = query.recipient.map(term_of);
         let terms: Vec<Term> = recipient.into_iter().chain(query.terms.iter().copied()).collect();
         let terms = SENT.rarest_first(&self.reads, &terms).await?;
-        let mut query = self::query(query, &terms);
+        let query = self::query(query, &terms);
         let rows = query.build().fetch_all(&self.reads).await.map_err(from_sqlx)?;
         rows.iter().map(read).collect()
     }
@@ -119,11 +119,11 @@ impl SentCatalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<SentShare>, CatalogError> {
         let query = |rows| {
-            sqlx::query(OF_DATA)
+            sql::query(OF_DATA)
                 .bind(data_hash.locator().as_bytes().to_vec())
                 .bind(rows)
         };
-        let share = |row: &SqliteRow| Ok(read(row)?.1);
+        let share = |row: &Row| Ok(read(row)?.1);
         self.page(SHARES, limit, query, share).await
     }
 
@@ -132,7 +132,7 @@ impl SentCatalog for SqliteCatalog {
         data_hash: &DataHash,
         recipient: Address,
     ) -> Result<Option<SentShare>, CatalogError> {
-        let query = sqlx::query(WITH_RECIPIENT)
+        let query = sql::query(WITH_RECIPIENT)
             .bind(data_hash.locator().as_bytes().to_vec())
             .bind(recipient.to_vec());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;

@@ -8,7 +8,6 @@ use dm_core::{
     ports::{CatalogError, ShareInsert},
     share::{NewShare, ShareRecord},
 };
-use sqlx::SqliteConnection;
 
 use super::{
     bulk::BulkStatement,
@@ -17,6 +16,7 @@ use super::{
     error::{failed, from_sqlx},
     mandates, readable_objects, sent,
     shares::{by_key, by_recipient},
+    sql::{self, Connection},
     uploads,
 };
 
@@ -54,7 +54,8 @@ pub(super) static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
                 AND position > coalesce((SELECT max(position) FROM events
                     WHERE data_hash = column2 AND kind IN ('data_delete', 'revoke')
                         AND (kind = 'data_delete' OR +recipient = column3)), -1)),
-            EXISTS (SELECT 1 FROM replicas WHERE replicas.locator = column1 AND replicas.replicas > 0)
+            CAST(EXISTS (SELECT 1 FROM replicas
+                WHERE replicas.locator = column1 AND replicas.replicas > 0) AS INTEGER)
          FROM",
         11,
         "ON CONFLICT DO NOTHING RETURNING locator, recipient",
@@ -66,7 +67,7 @@ type ShareName = ([u8; 32], Address);
 /// Lets shares come into being, with their objects and all that belongs to them, and
 /// says of each, by its place, what became of it.
 pub(super) async fn commit(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     shares: &[(usize, &NewShare)],
 ) -> Result<Vec<(usize, ShareInsert)>, CatalogError> {
     let outcomes = insert(connection, shares).await?;
@@ -99,7 +100,7 @@ pub(super) async fn commit(
 
 /// Keeps the shares that are new.
 async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     shares: &[(usize, &NewShare)],
 ) -> Result<Vec<(usize, ShareInsert)>, CatalogError> {
     let mut outcomes = Vec::with_capacity(shares.len());
@@ -108,7 +109,7 @@ async fn insert(
             .iter()
             .map(|(_, share)| share.record.data_hash.locator())
             .collect();
-        let mut query = sqlx::query(sql);
+        let mut query = sql::query(sql);
         for ((_, share), locator) in run.iter().zip(&names) {
             let (record, key) = (&share.record, share.record.idempotency_key.as_ref());
             query = query
@@ -143,12 +144,12 @@ async fn insert(
 
 /// Takes back a share that no event speaks of; whether there was one.
 pub(super) async fn take_back(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<bool, CatalogError> {
     let locator = data_hash.locator().as_bytes().to_vec();
-    let query = sqlx::query(TAKE_BACK)
+    let query = sql::query(TAKE_BACK)
         .bind(locator.clone())
         .bind(recipient.to_vec());
     let Some(row) = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)? else {
@@ -159,7 +160,7 @@ pub(super) async fn take_back(
     if let Some(digest) = row.optional_bytes("mandate")? {
         mandates::unuse(connection, B256::from(digest)).await?;
     }
-    let query = sqlx::query(TAKE_BACK_DELIVERY)
+    let query = sql::query(TAKE_BACK_DELIVERY)
         .bind(locator)
         .bind(recipient.to_vec())
         .bind(data_hash.as_bytes().to_vec());
@@ -168,10 +169,7 @@ pub(super) async fn take_back(
 }
 
 /// What keeps a share from being new.
-async fn obstacle(
-    connection: &mut SqliteConnection,
-    share: &ShareRecord,
-) -> Result<ShareInsert, CatalogError> {
+async fn obstacle(connection: &mut Connection<'_>, share: &ShareRecord) -> Result<ShareInsert, CatalogError> {
     if let Some(key) = &share.idempotency_key
         && let Some(other) = by_key(&mut *connection, key).await?
         && (other.data_hash, other.recipient) != (share.data_hash, share.recipient)
@@ -185,12 +183,12 @@ async fn obstacle(
 }
 
 pub(super) async fn set_grant_owed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
     owed: bool,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(SET_GRANT_OWED)
+    let query = sql::query(SET_GRANT_OWED)
         .bind(owed)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
@@ -198,11 +196,11 @@ pub(super) async fn set_grant_owed(
 }
 
 pub(super) async fn set_receipt_spread(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(SET_RECEIPT_SPREAD)
+    let query = sql::query(SET_RECEIPT_SPREAD)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
@@ -210,11 +208,11 @@ pub(super) async fn set_receipt_spread(
 
 /// Deletes the share of this data with this recipient.
 pub(super) async fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(REMOVE)
+    let query = sql::query(REMOVE)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
@@ -222,9 +220,9 @@ pub(super) async fn remove(
 
 /// Deletes the shares of this data with everybody.
 pub(super) async fn remove_all(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(REMOVE_ALL).bind(data_hash.locator().as_bytes().to_vec());
+    let query = sql::query(REMOVE_ALL).bind(data_hash.locator().as_bytes().to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }

@@ -11,7 +11,6 @@ use dm_core::{
     ports::{CatalogError, NumberedShare, ShareCatalog, ShareInsert},
     share::{NewShare, ReadableObject, ShareRecord},
 };
-use sqlx::{SqliteExecutor, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -21,6 +20,7 @@ use super::{
     mandates,
     pages::Source,
     readable_objects, replicas,
+    sql::{self, Row, Target},
 };
 
 const SHARES: Source = Source::new("shares", "id");
@@ -62,11 +62,11 @@ pub(super) const IS_RECEIPT_SPREAD: &str = "SELECT EXISTS (SELECT 1 FROM shares
     WHERE locator = ? AND recipient = ? AND receipt_state = 2) AS is_spread";
 
 pub(super) async fn by_recipient(
-    executor: impl SqliteExecutor<'_>,
+    executor: impl Into<Target<'_>>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<Option<ShareRecord>, CatalogError> {
-    let query = sqlx::query(BY_RECIPIENT)
+    let query = sql::query(BY_RECIPIENT)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
     let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
@@ -74,15 +74,15 @@ pub(super) async fn by_recipient(
 }
 
 pub(super) async fn by_key(
-    executor: impl SqliteExecutor<'_>,
+    executor: impl Into<Target<'_>>,
     key: &IdempotencyKey,
 ) -> Result<Option<ShareRecord>, CatalogError> {
-    let query = sqlx::query(BY_KEY).bind(key.client.clone()).bind(key.key.clone());
+    let query = sql::query(BY_KEY).bind(key.client.clone()).bind(key.key.clone());
     let row = query.fetch_optional(executor).await.map_err(from_sqlx)?;
     row.as_ref().map(read).transpose()
 }
 
-fn read(row: &SqliteRow) -> Result<ShareRecord, CatalogError> {
+fn read(row: &Row) -> Result<ShareRecord, CatalogError> {
     let client: Option<String> = row.value("client")?;
     let key: Option<String> = row.value("idempotency_key")?;
     let kind: &str = row.value("kind")?;
@@ -102,11 +102,11 @@ fn read(row: &SqliteRow) -> Result<ShareRecord, CatalogError> {
     })
 }
 
-fn read_numbered(row: &SqliteRow) -> Result<NumberedShare, CatalogError> {
+fn read_numbered(row: &Row) -> Result<NumberedShare, CatalogError> {
     Ok((row.number("id")?, read(row)?))
 }
 
-fn read_recorded(row: &SqliteRow) -> Result<(u64, ShareRecord), CatalogError> {
+fn read_recorded(row: &Row) -> Result<(u64, ShareRecord), CatalogError> {
     Ok((row.number("event_index")?, read(row)?))
 }
 
@@ -139,18 +139,18 @@ impl ShareCatalog for SqliteCatalog {
     }
 
     async fn is_shared(&self, data_hash: &DataHash) -> Result<bool, CatalogError> {
-        let query = sqlx::query(IS_SHARED).bind(data_hash.locator().as_bytes().to_vec());
+        let query = sql::query(IS_SHARED).bind(data_hash.locator().as_bytes().to_vec());
         let row = query.fetch_one(&self.reads).await.map_err(from_sqlx)?;
         row.value("is_shared")
     }
 
     async fn unrecorded_shares(&self, after: u64, limit: usize) -> Result<Vec<NumberedShare>, CatalogError> {
-        let query = |rows| sqlx::query(UNRECORDED).bind(bound(after)).bind(rows);
+        let query = |rows| sql::query(UNRECORDED).bind(bound(after)).bind(rows);
         self.page(SHARES, limit, query, read_numbered).await
     }
 
     async fn unrecorded_shares_of(&self, data_hash: &DataHash) -> Result<Vec<ShareRecord>, CatalogError> {
-        let query = sqlx::query(UNRECORDED_OF).bind(data_hash.locator().as_bytes().to_vec());
+        let query = sql::query(UNRECORDED_OF).bind(data_hash.locator().as_bytes().to_vec());
         self.all(SHARES, query, read).await
     }
 
@@ -189,8 +189,8 @@ impl ShareCatalog for SqliteCatalog {
     ) -> Result<Vec<Address>, CatalogError> {
         // The empty blob is before all others.
         let after = after.map(|after| after.to_vec()).unwrap_or_default();
-        let query = |rows| sqlx::query(OWED_RECIPIENTS).bind(after.clone()).bind(rows);
-        let recipient = |row: &SqliteRow| row.address("recipient");
+        let query = |rows| sql::query(OWED_RECIPIENTS).bind(after.clone()).bind(rows);
+        let recipient = |row: &Row| row.address("recipient");
         self.page(RECIPIENTS, limit, query, recipient).await
     }
 
@@ -201,7 +201,7 @@ impl ShareCatalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<NumberedShare>, CatalogError> {
         let query = |rows| {
-            sqlx::query(GRANT_OWED)
+            sql::query(GRANT_OWED)
                 .bind(recipient.to_vec())
                 .bind(bound(after))
                 .bind(rows)
@@ -239,7 +239,7 @@ impl ShareCatalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<(u64, ShareRecord)>, CatalogError> {
         let query = |rows| {
-            sqlx::query(RECEIPT_DUE)
+            sql::query(RECEIPT_DUE)
                 .bind(bound(positions.start))
                 .bind(bound(positions.end))
                 .bind(rows)
@@ -254,7 +254,7 @@ impl ShareCatalog for SqliteCatalog {
     }
 
     async fn is_receipt_spread(&self, locator: &Locator, recipient: Address) -> Result<bool, CatalogError> {
-        let query = sqlx::query(IS_RECEIPT_SPREAD)
+        let query = sql::query(IS_RECEIPT_SPREAD)
             .bind(locator.as_bytes().to_vec())
             .bind(recipient.to_vec());
         let row = query.fetch_one(&self.reads).await.map_err(from_sqlx)?;

@@ -6,7 +6,6 @@ use dm_core::{
     ports::{CatalogError, MAX_DEAD_LETTERS, SubscriptionCatalog},
     subscription::{DeadLetter, Progress, Subscription, SubscriptionId, SubscriptionState},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -14,6 +13,7 @@ use super::{
     columns::{Columns, bound, storable},
     error::{corrupt, failed, from_sqlx},
     pages::Source,
+    sql::{self, Connection, Row},
 };
 
 const SUBSCRIPTIONS: Source = Source::new("subscriptions", "id");
@@ -29,8 +29,10 @@ pub(super) const SET_PROGRESS: &str = "UPDATE subscriptions
     SET read_to = ?, attempts = ?, next_try = ?, last_error = ?, missed = ? WHERE id = ? AND read_to = ?";
 pub(super) const REWIND: &str = "UPDATE subscriptions
     SET read_to = ?, attempts = 0, next_try = 0, last_error = NULL, missed = 0 WHERE id = ?";
-const ADD_LETTER: &str = "INSERT OR REPLACE INTO dead_letters
-    (subscription, position, topic, attempts, failed_at, reason) VALUES (?, ?, ?, ?, ?, ?)";
+const ADD_LETTER: &str = "INSERT INTO dead_letters
+    (subscription, position, topic, attempts, failed_at, reason) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (subscription, position) DO UPDATE SET topic = excluded.topic,
+        attempts = excluded.attempts, failed_at = excluded.failed_at, reason = excluded.reason";
 pub(super) const TRIM: &str = "DELETE FROM dead_letters WHERE subscription = ?1 AND position <= (
     SELECT position FROM dead_letters WHERE subscription = ?1 ORDER BY position DESC LIMIT 1 OFFSET ?2)";
 pub(super) const FORGET_BEYOND: &str = "DELETE FROM dead_letters WHERE subscription = ? AND position > ?";
@@ -39,11 +41,11 @@ pub(super) const DEAD_LETTERS: &str = "SELECT * FROM dead_letters
 pub(super) const REMOVE: &str = "DELETE FROM subscriptions WHERE id = ?";
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     subscription: &Subscription,
 ) -> Result<Outcome, CatalogError> {
     let progress = &subscription.progress;
-    let query = sqlx::query(INSERT)
+    let query = sql::query(INSERT)
         .bind(subscription.id.0.to_vec())
         .bind(subscription.name.clone())
         .bind(subscription.url.clone())
@@ -58,30 +60,30 @@ pub(super) async fn insert(
         .bind(progress.last_error.clone())
         .bind(storable(progress.missed)?);
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(match done.rows_affected() {
+    Ok(match done {
         0 => Outcome::Refused(format!("there is a subscription {:?}", subscription.name)),
         _ => Outcome::Done,
     })
 }
 
 pub(super) async fn set_state(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: SubscriptionId,
     state: SubscriptionState,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(SET_STATE).bind(state.as_str()).bind(id.0.to_vec());
+    let query = sql::query(SET_STATE).bind(state.as_str()).bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
 pub(super) async fn set_progress(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: SubscriptionId,
     from: u64,
     progress: &Progress,
     given_up: Option<&DeadLetter>,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(SET_PROGRESS)
+    let query = sql::query(SET_PROGRESS)
         .bind(storable(progress.read_to)?)
         .bind(progress.attempts)
         .bind(storable(progress.next_try)?)
@@ -90,7 +92,7 @@ pub(super) async fn set_progress(
         .bind(id.0.to_vec())
         .bind(bound(from));
     let done = query.execute(&mut *connection).await.map_err(from_sqlx)?;
-    let existed = done.rows_affected() > 0;
+    let existed = done > 0;
     if let Some(letter) = given_up.filter(|_| existed) {
         add_letter(connection, id, letter).await?;
     }
@@ -98,11 +100,11 @@ pub(super) async fn set_progress(
 }
 
 async fn add_letter(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: SubscriptionId,
     letter: &DeadLetter,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(ADD_LETTER)
+    let query = sql::query(ADD_LETTER)
         .bind(id.0.to_vec())
         .bind(storable(letter.position)?)
         .bind(letter.topic.clone())
@@ -110,7 +112,7 @@ async fn add_letter(
         .bind(storable(letter.failed_at)?)
         .bind(letter.reason.clone());
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
-    let query = sqlx::query(TRIM)
+    let query = sql::query(TRIM)
         .bind(id.0.to_vec())
         .bind(storable(MAX_DEAD_LETTERS)?);
     query.execute(connection).await.map_err(from_sqlx)?;
@@ -118,35 +120,35 @@ async fn add_letter(
 }
 
 pub(super) async fn rewind(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: SubscriptionId,
     read_to: u64,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(FORGET_BEYOND)
+    let query = sql::query(FORGET_BEYOND)
         .bind(id.0.to_vec())
         .bind(storable(read_to)?);
     query.execute(&mut *connection).await.map_err(from_sqlx)?;
-    let query = sqlx::query(REWIND).bind(storable(read_to)?).bind(id.0.to_vec());
+    let query = sql::query(REWIND).bind(storable(read_to)?).bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
 pub(super) async fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: SubscriptionId,
 ) -> Result<Outcome, CatalogError> {
-    let letters = sqlx::query(FORGET_BEYOND).bind(id.0.to_vec()).bind(-1);
+    let letters = sql::query(FORGET_BEYOND).bind(id.0.to_vec()).bind(-1);
     letters.execute(&mut *connection).await.map_err(from_sqlx)?;
-    let query = sqlx::query(REMOVE).bind(id.0.to_vec());
+    let query = sql::query(REMOVE).bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, CatalogError> {
     serde_json::to_string(value).map_err(|_| failed("a subscription has no JSON form"))
 }
 
-fn read(row: &SqliteRow) -> Result<Subscription, CatalogError> {
+fn read(row: &Row) -> Result<Subscription, CatalogError> {
     let topics: Vec<String> = serde_json::from_str(row.value("topics")?)
         .map_err(|_| corrupt("the topics of a subscription are no JSON array of texts"))?;
     let topics = Topics::new(topics.iter().map(String::as_str))
@@ -177,7 +179,7 @@ fn read(row: &SqliteRow) -> Result<Subscription, CatalogError> {
     })
 }
 
-fn letter(row: &SqliteRow) -> Result<DeadLetter, CatalogError> {
+fn letter(row: &Row) -> Result<DeadLetter, CatalogError> {
     Ok(DeadLetter {
         position: row.number("position")?,
         topic: row.value("topic")?,
@@ -195,11 +197,11 @@ impl SubscriptionCatalog for SqliteCatalog {
     }
 
     async fn subscriptions(&self) -> Result<Vec<Subscription>, CatalogError> {
-        self.all(SUBSCRIPTIONS, sqlx::query(LIST), read).await
+        self.all(SUBSCRIPTIONS, sql::query(LIST), read).await
     }
 
     async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, CatalogError> {
-        let query = sqlx::query(GET).bind(id.0.to_vec());
+        let query = sql::query(GET).bind(id.0.to_vec());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
         row.as_ref().map(read).transpose()
     }
@@ -240,7 +242,7 @@ impl SubscriptionCatalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, CatalogError> {
         let query = |rows| {
-            sqlx::query(DEAD_LETTERS)
+            sql::query(DEAD_LETTERS)
                 .bind(id.0.to_vec())
                 .bind(bound(after))
                 .bind(rows)

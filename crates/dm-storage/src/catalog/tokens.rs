@@ -7,7 +7,6 @@ use dm_core::{
     ports::{CatalogError, TokenCatalog},
     token::{TokenInfo, TokenKind},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -15,6 +14,7 @@ use super::{
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
     pages::Source,
+    sql::{self, Connection, Row},
 };
 
 const NATIVE: &str = "native";
@@ -31,14 +31,14 @@ const LIST: &str = "SELECT * FROM tokens ORDER BY ordinal";
 
 /// Keeps a token unless there is one at its address.
 pub(super) async fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     token: &TokenRecord,
 ) -> Result<Outcome, CatalogError> {
     let kind = match token.info.kind {
         TokenKind::Native => NATIVE,
         TokenKind::Erc20 => ERC20,
     };
-    let query = sqlx::query(ADD)
+    let query = sql::query(ADD)
         .bind(token.info.address.to_vec())
         .bind(kind)
         .bind(token.info.symbol.clone())
@@ -47,24 +47,24 @@ pub(super) async fn add(
         .bind(token.issued)
         .bind(storable(token.added_at)?);
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() == 0))
+    Ok(Outcome::Existed(done == 0))
 }
 
 /// Keeps what a token says of itself now.
 pub(super) async fn update(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     facts: &TokenInfo,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(UPDATE)
+    let query = sql::query(UPDATE)
         .bind(facts.symbol.clone())
         .bind(facts.name.clone())
         .bind(facts.decimals)
         .bind(facts.address.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
-fn read(row: &SqliteRow) -> Result<TokenRecord, CatalogError> {
+fn read(row: &Row) -> Result<TokenRecord, CatalogError> {
     let kind = match row.value("kind")? {
         NATIVE => TokenKind::Native,
         ERC20 => TokenKind::Erc20,
@@ -96,12 +96,12 @@ impl TokenCatalog for SqliteCatalog {
     }
 
     async fn token(&self, address: Address) -> Result<Option<TokenRecord>, CatalogError> {
-        let query = sqlx::query(GET).bind(address.to_vec());
+        let query = sql::query(GET).bind(address.to_vec());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
         row.as_ref().map(read).transpose()
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>, CatalogError> {
-        self.all(TOKENS, sqlx::query(LIST), read).await
+        self.all(TOKENS, sql::query(LIST), read).await
     }
 }

@@ -11,13 +11,13 @@ use dm_core::{
     share::WrappedKey,
     upload::{OpenUploads, Received, UploadId, UploadRecord, UploadStage},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
     change::{Outcome, SingleChange},
     columns::{Columns, bound, row_limit, storable},
     error::{corrupt, from_sqlx},
+    sql::{self, Connection, Row},
 };
 
 const INSERT: &str = "INSERT INTO uploads
@@ -38,20 +38,21 @@ pub(super) const DUE: &str = "SELECT id FROM (
         UNION
         SELECT id FROM uploads INDEXED BY uploads_complete
         WHERE data_hash IS NULL AND received = length AND refused = 0 AND id > ?2
-    ) ORDER BY id LIMIT ?3";
-pub(super) const OPEN_OF: &str = "SELECT count(*) AS uploads, coalesce(sum(length), 0) AS bytes
+    ) AS subquery ORDER BY id LIMIT ?3";
+pub(super) const OPEN_OF: &str =
+    "SELECT count(*) AS uploads, CAST(coalesce(sum(length), 0) AS BIGINT) AS bytes
     FROM uploads WHERE data_hash IS NULL AND key_id = ?";
 /// Of an upload that is no more nothing is noted.
-pub(super) const NOTE_SHARE: &str = "INSERT OR IGNORE INTO upload_shares (upload, recipient, locator)
-    SELECT id, ?, ? FROM uploads WHERE id = ?";
+pub(super) const NOTE_SHARE: &str = "INSERT INTO upload_shares (upload, recipient, locator)
+    SELECT id, ?, ? FROM uploads WHERE id = ? ON CONFLICT DO NOTHING";
 pub(super) const FORGET_SHARE: &str = "DELETE FROM upload_shares WHERE locator = ? AND recipient = ?";
 pub(super) const SHARES_OF: &str = "SELECT recipient FROM upload_shares WHERE upload = ?";
 /// Walks through the open ones, of which there are a limited number.
-pub(super) const OPEN: &str = "SELECT count(*) AS uploads, coalesce(sum(length), 0) AS bytes
+pub(super) const OPEN: &str = "SELECT count(*) AS uploads, CAST(coalesce(sum(length), 0) AS BIGINT) AS bytes
     FROM uploads INDEXED BY uploads_open WHERE data_hash IS NULL";
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     upload: &UploadRecord,
 ) -> Result<Outcome, CatalogError> {
     let (key, tail, refused, data_hash) = match &upload.stage {
@@ -62,7 +63,7 @@ pub(super) async fn insert(
         } => (Some(key), received.tail.as_ref(), *refused, None),
         UploadStage::Shared(data_hash) => (None, None, false, Some(data_hash)),
     };
-    let query = sqlx::query(INSERT)
+    let query = sql::query(INSERT)
         .bind(upload.id.0.to_vec())
         .bind(upload.key_id.clone())
         .bind(storable(upload.length)?)
@@ -76,52 +77,52 @@ pub(super) async fn insert(
         .bind(refused)
         .bind(data_hash.map(|hash| hash.as_bytes().to_vec()));
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(match done.rows_affected() {
+    Ok(match done {
         0 => Outcome::Refused(format!("there is an upload {}", upload.id)),
         _ => Outcome::Done,
     })
 }
 
 pub(super) async fn advance(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: UploadId,
     received: &Received,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(ADVANCE)
+    let query = sql::query(ADVANCE)
         .bind(storable(received.offset)?)
         .bind(received.tail.as_ref().map(|tail| tail.to_vec()))
         .bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
-pub(super) async fn refuse(connection: &mut SqliteConnection, id: UploadId) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(REFUSE).bind(id.0.to_vec());
+pub(super) async fn refuse(connection: &mut Connection<'_>, id: UploadId) -> Result<Outcome, CatalogError> {
+    let query = sql::query(REFUSE).bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
 pub(super) async fn close(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: UploadId,
     data_hash: &DataHash,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(CLOSE)
+    let query = sql::query(CLOSE)
         .bind(data_hash.as_bytes().to_vec())
         .bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
 /// Notes with whom the data of an upload is shared.
 pub(super) async fn note_shares(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     id: UploadId,
     data_hash: &DataHash,
     recipients: &[Address],
 ) -> Result<(), CatalogError> {
     for recipient in recipients {
-        let query = sqlx::query(NOTE_SHARE)
+        let query = sql::query(NOTE_SHARE)
             .bind(recipient.to_vec())
             .bind(data_hash.locator().as_bytes().to_vec())
             .bind(id.0.to_vec());
@@ -132,23 +133,23 @@ pub(super) async fn note_shares(
 
 /// A share was taken back, of whatever upload it was.
 pub(super) async fn forget_share(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     data_hash: &DataHash,
     recipient: Address,
 ) -> Result<(), CatalogError> {
-    let query = sqlx::query(FORGET_SHARE)
+    let query = sql::query(FORGET_SHARE)
         .bind(data_hash.locator().as_bytes().to_vec())
         .bind(recipient.to_vec());
     query.execute(connection).await.map(|_| ()).map_err(from_sqlx)
 }
 
-pub(super) async fn remove(connection: &mut SqliteConnection, id: UploadId) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(REMOVE).bind(id.0.to_vec());
+pub(super) async fn remove(connection: &mut Connection<'_>, id: UploadId) -> Result<Outcome, CatalogError> {
+    let query = sql::query(REMOVE).bind(id.0.to_vec());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
-fn read(row: &SqliteRow) -> Result<UploadRecord, CatalogError> {
+fn read(row: &Row) -> Result<UploadRecord, CatalogError> {
     let stage = match row.optional_bytes("data_hash")? {
         Some(hash) => UploadStage::Shared(DataHash::from_bytes(hash)),
         None => UploadStage::Open {
@@ -184,7 +185,7 @@ impl UploadCatalog for SqliteCatalog {
     }
 
     async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
-        let query = sqlx::query(GET).bind(id.0.to_vec());
+        let query = sql::query(GET).bind(id.0.to_vec());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
         row.as_ref().map(read).transpose()
     }
@@ -220,7 +221,7 @@ impl UploadCatalog for SqliteCatalog {
     }
 
     async fn upload_shares(&self, id: UploadId) -> Result<BTreeSet<Address>, CatalogError> {
-        let query = sqlx::query(SHARES_OF).bind(id.0.to_vec());
+        let query = sql::query(SHARES_OF).bind(id.0.to_vec());
         let rows = query.fetch_all(&self.reads).await.map_err(from_sqlx)?;
         rows.iter().map(|row| row.address("recipient")).collect()
     }
@@ -235,7 +236,7 @@ impl UploadCatalog for SqliteCatalog {
         after: Option<UploadId>,
         limit: usize,
     ) -> Result<Vec<UploadId>, CatalogError> {
-        let query = sqlx::query(DUE)
+        let query = sql::query(DUE)
             .bind(bound(now))
             .bind(after.map_or_else(Vec::new, |id| id.0.to_vec()))
             .bind(row_limit(limit));
@@ -245,8 +246,8 @@ impl UploadCatalog for SqliteCatalog {
 
     async fn open_uploads(&self, key_id: Option<&str>) -> Result<OpenUploads, CatalogError> {
         let query = match key_id {
-            Some(key_id) => sqlx::query(OPEN_OF).bind(key_id.to_owned()),
-            None => sqlx::query(OPEN),
+            Some(key_id) => sql::query(OPEN_OF).bind(key_id.to_owned()),
+            None => sql::query(OPEN),
         };
         let row = query.fetch_one(&self.reads).await.map_err(from_sqlx)?;
         Ok(OpenUploads {

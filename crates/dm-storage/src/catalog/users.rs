@@ -5,7 +5,6 @@ use dm_core::{
     ports::{AuthorizedUsers, CatalogError},
     user::{AuthorizedUser, UserId},
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     SqliteCatalog,
@@ -13,6 +12,7 @@ use super::{
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
     pages::Source,
+    sql::{self, Connection, Row},
 };
 
 const USERS: Source = Source::new("authorized_users", "id");
@@ -25,29 +25,29 @@ pub(super) const GET: &str = "SELECT * FROM authorized_users WHERE id = ?";
 pub(super) const PAGE: &str = "SELECT * FROM authorized_users WHERE id > ? ORDER BY id LIMIT ?";
 
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     user: &AuthorizedUser,
 ) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(INSERT)
+    let query = sql::query(INSERT)
         .bind(user.id.as_str().to_owned())
         .bind(user.kind.as_str())
         .bind(user.public_key.clone())
         .bind(user.fingerprint.clone())
         .bind(storable(user.added_at)?);
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(match done.rows_affected() {
+    Ok(match done {
         0 => Outcome::Refused(format!("there is a user {} already", user.id)),
         _ => Outcome::Done,
     })
 }
 
-pub(super) async fn remove(connection: &mut SqliteConnection, id: &UserId) -> Result<Outcome, CatalogError> {
-    let query = sqlx::query(REMOVE).bind(id.as_str().to_owned());
+pub(super) async fn remove(connection: &mut Connection<'_>, id: &UserId) -> Result<Outcome, CatalogError> {
+    let query = sql::query(REMOVE).bind(id.as_str().to_owned());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
-    Ok(Outcome::Existed(done.rows_affected() > 0))
+    Ok(Outcome::Existed(done > 0))
 }
 
-fn read(row: &SqliteRow) -> Result<AuthorizedUser, CatalogError> {
+fn read(row: &Row) -> Result<AuthorizedUser, CatalogError> {
     let (id, kind): (&str, &str) = (row.value("id")?, row.value("kind")?);
     Ok(AuthorizedUser {
         id: id.parse().map_err(|_| corrupt("a user has no valid id"))?,
@@ -67,14 +67,14 @@ impl AuthorizedUsers for SqliteCatalog {
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<AuthorizedUser>, CatalogError> {
-        let query = sqlx::query(GET).bind(id.as_str().to_owned());
+        let query = sql::query(GET).bind(id.as_str().to_owned());
         let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
         row.as_ref().map(read).transpose()
     }
 
     async fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<AuthorizedUser>, CatalogError> {
         let after = after.map_or("", UserId::as_str).to_owned();
-        let query = |rows| sqlx::query(PAGE).bind(after.clone()).bind(rows);
+        let query = |rows| sql::query(PAGE).bind(after.clone()).bind(rows);
         self.page(USERS, limit, query, read).await
     }
 

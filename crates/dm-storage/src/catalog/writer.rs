@@ -7,17 +7,16 @@ use std::{
 };
 
 use dm_core::ports::CatalogError;
-use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     batch::Made,
     cache::ReadableCache,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
-    committing::Committing,
+    committer::Committer,
     copy::{CopyJob, Moment, from_store},
     error::{failed, is_of_medium, unavailable},
-    wiping::{self, Wiping},
+    wiping::Wiping,
 };
 
 /// Changes in one transaction.
@@ -56,15 +55,13 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the task on its own connection.
     pub(super) fn start(
-        committing: Committing,
-        readers: SqlitePool,
+        committer: Committer,
         cache: Arc<ReadableCache>,
         journal_growth: watch::Sender<u64>,
     ) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let task = WriterTask {
-            committing,
-            readers,
+            committer,
             cache,
             journal_growth,
             wiping: Wiping::owed(),
@@ -95,6 +92,13 @@ impl Writer {
         self.ask(Message::Probe).await
     }
 
+    /// Says whether anybody can still hand over changes, without being one of them.
+    #[cfg(feature = "postgres")]
+    pub(super) fn is_in_use(&self) -> impl Fn() -> bool + Send + use<> {
+        let messages = self.messages.downgrade();
+        move || messages.strong_count() > 0
+    }
+
     /// Commits what waits, moves everything from the write-ahead log into the
     /// database, and ends the task. Closing twice is harmless.
     pub(super) async fn close(&self) -> Result<(), CatalogError> {
@@ -110,8 +114,7 @@ impl Writer {
 }
 
 struct WriterTask {
-    committing: Committing,
-    readers: SqlitePool,
+    committer: Committer,
     cache: Arc<ReadableCache>,
     journal_growth: watch::Sender<u64>,
     wiping: Wiping,
@@ -141,7 +144,7 @@ impl WriterTask {
                         self.next_attempt = Instant::now();
                     }
                     Message::Probe(reply) => {
-                        self.committing.probe().await;
+                        self.committer.probe().await;
                         // Who asked may be gone.
                         let _ = reply.send(());
                     }
@@ -166,7 +169,7 @@ impl WriterTask {
 
     /// Commits what there is room for, and answers for the rest.
     async fn commit_all(&mut self, mut writes: Vec<(Change, Reply)>) {
-        if let Err(full) = self.committing.check_space() {
+        if let Err(full) = self.committer.check_space() {
             writes = refuse(writes, Change::needs_space, &full);
         }
         if writes.iter().any(|(change, _)| change.ends_erasure())
@@ -185,7 +188,7 @@ impl WriterTask {
             return;
         }
         let changes: Vec<&Change> = writes.iter().map(|(change, _)| change).collect();
-        let error = match self.committing.commit(&changes).await {
+        let error = match self.committer.commit(&changes).await {
             Ok(made) => return self.after_commit(writes, made).await,
             Err(error) => error,
         };
@@ -257,8 +260,7 @@ impl WriterTask {
     }
 
     async fn wipe(&mut self) -> Result<(), CatalogError> {
-        let connection = &mut self.committing.connection;
-        wiping::empty_log(connection, &self.readers).await?;
+        self.committer.wipe().await?;
         self.wiping.done();
         Ok(())
     }
@@ -266,7 +268,11 @@ impl WriterTask {
     /// Holds this moment of the catalog, awaits what else belongs to it, and has
     /// the rest of the copy made beside what is written from now on.
     async fn begin_copy(&mut self, job: CopyJob, reply: CopyReply) {
-        let place = self.committing.place();
+        let Some(place) = self.committer.place() else {
+            let why = "the database's server makes its own copies, such as pg_basebackup";
+            let _ = reply.send(Err(unavailable(why)));
+            return;
+        };
         let moment = match Moment::hold(&place.path).await {
             Ok(moment) => moment,
             Err(error) => {
@@ -298,7 +304,7 @@ impl WriterTask {
         if let Err(error) = self.wipe().await {
             tracing::warn!(%error, "the write-ahead log could not be emptied");
         }
-        self.committing.close().await
+        self.committer.close().await
     }
 }
 

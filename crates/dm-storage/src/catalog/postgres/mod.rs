@@ -1,0 +1,53 @@
+//! The catalog in a PostgreSQL database, which several instances of a node may share.
+
+mod committing;
+mod follow;
+mod options;
+mod schema;
+
+pub use self::options::PostgresOptions;
+pub(super) use self::{committing::Committing, follow::follow_journal};
+
+use std::time::Duration;
+
+use dm_core::ports::CatalogError;
+use sqlx::{ConnectOptions, PgConnection};
+
+use self::options::Server;
+use super::error::{from_sqlx, unavailable};
+
+/// How long an answer of the server is waited for.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A connection whose database has this program's schema; the server is told about what
+/// weakens its promises.
+pub(super) async fn prepare(options: &PostgresOptions) -> Result<PgConnection, CatalogError> {
+    let mut connection = connect(options.server()).await?;
+    schema::bring_up(&mut connection).await?;
+    warn_of_weak_settings(&mut connection).await?;
+    Ok(connection)
+}
+
+async fn connect(server: &Server) -> Result<PgConnection, CatalogError> {
+    let connecting = tokio::time::timeout(ANSWER_PATIENCE, server.connect.connect()).await;
+    connecting
+        .map_err(|_| unavailable("the database's server does not answer"))?
+        .map_err(from_sqlx)
+}
+
+async fn warn_of_weak_settings(connection: &mut PgConnection) -> Result<(), CatalogError> {
+    for setting in ["SHOW synchronous_commit", "SHOW fsync"] {
+        let value: String = sqlx::query_scalar(setting)
+            .persistent(false)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(from_sqlx)?;
+        if value == "off" {
+            tracing::warn!(
+                setting = setting.trim_start_matches("SHOW "),
+                "the database may lose what was acknowledged: switch the setting on"
+            );
+        }
+    }
+    Ok(())
+}

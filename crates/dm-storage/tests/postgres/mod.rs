@@ -1,0 +1,30 @@
+//! The catalog in PostgreSQL keeps every promise of its ports, and those of several writers.
+
+mod failures;
+mod opening;
+mod pooler;
+mod server;
+mod writers;
+
+use std::sync::Arc;
+
+use dm_storage::SqliteCatalog;
+
+use self::server::Database;
+
+async fn empty() -> Arc<SqliteCatalog> {
+    let database = Database::new().await;
+    Arc::new(SqliteCatalog::open_postgres(database.options()).await.unwrap())
+}
+
+async fn empty_through_pooler() -> Arc<SqliteCatalog> {
+    let options = Database::new().await.options().through_pooler();
+    Arc::new(SqliteCatalog::open_postgres(options).await.unwrap())
+}
+
+catalog_conformance!(empty);
+
+/// Without statements that stay prepared.
+mod through_pooler {
+    catalog_conformance!(super::empty_through_pooler);
+}
