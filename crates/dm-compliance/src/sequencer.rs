@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dm_core::ports::{ComplianceError, LogEntry, Recorded};
+use dm_core::ports::{CatalogError, ComplianceError, LogEntry, Recorded};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -11,6 +11,7 @@ use tracing::Instrument;
 use crate::{
     batch_error::BatchError,
     board::Board,
+    leaf::Leaf,
     local_log::LocalLog,
     queue::{Answer, Queue, Waiting},
     tree::RightEdge,
@@ -56,24 +57,7 @@ impl Sequencer {
             .into_iter()
             .map(|waiting| (waiting.leaf, waiting.answer))
             .unzip();
-        let appended = async {
-            let mut edge = match edge {
-                Some(edge) => edge,
-                None => self.log.right_edge().await?,
-            };
-            let mut nodes = Vec::with_capacity(2 * leaves.len());
-            let mut entries = Vec::with_capacity(leaves.len());
-            for leaf in leaves {
-                entries.push(LogEntry {
-                    index: edge.size(),
-                    event: leaf.event,
-                });
-                edge.push(leaf.hash, &mut nodes);
-            }
-            self.log.events().append(&entries, &nodes).await?;
-            Ok::<_, ComplianceError>((edge, entries))
-        };
-        match appended.await {
+        match self.append_at_end(edge, leaves).await {
             Ok((edge, entries)) => {
                 self.board.recorded.send_replace(edge.size());
                 self.answer(entries, answers);
@@ -87,6 +71,40 @@ impl Sequencer {
                     let _ = answer.send(Err(error.for_caller()));
                 }
                 None
+            }
+        }
+    }
+
+    /// Appends behind the edge, and behind whatever other instances have appended meanwhile:
+    /// the catalog refuses events that do not go on where the log ends.
+    async fn append_at_end(
+        &self,
+        edge: Option<RightEdge>,
+        leaves: Vec<Leaf>,
+    ) -> Result<(RightEdge, Vec<LogEntry>), ComplianceError> {
+        let mut edge = match edge {
+            Some(edge) => edge,
+            None => self.log.right_edge().await?,
+        };
+        let (mut entries, hashes): (Vec<_>, Vec<_>) = leaves
+            .into_iter()
+            .map(|Leaf { event, hash }| (LogEntry { index: 0, event }, hash))
+            .unzip();
+        loop {
+            let start = edge.size();
+            let mut nodes = Vec::with_capacity(2 * hashes.len());
+            for (entry, hash) in entries.iter_mut().zip(&hashes) {
+                entry.index = edge.size();
+                edge.push(*hash, &mut nodes);
+            }
+            let refused = match self.log.events().append(&entries, &nodes).await {
+                Ok(()) => return Ok((edge, entries)),
+                Err(error @ CatalogError::Conflict(_)) => error,
+                Err(error) => return Err(error.into()),
+            };
+            edge = self.log.right_edge().await?;
+            if edge.size() == start {
+                return Err(refused.into());
             }
         }
     }

@@ -42,6 +42,29 @@ async fn events_that_arrive_while_an_anchor_is_in_flight_share_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn instances_that_write_one_log_go_on_behind_each_other() {
+    let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
+    let lives = [
+        Life::start(&events, &chain).await,
+        Life::start(&events, &chain).await,
+        Life::start(&events, &chain).await,
+    ];
+    // None of them anchors.
+    lives.iter().for_each(Life::kill);
+    for round in 0..20 {
+        let recorded = join_all((0..9).map(|n| lives[usize::from(n) % lives.len()].record(n)));
+        let mut indexes = recorded.await;
+        indexes.sort_unstable();
+        assert_eq!(indexes, (9 * round..9 * (round + 1)).collect::<Vec<_>>());
+    }
+    let last = Life::start(&events, &chain).await;
+    last.anchor_of(179).await;
+    for index in 0..180 {
+        assert!(last.has_valid_receipt(index).await, "{index}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_events_than_may_wait_are_turned_away_and_the_others_recorded() {
     let (events, chain) = (MemoryEvents::default(), SimulatedChain::new());
     let config = ComplianceConfig {
