@@ -3,6 +3,7 @@
 mod failures;
 mod opening;
 mod pooler;
+mod schema;
 mod server;
 mod writers;
 
