@@ -1,5 +1,5 @@
 //! The catalog: shares, readable objects, the compliance log, orders, tokens,
-//! uploads, API keys, authorised users, contacts and the peer book in one SQLite database.
+//! uploads, API keys, authorised users, contacts and the peer book in one database.
 
 mod api_keys;
 mod batch;
@@ -75,7 +75,8 @@ use self::{
 };
 use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 
-/// The catalog in one SQLite file. Implements
+/// The catalog in one SQLite file, or with the feature `postgres` in a PostgreSQL database.
+/// Implements
 /// [`ShareCatalog`](dm_core::ports::ShareCatalog),
 /// [`ReadableObjects`](dm_core::ports::ReadableObjects),
 /// [`KeyUses`](dm_core::ports::KeyUses),
