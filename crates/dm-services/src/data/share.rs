@@ -21,7 +21,7 @@ use super::{
     recorder::Recorder,
     seal::{Sealed, Sealing},
 };
-use crate::{ServiceError, ShareAuthorization};
+use crate::ServiceError;
 
 mod admit;
 mod commit;
@@ -32,6 +32,8 @@ mod list;
 mod request;
 mod store;
 
+use admit::Admission;
+use describe::Descriptions;
 use list::ShareList;
 
 pub(super) use flow::Each;
@@ -51,11 +53,12 @@ pub(super) enum Source {
 /// Shares data; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Sharing {
+    admission: Arc<Admission>,
+    descriptions: Arc<Descriptions>,
     objects: Arc<dyn ObjectStore>,
     shares: Arc<dyn ShareCatalog>,
     uploads: Arc<dyn UploadCatalog>,
     key_ring: Arc<dyn KeyRing>,
-    authorization: Option<ShareAuthorization>,
     locks: DataLocks,
     own: Arc<OwnObjects>,
     addresses: Arc<AddressBook>,
@@ -64,7 +67,6 @@ pub(super) struct Sharing {
     payments: Arc<Payments>,
     copies: Copies,
     recorder: Arc<Recorder>,
-    eraser: Eraser,
     owed: Arc<Owed>,
     list: Arc<ShareList>,
 }
@@ -76,12 +78,14 @@ impl Sharing {
         payments: &Arc<Payments>,
         eraser: &Eraser,
     ) -> Result<Self, ServiceError> {
+        let list = Arc::new(ShareList::new(ports)?);
         Ok(Self {
+            admission: Arc::new(Admission::new(ports, basis, eraser)),
+            descriptions: Arc::new(Descriptions::new(ports, basis, &list)),
             objects: ports.objects.clone(),
             shares: ports.catalog.clone(),
             uploads: ports.catalog.clone(),
             key_ring: ports.key_ring.clone(),
-            authorization: ports.authorization.clone(),
             locks: basis.locks.clone(),
             own: basis.own.clone(),
             addresses: basis.addresses.clone(),
@@ -90,9 +94,8 @@ impl Sharing {
             payments: payments.clone(),
             copies: basis.copies.clone(),
             recorder: basis.recorder.clone(),
-            eraser: eraser.clone(),
             owed: basis.owed.clone(),
-            list: Arc::new(ShareList::new(ports)?),
+            list,
         })
     }
 }

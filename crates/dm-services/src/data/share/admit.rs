@@ -1,17 +1,24 @@
-//! Whether a share may be made, what there is of it already, and whether the plugins
-//! agree.
+//! Whether a share may be made, what there is of it already, and what plugins examine.
+
+use std::sync::Arc;
 
 use dm_core::{
     hash::DataHash,
     mandate::VerifiedMandate,
-    plugin::Notes,
+    ports::ShareCatalog,
     share::{ReadableObject, ShareRecord},
 };
 
-use super::{Request, Sharing, Source};
+use super::{Request, Source};
 use crate::{
-    ServiceError,
-    data::{consult::Content, erase::ensure_in_future},
+    ServiceError, ShareAuthorization,
+    data::{
+        Basis, DataPorts,
+        consult::Content,
+        erase::{Eraser, ensure_in_future},
+        objects::OwnObjects,
+        recorder::Recorder,
+    },
 };
 
 /// What there is already of a share that is asked for.
@@ -44,7 +51,26 @@ impl Source {
     }
 }
 
-impl Sharing {
+/// Decides whether a share may be made.
+pub(super) struct Admission {
+    shares: Arc<dyn ShareCatalog>,
+    authorization: Option<ShareAuthorization>,
+    own: Arc<OwnObjects>,
+    recorder: Arc<Recorder>,
+    eraser: Eraser,
+}
+
+impl Admission {
+    pub(super) fn new(ports: &DataPorts, basis: &Basis, eraser: &Eraser) -> Self {
+        Self {
+            shares: ports.catalog.clone(),
+            authorization: ports.authorization.clone(),
+            own: basis.own.clone(),
+            recorder: basis.recorder.clone(),
+            eraser: eraser.clone(),
+        }
+    }
+
     /// Finds out whether the request may be made, and whether this share, or this
     /// data, is known; `brings_data`: whether the data comes with the request.
     pub(super) async fn admit(&self, request: &Request, brings_data: bool) -> Result<Admitted, ServiceError> {
@@ -84,18 +110,6 @@ impl Sharing {
         }
         self.eraser.take_back_unrecorded(data_hash).await?;
         Ok(None)
-    }
-
-    /// Asks the plugins; what they note.
-    pub(super) async fn consult(
-        &self,
-        request: &Request,
-        (size, content): (u64, Content<'_>),
-    ) -> Result<Notes, ServiceError> {
-        let (data_hash, terms) = (&request.data_hash, &request.terms);
-        self.plugins
-            .consult_plugins(data_hash, size, content, terms)
-            .await
     }
 
     /// A mandate is for this data; where one is required, there is one.

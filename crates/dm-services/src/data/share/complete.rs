@@ -105,7 +105,7 @@ impl Sharing {
                 .await?;
         }
         if request.kind == EventKind::DataShare {
-            if self.describe_again(request, object).await? {
+            if self.descriptions.for_known_share(request, object).await? {
                 self.copies.tell_later(&id);
             }
             let prolonged = self

@@ -1,16 +1,22 @@
 //! What a share says of data that is stored already. The newest description counts, for all
 //! readers; a share that says nothing leaves what was said.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dm_core::{
     descriptor::Descriptor,
     envelope::{ObjectId, SignedEnvelope},
+    ports::{KeyRing, ObjectStore},
     secret::ContentKey,
     share::ReadableObject,
 };
 
-use super::{Request, Sharing};
-use crate::ServiceError;
+use super::{Request, list::ShareList};
+use crate::{
+    ServiceError,
+    data::{Basis, DataPorts, objects::OwnObjects, seal::Sealing},
+};
 
 /// An object that was described anew.
 pub(super) struct Described {
@@ -21,11 +27,30 @@ pub(super) struct Described {
     pub(super) descriptor: Descriptor,
 }
 
-impl Sharing {
+/// Describes data that is stored.
+pub(super) struct Descriptions {
+    objects: Arc<dyn ObjectStore>,
+    key_ring: Arc<dyn KeyRing>,
+    own: Arc<OwnObjects>,
+    sealing: Arc<Sealing>,
+    list: Arc<ShareList>,
+}
+
+impl Descriptions {
+    pub(super) fn new(ports: &DataPorts, basis: &Basis, list: &Arc<ShareList>) -> Self {
+        Self {
+            objects: ports.objects.clone(),
+            key_ring: ports.key_ring.clone(),
+            own: basis.own.clone(),
+            sealing: basis.sealing.clone(),
+            list: list.clone(),
+        }
+    }
+
     /// Describes the data of a further share. Data of an earlier version, of which nothing
     /// is said, gets a descriptor with its hash. What is said of it then, and what has changed
     /// for that.
-    pub(super) async fn describe_for_further(
+    pub(super) async fn for_further_share(
         &self,
         request: &Request,
         envelope: &SignedEnvelope,
@@ -44,7 +69,7 @@ impl Sharing {
 
     /// Describes the data of a share that exists, where the request says something else of
     /// it; whether it does.
-    pub(super) async fn describe_again(
+    pub(super) async fn for_known_share(
         &self,
         request: &Request,
         object: &ReadableObject,
@@ -85,7 +110,7 @@ impl Sharing {
     }
 
     /// Lets the object say what it said before a share that failed.
-    pub(super) async fn undescribe(&self, described: &Described) {
+    pub(super) async fn take_back(&self, described: &Described) {
         let Described { id, attachments, .. } = described;
         if let Err(error) = self.own.set_attachments(id, attachments.clone()).await {
             tracing::warn!(locator = %id.locator, %error, "the descriptor of a share that failed stays");

@@ -70,13 +70,16 @@ impl Sharing {
     /// the mandate and the idempotency key, and gets the payment back.
     async fn begin(&self, request: &Request, source: &mut Source) -> Result<Existing, ServiceError> {
         let (data_hash, terms) = (&request.data_hash, &request.terms);
-        let stored = match self.admit(request, source.brings_data()).await? {
+        let stored = match self.admission.admit(request, source.brings_data()).await? {
             Admitted::Known(object, record) => return self.go_on(request, &object, record).await,
             Admitted::Further(object) => Some(object),
             Admitted::New => None,
         };
-        let content = source.to_examine(stored.as_ref());
-        let notes = self.consult(request, content).await?;
+        let (size, content) = source.to_examine(stored.as_ref());
+        let notes = self
+            .plugins
+            .consult_plugins(data_hash, size, content, terms)
+            .await?;
         let payment = self.payments.take_payment(data_hash, terms).await?;
         let made = async {
             self.recorder

@@ -138,7 +138,10 @@ impl Sharing {
         self.own.ensure_room_for_reader(&id, terms.recipient).await?;
         let key = self.key_ring.unwrap(&object.key)?;
         let grant = self.addresses.make_grant(&key, id, terms.recipient).await?;
-        let (descriptor, described) = self.describe_for_further(request, &envelope, &key).await?;
+        let (descriptor, described) = self
+            .descriptions
+            .for_further_share(request, &envelope, &key)
+            .await?;
         let expires_at = match request.kind {
             EventKind::Grant => envelope.expires_at,
             _ => terms.expires_at,
@@ -164,7 +167,7 @@ impl Sharing {
     pub(super) async fn undo(&self, prepared: &Prepared) {
         match prepared {
             Prepared::Placed(placed) => self.take_away(placed).await,
-            Prepared::Described(described) => self.undescribe(described).await,
+            Prepared::Described(described) => self.descriptions.take_back(described).await,
             Prepared::Nothing => {}
         }
     }
