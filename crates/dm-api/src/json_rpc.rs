@@ -15,7 +15,11 @@ use bytes::Bytes;
 use dm_core::ports::JsonRpc;
 use tokio::runtime::Handle;
 
-use crate::{on_runtime::OnRuntime, running::RunningServer, server::ServerError};
+use crate::{
+    on_runtime::OnRuntime,
+    running::RunningServer,
+    server::{KEEP_ALIVE, ServerError},
+};
 
 /// Largest request in bytes, a batch included.
 const MAX_REQUEST: usize = 16 << 20;
@@ -60,6 +64,8 @@ pub fn serve_json_rpc(listener: TcpListener, rpc: Arc<dyn JsonRpc>) -> Result<Ru
     let server = HttpServer::new(make_app)
         .workers(WORKERS)
         .worker_max_blocking_threads(1)
+        // Nodes ask every few seconds. A connection that is closed while one asks costs an answer.
+        .keep_alive(KEEP_ALIVE)
         .tcp_nodelay(true)
         .disable_signals()
         .shutdown_timeout(PATIENCE.as_secs())

@@ -32,7 +32,7 @@ const CONNECTIONS_PER_WORKER: usize = 4096;
 /// How long a client may take for a request's head.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection is kept for a next request.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a closing connection may take.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
