@@ -5,10 +5,12 @@ use dm_core::{
     Address,
     address_record::AddressRecord,
     clock::now_ms,
+    letter::Letter,
     notice::Notice,
     ports::{NetworkStatus, NoticeNetwork, Signer},
     signed::Signed,
 };
+use dm_p2p::Identity;
 use dm_testing::{objects::SampleObject, signer::TestSigner, waiting::eventually};
 
 use crate::common::{
@@ -48,6 +50,66 @@ async fn a_recipient_that_was_away_collects_the_notice_of_a_sender_that_is_gone(
     recipient.announce().await;
     let collected = recipient.node.p2p.collect(&[]).await.unwrap();
     assert_eq!(collected, [notice]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_letters_at_once_are_all_taken_on_a_few_streams() {
+    let recipient = Organisation::start(1, &[]).await;
+    let sender = Organisation::start(2, &[&recipient]).await;
+    recipient.announce().await;
+    let address = recipient.signer.address();
+    let letters: Vec<Letter> = (0..200).map(|seed| notice_about(seed, address)).collect();
+    let sent = letters.iter().map(|letter| sender.node.p2p.send(letter));
+    for report in futures::future::join_all(sent).await {
+        assert!(report.unwrap().delivered);
+    }
+    assert!(letters.iter().all(|letter| recipient.inbox.has(letter)));
+}
+
+/// By account 2, about one of its objects.
+fn notice_about(seed: u64, recipient: Address) -> Letter {
+    let about_another = Notice {
+        object: SampleObject::new(2, seed, 1).id(),
+        ..notice(2, recipient).statement().clone()
+    };
+    Signed::sign(about_another, &TestSigner::new(2)).unwrap().into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recipient_that_was_not_reached_is_told_as_soon_as_it_is_back() {
+    let keeper = Organisation::start(1, &[]).await;
+    let sender = Organisation::start(2, &[&keeper]).await;
+    let identity = Identity::generate();
+    let recipient = Organisation::start_as(3, identity.clone(), &[&keeper, &sender]).await;
+    recipient.announce().await;
+    let address = recipient.signer.address();
+    assert!(
+        sender
+            .node
+            .p2p
+            .send(&notice_about(1, address))
+            .await
+            .unwrap()
+            .delivered
+    );
+    recipient.node.stop().await;
+    // All of them find out together that it is away, and are kept.
+    let letters: Vec<Letter> = (2..40).map(|seed| notice_about(seed, address)).collect();
+    let sent = letters.iter().map(|letter| sender.node.p2p.send(letter));
+    for report in futures::future::join_all(sent).await {
+        let report = report.unwrap();
+        assert_eq!((report.delivered, report.kept), (false, 1));
+    }
+    let recipient = Organisation::start_as(3, identity, &[&keeper, &sender]).await;
+    recipient.announce().await;
+    eventually("the sender and the recipient are connected", async || {
+        let connected = sender.node.p2p.peers().into_iter().filter(|peer| peer.connected);
+        (connected.count() == 2).then_some(())
+    })
+    .await;
+    let letter = notice_about(1, address);
+    assert!(sender.node.p2p.send(&letter).await.unwrap().delivered);
+    assert!(recipient.inbox.has(&letter));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

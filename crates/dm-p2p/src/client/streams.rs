@@ -5,19 +5,22 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use libp2p::{PeerId, Stream};
+use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::OpenStreamError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     node::Context,
+    notices,
     peers::Asking,
     traffic::Traffic,
     wire::{Version, Wire, WireError},
 };
 
-/// Streams that this node has open with one peer.
-const MAX_OF_PEER: usize = 12;
+/// Streams of the object protocol that this node has open with one peer, and of that of
+/// notices. A peer serves a few more.
+const MAX_FOR_OBJECTS: usize = 12;
+const MAX_FOR_NOTICES: usize = 8;
 /// Idle streams that are kept for each peer.
 const MAX_IDLE: usize = 8;
 /// How long an idle stream is kept: well below the time after which the other
@@ -37,6 +40,9 @@ const MAX_PEERS: usize = 512;
 /// Streams to peers, used again and again, so that a small exchange costs one
 /// round trip and not a negotiation.
 pub(crate) struct StreamPool {
+    /// In the versions of one protocol, the newest first.
+    protocols: Vec<(Version, StreamProtocol)>,
+    max_of_peer: usize,
     traffic: Arc<Traffic>,
     request_timeout: Duration,
     lanes: Mutex<HashMap<PeerId, Lane>>,
@@ -49,10 +55,10 @@ struct Lane {
     version: Option<Version>,
 }
 
-impl Default for Lane {
-    fn default() -> Self {
+impl Lane {
+    fn new(max_of_peer: usize) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(MAX_OF_PEER)),
+            permits: Arc::new(Semaphore::new(max_of_peer)),
             idle: Vec::new(),
             version: None,
         }
@@ -69,8 +75,31 @@ pub(crate) struct Lease {
 }
 
 impl StreamPool {
-    pub(crate) fn new(traffic: Arc<Traffic>, request_timeout: Duration) -> Self {
+    /// Streams of the object protocol.
+    pub(crate) fn of_objects(traffic: Arc<Traffic>, request_timeout: Duration) -> Self {
+        let protocols = Version::ALL.map(|version| (version, version.protocol()));
+        Self::new(protocols.into(), MAX_FOR_OBJECTS, traffic, request_timeout)
+    }
+
+    /// Streams of the protocol of notices.
+    pub(crate) fn of_notices(traffic: Arc<Traffic>, request_timeout: Duration) -> Self {
+        Self::new(
+            notices::PROTOCOLS.into(),
+            MAX_FOR_NOTICES,
+            traffic,
+            request_timeout,
+        )
+    }
+
+    fn new(
+        protocols: Vec<(Version, StreamProtocol)>,
+        max_of_peer: usize,
+        traffic: Arc<Traffic>,
+        request_timeout: Duration,
+    ) -> Self {
         Self {
+            protocols,
+            max_of_peer,
             traffic,
             request_timeout,
             lanes: Mutex::default(),
@@ -105,14 +134,15 @@ impl StreamPool {
     async fn open(&self, context: &Context, peer: PeerId) -> Result<(Version, Stream), WireError> {
         let mut control = context.runner.streams().map_err(|_| WireError::Closed)?;
         let known = self.lock().get(&peer).and_then(|lane| lane.version);
-        let offered = Version::ALL.into_iter();
-        for version in offered.filter(|version| known.is_none_or(|known| *version <= known)) {
-            let opening = control.open_stream(peer, version.protocol());
+        let offered = self.protocols.iter();
+        for (version, protocol) in offered.filter(|(version, _)| known.is_none_or(|known| *version <= known))
+        {
+            let opening = control.open_stream(peer, protocol.clone());
             let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
             match opened.map_err(|_| WireError::TimedOut)? {
                 Ok(stream) => {
-                    self.lock().entry(peer).or_default().version = Some(version);
-                    return Ok((version, stream));
+                    self.lane(&mut self.lock(), peer).version = Some(*version);
+                    return Ok((*version, stream));
                 }
                 Err(OpenStreamError::UnsupportedProtocol(_)) => {}
                 Err(error) => return Err(WireError::Io(std::io::Error::other(error.to_string()))),
@@ -124,7 +154,7 @@ impl StreamPool {
     /// Keeps a stream, on which no answer is outstanding, for the next task.
     pub(crate) fn give_back(&self, lease: Lease) {
         let mut lanes = self.lock();
-        let lane = lanes.entry(lease.peer).or_default();
+        let lane = self.lane(&mut lanes, lease.peer);
         if lane.idle.len() < MAX_IDLE {
             lane.idle.push((Instant::now(), lease.wire));
         }
@@ -178,7 +208,11 @@ impl StreamPool {
         if lanes.len() >= MAX_PEERS {
             lanes.retain(|_, lane| !lane.idle.is_empty() || Arc::strong_count(&lane.permits) > 1);
         }
-        lanes.entry(peer).or_default().permits.clone()
+        self.lane(&mut lanes, peer).permits.clone()
+    }
+
+    fn lane<'a>(&self, lanes: &'a mut HashMap<PeerId, Lane>, peer: PeerId) -> &'a mut Lane {
+        lanes.entry(peer).or_insert_with(|| Lane::new(self.max_of_peer))
     }
 
     fn take_idle(&self, peer: &PeerId) -> Option<Wire<Stream>> {

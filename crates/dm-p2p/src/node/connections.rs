@@ -67,6 +67,7 @@ impl Connections {
         self.verified.disconnected(&peer);
         self.relayed.remove(&peer);
         self.context.streams.forget(&peer);
+        self.context.notice_streams.forget(&peer);
         if self.observed.remove(&peer) {
             self.context.peers.disconnected(peer);
         }

@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) runner: RunnerHandle,
     pub(crate) paths: Paths,
     pub(crate) streams: StreamPool,
+    /// Streams on which letters are brought.
+    pub(crate) notice_streams: StreamPool,
     pub(crate) provide: ProvideQueue,
     /// What others provide.
     pub(crate) providers: Arc<ProviderRecords>,
@@ -73,7 +75,8 @@ impl Context {
             initial_peers: config.initial_peers.len(),
             objects: deps.objects.clone(),
             peers,
-            streams: StreamPool::new(traffic.clone(), request_timeout),
+            streams: StreamPool::of_objects(traffic.clone(), request_timeout),
+            notice_streams: StreamPool::of_notices(traffic.clone(), request_timeout),
             traffic,
             runner: RunnerHandle::default(),
             paths: Paths::default(),

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     node::Context,
-    wire::{Version, Wire, WireError},
+    wire::{Wire, WireError},
 };
 
 /// Connected peers that are asked as well, those closest to the inbox key: in a small
@@ -136,7 +136,7 @@ async fn own(context: &Context, question: &Question) -> Vec<Letter> {
 /// What waits at a peer; as much as came before it failed.
 async fn ask(context: &Context, peer: PeerId, question: Arc<Question>) -> Vec<Letter> {
     let mut letters = Vec::new();
-    let asked = exchange(context, peer, Version::One, async |wire| {
+    let asked = exchange(context, peer, async |wire| {
         ask_on(wire, &question, &mut letters).await
     });
     match asked.await {

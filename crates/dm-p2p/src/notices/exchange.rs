@@ -7,23 +7,21 @@ use super::message::PROTOCOLS;
 use crate::{
     client::note_outcome,
     node::Context,
-    wire::{Version, Wire, WireError},
+    wire::{Wire, WireError},
 };
 
 /// Time to connect to a peer and open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Does an exchange with a peer on a stream of its own, in the newest version that both speak
-/// and at least in `oldest`, and notes how it went. Nothing is noted of a peer that does not
-/// speak the protocol.
+/// Does an exchange with a peer on a stream of its own, in the newest version that both speak,
+/// and notes how it went. Nothing is noted of a peer that does not speak the protocol.
 pub(super) async fn exchange<T>(
     context: &Context,
     peer: PeerId,
-    oldest: Version,
     exchange: impl AsyncFnOnce(&mut Wire<Stream>) -> Result<T, WireError>,
 ) -> Result<T, WireError> {
     let _asking = context.peers.asked.begin(peer);
-    let mut wire = match open(context, peer, oldest).await {
+    let mut wire = match open(context, peer).await {
         Ok(wire) => wire,
         Err(error) => {
             if !matches!(error, WireError::Unsupported) {
@@ -37,10 +35,9 @@ pub(super) async fn exchange<T>(
     outcome
 }
 
-async fn open(context: &Context, peer: PeerId, oldest: Version) -> Result<Wire<Stream>, WireError> {
+async fn open(context: &Context, peer: PeerId) -> Result<Wire<Stream>, WireError> {
     let mut control = context.runner.streams().map_err(|_| WireError::Closed)?;
-    let spoken = PROTOCOLS.into_iter().filter(|(version, _)| *version >= oldest);
-    for (version, protocol) in spoken {
+    for (version, protocol) in PROTOCOLS {
         let opening = control.open_stream(peer, protocol);
         let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
         match opened.map_err(|_| WireError::TimedOut)? {

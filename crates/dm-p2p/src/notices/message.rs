@@ -65,6 +65,14 @@ impl LetterKind {
         }
     }
 
+    /// The first version of the protocol that carries it.
+    pub(crate) const fn since(self) -> Version {
+        match self {
+            Self::Notice => Version::One,
+            Self::Acknowledgement => Version::Two,
+        }
+    }
+
     /// Most bytes of such a letter.
     pub(crate) const fn max_bytes(self) -> usize {
         match self {

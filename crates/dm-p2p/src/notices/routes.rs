@@ -1,14 +1,18 @@
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use dm_core::Address;
 use libp2p::PeerId;
+use tokio::sync::OwnedMutexGuard;
 
 /// How long it is remembered where the letters for an account go.
-const FRESH: Duration = Duration::from_secs(5 * 60);
+pub(super) const FRESH: Duration = Duration::from_secs(5 * 60);
+/// How long it is remembered that an account was not reached, and which few peers keep its
+/// letters in a network that is still growing.
+pub(super) const BRIEF: Duration = Duration::from_secs(20);
 /// Accounts that are remembered; the longest known is forgotten.
 const MAX_RECIPIENTS: usize = 1024;
 
@@ -17,12 +21,35 @@ const MAX_RECIPIENTS: usize = 1024;
 pub(crate) struct NoticeRoutes {
     /// The peer of each addressee.
     pub(super) direct: Recent<PeerId>,
+    /// Addressees that were not reached, each with the peer that its record names.
+    pub(super) away: Recent<Option<PeerId>>,
     /// The peers closest to its inbox key.
     pub(super) keepers: Recent<Vec<PeerId>>,
+    /// Addressees whose peers are being looked for.
+    looking: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl NoticeRoutes {
+    /// The right to look for the peer of an addressee: one letter does, and the others for it
+    /// wait for what it finds.
+    pub(super) async fn turn(&self, addressee: Address) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+            looking.retain(|_, turn| Arc::strong_count(turn) > 1);
+            looking.entry(addressee).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
 }
 
 /// What was found out about accounts lately.
-pub(super) struct Recent<T>(Mutex<HashMap<Address, (T, Instant)>>);
+pub(super) struct Recent<T>(Mutex<HashMap<Address, Finding<T>>>);
+
+struct Finding<T> {
+    found: T,
+    since: Instant,
+    lasts: Duration,
+}
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
@@ -33,19 +60,21 @@ impl<T> Default for Recent<T> {
 impl<T: Clone> Recent<T> {
     pub(super) fn get(&self, recipient: &Address) -> Option<T> {
         let known = self.lock();
-        let (found, since) = known.get(recipient)?;
-        (since.elapsed() < FRESH).then(|| found.clone())
+        let finding = known.get(recipient)?;
+        (finding.since.elapsed() < finding.lasts).then(|| finding.found.clone())
     }
 
-    pub(super) fn insert(&self, recipient: Address, found: T) {
+    /// Remembers it for so long.
+    pub(super) fn insert(&self, recipient: Address, found: T, lasts: Duration) {
         let mut known = self.lock();
         if known.len() >= MAX_RECIPIENTS && !known.contains_key(&recipient) {
-            let oldest = known.iter().min_by_key(|(_, (_, since))| *since);
+            let oldest = known.iter().min_by_key(|(_, finding)| finding.since);
             if let Some(oldest) = oldest.map(|(recipient, _)| *recipient) {
                 known.remove(&oldest);
             }
         }
-        known.insert(recipient, (found, Instant::now()));
+        let since = Instant::now();
+        known.insert(recipient, Finding { found, since, lasts });
     }
 
     /// It has turned out to be of no use.
@@ -53,7 +82,7 @@ impl<T: Clone> Recent<T> {
         self.lock().remove(recipient);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, (T, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Finding<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -67,12 +96,36 @@ mod tests {
         let recent = Recent::default();
         let recipient = |number: usize| Address::left_padding_from(&number.to_be_bytes());
         for number in 0..=MAX_RECIPIENTS {
-            recent.insert(recipient(number), number);
+            recent.insert(recipient(number), number, FRESH);
         }
         assert_eq!(recent.lock().len(), MAX_RECIPIENTS);
         assert_eq!(recent.get(&recipient(0)), None);
         assert_eq!(recent.get(&recipient(1)), Some(1));
         recent.remove(&recipient(1));
         assert_eq!(recent.get(&recipient(1)), None);
+    }
+
+    #[test]
+    fn what_was_found_out_is_forgotten_after_its_time() {
+        let recent = Recent::default();
+        recent.insert(Address::ZERO, 1, Duration::ZERO);
+        assert_eq!(recent.get(&Address::ZERO), None);
+        recent.insert(Address::ZERO, 2, BRIEF);
+        assert_eq!(recent.get(&Address::ZERO), Some(2));
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_looks_for_an_addressee_and_nobody_waits_for_another_one() {
+        let routes = NoticeRoutes::default();
+        let turn = routes.turn(Address::ZERO).await;
+        let _other = routes.turn(Address::repeat_byte(1)).await;
+        let waiting = routes.turn(Address::ZERO);
+        tokio::pin!(waiting);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        drop(turn);
+        drop(waiting.await);
+        drop(_other);
+        let _turn = routes.turn(Address::repeat_byte(2)).await;
+        assert_eq!(routes.looking.lock().unwrap().len(), 1);
     }
 }

@@ -5,17 +5,18 @@ use dm_core::{
     notice::Notice,
     ports::{NetworkError, NoticeReport},
 };
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use libp2p::{PeerId, Stream};
 
 use super::{
     exchange::exchange,
-    message::{NoticeReply, NoticeRequest},
+    message::{LetterKind, NoticeReply, NoticeRequest},
+    routes::{BRIEF, FRESH},
 };
 use crate::{
     dht::find_address,
     node::Context,
-    wire::{Version, Wire, WireError},
+    wire::{Wire, WireError},
 };
 
 /// Peers closest to an inbox key that are to keep a letter.
@@ -30,7 +31,10 @@ const AT_ONCE: usize = 4;
 enum Taken {
     Delivered,
     Kept,
+    /// It has no room for it, or wants no such letter.
     No,
+    /// It did not answer.
+    Unreached,
 }
 
 /// Brings a letter to the peer of its addressee and to those that keep it.
@@ -43,23 +47,38 @@ pub(crate) async fn send(context: &Context, letter: &Letter) -> Result<NoticeRep
     })
 }
 
-/// Whether the addressee's peer has the letter.
+/// Whether the addressee's peer has the letter. An addressee that was not reached is not looked
+/// for again for a while, so that letters for one that is away hold up no others.
 async fn deliver(context: &Context, letter: &Letter) -> Result<bool, NetworkError> {
-    let (addressee, routes) = (letter.addressee(), &context.notice_routes.direct);
-    if let Some(peer) = routes.get(&addressee) {
-        if put(context, peer, letter).await == Taken::Delivered {
-            return Ok(true);
+    let (addressee, routes) = (letter.addressee(), &context.notice_routes);
+    if let Some(peer) = routes.direct.get(&addressee) {
+        match put(context, peer, letter).await {
+            Taken::Delivered => return Ok(true),
+            Taken::No => return Ok(false),
+            // It may be the peer of another account now, or be elsewhere.
+            Taken::Kept | Taken::Unreached => routes.direct.remove(&addressee),
         }
-        routes.remove(&addressee);
     }
-    let Some(peer) = peer_of(context, addressee).await? else {
+    let turn = routes.turn(addressee).await;
+    if let Some(peer) = routes.direct.get(&addressee) {
+        // Another letter has found it meanwhile.
+        drop(turn);
+        return Ok(put(context, peer, letter).await == Taken::Delivered);
+    }
+    let away = routes.away.get(&addressee);
+    if away.is_some_and(|peer| peer.is_none_or(|peer| context.peers.book.is_doubtful(&peer))) {
         return Ok(false);
-    };
-    let is_delivered = put(context, peer, letter).await == Taken::Delivered;
-    if is_delivered {
-        routes.insert(addressee, peer);
     }
-    Ok(is_delivered)
+    let peer = peer_of(context, addressee).await?;
+    let taken = match peer {
+        Some(peer) => put(context, peer, letter).await,
+        None => Taken::Unreached,
+    };
+    match (&taken, peer) {
+        (Taken::Delivered | Taken::No, Some(peer)) => routes.direct.insert(addressee, peer, FRESH),
+        _ => routes.away.insert(addressee, peer, BRIEF),
+    }
+    Ok(taken == Taken::Delivered)
 }
 
 /// Whether the peer of an account can be reached.
@@ -68,7 +87,7 @@ pub(crate) async fn is_there(context: &Context, account: Address) -> Result<bool
         return Ok(false);
     };
     // Peers agree on a protocol before a stream is open, so that one that is gone is noticed.
-    let reached = exchange(context, peer, Version::One, async |_| Ok(())).await;
+    let reached = exchange(context, peer, async |_| Ok(())).await;
     Ok(matches!(reached, Ok(()) | Err(WireError::Unsupported)))
 }
 
@@ -81,28 +100,36 @@ async fn peer_of(context: &Context, account: Address) -> Result<Option<PeerId>, 
 
 /// Whether the addressee was among the closest peers, and how many others keep the letter.
 async fn keep(context: &Context, letter: &Letter) -> Result<(bool, usize), NetworkError> {
-    let (addressee, routes) = (letter.addressee(), &context.notice_routes.keepers);
-    if let Some(keepers) = routes.get(&addressee) {
+    let (addressee, routes) = (letter.addressee(), &context.notice_routes);
+    // It is brought there anyway.
+    let direct = routes.direct.get(&addressee);
+    let others = |mut peers: Vec<PeerId>| {
+        peers.retain(|peer| Some(*peer) != direct && !context.peers.is_banned(peer));
+        peers
+    };
+    if let Some(keepers) = routes.keepers.get(&addressee).map(others) {
+        let has_none = keepers.is_empty();
         let taken = put_to_some(context, keepers, letter).await;
-        if taken.1 > 0 {
+        if has_none || taken.1 > 0 {
             return Ok(taken);
         }
-        routes.remove(&addressee);
+        routes.keepers.remove(&addressee);
     }
     let place = Locator::from_bytes(Notice::inbox_key(addressee));
     let mut closest = context.runner.find_closest(&place).await?;
     closest.retain(|peer| *peer != context.local);
     closest.truncate(MAX_ASKED);
-    let taken = put_to_some(context, closest.clone(), letter).await;
-    if taken.1 > 0 {
-        routes.insert(addressee, closest);
+    let are_few = closest.len() < KEEPERS;
+    let taken = put_to_some(context, others(closest.clone()), letter).await;
+    if are_few || taken.1 > 0 {
+        let lasts = if are_few { BRIEF } else { FRESH };
+        routes.keepers.insert(addressee, closest, lasts);
     }
     Ok(taken)
 }
 
 /// Puts the letter to peers in their order until enough of them keep it.
-async fn put_to_some(context: &Context, mut peers: Vec<PeerId>, letter: &Letter) -> (bool, usize) {
-    peers.retain(|peer| !context.peers.is_banned(peer));
+async fn put_to_some(context: &Context, peers: Vec<PeerId>, letter: &Letter) -> (bool, usize) {
     let mut puts = stream::iter(peers)
         .map(|peer| put(context, peer, letter))
         .buffer_unordered(AT_ONCE);
@@ -117,11 +144,11 @@ async fn put_to_some(context: &Context, mut peers: Vec<PeerId>, letter: &Letter)
 }
 
 async fn put(context: &Context, peer: PeerId, letter: &Letter) -> Taken {
-    let oldest = match letter {
-        Letter::Notice(_) => Version::One,
-        Letter::Acknowledgement(_) => Version::Two,
-    };
-    let put = exchange(context, peer, oldest, async |wire| put_on(wire, letter).await);
+    let streams = &context.notice_streams;
+    let put = streams.exchange(context, peer, |wire| {
+        let letter = letter.clone();
+        async move { put_on(wire, &letter).await }.boxed()
+    });
     match put.await {
         Ok(NoticeReply::Delivered) => Taken::Delivered,
         Ok(NoticeReply::Kept) => Taken::Kept,
@@ -131,12 +158,16 @@ async fn put(context: &Context, peer: PeerId, letter: &Letter) -> Taken {
         }
         Err(error) => {
             tracing::debug!(%peer, %error, "a letter was not brought");
-            Taken::No
+            Taken::Unreached
         }
     }
 }
 
 async fn put_on(wire: &mut Wire<Stream>, letter: &Letter) -> Result<NoticeReply, WireError> {
+    if wire.version() < LetterKind::of(letter).since() {
+        // Peers that speak an earlier version are given what they know.
+        return Ok(NoticeReply::Unsupported);
+    }
     // A letter has 512 bytes at most.
     let len = letter.bytes().len() as u32;
     let request = match letter {

@@ -9,8 +9,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::peers::Merit;
 
-/// Streams that one peer may have open.
-const MAX_OF_PEER: usize = 16;
+/// Streams that one peer may have open, those of notices included.
+const MAX_OF_PEER: usize = 24;
 /// Streams that all peers together may have open.
 const MAX_IN_ALL: usize = 512;
 /// Streams of these that peers may have which are not useful.

@@ -22,8 +22,8 @@ use crate::{
     wire::{Version, Wire, WireError},
 };
 
-/// What a letter counts that is written durably, beside its bytes: like four requests.
-const COST_OF_WRITE: u64 = 1024 * 1024;
+/// What a letter counts that is written durably, beside its bytes: like another request.
+const COST_OF_WRITE: u64 = 256 * 1024;
 
 /// Answers the requests of one stream, until either side has had enough or another stream
 /// gets its place.
