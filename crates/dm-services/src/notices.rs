@@ -11,6 +11,7 @@ use std::{ops::Range, sync::Arc};
 
 use alloy_primitives::Address;
 use dm_core::{
+    bus::EventBus,
     envelope::SignedEnvelope,
     inbox::Arrival,
     letter::Letter,
@@ -21,7 +22,7 @@ use dm_core::{
     },
     signed::Signed,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use self::outbox::Outbox;
@@ -84,6 +85,8 @@ pub struct NoticePorts {
     pub arrivals: Arrivals,
     /// What this node has acknowledged, and what it is told of its own objects.
     pub deliveries: Deliveries,
+    /// Tells of peers that come and go.
+    pub bus: EventBus,
 }
 
 /// Tells recipients and owners, and learns what has come; cheap to clone.
@@ -92,6 +95,8 @@ pub struct Notices {
     ports: NoticePorts,
     own: Address,
     outbox: Arc<Mutex<Outbox>>,
+    /// Rings when something new is to be told.
+    bell: Arc<Notify>,
 }
 
 impl Notices {
@@ -104,6 +109,7 @@ impl Notices {
         Ok(Self {
             own: ports.signer.address(),
             outbox: Arc::new(Mutex::new(outbox)),
+            bell: Arc::default(),
             ports,
         })
     }
@@ -113,7 +119,8 @@ impl Notices {
     /// # Errors
     /// Faults of the stores.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
-        let work = async { tokio::try_join!(self.send_all(), self.collect_all()).map(|_| ()) };
+        let work =
+            async { tokio::try_join!(self.take_all_news(), self.send_all(), self.collect_all()).map(|_| ()) };
         shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
     }
 }

@@ -86,6 +86,7 @@ impl Peers {
             contacts: stores.catalog.clone(),
             arrivals: arrivals.clone(),
             deliveries: deliveries.clone(),
+            bus: ground.bus.clone(),
         })
         .await?;
         supervise(supervisor, "notices", &notices, |notices, shutdown| async move {

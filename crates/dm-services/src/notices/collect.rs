@@ -1,18 +1,23 @@
 //! Asks for the letters that wait for this node.
 
-use std::time::Duration;
+use std::{collections::HashSet, iter, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
+    bus::NodeEvent,
     contact::Trust,
     letter::Letter,
+    news::News,
     ports::{CatalogError, MAX_NAMED_SENDERS, NetworkError},
 };
+
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{Notices, arrival_of};
 use crate::ServiceError;
 
-/// Pauses after a start: the network is to be found, and the address record announced.
+/// Pauses after a start, and when the network is back: it is to be found, and the address
+/// record announced.
 const FIRST_PAUSES: [Duration; 4] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
@@ -22,13 +27,53 @@ const FIRST_PAUSES: [Duration; 4] = [
 /// Between two questions later on.
 const PAUSE: Duration = Duration::from_secs(600);
 
-impl Notices {
-    pub(super) async fn collect_all(&self) -> Result<(), ServiceError> {
-        for pause in FIRST_PAUSES.into_iter().chain(std::iter::repeat(PAUSE)) {
-            tokio::time::sleep(pause).await;
-            self.collect().await?;
+/// The peers that are connected, as the bus tells.
+struct Company {
+    events: Receiver<NodeEvent>,
+    peers: HashSet<String>,
+}
+
+impl Company {
+    /// Waits until a peer connects to a node that had none.
+    async fn comes(&mut self) {
+        loop {
+            match self.events.recv().await.map(|event| event.news) {
+                Ok(News::PeerConnected { peer_id }) => {
+                    let was_alone = self.peers.is_empty();
+                    self.peers.insert(peer_id);
+                    if was_alone {
+                        return;
+                    }
+                }
+                Ok(News::PeerDisconnected { peer_id }) => {
+                    self.peers.remove(&peer_id);
+                }
+                Ok(_) => {}
+                // Who has gone meanwhile is not known: it may have been everybody.
+                Err(RecvError::Lagged(_)) => self.peers.clear(),
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
         }
-        Ok(())
+    }
+}
+
+impl Notices {
+    /// Asks soon after a start, and whenever the network was gone and is back: what peers kept
+    /// meanwhile is not waited for until the next time.
+    pub(super) async fn collect_all(&self) -> Result<(), ServiceError> {
+        let mut company = Company {
+            events: self.ports.bus.subscribe(),
+            peers: HashSet::new(),
+        };
+        loop {
+            for pause in FIRST_PAUSES.into_iter().chain(iter::repeat(PAUSE)) {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = company.comes() => break,
+                }
+                self.collect().await?;
+            }
+        }
     }
 
     /// Asks once; how many objects of others were spoken of.

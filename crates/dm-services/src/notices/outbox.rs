@@ -69,7 +69,8 @@ pub(super) struct Attempts {
 }
 
 impl Due {
-    fn key(&self) -> Vec<u8> {
+    /// Its place in the outbox.
+    pub(super) fn key(&self) -> Vec<u8> {
         let mut key = Vec::with_capacity(KEY_LEN);
         key.push(DUE);
         key.extend(self.at.to_be_bytes());

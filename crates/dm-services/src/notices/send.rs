@@ -1,6 +1,9 @@
 //! Sends what is to be told, again and again until the addressee has it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -11,7 +14,7 @@ use dm_core::{
     letter::Letter,
     ports::NetworkError,
 };
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 
 use super::{
     GIVE_UP_AFTER, Notices, notice_of,
@@ -21,9 +24,8 @@ use crate::{ServiceError, pauses::pause_after};
 
 /// Events that are read from the journal at once.
 const PAGE: usize = 256;
-/// Letters that are sent in one round, and at the same time.
-const ROUND: usize = 64;
-const AT_ONCE: usize = 16;
+/// Letters that are sent at the same time.
+const AT_ONCE: usize = 32;
 /// First and longest pause where nobody has taken a letter.
 const UNHEARD: (u64, u64) = (30_000, 3_600_000);
 /// First and longest pause where other peers keep it for the addressee.
@@ -53,22 +55,19 @@ enum Prepared {
     Over,
 }
 
+/// What came of an attempt to send a letter, and what is to be sent again.
+type Sent = Result<(Due, Option<Due>), ServiceError>;
+
 impl Notices {
-    pub(super) async fn send_all(&self) -> Result<(), ServiceError> {
+    /// Puts what happens into the outbox.
+    pub(super) async fn take_all_news(&self) -> Result<(), ServiceError> {
         let mut growth = self.ports.journal.journal_growth();
         loop {
             growth.mark_unchanged();
             self.take_news().await?;
-            let next = self.send_due().await?;
-            let pause = next.map_or(LONGEST_SLEEP, |at| {
-                Duration::from_millis(at.saturating_sub(now_ms())).min(LONGEST_SLEEP)
-            });
-            tokio::select! {
-                grown = growth.changed() => if grown.is_err() {
-                    // The catalog is closed.
-                    return Ok(());
-                },
-                () = tokio::time::sleep(pause) => {}
+            if growth.changed().await.is_err() {
+                // The catalog is closed.
+                return Ok(());
             }
         }
     }
@@ -78,20 +77,63 @@ impl Notices {
         let journal = &self.ports.journal;
         // Names of the journal are always valid.
         let topics = Topics::new([SHARED, ANCHORED, REVOKED, ERASED, ACKNOWLEDGED]).unwrap_or_default();
-        let mut outbox = self.outbox.lock().await;
         loop {
+            let read_to = self.outbox.lock().await.read_to();
             // A catalog that was restored may be behind.
-            let after = outbox.read_to().min(journal.journal_extent().await?.last);
+            let after = read_to.min(journal.journal_extent().await?.last);
             let page = journal.journal_page(&topics, after, PAGE).await?;
-            if page.read_to == outbox.read_to() {
+            if page.read_to == read_to {
                 return Ok(());
             }
             let mut new = Vec::new();
             for event in &page.events {
                 new.extend(self.due_of(event).await?);
             }
-            outbox.add(&new, page.read_to).await?;
+            self.outbox.lock().await.add(&new, page.read_to).await?;
+            self.bell.notify_one();
         }
+    }
+
+    /// Sends what is due, as it becomes due. A letter that takes long holds up no others.
+    pub(super) async fn send_all(&self) -> Result<(), ServiceError> {
+        let (mut sending, mut under_way) = (FuturesUnordered::new(), HashSet::new());
+        loop {
+            let (begun, pause) = self.next_due(&under_way).await?;
+            under_way.extend(begun.iter().map(Due::key));
+            sending.extend(begun.into_iter().map(|due| self.attempt(due)));
+            let sent = tokio::select! {
+                Some(sent) = sending.next() => sent,
+                () = self.bell.notified() => continue,
+                () = tokio::time::sleep(pause) => continue,
+            };
+            let mut done = vec![sent?];
+            // All that are done are taken out of the outbox in one change.
+            while let Some(Some(sent)) = sending.next().now_or_never() {
+                done.push(sent?);
+            }
+            for (due, _) in &done {
+                under_way.remove(&due.key());
+            }
+            self.outbox.lock().await.replace(done).await?;
+        }
+    }
+
+    /// What is due and not under way, as much as may be begun; and how long to sleep if nothing
+    /// happens.
+    async fn next_due(&self, under_way: &HashSet<Vec<u8>>) -> Result<(Vec<Due>, Duration), ServiceError> {
+        let now = now_ms();
+        let mut next = self.outbox.lock().await.first(2 * AT_ONCE).await?;
+        next.retain(|due| !under_way.contains(&due.key()));
+        let later = next.iter().map(|due| due.at).find(|at| *at > now);
+        next.retain(|due| due.at <= now);
+        next.truncate(AT_ONCE.saturating_sub(under_way.len()));
+        let pause = later.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at - now));
+        Ok((next, pause.min(LONGEST_SLEEP)))
+    }
+
+    async fn attempt(&self, due: Due) -> Sent {
+        let again = self.send(&due).await?;
+        Ok((due, again))
     }
 
     /// The letters about an event.
@@ -129,28 +171,6 @@ impl Notices {
         let shares = self.ports.sent.sent_shares_of(data_hash, MAX_RECIPIENTS).await?;
         let recipients: BTreeSet<Address> = shares.into_iter().map(|share| share.recipient).collect();
         Ok(recipients.into_iter().collect())
-    }
-
-    /// Sends what is due; when the next one is.
-    async fn send_due(&self) -> Result<Option<u64>, ServiceError> {
-        loop {
-            let mut first = self.outbox.lock().await.first(ROUND).await?;
-            let next = first.iter().map(|due| due.at).find(|at| *at > now_ms());
-            first.retain(|due| due.at <= now_ms());
-            if first.is_empty() {
-                return Ok(next);
-            }
-            let sent: Vec<_> = stream::iter(first)
-                .map(|due| async move {
-                    let again = self.send(&due).await?;
-                    Ok::<_, ServiceError>((due, again))
-                })
-                .buffer_unordered(AT_ONCE)
-                .collect()
-                .await;
-            let done = sent.into_iter().collect::<Result<Vec<_>, _>>()?;
-            self.outbox.lock().await.replace(done).await?;
-        }
     }
 
     /// Sends one letter; what is to be sent again, and when.

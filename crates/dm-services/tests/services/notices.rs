@@ -7,6 +7,7 @@ use dm_core::{
     Address, B256,
     acknowledgement::{Acknowledgement, Delivery},
     address_record::AddressRecord,
+    bus::EventBus,
     clock::now_ms,
     config::Acknowledge,
     envelope::{Envelope, Grant, ObjectId},
@@ -39,27 +40,29 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// An owner that tells its recipients.
-struct Owner {
-    node: Arc<MemoryNode>,
-    signer: Arc<TestSigner>,
-    catalog: Arc<MemoryCatalog>,
+pub(crate) struct Owner {
+    pub(crate) node: Arc<MemoryNode>,
+    pub(crate) signer: Arc<TestSigner>,
+    pub(crate) catalog: Arc<MemoryCatalog>,
     objects: MemoryObjectStore,
     outbox: MemoryKeyValueStore,
+    pub(crate) bus: EventBus,
 }
 
 impl Owner {
-    fn join(network: &MemoryNetwork) -> Self {
+    pub(crate) fn join(network: &MemoryNetwork) -> Self {
         let objects = MemoryObjectStore::new();
         Self {
             node: network.join(Arc::new(objects.clone())),
             signer: Arc::new(TestSigner::new(1)),
             catalog: Arc::new(MemoryCatalog::new()),
             outbox: MemoryKeyValueStore::new(),
+            bus: EventBus::new(),
             objects,
         }
     }
 
-    async fn run(&self) -> Running {
+    pub(crate) async fn run(&self) -> Running {
         let notices = Notices::open(NoticePorts {
             network: self.node.clone(),
             journal: self.catalog.clone(),
@@ -71,6 +74,7 @@ impl Owner {
             contacts: self.catalog.clone(),
             arrivals: Arrivals::new(self.catalog.clone(), self.signer.address()),
             deliveries: deliveries(&self.catalog, &self.objects, &self.signer),
+            bus: self.bus.clone(),
         })
         .await
         .unwrap();
@@ -83,7 +87,7 @@ impl Owner {
     }
 
     /// Shares data number `n`; with a grant, if there is one.
-    async fn share(&self, n: u64, recipient: Address, is_granted: bool) -> ObjectId {
+    pub(crate) async fn share(&self, n: u64, recipient: Address, is_granted: bool) -> ObjectId {
         self.store(n, recipient, is_granted, 1).await;
         let record = ShareRecord::new(data_hash(n), recipient, now_ms());
         self.catalog.commit_share(&record.into()).await.unwrap();
@@ -135,29 +139,29 @@ fn data_hash(n: u64) -> DataHash {
     DataHash::of(&n.to_le_bytes())
 }
 
-fn recipient() -> Address {
+pub(crate) fn recipient() -> Address {
     TestSigner::new(2).address()
 }
 
-fn objects(inbox: &MemoryInbox) -> Vec<ObjectId> {
+pub(crate) fn objects(inbox: &MemoryInbox) -> Vec<ObjectId> {
     inbox.taken().iter().map(Letter::object).collect()
 }
 
 /// Waits until the recipient knows of so many objects.
-async fn knows(inbox: &MemoryInbox, count: usize) {
+pub(crate) async fn knows(inbox: &MemoryInbox, count: usize) {
     eventually(&format!("the recipient knows of {count} objects"), async || {
         (objects(inbox).len() >= count).then_some(())
     })
     .await;
 }
 
-struct Running {
+pub(crate) struct Running {
     task: JoinHandle<()>,
     stop: CancellationToken,
 }
 
 impl Running {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
     }
@@ -304,16 +308,20 @@ async fn a_recipient_that_is_away_finds_its_notices_with_others() {
 
 /// Lets the network know where account 2 is.
 async fn announce(reader: &MemoryNode) {
+    announce_as(reader, &TestSigner::new(2)).await;
+}
+
+pub(crate) async fn announce_as(node: &MemoryNode, signer: &TestSigner) {
     let record = AddressRecord {
-        address: recipient(),
+        address: signer.address(),
         hpke_public_key: [0; 32],
-        peer_id: reader.local_peer_id(),
+        peer_id: node.local_peer_id(),
         sequence: 1,
         operator: None,
         attestation: None,
     };
-    let record = Signed::sign(record, &TestSigner::new(2)).unwrap();
-    reader.announce(record).await.unwrap();
+    let record = Signed::sign(record, signer).unwrap();
+    node.announce(record).await.unwrap();
 }
 
 /// Knows account 5 as a contact, and account 6 as one that is blocked.
@@ -333,11 +341,15 @@ impl Acquaintance for Known {
 }
 
 fn notice(owner: u8, n: u64) -> Letter {
+    notice_for(recipient(), owner, n)
+}
+
+pub(crate) fn notice_for(recipient: Address, owner: u8, n: u64) -> Letter {
     let signer = TestSigner::new(owner);
     let now = now_ms();
     let notice = Notice {
         sender: signer.address(),
-        recipient: recipient(),
+        recipient,
         object: ObjectId {
             locator: data_hash(n).locator(),
             owner: signer.address(),

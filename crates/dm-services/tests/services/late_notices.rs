@@ -1,0 +1,74 @@
+//! Letters where somebody is slow, or was away.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use dm_core::{
+    letter::Letter,
+    news::News,
+    ports::{InboxCatalog, NetworkStatus, NoticeNetwork, NoticeSink, Signer},
+};
+use dm_testing::{
+    network::{MemoryInbox, MemoryNetwork},
+    objects::MemoryObjectStore,
+    signer::TestSigner,
+    waiting::eventually,
+};
+
+use crate::notices::{Owner, announce_as, knows, notice_for, objects, recipient};
+
+/// Never answers.
+struct Hanging;
+
+#[async_trait]
+impl NoticeSink for Hanging {
+    async fn arrived(&self, _: Letter) -> bool {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_recipient_that_does_not_answer_holds_up_no_other() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    let hanging = network.join(Arc::new(MemoryObjectStore::new()));
+    let other = TestSigner::new(3).address();
+    hanging.take_notices(other, Arc::new(Hanging));
+    let running = owner.run().await;
+    for n in 0..5 {
+        owner.share(n, other, true).await;
+    }
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.take_notices(recipient(), inbox.clone());
+    let shared = owner.share(5, recipient(), true).await;
+    knows(&inbox, 1).await;
+    assert_eq!(objects(&inbox), [shared]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_at_peers_is_asked_for_soon_after_the_network_is_back() {
+    let network = MemoryNetwork::new();
+    let node = Owner::join(&network);
+    announce_as(&node.node, &node.signer).await;
+    let running = node.run().await;
+    // By now it asks every ten minutes.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let sender = network.join(Arc::new(MemoryObjectStore::new()));
+    let keeper = network.join(Arc::new(MemoryObjectStore::new()));
+    let letter = notice_for(node.signer.address(), 5, 1);
+    assert_eq!(sender.send(&letter).await.unwrap().kept, 2);
+    let began = tokio::time::Instant::now();
+    node.bus.publish(News::PeerConnected {
+        peer_id: keeper.local_peer_id(),
+    });
+    eventually("the letter is collected", async || {
+        let arrivals = node.catalog.arrivals(None, 1).await.unwrap();
+        (!arrivals.is_empty()).then_some(())
+    })
+    .await;
+    // Of a clock that stands still while anything is done.
+    assert!(began.elapsed() < Duration::from_secs(60));
+    running.stop().await;
+}
