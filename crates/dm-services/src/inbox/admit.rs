@@ -7,7 +7,7 @@ use dm_core::{
     clock::{LATEST_MS, now_ms},
     config::Accept,
     descriptor::Descriptor,
-    envelope::SignedEnvelope,
+    envelope::{ObjectId, SignedEnvelope},
     inbox::{Arrival, InboxItem, ItemState},
     plugin::{ReceiveStage, ReceivedView},
     ports::Standing,
@@ -22,8 +22,9 @@ use crate::{ServiceError, attachments};
 
 /// Objects that are taken from the catalog at a time.
 const PAGE: usize = 64;
-/// Objects that are looked at at the same time.
-const AT_ONCE: usize = 8;
+/// Objects that are looked at at the same time. Each is waited for a while at peers, which
+/// costs little.
+const AT_ONCE: usize = 32;
 
 impl Inbox {
     /// Lists what has come and what comes, until `shutdown`. What cannot be looked at now
@@ -76,14 +77,21 @@ impl Inner {
     async fn settle(&self, arrival: &Arrival) -> Result<(), ServiceError> {
         let object = &arrival.object;
         if object.owner != self.own {
-            if !self.misses.is_due(object, now_ms()) {
+            let stored = self.ports.objects.envelope(object).await?;
+            let is_here = is_as_said(stored.as_ref(), arrival);
+            if !is_here && !self.misses.is_due(object, now_ms()) {
                 return Ok(());
             }
-            match self.envelope(arrival).await? {
-                Some(envelope) => self.look_at(&envelope).await?,
-                // Who spoke of it may have been quicker than the object.
-                None if self.misses.note(object, now_ms()) => return Ok(()),
-                None => {}
+            let newest = match is_here {
+                true => stored,
+                false => self.newest_at_peers(object, stored).await?,
+            };
+            if let Some(envelope) = &newest {
+                self.look_at(envelope).await?;
+            }
+            // Who spoke of it may have been quicker than the object, or than its newest envelope.
+            if !is_as_said(newest.as_ref(), arrival) && self.misses.note(object, now_ms()) {
+                return Ok(());
             }
             self.misses.forget(object);
         }
@@ -98,20 +106,17 @@ impl Inner {
             (Some(item), Some(_)) if item.sequence > envelope.sequence => Ok(()),
             (Some(_), Some(end)) => Ok(catalog.advance_item(object, end, now_ms()).await.map(drop)?),
             (None, Some(_)) => Ok(()),
+            (Some(item), None) if is_settled(&item, envelope) => Ok(()),
             (listed, None) => self.list(envelope, listed.as_ref()).await,
         }
     }
 
-    /// The envelope that is stored here, or the newest one at peers where they have a later one.
-    async fn envelope(&self, arrival: &Arrival) -> Result<Option<SignedEnvelope>, ServiceError> {
-        let object = &arrival.object;
-        let stored = self.ports.objects.envelope(object).await?;
-        if stored
-            .as_ref()
-            .is_some_and(|stored| stored.sequence >= arrival.sequence)
-        {
-            return Ok(stored);
-        }
+    /// The newest envelope of an object at peers, or the one that is stored here.
+    async fn newest_at_peers(
+        &self,
+        object: &ObjectId,
+        stored: Option<SignedEnvelope>,
+    ) -> Result<Option<SignedEnvelope>, ServiceError> {
         let trace = Trace::default();
         let (locator, owners) = (&object.locator, [object.owner]);
         let found = self.ports.network.find(locator, &owners, &trace).await?;
@@ -277,4 +282,15 @@ impl Inner {
             None => (ItemState::Fetched, Some(now_ms())),
         })
     }
+}
+
+/// Whether this is the envelope that was spoken of, or a later one.
+fn is_as_said(envelope: Option<&SignedEnvelope>, arrival: &Arrival) -> bool {
+    envelope.is_some_and(|envelope| envelope.sequence >= arrival.sequence)
+}
+
+/// Whether an item says all that this envelope does: several peers may speak of each one, and
+/// looking at it takes a question to the chain.
+fn is_settled(item: &InboxItem, envelope: &SignedEnvelope) -> bool {
+    item.anchored && !item.state.is_over() && item.sequence == envelope.sequence
 }

@@ -1,4 +1,4 @@
-//! Objects that somebody spoke of and that no peer had.
+//! Objects that somebody spoke of and that no peer had, or not as they were said to be.
 
 use std::{
     collections::HashMap,

@@ -365,3 +365,40 @@ async fn the_catalog_has_no_name_and_no_label_of_an_item() {
     let word = b"zebrastreifen";
     assert!(!kept.descriptor.windows(word.len()).any(|window| window == word));
 }
+
+#[tokio::test]
+async fn an_object_that_is_found_in_an_earlier_version_than_was_said_is_looked_for_again() {
+    let world = World::new();
+    let (owner, reader) = (world.node(1).await, world.node(2).await);
+    let inbox = inbox_of(&reader, Accept::Anyone, None);
+    let mut said = Vec::new();
+    for (n, name) in [(1, "first"), (2, "second")] {
+        let shared = owner
+            .data
+            .share_bytes(data(n), named(reader.address(), name, &[]))
+            .await
+            .unwrap();
+        let object = object(&owner, &shared.data_hash);
+        // The first one is said to have an envelope that nobody has yet.
+        let sequence = if n == 1 { u64::MAX >> 1 } else { 1 };
+        said.push(Arrival { object, sequence });
+    }
+    // One after the other, so that the first was looked at before the second one comes.
+    for (count, arrival) in (1..).zip(&said) {
+        reader
+            .catalog
+            .note_arrivals(std::slice::from_ref(arrival))
+            .await
+            .unwrap();
+        eventually("it is listed all the same", async || {
+            let page = inbox.page(&InboxFilter::default(), None, 10).await.unwrap();
+            (page.entries.len() == count).then_some(())
+        })
+        .await;
+    }
+    eventually("the first one is still to be looked for", async || {
+        let waiting = reader.catalog.arrivals(None, 10).await.unwrap();
+        (waiting == said[..1]).then_some(())
+    })
+    .await;
+}
