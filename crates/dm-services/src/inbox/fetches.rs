@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Items that are fetched at the same time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// Items that are taken from the queue at a time.
 const ROUND: usize = 64;
 /// First and longest pause after an attempt that failed, in milliseconds.
@@ -172,23 +172,27 @@ impl Inner {
             if due.is_empty() {
                 return Ok(pause);
             }
-            stream::iter(due)
-                .map(Ok)
-                .try_for_each_concurrent(AT_ONCE, |fetch| async move { self.attempt(fetch).await })
-                .await?;
+            let mut attempts = stream::iter(due)
+                .map(|fetch| self.attempt(fetch))
+                .buffer_unordered(AT_ONCE)
+                .ready_chunks(AT_ONCE);
+            // Those that end together are taken out of the queue together.
+            while let Some(done) = attempts.next().await {
+                let done: Vec<_> = done.into_iter().collect::<Result<_, _>>()?;
+                self.queue.lock().await.replace(&done).await?;
+            }
         }
     }
 
-    /// Fetches an item, or keeps when it is tried again.
-    async fn attempt(&self, fetch: DueObject) -> Result<(), ServiceError> {
+    /// Fetches an item; when it is tried again, if it is.
+    async fn attempt(&self, fetch: DueObject) -> Result<(DueObject, Option<DueObject>), ServiceError> {
         let now = now_ms();
         let is_over = now >= fetch.attempts.since.saturating_add(GIVE_UP_AFTER);
         let again = match self.fetch(&fetch.object).await? {
             Attempt::Failed if !is_over => Some(fetch.again(now, PAUSES)),
             Attempt::Failed | Attempt::Done => None,
         };
-        let mut queue = self.queue.lock().await;
-        Ok(queue.replace(&[(fetch, again)]).await?)
+        Ok((fetch, again))
     }
 
     async fn fetch(&self, object: &ObjectId) -> Result<Attempt, ServiceError> {
