@@ -71,7 +71,9 @@ fn push_range(
         .push("SELECT * FROM (SELECT * FROM events WHERE position < ")
         .push_bind(before);
     if let Some(kind) = kind {
-        query.push(" AND kind = ").push_bind(kind.as_str());
+        // Bound, it would be compared with the condition of a partial index, and SQLite would
+        // plan the query anew each time.
+        query.push(" AND kind = '").push(kind.as_str()).push("'");
     }
     if let Some(data_hash) = filter.data_hash {
         query
