@@ -44,13 +44,17 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
     share_many(&owner, ROUND).await?;
     exchange(&owner, &reader, ROUND / 10).await?;
     let (mut alone, mut told, mut settled) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let (mut cpu_alone, mut cpu_told) = ([Duration::ZERO; 2], [Duration::ZERO; 2]);
     for _ in 0..ROUNDS {
-        let began = Instant::now();
+        let (began, cpu) = (Instant::now(), cpu_of([&owner, &reader])?);
         share_many(&owner, ROUND).await?;
         alone += began.elapsed();
+        add(&mut cpu_alone, cpu, cpu_of([&owner, &reader])?);
+        let cpu = cpu_of([&owner, &reader])?;
         let (answered, acknowledged) = exchange(&owner, &reader, ROUND).await?;
         told += answered;
         settled += acknowledged;
+        add(&mut cpu_told, cpu, cpu_of([&owner, &reader])?);
     }
     owner.stop().await?;
     reader.stop().await?;
@@ -69,7 +73,32 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
         &format!("{:.0}/s", rate(settled)),
         "",
     );
+    let [owner, reader] = cpu_told.map(each);
+    let alone = cpu_alone.map(each);
+    report::line(
+        "CPU of the owner and of the reader for each, to the last acknowledgement",
+        &format!("{owner:.2} and {reader:.2} ms"),
+        &format!(
+            "beside {:.2} and {:.2} ms until the answer to one that nobody is told of",
+            alone[0], alone[1],
+        ),
+    );
     Ok(())
+}
+
+fn cpu_of(nodes: [&Node; 2]) -> anyhow::Result<[Duration; 2]> {
+    Ok([nodes[0].cpu()?, nodes[1].cpu()?])
+}
+
+fn add(sum: &mut [Duration; 2], before: [Duration; 2], after: [Duration; 2]) {
+    for (sum, (before, after)) in sum.iter_mut().zip(before.into_iter().zip(after)) {
+        *sum += after - before;
+    }
+}
+
+/// Milliseconds for each share.
+fn each(cpu: Duration) -> f64 {
+    cpu.as_secs_f64() * 1000.0 / (ROUND as f64 * f64::from(ROUNDS))
 }
 
 /// Makes shares with a name; how long it took until they were answered, and until all were
