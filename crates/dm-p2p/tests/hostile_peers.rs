@@ -218,28 +218,64 @@ async fn who_floods_with_records_is_ignored_and_others_are_served() {
     serves_others(&node).await;
 }
 
+/// Begins to bring an object, and stalls when it is to send the chunks.
+async fn stall_a_stream(node: &Node, peer: &mut Scripted, seed: u64) -> libp2p::Stream {
+    let object = SampleObject::new(1, seed, 100);
+    let mut stream = peer.open(&node.address()).await;
+    let envelope = object.envelope.bytes();
+    let envelope_len = envelope.len() as u32;
+    send(&mut stream, &Request::Offer { envelope_len }).await;
+    send_bytes(&mut stream, envelope).await;
+    let wanted = Some(Reply::OfferAnswer(OfferAnswer::Wanted));
+    assert_eq!(receive::<Reply>(&mut stream).await, wanted);
+    stream
+}
+
+async fn has_score(node: &Node, peer: PeerId, score: u32) {
+    eventually("the stall is scored", async || {
+        (standing(node, peer).score >= score).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_stalls_its_streams_is_ignored() {
+async fn who_stalls_its_streams_again_and_again_is_ignored() {
     let node = start_changed(Vec::new(), |network| {
-        network.request_timeout_secs = 1;
+        network.request_timeout_secs = 2;
         // Pings show that it is there all the same.
         network.health_check_interval_secs = 1;
     })
     .await;
     let mut peer = connected(&node, Lie::None, None, Part::default()).await;
     let mut stalled = Vec::new();
-    for seed in 0..6 {
-        let object = SampleObject::new(1, seed, 100);
-        let mut stream = peer.open(&node.address()).await;
-        let envelope = object.envelope.bytes();
-        let envelope_len = envelope.len() as u32;
-        send(&mut stream, &Request::Offer { envelope_len }).await;
-        send_bytes(&mut stream, envelope).await;
-        let wanted = Some(Reply::OfferAnswer(OfferAnswer::Wanted));
-        assert_eq!(receive::<Reply>(&mut stream).await, wanted);
-        stalled.push(stream);
+    for seed in 0..3 {
+        stalled.push(stall_a_stream(&node, &mut peer, seed).await);
+        has_score(&node, peer.peer, seed as u32 + 1).await;
     }
     is_banned(&node, peer.peer).await;
+    assert!(standing(&node, peer.peer).banned_until.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_peer_all_of_whose_streams_stall_at_once_keeps_its_place() {
+    let node = start_changed(Vec::new(), |network| {
+        network.request_timeout_secs = 2;
+        network.health_check_interval_secs = 1;
+    })
+    .await;
+    let mut peer = connected(&node, Lie::None, None, Part::default()).await;
+    let mut stalled = Vec::new();
+    for seed in 0..6 {
+        stalled.push(stall_a_stream(&node, &mut peer, seed).await);
+    }
+    // The node gives each of them up.
+    for stream in &mut stalled {
+        while receive::<Reply>(stream).await.is_some() {}
+    }
+    has_score(&node, peer.peer, 1).await;
+    assert!(is_connected(&node, peer.peer));
+    let standing = standing(&node, peer.peer);
+    assert_eq!((standing.score, standing.banned_until), (1, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,7 +66,7 @@ network.address_connections_per_sec | crates/dm-p2p/src/node/handshakes.rs | fn 
 network.max_memory | crates/dm-p2p/tests/connection_limits.rs | fn without_memory_strangers_are_refused_and_dials_go_on(
 network.max_foreign_bytes | tests/liars.rs | DM_NETWORK__MAX_FOREIGN_BYTES
 network.max_foreign_object | tests/links.rs | DM_NETWORK__MAX_FOREIGN_OBJECT
-network.request_timeout_secs | crates/dm-p2p/tests/hostile_peers.rs | fn who_stalls_its_streams_is_ignored(
+network.request_timeout_secs | crates/dm-p2p/tests/hostile_peers.rs | fn who_stalls_its_streams_again_and_again_is_ignored(
 network.retry_interval_secs | bins/dm-node/src/node/data.rs | config.network.retry_interval_secs
 network.announce_interval_secs | crates/dm-p2p/src/node/constructor.rs | network.announce_interval_secs
 network.health_check_interval_secs | crates/dm-p2p/tests/lifecycle.rs | fn a_peer_that_falls_silent_is_told_to_the_bus_and_forgotten_after_its_time(

@@ -8,6 +8,7 @@ mod penalties;
 mod persistence;
 mod rate_limiter;
 mod shared_book;
+mod stalls;
 
 use std::{
     collections::HashSet,
@@ -39,6 +40,7 @@ pub(crate) use persistence::persist_peer_book;
 pub(crate) use rate_limiter::RateDecision;
 use rate_limiter::RateLimiter;
 use shared_book::SharedBook;
+use stalls::Stalls;
 
 use crate::wire::{Hint, MAX_HINTS};
 
@@ -47,6 +49,7 @@ use crate::wire::{Hint, MAX_HINTS};
 pub(crate) struct Peers {
     pub(crate) book: SharedBook,
     penalties: Mutex<Penalties>,
+    stalls: Mutex<Stalls>,
     rate_limiter: Mutex<RateLimiter>,
     useful: Mutex<UsefulPeers>,
     pub(crate) asked: AskedPeers,
@@ -75,6 +78,7 @@ impl Peers {
         Self {
             book: SharedBook::new(records),
             penalties: Mutex::new(Penalties::new(Duration::from_secs(network.ban_secs))),
+            stalls: Mutex::default(),
             rate_limiter: Mutex::new(rate_limiter),
             useful: Mutex::new(UsefulPeers::new(configured)),
             asked: AskedPeers::default(),
@@ -189,18 +193,26 @@ impl Peers {
 
     /// For so long, nothing moved on a stream with the peer: its doing where
     /// it answered something else in the meantime, else perhaps the network's.
+    /// Streams that stall at the same time count once.
     pub(crate) fn stalled(&self, peer: PeerId, timeout: Duration) {
+        let now = Instant::now();
+        if !lock(&self.stalls).is_new(peer, timeout, now) {
+            return;
+        }
+        self.failed(peer);
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let since = now_ms().saturating_sub(timeout);
         if self.book.lock().has_answered_since(&peer, since) {
-            self.disturbed(peer, "a stalled stream");
-        } else {
-            self.failed(peer);
+            let what = "a stalled stream";
+            tracing::debug!(%peer, what, "peer disturbed");
+            if self.penalties().stall(peer, what, now) {
+                self.ban(peer, what);
+            }
         }
     }
 
     fn score(&self, peer: PeerId, offence: Offence, what: &str) {
-        self.book.lock().failed(peer, now_ms());
+        self.failed(peer);
         let newly_banned = self.penalties().score(peer, offence, what, Instant::now());
         if newly_banned {
             self.ban(peer, what);
@@ -319,6 +331,8 @@ mod tests {
         let (lost, hostile) = (PeerId::random(), PeerId::random());
         let timeout = Duration::from_secs(20);
         for _ in 0..100 {
+            // Each of these stalls is one of its own.
+            *lock(&peers.stalls) = Stalls::default();
             peers.failed(lost);
             peers.stalled(lost, timeout);
             peers.succeeded(hostile);
@@ -327,5 +341,17 @@ mod tests {
         assert!(!peers.is_banned(&lost), "the network may have been cut");
         assert!(peers.is_banned(&hostile));
         assert!(peers.take_banned().contains(&hostile));
+    }
+
+    #[test]
+    fn streams_that_stall_at_once_are_one_stall() {
+        let (peers, busy) = (peers(), PeerId::random());
+        peers.succeeded(busy);
+        for _ in 0..12 {
+            peers.stalled(busy, Duration::from_secs(20));
+        }
+        assert!(!peers.is_banned(&busy));
+        let status = peers.statuses().remove(0);
+        assert_eq!((status.standing.score, status.record.failures), (1, 1));
     }
 }

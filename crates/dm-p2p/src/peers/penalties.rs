@@ -7,6 +7,11 @@ use libp2p::PeerId;
 
 /// Points at which a peer is banned.
 const MAX_POINTS: u32 = 6;
+/// Stalls after which each one is a pause. An honest peer is busy for some time and then
+/// answers; one that withholds goes on.
+const STALLS_BEFORE_PAUSE: u32 = 3;
+/// The first of these pauses; each one is twice as long as the one before, up to a ban.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// Peers whose points are remembered.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -37,14 +42,19 @@ pub(crate) struct Penalties {
 
 /// What a peer did.
 struct PenaltyRecord {
+    /// Of breaches and nuisances.
     points: u32,
+    stalls: u32,
     last: Instant,
     last_offence: String,
+    /// Until when the peer is ignored.
+    ignored_until: Instant,
 }
 
 /// What is held against a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
+    /// Those of offences, and one for each stall.
     pub(crate) points: u32,
     /// What it was last scored for.
     pub(crate) last_offence: String,
@@ -63,6 +73,29 @@ impl Penalties {
 
     /// Notes an offence; whether the peer is banned because of it, and was not before.
     pub(crate) fn score(&mut self, peer: PeerId, offence: Offence, what: &str, now: Instant) -> bool {
+        let ban = self.ban;
+        self.note(peer, what, now, |record| {
+            record.points += offence.points();
+            if record.points >= MAX_POINTS {
+                record.ignored_until = now + ban;
+            }
+        })
+    }
+
+    /// Notes that a peer stalled, once for all that stalled at the time; whether the peer is
+    /// ignored because of it, and was not before.
+    pub(crate) fn stall(&mut self, peer: PeerId, what: &str, now: Instant) -> bool {
+        let ban = self.ban;
+        self.note(peer, what, now, |record| {
+            record.stalls += 1;
+            if let Some(pauses) = record.stalls.checked_sub(STALLS_BEFORE_PAUSE) {
+                let pause = FIRST_PAUSE.saturating_mul(1 << pauses.min(16)).min(ban);
+                record.ignored_until = record.ignored_until.max(now + pause);
+            }
+        })
+    }
+
+    fn note(&mut self, peer: PeerId, what: &str, now: Instant, add: impl FnOnce(&mut PenaltyRecord)) -> bool {
         if self.records.len() >= MAX_REMEMBERED {
             let ban = self.ban;
             self.records.retain(|_, record| record.counts(ban, now));
@@ -71,15 +104,12 @@ impl Penalties {
             self.forget_least();
         }
         let was_banned = self.is_banned(&peer, now);
-        let held = self
-            .records
-            .get(&peer)
-            .filter(|record| record.counts(self.ban, now));
-        let record = PenaltyRecord {
-            points: held.map_or(0, |record| record.points) + offence.points(),
-            last: now,
-            last_offence: what.to_owned(),
-        };
+        let held = self.records.remove(&peer);
+        let held = held.filter(|record| record.counts(self.ban, now));
+        let mut record = held.unwrap_or_else(|| PenaltyRecord::new(now));
+        record.last = now;
+        what.clone_into(&mut record.last_offence);
+        add(&mut record);
         self.records.insert(peer, record);
         !was_banned && self.is_banned(&peer, now)
     }
@@ -89,7 +119,7 @@ impl Penalties {
         let least = self
             .records
             .iter()
-            .min_by_key(|(_, record)| (record.points, record.last));
+            .min_by_key(|(_, record)| (record.total(), record.last));
         if let Some(least) = least.map(|(peer, _)| *peer) {
             self.records.remove(&least);
         }
@@ -107,16 +137,31 @@ impl Penalties {
             .records
             .get(peer)
             .filter(|record| record.counts(self.ban, now))?;
-        let left = self.ban.saturating_sub(now.duration_since(record.last));
+        let left = record.ignored_until.saturating_duration_since(now);
         Some(Standing {
-            points: record.points,
+            points: record.total(),
             last_offence: record.last_offence.clone(),
-            banned_for: (record.points >= MAX_POINTS).then_some(left),
+            banned_for: (!left.is_zero()).then_some(left),
         })
     }
 }
 
 impl PenaltyRecord {
+    /// A peer that has done nothing yet.
+    fn new(now: Instant) -> Self {
+        Self {
+            points: 0,
+            stalls: 0,
+            last: now,
+            last_offence: String::new(),
+            ignored_until: now,
+        }
+    }
+
+    fn total(&self) -> u32 {
+        self.points + self.stalls
+    }
+
     /// Whether it is not forgotten yet.
     fn counts(&self, ban: Duration, now: Instant) -> bool {
         now.duration_since(self.last) < ban
@@ -147,6 +192,50 @@ mod tests {
                 "old points are forgotten"
             );
         }
+    }
+
+    #[test]
+    fn stalls_are_a_pause_that_grows_up_to_a_ban() {
+        let (peer, mut now) = (PeerId::random(), Instant::now());
+        let mut penalties = Penalties::new(BAN);
+        for _ in 1..STALLS_BEFORE_PAUSE {
+            assert!(!penalties.stall(peer, "stalled", now));
+        }
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            assert!(penalties.stall(peer, "stalled", now));
+            let standing = penalties.standing(&peer, now).unwrap();
+            let pause = standing.banned_for.unwrap();
+            pauses.push(pause.as_secs());
+            assert!(penalties.is_banned(&peer, now + pause - Duration::from_millis(1)));
+            now += pause - Duration::from_millis(1);
+            assert!(!penalties.is_banned(&peer, now + Duration::from_millis(1)));
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(pauses, [30, 60, 120, 240, 480, 600]);
+        assert!(
+            !penalties.stall(peer, "stalled", now + BAN),
+            "old stalls are forgotten"
+        );
+    }
+
+    #[test]
+    fn a_stall_is_no_step_to_the_ban_of_who_lies() {
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let mut penalties = Penalties::new(BAN);
+        for _ in 0..2 {
+            penalties.score(peer, Offence::Breach, "lies", now);
+            penalties.stall(peer, "stalled", now);
+        }
+        assert_eq!(penalties.standing(&peer, now).unwrap().points, 6);
+        assert!(!penalties.is_banned(&peer, now));
+        assert!(penalties.score(peer, Offence::Breach, "lies", now));
+        penalties.stall(peer, "stalled", now);
+        assert_eq!(
+            penalties.standing(&peer, now).unwrap().banned_for,
+            Some(BAN),
+            "no pause shortens it"
+        );
     }
 
     #[test]
