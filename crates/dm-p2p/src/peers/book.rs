@@ -16,6 +16,9 @@ pub(crate) use checks::{Check, PeerBookConfig};
 /// Peers in the book; where there are more, those go that were away longest.
 const MAX_PEERS: usize = 1024;
 
+/// Milliseconds after which a peer that was here for a moment is dialled at the latest.
+const COMES_AND_GOES: u64 = 60_000;
+
 /// A peer that has answered for this long, in milliseconds, and so many times
 /// counts as steady.
 const STEADY_AFTER: u64 = 10 * 60 * 1000;
@@ -42,6 +45,8 @@ pub(crate) struct PeerBook {
 struct PeerEntry {
     record: PeerRecord,
     connected: bool,
+    /// When it was connected last.
+    connected_at: u64,
     /// As it was last told to others.
     healthy: bool,
     /// Failures since the last success.
@@ -51,6 +56,8 @@ struct PeerEntry {
     /// When its health was checked last, and when it is checked next.
     checked: u64,
     next_check: u64,
+    /// Dials since it was last found to be there.
+    redials: u32,
 }
 
 impl PeerBook {
@@ -70,6 +77,10 @@ impl PeerBook {
     pub(crate) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>, now: u64) {
         let entry = self.entry(peer, now);
         entry.connected = true;
+        entry.connected_at = now;
+        if entry.answered == 0 {
+            entry.redials = 0;
+        }
         entry.record.last_seen = now;
         entry.answered = now;
         if let Some(address) = address {
@@ -82,8 +93,11 @@ impl PeerBook {
         self.change(peer, |entry| {
             entry.connected = false;
             entry.record.last_seen = now;
-            // Whether it is still there is to be known soon.
-            entry.next_check = now;
+            // Whether it is still there is to be known soon, less so where it comes and goes.
+            entry.next_check = match entry.redials {
+                0 => now,
+                _ => entry.next_check.min(now + COMES_AND_GOES),
+            };
         });
     }
 
@@ -300,11 +314,13 @@ impl PeerEntry {
         Self {
             record,
             connected: false,
+            connected_at: 0,
             healthy: false,
             failing: 0,
             answered: 0,
             checked: 0,
             next_check: 0,
+            redials: 0,
         }
     }
 

@@ -8,9 +8,13 @@ use crate::wire::Hint;
 
 /// Checks without an answer after which a connection counts as dead.
 const SILENT_CHECKS: u32 = 3;
-/// A peer that does not answer is tried less and less often: after at most
-/// two to this power intervals.
-const LONGEST_BACK_OFF: u32 = 6;
+/// Milliseconds until a peer that was here and is away is dialled for the second time: most
+/// that come back were away for a moment. The pauses grow from there.
+const FIRST_REDIAL: u64 = 2000;
+/// Milliseconds after which a peer that came back counts as one that stays.
+const STAYS_AFTER: u64 = 10_000;
+/// A peer that does not answer is dialled less and less often: after at most so many intervals.
+const LONGEST_REDIAL: u64 = 64;
 
 /// When peers are checked and removed from the book, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +42,7 @@ impl PeerBook {
         let mut due: Vec<(u64, PeerId)> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.next_check <= now)
+            .filter(|(_, entry)| entry.next_check <= now || entry.has_stayed(now))
             .map(|(peer, entry)| (entry.next_check, *peer))
             .collect();
         due.sort_unstable();
@@ -130,18 +134,40 @@ impl PeerEntry {
         self.next_check = now + config.check_interval;
         if answered {
             self.succeeded(self.answered);
+            self.redials = 0;
             return None;
         }
         self.failed();
         (self.failing >= SILENT_CHECKS).then_some(Check::Close(peer))
     }
 
+    /// Whether the peer came back some time ago, and is still dialled ever more rarely when it
+    /// goes.
+    fn has_stayed(&self, now: u64) -> bool {
+        self.connected && self.redials > 0 && now.saturating_sub(self.connected_at) >= STAYS_AFTER
+    }
+
     /// That the dial fails is noted when it does.
     fn check_away(&mut self, peer: PeerId, config: &PeerBookConfig, now: u64) -> Check {
-        let back_off = 1 << self.failing.min(LONGEST_BACK_OFF);
         self.checked = now;
-        self.next_check = now + config.check_interval * back_off;
+        self.next_check = now + self.redial_pause(config);
+        self.redials = self.redials.saturating_add(1);
         Check::Dial(peer, self.addresses())
+    }
+
+    /// Until the next dial, by the dials so far. Exchanges that failed say nothing: there may
+    /// have been many at the same time. No two nodes dial a peer that they lost together at
+    /// the same moment again and again.
+    fn redial_pause(&self, config: &PeerBookConfig) -> u64 {
+        let was_here = self.answered > 0;
+        let first = if was_here {
+            FIRST_REDIAL.min(config.check_interval)
+        } else {
+            config.check_interval
+        };
+        let longest = config.check_interval.saturating_mul(LONGEST_REDIAL);
+        let pause = first.saturating_mul(1 << self.redials.min(32)).min(longest);
+        rand::random_range(pause - pause / 4..=pause + pause / 4)
     }
 
     fn is_dead(&self, config: &PeerBookConfig, now: u64) -> bool {
@@ -213,26 +239,80 @@ mod tests {
         assert_eq!(record(&book).failures, 3);
     }
 
-    #[test]
-    fn who_is_lost_is_dialled_at_once_and_then_ever_more_rarely() {
-        let peer = PeerId::random();
-        let mut book = PeerBook::default();
-        book.connected(peer, Some(&address()), 0);
-        book.disconnected(&peer, 5);
-        let mut now = 5;
+    /// Dials the peer so often, each time as soon as that is due; the pauses in between, in
+    /// milliseconds.
+    fn pauses_between_dials(book: &mut PeerBook, peer: PeerId, mut now: u64, dials: usize) -> Vec<u64> {
         let mut pauses = Vec::new();
-        for _ in 0..9 {
+        for _ in 0..dials {
             assert_eq!(
                 book.due_checks(&RULES, 1, now),
-                [Check::Dial(peer, vec![address()])]
+                [Check::Dial(peer, book.addresses(&peer))]
             );
             assert_eq!(book.due_checks(&RULES, 1, now), []);
             book.failed(peer, now);
             let next = book.entries[&peer].next_check;
-            pauses.push((next - now) / MINUTE);
+            pauses.push(next - now);
             now = next;
         }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        pauses
+    }
+
+    fn assert_about(pauses: &[u64], expected: &[u64]) {
+        assert_eq!(pauses.len(), expected.len());
+        for (pause, expected) in pauses.iter().zip(expected) {
+            let about = expected - expected / 4..=expected + expected / 4;
+            assert!(about.contains(pause), "{pauses:?}, and not {expected}");
+        }
+    }
+
+    #[test]
+    fn who_is_lost_is_dialled_at_once_and_soon_again_and_then_ever_more_rarely() {
+        let peer = PeerId::random();
+        let mut book = PeerBook::default();
+        book.connected(peer, Some(&address()), 1);
+        // It was asked much when it stopped answering.
+        for _ in 0..12 {
+            book.failed(peer, 4);
+        }
+        book.disconnected(&peer, 5);
+        let pauses = pauses_between_dials(&mut book, peer, 5, 14);
+        let seconds = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3840, 3840, 3840];
+        assert_about(&pauses, &seconds.map(|seconds| seconds * 1000));
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_dialled_ever_more_rarely_until_it_stays() {
+        let peer = PeerId::random();
+        let mut book = PeerBook::default();
+        let mut now = 1;
+        book.connected(peer, Some(&address()), now);
+        let mut pauses = Vec::new();
+        for _ in 0..5 {
+            book.disconnected(&peer, now);
+            now = book.entries[&peer].next_check;
+            assert_eq!(book.due_checks(&RULES, 1, now).len(), 1);
+            let next = book.entries[&peer].next_check;
+            pauses.push(next - now);
+            now += 1;
+            book.connected(peer, Some(&address()), now);
+        }
+        assert_about(&pauses, &[2, 4, 8, 16, 32].map(|seconds| seconds * 1000));
+
+        now += STAYS_AFTER;
+        assert_eq!(book.due_checks(&RULES, 1, now), [], "it is still here");
+        book.disconnected(&peer, now);
+        assert_about(&pauses_between_dials(&mut book, peer, now, 2), &[2000, 4000]);
+    }
+
+    #[test]
+    fn who_was_not_here_since_the_start_is_dialled_at_the_interval_first() {
+        let mut earlier = PeerBook::default();
+        let peer = PeerId::random();
+        earlier.connected(peer, Some(&address()), 1);
+        let mut book = PeerBook::new(earlier.take_changes().updated);
+        let minutes = [1, 2, 4, 8, 16, 32, 64, 64];
+        let pauses = pauses_between_dials(&mut book, peer, 5, 8);
+        assert_about(&pauses, &minutes.map(|minutes| minutes * MINUTE));
     }
 
     #[test]
