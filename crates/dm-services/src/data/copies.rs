@@ -75,6 +75,8 @@ impl Copies {
         };
         if u64::from(replicas) < u64::from(copies).min(self.network.stats().active_peers) {
             self.owed.note_copies();
+        } else if replicas < copies {
+            self.owed.note_copies_for_others();
         }
         self.shares.set_replicas(id, envelope.sequence, replicas).await?;
         Ok(replicas)

@@ -16,6 +16,8 @@ pub(super) struct Owed {
     pub(super) receipts: Notify,
     /// Some object has fewer copies than it could have.
     copies: AtomicBool,
+    /// Some object has as many copies as peers were connected, and should have more.
+    copies_for_others: AtomicBool,
 }
 
 impl Owed {
@@ -27,6 +29,16 @@ impl Owed {
     /// Whether copies are missing; the note is taken back.
     pub(super) fn take_copies(&self) -> bool {
         self.copies.swap(false, Ordering::Relaxed)
+    }
+
+    /// Notes that copies are missing that further peers could take.
+    pub(super) fn note_copies_for_others(&self) {
+        self.copies_for_others.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether copies are missing that further peers could take; the note is taken back.
+    pub(super) fn take_copies_for_others(&self) -> bool {
+        self.copies_for_others.swap(false, Ordering::Relaxed)
     }
 }
 

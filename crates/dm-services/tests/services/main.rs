@@ -32,6 +32,7 @@ mod scrubbing;
 mod several_recipients;
 mod share_schedules;
 mod sharing;
+mod stalled;
 mod support;
 mod transfers;
 mod upkeep;

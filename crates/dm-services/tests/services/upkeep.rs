@@ -1,99 +1,26 @@
 //! What the background work promises: everything that is due is reached, nobody holds
 //! up the others, and what keeps failing is seen.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use dm_core::{
     Address,
-    address_record::SignedAddressRecord,
     clock::now_ms,
-    envelope::{Chunk, ObjectId},
-    hash::{DataHash, Locator},
+    envelope::ObjectId,
+    hash::DataHash,
     health::Finding,
-    peer::{NetworkStats, PeerStatus},
-    ports::{
-        AddressDirectory, FetchError, Found, HealthCheck, NetworkError, NetworkStatus, ObjectExchange,
-        ObjectStore, PushReport, ReadableObjects, ShareCatalog, Signer,
-    },
+    news::News,
+    ports::{HealthCheck, NetworkStatus, ObjectStore, ReadableObjects, ShareCatalog, Signer},
     share::ShareTerms,
-    trace::Trace,
 };
-use dm_services::DataManager;
-use dm_testing::{network::MemoryNode, signer::TestSigner};
-use futures::stream::BoxStream;
+use dm_services::{DataConfig, DataManager};
+use dm_testing::signer::TestSigner;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::{TestNode, World, data, eventually, settings, terms};
-
-/// A network whose peers take objects and never answer.
-struct Stalled(Arc<MemoryNode>);
-
-#[async_trait]
-impl AddressDirectory for Stalled {
-    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
-        self.0.announce(record).await
-    }
-
-    async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
-        self.0.find_address(address).await
-    }
-}
-
-#[async_trait]
-impl ObjectExchange for Stalled {
-    async fn push(&self, _: &ObjectId, _: usize) -> Result<PushReport, NetworkError> {
-        std::future::pending().await
-    }
-
-    async fn find(
-        &self,
-        locator: &Locator,
-        owners: &[Address],
-        trace: &Trace,
-    ) -> Result<Vec<Found>, NetworkError> {
-        self.0.find(locator, owners, trace).await
-    }
-
-    async fn find_at_known(
-        &self,
-        locator: &Locator,
-        owners: &[Address],
-        trace: &Trace,
-    ) -> Result<Vec<Found>, NetworkError> {
-        self.0.find_at_known(locator, owners, trace).await
-    }
-
-    fn fetch(
-        &self,
-        found: &Found,
-        first: u64,
-        trace: &Trace,
-    ) -> BoxStream<'static, Result<Chunk, FetchError>> {
-        self.0.fetch(found, first, trace)
-    }
-}
-
-impl NetworkStatus for Stalled {
-    fn peers(&self) -> Vec<PeerStatus> {
-        self.0.peers()
-    }
-
-    fn stats(&self) -> NetworkStats {
-        self.0.stats()
-    }
-
-    fn local_peer_id(&self) -> String {
-        self.0.local_peer_id()
-    }
-
-    fn listen_addresses(&self) -> Vec<String> {
-        self.0.listen_addresses()
-    }
-
-    fn is_running(&self) -> bool {
-        self.0.is_running()
-    }
-}
+use crate::{
+    stalled::Stalled,
+    support::{TestNode, World, data, eventually, holders, settings, terms},
+};
 
 /// Shares so many pieces of data with somebody.
 async fn share_many(node: &TestNode, count: usize, terms: &ShareTerms) -> Vec<DataHash> {
@@ -137,7 +64,7 @@ async fn expired_data_is_erased_although_no_peer_answers() {
     let hashes = share_many(&owner, MANY, &soon).await;
     owner.network.set_online(true);
     let mut ports = owner.ports.clone();
-    ports.network = Arc::new(Stalled(owner.network.clone()));
+    ports.network = Arc::new(Stalled::taking(&owner.network));
     let stalled = DataManager::new(&ports, settings()).unwrap();
     eventually("all of it is erased", async || {
         stalled.catch_up().await;
@@ -208,4 +135,39 @@ async fn an_owner_fetches_its_own_object_back_when_its_store_has_lost_it() {
     );
     owner.network.set_online(false);
     assert!(owner.read(&shared.data_hash).await.unwrap() == data(100_000));
+}
+
+#[tokio::test]
+async fn a_peer_that_was_away_for_a_moment_gets_what_was_shared_meanwhile() {
+    let world = World::new();
+    let (owner, stays, goes) = (world.node(1).await, world.node(2).await, world.node(3).await);
+    let terms = terms(owner.address());
+    // No pause ends before the test does.
+    let patient = DataConfig {
+        retry_interval: Duration::from_secs(3600),
+        ..settings()
+    };
+    let manager = DataManager::new(&owner.ports, patient).unwrap();
+    owner.network.set_online(false);
+    let early = manager.share_bytes(data(100), terms.clone()).await.unwrap();
+    owner.network.set_online(true);
+    let upkeep = manager.clone();
+    let running = tokio::spawn(async move { upkeep.run_upkeep(CancellationToken::new()).await });
+    eventually("both have the first object", async || {
+        (holders(&owner, &early.data_hash).await == 2).then_some(())
+    })
+    .await;
+
+    goes.network.set_online(false);
+    let late = manager.share_bytes(data(101), terms).await.unwrap();
+    assert_eq!(late.replicas, 1);
+    goes.network.set_online(true);
+    let peer_id = goes.network.local_peer_id();
+    owner.ports.bus.publish(News::PeerConnected { peer_id });
+    eventually("both have the second object", async || {
+        (holders(&owner, &late.data_hash).await == 2).then_some(())
+    })
+    .await;
+    assert!(stays.network.is_running());
+    running.abort();
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use alloy_primitives::Address;
-use dm_core::news::News;
-use tokio::sync::broadcast::error::RecvError;
+use dm_core::{bus::NodeEvent, news::News};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::Copies;
 use crate::ServiceError;
@@ -19,12 +19,14 @@ impl Copies {
     /// Goes through the objects with too few copies whenever the peers have
     /// changed, or copies are known to be missing that peers could take.
     pub(in crate::data) async fn replicate(&self, own: Address) -> Result<(), ServiceError> {
+        let mut events = self.bus.subscribe();
         let interval = self.config.retry_interval;
         let mut served = BTreeSet::new();
-        let mut pause = interval;
+        let (mut pause, mut has_come) = (interval, false);
         loop {
             let connected = self.connected_peers();
-            let have_changed = connected != served;
+            // Who was away for a moment is among those that were served, and took nothing.
+            let have_changed = connected != served || (has_come && self.owed.take_copies_for_others());
             if !connected.is_empty() && (self.owed.take_copies() || have_changed) {
                 if let Err(error) = self.replicate_all(own).await {
                     tracing::warn!(%error, "objects with too few copies could not be listed");
@@ -40,7 +42,7 @@ impl Copies {
             } else {
                 pause = interval;
             }
-            self.peer_connects(pause).await;
+            has_come = peer_connects(&mut events, pause).await;
         }
     }
 
@@ -67,22 +69,20 @@ impl Copies {
         let connected = peers.into_iter().filter(|peer| peer.connected);
         connected.map(|peer| peer.record.peer_id).collect()
     }
+}
 
-    /// Waits for the next connection to a peer, no longer than `patience`.
-    async fn peer_connects(&self, patience: Duration) {
-        let mut events = self.bus.subscribe();
-        let connected = async {
-            loop {
-                match events.recv().await {
-                    Ok(event) if matches!(event.news, News::PeerConnected { .. }) => return,
-                    Ok(_) => {}
-                    // Something was missed, perhaps this.
-                    Err(RecvError::Lagged(_)) => return,
-                    Err(RecvError::Closed) => std::future::pending().await,
-                }
+/// Waits for the next connection to a peer, no longer than `patience`; whether there is one.
+async fn peer_connects(events: &mut Receiver<NodeEvent>, patience: Duration) -> bool {
+    let connected = async {
+        loop {
+            match events.recv().await {
+                Ok(event) if matches!(event.news, News::PeerConnected { .. }) => return,
+                Ok(_) => {}
+                // Something was missed, perhaps this.
+                Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Closed) => std::future::pending().await,
             }
-        };
-        // That nobody connects is no failure.
-        let _ = tokio::time::timeout(patience, connected).await;
-    }
+        }
+    };
+    tokio::time::timeout(patience, connected).await.is_ok()
 }
