@@ -32,9 +32,6 @@ pub use self::{
 };
 use crate::{Deliveries, ServiceError, inbox::Arrivals};
 
-/// Letters about what has happened are brought for so long, in milliseconds.
-const GIVE_UP_AFTER: u64 = 30 * 24 * 3_600_000;
-
 /// Tells a recipient of what an envelope says now. It counts in this time (milliseconds since the
 /// Unix epoch), or until the data ends.
 fn notice_of(

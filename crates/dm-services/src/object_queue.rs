@@ -9,18 +9,22 @@ use dm_core::{
     hash::Locator,
     ports::{KeyValueStore, StoreError, WriteBatch},
 };
-use serde::{Deserialize, Serialize};
 
-use crate::{pauses::pause_after, queue_front::QueueFront};
+use crate::{pauses::Attempts, queue_front::QueueFront};
 
 /// Begins the keys of the queue: time, owner and locator → attempts.
 const DUE: u8 = b'd';
+/// Begins the keys of what is set aside: owner, time and locator → attempts.
+const ASIDE: u8 = b'a';
 /// Begins the keys under which the time of each object stands, so that each is in the
 /// queue once.
 const TIME_OF: u8 = b'o';
 
+/// Entries that are taken back at once.
+const PAGE: usize = 256;
+
 /// Longest sleep: the clock of the machine may be set.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// An object with which something is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,32 +35,20 @@ pub(crate) struct DueObject {
     pub(crate) attempts: Attempts,
 }
 
-/// What was tried so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Attempts {
-    /// When it was taken up, in milliseconds since the Unix epoch.
-    pub(crate) since: u64,
-    /// Attempts that failed.
-    pub(crate) failed: u32,
-}
-
 impl DueObject {
     /// One that was not tried yet.
     pub(crate) fn new(object: ObjectId, at: u64, since: u64) -> Self {
-        let attempts = Attempts { since, failed: 0 };
+        let attempts = Attempts::none(since);
         Self { at, object, attempts }
     }
 
     /// The same once more after an attempt that failed; pauses grow from the first to the
     /// longest, in milliseconds.
     pub(crate) fn again(&self, now: u64, pauses: (u64, u64)) -> Self {
-        let failed = self.attempts.failed;
+        let mut attempts = self.attempts;
         Self {
-            at: now.saturating_add(pause_after(failed, pauses)),
-            attempts: Attempts {
-                failed: failed.saturating_add(1),
-                ..self.attempts
-            },
+            at: attempts.fail(now, pauses),
+            attempts,
             ..self.clone()
         }
     }
@@ -81,12 +73,33 @@ impl DueObject {
         })
     }
 
-    fn put_into(&self, batch: &mut WriteBatch) {
+    fn value(&self) -> Vec<u8> {
         // Numbers always have this form.
-        let value = postcard::to_stdvec(&self.attempts).unwrap_or_default();
-        batch.put(self.key(), value);
+        postcard::to_stdvec(&self.attempts).unwrap_or_default()
+    }
+
+    fn aside_key(&self) -> Vec<u8> {
+        let mut key = aside_of(&self.object.owner);
+        key.extend(self.at.to_be_bytes());
+        key.extend(self.object.locator.as_bytes());
+        key
+    }
+
+    fn read_aside(key: &[u8], value: &[u8]) -> Option<Self> {
+        let (owner, rest) = key.strip_prefix(&[ASIDE])?.split_first_chunk::<20>()?;
+        let (at, locator) = rest.split_first_chunk::<8>()?;
+        Self::read(&[&[DUE][..], at, owner, locator].concat(), value)
+    }
+
+    fn put_into(&self, batch: &mut WriteBatch) {
+        batch.put(self.key(), self.value());
         batch.put(time_key(&self.object), self.at.to_be_bytes().to_vec());
     }
+}
+
+/// Begins the keys of what is set aside of this owner.
+fn aside_of(owner: &Address) -> Vec<u8> {
+    [&[ASIDE][..], owner.as_slice()].concat()
 }
 
 fn id_of(object: &ObjectId) -> Vec<u8> {
@@ -103,12 +116,18 @@ fn time_key(object: &ObjectId) -> Bytes {
 pub(crate) struct ObjectQueue {
     store: Arc<dyn KeyValueStore>,
     front: QueueFront,
+    /// Owners of which objects were set aside and may still be.
+    aside: HashSet<Address>,
 }
 
 impl ObjectQueue {
     pub(crate) fn new(store: Arc<dyn KeyValueStore>) -> Self {
         let front = QueueFront::new(DUE);
-        Self { store, front }
+        Self {
+            store,
+            front,
+            aside: HashSet::new(),
+        }
     }
 
     /// Takes objects, except those that are here already; durable when it returns.
@@ -151,6 +170,65 @@ impl ObjectQueue {
         let pause = next.map(|at| Duration::from_millis(at - now));
         first.retain(|due| due.at <= now);
         Ok((first, pause.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)))
+    }
+
+    /// Takes objects out of the order until [`ObjectQueue::take_back`] puts them back, so
+    /// that those behind them come to the front. They are in the queue all the same.
+    pub(crate) async fn set_aside(&mut self, some: &[DueObject]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::new();
+        for due in some {
+            batch.delete(due.key());
+            batch.put(due.aside_key(), due.value());
+            self.aside.insert(due.object.owner);
+        }
+        if batch.changes.is_empty() {
+            return Ok(());
+        }
+        self.front.commit(&*self.store, batch).await
+    }
+
+    /// Puts the first objects of an owner that are set aside back, at most so many, behind
+    /// those that are due at `now`.
+    pub(crate) async fn take_back(
+        &mut self,
+        owner: &Address,
+        limit: usize,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        if self.aside.contains(owner) && self.take_back_below(&aside_of(owner), limit, now).await? < limit {
+            self.aside.remove(owner);
+        }
+        Ok(())
+    }
+
+    /// Puts everything back that is set aside: who has set it aside is no more.
+    pub(crate) async fn take_back_all(&mut self) -> Result<(), StoreError> {
+        while self.take_back_below(&[ASIDE], PAGE, 0).await? > 0 {}
+        Ok(())
+    }
+
+    /// Puts at most so many objects back that are set aside under this prefix, and not before
+    /// `not_before`; how many there were.
+    async fn take_back_below(
+        &mut self,
+        prefix: &[u8],
+        limit: usize,
+        not_before: u64,
+    ) -> Result<usize, StoreError> {
+        let entries = self.store.scan(prefix, None, limit).await?;
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let mut batch = WriteBatch::new();
+        for (key, value) in &entries {
+            batch.delete(key.clone());
+            if let Some(mut due) = DueObject::read_aside(key, value) {
+                due.at = due.at.max(not_before);
+                due.put_into(&mut batch);
+            }
+        }
+        self.front.commit(&*self.store, batch).await?;
+        Ok(entries.len())
     }
 
     async fn first(&mut self, limit: usize) -> Result<Vec<DueObject>, StoreError> {
@@ -203,6 +281,34 @@ mod tests {
         assert_eq!(queue.due(20, 9).await.unwrap().0, [due(3, 10), due(2, 20)]);
         assert_eq!(queue.due(20, 1).await.unwrap().0, [due(3, 10)]);
         assert_eq!(queue.due(4, 9).await.unwrap(), (vec![], Duration::from_millis(6)));
+    }
+
+    #[tokio::test]
+    async fn what_is_set_aside_is_in_the_queue_and_holds_up_nobody() {
+        let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
+        let mut queue = ObjectQueue::new(store.clone());
+        queue.add(&[due(1, 10), due(2, 20), due(3, 30)]).await.unwrap();
+        queue.set_aside(&[due(1, 10), due(3, 30)]).await.unwrap();
+        assert_eq!(queue.first(9).await.unwrap(), [due(2, 20)]);
+        queue.add(&[due(1, 5)]).await.unwrap();
+        assert_eq!(queue.first(9).await.unwrap(), [due(2, 20)]);
+        let owner = due(1, 10).object.owner;
+        for _ in 0..2 {
+            queue.take_back(&owner, 1, 40).await.unwrap();
+            assert_eq!(
+                queue.first(9).await.unwrap(),
+                [due(2, 20), DueObject::new(due(1, 0).object, 40, 1)]
+            );
+        }
+
+        let mut queue = ObjectQueue::new(store);
+        queue.take_back_all().await.unwrap();
+        let first = queue.first(9).await.unwrap();
+        assert_eq!(first[..2], [due(2, 20), due(3, 30)]);
+        let done: Vec<_> = first.into_iter().map(|due| (due, None)).collect();
+        queue.replace(&done).await.unwrap();
+        queue.take_back_all().await.unwrap();
+        assert_eq!(queue.first(9).await.unwrap(), []);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use dm_core::{
     inbox::{InboxItem, ItemState},
     ports::{Acquaintance, Catalog, KeyValueStore, ObjectStore, Sealer, Signer, Standing, StorageQuota},
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -19,17 +19,17 @@ use super::standing_of;
 use crate::{
     DataManager, PluginManager, ServiceError,
     listing_keys::ListingKeys,
-    object_queue::{DueObject, ObjectQueue},
+    object_queue::{DueObject, LONGEST_SLEEP, ObjectQueue},
 };
 
-/// Items that are fetched at the same time.
-const AT_ONCE: usize = 8;
-/// Items that are taken from the queue at a time.
+mod running;
+
+use running::{Running, senders_of};
+
+/// Items that are looked at in the queue at a time: more than are fetched at once.
 const ROUND: usize = 64;
 /// First and longest pause after an attempt that failed, in milliseconds.
 const PAUSES: (u64, u64) = (30_000, 3_600_000);
-/// An item is tried for so long, in milliseconds.
-const GIVE_UP_AFTER: u64 = 30 * 24 * 3_600_000;
 
 /// What is fetched at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,40 +154,61 @@ impl Fetches {
             if let Some(plugins) = &inner.ports.plugins {
                 plugins.wait_until_started().await;
             }
-            loop {
-                let pause = inner.fetch_due().await?;
-                // That nobody rang is no failure.
-                let _ = tokio::time::timeout(pause, inner.bell.notified()).await;
-            }
+            inner.fetch_all().await
         };
         shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
     }
 }
 
 impl Inner {
-    /// Fetches what is due; how long nothing is then.
-    async fn fetch_due(&self) -> Result<Duration, ServiceError> {
+    /// Fetches whatever is due, some items at the same time, of which no sender has more than
+    /// its share.
+    async fn fetch_all(&self) -> Result<(), ServiceError> {
+        self.queue.lock().await.take_back_all().await?;
+        let mut running = Running::default();
         loop {
-            let (due, pause) = self.queue.lock().await.due(now_ms(), ROUND).await?;
-            if due.is_empty() {
-                return Ok(pause);
-            }
-            let mut attempts = stream::iter(due)
-                .map(|fetch| self.attempt(fetch))
-                .buffer_unordered(AT_ONCE)
-                .ready_chunks(AT_ONCE);
-            // Those that end together are taken out of the queue together.
-            while let Some(done) = attempts.next().await {
-                let done: Vec<_> = done.into_iter().collect::<Result<_, _>>()?;
-                self.queue.lock().await.replace(&done).await?;
+            let pause = self.begin_due(&mut running).await?;
+            tokio::select! {
+                Some(ended) = running.ended() => {
+                    let (ended, mut queue) = (ended?, self.queue.lock().await);
+                    queue.replace(&ended).await?;
+                    // Of senders with more than their share, the next ones come into the order.
+                    for (sender, count) in senders_of(&ended) {
+                        queue.take_back(&sender, count, now_ms()).await?;
+                    }
+                }
+                () = self.bell.notified() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Fetches an item; when it is tried again, if it is.
+    /// Begins fetches of what is due; how long nothing more is to be begun.
+    async fn begin_due<'a>(&'a self, running: &mut Running<'a>) -> Result<Duration, ServiceError> {
+        while !running.is_full() {
+            let mut queue = self.queue.lock().await;
+            let (mut due, pause) = queue.due(now_ms(), ROUND).await?;
+            due.retain(|fetch| !running.contains(&fetch.object));
+            if due.is_empty() {
+                return Ok(pause);
+            }
+            let mut beyond_share = Vec::new();
+            for fetch in due {
+                if !running.has_room_for(&fetch.object.owner) {
+                    beyond_share.push(fetch);
+                } else if !running.is_full() {
+                    running.begin(fetch.object, self.attempt(fetch));
+                }
+            }
+            queue.set_aside(&beyond_share).await?;
+        }
+        Ok(LONGEST_SLEEP)
+    }
+
+    /// Fetches an item; the item, and when it is tried again, if it is.
     async fn attempt(&self, fetch: DueObject) -> Result<(DueObject, Option<DueObject>), ServiceError> {
         let now = now_ms();
-        let is_over = now >= fetch.attempts.since.saturating_add(GIVE_UP_AFTER);
+        let is_over = now >= fetch.attempts.end();
         let again = match self.fetch(&fetch.object).await? {
             Attempt::Failed if !is_over => Some(fetch.again(now, PAUSES)),
             Attempt::Failed | Attempt::Done => None,

@@ -9,9 +9,8 @@ use dm_core::{
     hash::Locator,
     ports::{KeyValueStore, StoreError, WriteBatch},
 };
-use serde::{Deserialize, Serialize};
 
-use crate::queue_front::QueueFront;
+use crate::{pauses::Attempts, queue_front::QueueFront};
 
 /// Time, addressee, locator and kind → attempts: what is to be brought.
 const DUE: u8 = b'd';
@@ -55,15 +54,6 @@ pub(super) struct Due {
     pub(super) addressee: Address,
     pub(super) locator: Locator,
     pub(super) attempts: Attempts,
-}
-
-/// What has been done about it so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Attempts {
-    /// When it happened, in milliseconds since the Unix epoch.
-    pub(super) since: u64,
-    /// Attempts that did not reach the addressee.
-    pub(super) failed: u32,
     /// Whether other peers keep the letter for the addressee.
     pub(super) is_kept: bool,
 }
@@ -84,12 +74,14 @@ impl Due {
         let (at, rest) = key.strip_prefix(&[DUE])?.split_first_chunk::<8>()?;
         let (addressee, rest) = rest.split_first_chunk::<20>()?;
         let (locator, kind) = rest.split_first_chunk::<32>()?;
+        let (attempts, is_kept) = postcard::from_bytes(value).ok()?;
         Some(Self {
             at: u64::from_be_bytes(*at),
             kind: LetterKind::ALL.into_iter().find(|known| known.suffix() == kind)?,
             addressee: Address::from(*addressee),
             locator: Locator::from_bytes(*locator),
-            attempts: postcard::from_bytes(value).ok()?,
+            attempts,
+            is_kept,
         })
     }
 }
@@ -148,6 +140,6 @@ impl Outbox {
 
 fn put(batch: &mut WriteBatch, due: &Due) {
     // Numbers and switches always have this form.
-    let value = postcard::to_stdvec(&due.attempts).unwrap_or_default();
+    let value = postcard::to_stdvec(&(due.attempts, due.is_kept)).unwrap_or_default();
     batch.put(due.key(), Bytes::from(value));
 }

@@ -18,10 +18,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::{GIVE_UP_AFTER, notice_of};
+use super::notice_of;
 use crate::{
     ServiceError,
     object_queue::{DueObject, ObjectQueue},
+    pauses::Attempts,
 };
 
 /// Objects that are taken from the queue at a time.
@@ -98,7 +99,7 @@ impl ReplicaNotices {
         let since = envelope.created_at.min(now);
         let is_to_be_told = envelope.id.owner != inner.own
             && !envelope.is_gone(now)
-            && now < since.saturating_add(GIVE_UP_AFTER)
+            && now < Attempts::none(since).end()
             && inner.readers(envelope).next().is_some();
         let patience = inner.patience.as_millis() as u64;
         is_to_be_told.then(|| DueObject::new(envelope.id, now.saturating_add(patience), since))
@@ -211,7 +212,7 @@ impl Inner {
     /// Tells the readers of an object; when to try again, where one was not reached and no peer
     /// keeps the notice for it.
     async fn tell(&self, due: &DueObject) -> Result<Option<DueObject>, ServiceError> {
-        let (now, end) = (now_ms(), due.attempts.since.saturating_add(GIVE_UP_AFTER));
+        let (now, end) = (now_ms(), due.attempts.end());
         let envelope = self.ports.objects.envelope(&due.object).await?;
         let Some(envelope) = envelope.filter(|envelope| now < end && !envelope.is_gone(now)) else {
             return Ok(None);

@@ -17,10 +17,10 @@ use dm_core::{
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 
 use super::{
-    GIVE_UP_AFTER, Notices, notice_of,
-    outbox::{Attempts, Due, LetterKind},
+    Notices, notice_of,
+    outbox::{Due, LetterKind},
 };
-use crate::{ServiceError, pauses::pause_after};
+use crate::{ServiceError, pauses::Attempts};
 
 /// Events that are read from the journal at once.
 const PAGE: usize = 256;
@@ -157,11 +157,8 @@ impl Notices {
             kind,
             addressee,
             locator: data_hash.locator(),
-            attempts: Attempts {
-                since: event.at,
-                failed: 0,
-                is_kept: false,
-            },
+            attempts: Attempts::none(event.at),
+            is_kept: false,
         });
         Ok(due.collect())
     }
@@ -244,7 +241,7 @@ impl Notices {
 
     /// The envelope that a letter to a recipient is about, while that is still told.
     async fn envelope(&self, due: &Due, now: u64) -> Result<Option<SignedEnvelope>, ServiceError> {
-        if now >= end_of(due) {
+        if now >= due.attempts.end() {
             return Ok(None);
         }
         let object = ObjectId {
@@ -256,7 +253,7 @@ impl Notices {
 
     fn speak_of(&self, envelope: &SignedEnvelope, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
         let signer = self.ports.signer.as_ref();
-        let letter = notice_of(signer, envelope, due.addressee, now..end_of(due))?;
+        let letter = notice_of(signer, envelope, due.addressee, now..due.attempts.end())?;
         Ok(Prepared::Ready(letter))
     }
 
@@ -276,27 +273,21 @@ impl Notices {
     }
 }
 
-/// Until when a letter to a recipient is sent, in milliseconds since the Unix epoch.
-fn end_of(due: &Due) -> u64 {
-    due.attempts.since.saturating_add(GIVE_UP_AFTER)
-}
-
 /// The same once more: the addressee does not have it yet, though peers may keep it.
 fn undelivered(due: &Due, is_kept: bool, now: u64) -> Due {
-    let is_kept = is_kept || due.attempts.is_kept;
-    let mut next = again(due, if is_kept { KEPT } else { UNHEARD }, now);
-    next.attempts.is_kept = is_kept;
-    next
+    let is_kept = is_kept || due.is_kept;
+    Due {
+        is_kept,
+        ..again(due, if is_kept { KEPT } else { UNHEARD }, now)
+    }
 }
 
 /// The same once more, after a pause that is longer each time.
 fn again(due: &Due, pauses: (u64, u64), now: u64) -> Due {
+    let mut attempts = due.attempts;
     Due {
-        at: now + pause_after(due.attempts.failed, pauses),
-        attempts: Attempts {
-            failed: due.attempts.failed.saturating_add(1),
-            ..due.attempts
-        },
+        at: attempts.fail(now, pauses),
+        attempts,
         ..due.clone()
     }
 }

@@ -274,3 +274,39 @@ async fn without_room_nothing_is_fetched_and_it_is_tried_again_later() {
     reader.learns_of(object).await;
     assert_eq!(reader.waiting().await, 1);
 }
+
+#[tokio::test]
+async fn a_sender_whose_data_does_not_come_holds_up_no_other() {
+    // More than are looked at in the queue at a time.
+    const MANY: usize = 100;
+    let world = World::new();
+    let (slow, quick) = (world.node(1).await, world.node(2).await);
+    let setup = Setup {
+        stalled_sender: Some(slow.address()),
+        ..Setup::fetching(&["anyone"])
+    };
+    let reader = setup.on(world.node(3).await).await;
+    // No copy is pushed to the reader.
+    reader.node.network.set_online(false);
+    let mut shared = Vec::new();
+    for (owner, size) in (1..=MANY).map(|size| (&slow, size)).chain([(&quick, MANY + 1)]) {
+        let terms = terms(reader.node.address());
+        let outcome = owner.data.share_bytes(data(size), terms).await.unwrap();
+        shared.push((owner.address(), outcome.data_hash));
+    }
+    reader.node.network.set_online(true);
+    for (owner, hash) in &shared {
+        let locator = hash.locator();
+        reader
+            .learns_of(ObjectId {
+                locator,
+                owner: *owner,
+            })
+            .await;
+    }
+    let (_, quick) = shared.pop().unwrap();
+    reader.fetches(&quick).await;
+    for (_, hash) in &shared {
+        assert!(!reader.has(hash).await);
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use dm_core::{
+    Address,
     config::{Accept, Acknowledge, FetchConfig},
     descriptor::{Description, LabelPairs, Labels},
     envelope::ObjectId,
@@ -24,6 +25,7 @@ use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::inboxes::arrival;
+use crate::stalled::Stalled;
 use crate::support::{TestNode, deliveries_of, eventually, settings, terms};
 
 /// A plugin that refuses what it was told to, and remembers what it was asked.
@@ -106,6 +108,8 @@ pub(crate) struct Setup {
     pub(crate) quota: Option<Arc<dyn StorageQuota>>,
     pub(crate) queue: Option<Arc<dyn KeyValueStore>>,
     pub(crate) is_idle: bool,
+    /// Whose objects no peer ever sends.
+    pub(crate) stalled_sender: Option<Address>,
 }
 
 impl Setup {
@@ -148,10 +152,13 @@ impl Setup {
             .map(|plugin| plugin as Arc<dyn Plugin>)
             .collect();
         plugins.start(vec![Arc::new(source)], &tasks).await;
-        let ports = DataPorts {
+        let mut ports = DataPorts {
             plugins: Some(plugins.clone()),
             ..node.ports.clone()
         };
+        if let Some(sender) = self.stalled_sender {
+            ports.network = Arc::new(Stalled::sending_of(&node.network, sender));
+        }
         let data = DataManager::new(&ports, settings()).unwrap();
         let queue = self.queue.unwrap_or_else(|| Arc::new(MemoryKeyValueStore::new()));
         let fetches = FetchPorts {
