@@ -23,7 +23,7 @@ use dm_core::{
 };
 use dm_keys::PublicKeys;
 use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts,
+    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts, LateGrants,
     ShareAuthorization,
 };
 use dm_storage::SqliteCatalog;
@@ -95,6 +95,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         authorization: users.map(|_| authorization.clone()),
         attestation: None,
         deliveries: None,
+        late_grants: LateGrants::default(),
         plugins: None,
         bus: EventBus::new(),
     };

@@ -21,7 +21,8 @@ use dm_core::{
     share::{ReadableObject, ShareTerms},
 };
 use dm_services::{
-    DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, ServiceError,
+    DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants,
+    ServiceError,
 };
 use dm_testing::{
     catalog::MemoryCatalog,
@@ -159,6 +160,7 @@ impl Kept {
             authorization: None,
             attestation: None,
             deliveries: None,
+            late_grants: LateGrants::default(),
             plugins: None,
             bus: EventBus::new(),
         };

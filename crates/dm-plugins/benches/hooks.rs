@@ -24,7 +24,9 @@ use dm_core::{
     share::ShareTerms,
     tasks::Supervisor,
 };
-use dm_services::{DataConfig, DataManager, DataPorts, PluginConfig, PluginManager, RegisteredPlugins};
+use dm_services::{
+    DataConfig, DataManager, DataPorts, LateGrants, PluginConfig, PluginManager, RegisteredPlugins,
+};
 use dm_testing::{
     catalog::MemoryCatalog,
     compliance::{MemoryComplianceLog, TestLedger},
@@ -95,6 +97,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         authorization: None,
         attestation: None,
         deliveries: None,
+        late_grants: LateGrants::default(),
         plugins,
         bus,
     };

@@ -9,7 +9,7 @@ use dm_core::{
     ports::{ComplianceLog, Signer},
     share::ShareTerms,
 };
-use dm_services::{DataConfig, DataManager, DataPorts, KnownObjects};
+use dm_services::{DataConfig, DataManager, DataPorts, KnownObjects, LateGrants};
 use dm_testing::{
     catalog::MemoryCatalog,
     compliance::{MemoryComplianceLog, TestLedger},
@@ -43,6 +43,7 @@ async fn node(n: u8, network: &MemoryNetwork) -> Result<DataManager, Box<dyn std
         authorization: None,
         attestation: None,
         deliveries: None,
+        late_grants: LateGrants::default(),
         plugins: None,
         bus: EventBus::new(),
     };

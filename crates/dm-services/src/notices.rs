@@ -30,7 +30,7 @@ pub use self::{
     replicas::{ReplicaNoticePorts, ReplicaNotices},
     sink::Letterbox,
 };
-use crate::{Deliveries, ServiceError, inbox::Arrivals};
+use crate::{Deliveries, LateGrants, ServiceError, inbox::Arrivals};
 
 /// Tells a recipient of what an envelope says now. It counts in this time (milliseconds since the
 /// Unix epoch), or until the data ends.
@@ -84,6 +84,8 @@ pub struct NoticePorts {
     pub deliveries: Deliveries,
     /// Tells of peers that come and go.
     pub bus: EventBus,
+    /// Knows to whom grants were made late: who makes them has the same.
+    pub late_grants: LateGrants,
 }
 
 /// Tells recipients and owners, and learns what has come; cheap to clone.

@@ -81,6 +81,7 @@ impl Data {
                 authorization: Some(authorization.clone()),
                 attestation: node_attestation::check(config, &users, address, &peer_id).await?,
                 deliveries: Some(peers.deliveries.clone()),
+                late_grants: peers.late_grants.clone(),
                 plugins: Some(plugins.clone()),
                 bus: ground.bus.clone(),
             },

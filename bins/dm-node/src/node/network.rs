@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_services::{
-    AnchoredOwners, Deliveries, DeliveryPorts, DeliverySettings, KnownOwners, Letterbox, NoticePorts,
-    Notices, RepairPorts, Repairer, ReplicaNoticePorts, ReplicaNotices, ScrubPorts, Scrubber,
+    AnchoredOwners, Deliveries, DeliveryPorts, DeliverySettings, KnownOwners, LateGrants, Letterbox,
+    NoticePorts, Notices, RepairPorts, Repairer, ReplicaNoticePorts, ReplicaNotices, ScrubPorts, Scrubber,
     inbox::Arrivals, repairer::StoredHolderIndex,
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Peers {
     pub(super) scrubber: Scrubber,
     pub(super) arrivals: Arrivals,
     pub(super) deliveries: Deliveries,
+    /// Who has got a grant that was owed.
+    pub(super) late_grants: LateGrants,
     pub(super) owners: Arc<KnownOwners>,
 }
 
@@ -75,6 +77,7 @@ impl Peers {
         )
         .await?;
         let network: Arc<dyn Network> = p2p.clone();
+        let late_grants = LateGrants::default();
         let notices = Notices::open(NoticePorts {
             network: p2p.clone(),
             journal: stores.catalog.clone(),
@@ -87,6 +90,7 @@ impl Peers {
             arrivals: arrivals.clone(),
             deliveries: deliveries.clone(),
             bus: ground.bus.clone(),
+            late_grants: late_grants.clone(),
         })
         .await?;
         supervise(supervisor, "notices", &notices, |notices, shutdown| async move {
@@ -128,6 +132,7 @@ impl Peers {
             scrubber,
             arrivals,
             deliveries,
+            late_grants,
             owners,
         })
     }

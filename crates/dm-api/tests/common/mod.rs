@@ -16,7 +16,7 @@ use dm_core::{
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, Deliveries, DeliveryPorts, DeliverySettings, HealthMonitor, HealthPorts, KeyGuard,
-    KeyRotation, KeyRotationConfig, KeyRotationPorts, MoneyConfig, MoneyPorts, OrderExecutor,
+    KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants, MoneyConfig, MoneyPorts, OrderExecutor,
     PaymentProcessor, RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization,
     SubscriptionPorts, Subscriptions, TokenManager,
     events::Events,
@@ -218,6 +218,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         authorization: Some(authorization.clone()),
         attestation: None,
         deliveries: Some(deliveries.clone()),
+        late_grants: LateGrants::default(),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants,

@@ -12,7 +12,7 @@ use dm_core::{
     },
 };
 
-use crate::{Deliveries, PaymentProcessor, PluginManager, ShareAuthorization};
+use crate::{Deliveries, LateGrants, PaymentProcessor, PluginManager, ShareAuthorization};
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -45,6 +45,8 @@ pub struct DataPorts {
     pub attestation: Option<NodeAttestation>,
     /// Acknowledges what was read; where there is nobody, nothing is.
     pub deliveries: Option<Deliveries>,
+    /// Tells who has got a grant that was owed.
+    pub late_grants: LateGrants,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.

@@ -124,6 +124,7 @@ impl Upkeep {
                 addresses: addresses.clone(),
                 copies: copies.clone(),
                 locks: locks.clone(),
+                late_grants: ports.late_grants.clone(),
                 retry_interval: config.retry_interval,
                 absent: Default::default(),
             },

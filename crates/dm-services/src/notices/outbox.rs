@@ -1,7 +1,7 @@
 //! The letters that are still to be brought, in the order in which they are due. They outlive
 //! the process.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy_primitives::Address;
 use bytes::Bytes;
@@ -16,6 +16,8 @@ use crate::{pauses::Attempts, queue_front::QueueFront};
 const DUE: u8 = b'd';
 /// Position in the journal up to which everything is in the outbox.
 const READ_TO: &[u8] = b"c";
+/// Letters that are looked through at once.
+const PAGE: usize = 256;
 const KEY_LEN: usize = 1 + 8 + 20 + 32 + 1;
 
 /// What is to be said.
@@ -126,6 +128,37 @@ impl Outbox {
             new.iter().for_each(|due| put(&mut batch, due));
         }
         self.front.commit(&*self.store, batch).await
+    }
+
+    /// Has these recipients told at `now` of all shares of which nobody keeps a letter: there is
+    /// more to say than at the last attempt, and pauses begin anew.
+    pub(super) async fn hurry(&mut self, recipients: &BTreeSet<Address>, now: u64) -> Result<(), StoreError> {
+        let mut after: Option<Bytes> = None;
+        loop {
+            let page = self.store.scan(&[DUE], after.as_deref(), PAGE).await?;
+            let letters = page.iter().filter_map(|(key, value)| Due::read(key, value));
+            let waiting = letters.filter(|due| {
+                let is_late = due.kind == LetterKind::Share && !due.is_kept && due.at > now;
+                is_late && recipients.contains(&due.addressee)
+            });
+            let hurried: Vec<_> = waiting
+                .map(|due| {
+                    let again = Due {
+                        at: now,
+                        attempts: Attempts::none(due.attempts.since),
+                        ..due.clone()
+                    };
+                    (due, Some(again))
+                })
+                .collect();
+            if !hurried.is_empty() {
+                self.replace(hurried).await?;
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// The first ones, at most so many.

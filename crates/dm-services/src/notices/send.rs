@@ -65,9 +65,15 @@ impl Notices {
         loop {
             growth.mark_unchanged();
             self.take_news().await?;
-            if growth.changed().await.is_err() {
-                // The catalog is closed.
-                return Ok(());
+            tokio::select! {
+                grown = growth.changed() => if grown.is_err() {
+                    // The catalog is closed.
+                    return Ok(());
+                },
+                recipients = self.ports.late_grants.next() => {
+                    self.outbox.lock().await.hurry(&recipients, now_ms()).await?;
+                    self.bell.notify_one();
+                }
             }
         }
     }

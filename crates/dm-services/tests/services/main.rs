@@ -14,6 +14,7 @@ mod expiring;
 mod inboxes;
 mod key_changes;
 mod key_rotation;
+mod late_grants;
 mod late_notices;
 mod mandates;
 mod notices;

@@ -18,7 +18,7 @@ use dm_core::{
 };
 use dm_services::{
     DataConfig, DataManager, DataPorts, Deliveries, DeliveryPorts, DeliverySettings, KnownObjects,
-    MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, ServiceError, TokenManager,
+    LateGrants, MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, ServiceError, TokenManager,
 };
 pub(crate) use dm_testing::waiting::eventually;
 use dm_testing::{
@@ -126,6 +126,7 @@ impl World {
             authorization: None,
             attestation: None,
             deliveries: None,
+            late_grants: LateGrants::default(),
             plugins: None,
             bus,
         };

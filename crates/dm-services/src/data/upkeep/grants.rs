@@ -19,7 +19,7 @@ use super::{
     shares::was_taken_back,
 };
 use crate::{
-    ServiceError,
+    LateGrants, ServiceError,
     data::{DataLocks, address::AddressBook, copies::Copies, objects::OwnObjects},
 };
 
@@ -68,6 +68,7 @@ pub(super) struct Granting {
     pub(super) addresses: Arc<AddressBook>,
     pub(super) copies: Copies,
     pub(super) locks: DataLocks,
+    pub(super) late_grants: LateGrants,
     pub(super) retry_interval: Duration,
     /// Recipients who were not found.
     pub(super) absent: Mutex<Absent>,
@@ -119,8 +120,10 @@ impl Granting {
             };
             after = *last;
             for (_, share) in &owed {
-                if let Err(error) = self.complete_grant(share).await {
-                    outcome = Err(error);
+                match self.complete_grant(share).await {
+                    Ok(true) => self.late_grants.made_to(recipient),
+                    Ok(false) => {}
+                    Err(error) => outcome = Err(error),
                 }
             }
         }
@@ -143,18 +146,19 @@ impl Granting {
         false
     }
 
-    async fn complete_grant(&self, share: &ShareRecord) -> Result<(), ServiceError> {
+    /// Makes a grant that is owed; whether the recipient has it now.
+    async fn complete_grant(&self, share: &ShareRecord) -> Result<bool, ServiceError> {
         let _lock = self.locks.lock(share.data_hash.locator()).await;
         let Some(object) = self.own.own_object(&share.data_hash).await? else {
-            return Ok(());
+            return Ok(false);
         };
         if was_taken_back(self.shares.as_ref(), share).await? {
-            return Ok(());
+            return Ok(false);
         }
         if self.own.has_grant(&object.id, share.recipient).await? {
             let (data_hash, recipient) = (&share.data_hash, share.recipient);
             self.shares.set_grant_owed(data_hash, recipient, false).await?;
-            return Ok(());
+            return Ok(true);
         }
         let key = self.key_ring.unwrap(&object.key)?;
         let Some(grant) = self
@@ -162,12 +166,12 @@ impl Granting {
             .make_grant(&key, object.id, share.recipient)
             .await?
         else {
-            return Ok(());
+            return Ok(false);
         };
         self.own.put_into_envelope(&object.id, share, Some(grant)).await?;
         self.copies.tell_later(&object.id);
         tracing::info!(recipient = %share.recipient, locator = %object.id.locator, "made an owed grant");
-        Ok(())
+        Ok(true)
     }
 
     fn absent(&self) -> MutexGuard<'_, Absent> {

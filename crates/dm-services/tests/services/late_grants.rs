@@ -1,0 +1,87 @@
+//! Recipients that become known after data was shared with them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dm_core::{
+    bus::EventBus,
+    clock::now_ms,
+    config::Acknowledge,
+    letter::Letter,
+    ports::{KeyValueStore, Signer, WriteBatch},
+};
+use dm_services::{NoticePorts, Notices, inbox::Arrivals};
+use dm_testing::{key_value::MemoryKeyValueStore, network::MemoryInbox, signer::TestSigner};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{TestNode, World, data, deliveries_of, eventually, terms};
+
+const HOUR: u64 = 3_600_000;
+
+async fn run_notices(owner: &TestNode, outbox: &MemoryKeyValueStore) -> JoinHandle<()> {
+    let ports = NoticePorts {
+        network: owner.network.clone(),
+        journal: owner.catalog.clone(),
+        objects: owner.objects.clone(),
+        outbox: Arc::new(outbox.clone()),
+        shares: owner.catalog.clone(),
+        sent: owner.catalog.clone(),
+        signer: owner.ports.signer.clone(),
+        contacts: owner.catalog.clone(),
+        arrivals: Arrivals::new(owner.catalog.clone(), owner.address()),
+        deliveries: deliveries_of(owner, Acknowledge::OnRequest),
+        bus: EventBus::new(),
+        late_grants: owner.ports.late_grants.clone(),
+    };
+    let notices = Notices::open(ports).await.unwrap();
+    tokio::spawn(async move { notices.run(CancellationToken::new()).await.unwrap() })
+}
+
+/// When the only letter of the outbox is due, and its entry.
+async fn letter(outbox: &MemoryKeyValueStore) -> Option<(u64, (Bytes, Bytes))> {
+    let mut letters = outbox.scan(b"d", None, 9).await.unwrap();
+    assert!(letters.len() <= 1);
+    let entry = letters.pop()?;
+    let at = u64::from_be_bytes(entry.0[1..9].try_into().unwrap());
+    Some((at, entry))
+}
+
+#[tokio::test]
+async fn a_recipient_that_becomes_known_after_hours_is_told_at_once() {
+    let world = World::new();
+    let owner = world.node(1).await;
+    let later = TestSigner::new(2).address();
+    let shared = owner.data.share_bytes(data(100), terms(later)).await.unwrap();
+    let outbox = MemoryKeyValueStore::new();
+    let running = run_notices(&owner, &outbox).await;
+    let now = now_ms();
+    let (at, (key, value)) = eventually("the letter waits for the grant", async || {
+        letter(&outbox).await.filter(|(at, _)| *at > now)
+    })
+    .await;
+    running.abort();
+    // As it stands there after many attempts.
+    let mut late = key.to_vec();
+    late[1..9].copy_from_slice(&(at + HOUR).to_be_bytes());
+    let mut batch = WriteBatch::new();
+    batch.delete(key);
+    batch.put(late, value);
+    outbox.commit(batch).await.unwrap();
+
+    let running = run_notices(&owner, &outbox).await;
+    let reader = world.node(2).await;
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.network.take_notices(later, inbox.clone());
+    owner.data.catch_up().await;
+    eventually("the recipient is told", async || {
+        let told = inbox.taken().iter().map(Letter::object).collect::<Vec<_>>();
+        (told.first()?.locator == shared.data_hash.locator()).then_some(())
+    })
+    .await;
+    eventually("nothing is left to tell", async || {
+        letter(&outbox).await.is_none().then_some(())
+    })
+    .await;
+    running.abort();
+}
