@@ -7,6 +7,7 @@ use bytes::Bytes;
 use dm_core::{
     acknowledgement::SignedAcknowledgement,
     address_record::{AddressRecord, SignedAddressRecord},
+    descriptor::Descriptor,
     envelope::SignedEnvelope,
     notice::SignedNotice,
     receipt::Receipt,
@@ -59,6 +60,11 @@ pub fn envelope(bytes: &[u8]) -> bool {
     SignedEnvelope::verify(Bytes::copy_from_slice(bytes)).is_ok()
 }
 
+/// What the owner of an object says of it, once a reader has opened it.
+pub fn descriptor(bytes: &[u8]) -> bool {
+    Descriptor::decode(bytes).is_some()
+}
+
 /// A record of the DHT under the key of the address that it names.
 pub fn address_record(bytes: &[u8]) -> bool {
     let bytes = Bytes::copy_from_slice(bytes);
@@ -98,7 +104,7 @@ mod tests {
 
     type Decoder = fn(&[u8]) -> bool;
 
-    const TARGETS: [(&str, Decoder); 10] = [
+    const TARGETS: [(&str, Decoder); 11] = [
         ("request", request),
         ("reply", reply),
         ("hints", hints),
@@ -109,6 +115,7 @@ mod tests {
         ("notice_reply", notice_reply),
         ("notice", notice),
         ("acknowledgement", acknowledgement),
+        ("descriptor", descriptor),
     ];
 
     fn fuzz() -> PathBuf {
