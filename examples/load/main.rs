@@ -12,7 +12,8 @@
 //! that store as many, and writes plots into the folder that `--plots` names. A million objects
 //! take some ten minutes and 2 GB of the folder for temporary files. `fill OBJECTS FOLDER` only
 //! makes the data directory of a node with as many objects, a tenth of them its own, for
-//! `dm-node dev --data-dir FOLDER`. `leaving OBJECTS` simulates that a holder of as many objects
+//! `dm-node dev --data-dir FOLDER`. `peers OBJECTS PEERS` measures an idle node with as many objects,
+//! alone and beside as many peers, each a process of 50 MiB. `leaving OBJECTS` simulates that a holder of as many objects
 //! leaves for good.
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ mod leaving;
 mod limits;
 mod node;
 mod objects;
+mod peers;
 mod reads;
 mod receiver;
 mod recipients;
@@ -46,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|waiting|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | size OBJECTS… [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|waiting|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -62,6 +64,11 @@ async fn main() -> anyhow::Result<()> {
         return size::fill(&binary, Path::new(folder), objects.parse()?)
             .await
             .map(drop);
+    }
+    if let [command, objects, peers] = &wanted[..]
+        && command == "peers"
+    {
+        return peers::measure(&binary, objects.parse()?, peers.parse()?).await;
     }
     if let [command, objects] = &wanted[..]
         && command == "leaving"

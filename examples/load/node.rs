@@ -147,13 +147,18 @@ impl Node {
 
     /// Waits until the node has done what it has begun, at most for this long.
     pub(crate) async fn rest(&self, patience: Duration) -> anyhow::Result<()> {
+        self.rest_below(AT_REST, patience).await
+    }
+
+    /// Waits until the node uses less than this part of a core, at most for this long.
+    pub(crate) async fn rest_below(&self, part: f64, patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
         let mut quiet = 0;
         while quiet < QUIET_WINDOWS && Instant::now() < deadline {
             let began = self.cpu()?;
             tokio::time::sleep(WINDOW).await;
             let used = (self.cpu()? - began).as_secs_f64() / WINDOW.as_secs_f64();
-            quiet = if used < AT_REST { quiet + 1 } else { 0 };
+            quiet = if used < part { quiet + 1 } else { 0 };
         }
         Ok(())
     }

@@ -89,9 +89,7 @@ async fn measure_one(binary: &Path, objects: u64) -> anyhow::Result<Costs> {
     node.rest(REST_PATIENCE).await?;
     let settling = (node.cpu()? - began).as_secs_f64();
     let (idle_mib, settling_mib) = node.memory()?;
-    let began = node.cpu()?;
-    tokio::time::sleep(IDLE).await;
-    let idle_percent = 100.0 * (node.cpu()? - began).as_secs_f64() / IDLE.as_secs_f64();
+    let idle_percent = idle_percent(&node).await?;
     node.forget_peak();
     let (share_ms, empty_ms) = share_on_both(binary, &node).await?;
     let (_, shares_mib) = node.memory()?;
@@ -110,6 +108,13 @@ async fn measure_one(binary: &Path, objects: u64) -> anyhow::Result<Costs> {
         share_ratio: share_ms / empty_ms,
         shares_mib,
     })
+}
+
+/// Percent of a core that a node uses in a minute in which nobody asks it anything.
+pub(crate) async fn idle_percent(node: &Node) -> anyhow::Result<f64> {
+    let began = node.cpu()?;
+    tokio::time::sleep(IDLE).await;
+    Ok(100.0 * (node.cpu()? - began).as_secs_f64() / IDLE.as_secs_f64())
 }
 
 async fn start(binary: &Path, home: &Path) -> anyhow::Result<Node> {
