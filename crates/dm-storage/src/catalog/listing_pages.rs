@@ -10,8 +10,9 @@ use super::{
     sql::{self, Pool, QueryBuilder, Statement},
 };
 
-/// Entries with a term that are counted at most, to find the rarest one.
-const COUNTED: i64 = 1000;
+/// Entries with a term that are counted at most, to find the rarest one: about what a page may
+/// look through.
+const COUNTED: i64 = 10_000;
 
 /// Where a list is kept.
 pub(super) struct Listing {
