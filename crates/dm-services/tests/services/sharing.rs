@@ -1,16 +1,19 @@
 //! What sharing promises, on in-memory ports.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use dm_core::{
     address_record::AddressRecord,
     envelope::{CHUNK_SIZE, ObjectId},
     hash::DataHash,
-    ports::{ComplianceLog, ObjectStore, ShareCatalog, Signer},
+    ports::{ComplianceLog, ObjectStore, Replication, ShareCatalog, Signer},
     share::{NewShare, ShareRecord, ShareStatus},
     signed::Signed,
 };
 use dm_services::ServiceError;
 use dm_testing::signer::TestSigner;
+use tokio::time::timeout;
 
 use crate::support::{World, data, eventually, keyed, terms};
 
@@ -348,6 +351,40 @@ async fn copies_that_were_missed_are_made_when_the_same_peer_comes_back() {
         (peer.objects.usage().await.unwrap().objects == 2).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_all_peers_hold_is_not_offered_again_when_copies_of_others_are_missing() {
+    let world = World::new();
+    let (owner, peer) = (world.node(1).await, world.node(2).await);
+    owner.spread();
+    let share = async |n| {
+        let shared = owner.data.share_bytes(data(n), terms(owner.address())).await;
+        shared.unwrap().data_hash.locator()
+    };
+    let held = share(10).await;
+    eventually("its receipt has followed it", async || {
+        let is_spread = owner.catalog.is_receipt_spread(&held, owner.address()).await;
+        is_spread.unwrap().then_some(())
+    })
+    .await;
+    let offered_after_a_miss = async |n| {
+        peer.network.set_online(false);
+        let missed = share(n).await;
+        while timeout(Duration::from_millis(50), owner.network.next_news())
+            .await
+            .is_ok()
+        {}
+        peer.network.set_online(true);
+        let mut offered = Vec::new();
+        while offered.last() != Some(&missed) {
+            offered.push(owner.network.next_news().await.object.locator);
+        }
+        offered
+    };
+    // The first time, the peer itself may be new to the owner.
+    offered_after_a_miss(11).await;
+    assert!(!offered_after_a_miss(12).await.contains(&held));
 }
 
 #[tokio::test]

@@ -28,7 +28,12 @@ impl Copies {
             // Who was away for a moment is among those that were served, and took nothing.
             let have_changed = connected != served || (has_come && self.owed.take_copies_for_others());
             if !connected.is_empty() && (self.owed.take_copies() || have_changed) {
-                if let Err(error) = self.replicate_all(own).await {
+                // Without new peers, an object that all of them hold gets no further copies.
+                let copies = match have_changed {
+                    true => self.config.replication_factor,
+                    false => self.config.replication_factor.min(connected.len() as u32),
+                };
+                if let Err(error) = self.replicate_all(own, copies).await {
                     tracing::warn!(%error, "objects with too few copies could not be listed");
                     self.owed.note_copies();
                 }
@@ -46,12 +51,12 @@ impl Copies {
         }
     }
 
-    async fn replicate_all(&self, own: Address) -> Result<(), ServiceError> {
-        let factor = self.config.replication_factor;
+    /// Goes through the objects that fewer peers hold than this.
+    async fn replicate_all(&self, own: Address, copies: u32) -> Result<(), ServiceError> {
         let mut after = None;
         loop {
             let shares = &self.shares;
-            let objects = shares.under_replicated(own, factor, after, PAGE).await?;
+            let objects = shares.under_replicated(own, copies, after, PAGE).await?;
             for object in &objects {
                 if let Err(error) = self.distribute(&object.id).await {
                     tracing::warn!(locator = %object.id.locator, %error, "an object was not distributed");
