@@ -345,14 +345,14 @@ async fn a_peer_has_a_bounded_number_of_streams() {
     let (node, mut peer) = node_and_peer().await;
     let locator = SampleObject::new(1, 7, 1).id().locator;
     let mut answered = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..30 {
         let mut stream = peer.open(&node.address()).await;
         send(&mut stream, &Request::Envelopes { locator }).await;
         if receive::<Reply>(&mut stream).await.is_some() {
             answered.push(stream);
         }
     }
-    assert_eq!(answered.len(), 16);
+    assert_eq!(answered.len(), 24);
 }
 
 #[tokio::test]
