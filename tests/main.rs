@@ -46,6 +46,7 @@ mod offline_first;
 mod operator_change;
 mod plugin_events;
 mod plugins;
+mod postgres;
 mod previous;
 mod receipts;
 mod receiving;

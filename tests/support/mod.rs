@@ -11,6 +11,7 @@ pub(crate) mod link;
 pub(crate) mod money;
 pub(crate) mod node;
 pub(crate) mod plugin;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod receiver;
 pub(crate) mod sources;

@@ -7,6 +7,7 @@ use dm_services::RegisteredPlugins;
 
 mod amount;
 mod background;
+mod catalog;
 mod chain;
 mod cli;
 mod client;

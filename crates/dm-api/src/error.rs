@@ -248,6 +248,7 @@ impl From<BackupError> for ApiError {
         let sentence = error.to_string();
         match error {
             BackupError::UnderWay => Self::new(StatusCode::CONFLICT, sentence).retry_soon(),
+            BackupError::Elsewhere(_) => Self::new(StatusCode::CONFLICT, sentence),
             BackupError::Failed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence),
         }
     }

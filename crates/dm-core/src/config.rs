@@ -9,6 +9,7 @@ use crate::{address::parse_address, secret::SecretString};
 
 mod api_keys;
 mod authorization;
+mod catalog;
 mod events;
 mod inbox;
 mod keys;
@@ -21,6 +22,7 @@ mod validate;
 
 pub use api_keys::ApiKeysConfig;
 pub use authorization::AuthorizationConfig;
+pub use catalog::CatalogConfig;
 pub use events::EventsConfig;
 pub use inbox::{Accept, Acknowledge, FetchConfig, FetchFrom, InboxConfig, InvalidFetchFrom};
 pub use keys::KeysConfig;
@@ -52,6 +54,11 @@ pub struct NodeConfig {
     pub db_path: Option<PathBuf>,
     /// File of the catalog; `catalog.sqlite` in `data_dir` if not set.
     pub sqlite_db_path: Option<PathBuf>,
+    /// PostgreSQL database of the catalog, in place of a file: `postgres://USER@HOST:PORT/DATABASE`,
+    /// with `sslmode` and `sslrootcert` as parameters. Needs the feature `postgres`.
+    pub catalog_url: Option<SecretString>,
+    /// How that is reached.
+    pub catalog: CatalogConfig,
     /// TCP and UDP port of the peer-to-peer network, 1 to 65535.
     pub p2p_port: u16,
     /// Folder of the plugins; `plugins` in `data_dir` if not set.
@@ -114,6 +121,8 @@ impl Default for NodeConfig {
             data_dir: PathBuf::from("dm-data"),
             db_path: None,
             sqlite_db_path: None,
+            catalog_url: None,
+            catalog: CatalogConfig::default(),
             p2p_port: 9000,
             plugin_dir: None,
             node_id: "dm-node".to_owned(),

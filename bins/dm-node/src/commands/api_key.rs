@@ -7,7 +7,6 @@ use dm_core::{
     Address,
     api_key::{ApiKeyRecord, Rights},
     clock::now_ms,
-    config::NodeConfig,
     contact::Party,
     ports::{ApiKeys, ContactBook, NewApiKey, NewApiKeyRequest},
 };
@@ -16,6 +15,7 @@ use dm_storage::SqliteCatalog;
 use serde_json::json;
 
 use crate::{
+    catalog,
     cli::ApiKeyCommand,
     duration, home,
     output::{self, cell},
@@ -34,7 +34,7 @@ pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result
             dm_api::check_routes(&rights, &dm_api::served_routes())
                 .map_err(|fault| anyhow!("--route {fault}"))?;
             let expires_at = args.expires.as_deref().map(duration::from_now).transpose()?;
-            let catalog = open_catalog(&home::load_config(&args.node)?).await?;
+            let catalog = catalog::open_existing(&home::load_config(&args.node)?).await?;
             for party in args.recipients {
                 rights.recipients.insert(address_of(&catalog, party).await?);
             }
@@ -45,13 +45,13 @@ pub(crate) async fn run(command: ApiKeyCommand, as_json: bool) -> anyhow::Result
             close(catalog).await
         }
         ApiKeyCommand::List(node) => {
-            let catalog = open_catalog(&home::load_config(&node)?).await?;
+            let catalog = catalog::open_existing(&home::load_config(&node)?).await?;
             let keys = manager(&catalog).list().await?;
             output::print(as_json, &json!({"api_keys": keys}), |_| describe(&keys))?;
             close(catalog).await
         }
         ApiKeyCommand::Revoke { id, node } => {
-            let catalog = open_catalog(&home::load_config(&node)?).await?;
+            let catalog = catalog::open_existing(&home::load_config(&node)?).await?;
             if !manager(&catalog).revoke(&id).await? {
                 bail!("there is no API key {id}");
             }
@@ -91,19 +91,6 @@ pub(crate) async fn create(
 
 fn manager(catalog: &SqliteCatalog) -> ApiKeyManager {
     ApiKeyManager::new(Arc::new(catalog.clone()))
-}
-
-/// The catalog of a node that exists; a typing error must not make a new one.
-async fn open_catalog(config: &NodeConfig) -> anyhow::Result<SqliteCatalog> {
-    let file = config.catalog_file();
-    if !file.is_file() {
-        bail!(
-            "{} is missing: there is no node in {}",
-            file.display(),
-            config.data_dir.display()
-        );
-    }
-    Ok(SqliteCatalog::open(&file).await?)
 }
 
 async fn close(catalog: SqliteCatalog) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use dm_core::{
 use serde_json::json;
 
 use crate::{
+    catalog,
     cli::InitArgs,
     commands::api_key,
     data_dir::{self, CONFIG_FILE},
@@ -53,7 +54,7 @@ fn refuse_existing(config: &NodeConfig) -> anyhow::Result<()> {
 async fn make(loaded: &LoadedConfig) -> anyhow::Result<serde_json::Value> {
     let config = &loaded.config;
     let keys = home::create_keys(config).await?;
-    let catalog = dm_storage::SqliteCatalog::open(config.catalog_file()).await?;
+    let catalog = catalog::open_for_node(config, keys.signer().address()).await?;
     let key = api_key::create(&catalog, "first", Rights::of(Scope::ALL), None).await?;
     catalog.close().await?;
     let file = config.data_dir.join(CONFIG_FILE);

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use dm_core::{config::NodeConfig, ports::KeyRing};
 use dm_keys::ImportedVersion;
 use dm_services::{destroy_key_version, key_versions};
-use dm_storage::SqliteCatalog;
 use serde_json::{Value, json};
 
 use crate::{
+    catalog,
     cli::{ConfirmArgs, KeyCommand, KeyPlace},
     client::NodeClient,
     confirm::confirm,
@@ -71,7 +71,7 @@ async fn list(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
 /// What the data directory holds, in the form in which the node answers.
 async fn stored_keys(config: &NodeConfig) -> anyhow::Result<Value> {
     let keys = home::open_keys(config).await?;
-    let catalog = SqliteCatalog::open(config.catalog_file()).await?;
+    let catalog = catalog::open_existing(config).await?;
     let versions = key_versions(keys.manager().as_ref(), &catalog).await;
     catalog.close().await?;
     Ok(json!({"versions": versions?, "hpke_keys": keys.grants().keys()}))
@@ -153,7 +153,7 @@ async fn destroy(version: u32, asked: &ConfirmArgs, place: &KeyPlace, as_json: b
 async fn destroy_stored(version: u32, config: &NodeConfig) -> anyhow::Result<()> {
     let _lock = lock(config)?;
     let keys = home::open_keys(config).await?;
-    let catalog = SqliteCatalog::open(config.catalog_file()).await?;
+    let catalog = catalog::open_existing(config).await?;
     let destroyed = destroy_key_version(keys.key_ring(), &catalog, version).await;
     catalog.close().await?;
     Ok(destroyed?)

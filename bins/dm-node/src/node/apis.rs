@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use dm_api::{ApiHandle, ApiServers, Services};
 use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::AccountHealth;
+use dm_core::ports::{BackupError, BackupStream, Backups};
 use dm_services::{
     HealthMonitor, HealthPorts, KeyGuard, RegisteredPlugins, Subscriptions, TokenManager, events::Events,
 };
@@ -84,7 +86,7 @@ pub(super) async fn serve(
         contacts: data.contacts.clone(),
         authorization: data.authorization.clone(),
         key_rotation: data.key_rotation.clone(),
-        backups: Arc::new(backups(ground, stores, data)),
+        backups: backups(ground, stores, data),
         chain_control: Arc::new(chain_control),
         log_control: Arc::new(log_filter),
     };
@@ -112,8 +114,23 @@ async fn health(ground: &Ground<'_>, parts: &Parts<'_>) -> Arc<HealthMonitor> {
     HealthMonitor::start(ports, &ground.supervisor).await
 }
 
-fn backups(ground: &Ground<'_>, stores: &Stores, data: &Data) -> BackupMaker {
-    BackupMaker::new(BackupPorts {
+/// Of a catalog in a database the server makes copies.
+struct BackupsOfServer;
+
+#[async_trait]
+impl Backups for BackupsOfServer {
+    async fn begin(&self) -> Result<BackupStream, BackupError> {
+        Err(BackupError::Elsewhere(
+            "its catalog is in PostgreSQL, whose server makes its own copies, such as pg_basebackup",
+        ))
+    }
+}
+
+fn backups(ground: &Ground<'_>, stores: &Stores, data: &Data) -> Arc<dyn Backups> {
+    if ground.config.catalog_url.is_some() {
+        return Arc::new(BackupsOfServer);
+    }
+    Arc::new(BackupMaker::new(BackupPorts {
         catalog: stores.catalog.clone(),
         namespaces: stores.storage.namespaces(),
         // Not the journal of transactions: nothing that it speaks of is to be sent again.
@@ -123,5 +140,5 @@ fn backups(ground: &Ground<'_>, stores: &Stores, data: &Data) -> BackupMaker {
         rekeying: Arc::new(data.data.content_keys()),
         signer: ground.keys.signer(),
         scratch: ground.config.data_dir.clone(),
-    })
+    }))
 }

@@ -10,6 +10,8 @@ use dm_core::{
 use dm_services::KnownObjects;
 use dm_storage::{SqliteCatalog, Storage};
 
+use crate::catalog;
+
 /// Everything that is kept.
 pub(super) struct Stores {
     pub(super) storage: Storage,
@@ -29,7 +31,7 @@ impl Stores {
         let storage =
             tokio::task::spawn_blocking(move || Storage::open_within(&objects_dir, &storage_config, limits))
                 .await??;
-        let catalog = Arc::new(SqliteCatalog::open(config.catalog_file()).await?);
+        let catalog = Arc::new(catalog::open_for_node(config, address).await?);
         let known = KnownObjects::new(storage.objects(), catalog.clone(), address);
         Ok(Self {
             storage,

@@ -12,6 +12,10 @@ node_id | tests/vouching.rs | .env("NODE_ID", "another")
 data_dir | tests/settings.rs | fn booleans_and_paths_are_read_as_people_write_them(
 db_path | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
 sqlite_db_path | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
+catalog_url | tests/postgres.rs | fn a_node_on_postgresql_shares_reads_verifies_revokes_and_erases(
+catalog.password_file | tests/postgres.rs | DM_CATALOG__PASSWORD_FILE
+catalog.readers | bins/dm-node/src/catalog.rs | .readers(config.catalog.readers)
+catalog.through_pooler | bins/dm-node/src/catalog.rs | config.catalog.through_pooler
 plugin_dir | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
 node_signature | tests/vouching.rs | fn a_node_does_not_start_on_the_word_of_nobody_or_for_another_node(
 blockchain_type | crates/dm-core/src/config/validate.rs | config.blockchain_type == "evm"

@@ -63,8 +63,9 @@ const LISTS: [&str; 13] = [
 ];
 
 /// Settings that are `true` or `false`.
-const SWITCHES: [&str; 12] = [
+const SWITCHES: [&str; 13] = [
     "authorization.required",
+    "catalog.through_pooler",
     "keys.destroy_retired",
     "network.autonat",
     "network.bootstrap_only",
@@ -184,8 +185,9 @@ fn switch(text: &str) -> Option<bool> {
 /// Whether a setting is a number; a name such as `node_id` may consist of
 /// digits and is a text all the same.
 fn is_number(setting: &str) -> bool {
-    const ENDINGS: [&str; 17] = [
+    const ENDINGS: [&str; 18] = [
         "port",
+        "readers",
         "per_second",
         "per_sec",
         "burst",

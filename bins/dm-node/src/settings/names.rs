@@ -15,8 +15,9 @@ const UNLISTED: [&str; 8] = [
 ];
 
 /// Settings whose values no message may show: secrets, and URLs that may hold one.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
     "blockchain_url",
+    "catalog_url",
     "key_master_password",
     "private_key",
     "storage.s3.secret_access_key",

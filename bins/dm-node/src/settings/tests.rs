@@ -18,7 +18,9 @@ fn read_toml(text: &str) -> (LoadedConfig, Vec<String>) {
 }
 
 /// Settings that the default file shows with an example, not with their default.
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 12] = [
+    "catalog.password_file",
+    "catalog_url",
     "db_path",
     "key_master_password_file",
     "network.swarm_key_file",
@@ -114,6 +116,7 @@ fn no_message_shows_the_value_of_a_secret() {
         "private_key",
         "key_master_password",
         "blockchain_url",
+        "catalog_url",
         "storage.s3.secret_access_key",
         "storage.s3.session_token",
     ] {
@@ -170,6 +173,20 @@ fn a_bucket_needs_credentials_and_goes_without_tls_only_where_that_is_said() {
     let (_, faults) =
         read_toml("[storage]\nobjects_url = \"s3://x\"\n[storage.s3]\ninstance_metadata = true");
     assert!(faults[0].contains("must be s3://BUCKET"), "{faults:?}");
+}
+
+#[test]
+fn a_catalog_is_in_a_file_or_in_a_database() {
+    let (_, faults) =
+        read_toml("catalog_url = \"mysql://node:2024@db/x\"\nsqlite_db_path = \"a\"\n[catalog]\nreaders = 0");
+    let fields: Vec<_> = faults
+        .iter()
+        .map(|fault| fault.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(fields, ["catalog_url", "sqlite_db_path", "catalog.readers"]);
+    assert!(!faults.concat().contains("2024"), "{faults:?}");
+    let (_, faults) = read_toml("catalog_url = \"postgres://node@db/x\"");
+    assert!(faults.is_empty(), "{faults:?}");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use figment::value::{Dict, Value};
 use super::{dict, environment::variable};
 
 /// Settings without a default, where an empty text means that they are not set.
-const OPTIONAL: [&str; 16] = [
+const OPTIONAL: [&str; 18] = [
+    "catalog.password_file",
+    "catalog_url",
     "contracts_dir",
     "db_path",
     "key_master_password",
@@ -28,7 +30,8 @@ const OPTIONAL: [&str; 16] = [
 ];
 
 /// Settings that are paths.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
+    "catalog.password_file",
     "data_dir",
     "db_path",
     "key_master_password_file",

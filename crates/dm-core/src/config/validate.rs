@@ -50,6 +50,7 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_api("external_api", &config.external_api, &mut faults);
     check_uploads(config, &mut faults);
     check_network(config, &mut faults);
+    check_catalog(config, &mut faults);
     check_storage(config, &mut faults);
     check_compliance(config, &mut faults);
     check_plugins(config, &mut faults);
@@ -285,6 +286,30 @@ fn check_network(config: &NodeConfig, faults: &mut Faults) {
     ] {
         faults.require(number > 0, field, "must be at least 1");
     }
+}
+
+fn check_catalog(config: &NodeConfig, faults: &mut Faults) {
+    let Some(url) = &config.catalog_url else {
+        return;
+    };
+    let is_postgres = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.expose().starts_with(scheme));
+    faults.require(
+        is_postgres,
+        "catalog_url",
+        "must be postgres://USER@HOST:PORT/DATABASE (its value is not shown)",
+    );
+    faults.require(
+        config.sqlite_db_path.is_none(),
+        "sqlite_db_path",
+        "is the catalog's file, and catalog_url its database: give one of them",
+    );
+    faults.require(
+        (1..=1000).contains(&config.catalog.readers),
+        "catalog.readers",
+        "must be between 1 and 1000",
+    );
 }
 
 fn check_storage(config: &NodeConfig, faults: &mut Faults) {

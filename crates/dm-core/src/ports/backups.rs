@@ -18,7 +18,7 @@ pub trait Backups: Send + Sync {
     /// acknowledged before the call is in it.
     ///
     /// # Errors
-    /// [`BackupError::UnderWay`].
+    /// [`BackupError::UnderWay`] and [`BackupError::Elsewhere`].
     async fn begin(&self) -> Result<BackupStream, BackupError>;
 }
 
@@ -28,6 +28,9 @@ pub enum BackupError {
     /// One at a time.
     #[error("another backup is being made; try again when it is done")]
     UnderWay,
+    /// What is to be copied is kept by something that makes its own copies.
+    #[error("the node makes no backup: {0}")]
+    Elsewhere(&'static str),
     /// Something could not be read or copied.
     #[error("the backup could not be made: {0}")]
     Failed(String),

@@ -69,6 +69,7 @@ use self::{
     change::{Change, Outcome},
     committer::Committer,
     committing::{Committing, KEPT_FREE, Place, RESERVE},
+    health::Home,
     pages::UnreadableRows,
     sql::Pool,
     writer::Writer,
@@ -108,8 +109,7 @@ pub struct SqliteCatalog {
     reads: Pool,
     cache: Arc<ReadableCache>,
     state: WriteState,
-    /// Of the disk, where the catalog is a file.
-    space: Option<Space>,
+    home: Home,
     unreadable: UnreadableRows,
     journal_growth: watch::Sender<u64>,
 }
@@ -154,26 +154,29 @@ impl SqliteCatalog {
             reads: Pool::Sqlite(reads),
             cache,
             state,
-            space: Some(space),
+            home: Home::Disk(space),
             unreadable: UnreadableRows::default(),
             journal_growth,
         })
     }
 
     /// Opens a catalog in a PostgreSQL database, which it brings to this program's schema.
-    /// Several instances may have it open.
+    /// Several instances may have it open, but one process alone that is
+    /// [for a node](PostgresOptions::for_node).
     ///
     /// # Errors
-    /// [`CatalogError::Unavailable`] where the server cannot be reached, and
-    /// [`CatalogError::Corrupt`] where a newer version has written the database.
+    /// [`CatalogError::Unavailable`] where the server cannot be reached or another process
+    /// runs the node, [`CatalogError::Conflict`] where the database belongs to another
+    /// account, and [`CatalogError::Corrupt`] where a newer version has written it.
     #[cfg(feature = "postgres")]
     pub async fn open_postgres(options: PostgresOptions) -> Result<Self, CatalogError> {
         let connection = postgres::prepare(&options).await?;
-        let reads = options.pool();
+        let (reads, place) = (options.pool(), options.place());
         // Other instances change what is kept, and do not say so: nothing is kept ready.
         let (cache, state) = (Arc::new(ReadableCache::disabled()), WriteState::default());
         let journal_growth = watch::Sender::new(0);
         let committing = postgres::Committing::new(options, connection, state.clone()).await?;
+        let guard = committing.guard();
         let committer = Committer::Postgres(Box::new(committing));
         let writer = Writer::start(committer, Arc::clone(&cache), journal_growth.clone());
         tokio::spawn(postgres::follow_journal(
@@ -181,12 +184,15 @@ impl SqliteCatalog {
             journal_growth.clone(),
             writer.is_in_use(),
         ));
+        if let Some(guard) = guard {
+            tokio::spawn(guard.keep(reads.clone(), state.clone(), writer.is_in_use()));
+        }
         Ok(Self {
             writer,
             reads: Pool::Postgres(reads),
             cache,
             state,
-            space: None,
+            home: Home::Server(place),
             unreadable: UnreadableRows::default(),
             journal_growth,
         })

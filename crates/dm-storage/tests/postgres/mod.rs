@@ -1,6 +1,7 @@
 //! The catalog in PostgreSQL keeps every promise of its ports, and those of several writers.
 
 mod failures;
+mod nodes;
 mod opening;
 mod pooler;
 mod schema;

@@ -1,7 +1,10 @@
 //! Commits groups of changes to PostgreSQL, and finds out what became of a commit whose
 //! answer was lost.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dm_core::ports::CatalogError;
 use sqlx::PgConnection;
@@ -14,6 +17,7 @@ use super::{
         sql::{Connection, PostgresConnection, Statements},
     },
     ANSWER_PATIENCE, PostgresOptions, connect,
+    guard::Guard,
 };
 use crate::disk::write_state::WriteState;
 
@@ -31,11 +35,13 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL lock_timeout = '10s';
     SET LOCAL idle_in_transaction_session_timeout = '10s';
     SELECT 1 FROM catalog_head WHERE catalog_head.only = 1 FOR UPDATE";
-const NOTE_BATCH: &str = "INSERT INTO writers (id, batch, at) VALUES ($1, $2, now())
+/// Notes nothing where the process of a node is not the newest one.
+const NOTE_BATCH: &str = "INSERT INTO writers (id, batch, at) SELECT $1, $2, now()
+    WHERE $3 IS NULL OR EXISTS (SELECT 1 FROM writers WHERE id = $3 AND batch = $4)
     ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, at = excluded.at";
 const LAST_BATCH: &str = "SELECT batch FROM writers WHERE id = $1";
-/// Writers that have ended long ago.
-const FORGET_WRITERS: &str = "DELETE FROM writers WHERE at < now() - INTERVAL '1 day'";
+/// Writers that have ended long ago; not the node whose database it is.
+const FORGET_WRITERS: &str = "DELETE FROM writers WHERE at < now() - INTERVAL '1 day' AND length(id) <> 20";
 
 /// Why a transaction was not made.
 enum Failure {
@@ -56,6 +62,8 @@ pub(in super::super) struct Committing {
     /// The number of its newest transaction.
     batch: i64,
     state: WriteState,
+    /// Where this process runs the node.
+    guard: Option<Arc<Guard>>,
 }
 
 impl Committing {
@@ -76,13 +84,23 @@ impl Committing {
             .map_err(from_sqlx)?;
         let id = <[u8; 16]>::try_from(id).map_err(|_| unavailable("the server makes no ids"))?;
         run(&mut connection, FORGET_WRITERS).await?;
+        let guard = match options.node() {
+            Some(node) => Some(Guard::take(&mut connection, node).await?),
+            None => None,
+        };
         Ok(Self {
             options,
             connection: Some(connection),
             id,
             batch: 0,
             state,
+            guard,
         })
+    }
+
+    /// What keeps other processes of the node from the database.
+    pub(in super::super) fn guard(&self) -> Option<Arc<Guard>> {
+        self.guard.clone()
     }
 
     /// Makes the changes in one transaction; they are durable when it returns.
@@ -129,13 +147,19 @@ impl Committing {
 
     pub(in super::super) async fn close(self) -> Result<(), CatalogError> {
         use sqlx::Connection as _;
-        match self.connection {
-            Some(connection) => connection.close().await.map_err(from_sqlx),
-            None => Ok(()),
+        let Some(mut connection) = self.connection else {
+            return Ok(());
+        };
+        if let Some(guard) = &self.guard
+            && let Err(error) = guard.release(&mut connection).await
+        {
+            tracing::warn!(%error, "another data directory has to wait before it can use the database");
         }
+        connection.close().await.map_err(from_sqlx)
     }
 
     async fn attempt(&mut self, changes: &[&Change]) -> Result<Made, Failure> {
+        self.check_guard()?;
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect(self.options.server()).await.map_err(Failure::Again)?,
@@ -146,6 +170,7 @@ impl Committing {
                 let committed = answered(run(&mut connection, "COMMIT")).await;
                 self.settle(connection, committed).await.map(|()| made)
             }
+            Err(error) if self.check_guard().is_err() => Err(Failure::Refused(error)),
             // The connection is given up, and with it what it has begun.
             Err(error) if is_passing(&error) => Err(Failure::Again(error)),
             Err(error) => {
@@ -160,18 +185,31 @@ impl Committing {
     async fn make(&self, connection: &mut PgConnection, changes: &[&Change]) -> Result<Made, CatalogError> {
         run(connection, BEGIN).await?;
         let statements = self.options.server().statements;
-        sqlx::query(NOTE_BATCH)
+        let guard = self.guard.as_deref();
+        let noted = sqlx::query(NOTE_BATCH)
             .bind(&self.id[..])
             .bind(self.batch)
+            .bind(guard.map(Guard::account))
+            .bind(guard.map(Guard::number))
             .persistent(statements == Statements::Kept)
             .execute(&mut *connection)
             .await
             .map_err(from_sqlx)?;
+        if let Some(guard) = guard.filter(|_| noted.rows_affected() == 0) {
+            return Err(guard.lose());
+        }
         let mut connection = Connection::Postgres(PostgresConnection {
             connection,
             statements,
         });
         batch::make(&mut connection, changes).await
+    }
+
+    fn check_guard(&self) -> Result<(), Failure> {
+        let guard = self.guard.as_ref();
+        guard
+            .map_or(Ok(()), |guard| guard.check())
+            .map_err(Failure::Refused)
     }
 
     /// Learns what came of a commit.

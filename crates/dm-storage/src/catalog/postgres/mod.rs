@@ -2,6 +2,7 @@
 
 mod committing;
 mod follow;
+mod guard;
 mod options;
 mod schema;
 

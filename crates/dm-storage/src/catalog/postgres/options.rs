@@ -1,16 +1,25 @@
 //! Where the database is, and how it is reached.
 
-use std::{fmt, net::IpAddr, path::Path, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
-use dm_core::ports::CatalogError;
+use dm_core::{Address, ports::CatalogError};
 use sqlx::{
     ConnectOptions,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use super::super::{
-    error::failed,
-    sql::{PostgresPool, Statements},
+use super::{
+    super::{
+        error::failed,
+        sql::{PostgresPool, Statements},
+    },
+    guard::NodeProcess,
 };
 
 /// Connections that read, where nothing else is said.
@@ -25,6 +34,7 @@ const ACQUIRE_PATIENCE: Duration = Duration::from_secs(10);
 pub struct PostgresOptions {
     server: Server,
     readers: u32,
+    node: Option<NodeProcess>,
 }
 
 /// The server, and how statements reach it.
@@ -57,6 +67,7 @@ impl PostgresOptions {
                 statements: Statements::Kept,
             },
             readers: READERS,
+            node: None,
         })
     }
 
@@ -89,6 +100,33 @@ impl PostgresOptions {
     pub fn through_pooler(mut self) -> Self {
         self.server.statements = Statements::OfTransaction;
         self
+    }
+
+    /// For the process that runs the node of this account: no other one may run it with this
+    /// database meanwhile, and one that was replaced changes nothing any more. `memory` is a
+    /// file in the data directory. By it a process that was killed is replaced at once; one
+    /// on another data directory waits for 20 s.
+    #[must_use]
+    pub fn for_node(mut self, account: Address, memory: impl Into<PathBuf>) -> Self {
+        let memory = memory.into();
+        self.node = Some(NodeProcess { account, memory });
+        self
+    }
+
+    /// Where the database is, without a user and a password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let connect = &self.server.connect;
+        let host = match connect.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", connect.get_host(), connect.get_port()),
+        };
+        let database = connect.get_database().unwrap_or(connect.get_username());
+        format!("postgres://{host}/{database}")
+    }
+
+    pub(super) fn node(&self) -> Option<&NodeProcess> {
+        self.node.as_ref()
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -164,6 +202,7 @@ mod tests {
     fn the_password_is_not_shown() {
         let options = PostgresOptions::at("postgres://node:hidden@127.0.0.1/catalog").unwrap();
         assert!(!format!("{options:?}").contains("hidden"));
+        assert_eq!(options.place(), "postgres://127.0.0.1:5432/catalog");
         let error = PostgresOptions::at("postgres//node:hidden@127.0.0.1").unwrap_err();
         assert!(!error.to_string().contains("hidden"));
     }
