@@ -231,9 +231,10 @@ impl From<CatalogError> for ServiceError {
         match error {
             CatalogError::Full => Self::StorageFull,
             // Something behind the node, which may come back.
-            CatalogError::Unavailable(_) | CatalogError::Unsettled(_) | CatalogError::Failed(_) => {
-                Self::Unavailable(error.into())
-            }
+            CatalogError::Unavailable(_)
+            | CatalogError::Unsettled(_)
+            | CatalogError::NotLeading(_)
+            | CatalogError::Failed(_) => Self::Unavailable(error.into()),
             CatalogError::Conflict(_) | CatalogError::Corrupt(_) => Self::Fault(error.into()),
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     envelope::ObjectId,
     hash::{DataHash, Locator},
     idempotency::IdempotencyKey,
+    lease::Epoch,
     peer::PeerRecord,
     share::{NewShare, ReadableObject, ShareRecord, WrappedKey},
 };
@@ -31,6 +32,10 @@ pub enum CatalogError {
     /// was made cannot be told yet. Whoever asks again learns it.
     #[error("whether the catalog has the change is not known yet: {0}; ask again")]
     Unsettled(String),
+    /// The lease is not of this epoch any more, or has ended: whoever writes no longer leads.
+    /// Nothing was changed.
+    #[error("epoch {0} of the lease has ended: this instance does not lead any more")]
+    NotLeading(Epoch),
     /// The database failed.
     #[error("the catalog failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -46,6 +51,7 @@ impl CatalogError {
             Self::Corrupt(what) => Self::Corrupt(what.clone()),
             Self::Unavailable(why) => Self::Unavailable(why.clone()),
             Self::Unsettled(why) => Self::Unsettled(why.clone()),
+            Self::NotLeading(epoch) => Self::NotLeading(*epoch),
             Self::Failed(source) => Self::Failed(source.to_string().into()),
         }
     }

@@ -19,10 +19,12 @@ mod event_log;
 mod health_check;
 mod holder_index;
 mod inbox;
+mod instances;
 mod json_rpc;
 mod key_changes;
 mod key_uses;
 mod key_value;
+mod leases;
 mod log_control;
 mod master_password;
 mod network;
@@ -68,10 +70,12 @@ pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage
 pub use health_check::HealthCheck;
 pub use holder_index::HolderIndex;
 pub use inbox::InboxCatalog;
+pub use instances::{INSTANCE_KEPT_MS, Instances};
 pub use json_rpc::JsonRpc;
 pub use key_changes::{BegunKeyChange, KeyChange, KeyChangeDetails, KeyChanges};
 pub use key_uses::{KeyUses, Retirement};
 pub use key_value::{KeyValueStore, WriteBatch};
+pub use leases::{FencedCatalog, KEPT_LEASES, Leases};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use master_password::{MasterPassword, PasswordError};
 pub use network::{

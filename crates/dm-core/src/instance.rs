@@ -1,0 +1,56 @@
+//! Instances: the processes that together are one node.
+
+use std::fmt;
+
+/// Names one run of an instance: 32 hexadecimal digits of chance. An instance that starts
+/// again has another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub [u8; 16]);
+
+impl InstanceId {
+    /// A name that no other instance has.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InstanceId({self})")
+    }
+}
+
+/// What an instance says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name.
+    pub id: InstanceId,
+    /// What the operator calls it.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// Its libp2p peer id, where it takes part in the network.
+    pub peer_id: Option<String>,
+    /// Multiaddrs under which other instances reach it.
+    pub addresses: Vec<String>,
+}
+
+/// An instance, and when it was there. Times are milliseconds since the Unix epoch, by the
+/// clock of whoever keeps them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenInstance {
+    /// What it says of itself.
+    pub instance: Instance,
+    /// When it was first seen.
+    pub started_at: u64,
+    /// When it was last seen.
+    pub seen_at: u64,
+    /// How long ago that was, in milliseconds.
+    pub silent_ms: u64,
+}
