@@ -28,11 +28,14 @@ pub mod contacts;
 pub mod deliveries;
 pub mod erasures;
 pub mod event_log;
+pub mod fencing;
 pub mod history;
 pub mod inbox;
+pub mod instances;
 pub mod journal;
 pub mod key_changes;
 pub mod key_uses;
+pub mod leases;
 pub mod mandates;
 mod memory;
 mod memory_contacts;
@@ -41,6 +44,7 @@ mod memory_erasures;
 mod memory_inbox;
 mod memory_journal;
 mod memory_key_uses;
+mod memory_leases;
 mod memory_log;
 mod memory_orders;
 mod memory_readables;
@@ -67,7 +71,7 @@ pub mod uploads;
 pub mod users;
 pub mod whole_shares;
 
-pub use self::memory::MemoryCatalog;
+pub use self::{memory::MemoryCatalog, memory_leases::MemoryLeases};
 use dm_core::ports::{
     DeliveryCatalog, Erasures, EventJournal, EventLog, InboxCatalog, KeyUses, OrderCatalog, ReadableObjects,
     Revocations, SentCatalog, ShareCatalog, TokenCatalog, UploadCatalog, UsedMandates,
@@ -155,7 +159,11 @@ macro_rules! conformance_tests {
 mod tests {
     use std::sync::Arc;
 
-    use super::MemoryCatalog;
+    use super::{MemoryCatalog, MemoryLeases};
+
+    async fn no_leases() -> Arc<MemoryLeases> {
+        Arc::new(MemoryLeases::new())
+    }
 
     async fn empty() -> Arc<MemoryCatalog> {
         Arc::new(MemoryCatalog::new())
@@ -182,4 +190,6 @@ mod tests {
     crate::contact_book_conformance!(empty);
     crate::upload_catalog_conformance!(empty);
     crate::used_mandates_conformance!(empty);
+    crate::leases_conformance!(no_leases);
+    crate::instances_conformance!(no_leases);
 }
