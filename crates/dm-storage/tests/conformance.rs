@@ -23,5 +23,8 @@ macro_rules! catalog_conformance {
         dm_testing::contact_book_conformance!($empty);
         dm_testing::upload_catalog_conformance!($empty);
         dm_testing::used_mandates_conformance!($empty);
+        dm_testing::leases_conformance!($empty);
+        dm_testing::fenced_catalog_conformance!($empty);
+        dm_testing::instances_conformance!($empty);
     };
 }

@@ -1,4 +1,4 @@
--- The catalog in PostgreSQL, as SQLite has it after its migration 0029, with the same
+-- The catalog in PostgreSQL, as SQLite has it after its migration 0030, with the same
 -- names and the same meaning of each column.
 --
 -- Hashes and addresses are 32 and 20 bytes, times are milliseconds since the Unix epoch,
@@ -488,6 +488,29 @@ CREATE TABLE upload_shares (
     PRIMARY KEY (upload, recipient)
 );
 CREATE INDEX upload_shares_of_data ON upload_shares (locator, recipient);
+
+-- Instances of a node, and which of them leads. Times are by the clock of the database.
+
+-- Who had the lease of the leader from when until when. The newest row is the lease: it is
+-- held until `ends_at`.
+CREATE TABLE leases (
+    epoch      BIGINT PRIMARY KEY,
+    instance   BYTEA NOT NULL,
+    taken_at   BIGINT NOT NULL,
+    renewed_at BIGINT NOT NULL,
+    ends_at    BIGINT NOT NULL
+);
+
+CREATE TABLE instances (
+    id         BYTEA PRIMARY KEY,
+    name       TEXT NOT NULL,
+    version    TEXT NOT NULL,
+    peer_id    TEXT,
+    -- A JSON array of texts.
+    addresses  TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    seen_at    BIGINT NOT NULL
+);
 
 -- What a retired version of the node's key would wrap is refused.
 CREATE FUNCTION refuse_retired_version() RETURNS trigger LANGUAGE plpgsql AS $$

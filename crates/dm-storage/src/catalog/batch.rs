@@ -1,6 +1,7 @@
 //! Many changes in one transaction, the frequent kinds many rows at a time.
 
 use dm_core::{
+    lease::Epoch,
     news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState},
@@ -12,8 +13,8 @@ use sqlx::SqliteConnection;
 use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
-    checkpoints, contacts, deliveries, erasures, event_log, inbox, journal, key_changes, key_uses, mandates,
-    order_writes, peers, readable_objects, replicas, revocations, sent, share_writes,
+    checkpoints, contacts, deliveries, erasures, event_log, inbox, instances, journal, key_changes, key_uses,
+    leases, mandates, order_writes, peers, readable_objects, replicas, revocations, sent, share_writes,
     sql::Connection,
     subscriptions, tokens,
     transaction::{self, Failure},
@@ -74,6 +75,8 @@ struct Batch<'a, 'c> {
     log_length: Option<u64>,
     singles: Vec<(usize, &'a SingleChange)>,
     news: Vec<News>,
+    /// Whether the lease is of an epoch, as this transaction has found.
+    leading: Option<(Epoch, bool)>,
 }
 
 impl<'a, 'c> Batch<'a, 'c> {
@@ -91,6 +94,7 @@ impl<'a, 'c> Batch<'a, 'c> {
             log_length: None,
             singles: Vec::new(),
             news: Vec::new(),
+            leading: None,
         }
     }
 
@@ -101,13 +105,34 @@ impl<'a, 'c> Batch<'a, 'c> {
                 self.singles.push((place, change));
                 Ok(())
             }
+            Change::Fenced(epoch, change) => {
+                if self.leads(*epoch).await? {
+                    return Box::pin(self.add(place, change)).await;
+                }
+                self.set_outcome(place, Outcome::NotLeading(*epoch));
+                Ok(())
+            }
             Change::Ordered(change) => {
                 self.flush().await?;
+                self.leading = None;
                 let outcome = make_ordered(self.connection, change, &mut self.news).await?;
                 self.set_outcome(place, outcome);
                 Ok(())
             }
         }
+    }
+
+    /// Whether the lease is of this epoch. Nobody else changes it before the commit: all who
+    /// write wait for the end of this transaction.
+    async fn leads(&mut self, epoch: Epoch) -> Result<bool, CatalogError> {
+        if let Some((known, leads)) = self.leading
+            && known == epoch
+        {
+            return Ok(leads);
+        }
+        let leads = leases::is_valid(self.connection, epoch).await?;
+        self.leading = Some((epoch, leads));
+        Ok(leads)
     }
 
     async fn collect(&mut self, place: usize, change: &'a BulkChange) -> Result<(), CatalogError> {
@@ -235,6 +260,7 @@ async fn make_ordered(
             data_hash,
             chunk_list,
         } => Outcome::Existed(revocations::adopt(connection, data_hash, chunk_list).await?),
+        OrderedChange::ChangeLease(change) => leases::change(connection, *change).await?,
     })
 }
 
@@ -350,6 +376,8 @@ async fn make_single(
             recipients,
         } => uploads::note_shares(connection, *id, data_hash, recipients).await?,
         SingleChange::RemoveUpload(id) => return uploads::remove(connection, *id).await,
+        SingleChange::NoteInstance(instance) => instances::note(connection, instance).await?,
+        SingleChange::RemoveInstance(id) => return instances::remove(connection, *id).await,
     }
     Ok(Outcome::Done)
 }

@@ -1,6 +1,6 @@
 //! What can be written, and what came of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
@@ -10,6 +10,8 @@ use dm_core::{
     envelope::ObjectId,
     hash::{DataHash, Locator},
     inbox::{Arrival, InboxItem, ItemState, Term},
+    instance::{Instance, InstanceId},
+    lease::Epoch,
     news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
@@ -35,6 +37,8 @@ pub(super) enum Change {
     Ordered(OrderedChange),
     /// Made on its own, in any order.
     Single(SingleChange),
+    /// Made only while the lease is of this epoch.
+    Fenced(Epoch, Box<Self>),
 }
 
 /// Frequent changes, of which many are made by one statement.
@@ -54,7 +58,7 @@ pub(super) enum BulkChange {
     CloseOrder(OperationId),
 }
 
-/// Changes that take shares or keys away, or count them: nothing that was asked for
+/// Changes that take shares or keys away, or count them, and those of the lease: nothing that was asked for
 /// earlier may come after them.
 #[derive(Debug)]
 pub(super) enum OrderedChange {
@@ -77,6 +81,15 @@ pub(super) enum OrderedChange {
         data_hash: DataHash,
         chunk_list: [u8; 32],
     },
+    ChangeLease(LeaseChange),
+}
+
+/// Changes of the lease: what waits behind one must be of the new epoch.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LeaseChange {
+    Take { instance: InstanceId, lasts: Duration },
+    Renew { epoch: Epoch, lasts: Duration },
+    GiveBack(Epoch),
 }
 
 /// All other changes.
@@ -189,6 +202,8 @@ pub(super) enum SingleChange {
         recipients: Vec<Address>,
     },
     RemoveUpload(UploadId),
+    NoteInstance(Box<Instance>),
+    RemoveInstance(InstanceId),
 }
 
 impl From<BulkChange> for Change {
@@ -210,11 +225,19 @@ impl From<SingleChange> for Change {
 }
 
 impl Change {
+    /// What is to be made, whoever may do it.
+    pub(super) fn unfenced(&self) -> &Self {
+        match self {
+            Self::Fenced(_, change) => change.unfenced(),
+            change => change,
+        }
+    }
+
     /// Whether this begins something new, which is refused where the disk is
     /// nearly full. What goes on with, ends or erases something may use the rest.
     pub(super) fn needs_space(&self) -> bool {
         matches!(
-            self,
+            self.unfenced(),
             Self::Bulk(BulkChange::CommitShare(_) | BulkChange::PutReadable(_) | BulkChange::InsertOrder(_))
                 | Self::Single(
                     SingleChange::InsertApiKey(_)
@@ -234,7 +257,7 @@ impl Change {
 
     /// Whether this ends the erasure of data, of whose key no file may speak then.
     pub(super) fn ends_erasure(&self) -> bool {
-        matches!(self, Self::Single(SingleChange::EndErasure(_)))
+        matches!(self.unfenced(), Self::Single(SingleChange::EndErasure(_)))
     }
 }
 
@@ -253,6 +276,10 @@ pub(super) enum Outcome {
     Existed(bool),
     /// How many there were.
     Count(u64),
+    /// The epoch that has begun, if one has.
+    Lease(Option<Epoch>),
     /// It contradicts what is kept; nothing was changed.
     Refused(String),
+    /// Who asks for it does not lead any more; nothing was changed.
+    NotLeading(Epoch),
 }

@@ -11,7 +11,7 @@ async fn a_full_disk_is_reported_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.db");
     let (mut connection, file) = open::writing(&path).await.unwrap();
-    sqlx::query("PRAGMA max_page_count = 148")
+    sqlx::query("PRAGMA max_page_count = 151")
         .execute(&mut connection)
         .await
         .unwrap();

@@ -7,6 +7,7 @@ mod bulk;
 mod cache;
 mod change;
 mod checkpoints;
+mod clock;
 mod columns;
 mod committer;
 mod committing;
@@ -20,9 +21,11 @@ mod health;
 mod history;
 mod inbox;
 mod inbox_pages;
+mod instances;
 mod journal;
 mod key_changes;
 mod key_uses;
+mod leases;
 mod listing_pages;
 mod mandates;
 mod open;
@@ -97,6 +100,9 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`ContactBook`](dm_core::ports::ContactBook),
 /// [`UsedMandates`](dm_core::ports::UsedMandates),
 /// [`PeerCatalog`](dm_core::ports::PeerCatalog),
+/// [`Leases`](dm_core::ports::Leases),
+/// [`FencedCatalog`](dm_core::ports::FencedCatalog),
+/// [`Instances`](dm_core::ports::Instances),
 /// [`CatalogCopy`](dm_core::ports::CatalogCopy) and
 /// [`HealthCheck`](dm_core::ports::HealthCheck).
 ///

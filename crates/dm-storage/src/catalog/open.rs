@@ -249,6 +249,7 @@ fn schema() -> Migrator {
             "arrival sequences",
             include_str!("../../migrations/0029_arrival_sequences.sql"),
         ),
+        version(30, "leases", include_str!("../../migrations/0030_leases.sql")),
     ])
 }
 

@@ -12,8 +12,8 @@ use dm_core::{
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    api_keys, checkpoints, contacts, deliveries, erasures, event_log, history, inbox, inbox_pages, journal,
-    key_changes, key_uses,
+    api_keys, checkpoints, contacts, deliveries, erasures, event_log, history, inbox, inbox_pages, instances,
+    journal, key_changes, key_uses, leases,
     listing_pages::{INBOX, SENT},
     mandates, open, order_writes, orders, peers, readable_objects, replicas, revocations, sent, sent_pages,
     share_writes, shares, subscriptions, tokens, uploads, users,
@@ -191,6 +191,11 @@ async fn every_lookup_uses_an_index() {
         contacts::REMOVE,
         mandates::IS_USED,
         mandates::FORGET,
+        leases::PUT,
+        leases::FORGET,
+        leases::PAGE,
+        instances::PUT,
+        instances::REMOVE,
     ] {
         assert_indexed(&mut connection, sql, SqliteArguments::default()).await;
     }
@@ -292,6 +297,26 @@ async fn the_newest_checkpoint_is_read_from_the_end_of_its_table() {
         steps,
         ["SCAN checkpoints"],
         "in the order of its key, without a sort"
+    );
+}
+
+#[tokio::test]
+async fn the_newest_lease_is_looked_up_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut connection, _file) = open::writing(&folder.path().join("catalog.db")).await.unwrap();
+    let steps = plan(&mut connection, leases::NEWEST.sqlite, SqliteArguments::default()).await;
+    assert!(
+        steps
+            .iter()
+            .any(|step| step.starts_with("SEARCH l USING INTEGER PRIMARY KEY")),
+        "{steps:#?}"
+    );
+    // The one number that was found is scanned.
+    assert!(
+        !steps
+            .iter()
+            .any(|step| walks_through_a_table(step) && step != "SCAN n"),
+        "{steps:#?}"
     );
 }
 

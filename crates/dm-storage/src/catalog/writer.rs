@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::ports::CatalogError;
+use dm_core::{lease::Epoch, ports::CatalogError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -50,6 +50,8 @@ enum Message {
 #[derive(Clone)]
 pub(super) struct Writer {
     messages: mpsc::Sender<Message>,
+    /// The epoch that every change needs.
+    fence: Option<Epoch>,
 }
 
 impl Writer {
@@ -69,15 +71,30 @@ impl Writer {
             next_attempt: Instant::now(),
         };
         tokio::spawn(task.run(inbox));
-        Self { messages }
+        Self {
+            messages,
+            fence: None,
+        }
+    }
+
+    /// The same, whose changes are only made while the lease is of this epoch.
+    pub(super) fn fenced(&self, epoch: Epoch) -> Self {
+        Self {
+            messages: self.messages.clone(),
+            fence: Some(epoch),
+        }
     }
 
     /// Makes a change; it is durable when this returns. A caller that goes
     /// away meanwhile does not take the change back.
     pub(super) async fn write(&self, change: impl Into<Change>) -> Result<Outcome, CatalogError> {
-        let change = change.into();
+        let change = match self.fence {
+            Some(epoch) => Change::Fenced(epoch, Box::new(change.into())),
+            None => change.into(),
+        };
         match self.ask(|reply| Message::Write(change, reply)).await?? {
             Outcome::Refused(reason) => Err(CatalogError::Conflict(reason)),
+            Outcome::NotLeading(epoch) => Err(CatalogError::NotLeading(epoch)),
             outcome => Ok(outcome),
         }
     }
@@ -215,7 +232,7 @@ impl WriterTask {
         }
         let mut destroyed = Vec::new();
         for ((change, reply), outcome) in writes.into_iter().zip(made.outcomes) {
-            match change {
+            match change.unfenced() {
                 Change::Bulk(BulkChange::PutReadable(object)) => self.cache.forget(&object.data_hash),
                 Change::Bulk(BulkChange::CommitShare(share)) => self.cache.forget(&share.record.data_hash),
                 Change::Single(SingleChange::Rewrap(keys)) => {
@@ -226,7 +243,7 @@ impl WriterTask {
                     | OrderedChange::BeginErasure { data_hash, .. }
                     | OrderedChange::AdoptPreparedKey { data_hash, .. },
                 ) => {
-                    self.cache.forget(&data_hash);
+                    self.cache.forget(data_hash);
                     if outcome == Outcome::Existed(true) || self.wiping.is_owed() {
                         destroyed.push((reply, outcome));
                         continue;

@@ -2,6 +2,7 @@
 
 mod failures;
 mod nodes;
+mod leases;
 mod opening;
 mod pooler;
 mod schema;
