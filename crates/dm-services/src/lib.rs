@@ -19,6 +19,7 @@ mod keyed_locks;
 mod known_objects;
 mod known_owners;
 mod late_grants;
+mod leadership;
 mod listing_keys;
 mod notices;
 mod object_queue;
@@ -55,6 +56,7 @@ pub use key_rotation::{
 pub use known_objects::KnownObjects;
 pub use known_owners::KnownOwners;
 pub use late_grants::LateGrants;
+pub use leadership::{Leadership, LeadershipConfig, Term};
 pub use notices::{Letterbox, NoticePorts, Notices, ReplicaNoticePorts, ReplicaNotices};
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_executor::{MoneyConfig, MoneyPorts, OrderExecutor};
