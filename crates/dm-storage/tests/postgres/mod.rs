@@ -1,8 +1,8 @@
 //! The catalog in PostgreSQL keeps every promise of its ports, and those of several writers.
 
 mod failures;
-mod nodes;
 mod leases;
+mod nodes;
 mod opening;
 mod pooler;
 mod schema;
