@@ -73,6 +73,8 @@ fn from_postgres(error: &sqlx::Error) -> Option<CatalogError> {
         // What is to be unique is there, or a trigger of ours refuses a row.
         (_, "23505" | "DM001") => Some(CatalogError::Conflict(said)),
         (_, "53100") => Some(CatalogError::Full),
+        // A password or a right is wrong, or there is no such database.
+        ("28" | "3D", _) => Some(CatalogError::Failed(said.into())),
         // Damaged data.
         ("XX", "XX001" | "XX002") => Some(CatalogError::Corrupt(said)),
         // The connection, a transaction that another one was in the way of, a server that
