@@ -2,10 +2,18 @@
 
 use std::{fs, path::Path};
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 use tempfile::tempdir;
 
-use crate::support::{Devnet, FUNDED_KEYS, Node, NodeSetup, copies::have_copies, data_hash, node::dm_node};
+use crate::support::{
+    Devnet, FUNDED_KEYS, Node, NodeSetup,
+    copies::have_copies,
+    data_hash, eventually,
+    http::answer,
+    link::{Link, Quality},
+    node::dm_node,
+};
 
 /// Words of the descriptor, none of which stands in the data.
 const SAID: [&str; 4] = [
@@ -110,6 +118,52 @@ async fn a_name_goes_to_the_reader_and_is_on_no_disk() {
         assert!(status.success(), "{errors}");
         assert_eq!(files_that_tell(&setup.data_dir), Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn no_byte_between_nodes_tells_what_is_shared_or_its_name() {
+    let (chain_home, homes) = (tempdir().unwrap(), [tempdir().unwrap(), tempdir().unwrap()]);
+    let chain = Devnet::start(chain_home.path()).await;
+    let setup = |n: usize| NodeSetup::new(homes[n].path()).on_chain(&chain.url, FUNDED_KEYS[n]);
+    let owner = setup(0).start().await;
+    let link = Link::tcp(&owner, Quality::PERFECT).await;
+    // It reaches the owner over the link alone, and is reached by nobody.
+    let reader = setup(1)
+        .env("DM_NETWORK__LISTEN", "false")
+        .peer_at(link.address());
+    let reader = reader.start().await;
+    owner.has_peers(1).await;
+    reader.has_peers(1).await;
+
+    let data = "zebra-4713 ".repeat(20_000);
+    let body = json!({
+        "data": data, "recipient": reader.address(), "name": SAID[0], "media_type": SAID[1],
+        "labels": {"stage": SAID[2]}, "correlation_id": SAID[3],
+    });
+    let (status, shared) = answer(owner.request(Method::POST, "/share_data").json(&body)).await;
+    assert_eq!(status, StatusCode::CREATED, "{shared}");
+    let hash = data_hash(data.as_bytes());
+    let item = eventually("the reader is told", async || {
+        let (_, inbox) = reader.get("/inbox").await;
+        inbox["items"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(item["name"], SAID[0]);
+    assert_eq!(reader.reads(&hash).await, data.as_bytes());
+
+    let passed = link.passed();
+    let bytes: usize = passed.iter().map(Vec::len).sum();
+    assert!(bytes > data.len(), "only {bytes} bytes passed");
+    let tells = |word: &str| passed.iter().any(|bytes| contains(bytes, word.as_bytes()));
+    // What stands in the open before the encryption begins is found.
+    assert!(tells("/noise"));
+    for word in SAID.iter().chain(&["zebra-4713", hash.trim_start_matches("0x")]) {
+        assert!(!tells(word), "{word}");
+    }
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 mod datagrams;
 mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use rand::RngExt;
 use tokio::{
@@ -53,7 +56,12 @@ pub(crate) struct Link {
 struct Shared {
     quality: Quality,
     is_cut: watch::Sender<bool>,
+    /// What has passed in each direction of each TCP connection.
+    passed: Mutex<Vec<Arc<Passed>>>,
 }
+
+/// Bytes in their order.
+type Passed = Mutex<Vec<u8>>;
 
 impl Link {
     /// A link to the TCP port of a node.
@@ -87,6 +95,12 @@ impl Link {
         &self.address
     }
 
+    /// What has passed, a sequence of bytes for each direction of each TCP connection.
+    pub(crate) fn passed(&self) -> Vec<Vec<u8>> {
+        let passed = self.shared.passed.lock().unwrap();
+        passed.iter().map(|bytes| bytes.lock().unwrap().clone()).collect()
+    }
+
     /// Nothing passes any more, and nobody is told.
     pub(crate) fn cut(&self) {
         self.shared.is_cut.send_replace(true);
@@ -109,7 +123,15 @@ impl Shared {
         Arc::new(Self {
             quality,
             is_cut: watch::Sender::new(false),
+            passed: Mutex::default(),
         })
+    }
+
+    /// Where what passes from now on in one direction is kept.
+    fn record(&self) -> Arc<Passed> {
+        let record = Arc::<Passed>::default();
+        self.passed.lock().unwrap().push(record.clone());
+        record
     }
 
     fn is_cut(&self) -> bool {

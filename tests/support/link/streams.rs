@@ -57,9 +57,11 @@ async fn send(mut from: OwnedReadHalf, packets: mpsc::Sender<Packet>, shared: Ar
 }
 
 async fn deliver(mut packets: mpsc::Receiver<Packet>, mut to: OwnedWriteHalf, shared: Arc<Shared>) {
+    let record = shared.record();
     while let Some((due, packet)) = packets.recv().await {
         sleep_until(due).await;
         shared.whole().await;
+        record.lock().unwrap().extend(&packet);
         if to.write_all(&packet).await.is_err() {
             return;
         }
