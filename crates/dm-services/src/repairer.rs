@@ -213,7 +213,7 @@ impl Repairer {
             let news = self.inner.ports.replication.next_news().await;
             // Most objects are known by then: the store has told of them.
             let is_kept = self.plan().await?.keeps(&news.object).await?;
-            if !is_kept && !self.keep_readable(&news.object).await? {
+            if !is_kept && self.keep_readable(&news.object).await?.is_none() {
                 continue;
             }
             let holders: Vec<Peer> = news.holders.iter().map(|name| Peer::named(name)).collect();

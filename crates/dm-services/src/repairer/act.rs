@@ -152,7 +152,7 @@ impl Repairer {
 
     /// An object that is not stored any more is not looked after any more.
     async fn check_presence(&self, object: &ObjectId, error: &NetworkError) -> Result<(), StoreError> {
-        if matches!(error, NetworkError::Local(_)) && self.keep_readable(object).await? {
+        if matches!(error, NetworkError::Local(_)) && self.keep_readable(object).await?.is_some() {
             tracing::warn!(locator = %object.locator, %error, "a stored object cannot be looked after");
         }
         Ok(())

@@ -10,6 +10,7 @@ use dm_core::{
 };
 
 use super::{EarlierHolders, RepairPorts, Repairer};
+use crate::object_queue::DueObject;
 
 /// Changes that are taken at once, in one commit.
 const CHANGES: usize = 512;
@@ -30,51 +31,51 @@ impl Repairer {
                 feed.wait().await;
                 continue;
             };
+            let mut told = Told::default();
             for ObjectChange { object, .. } in &changes {
-                self.keep_readable(object).await?;
+                if let Some(envelope) = self.keep_readable(object).await? {
+                    self.note_readers(&envelope, &mut told).await?;
+                }
             }
             self.plan().await?.flush().await?;
-            self.tell_readers(&changes).await?;
+            self.tell_readers(told).await?;
             feed.settle(&changes).await?;
             settled = Some(last.position);
             self.inner.bell.notify_one();
         }
     }
 
-    /// Tells the inbox of changed objects that are for this node, or were, and other readers of
-    /// theirs where the owners do not.
-    async fn tell_readers(&self, changes: &[ObjectChange]) -> Result<(), StoreError> {
+    /// Notes whether the inbox is to be told of a changed object, or other readers of it.
+    async fn note_readers(&self, envelope: &SignedEnvelope, told: &mut Told) -> Result<(), StoreError> {
         let RepairPorts {
-            objects,
             arrivals,
             replica_notices,
             ..
         } = &self.inner.ports;
-        let (mut come, mut held) = (Vec::new(), Vec::new());
-        for ObjectChange { object, .. } in changes {
-            // One that cannot be read was passed over before.
-            let Ok(Some(envelope)) = objects.envelope(object).await else {
-                continue;
-            };
-            if let Some(arrivals) = arrivals
-                && arrivals.concerns(&envelope).await.map_err(unavailable)?
-            {
-                come.push(Arrival {
-                    object: *object,
-                    sequence: envelope.sequence,
-                });
-            }
-            held.extend(
-                replica_notices
-                    .iter()
-                    .filter_map(|notices| notices.due_of(&envelope)),
-            );
+        if let Some(arrivals) = arrivals
+            && arrivals.concerns(envelope).await.map_err(unavailable)?
+        {
+            told.come.push(Arrival {
+                object: envelope.id,
+                sequence: envelope.sequence,
+            });
         }
-        if let Some(arrivals) = arrivals {
-            arrivals.have_come(&come).await.map_err(unavailable)?;
+        told.held.extend(
+            replica_notices
+                .iter()
+                .filter_map(|notices| notices.due_of(envelope)),
+        );
+        Ok(())
+    }
+
+    /// Tells the inbox of changed objects that are for this node, or were, and other readers of
+    /// theirs where the owners do not.
+    async fn tell_readers(&self, told: Told) -> Result<(), StoreError> {
+        if let Some(arrivals) = &self.inner.ports.arrivals {
+            arrivals.have_come(&told.come).await.map_err(unavailable)?;
         }
-        match replica_notices {
-            Some(notices) => notices.take(held).await,
+        match &self.inner.ports.replica_notices {
+            Some(notices) => notices.take(told.held).await,
             None => Ok(()),
         }
     }
@@ -101,7 +102,7 @@ impl Repairer {
                 return Ok(());
             };
             for id in &page {
-                if self.keep_readable(id).await? {
+                if self.keep_readable(id).await?.is_some() {
                     let holders = earlier.of(id).await?;
                     self.plan().await?.restore(id, holders, now_ms()).await?;
                 }
@@ -112,33 +113,30 @@ impl Repairer {
 
     /// As [`Self::keep`], but passes over an object that cannot be read: the store
     /// has noted that it is damaged, and it costs no other object its copies.
-    pub(super) async fn keep_readable(&self, id: &ObjectId) -> Result<bool, StoreError> {
+    pub(super) async fn keep_readable(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
         match self.keep(id).await {
             Err(StoreError::Corrupt(reason)) => {
                 tracing::warn!(locator = %id.locator, reason, "a damaged object is passed over");
-                Ok(false)
+                Ok(None)
             }
             other => other,
         }
     }
 
-    /// Takes an object into the index as it is stored now, or out of it; whether
+    /// Takes an object into the index as it is stored now, or out of it; its envelope, if
     /// it is stored.
-    pub(super) async fn keep(&self, id: &ObjectId) -> Result<bool, StoreError> {
+    pub(super) async fn keep(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
         let envelope = self.inner.ports.objects.envelope(id).await?;
         let mut plan = self.plan().await?;
-        match envelope {
+        match &envelope {
             Some(envelope) => {
                 let own = id.owner == self.inner.own;
-                let end = self.end_of(&envelope);
+                let end = self.end_of(envelope);
                 plan.keep(id, own, envelope.sealed_size(), end, now_ms()).await?;
-                Ok(true)
             }
-            None => {
-                plan.drop_object(id).await?;
-                Ok(false)
-            }
+            None => plan.drop_object(id).await?,
         }
+        Ok(envelope)
     }
 
     /// When an object is let go: one of another owner when its time is over, which
@@ -153,6 +151,15 @@ impl Repairer {
             .expires_at
             .filter(|_| envelope.id.owner != self.inner.own)
     }
+}
+
+/// Whom some changes concern beside the index.
+#[derive(Default)]
+struct Told {
+    /// Objects that the inbox is told of.
+    come: Vec<Arrival>,
+    /// Objects whose readers are told where their owners do not.
+    held: Vec<DueObject>,
 }
 
 /// The change is told again once the catalog works.
