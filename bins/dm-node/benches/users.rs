@@ -94,6 +94,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         payments: None,
         authorization: users.map(|_| authorization.clone()),
         attestation: None,
+        instances: None,
         deliveries: None,
         late_grants: LateGrants::default(),
         plugins: None,

@@ -101,8 +101,8 @@ pub struct Contact {
 pub struct SeenRecord {
     /// The HPKE key that grants are made for.
     pub hpke_public_key: [u8; 32],
-    /// The peer that acts for the address.
-    pub peer_id: String,
+    /// The peers that act for the address.
+    pub peers: Vec<String>,
 }
 
 /// An address record that differs from what the operator has confirmed.
@@ -131,16 +131,18 @@ impl From<&AddressRecord> for SeenRecord {
     fn from(record: &AddressRecord) -> Self {
         Self {
             hpke_public_key: record.hpke_public_key,
-            peer_id: record.peer_id.clone(),
+            peers: record.peers().map(str::to_owned).collect(),
         }
     }
 }
 
 impl SeenRecord {
-    /// What differs between two records.
+    /// What differs between two records. Instances of a node come and go: only where none of its
+    /// peers is left, its peer is another one.
     pub fn differences(&self, other: &Self) -> Vec<RecordPart> {
         let key = (self.hpke_public_key != other.hpke_public_key).then_some(RecordPart::Key);
-        let peer = (self.peer_id != other.peer_id).then_some(RecordPart::Peer);
+        let is_other = !self.peers.iter().any(|peer| other.peers.contains(peer));
+        let peer = is_other.then_some(RecordPart::Peer);
         key.into_iter().chain(peer).collect()
     }
 }
@@ -155,15 +157,17 @@ impl Contact {
     }
 
     /// Takes note of the record that the address has now. The first one counts as
-    /// confirmed; a record that is as confirmed again ends a change. Whether that made a
-    /// difference.
+    /// confirmed, and so does one that differs only in some of the peers; a record that is as
+    /// confirmed again ends a change. Whether that made a difference.
     pub fn see(&mut self, record: SeenRecord, now: u64) -> bool {
         let Some(confirmed) = &self.confirmed else {
             self.confirmed = Some(record);
             return true;
         };
-        if *confirmed == record {
-            return self.changed.take().is_some();
+        if confirmed.differences(&record).is_empty() {
+            let is_same = *confirmed == record;
+            self.confirmed = Some(record);
+            return self.changed.take().is_some() || !is_same;
         }
         if self
             .changed
@@ -275,10 +279,10 @@ mod tests {
         assert_eq!("Acme".parse(), Ok(Party::Contact("acme".parse().unwrap())));
     }
 
-    fn record(key: u8, peer_id: &str) -> SeenRecord {
+    fn record(key: u8, peers: &str) -> SeenRecord {
         SeenRecord {
             hpke_public_key: [key; 32],
-            peer_id: peer_id.to_owned(),
+            peers: peers.split(' ').map(str::to_owned).collect(),
         }
     }
 
@@ -310,6 +314,18 @@ mod tests {
         assert_eq!(contact.changes(), []);
         assert_eq!(contact.confirmed, Some(record(2, "other")));
         assert!(!contact.see(record(2, "other"), 15));
+    }
+
+    #[test]
+    fn instances_that_come_and_go_are_no_change_as_long_as_one_is_left() {
+        let mut contact = contact();
+        contact.see(record(1, "first"), 10);
+        assert!(contact.see(record(1, "second first"), 11));
+        assert!(contact.see(record(1, "second"), 12));
+        assert_eq!(contact.confirmed, Some(record(1, "second")));
+        assert_eq!(contact.changes(), []);
+        assert!(contact.see(record(1, "first"), 13));
+        assert_eq!(contact.changes(), [RecordPart::Peer]);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 use dm_core::{
     Address,
-    address_record::SignedAddressRecord,
+    address_record::{Announcement, SignedAddressRecord},
     envelope::{Chunk, ObjectId},
     hash::Locator,
     letter::Letter,
@@ -78,14 +78,14 @@ impl P2p {
 
 #[async_trait]
 impl AddressDirectory for P2p {
-    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
-        announce(&self.context, record).await
+    async fn announce(&self, own: Announcement) -> Result<(), NetworkError> {
+        announce(&self.context, own).await
     }
 
     async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {
         let found = find_address(&self.context, address).await?;
-        let peer = found.as_ref().and_then(|record| record.peer_id.parse().ok());
-        if let Some(peer) = peer {
+        let peers = found.iter().flat_map(|record| record.peers());
+        for peer in peers.filter_map(|peer| peer.parse().ok()) {
             // Somebody whom this node shares with or reads from.
             self.context.peers.was_useful(peer);
         }

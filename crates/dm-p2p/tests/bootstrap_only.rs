@@ -25,7 +25,7 @@ async fn it_tells_of_nodes_that_are_gone_to_those_that_come_later() {
     let record = AddressRecord::new(signer.address(), [1; 32], gone.p2p.local_peer_id(), 1);
     let record = Signed::sign(record, &signer).unwrap();
     gone.knows_peers(1).await;
-    gone.p2p.announce(record.clone()).await.unwrap();
+    gone.p2p.announce(record.clone().into()).await.unwrap();
     while bootstrap
         .p2p
         .find_address(record.address)

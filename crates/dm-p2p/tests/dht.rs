@@ -112,7 +112,7 @@ async fn an_older_record_does_not_replace_a_newer_one() {
 async fn a_node_that_joins_later_learns_an_address_that_was_announced_to_nobody() {
     let first = start_plain(Vec::new()).await;
     let announced = record(1, 1, &first.p2p.local_peer_id());
-    first.p2p.announce(announced.clone()).await.unwrap();
+    first.p2p.announce(announced.clone().into()).await.unwrap();
     let second = start_plain(vec![first.host_and_port()]).await;
     second.knows_peers(1).await;
     let found = second.p2p.find_address(announced.address).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_node_that_was_dialled_by_its_name_serves_the_dht() {
     node.has_active_peers(1).await;
     let announced = record(1, 1, &node.p2p.local_peer_id());
     let found = eventually("the other node finds the record", async || {
-        node.p2p.announce(announced.clone()).await.unwrap();
+        node.p2p.announce(announced.clone().into()).await.unwrap();
         named.p2p.find_address(announced.address).await.unwrap()
     })
     .await;

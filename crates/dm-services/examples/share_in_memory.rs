@@ -42,6 +42,7 @@ async fn node(n: u8, network: &MemoryNetwork) -> Result<DataManager, Box<dyn std
         payments: None,
         authorization: None,
         attestation: None,
+        instances: None,
         deliveries: None,
         late_grants: LateGrants::default(),
         plugins: None,

@@ -357,7 +357,7 @@ impl DataManager {
     }
 
     /// The address record that this node announces.
-    pub fn own_record(&self) -> Arc<SignedAddressRecord> {
+    pub fn own_record(&self) -> SignedAddressRecord {
         self.inner.addresses.own_record()
     }
 

@@ -80,6 +80,7 @@ impl Data {
                 payments: Some(ledger.payments.clone()),
                 authorization: Some(authorization.clone()),
                 attestation: node_attestation::check(config, &users, address, &peer_id).await?,
+                instances: None,
                 deliveries: Some(peers.deliveries.clone()),
                 late_grants: peers.late_grants.clone(),
                 plugins: Some(plugins.clone()),

@@ -64,6 +64,9 @@ struct AddressAnswer {
     /// The account that anchors, pays and is paid for the address.
     operator: String,
     peer_id: String,
+    /// The peers of the other instances of the node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    further_peers: Vec<String>,
     hpke_public_key: String,
     /// Can be checked by whoever has the user's public key.
     #[serde(rename = "vouching", skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,7 @@ impl From<&AddressRecord> for AddressAnswer {
             address: record.address.to_string(),
             operator: record.operator_account().to_string(),
             peer_id: record.peer_id.clone(),
+            further_peers: record.further_peers.clone(),
             hpke_public_key: hex::encode(record.hpke_public_key),
             attestation: record.attestation.as_ref().map(|attestation| AttestationAnswer {
                 statement: attestation

@@ -217,6 +217,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         plugins: Some(plugins.clone()),
         authorization: Some(authorization.clone()),
         attestation: None,
+        instances: None,
         deliveries: Some(deliveries.clone()),
         late_grants: LateGrants::default(),
         sealer: Arc::new(MemorySealer),

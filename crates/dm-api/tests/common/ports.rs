@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     Address, U256,
-    address_record::SignedAddressRecord,
+    address_record::{Announcement, SignedAddressRecord},
     envelope::{Chunk, ObjectId},
     hash::Locator,
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
@@ -61,7 +61,7 @@ fn peer(id: &str, healthy: bool) -> PeerStatus {
 
 #[async_trait]
 impl AddressDirectory for QuietNetwork {
-    async fn announce(&self, _: SignedAddressRecord) -> Result<(), NetworkError> {
+    async fn announce(&self, _: Announcement) -> Result<(), NetworkError> {
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address_record::SignedAddressRecord,
+    address_record::{Announcement, SignedAddressRecord},
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::Locator,
     peer::{NetworkStats, PeerStatus},
@@ -53,7 +53,7 @@ pub enum NotTaken {
 #[async_trait]
 pub trait AddressDirectory: Send + Sync {
     /// Puts this node's address record on the DHT, now and again at intervals.
-    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError>;
+    async fn announce(&self, own: Announcement) -> Result<(), NetworkError>;
 
     /// The newest valid record of an address that the DHT has.
     async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError>;

@@ -68,6 +68,49 @@ fn a_record_names_the_operator_account_that_has_agreed() {
     assert_eq!(read(named.clone()), Ok(named));
 }
 
+#[test]
+fn a_record_of_several_instances_is_of_version_3() {
+    let others = || vec!["second".to_owned(), "third".to_owned()];
+    for base in [record(5), with_operator(5)] {
+        let of_all = AddressRecord {
+            further_peers: others(),
+            ..base
+        };
+        assert_eq!(signed(of_all.clone()).bytes()[65], 3);
+        assert_eq!(of_all.peers().collect::<Vec<_>>(), ["peer", "second", "third"]);
+        assert!(of_all.names("peer") && of_all.names("third") && !of_all.names("fourth"));
+        assert_eq!(read(of_all.clone()), Ok(of_all));
+    }
+}
+
+#[test]
+fn the_longest_record_is_read() {
+    let peers = |count| (0..count).map(|n| format!("{n:064}")).collect();
+    let longest = AddressRecord {
+        attestation: Some(attestation(1368)),
+        further_peers: peers(15),
+        ..with_operator(5)
+    };
+    assert_eq!(read(longest.clone()), Ok(longest));
+}
+
+#[test]
+fn peers_that_are_too_many_too_long_or_named_twice_are_refused() {
+    let lists: [Vec<String>; 4] = [
+        (0..16).map(|n| format!("peer-{n}")).collect(),
+        vec!["p".repeat(65)],
+        vec![String::new()],
+        vec!["peer".to_owned()],
+    ];
+    for further_peers in lists {
+        let record = AddressRecord {
+            further_peers,
+            ..record(5)
+        };
+        assert!(matches!(read(record), Err(StatementError::Rule(_))));
+    }
+}
+
 fn attestation(signature: usize) -> NodeAttestation {
     NodeAttestation {
         user_id: "u".repeat(100).parse().unwrap(),
@@ -141,13 +184,22 @@ fn an_account_that_has_not_agreed_to_this_record_is_refused() {
 
 #[test]
 fn a_record_has_one_form_and_an_unknown_version_is_refused() {
-    let long_form = postcard::to_stdvec(&record(5)).unwrap();
+    let plain = record(5);
+    let fields = (
+        plain.address,
+        plain.hpke_public_key,
+        &plain.peer_id,
+        plain.sequence,
+    );
+    let long_form = postcard::to_stdvec(&(fields, 0_u8, 0_u8)).unwrap();
+    let long_form_without_peers = postcard::to_stdvec(&plain).unwrap();
     let short_form = record(5).encode().unwrap().1;
     for (version, body) in [
         (2, long_form.clone()),
         (1, long_form),
         (0, short_form.clone()),
-        (3, short_form),
+        (3, long_form_without_peers),
+        (4, short_form),
     ] {
         let read = AddressRecord::decode(version, &body);
         let canonical = read.is_some_and(|record| record.encode().unwrap() == (version, body));

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use dm_core::{address_record::SignedAddressRecord, ports::NetworkError};
+use dm_core::{address_record::Announcement, ports::NetworkError};
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Context;
@@ -11,17 +11,19 @@ use crate::node::Context;
 /// How long an announcement is waited for; it goes on without its caller.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(3);
 
-/// Puts this node's record on the DHT; it is put there again at intervals and
+/// Puts this node's records on the DHT; they are put there again at intervals and
 /// whenever a new peer is met. Having no peer yet is no error.
-pub(crate) async fn announce(context: &Context, record: SignedAddressRecord) -> Result<(), NetworkError> {
+pub(crate) async fn announce(context: &Context, own: Announcement) -> Result<(), NetworkError> {
     {
-        let mut own = context.own_record.lock().unwrap_or_else(PoisonError::into_inner);
-        *own = Some(record.clone());
+        let mut announced = context.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        *announced = Some(own.clone());
     }
-    let put = context.runner.put_record(&record).await?;
-    // Whether it arrived, or is still on its way, or met no peer: it is
-    // repeated anyway.
-    let _ = tokio::time::timeout(ANNOUNCE_WAIT, put).await;
+    for record in own.records() {
+        let put = context.runner.put_record(record).await?;
+        // Whether it arrived, or is still on its way, or met no peer: it is
+        // repeated anyway.
+        let _ = tokio::time::timeout(ANNOUNCE_WAIT, put).await;
+    }
     Ok(())
 }
 
@@ -36,9 +38,8 @@ pub(crate) async fn keep_announcing(
             () = shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep(interval) => {}
         }
-        let record = context.own_record();
-        if let Some(record) = record {
-            announce(&context, record).await?;
+        if let Some(own) = context.announced() {
+            announce(&context, own).await?;
         }
     }
 }

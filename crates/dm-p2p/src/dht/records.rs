@@ -31,6 +31,8 @@ pub(crate) enum RecordFault {
     LaterVersion,
     /// A newer one is held.
     Stale,
+    /// A newer one by the same publisher is held.
+    Outdone,
     /// It names another peer than the one that publishes it.
     NamesAnother,
 }
@@ -62,14 +64,23 @@ pub(crate) fn check_address_record(
 }
 
 fn held_sequence(held: Option<&[u8]>) -> Option<u64> {
-    let held: SignedAddressRecord = Signed::from_trusted(Bytes::copy_from_slice(held?)).ok()?;
-    Some(held.sequence)
+    Some(read_held(held)?.sequence)
 }
 
-/// Checks that the peer which publishes a record is the one that it names, and
+/// Whether the record that is held is by the publisher of an older one: a node of several
+/// instances announces a record for those that read only earlier versions as well.
+fn is_outdone_by(held: Option<&[u8]>, publisher: &PeerId) -> bool {
+    read_held(held).is_some_and(|held| held.names(&publisher.to_base58()))
+}
+
+fn read_held(held: Option<&[u8]>) -> Option<SignedAddressRecord> {
+    Signed::from_trusted(Bytes::copy_from_slice(held?)).ok()
+}
+
+/// Checks that the peer which publishes a record is one that it names, and
 /// no other. Whoever passes records of others on has checked this as well.
 fn check_publisher(record: &AddressRecord, publisher: &PeerId) -> Result<(), RecordFault> {
-    if record.peer_id == publisher.to_base58() {
+    if record.names(&publisher.to_base58()) {
         Ok(())
     } else {
         Err(RecordFault::NamesAnother)
@@ -91,7 +102,11 @@ pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Re
         let value = Bytes::copy_from_slice(&record.value);
         let publisher = record.publisher.unwrap_or(source);
         let checked = tokio::task::spawn_blocking(move || {
-            let record = check_address_record(key.as_ref(), value, held.as_deref())?;
+            let checked = check_address_record(key.as_ref(), value, held.as_deref());
+            if checked == Err(RecordFault::Stale) && is_outdone_by(held.as_deref(), &publisher) {
+                return Err(RecordFault::Outdone);
+            }
+            let record = checked?;
             check_publisher(&record, &publisher)
         })
         .await;
@@ -107,6 +122,7 @@ pub(crate) async fn check_received(context: Arc<Context>, mut received: mpsc::Re
                 context.peers.misbehaved(source, what);
             }
             Ok(Err(RecordFault::Stale)) => context.peers.failed(source),
+            Ok(Err(RecordFault::Outdone)) => {}
             Err(error) => tracing::error!(%error, "checking a record failed"),
         }
     }

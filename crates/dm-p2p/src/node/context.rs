@@ -5,7 +5,7 @@ use std::{
 
 use dm_core::{
     Address,
-    address_record::SignedAddressRecord,
+    address_record::Announcement,
     config::NetworkConfig,
     ports::{HolderIndex, ObjectStore},
 };
@@ -54,8 +54,8 @@ pub(crate) struct Context {
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
     /// Where it is reached from outside, as far as that is known, relays included.
     pub(crate) external: Mutex<Vec<Multiaddr>>,
-    /// The address record that this node announces.
-    pub(crate) own_record: Mutex<Option<SignedAddressRecord>>,
+    /// The address records that this node announces.
+    pub(crate) announced: Mutex<Option<Announcement>>,
     pub(crate) started: Instant,
 }
 
@@ -93,7 +93,7 @@ impl Context {
             )),
             listening: Mutex::default(),
             external: Mutex::default(),
-            own_record: Mutex::default(),
+            announced: Mutex::default(),
             started: Instant::now(),
         }
     }
@@ -103,8 +103,8 @@ impl Context {
         Duration::from_secs(self.network.request_timeout_secs)
     }
 
-    pub(crate) fn own_record(&self) -> Option<SignedAddressRecord> {
-        self.own_record
+    pub(crate) fn announced(&self) -> Option<Announcement> {
+        self.announced
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

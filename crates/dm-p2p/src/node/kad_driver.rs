@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dm_core::{address_record::AddressRecord, hash::Locator};
+use dm_core::{
+    address_record::{AddressRecord, Announcement},
+    hash::Locator,
+};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     kad::{self, store::RecordStore},
@@ -131,23 +134,23 @@ impl KadDriver {
                 peer,
                 is_new_peer: true,
                 ..
-            } => self.send_own_record(swarm, peer),
+            } => self.send_own_records(swarm, peer),
             _ => {}
         }
     }
 
-    /// Gives a new peer of the routing table this node's address record, so
-    /// that it is found before the next announcement to everybody.
-    fn send_own_record(&self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
-        let Some(own) = self.context.own_record() else {
-            return;
-        };
-        let key = AddressRecord::dht_key(own.address);
-        let record = kad::Record {
-            publisher: Some(self.context.local),
-            ..kad::Record::new(kad::RecordKey::new(&key), own.bytes().to_vec())
-        };
-        kad(swarm).put_record_to(record, std::iter::once(peer), kad::Quorum::One);
+    /// Gives a new peer of the routing table this node's address records, so
+    /// that they are found before the next announcement to everybody.
+    fn send_own_records(&self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        let own = self.context.announced();
+        for own in own.iter().flat_map(Announcement::records) {
+            let key = AddressRecord::dht_key(own.address);
+            let record = kad::Record {
+                publisher: Some(self.context.local),
+                ..kad::Record::new(kad::RecordKey::new(&key), own.bytes().to_vec())
+            };
+            kad(swarm).put_record_to(record, std::iter::once(peer), kad::Quorum::One);
+        }
     }
 
     /// Whether a record of the peer is looked at: not where it sends too many.

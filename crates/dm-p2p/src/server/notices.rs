@@ -119,8 +119,8 @@ where
         receive_signed(shared, peer, wire, record_len, longest, Signed::verify).await?;
     let len = asking.named * Address::len_bytes();
     let named = wire.receive_bytes(len, len).await?;
-    // An account says in its record which peer is its own.
-    let record = record.filter(|record| record.peer_id == peer.to_base58());
+    // An account says in its record which peers are its own.
+    let record = record.filter(|record| record.names(&peer.to_base58()));
     let Some(AddressRecord { address, .. }) = record.as_deref() else {
         return wire.send(&NoticeReply::Refused(NoticeRefusal::Invalid)).await;
     };

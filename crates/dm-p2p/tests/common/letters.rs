@@ -139,7 +139,7 @@ impl Organisation {
     }
 
     pub async fn announce(&self) {
-        self.node.p2p.announce(self.record()).await.unwrap();
+        self.node.p2p.announce(self.record().into()).await.unwrap();
     }
 }
 

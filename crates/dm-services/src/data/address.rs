@@ -47,13 +47,14 @@ impl AddressBook {
     }
 
     /// The address record that this node announces.
-    pub(super) fn own_record(&self) -> Arc<SignedAddressRecord> {
-        self.own_record.get()
+    pub(super) fn own_record(&self) -> SignedAddressRecord {
+        self.own_record.get().newest().clone()
     }
 
     pub(super) async fn announce(&self) -> Result<(), ServiceError> {
-        let record = self.own_record().as_ref().clone();
-        Ok(self.network.announce(record).await?)
+        self.own_record.renew().await?;
+        let own = self.own_record.get().as_ref().clone();
+        Ok(self.network.announce(own).await?)
     }
 
     /// Has the address record looked at now, after a change of what it says.
@@ -61,11 +62,11 @@ impl AddressBook {
         self.changed.notify_one();
     }
 
-    /// Announces a new record whenever the key for grants or the operator account has
-    /// changed.
+    /// Announces a new record whenever the key for grants, the operator account or the
+    /// instances of the node have changed.
     pub(super) async fn keep_record_current(&self) -> Result<(), ServiceError> {
         loop {
-            if self.own_record.renew()? {
+            if self.own_record.renew().await? {
                 self.announce().await?;
                 tracing::info!("a new address record is announced");
             }
@@ -80,7 +81,7 @@ impl AddressBook {
         address: Address,
     ) -> Result<Option<Arc<SignedAddressRecord>>, ServiceError> {
         if address == self.own_record().address {
-            return Ok(Some(self.own_record()));
+            return Ok(Some(Arc::new(self.own_record())));
         }
         Ok(self.recipients.look_up(address, self.network.as_ref()).await?)
     }

@@ -7,8 +7,8 @@ use dm_core::{
     config::UploadsConfig,
     node_attestation::NodeAttestation,
     ports::{
-        Catalog, ComplianceLog, Grants, KeyRing, Network, ObjectStore, OperatorKeys, Sealer, Signer,
-        UnfinishedObjects,
+        Catalog, ComplianceLog, Grants, Instances, KeyRing, Network, ObjectStore, OperatorKeys, Sealer,
+        Signer, UnfinishedObjects,
     },
 };
 
@@ -43,6 +43,9 @@ pub struct DataPorts {
     pub authorization: Option<ShareAuthorization>,
     /// The attestation of this node, for its address record.
     pub attestation: Option<NodeAttestation>,
+    /// The instances of this node, whose peers its address record names, where there may be
+    /// several.
+    pub instances: Option<Arc<dyn Instances>>,
     /// Acknowledges what was read; where there is nobody, nothing is.
     pub deliveries: Option<Deliveries>,
     /// Tells who has got a grant that was owed.

@@ -40,7 +40,7 @@ async fn announce(node: &TestNode, account: u8, key: u8, peer_id: &str, sequence
     let signer = TestSigner::new(account);
     let record = AddressRecord::new(signer.address(), [key; 32], peer_id.to_owned(), sequence);
     let record = Signed::sign(record, &signer).unwrap();
-    node.network.announce(record).await.unwrap();
+    node.network.announce(record.into()).await.unwrap();
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod describing;
 mod erasing;
 mod expiring;
 mod inboxes;
+mod instances;
 mod key_changes;
 mod key_rotation;
 mod late_grants;

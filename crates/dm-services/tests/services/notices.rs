@@ -320,9 +320,10 @@ pub(crate) async fn announce_as(node: &MemoryNode, signer: &TestSigner) {
         sequence: 1,
         operator: None,
         attestation: None,
+        further_peers: Vec::new(),
     };
     let record = Signed::sign(record, signer).unwrap();
-    node.announce(record).await.unwrap();
+    node.announce(record.into()).await.unwrap();
 }
 
 /// Knows account 5 as a contact, and account 6 as one that is blocked.

@@ -115,7 +115,7 @@ impl Replica {
         let node = self.network.join(Arc::new(MemoryObjectStore::new()));
         let record = AddressRecord::new(address(account), [0; 32], node.local_peer_id(), 1);
         let record = Signed::sign(record, &TestSigner::new(account)).unwrap();
-        node.announce(record).await.unwrap();
+        node.announce(record.into()).await.unwrap();
         node
     }
 

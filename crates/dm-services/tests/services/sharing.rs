@@ -436,7 +436,7 @@ async fn a_recipient_with_an_unusable_key_does_not_keep_others_from_their_grants
         .unwrap();
     let record = AddressRecord::new(hostile.address(), [0; 32], "nobody".to_owned(), u64::MAX);
     let record = Signed::sign(record, &hostile).unwrap();
-    owner.ports.network.announce(record).await.unwrap();
+    owner.ports.network.announce(record.into()).await.unwrap();
     let recipient = world.node(8).await;
     let read = eventually("the honest one reads", async || {
         recipient.read(&outcome.data_hash).await.ok()

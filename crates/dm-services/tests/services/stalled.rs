@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dm_core::{
     Address,
-    address_record::SignedAddressRecord,
+    address_record::{Announcement, SignedAddressRecord},
     envelope::{Chunk, ObjectId},
     hash::Locator,
     peer::{NetworkStats, PeerStatus},
@@ -45,8 +45,8 @@ impl Stalled {
 
 #[async_trait]
 impl AddressDirectory for Stalled {
-    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
-        self.node.announce(record).await
+    async fn announce(&self, own: Announcement) -> Result<(), NetworkError> {
+        self.node.announce(own).await
     }
 
     async fn find_address(&self, address: Address) -> Result<Option<SignedAddressRecord>, NetworkError> {

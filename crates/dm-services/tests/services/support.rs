@@ -125,6 +125,7 @@ impl World {
             payments: Some(PaymentProcessor::new(executor.clone())),
             authorization: None,
             attestation: None,
+            instances: None,
             deliveries: None,
             late_grants: LateGrants::default(),
             plugins: None,

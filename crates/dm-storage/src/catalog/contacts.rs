@@ -53,10 +53,10 @@ pub(super) async fn put(connection: &mut Connection<'_>, contact: &Contact) -> R
         .bind(contact.note.clone())
         .bind(storable(contact.added_at)?)
         .bind(confirmed.map(|record| record.hpke_public_key.to_vec()))
-        .bind(confirmed.map(|record| record.peer_id.clone()))
+        .bind(confirmed.map(|record| record.peers.join(" ")))
         .bind(changed.map(|change| storable(change.at)).transpose()?)
         .bind(changed.map(|change| change.record.hpke_public_key.to_vec()))
-        .bind(changed.map(|change| change.record.peer_id.clone()));
+        .bind(changed.map(|change| change.record.peers.join(" ")));
     query.execute(connection).await.map_err(from_sqlx)?;
     Ok(Outcome::Done)
 }
@@ -90,11 +90,11 @@ fn read(row: &Row) -> Result<Contact, CatalogError> {
 }
 
 /// What an address record said, if there was one.
-fn record(row: &Row, key: &str, peer: &str) -> Result<Option<SeenRecord>, CatalogError> {
-    let (key, peer): (Option<[u8; 32]>, Option<String>) = (row.optional_bytes(key)?, row.value(peer)?);
-    Ok(key.zip(peer).map(|(hpke_public_key, peer_id)| SeenRecord {
+fn record(row: &Row, key: &str, peers: &str) -> Result<Option<SeenRecord>, CatalogError> {
+    let (key, peers): (Option<[u8; 32]>, Option<String>) = (row.optional_bytes(key)?, row.value(peers)?);
+    Ok(key.zip(peers).map(|(hpke_public_key, peers)| SeenRecord {
         hpke_public_key,
-        peer_id,
+        peers: peers.split(' ').map(str::to_owned).collect(),
     }))
 }
 

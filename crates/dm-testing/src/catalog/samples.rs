@@ -111,7 +111,7 @@ pub fn contact(name: &str, n: u8) -> Contact {
 pub fn seen_record(n: u8) -> SeenRecord {
     SeenRecord {
         hpke_public_key: [n; 32],
-        peer_id: format!("peer-{n}"),
+        peers: vec![format!("peer-{n}"), format!("other-peer-{n}")],
     }
 }
 

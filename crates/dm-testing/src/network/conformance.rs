@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use alloy_primitives::Address;
 use dm_core::{
-    address_record::{AddressRecord, SignedAddressRecord},
+    address_record::{AddressRecord, Announcement, SignedAddressRecord},
     envelope::CHUNK_SIZE,
     hash::DataHash,
     ports::{FetchError, Found, Network, NetworkError, ObjectStore, Signer},
@@ -28,6 +28,7 @@ macro_rules! network_conformance {
     ($open:path) => {
         $crate::network_conformance!($open:
             the_newest_address_record_is_found,
+            an_address_record_names_the_peers_of_all_instances,
             a_forged_address_record_is_not_found,
             an_unknown_address_is_not_found,
             a_pushed_object_is_found_and_fetched_by_others,
@@ -99,12 +100,41 @@ where
 {
     let (nodes, _guard) = open(stores(3)).await;
     let newest = record(1, 2, &nodes[0]);
-    nodes[0].announce(record(1, 1, &nodes[0])).await.unwrap();
-    nodes[0].announce(newest.clone()).await.unwrap();
-    nodes[1].announce(record(1, 1, &nodes[1])).await.unwrap();
+    nodes[0].announce(record(1, 1, &nodes[0]).into()).await.unwrap();
+    nodes[0].announce(newest.clone().into()).await.unwrap();
+    nodes[1].announce(record(1, 1, &nodes[1]).into()).await.unwrap();
     for asker in [2, 0] {
         let found = nodes[asker].find_address(newest.address).await.unwrap();
         assert_eq!(found.as_ref(), Some(&newest));
+    }
+}
+
+/// Each instance of a node announces a record of them all; the newest one is found, from every
+/// node, and the one that names its announcer alone is never found in its place.
+pub async fn an_address_record_names_the_peers_of_all_instances<Opened, Guard>(
+    open: impl FnOnce(Vec<Store>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (nodes, _guard) = open(stores(3)).await;
+    let of_both = |first: usize, second: usize, sequence| {
+        let alone = record(1, sequence, &nodes[first]);
+        let together = AddressRecord {
+            sequence: sequence + 1,
+            further_peers: vec![nodes[second].local_peer_id()],
+            ..alone.statement().clone()
+        };
+        let together = Some(Signed::sign(together, &TestSigner::new(1)).unwrap());
+        Announcement { alone, together }
+    };
+    let (earlier, later) = (of_both(0, 1, 1), of_both(1, 0, 5));
+    for round in 0..2 {
+        nodes[0].announce(earlier.clone()).await.unwrap();
+        nodes[1].announce(later.clone()).await.unwrap();
+        for asker in [2, 1, 0] {
+            let found = nodes[asker].find_address(later.alone.address).await.unwrap();
+            assert_eq!(found, later.together, "round {round}");
+        }
     }
 }
 
@@ -114,12 +144,12 @@ where
     Opened: Future<Output = Nodes<Guard>>,
 {
     let (nodes, _guard) = open(stores(3)).await;
-    nodes[0].announce(record(1, 1, &nodes[0])).await.unwrap();
+    nodes[0].announce(record(1, 1, &nodes[0]).into()).await.unwrap();
     let mut bytes = record(2, 9, &nodes[1]).bytes().to_vec();
     bytes[3] ^= 1;
     let forged: SignedAddressRecord = Signed::from_trusted(bytes.into()).unwrap();
     let address = forged.address;
-    nodes[1].announce(forged).await.unwrap();
+    nodes[1].announce(forged.into()).await.unwrap();
     assert_eq!(nodes[2].find_address(address).await.unwrap(), None);
 }
 
@@ -211,7 +241,7 @@ where
             .unwrap()
             .is_empty()
     );
-    nodes[0].announce(record(1, 1, &nodes[0])).await.unwrap();
+    nodes[0].announce(record(1, 1, &nodes[0]).into()).await.unwrap();
     assert!(nodes[0].is_running());
 }
 

@@ -10,7 +10,7 @@ use std::{
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
-    address_record::SignedAddressRecord,
+    address_record::{Announcement, SignedAddressRecord},
     clock::now_ms,
     envelope::{Chunk, ChunkListHasher, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
@@ -186,14 +186,15 @@ impl MemoryNode {
 
 #[async_trait]
 impl AddressDirectory for MemoryNode {
-    async fn announce(&self, record: SignedAddressRecord) -> Result<(), NetworkError> {
-        if !self.is_online() || Signed::verify(record.bytes().clone()) != Ok(record.clone()) {
+    async fn announce(&self, own: Announcement) -> Result<(), NetworkError> {
+        let record = own.newest();
+        if !self.is_online() || Signed::verify(record.bytes().clone()).as_ref() != Ok(record) {
             return Ok(());
         }
         let mut hub = self.network.hub();
         let held = hub.records.get(&record.address).map(|held| held.sequence);
         if held.is_none_or(|held| held <= record.sequence) {
-            hub.records.insert(record.address, record);
+            hub.records.insert(record.address, record.clone());
         }
         Ok(())
     }

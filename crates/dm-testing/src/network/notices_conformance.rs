@@ -100,7 +100,7 @@ async fn announce(node: &dyn Notifier, account: u8) {
     let signer = TestSigner::new(account);
     let record = AddressRecord::new(signer.address(), [1; 32], node.local_peer_id(), 1);
     let record = Signed::sign(record, &signer).unwrap();
-    node.announce(record).await.unwrap();
+    node.announce(record.into()).await.unwrap();
 }
 
 /// A notice for account 1.
@@ -287,6 +287,6 @@ pub async fn an_account_is_there_whose_record_names_a_peer_that_is<Opened, Guard
     // A peer that never was.
     let record = AddressRecord::new(signer.address(), [1; 32], UNKNOWN_PEER.to_owned(), 1);
     let record = Signed::sign(record, &signer).unwrap();
-    nodes[1].announce(record).await.unwrap();
+    nodes[1].announce(record.into()).await.unwrap();
     assert!(!nodes[2].is_there(signer.address()).await.unwrap());
 }
