@@ -122,6 +122,10 @@ impl KeyValueStore for Store {
 
     async fn commit(&self, batch: WriteBatch) -> std::result::Result<(), StoreError> {
         let mut entries = self.0.lock().await;
+        let has = |(key, value): &(Bytes, Option<Bytes>)| entries.get(key) == value.as_ref();
+        if !batch.expected.iter().all(has) {
+            return Err(StoreError::Conflict);
+        }
         for (key, value) in batch.changes {
             match value {
                 Some(value) => entries.insert(key, value),

@@ -221,7 +221,9 @@ impl From<StoreError> for ServiceError {
             StoreError::Unavailable(_) | StoreError::Unsettled(_) | StoreError::Failed(_) => {
                 Self::Unavailable(error.into())
             }
-            StoreError::Missing | StoreError::Stale { .. } => Self::Fault(error.into()),
+            StoreError::Missing | StoreError::Stale { .. } | StoreError::Conflict => {
+                Self::Fault(error.into())
+            }
         }
     }
 }

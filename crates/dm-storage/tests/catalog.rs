@@ -1,7 +1,8 @@
 //! The SQLite catalog keeps every promise of its ports.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
+use dm_core::ports::KeyValueStore;
 use dm_storage::SqliteCatalog;
 use tempfile::TempDir;
 
@@ -31,3 +32,14 @@ async fn empty() -> TemporaryCatalog {
 }
 
 catalog_conformance!(empty);
+
+mod namespaces {
+    use super::*;
+
+    async fn open() -> (Arc<dyn KeyValueStore>, TemporaryCatalog) {
+        let catalog = empty().await;
+        (catalog.namespace("test"), catalog)
+    }
+
+    dm_testing::key_value_conformance!(open);
+}

@@ -55,6 +55,10 @@ impl KeyValueStore for MemoryKeyValueStore {
             return Err(StoreError::Failed("a key has at most 1024 bytes".into()));
         }
         let mut entries = self.entries.lock().unwrap();
+        let has = |(key, value): &(Bytes, Option<Bytes>)| entries.get(key) == value.as_ref();
+        if !batch.expected.iter().all(has) {
+            return Err(StoreError::Conflict);
+        }
         for (key, value) in batch.changes {
             match value {
                 Some(value) => entries.insert(key, value),
@@ -77,6 +81,8 @@ macro_rules! key_value_conformance {
             a_scan_pages_through_a_prefix_in_order,
             a_refused_batch_changes_nothing,
             concurrent_commits_are_all_kept,
+            a_batch_that_expects_something_else_changes_nothing,
+            of_batches_that_expect_the_same_one_is_made,
         );
     };
     ($open:path: $($promise:ident),* $(,)?) => {
@@ -167,6 +173,52 @@ pub async fn concurrent_commits_are_all_kept(store: &dyn KeyValueStore) {
         committed.unwrap();
     }
     assert_eq!(store.scan(b"", None, 1000).await.unwrap().len(), 100);
+}
+
+/// What a batch expects is compared before any of its changes, the absence of an entry too.
+pub async fn a_batch_that_expects_something_else_changes_nothing(store: &dyn KeyValueStore) {
+    let (first, second) = (Bytes::from_static(b"1"), Bytes::from_static(b"2"));
+    let expecting = |value: Option<&Bytes>, put: &Bytes| {
+        let mut batch = WriteBatch::new();
+        batch.put(&b"a"[..], put.clone()).put(&b"b"[..], put.clone());
+        batch.expect(&b"a"[..], value.cloned());
+        batch
+    };
+    for refused in [
+        expecting(Some(&first), &second),
+        expecting(Some(&Bytes::new()), &second),
+    ] {
+        assert!(matches!(store.commit(refused).await, Err(StoreError::Conflict)));
+    }
+    assert_eq!(store.get(b"b").await.unwrap(), None);
+    store.commit(expecting(None, &first)).await.unwrap();
+    for refused in [expecting(None, &second), expecting(Some(&second), &second)] {
+        assert!(matches!(store.commit(refused).await, Err(StoreError::Conflict)));
+    }
+    assert_eq!(store.get(b"b").await.unwrap(), Some(first.clone()));
+    store.commit(expecting(Some(&first), &second)).await.unwrap();
+    assert_eq!(store.get(b"b").await.unwrap(), Some(second));
+}
+
+/// Who changes what it expects takes it away from all others, however many ask at once.
+pub async fn of_batches_that_expect_the_same_one_is_made(store: &dyn KeyValueStore) {
+    let commits = (0..20_u8).map(|n| {
+        let mut batch = WriteBatch::new();
+        batch.expect(&b"turn"[..], None).put(&b"turn"[..], vec![n]);
+        batch.put(vec![b'n', n], vec![n]);
+        store.commit(batch)
+    });
+    let outcomes = futures::future::join_all(commits).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    for outcome in outcomes {
+        assert!(
+            matches!(outcome, Ok(()) | Err(StoreError::Conflict)),
+            "{outcome:?}"
+        );
+    }
+    let turn = store.get(b"turn").await.unwrap().unwrap();
+    let made = store.scan(b"n", None, 100).await.unwrap();
+    assert_eq!(made, [(Bytes::from(vec![b'n', turn[0]]), turn)]);
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ pub trait KeyValueStore: Send + Sync {
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
 
     /// Applies all changes or none; once it returns they survive the loss of power.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where an entry is not what the batch expects: of several
+    /// batches that expect the same and change it, one is applied.
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;
 }
 
@@ -28,6 +32,8 @@ pub trait KeyValueStore: Send + Sync {
 pub struct WriteBatch {
     /// Keys with their new values; `None` deletes.
     pub changes: Vec<(Bytes, Option<Bytes>)>,
+    /// Keys with the values that they must have before the changes; `None` for no entry.
+    pub expected: Vec<(Bytes, Option<Bytes>)>,
 }
 
 impl WriteBatch {
@@ -45,6 +51,12 @@ impl WriteBatch {
     /// Deletes a key.
     pub fn delete(&mut self, key: impl Into<Bytes>) -> &mut Self {
         self.changes.push((key.into(), None));
+        self
+    }
+
+    /// Makes the changes depend on what a key has before them: a value, or no entry.
+    pub fn expect(&mut self, key: impl Into<Bytes>, value: Option<Bytes>) -> &mut Self {
+        self.expected.push((key.into(), value));
         self
     }
 }

@@ -199,6 +199,10 @@ pub enum StoreError {
         /// Sequence number of the stored envelope.
         stored: u64,
     },
+    /// An entry is not what the change was made for: another writer was first. Nothing was
+    /// changed.
+    #[error("another writer has changed the same entry")]
+    Conflict,
     /// Disk full or quota reached; what was acknowledged stays readable.
     #[error("no space left to store data")]
     Full,

@@ -512,6 +512,14 @@ CREATE TABLE instances (
     seen_at    BIGINT NOT NULL
 );
 
+-- Key-value namespaces.
+CREATE TABLE namespaces (
+    namespace TEXT COLLATE "C" NOT NULL,
+    key       BYTEA NOT NULL,
+    value     BYTEA NOT NULL,
+    PRIMARY KEY (namespace, key)
+);
+
 -- What a retired version of the node's key would wrap is refused.
 CREATE FUNCTION refuse_retired_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

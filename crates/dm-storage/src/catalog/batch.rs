@@ -14,7 +14,8 @@ use super::{
     api_keys,
     change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
     checkpoints, contacts, deliveries, erasures, event_log, inbox, instances, journal, key_changes, key_uses,
-    leases, mandates, order_writes, peers, readable_objects, replicas, revocations, sent, share_writes,
+    leases, mandates, namespaces, order_writes, peers, readable_objects, replicas, revocations, sent,
+    share_writes,
     sql::Connection,
     subscriptions, tokens,
     transaction::{self, Failure},
@@ -378,6 +379,7 @@ async fn make_single(
         SingleChange::RemoveUpload(id) => return uploads::remove(connection, *id).await,
         SingleChange::NoteInstance(instance) => instances::note(connection, instance).await?,
         SingleChange::RemoveInstance(id) => return instances::remove(connection, *id).await,
+        SingleChange::ChangeEntries(changes) => return namespaces::write(connection, changes).await,
     }
     Ok(Outcome::Done)
 }

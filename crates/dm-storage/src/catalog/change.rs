@@ -28,6 +28,8 @@ use dm_core::{
     user::{AuthorizedUser, UserId},
 };
 
+use super::namespaces::EntryChanges;
+
 /// One write, on its own all or nothing.
 #[derive(Debug)]
 pub(super) enum Change {
@@ -204,6 +206,7 @@ pub(super) enum SingleChange {
     RemoveUpload(UploadId),
     NoteInstance(Box<Instance>),
     RemoveInstance(InstanceId),
+    ChangeEntries(Box<EntryChanges>),
 }
 
 impl From<BulkChange> for Change {
@@ -236,6 +239,9 @@ impl Change {
     /// Whether this begins something new, which is refused where the disk is
     /// nearly full. What goes on with, ends or erases something may use the rest.
     pub(super) fn needs_space(&self) -> bool {
+        if let Self::Single(SingleChange::ChangeEntries(changes)) = self.unfenced() {
+            return changes.need_space();
+        }
         matches!(
             self.unfenced(),
             Self::Bulk(BulkChange::CommitShare(_) | BulkChange::PutReadable(_) | BulkChange::InsertOrder(_))

@@ -28,6 +28,7 @@ mod key_uses;
 mod leases;
 mod listing_pages;
 mod mandates;
+mod namespaces;
 mod open;
 mod order_rows;
 mod order_writes;

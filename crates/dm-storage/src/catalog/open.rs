@@ -250,6 +250,11 @@ fn schema() -> Migrator {
             include_str!("../../migrations/0029_arrival_sequences.sql"),
         ),
         version(30, "leases", include_str!("../../migrations/0030_leases.sql")),
+        version(
+            32,
+            "namespaces",
+            include_str!("../../migrations/0032_namespaces.sql"),
+        ),
     ])
 }
 

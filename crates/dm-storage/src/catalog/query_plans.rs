@@ -15,8 +15,8 @@ use super::{
     api_keys, checkpoints, contacts, deliveries, erasures, event_log, history, inbox, inbox_pages, instances,
     journal, key_changes, key_uses, leases,
     listing_pages::{INBOX, SENT},
-    mandates, open, order_writes, orders, peers, readable_objects, replicas, revocations, sent, sent_pages,
-    share_writes, shares, subscriptions, tokens, uploads, users,
+    mandates, namespaces, open, order_writes, orders, peers, readable_objects, replicas, revocations, sent,
+    sent_pages, share_writes, shares, subscriptions, tokens, uploads, users,
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
@@ -196,6 +196,10 @@ async fn every_lookup_uses_an_index() {
         leases::PAGE,
         instances::PUT,
         instances::REMOVE,
+        namespaces::GET,
+        namespaces::REMOVE,
+        namespaces::PAGE,
+        namespaces::LAST_PAGE,
     ] {
         assert_indexed(&mut connection, sql, SqliteArguments::default()).await;
     }

@@ -19,6 +19,21 @@ use crate::{
 /// Bytes of the longest key.
 const MAX_KEY: usize = 1024;
 
+/// Refuses a batch with a key that is too long.
+///
+/// # Errors
+/// [`StorageFault::KeyTooLong`].
+pub(crate) fn check_keys(batch: &WriteBatch) -> Result<(), StorageFault> {
+    let mut keys = batch.changes.iter().map(|(key, _)| key);
+    match keys.find(|key| key.len() > MAX_KEY) {
+        Some(key) => Err(StorageFault::KeyTooLong {
+            len: key.len(),
+            limit: MAX_KEY,
+        }),
+        None => Ok(()),
+    }
+}
+
 /// A key-value store of its own in the engine: its keys begin with its name
 /// and the name's length, so that no namespace is the beginning of another.
 pub(crate) struct Namespace {
@@ -75,18 +90,10 @@ impl KeyValueStore for Namespace {
     }
 
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        if let Some((key, _)) = batch.changes.iter().find(|(key, _)| key.len() > MAX_KEY) {
-            return Err(StorageFault::KeyTooLong {
-                len: key.len(),
-                limit: MAX_KEY,
-            }
-            .into());
-        }
-        let changes: Vec<_> = batch
-            .changes
-            .into_iter()
-            .map(|(key, value)| (self.full_key(&key), value))
-            .collect();
+        check_keys(&batch)?;
+        let full = |(key, value): (Bytes, Option<Bytes>)| (self.full_key(&key), value);
+        let changes: Vec<_> = batch.changes.into_iter().map(full).collect();
+        let expected: Vec<_> = batch.expected.into_iter().map(full).collect();
         let need = if changes.iter().all(|(_, value)| value.is_none()) {
             Need::Nothing
         } else {
@@ -95,6 +102,11 @@ impl KeyValueStore for Namespace {
         self.objects
             .committer
             .run(need, move |transaction| {
+                for (key, value) in expected {
+                    if transaction.get(Table::Namespaces, &key)? != value {
+                        return Err(StoreError::Conflict);
+                    }
+                }
                 for (key, value) in changes {
                     match value {
                         Some(value) => transaction.put(Table::Namespaces, key, value),

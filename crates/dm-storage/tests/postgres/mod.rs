@@ -11,6 +11,7 @@ mod writers;
 
 use std::sync::Arc;
 
+use dm_core::ports::KeyValueStore;
 use dm_storage::SqliteCatalog;
 
 use self::server::Database;
@@ -26,6 +27,17 @@ async fn empty_through_pooler() -> Arc<SqliteCatalog> {
 }
 
 catalog_conformance!(empty);
+
+mod namespaces {
+    use super::*;
+
+    async fn open() -> (Arc<dyn KeyValueStore>, Arc<SqliteCatalog>) {
+        let catalog = empty().await;
+        (catalog.namespace("test"), catalog)
+    }
+
+    dm_testing::key_value_conformance!(open);
+}
 
 /// Without statements that stay prepared.
 mod through_pooler {
