@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::support::{
     CHAIN_ID, TestChain, account, client_of, journal,
     money::{mined, pay},
-    quick_with,
+    quick, quick_with,
 };
 
 /// An anvil that mines when it is told to.
@@ -200,6 +200,61 @@ async fn a_restart_goes_on_with_what_was_begun() {
         assert_eq!(mine_until_mined(&chain, &second, *id).await, *hash);
     }
     assert_eq!(received(&second, to).await, U256::from(25));
+}
+
+/// Begins an operation as a caller does: again, where the client says that it has to.
+async fn begin_again_and_again(client: &EvmClient, id: OperationId, to: Address) {
+    for _ in 0..200 {
+        match client.begin(id, &pay(NATIVE_TOKEN, to, 5)).await {
+            Ok(_) => return,
+            Err(ChainError::Journal(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("never begun");
+}
+
+/// Waits as a caller does until the operation is mined.
+async fn mined_at_last(client: &EvmClient, id: OperationId) {
+    for _ in 0..200 {
+        match client.wait(id, Duration::from_secs(10)).await {
+            Ok(Some(OperationState::Mined(_))) => return,
+            Err(ChainError::Journal(_)) => {}
+            other => panic!("not mined: {other:?}"),
+        }
+    }
+    panic!("never mined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_with_one_journal_never_use_a_nonce_twice() {
+    let chain = TestChain::embedded().await;
+    let (journal, to) = (journal(), Address::random());
+    let client = || {
+        let signer = Arc::new(TestSigner::new(0));
+        client_of(chain.rpc.clone(), signer, journal.clone(), quick())
+    };
+    let instances = [client(), client()];
+    let mut begun = Vec::new();
+    for _ in 0..8 {
+        let ids = [OperationId::random(), OperationId::random()];
+        let [first, second] = [0, 1].map(|n| begin_again_and_again(&instances[n], ids[n], to));
+        tokio::join!(first, second);
+        begun.extend(ids);
+    }
+    // One that was not asked to begin it knows it as well.
+    let last = OperationId::random();
+    begin_again_and_again(&instances[0], last, to).await;
+    begin_again_and_again(&instances[1], last, to).await;
+    begun.push(last);
+    for id in &begun {
+        mined_at_last(&instances[1], *id).await;
+    }
+    assert_eq!(received(&instances[1], to).await, U256::from(5 * begun.len()));
+    let nonces = chain
+        .ask("eth_getTransactionCount", json!([account(0), "latest"]))
+        .await;
+    assert_eq!(nonces, json!(U64::from(begun.len())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

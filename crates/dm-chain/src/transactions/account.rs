@@ -84,20 +84,34 @@ pub(crate) struct AccountDeps {
 
 /// Carries out commands until all who could give some are gone.
 pub(super) async fn run(config: QueueConfig, deps: AccountDeps, mut commands: mpsc::Receiver<Command>) {
-    if let Some(mut account) = open(config, deps, &mut commands).await {
-        account.run(commands).await;
+    while let Some(mut account) = open(&config, &deps, &mut commands).await {
+        if let End::NobodyAsks = account.run(&mut commands).await {
+            return;
+        }
+        tracing::warn!("another instance has changed the journal of this account; it is read again");
+        account.refuse_all(&ChainError::Journal(
+            "another instance of this node has changed it; ask again".to_owned(),
+        ));
     }
+}
+
+/// Why an account is let go.
+enum End {
+    /// All who could give commands are gone.
+    NobodyAsks,
+    /// Its journal is not what it was loaded from.
+    Outdated,
 }
 
 /// Waits for the chain; who asks for something meanwhile hears why it is not there.
 async fn open(
-    config: QueueConfig,
-    deps: AccountDeps,
+    config: &QueueConfig,
+    deps: &AccountDeps,
     commands: &mut mpsc::Receiver<Command>,
 ) -> Option<Account> {
     let mut pause = config.poll_interval;
     loop {
-        let error = match Account::load(&config, &deps).await {
+        let error = match Account::load(config, deps).await {
             Ok(account) => return Some(account),
             Err(error) => error,
         };
@@ -110,7 +124,7 @@ async fn open(
             () = sleep_until(until) => None,
         };
         if let Some(command) = next {
-            match Account::load(&config, &deps).await {
+            match Account::load(config, deps).await {
                 Ok(mut account) => {
                     account.take(command);
                     return Some(account);
@@ -150,14 +164,17 @@ impl Account {
         })
     }
 
-    async fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn run(&mut self, commands: &mut mpsc::Receiver<Command>) -> End {
         self.tell(Event::Woken);
-        loop {
+        while !self.performer.journal.is_outdated() {
             let wake_at = self.queue.wake_at().unwrap_or_else(|| Instant::now() + NEVER);
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => self.take(command),
-                    None => break,
+                    None => {
+                        self.finish_writing().await;
+                        return End::NobodyAsks;
+                    }
                 },
                 Some(event) = self.work.next(), if !self.work.is_empty() => {
                     if let Some(event) = event {
@@ -167,7 +184,11 @@ impl Account {
                 () = sleep_until(wake_at) => self.tell(Event::Woken),
             }
         }
-        // Whoever opens the journal next must not meet a change that is under way.
+        End::Outdated
+    }
+
+    /// Whoever opens the journal next must not meet a change that is under way.
+    async fn finish_writing(&mut self) {
         while self.queue.is_writing() {
             match self.work.next().await {
                 Some(Some(event @ Event::Written(_))) => {
@@ -241,6 +262,17 @@ impl Account {
             (Some(Waiting::State(sender)), Answer::State(state)) => drop(sender.send(Ok(state))),
             (Some(Waiting::Concluded(sender)), Answer::Concluded) => drop(sender.send(Ok(()))),
             _ => {}
+        }
+    }
+
+    /// Tells all who wait why they get no answer.
+    fn refuse_all(&mut self, error: &ChainError) {
+        for (_, waiting) in self.waiting.drain() {
+            match waiting {
+                Waiting::Begun(sender) => drop(sender.send(Err(error.clone()))),
+                Waiting::State(sender) => drop(sender.send(Err(error.clone()))),
+                Waiting::Concluded(sender) => drop(sender.send(Err(error.clone()))),
+            }
         }
     }
 

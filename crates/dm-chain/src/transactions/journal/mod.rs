@@ -2,9 +2,14 @@
 //! operation that is not concluded, and for each other transaction that is not
 //! mined, so that none stands unknown before the operations that come after it;
 //! and the blocks by which the chain is known again.
+//!
+//! Several instances of a node may have the journal of one account open. Each change makes
+//! a new revision and expects the one that its writer knows: who does not know what another
+//! instance has begun writes nothing, and so gives no nonce a second time.
 
 mod entry;
 mod landmarks;
+mod revision;
 
 use std::sync::Arc;
 
@@ -14,6 +19,7 @@ use dm_core::{
     ports::{ChainError, KeyValueStore, StoreError, WriteBatch},
 };
 
+use self::revision::Revision;
 pub(super) use self::{
     entry::{JournalEntry, Mined, Refused},
     landmarks::Landmarks,
@@ -48,6 +54,7 @@ pub(super) struct Journal {
     store: Arc<dyn KeyValueStore>,
     prefix: [u8; 28],
     landmarks_key: Vec<u8>,
+    revision: Arc<Revision>,
 }
 
 impl Journal {
@@ -58,10 +65,12 @@ impl Journal {
         prefix[8..].copy_from_slice(account.as_slice());
         // Apart from the entries, which begin with the chain's id.
         let landmarks_key = [b"landmarks".as_slice(), &prefix].concat();
+        let revision_key = [b"revision".as_slice(), &prefix].concat();
         Self {
             store,
             prefix,
             landmarks_key,
+            revision: Arc::new(Revision::kept_under(revision_key)),
         }
     }
 
@@ -71,6 +80,9 @@ impl Journal {
     /// [`ChainError::Journal`] where the store cannot be read, or an entry is damaged:
     /// without it, nobody knows what was begun.
     pub(super) async fn load(&self) -> Result<Kept, ChainError> {
+        // First: what another instance writes meanwhile is of a later one.
+        let known = self.revision.read(&*self.store).await;
+        known.map_err(|error| ChainError::Journal(error.to_string()))?;
         Ok(Kept {
             entries: self.entries().await?,
             landmarks: self.landmarks().await?,
@@ -111,8 +123,14 @@ impl Journal {
         }
     }
 
+    /// Whether another instance has written to it since it was loaded. Nothing can be
+    /// written then, until it is loaded anew.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.revision.is_outdated()
+    }
+
     /// Makes a change durable, all or nothing. After an error it may have
-    /// happened all the same.
+    /// happened all the same, but not after [`StoreError::Conflict`].
     pub(super) async fn write(&self, change: Change) -> Result<(), StoreError> {
         let mut batch = WriteBatch::new();
         for (id, entry) in change.entries {
@@ -127,7 +145,7 @@ impl Journal {
                 .map_err(|error| StoreError::Failed(error.into()))?;
             batch.put(self.landmarks_key.clone(), encoded);
         }
-        self.store.commit(batch).await
+        self.revision.commit(&*self.store, batch).await
     }
 }
 
@@ -209,8 +227,80 @@ mod tests {
             );
         }
         let gone = ids.iter().map(|id| (*id, None)).collect();
-        journal(&store, 5, 1).write(change(gone)).await.unwrap();
+        let again = journal(&store, 5, 1);
+        again.load().await.unwrap();
+        again.write(change(gone)).await.unwrap();
         assert_eq!(journal(&store, 5, 1).load().await, Ok(Kept::default()));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_know_what_another_has_begun_writes_nothing() {
+        let store = MemoryKeyValueStore::new();
+        let (first, second) = (journal(&store, 5, 1), journal(&store, 5, 1));
+        let of_other_account = journal(&store, 5, 2);
+        let begins = || change(vec![(OperationId::random(), Some(entry()))]);
+        for journal in [&first, &second, &of_other_account] {
+            journal.load().await.unwrap();
+        }
+        first.write(begins()).await.unwrap();
+        let refused = second.write(begins()).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+        assert!(second.is_outdated());
+        assert_eq!(journal(&store, 5, 1).load().await.unwrap().entries.len(), 1);
+        // Further changes of the first one, and those of another account, are not concerned.
+        first.write(begins()).await.unwrap();
+        of_other_account.write(begins()).await.unwrap();
+        assert!(!first.is_outdated() && !of_other_account.is_outdated());
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_answer_was_lost_is_known_as_ones_own() {
+        let store = Arc::new(Unanswering::default());
+        let journal = Journal::new(store.clone(), 5, Address::repeat_byte(1));
+        journal.load().await.unwrap();
+        let begins = || change(vec![(OperationId::random(), Some(entry()))]);
+        for is_made in [false, true] {
+            *store.next.lock().unwrap() = Some(is_made);
+            assert!(journal.write(begins()).await.is_err());
+            journal.write(begins()).await.unwrap();
+            assert!(!journal.is_outdated());
+        }
+        assert_eq!(journal.load().await.unwrap().entries.len(), 3);
+    }
+
+    /// A store that loses an answer.
+    #[derive(Default)]
+    struct Unanswering {
+        entries: MemoryKeyValueStore,
+        /// Whether the next change, which gets no answer, is made.
+        next: std::sync::Mutex<Option<bool>>,
+    }
+
+    #[async_trait::async_trait]
+    impl KeyValueStore for Unanswering {
+        async fn get(&self, key: &[u8]) -> Result<Option<bytes::Bytes>, StoreError> {
+            self.entries.get(key).await
+        }
+
+        async fn scan(
+            &self,
+            prefix: &[u8],
+            after: Option<&[u8]>,
+            limit: usize,
+        ) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, StoreError> {
+            self.entries.scan(prefix, after, limit).await
+        }
+
+        async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+            let next = self.next.lock().unwrap().take();
+            if next != Some(false) {
+                self.entries.commit(batch).await?;
+            }
+            match next {
+                None => Ok(()),
+                Some(_) => Err(StoreError::Unsettled("no answer".to_owned())),
+            }
+        }
     }
 
     #[tokio::test]
