@@ -56,6 +56,7 @@ mod routers;
 mod s3;
 mod settings;
 mod several_recipients;
+mod shared_keys;
 mod shares;
 mod sharing;
 mod uploads;

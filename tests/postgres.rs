@@ -219,7 +219,7 @@ async fn a_second_node_on_one_database_is_refused() {
     let Err(refused) = setup(&homes[1], &postgres).try_start().await else {
         panic!("it starts");
     };
-    assert!(refused.contains("the database belongs to"), "{refused}");
+    assert!(refused.contains("wrong password for keys.json"), "{refused}");
     node.must_share("as before", SOMEBODY).await;
 }
 

@@ -1,10 +1,20 @@
 //! Opens the catalog where the settings say that it is: in its file, or in a PostgreSQL database.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use anyhow::{Context, bail};
-use dm_core::{Address, config::NodeConfig};
+#[cfg(feature = "postgres")]
+use anyhow::Context;
+use anyhow::bail;
+use dm_core::{Address, config::NodeConfig, ports::SecretFiles};
+use dm_keys::{KEY_FILE, SecretDirectory};
+#[cfg(feature = "postgres")]
+use dm_storage::CatalogSecrets;
 use dm_storage::SqliteCatalog;
+#[cfg(feature = "postgres")]
+use futures::FutureExt;
+
+#[cfg(not(feature = "postgres"))]
+const WITHOUT_POSTGRES: &str = "catalog_url is set, and this binary was built without the feature `postgres`";
 
 /// For the process that runs the node of this account.
 ///
@@ -35,32 +45,67 @@ pub(crate) async fn open_existing(config: &NodeConfig) -> anyhow::Result<SqliteC
     open(config, None).await
 }
 
-async fn open(config: &NodeConfig, account: Option<Address>) -> anyhow::Result<SqliteCatalog> {
-    let (file, process) = (config.catalog_file(), process_file(config));
+/// Where the node's files of secrets are: in its data directory, or with the catalog in its
+/// database, for all instances.
+///
+/// # Errors
+/// Where the data directory belongs to another place than the settings say, and where the
+/// settings of the database cannot be used.
+pub(crate) async fn secret_files(config: &NodeConfig) -> anyhow::Result<Arc<dyn SecretFiles>> {
+    refuse_other_place(config)?;
+    let directory = SecretDirectory::at(&config.data_dir);
     let Some(url) = &config.catalog_url else {
-        if process.exists() {
-            bail!(
-                "the catalog of the node in {} is in PostgreSQL: set catalog_url",
-                config.data_dir.display()
-            );
-        }
-        return Ok(SqliteCatalog::open(file).await?);
+        return Ok(Arc::new(directory));
     };
+    let file = directory.place(KEY_FILE);
     if file.exists() {
         bail!(
-            "catalog_url is set, and {} holds the catalog of this node, which cannot be moved yet",
+            "catalog_url is set, and {} holds the keys of this node, which cannot be moved yet",
             file.display()
         );
     }
-    open_in_database(config, url.expose(), account).await
+    secrets_in_database(config, url.expose()).await
+}
+
+fn refuse_other_place(config: &NodeConfig) -> anyhow::Result<()> {
+    let file = config.catalog_file();
+    match config.catalog_url {
+        None if process_file(config).exists() => bail!(
+            "the catalog of the node in {} is in PostgreSQL: set catalog_url",
+            config.data_dir.display()
+        ),
+        Some(_) if file.exists() => bail!(
+            "catalog_url is set, and {} holds the catalog of this node, which cannot be moved yet",
+            file.display()
+        ),
+        _ => Ok(()),
+    }
+}
+
+async fn open(config: &NodeConfig, account: Option<Address>) -> anyhow::Result<SqliteCatalog> {
+    refuse_other_place(config)?;
+    match &config.catalog_url {
+        None => Ok(SqliteCatalog::open(config.catalog_file()).await?),
+        Some(url) => open_in_database(config, url.expose(), account).await,
+    }
 }
 
 #[cfg(feature = "postgres")]
-async fn open_in_database(
-    config: &NodeConfig,
-    url: &str,
-    account: Option<Address>,
-) -> anyhow::Result<SqliteCatalog> {
+async fn secrets_in_database(config: &NodeConfig, url: &str) -> anyhow::Result<Arc<dyn SecretFiles>> {
+    let options = database(config, url).await?.readers(1);
+    let place = options.place();
+    let open = move || SqliteCatalog::open_postgres(options.clone()).boxed();
+    Ok(Arc::new(CatalogSecrets::of_catalog(place, open)))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn secrets_in_database(_config: &NodeConfig, _url: &str) -> anyhow::Result<Arc<dyn SecretFiles>> {
+    bail!("{WITHOUT_POSTGRES}")
+}
+
+/// The database of the settings.
+#[cfg(feature = "postgres")]
+async fn database(config: &NodeConfig, url: &str) -> anyhow::Result<dm_storage::PostgresOptions> {
     let mut options = dm_storage::PostgresOptions::at(url)?.readers(config.catalog.readers);
     if config.catalog.through_pooler {
         options = options.through_pooler();
@@ -71,6 +116,16 @@ async fn open_in_database(
             .await
             .context("catalog.password_file")?;
     }
+    Ok(options)
+}
+
+#[cfg(feature = "postgres")]
+async fn open_in_database(
+    config: &NodeConfig,
+    url: &str,
+    account: Option<Address>,
+) -> anyhow::Result<SqliteCatalog> {
+    let mut options = database(config, url).await?;
     if let Some(account) = account {
         options = options.for_node(account, process_file(config));
     }
@@ -86,7 +141,7 @@ async fn open_in_database(
     _url: &str,
     _account: Option<Address>,
 ) -> anyhow::Result<SqliteCatalog> {
-    bail!("catalog_url is set, and this binary was built without the feature `postgres`")
+    bail!("{WITHOUT_POSTGRES}")
 }
 
 /// Tells that the catalog is in a database, and which process was the last one to run the

@@ -10,7 +10,7 @@ use dm_chain::{
 use dm_core::{
     Address,
     config::NodeConfig,
-    ports::{ChainControl, ChainSwitchError, OperatorKeys},
+    ports::{ChainControl, ChainSwitchError, KeyValueStore, OperatorKeys},
     secret::SecretString,
 };
 use dm_keys::NodeKeys;
@@ -20,7 +20,8 @@ use dm_storage::Storage;
 /// Wei in a gwei.
 const GWEI: u128 = 1_000_000_000;
 
-/// Connects to the chain of the configuration; nothing is sent yet.
+/// Connects to the chain of the configuration; nothing is sent yet. `journal` keeps what the
+/// accounts have begun, and `storage` the embedded chain.
 ///
 /// # Errors
 /// Where a URL is none, or the embedded chain cannot be opened.
@@ -28,8 +29,9 @@ pub(crate) async fn connect(
     config: &NodeConfig,
     keys: &NodeKeys,
     storage: &Storage,
+    journal: Arc<dyn KeyValueStore>,
 ) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
-    let (client, chain) = open(config, keys, storage).await?;
+    let (client, chain) = open(config, keys, storage, journal).await?;
     for former in keys.former_operators() {
         client.go_on_with(former);
     }
@@ -40,8 +42,8 @@ async fn open(
     config: &NodeConfig,
     keys: &NodeKeys,
     storage: &Storage,
+    journal: Arc<dyn KeyValueStore>,
 ) -> anyhow::Result<(EvmClient, Option<EmbeddedChain>)> {
-    let journal = storage.namespace("transactions");
     let mut client_config = client_config(config, keys);
     if !config.uses_devnet() {
         let urls = ChainAccess::urls(config.blockchain_urls());

@@ -9,6 +9,8 @@ pub(crate) const CONFIG_FILE: &str = "dm-node.toml";
 /// Left by `init`, so that the directory is known also where its configuration file is
 /// kept elsewhere.
 const INIT_MARK: &str = "made-by-init";
+/// Tells the data directory from those of other instances of its node.
+const INSTANCE_FILE: &str = "instance";
 
 /// Whether `init` has made a data directory. Older versions left their configuration only.
 pub(crate) fn is_made_by_init(data_dir: &Path) -> bool {
@@ -26,6 +28,27 @@ pub(crate) fn mark_made_by_init(data_dir: &Path) -> anyhow::Result<()> {
         &data_dir.join(INIT_MARK),
         "This node runs on the embedded chain only where its configuration says blockchain_url = \"devnet\".\n",
     )
+}
+
+/// What tells a data directory from those of other instances of its node: 16 bytes of
+/// chance, which are made where there are none.
+///
+/// # Errors
+/// Where they cannot be read or written.
+pub(crate) fn instance(data_dir: &Path) -> anyhow::Result<[u8; 16]> {
+    let file = data_dir.join(INSTANCE_FILE);
+    if !file.exists() {
+        write_private(&file, &format!("{}\n", hex::encode(rand::random::<[u8; 16]>())))?;
+    }
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut instance = [0; 16];
+    hex::decode_to_slice(text.trim(), &mut instance).with_context(|| {
+        format!(
+            "{} is damaged: delete it, and the instance becomes another peer",
+            file.display()
+        )
+    })?;
+    Ok(instance)
 }
 
 /// Writes a new file that only its owner can read; never over another one.

@@ -1,12 +1,16 @@
 //! How a command comes to the configuration and the keys of its node.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{anyhow, bail};
-use dm_core::config::NodeConfig;
+use dm_core::{config::NodeConfig, ports::SecretFiles, secret::SecretString};
 use dm_keys::NodeKeys;
 
 use crate::{
+    catalog,
     cli::{NodeArgs, RunArgs},
     data_dir::CONFIG_FILE,
     settings::{self, LoadedConfig, Override, Sources, parsed},
@@ -84,29 +88,45 @@ pub(crate) fn choose_port(config: &mut NodeConfig, options: &NodeArgs) {
     }
 }
 
-/// Opens the node's keys, or makes them where the data directory has none and
+/// Opens the node's keys, or makes them where there are none and
 /// the node account is given by the configuration.
 ///
 /// # Errors
 /// Where a password or an account is missing or wrong: the message says which
 /// setting to give.
 pub(crate) async fn open_or_create_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
-    let dir = config.data_dir.clone();
-    let exist = NodeKeys::exist(&dir)?;
+    let files = catalog::secret_files(config).await?;
+    let exist = exist_in(&files).await?;
     if !exist && config.private_key.is_none() && !config.uses_devnet() {
+        let place = match config.catalog_url {
+            Some(_) => "the database of catalog_url".to_owned(),
+            None => config.data_dir.display().to_string(),
+        };
         bail!(
-            "{} holds no keys: set PRIVATE_KEY (or PRIVATE_KEY_FILE), or make an account with `dm-node init`",
-            dir.display()
+            "{place} holds no keys: set PRIVATE_KEY (or PRIVATE_KEY_FILE), or make an account with `dm-node init`"
         );
     }
-    with_keys(config, move |dir, password, private_key| {
+    with_keys(config, files, move |files, password, private_key| {
         if exist {
-            NodeKeys::open(dir, password, private_key)
+            NodeKeys::open_in(files, password, private_key)
         } else {
-            NodeKeys::create(dir, password, private_key)
+            NodeKeys::create_in(files, password, private_key)
         }
     })
     .await
+}
+
+/// Whether the node has keys.
+///
+/// # Errors
+/// Where that cannot be told.
+pub(crate) async fn keys_exist(config: &NodeConfig) -> anyhow::Result<bool> {
+    exist_in(&catalog::secret_files(config).await?).await
+}
+
+async fn exist_in(files: &Arc<dyn SecretFiles>) -> anyhow::Result<bool> {
+    let files = files.clone();
+    Ok(tokio::task::spawn_blocking(move || NodeKeys::exist_in(&*files)).await??)
 }
 
 /// Opens the keys that are there.
@@ -114,7 +134,7 @@ pub(crate) async fn open_or_create_keys(config: &NodeConfig) -> anyhow::Result<N
 /// # Errors
 /// As [`open_or_create_keys`].
 pub(crate) async fn open_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
-    with_keys(config, NodeKeys::open).await
+    with_keys(config, catalog::secret_files(config).await?, NodeKeys::open_in).await
 }
 
 /// Makes the keys of a new node.
@@ -122,26 +142,21 @@ pub(crate) async fn open_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
 /// # Errors
 /// Where there are keys already, and where no password is given.
 pub(crate) async fn create_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
-    with_keys(config, NodeKeys::create).await
+    with_keys(config, catalog::secret_files(config).await?, NodeKeys::create_in).await
 }
 
 /// Keys are derived slowly, on purpose; that must not block the runtime.
-async fn with_keys<F>(config: &NodeConfig, work: F) -> anyhow::Result<NodeKeys>
+async fn with_keys<F>(config: &NodeConfig, files: Arc<dyn SecretFiles>, work: F) -> anyhow::Result<NodeKeys>
 where
     F: FnOnce(
-            &Path,
-            Option<&dm_core::secret::SecretString>,
-            Option<&dm_core::secret::SecretString>,
+            Arc<dyn SecretFiles>,
+            Option<&SecretString>,
+            Option<&SecretString>,
         ) -> Result<NodeKeys, dm_keys::KeyError>
         + Send
         + 'static,
 {
-    let (dir, password, private_key) = (
-        config.data_dir.clone(),
-        config.key_master_password.clone(),
-        config.private_key.clone(),
-    );
-    let keys =
-        tokio::task::spawn_blocking(move || work(&dir, password.as_ref(), private_key.as_ref())).await??;
-    Ok(keys)
+    let (password, private_key) = (config.key_master_password.clone(), config.private_key.clone());
+    let working = move || work(files, password.as_ref(), private_key.as_ref());
+    Ok(tokio::task::spawn_blocking(working).await??)
 }

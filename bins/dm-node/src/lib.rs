@@ -31,6 +31,7 @@ mod progress;
 mod retries;
 mod secret_input;
 mod settings;
+mod shared_keys;
 mod stop_signal;
 mod times;
 mod upload;

@@ -12,7 +12,9 @@ use dm_services::{DataManager, PluginManager, RegisteredPlugins, events::Events}
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
-use crate::{background, data_dir_lock::DataDirLock, logging::LogFilter, stop_signal::StopSignal};
+use crate::{
+    background, data_dir_lock::DataDirLock, logging::LogFilter, shared_keys, stop_signal::StopSignal,
+};
 
 mod apis;
 mod data;
@@ -81,6 +83,9 @@ impl Node {
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
         let stores = Stores::open(config, ground.address).await?;
+        if config.catalog_url.is_some() {
+            shared_keys::follow(&stores.catalog, keys, &ground.supervisor);
+        }
         let events = background::start_events(
             stores.catalog.clone(),
             ground.bus.clone(),

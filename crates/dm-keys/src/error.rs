@@ -1,7 +1,7 @@
 use std::{io, path::PathBuf};
 
 use alloy_primitives::Address;
-use dm_core::ports::KeyRingError;
+use dm_core::ports::{KeyRingError, SecretFilesError};
 
 /// Why keys cannot be made, opened or kept. Each message is one line that says
 /// what is wrong and, where there is something to do, what.
@@ -78,7 +78,7 @@ pub enum KeyError {
         found: Address,
     },
     /// Another process gave the key file another password or identity.
-    #[error("{} was replaced by another process: restart the node", .0.display())]
+    #[error("{} was replaced by another process: restart the node, with the new password where it has one", .0.display())]
     Replaced(PathBuf),
     /// The password that is to replace another one is that one.
     #[error("the new master password is the old one")]
@@ -102,6 +102,17 @@ impl From<KeyError> for KeyRingError {
 }
 
 impl KeyError {
+    /// What went wrong with a file of secrets.
+    pub(crate) fn of_files(action: &'static str, place: PathBuf) -> impl FnOnce(SecretFilesError) -> Self {
+        move |error| match error {
+            SecretFilesError::Conflict => Self::Replaced(place),
+            SecretFilesError::Failed(source) => match source.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(source) => Self::io(action, &place)(io::Error::other(source)),
+            },
+        }
+    }
+
     /// Turns an error of the medium into one that names the file.
     pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -35,7 +35,7 @@ use futures::TryStreamExt;
 use proptest::{collection::vec, option, prelude::*};
 use tempfile::TempDir;
 
-use crate::{KeyError, NodeKeys, master_key::Cost, private_file::interruption};
+use crate::{KeyError, NodeKeys, SecretDirectory, master_key::Cost, private_file::interruption};
 
 /// What happens to a node; where there is a number of steps, it is killed after so many steps
 /// of its writes.
@@ -141,7 +141,12 @@ fn secret(text: &str) -> SecretString {
 
 impl Kept {
     fn open(&self, password: &str) -> Result<NodeKeys, KeyError> {
-        NodeKeys::open_with(self.dir.path(), Some(&secret(password)), None, Cost::CHEAP)
+        NodeKeys::open_with(
+            Arc::new(SecretDirectory::at(self.dir.path())),
+            Some(&secret(password)),
+            None,
+            Cost::CHEAP,
+        )
     }
 
     fn data(&self, keys: &NodeKeys) -> DataManager {
@@ -178,7 +183,13 @@ impl Node {
     async fn new(network: &MemoryNetwork, ledger: &TestLedger) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let password = "password".to_owned();
-        let keys = NodeKeys::create_with(dir.path(), Some(&secret(&password)), None, Cost::CHEAP).unwrap();
+        let keys = NodeKeys::create_with(
+            Arc::new(SecretDirectory::at(dir.path())),
+            Some(&secret(&password)),
+            None,
+            Cost::CHEAP,
+        )
+        .unwrap();
         let catalog = Arc::new(MemoryCatalog::new());
         let log = MemoryComplianceLog::new(keys.signer().address(), ledger).kept_in(catalog.clone());
         let objects = Arc::new(MemoryObjectStore::new());

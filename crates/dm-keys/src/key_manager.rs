@@ -1,33 +1,38 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use dm_core::{
-    ports::{KeyRing, KeyRingError, KeyVersion},
+    ports::{KeyRing, KeyRingError, KeyVersion, SecretFiles, SecretFilesError},
     secret::{ContentKey, SecretString},
     share::WrappedKey,
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    KeyError,
+    KeyError, SecretDirectory,
     key_file::{self, KeyFile},
     key_set::{GrantKey, KeySet, OperatorKey, StoredAccount},
     legacy::{self, ImportedVersion},
     master_key::{Cost, KdfParams, MasterKey},
-    private_file,
 };
+
+/// How often a change is made on what another writer has just made of the file.
+const ATTEMPTS: usize = 100;
 
 /// Keeps the node's keys in a file, encrypted under the master password: the
 /// versions of its Fernet key, its HPKE keys, the seed of its network identity.
 ///
 /// The password is needed once, to open; after that all keys are in memory, and
 /// wrapping takes microseconds. Every change is durable before it is used, and
-/// is made on what the file holds at that moment, so that a command-line tool
-/// and a running node do not undo each other's changes.
+/// is made on what the file holds at that moment, so that command-line tools
+/// and the instances of a node do not undo each other's changes.
 pub struct KeyManager {
+    files: Arc<dyn SecretFiles>,
+    /// The file's name, and where it is.
+    name: String,
     path: PathBuf,
     keys: RwLock<KeySet>,
     /// What the file is encrypted under; held while it is changed.
@@ -56,9 +61,9 @@ impl Protection {
         Ok(Self { kdf, master })
     }
 
-    fn write(&self, path: &Path, keys: &KeySet) -> Result<(), KeyError> {
-        let bytes = key_file::write(path, keys, &self.kdf, &self.master)?;
-        private_file::replace(path, &bytes)
+    /// The bytes of the file with these keys.
+    fn seal(&self, path: &Path, keys: &KeySet) -> Result<Vec<u8>, KeyError> {
+        key_file::write(path, keys, &self.kdf, &self.master)
     }
 }
 
@@ -68,24 +73,29 @@ impl KeyManager {
     /// # Errors
     /// [`KeyError::NoPassword`], [`KeyError::Exists`], [`KeyError::Io`].
     pub fn create(path: &Path, password: &SecretString) -> Result<Self, KeyError> {
-        Self::create_with(path, password, None, Cost::FULL)
+        let (files, name) = SecretDirectory::of_file(path);
+        Self::create_with(Arc::new(files), &name, password, None, Cost::FULL)
     }
 
     pub(crate) fn create_with(
-        path: &Path,
+        files: Arc<dyn SecretFiles>,
+        name: &str,
         password: &SecretString,
         account: Option<StoredAccount>,
         cost: Cost,
     ) -> Result<Self, KeyError> {
         refuse_empty(password)?;
-        let protection = Protection::fresh(path, password, cost)?;
+        let path = files.place(name);
+        let protection = Protection::fresh(&path, password, cost)?;
         let keys = KeySet::generate(account);
-        let _lock = private_file::lock(path)?;
-        if private_file::exists(path)? {
-            return Err(KeyError::Exists(path.to_owned()));
-        }
-        protection.write(path, &keys)?;
-        Ok(Self::new(path, protection, keys, cost))
+        let bytes = protection.seal(&path, &keys)?;
+        files
+            .replace(name, None, Some(&bytes))
+            .map_err(|error| match error {
+                SecretFilesError::Conflict => KeyError::Exists(path),
+                error => KeyError::of_files("write", path)(error),
+            })?;
+        Ok(Self::new(files, name, protection, keys, cost))
     }
 
     /// Opens a file. Takes one key derivation (0.3 s, 128 MiB).
@@ -94,24 +104,52 @@ impl KeyManager {
     /// [`KeyError`] tells a missing file, permissions that are too wide, a
     /// wrong password and a damaged file apart.
     pub fn open(path: &Path, password: &SecretString) -> Result<Self, KeyError> {
-        Self::open_with(path, password, Cost::FULL)
+        let (files, name) = SecretDirectory::of_file(path);
+        Self::open_with(Arc::new(files), &name, password, Cost::FULL)
     }
 
-    pub(crate) fn open_with(path: &Path, password: &SecretString, cost: Cost) -> Result<Self, KeyError> {
+    pub(crate) fn open_with(
+        files: Arc<dyn SecretFiles>,
+        name: &str,
+        password: &SecretString,
+        cost: Cost,
+    ) -> Result<Self, KeyError> {
         refuse_empty(password)?;
-        let file = read(path)?;
-        let protection = Protection::of(path, &file, password, cost)?;
-        let keys = file.open(path, &protection.master)?;
-        Ok(Self::new(path, protection, keys, cost))
+        let path = files.place(name);
+        let file = key_file::parse(&path, &load(&*files, name)?)?;
+        let protection = Protection::of(&path, &file, password, cost)?;
+        let keys = file.open(&path, &protection.master)?;
+        Ok(Self::new(files, name, protection, keys, cost))
     }
 
-    fn new(path: &Path, protection: Protection, keys: KeySet, cost: Cost) -> Self {
+    fn new(
+        files: Arc<dyn SecretFiles>,
+        name: &str,
+        protection: Protection,
+        keys: KeySet,
+        cost: Cost,
+    ) -> Self {
         Self {
-            path: path.to_owned(),
+            path: files.place(name),
+            name: name.to_owned(),
+            files,
             keys: RwLock::new(keys),
             writing: Mutex::new(protection),
             cost,
         }
+    }
+
+    /// Takes over what other instances, or commands, have made of the keys. Blocks while
+    /// the file is read.
+    ///
+    /// # Errors
+    /// [`KeyError::Replaced`] where it has another password or is an older one, and those
+    /// of [`KeyManager::open`]; the keys stay as they are then.
+    pub fn refresh(&self) -> Result<(), KeyError> {
+        let protection = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, keys) = self.stored_keys(&protection)?;
+        self.hold(keys);
+        Ok(())
     }
 
     /// Adds the keys of an older node's `encryption_keys.json` as versions, so
@@ -163,7 +201,7 @@ impl KeyManager {
     /// Changes the accounts that the node acts as on the chain.
     pub(crate) fn change_operators(
         &self,
-        change: impl FnOnce(&mut Vec<OperatorKey>),
+        mut change: impl FnMut(&mut Vec<OperatorKey>),
     ) -> Result<(), KeyError> {
         self.update(|keys| change(&mut keys.operators))
     }
@@ -173,16 +211,21 @@ impl KeyManager {
     }
 
     pub(crate) fn set_account(&self, account: StoredAccount) -> Result<(), KeyError> {
-        self.update(|keys| keys.account = Some(account))
+        self.update(|keys| keys.account = Some(account.clone()))
     }
 
     /// The file as it is now, encrypted.
     pub(crate) fn file_bytes(&self) -> Result<Vec<u8>, KeyError> {
-        private_file::read(&self.path)
+        load(&*self.files, &self.name)
     }
 
     pub(crate) fn read_keys<R>(&self, read: impl FnOnce(&KeySet) -> R) -> R {
         read(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where the file is, and others beside it.
+    pub(crate) fn files(&self) -> &dyn SecretFiles {
+        &*self.files
     }
 
     /// The key file.
@@ -203,23 +246,26 @@ impl KeyManager {
     }
 
     /// Changes what the file holds, durably, and then what is in memory.
-    fn update<R>(&self, change: impl FnOnce(&mut KeySet) -> R) -> Result<R, KeyError> {
+    fn update<R>(&self, mut change: impl FnMut(&mut KeySet) -> R) -> Result<R, KeyError> {
         self.try_update(|keys| Ok(change(keys)))
     }
 
     /// Changes what the file holds, durably, and then what is in memory; neither where
-    /// `change` fails.
+    /// `change` fails. It is called again where another writer was first.
     fn try_update<R, E: From<KeyError>>(
         &self,
-        change: impl FnOnce(&mut KeySet) -> Result<R, E>,
+        mut change: impl FnMut(&mut KeySet) -> Result<R, E>,
     ) -> Result<R, E> {
         let protection = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _lock = private_file::lock(&self.path)?;
-        let mut keys = self.stored_keys(&protection)?;
-        let result = change(&mut keys)?;
-        protection.write(&self.path, &keys)?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(result)
+        for _ in 0..ATTEMPTS {
+            let (before, mut keys) = self.stored_keys(&protection)?;
+            let result = change(&mut keys)?;
+            if self.replace(&before, &protection.seal(&self.path, &keys)?)? {
+                self.hold(keys);
+                return Ok(result);
+            }
+        }
+        Err(KeyError::Replaced(self.path.clone()).into())
     }
 
     /// Encrypts the file anew under another password, and what `change` makes of the keys
@@ -228,42 +274,72 @@ impl KeyManager {
         &self,
         old: &SecretString,
         new: &SecretString,
-        change: impl FnOnce(&mut KeySet) -> Result<R, KeyError>,
+        mut change: impl FnMut(&mut KeySet) -> Result<R, KeyError>,
     ) -> Result<R, KeyError> {
         let mut protection = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _lock = private_file::lock(&self.path)?;
-        let mut keys = self.stored_keys(&protection)?;
         let given = MasterKey::derive(&self.path, old, &protection.kdf, self.cost)?;
         if !given.matches(&protection.master.password_check()) {
             return Err(KeyError::WrongPassword(self.path.clone()));
         }
-        let result = change(&mut keys)?;
-        let next = Protection::fresh(&self.path, new, self.cost)?;
-        next.write(&self.path, &keys)?;
-        *protection = next;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(result)
+        for _ in 0..ATTEMPTS {
+            let (before, mut keys) = self.stored_keys(&protection)?;
+            let result = change(&mut keys)?;
+            let next = Protection::fresh(&self.path, new, self.cost)?;
+            if self.replace(&before, &next.seal(&self.path, &keys)?)? {
+                *protection = next;
+                self.hold(keys);
+                return Ok(result);
+            }
+        }
+        Err(KeyError::Replaced(self.path.clone()))
     }
 
-    /// What the file holds now: all that is in memory, and what another
-    /// process may have added.
-    fn stored_keys(&self, protection: &Protection) -> Result<KeySet, KeyError> {
+    fn hold(&self, keys: KeySet) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Replaces the file; false where another writer was first.
+    fn replace(&self, before: &[u8], bytes: &[u8]) -> Result<bool, KeyError> {
+        match self.files.replace(&self.name, Some(before), Some(bytes)) {
+            Ok(()) => Ok(true),
+            Err(SecretFilesError::Conflict) => Ok(false),
+            Err(error) => Err(KeyError::of_files("write", self.path.clone())(error)),
+        }
+    }
+
+    /// What the file holds now: its bytes, and the keys in memory with what others may
+    /// have made of them.
+    fn stored_keys(&self, protection: &Protection) -> Result<(Vec<u8>, KeySet), KeyError> {
         let replaced = || KeyError::Replaced(self.path.clone());
-        let file = read(&self.path)?;
+        let bytes = self.file_bytes()?;
+        let file = key_file::parse(&self.path, &bytes)?;
         if *file.kdf() != protection.kdf {
             return Err(replaced());
         }
         let stored = file.open(&self.path, &protection.master)?;
-        if self.read_keys(|keys| stored.contains(keys)) {
-            Ok(stored)
+        if self.read_keys(|keys| stored.follows(keys)) {
+            Ok((bytes, stored))
         } else {
             Err(replaced())
         }
     }
+
+    fn unwrap_with_known(&self, key: &WrappedKey) -> Result<ContentKey, KeyRingError> {
+        self.read_keys(|keys| {
+            keys.key_encryption_key(key.version)
+                .ok_or(KeyRingError::UnknownVersion(key.version))?
+                .unwrap(&key.token)
+                .ok_or(KeyRingError::Damaged)
+        })
+    }
 }
 
-fn read(path: &Path) -> Result<KeyFile, KeyError> {
-    key_file::parse(path, &private_file::read(path)?)
+/// The content of a file of secrets.
+pub(crate) fn load(files: &dyn SecretFiles, name: &str) -> Result<Vec<u8>, KeyError> {
+    let loaded = files.load(name);
+    loaded
+        .map_err(KeyError::of_files("read", files.place(name)))?
+        .ok_or_else(|| KeyError::Missing(files.place(name)))
 }
 
 /// There is no default password.
@@ -297,12 +373,14 @@ impl KeyRing for KeyManager {
     }
 
     fn unwrap(&self, key: &WrappedKey) -> Result<ContentKey, KeyRingError> {
-        self.read_keys(|keys| {
-            keys.key_encryption_key(key.version)
-                .ok_or(KeyRingError::UnknownVersion(key.version))?
-                .unwrap(&key.token)
-                .ok_or(KeyRingError::Damaged)
-        })
+        match self.unwrap_with_known(key) {
+            // Another instance may just have made it.
+            Err(KeyRingError::UnknownVersion(_)) => {
+                self.refresh()?;
+                self.unwrap_with_known(key)
+            }
+            known => known,
+        }
     }
 
     fn rotate(&self) -> Result<u32, KeyRingError> {

@@ -159,19 +159,21 @@ impl KeySet {
         Ok(())
     }
 
-    /// Whether every key of `other` is in this set, too.
-    pub(crate) fn contains(&self, other: &Self) -> bool {
-        let holds_key_encryption_key = |key: &KeyEncryptionKey| {
-            self.key_encryption_keys
-                .iter()
-                .any(|own| own.info.version == key.info.version && own.secret == key.secret)
+    /// Whether these can be the keys of `earlier` at a later time: more may have been made,
+    /// and versions destroyed that were not the newest.
+    pub(crate) fn follows(&self, earlier: &Self) -> bool {
+        let newest = |keys: &Self| keys.key_encryption_keys.last().map(|key| key.info.version);
+        let is_same_key_encryption_key = |key: &KeyEncryptionKey| {
+            let own = self.key_encryption_key(key.info.version);
+            own.is_none_or(|own| own.secret == key.secret)
         };
         let holds_grant_key = |key: &GrantKey| self.grant_keys.iter().any(|own| own.public == key.public);
         let holds_operator = |key: &OperatorKey| self.operators.iter().any(|own| own.secret == key.secret);
-        self.identity_seed == other.identity_seed
-            && other.operators.iter().all(holds_operator)
-            && other.key_encryption_keys.iter().all(holds_key_encryption_key)
-            && other.grant_keys.iter().all(holds_grant_key)
+        self.identity_seed == earlier.identity_seed
+            && newest(self) >= newest(earlier)
+            && earlier.operators.iter().all(holds_operator)
+            && earlier.key_encryption_keys.iter().all(is_same_key_encryption_key)
+            && earlier.grant_keys.iter().all(holds_grant_key)
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `account`, `keystore` | [`LocalAccount`]: secp256k1 accounts and their Web3 keystore files |
 //! | `api_keys` | [`ApiKeyManager`]: API keys, their cache and the ledger of their use |
 //! | `public_keys`, `user_key`, `user_signing_key`, `audit` | [`PublicKeys`], [`UserPublicKey`], [`UserSigningKey`]: users, their keys, their orders |
-//! | `private_file`, `text` | files for the owner alone, replaced durably; texts as people give them |
+//! | `secret_directory`, `private_file`, `text` | [`SecretDirectory`]: files for the owner alone, replaced durably; texts as people give them |
 
 mod account;
 mod api_keys;
@@ -33,6 +33,7 @@ mod private_file;
 mod public_keys;
 mod raw_token;
 mod sealer;
+mod secret_directory;
 mod text;
 mod user_key;
 mod user_signing_key;
@@ -47,5 +48,6 @@ pub use legacy::ImportedVersion;
 pub use node_keys::{KEY_FILE, KEYSTORE_FILE, NodeKeys};
 pub use public_keys::PublicKeys;
 pub use sealer::FernetSealer;
+pub use secret_directory::SecretDirectory;
 pub use user_key::{InvalidUserKey, UserPublicKey};
 pub use user_signing_key::UserSigningKey;

@@ -1,23 +1,26 @@
 use std::{path::Path, sync::Arc};
 
 use dm_core::{
-    ports::{Grants, KeyFiles, KeyRing, Sealer, Signer},
+    ports::{Grants, KeyFiles, KeyRing, Sealer, SecretFiles, SecretFilesError, Signer},
     secret::SecretString,
 };
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    FernetSealer, HpkeGrants, KeyError, KeyManager, LocalAccount, key_manager::refuse_empty,
-    key_set::StoredAccount, master_key::Cost, private_file,
+    FernetSealer, HpkeGrants, KeyError, KeyManager, LocalAccount, SecretDirectory,
+    key_manager::{load, refuse_empty},
+    key_set::StoredAccount,
+    master_key::Cost,
 };
 
-/// Name of the key file in the directory of a node's keys.
+/// Name of the key file among the files of a node's keys.
 pub const KEY_FILE: &str = "keys.json";
 /// Name of the node account's Web3 keystore file there.
 pub const KEYSTORE_FILE: &str = "keystore.json";
 
-/// All keys of a node, from one directory and one password.
+/// All keys of a node, from its files of secrets and one password.
 ///
 /// The node account is kept twice: in its Web3 keystore file, where other
 /// tools expect it, and in the key file together with that keystore's SHA-256.
@@ -35,7 +38,31 @@ impl NodeKeys {
     /// # Errors
     /// [`KeyError::Io`] where it cannot be examined.
     pub fn exist(dir: &Path) -> Result<bool, KeyError> {
-        private_file::exists(&dir.join(KEY_FILE))
+        Self::exist_in(&SecretDirectory::at(dir))
+    }
+
+    /// Whether there are a node's keys among the files.
+    ///
+    /// # Errors
+    /// Where that cannot be told.
+    pub fn exist_in(files: &dyn SecretFiles) -> Result<bool, KeyError> {
+        match load(files, KEY_FILE) {
+            Ok(_) => Ok(true),
+            Err(KeyError::Missing(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the keys of a new node in a directory.
+    ///
+    /// # Errors
+    /// Those of [`NodeKeys::create_in`].
+    pub fn create(
+        dir: &Path,
+        password: Option<&SecretString>,
+        private_key: Option<&SecretString>,
+    ) -> Result<Self, KeyError> {
+        Self::create_in(Arc::new(SecretDirectory::at(dir)), password, private_key)
     }
 
     /// Makes the keys of a new node; nothing is left behind where it fails. The
@@ -46,85 +73,98 @@ impl NodeKeys {
     ///
     /// # Errors
     /// [`KeyError::Exists`]: keys are never overwritten; and those of
-    /// [`NodeKeys::open`].
-    pub fn create(
-        dir: &Path,
+    /// [`NodeKeys::open_in`].
+    pub fn create_in(
+        files: Arc<dyn SecretFiles>,
         password: Option<&SecretString>,
         private_key: Option<&SecretString>,
     ) -> Result<Self, KeyError> {
-        Self::create_with(dir, password, private_key, Cost::FULL)
+        Self::create_with(files, password, private_key, Cost::FULL)
     }
 
     pub(crate) fn create_with(
-        dir: &Path,
+        files: Arc<dyn SecretFiles>,
         password: Option<&SecretString>,
         private_key: Option<&SecretString>,
         cost: Cost,
     ) -> Result<Self, KeyError> {
         let password = require(password)?;
         let configured = private_key.map(LocalAccount::from_private_key).transpose()?;
-        let key_file = dir.join(KEY_FILE);
-        if private_file::exists(&key_file)? {
-            return Err(KeyError::Exists(key_file));
+        if Self::exist_in(&*files)? {
+            return Err(KeyError::Exists(files.place(KEY_FILE)));
         }
-        private_file::create_dir(dir)?;
         if let Some(account) = configured {
-            let manager = KeyManager::create_with(&key_file, password, None, cost)?;
+            let manager = KeyManager::create_with(files, KEY_FILE, password, None, cost)?;
             return Ok(Self::new(manager, account));
         }
-        let keystore = dir.join(KEYSTORE_FILE);
-        if private_file::exists(&keystore)? {
-            let (account, stored) = read_keystore(&keystore, password)?;
-            let manager = KeyManager::create_with(&key_file, password, Some(stored), cost)?;
-            return Ok(Self::new(manager, account));
+        match read_keystore(&*files, password) {
+            Ok((account, stored)) => {
+                let manager = KeyManager::create_with(files, KEY_FILE, password, Some(stored), cost)?;
+                Ok(Self::new(manager, account))
+            }
+            Err(KeyError::Missing(_)) => Self::create_with_account(files, password, cost),
+            Err(error) => Err(error),
         }
-        Self::create_with_account(&key_file, &keystore, password, cost)
     }
 
     /// The key file is written first: it alone is complete, and a keystore file
     /// that is missing is written from it when it is opened.
     fn create_with_account(
-        key_file: &Path,
-        keystore: &Path,
+        files: Arc<dyn SecretFiles>,
         password: &SecretString,
         cost: Cost,
     ) -> Result<Self, KeyError> {
         let account = LocalAccount::random();
-        let bytes = account.to_keystore(keystore, password, cost)?;
+        let bytes = account.to_keystore(&files.place(KEYSTORE_FILE), password, cost)?;
         let stored = stored_account(&account, &bytes);
-        let manager = KeyManager::create_with(key_file, password, Some(stored), cost)?;
-        if let Err(error) = private_file::replace(keystore, &bytes) {
-            private_file::remove(key_file)?;
+        let manager = KeyManager::create_with(files.clone(), KEY_FILE, password, Some(stored), cost)?;
+        if let Err(error) = replace_keystore(&*files, None, &bytes) {
+            let made = manager.file_bytes()?;
+            files
+                .replace(KEY_FILE, Some(&made), None)
+                .map_err(KeyError::of_files("remove", files.place(KEY_FILE)))?;
             return Err(error);
         }
         Ok(Self::new(manager, account))
     }
 
-    /// Opens the keys of a node. Takes one key derivation (0.3 s, 128 MiB);
-    /// blocking. `private_key` wins over the account in the directory.
+    /// Opens the keys of a node in a directory.
     ///
     /// # Errors
-    /// [`KeyError`] says what is wrong with which file, and what to do.
+    /// Those of [`NodeKeys::open_in`].
     pub fn open(
         dir: &Path,
         password: Option<&SecretString>,
         private_key: Option<&SecretString>,
     ) -> Result<Self, KeyError> {
-        Self::open_with(dir, password, private_key, Cost::FULL)
+        Self::open_in(Arc::new(SecretDirectory::at(dir)), password, private_key)
+    }
+
+    /// Opens the keys of a node. Takes one key derivation (0.3 s, 128 MiB);
+    /// blocking. `private_key` wins over the account among the files.
+    ///
+    /// # Errors
+    /// [`KeyError`] says what is wrong with which file, and what to do.
+    pub fn open_in(
+        files: Arc<dyn SecretFiles>,
+        password: Option<&SecretString>,
+        private_key: Option<&SecretString>,
+    ) -> Result<Self, KeyError> {
+        Self::open_with(files, password, private_key, Cost::FULL)
     }
 
     pub(crate) fn open_with(
-        dir: &Path,
+        files: Arc<dyn SecretFiles>,
         password: Option<&SecretString>,
         private_key: Option<&SecretString>,
         cost: Cost,
     ) -> Result<Self, KeyError> {
         let password = require(password)?;
         let configured = private_key.map(LocalAccount::from_private_key).transpose()?;
-        let manager = KeyManager::open_with(&dir.join(KEY_FILE), password, cost)?;
+        let manager = KeyManager::open_with(files, KEY_FILE, password, cost)?;
         let account = match configured {
             Some(account) => account,
-            None => open_account(&manager, &dir.join(KEYSTORE_FILE), password)?,
+            None => open_account(&manager, password)?,
         };
         Ok(Self::new(manager, account))
     }
@@ -162,6 +202,16 @@ impl NodeKeys {
         self.manager.identity_seed()
     }
 
+    /// Seed of the network identity of one of several instances, which is another one for
+    /// each: the instances have their keys in common, and no peer id.
+    pub fn identity_seed_of(&self, instance: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+        let Ok(mac) = Hmac::<Sha256>::new_from_slice(self.identity_seed().as_slice()) else {
+            unreachable!("HMAC takes keys of any length")
+        };
+        let seed = mac.chain_update(b"datamgmt instance").chain_update(instance);
+        Zeroizing::new(seed.finalize().into_bytes().into())
+    }
+
     /// For rotation and import.
     pub fn manager(&self) -> &Arc<KeyManager> {
         &self.manager
@@ -192,44 +242,39 @@ impl KeyFiles for NodeKeys {
     }
 }
 
-fn read_keystore(path: &Path, password: &SecretString) -> Result<(LocalAccount, StoredAccount), KeyError> {
-    let bytes = private_file::read(path)?;
-    let account = LocalAccount::from_keystore(path, &bytes, password)?;
+fn read_keystore(
+    files: &dyn SecretFiles,
+    password: &SecretString,
+) -> Result<(LocalAccount, StoredAccount), KeyError> {
+    let bytes = load(files, KEYSTORE_FILE)?;
+    let account = LocalAccount::from_keystore(&files.place(KEYSTORE_FILE), &bytes, password)?;
     let stored = stored_account(&account, &bytes);
     Ok((account, stored))
 }
 
 /// The node account from the key file, where the keystore file is the one
 /// that it was read from or written to.
-fn open_account(
-    manager: &KeyManager,
-    keystore: &Path,
-    password: &SecretString,
-) -> Result<LocalAccount, KeyError> {
+fn open_account(manager: &KeyManager, password: &SecretString) -> Result<LocalAccount, KeyError> {
     let Some(stored) = manager.account() else {
-        return adopt_keystore(manager, keystore, password);
+        return adopt_keystore(manager, password);
     };
     let account = LocalAccount::from_secret(&stored.secret)
         .filter(|account| account.address() == stored.address)
-        .ok_or_else(|| {
-            KeyError::damaged(
-                &keystore.with_file_name(KEY_FILE),
-                "its account is not consistent",
-            )
-        })?;
-    match private_file::read(keystore) {
+        .ok_or_else(|| KeyError::damaged(manager.path(), "its account is not consistent"))?;
+    let keystore = manager.files().place(KEYSTORE_FILE);
+    match load(manager.files(), KEYSTORE_FILE) {
         Ok(bytes) if stored.is_kept_in(&bytes) => {}
         Ok(bytes) if stored.was_kept_in(&bytes) => {
             tracing::info!(file = %keystore.display(), "a change of the master password is finished");
-            write_keystore(manager, &account, keystore, password, Some(&bytes))?;
+            write_keystore(manager, &account, password, Some(&bytes))?;
         }
         Ok(bytes) => {
-            ensure_keystore_of(&account, keystore, &bytes, password)?;
+            ensure_keystore_of(&account, &keystore, &bytes, password)?;
             manager.set_account(stored_account(&account, &bytes))?;
         }
         Err(KeyError::Missing(_)) => {
             tracing::warn!(file = %keystore.display(), "the keystore file is missing and is written again");
-            write_keystore(manager, &account, keystore, password, None)?;
+            write_keystore(manager, &account, password, None)?;
         }
         Err(error) => return Err(error),
     }
@@ -240,13 +285,26 @@ fn open_account(
 fn write_keystore(
     manager: &KeyManager,
     account: &LocalAccount,
-    keystore: &Path,
     password: &SecretString,
     outdated: Option<&[u8]>,
 ) -> Result<(), KeyError> {
-    let bytes = account.to_keystore(keystore, password, manager.cost())?;
+    let place = manager.files().place(KEYSTORE_FILE);
+    let bytes = account.to_keystore(&place, password, manager.cost())?;
     manager.set_account(stored_account(account, &bytes).in_place_of(outdated))?;
-    private_file::replace(keystore, &bytes)
+    replace_keystore(manager.files(), outdated, &bytes)
+}
+
+/// Replaces the keystore file, where it still is what was read.
+pub(crate) fn replace_keystore(
+    files: &dyn SecretFiles,
+    outdated: Option<&[u8]>,
+    bytes: &[u8],
+) -> Result<(), KeyError> {
+    match files.replace(KEYSTORE_FILE, outdated, Some(bytes)) {
+        // Another process has written it. The next start looks whether it is the right one.
+        Err(SecretFilesError::Conflict) => Ok(()),
+        replaced => replaced.map_err(KeyError::of_files("write", files.place(KEYSTORE_FILE))),
+    }
 }
 
 /// Refuses a keystore file of another account.
@@ -269,12 +327,8 @@ pub(crate) fn ensure_keystore_of(
 
 /// The node had a private key in its configuration until now, and has a
 /// keystore file instead.
-fn adopt_keystore(
-    manager: &KeyManager,
-    keystore: &Path,
-    password: &SecretString,
-) -> Result<LocalAccount, KeyError> {
-    match read_keystore(keystore, password) {
+fn adopt_keystore(manager: &KeyManager, password: &SecretString) -> Result<LocalAccount, KeyError> {
+    match read_keystore(manager.files(), password) {
         Ok((account, stored)) => {
             manager.set_account(stored)?;
             Ok(account)

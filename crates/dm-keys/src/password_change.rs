@@ -13,11 +13,11 @@ use dm_core::{
 };
 
 use crate::{
-    KEYSTORE_FILE, KeyError, LocalAccount, NodeKeys,
+    KEYSTORE_FILE, KeyError, KeyManager, LocalAccount, NodeKeys,
+    key_manager::load,
     key_set::StoredAccount,
     master_key::Cost,
-    node_keys::{ensure_keystore_of, require, stored_account},
-    private_file,
+    node_keys::{ensure_keystore_of, replace_keystore, require, stored_account},
 };
 
 impl NodeKeys {
@@ -34,9 +34,9 @@ impl NodeKeys {
             return Err(KeyError::SamePassword);
         }
         let manager = self.manager();
-        let path = manager.path().with_file_name(KEYSTORE_FILE);
+        let path = manager.files().place(KEYSTORE_FILE);
         let keystore = manager.change_password(old, new, |keys| {
-            let outdated = present_keystore(&path)?;
+            let outdated = present_keystore(manager)?;
             keys.account = match keys.account.take() {
                 None => adopted(&path, outdated.as_deref(), old)?,
                 known => known,
@@ -48,10 +48,10 @@ impl NodeKeys {
                 .transpose()?;
             let (account, bytes) = renewed.unzip();
             keys.account = account;
-            Ok(bytes)
+            Ok((outdated, bytes))
         })?;
-        if let Some(bytes) = keystore
-            && let Err(error) = private_file::replace(&path, &bytes)
+        if let (outdated, Some(bytes)) = keystore
+            && let Err(error) = replace_keystore(manager.files(), outdated.as_deref(), &bytes)
         {
             tracing::warn!(%error, "the keystore file is encrypted anew at the next start");
         }
@@ -59,8 +59,8 @@ impl NodeKeys {
     }
 }
 
-fn present_keystore(path: &Path) -> Result<Option<Vec<u8>>, KeyError> {
-    match private_file::read(path) {
+fn present_keystore(manager: &KeyManager) -> Result<Option<Vec<u8>>, KeyError> {
+    match load(manager.files(), KEYSTORE_FILE) {
         Err(KeyError::Missing(_)) => Ok(None),
         read => read.map(Some),
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use dm_core::secret::SecretString;
-use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, PublicKeys};
+use dm_core::{ports::SecretFiles, secret::SecretString};
+use dm_keys::{ApiKeyManager, FernetSealer, HpkeGrants, KeyManager, NodeKeys, PublicKeys, SecretDirectory};
 use dm_testing::{
     api_keys::run_api_keys_suite,
     crypto::{run_grants_suite, run_key_ring_suite, run_master_password_suite, run_sealer_suite},
@@ -53,4 +53,15 @@ async fn the_api_key_manager_passes_the_suite() {
 #[test]
 fn public_keys_pass_the_suite() {
     run_user_keys_suite(&PublicKeys);
+}
+
+mod secret_directory {
+    use super::*;
+
+    async fn open() -> (Arc<dyn SecretFiles>, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (Arc::new(SecretDirectory::at(dir.path().join("made later"))), dir)
+    }
+
+    dm_testing::secret_files_conformance!(open);
 }

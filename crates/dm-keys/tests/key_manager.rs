@@ -83,6 +83,55 @@ fn two_processes_do_not_undo_each_others_rotations() {
 }
 
 #[test]
+fn what_another_instance_made_of_the_keys_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    let node = Arc::new(KeyManager::create(&path, &password()).unwrap());
+    let other = Arc::new(KeyManager::open(&path, &password()).unwrap());
+    let key = ContentKey::random();
+    let wrapped_first = node.wrap(&key);
+    assert_eq!(other.rotate(), Ok(2));
+    let wrapped_second = other.wrap(&key);
+    // A version that is not known is looked up.
+    assert_eq!(node.unwrap(&wrapped_second), Ok(key.clone()));
+    assert_eq!(node.wrap(&key).version, 2);
+
+    other.destroy(1).unwrap();
+    assert_eq!(node.unwrap(&wrapped_first), Ok(key));
+    node.refresh().unwrap();
+    assert_eq!(node.versions(), other.versions());
+    assert_eq!(node.unwrap(&wrapped_first), Err(KeyRingError::UnknownVersion(1)));
+    assert_eq!(node.rotate(), Ok(3));
+
+    let address = Address::repeat_byte(9);
+    let public_key = HpkeGrants::new(other, address).rotate().unwrap();
+    node.refresh().unwrap();
+    assert_eq!(HpkeGrants::new(node, address).public_key(), public_key);
+}
+
+#[test]
+fn instances_that_rotate_at_once_make_a_version_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.json");
+    KeyManager::create(&path, &password()).unwrap();
+    let instances: Vec<_> = (0..3)
+        .map(|_| KeyManager::open(&path, &password()).unwrap())
+        .collect();
+    let mut made: Vec<u32> = std::thread::scope(|scope| {
+        let rotating: Vec<_> = instances
+            .iter()
+            .map(|instance| scope.spawn(|| (0..4).map(|_| instance.rotate().unwrap()).collect::<Vec<_>>()))
+            .collect();
+        rotating
+            .into_iter()
+            .flat_map(|instance| instance.join().unwrap())
+            .collect()
+    });
+    made.sort_unstable();
+    assert_eq!(made, (2..14).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_running_node_does_not_write_over_a_file_that_was_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys.json");

@@ -23,6 +23,6 @@ mod storage;
 
 #[cfg(feature = "postgres")]
 pub use catalog::PostgresOptions;
-pub use catalog::SqliteCatalog;
+pub use catalog::{CatalogSecrets, SqliteCatalog};
 pub use error::StorageFault;
 pub use storage::Storage;

@@ -2,8 +2,9 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use dm_core::ports::KeyValueStore;
-use dm_storage::SqliteCatalog;
+use dm_core::ports::{KeyValueStore, SecretFiles};
+use dm_storage::{CatalogSecrets, SqliteCatalog};
+use futures::FutureExt;
 use tempfile::TempDir;
 
 /// An empty catalog in a folder of its own.
@@ -42,4 +43,17 @@ mod namespaces {
     }
 
     dm_testing::key_value_conformance!(open);
+}
+
+mod secrets {
+    use super::*;
+
+    async fn open() -> (Arc<dyn SecretFiles>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.db");
+        let open = move || SqliteCatalog::open(path.clone()).boxed();
+        (Arc::new(CatalogSecrets::of_catalog("here", open)), folder)
+    }
+
+    dm_testing::secret_files_conformance!(open);
 }

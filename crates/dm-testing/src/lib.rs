@@ -15,6 +15,7 @@ pub mod objects;
 pub mod plot;
 pub mod plugins;
 pub mod s3;
+pub mod secret_files;
 pub mod signer;
 pub mod user_keys;
 pub mod waiting;

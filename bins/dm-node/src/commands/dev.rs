@@ -40,7 +40,7 @@ pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins
     let stop = StopSignal::catch()?;
     let node = start::start(&loaded, plugins, async |config| {
         let config = with_password(config)?;
-        if dm_keys::NodeKeys::exist(&config.data_dir)? {
+        if home::keys_exist(&config).await? {
             home::open_keys(&config).await
         } else {
             home::create_keys(&config).await

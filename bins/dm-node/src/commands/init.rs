@@ -34,15 +34,22 @@ pub(crate) async fn run(args: InitArgs, as_json: bool) -> anyhow::Result<()> {
         ..Sources::default()
     })?;
     let mut lock = DataDirLock::make(&loaded.config.data_dir)?;
-    refuse_existing(&loaded.config)?;
+    refuse_existing(&loaded.config).await?;
     let document = make(&loaded).await?;
     lock.keep();
     output::print(as_json, &document, describe)
 }
 
-fn refuse_existing(config: &NodeConfig) -> anyhow::Result<()> {
+async fn refuse_existing(config: &NodeConfig) -> anyhow::Result<()> {
     let file = config.data_dir.join(CONFIG_FILE);
-    if dm_keys::NodeKeys::exist(&config.data_dir)? || file.exists() {
+    let has_keys = home::keys_exist(config).await?;
+    if has_keys && config.catalog_url.is_some() {
+        bail!(
+            "the database of catalog_url holds a node already; nothing was changed. `dm-node run` runs it \
+             with this data directory"
+        );
+    }
+    if has_keys || file.exists() {
         bail!(
             "{} holds a node already; nothing was changed",
             config.data_dir.display()

@@ -37,7 +37,7 @@ impl Data {
     ) -> anyhow::Result<Self> {
         let (config, keys, supervisor) = (ground.config, ground.keys, &ground.supervisor);
         let (catalog, address) = (&stores.catalog, ground.address);
-        let namespace = stores.storage.namespace("plugins");
+        let namespace = stores.namespace("plugins");
         let plugins = plugins::open(config, address, namespace, catalog.clone(), ground.bus.clone()).await?;
         let users = Authorizer::new(catalog.clone(), Arc::new(PublicKeys));
         let contacts = Contacts::new(ContactPorts {
@@ -160,7 +160,7 @@ fn fetches(
         catalog: stores.catalog.clone(),
         objects: stores.storage.objects(),
         quota: Some(stores.storage.quota()),
-        queue: stores.storage.namespace("fetches"),
+        queue: stores.namespace("fetches"),
         sealer: ground.keys.sealer(),
         signer: ground.keys.signer(),
         acquaintance: Some(peers.owners.clone()),

@@ -28,7 +28,12 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) async fn start(ground: &Ground<'_>, stores: &Stores) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
-        let (chain, embedded_chain) = chain::connect(config, ground.keys, &stores.storage).await?;
+        let journal = match config.uses_devnet() {
+            // Each data directory has an embedded chain of its own.
+            true => stores.storage.namespace("transactions"),
+            false => stores.namespace("transactions"),
+        };
+        let (chain, embedded_chain) = chain::connect(config, ground.keys, &stores.storage, journal).await?;
         let chain = Arc::new(chain);
         let compliance = ComplianceManager::start(
             ground.address,

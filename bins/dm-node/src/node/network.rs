@@ -11,7 +11,10 @@ use dm_services::{
 };
 
 use super::{Ground, ledger::Ledger, stores::Stores};
-use crate::background::{self, supervise};
+use crate::{
+    background::{self, supervise},
+    data_dir,
+};
 
 /// The network and those who work with it alone.
 pub(super) struct Peers {
@@ -56,6 +59,7 @@ impl Peers {
             arrivals.clone(),
             deliveries.clone(),
         );
+        // It follows the changes of the objects that are kept here.
         let index = stores.storage.namespace("repair");
         let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(
@@ -63,13 +67,13 @@ impl Peers {
                 port: config.p2p_port,
                 initial_peers: config.initial_peers.clone(),
                 network: config.network.clone(),
-                ..P2pConfig::new(Identity::from_seed(&ground.keys.identity_seed())?, ground.address)
+                ..P2pConfig::new(identity(ground)?, ground.address)
             },
             P2pDeps {
                 holder_index: Some(holders),
                 quota: Some(stores.storage.quota()),
                 standing: Some(standing.clone()),
-                notices: Some(stores.storage.namespace("notices")),
+                notices: Some(stores.namespace("notices")),
                 notice_sink: Some(Arc::new(letterbox)),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
@@ -82,7 +86,7 @@ impl Peers {
             network: p2p.clone(),
             journal: stores.catalog.clone(),
             objects: stores.known.clone(),
-            outbox: stores.storage.namespace("outbox"),
+            outbox: stores.namespace("outbox"),
             shares: stores.catalog.clone(),
             sent: stores.catalog.clone(),
             signer: ground.keys.signer(),
@@ -138,6 +142,17 @@ impl Peers {
     }
 }
 
+/// Who this process is among its peers: instances that have their keys in common are several.
+fn identity(ground: &Ground<'_>) -> anyhow::Result<Identity> {
+    let seed = match ground.config.catalog_url {
+        Some(_) => ground
+            .keys
+            .identity_seed_of(&data_dir::instance(&ground.config.data_dir)?),
+        None => ground.keys.identity_seed(),
+    };
+    Ok(Identity::from_seed(&seed)?)
+}
+
 /// What tells recipients in the place of owners that are gone.
 fn replica_notices(
     ground: &Ground<'_>,
@@ -148,7 +163,7 @@ fn replica_notices(
     let ports = ReplicaNoticePorts {
         network,
         objects: stores.known.clone(),
-        queue: stores.storage.namespace("replica_notices"),
+        queue: stores.namespace("replica_notices"),
         standing: Some(standing),
         signer: ground.keys.signer(),
     };

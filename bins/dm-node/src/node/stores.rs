@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dm_core::{
     Address,
     config::{NodeConfig, ObjectEngine},
-    ports::{KeptLimits, ObjectStore},
+    ports::{KeptLimits, KeyValueStore, ObjectStore},
 };
 use dm_services::KnownObjects;
 use dm_storage::{SqliteCatalog, Storage};
@@ -18,6 +18,8 @@ pub(super) struct Stores {
     pub(super) catalog: Arc<SqliteCatalog>,
     /// What belongs to a share: peers, repair and backups see nothing else.
     pub(super) known: Arc<dyn ObjectStore>,
+    /// Whether the catalog is in a database, which keeps the namespaces as well.
+    is_in_database: bool,
 }
 
 impl Stores {
@@ -37,7 +39,17 @@ impl Stores {
             storage,
             catalog,
             known: Arc::new(known),
+            is_in_database: config.catalog_url.is_some(),
         })
+    }
+
+    /// What the node keeps under this name for all its instances. What describes the objects
+    /// or the chain of this data directory is in a namespace of [`Stores::storage`].
+    pub(super) fn namespace(&self, name: &str) -> Arc<dyn KeyValueStore> {
+        match self.is_in_database {
+            true => self.catalog.namespace(name),
+            false => self.storage.namespace(name),
+        }
     }
 }
 

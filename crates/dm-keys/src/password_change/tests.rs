@@ -1,10 +1,10 @@
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use dm_core::ports::Signer;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{KEY_FILE, private_file::interruption};
+use crate::{KEY_FILE, SecretDirectory, private_file, private_file::interruption};
 
 const PRIVATE_KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
@@ -13,12 +13,23 @@ fn password(text: &str) -> SecretString {
 }
 
 fn open(dir: &Path, text: &str) -> Result<NodeKeys, KeyError> {
-    NodeKeys::open_with(dir, Some(&password(text)), None, Cost::CHEAP)
+    NodeKeys::open_with(
+        Arc::new(SecretDirectory::at(dir)),
+        Some(&password(text)),
+        None,
+        Cost::CHEAP,
+    )
 }
 
 fn create() -> (TempDir, NodeKeys) {
     let dir = tempfile::tempdir().unwrap();
-    let keys = NodeKeys::create_with(dir.path(), Some(&password("old")), None, Cost::CHEAP).unwrap();
+    let keys = NodeKeys::create_with(
+        Arc::new(SecretDirectory::at(dir.path())),
+        Some(&password("old")),
+        None,
+        Cost::CHEAP,
+    )
+    .unwrap();
     (dir, keys)
 }
 
@@ -121,8 +132,14 @@ fn a_keystore_that_is_not_in_use_comes_along_where_the_password_opens_it() {
     let address = keys.signer().address();
     fs::remove_file(dir.path().join(KEY_FILE)).unwrap();
     let configured = password(PRIVATE_KEY);
-    let create =
-        |text| NodeKeys::create_with(dir.path(), Some(&password(text)), Some(&configured), Cost::CHEAP);
+    let create = |text| {
+        NodeKeys::create_with(
+            Arc::new(SecretDirectory::at(dir.path())),
+            Some(&password(text)),
+            Some(&configured),
+            Cost::CHEAP,
+        )
+    };
     create("old")
         .unwrap()
         .change_password(&password("old"), &password("new"))

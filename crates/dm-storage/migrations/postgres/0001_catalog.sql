@@ -1,4 +1,4 @@
--- The catalog in PostgreSQL, as SQLite has it after its migration 0030, with the same
+-- The catalog in PostgreSQL, as SQLite has it after its migration 0032, with the same
 -- names and the same meaning of each column.
 --
 -- Hashes and addresses are 32 and 20 bytes, times are milliseconds since the Unix epoch,

@@ -40,6 +40,7 @@ mod postgres;
 mod readable_objects;
 mod replicas;
 mod revocations;
+mod secrets;
 mod sent;
 mod sent_pages;
 mod share_writes;
@@ -68,6 +69,7 @@ use tokio::sync::watch;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresOptions;
+pub use self::secrets::CatalogSecrets;
 use self::{
     cache::ReadableCache,
     change::{Change, Outcome},

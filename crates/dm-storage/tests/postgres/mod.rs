@@ -11,8 +11,9 @@ mod writers;
 
 use std::sync::Arc;
 
-use dm_core::ports::KeyValueStore;
-use dm_storage::SqliteCatalog;
+use dm_core::ports::{KeyValueStore, SecretFiles};
+use dm_storage::{CatalogSecrets, SqliteCatalog};
+use futures::FutureExt;
 
 use self::server::Database;
 
@@ -37,6 +38,18 @@ mod namespaces {
     }
 
     dm_testing::key_value_conformance!(open);
+}
+
+mod secrets {
+    use super::*;
+
+    async fn open() -> (Arc<dyn SecretFiles>, ()) {
+        let options = Database::new().await.options();
+        let open = move || SqliteCatalog::open_postgres(options.clone()).boxed();
+        (Arc::new(CatalogSecrets::of_catalog("here", open)), ())
+    }
+
+    dm_testing::secret_files_conformance!(open);
 }
 
 /// Without statements that stay prepared.
