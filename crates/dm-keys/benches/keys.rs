@@ -218,8 +218,11 @@ impl ApiKeyCatalog for Held {
         Ok(false)
     }
 
-    async fn put_api_key_usage(&self, _usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
-        Ok(())
+    async fn add_api_key_usage(
+        &self,
+        usage: &[(Arc<str>, KeyUsage)],
+    ) -> Result<Vec<(Arc<str>, KeyUsage)>, CatalogError> {
+        Ok(usage.to_vec())
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {

@@ -42,8 +42,9 @@ const ID_ATTEMPTS: usize = 4;
 /// never kept.
 ///
 /// The use of keys is counted in memory. [`run`](Self::run) keeps it every ten
-/// seconds; what passes for a key with a budget is kept at each MiB, too. One
-/// process counts at a time: the node that serves.
+/// seconds; what passes for a key with a budget is kept at each MiB, too. Then it
+/// also learns what other instances have counted: each lets at most a MiB pass
+/// beyond a budget.
 pub struct ApiKeyManager {
     catalog: Arc<dyn ApiKeyCatalog>,
     recheck_interval: Duration,
@@ -121,8 +122,8 @@ impl ApiKeyManager {
     async fn write_down(&self) -> Result<(), CatalogError> {
         let unkept = self.ledger().unkept();
         if !unkept.is_empty() {
-            self.catalog.put_api_key_usage(&unkept).await?;
-            self.ledger().kept(&unkept);
+            let kept = self.catalog.add_api_key_usage(&unkept).await?;
+            self.ledger().kept(&unkept, &kept);
         }
         Ok(())
     }

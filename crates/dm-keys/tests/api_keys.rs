@@ -168,6 +168,25 @@ async fn a_process_that_is_killed_gives_less_than_a_mebibyte_of_a_budget_back() 
     assert!(catalog.writes_of_use() < 10, "not one write for each piece");
 }
 
+#[tokio::test]
+async fn instances_overdraw_a_budget_by_less_than_a_mebibyte_each() {
+    const PIECE: u64 = 100_000;
+    const BUDGET: u64 = 100 * PIECE;
+    let (catalog, manager) = manager(Duration::from_secs(3600));
+    let (key, _) = bearer_with_budget(&manager, BUDGET).await;
+    let instances = [0; 3].map(|_| ApiKeyManager::new(catalog.clone()));
+    let mut passed = 0;
+    for round in 0..300 {
+        let instance = &instances[round % instances.len()];
+        let bearer = instance.authenticate(&key).await.unwrap();
+        if instance.spend(&bearer, PIECE).await.is_ok() {
+            passed += PIECE;
+        }
+    }
+    assert!(passed >= BUDGET - PIECE, "{passed}");
+    assert!(passed < BUDGET + (instances.len() as u64) * (1 << 20), "{passed}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn use_is_kept_at_intervals_and_at_the_end() {
     let (catalog, manager) = manager(Duration::from_secs(3600));

@@ -299,10 +299,16 @@ pub trait ApiKeyCatalog: Send + Sync {
     /// whether there is such a key.
     async fn revoke_api_key(&self, id: &str, now: u64) -> Result<bool, CatalogError>;
 
-    /// Keeps what keys were used for, by their ids, in place of what was kept
-    /// before; ids of no key are skipped. Durable when it returns. The keys
-    /// themselves do not change by it.
-    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError>;
+    /// Adds what keys were used for, by their ids, to what is kept: bytes, and a later
+    /// time. Returns what is kept now, by all who count; ids of no key are left out. Durable
+    /// when it returns. The keys themselves do not change by it.
+    ///
+    /// # Errors
+    /// After [`CatalogError::Unsettled`] it may have been added.
+    async fn add_api_key_usage(
+        &self,
+        usage: &[(Arc<str>, KeyUsage)],
+    ) -> Result<Vec<(Arc<str>, KeyUsage)>, CatalogError>;
 
     /// A number that changes whenever another process may have changed the
     /// keys, so that what was cached must be read again.

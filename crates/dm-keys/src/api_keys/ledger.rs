@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use dm_core::api_key::{KeyUsage, Principal};
 
 /// Bytes that may have passed for a key with a budget without being kept: a
-/// process that is killed gives fewer than these back.
+/// process that is killed gives fewer than these back, and instances that count
+/// at once do not know of these of each other.
 pub(super) const MOST_OWED: u64 = 1 << 20;
 
 /// The use of keys, with their ids.
@@ -19,7 +20,9 @@ pub(super) struct Ledger {
 }
 
 struct Line {
+    /// As far as it is known here.
     usage: KeyUsage,
+    /// What of it the catalog has.
     kept: KeyUsage,
 }
 
@@ -82,20 +85,36 @@ impl Ledger {
                 .is_some_and(|line| owed(line) >= MOST_OWED)
     }
 
-    /// Everything that is not kept yet.
+    /// What is to be added to what is kept.
     pub(super) fn unkept(&self) -> Usage {
+        let unkept = |line: &Line| KeyUsage {
+            bytes_used: line.usage.bytes_used.saturating_sub(line.kept.bytes_used),
+            last_used_at: line.usage.last_used_at,
+        };
         self.lines
             .iter()
             .filter(|(_, line)| line.usage != line.kept)
-            .map(|(id, line)| (id.clone(), line.usage))
+            .map(|(id, line)| (id.clone(), unkept(line)))
             .collect()
     }
 
-    /// Notes what is kept now.
-    pub(super) fn kept(&mut self, usage: &Usage) {
-        for (id, usage) in usage {
+    /// Notes what was added, and what is kept by it: others have added the rest.
+    pub(super) fn kept(&mut self, added: &Usage, kept: &Usage) {
+        for (id, added) in added {
             if let Some(line) = self.lines.get_mut(id) {
-                line.kept = *usage;
+                line.kept.bytes_used = line.kept.bytes_used.saturating_add(added.bytes_used);
+                line.kept.last_used_at = added.last_used_at;
+            }
+        }
+        for (id, kept) in kept {
+            if let Some(line) = self.lines.get_mut(id) {
+                let of_others = kept.bytes_used.saturating_sub(line.kept.bytes_used);
+                line.kept.bytes_used += of_others;
+                line.usage.bytes_used = line
+                    .usage
+                    .bytes_used
+                    .saturating_add(of_others)
+                    .min(i64::MAX as u64);
             }
         }
     }
@@ -142,9 +161,15 @@ mod tests {
 
     impl Kept {
         fn take(&mut self, ledger: &mut Ledger) {
-            let usage = ledger.unkept();
-            self.0.extend(usage.iter().cloned());
-            ledger.kept(&usage);
+            let added = ledger.unkept();
+            let mut kept = Usage::new();
+            for (id, added) in &added {
+                let line = self.0.entry(id.clone()).or_default();
+                line.bytes_used += added.bytes_used;
+                line.last_used_at = added.last_used_at;
+                kept.push((id.clone(), *line));
+            }
+            ledger.kept(&added, &kept);
         }
 
         fn of(&self, id: &str) -> KeyUsage {
@@ -197,14 +222,30 @@ mod tests {
         ledger.touch(&key.key_id, KeyUsage::default(), 5);
         let usage = ledger.unkept();
         assert_eq!(usage.len(), 1);
-        ledger.kept(&usage);
-        assert_eq!(ledger.unkept(), []);
         ledger.note(&key, 1);
+        // What comes while that is added is added later.
+        ledger.kept(&usage, &usage);
         let later = ledger.unkept();
         assert_eq!(later[0].1.bytes_used, 1);
-        // What was written before the last change does not hide that change.
-        ledger.kept(&usage);
-        assert_eq!(ledger.unkept(), later);
+        ledger.kept(&later, &later);
+        assert_eq!(ledger.unkept(), []);
+    }
+
+    #[test]
+    fn what_others_have_added_counts_as_well() {
+        let mut ledger = Ledger::default();
+        let key = bearer("a", Some(100));
+        ledger.touch(&key.key_id, KeyUsage::default(), 5);
+        ledger.spend(&key, 10).unwrap();
+        let added = ledger.unkept();
+        let kept = KeyUsage {
+            bytes_used: 10 + 60,
+            last_used_at: Some(5),
+        };
+        ledger.spend(&key, 1).unwrap();
+        ledger.kept(&added, &vec![(key.key_id.clone(), kept)]);
+        assert_eq!(ledger.left(&key), Some(29));
+        assert_eq!(ledger.unkept()[0].1.bytes_used, 1);
     }
 
     #[test]

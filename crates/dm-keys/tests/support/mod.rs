@@ -82,15 +82,21 @@ impl ApiKeyCatalog for TestCatalog {
         Ok(self.set_revoked(id, now))
     }
 
-    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
+    async fn add_api_key_usage(
+        &self,
+        usage: &[(Arc<str>, KeyUsage)],
+    ) -> Result<Vec<(Arc<str>, KeyUsage)>, CatalogError> {
         self.writes_of_use.fetch_add(1, Relaxed);
         let mut keys = self.keys.lock().unwrap();
+        let mut kept = Vec::new();
         for (id, usage) in usage {
             if let Some(key) = keys.iter_mut().find(|key| *key.id == **id) {
-                key.usage = *usage;
+                key.usage.bytes_used += usage.bytes_used;
+                key.usage.last_used_at = key.usage.last_used_at.max(usage.last_used_at);
+                kept.push((id.clone(), key.usage));
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {

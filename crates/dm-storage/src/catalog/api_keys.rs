@@ -13,7 +13,7 @@ use super::{
     SqliteCatalog,
     change::{Outcome, SingleChange},
     columns::{Columns, storable},
-    error::{corrupt, from_sqlx},
+    error::{corrupt, failed, from_sqlx},
     pages::Source,
     sql::{self, Connection, Row},
 };
@@ -28,9 +28,18 @@ pub(super) const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revok
 pub(super) const GET: &str = "SELECT * FROM api_keys LEFT JOIN api_key_usage USING (id) WHERE id = ?";
 pub(super) const LIST: &str =
     "SELECT * FROM api_keys LEFT JOIN api_key_usage USING (id) ORDER BY created_at, ordinal";
-pub(super) const PUT_USAGE: &str = "INSERT INTO api_key_usage (id, bytes_used, last_used_at)
+/// The largest number that can be kept is not passed.
+pub(super) const ADD_USAGE: &str = "INSERT INTO api_key_usage (id, bytes_used, last_used_at)
     SELECT id, ?2, ?3 FROM api_keys WHERE id = ?1
-    ON CONFLICT (id) DO UPDATE SET bytes_used = ?2, last_used_at = ?3";
+    ON CONFLICT (id) DO UPDATE SET
+        bytes_used = CASE
+            WHEN api_key_usage.bytes_used > 9223372036854775807 - excluded.bytes_used THEN 9223372036854775807
+            ELSE api_key_usage.bytes_used + excluded.bytes_used END,
+        last_used_at = CASE
+            WHEN excluded.last_used_at IS NULL OR api_key_usage.last_used_at > excluded.last_used_at
+            THEN api_key_usage.last_used_at
+            ELSE excluded.last_used_at END
+    RETURNING bytes_used, last_used_at";
 /// Counted by triggers, so that it does not matter which process wrote, and
 /// nothing but a change of the keys counts.
 pub(super) const GENERATION: &str = "SELECT g.value FROM api_key_generation g WHERE g.only = 1";
@@ -68,18 +77,30 @@ pub(super) async fn revoke(
     Ok(Outcome::Existed(done > 0))
 }
 
-pub(super) async fn put_usage(
+/// Adds what keys were used for; what is kept of them then.
+pub(super) async fn add_usage(
     connection: &mut Connection<'_>,
     usage: &[(Arc<str>, KeyUsage)],
-) -> Result<(), CatalogError> {
+) -> Result<Outcome, CatalogError> {
+    let mut kept = Vec::with_capacity(usage.len());
     for (id, usage) in usage {
-        let query = sql::query(PUT_USAGE)
+        let query = sql::query(ADD_USAGE)
             .bind(id.to_string())
             .bind(storable(usage.bytes_used)?)
             .bind(usage.last_used_at.map(storable).transpose()?);
-        query.execute(&mut *connection).await.map_err(from_sqlx)?;
+        let row = query.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
+        if let Some(row) = row {
+            kept.push((Arc::clone(id), read_usage(&row)?));
+        }
     }
-    Ok(())
+    Ok(Outcome::Usage(kept))
+}
+
+fn read_usage(row: &Row) -> Result<KeyUsage, CatalogError> {
+    Ok(KeyUsage {
+        bytes_used: row.optional_number("bytes_used")?.unwrap_or_default(),
+        last_used_at: row.optional_number("last_used_at")?,
+    })
 }
 
 /// Names of which none has a comma, in one column.
@@ -117,10 +138,7 @@ fn read(row: &Row) -> Result<ApiKeyRecord, CatalogError> {
         created_at: row.number("created_at")?,
         expires_at: row.optional_number("expires_at")?,
         revoked_at: row.optional_number("revoked_at")?,
-        usage: KeyUsage {
-            bytes_used: row.optional_number("bytes_used")?.unwrap_or_default(),
-            last_used_at: row.optional_number("last_used_at")?,
-        },
+        usage: read_usage(row)?,
     })
 }
 
@@ -148,8 +166,15 @@ impl ApiKeyCatalog for SqliteCatalog {
         .await
     }
 
-    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
-        self.make(SingleChange::PutApiKeyUsage(usage.to_vec())).await
+    async fn add_api_key_usage(
+        &self,
+        usage: &[(Arc<str>, KeyUsage)],
+    ) -> Result<Vec<(Arc<str>, KeyUsage)>, CatalogError> {
+        let added = SingleChange::AddApiKeyUsage(usage.to_vec());
+        match self.writer.write(added).await? {
+            Outcome::Usage(kept) => Ok(kept),
+            _ => Err(failed("the use of API keys has no such outcome")),
+        }
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {

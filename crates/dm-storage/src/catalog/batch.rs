@@ -296,7 +296,7 @@ async fn make_single(
         SingleChange::RemoveCheckpoint(size) => checkpoints::remove(connection, *size).await?,
         SingleChange::InsertApiKey(key) => return api_keys::insert(connection, key).await,
         SingleChange::RevokeApiKey { id, now } => return api_keys::revoke(connection, id, *now).await,
-        SingleChange::PutApiKeyUsage(usage) => api_keys::put_usage(connection, usage).await?,
+        SingleChange::AddApiKeyUsage(usage) => return api_keys::add_usage(connection, usage).await,
         SingleChange::PutPeers(records) => peers::put(connection, records).await?,
         SingleChange::RemovePeers(peer_ids) => peers::remove(connection, peer_ids).await?,
         SingleChange::Rewrap(keys) => readable_objects::rewrap(connection, keys).await?,

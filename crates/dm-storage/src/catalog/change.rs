@@ -131,7 +131,7 @@ pub(super) enum SingleChange {
         id: String,
         now: u64,
     },
-    PutApiKeyUsage(Vec<(Arc<str>, KeyUsage)>),
+    AddApiKeyUsage(Vec<(Arc<str>, KeyUsage)>),
     PutPeers(Vec<PeerRecord>),
     RemovePeers(Vec<String>),
     SetOrderTries {
@@ -282,6 +282,8 @@ pub(super) enum Outcome {
     Existed(bool),
     /// How many there were.
     Count(u64),
+    /// What is kept now of the use of API keys.
+    Usage(Vec<(Arc<str>, KeyUsage)>),
     /// The epoch that has begun, if one has.
     Lease(Option<Epoch>),
     /// It contradicts what is kept; nothing was changed.

@@ -169,7 +169,7 @@ async fn every_lookup_uses_an_index() {
         checkpoints::OPEN,
         api_keys::GET,
         api_keys::REVOKE,
-        api_keys::PUT_USAGE,
+        api_keys::ADD_USAGE,
         api_keys::GENERATION,
         peers::REMOVE.sqlite,
         orders::BY_ID,

@@ -91,15 +91,23 @@ pub async fn the_use_of_keys_is_kept_and_is_no_change_of_them(catalog: &impl Api
         last_used_at: Some(last_used_at),
     };
     let first = [("a".into(), usage(10, 5)), ("nobody".into(), usage(1, 1))];
-    catalog.put_api_key_usage(&first).await.unwrap();
-    let second = [("a".into(), usage(7, 6)), ("b".into(), usage(1 << 60, 7))];
-    catalog.put_api_key_usage(&second).await.unwrap();
-    catalog.put_api_key_usage(&[]).await.unwrap();
+    let kept = catalog.add_api_key_usage(&first).await.unwrap();
+    assert_eq!(kept, first[..1]);
+    // What another process adds, which may have seen the key earlier.
+    let second = [("a".into(), usage(7, 4)), ("b".into(), usage(1 << 60, 7))];
+    let kept = catalog.add_api_key_usage(&second).await.unwrap();
+    assert_eq!(
+        kept,
+        [("a".into(), usage(17, 5)), ("b".into(), usage(1 << 60, 7))]
+    );
+    let third = [("a".into(), usage(0, 6))];
+    catalog.add_api_key_usage(&third).await.unwrap();
+    assert_eq!(catalog.add_api_key_usage(&[]).await.unwrap(), []);
     let used = |id, usage| ApiKeyRecord {
         usage,
         ..api_key(id, 1)
     };
-    let expected = [used("a", usage(7, 6)), used("b", usage(1 << 60, 7))];
+    let expected = [used("a", usage(17, 6)), used("b", usage(1 << 60, 7))];
     assert_eq!(catalog.api_keys().await.unwrap(), expected);
     assert_eq!(catalog.api_key("b").await.unwrap().as_ref(), expected.last());
     assert_eq!(catalog.api_key("nobody").await.unwrap(), None);

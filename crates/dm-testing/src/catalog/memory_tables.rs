@@ -52,14 +52,20 @@ impl ApiKeyCatalog for MemoryCatalog {
         Ok(true)
     }
 
-    async fn put_api_key_usage(&self, usage: &[(Arc<str>, KeyUsage)]) -> Result<(), CatalogError> {
+    async fn add_api_key_usage(
+        &self,
+        usage: &[(Arc<str>, KeyUsage)],
+    ) -> Result<Vec<(Arc<str>, KeyUsage)>, CatalogError> {
         let mut state = self.state();
+        let mut kept = Vec::new();
         for (id, usage) in usage {
             if let Some(key) = state.api_keys.iter_mut().find(|key| *key.id == **id) {
-                key.usage = *usage;
+                key.usage.bytes_used += usage.bytes_used;
+                key.usage.last_used_at = key.usage.last_used_at.max(usage.last_used_at);
+                kept.push((id.clone(), key.usage));
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     async fn api_key_generation(&self) -> Result<u64, CatalogError> {
