@@ -45,6 +45,9 @@ pub(crate) async fn start(
     let folder = PluginFolder::new(folder_config, Arc::new(functions))?;
     let sources: Vec<Arc<dyn PluginSource>> = vec![Arc::new(registered), Arc::new(folder)];
     manager.start(sources, supervisor).await;
+    if config.catalog_url.is_some() {
+        manager.follow_switches(supervisor);
+    }
     Ok(())
 }
 

@@ -14,10 +14,10 @@ use dm_core::{
         Hook, MAX_NOTE, Notes, PluginFault, PluginStatus, ReceivedView, RetrievalView, ShareView, Verdict,
         cut_to,
     },
-    ports::{EventJournal, KeyValueStore, PluginSource, StoreError, WriteBatch},
+    ports::{EventJournal, KeyValueStore, PluginSource, StoreError},
 };
 use tokio::{
-    sync::{Notify, SetOnce},
+    sync::{Mutex, Notify, SetOnce},
     time::Instant,
 };
 
@@ -35,6 +35,7 @@ mod registered;
 mod share_notes;
 mod slot;
 mod starting;
+mod switches;
 
 pub use registered::RegisteredPlugins;
 
@@ -43,11 +44,7 @@ pub(super) use examiner::Examiner;
 use question::Question;
 use share_notes::ShareNotes;
 use slot::{Answer, Running, Slot};
-
-/// Where it stands that an operator has switched a plugin off.
-const DISABLED: &str = "disabled/";
-/// Plugins that can be switched off.
-const MOST_DISABLED: usize = 10_000;
+use switches::switched_off;
 
 /// What an operator can set, and what plugins are told of the node.
 #[derive(Debug, Clone)]
@@ -76,6 +73,8 @@ struct Inner {
     bus: EventBus,
     sources: OnceLock<Vec<Arc<dyn PluginSource>>>,
     disabled: BTreeSet<String>,
+    /// Held while a plugin is switched on or off.
+    switching: Mutex<()>,
     /// All known plugins in the order of their names.
     roster: RwLock<Arc<Vec<Arc<Slot>>>>,
     share_notes: ShareNotes,
@@ -99,11 +98,7 @@ impl PluginManager {
         journal: Arc<dyn EventJournal>,
         bus: EventBus,
     ) -> Result<Self, StoreError> {
-        let entries = store.scan(DISABLED.as_bytes(), None, MOST_DISABLED).await?;
-        let disabled: BTreeSet<String> = entries
-            .iter()
-            .map(|(key, _)| String::from_utf8_lossy(&key[DISABLED.len()..]).into_owned())
-            .collect();
+        let disabled = switched_off(&*store).await?;
         let required: BTreeSet<&String> = config.required.iter().collect();
         let roster = required
             .into_iter()
@@ -121,6 +116,7 @@ impl PluginManager {
                 journal,
                 bus,
                 disabled,
+                switching: Mutex::new(()),
             }),
         })
     }
@@ -264,17 +260,5 @@ impl PluginManager {
                 slot
             }
         }
-    }
-
-    /// Keeps for the next start of the node whether a plugin is switched off.
-    async fn keep_disabled(&self, name: &str, disabled: bool) -> Result<(), StoreError> {
-        let key = format!("{DISABLED}{name}").into_bytes();
-        let mut batch = WriteBatch::new();
-        if disabled {
-            batch.put(key, Vec::new());
-        } else {
-            batch.delete(key);
-        }
-        self.inner.store.commit(batch).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dm_core::plugin::PluginStatus;
 use tokio::time::Instant;
 
-use super::{PluginManager, Slot};
+use super::{PluginManager, Slot, switches::switch_off};
 use crate::ServiceError;
 
 impl PluginManager {
@@ -15,9 +15,9 @@ impl PluginManager {
     /// [`ServiceError::UnknownPlugin`], and faults of the store.
     pub async fn enable(&self, name: &str) -> Result<PluginStatus, ServiceError> {
         let slot = self.find(name).await?;
+        let _switching = self.inner.switching.lock().await;
         self.keep_disabled(name, false).await?;
-        slot.life().enable(Instant::now());
-        self.start_if_due(&slot).await;
+        self.switch_on(&slot).await;
         Ok(slot.status())
     }
 
@@ -31,10 +31,9 @@ impl PluginManager {
         if slot.required {
             return Err(ServiceError::RequiredPlugin(slot.name.clone()));
         }
+        let _switching = self.inner.switching.lock().await;
         self.keep_disabled(name, true).await?;
-        let _turn = slot.turn.lock().await;
-        slot.life().disable();
-        stop(&slot).await;
+        switch_off(&slot).await;
         Ok(slot.status())
     }
 
@@ -47,7 +46,9 @@ impl PluginManager {
         let slot = self.find(name).await?;
         {
             let _turn = slot.turn.lock().await;
-            stop(&slot).await;
+            if let Some(running) = slot.set_running(None) {
+                running.shut_down().await;
+            }
             slot.life().reload(Instant::now());
         }
         self.start_if_due(&slot).await;
@@ -66,12 +67,5 @@ impl PluginManager {
             }
         }
         Err(ServiceError::UnknownPlugin(name.to_owned()))
-    }
-}
-
-/// The caller has the turn.
-async fn stop(slot: &Slot) {
-    if let Some(running) = slot.set_running(None) {
-        running.shut_down().await;
     }
 }

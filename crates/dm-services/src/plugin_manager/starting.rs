@@ -11,7 +11,10 @@ use dm_core::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{PluginManager, Running, Slot, event_place::EventPlace, guarded::guarded, own_store::OwnStore};
+use super::{
+    PluginManager, Running, Slot, event_place::EventPlace, guarded::guarded, own_store::OwnStore,
+    switches::switch_off,
+};
 
 /// How long a plugin may take to be made ready, its translation included.
 const LOADING_PATIENCE: Duration = Duration::from_secs(60);
@@ -51,11 +54,7 @@ impl PluginManager {
     /// not started any more.
     pub async fn shut_down(&self) {
         for slot in self.roster().iter().rev() {
-            let _turn = slot.turn.lock().await;
-            slot.life().disable();
-            if let Some(running) = slot.set_running(None) {
-                running.shut_down().await;
-            }
+            switch_off(slot).await;
         }
     }
 

@@ -9,7 +9,7 @@ use dm_core::{
     ports::{ComplianceLog, KeyValueStore, ObjectStore, Plugin, PluginSource},
 };
 use dm_services::{PluginConfig, PluginManager, ServiceError};
-use dm_testing::{key_value::MemoryKeyValueStore, plugins::SamplePlugin};
+use dm_testing::{key_value::MemoryKeyValueStore, plugins::SamplePlugin, waiting::eventually};
 
 use crate::{
     scripted::{Script, plugged, plugged_over},
@@ -217,6 +217,27 @@ async fn a_plugin_is_switched_off_for_good_and_on_again() {
 
     let node = plugged_over(&[guard], &[], store).await;
     assert_eq!(node.state("guard"), PluginState::Running);
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_switched_off_with_one_instance_is_off_on_all() {
+    let store: Arc<dyn KeyValueStore> = Arc::new(MemoryKeyValueStore::new());
+    let guard = Script::new("guard", &[Hook::Share]);
+    guard.says(refuse("no"));
+    let guards = std::slice::from_ref(&guard);
+    let first = plugged_over(guards, &[], store.clone()).await;
+    let second = plugged_over(guards, &[], store).await;
+    second.plugins.follow_switches(&second.supervisor);
+    let is = async |state| {
+        let reached = || async { (second.state("guard") == state).then_some(()) };
+        eventually("the other instance follows", reached).await;
+    };
+    first.plugins.disable("guard").await.unwrap();
+    is(PluginState::Disabled).await;
+    second.share(data(10)).await.unwrap();
+    first.plugins.enable("guard").await.unwrap();
+    is(PluginState::Running).await;
+    assert!(second.share(data(11)).await.is_err());
 }
 
 #[tokio::test]
