@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{BufRead, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -103,15 +103,24 @@ impl Postgres {
             self.run();
             let process = PathBuf::from(format!("/proc/{}", self.server));
             let is_there = || async {
-                let listens = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
-                (listens || !is_running(&process)).then_some(listens)
+                let is_ready = self.takes_connections();
+                (is_ready || !is_running(&process)).then_some(is_ready)
             };
-            if eventually("PostgreSQL listens or ends", is_there).await {
+            if eventually("PostgreSQL takes connections or ends", is_there).await {
                 return;
             }
         }
         let log = std::fs::read_to_string(self.folder.path().join("log"));
         panic!("PostgreSQL does not start: {log:?}");
+    }
+
+    /// It listens before it does.
+    fn takes_connections(&self) -> bool {
+        let asked = unprivileged(&self.programs.join("pg_isready"))
+            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .current_dir(self.folder.path())
+            .status();
+        asked.unwrap().success()
     }
 
     fn run(&mut self) {
