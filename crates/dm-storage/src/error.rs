@@ -39,6 +39,9 @@ pub enum StorageFault {
     /// Objects are in a bucket, and none is configured.
     #[error("{} has objects in a bucket; set `storage.objects_url` to it", .0.display())]
     BucketNotSet(PathBuf),
+    /// The folder and the database have an index of objects each.
+    #[error("{} has an index of objects of its own, and the database of the catalog has another; start this instance with an empty data directory", .0.display())]
+    TwoIndexes(PathBuf),
     /// Objects are in a bucket, and the configured one has none.
     #[error("{} has objects in a bucket, and {url} is not that one; set `storage.objects_url` back, or copy everything below it first", dir.display())]
     OtherBucket {

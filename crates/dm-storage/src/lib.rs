@@ -7,7 +7,7 @@
 //! | `objects` | the object store: envelopes and small bodies in the engine, large bodies in files |
 //! | `namespaces` | key-value namespaces, and copies of them |
 //! | `commits` | the one thread that writes to the engine; transactions and counters |
-//! | `engine` | the embedded engines, and how one is opened anew after a failed write |
+//! | `engine` | the embedded engines, how one is opened anew after a failed write, and tables in PostgreSQL |
 //! | `catalog` | [`SqliteCatalog`]: shares, keys, the log, orders and more in one SQLite file |
 //! | `disk` | free space, kept room, and how the last writes went, for both stores |
 

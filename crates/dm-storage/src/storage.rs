@@ -2,7 +2,7 @@ use std::{
     fs::{self, File, TryLockError},
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -22,12 +22,18 @@ use tokio::sync::Notify;
 use crate::{
     commits::committer::Committer,
     disk::{space::Space, write_state::WriteState},
-    engine,
+    engine::{self, Engine},
     error::{StorageFault, failed},
     namespaces::Namespace,
     objects::{
         LocalObjects, Objects, bucket, cache::ReadCache, files::Files, layout, record::BodyIds, recovery,
     },
+};
+#[cfg(feature = "postgres")]
+use crate::{
+    commits::meta,
+    engine::{Committed, postgres::PostgresEngine},
+    objects::following::sweep_on,
 };
 
 /// Largest inline limit in bytes: bodies up to it are held in memory while they are written.
@@ -46,7 +52,7 @@ const ENGINE_CACHE_PERCENT: u64 = 40;
 /// objects and key-value namespaces.
 pub struct Storage {
     objects: Arc<Objects>,
-    sweeper: Sweeper,
+    housekeeping: Housekeeping,
 }
 
 impl Storage {
@@ -74,45 +80,56 @@ impl Storage {
         let lock = lock_folder(dir)?;
         let engine_cache = config.cache_bytes * ENGINE_CACHE_PERCENT / 100;
         let engine = engine::open(dir, config, engine_cache)?;
-        let files = Files::open(dir).map_err(StoreError::from_io)?;
-        let bucket = bucket::open(config, limits.account)?;
-        recovery::refuse_other_bucket(dir, &*engine, bucket.as_deref())?;
-        let epoch = recovery::begin_epoch(&*engine, &files, bucket.as_deref())?;
-        let space = Space::of(dir, KEPT_FREE)?;
-        let state = WriteState::default();
-        let totals = recovery::totals(&*engine, limits, epoch)?;
-        let committer = Arc::new(Committer::start(
-            engine.clone(),
-            space.clone(),
-            totals,
-            state.clone(),
-        )?);
-        let sweeper = Sweeper::start(recovery::Sweep {
-            engine: engine.clone(),
-            files: files.clone(),
-            bucket: bucket.clone(),
-            committer: committer.clone(),
-            epoch,
-        })?;
-        let objects = Objects {
-            committer,
-            engine,
-            files,
-            bucket,
-            space,
-            cache: ReadCache::with_bytes(config.cache_bytes - engine_cache),
-            ids: BodyIds::of_epoch(epoch),
-            changed: Notify::new(),
-            damage: DamageLog::new(),
-            state,
-            file_state: WriteState::default(),
-            inline_bytes: layout::sealed_size(config.inline_limit.min(MAX_INLINE_LIMIT)),
-            _lock: lock,
+        let opening = Opening {
+            dir,
+            config,
+            limits,
+            lock,
         };
-        Ok(Self {
-            objects: Arc::new(objects),
-            sweeper,
-        })
+        opening.over(engine, config.cache_bytes - engine_cache)
+    }
+
+    /// Opens the store of an account whose objects are in a bucket, and which other instances
+    /// may have open as well: the index, small objects and the namespaces are in a PostgreSQL
+    /// database, and the folder has what is being written. Where no bucket is configured, or
+    /// the folder has an index already, this is [`Storage::open_within`].
+    ///
+    /// # Errors
+    /// Those of [`Storage::open_within`], [`StoreError::Unavailable`] where the database cannot be
+    /// reached, and [`StoreError::Failed`] with a [`StorageFault`] where the database has an
+    /// index, and no bucket is configured or the folder has another index.
+    #[cfg(feature = "postgres")]
+    pub fn open_shared(
+        dir: &Path,
+        config: &StorageConfig,
+        limits: KeptLimits,
+        database: &crate::PostgresOptions,
+    ) -> Result<Self, StoreError> {
+        let engine = PostgresEngine::open(database)?;
+        let is_begun = meta::epoch(&Committed(&engine))?.is_some();
+        let has_own_index = engine::is_in(dir) || Files::any_in(dir).map_err(StoreError::from_io)?;
+        match (is_begun, has_own_index) {
+            (true, _) if config.objects_url.is_none() => {
+                return Err(StorageFault::BucketNotSet(dir.to_owned()).into());
+            }
+            (true, true) => return Err(StorageFault::TwoIndexes(dir.to_owned()).into()),
+            (false, _) if config.objects_url.is_none() => return Self::open_within(dir, config, limits),
+            (false, true) => {
+                tracing::warn!("the index of the objects stays in the data directory, where it is");
+                return Self::open_within(dir, config, limits);
+            }
+            (_, false) => {}
+        }
+        fs::create_dir_all(dir).map_err(StoreError::from_io)?;
+        refuse_small_disk(dir)?;
+        let lock = lock_folder(dir)?;
+        let opening = Opening {
+            dir,
+            config,
+            limits,
+            lock,
+        };
+        opening.over(Arc::new(engine), config.cache_bytes)
     }
 
     /// The object store.
@@ -167,18 +184,85 @@ impl Storage {
     /// # Errors
     /// [`StoreError::Failed`] where a background thread of the store panicked.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let (objects, sweeper) = (self.objects.clone(), self.sweeper.clone());
+        let (objects, housekeeping) = (self.objects.clone(), self.housekeeping.clone());
         crate::blocking::blocking(move || {
+            let stopped = housekeeping.stop();
+            #[cfg(feature = "postgres")]
+            if objects.engine.is_shared()
+                && let Err(error) = objects.sign_off()
+            {
+                tracing::warn!(%error, "what was being written is collected a minute later");
+            }
             objects.committer.close();
-            sweeper.stop()
+            stopped
         })
         .await
     }
 }
 
+/// What a store is opened with.
+struct Opening<'a> {
+    dir: &'a Path,
+    config: &'a StorageConfig,
+    limits: KeptLimits,
+    /// Keeps other processes from the folder.
+    lock: File,
+}
+
+impl Opening<'_> {
+    /// Opens the store over an engine, with so many bytes for what was read lately.
+    fn over(self, engine: Arc<dyn Engine>, cache_bytes: u64) -> Result<Storage, StoreError> {
+        let Self {
+            dir,
+            config,
+            limits,
+            lock,
+        } = self;
+        let files = Files::open(dir).map_err(StoreError::from_io)?;
+        let bucket = bucket::open(config, limits.account)?;
+        recovery::refuse_other_bucket(dir, &*engine, bucket.as_deref())?;
+        let epoch = recovery::begin_epoch(&*engine, &files, bucket.as_deref(), limits)?;
+        let space = Space::of(dir, KEPT_FREE)?;
+        let state = WriteState::default();
+        let totals = recovery::totals(&*engine, limits, epoch)?;
+        let space_of_engine = (!engine.is_shared()).then(|| space.clone());
+        let committer = Arc::new(Committer::start(
+            engine.clone(),
+            space_of_engine,
+            totals,
+            state.clone(),
+        )?);
+        let sweep = recovery::Sweep {
+            engine: engine.clone(),
+            files: files.clone(),
+            bucket: bucket.clone(),
+            committer: committer.clone(),
+        };
+        let objects = Arc::new(Objects {
+            committer,
+            engine,
+            files,
+            bucket,
+            space,
+            cache: ReadCache::with_bytes(cache_bytes),
+            ids: BodyIds::of_epoch(epoch),
+            changed: Notify::new(),
+            damage: DamageLog::new(),
+            state,
+            file_state: WriteState::default(),
+            inline_bytes: layout::sealed_size(config.inline_limit.min(MAX_INLINE_LIMIT)),
+            _lock: lock,
+        });
+        Ok(Storage {
+            housekeeping: Housekeeping::start(sweep, &objects)?,
+            objects,
+        })
+    }
+}
+
 impl Drop for Storage {
     fn drop(&mut self) {
-        if let Err(error) = self.sweeper.stop() {
+        if let Err(error) = self.housekeeping.stop() {
             tracing::error!(%error, "closing the object store");
         }
     }
@@ -217,34 +301,53 @@ fn lock_folder(dir: &Path) -> Result<File, StoreError> {
     Err(StorageFault::InUse(dir.to_owned()).into())
 }
 
-/// The thread that looks through the files after opening.
+/// The threads that tidy up, and look what others do.
 #[derive(Clone)]
-struct Sweeper {
+struct Housekeeping {
     stop: Arc<AtomicBool>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
-impl Sweeper {
-    fn start(sweep: recovery::Sweep) -> Result<Self, StoreError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = thread::Builder::new()
-            .name("dm-storage-sweep".to_owned())
-            .spawn(move || sweep.run(&stopped))
-            .map_err(StoreError::from_io)?;
-        Ok(Self {
-            stop,
-            thread: Arc::new(Mutex::new(Some(thread))),
-        })
+impl Housekeeping {
+    fn start(sweep: recovery::Sweep, objects: &Arc<Objects>) -> Result<Self, StoreError> {
+        let housekeeping = Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            threads: Arc::default(),
+        };
+        #[cfg(feature = "postgres")]
+        if objects.engine.is_shared() {
+            let (sweeping, following) = (objects.clone(), objects.clone());
+            housekeeping.run("dm-storage-sweep", move |stop| sweep_on(&sweep, &sweeping, stop))?;
+            housekeeping.run("dm-storage-follow", move |stop| following.follow(stop))?;
+            return Ok(housekeeping);
+        }
+        let epoch = objects.ids.epoch();
+        housekeeping.run("dm-storage-sweep", move |stop| sweep.run(epoch, stop))?;
+        Ok(housekeeping)
     }
 
-    /// Lets the thread finish the file it is at, and waits for it.
+    fn run(&self, name: &str, work: impl FnOnce(&AtomicBool) + Send + 'static) -> Result<(), StoreError> {
+        let stop = self.stop.clone();
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(&stop))
+            .map_err(StoreError::from_io)?;
+        self.lock().push(thread);
+        Ok(())
+    }
+
+    /// Lets the threads finish what they are at, and waits for them.
     fn stop(&self) -> Result<(), StoreError> {
         self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match thread.map(JoinHandle::join) {
-            Some(Err(_)) => Err(failed("the thread that looks through the files panicked")),
-            _ => Ok(()),
+        let threads = std::mem::take(&mut *self.lock());
+        let ended = threads.into_iter().map(JoinHandle::join);
+        if ended.filter(Result::is_err).count() > 0 {
+            return Err(failed("a background thread of the object store panicked"));
         }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

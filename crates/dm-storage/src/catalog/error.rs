@@ -27,7 +27,7 @@ const HOW_TO_RECOVER: &str =
     "stop the node, move the database aside, a file with its -wal and -shm files, and restore a backup";
 
 /// The port's error for a failure of the database.
-pub(super) fn from_sqlx(error: sqlx::Error) -> CatalogError {
+pub(crate) fn from_sqlx(error: sqlx::Error) -> CatalogError {
     #[cfg(feature = "postgres")]
     if let Some(meant) = from_postgres(&error) {
         return meant;

@@ -38,6 +38,23 @@ impl Changes {
         self.tables.iter().all(HashMap::is_empty)
     }
 
+    /// The changes; their bytes are shared.
+    pub(crate) fn list(&self) -> Vec<Change> {
+        let of_table = |(table, changes): (Table, &HashMap<Bytes, Option<Bytes>>)| {
+            let change = |(key, value): (&Bytes, &Option<Bytes>)| Change {
+                table,
+                key: key.clone(),
+                value: value.clone(),
+            };
+            changes.iter().map(change).collect::<Vec<_>>()
+        };
+        Table::ALL
+            .into_iter()
+            .zip(&self.tables)
+            .flat_map(of_table)
+            .collect()
+    }
+
     pub(crate) fn into_list(self) -> Vec<Change> {
         let of_table = |(table, changes): (Table, HashMap<Bytes, Option<Bytes>>)| {
             changes

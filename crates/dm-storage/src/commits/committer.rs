@@ -1,6 +1,6 @@
 //! The one thread that writes to the engine. Changes that arrive while a commit
 //! is on its way to the disk share the next one, so that many callers pay for
-//! one fsync; and since nobody else writes, what a caller checks in its
+//! one fsync; and since nobody else writes meanwhile, what a caller checks in its
 //! transaction still holds when it is applied.
 
 use std::{
@@ -9,16 +9,18 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use dm_core::{envelope::SignedEnvelope, ports::StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    meta,
     totals::Totals,
     transaction::{Group, Transaction},
 };
 use crate::{
     disk::{space::Space, write_state::WriteState},
-    engine::{Change, Engine},
+    engine::{Change, Engine, Reads, Table},
     error::{StorageFault, failed, repeat},
 };
 
@@ -30,6 +32,8 @@ const GROUP_BYTES: usize = 4 << 20;
 /// How long a group stays open where the one before it had [`CROWD`] callers:
 /// under load a wait this short saves most of the fsyncs and thread wake-ups.
 const LINGER: Duration = Duration::from_millis(1);
+/// Callers whose keys are read together, where others write as well: each look then asks a server.
+const WAVE: usize = 64;
 /// Callers in a group that show that more are about to come. A caller or two
 /// that come one after the other never wait for others.
 const CROWD: usize = 4;
@@ -62,10 +66,11 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. `totals` are those of the engine now.
+    /// Starts the thread. `totals` are those of the engine now, and `space` is that of the
+    /// disk where the engine is on one.
     pub(crate) fn start(
         engine: Arc<dyn Engine>,
-        space: Space,
+        space: Option<Space>,
         totals: Totals,
         state: WriteState,
     ) -> Result<Self, StoreError> {
@@ -90,22 +95,61 @@ impl Committer {
 
     /// Runs `work` on the thread and returns when its changes are durable.
     /// Where it fails, nothing of it is applied. Work that has been handed
-    /// over is done even if nobody waits for it any more.
+    /// over is done even if nobody waits for it any more. It may be run several
+    /// times; what counts is the last.
     pub(crate) async fn run<T, Work>(&self, need: Need, work: Work) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        Work: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let jobs = lock(&self.jobs).clone().ok_or(StorageFault::Closed)?;
-        let (reply, outcome) = oneshot::channel();
-        let job = Box::new(Task {
-            need,
-            work: Some(work),
-            done: None,
-            reply,
-        });
+        self.run_with(need, None, work).await
+    }
+
+    /// As [`Committer::run`], for work that reads this key, which is read together with those
+    /// of others.
+    pub(crate) async fn run_on<T, Work>(
+        &self,
+        need: Need,
+        key: (Table, Bytes),
+        work: Work,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.run_with(need, Some(key), work).await
+    }
+
+    /// As [`Committer::run`], for threads that are not async.
+    pub(crate) fn run_blocking<T, Work>(&self, need: Need, work: Work) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, outcome) = task(need, None, work);
+        let jobs = self.jobs()?;
+        jobs.blocking_send(job).map_err(|_| StorageFault::Stopped)?;
+        outcome.blocking_recv().map_err(|_| StorageFault::Stopped)?
+    }
+
+    async fn run_with<T, Work>(
+        &self,
+        need: Need,
+        key: Option<(Table, Bytes)>,
+        work: Work,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, outcome) = task(need, key, work);
+        let jobs = self.jobs()?;
         jobs.send(job).await.map_err(|_| StorageFault::Stopped)?;
         outcome.await.map_err(|_| StorageFault::Stopped)?
+    }
+
+    fn jobs(&self) -> Result<mpsc::Sender<Box<dyn Job>>, StorageFault> {
+        lock(&self.jobs).clone().ok_or(StorageFault::Closed)
     }
 
     /// Whether the thread has ended although nobody closed the committer: it
@@ -114,9 +158,26 @@ impl Committer {
         lock(&self.jobs).as_ref().is_some_and(mpsc::Sender::is_closed)
     }
 
-    /// What is stored, as of the last commit.
+    /// What is stored, as of the last commit; where others write as well, as of the last look.
     pub(crate) fn totals(&self) -> Totals {
         *lock(&self.totals)
+    }
+
+    /// Looks what others have stored; whether they have changed an object since the last look.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn look(&self, engine: &dyn Engine) -> Result<bool, StoreError> {
+        let (known, reads) = (self.totals(), crate::engine::Committed(engine));
+        // First, so that what is counted is not older than the position says.
+        let noted = meta::noted(&reads)?;
+        if noted <= known.noted {
+            return Ok(false);
+        }
+        let (found, _) = Totals::load(&reads, known.limits, 0)?;
+        let mut totals = lock(&self.totals);
+        if noted > totals.noted {
+            *totals = Totals { noted, ..found };
+        }
+        Ok(true)
     }
 
     /// Lets no more changes in, and waits until those that are have been committed.
@@ -137,9 +198,30 @@ impl Drop for Committer {
     }
 }
 
+/// A caller's work, and what becomes of it.
+type Handed<T> = (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>);
+
+fn task<T, Work>(need: Need, key: Option<(Table, Bytes)>, work: Work) -> Handed<T>
+where
+    T: Send + 'static,
+    Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+{
+    let (reply, outcome) = oneshot::channel();
+    let job = Box::new(Task {
+        need,
+        key,
+        work,
+        done: None,
+        reply,
+    });
+    (job, outcome)
+}
+
 /// A caller's work with its type taken away.
 trait Job: Send {
     fn need(&self) -> Need;
+    /// The key that it reads, where that is known.
+    fn key(&self) -> Option<&(Table, Bytes)>;
     /// Adds the changes to the group.
     fn apply(&mut self, group: &mut Group<'_>);
     /// Tells the caller what became of it.
@@ -148,7 +230,8 @@ trait Job: Send {
 
 struct Task<T, Work> {
     need: Need,
-    work: Option<Work>,
+    key: Option<(Table, Bytes)>,
+    work: Work,
     done: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -156,14 +239,18 @@ struct Task<T, Work> {
 impl<T, Work> Job for Task<T, Work>
 where
     T: Send,
-    Work: FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send,
+    Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send,
 {
     fn need(&self) -> Need {
         self.need
     }
 
+    fn key(&self) -> Option<&(Table, Bytes)> {
+        self.key.as_ref()
+    }
+
     fn apply(&mut self, group: &mut Group<'_>) {
-        self.done = self.work.take().map(|work| group.apply(work));
+        self.done = Some(group.apply(&self.work));
     }
 
     fn reply(self: Box<Self>, commit: &Result<(), StoreError>) {
@@ -181,7 +268,7 @@ where
 
 struct Worker {
     engine: Arc<dyn Engine>,
-    space: Space,
+    space: Option<Space>,
     totals: Arc<Mutex<Totals>>,
     state: WriteState,
 }
@@ -199,64 +286,140 @@ impl Worker {
 
     /// Commits what waits, and returns how many callers shared the commit.
     fn commit_group(&self, first: Box<dyn Job>, queue: &mut mpsc::Receiver<Box<dyn Job>>) -> usize {
-        let mut group = Group::new(&*self.engine, *lock(&self.totals));
-        let space = self.space.check(GROUP_BYTES as u64);
-        let mut jobs = Vec::new();
-        let mut next = Some(first);
-        while let Some(mut job) = next {
-            match &space {
-                Err(full) if job.need() == Need::Space => job.reply(&Err(repeat(full))),
-                _ => {
-                    job.apply(&mut group);
-                    jobs.push(job);
-                }
+        let space = self.space.as_ref();
+        let mut gathering = Gathering {
+            space: space.map_or(Ok(()), |space| space.check(GROUP_BYTES as u64)),
+            first: Some(first),
+            queue,
+            jobs: Vec::new(),
+            after: None,
+        };
+        let committed = match self
+            .engine
+            .transact(&mut |reads| self.make(&mut gathering, reads))
+        {
+            // There may be room now that was kept for this.
+            Err(StoreError::Full) if gathering.frees_room() => {
+                self.engine.make_room();
+                gathering.space = Err(StoreError::Full);
+                self.engine
+                    .transact(&mut |reads| self.make(&mut gathering, reads))
             }
-            next = (group.changes.bytes() < GROUP_BYTES)
-                .then(|| queue.try_recv().ok())
-                .flatten();
-        }
-        let frees_room = jobs.iter().all(|job| job.need() == Need::Nothing);
-        let committed = self.commit(group, frees_room);
-        let callers = jobs.len();
+            other => other,
+        };
+        let Gathering {
+            first, jobs, after, ..
+        } = gathering;
+        self.note(&committed, after);
+        let jobs = jobs.into_iter().chain(first);
+        let mut callers = 0;
         for job in jobs {
             job.reply(&committed);
+            callers += 1;
         }
         callers
     }
 
-    fn commit(&self, group: Group<'_>, frees_room: bool) -> Result<(), StoreError> {
+    /// The changes of all who have gathered, on this state of the tables.
+    fn make(&self, gathering: &mut Gathering<'_>, reads: &dyn Reads) -> Result<Vec<Change>, StoreError> {
+        gathering.after = None;
+        let is_shared = self.engine.is_shared();
+        let wave = if is_shared { WAVE } else { 1 };
+        gathering.take(wave);
+        let before = if is_shared {
+            gathering.expect(0, reads, meta::counters().into())?;
+            Totals::load(reads, lock(&self.totals).limits, 0)?.0
+        } else {
+            *lock(&self.totals)
+        };
+        let mut group = Group::new(reads, before);
+        let mut applied = 0;
+        while applied < gathering.jobs.len() {
+            if applied > 0 && is_shared {
+                gathering.expect(applied, reads, Vec::new())?;
+            }
+            for job in gathering.jobs.iter_mut().skip(applied) {
+                job.apply(&mut group);
+            }
+            applied = gathering.jobs.len();
+            if group.changes.bytes() < GROUP_BYTES {
+                gathering.take(wave);
+            }
+        }
         let Group {
             mut changes, totals, ..
         } = group;
-        if changes.is_empty() {
-            return Ok(());
-        }
-        if totals != *lock(&self.totals) {
-            totals.write(&mut changes);
-        }
-        let changes = changes.into_list();
-        let copies = changes.iter().map(Change::clone_shallow).collect();
-        let committed = match self.engine.commit(copies) {
-            // There may be room now that was kept for this.
-            Err(StoreError::Full) if frees_room => {
-                self.engine.make_room();
-                self.engine.commit(changes)
+        if !changes.is_empty() {
+            if totals != before {
+                totals.write(&mut changes);
             }
-            other => other,
-        };
-        match &committed {
-            Ok(()) => {
+            gathering.after = Some(totals);
+        }
+        Ok(changes.into_list())
+    }
+
+    /// Notes what came of a commit, where there was something to commit.
+    fn note(&self, committed: &Result<(), StoreError>, after: Option<Totals>) {
+        match (committed, after) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(totals)) => {
                 self.state.succeeded();
                 *lock(&self.totals) = totals;
             }
-            Err(error) => {
+            (Err(error), after) => {
                 // It may turn out to have been made: its positions are not given out again.
-                lock(&self.totals).noted = totals.noted;
+                if let Some(totals) = after.filter(|_| !self.engine.is_shared()) {
+                    lock(&self.totals).noted = totals.noted;
+                }
                 self.state.failed(error);
                 tracing::error!(%error, "the object store could not commit");
             }
         }
-        committed
+    }
+}
+
+/// Callers that share a commit.
+struct Gathering<'q> {
+    /// Whether the disk takes new data.
+    space: Result<(), StoreError>,
+    /// Who comes first, until it is among the others.
+    first: Option<Box<dyn Job>>,
+    queue: &'q mut mpsc::Receiver<Box<dyn Job>>,
+    jobs: Vec<Box<dyn Job>>,
+    /// What is stored when the commit is made, where there is something to commit.
+    after: Option<Totals>,
+}
+
+impl Gathering<'_> {
+    /// Takes in at most so many who wait. Those for which there is no room are told so.
+    fn take(&mut self, limit: usize) {
+        for _ in 0..limit {
+            let Some(job) = self.first.take().or_else(|| self.queue.try_recv().ok()) else {
+                return;
+            };
+            match &self.space {
+                Err(full) if job.need() == Need::Space => job.reply(&Err(repeat(full))),
+                _ => self.jobs.push(job),
+            }
+        }
+    }
+
+    /// Reads what all from the one at `from` on will read, and `keys`.
+    fn expect(
+        &self,
+        from: usize,
+        reads: &dyn Reads,
+        mut keys: Vec<(Table, Bytes)>,
+    ) -> Result<(), StoreError> {
+        keys.extend(self.jobs.iter().skip(from).filter_map(|job| job.key().cloned()));
+        if keys.is_empty() {
+            return Ok(());
+        }
+        reads.expect(&keys)
+    }
+
+    fn frees_room(&self) -> bool {
+        self.jobs.iter().all(|job| job.need() == Need::Nothing)
     }
 }
 

@@ -8,15 +8,22 @@ use dm_core::{
 };
 
 use super::changes::Changes;
-use crate::engine::{Engine, Table};
+use crate::engine::{Reads, Table};
 
 /// The account whose objects are the own ones (20 bytes), bytes of own and of
 /// foreign objects, 8 bytes each, big-endian.
 const KEPT: &[u8] = b"kept";
 /// Number of objects and bytes of their chunks, 8 bytes each, big-endian.
 const USAGE: &[u8] = b"usage";
+/// Position of the last noted change of an object, 16 bytes, big-endian.
+const NOTED: &[u8] = b"noted";
 /// The epoch of the last opening, 8 bytes, big-endian.
 const EPOCH: &[u8] = b"epoch";
+
+/// The keys of the counters that change with every object.
+pub(crate) fn counters() -> [(Table, Bytes); 3] {
+    [USAGE, KEPT, NOTED].map(|key| (Table::Meta, Bytes::from_static(key)))
+}
 
 /// Sets the counters of what is stored.
 pub(crate) fn set_usage(changes: &mut Changes, usage: StoreUsage) {
@@ -27,8 +34,8 @@ pub(crate) fn set_usage(changes: &mut Changes, usage: StoreUsage) {
 }
 
 /// What is stored; nothing in a new engine.
-pub(crate) fn usage(engine: &dyn Engine) -> Result<StoreUsage, StoreError> {
-    let Some(value) = engine.get(Table::Meta, USAGE)? else {
+pub(crate) fn usage(reads: &dyn Reads) -> Result<StoreUsage, StoreError> {
+    let Some(value) = reads.get(Table::Meta, USAGE)? else {
         return Ok(StoreUsage::default());
     };
     match value.split_at_checked(8) {
@@ -49,15 +56,10 @@ pub(crate) fn set_kept(changes: &mut Changes, account: Address, kept: Kept) {
     changes.set(Table::Meta, Bytes::from_static(KEPT), Some(value.into()));
 }
 
-/// Has what is kept for whom be counted anew at the next look.
-pub(crate) fn unset_kept(changes: &mut Changes) {
-    changes.set(Table::Meta, Bytes::from_static(KEPT), None);
-}
-
 /// For which account the objects were told apart, and how much is kept for it
 /// and for others; `None` where that was never done.
-pub(crate) fn kept(engine: &dyn Engine) -> Result<Option<(Address, Kept)>, StoreError> {
-    let Some(value) = engine.get(Table::Meta, KEPT)? else {
+pub(crate) fn kept(reads: &dyn Reads) -> Result<Option<(Address, Kept)>, StoreError> {
+    let Some(value) = reads.get(Table::Meta, KEPT)? else {
         return Ok(None);
     };
     let (account, counters) = value.split_at_checked(20).ok_or_else(|| damaged("kept"))?;
@@ -69,6 +71,21 @@ pub(crate) fn kept(engine: &dyn Engine) -> Result<Option<(Address, Kept)>, Store
     Ok(Some((Address::from_slice(account), kept)))
 }
 
+/// Sets the position of the last noted change.
+pub(crate) fn set_noted(changes: &mut Changes, position: u128) {
+    let value = Bytes::copy_from_slice(&position.to_be_bytes());
+    changes.set(Table::Meta, Bytes::from_static(NOTED), Some(value));
+}
+
+/// The position of the last noted change; 0 where it was never set.
+pub(crate) fn noted(reads: &dyn Reads) -> Result<u128, StoreError> {
+    let Some(value) = reads.get(Table::Meta, NOTED)? else {
+        return Ok(0);
+    };
+    let bytes = <[u8; 16]>::try_from(&value[..]).map_err(|_| damaged("noted"))?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
 /// Sets the epoch that body ids of this opening carry.
 pub(crate) fn set_epoch(changes: &mut Changes, epoch: u64) {
     let value = Bytes::copy_from_slice(&epoch.to_be_bytes());
@@ -76,8 +93,8 @@ pub(crate) fn set_epoch(changes: &mut Changes, epoch: u64) {
 }
 
 /// The epoch of the last opening; `None` in a new engine.
-pub(crate) fn epoch(engine: &dyn Engine) -> Result<Option<u64>, StoreError> {
-    let value = engine.get(Table::Meta, EPOCH)?;
+pub(crate) fn epoch(reads: &dyn Reads) -> Result<Option<u64>, StoreError> {
+    let value = reads.get(Table::Meta, EPOCH)?;
     value.map(|value| number(&value, "epoch")).transpose()
 }
 

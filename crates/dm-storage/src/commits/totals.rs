@@ -6,7 +6,7 @@ use dm_core::{
 };
 
 use super::{changes::Changes, meta};
-use crate::engine::Engine;
+use crate::engine::Reads;
 
 /// The counters that change with every object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,18 +20,19 @@ pub(crate) struct Totals {
 
 impl Totals {
     /// The counters of an engine, and whether they say what is kept for whom: they do not
-    /// where that was never counted, or for another account.
+    /// where that was never counted, or for another account. Positions of changes go on from
+    /// `epoch`, where they are not further yet.
     pub(crate) fn load(
-        engine: &dyn Engine,
+        reads: &dyn Reads,
         limits: KeptLimits,
         epoch: u64,
     ) -> Result<(Self, bool), StoreError> {
-        let kept = meta::kept(engine)?.filter(|(account, _)| *account == limits.account);
+        let kept = meta::kept(reads)?.filter(|(account, _)| *account == limits.account);
         let totals = Self {
-            usage: meta::usage(engine)?,
+            usage: meta::usage(reads)?,
             kept: kept.map_or_else(Kept::default, |(_, kept)| kept),
             limits,
-            noted: u128::from(epoch) << 64,
+            noted: meta::noted(reads)?.max(u128::from(epoch) << 64),
         };
         Ok((totals, kept.is_some()))
     }
@@ -81,6 +82,7 @@ impl Totals {
     pub(crate) fn write(&self, changes: &mut Changes) {
         meta::set_usage(changes, self.usage);
         meta::set_kept(changes, self.limits.account, self.kept);
+        meta::set_noted(changes, self.noted);
     }
 
     fn part(&mut self, envelope: &SignedEnvelope) -> &mut u64 {

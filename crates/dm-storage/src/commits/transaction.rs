@@ -2,20 +2,20 @@ use bytes::Bytes;
 use dm_core::{envelope::SignedEnvelope, ports::StoreError};
 
 use super::{changes::Changes, totals::Totals};
-use crate::engine::{Engine, Table};
+use crate::engine::{Reads, Table};
 
 /// The changes of several callers that are going to be one commit.
 pub(crate) struct Group<'a> {
-    engine: &'a dyn Engine,
+    reads: &'a dyn Reads,
     pub(crate) changes: Changes,
     pub(crate) totals: Totals,
 }
 
 impl<'a> Group<'a> {
-    /// An empty group over the engine's state, which has these totals.
-    pub(crate) fn new(engine: &'a dyn Engine, totals: Totals) -> Self {
+    /// An empty group over a state of the tables, which has these totals.
+    pub(crate) fn new(reads: &'a dyn Reads, totals: Totals) -> Self {
         Self {
-            engine,
+            reads,
             changes: Changes::default(),
             totals,
         }
@@ -56,8 +56,19 @@ impl Transaction<'_> {
             .or_else(|| self.group.changes.get(table, key));
         match pending {
             Some(value) => Ok(value.clone()),
-            None => self.group.engine.get(table, key),
+            None => self.group.reads.get(table, key),
         }
+    }
+
+    /// The state of the tables before this group, and the changes of this transaction.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn parts(&mut self) -> (&dyn Reads, &mut Changes) {
+        (self.group.reads, &mut self.changes)
+    }
+
+    /// Milliseconds since the Unix epoch, by the one clock of all who write.
+    pub(crate) fn now_ms(&self) -> Result<u64, StoreError> {
+        self.group.reads.now_ms()
     }
 
     pub(crate) fn put(&mut self, table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) {

@@ -91,10 +91,10 @@ impl Engine for FjallEngine {
         &self,
         table: Table,
         start: &[u8],
-        within: &dyn Fn(&[u8]) -> bool,
+        prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        entries(self.keyspace(table).range(start..), within, limit)
+        entries(self.keyspace(table).range(start..), prefix, limit)
     }
 
     /// Keeps no file and no lock of the database; that the versions of the moment are
@@ -108,11 +108,11 @@ impl Engine for FjallEngine {
         snapshot: &Snapshot,
         table: Table,
         start: &[u8],
-        within: &dyn Fn(&[u8]) -> bool,
+        prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let snapshot: &fjall::Snapshot = snapshot.get()?;
-        entries(snapshot.range(self.keyspace(table), start..), within, limit)
+        entries(snapshot.range(self.keyspace(table), start..), prefix, limit)
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -127,15 +127,11 @@ impl Engine for FjallEngine {
     }
 }
 
-fn entries(
-    iter: fjall::Iter,
-    within: &dyn Fn(&[u8]) -> bool,
-    limit: usize,
-) -> Result<Vec<Entry>, StoreError> {
+fn entries(iter: fjall::Iter, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     for guard in iter.take(limit) {
         let (key, value) = guard.into_inner().map_err(store_error)?;
-        if !within(&key) {
+        if !key.starts_with(prefix) {
             break;
         }
         entries.push((key.into(), value.into()));

@@ -1,9 +1,12 @@
-//! What the store needs from an embedded key-value engine: four ordered
-//! tables and atomic, durable commits. Everything else is written once, over this.
+//! What the store needs from a key-value engine: four ordered tables and atomic, durable
+//! commits. Everything else is written once, over this. Engines are embedded, but for one that
+//! several instances share.
 
 pub(crate) mod fjall;
 mod journal;
 mod panics;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 mod reopening;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocksdb;
@@ -14,6 +17,7 @@ use std::{any::Any, borrow::Cow, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use dm_core::{
+    clock,
     config::{ObjectEngine, StorageConfig},
     ports::StoreError,
 };
@@ -28,7 +32,7 @@ use crate::{
 const RESERVE: u64 = 24 << 20;
 
 /// An ordered table of the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Table {
     /// Counters of the store itself.
     Meta,
@@ -94,20 +98,45 @@ impl Snapshot {
     }
 }
 
-/// An embedded engine. All calls block.
+/// What a transaction reads.
+pub(crate) trait Reads {
+    /// The value of a key.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Reads these keys together, where that is faster than one by one.
+    fn expect(&self, _keys: &[(Table, Bytes)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Milliseconds since the Unix epoch, by the one clock of all who write.
+    fn now_ms(&self) -> Result<u64, StoreError>;
+}
+
+/// What is committed in an engine.
+pub(crate) struct Committed<'a, E: ?Sized>(pub(crate) &'a E);
+
+impl<E: Engine + ?Sized> Reads for Committed<'_, E> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.0.get(table, key)
+    }
+
+    fn now_ms(&self) -> Result<u64, StoreError> {
+        Ok(clock::now_ms())
+    }
+}
+
+/// What a transaction does: it reads, and says what is to be changed.
+pub(crate) type Work<'a> = dyn FnMut(&dyn Reads) -> Result<Vec<Change>, StoreError> + 'a;
+
+/// An engine. All calls block.
 pub(crate) trait Engine: Send + Sync {
     /// The value of a key.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// At most `limit` entries from the first key that is not below `start`, in
-    /// the order of the keys, as long as `within` holds.
-    fn scan(
-        &self,
-        table: Table,
-        start: &[u8],
-        within: &dyn Fn(&[u8]) -> bool,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError>;
+    /// the order of the keys, as long as they begin with `prefix`.
+    fn scan(&self, table: Table, start: &[u8], prefix: &[u8], limit: usize)
+    -> Result<Vec<Entry>, StoreError>;
 
     /// The tables as they are now, for [`Engine::scan_snapshot`]; `None` where the engine
     /// cannot keep that while it takes writes.
@@ -121,7 +150,7 @@ pub(crate) trait Engine: Send + Sync {
         _snapshot: &Snapshot,
         _table: Table,
         _start: &[u8],
-        _within: &dyn Fn(&[u8]) -> bool,
+        _prefix: &[u8],
         _limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         Err(failed("this engine makes no snapshots"))
@@ -131,6 +160,22 @@ pub(crate) trait Engine: Send + Sync {
     /// thread only, with at most one change to a key. An engine that takes no
     /// more writes after one that failed says [`StoreError::Unavailable`].
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+
+    /// Commits the changes that `work` makes of the tables as nobody else changes them
+    /// meanwhile. Called by one thread at a time. Where others write as well, `work` may be
+    /// run again; only its last changes count.
+    fn transact(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let changes = work(&Committed(self))?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.commit(changes)
+    }
+
+    /// Whether other processes write to the tables as well.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Whether readers see the changes of a commit that failed.
     fn shows_refused(&self) -> bool {
@@ -159,8 +204,7 @@ pub(crate) fn scan_prefix(
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<Entry>, StoreError> {
-    let within = |key: &[u8]| key.starts_with(prefix);
-    engine.scan(table, &first_after(prefix, after), &within, limit)
+    engine.scan(table, &first_after(prefix, after), prefix, limit)
 }
 
 /// As [`scan_prefix`], in a snapshot of the engine.
@@ -172,8 +216,7 @@ pub(crate) fn scan_prefix_of_snapshot(
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<Entry>, StoreError> {
-    let within = |key: &[u8]| key.starts_with(prefix);
-    engine.scan_snapshot(snapshot, table, &first_after(prefix, after), &within, limit)
+    engine.scan_snapshot(snapshot, table, &first_after(prefix, after), prefix, limit)
 }
 
 /// The least key with a prefix that is greater than `after`.
@@ -224,9 +267,18 @@ fn open_in(folder: &Path, engine: ObjectEngine, cache_bytes: u64) -> Result<Box<
     }
 }
 
+const ENGINES: [ObjectEngine; 3] = [ObjectEngine::Fjall, ObjectEngine::Sled, ObjectEngine::Rocksdb];
+
+/// Whether an embedded engine has its folder below `dir`.
+#[cfg(feature = "postgres")]
+pub(crate) fn is_in(dir: &Path) -> bool {
+    ENGINES
+        .iter()
+        .any(|engine| dir.join(engine_name(*engine)).exists())
+}
+
 fn refuse_other_engines(dir: &Path, wanted: ObjectEngine) -> Result<(), StoreError> {
-    let all = [ObjectEngine::Fjall, ObjectEngine::Sled, ObjectEngine::Rocksdb];
-    let found = all
+    let found = ENGINES
         .into_iter()
         .find(|engine| *engine != wanted && dir.join(engine_name(*engine)).exists());
     match found {

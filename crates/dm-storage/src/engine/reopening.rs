@@ -171,10 +171,10 @@ impl Engine for Reopening {
         &self,
         table: Table,
         start: &[u8],
-        within: &dyn Fn(&[u8]) -> bool,
+        prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.read(|engine| engine.scan(table, start, within, limit))
+        self.read(|engine| engine.scan(table, start, prefix, limit))
     }
 
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
@@ -190,7 +190,7 @@ impl Engine for Reopening {
         snapshot: &Snapshot,
         table: Table,
         start: &[u8],
-        within: &dyn Fn(&[u8]) -> bool,
+        prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let SnapshotOfOpening { opening, snapshot } = snapshot.get()?;
@@ -199,7 +199,7 @@ impl Engine for Reopening {
                 let why = "the store was opened anew since the snapshot was taken; take another";
                 return Err(StoreError::Unavailable(why.to_owned()));
             }
-            engine.scan_snapshot(snapshot, table, start, within, limit)
+            engine.scan_snapshot(snapshot, table, start, prefix, limit)
         })
     }
 
@@ -294,7 +294,7 @@ mod tests {
         engine.commit(vec![put("before")]).unwrap();
         let snapshot = engine.snapshot().unwrap().unwrap();
         engine.commit(vec![put("after")]).unwrap();
-        let scan = || engine.scan_snapshot(&snapshot, Table::Meta, b"", &|_| true, 9);
+        let scan = || engine.scan_snapshot(&snapshot, Table::Meta, b"", b"", 9);
         assert_eq!(scan().unwrap(), [(Bytes::from("key"), Bytes::from("before"))]);
 
         // As after a write that failed: the snapshot is no obstacle.

@@ -68,14 +68,14 @@ impl Engine for RocksEngine {
         &self,
         table: Table,
         start: &[u8],
-        within: &dyn Fn(&[u8]) -> bool,
+        prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let from = IteratorMode::From(start, Direction::Forward);
         let mut entries = Vec::new();
         for entry in self.database.iterator_cf(self.family(table)?, from).take(limit) {
             let (key, value) = entry.map_err(store_error)?;
-            if !within(&key) {
+            if !key.starts_with(prefix) {
                 break;
             }
             entries.push((Bytes::from(key), Bytes::from(value)));

@@ -46,14 +46,14 @@ impl Engine for SledEngine {
         &self,
         table: Table,
         start: &[u8],
-        within: &dyn Fn(&[u8]) -> bool,
+        prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         for entry in self.database.range(full_key(table, start)..).take(limit) {
             let (key, value) = entry.map_err(store_error)?;
             match key.split_first() {
-                Some((&of, key)) if of == table as u8 && within(key) => {
+                Some((&of, key)) if of == table as u8 && key.starts_with(prefix) => {
                     entries.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(&value)));
                 }
                 _ => break,

@@ -36,7 +36,7 @@ impl NamespaceCopy for LocalObjects {
         let engine = self.0.engine.clone();
         let prefixes: Vec<Vec<u8>> = names.iter().map(|name| key_prefix(name)).collect();
         // On the thread that commits, so that the moment is one between two commits.
-        let taken = move |_: &mut Transaction<'_>| Taken::now(engine, prefixes);
+        let taken = move |_: &mut Transaction<'_>| Taken::now(engine.clone(), prefixes.clone());
         let taken = self.0.committer.run(Need::Nothing, taken).await?;
         Ok(Box::new(taken))
     }
@@ -53,8 +53,8 @@ impl NamespaceCopy for LocalObjects {
             self.0
                 .committer
                 .run(Need::Space, move |transaction| {
-                    for (key, value) in page {
-                        transaction.put(Table::Namespaces, key, value);
+                    for (key, value) in &page {
+                        transaction.put(Table::Namespaces, key.clone(), value.clone());
                     }
                     Ok(())
                 })

@@ -102,15 +102,15 @@ impl KeyValueStore for Namespace {
         self.objects
             .committer
             .run(need, move |transaction| {
-                for (key, value) in expected {
-                    if transaction.get(Table::Namespaces, &key)? != value {
+for (key, value) in &expected {
+                    if transaction.get(Table::Namespaces, key)? != *value {
                         return Err(StoreError::Conflict);
                     }
                 }
-                for (key, value) in changes {
-                    match value {
-                        Some(value) => transaction.put(Table::Namespaces, key, value),
-                        None => transaction.delete(Table::Namespaces, key),
+                for (key, value) in &changes {
+                    match value.clone() {
+                        Some(value) => transaction.put(Table::Namespaces, key.clone(), value),
+                        None => transaction.delete(Table::Namespaces, key.clone()),
                     }
                 }
                 Ok(())

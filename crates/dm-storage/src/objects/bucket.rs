@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use dm_core::{Address, config::StorageConfig, envelope::SignedEnvelope, ports::StoreError};
 
-use super::{bodies::Bodies, record::BodyId};
+use super::{bodies::Bodies, epochs::Living, record::BodyId};
 use crate::{commits::committer::Committer, disk::write_state::WriteFault, engine::Engine};
 
 /// A place for bodies that outlives the folder of the store. Calls that are not async block.
@@ -12,22 +12,22 @@ pub(crate) trait Bucket: Bodies {
     /// Its URL.
     fn url(&self) -> String;
 
-    /// The epoch of the last store that was opened over it; 0 where there was none.
+    /// The newest epoch that was noted when this was opened; 0 where there was none.
     fn last_epoch(&self) -> u64;
 
-    /// Notes the epoch of the store that is being opened.
+    /// Notes an epoch that begins.
     fn begin_epoch(&self, epoch: u64) -> Result<(), StoreError>;
 
     /// The whole bodies of epochs after this one, with the envelopes that they were stored with.
     fn bodies_after(&self, epoch: u64) -> Result<Vec<(BodyId, SignedEnvelope)>, StoreError>;
 
-    /// Ends uploads of epochs before this one, and deletes their bodies that belong to no
+    /// Ends uploads of epochs that have ended, and deletes their bodies that belong to no
     /// object. Safe beside readers and writers, because such bodies are never made again.
     fn collect(
         &self,
         engine: &dyn Engine,
         committer: &Committer,
-        epoch: u64,
+        living: &Living,
         stop: &AtomicBool,
     ) -> Result<(), StoreError>;
 

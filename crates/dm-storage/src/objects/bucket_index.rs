@@ -10,6 +10,8 @@
 use bytes::Bytes;
 use dm_core::{envelope::ObjectId, ports::StoreError};
 
+#[cfg(feature = "s3")]
+use super::epochs::Living;
 use super::record::{BodyId, record_key};
 use crate::{
     commits::transaction::Transaction,
@@ -67,18 +69,18 @@ pub(crate) fn delete_upload(transaction: &mut Transaction<'_>, body: BodyId) {
     transaction.delete(Table::Meta, key(UPLOAD, body));
 }
 
-/// At most `limit` uploads of bodies of epochs before `epoch` that were begun and not ended.
+/// Uploads of bodies of ended epochs among the first `limit` that were begun and not ended.
 #[cfg(feature = "s3")]
-pub(crate) fn uploads_before(
+pub(crate) fn ended_uploads(
     engine: &dyn Engine,
-    epoch: u64,
+    living: &Living,
     limit: usize,
 ) -> Result<Vec<(BodyId, String)>, StoreError> {
     let entries = scan_prefix(engine, Table::Meta, UPLOAD, None, limit)?;
     let decoded = entries.into_iter().filter_map(|(key, upload)| {
         let body = BodyId::from_bytes(key.strip_prefix(UPLOAD)?.try_into().ok()?);
         let upload = String::from_utf8(upload.to_vec()).ok()?;
-        (body.epoch < epoch).then_some((body, upload))
+        living.has_ended(body.epoch).then_some((body, upload))
     });
     Ok(decoded.collect())
 }

@@ -8,7 +8,7 @@ use dm_core::{
 };
 
 use super::{
-    bucket_index, chunks, feed,
+    bucket_index, chunks, epochs, feed,
     record::{Body, Record, record_key},
 };
 use crate::{commits::transaction::Transaction, engine::Table};
@@ -30,7 +30,8 @@ pub(crate) fn stored(
 ///
 /// # Errors
 /// [`StoreError::Stale`] where the stored envelope has the sequence number
-/// `refused` or a higher one, [`StoreError::Full`] where a limit is reached.
+/// `refused` or a higher one, [`StoreError::Full`] where a limit is reached, and
+/// [`StoreError::Unavailable`] where the body may have been collected.
 pub(crate) fn put(
     transaction: &mut Transaction<'_>,
     record: &Record,
@@ -49,7 +50,10 @@ pub(crate) fn put(
     }
     match record.body {
         Body::Inline(body) => chunks::put_all(transaction, body, inline),
-        Body::Bucket(body) => bucket_index::put_body(transaction, body, &id),
+        Body::Bucket(body) => {
+            epochs::check(transaction, body)?;
+            bucket_index::put_body(transaction, body, &id);
+        }
         Body::File(_) => {}
     }
     transaction.put(Table::Records, record_key(&id).to_vec(), record.encode());

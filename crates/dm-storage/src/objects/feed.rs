@@ -66,8 +66,8 @@ impl ObjectChanges for LocalObjects {
     async fn settle(&self, changes: &[ObjectChange]) -> Result<(), StoreError> {
         let keys: Vec<Vec<u8>> = changes.iter().map(|change| key(change.position)).collect();
         let settle = move |transaction: &mut Transaction<'_>| {
-            for key in keys {
-                transaction.delete(Table::Meta, key);
+            for key in &keys {
+                transaction.delete(Table::Meta, key.clone());
             }
             Ok(())
         };

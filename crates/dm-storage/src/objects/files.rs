@@ -63,6 +63,15 @@ impl Files {
         Ok(files)
     }
 
+    /// Whether there are complete files of objects below `dir`.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn any_in(dir: &Path) -> io::Result<bool> {
+        match fs::read_dir(dir.join("files")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            entries => Ok(entries?.next().is_some()),
+        }
+    }
+
     /// Whether the disk takes a file. What is written for that is deleted again.
     fn write_probe(&self) -> io::Result<()> {
         let path = self.incoming.join("probe");

@@ -36,7 +36,7 @@ impl HealthCheck for LocalObjects {
         self.probe_writes().await;
         let fault = self.0.state.fault().or_else(|| self.0.file_state.fault());
         if let Some(fault) = fault {
-            return Finding::Failed(cannot_write(&fault));
+            return Finding::Failed(self.cannot_write(&fault));
         }
         match self.bucket_fault() {
             Some(unusable) => Finding::Failed(unusable),
@@ -55,7 +55,7 @@ impl LocalObjects {
         if self.0.state.fault().is_some() {
             let value = Bytes::copy_from_slice(&now_ms().to_be_bytes());
             let change = move |transaction: &mut Transaction<'_>| {
-                transaction.put(Table::Meta, PROBE, value);
+                transaction.put(Table::Meta, PROBE, value.clone());
                 Ok(())
             };
             // What came of it is noted where it is committed.
@@ -84,6 +84,16 @@ impl LocalObjects {
         }
     }
 
+    fn cannot_write(&self, fault: &WriteFault) -> Trouble {
+        let action = if self.0.engine.is_shared() {
+            "look at the database of the catalog, the way to it, and its disk; the node goes on by itself"
+        } else {
+            "make room on the disk of the object store, or mend or replace it; the node goes on by itself"
+        };
+        let what = format!("the object store cannot be written: {}", fault.reason);
+        Trouble::new(what, action).since(fault.since)
+    }
+
     fn bucket_fault(&self) -> Option<Trouble> {
         let bucket = self.0.bucket.as_ref()?;
         let WriteFault { since, reason } = bucket.fault()?;
@@ -106,14 +116,6 @@ impl LocalObjects {
             )),
         }
     }
-}
-
-fn cannot_write(fault: &WriteFault) -> Trouble {
-    Trouble::new(
-        format!("the object store cannot be written: {}", fault.reason),
-        "make room on the disk of the object store, or mend or replace it; the node goes on by itself",
-    )
-    .since(fault.since)
 }
 
 #[cfg(test)]

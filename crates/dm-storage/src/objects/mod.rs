@@ -7,9 +7,12 @@ mod bucket_index;
 pub(crate) mod cache;
 mod changes;
 mod chunks;
+pub(crate) mod epochs;
 mod feed;
 mod file_writer;
 pub(crate) mod files;
+#[cfg(feature = "postgres")]
+pub(crate) mod following;
 mod health;
 pub(crate) mod layout;
 mod partial;
@@ -44,7 +47,7 @@ use self::{
     cache::{MAX_CACHED_CHUNK, ReadCache},
     changes::{Removed, Replaced},
     files::Files,
-    record::{Body, BodyIds, Record, object_id, record_key},
+    record::{Body, BodyIds, Record, entry_key, object_id, record_key},
     writer::LocalWriter,
 };
 use crate::{
@@ -86,28 +89,37 @@ pub(crate) struct Objects {
 pub(crate) struct LocalObjects(pub(crate) Arc<Objects>);
 
 impl Objects {
-    /// The record of an object, from memory where it is there.
+    /// The record of an object, from memory where it is there. Where others write as well,
+    /// they do not say so, and no record is kept in memory.
     ///
     /// A reader takes its place in the cache before it reads the engine, and a
     /// writer clears that place after its commit: a record that was read before
     /// a commit therefore never gets into the cache after it.
     async fn record(&self, id: &ObjectId) -> Result<Option<Arc<Record>>, StoreError> {
+        if self.engine.is_shared() {
+            return self.read_record(*id).await;
+        }
         let place = match self.cache.records.get_value_or_guard_async(id).await {
             Ok(record) => return Ok(Some(record)),
             Err(place) => place,
         };
+        let Some(record) = self.read_record(*id).await? else {
+            return Ok(None);
+        };
+        // Refused where a writer has cleared the place: then nothing is cached.
+        drop(place.insert(record.clone()));
+        Ok(Some(record))
+    }
+
+    async fn read_record(&self, id: ObjectId) -> Result<Option<Arc<Record>>, StoreError> {
         let engine = self.engine.clone();
-        let id = *id;
         let Some((record, chunk)) = blocking(move || read_object(&*engine, &id)).await? else {
             return Ok(None);
         };
         if let (Body::Inline(body), Some(chunk)) = (record.body, chunk) {
             self.cache.keep_chunk(body, 0, &chunk);
         }
-        let record = Arc::new(record);
-        // Refused where a writer has cleared the place: then nothing is cached.
-        drop(place.insert(record.clone()));
-        Ok(Some(record))
+        Ok(Some(Arc::new(record)))
     }
 
     /// Reads something of an object's body. Where the body is gone because the
@@ -268,7 +280,7 @@ impl ObjectStore for LocalObjects {
             let (id, need) = (envelope.id, Need::of(&envelope));
             let change =
                 move |transaction: &mut Transaction<'_>| changes::replace_envelope(transaction, &envelope);
-            let newer = objects.committer.run(need, change).await?;
+            let newer = objects.committer.run_on(need, entry_key(&id), change).await?;
             objects.clean_up(id, None).await;
             Ok(newer)
         }))
@@ -343,7 +355,10 @@ impl ObjectStore for LocalObjects {
         let (objects, id) = (self.0.clone(), *id);
         joined(tokio::spawn(async move {
             let change = move |transaction: &mut Transaction<'_>| changes::remove(transaction, &id);
-            let Removed { existed, record } = objects.committer.run(Need::Nothing, change).await?;
+            let Removed { existed, record } = objects
+                .committer
+                .run_on(Need::Nothing, entry_key(&id), change)
+                .await?;
             objects.clean_up(id, record).await;
             objects.damage.mended(&id);
             let partials = objects.files.partials.clone();

@@ -3,7 +3,7 @@
 //! Format of a record: one version byte, one byte for the kind of body, 16
 //! bytes of body id, then the signed envelope.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use dm_core::{
@@ -12,6 +12,8 @@ use dm_core::{
     hash::Locator,
     ports::StoreError,
 };
+
+use crate::engine::Table;
 
 /// The only version of the format so far.
 const VERSION: u8 = 1;
@@ -49,25 +51,34 @@ impl BodyId {
     }
 }
 
-/// Hands out the body ids of one epoch.
-pub(crate) struct BodyIds {
-    epoch: u64,
-    next: AtomicU64,
-}
+/// Hands out the body ids of an epoch.
+pub(crate) struct BodyIds(Mutex<BodyId>);
 
 impl BodyIds {
     pub(crate) fn of_epoch(epoch: u64) -> Self {
-        Self {
-            epoch,
-            next: AtomicU64::new(0),
-        }
+        Self(Mutex::new(BodyId { epoch, number: 0 }))
     }
 
     pub(crate) fn next(&self) -> BodyId {
-        BodyId {
-            epoch: self.epoch,
-            number: self.next.fetch_add(1, Ordering::Relaxed),
-        }
+        let mut next = self.lock();
+        let body = *next;
+        next.number += 1;
+        body
+    }
+
+    /// The epoch of new bodies.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    /// Goes on with the ids of a later epoch.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn go_on_in(&self, epoch: u64) {
+        *self.lock() = BodyId { epoch, number: 0 };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BodyId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,6 +149,11 @@ pub(crate) fn record_key(id: &ObjectId) -> [u8; KEY_LEN] {
     key[..32].copy_from_slice(id.locator.as_bytes());
     key[32..].copy_from_slice(id.owner.as_slice());
     key
+}
+
+/// Where an object's record is.
+pub(crate) fn entry_key(id: &ObjectId) -> (Table, Bytes) {
+    (Table::Records, Bytes::copy_from_slice(&record_key(id)))
 }
 
 /// The object with this key.

@@ -20,7 +20,7 @@ use super::{
     changes,
     file_writer::{FileWriter, Kept},
     partial::whole_chunk,
-    record::{Body, BodyId, Record},
+    record::{Body, BodyId, Record, entry_key},
     tally::Tally,
 };
 use crate::{
@@ -168,7 +168,7 @@ impl LocalWriter {
         let record = Record { body, envelope };
         let change =
             move |transaction: &mut Transaction<'_>| changes::put(transaction, &record, &chunks, refused);
-        let committed = objects.committer.run(need, change).await;
+        let committed = objects.committer.run_on(need, entry_key(&id), change).await;
         if let Some(placed) = placed {
             after_commit(&committed, placed);
         }

@@ -22,19 +22,19 @@ use tokio::{
 use super::server::Database;
 
 const PASS: u8 = 0;
-const LOSE_COMMIT: u8 = 1;
-const LOSE_ANSWER: u8 = 2;
+pub(super) const LOSE_COMMIT: u8 = 1;
+pub(super) const LOSE_ANSWER: u8 = 2;
 /// More than enough for a commit.
 const COMMIT_TIME: Duration = Duration::from_millis(300);
 
-/// Stands between a catalog and its database, and cuts the next commit.
-struct Cutter {
-    port: u16,
+/// Stands between a store and its database, and cuts the next commit.
+pub(super) struct Cutter {
+    pub(super) port: u16,
     next: Arc<AtomicU8>,
 }
 
 impl Cutter {
-    async fn before(database: &Database) -> Self {
+    pub(super) async fn before(database: &Database) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let next = Arc::new(AtomicU8::new(PASS));
@@ -48,11 +48,11 @@ impl Cutter {
         Self { port, next }
     }
 
-    fn at_next_commit(&self, what: u8) {
+    pub(super) fn at_next_commit(&self, what: u8) {
         self.next.store(what, Ordering::SeqCst);
     }
 
-    fn has_cut(&self) -> bool {
+    pub(super) fn has_cut(&self) -> bool {
         self.next.load(Ordering::SeqCst) == PASS
     }
 }

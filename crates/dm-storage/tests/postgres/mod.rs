@@ -3,6 +3,8 @@
 mod failures;
 mod leases;
 mod nodes;
+#[cfg(feature = "s3")]
+mod objects;
 mod opening;
 mod pooler;
 mod schema;

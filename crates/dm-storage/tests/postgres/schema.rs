@@ -17,7 +17,8 @@ const OF_SQLITE: &str = "SELECT t.name || '.' || c.name || ' '
 const OF_POSTGRES: &str = "SELECT table_name || '.' || column_name || ' ' || data_type
         || CASE is_nullable WHEN 'YES' THEN ' or null' ELSE '' END
     FROM information_schema.columns
-    WHERE table_schema = 'public' AND table_name NOT IN ('catalog_head', 'catalog_versions', 'writers')
+    WHERE table_schema = 'public' AND table_name NOT IN
+            ('catalog_head', 'catalog_versions', 'object_entries', 'object_head', 'writers')
         AND (table_name, column_name) <> ('events', 'operation')";
 const INDEXES_OF_SQLITE: &str = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL";
 /// Without those that a constraint makes.

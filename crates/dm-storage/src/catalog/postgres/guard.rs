@@ -49,7 +49,7 @@ pub(super) struct NodeProcess {
 }
 
 /// That this process holds the database for its node.
-pub(in super::super) struct Guard {
+pub(crate) struct Guard {
     account: Vec<u8>,
     /// The number of this process.
     number: i64,

@@ -1,5 +1,6 @@
 //! The catalog in a PostgreSQL database, which several instances of a node may share.
 
+pub(crate) mod answers;
 mod committing;
 mod follow;
 mod guard;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use dm_core::ports::CatalogError;
 use sqlx::{ConnectOptions, PgConnection};
 
-use self::options::Server;
+use self::{answers::Transactions, options::Server};
 use super::error::{from_sqlx, unavailable};
 
 /// How long an answer of the server is waited for.
@@ -27,6 +28,17 @@ pub(super) async fn prepare(options: &PostgresOptions) -> Result<PgConnection, C
     schema::bring_up(&mut connection).await?;
     warn_of_weak_settings(&mut connection).await?;
     Ok(connection)
+}
+
+/// A writer beside the catalog, whose transactions begin in this way, and its connection.
+pub(crate) async fn writer(
+    options: &PostgresOptions,
+    begin: &'static str,
+) -> Result<(Transactions, PgConnection), CatalogError> {
+    let mut connection = connect(options.server()).await?;
+    schema::bring_up(&mut connection).await?;
+    let transactions = Transactions::new(options.server().clone(), begin, &mut connection).await?;
+    Ok((transactions, connection))
 }
 
 async fn connect(server: &Server) -> Result<PgConnection, CatalogError> {

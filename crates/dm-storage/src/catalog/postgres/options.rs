@@ -134,7 +134,7 @@ impl PostgresOptions {
     }
 
     /// The connections that read, opened when they are needed.
-    pub(in super::super) fn pool(&self) -> PostgresPool {
+    pub(crate) fn pool(&self) -> PostgresPool {
         let pool = PgPoolOptions::new()
             .max_connections(self.readers)
             .min_connections(0)

@@ -19,6 +19,7 @@ use crate::{
     engine::Engine,
     objects::{
         bucket_index,
+        epochs::Living,
         layout::TRAILER_LEN,
         record::BodyId,
         trailer::{envelope_len, stored_envelope},
@@ -57,17 +58,17 @@ impl Deletions {
     }
 }
 
-/// Ends the uploads that stores of earlier epochs have begun.
+/// Ends the uploads that stores of ended epochs have begun.
 pub(super) async fn abort_uploads(
     bodies: &S3Bodies,
     engine: &dyn Engine,
     committer: &Committer,
-    epoch: u64,
+    living: &Living,
     stop: &AtomicBool,
 ) -> Result<(), StoreError> {
     let client = bodies.client.impatient(COLLECTION_PATIENCE);
     loop {
-        let uploads = bucket_index::uploads_before(engine, epoch, PAGE)?;
+        let uploads = bucket_index::ended_uploads(engine, living, PAGE)?;
         if uploads.is_empty() {
             return Ok(());
         }
@@ -91,12 +92,12 @@ pub(super) async fn forget_upload(committer: &Committer, body: BodyId) -> Result
     committer.run(Need::Nothing, forget).await
 }
 
-/// Deletes bodies of earlier epochs that belong to no object: those whose commit never
+/// Deletes bodies of ended epochs that belong to no object: those whose commit never
 /// happened, and those that outlived their object.
 pub(super) async fn delete_orphans(
     bodies: &S3Bodies,
     engine: &dyn Engine,
-    epoch: u64,
+    living: &Living,
     stop: &AtomicBool,
 ) -> Result<(), StoreError> {
     let client = bodies.client.impatient(COLLECTION_PATIENCE);
@@ -115,7 +116,7 @@ pub(super) async fn delete_orphans(
             let Some(body) = bodies.keys.parse_body(&key) else {
                 continue;
             };
-            if body.epoch < epoch && !bucket_index::has_body(engine, body)? {
+            if living.has_ended(body.epoch) && !bucket_index::has_body(engine, body)? {
                 let deleted = client.delete(&key).await;
                 deleted.map_err(|fault| bodies.store_error(fault))?;
                 tracing::debug!(%key, "deleted a body in the bucket that belongs to no object");

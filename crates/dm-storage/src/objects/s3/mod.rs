@@ -34,10 +34,7 @@ use dm_core::{
 };
 use futures::future;
 use quick_cache::sync::Cache;
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::Semaphore,
-};
+use tokio::sync::Semaphore;
 
 use self::{
     client::Client,
@@ -51,10 +48,12 @@ use self::{
 use super::{
     bodies::{Bodies, ReadError, Reading, Receiver},
     bucket::Bucket,
+    epochs::Living,
     layout::{GROUP_CHUNKS, NAME_LEN, chunk_offset, name_offset, name_runs, names_in},
     record::{Body, BodyId},
 };
 use crate::{
+    blocking::Background,
     commits::committer::Committer,
     disk::write_state::WriteFault,
     engine::Engine,
@@ -85,19 +84,7 @@ pub(in crate::objects) struct S3Bodies {
     read_ahead: ReadAhead,
     deletions: Deletions,
     /// Last, so that it outlives what uses it.
-    _runtime: Requests,
-}
-
-/// The threads that requests run on.
-struct Requests(Option<Runtime>);
-
-impl Drop for Requests {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            // This may be an async thread, which must not wait.
-            runtime.shutdown_background();
-        }
-    }
+    _runtime: Background,
 }
 
 impl S3Bodies {
@@ -113,15 +100,10 @@ impl S3Bodies {
         account: Address,
     ) -> Result<Self, StoreError> {
         let url: ObjectsUrl = url.parse().map_err(failed)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("dm-storage-s3")
-            .enable_all()
-            .build()
-            .map_err(StoreError::from_io)?;
+        let runtime = Background::start("dm-storage-s3", THREADS)?;
         let store = setup::store(&url, config)?;
         let patience = Duration::from_secs(config.retry_timeout_secs);
-        let client = Client::new(store, runtime.handle().clone(), patience);
+        let client = Client::new(store, runtime.handle(), patience);
         let keys = Keys::of(&url)?;
         let marker = block_on(&client, async {
             probe::run(&client, &keys, &url).await?;
@@ -138,7 +120,7 @@ impl S3Bodies {
             permits: Arc::new(Semaphore::new(permits.max(2))),
             names: Cache::new(NAME_BLOCKS),
             read_ahead: ReadAhead::default(),
-            _runtime: Requests(Some(runtime)),
+            _runtime: runtime,
         })
     }
 
@@ -329,12 +311,12 @@ impl Bucket for S3Bodies {
         &self,
         engine: &dyn Engine,
         committer: &Committer,
-        epoch: u64,
+        living: &Living,
         stop: &AtomicBool,
     ) -> Result<(), StoreError> {
         block_on(&self.client, async {
-            collecting::abort_uploads(self, engine, committer, epoch, stop).await?;
-            collecting::delete_orphans(self, engine, epoch, stop).await
+            collecting::abort_uploads(self, engine, committer, living, stop).await?;
+            collecting::delete_orphans(self, engine, living, stop).await
         })
     }
 
