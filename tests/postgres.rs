@@ -1,6 +1,7 @@
 //! A node whose catalog is in a PostgreSQL database.
 
 use std::{
+    fs,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -8,20 +9,26 @@ use std::{
     time::Duration,
 };
 
+use dm_testing::s3::Moto;
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{
-    Node, NodeSetup, SOMEBODY, eventually,
-    http::answer,
-    postgres::{Postgres, free_port},
-    process::kill_9,
+use crate::{
+    s3::{in_bucket, must_put},
+    support::{
+        Node, NodeSetup, SOMEBODY, bytes, eventually,
+        http::answer,
+        postgres::{Postgres, free_port},
+        process::kill_9,
+    },
 };
 
 /// Clients that share at the same time.
 const CLIENTS: u64 = 8;
+/// Bytes of a large object: more than two parts.
+const LARGE: usize = 20 << 20;
 /// Shares that are acknowledged before something is killed.
 const SHARES: usize = 20;
 /// Of a client after a share that was not acknowledged.
@@ -132,6 +139,52 @@ async fn a_node_on_postgresql_shares_reads_verifies_revokes_and_erases() {
     let (setup, _, _) = node.stop().await;
     let refused = NodeSetup::new(&setup.data_dir).try_start().await;
     assert!(refused.as_ref().is_err_and(|why| why.contains("set catalog_url")));
+}
+
+#[tokio::test]
+async fn objects_in_database_and_bucket_outlive_the_folder_of_objects() {
+    let (Some(postgres), Some(moto)) = (Postgres::running().await, Moto::running()) else {
+        return;
+    };
+    let (home, bucket) = (tempdir().unwrap(), moto.make_bucket());
+    let in_bucket = in_bucket(setup(&home, &postgres), moto.url(), &bucket);
+    let node = in_bucket.start().await;
+    let data = bytes(LARGE, 1);
+    let (small, large) = (
+        node.must_share("small", SOMEBODY).await,
+        must_put(&node, &data).await,
+    );
+    let objects = home.path().join("objects");
+    assert!(!objects.join("fjall").exists(), "the index is in the database");
+
+    // Once without any tidying up, and once after an orderly end.
+    let killed = node.kill().await;
+    fs::remove_dir_all(&objects).unwrap();
+    let node = killed.start().await;
+    let later = node.must_share("later", SOMEBODY).await;
+    let (stopped, _, _) = node.stop().await;
+    fs::remove_dir_all(&objects).unwrap();
+    let node = stopped.start().await;
+    assert_eq!(node.reads(&small).await, b"small");
+    assert_eq!(node.reads(&later).await, b"later");
+    assert!(node.reads(&large).await == data);
+    for hash in [&small, &later, &large] {
+        let verified = node.verifies(hash).await;
+        assert_eq!(verified["verified"], true, "{verified}");
+    }
+    for hash in [&small, &large] {
+        let (status, erased) = answer(node.request(Method::DELETE, &format!("/data/{hash}"))).await;
+        assert_eq!(status, StatusCode::OK, "{erased}");
+        assert_eq!(node.object(hash).await.0, StatusCode::NOT_FOUND);
+    }
+    // The database names objects that are in a bucket.
+    drop(node.stop().await);
+    let refused = setup(&home, &postgres).try_start().await;
+    assert!(
+        refused
+            .as_ref()
+            .is_err_and(|why| why.contains("storage.objects_url"))
+    );
 }
 
 #[tokio::test]

@@ -13,7 +13,12 @@ use crate::support::{Node, NodeSetup, SOMEBODY, bytes, eventually, http::answer}
 const LARGE: usize = 20 << 20;
 
 fn setup(home: &TempDir, endpoint: &str, bucket: &str) -> NodeSetup {
-    NodeSetup::new(home.path())
+    in_bucket(NodeSetup::new(home.path()), endpoint, bucket)
+}
+
+/// With large objects in this bucket.
+pub(crate) fn in_bucket(setup: NodeSetup, endpoint: &str, bucket: &str) -> NodeSetup {
+    setup
         .env("DM_STORAGE__OBJECTS_URL", &format!("s3://{bucket}/node"))
         .env("DM_STORAGE__S3__ENDPOINT", endpoint)
         .env("DM_STORAGE__S3__ALLOW_HTTP", "true")
@@ -22,7 +27,7 @@ fn setup(home: &TempDir, endpoint: &str, bucket: &str) -> NodeSetup {
         .env("AWS_SECRET_ACCESS_KEY", "test")
 }
 
-async fn must_put(node: &Node, data: &[u8]) -> String {
+pub(crate) async fn must_put(node: &Node, data: &[u8]) -> String {
     let (status, body) = node.put(data.to_vec(), SOMEBODY).await;
     assert_eq!(status, StatusCode::CREATED, "{body}");
     body["data_hash"].as_str().unwrap().to_owned()

@@ -7,9 +7,9 @@ use anyhow::Context;
 use anyhow::bail;
 use dm_core::{Address, config::NodeConfig, ports::SecretFiles};
 use dm_keys::{KEY_FILE, SecretDirectory};
-#[cfg(feature = "postgres")]
-use dm_storage::CatalogSecrets;
 use dm_storage::SqliteCatalog;
+#[cfg(feature = "postgres")]
+use dm_storage::{CatalogSecrets, PostgresOptions};
 #[cfg(feature = "postgres")]
 use futures::FutureExt;
 
@@ -92,7 +92,7 @@ async fn open(config: &NodeConfig, account: Option<Address>) -> anyhow::Result<S
 
 #[cfg(feature = "postgres")]
 async fn secrets_in_database(config: &NodeConfig, url: &str) -> anyhow::Result<Arc<dyn SecretFiles>> {
-    let options = database(config, url).await?.readers(1);
+    let options = database_options(config, url).await?.readers(1);
     let place = options.place();
     let open = move || SqliteCatalog::open_postgres(options.clone()).boxed();
     Ok(Arc::new(CatalogSecrets::of_catalog(place, open)))
@@ -103,29 +103,13 @@ async fn secrets_in_database(_config: &NodeConfig, _url: &str) -> anyhow::Result
     bail!("{WITHOUT_POSTGRES}")
 }
 
-/// The database of the settings.
-#[cfg(feature = "postgres")]
-async fn database(config: &NodeConfig, url: &str) -> anyhow::Result<dm_storage::PostgresOptions> {
-    let mut options = dm_storage::PostgresOptions::at(url)?.readers(config.catalog.readers);
-    if config.catalog.through_pooler {
-        options = options.through_pooler();
-    }
-    if let Some(file) = &config.catalog.password_file {
-        options = options
-            .password_file(file)
-            .await
-            .context("catalog.password_file")?;
-    }
-    Ok(options)
-}
-
 #[cfg(feature = "postgres")]
 async fn open_in_database(
     config: &NodeConfig,
     url: &str,
     account: Option<Address>,
 ) -> anyhow::Result<SqliteCatalog> {
-    let mut options = database(config, url).await?;
+    let mut options = database_options(config, url).await?;
     if let Some(account) = account {
         options = options.for_node(account, process_file(config));
     }
@@ -133,6 +117,30 @@ async fn open_in_database(
     SqliteCatalog::open_postgres(options)
         .await
         .with_context(|| format!("cannot open the catalog at {place}"))
+}
+
+/// The database that the settings name, where the catalog is in one.
+///
+/// # Errors
+/// Where a setting cannot be used.
+#[cfg(feature = "postgres")]
+pub(crate) async fn database(config: &NodeConfig) -> anyhow::Result<Option<PostgresOptions>> {
+    match &config.catalog_url {
+        Some(url) => database_options(config, url.expose()).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+#[cfg(feature = "postgres")]
+async fn database_options(config: &NodeConfig, url: &str) -> anyhow::Result<PostgresOptions> {
+    let mut options = PostgresOptions::at(url)?.readers(config.catalog.readers);
+    if config.catalog.through_pooler {
+        options = options.through_pooler();
+    }
+    match &config.catalog.password_file {
+        Some(file) => options.password_file(file).await.context("catalog.password_file"),
+        None => Ok(options),
+    }
 }
 
 #[cfg(not(feature = "postgres"))]

@@ -24,16 +24,12 @@ pub(super) struct Stores {
 
 impl Stores {
     pub(super) async fn open(config: &NodeConfig, address: Address) -> anyhow::Result<Self> {
-        let objects_dir = config.objects_dir();
-        let storage_config = config.storage.clone();
-        if storage_config.engine == ObjectEngine::Sled {
+        if config.storage.engine == ObjectEngine::Sled {
             tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
         }
-        let limits = kept_limits(config, address);
-        let storage =
-            tokio::task::spawn_blocking(move || Storage::open_within(&objects_dir, &storage_config, limits))
-                .await??;
+        // First: it refuses the database of another account.
         let catalog = Arc::new(catalog::open_for_node(config, address).await?);
+        let storage = open_storage(config, address).await?;
         let known = KnownObjects::new(storage.objects(), catalog.clone(), address);
         Ok(Self {
             storage,
@@ -51,6 +47,19 @@ impl Stores {
             false => self.storage.namespace(name),
         }
     }
+}
+
+/// Opens the object store where the settings say that its index is.
+async fn open_storage(config: &NodeConfig, address: Address) -> anyhow::Result<Storage> {
+    let (dir, storage) = (config.objects_dir(), config.storage.clone());
+    let limits = kept_limits(config, address);
+    #[cfg(feature = "postgres")]
+    if let Some(database) = catalog::database(config).await? {
+        let open = move || Storage::open_shared(&dir, &storage, limits, &database);
+        return Ok(tokio::task::spawn_blocking(open).await??);
+    }
+    let open = move || Storage::open_within(&dir, &storage, limits);
+    Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 /// How much is kept; nothing by a node that only introduces others.

@@ -102,7 +102,7 @@ impl KeyValueStore for Namespace {
         self.objects
             .committer
             .run(need, move |transaction| {
-for (key, value) in &expected {
+                for (key, value) in &expected {
                     if transaction.get(Table::Namespaces, key)? != *value {
                         return Err(StoreError::Conflict);
                     }
