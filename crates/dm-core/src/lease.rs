@@ -2,8 +2,11 @@
 //!
 //! The clock is that of whoever keeps the lease. Nothing here reads one.
 
+mod acting;
+
 use std::{fmt, time::Duration};
 
+pub use self::acting::{current_epoch, in_epoch, in_same_epoch};
 use crate::instance::InstanceId;
 
 /// Numbers the times that somebody takes the lease. Each is greater than all before it.

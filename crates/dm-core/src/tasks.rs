@@ -15,6 +15,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::ports::{LeaderTask, Leads};
+
 /// First pause before a failed task is started again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause.
@@ -39,12 +41,27 @@ pub struct Supervisor {
     shutdown: CancellationToken,
     tracker: TaskTracker,
     statuses: Arc<Mutex<BTreeMap<String, TaskStatus>>>,
+    /// Where the node may have several instances.
+    leads: Option<Arc<dyn Leads>>,
 }
 
 impl Supervisor {
-    /// A supervisor without tasks.
+    /// A supervisor without tasks, of a node that is one instance: it always leads.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A supervisor without tasks, of an instance that may not lead.
+    pub fn led_by(leads: Arc<dyn Leads>) -> Self {
+        Self {
+            leads: Some(leads),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the node is one instance, which always leads.
+    pub fn is_alone(&self) -> bool {
+        self.leads.is_none()
     }
 
     /// Is cancelled when the node stops; tasks end soon after it.
@@ -65,6 +82,27 @@ impl Supervisor {
         let name = name.to_owned();
         self.tracker
             .spawn(async move { supervisor.supervise(&name, make).await });
+    }
+
+    /// Starts a task that runs only while this instance leads: each time anew, and in the
+    /// [epoch](crate::lease::in_epoch) of that time. Else as [`spawn`](Self::spawn).
+    pub fn spawn_leading<Make, Task, Error>(&self, name: &str, make: Make)
+    where
+        Make: Fn(CancellationToken) -> Task + Send + Sync + 'static,
+        Task: Future<Output = Result<(), Error>> + Send + 'static,
+        Error: Display + Send + 'static,
+    {
+        let Some(leads) = self.leads.clone() else {
+            return self.spawn(name, make);
+        };
+        let work: Arc<LeaderTask> = Arc::new(move |over| {
+            let task = make(over);
+            async move { task.await.map_err(|error| error.to_string()) }.boxed()
+        });
+        self.spawn(name, move |shutdown| {
+            let (leads, work) = (leads.clone(), work.clone());
+            async move { leads.lead(shutdown, &*work).await }
+        });
     }
 
     async fn supervise<Make, Task, Error>(&self, name: &str, make: Make)

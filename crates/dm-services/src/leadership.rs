@@ -6,12 +6,13 @@ mod term;
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Display, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use dm_core::{
     instance::InstanceId,
     lease::Epoch,
-    ports::{CatalogError, Leases},
+    ports::{CatalogError, LeaderTask, Leads, Leases},
 };
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -98,12 +99,13 @@ impl Leadership {
         Ok(())
     }
 
-    /// Runs `make`'s tasks in each term of this instance, until the shutdown. They are told
-    /// the end of the term, and are dropped where they have not ended a margin later. Tasks
-    /// that return before are not started again in the same term.
+    /// Runs `make`'s tasks in each term of this instance, until the shutdown: each of their
+    /// writes is made [in its epoch](dm_core::lease::in_epoch). They are told the end of the
+    /// term, and are dropped where they have not ended a margin later. Tasks that return before
+    /// are not started again in the same term.
     ///
     /// # Errors
-    /// That of the tasks.
+    /// That of the tasks, except where they failed since the term is over.
     pub async fn while_leading<Tasks, Error>(
         &self,
         shutdown: CancellationToken,
@@ -111,7 +113,10 @@ impl Leadership {
     ) -> Result<(), Error>
     where
         Tasks: Future<Output = Result<(), Error>>,
+        Error: Display,
     {
+        // A lease that the database does not count as held is not renewed by the next renewal.
+        let notice = self.config.renew_every + self.config.margin;
         let mut terms = self.term.subscribe();
         let mut last = Epoch(0);
         loop {
@@ -123,7 +128,7 @@ impl Leadership {
             };
             let Some(term) = term else { continue };
             last = term.epoch();
-            term.run(self.config.margin, &make).await?;
+            term.run(self.config.margin, notice, &make).await?;
         }
     }
 
@@ -201,6 +206,13 @@ impl Leadership {
     /// the same lease do not ask at the same time.
     fn pause(&self) -> Duration {
         self.config.renew_every.mul_f64(0.5 + rand::random::<f64>())
+    }
+}
+
+#[async_trait]
+impl Leads for Leadership {
+    async fn lead(&self, shutdown: CancellationToken, work: &LeaderTask) -> Result<(), String> {
+        self.while_leading(shutdown, |term| work(term.over())).await
     }
 }
 

@@ -1,8 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Catalog, CatalogError};
+use super::CatalogError;
 use crate::{
     instance::InstanceId,
     lease::{Epoch, Lease},
@@ -11,7 +11,8 @@ use crate::{
 /// How many of the newest leases are kept at least.
 pub const KEPT_LEASES: u64 = 10_000;
 
-/// Keeps the lease of the leader.
+/// Keeps the lease of the leader. A catalog that keeps it makes what is written
+/// [in an epoch](crate::lease::in_epoch) only while the lease is of that epoch.
 ///
 /// Time passes by the clock of whoever keeps it alone: no caller says what time it is. A
 /// caller measures from before it asks, so that it gives the lease up no later than it ends.
@@ -46,12 +47,4 @@ pub trait Leases: Send + Sync {
     /// At most `limit` leases after `after`, oldest first: who had it from when until when.
     /// The newest [`KEPT_LEASES`] are kept.
     async fn leases(&self, after: Epoch, limit: usize) -> Result<Vec<Lease>, CatalogError>;
-}
-
-/// Hands out a catalog for what only the leader may do.
-pub trait FencedCatalog: Send + Sync {
-    /// The same catalog, each of whose writes checks within its own transaction that the lease
-    /// is of this epoch and has not ended. Where it has, the write changes nothing and fails
-    /// with [`CatalogError::NotLeading`]. Reads are not checked.
-    fn fenced(&self, epoch: Epoch) -> Arc<dyn Catalog>;
 }

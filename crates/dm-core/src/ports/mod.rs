@@ -24,6 +24,7 @@ mod json_rpc;
 mod key_changes;
 mod key_uses;
 mod key_value;
+mod leads;
 mod leases;
 mod log_control;
 mod master_password;
@@ -76,7 +77,8 @@ pub use json_rpc::JsonRpc;
 pub use key_changes::{BegunKeyChange, KeyChange, KeyChangeDetails, KeyChanges};
 pub use key_uses::{KeyUses, Retirement};
 pub use key_value::{KeyValueStore, WriteBatch};
-pub use leases::{FencedCatalog, KEPT_LEASES, Leases};
+pub use leads::{LeaderTask, Leads};
+pub use leases::{KEPT_LEASES, Leases};
 pub use log_control::{InvalidLogFilter, LogControl};
 pub use master_password::{MasterPassword, PasswordError};
 pub use network::{

@@ -1,8 +1,8 @@
 //! One instance's time as the leader.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
-use dm_core::lease::Epoch;
+use dm_core::lease::{Epoch, in_epoch};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -63,30 +63,40 @@ impl Term {
         answer.ok().filter(|_| self.holds())
     }
 
-    /// Runs tasks as long as it goes on, and `grace` longer where they do not end.
+    /// Runs tasks as long as it goes on, and `grace` longer where they do not end. They may
+    /// learn `notice` before it that it is over, from a write that is refused.
     pub(super) async fn run<Tasks, Error>(
         &self,
         grace: Duration,
+        notice: Duration,
         make: impl Fn(Self) -> Tasks,
     ) -> Result<(), Error>
     where
         Tasks: Future<Output = Result<(), Error>>,
+        Error: Display,
     {
         // Counted before it is asked whether the term goes on: who ends it waits for this.
         let _counted = self.tasks.token();
         if !self.holds() {
             return Ok(());
         }
-        let tasks = make(self.clone());
+        let tasks = in_epoch(self.epoch, make(self.clone()));
         tokio::pin!(tasks);
-        tokio::select! {
-            done = &mut tasks => return done,
-            () = self.over.cancelled() => {}
+        let done = tokio::select! {
+            done = &mut tasks => done,
+            () = self.over.cancelled() => match tokio::time::timeout(grace, tasks).await {
+                Ok(done) => done,
+                Err(_) => {
+                    tracing::warn!(epoch = %self.epoch, "tasks of the leader did not end in time and were dropped");
+                    return Ok(());
+                }
+            },
+        };
+        let Err(error) = done else { return Ok(()) };
+        if tokio::time::timeout(notice, self.over.cancelled()).await.is_err() {
+            return Err(error);
         }
-        if let Ok(done) = tokio::time::timeout(grace, tasks).await {
-            return done;
-        }
-        tracing::warn!(epoch = %self.epoch, "tasks of the leader did not end in time and were dropped");
+        tracing::info!(epoch = %self.epoch, %error, "a task of the leader ended with its term");
         Ok(())
     }
 }

@@ -4,10 +4,15 @@ mod random;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use dm_core::{instance::InstanceId, ports::Leases, tasks::Supervisor};
+use dm_core::{
+    instance::InstanceId,
+    lease::current_epoch,
+    ports::{CatalogError, Leases},
+    tasks::Supervisor,
+};
 use dm_testing::{
     catalog::{MemoryLeases, leases::assert_one_at_a_time},
     waiting::eventually,
@@ -326,6 +331,33 @@ async fn tasks_that_fail_can_run_again_in_the_same_term() {
         .1
         .unwrap();
     assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_write_is_refused_has_not_failed_and_runs_in_the_next_epoch() {
+    let leases = Arc::new(MemoryLeases::new());
+    let leader = Running::start(leases.clone(), 1);
+    let supervisor = Supervisor::led_by(Arc::new(leader.leadership.clone()));
+    let newest = Arc::new(AtomicU64::new(0));
+    let noted = newest.clone();
+    supervisor.spawn_leading("task", move |over| {
+        let (leases, noted) = (leases.clone(), noted.clone());
+        async move {
+            let epoch = current_epoch().unwrap();
+            noted.store(epoch.0, Ordering::Relaxed);
+            if epoch == Epoch(1) {
+                leases.give_back_lease(epoch).await.unwrap();
+                return Err(CatalogError::NotLeading(epoch));
+            }
+            over.cancelled().await;
+            Ok(())
+        }
+    });
+    eventually("it runs in the next epoch", async || {
+        (newest.load(Ordering::Relaxed) == 2).then_some(())
+    })
+    .await;
+    assert_eq!(supervisor.statuses()["task"].failures, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use dm_core::{
     clock::now_ms,
     envelope::ObjectId,
+    lease::in_same_epoch,
     ports::{Challenged, NetworkError, NotTaken, StoreError},
 };
 
@@ -66,7 +67,7 @@ impl Repairer {
     /// The plan bounds how many are under way.
     fn begin(&self, action: Action) {
         let repairer = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(in_same_epoch(async move {
             let done = match action {
                 Action::Challenge { object, peer, known } => repairer.challenge(&object, &peer, &known).await,
                 Action::Search { object } => repairer.search(&object).await,
@@ -82,7 +83,7 @@ impl Repairer {
                 tracing::warn!(%error, "what came of a step of repair was not noted");
             }
             repairer.inner.bell.notify_one();
-        });
+        }));
     }
 
     async fn challenge(&self, object: &ObjectId, peer: &Peer, known: &[Peer]) -> Result<(), StoreError> {

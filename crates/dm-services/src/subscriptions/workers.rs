@@ -1,13 +1,19 @@
 //! One task for each subscription that is active.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use dm_core::subscription::{SubscriptionId, SubscriptionState};
+use dm_core::{
+    lease::in_same_epoch,
+    subscription::{SubscriptionId, SubscriptionState},
+};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Subscriptions, delivery::AFTER_FAULT};
 use crate::ServiceError;
+
+/// Between two looks at which subscriptions there are.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// The tasks that run, and what stops each of them.
 #[derive(Default)]
@@ -40,6 +46,8 @@ impl Subscriptions {
             self.start_and_stop(workers).await?;
             tokio::select! {
                 () = self.changed.notified() => {}
+                // Another instance may have changed them.
+                () = tokio::time::sleep(LOOK_AGAIN_AFTER) => {}
                 Some(ended) = workers.tasks.join_next_with_id() => workers.forget(ended).await,
             }
         }
@@ -66,7 +74,7 @@ impl Subscriptions {
             }
             let stop = CancellationToken::new();
             let delivering = self.clone().deliver_all(id, rewinds, stop.clone());
-            let task = workers.tasks.spawn(delivering).id();
+            let task = workers.tasks.spawn(in_same_epoch(delivering)).id();
             let worker = Worker { task, stop, rewinds };
             workers.running.insert(id, worker);
         }

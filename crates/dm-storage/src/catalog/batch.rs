@@ -1,7 +1,6 @@
 //! Many changes in one transaction, the frequent kinds many rows at a time.
 
 use dm_core::{
-    lease::Epoch,
     news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState},
@@ -12,7 +11,7 @@ use sqlx::SqliteConnection;
 
 use super::{
     api_keys,
-    change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
+    change::{BulkChange, Change, Fence, OrderedChange, Outcome, SingleChange},
     checkpoints, contacts, deliveries, erasures, event_log, inbox, instances, journal, key_changes, key_uses,
     leases, mandates, namespaces, order_writes, peers, readable_objects, replicas, revocations, sent,
     share_writes,
@@ -76,8 +75,8 @@ struct Batch<'a, 'c> {
     log_length: Option<u64>,
     singles: Vec<(usize, &'a SingleChange)>,
     news: Vec<News>,
-    /// Whether the lease is of an epoch, as this transaction has found.
-    leading: Option<(Epoch, bool)>,
+    /// What the lease allows, as this transaction has found.
+    fences: Vec<(Fence, bool)>,
 }
 
 impl<'a, 'c> Batch<'a, 'c> {
@@ -95,7 +94,7 @@ impl<'a, 'c> Batch<'a, 'c> {
             log_length: None,
             singles: Vec::new(),
             news: Vec::new(),
-            leading: None,
+            fences: Vec::new(),
         }
     }
 
@@ -106,16 +105,16 @@ impl<'a, 'c> Batch<'a, 'c> {
                 self.singles.push((place, change));
                 Ok(())
             }
-            Change::Fenced(epoch, change) => {
-                if self.leads(*epoch).await? {
+            Change::Fenced(fence, change) => {
+                if self.allows(*fence).await? {
                     return Box::pin(self.add(place, change)).await;
                 }
-                self.set_outcome(place, Outcome::NotLeading(*epoch));
+                self.set_outcome(place, Outcome::Fenced(*fence));
                 Ok(())
             }
             Change::Ordered(change) => {
                 self.flush().await?;
-                self.leading = None;
+                self.fences.clear();
                 let outcome = make_ordered(self.connection, change, &mut self.news).await?;
                 self.set_outcome(place, outcome);
                 Ok(())
@@ -123,17 +122,15 @@ impl<'a, 'c> Batch<'a, 'c> {
         }
     }
 
-    /// Whether the lease is of this epoch. Nobody else changes it before the commit: all who
-    /// write wait for the end of this transaction.
-    async fn leads(&mut self, epoch: Epoch) -> Result<bool, CatalogError> {
-        if let Some((known, leads)) = self.leading
-            && known == epoch
-        {
-            return Ok(leads);
+    /// Whether the lease allows it. Nobody else changes it before the commit: all who write
+    /// wait for the end of this transaction.
+    async fn allows(&mut self, fence: Fence) -> Result<bool, CatalogError> {
+        if let Some((_, allows)) = self.fences.iter().find(|(known, _)| *known == fence) {
+            return Ok(*allows);
         }
-        let leads = leases::is_valid(self.connection, epoch).await?;
-        self.leading = Some((epoch, leads));
-        Ok(leads)
+        let allows = leases::allows(self.connection, fence).await?;
+        self.fences.push((fence, allows));
+        Ok(allows)
     }
 
     async fn collect(&mut self, place: usize, change: &'a BulkChange) -> Result<(), CatalogError> {

@@ -39,8 +39,17 @@ pub(super) enum Change {
     Ordered(OrderedChange),
     /// Made on its own, in any order.
     Single(SingleChange),
-    /// Made only while the lease is of this epoch.
-    Fenced(Epoch, Box<Self>),
+    /// Made only where the lease allows it.
+    Fenced(Fence, Box<Self>),
+}
+
+/// What must hold of the newest lease for a change to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fence {
+    /// It is of this epoch and has not ended.
+    Epoch(Epoch),
+    /// It is or was that of this instance: no other one has had it since.
+    Last(InstanceId),
 }
 
 /// Frequent changes, of which many are made by one statement.
@@ -288,6 +297,6 @@ pub(super) enum Outcome {
     Lease(Option<Epoch>),
     /// It contradicts what is kept; nothing was changed.
     Refused(String),
-    /// Who asks for it does not lead any more; nothing was changed.
-    NotLeading(Epoch),
+    /// The lease does not allow it; nothing was changed.
+    Fenced(Fence),
 }

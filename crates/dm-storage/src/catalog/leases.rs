@@ -3,18 +3,18 @@
 //! Whoever changes it, or writes by its right, holds the lock that all writers take first.
 //! So the newest row stays what it is from where it is read to the commit.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dm_core::{
     instance::InstanceId,
     lease::{Epoch, Lease},
-    ports::{Catalog, CatalogError, FencedCatalog, KEPT_LEASES, Leases},
+    ports::{CatalogError, KEPT_LEASES, Leases},
 };
 
 use super::{
     SqliteCatalog,
-    change::{LeaseChange, OrderedChange, Outcome},
+    change::{Fence, LeaseChange, OrderedChange, Outcome},
     clock::with_now,
     columns::{Columns, bound, storable},
     error::{failed, from_sqlx},
@@ -60,10 +60,13 @@ pub(super) async fn change(
     Ok(Outcome::Existed(changed.is_some()))
 }
 
-/// Whether the lease is of this epoch and has not ended, within a transaction that writes.
-pub(super) async fn is_valid(connection: &mut Connection<'_>, epoch: Epoch) -> Result<bool, CatalogError> {
+/// Whether the lease allows a change, within a transaction that writes.
+pub(super) async fn allows(connection: &mut Connection<'_>, fence: Fence) -> Result<bool, CatalogError> {
     let (now, newest) = newest(connection).await?;
-    Ok(newest.is_some_and(|lease| lease.is_valid(epoch, now)))
+    Ok(newest.is_some_and(|lease| match fence {
+        Fence::Epoch(epoch) => lease.is_valid(epoch, now),
+        Fence::Last(instance) => lease.instance == instance,
+    }))
 }
 
 async fn newest<'c>(target: impl Into<Target<'c>>) -> Result<(u64, Option<Lease>), CatalogError> {
@@ -131,11 +134,16 @@ impl Leases for SqliteCatalog {
     }
 }
 
-impl FencedCatalog for SqliteCatalog {
-    fn fenced(&self, epoch: Epoch) -> Arc<dyn Catalog> {
-        Arc::new(Self {
-            writer: self.writer.fenced(epoch),
+impl SqliteCatalog {
+    /// The same catalog, which changes nothing any more once another instance has had the
+    /// lease: for an instance whose data directory holds what others lack. Takes and keeps
+    /// the lease as before, until another one has it. Writes that come too late fail with
+    /// [`CatalogError::Unavailable`].
+    #[must_use]
+    pub fn while_last_leader(&self, instance: InstanceId) -> Self {
+        Self {
+            writer: self.writer.while_last_leader(instance),
             ..self.clone()
-        })
+        }
     }
 }

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::{lease::Epoch, ports::CatalogError};
+use dm_core::{instance::InstanceId, lease::current_epoch, ports::CatalogError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     batch::Made,
     cache::ReadableCache,
-    change::{BulkChange, Change, OrderedChange, Outcome, SingleChange},
+    change::{BulkChange, Change, Fence, OrderedChange, Outcome, SingleChange},
     committer::Committer,
     copy::{CopyJob, Moment, from_store},
     error::{failed, is_of_medium, unavailable},
@@ -50,8 +50,8 @@ enum Message {
 #[derive(Clone)]
 pub(super) struct Writer {
     messages: mpsc::Sender<Message>,
-    /// The epoch that every change needs.
-    fence: Option<Epoch>,
+    /// The instance whose changes are made, where no other one may have led since.
+    sole: Option<InstanceId>,
 }
 
 impl Writer {
@@ -71,30 +71,32 @@ impl Writer {
             next_attempt: Instant::now(),
         };
         tokio::spawn(task.run(inbox));
-        Self {
-            messages,
-            fence: None,
-        }
+        Self { messages, sole: None }
     }
 
-    /// The same, whose changes are only made while the lease is of this epoch.
-    pub(super) fn fenced(&self, epoch: Epoch) -> Self {
+    /// The same, whose changes are only made while no other instance has led since this one.
+    pub(super) fn while_last_leader(&self, instance: InstanceId) -> Self {
         Self {
             messages: self.messages.clone(),
-            fence: Some(epoch),
+            sole: Some(instance),
         }
     }
 
     /// Makes a change; it is durable when this returns. A caller that goes
     /// away meanwhile does not take the change back.
     pub(super) async fn write(&self, change: impl Into<Change>) -> Result<Outcome, CatalogError> {
-        let change = match self.fence {
-            Some(epoch) => Change::Fenced(epoch, Box::new(change.into())),
+        // Whoever leads is the last who has led.
+        let epoch = current_epoch().map(Fence::Epoch);
+        let change = match epoch.or(self.sole.map(Fence::Last)) {
+            Some(fence) => Change::Fenced(fence, Box::new(change.into())),
             None => change.into(),
         };
         match self.ask(|reply| Message::Write(change, reply)).await?? {
             Outcome::Refused(reason) => Err(CatalogError::Conflict(reason)),
-            Outcome::NotLeading(epoch) => Err(CatalogError::NotLeading(epoch)),
+            Outcome::Fenced(Fence::Epoch(epoch)) => Err(CatalogError::NotLeading(epoch)),
+            Outcome::Fenced(Fence::Last(_)) => Err(unavailable(
+                "another process of this node has taken the database over; this one changes nothing any more",
+            )),
             outcome => Ok(outcome),
         }
     }

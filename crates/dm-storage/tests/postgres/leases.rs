@@ -5,8 +5,8 @@ use std::time::Duration;
 use dm_core::{
     clock::now_ms,
     instance::InstanceId,
-    lease::Epoch,
-    ports::{CatalogError, FencedCatalog, Leases, ShareCatalog},
+    lease::{Epoch, in_epoch},
+    ports::{CatalogError, Leases, ShareCatalog},
 };
 use dm_storage::SqliteCatalog;
 use dm_testing::{
@@ -94,8 +94,8 @@ async fn what_time_an_instance_believes_it_is_does_not_matter() {
     let lease = catalog.lease().await.unwrap().unwrap();
     assert!((before..=after).contains(&lease.taken_at));
     assert!(lease.taken_at > now_ms() + 30 * 60 * 1000);
-    let fenced = catalog.fenced(epoch);
-    fenced.commit_share(&share(1, 1).into()).await.unwrap();
+    let share = share(1, 1).into();
+    in_epoch(epoch, catalog.commit_share(&share)).await.unwrap();
     assert!(catalog.renew_lease(epoch, LONG).await.unwrap());
 }
 
@@ -124,13 +124,14 @@ async fn a_write_that_waited_for_the_lock_past_the_lease_changes_nothing() {
     let (leader, other) = (open(&database).await, open(&database).await);
     let lasts = Duration::from_millis(500);
     let epoch = leader.take_lease(instance(1), lasts).await.unwrap().unwrap();
-    let fenced = leader.fenced(epoch);
     let mut lock = database.raw().await;
     sqlx::raw_sql("BEGIN; SELECT 1 FROM catalog_head FOR UPDATE")
         .execute(&mut lock)
         .await
         .unwrap();
-    let writing = tokio::spawn(async move { fenced.commit_share(&share(1, 1).into()).await });
+    let writing = tokio::spawn(in_epoch(epoch, async move {
+        leader.commit_share(&share(1, 1).into()).await
+    }));
     eventually("the write waits for the lock", async || {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -167,11 +168,10 @@ async fn what_a_leader_writes_after_another_has_taken_over_changes_nothing() {
         second.take_lease(instance(2), LONG).await.unwrap()
     })
     .await;
-    let (old_writes, new_writes) = (first.fenced(old), second.fenced(new));
     let (old_share, new_share) = (share(1, 1).into(), share(2, 1).into());
     let (refused, made) = futures::join!(
-        old_writes.commit_share(&old_share),
-        new_writes.commit_share(&new_share)
+        in_epoch(old, first.commit_share(&old_share)),
+        in_epoch(new, second.commit_share(&new_share))
     );
     assert!(
         matches!(refused, Err(CatalogError::NotLeading(of)) if of == old),

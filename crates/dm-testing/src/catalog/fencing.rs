@@ -1,12 +1,12 @@
-//! What [`FencedCatalog`] promises.
+//! What a catalog promises about writes [in an epoch](in_epoch).
 
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
 use std::time::Duration;
 
 use dm_core::{
-    lease::Epoch,
-    ports::{Catalog, CatalogError, FencedCatalog, Leases, ShareCatalog},
+    lease::{Epoch, in_epoch},
+    ports::{Catalog, CatalogError, Leases},
     share::NewShare,
 };
 use futures::future::join_all;
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::waiting::eventually;
 
-/// Makes a test of each promise of [`FencedCatalog`].
+/// Makes a test of each promise about writes in an epoch.
 #[macro_export]
 macro_rules! fenced_catalog_conformance {
     ($empty:path) => {
@@ -31,10 +31,10 @@ macro_rules! fenced_catalog_conformance {
     };
 }
 
-/// A catalog that hands itself out to leaders.
-pub trait LeaderLedger: FencedCatalog + Leases + ShareCatalog {}
+/// A catalog that keeps the lease of those who write to it.
+pub trait LeaderLedger: Catalog + Leases {}
 
-impl<T: FencedCatalog + Leases + ShareCatalog> LeaderLedger for T {}
+impl<T: Catalog + Leases> LeaderLedger for T {}
 
 fn assert_refused<T: std::fmt::Debug>(refused: &Result<T, CatalogError>, epoch: Epoch) {
     assert!(
@@ -44,38 +44,43 @@ fn assert_refused<T: std::fmt::Debug>(refused: &Result<T, CatalogError>, epoch: 
 }
 
 /// Writes of each kind: many at once, in their order, and alone.
-async fn assert_writes_nothing(fenced: &dyn Catalog, epoch: Epoch) {
-    assert_refused(&fenced.commit_share(&share(9, 1).into()).await, epoch);
-    assert_refused(&fenced.remove_readable(&data_hash(1)).await, epoch);
-    assert_refused(&fenced.put_contact(&contact("nobody", 9)).await, epoch);
-    assert_eq!(fenced.share(&data_hash(9), address(1)).await.unwrap(), None);
-    assert_eq!(fenced.contacts(None, 9).await.unwrap(), []);
+async fn assert_writes_nothing(catalog: &impl LeaderLedger, epoch: Epoch) {
+    in_epoch(epoch, async {
+        assert_refused(&catalog.commit_share(&share(9, 1).into()).await, epoch);
+        assert_refused(&catalog.remove_readable(&data_hash(1)).await, epoch);
+        assert_refused(&catalog.put_contact(&contact("nobody", 9)).await, epoch);
+        assert_eq!(catalog.share(&data_hash(9), address(1)).await.unwrap(), None);
+        assert_eq!(catalog.contacts(None, 9).await.unwrap(), []);
+    })
+    .await;
 }
 
 pub async fn the_leader_writes_and_reads(catalog: &impl LeaderLedger) {
     let epoch = catalog.take_lease(instance(1), LONG).await.unwrap().unwrap();
-    let fenced = catalog.fenced(epoch);
-    fenced.commit_share(&share(1, 1).into()).await.unwrap();
+    in_epoch(epoch, async {
+        catalog.commit_share(&share(1, 1).into()).await.unwrap();
+        assert!(catalog.share(&data_hash(1), address(1)).await.unwrap().is_some());
+        // What a contradiction is without a fence is one with it.
+        catalog.put_contact(&contact("first", 1)).await.unwrap();
+        let conflict = catalog.put_contact(&contact("second", 1)).await;
+        assert!(matches!(conflict, Err(CatalogError::Conflict(_))), "{conflict:?}");
+    })
+    .await;
     assert!(catalog.share(&data_hash(1), address(1)).await.unwrap().is_some());
-    assert!(fenced.share(&data_hash(1), address(1)).await.unwrap().is_some());
-    // What a contradiction is without a fence is one with it.
-    fenced.put_contact(&contact("first", 1)).await.unwrap();
-    let conflict = fenced.put_contact(&contact("second", 1)).await;
-    assert!(matches!(conflict, Err(CatalogError::Conflict(_))), "{conflict:?}");
 }
 
 pub async fn a_write_of_an_old_epoch_changes_nothing(catalog: &impl LeaderLedger) {
-    assert_writes_nothing(&*catalog.fenced(Epoch(1)), Epoch(1)).await;
+    assert_writes_nothing(catalog, Epoch(1)).await;
     let first = catalog.take_lease(instance(1), LONG).await.unwrap().unwrap();
     catalog.give_back_lease(first).await.unwrap();
-    assert_writes_nothing(&*catalog.fenced(first), first).await;
+    assert_writes_nothing(catalog, first).await;
     let second = catalog.take_lease(instance(2), LONG).await.unwrap().unwrap();
-    assert_writes_nothing(&*catalog.fenced(first), first).await;
+    assert_writes_nothing(catalog, first).await;
     // Nor that of an epoch of the same instance.
     catalog.take_lease(instance(2), LONG).await.unwrap().unwrap();
-    assert_writes_nothing(&*catalog.fenced(second), second).await;
+    assert_writes_nothing(catalog, second).await;
     // Nor that of one which has not begun.
-    assert_writes_nothing(&*catalog.fenced(Epoch(99)), Epoch(99)).await;
+    assert_writes_nothing(catalog, Epoch(99)).await;
 }
 
 pub async fn a_write_past_the_lease_changes_nothing_though_nobody_has_taken_it(catalog: &impl LeaderLedger) {
@@ -84,21 +89,20 @@ pub async fn a_write_past_the_lease_changes_nothing_though_nobody_has_taken_it(c
         catalog.lease().await.unwrap().is_none().then_some(())
     })
     .await;
-    assert_writes_nothing(&*catalog.fenced(epoch), epoch).await;
+    assert_writes_nothing(catalog, epoch).await;
 }
 
 pub async fn a_write_of_an_old_epoch_does_not_take_others_down(catalog: &impl LeaderLedger) {
     let old = catalog.take_lease(instance(1), LONG).await.unwrap().unwrap();
     let new = catalog.take_lease(instance(1), LONG).await.unwrap().unwrap();
-    let (old, new) = (catalog.fenced(old), catalog.fenced(new));
     let shares: Vec<NewShare> = (0..30).map(|n| share(n, 1).into()).collect();
     let written = join_all(shares.iter().enumerate().map(|(n, share)| {
-        let (old, new) = (&old, &new);
+        let writing = catalog.commit_share(share);
         async move {
             match n % 3 {
-                0 => old.commit_share(share).await,
-                1 => new.commit_share(share).await,
-                _ => catalog.commit_share(share).await,
+                0 => in_epoch(old, writing).await,
+                1 => in_epoch(new, writing).await,
+                _ => writing.await,
             }
         }
     }))
@@ -115,12 +119,11 @@ pub async fn a_write_of_an_old_epoch_does_not_take_others_down(catalog: &impl Le
 pub async fn what_waits_behind_a_new_epoch_is_fenced(catalog: &impl LeaderLedger) {
     let mut epoch = catalog.take_lease(instance(1), LONG).await.unwrap().unwrap();
     for n in 0..10 {
-        let fenced = catalog.fenced(epoch);
         let (before, behind) = (share(2 * n, 1).into(), share(2 * n + 1, 1).into());
         let (made, taken, refused) = futures::join!(
-            fenced.commit_share(&before),
+            in_epoch(epoch, catalog.commit_share(&before)),
             catalog.take_lease(instance(1), LONG),
-            fenced.commit_share(&behind),
+            in_epoch(epoch, catalog.commit_share(&behind)),
         );
         made.unwrap();
         assert_refused(&refused, epoch);

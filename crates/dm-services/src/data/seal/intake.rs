@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use dm_core::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, MAX_OBJECT_SIZE},
     hash::DataHasher,
+    lease::in_same_epoch,
     plugin::Notes,
     ports::ObjectWriter,
     secret::ContentKey,
@@ -177,7 +178,7 @@ pub(super) fn passed<T>(value: T) -> oneshot::Receiver<T> {
 fn begun<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, ServiceError>> {
-    let task = tokio::spawn(work);
+    let task = tokio::spawn(in_same_epoch(work));
     async move {
         match task.await {
             Ok(result) => result,

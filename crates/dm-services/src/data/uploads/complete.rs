@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use alloy_primitives::Address;
 use dm_core::{
     hash::DataHash,
+    lease::in_same_epoch,
     plugin::Notes,
     share::{ShareOutcome, ShareTerms},
     upload::{UploadId, UploadRecord, UploadStage},
@@ -235,7 +236,7 @@ impl Room {
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
 ) -> Result<T, UploadError> {
-    let done = tokio::spawn(work).await;
+    let done = tokio::spawn(in_same_epoch(work)).await;
     done.unwrap_or_else(|error| {
         Err(ServiceError::Unavailable(format!("work was cut off: {error}").into()).into())
     })
