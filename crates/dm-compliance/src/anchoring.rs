@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{contradiction::Contradiction, send::InFlight};
 use crate::{
-    board::{Board, ChainState},
+    board::{Board, ChainState, OwnAnchoring},
     local_log::LocalLog,
 };
 
@@ -116,18 +116,15 @@ impl Anchorer {
     /// # Errors
     /// Where the local log fails; the task can be started again.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), ComplianceError> {
-        let board = self.deps.board.clone();
+        let _own = OwnAnchoring::begin(&self.deps.board);
         let patience = async {
             shutdown.cancelled().await;
             tokio::time::sleep(LAST_PATIENCE).await;
         };
-        let ended = tokio::select! {
+        tokio::select! {
             ended = self.anchor_until(&shutdown) => ended,
             () = patience => Ok(()),
-        };
-        // Nobody need wait for an anchor that nobody makes.
-        board.set_away();
-        ended
+        }
     }
 
     async fn anchor_until(&mut self, shutdown: &CancellationToken) -> Result<(), ComplianceError> {

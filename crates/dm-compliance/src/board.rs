@@ -42,10 +42,30 @@ pub(crate) struct Anchoring {
     pub(crate) fault: Option<Arc<str>>,
     /// Why the last anchor could not be made.
     pub(crate) trouble: Option<ChainError>,
+    /// Whether this instance makes them.
+    is_own: bool,
 }
 
-/// The shared state. Everybody may look; only the sequencer writes `recorded`,
-/// and only the anchoring task the rest.
+/// That this instance anchors, until it is dropped: then nobody need wait for an anchor that
+/// it does not make.
+pub(crate) struct OwnAnchoring(Arc<Board>);
+
+impl OwnAnchoring {
+    pub(crate) fn begin(board: &Arc<Board>) -> Self {
+        board.anchoring.send_modify(|state| state.is_own = true);
+        Self(board.clone())
+    }
+}
+
+impl Drop for OwnAnchoring {
+    fn drop(&mut self) {
+        self.0.anchoring.send_modify(|state| state.is_own = false);
+        self.0.set_away();
+    }
+}
+
+/// The shared state. Everybody may look; only the anchoring task writes `anchoring`, and the
+/// follower while there is none.
 #[derive(Debug)]
 pub(crate) struct Board {
     /// Number of events that are recorded.
@@ -65,6 +85,7 @@ impl Board {
                 newest: None,
                 fault: None,
                 trouble: None,
+                is_own: false,
             }),
         }
     }
@@ -77,6 +98,34 @@ impl Board {
     /// Number of events that are anchored.
     pub(crate) fn anchored(&self) -> u64 {
         self.anchoring.borrow().anchored
+    }
+
+    /// Notes that so many events are recorded, whichever instance did it.
+    pub(crate) fn note_recorded(&self, count: u64) {
+        self.recorded.send_if_modified(|recorded| {
+            let is_more = count > *recorded;
+            *recorded = count.max(*recorded);
+            is_more
+        });
+    }
+
+    /// Notes how many events another instance has anchored, where this one does not anchor. It
+    /// can be waited for: what keeps that instance from anchoring is not known here.
+    pub(crate) fn note_anchored_elsewhere(&self, anchored: u64) {
+        self.anchoring.send_if_modified(|state| {
+            let known = (state.anchored, state.chain);
+            if state.is_own || known == (anchored, ChainState::Reachable) {
+                return false;
+            }
+            if state.anchored != anchored {
+                state.newest = None;
+                state.anchored = anchored;
+            }
+            if state.chain != ChainState::Contradicts {
+                state.chain = ChainState::Reachable;
+            }
+            known != (state.anchored, state.chain)
+        });
     }
 
     /// Why nothing is recorded: a contradiction that has lasted.

@@ -3,6 +3,7 @@
 mod anchoring;
 mod batch_error;
 mod board;
+mod following;
 mod health;
 mod leaf;
 mod local_log;

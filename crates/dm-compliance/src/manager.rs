@@ -20,6 +20,7 @@ use dm_core::{
 use crate::{
     anchoring::{Anchorer, Deps},
     board::{Board, ChainState},
+    following::Follower,
     leaf::Leaf,
     local_log::LocalLog,
     queue::Queue,
@@ -80,6 +81,7 @@ impl ComplianceManager {
         };
         manager.spawn_sequencer(supervisor);
         manager.spawn_anchoring(config, bus, supervisor);
+        manager.spawn_follower(supervisor);
         Ok(Arc::new(manager))
     }
 
@@ -103,8 +105,22 @@ impl ComplianceManager {
             bus,
             config,
         };
-        supervisor.spawn("compliance.anchor", move |shutdown| {
+        supervisor.spawn_leading("compliance.anchor", move |shutdown| {
             Anchorer::new(deps.clone()).run(shutdown)
+        });
+    }
+
+    /// Where other instances write to the log, too.
+    fn spawn_follower(&self, supervisor: &Supervisor) {
+        if supervisor.is_alone() {
+            return;
+        }
+        let follower = Follower {
+            log: self.log.clone(),
+            board: self.board.clone(),
+        };
+        supervisor.spawn("compliance.follow", move |shutdown| {
+            follower.clone().run(shutdown)
         });
     }
 

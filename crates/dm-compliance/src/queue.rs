@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use dm_core::ports::{ComplianceError, Recorded};
+use dm_core::{
+    lease::{Epoch, current_epoch},
+    ports::{ComplianceError, Recorded},
+};
 use tokio::sync::{Notify, oneshot};
 
 use crate::leaf::Leaf;
@@ -18,6 +21,8 @@ pub(crate) type Answer = Result<Recorded, ComplianceError>;
 pub(crate) struct Waiting {
     /// The event.
     pub(crate) leaf: Leaf,
+    /// In which epoch it is recorded, where only the leader may do so.
+    pub(crate) epoch: Option<Epoch>,
     /// Who waits for it.
     pub(crate) answer: oneshot::Sender<Answer>,
 }
@@ -61,13 +66,17 @@ impl Queue {
         if state.waiting.len() >= self.capacity {
             return Err(ComplianceError::Overloaded);
         }
-        state.waiting.push_back(Waiting { leaf, answer });
+        state.waiting.push_back(Waiting {
+            leaf,
+            epoch: current_epoch(),
+            answer,
+        });
         drop(state);
         self.changed.notify_one();
         Ok(receiver)
     }
 
-    /// Takes what waits, at most `limit` events, and waits for the first one;
+    /// Takes what waits, at most `limit` events and of one epoch, and waits for the first one;
     /// `None` once the queue is closed and empty. Dropping the future loses nothing.
     pub(crate) async fn next_batch(&self, limit: usize) -> Option<Vec<Waiting>> {
         loop {
@@ -87,7 +96,9 @@ impl Queue {
 
     fn take(&self, limit: usize) -> (Vec<Waiting>, bool) {
         let mut state = self.lock();
-        let count = state.waiting.len().min(limit);
+        let first = state.waiting.front().map(|waiting| waiting.epoch);
+        let same = state.waiting.iter().take(limit);
+        let count = same.take_while(|waiting| Some(waiting.epoch) == first).count();
         (state.waiting.drain(..count).collect(), state.closed)
     }
 
@@ -98,7 +109,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::{Address, event::NewEvent, hash::DataHash};
+    use dm_core::{Address, event::NewEvent, hash::DataHash, lease::in_epoch};
 
     use super::*;
 
@@ -114,6 +125,19 @@ mod tests {
         assert!(matches!(queue.push(leaf()), Err(ComplianceError::Overloaded)));
         assert_eq!(queue.next_batch(1).await.unwrap().len(), 1);
         assert!(queue.push(leaf()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_the_leader_records_shares_no_batch_with_what_others_record() {
+        let queue = Queue::new(10);
+        let mut answers = vec![queue.push(leaf()).unwrap(), queue.push(leaf()).unwrap()];
+        in_epoch(Epoch(3), async { answers.push(queue.push(leaf()).unwrap()) }).await;
+        answers.push(queue.push(leaf()).unwrap());
+        for (events, epoch) in [(2, None), (1, Some(Epoch(3))), (1, None)] {
+            let batch = queue.next_batch(10).await.unwrap();
+            assert_eq!(batch.len(), events);
+            assert!(batch.iter().all(|waiting| waiting.epoch == epoch));
+        }
     }
 
     #[tokio::test]

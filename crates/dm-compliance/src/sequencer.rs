@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use dm_core::ports::{CatalogError, ComplianceError, LogEntry, Recorded};
+use dm_core::{
+    lease::in_epoch,
+    ports::{CatalogError, ComplianceError, LogEntry, Recorded},
+};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -36,7 +39,12 @@ impl Sequencer {
         let mut edge = None;
         while let Some(batch) = self.next_batch(&shutdown).await {
             let span = tracing::debug_span!("append", events = batch.len());
-            edge = self.append(edge, batch).instrument(span).await;
+            let epoch = batch.first().and_then(|first| first.epoch);
+            let append = self.append(edge, batch).instrument(span);
+            edge = match epoch {
+                Some(epoch) => in_epoch(epoch, append).await,
+                None => append.await,
+            };
         }
         Ok(())
     }
@@ -59,12 +67,16 @@ impl Sequencer {
             .unzip();
         match self.append_at_end(edge, leaves).await {
             Ok((edge, entries)) => {
-                self.board.recorded.send_replace(edge.size());
+                self.board.note_recorded(edge.size());
                 self.answer(entries, answers);
                 Some(edge)
             }
             Err(error) => {
-                tracing::error!(%error, events = answers.len(), "events could not be recorded");
+                if let ComplianceError::Catalog(CatalogError::NotLeading(_)) = error {
+                    tracing::info!(%error, "what an earlier leader wanted to record is left to the next one");
+                } else {
+                    tracing::error!(%error, events = answers.len(), "events could not be recorded");
+                }
                 let error = BatchError::from(error);
                 for answer in answers {
                     // An error only says that the caller has gone away.

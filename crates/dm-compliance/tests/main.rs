@@ -8,6 +8,7 @@
 
 mod anchoring;
 mod conformance;
+mod following;
 mod forks;
 mod receipts;
 mod recording;

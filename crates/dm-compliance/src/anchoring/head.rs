@@ -32,6 +32,8 @@ impl Anchorer {
     /// The local checkpoint of the head's size, if the contract has the same.
     async fn checkpoint_at(&self, head: &AnchorHead) -> Result<Checkpoint, Trouble> {
         let deps = &self.deps;
+        // Other instances may have recorded, and anchored, more than this one knows.
+        deps.board.note_recorded(deps.log.events().event_count().await?);
         let recorded = deps.board.recorded();
         if head.size > recorded {
             return Err(Trouble::Forked(format!(

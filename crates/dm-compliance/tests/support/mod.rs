@@ -38,8 +38,16 @@ impl Life {
     }
 
     pub async fn start_with(events: &MemoryEvents, chain: &SimulatedChain, config: ComplianceConfig) -> Self {
-        let endpoint = chain.endpoint();
-        let (bus, supervisor) = (EventBus::new(), Supervisor::new());
+        Self::start_on(events, chain, config, Supervisor::new()).await
+    }
+
+    pub async fn start_on(
+        events: &MemoryEvents,
+        chain: &SimulatedChain,
+        config: ComplianceConfig,
+        supervisor: Supervisor,
+    ) -> Self {
+        let (endpoint, bus) = (chain.endpoint(), EventBus::new());
         let manager = ComplianceManager::start(
             ACCOUNT,
             Arc::new(events.clone()),
