@@ -32,6 +32,7 @@ mod folders;
 mod full_disk;
 mod grants;
 mod inbox;
+mod instances;
 mod keys;
 mod kill_rounds;
 mod liars;

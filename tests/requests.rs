@@ -4,7 +4,7 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{Node, NodeSetup, SOMEBODY, bytes, data_hash, http::answer};
+use crate::support::{Node, NodeSetup, SOMEBODY, bytes, data_hash, eventually, http::answer};
 
 #[tokio::test]
 async fn bad_requests_get_a_clear_error_and_change_nothing() {
@@ -300,4 +300,33 @@ async fn the_log_level_changes_while_the_node_runs() {
     )
     .await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_to_stop_is_not_ready_and_serves_on() {
+    let home = tempdir().unwrap();
+    let node = NodeSetup::new(home.path())
+        .env("DM_DRAIN_SECS", "3600")
+        .start()
+        .await;
+    assert_eq!(
+        node.get("/readyz").await,
+        (StatusCode::OK, json!({"ready": true}))
+    );
+    node.signal("-TERM").await;
+    eventually("it is not ready", async || {
+        let (status, _) = node.get("/readyz").await;
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    let (status, internal) = answer(node.internal(Method::GET, "/readyz")).await;
+    assert_eq!(
+        (status, internal),
+        (StatusCode::SERVICE_UNAVAILABLE, json!({"ready": false}))
+    );
+    assert_eq!(node.get("/livez").await, (StatusCode::OK, json!({"alive": true})));
+    node.must_share("while it drains", SOMEBODY).await;
+    // Who is in a hurry says it once more.
+    let (_, status, errors) = node.stop().await;
+    assert!(status.success(), "{status}: {errors}");
 }

@@ -151,6 +151,11 @@ impl Node {
         self.process.id()
     }
 
+    /// Sends a signal such as `-STOP`.
+    pub(crate) async fn signal(&self, signal: &str) {
+        self.process.signal(signal).await;
+    }
+
     /// Ends it as a power failure of the process would.
     pub(crate) async fn kill(self) -> NodeSetup {
         self.process.kill().await;

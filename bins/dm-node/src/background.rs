@@ -21,7 +21,7 @@ use dm_storage::SqliteCatalog;
 use dm_webhooks::{HttpWebhooks, WebhooksConfig};
 use tokio_util::sync::CancellationToken;
 
-/// Runs a part of the node as a task that is started again where it fails.
+/// Runs a part of the node as a task that is started again where it fails, in every instance.
 pub(crate) fn supervise<Part, Run, Task, Error>(
     supervisor: &Supervisor,
     name: &'static str,
@@ -37,6 +37,22 @@ pub(crate) fn supervise<Part, Run, Task, Error>(
     supervisor.spawn(name, move |shutdown| run(part.clone(), shutdown));
 }
 
+/// Runs a part of the node that only one instance may run, as long as this one leads.
+pub(crate) fn supervise_leading<Part, Run, Task, Error>(
+    supervisor: &Supervisor,
+    name: &'static str,
+    part: &Part,
+    run: Run,
+) where
+    Part: Clone + Send + Sync + 'static,
+    Run: Fn(Part, CancellationToken) -> Task + Send + Sync + 'static,
+    Task: Future<Output = Result<(), Error>> + Send + 'static,
+    Error: Display + Send + 'static,
+{
+    let part = part.clone();
+    supervisor.spawn_leading(name, move |over| run(part.clone(), over));
+}
+
 /// Looks after the copies of what is stored, in the background.
 pub(crate) fn start_repairer(
     ports: RepairPorts,
@@ -46,7 +62,7 @@ pub(crate) fn start_repairer(
     supervisor: &Supervisor,
 ) -> Repairer {
     let repairer = Repairer::new(ports, own, local_peer, RepairConfig::of(network));
-    supervise(
+    supervise_leading(
         supervisor,
         "repairer",
         &repairer,
@@ -62,7 +78,7 @@ pub(crate) fn start_authorization(
     supervisor: &Supervisor,
 ) -> ShareAuthorization {
     let authorization = ShareAuthorization::new(ports, settings);
-    supervise(
+    supervise_leading(
         supervisor,
         "authorization",
         &authorization,
@@ -83,7 +99,7 @@ pub(crate) fn start_key_rotation(
         destroy_retired: config.destroy_retired,
     };
     let rotation = KeyRotation::new(ports, settings);
-    supervise(
+    supervise_leading(
         supervisor,
         "key rotation",
         &rotation,
@@ -108,7 +124,7 @@ pub(crate) fn start_operator_change(
     supervisor: &Supervisor,
 ) -> OperatorChange {
     let change = OperatorChange::new(ports, executor);
-    supervise(
+    supervise_leading(
         supervisor,
         "operator account",
         &change,
@@ -157,7 +173,7 @@ pub(crate) fn start_subscriptions(
         sealer: keys.sealer(),
         signer: keys.signer(),
     })?;
-    supervise(
+    supervise_leading(
         supervisor,
         "subscriptions",
         &subscriptions,
@@ -177,7 +193,7 @@ pub(crate) fn start_scrubber(
         interval: Duration::from_secs(storage.scrub_interval_secs),
     };
     let scrubber = Scrubber::new(ports, settings);
-    supervise(supervisor, "scrub", &scrubber, |scrubber, shutdown| async move {
+    supervise_leading(supervisor, "scrub", &scrubber, |scrubber, shutdown| async move {
         scrubber.run(shutdown).await
     });
     scrubber

@@ -16,11 +16,11 @@ use futures::FutureExt;
 #[cfg(not(feature = "postgres"))]
 const WITHOUT_POSTGRES: &str = "catalog_url is set, and this binary was built without the feature `postgres`";
 
-/// For the process that runs the node of this account.
+/// For the node of this account, which is made where it is not there.
 ///
 /// # Errors
-/// Where the catalog cannot be opened, another process runs the node with it, or the data
-/// directory belongs to another one.
+/// Where the catalog cannot be opened, belongs to another account, or is not where the data
+/// directory has it.
 pub(crate) async fn open_for_node(config: &NodeConfig, account: Address) -> anyhow::Result<SqliteCatalog> {
     open(config, Some(account)).await
 }
@@ -111,7 +111,7 @@ async fn open_in_database(
 ) -> anyhow::Result<SqliteCatalog> {
     let mut options = database_options(config, url).await?;
     if let Some(account) = account {
-        options = options.for_node(account, process_file(config));
+        options = options.for_account(account);
     }
     let place = options.place();
     SqliteCatalog::open_postgres(options)
@@ -152,8 +152,8 @@ async fn open_in_database(
     bail!("{WITHOUT_POSTGRES}")
 }
 
-/// Tells that the catalog is in a database, and which process was the last one to run the
-/// node with it.
-fn process_file(config: &NodeConfig) -> PathBuf {
+/// Tells that the catalog is in a database, and which instance was the last one to run on this
+/// data directory.
+pub(crate) fn process_file(config: &NodeConfig) -> PathBuf {
     config.data_dir.join("catalog-process")
 }

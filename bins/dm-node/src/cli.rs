@@ -90,7 +90,7 @@ pub(crate) enum Command {
     /// Check a share against the chain
     Verify(VerifyArgs),
     /// Show how a running node is
-    Status(ClientArgs),
+    Status(StatusArgs),
     /// Show the peers that a running node knows
     Peers(PeersArgs),
     /// Show, add, issue, mint or allow tokens of a running node
@@ -233,6 +233,15 @@ pub(crate) struct InternalClientArgs {
     /// API key
     #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
     pub(crate) api_key: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// URL of the node's API for operators, which names the instances
+    #[arg(long, env = "DM_INTERNAL_API_URL", default_value = INTERNAL_API, value_parser = or_default(INTERNAL_API))]
+    pub(crate) internal_api: String,
 }
 
 #[derive(Debug, Args)]

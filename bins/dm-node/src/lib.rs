@@ -20,6 +20,7 @@ mod download;
 mod duration;
 mod folder;
 mod home;
+mod instance;
 mod logging;
 mod node;
 mod node_attestation;

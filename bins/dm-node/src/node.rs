@@ -8,7 +8,7 @@ use dm_api::{ApiHandle, ApiServers};
 use dm_chain::embedded::EmbeddedChain;
 use dm_core::{Address, bus::EventBus, config::NodeConfig, news::News, ports::Network, tasks::Supervisor};
 use dm_keys::NodeKeys;
-use dm_services::{DataManager, PluginManager, RegisteredPlugins, events::Events};
+use dm_services::{DataManager, PluginManager, Readiness, RegisteredPlugins, events::Events};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::{
 
 mod apis;
 mod data;
+mod leadership;
 mod ledger;
 mod network;
 mod stores;
@@ -51,6 +52,9 @@ pub(crate) struct Node {
     supervisor: Supervisor,
     bus: EventBus,
     apis: ApiHandle,
+    readiness: Arc<Readiness>,
+    /// For how long it serves on when it is told to stop.
+    drain: Duration,
     data: DataManager,
     events: Events,
     plugins: PluginManager,
@@ -73,16 +77,17 @@ impl Node {
         log_filter: LogFilter,
         registered: RegisteredPlugins,
     ) -> anyhow::Result<Self> {
+        let address = keys.signer().address();
+        let stores = Stores::open(config, address).await?;
         let ground = Ground {
             config,
             keys,
-            address: keys.signer().address(),
-            supervisor: Supervisor::new(),
+            address,
+            supervisor: leadership::start(config, &stores),
             bus: EventBus::new(),
         };
         let internal_api = format!("http://{}", servers.internal_address());
         let external_api = format!("http://{}", servers.external_address());
-        let stores = Stores::open(config, ground.address).await?;
         if config.catalog_url.is_some() {
             shared_keys::follow(&stores.catalog, keys, &ground.supervisor);
         }
@@ -110,7 +115,7 @@ impl Node {
             events: events.clone(),
             subscriptions,
         };
-        let apis = apis::serve(&ground, parts, servers, log_filter, registered).await?;
+        let (apis, readiness) = apis::serve(&ground, parts, servers, log_filter, registered).await?;
         let Ground {
             address,
             supervisor,
@@ -130,6 +135,8 @@ impl Node {
             supervisor,
             bus,
             apis,
+            readiness,
+            drain: Duration::from_secs(config.drain_secs),
             data: data.data,
             events,
             plugins: data.plugins,
@@ -161,12 +168,22 @@ impl Node {
         &self.catalog
     }
 
-    /// Runs until SIGINT or SIGTERM, and then finishes what was accepted.
+    /// Runs until SIGINT or SIGTERM, serves on for as long as is set, and then finishes what
+    /// was accepted.
     ///
     /// # Errors
     /// Where the stores cannot be closed in order.
     pub(crate) async fn run_until_stopped(self, mut stop: StopSignal) -> anyhow::Result<()> {
         stop.wait().await;
+        self.readiness.drain();
+        if !self.drain.is_zero() {
+            tracing::info!(
+                secs = self.drain.as_secs(),
+                "the node serves on until load balancers have noticed"
+            );
+            // Who is in a hurry says it once more.
+            let _ = tokio::time::timeout(self.drain, stop.wait()).await;
+        }
         self.stop().await
     }
 

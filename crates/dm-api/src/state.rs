@@ -10,9 +10,9 @@ use dm_core::{
     ports::{ApiKeys, Backups, ChainControl, ComplianceLog, LogControl, Network},
 };
 use dm_services::{
-    Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, PaymentProcessor,
-    PluginManager, Repairer, Scrubber, ServiceError, ShareAuthorization, Subscriptions, TokenManager,
-    events::Events, inbox::Inbox, shares::Shares,
+    Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, Membership,
+    PaymentProcessor, PluginManager, Readiness, Repairer, Scrubber, ServiceError, ShareAuthorization,
+    Subscriptions, TokenManager, events::Events, inbox::Inbox, shares::Shares,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -30,6 +30,10 @@ pub struct Services {
     pub payments: PaymentProcessor,
     /// How the node is.
     pub health: Arc<HealthMonitor>,
+    /// Whether clients should be sent here.
+    pub readiness: Arc<Readiness>,
+    /// Which instances the node has.
+    pub membership: Membership,
     /// The transparency log: history, and checking receipts.
     pub log: Arc<dyn ComplianceLog>,
     /// What happened.

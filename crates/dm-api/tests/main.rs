@@ -24,6 +24,7 @@ mod narrowed_keys;
 mod openapi;
 mod operators;
 mod plugins;
+mod probes;
 mod protocol;
 mod retrieval;
 mod sent;

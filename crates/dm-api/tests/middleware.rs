@@ -95,7 +95,13 @@ async fn everything_but_health_and_verification_needs_a_key() {
         for route in routes {
             let open = matches!(
                 route.path,
-                "/health" | "/healthz" | "/ready" | "/openapi.json" | "/verify_data/{data_hash}"
+                "/health"
+                    | "/healthz"
+                    | "/ready"
+                    | "/livez"
+                    | "/readyz"
+                    | "/openapi.json"
+                    | "/verify_data/{data_hash}"
             );
             let path = route
                 .path
@@ -192,7 +198,7 @@ async fn too_many_requests_are_told_when_to_come_back() {
     assert_eq!(refused.body.as_object().unwrap().len(), 2);
     assert!(!refused.header("x-request-id").is_empty());
     assert!(answers[..3].iter().all(|answer| answer.status == 404));
-    for path in ["/health", "/healthz", "/ready"] {
+    for path in ["/health", "/healthz", "/ready", "/livez", "/readyz"] {
         for _ in 0..5 {
             let answer = Answer::of(node.bare(Method::GET, &format!("{}{path}", node.external))).await;
             assert_eq!(answer.status, 200, "health is exempt");

@@ -72,7 +72,7 @@ async fn head_needs_the_key_that_get_needs() {
 async fn health_is_told_to_whoever_asks_under_whatever_name() {
     let node = start().await;
     for base in [&node.internal, &node.external] {
-        for path in ["/health", "/healthz", "/ready"] {
+        for path in ["/health", "/healthz", "/ready", "/livez", "/readyz"] {
             for head in [
                 format!("GET {path} HTTP/1.0\r\n\r\n"),
                 format!("HEAD {path} HTTP/1.0\r\n\r\n"),

@@ -59,6 +59,9 @@ pub struct NodeConfig {
     pub catalog_url: Option<SecretString>,
     /// How that is reached.
     pub catalog: CatalogConfig,
+    /// For how many seconds a node that is told to stop still serves, while `/readyz` says that
+    /// it is not ready; at most 3600.
+    pub drain_secs: u64,
     /// TCP and UDP port of the peer-to-peer network, 1 to 65535.
     pub p2p_port: u16,
     /// Folder of the plugins; `plugins` in `data_dir` if not set.
@@ -123,6 +126,7 @@ impl Default for NodeConfig {
             sqlite_db_path: None,
             catalog_url: None,
             catalog: CatalogConfig::default(),
+            drain_secs: 0,
             p2p_port: 9000,
             plugin_dir: None,
             node_id: "dm-node".to_owned(),

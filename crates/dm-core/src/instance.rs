@@ -1,6 +1,6 @@
 //! Instances: the processes that together are one node.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// Names one run of an instance: 32 hexadecimal digits of chance. An instance that starts
 /// again has another one.
@@ -17,6 +17,21 @@ impl InstanceId {
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// A text that names no instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 32 hexadecimal digits")]
+pub struct InvalidInstanceId;
+
+impl FromStr for InstanceId {
+    type Err = InvalidInstanceId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).map_err(|_| InvalidInstanceId)?;
+        Ok(Self(id))
     }
 }
 
@@ -53,4 +68,18 @@ pub struct SeenInstance {
     pub seen_at: u64,
     /// How long ago that was, in milliseconds.
     pub silent_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written() {
+        let id = InstanceId::random();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for wrong in ["", "00", &"0".repeat(33), &"x".repeat(32)] {
+            assert_eq!(wrong.parse::<InstanceId>(), Err(InvalidInstanceId));
+        }
+    }
 }

@@ -4,6 +4,7 @@ use anyhow::bail;
 use dm_core::{
     api_key::{Rights, Scope},
     config::NodeConfig,
+    instance::InstanceId,
 };
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use crate::{
     commands::api_key,
     data_dir::{self, CONFIG_FILE},
     data_dir_lock::DataDirLock,
-    home,
+    home, instance,
     output::{self, cell},
     settings::{self, DEFAULT_FILE, LoadedConfig, Sources, parsed},
 };
@@ -62,6 +63,9 @@ async fn make(loaded: &LoadedConfig) -> anyhow::Result<serde_json::Value> {
     let config = &loaded.config;
     let keys = home::create_keys(config).await?;
     let catalog = catalog::open_for_node(config, keys.signer().address()).await?;
+    if config.catalog_url.is_some() {
+        instance::remember(config, InstanceId::random())?;
+    }
     let key = api_key::create(&catalog, "first", Rights::of(Scope::ALL), None).await?;
     catalog.close().await?;
     let file = config.data_dir.join(CONFIG_FILE);

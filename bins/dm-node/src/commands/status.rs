@@ -3,21 +3,27 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cli::ClientArgs,
+    cli::StatusArgs,
     client::NodeClient,
     output::{self, cell},
     times,
 };
 
-pub(crate) async fn run(args: ClientArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.api, &args.api_key);
+pub(crate) async fn run(args: StatusArgs, as_json: bool) -> anyhow::Result<()> {
+    let StatusArgs { client, internal_api } = args;
+    let operators = NodeClient::new(&internal_api, &client.api_key);
+    let client = NodeClient::new(&client.api, &client.api_key);
     let mut health = client.health().await?;
     if let Some(parts) = client.health_parts().await? {
         health["parts"] = parts;
     }
     let network = client.get("/network/stats", &[]).await?;
     let storage = client.get("/network/storage", &[]).await?;
-    let status = json!({"health": health, "network": network, "storage": storage});
+    let mut status = json!({"health": health, "network": network, "storage": storage});
+    // For administrators, and where the API for operators can be reached.
+    if let Ok(instances) = operators.get("/instances", &[]).await {
+        status["instances"] = instances;
+    }
     output::print(as_json, &status, describe)
 }
 
@@ -44,8 +50,23 @@ fn describe(status: &Value) -> String {
         line("scrub repaired", &scrub["repaired"]),
         line("scrub found drift (B)", &scrub["drift"]),
     ];
+    let instances = &status["instances"]["instances"];
+    lines.extend(instances.as_array().into_iter().flatten().map(describe_instance));
     lines.extend(status["health"]["parts"].as_object().map(describe_parts));
     lines.join("\n")
+}
+
+fn describe_instance(instance: &Value) -> String {
+    let role = match instance["leader"].as_bool() {
+        Some(true) => "instance, leader",
+        _ => "instance",
+    };
+    format!(
+        "{role:<22} {} ({}), seen {}",
+        cell(&instance["id"]),
+        cell(&instance["version"]),
+        times::local_ms(&instance["seen_at"]),
+    )
 }
 
 /// A line for each part, and below those that are not well why, and what to do.
@@ -82,6 +103,19 @@ mod tests {
         let lines = format!(
             "catalog                healthy since {since}\n\
              object store           unhealthy since {since}\n  why   no room is left on the device\n  to do make room"
+        );
+        assert!(shown.ends_with(&lines), "{shown}");
+    }
+
+    #[test]
+    fn each_instance_is_shown_and_who_leads() {
+        let seen = 1_767_225_600_000_u64;
+        let instance = |id, leader| json!({"id": id, "version": "1.2.3", "seen_at": seen, "leader": leader});
+        let shown =
+            describe(&json!({"instances": {"instances": [instance("aa", false), instance("bb", true)]}}));
+        let seen = times::local(seen);
+        let lines = format!(
+            "instance               aa (1.2.3), seen {seen}\ninstance, leader       bb (1.2.3), seen {seen}"
         );
         assert!(shown.ends_with(&lines), "{shown}");
     }

@@ -8,10 +8,11 @@ use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::AccountHealth;
 use dm_core::ports::{BackupError, BackupStream, Backups};
 use dm_services::{
-    HealthMonitor, HealthPorts, KeyGuard, RegisteredPlugins, Subscriptions, TokenManager, events::Events,
+    HealthMonitor, HealthPorts, KeyGuard, Readiness, RegisteredPlugins, Subscriptions, TokenManager,
+    events::Events,
 };
 
-use super::{Ground, data::Data, ledger::Ledger, network::Peers, stores::Stores};
+use super::{Ground, data::Data, leadership, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
     background,
     chain::ChainSwitch,
@@ -32,15 +33,18 @@ pub(super) struct Parts<'a> {
     pub(super) subscriptions: Subscriptions,
 }
 
-/// Starts the plugins, which may ask for health, and serves.
+/// Starts the plugins, which may ask for health, and serves. What comes of it says when the node
+/// is about to stop.
 pub(super) async fn serve(
     ground: &Ground<'_>,
     parts: Parts<'_>,
     servers: ApiServers,
     log_filter: LogFilter,
     registered: RegisteredPlugins,
-) -> anyhow::Result<ApiHandle> {
+) -> anyhow::Result<(ApiHandle, Arc<Readiness>)> {
     let health = health(ground, &parts).await;
+    let membership = leadership::join(ground, parts.stores, &*parts.peers.network);
+    let readiness = Arc::new(Readiness::new(health.clone(), membership.clone()));
     let Parts {
         stores,
         ledger,
@@ -71,6 +75,8 @@ pub(super) async fn serve(
         tokens: TokenManager::new(ledger.executor.clone()),
         payments: ledger.payments.clone(),
         health,
+        readiness: readiness.clone(),
+        membership,
         log: ledger.compliance.clone(),
         events,
         subscriptions,
@@ -90,7 +96,7 @@ pub(super) async fn serve(
         chain_control: Arc::new(chain_control),
         log_control: Arc::new(log_filter),
     };
-    Ok(servers.serve(&services, REQUEST_PATIENCE)?)
+    Ok((servers.serve(&services, REQUEST_PATIENCE)?, readiness))
 }
 
 async fn health(ground: &Ground<'_>, parts: &Parts<'_>) -> Arc<HealthMonitor> {

@@ -12,7 +12,7 @@ use dm_services::{
 
 use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
-    background::{self, supervise},
+    background::{self, supervise_leading},
     node_attestation, plugins,
 };
 
@@ -45,7 +45,7 @@ impl Data {
             directory: peers.network.clone(),
             bus: ground.bus.clone(),
         });
-        supervise(
+        supervise_leading(
             supervisor,
             "contacts",
             &contacts,
@@ -94,7 +94,7 @@ impl Data {
             },
         )?;
         data.announce().await?;
-        supervise(supervisor, "upkeep", &data, |data, shutdown| async move {
+        supervise_leading(supervisor, "upkeep", &data, |data, shutdown| async move {
             data.run_upkeep(shutdown).await
         });
         Ok(Self {
@@ -139,7 +139,7 @@ fn inbox(
         retry_interval: Duration::from_secs(config.network.retry_interval_secs),
     };
     let inbox = Inbox::new(ports, settings)?;
-    supervise(
+    supervise_leading(
         &ground.supervisor,
         "inbox",
         &inbox,
@@ -168,7 +168,7 @@ fn fetches(
         data: data.clone(),
     };
     let fetches = Fetches::new(ports, FetchPolicy::new(&ground.config.inbox.fetch)?)?;
-    supervise(
+    supervise_leading(
         &ground.supervisor,
         "fetches",
         &fetches,

@@ -11,7 +11,7 @@ use dm_services::{
 
 use super::{Ground, stores::Stores};
 use crate::{
-    background::{self, supervise},
+    background::{self, supervise_leading},
     chain,
 };
 
@@ -72,7 +72,7 @@ impl Ledger {
             executor.clone(),
             supervisor,
         );
-        supervise(supervisor, "orders", &executor, |executor, shutdown| async move {
+        supervise_leading(supervisor, "orders", &executor, |executor, shutdown| async move {
             executor.run(shutdown).await
         });
         Ok(Self {

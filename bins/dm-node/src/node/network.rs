@@ -12,7 +12,7 @@ use dm_services::{
 
 use super::{Ground, ledger::Ledger, stores::Stores};
 use crate::{
-    background::{self, supervise},
+    background::{self, supervise_leading},
     data_dir,
 };
 
@@ -47,7 +47,7 @@ impl Peers {
                 retry_interval: Duration::from_secs(config.network.retry_interval_secs),
             },
         );
-        supervise(
+        supervise_leading(
             supervisor,
             "deliveries",
             &deliveries,
@@ -97,7 +97,7 @@ impl Peers {
             late_grants: late_grants.clone(),
         })
         .await?;
-        supervise(supervisor, "notices", &notices, |notices, shutdown| async move {
+        supervise_leading(supervisor, "notices", &notices, |notices, shutdown| async move {
             notices.run(shutdown).await
         });
         let replica_notices = replica_notices(ground, stores, p2p.clone(), standing.clone());
@@ -170,7 +170,7 @@ fn replica_notices(
     // Owners that are there tell their recipients at once.
     let patience = 4 * Duration::from_secs(ground.config.network.retry_interval_secs);
     let notices = ReplicaNotices::new(ports, patience);
-    supervise(
+    supervise_leading(
         &ground.supervisor,
         "replica notices",
         &notices,

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use dm_core::{
     Address,
     config::{NodeConfig, ObjectEngine},
+    instance::InstanceId,
     ports::{KeptLimits, KeyValueStore, ObjectStore},
 };
 use dm_services::KnownObjects;
 use dm_storage::{SqliteCatalog, Storage};
 
-use crate::catalog;
+use crate::{catalog, instance};
 
 /// Everything that is kept.
 pub(super) struct Stores {
     pub(super) storage: Storage,
     pub(super) catalog: Arc<SqliteCatalog>,
+    /// The name of this process.
+    pub(super) instance: InstanceId,
     /// What belongs to a share: peers, repair and backups see nothing else.
     pub(super) known: Arc<dyn ObjectStore>,
     /// Whether the catalog is in a database, which keeps the namespaces as well.
@@ -28,12 +31,18 @@ impl Stores {
             tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
         }
         // First: it refuses the database of another account.
-        let catalog = Arc::new(catalog::open_for_node(config, address).await?);
+        let catalog = catalog::open_for_node(config, address).await?;
+        let (instance, catalog) = match config.catalog_url {
+            Some(_) => instance::begin(config, catalog).await?,
+            None => (InstanceId::random(), catalog),
+        };
+        let catalog = Arc::new(catalog);
         let storage = open_storage(config, address).await?;
         let known = KnownObjects::new(storage.objects(), catalog.clone(), address);
         Ok(Self {
             storage,
             catalog,
+            instance,
             known: Arc::new(known),
             is_in_database: config.catalog_url.is_some(),
         })

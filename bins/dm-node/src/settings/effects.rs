@@ -16,6 +16,7 @@ catalog_url | tests/postgres.rs | fn a_node_on_postgresql_shares_reads_verifies_
 catalog.password_file | tests/postgres.rs | DM_CATALOG__PASSWORD_FILE
 catalog.readers | bins/dm-node/src/catalog.rs | .readers(config.catalog.readers)
 catalog.through_pooler | bins/dm-node/src/catalog.rs | config.catalog.through_pooler
+drain_secs | tests/requests.rs | fn a_node_that_is_told_to_stop_is_not_ready_and_serves_on(
 plugin_dir | tests/settings.rs | fn every_part_is_kept_where_the_settings_say(
 node_signature | tests/vouching.rs | fn a_node_does_not_start_on_the_word_of_nobody_or_for_another_node(
 blockchain_type | crates/dm-core/src/config/validate.rs | config.blockchain_type == "evm"

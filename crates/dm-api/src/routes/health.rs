@@ -13,6 +13,7 @@ use dm_core::{
 };
 use serde::Serialize;
 
+use super::probes;
 use crate::{
     endpoint::{Endpoint, Router},
     route_info::Access,
@@ -27,6 +28,7 @@ pub(crate) fn internal() -> Router {
     for path in PATHS {
         router.add(Endpoint::at(path).on(Method::GET, Access::Open, components));
     }
+    probes::add(&mut router);
     router
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn external() -> Router {
     for path in PATHS {
         router.add(Endpoint::at(path).on(Method::GET, Access::Open, summary));
     }
+    probes::add(&mut router);
     router
 }
 

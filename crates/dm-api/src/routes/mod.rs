@@ -14,6 +14,7 @@ mod grants;
 mod health;
 mod history;
 mod inbox;
+mod instances;
 mod keys;
 mod log_filter;
 mod network;
@@ -21,6 +22,7 @@ mod objects;
 mod openapi;
 mod order_answer;
 mod plugins;
+mod probes;
 mod receipts;
 mod retrievals;
 mod said_of_data;
@@ -62,6 +64,7 @@ pub(crate) fn internal() -> Router {
     keys::add(&mut router);
     log_filter::add(&mut router);
     plugins::add(&mut router);
+    instances::add(&mut router);
     subscriptions::add(&mut router);
     openapi::add_internal(&mut router);
     router

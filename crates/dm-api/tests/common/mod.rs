@@ -16,9 +16,9 @@ use dm_core::{
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, Deliveries, DeliveryPorts, DeliverySettings, HealthMonitor, HealthPorts, KeyGuard,
-    KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants, MoneyConfig, MoneyPorts, OrderExecutor,
-    PaymentProcessor, RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber, ShareAuthorization,
-    SubscriptionPorts, Subscriptions, TokenManager,
+    KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants, Membership, MoneyConfig, MoneyPorts,
+    OrderExecutor, PaymentProcessor, Readiness, RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber,
+    ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
     events::Events,
     inbox::{Arrivals, Inbox, InboxPorts, InboxSettings},
     repairer::plan::RepairConfig,
@@ -51,7 +51,7 @@ pub mod watched_store;
 
 pub use answer::Answer;
 pub use names::*;
-use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork, ShortBackups};
+use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork, ShortBackups, own_instance};
 use watched_store::WatchedStore;
 
 /// The master password of a node.
@@ -116,6 +116,7 @@ pub struct TestNode {
     pub money: Arc<MemoryMoney>,
     pub operations: Arc<MemoryOperations>,
     pub events: Events,
+    pub readiness: Arc<Readiness>,
     pub webhooks: Arc<MemoryWebhooks>,
     _tasks: Supervisor,
     pub catalog: Arc<MemoryCatalog>,
@@ -320,24 +321,29 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     .unwrap();
     let listing = inbox.clone();
     tokio::spawn(async move { listing.run(tokio_util::sync::CancellationToken::new()).await });
+    let health = HealthMonitor::start(
+        HealthPorts {
+            chain: chain.clone(),
+            network: network.clone(),
+            log: log.clone(),
+            plugins: Some(plugins.clone()),
+            checks: config.checks,
+            bus,
+        },
+        &Supervisor::new(),
+    )
+    .await;
+    let membership = Membership::alone(own_instance());
+    let readiness = Arc::new(Readiness::new(health.clone(), membership.clone()));
     let services = Services {
         data,
         inbox,
         shares,
         tokens: TokenManager::new(executor),
         payments,
-        health: HealthMonitor::start(
-            HealthPorts {
-                chain: chain.clone(),
-                network: network.clone(),
-                log: log.clone(),
-                plugins: Some(plugins.clone()),
-                checks: config.checks,
-                bus,
-            },
-            &Supervisor::new(),
-        )
-        .await,
+        readiness: readiness.clone(),
+        membership,
+        health,
         log: log.clone(),
         events: events.clone(),
         subscriptions,
@@ -379,6 +385,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         operations,
         catalog,
         events,
+        readiness,
         webhooks,
         _tasks: tasks,
         address,

@@ -12,6 +12,7 @@ use dm_core::{
     address_record::{Announcement, SignedAddressRecord},
     envelope::{Chunk, ObjectId},
     hash::Locator,
+    instance::{Instance, InstanceId},
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
     ports::{
         AddressDirectory, BackupError, BackupStream, Backups, Chain, ChainControl, ChainError, ChainHead,
@@ -213,5 +214,16 @@ impl ChainControl for FixedEndpoint {
             (url, _) if url.starts_with("http://") => Ok(Address::repeat_byte(1)),
             _ => Err(ChainSwitchError::Url("is no URL".to_owned())),
         }
+    }
+}
+
+/// The only instance of the node.
+pub fn own_instance() -> Instance {
+    Instance {
+        id: InstanceId::random(),
+        name: "test-node".to_owned(),
+        version: "1.2.3".to_owned(),
+        peer_id: Some("own peer".to_owned()),
+        addresses: Vec::new(),
     }
 }

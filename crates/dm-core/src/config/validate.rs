@@ -11,6 +11,9 @@ use crate::{
 /// Most seconds that a resumable upload may be kept: a year.
 const LONGEST_UPLOAD_SECS: u64 = 365 * 24 * 60 * 60;
 
+/// Most seconds for which a node that is told to stop serves on: an hour.
+const LONGEST_DRAIN_SECS: u64 = 3600;
+
 /// A setting that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFault {
@@ -134,6 +137,11 @@ fn check_node(config: &NodeConfig, faults: &mut Faults) {
         (1..=100).contains(&length),
         "node_id",
         "must have 1 to 100 characters",
+    );
+    faults.require(
+        config.drain_secs <= LONGEST_DRAIN_SECS,
+        "drain_secs",
+        "must be at most 3600",
     );
     if let Some(setting) = &config.node_signature {
         let fault = setting.parse::<NodeSignature>().err();

@@ -104,7 +104,6 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 /// [`UsedMandates`](dm_core::ports::UsedMandates),
 /// [`PeerCatalog`](dm_core::ports::PeerCatalog),
 /// [`Leases`](dm_core::ports::Leases),
-/// [`FencedCatalog`](dm_core::ports::FencedCatalog),
 /// [`Instances`](dm_core::ports::Instances),
 /// [`CatalogCopy`](dm_core::ports::CatalogCopy) and
 /// [`HealthCheck`](dm_core::ports::HealthCheck).
@@ -170,13 +169,12 @@ impl SqliteCatalog {
     }
 
     /// Opens a catalog in a PostgreSQL database, which it brings to this program's schema.
-    /// Several instances may have it open, but one process alone that is
-    /// [for a node](PostgresOptions::for_node).
+    /// Several instances may have it open.
     ///
     /// # Errors
-    /// [`CatalogError::Unavailable`] where the server cannot be reached or another process
-    /// runs the node, [`CatalogError::Conflict`] where the database belongs to another
-    /// account, and [`CatalogError::Corrupt`] where a newer version has written it.
+    /// [`CatalogError::Unavailable`] where the server cannot be reached,
+    /// [`CatalogError::Conflict`] where the database belongs to another account, and
+    /// [`CatalogError::Corrupt`] where a newer version has written it.
     #[cfg(feature = "postgres")]
     pub async fn open_postgres(options: PostgresOptions) -> Result<Self, CatalogError> {
         let connection = postgres::prepare(&options).await?;
@@ -185,7 +183,6 @@ impl SqliteCatalog {
         let (cache, state) = (Arc::new(ReadableCache::disabled()), WriteState::default());
         let journal_growth = watch::Sender::new(0);
         let committing = postgres::Committing::new(options, connection, state.clone()).await?;
-        let guard = committing.guard();
         let committer = Committer::Postgres(Box::new(committing));
         let writer = Writer::start(committer, Arc::clone(&cache), journal_growth.clone());
         tokio::spawn(postgres::follow_journal(
@@ -193,9 +190,6 @@ impl SqliteCatalog {
             journal_growth.clone(),
             writer.is_in_use(),
         ));
-        if let Some(guard) = guard {
-            tokio::spawn(guard.keep(reads.clone(), state.clone(), writer.is_in_use()));
-        }
         Ok(Self {
             writer,
             reads: Pool::Postgres(reads),

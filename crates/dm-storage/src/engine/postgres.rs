@@ -131,7 +131,7 @@ impl PostgresEngine {
                 Some(connection) => connection,
                 None => transactions.connect().await?,
             };
-            answered(transactions.begin(&mut connection, None)).await?;
+            answered(transactions.begin(&mut connection)).await?;
             Ok(connection)
         });
         let connection = begun?.map_err(store_error)?;

@@ -1,70 +1,84 @@
-//! One process runs the node of a database.
+//! The node whose database it is, and which of its processes changes anything.
 
-use std::path::Path;
+use std::time::Duration;
 
-use dm_core::ports::{CatalogError, ShareCatalog};
-use dm_storage::{PostgresOptions, SqliteCatalog};
-use dm_testing::catalog::samples::{address, data_hash, share};
-use tempfile::tempdir;
+use dm_core::{
+    instance::InstanceId,
+    lease::in_epoch,
+    ports::{CatalogError, Leases, ShareCatalog},
+};
+use dm_storage::SqliteCatalog;
+use dm_testing::{
+    catalog::samples::{address, data_hash, share},
+    waiting::eventually,
+};
 
 use super::server::Database;
 
-fn node(database: &Database, account: u8, data_dir: &Path) -> PostgresOptions {
-    database
-        .options()
-        .for_node(address(account), data_dir.join("process"))
+const LONG: Duration = Duration::from_secs(3600);
+
+fn instance(n: u8) -> InstanceId {
+    InstanceId([n; 16])
 }
 
-async fn open(options: PostgresOptions) -> SqliteCatalog {
-    SqliteCatalog::open_postgres(options).await.unwrap()
+async fn open(database: &Database) -> SqliteCatalog {
+    SqliteCatalog::open_postgres(database.options()).await.unwrap()
 }
 
+/// As where a process was suspended and replaced by one on another data directory.
 #[tokio::test]
-async fn a_second_process_is_refused_until_the_first_has_ended() {
-    let (database, first, second) = (Database::new().await, tempdir().unwrap(), tempdir().unwrap());
-    let catalog = open(node(&database, 1, first.path())).await;
-    let refused = SqliteCatalog::open_postgres(node(&database, 1, second.path())).await;
-    assert!(
-        matches!(&refused, Err(CatalogError::Unavailable(why)) if why.contains("another process")),
-        "{:?}",
-        refused.err()
-    );
-    // A command beside the node is no node.
-    let beside = open(database.options()).await;
-    beside.commit_share(&share(1, 1).into()).await.unwrap();
-    catalog.commit_share(&share(2, 1).into()).await.unwrap();
-    catalog.close().await.unwrap();
-    open(node(&database, 1, second.path())).await;
-}
-
-/// As where it was killed, or suspended and replaced.
-#[tokio::test]
-async fn who_was_replaced_on_its_data_directory_changes_nothing_any_more() {
-    let (database, data_dir) = (Database::new().await, tempdir().unwrap());
-    let before = open(node(&database, 1, data_dir.path())).await;
+async fn once_another_has_led_a_process_on_its_own_files_changes_nothing_any_more() {
+    let database = Database::new().await;
+    let before = open(&database).await;
+    let after = open(&database).await;
+    let short = Duration::from_millis(1);
+    let old = before.take_lease(instance(1), short).await.unwrap().unwrap();
+    let before = before.while_last_leader(instance(1));
+    // Its lease has ended, and nobody else has had it.
     before.commit_share(&share(1, 1).into()).await.unwrap();
-    let after = open(node(&database, 1, data_dir.path())).await;
-    for n in [2, 3] {
-        let refused = before.commit_share(&share(n, 1).into()).await;
+    let new = eventually("the second leads", async || {
+        after.take_lease(instance(2), LONG).await.unwrap()
+    })
+    .await;
+    let after = after.while_last_leader(instance(2));
+    for is_over in [false, true] {
+        if is_over {
+            assert!(after.give_back_lease(new).await.unwrap());
+        }
+        let refused = before.commit_share(&share(2, 1).into()).await;
         assert!(
             matches!(refused, Err(CatalogError::Unavailable(_))),
             "{refused:?}"
         );
-        assert!(after.share(&data_hash(n), address(1)).await.unwrap().is_none());
+        let refused = before.take_lease(instance(1), LONG).await;
+        assert!(
+            matches!(refused, Err(CatalogError::Unavailable(_))),
+            "{refused:?}"
+        );
+        let late = share(2, 1).into();
+        let refused = in_epoch(old, before.commit_share(&late)).await;
+        assert!(matches!(refused, Err(CatalogError::NotLeading(_))), "{refused:?}");
+        assert!(after.share(&data_hash(2), address(1)).await.unwrap().is_none());
     }
-    before.close().await.unwrap();
-    after.commit_share(&share(4, 1).into()).await.unwrap();
+    after.commit_share(&share(3, 1).into()).await.unwrap();
+    // A command beside the node is no instance.
+    open(&database)
+        .await
+        .commit_share(&share(4, 1).into())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn the_database_of_another_account_is_refused() {
-    let (database, first, second) = (Database::new().await, tempdir().unwrap(), tempdir().unwrap());
-    let catalog = open(node(&database, 1, first.path())).await;
-    catalog.close().await.unwrap();
-    let refused = SqliteCatalog::open_postgres(node(&database, 2, second.path())).await;
+    let database = Database::new().await;
+    let own = || database.options().for_account(address(1));
+    SqliteCatalog::open_postgres(own()).await.unwrap();
+    let refused = SqliteCatalog::open_postgres(database.options().for_account(address(2))).await;
     assert!(
         matches!(refused, Err(CatalogError::Conflict(_))),
         "{:?}",
         refused.err()
     );
+    SqliteCatalog::open_postgres(own()).await.unwrap();
 }

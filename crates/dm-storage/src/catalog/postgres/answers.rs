@@ -11,7 +11,6 @@ use super::{
         sql::Statements,
     },
     ANSWER_PATIENCE, connect,
-    guard::Guard,
     options::Server,
 };
 
@@ -25,9 +24,7 @@ pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause between two attempts.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Notes nothing where the process of a node is not the newest one.
-const NOTE_BATCH: &str = "INSERT INTO writers (id, batch, at) SELECT $1, $2, now()
-    WHERE $3 IS NULL OR EXISTS (SELECT 1 FROM writers WHERE id = $3 AND batch = $4)
+const NOTE_BATCH: &str = "INSERT INTO writers (id, batch, at) VALUES ($1, $2, now())
     ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, at = excluded.at";
 const LAST_BATCH: &str = "SELECT batch FROM writers WHERE id = $1";
 
@@ -100,26 +97,17 @@ impl Transactions {
     /// Begins the transaction that was counted last.
     ///
     /// # Errors
-    /// Where the database fails, or the process of a node is not the newest one any more.
-    pub(crate) async fn begin(
-        &self,
-        connection: &mut PgConnection,
-        guard: Option<&Guard>,
-    ) -> Result<(), CatalogError> {
+    /// Where the database fails.
+    pub(crate) async fn begin(&self, connection: &mut PgConnection) -> Result<(), CatalogError> {
         run(connection, self.begin).await?;
-        let noted = sqlx::query(NOTE_BATCH)
+        sqlx::query(NOTE_BATCH)
             .bind(&self.id[..])
             .bind(self.newest)
-            .bind(guard.map(Guard::account))
-            .bind(guard.map(Guard::number))
             .persistent(self.statements() == Statements::Kept)
             .execute(&mut *connection)
             .await
             .map_err(from_sqlx)?;
-        match guard {
-            Some(guard) if noted.rows_affected() == 0 => Err(guard.lose()),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Commits, and learns what came of it. The connection, where it can be used again.

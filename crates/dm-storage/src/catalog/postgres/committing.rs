@@ -1,6 +1,6 @@
 //! Commits groups of changes to PostgreSQL.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use dm_core::ports::CatalogError;
 use sqlx::PgConnection;
@@ -14,7 +14,7 @@ use super::{
     },
     PostgresOptions,
     answers::{FIRST_PAUSE, Failure, LONGEST_PAUSE, PATIENCE, Transactions, answered, is_passing, run},
-    guard::Guard,
+    claim,
 };
 use crate::disk::write_state::WriteState;
 
@@ -24,7 +24,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL lock_timeout = '10s';
     SET LOCAL idle_in_transaction_session_timeout = '10s';
     SELECT 1 FROM catalog_head WHERE catalog_head.only = 1 FOR UPDATE";
-/// Writers that have ended long ago; not the node whose database it is.
+/// Writers that have ended long ago; not the account whose database it is.
 const FORGET_WRITERS: &str = "DELETE FROM writers WHERE at < now() - INTERVAL '1 day' AND length(id) <> 20";
 
 /// The connection that writes.
@@ -32,8 +32,6 @@ pub(in super::super) struct Committing {
     transactions: Transactions,
     connection: Option<PgConnection>,
     state: WriteState,
-    /// Where this process runs the node.
-    guard: Option<Arc<Guard>>,
 }
 
 impl Committing {
@@ -48,21 +46,14 @@ impl Committing {
     ) -> Result<Self, CatalogError> {
         let transactions = Transactions::new(options.server().clone(), BEGIN, &mut connection).await?;
         run(&mut connection, FORGET_WRITERS).await?;
-        let guard = match options.node() {
-            Some(node) => Some(Guard::take(&mut connection, node).await?),
-            None => None,
-        };
+        if let Some(account) = options.account() {
+            claim::claim(&mut connection, account).await?;
+        }
         Ok(Self {
             transactions,
             connection: Some(connection),
             state,
-            guard,
         })
-    }
-
-    /// What keeps other processes of the node from the database.
-    pub(in super::super) fn guard(&self) -> Option<Arc<Guard>> {
-        self.guard.clone()
     }
 
     /// Makes the changes in one transaction; they are durable when it returns.
@@ -109,19 +100,13 @@ impl Committing {
 
     pub(in super::super) async fn close(self) -> Result<(), CatalogError> {
         use sqlx::Connection as _;
-        let Some(mut connection) = self.connection else {
-            return Ok(());
-        };
-        if let Some(guard) = &self.guard
-            && let Err(error) = guard.release(&mut connection).await
-        {
-            tracing::warn!(%error, "another data directory has to wait before it can use the database");
+        match self.connection {
+            Some(connection) => connection.close().await.map_err(from_sqlx),
+            None => Ok(()),
         }
-        connection.close().await.map_err(from_sqlx)
     }
 
     async fn attempt(&mut self, changes: &[&Change]) -> Result<Made, Failure> {
-        self.check_guard()?;
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.transactions.connect().await.map_err(Failure::Again)?,
@@ -132,7 +117,6 @@ impl Committing {
                 self.connection = Some(self.transactions.commit(connection).await?);
                 Ok(made)
             }
-            Err(error) if self.check_guard().is_err() => Err(Failure::Refused(error)),
             // The connection is given up, and with it what it has begun.
             Err(error) if is_passing(&error) => Err(Failure::Again(error)),
             Err(error) => {
@@ -145,18 +129,11 @@ impl Committing {
     }
 
     async fn make(&self, connection: &mut PgConnection, changes: &[&Change]) -> Result<Made, CatalogError> {
-        self.transactions.begin(connection, self.guard.as_deref()).await?;
+        self.transactions.begin(connection).await?;
         let mut connection = Connection::Postgres(PostgresConnection {
             connection,
             statements: self.transactions.statements(),
         });
         batch::make(&mut connection, changes).await
-    }
-
-    fn check_guard(&self) -> Result<(), Failure> {
-        let guard = self.guard.as_ref();
-        guard
-            .map_or(Ok(()), |guard| guard.check())
-            .map_err(Failure::Refused)
     }
 }

@@ -1,9 +1,9 @@
 //! The catalog in a PostgreSQL database, which several instances of a node may share.
 
 pub(crate) mod answers;
+mod claim;
 mod committing;
 mod follow;
-mod guard;
 mod options;
 mod schema;
 

@@ -1,12 +1,6 @@
 //! Where the database is, and how it is reached.
 
-use std::{
-    fmt,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, net::IpAddr, path::Path, str::FromStr, time::Duration};
 
 use dm_core::{Address, ports::CatalogError};
 use sqlx::{
@@ -14,12 +8,9 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use super::{
-    super::{
-        error::failed,
-        sql::{PostgresPool, Statements},
-    },
-    guard::NodeProcess,
+use super::super::{
+    error::failed,
+    sql::{PostgresPool, Statements},
 };
 
 /// Connections that read, where nothing else is said.
@@ -34,7 +25,7 @@ const ACQUIRE_PATIENCE: Duration = Duration::from_secs(10);
 pub struct PostgresOptions {
     server: Server,
     readers: u32,
-    node: Option<NodeProcess>,
+    account: Option<Address>,
 }
 
 /// The server, and how statements reach it.
@@ -67,7 +58,7 @@ impl PostgresOptions {
                 statements: Statements::Kept,
             },
             readers: READERS,
-            node: None,
+            account: None,
         })
     }
 
@@ -102,14 +93,10 @@ impl PostgresOptions {
         self
     }
 
-    /// For the process that runs the node of this account: no other one may run it with this
-    /// database meanwhile, and one that was replaced changes nothing any more. `memory` is a
-    /// file in the data directory. By it a process that was killed is replaced at once; one
-    /// on another data directory waits for 20 s.
+    /// For the node of this account: a database of another account is refused.
     #[must_use]
-    pub fn for_node(mut self, account: Address, memory: impl Into<PathBuf>) -> Self {
-        let memory = memory.into();
-        self.node = Some(NodeProcess { account, memory });
+    pub fn for_account(mut self, account: Address) -> Self {
+        self.account = Some(account);
         self
     }
 
@@ -125,8 +112,8 @@ impl PostgresOptions {
         format!("postgres://{host}/{database}")
     }
 
-    pub(super) fn node(&self) -> Option<&NodeProcess> {
-        self.node.as_ref()
+    pub(super) fn account(&self) -> Option<Address> {
+        self.account
     }
 
     pub(super) fn server(&self) -> &Server {

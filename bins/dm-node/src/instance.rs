@@ -1,0 +1,75 @@
+//! This process as one instance of its node, where the catalog is in a database.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use dm_core::{config::NodeConfig, instance::InstanceId, ports::Leases};
+use dm_services::LeadershipConfig;
+use dm_storage::SqliteCatalog;
+
+use crate::catalog::process_file;
+
+/// Begins a run of the node: its id, and the catalog as it may write to it.
+///
+/// # Errors
+/// Where another process runs the node on another data directory, or the database fails.
+pub(crate) async fn begin(
+    config: &NodeConfig,
+    catalog: SqliteCatalog,
+) -> anyhow::Result<(InstanceId, SqliteCatalog)> {
+    give_back_lease_of_earlier_run(config, &catalog).await?;
+    let own = InstanceId::random();
+    remember(config, own)?;
+    let catalog = with_stores_of_its_own(catalog, own).await?;
+    Ok((own, catalog))
+}
+
+/// Keys and the index of the objects are in the data directory: until instances share them, one
+/// process runs the node, and one that was replaced changes nothing any more.
+async fn with_stores_of_its_own(catalog: SqliteCatalog, own: InstanceId) -> anyhow::Result<SqliteCatalog> {
+    let lasts = LeadershipConfig::default().lasts;
+    if catalog.take_lease(own, lasts).await?.is_none() {
+        bail!(
+            "another process of this node uses the database: stop it, or wait for {} s after it has ended",
+            lasts.as_secs()
+        );
+    }
+    Ok(catalog.while_last_leader(own))
+}
+
+/// An earlier process on this data directory has ended, since it had the lock of the directory:
+/// nobody has to wait for the end of its lease.
+async fn give_back_lease_of_earlier_run(config: &NodeConfig, catalog: &SqliteCatalog) -> anyhow::Result<()> {
+    let earlier = remembered(&process_file(config));
+    if let Some(lease) = catalog.lease().await?
+        && Some(lease.instance) == earlier
+    {
+        catalog.give_back_lease(lease.epoch).await?;
+    }
+    Ok(())
+}
+
+fn remembered(file: &Path) -> Option<InstanceId> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// Notes which instance runs on the data directory.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub(crate) fn remember(config: &NodeConfig, instance: InstanceId) -> anyhow::Result<()> {
+    let file = process_file(config);
+    let write = || {
+        let fresh = file.with_extension("new");
+        let mut written = File::create(&fresh)?;
+        writeln!(written, "{instance}")?;
+        written.sync_all()?;
+        fs::rename(&fresh, &file)?;
+        File::open(&config.data_dir)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
