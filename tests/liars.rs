@@ -80,7 +80,7 @@ impl Liar {
             self.p2p.local_peer_id(),
             u64::MAX,
         );
-        self.p2p.announce(signed_by_nobody(&record)).await.unwrap();
+        self.p2p.announce(signed_by_nobody(&record).into()).await.unwrap();
     }
 }
 

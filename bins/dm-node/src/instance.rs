@@ -24,12 +24,16 @@ pub(crate) async fn begin(
     give_back_lease_of_earlier_run(config, &catalog).await?;
     let own = InstanceId::random();
     remember(config, own)?;
-    let catalog = with_stores_of_its_own(catalog, own).await?;
+    // What is in the data directory cannot be shared with another instance.
+    let catalog = match config.storage.objects_url {
+        Some(_) => catalog,
+        None => with_stores_of_its_own(catalog, own).await?,
+    };
     Ok((own, catalog))
 }
 
-/// Keys and the index of the objects are in the data directory: until instances share them, one
-/// process runs the node, and one that was replaced changes nothing any more.
+/// Without a bucket, the objects are in the data directory: one process runs the node, and one that
+/// was replaced changes nothing any more.
 async fn with_stores_of_its_own(catalog: SqliteCatalog, own: InstanceId) -> anyhow::Result<SqliteCatalog> {
     let lasts = LeadershipConfig::default().lasts;
     if catalog.take_lease(own, lasts).await?.is_none() {

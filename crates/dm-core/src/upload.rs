@@ -6,7 +6,13 @@ use bytes::Bytes;
 
 use crate::{hash::DataHash, share::WrappedKey};
 
-/// Names an upload: 32 hexadecimal digits of chance.
+/// Tells the data directory of an instance, where the parts of its uploads are, from those of
+/// the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadPlace(pub [u8; 4]);
+
+/// Names an upload: 32 hexadecimal digits of chance. Where a node has several instances, the
+/// first eight say at which of them it began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId(pub [u8; 16]);
 
@@ -19,6 +25,18 @@ impl UploadId {
     /// A name that no other upload has.
     pub fn random() -> Self {
         Self(rand::random())
+    }
+
+    /// A name that no other upload has, of one that begins at this place.
+    pub fn at(UploadPlace(place): UploadPlace) -> Self {
+        let mut id = Self::random();
+        id.0[..place.len()].copy_from_slice(&place);
+        id
+    }
+
+    /// Whether an upload of this name began at this place.
+    pub fn is_at(self, UploadPlace(place): UploadPlace) -> bool {
+        self.0.starts_with(&place)
     }
 }
 

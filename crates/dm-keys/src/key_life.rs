@@ -164,6 +164,7 @@ impl Kept {
             payments: None,
             authorization: None,
             attestation: None,
+            instances: None,
             deliveries: None,
             late_grants: LateGrants::default(),
             plugins: None,

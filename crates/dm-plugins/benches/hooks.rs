@@ -96,6 +96,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         payments: None,
         authorization: None,
         attestation: None,
+        instances: None,
         deliveries: None,
         late_grants: LateGrants::default(),
         plugins,

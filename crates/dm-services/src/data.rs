@@ -47,7 +47,7 @@ mod uploads;
 mod verify;
 
 pub use erase::Erasure;
-pub use ports::{DataConfig, DataPorts};
+pub use ports::{DataConfig, DataPorts, ManyInstances};
 pub use read::OpenObject;
 pub use revoke::Revocation;
 pub use upload::Upload;
@@ -133,7 +133,8 @@ struct Inner {
 
 impl DataManager {
     /// A manager over these ports. What the node owes others is completed by
-    /// [`DataManager::run_upkeep`], which the caller runs as a supervised task.
+    /// [`DataManager::run_upkeep`], which the caller runs as a supervised task, beside
+    /// [`DataManager::run_own_upkeep`].
     ///
     /// # Errors
     /// [`ServiceError::Fault`] where the node account or the operator account cannot sign.
@@ -348,7 +349,7 @@ impl DataManager {
     }
 
     /// Tells the network which account this node acts for, by which key, and who acts on the
-    /// chain for it. What changes later is announced by [`DataManager::run_upkeep`].
+    /// chain for it. What changes later is announced by [`DataManager::run_own_upkeep`].
     ///
     /// # Errors
     /// [`ServiceError::Unavailable`] where the network is not running.
@@ -378,12 +379,22 @@ impl DataManager {
         self.inner.addresses.address_record(address).await
     }
 
-    /// Completes in the background what is owed, until `shutdown`. What fails is tried
-    /// again after a pause; how far the work is shows in the health of the part `upkeep`.
+    /// Does in the background what each instance of a node has to do for itself, until
+    /// `shutdown`: it shares uploads that are complete, and announces whose peer it is.
     ///
     /// # Errors
-    /// Where this node's address record cannot be signed or announced, or the copies
-    /// cannot be listed; whoever supervises it starts it again.
+    /// Where this node's address record cannot be signed or announced; whoever supervises it
+    /// starts it again.
+    pub async fn run_own_upkeep(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        self.inner.upkeep.run_own(shutdown).await
+    }
+
+    /// Completes in the background what the node owes, until `shutdown`: one instance does it
+    /// for all. What fails is tried again after a pause; how far the work is shows in the
+    /// health of the part `upkeep`.
+    ///
+    /// # Errors
+    /// Where the copies cannot be listed; whoever supervises it starts it again.
     pub async fn run_upkeep(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         self.inner.upkeep.run(shutdown).await
     }

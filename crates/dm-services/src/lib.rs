@@ -45,8 +45,8 @@ pub use authorization::{AuthorizationConfig, AuthorizationPorts, ShareAuthorizat
 pub use authorizer::{Authorizer, AuthorizerError, UserKey};
 pub use contacts::{ContactError, ContactPorts, Contacts, NewContact};
 pub use data::{
-    Counts, DataConfig, DataManager, DataPorts, Erasure, OpenObject, Revocation, ShareOutcomes, Upload,
-    UploadError, UploadOutcome, UploadProgress, UploadWriter, Uploads, VerifiedShare,
+    Counts, DataConfig, DataManager, DataPorts, Erasure, ManyInstances, OpenObject, Revocation,
+    ShareOutcomes, Upload, UploadError, UploadOutcome, UploadProgress, UploadWriter, Uploads, VerifiedShare,
 };
 pub use deliveries::{Deliveries, DeliveryPorts, DeliverySettings};
 pub use error::{Cause, ServiceError, Shortfall};

@@ -2,18 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dm_core::{config::NodeConfig, upload::UploadPlace};
 use dm_keys::PublicKeys;
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
-    DataPorts, KeyRotation, KeyRotationPorts, PluginManager, ShareAuthorization,
+    DataPorts, KeyRotation, KeyRotationPorts, ManyInstances, PluginManager, ShareAuthorization,
     inbox::{FetchPolicy, FetchPorts, Fetches, Inbox, InboxPorts, InboxSettings},
     shares::{Shares, SharesPorts},
 };
 
 use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
-    background::{self, supervise_leading},
-    node_attestation, plugins,
+    background::{self, supervise, supervise_leading},
+    data_dir, node_attestation, plugins,
 };
 
 /// The node's main job.
@@ -80,7 +81,7 @@ impl Data {
                 payments: Some(ledger.payments.clone()),
                 authorization: Some(authorization.clone()),
                 attestation: node_attestation::check(config, &users, address, &peer_id).await?,
-                instances: None,
+                instances: many_instances(config, stores)?,
                 deliveries: Some(peers.deliveries.clone()),
                 late_grants: peers.late_grants.clone(),
                 plugins: Some(plugins.clone()),
@@ -97,6 +98,9 @@ impl Data {
         supervise_leading(supervisor, "upkeep", &data, |data, shutdown| async move {
             data.run_upkeep(shutdown).await
         });
+        supervise(supervisor, "own upkeep", &data, |data, shutdown| async move {
+            data.run_own_upkeep(shutdown).await
+        });
         Ok(Self {
             inbox: inbox(ground, stores, ledger, peers, &plugins, &data)?,
             shares: shares(ground, stores, ledger, &data)?,
@@ -108,6 +112,18 @@ impl Data {
             key_rotation: key_rotation(ground, stores, ledger),
         })
     }
+}
+
+/// The instances of the node, where its catalog is in a database.
+fn many_instances(config: &NodeConfig, stores: &Stores) -> anyhow::Result<Option<ManyInstances>> {
+    if config.catalog_url.is_none() {
+        return Ok(None);
+    }
+    let [first, second, third, fourth, ..] = data_dir::instance(&config.data_dir)?;
+    Ok(Some(ManyInstances {
+        all: stores.catalog.clone(),
+        place: UploadPlace([first, second, third, fourth]),
+    }))
 }
 
 fn inbox(

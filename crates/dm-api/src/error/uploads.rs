@@ -21,6 +21,7 @@ impl From<UploadError> for ApiError {
                 Self::new(StatusCode::CONFLICT, sentence).with_header(UPLOAD_OFFSET, expected.into())
             }
             UploadError::Busy => Self::new(StatusCode::LOCKED, sentence).retry_soon(),
+            UploadError::Elsewhere => Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_soon(),
             UploadError::TooLarge { .. } | UploadError::TooLong { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, sentence)
             }

@@ -10,6 +10,7 @@ use dm_core::{
         Catalog, ComplianceLog, Grants, Instances, KeyRing, Network, ObjectStore, OperatorKeys, Sealer,
         Signer, UnfinishedObjects,
     },
+    upload::UploadPlace,
 };
 
 use crate::{Deliveries, LateGrants, PaymentProcessor, PluginManager, ShareAuthorization};
@@ -43,9 +44,8 @@ pub struct DataPorts {
     pub authorization: Option<ShareAuthorization>,
     /// The attestation of this node, for its address record.
     pub attestation: Option<NodeAttestation>,
-    /// The instances of this node, whose peers its address record names, where there may be
-    /// several.
-    pub instances: Option<Arc<dyn Instances>>,
+    /// The instances of this node, where there may be several.
+    pub instances: Option<ManyInstances>,
     /// Acknowledges what was read; where there is nobody, nothing is.
     pub deliveries: Option<Deliveries>,
     /// Tells who has got a grant that was owed.
@@ -54,6 +54,15 @@ pub struct DataPorts {
     pub plugins: Option<PluginManager>,
     /// Who wants to know.
     pub bus: EventBus,
+}
+
+/// The instances of a node that share its catalog.
+#[derive(Clone)]
+pub struct ManyInstances {
+    /// All of them: the address record names their peers.
+    pub all: Arc<dyn Instances>,
+    /// Where this one keeps the parts of its uploads.
+    pub place: UploadPlace,
 }
 
 /// What an operator can set.

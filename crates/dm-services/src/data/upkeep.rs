@@ -170,11 +170,28 @@ impl Upkeep {
         }
     }
 
-    /// Runs until `shutdown`. What fails is tried again after a pause.
+    /// What each instance does for itself: it shares what came to it in parts, and announces
+    /// whose peer it is. Runs until `shutdown`.
     ///
     /// # Errors
-    /// Where this node's address record cannot be signed or announced, or the copies
-    /// cannot be listed.
+    /// Where this node's address record cannot be signed or announced.
+    pub(super) async fn run_own(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
+        let upkeep = Box::pin(async {
+            tokio::try_join!(
+                self.again_and_again(&self.uploading, None),
+                self.collect_uploads(),
+                self.addresses.keep_record_current(),
+            )?;
+            Ok(())
+        });
+        shutdown.run_until_cancelled(upkeep).await.unwrap_or(Ok(()))
+    }
+
+    /// What one instance does for all. Runs until `shutdown`; what fails is tried again after
+    /// a pause.
+    ///
+    /// # Errors
+    /// Where the copies cannot be listed.
     pub(super) async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let own = self.addresses.own_record().address;
         // Boxed: the tasks together are a large future.
@@ -187,11 +204,9 @@ impl Upkeep {
                 self.again_and_again(&self.erasing, None),
                 self.again_and_again(&self.expiring, None),
                 self.again_and_again(&self.revoking, None),
-                self.again_and_again(&self.uploading, None),
                 self.collect_now_and_then(),
                 self.copies.tell_peers(),
                 self.copies.replicate(own),
-                self.addresses.keep_record_current(),
             )?;
             Ok(())
         });
@@ -206,6 +221,7 @@ impl Upkeep {
         self.works.each_due(&self.expiring).await;
         self.works.each_due(&self.revoking).await;
         self.works.each_due(&self.uploading).await;
+        self.collect_uploads_once().await;
         self.collect_leftovers().await;
         self.works.each_due(&self.granting).await;
         self.works.each_due(&self.refunding).await;
@@ -241,11 +257,22 @@ impl Upkeep {
         }
     }
 
-    /// One walk through the keys and the objects; whether nothing is left to do.
-    async fn collect_leftovers(&self) -> bool {
+    /// Deletes what is left of uploads, at the start and at intervals.
+    async fn collect_uploads(&self) -> Result<(), ServiceError> {
+        loop {
+            self.collect_uploads_once().await;
+            tokio::time::sleep(WALK_INTERVAL).await;
+        }
+    }
+
+    async fn collect_uploads_once(&self) {
         if let Err(error) = self.uploading.collect().await {
             tracing::warn!(%error, "what is left of uploads is deleted later");
         }
+    }
+
+    /// One walk through the keys and the objects; whether nothing is left to do.
+    async fn collect_leftovers(&self) -> bool {
         let fetched = self.works.each_due(&self.lost_objects).await;
         let collected = self.works.each_due(&self.orphans).await;
         fetched && collected

@@ -16,7 +16,7 @@ use dm_core::{
     ports::{KeyRing, UnfinishedObjects, UploadCatalog},
     secret::ContentKey,
     share::{ShareOutcome, ShareTerms},
-    upload::{OpenUploads, Received, UploadId, UploadRecord, UploadStage},
+    upload::{OpenUploads, Received, UploadId, UploadPlace, UploadRecord, UploadStage},
 };
 use tokio::sync::Mutex;
 
@@ -85,6 +85,8 @@ struct Room {
     sharing: Sharing,
     terms: TermsSeal,
     desk: Desk,
+    /// Where this instance keeps parts, where there are others.
+    place: Option<UploadPlace>,
     config: UploadsConfig,
     /// Held while it is decided whether there is room for one more.
     counting: Mutex<()>,
@@ -109,6 +111,7 @@ impl Uploads {
                 sharing: sharing.clone(),
                 terms: TermsSeal::new(ports.signer.as_ref(), ports.sealer.clone())?,
                 desk: Desk::default(),
+                place: ports.instances.as_ref().map(|instances| instances.place),
                 config,
                 counting: Mutex::default(),
             }),
@@ -161,7 +164,7 @@ impl Uploads {
             .min(first.expires_at.unwrap_or(u64::MAX))
             .min(statement_end.unwrap_or(u64::MAX));
         let upload = UploadRecord {
-            id: UploadId::random(),
+            id: room.place.map_or_else(UploadId::random, UploadId::at),
             key_id: key_id.to_owned(),
             length,
             created_at: now,
@@ -212,7 +215,8 @@ impl Uploads {
     /// sends nothing any more has to make way.
     ///
     /// # Errors
-    /// As [`Uploads::progress`], [`UploadError::WrongOffset`], and [`UploadError::Busy`].
+    /// As [`Uploads::progress`], [`UploadError::WrongOffset`], [`UploadError::Busy`], and
+    /// [`UploadError::Elsewhere`].
     pub async fn write(
         &self,
         key_id: &str,
@@ -222,6 +226,9 @@ impl Uploads {
     ) -> Result<UploadWriter, UploadError> {
         let room = &self.room;
         room.find(key_id, id).await?;
+        if room.is_elsewhere(id) {
+            return Err(UploadError::Elsewhere);
+        }
         let held = room.desk.take(id).await?;
         let upload = room.find(key_id, id).await?;
         if upload.offset() != offset {
@@ -242,7 +249,7 @@ impl Uploads {
         let upload = room.find(key_id, id).await?;
         match upload.stage {
             UploadStage::Shared(data_hash) => room.clone().shared(upload, data_hash).await,
-            UploadStage::Open { .. } if upload.offset() < upload.length => {
+            UploadStage::Open { .. } if upload.offset() < upload.length || room.is_elsewhere(id) => {
                 Ok(UploadOutcome::UnderWay(progress(&upload)))
             }
             UploadStage::Open { .. } => match room.clone().complete(id).await {
@@ -272,13 +279,15 @@ impl Uploads {
     }
 
     /// Does what is due of an upload: one that has expired is removed, one that is
-    /// complete is shared.
+    /// complete is shared by the instance that has it.
     pub(super) async fn settle(&self, id: UploadId) -> Result<(), ServiceError> {
         let Some(upload) = self.room.catalog.upload(id).await? else {
             return Ok(());
         };
         let settled = if upload.expires_at <= now_ms() {
             self.room.clone().remove(id).await
+        } else if self.room.is_elsewhere(id) {
+            Ok(())
         } else {
             self.room.clone().complete(id).await.and_then(ended)
         };
@@ -305,6 +314,11 @@ impl Uploads {
 }
 
 impl Room {
+    /// Whether another instance has the parts of an upload.
+    fn is_elsewhere(&self, id: UploadId) -> bool {
+        self.place.is_some_and(|place| !id.is_at(place))
+    }
+
     /// An upload of this API key that has not expired.
     async fn find(&self, key_id: &str, id: UploadId) -> Result<UploadRecord, UploadError> {
         let upload = self.catalog.upload(id).await?;

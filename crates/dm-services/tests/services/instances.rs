@@ -7,8 +7,9 @@ use dm_core::{
     address_record::SignedAddressRecord,
     instance::{Instance, InstanceId},
     ports::Instances,
+    upload::UploadPlace,
 };
-use dm_services::{DataManager, DataPorts};
+use dm_services::{DataManager, DataPorts, ManyInstances};
 use dm_testing::catalog::MemoryLeases;
 
 use crate::support::{World, eventually, settings};
@@ -29,7 +30,10 @@ async fn the_address_record_names_the_instances_that_are_there() {
     let (mut node, other) = (world.node(1).await, world.node(2).await);
     let instances = Arc::new(MemoryLeases::new());
     let ports = DataPorts {
-        instances: Some(instances.clone()),
+        instances: Some(ManyInstances {
+            all: instances.clone(),
+            place: UploadPlace([1; 4]),
+        }),
         ..node.ports.clone()
     };
     node.data = DataManager::new(&ports, settings()).unwrap();

@@ -309,7 +309,7 @@ async fn a_partner_learns_who_acts_on_the_chain_after_a_change() {
     let spreading = data.clone();
     tokio::spawn(async move {
         spreading
-            .run_upkeep(tokio_util::sync::CancellationToken::new())
+            .run_own_upkeep(tokio_util::sync::CancellationToken::new())
             .await
     });
     *operators.0.lock().unwrap() = Arc::new(TestSigner::new(3));

@@ -206,7 +206,9 @@ impl TestNode {
         let data = self.data.clone();
         self.supervisor.spawn("upkeep", move |shutdown| {
             let data = data.clone();
-            async move { data.run_upkeep(shutdown).await }
+            async move {
+                tokio::try_join!(data.run_upkeep(shutdown.clone()), data.run_own_upkeep(shutdown)).map(|_| ())
+            }
         });
     }
 

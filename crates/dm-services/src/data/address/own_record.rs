@@ -50,7 +50,7 @@ impl OwnRecord {
         let newest = RwLock::new(Arc::new(facts.signed(now_ms(), Vec::new())?));
         Ok(Self {
             facts,
-            instances: ports.instances.clone(),
+            instances: ports.instances.as_ref().map(|instances| instances.all.clone()),
             newest,
         })
     }

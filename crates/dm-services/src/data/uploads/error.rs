@@ -20,6 +20,9 @@ pub enum UploadError {
     /// Somebody else is writing, or the share is being made.
     #[error("another request is at this upload; try again")]
     Busy,
+    /// Another instance of the node has its parts.
+    #[error("another instance of the node has this upload; send its requests to that one")]
+    Elsewhere,
     /// More bytes than one upload may have.
     #[error("an upload may have at most {max} bytes")]
     TooLarge {
