@@ -167,7 +167,12 @@ impl ComplianceManager {
         }
     }
 
-    fn require_event(&self, index: u64) -> Result<(), ComplianceError> {
+    async fn require_event(&self, index: u64) -> Result<(), ComplianceError> {
+        if index >= self.board.recorded() {
+            // Another instance may have recorded it a moment ago.
+            let count = self.log.events().event_count().await?;
+            self.board.note_recorded(count);
+        }
         let exists = index < self.board.recorded();
         exists.then_some(()).ok_or(ComplianceError::NoEvent(index))
     }
@@ -222,7 +227,7 @@ impl ComplianceLog for ComplianceManager {
         index: u64,
         patience: Duration,
     ) -> Result<Option<Anchor>, ComplianceError> {
-        self.require_event(index)?;
+        self.require_event(index).await?;
         match tokio::time::timeout(patience, self.hoped_anchor(index)).await {
             Ok(anchor) => anchor,
             Err(_) => Ok(None),
@@ -238,7 +243,7 @@ impl ComplianceLog for ComplianceManager {
     }
 
     async fn receipt(&self, index: u64) -> Result<Option<Receipt>, ComplianceError> {
-        self.require_event(index)?;
+        self.require_event(index).await?;
         let Some(AnchoredCheckpoint {
             checkpoint, anchor, ..
         }) = self.covering(index).await?
