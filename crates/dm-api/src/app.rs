@@ -26,6 +26,7 @@ use crate::{
         request_id::{self, RequestIds},
         trace,
     },
+    request_meter::RequestMeter,
     routes,
     state::{Limits, Services, State},
     uploads::UploadPlaces,
@@ -51,6 +52,7 @@ pub(crate) struct Blueprint {
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
     pub(crate) runtime: Handle,
     pub(crate) requests: Requests,
+    pub(crate) meter: RequestMeter,
 }
 
 impl Blueprint {
@@ -78,7 +80,7 @@ impl Blueprint {
             self.uploads.clone(),
             routes::served_routes().into(),
         );
-        let (hosts, requests) = (self.hosts.clone(), self.requests.clone());
+        let (hosts, requests, meter) = (self.hosts.clone(), self.requests.clone(), self.meter.clone());
         let rest = web::scope("")
             .wrap(self.rates.layer())
             .configure(|config| limited.configure(config))
@@ -97,7 +99,9 @@ impl Blueprint {
             .service(rest)
             .default_service(web::to(not_found))
             .wrap(from_fn(dialect::fit))
-            .wrap(from_fn(trace::span))
+            .wrap(from_fn(move |request, next: Next<BoxBody>| {
+                trace::span(meter.clone(), request, next)
+            }))
             .wrap(from_fn(request_id::assign))
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
                 in_progress::note(requests.clone(), request, next)

@@ -17,6 +17,7 @@ use crate::{
     listener::listen,
     middleware::{host::AllowedHosts, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
     on_demand,
+    request_meter::{RequestMeter, RequestReading},
     running::RunningServer,
     state::{Limits, Services},
     uploads::UploadPlaces,
@@ -145,6 +146,7 @@ impl ApiServers {
         ];
         let mut servers = Vec::with_capacity(plans.len());
         let known_keys = KnownKeys::default();
+        let mut meters = Vec::with_capacity(plans.len());
         for (bound, audience, workers) in plans {
             tokio::spawn(bound.rates.clone().sweep(stopped.clone()));
             let blueprint = Blueprint {
@@ -158,10 +160,16 @@ impl ApiServers {
                 trusted_proxies: bound.config.trusted_proxies.as_slice().into(),
                 runtime: Handle::current(),
                 requests: Requests::default(),
+                meter: RequestMeter::default(),
             };
+            meters.push((audience, blueprint.meter.clone()));
             servers.push(start(bound.listener, blueprint, workers, patience)?);
         }
-        Ok(ApiHandle { servers, stopped })
+        Ok(ApiHandle {
+            servers,
+            stopped,
+            meters: ApiMeters(meters),
+        })
     }
 }
 
@@ -206,9 +214,34 @@ fn start(
 pub struct ApiHandle {
     servers: Vec<RunningServer>,
     stopped: CancellationToken,
+    meters: ApiMeters,
+}
+
+/// Counts the requests of both servers; cheap to clone.
+#[derive(Clone)]
+pub struct ApiMeters(Vec<(Audience, RequestMeter)>);
+
+impl ApiMeters {
+    /// The requests of each server since its start: those of operators under `internal`, and
+    /// those of clients under `external`.
+    pub fn readings(&self) -> Vec<(&'static str, Vec<RequestReading>)> {
+        let readings = self.0.iter().map(|(audience, meter)| {
+            let api = match audience {
+                Audience::Operators => "internal",
+                Audience::Clients => "external",
+            };
+            (api, meter.readings())
+        });
+        readings.collect()
+    }
 }
 
 impl ApiHandle {
+    /// What counts the requests.
+    pub fn meters(&self) -> ApiMeters {
+        self.meters.clone()
+    }
+
     /// Takes no more requests and waits for those in progress, no longer than
     /// the patience given to [`ApiServers::serve`]; what is left then is cut off. Nobody
     /// waits for a client that neither sends its request nor takes its answer.

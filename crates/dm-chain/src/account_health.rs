@@ -188,6 +188,7 @@ mod tests {
 
     fn report() -> Report {
         Report {
+            pending: 0,
             oldest: None,
             strange_for: None,
             refusing: None,
@@ -198,6 +199,7 @@ mod tests {
 
     fn stuck(waits_for: Duration, obstacle: Option<Obstacle>) -> Report {
         Report {
+            pending: 0,
             oldest: Some(Stuck {
                 nonce: Some(7),
                 waits_for,

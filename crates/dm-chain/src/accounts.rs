@@ -11,7 +11,7 @@ use dm_core::{
 use crate::{
     backend::AnchorTarget,
     config::ClientConfig,
-    transactions::{AccountDeps, Simulator, Transactions},
+    transactions::{AccountDeps, Simulator, TransactionReading, Transactions},
     tx::{Call, Draft},
 };
 
@@ -82,6 +82,16 @@ impl Accounts {
         let draft = Draft::without_transfer(Call::nothing(account), gas_limit);
         let simulator = Simulator::new(self.deps.node.clone(), account);
         simulator.check_funds(&draft, self.config.max_fee_per_gas).await
+    }
+
+    /// How the transactions of all of them get on. An account that has not found its chain
+    /// yet has none.
+    pub(crate) async fn transactions(&self) -> TransactionReading {
+        let mut pending = 0;
+        for account in self.all() {
+            pending += account.report().await.map_or(0, |report| report.pending);
+        }
+        self.deps.meter.reading(pending)
     }
 
     /// Acts as this account from now on; the one before becomes a former one.

@@ -20,7 +20,7 @@ use crate::{
     head_watch::HeadWatch,
     reader::AnchorReader,
     rpc::{EndpointState, InvalidUrl, Node, SwitchFailure},
-    transactions::AccountDeps,
+    transactions::{AccountDeps, TransactionReading},
     wire::BlockHeader,
 };
 
@@ -93,6 +93,7 @@ impl EvmClient {
             backend,
             signer: deps.signer,
             journal: deps.journal,
+            meter: Arc::default(),
         };
         Ok(Self {
             reader: AnchorReader::new(node.clone(), backend),
@@ -105,6 +106,11 @@ impl EvmClient {
             node,
             backend,
         })
+    }
+
+    /// How the transactions of all accounts get on.
+    pub async fn transactions(&self) -> TransactionReading {
+        self.accounts.transactions().await
     }
 
     /// Moves to other URLs of the same chain, once each of them has answered with

@@ -51,4 +51,5 @@ pub use client::{ClientDeps, EvmClient, SwitchError};
 pub use config::ClientConfig;
 pub use contract::{DEPLOYMENT_PROXY, anchor_contract};
 pub use rpc::{EndpointState, InvalidUrl};
+pub use transactions::TransactionReading;
 pub use verifier::ReceiptVerifier;

@@ -1,8 +1,8 @@
 //! The parts of a chain's answers that are used. What else stands there differs
 //! between chains and is not looked at.
 
-use alloy::primitives::{Address, B256, Bytes, U64, U128};
-use serde::Deserialize;
+use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
+use serde::{Deserialize, Deserializer};
 
 /// Header of a block.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,7 +36,19 @@ pub(crate) struct TransactionReceipt {
     #[serde(default)]
     pub(crate) block_hash: Option<B256>,
     pub(crate) status: U64,
+    /// For those who watch the costs; nothing is decided by it.
+    #[serde(default, deserialize_with = "quantity_if_any")]
+    pub(crate) gas_used: Option<U256>,
+    /// In wei, likewise.
+    #[serde(default, deserialize_with = "quantity_if_any")]
+    pub(crate) effective_gas_price: Option<U256>,
     pub(crate) logs: Vec<Log>,
+}
+
+/// A quantity that nothing rests on: one that cannot be read is none.
+fn quantity_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<U256>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 impl TransactionReceipt {

@@ -1,9 +1,11 @@
 //! What the manager, the sequencer and the anchoring task tell each other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use dm_core::ports::{AnchoredCheckpoint, ChainError};
 use tokio::sync::watch;
+
+use crate::meter::{LogMeter, LogReading};
 
 /// Whether anchors can be made at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,7 @@ pub(crate) struct Board {
     pub(crate) recorded: watch::Sender<u64>,
     /// How far anchoring is.
     pub(crate) anchoring: watch::Sender<Anchoring>,
+    meter: LogMeter,
 }
 
 impl Board {
@@ -87,12 +90,18 @@ impl Board {
                 trouble: None,
                 is_own: false,
             }),
+            meter: LogMeter::default(),
         }
     }
 
     /// Number of events that are recorded.
     pub(crate) fn recorded(&self) -> u64 {
         *self.recorded.borrow()
+    }
+
+    /// How the log gets on.
+    pub(crate) fn reading(&self) -> LogReading {
+        self.meter.reading(self.recorded(), self.anchored())
     }
 
     /// Number of events that are anchored.
@@ -102,11 +111,15 @@ impl Board {
 
     /// Notes that so many events are recorded, whichever instance did it.
     pub(crate) fn note_recorded(&self, count: u64) {
+        let mut before = count;
         self.recorded.send_if_modified(|recorded| {
-            let is_more = count > *recorded;
-            *recorded = count.max(*recorded);
-            is_more
+            before = *recorded;
+            *recorded = count.max(before);
+            count > before
         });
+        if count > before {
+            self.meter.recorded(before, count, Instant::now());
+        }
     }
 
     /// Notes how many events another instance has anchored, where this one does not anchor. It
@@ -120,6 +133,7 @@ impl Board {
             if state.anchored != anchored {
                 state.newest = None;
                 state.anchored = anchored;
+                self.meter.anchored_elsewhere(anchored);
             }
             if state.chain != ChainState::Contradicts {
                 state.chain = ChainState::Reachable;
@@ -177,12 +191,14 @@ impl Board {
 
     /// Notes a new anchor.
     pub(crate) fn set_anchored(&self, checkpoint: AnchoredCheckpoint) {
+        let size = checkpoint.checkpoint.size;
+        self.meter.anchored(size, Instant::now());
         self.anchoring.send_modify(|state| {
             state.newest = Some(Newest {
                 first: state.anchored,
                 checkpoint,
             });
-            state.anchored = checkpoint.checkpoint.size;
+            state.anchored = size;
         });
     }
 

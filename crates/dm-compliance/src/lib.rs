@@ -8,6 +8,7 @@ mod health;
 mod leaf;
 mod local_log;
 mod manager;
+mod meter;
 mod queue;
 mod sequencer;
 mod tree;
@@ -15,4 +16,5 @@ mod unanchored;
 mod verify;
 
 pub use manager::ComplianceManager;
+pub use meter::LogReading;
 pub use verify::{ReceiptFlaw, verify_offline};

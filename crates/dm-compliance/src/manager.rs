@@ -23,6 +23,7 @@ use crate::{
     following::Follower,
     leaf::Leaf,
     local_log::LocalLog,
+    meter::LogReading,
     queue::Queue,
     sequencer::Sequencer,
     unanchored::Unanchored,
@@ -122,6 +123,11 @@ impl ComplianceManager {
         supervisor.spawn("compliance.follow", move |shutdown| {
             follower.clone().run(shutdown)
         });
+    }
+
+    /// How the log gets on, without a look into the catalog.
+    pub fn reading(&self) -> LogReading {
+        self.board.reading()
     }
 
     /// What keeps the log from being written.

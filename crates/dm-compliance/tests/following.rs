@@ -28,7 +28,9 @@ impl Leads for OnRequest {
             let over = shutdown.child_token();
             let working = work(over.clone());
             let ends = async {
-                let _ = shutdown.run_until_cancelled(leads.wait_for(|leads| !*leads)).await;
+                let _ = shutdown
+                    .run_until_cancelled(leads.wait_for(|leads| !*leads))
+                    .await;
                 over.cancel();
             };
             tokio::join!(working, ends).0?;

@@ -21,6 +21,7 @@ pub mod journal;
 pub mod lease;
 pub mod letter;
 pub mod mandate;
+pub mod meter;
 mod named_enum;
 pub mod news;
 pub mod node_attestation;

@@ -104,7 +104,7 @@ impl Membership {
                 match noted {
                     Ok(()) => tracing::info!("the catalog takes this instance's signs of life again"),
                     Err(error) => {
-                        tracing::warn!(%error, "the catalog takes no sign of life of this instance")
+                        tracing::warn!(%error, "the catalog takes no sign of life of this instance");
                     }
                 }
             }

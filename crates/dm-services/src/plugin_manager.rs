@@ -28,6 +28,7 @@ mod events;
 mod examiner;
 mod guarded;
 mod lifecycle;
+mod meter;
 mod operate;
 mod own_store;
 mod question;
@@ -37,6 +38,7 @@ mod slot;
 mod starting;
 mod switches;
 
+pub use meter::PluginReading;
 pub use registered::RegisteredPlugins;
 
 pub(super) use examiner::Examiner;

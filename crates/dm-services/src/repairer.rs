@@ -35,9 +35,11 @@ mod collect;
 mod follow;
 mod health;
 mod holder_index;
+mod meter;
 pub mod plan;
 
 pub use holder_index::StoredHolderIndex;
+pub use meter::{RepairMeter, RepairTotals};
 
 /// Between two looks at who can be reached.
 const PEERS_INTERVAL: Duration = Duration::from_secs(2);
@@ -84,6 +86,7 @@ struct Inner {
     bell: Notify,
     /// Whether no peer can be reached: then nothing is tried that needs one.
     is_alone: AtomicBool,
+    meter: RepairMeter,
 }
 
 /// An object that is stored here, and the peers that are thought to hold it.
@@ -134,6 +137,7 @@ impl Repairer {
                 plan: OnceCell::new(),
                 bell: Notify::new(),
                 is_alone: AtomicBool::new(false),
+                meter: RepairMeter::default(),
                 ports,
             }),
         }

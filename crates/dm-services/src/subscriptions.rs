@@ -2,6 +2,8 @@
 //! order. A receiver that is slow or away delays nobody but itself.
 
 mod delivery;
+mod health;
+mod meter;
 mod recent;
 mod rewinds;
 mod secrets;
@@ -20,6 +22,7 @@ use dm_core::{
 };
 use tokio::sync::Notify;
 
+pub use self::meter::{DeliveryMeter, DeliveryTotals};
 use self::{recent::RecentEvents, rewinds::Rewinds, secrets::Secrets};
 use crate::{
     ServiceError,
@@ -70,6 +73,7 @@ pub struct Subscriptions {
     rewinds: Rewinds,
     /// A subscription was made, changed or removed.
     changed: Arc<Notify>,
+    meter: Arc<DeliveryMeter>,
 }
 
 impl Subscriptions {
@@ -85,6 +89,7 @@ impl Subscriptions {
             secrets,
             rewinds: Rewinds::default(),
             changed: Arc::default(),
+            meter: Arc::default(),
         })
     }
 

@@ -23,6 +23,7 @@ mod storage;
 
 #[cfg(feature = "postgres")]
 pub use catalog::PostgresOptions;
-pub use catalog::{CatalogSecrets, SqliteCatalog};
+pub use catalog::{CatalogMeter, CatalogSecrets, SqliteCatalog};
 pub use error::StorageFault;
+pub use objects::StorageMeter;
 pub use storage::Storage;

@@ -12,6 +12,7 @@ use std::{
 use dm_core::{
     config::StorageConfig,
     damage::DamageLog,
+    meter::Histogram,
     ports::{
         HealthCheck, KeptLimits, KeyValueStore, NamespaceCopy, ObjectChanges, ObjectStore, StorageQuota,
         StoreError, UnfinishedObjects,
@@ -26,7 +27,8 @@ use crate::{
     error::{StorageFault, failed},
     namespaces::Namespace,
     objects::{
-        LocalObjects, Objects, bucket, cache::ReadCache, files::Files, layout, record::BodyIds, recovery,
+        LocalObjects, Objects, StorageMeter, bucket, cache::ReadCache, files::Files, layout, record::BodyIds,
+        recovery,
     },
 };
 #[cfg(feature = "postgres")]
@@ -166,6 +168,11 @@ impl Storage {
         self.objects.damage.clone()
     }
 
+    /// What the store counts of its own work.
+    pub fn meter(&self) -> StorageMeter {
+        StorageMeter(self.objects.clone())
+    }
+
     /// The key-value store of this name; its entries are apart from all others.
     pub fn namespace(&self, name: &str) -> Arc<dyn KeyValueStore> {
         Arc::new(Namespace::new(self.objects.clone(), name))
@@ -250,6 +257,7 @@ impl Opening<'_> {
             damage: DamageLog::new(),
             state,
             file_state: WriteState::default(),
+            reads: Histogram::of_seconds(),
             inline_bytes: layout::sealed_size(config.inline_limit.min(MAX_INLINE_LIMIT)),
             _lock: lock,
         });

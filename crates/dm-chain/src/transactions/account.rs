@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     journal::Journal,
+    meter::TransactionMeter,
     perform::Performer,
     queue::{Action, Answer, Event, Queue, QueueConfig, Report, Subject, Ticket},
     simulation::Simulator,
@@ -80,6 +81,8 @@ pub(crate) struct AccountDeps {
     pub(crate) signer: Arc<dyn Signer>,
     /// Keeps what was begun.
     pub(crate) journal: Arc<dyn KeyValueStore>,
+    /// Counts what comes of them.
+    pub(crate) meter: Arc<TransactionMeter>,
 }
 
 /// Carries out commands until all who could give some are gone.
@@ -151,13 +154,14 @@ impl Account {
             backend,
             signer,
             journal,
+            meter,
         } = deps.clone();
         let chain_id = node.known_chain_id().await?;
         let journal = Journal::new(journal, chain_id, signer.address());
         let kept = journal.load().await?;
         Ok(Self {
             queue: Queue::restore(config, kept, Instant::now()),
-            performer: Performer::new(node, backend, signer, chain_id, journal),
+            performer: Performer::new(node, backend, signer, chain_id, journal, meter),
             work: FuturesUnordered::new(),
             waiting: HashMap::new(),
             next_ticket: NOBODY + 1,

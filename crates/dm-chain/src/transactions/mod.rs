@@ -8,6 +8,7 @@
 
 mod account;
 mod journal;
+mod meter;
 mod perform;
 mod price;
 mod queue;
@@ -27,6 +28,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use self::meter::TransactionReading;
 pub(crate) use self::{
     account::AccountDeps,
     queue::{Obstacle, Report, Stuck},
@@ -64,7 +66,12 @@ impl Transactions {
     pub(crate) fn start(config: &ClientConfig, deps: AccountDeps) -> Self {
         let (commands, inbox) = mpsc::channel(QUEUE_LENGTH);
         let (node, account) = (deps.node.clone(), deps.signer.address());
-        tokio::spawn(account::run(QueueConfig::new(account, config), deps, inbox));
+        let meter = deps.meter.clone();
+        tokio::spawn(account::run(
+            QueueConfig::new(account, config, meter),
+            deps,
+            inbox,
+        ));
         Self {
             node,
             account,

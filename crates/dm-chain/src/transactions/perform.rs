@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     journal::{Journal, Mined},
+    meter::TransactionMeter,
     price::price_after,
     queue::{Action, ChainSnapshot, Event, Outcome, SnapshotQuery},
     receipt::receipt,
@@ -36,6 +37,7 @@ pub(super) struct Performer {
     pub(super) signer: Arc<dyn Signer>,
     pub(super) chain_id: u64,
     pub(super) journal: Journal,
+    meter: Arc<TransactionMeter>,
     sends: Arc<Semaphore>,
 }
 
@@ -46,6 +48,7 @@ impl Performer {
         signer: Arc<dyn Signer>,
         chain_id: u64,
         journal: Journal,
+        meter: Arc<TransactionMeter>,
     ) -> Self {
         Self {
             node,
@@ -53,6 +56,7 @@ impl Performer {
             signer,
             chain_id,
             journal,
+            meter,
             sends: Arc::new(Semaphore::new(MAX_SENDS)),
         }
     }
@@ -149,13 +153,16 @@ impl Performer {
     async fn fetch(&self, hashes: Vec<(B256, ExpectedTransfer)>) -> Vec<(B256, Option<Mined>)> {
         let receipts = stream::iter(hashes).map(|(hash, transfer)| async move {
             let mined = match receipt(&self.node, hash).await {
-                Ok(Some(receipt)) => Some(Mined {
-                    hash,
-                    block: receipt.block_number?.to(),
-                    block_hash: receipt.block_hash?,
-                    succeeded: receipt.succeeded(),
-                    received: amount_received(self.backend, transfer, receipt.succeeded(), &receipt.logs),
-                }),
+                Ok(Some(receipt)) => {
+                    self.meter.mined(&receipt);
+                    Some(Mined {
+                        hash,
+                        block: receipt.block_number?.to(),
+                        block_hash: receipt.block_hash?,
+                        succeeded: receipt.succeeded(),
+                        received: amount_received(self.backend, transfer, receipt.succeeded(), &receipt.logs),
+                    })
+                }
                 Ok(None) => None,
                 Err(_) => return None,
             };

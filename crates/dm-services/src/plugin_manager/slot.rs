@@ -15,7 +15,7 @@ use dm_core::{
 use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{guarded::guarded, lifecycle::Lifecycle, question::Question};
+use super::{guarded::guarded, lifecycle::Lifecycle, meter::PluginMeter, question::Question};
 use crate::ServiceError;
 
 /// How long a question waits for a plugin that answers others.
@@ -97,6 +97,7 @@ pub(super) struct Slot {
     /// What the plugin last said of itself.
     known: Mutex<Option<PluginInfo>>,
     events_missed: AtomicU64,
+    pub(super) meter: PluginMeter,
     /// Held by whoever starts or stops the plugin.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
@@ -110,6 +111,7 @@ impl Slot {
             running: RwLock::new(None),
             known: Mutex::new(None),
             events_missed: AtomicU64::new(0),
+            meter: PluginMeter::default(),
             turn: tokio::sync::Mutex::new(()),
         }
     }
@@ -163,9 +165,15 @@ impl Slot {
                 Ok(Answer::None)
             };
         };
-        Ok(match running.ask(question).await? {
+        let started = Instant::now();
+        let answered = running.ask(question).await?;
+        self.meter.seconds.took(started.elapsed());
+        Ok(match answered {
             Ok(verdict) => Answer::Verdict(verdict),
-            Err(fault) => Answer::Fault(running, fault),
+            Err(fault) => {
+                self.meter.faults.increment();
+                Answer::Fault(running, fault)
+            }
         })
     }
 

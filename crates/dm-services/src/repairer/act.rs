@@ -101,6 +101,7 @@ impl Repairer {
                 return self.check_presence(object, &error).await;
             }
         };
+        self.inner.meter.challenged(proof);
         if proof != Proof::Proven {
             tracing::info!(peer = %peer.name, locator = %object.locator, ?proof, "a peer did not prove its copy");
         }
@@ -135,6 +136,7 @@ impl Repairer {
     async fn place(&self, object: &ObjectId, copies: u32, avoid: &[Peer]) -> Result<(), StoreError> {
         let replication = &self.inner.ports.replication;
         let placed = replication.place(object, copies as usize, &names(avoid)).await;
+        self.inner.meter.placed(copies, &placed);
         let (holders, not_taken) = match &placed {
             Ok(report) => (report.holders.as_slice(), report.not_taken),
             Err(NetworkError::Local(_)) => (&[][..], Some(NotTaken::Unreadable)),

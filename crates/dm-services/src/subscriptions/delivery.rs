@@ -222,7 +222,10 @@ impl Delivery<'_> {
             // An event always has a JSON form.
             body: Bytes::from(serde_json::to_vec(&event).unwrap_or_default()),
         };
-        ports.webhooks.call(call).await
+        let started = Instant::now();
+        let answer = ports.webhooks.call(call).await;
+        self.subscriptions.meter.called(started, &answer);
+        answer
     }
 
     /// Notes an attempt that failed, and when the next one is. Without a next one the
@@ -239,6 +242,7 @@ impl Delivery<'_> {
         }
         let id = self.subscription.id;
         tracing::warn!(subscription = %id, position = event.position, reason, "an event was given up");
+        self.subscriptions.meter.given_up.increment();
         self.done_with(event.position);
         self.subscription.progress.last_error = Some(reason.clone());
         self.keep(Some(DeadLetter {

@@ -131,6 +131,12 @@ async fn a_plugin_that_panics_or_hangs_is_stopped_and_started_again() {
     assert_eq!(status.failures, 2);
     assert_eq!(status.last_error.as_deref(), Some("it took longer than 200ms"));
     assert_eq!(bad.starts.load(Ordering::SeqCst), 3);
+    let readings = node.plugins.readings();
+    let asked: Vec<_> = readings
+        .iter()
+        .map(|reading| (reading.name.as_str(), reading.seconds.count(), reading.faults))
+        .collect();
+    assert_eq!(asked, [("bad", 2, 2), ("good", 2, 0)]);
 }
 
 #[tokio::test]

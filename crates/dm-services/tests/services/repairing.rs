@@ -218,6 +218,9 @@ async fn holders_are_proven_and_their_times_are_told() {
     for holder in guards[0].held().await.holders {
         assert!(holder.live && holder.proved_at.unwrap() >= holder.since && holder.since > 0);
     }
+    assert!(guards[0].repairer.meter().proven.value() >= 2);
+    let totals = guards[0].repairer.totals().await.unwrap();
+    assert_eq!((totals.objects, totals.short), (1, 0));
     // The others learned of all three by being asked.
     guards[2].has_live(2).await;
 }
@@ -247,6 +250,7 @@ async fn a_holder_of_other_bytes_is_replaced_and_not_asked_to_hold_it_again() {
         (keeper.held().await.holders.is_empty()).then_some(())
     })
     .await;
+    assert!(keeper.repairer.meter().wrong.value() > 0);
     let _others: Vec<Guard> = stores[1..]
         .iter()
         .map(|store| Guard::join_with(&hub, store))

@@ -28,6 +28,8 @@ pub(super) struct Made {
     pub(super) outcomes: Vec<Outcome>,
     /// Position of the newest event of the journal, if the transaction wrote any.
     pub(super) journal_end: Option<u64>,
+    /// What has happened.
+    pub(super) news: Vec<News>,
 }
 
 /// Makes the changes in one transaction and writes down in the journal what has
@@ -56,6 +58,7 @@ pub(super) async fn make(connection: &mut Connection<'_>, changes: &[&Change]) -
     Ok(Made {
         journal_end: journal::append(batch.connection, &batch.news).await?,
         outcomes: batch.outcomes,
+        news: batch.news,
     })
 }
 

@@ -28,6 +28,7 @@ mod key_uses;
 mod leases;
 mod listing_pages;
 mod mandates;
+mod meter;
 mod namespaces;
 mod open;
 mod order_rows;
@@ -67,6 +68,7 @@ use dm_core::ports::CatalogError;
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
+pub use self::meter::CatalogMeter;
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresOptions;
 pub use self::secrets::CatalogSecrets;
@@ -199,6 +201,16 @@ impl SqliteCatalog {
             unreadable: UnreadableRows::default(),
             journal_growth,
         })
+    }
+
+    /// What this process has committed since the catalog was opened.
+    pub fn meter(&self) -> &CatalogMeter {
+        self.writer.meter()
+    }
+
+    /// How many changes wait to be committed.
+    pub fn waiting_changes(&self) -> usize {
+        self.writer.waiting()
     }
 
     /// Finishes what was handed over and leaves one file that is complete

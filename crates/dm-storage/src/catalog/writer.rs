@@ -16,6 +16,7 @@ use super::{
     committer::Committer,
     copy::{CopyJob, Moment, from_store},
     error::{failed, is_of_medium, unavailable},
+    meter::CatalogMeter,
     wiping::Wiping,
 };
 
@@ -50,6 +51,7 @@ enum Message {
 #[derive(Clone)]
 pub(super) struct Writer {
     messages: mpsc::Sender<Message>,
+    meter: Arc<CatalogMeter>,
     /// The instance whose changes are made, where no other one may have led since.
     sole: Option<InstanceId>,
 }
@@ -62,6 +64,7 @@ impl Writer {
         journal_growth: watch::Sender<u64>,
     ) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
+        let meter = Arc::new(CatalogMeter::default());
         let task = WriterTask {
             committer,
             cache,
@@ -69,15 +72,21 @@ impl Writer {
             wiping: Wiping::owed(),
             copies: Vec::new(),
             next_attempt: Instant::now(),
+            meter: meter.clone(),
         };
         tokio::spawn(task.run(inbox));
-        Self { messages, sole: None }
+        Self {
+            messages,
+            meter,
+            sole: None,
+        }
     }
 
     /// The same, whose changes are only made while no other instance has led since this one.
     pub(super) fn while_last_leader(&self, instance: InstanceId) -> Self {
         Self {
             messages: self.messages.clone(),
+            meter: self.meter.clone(),
             sole: Some(instance),
         }
     }
@@ -99,6 +108,16 @@ impl Writer {
             )),
             outcome => Ok(outcome),
         }
+    }
+
+    /// What was committed since the start.
+    pub(super) fn meter(&self) -> &CatalogMeter {
+        &self.meter
+    }
+
+    /// How many changes wait for the task.
+    pub(super) fn waiting(&self) -> usize {
+        self.messages.max_capacity() - self.messages.capacity()
     }
 
     /// Makes a copy, beside what is written.
@@ -141,6 +160,7 @@ struct WriterTask {
     copies: Vec<(CopyJob, CopyReply, Instant)>,
     /// When it is tried again to empty the write-ahead log.
     next_attempt: Instant,
+    meter: Arc<CatalogMeter>,
 }
 
 impl WriterTask {
@@ -207,7 +227,11 @@ impl WriterTask {
             return;
         }
         let changes: Vec<&Change> = writes.iter().map(|(change, _)| change).collect();
-        let error = match self.committer.commit(&changes).await {
+        let started = Instant::now();
+        let committed = self.committer.commit(&changes).await;
+        let commits = &self.meter.commits;
+        commits.note(changes.len(), started.elapsed(), committed.is_ok());
+        let error = match committed {
             Ok(made) => return self.after_commit(writes, made).await,
             Err(error) => error,
         };
@@ -232,6 +256,7 @@ impl WriterTask {
         if let Some(end) = made.journal_end {
             self.journal_growth.send_replace(end);
         }
+        made.news.iter().for_each(|news| self.meter.note(news));
         let mut destroyed = Vec::new();
         for ((change, reply), outcome) in writes.into_iter().zip(made.outcomes) {
             match change.unfenced() {

@@ -6,11 +6,11 @@
 use std::{
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use dm_core::{envelope::SignedEnvelope, ports::StoreError};
+use dm_core::{envelope::SignedEnvelope, meter::CommitMeter, ports::StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -63,6 +63,7 @@ pub(crate) struct Committer {
     jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     totals: Arc<Mutex<Totals>>,
+    meter: Arc<CommitMeter>,
 }
 
 impl Committer {
@@ -76,11 +77,13 @@ impl Committer {
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let totals = Arc::new(Mutex::new(totals));
+        let meter = Arc::new(CommitMeter::default());
         let worker = Worker {
             engine,
             space,
             totals: totals.clone(),
             state,
+            meter: meter.clone(),
         };
         let thread = thread::Builder::new()
             .name("dm-storage-commit".to_owned())
@@ -90,6 +93,7 @@ impl Committer {
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
             totals,
+            meter,
         })
     }
 
@@ -156,6 +160,18 @@ impl Committer {
     /// panicked, and takes no more changes.
     pub(crate) fn has_died(&self) -> bool {
         lock(&self.jobs).as_ref().is_some_and(mpsc::Sender::is_closed)
+    }
+
+    /// What the commits were like since the start.
+    pub(crate) fn meter(&self) -> &CommitMeter {
+        &self.meter
+    }
+
+    /// How many changes wait for the thread.
+    pub(crate) fn waiting(&self) -> usize {
+        let jobs = lock(&self.jobs);
+        jobs.as_ref()
+            .map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
     }
 
     /// What is stored, as of the last commit; where others write as well, as of the last look.
@@ -271,6 +287,7 @@ struct Worker {
     space: Option<Space>,
     totals: Arc<Mutex<Totals>>,
     state: WriteState,
+    meter: Arc<CommitMeter>,
 }
 
 impl Worker {
@@ -294,6 +311,7 @@ impl Worker {
             jobs: Vec::new(),
             after: None,
         };
+        let started = Instant::now();
         let committed = match self
             .engine
             .transact(&mut |reads| self.make(&mut gathering, reads))
@@ -311,11 +329,11 @@ impl Worker {
             first, jobs, after, ..
         } = gathering;
         self.note(&committed, after);
-        let jobs = jobs.into_iter().chain(first);
-        let mut callers = 0;
+        let jobs: Vec<_> = jobs.into_iter().chain(first).collect();
+        let callers = jobs.len();
+        self.meter.note(callers, started.elapsed(), committed.is_ok());
         for job in jobs {
             job.reply(&committed);
-            callers += 1;
         }
         callers
     }

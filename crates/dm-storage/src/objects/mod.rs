@@ -15,6 +15,7 @@ pub(crate) mod files;
 pub(crate) mod following;
 mod health;
 pub(crate) mod layout;
+mod meter;
 mod partial;
 pub(crate) mod record;
 pub(crate) mod recovery;
@@ -26,13 +27,16 @@ mod unfinished;
 mod unfinished_file;
 mod writer;
 
-use std::{fs::File, ops::Range, sync::Arc};
+pub use meter::StorageMeter;
+
+use std::{fs::File, ops::Range, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use dm_core::{
     damage::DamageLog,
     envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
+    meter::Histogram,
     ports::{
         Kept, KeptLimits, MAX_OWNERS_LISTED, ObjectStore, ObjectWriter, Resumed, StorageQuota, StoreError,
         StoreUsage,
@@ -78,6 +82,8 @@ pub(crate) struct Objects {
     pub(crate) state: WriteState,
     /// How the last writes of large objects' files went.
     pub(crate) file_state: WriteState,
+    /// How long it took to read records and chunks that were not in memory.
+    pub(crate) reads: Histogram,
     /// Bytes of chunks up to which a body goes to the engine.
     pub(crate) inline_bytes: u64,
     /// Keeps other processes out for as long as anything uses the store.
@@ -113,7 +119,10 @@ impl Objects {
 
     async fn read_record(&self, id: ObjectId) -> Result<Option<Arc<Record>>, StoreError> {
         let engine = self.engine.clone();
-        let Some((record, chunk)) = blocking(move || read_object(&*engine, &id)).await? else {
+        let started = Instant::now();
+        let found = blocking(move || read_object(&*engine, &id)).await?;
+        self.reads.took(started.elapsed());
+        let Some((record, chunk)) = found else {
             return Ok(None);
         };
         if let (Body::Inline(body), Some(chunk)) = (record.body, chunk) {
@@ -129,9 +138,13 @@ impl Objects {
         Read: Fn(Arc<Self>, Arc<Record>) -> BoxFuture<'static, Result<T, ReadError>>,
     {
         let mut record = self.record(id).await?.ok_or(StoreError::Missing)?;
+        let started = Instant::now();
         loop {
             match read(self.clone(), record.clone()).await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.reads.took(started.elapsed());
+                    return Ok(value);
+                }
                 Err(ReadError::Store(error)) => return Err(error),
                 Err(ReadError::Gone) => {
                     let newest = self.record(id).await?.ok_or(StoreError::Missing)?;

@@ -137,7 +137,7 @@ mod tests {
 
     /// A ledger in which an operation waits for a nonce.
     fn ledger(now: Instant) -> Ledger {
-        let mut ledger = Ledger::new(config().account);
+        let mut ledger = Ledger::new(&config());
         order(&mut ledger, 0, now);
         ledger
     }

@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn nonces_follow_what_the_chain_counts_as_far_as_there_is_room() {
-        let (mut assigner, mut ledger) = (Assigner::new(&config()), Ledger::new(config().account));
+        let (mut assigner, mut ledger) = (Assigner::new(&config()), Ledger::new(&config()));
         let now = Instant::now();
         (0..3).for_each(|operation| order(&mut ledger, operation, now));
         let jobs = assigner.assign(&mut ledger, &snapshot(u64::MAX), 2, now);
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn an_account_without_coins_begins_nothing_and_says_since_when() {
-        let (mut assigner, mut ledger) = (Assigner::new(&config()), Ledger::new(config().account));
+        let (mut assigner, mut ledger) = (Assigner::new(&config()), Ledger::new(&config()));
         let now = Instant::now();
         for seconds in [0, 5] {
             order(&mut ledger, 0, now);

@@ -1,10 +1,10 @@
 //! How a queue treats its chain.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::Address;
 
-use crate::config::ClientConfig;
+use crate::{config::ClientConfig, transactions::meter::TransactionMeter};
 
 /// How the queue treats its chain.
 #[derive(Debug, Clone)]
@@ -21,11 +21,13 @@ pub(crate) struct QueueConfig {
     pub(crate) poll_interval: Duration,
     /// See [`ClientConfig::max_unmined`](crate::ClientConfig::max_unmined).
     pub(crate) max_unmined: u64,
+    /// Counts what comes of the transactions.
+    pub(crate) meter: Arc<TransactionMeter>,
 }
 
 impl QueueConfig {
     /// How an account's queue follows the client's configuration.
-    pub(crate) fn new(account: Address, config: &ClientConfig) -> Self {
+    pub(crate) fn new(account: Address, config: &ClientConfig, meter: Arc<TransactionMeter>) -> Self {
         Self {
             account,
             confirmations: config.confirmations,
@@ -33,6 +35,7 @@ impl QueueConfig {
             replace_after: config.replace_after,
             poll_interval: config.poll_interval,
             max_unmined: config.max_unmined,
+            meter,
         }
     }
 }

@@ -1,17 +1,22 @@
 //! The account's transactions, the journal's notes of them, and the answers to those who
 //! wait for them: a transaction that moves on changes all three.
 
+use std::sync::Arc;
+
 use alloy::primitives::{Address, B256};
 use dm_core::{operation::OperationId, ports::ChainError};
 use tokio::time::Instant;
 
 use super::{
-    Answer, Key, Subject, Ticket,
+    Answer, Key, QueueConfig, Subject, Ticket,
     item::{Item, Phase},
     items::Items,
     notes::Notes,
 };
-use crate::{transactions::journal::Mined, tx::Draft};
+use crate::{
+    transactions::{journal::Mined, meter::TransactionMeter},
+    tx::Draft,
+};
 
 /// How often a transaction without operation may lose its nonce before it is given up.
 const MAX_MOVES: u32 = 12;
@@ -22,15 +27,17 @@ pub(super) struct Ledger {
     pub(super) items: Items,
     pub(super) notes: Notes,
     answers: Vec<(Ticket, Answer)>,
+    pub(super) meter: Arc<TransactionMeter>,
 }
 
 impl Ledger {
-    pub(super) fn new(account: Address) -> Self {
+    pub(super) fn new(config: &QueueConfig) -> Self {
         Self {
-            account,
+            account: config.account,
             items: Items::default(),
             notes: Notes::default(),
             answers: Vec::new(),
+            meter: config.meter.clone(),
         }
     }
 

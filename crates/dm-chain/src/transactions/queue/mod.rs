@@ -109,7 +109,7 @@ impl Queue {
     pub(crate) fn restore(config: &QueueConfig, kept: Kept, now: Instant) -> Self {
         let mut queue = Self {
             confirmations: config.confirmations,
-            ledger: Ledger::new(config.account),
+            ledger: Ledger::new(config),
             watch: Watch::new(config.poll_interval, now),
             identity: Identity::new(kept.landmarks),
             assigner: Assigner::new(config),

@@ -104,10 +104,15 @@ fn not_taken(ledger: &mut Ledger, key: Key, hash: B256, outcome: Outcome, now: I
             ledger.answer_begun(key, &Ok(hash));
             fall_back(&mut ledger.items, key, version, error, now);
         }
-        Next::Never(error) => ledger.give_up(key, &error),
+        Next::Never(error) => {
+            ledger.meter.refused.increment();
+            ledger.give_up(key, &error);
+        }
         Next::Empty(error) => {
             ledger.answer_begun(key, &Ok(hash));
-            is_news |= refuse_for_good(&mut ledger.items, key, &error);
+            let is_given_up = refuse_for_good(&mut ledger.items, key, &error);
+            ledger.meter.refused.add(u64::from(is_given_up));
+            is_news |= is_given_up;
         }
         Next::Again => {
             let (is_operation, tries) = (item.id.is_some(), tries(item));

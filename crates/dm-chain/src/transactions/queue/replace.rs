@@ -1,7 +1,7 @@
 //! Further versions of a transaction on its way: with the same nonce and a higher
 //! price, or empty where the operation is given up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::Address;
 use tokio::time::Instant;
@@ -12,7 +12,10 @@ use super::{
     item::{Obstacle, Phase, Sending, dearer_version},
     items::Items,
 };
-use crate::tx::{Fees, Price, SigningJob};
+use crate::{
+    transactions::meter::TransactionMeter,
+    tx::{Fees, Price, SigningJob},
+};
 
 /// A transaction that another one with its nonce keeps out pays at most so many
 /// times what the chain asks.
@@ -27,6 +30,7 @@ pub(super) struct Replacer {
     max_fee_per_gas: u128,
     /// See [`ClientConfig::replace_after`](crate::ClientConfig::replace_after).
     patience: Duration,
+    meter: Arc<TransactionMeter>,
 }
 
 impl Replacer {
@@ -35,6 +39,7 @@ impl Replacer {
             account: config.account,
             max_fee_per_gas: config.max_fee_per_gas,
             patience: config.replace_after,
+            meter: config.meter.clone(),
         }
     }
 
@@ -90,6 +95,7 @@ impl Replacer {
             return None;
         }
         sending.is_replaced = true;
+        self.meter.replaced.increment();
         tracing::info!(nonce = item.nonce, ?fees, "a transaction is replaced");
         Some(job(item, fees, self.account))
     }

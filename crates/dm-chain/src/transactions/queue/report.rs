@@ -15,6 +15,8 @@ use super::{
 pub(crate) struct Report {
     /// The transaction that has waited longest for a block.
     pub(crate) oldest: Option<Stuck>,
+    /// Transactions that wait for a block.
+    pub(crate) pending: u64,
     /// For how long another chain is seen in the place of the known one.
     pub(crate) strange_for: Option<Duration>,
     /// For how long nothing could be begun, and why.
@@ -43,13 +45,15 @@ impl Queue {
     pub(crate) fn report(&self, now: Instant) -> Report {
         let elapsed = |since: Instant| now.saturating_duration_since(since);
         // What nobody waits for may stay out of the blocks.
-        let waiting = self
+        let waiting: Vec<&Item> = self
             .ledger
             .items
             .all()
-            .filter(|item| item.waits() && !item.is_orphan);
-        let oldest = waiting.min_by_key(|item| item.since);
+            .filter(|item| item.waits() && !item.is_orphan)
+            .collect();
+        let oldest = waiting.iter().min_by_key(|item| item.since);
         Report {
+            pending: waiting.len() as u64,
             oldest: oldest.map(|item| stuck(item, elapsed(item.since))),
             strange_for: self.identity.strange_since().map(elapsed),
             refusing: self.assigner.refusing(now),

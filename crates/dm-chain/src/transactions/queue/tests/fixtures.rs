@@ -1,6 +1,6 @@
 //! What the tests of the queue's parts begin with.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, Bytes, U256};
 use dm_core::operation::OperationId;
@@ -20,6 +20,7 @@ pub(in super::super) fn config() -> QueueConfig {
         replace_after: Duration::from_secs(30),
         poll_interval: Duration::from_millis(500),
         max_unmined: 6,
+        meter: Arc::default(),
     }
 }
 

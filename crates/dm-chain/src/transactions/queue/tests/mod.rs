@@ -158,6 +158,7 @@ fn what_waits_too_long_is_replaced_where_the_price_has_risen() {
             take(&mut world, Step::PerformAll);
         }
         assert_eq!(world.chain.fee_of(0) > cheap, is_replaced, "at {base_fee}");
+        assert_eq!(world.meter().replaced.value() > 0, is_replaced, "at {base_fee}");
     }
     world.chain.mine(1);
     world.settle();

@@ -24,6 +24,7 @@ fn what_the_chain_refuses_for_good_fails_and_those_behind_it_go_on() {
     let_blocks_come(&mut world, 20);
     assert!(world.entry(0).unwrap().refused.as_ref().unwrap().is_over);
     assert!(world.entry(1).unwrap().done.is_some() && world.entry(2).unwrap().done.is_some());
+    assert_eq!(world.meter().refused.value(), 1);
     world.settle();
 }
 

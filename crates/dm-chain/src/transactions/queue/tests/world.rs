@@ -15,7 +15,10 @@ use super::{
     fixtures::{config, draft, id, subject},
 };
 use crate::{
-    transactions::journal::{Change, JournalEntry, Kept},
+    transactions::{
+        journal::{Change, JournalEntry, Kept},
+        meter::TransactionMeter,
+    },
     tx::{SigningJob, Version},
 };
 
@@ -255,6 +258,11 @@ impl World {
         self.queue = Queue::restore(&config(), self.journal.clone(), self.now);
         self.tell(Event::Woken);
         self.assert_at_most_once();
+    }
+
+    /// What was counted since the last start.
+    pub(super) fn meter(&self) -> &TransactionMeter {
+        &self.queue.ledger.meter
     }
 
     /// From here on all goes well, until everything is final.
