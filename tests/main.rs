@@ -39,6 +39,7 @@ mod liars;
 mod lifecycle;
 mod links;
 mod master_password;
+mod metrics;
 mod money;
 mod money_under_fire;
 mod network;

@@ -18,6 +18,9 @@ pub(crate) struct Started {
     pub(crate) api_key: String,
     pub(crate) internal_api: String,
     pub(crate) external_api: String,
+    /// Where the metrics are, if they are served.
+    #[serde(default)]
+    pub(crate) metrics: Option<String>,
     pub(crate) p2p: Vec<String>,
 }
 
@@ -114,7 +117,10 @@ impl NodeSetup {
 
 /// The binary under test, in an environment without settings.
 pub(crate) fn dm_node() -> Command {
-    in_clean_environment(Path::new(env!("CARGO_BIN_EXE_dm-node")))
+    let mut command = in_clean_environment(Path::new(env!("CARGO_BIN_EXE_dm-node")));
+    // Nodes of several tests share this machine, and its port of metrics.
+    command.env("DM_METRICS__LISTEN", "off");
+    command
 }
 
 fn in_clean_environment(binary: &Path) -> Command {

@@ -22,6 +22,7 @@ mod folder;
 mod home;
 mod instance;
 mod logging;
+mod metrics;
 mod node;
 mod node_attestation;
 mod order;

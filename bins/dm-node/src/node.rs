@@ -1,13 +1,14 @@
 //! The composition root: makes every adapter, hands them to the services, and
 //! takes the whole down again. Each module starts one part and says what comes of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers};
 use dm_chain::embedded::EmbeddedChain;
 use dm_core::{Address, bus::EventBus, config::NodeConfig, news::News, ports::Network, tasks::Supervisor};
 use dm_keys::NodeKeys;
+use dm_metrics::Listener;
 use dm_services::{DataManager, PluginManager, Readiness, RegisteredPlugins, events::Events};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
@@ -62,6 +63,7 @@ pub(crate) struct Node {
     address: Address,
     internal_api: String,
     external_api: String,
+    metrics: Option<SocketAddr>,
 }
 
 impl Node {
@@ -74,6 +76,7 @@ impl Node {
         config: &NodeConfig,
         keys: &NodeKeys,
         servers: ApiServers,
+        metrics: Option<Listener>,
         log_filter: LogFilter,
         registered: RegisteredPlugins,
     ) -> anyhow::Result<Self> {
@@ -91,6 +94,7 @@ impl Node {
         if config.catalog_url.is_some() {
             shared_keys::follow(&stores.catalog, keys, &ground.supervisor);
         }
+        let metrics_address = metrics.as_ref().map(Listener::address);
         let events = background::start_events(
             stores.catalog.clone(),
             ground.bus.clone(),
@@ -114,6 +118,7 @@ impl Node {
             data: &data,
             events: events.clone(),
             subscriptions,
+            metrics,
         };
         let (apis, readiness) = apis::serve(&ground, parts, servers, log_filter, registered).await?;
         let Ground {
@@ -144,6 +149,7 @@ impl Node {
             address,
             internal_api,
             external_api,
+            metrics: metrics_address,
         })
     }
 
@@ -153,6 +159,7 @@ impl Node {
             "address": self.address.to_string(),
             "internal_api": self.internal_api,
             "external_api": self.external_api,
+            "metrics": self.metrics.map(|address| format!("http://{address}/metrics")),
             "peer_id": self.network.local_peer_id(),
             "p2p": self.network.listen_addresses(),
         })

@@ -13,6 +13,7 @@ mod catalog;
 mod events;
 mod inbox;
 mod keys;
+mod metrics;
 mod money;
 mod network;
 mod plugins;
@@ -26,6 +27,7 @@ pub use catalog::CatalogConfig;
 pub use events::EventsConfig;
 pub use inbox::{Accept, Acknowledge, FetchConfig, FetchFrom, InboxConfig, InvalidFetchFrom};
 pub use keys::KeysConfig;
+pub use metrics::{InvalidListen, MetricsConfig};
 pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
 pub use plugins::PluginsConfig;
@@ -109,6 +111,8 @@ pub struct NodeConfig {
     pub events: EventsConfig,
     /// What plugins may do.
     pub plugins: PluginsConfig,
+    /// Figures for programs that watch the node.
+    pub metrics: MetricsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -153,6 +157,7 @@ impl Default for NodeConfig {
             compliance: ComplianceConfig::default(),
             events: EventsConfig::default(),
             plugins: PluginsConfig::default(),
+            metrics: MetricsConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -1,11 +1,15 @@
 //! `dm-node dev`: a node for trying and developing, ready at once.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
 
 use anyhow::Context;
 use dm_core::{
     api_key::{Rights, Scope},
-    config::NodeConfig,
+    config::{MetricsConfig, NodeConfig},
     hash::DataHash,
     secret::ContentKey,
 };
@@ -37,6 +41,7 @@ pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins
         to_run: true,
     })?;
     home::choose_port(&mut loaded.config, &args.options);
+    choose_metrics_port(&mut loaded.config.metrics);
     let stop = StopSignal::catch()?;
     let node = start::start(&loaded, plugins, async |config| {
         let config = with_password(config)?;
@@ -74,6 +79,16 @@ fn presets(mdns: bool) -> Vec<Override> {
     ]
     .map(|(name, value)| parsed(name.to_owned(), value))
     .to_vec()
+}
+
+/// Lets the system choose the port of the metrics where the set one is taken, perhaps by
+/// another node that somebody tries beside this one.
+fn choose_metrics_port(metrics: &mut MetricsConfig) {
+    if let Ok(Some(address)) = metrics.address()
+        && TcpListener::bind(address).is_err()
+    {
+        metrics.listen = SocketAddr::new(address.ip(), 0).to_string();
+    }
 }
 
 /// The configuration with a password: a given one, else a throw-away one that
@@ -120,6 +135,7 @@ chain is its own; everything is in {data_dir}.
   API for clients    {api}
   API for operators  {internal}
   peers reach it at  {peer}
+  metrics            {metrics}
   API key            {key}
 
 Share something, read it back, check it against the chain:
@@ -132,5 +148,6 @@ Share something, read it back, check it against the chain:
 Ctrl-C ends it.",
         data_dir = cell(&document["data_dir"]),
         peer = cell(&document["p2p"][0]),
+        metrics = cell(&document["metrics"]),
     )
 }

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dm_api::{ApiHandle, ApiServers, Services};
+use dm_api::{ApiHandle, ApiMeters, ApiServers, Services};
 use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::AccountHealth;
-use dm_core::ports::{BackupError, BackupStream, Backups};
+use dm_core::ports::{BackupError, BackupStream, Backups, HealthCheck};
+use dm_metrics::{Listener, ListenerHealth};
 use dm_services::{
-    HealthMonitor, HealthPorts, KeyGuard, Readiness, RegisteredPlugins, Subscriptions, TokenManager,
-    events::Events,
+    HealthMonitor, HealthPorts, KeyGuard, NetworkHealth, Readiness, RegisteredPlugins, Subscriptions,
+    TokenManager, events::Events,
 };
 
 use super::{Ground, data::Data, leadership, ledger::Ledger, network::Peers, stores::Stores};
@@ -17,6 +18,7 @@ use crate::{
     background,
     chain::ChainSwitch,
     logging::LogFilter,
+    metrics::{self, Metered},
     plugins::{self, Functions},
 };
 
@@ -31,6 +33,7 @@ pub(super) struct Parts<'a> {
     pub(super) data: &'a Data,
     pub(super) events: Events,
     pub(super) subscriptions: Subscriptions,
+    pub(super) metrics: Option<Listener>,
 }
 
 /// Starts the plugins, which may ask for health, and serves. What comes of it says when the node
@@ -52,6 +55,7 @@ pub(super) async fn serve(
         data,
         events,
         subscriptions,
+        metrics,
     } = parts;
     let functions = Functions {
         health: health.clone(),
@@ -96,25 +100,63 @@ pub(super) async fn serve(
         chain_control: Arc::new(chain_control),
         log_control: Arc::new(log_filter),
     };
-    Ok((servers.serve(&services, REQUEST_PATIENCE)?, readiness))
+    let apis = servers.serve(&services, REQUEST_PATIENCE)?;
+    if let Some(listener) = metrics {
+        let metered = metered(ground, stores, ledger, peers, &services, apis.meters());
+        metrics::start(listener, metered, &ground.supervisor);
+    }
+    Ok((apis, readiness))
+}
+
+/// Whom whoever reads the metrics asks.
+fn metered(
+    ground: &Ground<'_>,
+    stores: &Stores,
+    ledger: &Ledger,
+    peers: &Peers,
+    services: &Services,
+    api: ApiMeters,
+) -> Metered {
+    Metered {
+        api,
+        key_guard: services.key_guard.clone(),
+        storage: stores.storage.meter(),
+        limits: stores.storage.quota().limits(),
+        catalog: stores.catalog.clone(),
+        log: ledger.compliance.clone(),
+        chain: ledger.chain.clone(),
+        repairer: peers.repairer.clone(),
+        network: peers.network.clone(),
+        subscriptions: services.subscriptions.clone(),
+        key_ring: ground.keys.key_ring(),
+        plugins: services.plugins.clone(),
+        health: services.health.clone(),
+    }
 }
 
 async fn health(ground: &Ground<'_>, parts: &Parts<'_>) -> Arc<HealthMonitor> {
     let chain = &parts.ledger.chain;
+    let mut checks: Vec<Arc<dyn HealthCheck>> = vec![
+        parts.stores.catalog.clone(),
+        parts.stores.storage.health(),
+        chain.clone(),
+        Arc::new(AccountHealth::new(chain.clone())),
+        parts.ledger.compliance.clone(),
+        Arc::new(NetworkHealth::new(parts.peers.network.clone())),
+        Arc::new(parts.peers.repairer.clone()),
+        Arc::new(parts.data.data.clone()),
+        Arc::new(parts.data.plugins.clone()),
+        Arc::new(parts.subscriptions.clone()),
+    ];
+    if let Some(listener) = &parts.metrics {
+        checks.push(Arc::new(ListenerHealth(listener.clone())));
+    }
     let ports = HealthPorts {
         chain: chain.clone(),
         network: parts.peers.network.clone(),
         log: parts.ledger.compliance.clone(),
         plugins: Some(parts.data.plugins.clone()),
-        checks: vec![
-            parts.stores.catalog.clone(),
-            parts.stores.storage.health(),
-            chain.clone(),
-            Arc::new(AccountHealth::new(chain.clone())),
-            parts.ledger.compliance.clone(),
-            Arc::new(parts.peers.repairer.clone()),
-            Arc::new(parts.data.data.clone()),
-        ],
+        checks,
         bus: ground.bus.clone(),
     };
     HealthMonitor::start(ports, &ground.supervisor).await

@@ -135,6 +135,7 @@ plugins.required | tests/plugins.rs | DM_PLUGINS__REQUIRED
 plugins.max_memory_bytes | crates/dm-plugins/tests/hostile.rs | fn a_manifest_that_asks_for_too_much_is_refused(
 plugins.max_call_ms | crates/dm-plugins/src/folder.rs | config.max_call_ms
 plugins.max_store_bytes | crates/dm-plugins/src/folder.rs | config.max_store_bytes
+metrics.listen | tests/metrics.rs | DM_METRICS__LISTEN
 log.filter | tests/requests.rs | DM_LOG__FILTER
 log.format | tests/requests.rs | fn nothing_secret_and_no_payload_is_in_the_log(
 "#;

@@ -58,6 +58,9 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_compliance(config, &mut faults);
     check_plugins(config, &mut faults);
     check_inbox(config, &mut faults);
+    if let Err(error) = config.metrics.address() {
+        faults.require(false, "metrics.listen", error.to_string());
+    }
     faults.require(
         config.events.keep_secs > 0,
         "events.keep_secs",

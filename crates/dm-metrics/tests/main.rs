@@ -1,0 +1,4 @@
+//! The crate's public face, and the documents that follow its list.
+
+mod documents;
+mod scraping;
