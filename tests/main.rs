@@ -38,6 +38,7 @@ mod kill_rounds;
 mod liars;
 mod lifecycle;
 mod links;
+mod log;
 mod master_password;
 mod metrics;
 mod money;

@@ -8,7 +8,13 @@ use dm_core::{
     config::{LogConfig, LogFormat},
     ports::{InvalidLogFilter, LogControl},
 };
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
+
+/// Modules of the HTTP library that call what a client did an error, and have no errors of their own.
+const CLIENT_FAULTS: [&str; 2] = ["actix_http::h1::dispatcher", "actix_http::h1::decoder"];
 
 /// Begins to log and returns the control of the filter.
 ///
@@ -24,12 +30,20 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<LogFilter> {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let lines = lines.with_filter(filter_fn(|line| !is_about_a_client(line)));
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .try_init()
         .context("cannot begin to log")?;
     Ok(LogFilter { handle })
+}
+
+/// Whether a line of the HTTP library calls a fault of the node what a client did: it sent what
+/// is no HTTP, or broke a body off. The client has its answer, and nobody may fill the log with
+/// errors from outside.
+fn is_about_a_client(line: &Metadata<'_>) -> bool {
+    *line.level() == Level::ERROR && CLIENT_FAULTS.contains(&line.target())
 }
 
 /// Reads a filter such as `info,dm_p2p=debug`.

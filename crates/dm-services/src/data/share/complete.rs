@@ -73,6 +73,21 @@ impl Existing {
 }
 
 impl Completed {
+    /// The line of this share in the log of messages.
+    pub(super) fn tell(&self, tx_hash: Option<&B256>) {
+        let Existing {
+            id, record, repeated, ..
+        } = &self.share;
+        tracing::info!(
+            locator = %id.locator,
+            recipient = %record.recipient,
+            replicas = self.replicas,
+            anchored = tx_hash.is_some(),
+            repeated,
+            "shared"
+        );
+    }
+
     pub(super) fn outcome(self, tx_hash: Option<B256>) -> ShareOutcome {
         ShareOutcome {
             data_hash: self.share.record.data_hash,

@@ -124,6 +124,7 @@ impl Sharing {
         if tx_hash.is_some() && share.replicas > 0 {
             self.owed.receipts.notify_one();
         }
+        share.tell(tx_hash.as_ref());
         share.outcome(tx_hash)
     }
 }

@@ -1,0 +1,121 @@
+//! The lines that a node writes for its operators.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Duration, timeout},
+};
+
+use crate::support::{Node, NodeSetup, SOMEBODY, http::answer};
+
+/// How long an answer to rubbish is read: there need not be one.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The lines of a node that has stopped; each is one object.
+async fn lines_of(node: Node) -> Vec<Value> {
+    let (_, _, log) = node.stop().await;
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    assert!(!lines.is_empty());
+    lines
+}
+
+#[tokio::test]
+async fn no_client_can_write_a_line_at_error() {
+    let home = tempdir().unwrap();
+    let node = NodeSetup::new(home.path())
+        .env("DM_LOG__FILTER", "info")
+        .env("DM_LOG__FORMAT", "json")
+        .env("DM_METRICS__LISTEN", "127.0.0.1:0")
+        .start()
+        .await;
+    let long = format!("GET /health HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+    let rubbish: [&[u8]; 12] = [
+        b"\0\0\0\0\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: a\r\n\x01\xff: b\r\n\r\n",
+        b"GET /health HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST /share_data HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /share_data HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
+        b"POST /share_data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
+        b"POST /share_data HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{\"data\"",
+        b"GET /%ff%fe%00?a=%zz HTTP/1.1\r\nHost: a\r\nX-Request-Id: \xff\r\n\r\n",
+        long.as_bytes(),
+    ];
+    let servers = [
+        node.started.external_api.as_str(),
+        node.started.internal_api.as_str(),
+        node.started.metrics.as_deref().unwrap(),
+    ];
+    for server in servers {
+        let address = server
+            .strip_prefix("http://")
+            .unwrap()
+            .trim_end_matches("/metrics");
+        for bytes in rubbish {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // A server that has seen enough closes.
+            let _ = stream.write_all(bytes).await;
+            let mut answered = Vec::new();
+            let _ = timeout(ANSWER_PATIENCE, stream.read_to_end(&mut answered)).await;
+        }
+    }
+    node.must_share("something afterwards", SOMEBODY).await;
+    let errors: Vec<Value> = lines_of(node)
+        .await
+        .into_iter()
+        .filter(|line| line["level"] == "ERROR")
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[tokio::test]
+async fn a_share_has_one_line_at_info_with_the_id_of_its_request() {
+    let home = tempdir().unwrap();
+    let node = NodeSetup::new(home.path())
+        .env("DM_LOG__FILTER", "info,dm_api=debug")
+        .env("DM_LOG__FORMAT", "json")
+        .start()
+        .await;
+    let body = json!({"data": "told once", "recipient": SOMEBODY});
+    let request = node
+        .request(Method::POST, "/share_data")
+        .header("X-Request-Id", "my-request-7");
+    let (status, _) = answer(request.json(&body)).await;
+    assert!(status.is_success());
+    let lines = lines_of(node).await;
+    for line in &lines {
+        let is_ours = line["target"]
+            .as_str()
+            .is_some_and(|target| target.starts_with("dm_"));
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(
+                line[field].is_string() || (field == "message" && !is_ours),
+                "no {field}: {line}"
+            );
+        }
+    }
+    let of_request = |line: &&Value| {
+        let spans = line["spans"].as_array();
+        spans.is_some_and(|spans| spans.iter().any(|span| span["id"] == "my-request-7"))
+    };
+    let told: Vec<&Value> = lines.iter().filter(|line| line["message"] == "shared").collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0]["level"], "INFO");
+    assert!(of_request(&told[0]), "{}", told[0]);
+    let answered: Vec<&Value> = lines
+        .iter()
+        .filter(of_request)
+        .filter(|line| line["message"] == "request answered")
+        .collect();
+    assert_eq!(answered.len(), 1, "{answered:#?}");
+    assert_eq!(answered[0]["level"], "DEBUG");
+    assert_eq!(answered[0]["span"]["route"], "/share_data");
+}
