@@ -7,7 +7,7 @@
 //!
 //! Names of measurements after the binary run only these: `start`, `shares`, `recipients`,
 //! `latency`, `reads`, `verify`, `upload`, `download`, `webhooks`, `subscriptions`, `inbox`,
-//! `acknowledged`; and some that are left out otherwise: `waiting` starts twenty nodes;
+//! `acknowledged`, `metrics`; and some that are left out otherwise: `waiting` starts twenty nodes;
 //! `growth` takes some ten minutes; `size`, and numbers of objects behind it, measures nodes
 //! that store as many, and writes plots into the folder that `--plots` names. A million objects
 //! take some ten minutes and 2 GB of the folder for temporary files. `fill OBJECTS FOLDER` only
@@ -28,6 +28,7 @@ mod inbox;
 mod latency;
 mod leaving;
 mod limits;
+mod metrics;
 mod node;
 mod objects;
 mod peers;
@@ -48,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|waiting|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|metrics|waiting|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -111,6 +112,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if is_wanted("acknowledged") {
         acknowledged::measure(&binary).await?;
+    }
+    if is_wanted("metrics") {
+        metrics::measure(&binary).await?;
     }
     if wanted.iter().any(|wanted| wanted == "waiting") {
         waiting::measure(&binary).await?;

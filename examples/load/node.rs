@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) api_key: String,
     pub(crate) external_api: String,
     pub(crate) internal_api: String,
+    /// Where the metrics are; empty where they are off.
+    pub(crate) metrics: String,
     pub(crate) p2p: String,
     /// From the start of the process to its being ready.
     pub(crate) started_in: Duration,
@@ -97,6 +99,7 @@ impl Node {
             api_key: text(&started["api_key"]),
             external_api: text(&started["external_api"]),
             internal_api: text(&started["internal_api"]),
+            metrics: text(&started["metrics"]),
             p2p: text(&started["p2p"][0]),
             started_in: began.elapsed(),
             child,
