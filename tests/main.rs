@@ -62,6 +62,7 @@ mod several_recipients;
 mod shared_keys;
 mod shares;
 mod sharing;
+mod tls;
 mod uploads;
 mod users;
 mod vouching;

@@ -7,6 +7,7 @@ use dm_core::{contact::Party, hash::DataHash};
 
 mod api_key;
 mod backup;
+mod client;
 mod contacts;
 mod inbox;
 mod key;
@@ -16,6 +17,8 @@ mod user;
 
 pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
+use client::INTERNAL_API;
+pub(crate) use client::{ClientArgs, InternalClientArgs, TrustArgs};
 pub(crate) use contacts::{ContactsArgs, ContactsCommand};
 pub(crate) use inbox::{AckArgs, GetArgs, InboxArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
@@ -198,10 +201,6 @@ pub(crate) enum ApiKeyCommand {
     },
 }
 
-/// Where the API for clients of a node on this machine is.
-const EXTERNAL_API: &str = "http://127.0.0.1:8081";
-/// Where its API for operators is.
-const INTERNAL_API: &str = "http://127.0.0.1:8080";
 /// Where a chain on this machine is.
 const LOCAL_CHAIN: &str = "http://127.0.0.1:8545";
 
@@ -211,28 +210,6 @@ fn or_default(default: &'static str) -> impl Fn(&str) -> Result<String, Infallib
         let text = text.trim();
         Ok(if text.is_empty() { default } else { text }.to_owned())
     }
-}
-
-/// How a running node is reached.
-#[derive(Debug, Args)]
-pub(crate) struct ClientArgs {
-    /// URL of the node's API for clients
-    #[arg(long, env = "DM_API", default_value = EXTERNAL_API, value_parser = or_default(EXTERNAL_API))]
-    pub(crate) api: String,
-    /// API key
-    #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
-    pub(crate) api_key: String,
-}
-
-/// How the API for operators of a running node is reached.
-#[derive(Debug, Args)]
-pub(crate) struct InternalClientArgs {
-    /// URL of the node's API for operators
-    #[arg(long, env = "DM_INTERNAL_API_URL", default_value = INTERNAL_API, value_parser = or_default(INTERNAL_API))]
-    pub(crate) api: String,
-    /// API key
-    #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
-    pub(crate) api_key: String,
 }
 
 #[derive(Debug, Args)]

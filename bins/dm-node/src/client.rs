@@ -1,10 +1,15 @@
 //! A client of a running node's HTTP interface.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use reqwest::{
-    Method, RequestBuilder, Response, StatusCode, Url,
+    Certificate, Method, RequestBuilder, Response, StatusCode, Url,
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
@@ -21,13 +26,17 @@ pub(crate) struct NodeClient {
 }
 
 impl NodeClient {
-    /// A client of the API at `api`; an empty key is not sent.
-    pub(crate) fn new(api: &str, api_key: &str) -> Self {
-        Self {
-            http: http_client(api),
+    /// A client of the API at `api`; an empty key is not sent. A node with TLS is recognised
+    /// by the authorities in the file `ca`, else by those of the system.
+    ///
+    /// # Errors
+    /// Where the file cannot be used.
+    pub(crate) fn new(api: &str, api_key: &str, ca: Option<&PathBuf>) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: http_client(api, ca)?,
             api: api.trim_end_matches('/').to_owned(),
             api_key: api_key.trim().to_owned(),
-        }
+        })
     }
 
     /// A request for a route such as `/health`.
@@ -145,15 +154,24 @@ async fn json(response: Response) -> anyhow::Result<Value> {
 /// Uses the proxies of `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`, but for the hosts of
 /// `NO_PROXY` and this machine itself. It follows no redirect: each of them would carry the
 /// API key to another place.
-fn http_client(api: &str) -> reqwest::Client {
-    let client = reqwest::Client::builder().redirect(Policy::none());
-    let client = if is_this_machine(api) {
-        client.no_proxy()
-    } else {
-        client
-    };
-    // That fails only where TLS cannot be set up; then no client can be made.
-    client.build().unwrap_or_default()
+fn http_client(api: &str, ca: Option<&PathBuf>) -> anyhow::Result<reqwest::Client> {
+    let mut client = reqwest::Client::builder().redirect(Policy::none());
+    if is_this_machine(api) {
+        client = client.no_proxy();
+    }
+    if let Some(file) = ca {
+        client = client.tls_certs_only(authorities(file)?);
+    }
+    client.build().context("TLS cannot be set up")
+}
+
+/// The certificates in a PEM file of authorities.
+fn authorities(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let pem = fs::read(file).with_context(|| format!("--ca: cannot read {}", file.display()))?;
+    let authorities = Certificate::from_pem_bundle(&pem)
+        .ok()
+        .filter(|authorities| !authorities.is_empty());
+    authorities.with_context(|| format!("--ca: {} holds no whole certificate in PEM", file.display()))
 }
 
 /// Whether a URL leads to a loopback address.

@@ -89,8 +89,8 @@ impl Node {
             supervisor: leadership::start(config, &stores),
             bus: EventBus::new(),
         };
-        let internal_api = format!("http://{}", servers.internal_address());
-        let external_api = format!("http://{}", servers.external_address());
+        let internal_api = servers.internal_url();
+        let external_api = servers.external_url();
         if config.catalog_url.is_some() {
             shared_keys::follow(&stores.catalog, keys, &ground.supervisor);
         }

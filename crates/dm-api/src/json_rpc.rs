@@ -15,11 +15,7 @@ use bytes::Bytes;
 use dm_core::ports::JsonRpc;
 use tokio::runtime::Handle;
 
-use crate::{
-    on_runtime::OnRuntime,
-    running::RunningServer,
-    server::{KEEP_ALIVE, ServerError},
-};
+use crate::{on_runtime::OnRuntime, protocol::KEEP_ALIVE, running::RunningServer, server::ServerError};
 
 /// Largest request in bytes, a batch included.
 const MAX_REQUEST: usize = 16 << 20;

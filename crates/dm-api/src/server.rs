@@ -3,12 +3,15 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
-use actix_http::HttpService;
 use actix_web::dev::Server;
-use dm_core::config::{ApiConfig, UploadsConfig};
+use dm_core::{
+    config::{ApiConfig, UploadsConfig},
+    ports::HealthCheck,
+};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +19,11 @@ use crate::{
     app::{Audience, Blueprint},
     listener::listen,
     middleware::{host::AllowedHosts, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
-    on_demand,
+    protocol::Protocol,
     request_meter::{RequestMeter, RequestReading},
     running::RunningServer,
     state::{Limits, Services},
+    tls::{LiveTls, TlsFault},
     uploads::UploadPlaces,
 };
 
@@ -30,12 +34,6 @@ const INTERNAL_WORKERS: usize = 1;
 const MAX_EXTERNAL_WORKERS: usize = 4;
 /// Connections that one worker holds at most.
 const CONNECTIONS_PER_WORKER: usize = 4096;
-/// How long a client may take for a request's head.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection is kept for a next request.
-pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a closing connection may take.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +48,9 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
+    /// A file of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// The rate limit allows nothing.
     #[error("rate limit: rate and burst must be at least 1")]
     RateLimit,
@@ -70,10 +71,15 @@ struct Bound {
     address: SocketAddr,
     config: ApiConfig,
     rates: RateLimits,
+    tls: Option<Arc<LiveTls>>,
 }
 
 impl Bound {
-    fn new(config: &ApiConfig) -> Result<Self, ServerError> {
+    fn new(config: &ApiConfig, audience: Audience) -> Result<Self, ServerError> {
+        let tls = match audience {
+            Audience::Operators => LiveTls::internal(config)?,
+            Audience::Clients => LiveTls::external(config)?,
+        };
         let address = SocketAddr::new(config.host, config.port);
         let listener = listen(address, Limits::from(config).idle)
             .map_err(|source| ServerError::Bind { address, source })?;
@@ -82,7 +88,13 @@ impl Bound {
             listener,
             rates: RateLimits::new(config).ok_or(ServerError::RateLimit)?,
             config: config.clone(),
+            tls,
         })
+    }
+
+    fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The API for clients is meant for the world, unless it is given its names.
@@ -99,30 +111,38 @@ impl Bound {
 }
 
 impl ApiServers {
-    /// Takes the ports; port 0 lets the system choose.
+    /// Takes the ports, and reads the files of TLS; port 0 lets the system choose.
     ///
     /// # Errors
-    /// [`ServerError`], which names the address.
+    /// [`ServerError`], which names the address, or the setting of a file.
     pub fn bind(
         internal: &ApiConfig,
         external: &ApiConfig,
         uploads: UploadsConfig,
     ) -> Result<Self, ServerError> {
         Ok(Self {
-            internal: Bound::new(internal)?,
-            external: Bound::new(external)?,
+            internal: Bound::new(internal, Audience::Operators)?,
+            external: Bound::new(external, Audience::Clients)?,
             uploads: UploadPlaces::new(uploads),
         })
     }
 
-    /// Where the API for operators listens.
-    pub fn internal_address(&self) -> SocketAddr {
-        self.internal.address
+    /// URL of the API for operators.
+    pub fn internal_url(&self) -> String {
+        self.internal.url()
     }
 
-    /// Where the API for clients listens.
-    pub fn external_address(&self) -> SocketAddr {
-        self.external.address
+    /// URL of the API for clients.
+    pub fn external_url(&self) -> String {
+        self.external.url()
+    }
+
+    /// The parts that judge the certificates, where there are some.
+    pub fn health_checks(&self) -> Vec<Arc<dyn HealthCheck>> {
+        [&self.internal, &self.external]
+            .into_iter()
+            .filter_map(|bound| Some(bound.tls.clone()? as Arc<dyn HealthCheck>))
+            .collect()
     }
 
     /// Begins to serve. Call it on the node's tokio runtime: what the services
@@ -149,6 +169,9 @@ impl ApiServers {
         let mut meters = Vec::with_capacity(plans.len());
         for (bound, audience, workers) in plans {
             tokio::spawn(bound.rates.clone().sweep(stopped.clone()));
+            if let Some(tls) = &bound.tls {
+                tokio::spawn(tls.clone().watch(stopped.clone()));
+            }
             let blueprint = Blueprint {
                 audience,
                 services: services.clone(),
@@ -163,7 +186,7 @@ impl ApiServers {
                 meter: RequestMeter::default(),
             };
             meters.push((audience, blueprint.meter.clone()));
-            servers.push(start(bound.listener, blueprint, workers, patience)?);
+            servers.push(start(bound.listener, bound.tls, blueprint, workers, patience)?);
         }
         Ok(ApiHandle {
             servers,
@@ -175,6 +198,7 @@ impl ApiServers {
 
 fn start(
     listener: TcpListener,
+    tls: Option<Arc<LiveTls>>,
     blueprint: Blueprint,
     workers: usize,
     patience: Duration,
@@ -187,27 +211,25 @@ fn start(
         .worker_max_blocking_threads(1)
         .disable_signals()
         .shutdown_timeout(patience.as_secs_f64().ceil() as u64);
-    let stopping = builder.graceful_shutdown_signal();
-    let protocol = move || {
-        let stopping = stopping.clone();
-        HttpService::build()
-            .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
-            .client_request_timeout(HEAD_PATIENCE)
-            .client_disconnect_timeout(CLOSE_PATIENCE)
-            .keep_alive(KEEP_ALIVE)
-            // A client that has closed its side has gone away: its request ends.
-            .h1_allow_half_closed(false)
-            .tcp_nodelay(true)
-            .local_addr(address)
-            .expect(on_demand::expectation(blueprint.app()))
-            .finish(on_demand::service(blueprint.app()))
-            .tcp()
+    let signal = builder.graceful_shutdown_signal();
+    let protocol = Protocol {
+        blueprint,
+        address,
+        stopping: move || {
+            let signal = signal.clone();
+            async move { signal.notified().await }
+        },
     };
-    let server = builder.listen("dm-api", listener, protocol)?.run();
-    Ok(RunningServer::new(server, patience).watching(requests))
+    let server = match tls {
+        None => builder.listen("dm-api", listener, move || protocol.clone().plain())?,
+        Some(tls) => {
+            let config = tls.server_config().map_err(io::Error::other)?;
+            builder.listen("dm-api", listener, move || {
+                protocol.clone().over_tls(tls.clone(), config.clone())
+            })?
+        }
+    };
+    Ok(RunningServer::new(server.run(), patience).watching(requests))
 }
 
 /// Both API servers while they serve. Dropping it does not stop them.

@@ -31,6 +31,7 @@ mod sent;
 mod several_recipients;
 mod shares;
 mod subscriptions;
+mod tls;
 mod transfers_end;
 mod uploads;
 mod uploads_for_several;

@@ -18,6 +18,7 @@ mod money;
 mod network;
 mod plugins;
 mod s3;
+mod tls;
 mod uploads;
 mod validate;
 
@@ -32,6 +33,7 @@ pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
 pub use plugins::PluginsConfig;
 pub use s3::{InvalidObjectsUrl, ObjectsUrl, S3Config};
+pub use tls::{ClientCertificate, ClientKey, InvalidClientKey, TlsConfig};
 pub use uploads::UploadsConfig;
 pub use validate::ConfigFault;
 
@@ -195,6 +197,8 @@ pub struct ApiConfig {
     /// loopback names and the address it listens on. The API for clients may be
     /// called under any name where this is empty.
     pub allowed_hosts: Vec<String>,
+    /// How it is served over TLS.
+    pub tls: TlsConfig,
 }
 
 impl ApiConfig {
@@ -226,6 +230,7 @@ impl ApiConfig {
             idle_timeout_secs: 30,
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
+            tls: TlsConfig::default(),
         }
     }
 }

@@ -171,6 +171,21 @@ impl ApiKeyManager {
         Ok(())
     }
 
+    /// Who bears a key, which counts as used now.
+    fn used(&self, record: &ApiKeyRecord) -> Result<Principal, ApiKeyError> {
+        let now = now_ms();
+        if !is_valid_at(record, now) {
+            return Err(ApiKeyError::Unknown);
+        }
+        let key_id: Arc<str> = record.id.as_str().into();
+        self.ledger().touch(&key_id, record.usage, now);
+        Ok(Principal {
+            key_id,
+            rights: record.rights.clone(),
+            expires_at: record.expires_at,
+        })
+    }
+
     fn read_cache<R>(&self, read: impl FnOnce(&Cache) -> R) -> R {
         read(&self.cache.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -212,17 +227,15 @@ impl ApiKeys for ApiKeyManager {
         let presented = PresentedKey::parse(key).ok_or(ApiKeyError::Unknown)?;
         let record = self.record(presented.id()).await?.ok_or(ApiKeyError::Unknown)?;
         let same: bool = presented.hash().ct_eq(&record.secret_hash).into();
-        let now = now_ms();
-        if !same || !is_valid_at(&record, now) {
+        if !same {
             return Err(ApiKeyError::Unknown);
         }
-        let key_id: Arc<str> = record.id.as_str().into();
-        self.ledger().touch(&key_id, record.usage, now);
-        Ok(Principal {
-            key_id,
-            rights: record.rights.clone(),
-            expires_at: record.expires_at,
-        })
+        self.used(&record)
+    }
+
+    async fn bearer(&self, id: &str) -> Result<Principal, ApiKeyError> {
+        let record = self.record(id).await?.ok_or(ApiKeyError::Unknown)?;
+        self.used(&record)
     }
 
     async fn is_valid(&self, bearer: &Principal) -> Result<bool, ApiKeyError> {

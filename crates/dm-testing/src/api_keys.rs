@@ -1,142 +1,18 @@
 //! The port [`ApiKeys`].
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use dm_core::{
     Address,
-    api_key::{ApiKeyRecord, KeyUsage, Principal, Rights, RouteName, Scope},
+    api_key::{KeyUsage, Principal, Rights, RouteName, Scope},
     clock::now_ms,
-    ports::{ApiKeyError, ApiKeys, CatalogError, MAX_NAMED, NewApiKey, NewApiKeyRequest},
+    ports::{ApiKeyError, ApiKeys, MAX_NAMED, NewApiKeyRequest},
 };
-use sha2::{Digest, Sha256};
 
-/// Keeps API keys in memory.
-#[derive(Debug, Default)]
-pub struct MemoryApiKeys {
-    records: Mutex<Vec<ApiKeyRecord>>,
-    fails: AtomicBool,
-}
+mod memory;
 
-impl MemoryApiKeys {
-    /// Without any key.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Lets whoever asks find the catalog failing, or not any more.
-    pub fn set_failing(&self, fails: bool) {
-        self.fails.store(fails, Ordering::SeqCst);
-    }
-
-    fn ensure_working(&self) -> Result<(), CatalogError> {
-        if self.fails.load(Ordering::SeqCst) {
-            return Err(CatalogError::Failed("the medium is gone".into()));
-        }
-        Ok(())
-    }
-}
-
-impl MemoryApiKeys {
-    fn change<R>(&self, bearer: &Principal, change: impl FnOnce(&mut ApiKeyRecord) -> R) -> R {
-        let mut records = self.records.lock().unwrap();
-        let mut records = records.iter_mut();
-        let record = records.find(|record| *record.id == *bearer.key_id);
-        change(record.expect("a key that was recognised exists"))
-    }
-}
-
-fn is_valid_at(record: &ApiKeyRecord, now: u64) -> bool {
-    record.revoked_at.is_none() && record.expires_at.is_none_or(|at| now < at)
-}
-
-fn left(record: &ApiKeyRecord) -> Option<u64> {
-    let budget = record.rights.bytes_budget?;
-    Some(budget.saturating_sub(record.usage.bytes_used))
-}
-
-#[async_trait]
-impl ApiKeys for MemoryApiKeys {
-    async fn authenticate(&self, key: &str) -> Result<Principal, ApiKeyError> {
-        self.ensure_working()?;
-        let hash: [u8; 32] = Sha256::digest(key).into();
-        let mut records = self.records.lock().unwrap();
-        records
-            .iter_mut()
-            .find(|record| record.secret_hash == hash)
-            .filter(|record| is_valid_at(record, now_ms()))
-            .map(|record| {
-                record.usage.last_used_at = Some(now_ms());
-                Principal {
-                    key_id: record.id.as_str().into(),
-                    rights: record.rights.clone(),
-                    expires_at: record.expires_at,
-                }
-            })
-            .ok_or(ApiKeyError::Unknown)
-    }
-
-    async fn is_valid(&self, bearer: &Principal) -> Result<bool, ApiKeyError> {
-        self.ensure_working()?;
-        Ok(self.change(bearer, |record| is_valid_at(record, now_ms())))
-    }
-
-    fn bytes_left(&self, bearer: &Principal) -> Option<u64> {
-        self.change(bearer, |record| left(record))
-    }
-
-    async fn spend(&self, bearer: &Principal, bytes: u64) -> Result<(), ApiKeyError> {
-        self.change(bearer, |record| match left(record) {
-            Some(left) if left < bytes => Err(ApiKeyError::OverBudget { left }),
-            _ => {
-                record.usage.bytes_used += bytes;
-                Ok(())
-            }
-        })
-    }
-
-    fn note(&self, bearer: &Principal, bytes: u64) {
-        self.change(bearer, |record| record.usage.bytes_used += bytes);
-    }
-
-    async fn create(&self, request: NewApiKeyRequest) -> Result<NewApiKey, ApiKeyError> {
-        self.ensure_working()?;
-        request.check(now_ms())?;
-        let id = hex::encode(rand::random::<[u8; 6]>());
-        let key = format!("dm_{id}_{}", hex::encode(rand::random::<[u8; 32]>()));
-        let record = ApiKeyRecord {
-            id,
-            name: request.name.trim().to_owned(),
-            secret_hash: Sha256::digest(&key).into(),
-            rights: request.rights,
-            created_at: now_ms(),
-            expires_at: request.expires_at,
-            revoked_at: None,
-            usage: KeyUsage::default(),
-        };
-        self.records.lock().unwrap().push(record.clone());
-        Ok(NewApiKey { record, key })
-    }
-
-    async fn list(&self) -> Result<Vec<ApiKeyRecord>, ApiKeyError> {
-        self.ensure_working()?;
-        Ok(self.records.lock().unwrap().clone())
-    }
-
-    async fn revoke(&self, id: &str) -> Result<bool, ApiKeyError> {
-        self.ensure_working()?;
-        let mut records = self.records.lock().unwrap();
-        let Some(record) = records.iter_mut().find(|record| record.id == id) else {
-            return Ok(false);
-        };
-        record.revoked_at.get_or_insert_with(now_ms);
-        Ok(true)
-    }
-}
+pub use memory::MemoryApiKeys;
 
 /// Every promise of [`ApiKeys`].
 pub async fn run_api_keys_suite(keys: &dyn ApiKeys) {
@@ -144,6 +20,7 @@ pub async fn run_api_keys_suite(keys: &dyn ApiKeys) {
     a_text_that_is_no_key_is_unknown(keys).await;
     a_changed_key_is_unknown(keys).await;
     a_revoked_key_ends_at_once(keys).await;
+    a_bearer_is_found_by_the_id_of_a_valid_key(keys).await;
     a_bearer_is_valid_as_long_as_its_key(keys).await;
     an_expired_key_is_unknown(keys).await;
     requests_that_are_not_valid_make_no_key(keys).await;
@@ -253,6 +130,20 @@ pub async fn a_revoked_key_ends_at_once(keys: &dyn ApiKeys) {
     assert!(keys.authenticate(&other.key).await.is_ok());
     assert!(keys.revoke(&new.record.id).await.unwrap());
     assert!(!keys.revoke("nobody").await.unwrap());
+}
+
+/// A client that is known by its certificate has the rights of the key that it stands for.
+pub async fn a_bearer_is_found_by_the_id_of_a_valid_key(keys: &dyn ApiKeys) {
+    let new = keys.create(request(&[Scope::Read])).await.unwrap();
+    let id = &new.record.id;
+    assert_eq!(
+        keys.bearer(id).await.unwrap(),
+        keys.authenticate(&new.key).await.unwrap()
+    );
+    keys.revoke(id).await.unwrap();
+    for id in [id, "nobody", new.key.as_str(), ""] {
+        assert!(matches!(keys.bearer(id).await, Err(ApiKeyError::Unknown)), "{id}");
+    }
 }
 
 /// Who was recognised before is told from who still counts, without a use of the key.

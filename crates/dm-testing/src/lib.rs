@@ -3,6 +3,7 @@
 pub mod anchors;
 pub mod api_keys;
 pub mod catalog;
+pub mod certificates;
 pub mod chain;
 pub mod compliance;
 pub mod crypto;

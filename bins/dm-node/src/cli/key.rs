@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ConfirmArgs, RunArgs};
+use super::{ConfirmArgs, RunArgs, TrustArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -51,6 +51,8 @@ pub(crate) struct KeyPlace {
     /// API key for the running node
     #[arg(long, env = "DM_API_KEY", hide_env_values = true, default_value = "")]
     pub(crate) api_key: String,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
     #[command(flatten)]
     pub(crate) node: RunArgs,
 }

@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 use super::get::data_hash;
 use crate::{
     cli::AckArgs,
-    client::NodeClient,
     output::{self, cell},
     times,
 };
 
 pub(crate) async fn run(args: AckArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let hash = data_hash(&client, &args.data).await?;
     let route = format!("/inbox/{hash}/acknowledge");
     let mut answers = json!([client.post(&route, &Value::Null).await?]);

@@ -21,7 +21,6 @@ use tokio::runtime::Handle;
 
 use crate::{
     cli::{BackupCommand, BackupCreateArgs, BackupRestoreArgs},
-    client::NodeClient,
     download::{self, Access, partial_path},
     output,
     paths::input_path,
@@ -44,7 +43,7 @@ pub(crate) async fn run(command: BackupCommand, as_json: bool) -> anyhow::Result
 
 /// Takes the backup from the node, and checks it before it gets its name.
 async fn create(args: BackupCreateArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     ensure!(
         !args.file.exists(),
         "{} exists already; it is not overwritten",

@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use super::operator;
 use crate::{
     cli::BalanceArgs,
-    client::NodeClient,
     output::{self, cell},
 };
 
 pub(crate) async fn run(args: BalanceArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let account = match args.address {
         Some(address) => address.to_string(),
         None => operator(&client).await?,

@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{ContactsArgs, ContactsCommand, InternalClientArgs},
+    cli::{ContactsArgs, ContactsCommand},
     client::NodeClient,
     output::{self, cell},
     times,
@@ -16,22 +16,24 @@ const PAGE: usize = 1000;
 pub(crate) async fn run(args: ContactsArgs, as_json: bool) -> anyhow::Result<()> {
     match args.command {
         None => {
-            let contacts = all(&client(&args.client)).await?;
+            let contacts = all(&args.client.connect()?).await?;
             output::print(as_json, &json!({"contacts": contacts}), |_| list(&contacts))
         }
         Some(ContactsCommand::Add(new)) => {
             let body = json!({"address": new.address.to_string(), "trust": new.trust, "note": new.note});
-            let contact = client(&new.client)
+            let contact = new
+                .client
+                .connect()?
                 .put(&format!("/contacts/{}", new.name), &body)
                 .await?;
             output::print(as_json, &contact, describe)
         }
         Some(ContactsCommand::Show { name, client: node }) => {
-            let contact = client(&node).get(&format!("/contacts/{name}"), &[]).await?;
+            let contact = node.connect()?.get(&format!("/contacts/{name}"), &[]).await?;
             output::print(as_json, &contact, describe)
         }
         Some(ContactsCommand::Confirm { name, client: node }) => {
-            let (node, route) = (client(&node), format!("/contacts/{name}"));
+            let (node, route) = (node.connect()?, format!("/contacts/{name}"));
             let known = node.get(&route, &[]).await?;
             let body = json!({
                 "address": known["address"],
@@ -41,14 +43,10 @@ pub(crate) async fn run(args: ContactsArgs, as_json: bool) -> anyhow::Result<()>
             output::print(as_json, &node.put(&route, &body).await?, describe)
         }
         Some(ContactsCommand::Remove { name, client: node }) => {
-            let removed = client(&node).delete(&format!("/contacts/{name}")).await?;
+            let removed = node.connect()?.delete(&format!("/contacts/{name}")).await?;
             output::print(as_json, &removed, |_| format!("{name} is no contact any more."))
         }
     }
-}
-
-fn client(args: &InternalClientArgs) -> NodeClient {
-    NodeClient::new(&args.api, &args.api_key)
 }
 
 /// All contacts, page by page.

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{cli::EraseArgs, client::NodeClient, confirm::confirm, output};
+use crate::{cli::EraseArgs, confirm::confirm, output};
 
 pub(crate) async fn run(args: EraseArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     confirm(
         &args.confirm,
         &format!("Erase {}; it cannot be brought back", args.hash),

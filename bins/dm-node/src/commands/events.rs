@@ -13,7 +13,7 @@ use crate::{
 const WAIT_SECS: u32 = 30;
 
 pub(crate) async fn run(args: EventsArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     if args.follow {
         return follow(&client, &args, as_json).await;
     }

@@ -12,7 +12,7 @@ use super::{explain, get_folder};
 use crate::{cli::GetArgs, client::NodeClient, download, output};
 
 pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let hash = data_hash(&client, &args.data).await?;
     let route = format!("/objects/{hash}?explain={}", args.explain);
     let response = client.send(client.request(Method::GET, &route)).await?;

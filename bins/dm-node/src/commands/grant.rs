@@ -4,13 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::GrantArgs,
-    client::NodeClient,
     order::{self, Wanted},
     output,
 };
 
 pub(crate) async fn run(args: GrantArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let route = format!("/data/{}/grants", args.hash);
     let wanted = Wanted {
         recipient: &args.to,

@@ -4,13 +4,12 @@ use serde_json::Value;
 
 use crate::{
     cli::HistoryArgs,
-    client::NodeClient,
     output::{self, cell},
     times,
 };
 
 pub(crate) async fn run(args: HistoryArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.filters.map(|filters| ("filters", filters)));
     query.extend(args.cursor.map(|cursor| ("cursor", cursor)));

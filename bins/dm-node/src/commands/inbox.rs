@@ -15,7 +15,7 @@ use crate::{
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: InboxArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     if args.watch {
         return watch(&client, &args, as_json).await;
     }

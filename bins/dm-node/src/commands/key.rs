@@ -50,8 +50,9 @@ pub(crate) async fn run(command: KeyCommand, as_json: bool) -> anyhow::Result<()
 
 impl KeyPlace {
     /// The running node, where it is to do it.
-    fn client(&self) -> Option<NodeClient> {
-        self.api.as_ref().map(|api| NodeClient::new(api, &self.api_key))
+    fn client(&self) -> anyhow::Result<Option<NodeClient>> {
+        let api = self.api.as_ref();
+        api.map(|api| self.trust.connect(api, &self.api_key)).transpose()
     }
 }
 
@@ -61,7 +62,7 @@ fn lock(config: &NodeConfig) -> anyhow::Result<DataDirLock> {
 }
 
 async fn list(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
-    let keys = match place.client() {
+    let keys = match place.client()? {
         Some(client) => client.get("/keys", &[]).await?,
         None => stored_keys(&home::load_config(&place.node)?).await?,
     };
@@ -103,7 +104,7 @@ fn describe(keys: &Value) -> String {
 }
 
 async fn rotate(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
-    let (version, since) = match place.client() {
+    let (version, since) = match place.client()? {
         Some(client) => {
             let answer = client.post("/keys/rotate", &json!({})).await?;
             (answer["version"].clone(), "now")
@@ -120,7 +121,7 @@ async fn rotate(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
 }
 
 async fn rotate_grant_key(place: &KeyPlace, as_json: bool) -> anyhow::Result<()> {
-    let (public_key, since) = match place.client() {
+    let (public_key, since) = match place.client()? {
         Some(client) => {
             let answer = client.post("/keys/hpke/rotate", &json!({})).await?;
             (cell(&answer["public_key"]), "now")
@@ -141,7 +142,7 @@ async fn destroy(version: u32, asked: &ConfirmArgs, place: &KeyPlace, as_json: b
         asked,
         &format!("Destroy version {version} of the key-encryption key; a backup of the catalog may need it"),
     )?;
-    match place.client() {
+    match place.client()? {
         Some(client) => drop(client.delete(&format!("/keys/{version}")).await?),
         None => destroy_stored(version, &home::load_config(&place.node)?).await?,
     }

@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::PeersArgs,
-    client::NodeClient,
     output::{self, cell},
     times,
 };
 
 pub(crate) async fn run(args: PeersArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let query = if args.healthy {
         vec![("healthy", "true".to_owned())]
     } else {

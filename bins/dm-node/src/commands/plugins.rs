@@ -4,14 +4,13 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::{
-    cli::{InternalClientArgs, PluginsArgs, PluginsCommand},
-    client::NodeClient,
+    cli::{PluginsArgs, PluginsCommand},
     output::{self, cell},
 };
 
 pub(crate) async fn run(args: PluginsArgs, as_json: bool) -> anyhow::Result<()> {
     let Some(command) = args.command else {
-        let answer = client(&args.client).get("/plugins", &[]).await?;
+        let answer = args.client.connect()?.get("/plugins", &[]).await?;
         return output::print(as_json, &answer, describe_all);
     };
     let (what, name, args) = match command {
@@ -19,14 +18,10 @@ pub(crate) async fn run(args: PluginsArgs, as_json: bool) -> anyhow::Result<()> 
         PluginsCommand::Disable { name, client } => ("disable", name, client),
         PluginsCommand::Reload { name, client } => ("reload", name, client),
     };
-    let client = client(&args);
+    let client = args.connect()?;
     let request = client.request(Method::POST, &format!("/plugins/{name}/{what}"));
     let status: Value = client.send(request).await?.json().await?;
     output::print(as_json, &status, describe)
-}
-
-fn client(args: &InternalClientArgs) -> NodeClient {
-    NodeClient::new(&args.api, &args.api_key)
 }
 
 fn describe_all(answer: &Value) -> String {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{cli::RevokeArgs, client::NodeClient, confirm::confirm, output};
+use crate::{cli::RevokeArgs, confirm::confirm, output};
 
 pub(crate) async fn run(args: RevokeArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     confirm(
         &args.confirm,
         &format!("Withdraw the access of {} to {}", args.from, args.hash),

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
     if args.file.is_dir() {
         return share_folder::run(args, as_json).await;
     }
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let order = order(&args, &client, order::hash_file(&args.file)).await?;
     let (source, size) = open(&args).await?;
     if let Some(size) = size.filter(|size| *size >= upload::RESUMABLE_FROM)

@@ -12,13 +12,12 @@ use tokio::sync::oneshot;
 use super::share;
 use crate::{
     cli::ShareArgs,
-    client::NodeClient,
     folder::{Folder, labels_with_listing},
     progress,
 };
 
 pub(super) async fn run(mut args: ShareArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let folder = read(&args).await?;
     describe_folder(&mut args, &folder)?;
     let order = share::order(&args, &client, folder.clone().hash()).await?;

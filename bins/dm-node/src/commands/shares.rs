@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::{
     cli::SharesArgs,
-    client::NodeClient,
     output::{self, cell},
     times,
 };
@@ -22,7 +21,7 @@ const HEADINGS: [&str; 8] = [
 ];
 
 pub(crate) async fn run(args: SharesArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let hash: Option<DataHash> = args.data.as_ref().and_then(|text| text.parse().ok());
     match hash {
         Some(hash) => {

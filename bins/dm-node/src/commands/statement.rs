@@ -4,14 +4,13 @@ use anyhow::Context;
 
 use crate::{
     cli::StatementArgs,
-    client::NodeClient,
     order::{self, Wanted},
     output,
 };
 
 /// Prints the text alone, without the end of a line: these bytes are signed.
 pub(crate) async fn run(args: StatementArgs) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let data_hash = match (args.hash, &args.file) {
         (Some(hash), _) => hash,
         (None, file) => order::hash_file(file.as_deref().context("give a FILE or --hash")?).await?,

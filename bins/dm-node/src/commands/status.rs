@@ -4,15 +4,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     cli::StatusArgs,
-    client::NodeClient,
     output::{self, cell},
     times,
 };
 
 pub(crate) async fn run(args: StatusArgs, as_json: bool) -> anyhow::Result<()> {
     let StatusArgs { client, internal_api } = args;
-    let operators = NodeClient::new(&internal_api, &client.api_key);
-    let client = NodeClient::new(&client.api, &client.api_key);
+    let operators = client.trust.connect(&internal_api, &client.api_key)?;
+    let client = client.connect()?;
     let mut health = client.health().await?;
     if let Some(parts) = client.health_parts().await? {
         health["parts"] = parts;

@@ -9,7 +9,6 @@ use crate::{
     cli::{
         AddSubscriptionArgs, InternalClientArgs, SubscriptionArgs, SubscriptionsArgs, SubscriptionsCommand,
     },
-    client::NodeClient,
     output::{self, cell},
     times,
 };
@@ -28,19 +27,17 @@ pub(crate) async fn run(args: SubscriptionsArgs, as_json: bool) -> anyhow::Resul
     }
 }
 
-fn client(args: &InternalClientArgs) -> NodeClient {
-    NodeClient::new(&args.api, &args.api_key)
-}
-
 async fn list(args: &InternalClientArgs, as_json: bool) -> anyhow::Result<()> {
-    let answer = client(args).get("/subscriptions", &[]).await?;
+    let answer = args.connect()?.get("/subscriptions", &[]).await?;
     output::print(as_json, &answer, describe_all)
 }
 
 async fn replay(args: &SubscriptionArgs, cursor: &str, as_json: bool) -> anyhow::Result<()> {
     let id = &args.id;
     let route = format!("/subscriptions/{id}/replay");
-    let answer = client(&args.client)
+    let answer = args
+        .client
+        .connect()?
         .post(&route, &json!({"cursor": cursor}))
         .await?;
     output::print(as_json, &answer, |_| {
@@ -51,12 +48,12 @@ async fn replay(args: &SubscriptionArgs, cursor: &str, as_json: bool) -> anyhow:
 async fn failed(args: &SubscriptionArgs, as_json: bool) -> anyhow::Result<()> {
     let route = format!("/subscriptions/{}/deliveries", args.id);
     let query = [("state", "failed".to_owned()), ("limit", "1000".to_owned())];
-    let answer = client(&args.client).get(&route, &query).await?;
+    let answer = args.client.connect()?.get(&route, &query).await?;
     output::print(as_json, &answer, describe_failed)
 }
 
 async fn remove(args: &SubscriptionArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = client(&args.client);
+    let client = args.client.connect()?;
     let request = client.request(Method::DELETE, &format!("/subscriptions/{}", args.id));
     client.send(request).await?;
     output::print(as_json, &json!({"success": true}), |_| {
@@ -79,7 +76,7 @@ async fn add(args: &AddSubscriptionArgs, as_json: bool) -> anyhow::Result<()> {
     let body = json!({
         "name": args.name, "url": args.url, "topics": topics, "filter": filter, "start": args.start,
     });
-    let made = client(&args.client).post("/subscriptions", &body).await?;
+    let made = args.client.connect()?.post("/subscriptions", &body).await?;
     output::print(as_json, &made, |made| {
         format!(
             "{} is called from now on, as {}.\nThe key of the calls, which is not shown again: {}",
@@ -91,7 +88,7 @@ async fn add(args: &AddSubscriptionArgs, as_json: bool) -> anyhow::Result<()> {
 }
 
 async fn set_paused(args: &SubscriptionArgs, paused: bool, as_json: bool) -> anyhow::Result<()> {
-    let (client, id) = (client(&args.client), &args.id);
+    let (client, id) = (args.client.connect()?, &args.id);
     let request = client.request(Method::PATCH, &format!("/subscriptions/{id}"));
     let changed = client.answer(request.json(&json!({"paused": paused}))).await?;
     output::print(as_json, &changed, |changed| {

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     amount::Amount,
-    cli::{InternalClientArgs, TokensArgs, TokensCommand},
-    client::NodeClient,
+    cli::{TokensArgs, TokensCommand},
     confirm::confirm,
     output::{self, cell},
 };
@@ -14,7 +13,7 @@ use crate::{
 pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
     let answer = match args.command {
         None => {
-            let answer = client(&args.client).get("/tokens", &[]).await?;
+            let answer = args.client.connect()?.get("/tokens", &[]).await?;
             return output::print(as_json, &answer, list);
         }
         Some(TokensCommand::Add {
@@ -22,13 +21,13 @@ pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
             client: node,
         }) => {
             let body = json!({"address": address.to_string()});
-            client(&node).post("/tokens", &body).await?
+            node.connect()?.post("/tokens", &body).await?
         }
         Some(TokensCommand::Refresh {
             address,
             client: node,
         }) => {
-            client(&node)
+            node.connect()?
                 .post(&format!("/tokens/{address}/refresh"), &json!({}))
                 .await?
         }
@@ -43,7 +42,7 @@ pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
             let units = initial_supply(&supply, decimals)?;
             confirm(&asked, &format!("Issue {supply} {symbol} ({units})"))?;
             let body = json!({"name": name, "symbol": symbol, "decimals": decimals, "initial_supply": units});
-            client(&node).post("/tokens/issue", &body).await?
+            node.connect()?.post("/tokens/issue", &body).await?
         }
         Some(TokensCommand::Mint {
             amount,
@@ -51,7 +50,7 @@ pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
             confirm: asked,
             client: node,
         }) => {
-            let node = client(&node);
+            let node = node.connect()?;
             let amount = Amount::read(&amount, &node).await?;
             confirm(&asked, &format!("Mint {amount} for {to}"))?;
             let body = json!({"to": to.to_string(), "amount": amount.units.to_string()});
@@ -64,7 +63,7 @@ pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
             confirm: asked,
             client: node,
         }) => {
-            let node = client(&node);
+            let node = node.connect()?;
             let amount = Amount::read_or_nothing(&amount, &node).await?;
             let question = match amount.units.is_zero() {
                 true => format!("Let {spender} take no more {}", amount.symbol),
@@ -77,10 +76,6 @@ pub(crate) async fn run(args: TokensArgs, as_json: bool) -> anyhow::Result<()> {
         }
     };
     output::print(as_json, &answer, describe)
-}
-
-fn client(args: &InternalClientArgs) -> NodeClient {
-    NodeClient::new(&args.api, &args.api_key)
 }
 
 /// A token may begin with nothing.

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::operator;
-use crate::{amount::Amount, cli::TransferArgs, client::NodeClient, confirm::confirm, output};
+use crate::{amount::Amount, cli::TransferArgs, confirm::confirm, output};
 
 pub(crate) async fn run(args: TransferArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let amount = Amount::read(&args.amount, &client).await?;
     let from = match args.from {
         Some(from) => from.to_string(),

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     amount::KnownTokens,
-    cli::{InternalClientArgs, TransfersArgs, TransfersCommand},
-    client::NodeClient,
+    cli::{TransfersArgs, TransfersCommand},
     confirm::confirm,
     output::{self, cell},
     times,
@@ -16,7 +15,7 @@ pub(crate) async fn run(args: TransfersArgs, as_json: bool) -> anyhow::Result<()
     let answer = match args.command {
         None => return list(args, as_json).await,
         Some(TransfersCommand::Retry { id, client: node }) => {
-            client(&node)
+            node.connect()?
                 .post(&format!("/transfers/{id}/retry"), &json!({}))
                 .await?
         }
@@ -27,16 +26,12 @@ pub(crate) async fn run(args: TransfersArgs, as_json: bool) -> anyhow::Result<()
             client: node,
         }) => {
             confirm(&asked, &format!("End refund {id}, so that it is never made"))?;
-            client(&node)
+            node.connect()?
                 .post(&format!("/transfers/{id}/end"), &json!({"reason": reason}))
                 .await?
         }
     };
     output::print(as_json, &answer, describe_refund)
-}
-
-fn client(args: &InternalClientArgs) -> NodeClient {
-    NodeClient::new(&args.api, &args.api_key)
 }
 
 fn describe_refund(answer: &Value) -> String {
@@ -53,7 +48,7 @@ fn describe_refund(answer: &Value) -> String {
 }
 
 async fn list(args: TransfersArgs, as_json: bool) -> anyhow::Result<()> {
-    let client = client(&args.client);
+    let client = args.client.connect()?;
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.cursor.map(|cursor| ("cursor", cursor)));
     let mut answer = client.get("/transfers", &query).await?;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{AddUserArgs, InternalClientArgs, UserCommand},
+    cli::{AddUserArgs, UserCommand},
     client::NodeClient,
     output::{self, cell},
     paths::input_path,
@@ -18,7 +18,7 @@ pub(crate) async fn run(command: UserCommand, as_json: bool) -> anyhow::Result<(
     match command {
         UserCommand::Add(args) => {
             let body = json!({"user_id": args.id, "public_key": public_key(&args)?});
-            let user = client(&args.client).post("/users", &body).await?;
+            let user = args.client.connect()?.post("/users", &body).await?;
             output::print(as_json, &user, |user| {
                 format!(
                     "{} may order shares with the {} key {}.",
@@ -29,18 +29,14 @@ pub(crate) async fn run(command: UserCommand, as_json: bool) -> anyhow::Result<(
             })
         }
         UserCommand::List(args) => {
-            let users = all(&client(&args)).await?;
+            let users = all(&args.connect()?).await?;
             output::print(as_json, &json!({"users": users}), |_| describe(&users))
         }
         UserCommand::Remove { id, client: args } => {
-            let removed = client(&args).delete(&format!("/users/{id}")).await?;
+            let removed = args.connect()?.delete(&format!("/users/{id}")).await?;
             output::print(as_json, &removed, |_| format!("{id} orders nothing more."))
         }
     }
-}
-
-fn client(args: &InternalClientArgs) -> NodeClient {
-    NodeClient::new(&args.api, &args.api_key)
 }
 
 fn public_key(args: &AddUserArgs) -> anyhow::Result<String> {

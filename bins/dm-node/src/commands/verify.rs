@@ -14,7 +14,6 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     cli::VerifyArgs,
-    client::NodeClient,
     output::{self, cell},
     paths::input_path,
     times,
@@ -27,7 +26,7 @@ const MAX_RECEIPT: u64 = 1 << 20;
 pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let verdict = match (&args.hash, &args.receipt) {
         (Some(hash), _) => {
-            let client = NodeClient::new(&args.client.api, &args.client.api_key);
+            let client = args.client.connect()?;
             client.get(&format!("/verify_data/{hash}"), &[]).await?
         }
         (None, Some(file)) => verify_receipt(file, &args.chain, args.user_key.as_deref()).await?,

@@ -3,11 +3,11 @@
 use anyhow::Context;
 use dm_core::node_attestation::{NodeDomain, NodeStatement};
 
-use crate::{cli::VouchArgs, client::NodeClient, order, output};
+use crate::{cli::VouchArgs, order, output};
 
 /// Prints the text alone, or the value of `node_signature`.
 pub(crate) async fn run(args: VouchArgs) -> anyhow::Result<()> {
-    let client = NodeClient::new(&args.client.api, &args.client.api_key);
+    let client = args.client.connect()?;
     let node = client.get("/authorization", &[]).await?;
     let field = |name: &str| node[name].as_str().context("the node's answer makes no sense");
     let statement = NodeStatement {

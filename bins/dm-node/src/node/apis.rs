@@ -45,7 +45,7 @@ pub(super) async fn serve(
     log_filter: LogFilter,
     registered: RegisteredPlugins,
 ) -> anyhow::Result<(ApiHandle, Arc<Readiness>)> {
-    let health = health(ground, &parts).await;
+    let health = health(ground, &parts, servers.health_checks()).await;
     let membership = leadership::join(ground, parts.stores, &*parts.peers.network);
     let readiness = Arc::new(Readiness::new(health.clone(), membership.clone()));
     let Parts {
@@ -134,7 +134,11 @@ fn metered(
     }
 }
 
-async fn health(ground: &Ground<'_>, parts: &Parts<'_>) -> Arc<HealthMonitor> {
+async fn health(
+    ground: &Ground<'_>,
+    parts: &Parts<'_>,
+    of_servers: Vec<Arc<dyn HealthCheck>>,
+) -> Arc<HealthMonitor> {
     let chain = &parts.ledger.chain;
     let mut checks: Vec<Arc<dyn HealthCheck>> = vec![
         parts.stores.catalog.clone(),
@@ -151,6 +155,7 @@ async fn health(ground: &Ground<'_>, parts: &Parts<'_>) -> Arc<HealthMonitor> {
     if let Some(listener) = &parts.metrics {
         checks.push(Arc::new(ListenerHealth(listener.clone())));
     }
+    checks.extend(of_servers);
     let ports = HealthPorts {
         chain: chain.clone(),
         network: parts.peers.network.clone(),

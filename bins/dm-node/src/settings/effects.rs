@@ -35,6 +35,10 @@ internal_api.trusted_proxies | crates/dm-api/src/server.rs | bound.config.truste
 internal_api.allowed_hosts | crates/dm-api/tests/operators.rs | fn a_page_in_the_operators_browser_reaches_nothing(
 internal_api.rate_limit.per_second | crates/dm-api/src/middleware/rate_limit.rs | limit.per_second
 internal_api.rate_limit.burst | crates/dm-api/src/middleware/rate_limit.rs | limit.burst
+internal_api.tls.cert_file | tests/tls.rs | fn a_wrong_or_missing_file_ends_the_start_with_its_setting(
+internal_api.tls.key_file | tests/tls.rs | fn a_wrong_or_missing_file_ends_the_start_with_its_setting(
+internal_api.tls.client_ca_file | crates/dm-api/tests/tls.rs | fn a_client_certificate_stands_for_its_api_key(
+internal_api.tls.client_keys | crates/dm-api/tests/tls.rs | fn a_client_certificate_stands_for_its_api_key(
 external_api.host | crates/dm-api/src/server.rs | SocketAddr::new(config.host, config.port)
 external_api.port | crates/dm-api/tests/lifecycle.rs | fn a_port_that_is_taken_is_named(
 external_api.max_json_bytes | crates/dm-api/tests/shares.rs | fn a_json_body_over_the_limit_is_refused(
@@ -44,6 +48,10 @@ external_api.trusted_proxies | crates/dm-api/tests/middleware.rs | trusted_proxi
 external_api.allowed_hosts | tests/settings.rs | fn the_api_for_clients_answers_under_its_names_only_where_it_has_some(
 external_api.rate_limit.per_second | tests/requests.rs | fn too_many_requests_are_told_when_to_come_again(
 external_api.rate_limit.burst | tests/requests.rs | fn too_many_requests_are_told_when_to_come_again(
+external_api.tls.cert_file | tests/tls.rs | fn a_wrong_or_missing_file_ends_the_start_with_its_setting(
+external_api.tls.key_file | tests/tls.rs | fn a_wrong_or_missing_file_ends_the_start_with_its_setting(
+external_api.tls.client_ca_file | crates/dm-api/tests/tls.rs | fn a_client_certificate_stands_for_its_api_key(
+external_api.tls.client_keys | crates/dm-api/tests/tls.rs | fn a_client_certificate_stands_for_its_api_key(
 uploads.max_at_once | crates/dm-api/src/uploads.rs | .max_at_once
 uploads.max_at_once_per_key | crates/dm-api/src/uploads.rs | .max_at_once_per_key
 uploads.min_bytes_per_second | crates/dm-api/src/uploads.rs | .min_bytes_per_second

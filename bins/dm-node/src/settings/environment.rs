@@ -43,10 +43,10 @@ const S3_NAMES: [(&str, &str); 3] = [
 const PREFIX: &str = "DM_";
 
 /// Variables with our prefix that are no settings of the node.
-const NOT_SETTINGS: [&str; 3] = ["DM_API", "DM_API_KEY", "DM_INTERNAL_API_URL"];
+const NOT_SETTINGS: [&str; 4] = ["DM_API", "DM_API_CA", "DM_API_KEY", "DM_INTERNAL_API_URL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 13] = [
+const LISTS: [&str; 15] = [
     "initial_peers",
     "network.allowed_peers",
     "network.external_addresses",
@@ -56,8 +56,10 @@ const LISTS: [&str; 13] = [
     "network.more_hosts",
     "network.relays",
     "internal_api.allowed_hosts",
+    "internal_api.tls.client_keys",
     "internal_api.trusted_proxies",
     "external_api.allowed_hosts",
+    "external_api.tls.client_keys",
     "external_api.trusted_proxies",
     "plugins.required",
 ];

@@ -18,10 +18,16 @@ fn read_toml(text: &str) -> (LoadedConfig, Vec<String>) {
 }
 
 /// Settings that the default file shows with an example, not with their default.
-const EXAMPLES: [&str; 12] = [
+const EXAMPLES: [&str; 18] = [
     "catalog.password_file",
     "catalog_url",
     "db_path",
+    "external_api.tls.cert_file",
+    "external_api.tls.client_ca_file",
+    "external_api.tls.key_file",
+    "internal_api.tls.cert_file",
+    "internal_api.tls.client_ca_file",
+    "internal_api.tls.key_file",
     "key_master_password_file",
     "network.swarm_key_file",
     "node_signature",
@@ -201,4 +207,34 @@ fn what_has_no_effect_is_said() {
             format!("{name} is set and has no effect in this version")
         );
     }
+}
+
+#[test]
+fn the_settings_of_tls_are_given_together_or_not_at_all() {
+    let fields = |rest: &str| {
+        let (_, faults) = read_toml(&format!("[external_api.tls]\n{rest}"));
+        let fields = faults
+            .iter()
+            .map(|fault| fault.split(": ").next().unwrap().to_owned());
+        fields.collect::<Vec<_>>()
+    };
+    let pair = "cert_file = \"/c\"\nkey_file = \"/k\"\n";
+    assert_eq!(fields(pair), [""; 0]);
+    assert_eq!(fields("cert_file = \"/c\""), ["external_api.tls.key_file"]);
+    assert_eq!(fields("key_file = \"/k\""), ["external_api.tls.cert_file"]);
+    assert_eq!(
+        fields("client_ca_file = \"/a\""),
+        ["external_api.tls.client_ca_file"]
+    );
+    let client = "client_keys = [\"k=cn:a\"]";
+    assert_eq!(
+        fields(&format!("{pair}{client}")),
+        ["external_api.tls.client_keys"]
+    );
+    assert_eq!(
+        fields(&format!("{pair}client_ca_file = \"/a\"\n{client}")),
+        [""; 0]
+    );
+    let wrong = format!("{pair}client_ca_file = \"/a\"\nclient_keys = [\"k=a\"]");
+    assert_eq!(fields(&wrong), ["external_api.tls.client_keys"]);
 }

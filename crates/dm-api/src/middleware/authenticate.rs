@@ -22,7 +22,7 @@ use dm_core::{
 };
 
 use super::{client_address::client_address, known_keys::KnownKeys, meter};
-use crate::{error::ApiError, route_info::Access, state::State};
+use crate::{error::ApiError, route_info::Access, state::State, tls::CertifiedClient};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -32,7 +32,7 @@ pub(crate) struct Gate {
     pub(crate) route: RouteName,
 }
 
-/// Looks up the request's API key, leaves its [`Principal`] among the request's
+/// Looks up the request's API key, or the one that the client's certificate stands for, leaves its [`Principal`] among the request's
 /// extensions, and has the bytes counted that pass for it.
 pub(crate) async fn check(
     gate: Arc<Gate>,
@@ -62,6 +62,11 @@ pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
     headers.get(&X_API_KEY)?.to_str().ok()
 }
 
+/// The client that the certificate of the connection names, if there is one.
+pub(super) fn certified_client(request: &HttpRequest) -> Option<&CertifiedClient> {
+    request.conn_data()
+}
+
 /// The client's address, as far as the network tells.
 pub(super) fn address_of(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> IpAddr {
     let peer = request
@@ -73,15 +78,15 @@ pub(super) fn address_of(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> I
 /// Whether the request comes with a key that may read what `route` shows, for routes that
 /// say more to such a one.
 pub(crate) async fn may_call(request: &HttpRequest, state: &State, scope: Scope, route: &RouteName) -> bool {
-    if api_key(request.headers()).is_none() {
-        return false;
-    }
     let bearer = authenticate(request, state).await;
     bearer.is_ok_and(|bearer| bearer.rights.allow_scope(scope) && bearer.rights.allow_route(route))
 }
 
 async fn authenticate(request: &HttpRequest, state: &State) -> Result<Principal, ApiError> {
-    let key = api_key(request.headers()).ok_or_else(ApiError::unauthorized)?;
+    let Some(key) = api_key(request.headers()) else {
+        let client = certified_client(request).ok_or_else(ApiError::unauthorized)?;
+        return Ok(state.run(state.services.api_keys.bearer(&client.key_id)).await?);
+    };
     let known = request.app_data::<KnownKeys>();
     let address = address_of(request, &state.trusted_proxies);
     let guard = &state.services.key_guard;

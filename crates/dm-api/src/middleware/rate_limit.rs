@@ -1,7 +1,7 @@
 //! Rate limits by actix-governor: a token bucket for each client.
 //!
-//! A client is its API key once that key was found valid, else its address, so
-//! that sending random keys opens no new bucket.
+//! A client is its API key once that key was found valid, or the one that its certificate
+//! stands for, else its address, so that sending random keys opens no new bucket.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use dm_core::config::ApiConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    authenticate::{address_of, api_key},
+    authenticate::{address_of, api_key, certified_client},
     known_keys::KnownKeys,
 };
 use crate::error::ApiError;
@@ -87,7 +87,11 @@ impl KeyExtractor for Clients {
 
     fn extract(&self, request: &ServiceRequest) -> Result<Client, Self::KeyExtractionError> {
         let known = request.app_data::<KnownKeys>();
-        if let Some(id) = api_key(request.headers()).and_then(|key| known?.id(key)) {
+        let id = match api_key(request.headers()) {
+            Some(key) => known.and_then(|known| known.id(key)),
+            None => certified_client(request.request()).map(|client| client.key_id.clone()),
+        };
+        if let Some(id) = id {
             return Ok(Client::Key(id));
         }
         Ok(Client::Address(address_of(

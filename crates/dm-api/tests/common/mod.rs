@@ -70,6 +70,8 @@ pub struct TestConfig {
     pub api_keys: ApiKeysConfig,
     pub acknowledge: Acknowledge,
     pub checks: Vec<Arc<dyn HealthCheck>>,
+    /// Keys that there are before the servers start.
+    pub api_keys_before: Arc<MemoryApiKeys>,
 }
 
 impl Default for TestConfig {
@@ -98,6 +100,7 @@ impl Default for TestConfig {
             },
             acknowledge: Acknowledge::OnRequest,
             checks: Vec::new(),
+            api_keys_before: Arc::new(MemoryApiKeys::new()),
         }
     }
 }
@@ -145,7 +148,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     let network = Arc::new(QuietNetwork);
     let chain = Arc::new(FixedChain::default());
     let store = Arc::new(WatchedStore::default());
-    let api_keys = Arc::new(MemoryApiKeys::new());
+    let api_keys = config.api_keys_before;
     let bus = EventBus::new();
     let kept_bus = bus.clone();
     let money = Arc::new(MemoryMoney::new());
@@ -321,13 +324,16 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     .unwrap();
     let listing = inbox.clone();
     tokio::spawn(async move { listing.run(tokio_util::sync::CancellationToken::new()).await });
+    let servers = ApiServers::bind(&config.internal, &config.external, config.uploads).unwrap();
+    let mut checks = config.checks;
+    checks.extend(servers.health_checks());
     let health = HealthMonitor::start(
         HealthPorts {
             chain: chain.clone(),
             network: network.clone(),
             log: log.clone(),
             plugins: Some(plugins.clone()),
-            checks: config.checks,
+            checks,
             bus,
         },
         &Supervisor::new(),
@@ -365,10 +371,9 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         chain_control: Arc::new(FixedEndpoint),
         log_control: Arc::new(HeldLogFilter::default()),
     };
-    let servers = ApiServers::bind(&config.internal, &config.external, config.uploads).unwrap();
     TestNode {
-        internal: format!("http://{}", servers.internal_address()),
-        external: format!("http://{}", servers.external_address()),
+        internal: servers.internal_url(),
+        external: servers.external_url(),
         keys: Keys {
             share: new_key(&api_keys, Scope::Share).await,
             read: new_key(&api_keys, Scope::Read).await,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ApiConfig, InvalidObjectsUrl, NodeConfig, ObjectsUrl, S3Config, is_address};
+use super::{ApiConfig, InvalidObjectsUrl, NodeConfig, ObjectsUrl, S3Config, TlsConfig, is_address};
 use crate::{
     node_attestation::{InvalidNodeSignature, NodeSignature},
     plugin::is_plugin_name,
@@ -195,6 +195,33 @@ fn check_api(name: &str, api: &ApiConfig, faults: &mut Faults) {
         format!("{name}.idle_timeout_secs"),
         "must be at least 1",
     );
+    check_tls(&format!("{name}.tls"), &api.tls, faults);
+}
+
+fn check_tls(name: &str, tls: &TlsConfig, faults: &mut Faults) {
+    faults.require(
+        tls.is_on() || tls.key_file.is_none(),
+        format!("{name}.cert_file"),
+        "must be given together with key_file",
+    );
+    faults.require(
+        !tls.is_on() || tls.key_file.is_some(),
+        format!("{name}.key_file"),
+        "must be given together with cert_file",
+    );
+    faults.require(
+        tls.is_on() || tls.client_ca_file.is_none(),
+        format!("{name}.client_ca_file"),
+        "needs cert_file and key_file",
+    );
+    faults.require(
+        tls.client_ca_file.is_some() || tls.client_keys.is_empty(),
+        format!("{name}.client_keys"),
+        "needs client_ca_file: only certificates that it has signed are accepted",
+    );
+    if let Err(error) = tls.client_keys() {
+        faults.require(false, format!("{name}.client_keys"), error.to_string());
+    }
 }
 
 fn check_uploads(config: &NodeConfig, faults: &mut Faults) {

@@ -17,6 +17,13 @@ pub trait ApiKeys: Send + Sync {
     /// [`ApiKeyError::Unknown`] where it is no valid key, revoked or expired.
     async fn authenticate(&self, key: &str) -> Result<Principal, ApiKeyError>;
 
+    /// Who bears the key with this id: for a client that has proved in another way, as by its
+    /// certificate, that it may use the key. The key counts as used now.
+    ///
+    /// # Errors
+    /// [`ApiKeyError::Unknown`] where there is no such key, or it is revoked or expired.
+    async fn bearer(&self, id: &str) -> Result<Principal, ApiKeyError>;
+
     /// Whether a key that was recognised is still valid: neither revoked nor expired.
     /// It does not count as used.
     ///

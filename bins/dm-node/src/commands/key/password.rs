@@ -18,7 +18,7 @@ pub(super) async fn change(place: &KeyPlace, as_json: bool) -> anyhow::Result<()
         None => secret(OLD_PASSWORD, "Present master password")?,
     };
     let new = secret(NEW_PASSWORD, "New master password")?;
-    match place.client() {
+    match place.client()? {
         Some(client) => {
             let passwords = json!({"old_password": old.expose(), "new_password": new.expose()});
             client.post("/keys/password", &passwords).await?;
