@@ -21,6 +21,7 @@ mod command_line;
 mod contacts;
 mod crashes;
 mod descriptors;
+mod doctor;
 mod documentation;
 mod erasing;
 mod event_kills;

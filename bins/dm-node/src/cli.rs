@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at what a node needs around it, and say what to do; ends with 1 for warnings, 2 for faults
+    Doctor(RunArgs),
     /// Manage API keys in the data directory, whether or not the node runs
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),

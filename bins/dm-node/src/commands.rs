@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod contacts;
 pub(crate) mod dev;
 pub(crate) mod devnet;
+pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod events;
 mod explain;

@@ -54,6 +54,11 @@ impl DataDirLock {
         bail!("{} is removed again and again", dir.display())
     }
 
+    /// Whether somebody uses the directory now. It makes nothing there.
+    pub(crate) fn is_taken(dir: &Path) -> bool {
+        dir.join(LOCK_FILE).is_file() && Self::take(dir).is_err()
+    }
+
     fn of(dir: &Path, file: File, remove: bool) -> Self {
         Self {
             dir: dir.to_owned(),
@@ -163,6 +168,8 @@ mod tests {
         assert!(refused.contains("in use"), "{refused}");
         assert!(DataDirLock::take(&dir).is_err());
         assert!(dir.join(LOCK_FILE).exists());
+        assert!(DataDirLock::is_taken(&dir) && !DataDirLock::is_taken(home.path()));
+        assert!(!home.path().join(LOCK_FILE).exists());
         drop(first);
         assert!(!dir.exists());
         assert!(DataDirLock::take(&dir).is_err() && !dir.exists());

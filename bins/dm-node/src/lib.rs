@@ -15,6 +15,7 @@ mod commands;
 mod confirm;
 mod data_dir;
 mod data_dir_lock;
+mod doctor;
 mod dot_env;
 mod download;
 mod duration;
@@ -72,6 +73,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Init(args) => commands::init::run(args, as_json).await?,
         Command::Run(args) => commands::run::run(&args, as_json, plugins).await?,
         Command::Devnet(args) => commands::devnet::run(args, as_json).await?,
+        Command::Doctor(args) => return commands::doctor::run(&args, as_json).await,
         Command::Config(command) => commands::config::run(command, as_json)?,
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,
