@@ -58,6 +58,7 @@ mod requests;
 mod retrieval;
 mod routers;
 mod s3;
+mod service_manager;
 mod settings;
 mod several_recipients;
 mod shared_keys;

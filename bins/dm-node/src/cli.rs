@@ -114,6 +114,16 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Show, add, pause or remove programs that a running node calls when something happens
     Subscriptions(SubscriptionsArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder
+        dir: PathBuf,
+    },
 }
 
 /// Settings that may be given on the command line as well.

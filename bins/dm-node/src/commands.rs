@@ -19,6 +19,7 @@ pub(crate) mod history;
 pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod manual;
 pub(crate) mod peers;
 pub(crate) mod plugins;
 pub(crate) mod revoke;

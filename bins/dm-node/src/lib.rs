@@ -33,6 +33,7 @@ mod plugins;
 mod progress;
 mod retries;
 mod secret_input;
+mod service_manager;
 mod settings;
 mod shared_keys;
 mod stop_signal;
@@ -74,6 +75,8 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Run(args) => commands::run::run(&args, as_json, plugins).await?,
         Command::Devnet(args) => commands::devnet::run(args, as_json).await?,
         Command::Doctor(args) => return commands::doctor::run(&args, as_json).await,
+        Command::Completions { shell } => commands::manual::completions(shell)?,
+        Command::Man { dir } => commands::manual::pages(&dir)?,
         Command::Config(command) => commands::config::run(command, as_json)?,
         Command::ApiKey(command) => commands::api_key::run(command, as_json).await?,
         Command::Key(command) => commands::key::run(command, as_json).await?,

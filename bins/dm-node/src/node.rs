@@ -14,7 +14,8 @@ use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
 use crate::{
-    background, data_dir_lock::DataDirLock, logging::LogFilter, shared_keys, stop_signal::StopSignal,
+    background, data_dir_lock::DataDirLock, logging::LogFilter, service_manager::Service, shared_keys,
+    stop_signal::StopSignal,
 };
 
 mod apis;
@@ -181,7 +182,9 @@ impl Node {
     /// # Errors
     /// Where the stores cannot be closed in order.
     pub(crate) async fn run_until_stopped(self, mut stop: StopSignal) -> anyhow::Result<()> {
+        let service = Service::ready();
         stop.wait().await;
+        service.stopping();
         self.readiness.drain();
         if !self.drain.is_zero() {
             tracing::info!(
