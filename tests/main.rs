@@ -64,6 +64,7 @@ mod several_recipients;
 mod shared_keys;
 mod shares;
 mod sharing;
+mod support_bundle;
 mod tls;
 mod uploads;
 mod users;

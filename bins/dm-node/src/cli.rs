@@ -18,7 +18,7 @@ mod user;
 pub(crate) use api_key::CreateApiKeyArgs;
 pub(crate) use backup::{BackupCommand, BackupCreateArgs, BackupRestoreArgs};
 use client::INTERNAL_API;
-pub(crate) use client::{ClientArgs, InternalClientArgs, TrustArgs};
+pub(crate) use client::{ClientArgs, InternalClientArgs, SupportBundleArgs, TrustArgs};
 pub(crate) use contacts::{ContactsArgs, ContactsCommand};
 pub(crate) use inbox::{AckArgs, GetArgs, InboxArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Look at what a node needs around it, and say what to do; ends with 1 for warnings, 2 for faults
     Doctor(RunArgs),
+    /// Make an archive for who helps with a node: settings, health and findings, without secrets
+    SupportBundle(Box<SupportBundleArgs>),
     /// Manage API keys in the data directory, whether or not the node runs
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),

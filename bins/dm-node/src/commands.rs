@@ -31,6 +31,7 @@ pub(crate) mod start;
 pub(crate) mod statement;
 pub(crate) mod status;
 pub(crate) mod subscriptions;
+pub(crate) mod support_bundle;
 pub(crate) mod tokens;
 pub(crate) mod transfer;
 pub(crate) mod transfers;

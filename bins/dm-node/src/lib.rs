@@ -37,6 +37,7 @@ mod service_manager;
 mod settings;
 mod shared_keys;
 mod stop_signal;
+mod support_bundle;
 mod times;
 mod upload;
 
@@ -75,6 +76,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Run(args) => commands::run::run(&args, as_json, plugins).await?,
         Command::Devnet(args) => commands::devnet::run(args, as_json).await?,
         Command::Doctor(args) => return commands::doctor::run(&args, as_json).await,
+        Command::SupportBundle(args) => commands::support_bundle::run(&args, as_json).await?,
         Command::Completions { shell } => commands::manual::completions(shell)?,
         Command::Man { dir } => commands::manual::pages(&dir)?,
         Command::Config(command) => commands::config::run(command, as_json)?,

@@ -26,6 +26,7 @@ mod effects;
 mod environment;
 mod file;
 mod names;
+mod shown;
 mod texts;
 
 pub(crate) use environment::{parsed, variable};
@@ -59,6 +60,8 @@ pub(crate) struct LoadedConfig {
     pub(crate) names_chain: bool,
     /// Settings that are given and have no effect.
     pub(crate) without_effect: Vec<String>,
+    /// The settings that are given, as they may be shown: without secrets.
+    pub(crate) shown: serde_json::Value,
 }
 
 impl LoadedConfig {
@@ -109,6 +112,7 @@ fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> LoadedConfig {
     faults.extend(texts::expand_paths(&mut merged));
     let names_chain = merged.contains_key("blockchain_url");
     let without_effect = names::without_effect(merged.keys());
+    let shown = shown::shown(&merged);
     let mut config = extract(merged, faults);
     read_secret_files(&mut config, faults);
     faults.extend(config.faults());
@@ -117,6 +121,7 @@ fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> LoadedConfig {
         config,
         names_chain,
         without_effect,
+        shown,
     }
 }
 

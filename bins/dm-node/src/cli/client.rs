@@ -4,7 +4,7 @@ use std::{convert::Infallible, path::PathBuf};
 
 use clap::Args;
 
-use super::or_default;
+use super::{RunArgs, or_default};
 use crate::client::NodeClient;
 
 /// Where the API for clients of a node on this machine is.
@@ -50,6 +50,19 @@ pub(crate) struct TrustArgs {
     /// system)
     #[arg(long, env = "DM_API_CA", value_name = "FILE", value_parser = path_or_nothing)]
     ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SupportBundleArgs {
+    /// The archive that is made, such as support.tar.gz; never over another file
+    pub(crate) file: PathBuf,
+    /// A file with the node's log, of which the end is taken; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) node: RunArgs,
 }
 
 impl TrustArgs {
