@@ -163,3 +163,40 @@ async fn health_tells_the_state_of_the_parts() {
     let health: serde_json::Value = external.json().await.unwrap();
     assert_eq!(health["p2p"]["running"], true, "{health}");
 }
+
+#[tokio::test]
+async fn a_directory_of_a_newer_version_is_refused_with_one_sentence_and_left_as_it_is() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    let (setup, _, _) = node.stop().await;
+    let format = home.path().join("format");
+    assert_eq!(std::fs::read_to_string(&format).unwrap(), "1\n");
+    std::fs::write(&format, "2\n").unwrap();
+    let catalog = std::fs::read(home.path().join("catalog.sqlite")).unwrap();
+
+    let failure = setup.clone().try_start().await.err().unwrap();
+    let lines: Vec<&str> = failure
+        .lines()
+        .filter(|line| line.starts_with("error:"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{failure}");
+    assert!(
+        lines[0].contains("was written by a newer version of dm-node (format 2"),
+        "{failure}"
+    );
+    let rotate = dm_node()
+        .args(["key", "rotate", "--data-dir"])
+        .arg(home.path())
+        .output();
+    let errors = String::from_utf8_lossy(&rotate.await.unwrap().stderr).into_owned();
+    assert!(errors.contains("newer version"), "{errors}");
+    assert_eq!(std::fs::read_to_string(&format).unwrap(), "2\n");
+    assert_eq!(
+        std::fs::read(home.path().join("catalog.sqlite")).unwrap(),
+        catalog
+    );
+
+    // Back at its own version the node goes on.
+    std::fs::write(&format, "1\n").unwrap();
+    setup.start().await;
+}

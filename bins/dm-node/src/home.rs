@@ -13,6 +13,7 @@ use crate::{
     catalog,
     cli::{NodeArgs, RunArgs},
     data_dir::CONFIG_FILE,
+    data_dir_format,
     settings::{self, LoadedConfig, Override, Sources, parsed},
 };
 
@@ -156,6 +157,7 @@ where
         + Send
         + 'static,
 {
+    data_dir_format::check(&config.data_dir)?;
     let (password, private_key) = (config.key_master_password.clone(), config.private_key.clone());
     let working = move || work(files, password.as_ref(), private_key.as_ref());
     Ok(tokio::task::spawn_blocking(working).await??)

@@ -14,6 +14,7 @@ mod client;
 mod commands;
 mod confirm;
 mod data_dir;
+mod data_dir_format;
 mod data_dir_lock;
 mod doctor;
 mod dot_env;

@@ -9,7 +9,9 @@ use dm_core::config::NodeConfig;
 use dm_keys::NodeKeys;
 use dm_services::RegisteredPlugins;
 
-use crate::{data_dir_lock::DataDirLock, logging, metrics, node::Node, settings::LoadedConfig};
+use crate::{
+    data_dir_format, data_dir_lock::DataDirLock, logging, metrics, node::Node, settings::LoadedConfig,
+};
 
 /// Starts a node with the keys that `keys` opens or makes. Ports are taken before
 /// anything is written, and the data directory before anything is made in it.
@@ -31,6 +33,7 @@ pub(crate) async fn start(
     ensure_free(config)?;
     let metrics = metrics::listen(&config.metrics)?;
     let lock = DataDirLock::make(&config.data_dir)?;
+    data_dir_format::note(&config.data_dir)?;
     let keys = keys(config).await?;
     let mut node = Node::start(lock, config, &keys, servers, metrics, log_filter, plugins).await?;
     node.keep_data_dir();
