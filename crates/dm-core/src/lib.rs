@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod inbox;
 pub mod instance;
 pub mod journal;
+pub mod keyed_locks;
 pub mod lease;
 pub mod letter;
 pub mod mandate;

@@ -17,6 +17,7 @@ use dm_core::{
     event::EventKind,
     hash::{DataHash, Locator},
     health::Finding,
+    keyed_locks::KeyedLocks,
     plugin::Notes,
     ports::HealthCheck,
     receipt::Receipt,
@@ -26,7 +27,7 @@ use dm_core::{
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::{KnownObjects, ServiceError, keyed_locks::KeyedLocks};
+use super::{KnownObjects, ServiceError};
 
 mod address;
 mod collect;

@@ -13,13 +13,14 @@ use dm_core::{
     config::Acknowledge,
     envelope::ObjectId,
     event::NewEvent,
+    keyed_locks::KeyedLocks,
     ports::{Catalog, CatalogError, ComplianceLog, ObjectStore, Signer},
 };
 use futures::{StreamExt, stream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ServiceError, keyed_locks::KeyedLocks, run_to_completion};
+use crate::{ServiceError, run_to_completion};
 
 mod acknowledge;
 mod receive;

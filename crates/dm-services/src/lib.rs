@@ -15,7 +15,6 @@ pub mod inbox;
 mod key_guard;
 mod key_journal;
 mod key_rotation;
-mod keyed_locks;
 mod known_objects;
 mod known_owners;
 mod late_grants;

@@ -7,15 +7,13 @@ use alloy_primitives::Address;
 use dm_core::{
     bus::EventBus,
     idempotency::IdempotencyKey,
+    keyed_locks::{KeyedLocks, LockGuard},
     operation::OperationId,
     order::{Order, OrderRecord, Purpose},
     ports::{Chain, ChainError, ComplianceLog, Operations, OrderCatalog, TokenCatalog, Tokens},
 };
 
-use super::{
-    ServiceError,
-    keyed_locks::{KeyedLocks, LockGuard},
-};
+use super::ServiceError;
 
 mod advance;
 mod balances;

@@ -1,12 +1,11 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use dm_core::Address;
+use dm_core::{Address, keyed_locks::KeyedLocks};
 use libp2p::PeerId;
-use tokio::sync::OwnedMutexGuard;
 
 /// How long it is remembered where the letters for an account go.
 pub(super) const FRESH: Duration = Duration::from_secs(5 * 60);
@@ -25,21 +24,9 @@ pub(crate) struct NoticeRoutes {
     pub(super) away: Recent<Option<PeerId>>,
     /// The peers closest to its inbox key.
     pub(super) keepers: Recent<Vec<PeerId>>,
-    /// Addressees whose peers are being looked for.
-    looking: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-impl NoticeRoutes {
-    /// The right to look for the peer of an addressee: one letter does, and the others for it
-    /// wait for what it finds.
-    pub(super) async fn turn(&self, addressee: Address) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-            looking.retain(|_, turn| Arc::strong_count(turn) > 1);
-            looking.entry(addressee).or_default().clone()
-        };
-        turn.lock_owned().await
-    }
+    /// The right to look for the peer of an addressee: one does, and the others wait for what it
+    /// finds.
+    pub(super) looking: KeyedLocks<Address>,
 }
 
 /// What was found out about accounts lately.
@@ -112,20 +99,5 @@ mod tests {
         assert_eq!(recent.get(&Address::ZERO), None);
         recent.insert(Address::ZERO, 2, BRIEF);
         assert_eq!(recent.get(&Address::ZERO), Some(2));
-    }
-
-    #[tokio::test]
-    async fn one_at_a_time_looks_for_an_addressee_and_nobody_waits_for_another_one() {
-        let routes = NoticeRoutes::default();
-        let turn = routes.turn(Address::ZERO).await;
-        let _other = routes.turn(Address::repeat_byte(1)).await;
-        let waiting = routes.turn(Address::ZERO);
-        tokio::pin!(waiting);
-        assert!(futures::poll!(&mut waiting).is_pending());
-        drop(turn);
-        drop(waiting.await);
-        drop(_other);
-        let _turn = routes.turn(Address::repeat_byte(2)).await;
-        assert_eq!(routes.looking.lock().unwrap().len(), 1);
     }
 }

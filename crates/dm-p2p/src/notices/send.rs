@@ -59,7 +59,7 @@ async fn deliver(context: &Context, letter: &Letter) -> Result<bool, NetworkErro
             Taken::Kept | Taken::Unreached => routes.direct.remove(&addressee),
         }
     }
-    let turn = routes.turn(addressee).await;
+    let turn = routes.looking.lock(addressee).await;
     if let Some(peer) = routes.direct.get(&addressee) {
         // Another letter has found it meanwhile.
         drop(turn);

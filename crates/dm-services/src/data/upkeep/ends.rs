@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use dm_core::{
     clock::now_ms,
     hash::DataHash,
+    keyed_locks::LockGuard,
     order::OrderRecord,
     ports::{Erasures, Revocations},
 };
@@ -18,7 +19,6 @@ use super::{
 use crate::{
     ServiceError,
     data::{DataLocks, collect::Payments, erase::Eraser, revoke::Revoker},
-    keyed_locks::LockGuard,
 };
 
 /// Payments whose share did not come in time.

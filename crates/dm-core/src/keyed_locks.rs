@@ -1,4 +1,4 @@
-//! KeyedLocks: work on one key waits for the work on the same key before it.
+//! Work on one key waits for the work on the same key before it.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,8 @@ use tokio::sync::OwnedMutexGuard;
 /// Above this many keys, those that nobody holds are forgotten.
 const TIDY_ABOVE: usize = 1024;
 
-/// One lock a key, made when it is needed.
-pub(super) struct KeyedLocks<K> {
+/// One lock a key, made when it is needed. The keys that nobody holds take bounded memory.
+pub struct KeyedLocks<K> {
     locks: Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -25,11 +25,11 @@ impl<K> Default for KeyedLocks<K> {
 }
 
 /// Held while the work is done.
-pub(super) type LockGuard = OwnedMutexGuard<()>;
+pub type LockGuard = OwnedMutexGuard<()>;
 
 impl<K: Eq + Hash> KeyedLocks<K> {
     /// Waits for whoever works on `key` now.
-    pub(super) async fn lock(&self, key: K) -> LockGuard {
+    pub async fn lock(&self, key: K) -> LockGuard {
         self.mutex(key).lock_owned().await
     }
 
@@ -49,6 +49,8 @@ impl<K: Eq + Hash> KeyedLocks<K> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
     use super::*;
 
     #[tokio::test]
