@@ -24,7 +24,7 @@ use crate::{
     dht::{SweepTrace, announce, find_address, sweep_now},
     error::P2pError,
     node::{Context, LookupTrace, start},
-    notices::{collect, is_there, send},
+    notices::{collect, is_there, send_all},
 };
 
 /// A running node of the peer-to-peer network.
@@ -220,8 +220,8 @@ impl Replication for P2p {
 
 #[async_trait]
 impl NoticeNetwork for P2p {
-    async fn send(&self, letter: &Letter) -> Result<NoticeReport, NetworkError> {
-        send(&self.context, letter).await
+    async fn send_all(&self, letters: &[Letter]) -> Result<Vec<NoticeReport>, NetworkError> {
+        send_all(&self.context, letters).await
     }
 
     async fn collect(&self, named: &[Address]) -> Result<Vec<Letter>, NetworkError> {

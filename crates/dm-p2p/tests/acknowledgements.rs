@@ -69,7 +69,7 @@ async fn an_acknowledgement_reaches_the_peer_of_its_owner_or_waits_for_it() {
     let other = Organisation::start(4, &[&keeper, &owner]).await;
     let statement: Letter = acknowledgement(4, owner.signer.address()).into();
     assert!(other.node.p2p.send(&statement).await.unwrap().delivered);
-    assert!(owner.inbox.has(&statement));
+    assert!(owner.inbox.taken().contains(&statement));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,5 +123,5 @@ async fn who_brings_forged_acknowledgements_is_ignored_and_nothing_of_it_is_kept
         (status.standing.banned_until.is_some() && !status.connected).then_some(())
     })
     .await;
-    assert!(owner.inbox.0.lock().unwrap().is_empty());
+    assert!(owner.inbox.taken().is_empty());
 }

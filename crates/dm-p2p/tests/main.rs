@@ -20,6 +20,7 @@ mod hostile_peers;
 mod hostile_pushes;
 mod hostile_readers;
 mod ipv6;
+mod letters_together;
 mod lifecycle;
 mod lying_providers;
 #[cfg(feature = "mdns")]

@@ -19,7 +19,17 @@ pub trait NoticeNetwork: Send + Sync {
     /// # Errors
     /// [`NetworkError::Stopped`] where the network is not running. That nobody was reached is
     /// no error: the report says so.
-    async fn send(&self, letter: &Letter) -> Result<NoticeReport, NetworkError>;
+    async fn send(&self, letter: &Letter) -> Result<NoticeReport, NetworkError> {
+        let reports = self.send_all(std::slice::from_ref(letter)).await?;
+        Ok(reports.first().copied().unwrap_or_default())
+    }
+
+    /// Brings several letters, each as [`NoticeNetwork::send`] does; a report for each, in their
+    /// order. Those for one addressee that follow each other travel together.
+    ///
+    /// # Errors
+    /// [`NetworkError::Stopped`] where the network is not running.
+    async fn send_all(&self, letters: &[Letter]) -> Result<Vec<NoticeReport>, NetworkError>;
 
     /// The letters for this node that wait at the peers closest to its inbox key: of each
     /// object the newest, at most one of each sender. Signatures and times have been checked.
@@ -53,7 +63,8 @@ pub struct NoticeReport {
 /// Takes the letters that are for this node.
 #[async_trait]
 pub trait NoticeSink: Send + Sync {
-    /// Takes a letter whose signature and times have been checked; whether it need not be
-    /// sent again. The same may come any number of times, from anybody.
-    async fn arrived(&self, letter: Letter) -> bool;
+    /// Takes letters that came together, whose signatures and times have been checked; of each,
+    /// in their order, whether it need not be sent again. The same may come any number of times,
+    /// also among these, from anybody.
+    async fn arrived(&self, letters: Vec<Letter>) -> Vec<bool>;
 }

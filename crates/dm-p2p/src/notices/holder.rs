@@ -45,6 +45,8 @@ pub(crate) enum Holding {
     NotCurrent,
     /// There is no room for it.
     Full,
+    /// The store failed.
+    Failed,
 }
 
 impl NoticeHolder {
@@ -62,41 +64,89 @@ impl NoticeHolder {
         }
     }
 
-    /// Takes a letter that a peer has brought; its signature has been checked.
-    pub(crate) async fn take(&self, letter: Letter, by: PeerId) -> Result<Holding, StoreError> {
-        if !letter.is_current(now_ms()) {
-            return Ok(Holding::NotCurrent);
+    /// Takes letters that a peer has brought together, whose signatures have been checked; what
+    /// has become of each, in their order. What is to be written is written in one change.
+    pub(crate) async fn take(&self, letters: Vec<Letter>, by: PeerId) -> Vec<Holding> {
+        let mut holdings = vec![Holding::NotCurrent; letters.len()];
+        let (mut own, mut of_others) = (Vec::new(), Vec::new());
+        for (place, letter) in letters.into_iter().enumerate() {
+            if letter.is_current(now_ms()) {
+                let is_own = self.sink.is_some() && letter.addressee() == self.own;
+                let kind = if is_own { &mut own } else { &mut of_others };
+                kind.push((place, letter));
+            }
         }
-        if letter.addressee() == self.own
-            && let Some(sink) = &self.sink
-        {
-            let is_taken = sink.arrived(letter).await;
-            return Ok(if is_taken {
+        let (places, own): (Vec<usize>, Vec<Letter>) = own.into_iter().unzip();
+        let (other_places, of_others): (Vec<usize>, Vec<Letter>) = of_others.into_iter().unzip();
+        let (delivered, kept) = futures::join!(self.deliver(own), self.keep(&of_others, by));
+        let kept = kept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "letters for others are not kept");
+            vec![Holding::Failed; of_others.len()]
+        });
+        let done = places.into_iter().zip(delivered);
+        for (place, holding) in done.chain(other_places.into_iter().zip(kept)) {
+            if let Some(slot) = holdings.get_mut(place) {
+                *slot = holding;
+            }
+        }
+        holdings
+    }
+
+    /// Hands over letters that are for this node.
+    async fn deliver(&self, letters: Vec<Letter>) -> Vec<Holding> {
+        let Some(sink) = self.sink.as_ref().filter(|_| !letters.is_empty()) else {
+            return Vec::new();
+        };
+        let are_taken = sink.arrived(letters).await.into_iter();
+        let holding = |is_taken| {
+            if is_taken {
                 Holding::Delivered
             } else {
                 Holding::Full
-            });
-        }
-        let Some(store) = &self.store else {
-            return Ok(Holding::Full);
+            }
+        };
+        are_taken.map(holding).collect()
+    }
+
+    /// Keeps letters that are for others.
+    async fn keep(&self, letters: &[Letter], by: PeerId) -> Result<Vec<Holding>, StoreError> {
+        let Some(store) = self.store.as_ref().filter(|_| !letters.is_empty()) else {
+            return Ok(vec![Holding::Full; letters.len()]);
         };
         self.load(&**store).await?;
-        let key = (letter.addressee(), (letter.sender(), letter.object()));
-        let admission = self.inboxes().insert(&letter, by);
-        let gone = match admission {
-            Admission::Held => return Ok(Holding::Kept),
-            Admission::Full => return Ok(Holding::Full),
-            Admission::Kept(gone) => gone,
-        };
-        let mut batch = WriteBatch::new();
-        delete(&mut batch, &gone);
-        batch.put(encode_key(&key), encode(&letter, &by));
-        store.commit(batch).await?;
-        if !self.inboxes().contains(&key) {
-            // Another one has taken its place meanwhile, and may have been written first.
-            store.commit(deletion(&[key])).await?;
+        let (holdings, mut new, batch) = self.enter_new(letters, by);
+        if new.is_empty() {
+            return Ok(holdings);
         }
-        Ok(Holding::Kept)
+        store.commit(batch).await?;
+        {
+            let inboxes = self.inboxes();
+            new.retain(|key| !inboxes.contains(key));
+        }
+        if !new.is_empty() {
+            // Others have taken their places meanwhile, and may have been written first.
+            store.commit(deletion(&new)).await?;
+        }
+        Ok(holdings)
+    }
+
+    /// Enters letters that a peer has brought; what has become of each, which are new, and what
+    /// is to be written.
+    fn enter_new(&self, letters: &[Letter], by: PeerId) -> (Vec<Holding>, Vec<Key>, WriteBatch) {
+        let (mut inboxes, mut new, mut batch) = (self.inboxes(), Vec::new(), WriteBatch::new());
+        let enter = |letter: &Letter| match inboxes.insert(letter, by) {
+            Admission::Held => Holding::Kept,
+            Admission::Full => Holding::Full,
+            Admission::Kept(gone) => {
+                let key = (letter.addressee(), (letter.sender(), letter.object()));
+                delete(&mut batch, &gone);
+                batch.put(encode_key(&key), encode(letter, &by));
+                new.push(key);
+                Holding::Kept
+            }
+        };
+        let holdings = letters.iter().map(enter).collect();
+        (holdings, new, batch)
     }
 
     /// A page of the letters that wait for an addressee, and where the next one begins. The
@@ -151,7 +201,7 @@ impl NoticeHolder {
                     return Ok(());
                 };
                 after = Some(last.clone());
-                let batch = self.enter(page);
+                let batch = self.enter_stored(page);
                 if !batch.changes.is_empty() {
                     store.commit(batch).await?;
                 }
@@ -161,7 +211,7 @@ impl NoticeHolder {
     }
 
     /// Enters stored letters; what is to be deleted of them.
-    fn enter(&self, page: Vec<(Bytes, Bytes)>) -> WriteBatch {
+    fn enter_stored(&self, page: Vec<(Bytes, Bytes)>) -> WriteBatch {
         let (mut batch, mut inboxes, now) = (WriteBatch::new(), self.inboxes(), now_ms());
         for (key, value) in page {
             match decode(&value).filter(|(letter, _)| now < letter.ends_at()) {
@@ -292,8 +342,8 @@ mod tests {
         let acknowledgement = acknowledgement(3, now);
         let first = holder(&store);
         for letter in [&lasting, &ending, &acknowledgement] {
-            let taken = first.take(letter.clone(), PeerId::random()).await.unwrap();
-            assert_eq!(taken, Holding::Kept);
+            let taken = first.take(vec![letter.clone()], PeerId::random()).await;
+            assert_eq!(taken, [Holding::Kept]);
         }
         drop(first);
         let second = holder(&store);
@@ -330,8 +380,8 @@ mod tests {
             acknowledgement(1, 1),
             acknowledgement(1, now + 3_600_000),
         ] {
-            let taken = holder.take(wrong, PeerId::random()).await.unwrap();
-            assert_eq!(taken, Holding::NotCurrent);
+            let taken = holder.take(vec![wrong], PeerId::random()).await;
+            assert_eq!(taken, [Holding::NotCurrent]);
         }
         assert!(waiting(&holder).await.is_empty());
     }

@@ -13,13 +13,16 @@ use serde::{Deserialize, Serialize};
 use crate::wire::{Message, Version};
 
 /// The protocol of notices in its versions, the newest first. The second one carries
-/// acknowledgements as well.
-pub(crate) const PROTOCOLS: [(Version, StreamProtocol); 2] = [
+/// acknowledgements as well, the third one several letters in one request.
+pub(crate) const PROTOCOLS: [(Version, StreamProtocol); 3] = [
+    (Version::Three, StreamProtocol::new("/datamgmt/notices/3")),
     (Version::Two, StreamProtocol::new("/datamgmt/notices/2")),
     (Version::One, StreamProtocol::new("/datamgmt/notices/1")),
 ];
 /// Letters in one page.
 pub(crate) const MAX_PAGE: usize = 64;
+/// Letters that are brought in one request.
+pub(crate) const MAX_TOGETHER: usize = 64;
 
 /// What a peer may ask about notices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +50,12 @@ pub(crate) enum NoticeRequest {
     PutAcknowledgement {
         /// Bytes of the acknowledgement.
         len: u32,
+    },
+    /// Since version 3. Gives the letters that follow to their addressees, or keeps them, each
+    /// as if it came alone; answered by [`NoticeReply::Outcomes`].
+    PutAll {
+        /// Kind and bytes of each, at most [`MAX_TOGETHER`].
+        letters: Vec<(LetterKind, u16)>,
     },
 }
 
@@ -126,6 +135,48 @@ pub(crate) enum NoticeReply {
         /// Where the next page begins, if there is more.
         next: Option<Place>,
     },
+    /// Since version 3. What has become of letters that were brought together.
+    Outcomes {
+        /// Of each, in their order.
+        outcomes: Vec<Outcome>,
+    },
+}
+
+/// What has become of a letter that was brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// The addressee has it.
+    Delivered,
+    /// It is kept for the addressee.
+    Kept,
+    /// It is not taken.
+    Refused(NoticeRefusal),
+    /// It is of a later version than the node knows.
+    Unsupported,
+}
+
+impl From<Outcome> for NoticeReply {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::Kept => Self::Kept,
+            Outcome::Refused(refusal) => Self::Refused(refusal),
+            Outcome::Unsupported => Self::Unsupported,
+        }
+    }
+}
+
+impl NoticeReply {
+    /// What has become of the letter that this answers; `None` where it answers something else.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Delivered => Some(Outcome::Delivered),
+            Self::Kept => Some(Outcome::Kept),
+            Self::Refused(refusal) => Some(Outcome::Refused(*refusal)),
+            Self::Unsupported => Some(Outcome::Unsupported),
+            Self::Page { .. } | Self::Letters { .. } | Self::Outcomes { .. } => None,
+        }
+    }
 }
 
 /// Why a notice is not taken, or nothing given out.
@@ -145,7 +196,8 @@ impl Message for NoticeRequest {
     fn kinds(version: Version) -> u32 {
         match version {
             Version::One => 2,
-            Version::Two | Version::Three => 3,
+            Version::Two => 3,
+            Version::Three => 4,
         }
     }
 }
@@ -154,7 +206,8 @@ impl Message for NoticeReply {
     fn kinds(version: Version) -> u32 {
         match version {
             Version::One => 5,
-            Version::Two | Version::Three => 6,
+            Version::Two => 6,
+            Version::Three => 7,
         }
     }
 

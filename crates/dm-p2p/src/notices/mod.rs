@@ -12,6 +12,8 @@ mod send;
 
 pub(crate) use collect::collect;
 pub(crate) use holder::{Holding, NoticeHolder};
-pub(crate) use message::{LetterKind, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest, PROTOCOLS};
+pub(crate) use message::{
+    LetterKind, MAX_PAGE, MAX_TOGETHER, NoticeRefusal, NoticeReply, NoticeRequest, Outcome, PROTOCOLS,
+};
 pub(crate) use routes::NoticeRoutes;
-pub(crate) use send::{is_there, send};
+pub(crate) use send::{is_there, send_all};

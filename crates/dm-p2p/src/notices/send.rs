@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use dm_core::{
     Address,
     hash::Locator,
@@ -10,13 +12,13 @@ use libp2p::{PeerId, Stream};
 
 use super::{
     exchange::exchange,
-    message::{LetterKind, NoticeReply, NoticeRequest},
+    message::{LetterKind, MAX_TOGETHER, NoticeReply, NoticeRequest, Outcome},
     routes::{BRIEF, FRESH},
 };
 use crate::{
     dht::find_address,
     node::Context,
-    wire::{Wire, WireError},
+    wire::{Version, Wire, WireError},
 };
 
 /// Peers closest to an inbox key that are to keep a letter.
@@ -27,7 +29,7 @@ const MAX_ASKED: usize = 12;
 const AT_ONCE: usize = 4;
 
 /// What a peer has done with a letter.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Delivered,
     Kept,
@@ -37,48 +39,89 @@ enum Taken {
     Unreached,
 }
 
-/// Brings a letter to the peer of its addressee and to those that keep it.
-pub(crate) async fn send(context: &Context, letter: &Letter) -> Result<NoticeReport, NetworkError> {
-    let (direct, keepers) = futures::join!(deliver(context, letter), keep(context, letter));
-    let (is_delivered, (delivered_too, kept)) = (direct?, keepers?);
-    Ok(NoticeReport {
-        delivered: is_delivered || delivered_too,
-        kept,
-    })
+impl From<Outcome> for Taken {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::Kept => Self::Kept,
+            Outcome::Refused(_) | Outcome::Unsupported => Self::No,
+        }
+    }
 }
 
-/// Whether the addressee's peer has the letter. An addressee that was not reached is not looked
-/// for again for a while, so that letters for one that is away hold up no others.
-async fn deliver(context: &Context, letter: &Letter) -> Result<bool, NetworkError> {
-    let (addressee, routes) = (letter.addressee(), &context.notice_routes);
-    if let Some(peer) = routes.direct.get(&addressee) {
-        match put(context, peer, letter).await {
-            Taken::Delivered => return Ok(true),
-            Taken::No => return Ok(false),
-            // It may be the peer of another account now, or be elsewhere.
-            Taken::Kept | Taken::Unreached => routes.direct.remove(&addressee),
+/// Brings letters to the peers of their addressees and to those that keep them; where each has
+/// got. One search serves those that follow each other and have the same addressee.
+pub(crate) async fn send_all(
+    context: &Context,
+    letters: &[Letter],
+) -> Result<Vec<NoticeReport>, NetworkError> {
+    let mut reports = Vec::with_capacity(letters.len());
+    for of_one in letters.chunk_by(|one, next| one.addressee() == next.addressee()) {
+        for together in of_one.chunks(MAX_TOGETHER) {
+            reports.extend(send_together(context, together).await?);
         }
+    }
+    Ok(reports)
+}
+
+/// Brings letters that have one addressee.
+async fn send_together(context: &Context, letters: &[Letter]) -> Result<Vec<NoticeReport>, NetworkError> {
+    let Some(addressee) = letters.first().map(Letter::addressee) else {
+        return Ok(Vec::new());
+    };
+    let (direct, keepers) = futures::join!(
+        deliver(context, addressee, letters),
+        keep(context, addressee, letters)
+    );
+    let (direct, mut reports) = (direct?, keepers?);
+    for (report, taken) in reports.iter_mut().zip(direct) {
+        report.delivered |= taken == Taken::Delivered;
+    }
+    Ok(reports)
+}
+
+/// What the addressee's peer has done with the letters. An addressee that was not reached is not
+/// looked for again for a while, so that letters for one that is away hold up no others.
+async fn deliver(
+    context: &Context,
+    addressee: Address,
+    letters: &[Letter],
+) -> Result<Vec<Taken>, NetworkError> {
+    let routes = &context.notice_routes;
+    if let Some(peer) = routes.direct.get(&addressee) {
+        let taken = put(context, peer, letters).await;
+        if is_of_addressee(&taken) {
+            return Ok(taken);
+        }
+        // It may be the peer of another account now, or be elsewhere.
+        routes.direct.remove(&addressee);
     }
     let turn = routes.looking.lock(addressee).await;
     if let Some(peer) = routes.direct.get(&addressee) {
-        // Another letter has found it meanwhile.
+        // Others have found it meanwhile.
         drop(turn);
-        return Ok(put(context, peer, letter).await == Taken::Delivered);
+        return Ok(put(context, peer, letters).await);
     }
     let away = routes.away.get(&addressee);
     if away.is_some_and(|peer| peer.is_none_or(|peer| context.peers.book.is_doubtful(&peer))) {
-        return Ok(false);
+        return Ok(vec![Taken::Unreached; letters.len()]);
     }
     let peer = peer_of(context, addressee).await?;
     let taken = match peer {
-        Some(peer) => put(context, peer, letter).await,
-        None => Taken::Unreached,
+        Some(peer) => put(context, peer, letters).await,
+        None => vec![Taken::Unreached; letters.len()],
     };
-    match (&taken, peer) {
-        (Taken::Delivered | Taken::No, Some(peer)) => routes.direct.insert(addressee, peer, FRESH),
-        _ => routes.away.insert(addressee, peer, BRIEF),
+    match peer.filter(|_| is_of_addressee(&taken)) {
+        Some(peer) => routes.direct.insert(addressee, peer, FRESH),
+        None => routes.away.insert(addressee, peer, BRIEF),
     }
-    Ok(taken == Taken::Delivered)
+    Ok(taken)
+}
+
+/// Whether the peer that answers so is that of the addressee.
+fn is_of_addressee(taken: &[Taken]) -> bool {
+    let answers = |taken: &Taken| matches!(taken, Taken::Delivered | Taken::No);
+    taken.iter().all(answers)
 }
 
 /// Whether the peer of an account can be reached.
@@ -98,10 +141,15 @@ async fn peer_of(context: &Context, account: Address) -> Result<Option<PeerId>, 
     Ok(peer.filter(|peer| *peer != context.local))
 }
 
-/// Whether the addressee was among the closest peers, and how many others keep the letter.
-async fn keep(context: &Context, letter: &Letter) -> Result<(bool, usize), NetworkError> {
-    let (addressee, routes) = (letter.addressee(), &context.notice_routes);
-    // It is brought there anyway.
+/// What the peers closest to the addressee's inbox key have done with letters: whether it is
+/// among them, and how many others keep each.
+async fn keep(
+    context: &Context,
+    addressee: Address,
+    letters: &[Letter],
+) -> Result<Vec<NoticeReport>, NetworkError> {
+    let routes = &context.notice_routes;
+    // They are brought there anyway.
     let direct = routes.direct.get(&addressee);
     let others = |mut peers: Vec<PeerId>| {
         peers.retain(|peer| Some(*peer) != direct && !context.peers.is_banned(peer));
@@ -109,9 +157,9 @@ async fn keep(context: &Context, letter: &Letter) -> Result<(bool, usize), Netwo
     };
     if let Some(keepers) = routes.keepers.get(&addressee).map(others) {
         let has_none = keepers.is_empty();
-        let taken = put_to_some(context, keepers, letter).await;
-        if has_none || taken.1 > 0 {
-            return Ok(taken);
+        let reports = put_to_some(context, keepers, letters).await;
+        if has_none || are_kept(&reports) {
+            return Ok(reports);
         }
         routes.keepers.remove(&addressee);
     }
@@ -120,53 +168,87 @@ async fn keep(context: &Context, letter: &Letter) -> Result<(bool, usize), Netwo
     closest.retain(|peer| *peer != context.local);
     closest.truncate(MAX_ASKED);
     let are_few = closest.len() < KEEPERS;
-    let taken = put_to_some(context, others(closest.clone()), letter).await;
-    if are_few || taken.1 > 0 {
+    let reports = put_to_some(context, others(closest.clone()), letters).await;
+    if are_few || are_kept(&reports) {
         let lasts = if are_few { BRIEF } else { FRESH };
         routes.keepers.insert(addressee, closest, lasts);
     }
-    Ok(taken)
+    Ok(reports)
 }
 
-/// Puts the letter to peers in their order until enough of them keep it.
-async fn put_to_some(context: &Context, peers: Vec<PeerId>, letter: &Letter) -> (bool, usize) {
+/// Whether somebody keeps one of the letters.
+fn are_kept(reports: &[NoticeReport]) -> bool {
+    reports.iter().any(|report| report.kept > 0)
+}
+
+/// Puts letters to peers in their order until enough of them keep each.
+async fn put_to_some(context: &Context, peers: Vec<PeerId>, letters: &[Letter]) -> Vec<NoticeReport> {
     let mut puts = stream::iter(peers)
-        .map(|peer| put(context, peer, letter))
+        .map(|peer| put(context, peer, letters))
         .buffer_unordered(AT_ONCE);
-    let (mut is_delivered, mut kept) = (false, 0);
-    while kept < KEEPERS
+    let mut reports = vec![NoticeReport::default(); letters.len()];
+    while reports.iter().any(|report| report.kept < KEEPERS)
         && let Some(taken) = puts.next().await
     {
-        is_delivered |= taken == Taken::Delivered;
-        kept += usize::from(taken == Taken::Kept);
+        for (report, taken) in reports.iter_mut().zip(taken) {
+            report.delivered |= taken == Taken::Delivered;
+            report.kept += usize::from(taken == Taken::Kept);
+        }
     }
-    (is_delivered, kept)
+    reports
 }
 
-async fn put(context: &Context, peer: PeerId, letter: &Letter) -> Taken {
-    let streams = &context.notice_streams;
-    let put = streams.exchange(context, peer, |wire| {
-        let letter = letter.clone();
-        async move { put_on(wire, &letter).await }.boxed()
+/// What a peer has done with letters.
+async fn put(context: &Context, peer: PeerId, letters: &[Letter]) -> Vec<Taken> {
+    let shared: Arc<[Letter]> = letters.into();
+    let put = context.notice_streams.exchange(context, peer, |wire| {
+        let letters = shared.clone();
+        async move { put_on(wire, &letters).await }.boxed()
     });
     match put.await {
-        Ok(NoticeReply::Delivered) => Taken::Delivered,
-        Ok(NoticeReply::Kept) => Taken::Kept,
-        Ok(answer) => {
-            tracing::debug!(%peer, ?answer, "a letter was not taken");
-            Taken::No
+        Ok(outcomes) => {
+            tracing::debug!(%peer, ?outcomes, "letters were brought");
+            outcomes.into_iter().map(Taken::from).collect()
         }
         Err(error) => {
-            tracing::debug!(%peer, %error, "a letter was not brought");
-            Taken::Unreached
+            tracing::debug!(%peer, %error, "letters were not brought");
+            vec![Taken::Unreached; letters.len()]
         }
     }
 }
 
-async fn put_on(wire: &mut Wire<Stream>, letter: &Letter) -> Result<NoticeReply, WireError> {
+/// Brings letters in one request, or one after the other to a peer of an earlier version.
+async fn put_on(wire: &mut Wire<Stream>, letters: &[Letter]) -> Result<Vec<Outcome>, WireError> {
+    if letters.len() > 1 && wire.version() >= Version::Three {
+        return put_together(wire, letters).await;
+    }
+    let mut outcomes = Vec::with_capacity(letters.len());
+    for letter in letters {
+        outcomes.push(put_one(wire, letter).await?);
+    }
+    Ok(outcomes)
+}
+
+async fn put_together(wire: &mut Wire<Stream>, letters: &[Letter]) -> Result<Vec<Outcome>, WireError> {
+    // A letter has 512 bytes at most.
+    let described = letters
+        .iter()
+        .map(|letter| (LetterKind::of(letter), letter.bytes().len() as u16));
+    let request = NoticeRequest::PutAll {
+        letters: described.collect(),
+    };
+    let bytes: Vec<&[u8]> = letters.iter().map(|letter| letter.bytes().as_ref()).collect();
+    wire.send_with(&request, &bytes.concat()).await?;
+    match wire.receive().await? {
+        NoticeReply::Outcomes { outcomes } if outcomes.len() == letters.len() => Ok(outcomes),
+        _ => Err(WireError::Malformed("an outcome of each letter was expected")),
+    }
+}
+
+async fn put_one(wire: &mut Wire<Stream>, letter: &Letter) -> Result<Outcome, WireError> {
     if wire.version() < LetterKind::of(letter).since() {
         // Peers that speak an earlier version are given what they know.
-        return Ok(NoticeReply::Unsupported);
+        return Ok(Outcome::Unsupported);
     }
     // A letter has 512 bytes at most.
     let len = letter.bytes().len() as u32;
@@ -175,10 +257,8 @@ async fn put_on(wire: &mut Wire<Stream>, letter: &Letter) -> Result<NoticeReply,
         Letter::Acknowledgement(_) => NoticeRequest::PutAcknowledgement { len },
     };
     wire.send_with(&request, letter.bytes()).await?;
-    match wire.receive().await? {
-        NoticeReply::Page { .. } | NoticeReply::Letters { .. } => {
-            Err(WireError::Malformed("a page was not asked for"))
-        }
-        answer => Ok(answer),
-    }
+    let answer: NoticeReply = wire.receive().await?;
+    answer
+        .outcome()
+        .ok_or(WireError::Malformed("what became of a letter was expected"))
 }

@@ -18,12 +18,15 @@ use super::{
     serve::{log_store_error, next_request, note_failure},
 };
 use crate::{
-    notices::{Holding, LetterKind, MAX_PAGE, NoticeRefusal, NoticeReply, NoticeRequest},
+    notices::{
+        Holding, LetterKind, MAX_PAGE, MAX_TOGETHER, NoticeRefusal, NoticeReply, NoticeRequest, Outcome,
+    },
     wire::{Version, Wire, WireError},
 };
 
-/// What a letter counts that is written durably, beside its bytes: like another request.
-const COST_OF_WRITE: u64 = 256 * 1024;
+/// What each letter counts beside its bytes, because it is checked and written durably: like
+/// another request.
+const COST_OF_LETTER: u64 = 256 * 1024;
 
 /// Answers the requests of one stream, until either side has had enough or another stream
 /// gets its place.
@@ -34,11 +37,12 @@ where
     while let Some(request) = next_request(shared, peer, place, &mut wire).await {
         let answered = match request {
             Ok(NoticeRequest::Put { len }) => {
-                take(shared, peer, &mut wire, LetterKind::Notice, len as usize).await
+                take_one(shared, peer, &mut wire, LetterKind::Notice, len as usize).await
             }
             Ok(NoticeRequest::PutAcknowledgement { len }) => {
-                take(shared, peer, &mut wire, LetterKind::Acknowledgement, len as usize).await
+                take_one(shared, peer, &mut wire, LetterKind::Acknowledgement, len as usize).await
             }
+            Ok(NoticeRequest::PutAll { letters }) => take_all(shared, peer, &mut wire, &letters).await,
             Ok(NoticeRequest::Collect {
                 record_len,
                 named,
@@ -63,7 +67,7 @@ where
     }
 }
 
-async fn take<S>(
+async fn take_one<S>(
     shared: &Shared,
     peer: PeerId,
     wire: &mut Wire<S>,
@@ -73,26 +77,96 @@ async fn take<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let verify = move |bytes| kind.verify(bytes);
-    let letter = match receive_signed(shared, peer, wire, len, kind.max_bytes(), verify).await? {
-        Some(letter) => letter,
-        None => {
-            wire.send(&NoticeReply::Refused(NoticeRefusal::Invalid)).await?;
-            return Err(WireError::Malformed("a letter does not verify"));
-        }
+    let outcomes = take(shared, peer, wire, vec![(kind, len)]).await?;
+    let outcome = outcomes.first().copied().unwrap_or(Outcome::Unsupported);
+    if outcome == Outcome::Unsupported {
+        return Err(WireError::Unsupported);
+    }
+    wire.send(&NoticeReply::from(outcome)).await?;
+    fault_of(&outcomes).map_or(Ok(()), Err)
+}
+
+async fn take_all<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    letters: &[(LetterKind, u16)],
+) -> Result<(), WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if letters.len() > MAX_TOGETHER {
+        return Err(WireError::Malformed("too many letters were brought at once"));
+    }
+    let letters = letters.iter().map(|(kind, len)| (*kind, usize::from(*len)));
+    let outcomes = take(shared, peer, wire, letters.collect()).await?;
+    let fault = fault_of(&outcomes);
+    if outcomes.contains(&Outcome::Unsupported) {
+        shared
+            .context
+            .peers
+            .not_understood(peer, "a letter of a later version");
+    }
+    wire.send(&NoticeReply::Outcomes { outcomes }).await?;
+    fault.map_or(Ok(()), Err)
+}
+
+/// What is to be held against a peer that has brought letters with these outcomes.
+fn fault_of(outcomes: &[Outcome]) -> Option<WireError> {
+    let is_forged = outcomes.contains(&Outcome::Refused(NoticeRefusal::Invalid));
+    is_forged.then_some(WireError::Malformed("a letter does not verify"))
+}
+
+/// Takes the letters of these kinds and lengths that follow; what has become of each.
+async fn take<S>(
+    shared: &Shared,
+    peer: PeerId,
+    wire: &mut Wire<S>,
+    letters: Vec<(LetterKind, usize)>,
+) -> Result<Vec<Outcome>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if letters.iter().any(|(kind, len)| *len > kind.max_bytes()) {
+        return Err(WireError::Malformed("a letter is too long"));
+    }
+    let (count, len): (u64, usize) = (letters.len() as u64, letters.iter().map(|(_, len)| len).sum());
+    let memory = shared.memory_to_receive(peer, len as u64).await;
+    let memory = memory.ok_or(WireError::TimedOut)?;
+    let bytes = memory.unless_displaced(wire.receive_bytes(len, len)).await?;
+    let cost = len as u64 + count * COST_OF_LETTER;
+    shared.context.peers.count_bytes(peer, cost);
+    let verified = tokio::task::spawn_blocking(move || verify_all(&letters, bytes)).await;
+    let verified = verified.map_err(|_| WireError::Closed)?;
+    let good = verified.iter().flatten().cloned().collect();
+    let mut holdings = shared.context.notices.take(good, peer).await.into_iter();
+    let outcomes = verified.into_iter().map(|letter| match letter {
+        Ok(_) => outcome_of(holdings.next().unwrap_or(Holding::Failed)),
+        Err(outcome) => outcome,
+    });
+    Ok(outcomes.collect())
+}
+
+/// The letters that the bytes are, or what is wrong with each.
+fn verify_all(letters: &[(LetterKind, usize)], mut bytes: Bytes) -> Vec<Result<Letter, Outcome>> {
+    let verify = |(kind, len): &(LetterKind, usize)| {
+        let verified = kind.verify(bytes.split_to(*len));
+        verified.map_err(|error| match error {
+            StatementError::UnknownVersion { .. } => Outcome::Unsupported,
+            _ => Outcome::Refused(NoticeRefusal::Invalid),
+        })
     };
-    shared.context.peers.count_bytes(peer, COST_OF_WRITE);
-    let reply = match shared.context.notices.take(letter, peer).await {
-        Ok(Holding::Delivered) => NoticeReply::Delivered,
-        Ok(Holding::Kept) => NoticeReply::Kept,
-        Ok(Holding::NotCurrent) => NoticeReply::Refused(NoticeRefusal::NotCurrent),
-        Ok(Holding::Full) => NoticeReply::Refused(NoticeRefusal::Full),
-        Err(error) => {
-            log_store_error(&error);
-            NoticeReply::Refused(NoticeRefusal::Failed)
-        }
-    };
-    wire.send(&reply).await
+    letters.iter().map(verify).collect()
+}
+
+fn outcome_of(holding: Holding) -> Outcome {
+    match holding {
+        Holding::Delivered => Outcome::Delivered,
+        Holding::Kept => Outcome::Kept,
+        Holding::NotCurrent => Outcome::Refused(NoticeRefusal::NotCurrent),
+        Holding::Full => Outcome::Refused(NoticeRefusal::Full),
+        Holding::Failed => Outcome::Refused(NoticeRefusal::Failed),
+    }
 }
 
 /// The lengths of what follows a request for letters.
@@ -114,9 +188,7 @@ where
     if asking.named > MAX_NAMED_SENDERS {
         return Err(WireError::Malformed("too many senders were named"));
     }
-    let (record_len, longest) = (asking.record_len, AddressRecord::MAX_BYTES);
-    let record: Option<SignedAddressRecord> =
-        receive_signed(shared, peer, wire, record_len, longest, Signed::verify).await?;
+    let record = receive_record(shared, peer, wire, asking.record_len).await?;
     let len = asking.named * Address::len_bytes();
     let named = wire.receive_bytes(len, len).await?;
     // An account says in its record which peers are its own.
@@ -166,26 +238,24 @@ fn page_reply(version: Version, letters: &[Letter], next: Option<(Address, Objec
     }
 }
 
-/// A statement of at most `longest` bytes that the peer sends; `None` where it does not verify.
-async fn receive_signed<S, T>(
+/// The address record that the peer sends; `None` where it does not verify.
+async fn receive_record<S>(
     shared: &Shared,
     peer: PeerId,
     wire: &mut Wire<S>,
     len: usize,
-    longest: usize,
-    verify: impl FnOnce(Bytes) -> Result<T, StatementError> + Send + 'static,
-) -> Result<Option<T>, WireError>
+) -> Result<Option<SignedAddressRecord>, WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    T: Send + 'static,
 {
+    let longest = AddressRecord::MAX_BYTES;
     let Some(memory) = shared.memory_to_receive(peer, len.min(longest) as u64).await else {
         return Err(WireError::TimedOut);
     };
     let bytes = memory.unless_displaced(wire.receive_bytes(len, longest)).await?;
     shared.context.peers.count_bytes(peer, bytes.len() as u64);
-    match tokio::task::spawn_blocking(move || verify(bytes)).await {
-        Ok(Ok(signed)) => Ok(Some(signed)),
+    match tokio::task::spawn_blocking(move || Signed::verify(bytes)).await {
+        Ok(Ok(record)) => Ok(Some(record)),
         Ok(Err(StatementError::UnknownVersion { .. })) => Err(WireError::Unsupported),
         _ => Ok(None),
     }

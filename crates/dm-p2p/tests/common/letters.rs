@@ -1,8 +1,7 @@
 //! Organisations that exchange letters, and the protocol, a second time from its description.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     Address,
@@ -10,16 +9,16 @@ use dm_core::{
     bus::EventBus,
     clock::now_ms,
     envelope::ObjectId,
-    letter::Letter,
     notice::{Notice, SignedNotice},
     peer::PeerStatus,
-    ports::{AddressDirectory, NetworkStatus, NoticeSink, Signer},
+    ports::{AddressDirectory, NetworkStatus, Signer},
     signed::Signed,
 };
 use dm_p2p::{Identity, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog,
     key_value::MemoryKeyValueStore,
+    network::MemoryInbox,
     objects::{MemoryObjectStore, SampleObject},
     signer::TestSigner,
 };
@@ -34,6 +33,7 @@ use super::{
 
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/datamgmt/notices/1");
 pub const SECOND: StreamProtocol = StreamProtocol::new("/datamgmt/notices/2");
+pub const THIRD: StreamProtocol = StreamProtocol::new("/datamgmt/notices/3");
 
 pub type Place = (Address, ObjectId);
 
@@ -49,6 +49,9 @@ pub enum Request {
     },
     PutAcknowledgement {
         len: u32,
+    },
+    PutAll {
+        letters: Vec<(Kind, u16)>,
     },
 }
 
@@ -72,6 +75,17 @@ pub enum Reply {
         letters: Vec<(Kind, u16)>,
         next: Option<Place>,
     },
+    Outcomes {
+        outcomes: Vec<Outcome>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    Delivered,
+    Kept,
+    Refused(Refusal),
+    Unsupported,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,28 +96,10 @@ pub enum Refusal {
     Failed,
 }
 
-/// Remembers what has arrived.
-#[derive(Default)]
-pub struct Inbox(pub Mutex<Vec<Letter>>);
-
-#[async_trait]
-impl NoticeSink for Inbox {
-    async fn arrived(&self, letter: Letter) -> bool {
-        self.0.lock().unwrap().push(letter);
-        true
-    }
-}
-
-impl Inbox {
-    pub fn has(&self, letter: &Letter) -> bool {
-        self.0.lock().unwrap().contains(letter)
-    }
-}
-
 /// A node of an organisation, with its account.
 pub struct Organisation {
     pub node: Node,
-    pub inbox: Arc<Inbox>,
+    pub inbox: Arc<MemoryInbox>,
     pub signer: TestSigner,
 }
 
@@ -117,7 +113,7 @@ impl Organisation {
         let signer = TestSigner::new(account);
         let mut config = config(identity, initial_peers);
         config.own_address = signer.address();
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(MemoryInbox::default());
         let deps = P2pDeps {
             notices: Some(Arc::new(MemoryKeyValueStore::new())),
             notice_sink: Some(inbox.clone()),

@@ -10,7 +10,7 @@ use dm_core::{
     news::News,
     ports::{CatalogError, MAX_NAMED_SENDERS, NetworkError},
 };
-
+use futures::{TryStreamExt, stream};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{Notices, arrival_of};
@@ -24,6 +24,8 @@ const FIRST_PAUSES: [Duration; 4] = [
     Duration::from_secs(15),
     Duration::from_secs(60),
 ];
+/// Acknowledgements that are kept at the same time: they share a commit.
+const AT_ONCE: usize = 64;
 /// Between two questions later on.
 const PAUSE: Duration = Duration::from_secs(600);
 
@@ -90,16 +92,19 @@ impl Notices {
                 return Ok(0);
             }
         };
-        let mut arrivals = Vec::new();
+        let (mut arrivals, mut statements) = (Vec::new(), Vec::new());
         for letter in letters {
             match letter {
                 Letter::Notice(notice) if notice.recipient == self.own => arrivals.push(arrival_of(&notice)),
                 Letter::Notice(_) => {}
-                Letter::Acknowledgement(statement) => {
-                    self.ports.deliveries.arrived(statement).await?;
-                }
+                Letter::Acknowledgement(statement) => statements.push(statement),
             }
         }
+        stream::iter(statements.into_iter().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |statement| async move {
+                self.ports.deliveries.arrived(statement).await.map(drop)
+            })
+            .await?;
         self.ports.arrivals.have_come(&arrivals).await?;
         Ok(arrivals.len())
     }

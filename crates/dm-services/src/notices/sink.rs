@@ -1,6 +1,7 @@
 //! Takes the letters that peers bring.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -8,16 +9,29 @@ use std::{
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
+    acknowledgement::SignedAcknowledgement,
     letter::Letter,
     notice::SignedNotice,
     ports::{Acquaintance, NoticeSink, Standing},
 };
+use futures::future::join_all;
 
 use super::arrival_of;
 use crate::{Deliveries, inbox::Arrivals};
 
 /// Notices of strangers that are taken in a second for long, and at once.
 const STRANGERS: (f64, f64) = (50.0, 1000.0);
+
+/// How a notice is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// The inbox looks at what it says.
+    Heard,
+    /// It is to be sent again.
+    Later,
+    /// Nothing comes of it.
+    Passed,
+}
 
 /// Takes notices for the inbox to look at, and acknowledgements of this node's objects.
 /// Notices of strangers have a common rate, so that a flood of them hides no notice of a
@@ -60,33 +74,79 @@ impl Letterbox {
         true
     }
 
-    async fn take_notice(&self, notice: SignedNotice) -> bool {
+    /// Takes notices; of each, whether it need not be sent again. What they say is kept in one
+    /// change.
+    async fn take_notices(&self, notices: &[SignedNotice]) -> Vec<bool> {
+        let (mut owners, mut arrivals) = (HashMap::new(), Vec::new());
+        let mut hearings = Vec::with_capacity(notices.len());
+        for notice in notices {
+            let hearing = self.hearing_of(notice, &mut owners).await;
+            arrivals.extend(Some(arrival_of(notice)).filter(|_| hearing == Hearing::Heard));
+            hearings.push(hearing);
+        }
+        let are_kept = self.arrivals.have_come(&arrivals).await.is_ok();
+        let is_settled = |hearing| match hearing {
+            Hearing::Heard => are_kept,
+            Hearing::Later => false,
+            Hearing::Passed => true,
+        };
+        hearings.into_iter().map(is_settled).collect()
+    }
+
+    /// How a notice is met. `owners` are those whose standing is known already.
+    async fn hearing_of(&self, notice: &SignedNotice, owners: &mut HashMap<Address, Standing>) -> Hearing {
         // One for somebody else need not be sent to this node again.
         if notice.recipient != self.own {
-            return true;
+            return Hearing::Passed;
         }
-        let is_welcome = match self.acquaintance.standing_of(notice.object.owner).await {
-            Standing::Contact => true,
-            Standing::Stranger => self.has_room_for_a_stranger(),
-            // Nobody learns that he is not heard.
-            Standing::Blocked => return true,
+        let owner = notice.object.owner;
+        let standing = match owners.get(&owner) {
+            Some(standing) => *standing,
+            None => self.acquaintance.standing_of(owner).await,
         };
-        is_welcome && self.arrivals.have_come(&[arrival_of(&notice)]).await.is_ok()
+        owners.insert(owner, standing);
+        match standing {
+            Standing::Contact => Hearing::Heard,
+            Standing::Stranger if self.has_room_for_a_stranger() => Hearing::Heard,
+            Standing::Stranger => Hearing::Later,
+            // Nobody learns that he is not heard.
+            Standing::Blocked => Hearing::Passed,
+        }
+    }
+
+    /// Takes an acknowledgement; whether it need not be sent again.
+    async fn take_statement(&self, statement: SignedAcknowledgement) -> bool {
+        let arrived = self.deliveries.arrived(statement).await;
+        arrived.unwrap_or_else(|error| {
+            tracing::warn!(%error, "an acknowledgement is to be sent again");
+            false
+        })
     }
 }
 
 #[async_trait]
 impl NoticeSink for Letterbox {
-    async fn arrived(&self, letter: Letter) -> bool {
-        match letter {
-            Letter::Notice(notice) => self.take_notice(notice).await,
-            Letter::Acknowledgement(statement) => {
-                let arrived = self.deliveries.arrived(statement).await;
-                arrived.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "an acknowledgement is to be sent again");
-                    false
-                })
+    async fn arrived(&self, letters: Vec<Letter>) -> Vec<bool> {
+        let (mut notices, mut statements) = (Vec::new(), Vec::new());
+        let mut are_notices = Vec::with_capacity(letters.len());
+        for letter in letters {
+            are_notices.push(matches!(letter, Letter::Notice(_)));
+            match letter {
+                Letter::Notice(notice) => notices.push(notice),
+                Letter::Acknowledgement(statement) => statements.push(self.take_statement(statement)),
             }
         }
+        // Those who wait for the catalog at the same time share a commit.
+        let (notices, statements) = futures::join!(self.take_notices(&notices), join_all(statements));
+        let (mut notices, mut statements) = (notices.into_iter(), statements.into_iter());
+        let next = |is_notice| {
+            let next = if is_notice {
+                notices.next()
+            } else {
+                statements.next()
+            };
+            next.unwrap_or(false)
+        };
+        are_notices.into_iter().map(next).collect()
     }
 }

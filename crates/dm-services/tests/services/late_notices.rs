@@ -22,7 +22,7 @@ struct Hanging;
 
 #[async_trait]
 impl NoticeSink for Hanging {
-    async fn arrived(&self, _: Letter) -> bool {
+    async fn arrived(&self, _: Vec<Letter>) -> Vec<bool> {
         std::future::pending().await
     }
 }

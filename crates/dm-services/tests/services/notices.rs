@@ -372,15 +372,20 @@ async fn a_flood_of_strangers_does_not_hide_the_notice_of_a_contact() {
     let sink = Letterbox::new(recipient(), Arc::new(Known), arrivals, deliveries);
     let mut taken = 0;
     for n in 0..3000 {
-        taken += usize::from(sink.arrived(notice(7, n)).await);
+        taken += usize::from(sink.arrived(vec![notice(7, n)]).await == [true]);
     }
     assert!((1000..2900).contains(&taken), "{taken} of 3000 were taken");
     let of_contact = notice(5, 1);
-    assert!(sink.arrived(of_contact.clone()).await);
-    assert!(
-        sink.arrived(notice(6, 1)).await,
-        "who is blocked does not learn of it"
-    );
+    let of_somebody_else = notice_for(TestSigner::new(4).address(), 5, 2);
+    // A stranger's, one of a contact, one of a contact for somebody else, and one that is blocked,
+    // who does not learn of it.
+    let together = vec![
+        notice(7, 4000),
+        of_contact.clone(),
+        of_somebody_else,
+        notice(6, 1),
+    ];
+    assert_eq!(sink.arrived(together).await, [false, true, true, true]);
     let arrived = catalog.arrivals(None, 10_000).await.unwrap();
     let objects: Vec<ObjectId> = arrived.iter().map(|arrival| arrival.object).collect();
     assert!(objects.contains(&of_contact.object()));

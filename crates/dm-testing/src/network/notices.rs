@@ -59,28 +59,48 @@ impl MemoryNode {
     }
 }
 
-#[async_trait]
-impl NoticeNetwork for MemoryNode {
-    async fn send(&self, letter: &Letter) -> Result<NoticeReport, NetworkError> {
-        let mut report = NoticeReport::default();
-        if !letter.is_current(now_ms()) {
-            return Ok(report);
-        }
+impl MemoryNode {
+    /// Brings letters that have one addressee.
+    async fn send_together(&self, letters: &[Letter]) -> Vec<NoticeReport> {
+        let (now, mut reports) = (now_ms(), vec![NoticeReport::default(); letters.len()]);
+        let (places, current): (Vec<usize>, Vec<Letter>) = letters
+            .iter()
+            .cloned()
+            .enumerate()
+            .filter(|(_, letter)| letter.is_current(now))
+            .unzip();
+        let Some(addressee) = current.first().map(Letter::addressee) else {
+            return reports;
+        };
         let mut keepers = Vec::new();
         for other in self.others() {
             match other.recipient.get() {
-                Some((account, sink)) if account == letter.addressee() => {
-                    report.delivered |= sink.arrived(letter.clone()).await;
+                Some((account, sink)) if account == addressee => {
+                    let taken = sink.arrived(current.clone()).await;
+                    for (place, is_taken) in places.iter().zip(taken) {
+                        reports[*place].delivered |= is_taken;
+                    }
                 }
                 _ => keepers.push(other.local_peer_id()),
             }
         }
         keepers.truncate(KEEPERS);
-        let count = keepers.len();
-        if count > 0 && self.network.hub().notices.insert(letter, keepers) {
-            report.kept = count;
+        for (place, letter) in places.into_iter().zip(&current) {
+            let is_kept = !keepers.is_empty() && self.network.hub().notices.insert(letter, keepers.clone());
+            reports[place].kept = if is_kept { keepers.len() } else { 0 };
         }
-        Ok(report)
+        reports
+    }
+}
+
+#[async_trait]
+impl NoticeNetwork for MemoryNode {
+    async fn send_all(&self, letters: &[Letter]) -> Result<Vec<NoticeReport>, NetworkError> {
+        let mut reports = Vec::with_capacity(letters.len());
+        for together in letters.chunk_by(|one, next| one.addressee() == next.addressee()) {
+            reports.extend(self.send_together(together).await);
+        }
+        Ok(reports)
     }
 
     async fn collect(&self, named: &[Address]) -> Result<Vec<Letter>, NetworkError> {

@@ -43,6 +43,7 @@ macro_rules! notice_network_conformance {
             what_has_ended_or_is_from_the_future_goes_nowhere,
             nobody_collects_the_notices_of_another,
             an_acknowledgement_reaches_its_owner_or_waits_for_it,
+            letters_that_are_sent_together_come_together_and_have_a_report_each,
             an_account_is_there_whose_record_names_a_peer_that_is,
         );
     };
@@ -60,6 +61,8 @@ type Nodes<Guard> = (Vec<Arc<dyn Notifier>>, Guard);
 pub struct MemoryInbox {
     is_closed: AtomicBool,
     taken: Mutex<Vec<Letter>>,
+    /// How many letters came together each time.
+    came: Mutex<Vec<usize>>,
 }
 
 impl MemoryInbox {
@@ -72,16 +75,23 @@ impl MemoryInbox {
     pub fn taken(&self) -> Vec<Letter> {
         self.taken.lock().unwrap().clone()
     }
+
+    /// How many letters have come together each time.
+    pub fn came(&self) -> Vec<usize> {
+        self.came.lock().unwrap().clone()
+    }
 }
 
 #[async_trait]
 impl NoticeSink for MemoryInbox {
-    async fn arrived(&self, letter: Letter) -> bool {
+    async fn arrived(&self, letters: Vec<Letter>) -> Vec<bool> {
         let is_open = !self.is_closed.load(Ordering::SeqCst);
+        let count = letters.len();
+        self.came.lock().unwrap().push(count);
         if is_open {
-            self.taken.lock().unwrap().push(letter);
+            self.taken.lock().unwrap().extend(letters);
         }
-        is_open
+        vec![is_open; count]
     }
 }
 
@@ -269,6 +279,41 @@ pub async fn an_acknowledgement_reaches_its_owner_or_waits_for_it<Opened, Guard>
     for letter in &letters {
         assert!(collected.contains(letter), "{letter:?}");
     }
+}
+
+/// Also where they are of both kinds, one of them has ended, and another addressee's stands
+/// between them.
+pub async fn letters_that_are_sent_together_come_together_and_have_a_report_each<Opened, Guard>(
+    open: impl FnOnce(Vec<Member>) -> Opened,
+) where
+    Opened: Future<Output = Nodes<Guard>>,
+{
+    let (members, inbox) = members(2);
+    let (nodes, _guard) = open(members).await;
+    announce(&*nodes[0], 1).await;
+    let mut letters: Vec<Letter> = (0..50).map(|seed| notice(2, seed, 1)).collect();
+    letters.extend((50..60).map(|seed| acknowledgement(2, seed)));
+    let reports = nodes[1].send_all(&letters).await.unwrap();
+    assert!(reports.len() == letters.len() && reports.iter().all(|report| report.delivered));
+    assert_eq!(inbox.taken()[..letters.len()], letters);
+    // They may have come again by another way.
+    assert!(inbox.came().iter().all(|count| *count == letters.len()));
+
+    let elsewhere = Notice {
+        recipient: TestSigner::new(9).address(),
+        object: SampleObject::new(102, 7, 1).id(),
+        sender: TestSigner::new(2).address(),
+        sequence: 1,
+        made_at: now_ms(),
+        ends_at: now_ms() + 3_600_000,
+    };
+    let elsewhere = Signed::sign(elsewhere, &TestSigner::new(2)).unwrap().into();
+    let ended = notice_of(2, 90, 1, now_ms() - 2 * 3_600_000);
+    let mixed = [notice(2, 91, 1), ended, elsewhere, notice(2, 92, 1)];
+    let reports = nodes[1].send_all(&mixed).await.unwrap();
+    let delivered: Vec<bool> = reports.iter().map(|report| report.delivered).collect();
+    assert_eq!(delivered, [true, false, false, true]);
+    assert!(nodes[1].send_all(&[]).await.unwrap().is_empty());
 }
 
 /// Nobody is there who has not said where.
