@@ -7,8 +7,9 @@ use dm_core::{
     clock::now_ms,
     letter::Letter,
     notice::Notice,
-    ports::{NetworkStatus, NoticeNetwork, Signer},
+    ports::{NetworkStatus, NoticeNetwork, ObjectExchange, Signer},
     signed::Signed,
+    trace::Trace,
 };
 use dm_p2p::Identity;
 use dm_testing::{objects::SampleObject, signer::TestSigner, waiting::eventually};
@@ -68,6 +69,28 @@ async fn many_letters_at_once_are_all_taken_on_a_few_streams() {
             .iter()
             .all(|letter| recipient.inbox.taken().contains(letter))
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_tells_of_an_object_is_asked_for_it_before_the_dht_is() {
+    let recipient = Organisation::start(1, &[]).await;
+    let sender = Organisation::start(2, &[&recipient]).await;
+    recipient.announce().await;
+    let object = SampleObject::new(2, 1, 1);
+    object.store_in(&*sender.node.store).await.unwrap();
+    let (locator, trace) = (object.id().locator, Trace::default());
+    let known = async || {
+        recipient
+            .node
+            .p2p
+            .find_at_known(&locator, &[], &trace)
+            .await
+            .unwrap()
+    };
+    assert!(known().await.is_empty());
+    let letter = notice_about(1, recipient.signer.address());
+    assert!(sender.node.p2p.send(&letter).await.unwrap().delivered);
+    assert_eq!(known().await[0].envelope, object.envelope);
 }
 
 /// By account 2, about one of its objects.

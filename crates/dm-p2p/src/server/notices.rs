@@ -141,10 +141,24 @@ where
     let good = verified.iter().flatten().cloned().collect();
     let mut holdings = shared.context.notices.take(good, peer).await.into_iter();
     let outcomes = verified.into_iter().map(|letter| match letter {
-        Ok(_) => outcome_of(holdings.next().unwrap_or(Holding::Failed)),
+        Ok(letter) => {
+            let holding = holdings.next().unwrap_or(Holding::Failed);
+            if holding == Holding::Delivered {
+                remember_holder(shared, peer, &letter);
+            }
+            outcome_of(holding)
+        }
         Err(outcome) => outcome,
     });
     Ok(outcomes.collect())
+}
+
+/// Who tells this node of an object has it, mostly: it is asked before the DHT is.
+fn remember_holder(shared: &Shared, peer: PeerId, letter: &Letter) {
+    if let Letter::Notice(notice) = letter {
+        let cache = &shared.context.holder_updates.cache;
+        cache.insert(notice.object.locator, [peer]);
+    }
 }
 
 /// The letters that the bytes are, or what is wrong with each.

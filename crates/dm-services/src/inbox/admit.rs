@@ -10,7 +10,7 @@ use dm_core::{
     envelope::{ObjectId, SignedEnvelope},
     inbox::{Arrival, InboxItem, ItemState},
     plugin::{ReceiveStage, ReceivedView},
-    ports::Standing,
+    ports::{Found, Standing},
     receipt::Verification,
     trace::Trace,
 };
@@ -84,7 +84,7 @@ impl Inner {
             }
             let newest = match is_here {
                 true => stored,
-                false => self.newest_at_peers(object, stored).await?,
+                false => self.newest_at_peers(arrival, stored).await?,
             };
             if let Some(envelope) = &newest {
                 self.look_at(envelope).await?;
@@ -111,18 +111,22 @@ impl Inner {
         }
     }
 
-    /// The newest envelope of an object at peers, or the one that is stored here.
+    /// The newest envelope of an object at peers, or the one that is stored here. Who spoke of it
+    /// is asked first, and others only where that has no such envelope.
     async fn newest_at_peers(
         &self,
-        object: &ObjectId,
+        arrival: &Arrival,
         stored: Option<SignedEnvelope>,
     ) -> Result<Option<SignedEnvelope>, ServiceError> {
-        let trace = Trace::default();
-        let (locator, owners) = (&object.locator, [object.owner]);
-        let found = self.ports.network.find(locator, &owners, &trace).await?;
-        let envelopes = found.into_iter().map(|found| found.envelope);
-        let of_object = envelopes.filter(|envelope| envelope.id == *object);
-        Ok(of_object.chain(stored).max_by_key(|envelope| envelope.sequence))
+        let (network, trace) = (&self.ports.network, Trace::default());
+        let (locator, owners) = (&arrival.object.locator, [arrival.object.owner]);
+        let known = network.find_at_known(locator, &owners, &trace).await?;
+        let newest = newest_of(&arrival.object, known, stored);
+        if is_as_said(newest.as_ref(), arrival) {
+            return Ok(newest);
+        }
+        let found = network.find(locator, &owners, &trace).await?;
+        Ok(newest_of(&arrival.object, found, newest))
     }
 
     /// Why this node cannot read the object, if it cannot.
@@ -282,6 +286,13 @@ impl Inner {
             None => (ItemState::Fetched, Some(now_ms())),
         })
     }
+}
+
+/// The newest envelope of an object among those that were found, and the one that was known.
+fn newest_of(object: &ObjectId, found: Vec<Found>, known: Option<SignedEnvelope>) -> Option<SignedEnvelope> {
+    let envelopes = found.into_iter().map(|found| found.envelope);
+    let of_object = envelopes.filter(|envelope| envelope.id == *object);
+    of_object.chain(known).max_by_key(|envelope| envelope.sequence)
 }
 
 /// Whether this is the envelope that was spoken of, or a later one.
