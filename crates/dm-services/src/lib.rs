@@ -35,6 +35,7 @@ mod readiness;
 mod remembered_objects;
 pub mod repairer;
 mod run_to_completion;
+mod running;
 mod scrubber;
 pub mod shares;
 mod subscriptions;

@@ -1,7 +1,8 @@
 //! Fetches what the operator wants to have at once: by sender, size and label.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use alloy_primitives::Address;
 use dm_core::{
     clock::now_ms,
     config::{FetchConfig, FetchFrom, InvalidFetchFrom},
@@ -20,12 +21,14 @@ use crate::{
     DataManager, PluginManager, ServiceError,
     listing_keys::ListingKeys,
     object_queue::{DueObject, LONGEST_SLEEP, ObjectQueue},
+    running::{Limits, Running},
 };
 
-mod running;
-
-use running::{Running, senders_of};
-
+/// Items that are fetched at the same time.
+const AT_ONCE: Limits = Limits {
+    in_all: 16,
+    of_one: 8,
+};
 /// Items that are looked at in the queue at a time: more than are fetched at once.
 const ROUND: usize = 64;
 /// First and longest pause after an attempt that failed, in milliseconds.
@@ -105,6 +108,12 @@ struct Inner {
     bell: Notify,
 }
 
+/// The fetches that are under way, each of one item.
+type Fetching<'a> = Running<'a, ObjectId, Fetched>;
+
+/// What came of a fetch: the item, and when it is tried again, if it is.
+type Fetched = (DueObject, Option<DueObject>);
+
 /// What came of an attempt.
 enum Attempt {
     /// There is nothing more to do.
@@ -165,7 +174,7 @@ impl Inner {
     /// its share.
     async fn fetch_all(&self) -> Result<(), ServiceError> {
         self.queue.lock().await.take_back_all().await?;
-        let mut running = Running::default();
+        let mut running = Running::new(AT_ONCE);
         loop {
             let pause = self.begin_due(&mut running).await?;
             tokio::select! {
@@ -184,7 +193,7 @@ impl Inner {
     }
 
     /// Begins fetches of what is due; how long nothing more is to be begun.
-    async fn begin_due<'a>(&'a self, running: &mut Running<'a>) -> Result<Duration, ServiceError> {
+    async fn begin_due<'a>(&'a self, running: &mut Fetching<'a>) -> Result<Duration, ServiceError> {
         while !running.is_full() {
             let mut queue = self.queue.lock().await;
             let (mut due, pause) = queue.due(now_ms(), ROUND).await?;
@@ -197,7 +206,8 @@ impl Inner {
                 if !running.has_room_for(&fetch.object.owner) {
                     beyond_share.push(fetch);
                 } else if !running.is_full() {
-                    running.begin(fetch.object, self.attempt(fetch));
+                    let object = fetch.object;
+                    running.begin(object.owner, vec![object], self.attempt(fetch));
                 }
             }
             queue.set_aside(&beyond_share).await?;
@@ -206,7 +216,7 @@ impl Inner {
     }
 
     /// Fetches an item; the item, and when it is tried again, if it is.
-    async fn attempt(&self, fetch: DueObject) -> Result<(DueObject, Option<DueObject>), ServiceError> {
+    async fn attempt(&self, fetch: DueObject) -> Result<Fetched, ServiceError> {
         let now = now_ms();
         let is_over = now >= fetch.attempts.end();
         let again = match self.fetch(&fetch.object).await? {
@@ -312,4 +322,13 @@ impl Inner {
         let left = quota.limits().foreign.saturating_sub(quota.kept().foreign);
         Ok(item.size <= left || self.ports.objects.envelope(&item.id()).await?.is_some())
     }
+}
+
+/// Whose these are, and how many of each.
+fn senders_of(ended: &[Fetched]) -> HashMap<Address, usize> {
+    let mut senders = HashMap::new();
+    for (fetch, _) in ended {
+        *senders.entry(fetch.object.owner).or_default() += 1;
+    }
+    senders
 }

@@ -110,6 +110,11 @@ impl Outbox {
         self.read_to
     }
 
+    /// The journal has no more than this: its catalog may have been restored.
+    pub(super) fn read_at_most_to(&mut self, last: u64) {
+        self.read_to = self.read_to.min(last);
+    }
+
     /// Takes these, and what was read of the journal, in one change.
     pub(super) async fn add(&mut self, new: &[Due], read_to: u64) -> Result<(), StoreError> {
         let mut batch = WriteBatch::new();
@@ -161,13 +166,24 @@ impl Outbox {
         }
     }
 
-    /// The first ones, at most so many.
-    pub(super) async fn first(&mut self, limit: usize) -> Result<Vec<Due>, StoreError> {
+    /// Those that are due at `now`, among the first ones of which there are at most so many, and
+    /// when the next one is.
+    pub(super) async fn due(
+        &mut self,
+        now: u64,
+        limit: usize,
+    ) -> Result<(Vec<Due>, Option<u64>), StoreError> {
         let entries = self.front.first(&*self.store, limit).await?;
-        Ok(entries
-            .iter()
-            .filter_map(|(key, value)| Due::read(key, value))
-            .collect())
+        let letters = entries.iter().filter_map(|(key, value)| Due::read(key, value));
+        let (mut due, mut next) = (Vec::new(), None);
+        for letter in letters {
+            if letter.at > now {
+                next = Some(letter.at);
+                break;
+            }
+            due.push(letter);
+        }
+        Ok((due, next))
     }
 }
 

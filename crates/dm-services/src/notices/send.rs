@@ -1,31 +1,41 @@
 //! Sends what is to be told, again and again until the addressee has it.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
-    hash::DataHash,
+    hash::{DataHash, Locator},
     journal::{JournalEvent, Topics},
     letter::Letter,
-    ports::NetworkError,
+    ports::{JOURNAL_WINDOW, NetworkError, NoticeReport},
 };
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 
 use super::{
     Notices, notice_of,
     outbox::{Due, LetterKind},
 };
-use crate::{ServiceError, pauses::Attempts};
+use crate::{
+    ServiceError,
+    pauses::Attempts,
+    running::{Limits, Running},
+};
 
 /// Events that are read from the journal at once.
 const PAGE: usize = 256;
-/// Letters that are sent at the same time.
-const AT_ONCE: usize = 32;
+/// Batches of letters that are under way at the same time.
+const AT_ONCE: Limits = Limits {
+    in_all: 32,
+    of_one: 4,
+};
+/// Letters that are sent to one addressee together.
+const TOGETHER: usize = 64;
+/// What becomes due while letters to its addressee are under way waits so long for their end, and
+/// goes together with what comes after it.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Letters that are looked at in the outbox besides those that are under way.
+const ROUND: usize = 256;
 /// First and longest pause where nobody has taken a letter.
 const UNHEARD: (u64, u64) = (30_000, 3_600_000);
 /// First and longest pause where other peers keep it for the addressee.
@@ -55,13 +65,18 @@ enum Prepared {
     Over,
 }
 
-/// What came of an attempt to send a letter, and what is to be sent again.
-type Sent = Result<(Due, Option<Due>), ServiceError>;
+/// The batches of letters that are under way, each to one addressee.
+type Sending<'a> = Running<'a, Vec<u8>, Vec<Sent>>;
+
+/// What came of an attempt to send a letter: the letter, and what is to be sent again of it.
+type Sent = (Due, Option<Due>);
 
 impl Notices {
     /// Puts what happens into the outbox.
     pub(super) async fn take_all_news(&self) -> Result<(), ServiceError> {
         let mut growth = self.ports.journal.journal_growth();
+        let last = self.ports.journal.journal_extent().await?.last;
+        self.outbox.lock().await.read_at_most_to(last);
         loop {
             growth.mark_unchanged();
             self.take_news().await?;
@@ -84,11 +99,9 @@ impl Notices {
         // Names of the journal are always valid.
         let topics = Topics::new([SHARED, ANCHORED, REVOKED, ERASED, ACKNOWLEDGED]).unwrap_or_default();
         loop {
-            let read_to = self.outbox.lock().await.read_to();
-            // A catalog that was restored may be behind.
-            let after = read_to.min(journal.journal_extent().await?.last);
+            let after = self.outbox.lock().await.read_to();
             let page = journal.journal_page(&topics, after, PAGE).await?;
-            if page.read_to == read_to {
+            if page.read_to == after {
                 return Ok(());
             }
             let mut new = Vec::new();
@@ -97,49 +110,47 @@ impl Notices {
             }
             self.outbox.lock().await.add(&new, page.read_to).await?;
             self.bell.notify_one();
+            if page.events.len() < PAGE && page.read_to < after.saturating_add(JOURNAL_WINDOW) {
+                // The journal ends here.
+                return Ok(());
+            }
         }
     }
 
-    /// Sends what is due, as it becomes due. A letter that takes long holds up no others.
+    /// Sends what is due, as it becomes due: to each addressee together what waits for it. A
+    /// letter that takes long holds up no others.
     pub(super) async fn send_all(&self) -> Result<(), ServiceError> {
-        let (mut sending, mut under_way) = (FuturesUnordered::new(), HashSet::new());
+        let mut sending = Running::new(AT_ONCE);
         loop {
-            let (begun, pause) = self.next_due(&under_way).await?;
-            under_way.extend(begun.iter().map(Due::key));
-            sending.extend(begun.into_iter().map(|due| self.attempt(due)));
-            let sent = tokio::select! {
-                Some(sent) = sending.next() => sent,
-                () = self.bell.notified() => continue,
-                () = tokio::time::sleep(pause) => continue,
-            };
-            let mut done = vec![sent?];
-            // All that are done are taken out of the outbox in one change.
-            while let Some(Some(sent)) = sending.next().now_or_never() {
-                done.push(sent?);
+            let pause = self.begin_due(&mut sending).await?;
+            tokio::select! {
+                Some(ended) = sending.ended() => {
+                    self.outbox.lock().await.replace(ended?.concat()).await?;
+                }
+                () = self.bell.notified() => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            for (due, _) in &done {
-                under_way.remove(&due.key());
-            }
-            self.outbox.lock().await.replace(done).await?;
         }
     }
 
-    /// What is due and not under way, as much as may be begun; and how long to sleep if nothing
-    /// happens.
-    async fn next_due(&self, under_way: &HashSet<Vec<u8>>) -> Result<(Vec<Due>, Duration), ServiceError> {
+    /// Begins to send what is due, as much as may be begun; how long nothing more is to be begun.
+    async fn begin_due<'a>(&'a self, sending: &mut Sending<'a>) -> Result<Duration, ServiceError> {
         let now = now_ms();
-        let mut next = self.outbox.lock().await.first(2 * AT_ONCE).await?;
-        next.retain(|due| !under_way.contains(&due.key()));
-        let later = next.iter().map(|due| due.at).find(|at| *at > now);
-        next.retain(|due| due.at <= now);
-        next.truncate(AT_ONCE.saturating_sub(under_way.len()));
-        let pause = later.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at - now));
-        Ok((next, pause.min(LONGEST_SLEEP)))
-    }
-
-    async fn attempt(&self, due: Due) -> Sent {
-        let again = self.send(&due).await?;
-        Ok((due, again))
+        let limit = sending.entries() + ROUND;
+        let (mut due, next) = self.outbox.lock().await.due(now, limit).await?;
+        let until_next = next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at - now));
+        due.retain(|letter| !sending.contains(&letter.key()));
+        let mut left = due.len();
+        for (addressee, batch) in by_addressee(due) {
+            let is_early = sending.newest(&addressee).is_some_and(|ago| ago < PATIENCE);
+            if !is_early && sending.has_room_for(&addressee) && !sending.is_full() {
+                left -= batch.len();
+                let keys = batch.iter().map(Due::key).collect();
+                sending.begin(addressee, keys, self.attempt(batch));
+            }
+        }
+        let until_room = if left == 0 { LONGEST_SLEEP } else { PATIENCE };
+        Ok(until_next.min(until_room).min(LONGEST_SLEEP))
     }
 
     /// The letters about an event.
@@ -158,8 +169,13 @@ impl Notices {
         };
         // This node has shared it with itself, or was told of its own object.
         let others = addressees.into_iter().filter(|addressee| *addressee != self.own);
+        let at = match kind {
+            // The envelope has it a little later.
+            LetterKind::Receipt => now_ms().saturating_add(UNSPREAD.0),
+            _ => now_ms(),
+        };
         let due = others.map(|addressee| Due {
-            at: now_ms(),
+            at,
             kind,
             addressee,
             locator: data_hash.locator(),
@@ -176,40 +192,64 @@ impl Notices {
         Ok(recipients.into_iter().collect())
     }
 
-    /// Sends one letter; what is to be sent again, and when.
-    async fn send(&self, due: &Due) -> Result<Option<Due>, ServiceError> {
+    /// Sends letters that have one addressee; each of them, and what is to be sent again of it.
+    async fn attempt(&self, batch: Vec<Due>) -> Result<Vec<Sent>, ServiceError> {
         let now = now_ms();
-        let prepared = match due.kind {
-            LetterKind::Share | LetterKind::Receipt => self.notice(due, now).await?,
-            LetterKind::End => self.notice_of_end(due, now).await?,
-            LetterKind::Acknowledgement => self.acknowledgement(due, now).await?,
-        };
-        let letter = match prepared {
-            Prepared::Ready(letter) => letter,
-            Prepared::Later(pauses) => return Ok(Some(again(due, pauses, now))),
-            Prepared::Over => return Ok(None),
-        };
-        match self.ports.network.send(&letter).await {
-            Ok(report) if report.delivered => {
-                self.note_told(due).await?;
-                Ok(None)
+        let (mut done, mut ready, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+        for due in batch {
+            match self.prepare(&due, now).await? {
+                Prepared::Ready(letter) => {
+                    letters.push(letter);
+                    ready.push(due);
+                }
+                Prepared::Later(pauses) => {
+                    let again = again(&due, pauses, now);
+                    done.push((due, Some(again)));
+                }
+                Prepared::Over => done.push((due, None)),
             }
-            Ok(report) => Ok(Some(undelivered(due, report.kept > 0, now))),
-            Err(NetworkError::Stopped) => Ok(Some(due.clone())),
-            Err(error) => {
-                tracing::debug!(addressee = %due.addressee, %error, "a letter was not sent");
-                Ok(Some(undelivered(due, false, now)))
-            }
+        }
+        done.extend(self.send(ready, &letters, now).await?);
+        Ok(done)
+    }
+
+    async fn prepare(&self, due: &Due, now: u64) -> Result<Prepared, ServiceError> {
+        match due.kind {
+            LetterKind::Share | LetterKind::Receipt => self.notice(due, now).await,
+            LetterKind::End => self.notice_of_end(due, now).await,
+            LetterKind::Acknowledgement => self.acknowledgement(due, now).await,
         }
     }
 
-    /// Keeps that a recipient was told of its share.
-    async fn note_told(&self, due: &Due) -> Result<(), ServiceError> {
-        let told = [(due.locator, due.addressee)];
-        match due.kind {
-            LetterKind::Share => Ok(self.ports.sent.note_notified(&told, now_ms()).await?),
-            LetterKind::Receipt | LetterKind::End | LetterKind::Acknowledgement => Ok(()),
+    /// Sends the letters that are ready; keeps together who was told.
+    async fn send(&self, ready: Vec<Due>, letters: &[Letter], now: u64) -> Result<Vec<Sent>, ServiceError> {
+        if letters.is_empty() {
+            return Ok(Vec::new());
         }
+        let reports = match self.ports.network.send_all(letters).await {
+            Ok(reports) => reports,
+            Err(NetworkError::Stopped) => {
+                return Ok(ready.into_iter().map(|due| (due.clone(), Some(due))).collect());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "letters were not sent");
+                vec![NoticeReport::default(); letters.len()]
+            }
+        };
+        let outcome = |(due, report): (Due, NoticeReport)| {
+            let again = (!report.delivered).then(|| undelivered(&due, report.kept > 0, now));
+            (due, again)
+        };
+        let sent: Vec<_> = ready.into_iter().zip(reports).map(outcome).collect();
+        let told = sent
+            .iter()
+            .filter(|(due, again)| due.kind == LetterKind::Share && again.is_none())
+            .map(|(due, _)| (due.locator, due.addressee));
+        let told: Vec<(Locator, Address)> = told.collect();
+        if !told.is_empty() {
+            self.ports.sent.note_notified(&told, now_ms()).await?;
+        }
+        Ok(sent)
     }
 
     /// That something was shared, as its envelope says now.
@@ -277,6 +317,20 @@ impl Notices {
             _ => Prepared::Over,
         })
     }
+}
+
+/// The first letters to each addressee, in their order, as many as travel together.
+fn by_addressee(letters: Vec<Due>) -> Vec<(Address, Vec<Due>)> {
+    let mut batches: Vec<(Address, Vec<Due>)> = Vec::new();
+    for letter in letters {
+        let addressee = letter.addressee;
+        match batches.iter_mut().find(|(other, _)| *other == addressee) {
+            Some((_, batch)) if batch.len() < TOGETHER => batch.push(letter),
+            Some(_) => {}
+            None => batches.push((addressee, vec![letter])),
+        }
+    }
+    batches
 }
 
 /// The same once more: the addressee does not have it yet, though peers may keep it.

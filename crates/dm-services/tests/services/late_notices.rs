@@ -1,9 +1,13 @@
 //! Letters where somebody is slow, or was away.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use dm_core::{
+    envelope::ObjectId,
     letter::Letter,
     news::News,
     ports::{InboxCatalog, NetworkStatus, NoticeNetwork, NoticeSink, Signer},
@@ -27,6 +31,27 @@ impl NoticeSink for Hanging {
     }
 }
 
+/// Takes the first letters for ever, and the others at once.
+#[derive(Default)]
+struct SlowAtFirst {
+    came: Mutex<Vec<Vec<ObjectId>>>,
+}
+
+#[async_trait]
+impl NoticeSink for SlowAtFirst {
+    async fn arrived(&self, letters: Vec<Letter>) -> Vec<bool> {
+        let is_first = {
+            let mut came = self.came.lock().unwrap();
+            came.push(letters.iter().map(Letter::object).collect());
+            came.len() == 1
+        };
+        if is_first {
+            std::future::pending::<()>().await;
+        }
+        vec![true; letters.len()]
+    }
+}
+
 #[tokio::test]
 async fn a_recipient_that_does_not_answer_holds_up_no_other() {
     let network = MemoryNetwork::new();
@@ -44,6 +69,34 @@ async fn a_recipient_that_does_not_answer_holds_up_no_other() {
     let shared = owner.share(5, recipient(), true).await;
     knows(&inbox, 1).await;
     assert_eq!(objects(&inbox), [shared]);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_takes_long_holds_up_the_next_one_to_the_same_recipient_for_a_moment_only() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let slow = Arc::new(SlowAtFirst::default());
+    reader.take_notices(recipient(), slow.clone());
+    let running = owner.run().await;
+    let first = owner.share(1, recipient(), true).await;
+    eventually("the first letter is under way", async || {
+        (!slow.came.lock().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    let others = [
+        owner.share(2, recipient(), true).await,
+        owner.share(3, recipient(), true).await,
+    ];
+    eventually("the next ones have come", async || {
+        let came = slow.came.lock().unwrap();
+        (came.concat().len() == 3).then_some(())
+    })
+    .await;
+    let came = slow.came.lock().unwrap().clone();
+    assert_eq!(came[0], [first]);
+    assert!(others.iter().all(|other| came[1..].concat().contains(other)));
     running.stop().await;
 }
 

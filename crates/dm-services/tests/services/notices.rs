@@ -1,6 +1,6 @@
 //! Recipients are told of what was shared with them, until they know it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dm_core::{
@@ -187,6 +187,25 @@ async fn a_recipient_is_told_of_a_share_once() {
         (owner.signer.address(), recipient())
     );
     running.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_recipient_is_told_together() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    for n in 0..100 {
+        owner.share(n, recipient(), true).await;
+    }
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.take_notices(recipient(), inbox.clone());
+    let running = owner.run().await;
+    knows(&inbox, 100).await;
+    running.stop().await;
+    // Sixty-four letters travel together.
+    assert_eq!(inbox.came(), [64, 36]);
+    let objects: BTreeSet<ObjectId> = objects(&inbox).into_iter().collect();
+    assert_eq!(objects.len(), 100);
 }
 
 /// The versions of the object that a recipient was told of.
