@@ -1,6 +1,10 @@
 //! Fetches what the operator wants to have at once: by sender, size and label.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -10,7 +14,9 @@ use dm_core::{
     descriptor::InvalidDescription,
     envelope::ObjectId,
     inbox::{InboxItem, ItemState},
-    ports::{Acquaintance, Catalog, KeyValueStore, ObjectStore, Sealer, Signer, Standing, StorageQuota},
+    ports::{
+        Acquaintance, Catalog, KeyValueStore, ObjectStore, Sealer, Signer, Standing, StorageQuota, StoreError,
+    },
 };
 use futures::TryStreamExt;
 use tokio::sync::{Mutex, Notify};
@@ -104,6 +110,8 @@ struct Inner {
     policy: FetchPolicy,
     keys: ListingKeys,
     queue: Mutex<ObjectQueue>,
+    /// What waits for its turn at the queue.
+    waiting: std::sync::Mutex<Vec<DueObject>>,
     /// Rings when something is to be fetched.
     bell: Notify,
 }
@@ -132,6 +140,7 @@ impl Fetches {
             inner: Arc::new(Inner {
                 keys: ListingKeys::of_inbox(ports.signer.as_ref())?,
                 queue: Mutex::new(ObjectQueue::new(ports.queue.clone())),
+                waiting: std::sync::Mutex::default(),
                 bell: Notify::new(),
                 policy,
                 ports,
@@ -148,7 +157,7 @@ impl Fetches {
         }
         let now = now_ms();
         let fetch = DueObject::new(*object, now, now);
-        inner.queue.lock().await.add(&[fetch]).await?;
+        inner.add(fetch).await?;
         inner.bell.notify_one();
         Ok(())
     }
@@ -170,6 +179,24 @@ impl Fetches {
 }
 
 impl Inner {
+    /// Takes an item into the queue; durable when it returns. The first of those who wait for
+    /// the queue takes the others with it, in one change.
+    async fn add(&self, fetch: DueObject) -> Result<(), StoreError> {
+        self.waiting().push(fetch);
+        let mut queue = self.queue.lock().await;
+        let new = std::mem::take(&mut *self.waiting());
+        let added = queue.add(&new).await;
+        if added.is_err() {
+            // Who waits behind this one tries again.
+            self.waiting().extend(new);
+        }
+        added
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<DueObject>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Fetches whatever is due, some items at the same time, of which no sender has more than
     /// its share.
     async fn fetch_all(&self) -> Result<(), ServiceError> {
