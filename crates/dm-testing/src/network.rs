@@ -13,7 +13,7 @@ mod replication_conformance;
 pub use self::{
     conformance::*,
     lying_store::LyingStore,
-    memory::{MemoryNetwork, MemoryNode},
+    memory::{MemoryNetwork, MemoryNode, Stall},
     notices_conformance::*,
     replication_conformance::*,
 };

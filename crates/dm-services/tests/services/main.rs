@@ -34,7 +34,6 @@ mod scrubbing;
 mod several_recipients;
 mod share_schedules;
 mod sharing;
-mod stalled;
 mod support;
 mod transfers;
 mod upkeep;

@@ -1,7 +1,7 @@
 //! What the background work promises: everything that is due is reached, nobody holds
 //! up the others, and what keeps failing is seen.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use dm_core::{
     Address,
@@ -14,13 +14,10 @@ use dm_core::{
     share::ShareTerms,
 };
 use dm_services::{DataConfig, DataManager};
-use dm_testing::signer::TestSigner;
+use dm_testing::{network::Stall, signer::TestSigner};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    stalled::Stalled,
-    support::{TestNode, World, data, eventually, holders, settings, terms},
-};
+use crate::support::{TestNode, World, data, eventually, holders, settings, terms};
 
 /// Shares so many pieces of data with somebody.
 async fn share_many(node: &TestNode, count: usize, terms: &ShareTerms) -> Vec<DataHash> {
@@ -63,11 +60,10 @@ async fn expired_data_is_erased_although_no_peer_answers() {
     };
     let hashes = share_many(&owner, MANY, &soon).await;
     owner.network.set_online(true);
-    let mut ports = owner.ports.clone();
-    ports.network = Arc::new(Stalled::taking(&owner.network));
-    let stalled = DataManager::new(&ports, settings()).unwrap();
+    owner.network.stall(Stall::Pushes);
+    let manager = DataManager::new(&owner.ports, settings()).unwrap();
     eventually("all of it is erased", async || {
-        stalled.catch_up().await;
+        manager.catch_up().await;
         (readable(&owner, &hashes).await == 0).then_some(())
     })
     .await;

@@ -22,7 +22,10 @@ use dm_core::{
     signed::Signed,
     trace::{AskedFor, Exchanged, PeerPath, Trace},
 };
-use futures::{StreamExt, stream::BoxStream};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 
 use super::{
     notices::{Kept, Recipient},
@@ -52,8 +55,18 @@ pub struct MemoryNode {
     peer_id: String,
     pub(super) objects: Arc<dyn ObjectStore>,
     online: AtomicBool,
+    stall: Mutex<Option<Stall>>,
     pub(super) news: News,
     pub(super) recipient: Recipient,
+}
+
+/// What peers of a node begin and never go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stall {
+    /// They take objects.
+    Pushes,
+    /// They send objects of this owner.
+    FetchesOf(Address),
 }
 
 impl MemoryNetwork {
@@ -70,6 +83,7 @@ impl MemoryNetwork {
             peer_id: format!("memory-peer-{}", hub.nodes.len()),
             objects,
             online: AtomicBool::new(true),
+            stall: Mutex::default(),
             news: News::default(),
             recipient: Recipient::default(),
         });
@@ -92,6 +106,15 @@ impl MemoryNode {
     /// nobody, and nobody reaches it.
     pub fn set_online(&self, online: bool) {
         self.online.store(online, Ordering::SeqCst);
+    }
+
+    /// From now on the node waits for this in vain.
+    pub fn stall(&self, stall: Stall) {
+        *self.stall.lock().unwrap() = Some(stall);
+    }
+
+    fn is_stalled(&self, stall: Stall) -> bool {
+        *self.stall.lock().unwrap() == Some(stall)
     }
 
     fn is_online(&self) -> bool {
@@ -210,6 +233,9 @@ impl AddressDirectory for MemoryNode {
 #[async_trait]
 impl ObjectExchange for MemoryNode {
     async fn push(&self, object: &ObjectId, copies: usize) -> Result<PushReport, NetworkError> {
+        if self.is_stalled(Stall::Pushes) {
+            std::future::pending::<()>().await;
+        }
         self.push_past(object, copies, &[]).await
     }
 
@@ -268,6 +294,9 @@ impl ObjectExchange for MemoryNode {
         first: u64,
         trace: &Trace,
     ) -> BoxStream<'static, Result<Chunk, FetchError>> {
+        if self.is_stalled(Stall::FetchesOf(found.envelope.id.owner)) {
+            return stream::pending().boxed();
+        }
         let holders = if self.is_online() {
             found.holders.clone()
         } else {
@@ -275,7 +304,7 @@ impl ObjectExchange for MemoryNode {
         };
         let (network, envelope) = (self.network.clone(), found.envelope.clone());
         let trace = trace.clone();
-        let indexes = futures::stream::iter(first..envelope.chunk_count());
+        let indexes = stream::iter(first..envelope.chunk_count());
         let chunks = indexes.then(move |index| {
             let (network, envelope, holders) = (network.clone(), envelope.clone(), holders.clone());
             let trace = trace.clone();

@@ -20,12 +20,11 @@ use dm_services::{
         Arrivals, FetchPolicy, FetchPorts, Fetches, Inbox, InboxEntry, InboxFilter, InboxPorts, InboxSettings,
     },
 };
-use dm_testing::key_value::MemoryKeyValueStore;
+use dm_testing::{key_value::MemoryKeyValueStore, network::Stall};
 use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::inboxes::arrival;
-use crate::stalled::Stalled;
 use crate::support::{TestNode, deliveries_of, eventually, settings, terms};
 
 /// A plugin that refuses what it was told to, and remembers what it was asked.
@@ -152,12 +151,12 @@ impl Setup {
             .map(|plugin| plugin as Arc<dyn Plugin>)
             .collect();
         plugins.start(vec![Arc::new(source)], &tasks).await;
-        let mut ports = DataPorts {
+        let ports = DataPorts {
             plugins: Some(plugins.clone()),
             ..node.ports.clone()
         };
         if let Some(sender) = self.stalled_sender {
-            ports.network = Arc::new(Stalled::sending_of(&node.network, sender));
+            node.network.stall(Stall::FetchesOf(sender));
         }
         let data = DataManager::new(&ports, settings()).unwrap();
         let queue = self.queue.unwrap_or_else(|| Arc::new(MemoryKeyValueStore::new()));
