@@ -12,6 +12,7 @@ use dm_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::seconds::seconds;
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
@@ -117,7 +118,7 @@ fn line(entry: &HistoryEntry) -> HistoryLine {
         event_type: entry.event.event_type,
         data_hash: entry.event.data_hash,
         recipient: entry.event.recipient.map(|address| address.to_string()),
-        timestamp: entry.event.timestamp as f64 / 1000.0,
+        timestamp: seconds(entry.event.timestamp),
         tx_hash: entry.tx_hash,
         user_id: entry
             .event

@@ -26,6 +26,7 @@ mod probes;
 mod receipts;
 mod retrievals;
 mod said_of_data;
+mod seconds;
 mod sent;
 mod share_answer;
 mod shares;

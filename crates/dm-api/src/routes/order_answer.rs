@@ -9,6 +9,7 @@ use dm_core::{
 use dm_services::ServiceError;
 use serde::Serialize;
 
+use super::seconds::seconds;
 use crate::error::ApiError;
 
 /// An order with everything that can be said of it.
@@ -108,7 +109,7 @@ impl From<&OrderRecord> for OrderLine {
             attempts: matches!(record.purpose, Purpose::Refund { .. }).then(|| attempts(record)),
             next_try: next_try(record),
             receipt: record.event_index,
-            timestamp: record.created_at as f64 / 1000.0,
+            timestamp: seconds(record.created_at),
         }
     }
 }
@@ -132,7 +133,7 @@ fn attempts(record: &OrderRecord) -> u32 {
 
 fn next_try(record: &OrderRecord) -> Option<f64> {
     let waits = record.state == OrderState::Accepted && record.tries.next_at > 0;
-    waits.then(|| record.tries.next_at as f64 / 1000.0)
+    waits.then(|| seconds(record.tries.next_at))
 }
 
 /// The contract that an order has made.

@@ -16,6 +16,7 @@ use dm_core::{
 use dm_services::{NewSubscription, ServiceError, events::From};
 use serde::{Deserialize, Serialize};
 
+use super::seconds::seconds;
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
@@ -64,10 +65,6 @@ struct SubscriptionAnswer {
     missed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
-}
-
-fn seconds(milliseconds: u64) -> f64 {
-    milliseconds as f64 / 1000.0
 }
 
 fn answer(subscription: Subscription, secret: Option<String>) -> SubscriptionAnswer {
