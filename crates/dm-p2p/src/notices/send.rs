@@ -106,16 +106,16 @@ async fn deliver(
     if away.is_some_and(|peer| peer.is_none_or(|peer| context.peers.book.is_doubtful(&peer))) {
         return Ok(vec![Taken::Unreached; letters.len()]);
     }
-    let peer = peer_of(context, addressee).await?;
-    let taken = match peer {
-        Some(peer) => put(context, peer, letters).await,
-        None => vec![Taken::Unreached; letters.len()],
-    };
-    match peer.filter(|_| is_of_addressee(&taken)) {
-        Some(peer) => routes.direct.insert(addressee, peer, FRESH),
-        None => routes.away.insert(addressee, peer, BRIEF),
+    let peers = peers_of(context, addressee).await?;
+    for peer in &peers {
+        let taken = put(context, *peer, letters).await;
+        if is_of_addressee(&taken) {
+            routes.direct.insert(addressee, *peer, FRESH);
+            return Ok(taken);
+        }
     }
-    Ok(taken)
+    routes.away.insert(addressee, peers.first().copied(), BRIEF);
+    Ok(vec![Taken::Unreached; letters.len()])
 }
 
 /// Whether the peer that answers so is that of the addressee.
@@ -126,19 +126,24 @@ fn is_of_addressee(taken: &[Taken]) -> bool {
 
 /// Whether the peer of an account can be reached.
 pub(crate) async fn is_there(context: &Context, account: Address) -> Result<bool, NetworkError> {
-    let Some(peer) = peer_of(context, account).await? else {
-        return Ok(false);
-    };
-    // Peers agree on a protocol before a stream is open, so that one that is gone is noticed.
-    let reached = exchange(context, peer, async |_| Ok(())).await;
-    Ok(matches!(reached, Ok(()) | Err(WireError::Unsupported)))
+    for peer in peers_of(context, account).await? {
+        // Peers agree on a protocol before a stream is open, so that one that is gone is noticed.
+        let reached = exchange(context, peer, async |_| Ok(())).await;
+        if matches!(reached, Ok(()) | Err(WireError::Unsupported)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// The other peer that the address record of an account names.
-async fn peer_of(context: &Context, account: Address) -> Result<Option<PeerId>, NetworkError> {
+/// The other peers that the address record of an account names, the most promising ones first.
+async fn peers_of(context: &Context, account: Address) -> Result<Vec<PeerId>, NetworkError> {
     let record = find_address(context, account).await?;
-    let peer = record.and_then(|record| record.peer_id.parse().ok());
-    Ok(peer.filter(|peer| *peer != context.local))
+    let named = record.iter().flat_map(|record| record.peers());
+    let mut peers: Vec<PeerId> = named.filter_map(|peer| peer.parse().ok()).collect();
+    peers.retain(|peer| *peer != context.local);
+    context.peers.book.rank(&mut peers);
+    Ok(peers)
 }
 
 /// What the peers closest to the addressee's inbox key have done with letters: whether it is
