@@ -210,7 +210,7 @@ impl KeyManager {
         self.read_keys(|keys| keys.account.clone())
     }
 
-    pub(crate) fn set_account(&self, account: StoredAccount) -> Result<(), KeyError> {
+    pub(crate) fn set_account(&self, account: &StoredAccount) -> Result<(), KeyError> {
         self.update(|keys| keys.account = Some(account.clone()))
     }
 

@@ -102,7 +102,7 @@ impl NodeKeys {
                 let manager = KeyManager::create_with(files, KEY_FILE, password, Some(stored), cost)?;
                 Ok(Self::new(manager, account))
             }
-            Err(KeyError::Missing(_)) => Self::create_with_account(files, password, cost),
+            Err(KeyError::Missing(_)) => Self::create_with_account(&files, password, cost),
             Err(error) => Err(error),
         }
     }
@@ -110,7 +110,7 @@ impl NodeKeys {
     /// The key file is written first: it alone is complete, and a keystore file
     /// that is missing is written from it when it is opened.
     fn create_with_account(
-        files: Arc<dyn SecretFiles>,
+        files: &Arc<dyn SecretFiles>,
         password: &SecretString,
         cost: Cost,
     ) -> Result<Self, KeyError> {
@@ -118,7 +118,7 @@ impl NodeKeys {
         let bytes = account.to_keystore(&files.place(KEYSTORE_FILE), password, cost)?;
         let stored = stored_account(&account, &bytes);
         let manager = KeyManager::create_with(files.clone(), KEY_FILE, password, Some(stored), cost)?;
-        if let Err(error) = replace_keystore(&*files, None, &bytes) {
+        if let Err(error) = replace_keystore(&**files, None, &bytes) {
             let made = manager.file_bytes()?;
             files
                 .replace(KEY_FILE, Some(&made), None)
@@ -270,7 +270,7 @@ fn open_account(manager: &KeyManager, password: &SecretString) -> Result<LocalAc
         }
         Ok(bytes) => {
             ensure_keystore_of(&account, &keystore, &bytes, password)?;
-            manager.set_account(stored_account(&account, &bytes))?;
+            manager.set_account(&stored_account(&account, &bytes))?;
         }
         Err(KeyError::Missing(_)) => {
             tracing::warn!(file = %keystore.display(), "the keystore file is missing and is written again");
@@ -290,7 +290,7 @@ fn write_keystore(
 ) -> Result<(), KeyError> {
     let place = manager.files().place(KEYSTORE_FILE);
     let bytes = account.to_keystore(&place, password, manager.cost())?;
-    manager.set_account(stored_account(account, &bytes).in_place_of(outdated))?;
+    manager.set_account(&stored_account(account, &bytes).in_place_of(outdated))?;
     replace_keystore(manager.files(), outdated, &bytes)
 }
 
@@ -330,7 +330,7 @@ pub(crate) fn ensure_keystore_of(
 fn adopt_keystore(manager: &KeyManager, password: &SecretString) -> Result<LocalAccount, KeyError> {
     match read_keystore(manager.files(), password) {
         Ok((account, stored)) => {
-            manager.set_account(stored)?;
+            manager.set_account(&stored)?;
             Ok(account)
         }
         Err(KeyError::Missing(path)) => Err(KeyError::NoAccount(path)),
