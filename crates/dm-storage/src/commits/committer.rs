@@ -343,7 +343,9 @@ impl Worker {
         gathering.after = None;
         let is_shared = self.engine.is_shared();
         let wave = if is_shared { WAVE } else { 1 };
-        gathering.take(wave);
+        if gathering.jobs.is_empty() {
+            gathering.take(wave);
+        }
         let before = if is_shared {
             gathering.expect(0, reads, meta::counters().into())?;
             Totals::load(reads, lock(&self.totals).limits, 0)?.0
