@@ -35,7 +35,9 @@ pub(crate) async fn start(
     let lock = DataDirLock::make(&config.data_dir)?;
     data_dir_format::note(&config.data_dir)?;
     let keys = keys(config).await?;
-    let mut node = Node::start(lock, config, &keys, servers, metrics, log_filter, plugins).await?;
+    // What it awaits is large; callers need not hold all of it.
+    let starting = Node::start(lock, config, &keys, servers, metrics, log_filter, plugins);
+    let mut node = Box::pin(starting).await?;
     node.keep_data_dir();
     Ok(node)
 }

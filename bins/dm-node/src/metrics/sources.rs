@@ -29,7 +29,7 @@ pub(super) fn of(metered: Metered, samples: Samples) -> Vec<Box<dyn Source>> {
         sources.push(Box::new(move |readings: &mut Readings| part(&metered, readings)));
     }
     sources.push(Box::new(move |readings: &mut Readings| {
-        health(&metered, readings)
+        health(&metered, readings);
     }));
     sources.push(Box::new(move |readings: &mut Readings| {
         sampled(&samples.last(), readings);
