@@ -104,6 +104,36 @@ impl Events {
         }
     }
 
+    /// The newest events of all topics, at most so many.
+    ///
+    /// # Errors
+    /// Faults of the catalog.
+    pub async fn latest(&self, count: usize) -> Result<EventPage, ServiceError> {
+        let extent = self.journal.journal_extent().await?;
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let begin = extent
+            .last
+            .saturating_sub(count)
+            .max(extent.first.saturating_sub(1));
+        let limit = usize::try_from(extent.last - begin).unwrap_or(usize::MAX);
+        let page = self.journal.journal_page(&Topics::all(), begin, limit).await?;
+        let events = page.events.into_iter();
+        Ok(EventPage {
+            events: events.map(|event| self.cloud_event(extent.id, event)).collect(),
+            cursor: cursor(extent.id, page.read_to),
+            missed: 0,
+        })
+    }
+
+    /// How many events are kept.
+    ///
+    /// # Errors
+    /// Faults of the catalog.
+    pub async fn kept(&self) -> Result<u64, ServiceError> {
+        let extent = self.journal.journal_extent().await?;
+        Ok((extent.last + 1).saturating_sub(extent.first))
+    }
+
     /// Lets nobody wait any longer, because the node stops.
     pub fn end_waiting(&self) {
         self.ending.cancel();

@@ -28,6 +28,9 @@ pub struct CloudEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<DataHash>,
     time: String,
+    /// The same in milliseconds since the Unix epoch.
+    #[serde(skip)]
+    pub at: u64,
     datacontenttype: &'static str,
     /// What belongs to the event.
     pub data: Value,
@@ -53,6 +56,7 @@ impl CloudEvent {
             time: Timestamp::from_millisecond(milliseconds)
                 .unwrap_or(Timestamp::MAX)
                 .to_string(),
+            at: event.at,
             datacontenttype: "application/json",
             data: event.data,
         }
