@@ -30,6 +30,8 @@ async fn the_lines_that_dev_prints_work_when_they_are_pasted() {
     let mut command = dm_node();
     command.args([
         "dev",
+        "--dashboard-port",
+        "0",
         "--internal-port",
         "0",
         "--external-port",
@@ -88,6 +90,8 @@ async fn a_node_is_made_by_init_and_started_by_run() {
             "--json",
             "--data-dir",
             dir,
+            "--dashboard-port",
+            "0",
             "--internal-port",
             "0",
             "--external-port",

@@ -103,6 +103,8 @@ async fn a_taken_port_of_the_peer_to_peer_network_is_named_with_its_protocol() {
         let started = command
             .args([
                 "dev",
+                "--dashboard-port",
+                "0",
                 "--internal-port",
                 "0",
                 "--external-port",

@@ -18,6 +18,7 @@ mod chain_trouble;
 mod churn;
 mod client;
 mod command_line;
+mod console;
 mod contacts;
 mod crashes;
 mod descriptors;

@@ -72,6 +72,8 @@ impl Node {
             .args([
                 "dev",
                 "--json",
+                "--dashboard-port",
+                "0",
                 "--internal-port",
                 "0",
                 "--external-port",

@@ -21,6 +21,8 @@ pub(crate) struct Started {
     /// Where the metrics are, if they are served.
     #[serde(default)]
     pub(crate) metrics: Option<String>,
+    /// An earlier binary has none.
+    pub(crate) console: Option<String>,
     pub(crate) p2p: Vec<String>,
 }
 
@@ -88,6 +90,10 @@ impl NodeSetup {
             .env("DM_EXTERNAL_API__RATE_LIMIT__BURST", "100000")
             .env("DM_INTERNAL_API__RATE_LIMIT__PER_SECOND", "100000")
             .env("DM_INTERNAL_API__RATE_LIMIT__BURST", "100000")
+            // By its variable, which earlier binaries know as well.
+            .env("DM_DASHBOARD_API__PORT", "0")
+            .env("DM_DASHBOARD_API__RATE_LIMIT__PER_SECOND", "100000")
+            .env("DM_DASHBOARD_API__RATE_LIMIT__BURST", "100000")
             .env("DM_API_KEYS__MAX_WRONG", "100000")
             .env("DM_NETWORK__RETRY_INTERVAL_SECS", "1")
             .env("DM_COMPLIANCE__WATCH_INTERVAL_SECS", "1")

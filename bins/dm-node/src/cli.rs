@@ -146,6 +146,9 @@ pub(crate) struct NodeArgs {
     /// Port of the API for clients
     #[arg(long, value_name = "PORT")]
     pub(crate) external_port: Option<u16>,
+    /// Port of the console in the browser
+    #[arg(long, value_name = "PORT")]
+    pub(crate) dashboard_port: Option<u16>,
     /// A peer to begin with: multiaddr or host:port; may be repeated
     #[arg(long = "peer", value_name = "ADDRESS")]
     pub(crate) peers: Vec<String>,

@@ -74,6 +74,7 @@ pub(crate) fn overrides(options: &NodeArgs) -> Vec<Override> {
         number("p2p_port", options.p2p_port.filter(|port| *port > 0)),
         number("internal_api.port", options.internal_port),
         number("external_api.port", options.external_port),
+        number("dashboard_api.port", options.dashboard_port),
         (!options.peers.is_empty()).then(|| parsed("initial_peers".to_owned(), &options.peers.join(","))),
     ]
     .into_iter()

@@ -24,17 +24,13 @@ pub(crate) async fn begin(
     give_back_lease_of_earlier_run(config, &catalog).await?;
     let own = InstanceId::random();
     remember(config, own)?;
-    // What is in the data directory cannot be shared with another instance.
-    let catalog = match config.storage.objects_url {
-        Some(_) => catalog,
-        None => with_stores_of_its_own(catalog, own).await?,
-    };
+    let catalog = as_only_instance(catalog, own).await?;
     Ok((own, catalog))
 }
 
-/// Without a bucket, the objects are in the data directory: one process runs the node, and one that
-/// was replaced changes nothing any more.
-async fn with_stores_of_its_own(catalog: SqliteCatalog, own: InstanceId) -> anyhow::Result<SqliteCatalog> {
+/// The leader's queues and plans are in the memory of their process, and without a bucket its objects
+/// are on its disk. So one process runs the node, and one that was replaced changes nothing any more.
+async fn as_only_instance(catalog: SqliteCatalog, own: InstanceId) -> anyhow::Result<SqliteCatalog> {
     let lasts = LeadershipConfig::default().lasts;
     if catalog.take_lease(own, lasts).await?.is_none() {
         bail!(

@@ -65,6 +65,7 @@ pub(crate) struct Node {
     internal_api: String,
     external_api: String,
     metrics: Option<SocketAddr>,
+    console: Option<String>,
 }
 
 impl Node {
@@ -92,6 +93,7 @@ impl Node {
         };
         let internal_api = servers.internal_url();
         let external_api = servers.external_url();
+        let console = servers.console_url();
         if config.catalog_url.is_some() {
             shared_keys::follow(&stores.catalog, keys, &ground.supervisor);
         }
@@ -151,6 +153,7 @@ impl Node {
             internal_api,
             external_api,
             metrics: metrics_address,
+            console,
         })
     }
 
@@ -161,6 +164,7 @@ impl Node {
             "internal_api": self.internal_api,
             "external_api": self.external_api,
             "metrics": self.metrics.map(|address| format!("http://{address}/metrics")),
+            "console": self.console,
             "peer_id": self.network.local_peer_id(),
             "p2p": self.network.listen_addresses(),
         })

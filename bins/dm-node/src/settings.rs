@@ -69,7 +69,7 @@ impl LoadedConfig {
     pub(crate) fn warnings(&self) -> Vec<String> {
         self.without_effect
             .iter()
-            .map(|name| format!("{name} is set and has no effect in this version"))
+            .map(|name| format!("{name} is set and has no effect"))
             .collect()
     }
 }

@@ -16,7 +16,8 @@ use actix_web::{
 use tokio::runtime::Handle;
 
 use crate::{
-    endpoint::not_found,
+    console::ConsoleState,
+    endpoint::{Router, not_found},
     middleware::{
         dialect,
         host::{self, AllowedHosts},
@@ -33,10 +34,23 @@ use crate::{
 };
 
 /// Whom a server is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Audience {
     Operators,
     Clients,
+    /// The console in the browser.
+    Console(ConsoleState),
+}
+
+impl Audience {
+    /// What metrics call its server.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Operators => "internal",
+            Self::Clients => "external",
+            Self::Console(_) => "console",
+        }
+    }
 }
 
 /// What the worker threads of one server are made from.
@@ -68,9 +82,11 @@ impl Blueprint {
             InitError = (),
         > + use<>,
     > {
-        let (health, limited) = match self.audience {
-            Audience::Operators => (routes::internal_health(), routes::internal()),
-            Audience::Clients => (routes::external_health(), routes::external()),
+        // Health is told under every name, also to who gives none.
+        let health = match self.audience {
+            Audience::Operators => routes::internal_health(),
+            Audience::Clients => routes::external_health(),
+            Audience::Console(_) => Router::default(),
         };
         let state = State::new(
             self.services.clone(),
@@ -81,16 +97,16 @@ impl Blueprint {
             routes::served_routes().into(),
         );
         let (hosts, requests, meter) = (self.hosts.clone(), self.requests.clone(), self.meter.clone());
-        let rest = web::scope("")
-            .wrap(self.rates.layer())
-            .configure(|config| limited.configure(config))
-            .default_service(web::to(not_found));
-        // Health is told under every name, also to who gives none.
+        let (audience, rates) = (self.audience.clone(), &self.rates);
         let rest = web::scope("")
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
                 host::check(hosts.clone(), request, next)
             }))
-            .service(rest);
+            .configure(|config| match audience {
+                Audience::Operators => limited(routes::internal(), rates, config),
+                Audience::Clients => limited(routes::external(), rates, config),
+                Audience::Console(console) => console.configure(rates, config),
+            });
         App::new()
             .app_data(web::Data::new(state))
             .app_data(self.known_keys.clone())
@@ -107,4 +123,13 @@ impl Blueprint {
                 in_progress::note(requests.clone(), request, next)
             }))
     }
+}
+
+/// The routes of an API that are subject to its rate limit.
+fn limited(routes: Router, rates: &RateLimits, config: &mut web::ServiceConfig) {
+    let routes = web::scope("")
+        .wrap(rates.layer())
+        .configure(|config| routes.configure(config))
+        .default_service(web::to(not_found));
+    config.service(routes);
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod console;
 mod disposition;
 mod endpoint;
 mod error;
@@ -23,6 +24,7 @@ mod state;
 mod tls;
 mod uploads;
 
+pub use console::Console;
 pub use disposition::{attached_name, attachment};
 pub use error::ApiError;
 pub use json_rpc::serve_json_rpc;

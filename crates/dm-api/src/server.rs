@@ -1,4 +1,4 @@
-//! The two API servers.
+//! The two API servers, and the console's.
 
 use std::{
     io,
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{Audience, Blueprint},
+    console::{Console, ConsoleState, Ports},
     listener::listen,
     middleware::{host::AllowedHosts, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
     protocol::Protocol,
@@ -27,7 +28,7 @@ use crate::{
     uploads::UploadPlaces,
 };
 
-/// Worker threads of the API for operators.
+/// Worker threads of the API for operators, and of the console.
 const INTERNAL_WORKERS: usize = 1;
 /// Most worker threads of the API for clients: what they do beside their
 /// requests' heads and bodies runs on the node's own threads.
@@ -59,10 +60,11 @@ pub enum ServerError {
     Start(#[from] io::Error),
 }
 
-/// Both API servers, listening and not serving yet: clients that connect wait.
+/// The servers, listening and not serving yet: clients that connect wait.
 pub struct ApiServers {
     internal: Bound,
     external: Bound,
+    console: Option<(Bound, Console)>,
     uploads: UploadPlaces,
 }
 
@@ -75,11 +77,7 @@ struct Bound {
 }
 
 impl Bound {
-    fn new(config: &ApiConfig, audience: Audience) -> Result<Self, ServerError> {
-        let tls = match audience {
-            Audience::Operators => LiveTls::internal(config)?,
-            Audience::Clients => LiveTls::external(config)?,
-        };
+    fn new(config: &ApiConfig, tls: Option<Arc<LiveTls>>) -> Result<Self, ServerError> {
         let address = SocketAddr::new(config.host, config.port);
         let listener = listen(address, Limits::from(config).idle)
             .map_err(|source| ServerError::Bind { address, source })?;
@@ -98,9 +96,9 @@ impl Bound {
     }
 
     /// The API for clients is meant for the world, unless it is given its names.
-    fn hosts(&self, audience: Audience) -> AllowedHosts {
+    fn hosts(&self, audience: &Audience) -> AllowedHosts {
         let allowed = &self.config.allowed_hosts;
-        if audience == Audience::Clients && allowed.is_empty() {
+        if matches!(audience, Audience::Clients) && allowed.is_empty() {
             return AllowedHosts::Any;
         }
         AllowedHosts::Only {
@@ -121,10 +119,28 @@ impl ApiServers {
         uploads: UploadsConfig,
     ) -> Result<Self, ServerError> {
         Ok(Self {
-            internal: Bound::new(internal, Audience::Operators)?,
-            external: Bound::new(external, Audience::Clients)?,
+            internal: Bound::new(internal, LiveTls::internal(internal)?)?,
+            external: Bound::new(external, LiveTls::external(external)?)?,
+            console: None,
             uploads: UploadPlaces::new(uploads),
         })
+    }
+
+    /// Takes a port for the console, too.
+    ///
+    /// # Errors
+    /// As [`ApiServers::bind`].
+    pub fn with_console(self, config: &ApiConfig, console: Console) -> Result<Self, ServerError> {
+        let bound = Bound::new(config, LiveTls::console(config)?)?;
+        Ok(Self {
+            console: Some((bound, console)),
+            ..self
+        })
+    }
+
+    /// URL of the console, if there is one.
+    pub fn console_url(&self) -> Option<String> {
+        self.console.as_ref().map(|(bound, _)| bound.url())
     }
 
     /// URL of the API for operators.
@@ -139,8 +155,10 @@ impl ApiServers {
 
     /// The parts that judge the certificates, where there are some.
     pub fn health_checks(&self) -> Vec<Arc<dyn HealthCheck>> {
+        let console = self.console.as_ref().map(|(bound, _)| bound);
         [&self.internal, &self.external]
             .into_iter()
+            .chain(console)
             .filter_map(|bound| Some(bound.tls.clone()? as Arc<dyn HealthCheck>))
             .collect()
     }
@@ -160,10 +178,20 @@ impl ApiServers {
         let external_workers = std::thread::available_parallelism()
             .map_or(1, usize::from)
             .min(MAX_EXTERNAL_WORKERS);
-        let plans = [
+        let (internal, external) = (self.internal.address.port(), self.external.address.port());
+        let mut plans = vec![
             (self.internal, Audience::Operators, INTERNAL_WORKERS),
             (self.external, Audience::Clients, external_workers),
         ];
+        if let Some((bound, console)) = self.console {
+            let ports = Ports {
+                internal,
+                external,
+                dashboard: bound.address.port(),
+            };
+            let audience = Audience::Console(ConsoleState::new(console, ports));
+            plans.push((bound, audience, INTERNAL_WORKERS));
+        }
         let mut servers = Vec::with_capacity(plans.len());
         let known_keys = KnownKeys::default();
         let mut meters = Vec::with_capacity(plans.len());
@@ -172,11 +200,12 @@ impl ApiServers {
             if let Some(tls) = &bound.tls {
                 tokio::spawn(tls.clone().watch(stopped.clone()));
             }
+            let name = audience.name();
             let blueprint = Blueprint {
+                hosts: bound.hosts(&audience),
                 audience,
                 services: services.clone(),
                 limits: Limits::from(&bound.config),
-                hosts: bound.hosts(audience),
                 rates: bound.rates,
                 known_keys: known_keys.clone(),
                 uploads: self.uploads.clone(),
@@ -185,7 +214,7 @@ impl ApiServers {
                 requests: Requests::default(),
                 meter: RequestMeter::default(),
             };
-            meters.push((audience, blueprint.meter.clone()));
+            meters.push((name, blueprint.meter.clone()));
             servers.push(start(bound.listener, bound.tls, blueprint, workers, patience)?);
         }
         Ok(ApiHandle {
@@ -232,29 +261,23 @@ fn start(
     Ok(RunningServer::new(server.run(), patience).watching(requests))
 }
 
-/// Both API servers while they serve. Dropping it does not stop them.
+/// The servers while they serve. Dropping it does not stop them.
 pub struct ApiHandle {
     servers: Vec<RunningServer>,
     stopped: CancellationToken,
     meters: ApiMeters,
 }
 
-/// Counts the requests of both servers; cheap to clone.
+/// Counts the requests of each server; cheap to clone.
 #[derive(Clone)]
-pub struct ApiMeters(Vec<(Audience, RequestMeter)>);
+pub struct ApiMeters(Vec<(&'static str, RequestMeter)>);
 
 impl ApiMeters {
-    /// The requests of each server since its start: those of operators under `internal`, and
-    /// those of clients under `external`.
+    /// The requests of each server since its start: those of operators under `internal`, those
+    /// of clients under `external`, and those of people under `console`.
     pub fn readings(&self) -> Vec<(&'static str, Vec<RequestReading>)> {
-        let readings = self.0.iter().map(|(audience, meter)| {
-            let api = match audience {
-                Audience::Operators => "internal",
-                Audience::Clients => "external",
-            };
-            (api, meter.readings())
-        });
-        readings.collect()
+        let meters = self.0.iter();
+        meters.map(|(api, meter)| (*api, meter.readings())).collect()
     }
 }
 

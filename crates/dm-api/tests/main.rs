@@ -9,6 +9,7 @@
 mod backups;
 mod common;
 mod compliance;
+mod console;
 mod contacts;
 mod contract;
 mod descriptors;

@@ -77,7 +77,8 @@ pub struct NodeConfig {
     pub node_signature: Option<String>,
     /// Peers to begin with: multiaddrs, `host:port`, or `http://host:port`.
     pub initial_peers: Vec<String>,
-    /// Folder of contract artefacts of the older node; accepted, without effect.
+    /// Folder of contract artefacts of the older node; accepted, without effect: the
+    /// contract is part of the program.
     pub contracts_dir: Option<PathBuf>,
     /// Password that protects the node's keys.
     pub key_master_password: Option<SecretString>,
@@ -89,8 +90,8 @@ pub struct NodeConfig {
     pub external_api: ApiConfig,
     /// How many uploads there may be, and how slow.
     pub uploads: UploadsConfig,
-    /// Web page for operators; accepted, without effect in this version.
-    pub dashboard_api: ListenConfig,
+    /// Console in the browser, and both APIs for its page.
+    pub dashboard_api: ApiConfig,
     /// Peer-to-peer network.
     pub network: NetworkConfig,
     /// Local storage.
@@ -144,10 +145,7 @@ impl Default for NodeConfig {
             internal_api: ApiConfig::internal(),
             external_api: ApiConfig::external(),
             uploads: UploadsConfig::default(),
-            dashboard_api: ListenConfig {
-                host: IpAddr::from([127, 0, 0, 1]),
-                port: 8082,
-            },
+            dashboard_api: ApiConfig::dashboard(),
             network: NetworkConfig::default(),
             storage: StorageConfig::default(),
             chain: ChainConfig::default(),
@@ -165,17 +163,7 @@ impl Default for NodeConfig {
     }
 }
 
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListenConfig {
-    /// Address of the interface.
-    pub host: IpAddr,
-    /// TCP port; 0 lets the system choose.
-    pub port: u16,
-}
-
-/// One of the two HTTP APIs.
+/// One of the HTTP servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ApiConfig {
@@ -212,6 +200,14 @@ impl ApiConfig {
                 burst: 100,
             },
             ..Self::external()
+        }
+    }
+
+    /// Defaults of the console.
+    pub fn dashboard() -> Self {
+        Self {
+            port: 8082,
+            ..Self::internal()
         }
     }
 

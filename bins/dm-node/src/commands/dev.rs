@@ -125,6 +125,7 @@ async fn api_key(node: &Node, dir: &Path) -> anyhow::Result<String> {
 fn describe(document: &serde_json::Value) -> String {
     let (api, internal) = (cell(&document["external_api"]), cell(&document["internal_api"]));
     let (key, address) = (cell(&document["api_key"]), cell(&document["address"]));
+    let console = cell(&document["console"]);
     let hash = DataHash::of(EXAMPLE.as_bytes());
     format!(
         "\
@@ -134,6 +135,7 @@ chain is its own; everything is in {data_dir}.
   account            {address}
   API for clients    {api}
   API for operators  {internal}
+  console            {console}
   peers reach it at  {peer}
   metrics            {metrics}
   API key            {key}
@@ -144,6 +146,8 @@ Share something, read it back, check it against the chain:
   curl -sS -H 'X-API-Key: {key}' {api}/data/{hash}
   curl -sS {api}/verify_data/{hash}
   curl -sS -H 'X-API-Key: {key}' {internal}/balance/{address}
+
+The console opens in a browser; sign in with the API key.
 
 Ctrl-C ends it.",
         data_dir = cell(&document["data_dir"]),

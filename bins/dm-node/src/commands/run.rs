@@ -16,10 +16,11 @@ pub(crate) async fn run(args: &RunArgs, as_json: bool, plugins: RegisteredPlugin
     let node = start::start(&loaded, plugins, home::open_or_create_keys).await?;
     output::print(as_json, &node.document(), |document| {
         format!(
-            "The node runs as {}.\n  API for clients    {}\n  API for operators  {}\n  peers reach it at  {}",
+            "The node runs as {}.\n  API for clients    {}\n  API for operators  {}\n  console            {}\n  peers reach it at  {}",
             cell(&document["address"]),
             cell(&document["external_api"]),
             cell(&document["internal_api"]),
+            cell(&document["console"]),
             cell(&document["p2p"][0]),
         )
     })?;

@@ -1,10 +1,14 @@
 //! What `dev` and `run` have in common: a start that works as a whole or
 //! leaves nothing behind.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::{
+    net::{SocketAddr, TcpListener, UdpSocket},
+    sync::Arc,
+};
 
 use anyhow::Context;
-use dm_api::ApiServers;
+use dm_api::{ApiServers, Console};
+use dm_console::Pages;
 use dm_core::config::NodeConfig;
 use dm_keys::NodeKeys;
 use dm_services::RegisteredPlugins;
@@ -29,7 +33,12 @@ pub(crate) async fn start(
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");
     }
-    let servers = ApiServers::bind(&config.internal_api, &config.external_api, config.uploads)?;
+    let console = Console {
+        node_id: config.node_id.clone(),
+        pages: Arc::new(Pages),
+    };
+    let servers = ApiServers::bind(&config.internal_api, &config.external_api, config.uploads)?
+        .with_console(&config.dashboard_api, console)?;
     ensure_free(config)?;
     let metrics = metrics::listen(&config.metrics)?;
     let lock = DataDirLock::make(&config.data_dir)?;

@@ -52,6 +52,19 @@ external_api.tls.cert_file | tests/tls.rs | fn a_wrong_or_missing_file_ends_the_
 external_api.tls.key_file | tests/tls.rs | fn a_wrong_or_missing_file_ends_the_start_with_its_setting(
 external_api.tls.client_ca_file | crates/dm-api/tests/tls.rs | fn a_client_certificate_stands_for_its_api_key(
 external_api.tls.client_keys | crates/dm-api/tests/tls.rs | fn a_client_certificate_stands_for_its_api_key(
+dashboard_api.host | crates/dm-api/src/server.rs | SocketAddr::new(config.host, config.port)
+dashboard_api.port | tests/console.rs | fn a_person_signs_in_to_the_console_of_a_node_with_its_api_key(
+dashboard_api.max_json_bytes | crates/dm-api/src/state.rs | config.max_json_bytes
+dashboard_api.request_timeout_secs | crates/dm-api/src/state.rs | config.request_timeout_secs
+dashboard_api.idle_timeout_secs | crates/dm-api/src/state.rs | config.idle_timeout_secs
+dashboard_api.trusted_proxies | crates/dm-api/tests/console.rs | fn behind_a_proxy_that_encrypts_the_cookie_is_for_encrypted_connections_alone(
+dashboard_api.allowed_hosts | crates/dm-api/tests/console.rs | fn a_foreign_page_can_neither_read_nor_write(
+dashboard_api.rate_limit.per_second | crates/dm-api/src/middleware/rate_limit.rs | limit.per_second
+dashboard_api.rate_limit.burst | crates/dm-api/src/middleware/rate_limit.rs | limit.burst
+dashboard_api.tls.cert_file | crates/dm-api/src/tls/live.rs | "dashboard_api"
+dashboard_api.tls.key_file | crates/dm-api/src/tls/live.rs | "dashboard_api"
+dashboard_api.tls.client_ca_file | crates/dm-api/src/tls/live.rs | "dashboard_api"
+dashboard_api.tls.client_keys | crates/dm-api/src/tls/live.rs | "dashboard_api"
 uploads.max_at_once | crates/dm-api/src/uploads.rs | .max_at_once
 uploads.max_at_once_per_key | crates/dm-api/src/uploads.rs | .max_at_once_per_key
 uploads.min_bytes_per_second | crates/dm-api/src/uploads.rs | .min_bytes_per_second

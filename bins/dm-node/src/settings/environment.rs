@@ -46,7 +46,10 @@ const PREFIX: &str = "DM_";
 const NOT_SETTINGS: [&str; 4] = ["DM_API", "DM_API_CA", "DM_API_KEY", "DM_INTERNAL_API_URL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 15] = [
+const LISTS: [&str; 18] = [
+    "dashboard_api.allowed_hosts",
+    "dashboard_api.trusted_proxies",
+    "dashboard_api.tls.client_keys",
     "initial_peers",
     "network.allowed_peers",
     "network.external_addresses",

@@ -3,10 +3,8 @@
 use super::{DEFAULT_FILE, environment::variable_name};
 
 /// Settings that the default file does not show as lines of their own.
-const UNLISTED: [&str; 8] = [
+const UNLISTED: [&str; 6] = [
     "contracts_dir",
-    "dashboard_api.host",
-    "dashboard_api.port",
     "key_master_password",
     "private_key",
     "storage.s3.access_key_id",
@@ -25,7 +23,7 @@ const SECRETS: [&str; 6] = [
 ];
 
 /// Settings that are accepted for the sake of older configurations and have no effect.
-const WITHOUT_EFFECT: [&str; 2] = ["contracts_dir", "dashboard_api"];
+const WITHOUT_EFFECT: [&str; 1] = ["contracts_dir"];
 
 /// Whether the setting at this path is a secret, or a part of one.
 pub(super) fn is_secret(path: &[String]) -> bool {

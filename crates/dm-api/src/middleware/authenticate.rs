@@ -24,7 +24,8 @@ use dm_core::{
 use super::{client_address::client_address, known_keys::KnownKeys, meter};
 use crate::{error::ApiError, route_info::Access, state::State, tls::CertifiedClient};
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Who may call a route.
 pub(crate) struct Gate {
@@ -75,6 +76,16 @@ pub(super) fn address_of(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> I
     client_address(peer, request.headers(), trusted_proxies)
 }
 
+/// Whether the client's connection is encrypted: to this server, or to a trusted proxy that
+/// says so.
+pub(crate) fn came_encrypted(request: &HttpRequest, state: &State) -> bool {
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let forwarded = request.headers().get(X_FORWARDED_PROTO);
+    request.app_config().secure()
+        || peer.is_some_and(|peer| state.trusted_proxies.contains(&peer))
+            && forwarded.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
 /// Whether the request comes with a key that may read what `route` shows, for routes that
 /// say more to such a one.
 pub(crate) async fn may_call(request: &HttpRequest, state: &State, scope: Scope, route: &RouteName) -> bool {
@@ -83,10 +94,21 @@ pub(crate) async fn may_call(request: &HttpRequest, state: &State, scope: Scope,
 }
 
 async fn authenticate(request: &HttpRequest, state: &State) -> Result<Principal, ApiError> {
-    let Some(key) = api_key(request.headers()) else {
-        let client = certified_client(request).ok_or_else(ApiError::unauthorized)?;
-        return Ok(state.run(state.services.api_keys.bearer(&client.key_id)).await?);
-    };
+    match api_key(request.headers()) {
+        Some(key) => bearer_of(key, request, state).await,
+        None => {
+            let client = certified_client(request).ok_or_else(ApiError::unauthorized)?;
+            Ok(state.run(state.services.api_keys.bearer(&client.key_id)).await?)
+        }
+    }
+}
+
+/// Whose this key is, which has come with the request.
+pub(crate) async fn bearer_of(
+    key: &str,
+    request: &HttpRequest,
+    state: &State,
+) -> Result<Principal, ApiError> {
     let known = request.app_data::<KnownKeys>();
     let address = address_of(request, &state.trusted_proxies);
     let guard = &state.services.key_guard;

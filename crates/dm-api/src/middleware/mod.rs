@@ -14,5 +14,6 @@ pub(crate) mod rate_limit;
 #[path = "unlimited.rs"]
 pub(crate) mod rate_limit;
 pub(crate) mod request_id;
+pub(crate) mod session;
 mod standing;
 pub(crate) mod trace;

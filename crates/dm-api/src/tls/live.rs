@@ -71,6 +71,14 @@ impl LiveTls {
         Self::load("external_api", "external_api_tls", config)
     }
 
+    /// The same for the console.
+    ///
+    /// # Errors
+    /// [`TlsFault`], which names the setting.
+    pub(crate) fn console(config: &ApiConfig) -> Result<Option<Arc<Self>>, TlsFault> {
+        Self::load("dashboard_api", "dashboard_api_tls", config)
+    }
+
     /// `api` is the name of the settings, `part` that in `/health`.
     fn load(api: &str, part: &'static str, config: &ApiConfig) -> Result<Option<Arc<Self>>, TlsFault> {
         let Some(files) = TlsFiles::new(api, &config.tls) else {

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dm_api::{ApiHandle, ApiServers, Services};
+use dm_api::{ApiHandle, ApiServers, Console, Services};
 use dm_core::{
     Address,
     api_key::{Rights, Scope},
@@ -51,7 +51,7 @@ pub mod watched_store;
 
 pub use answer::Answer;
 pub use names::*;
-use ports::{FixedChain, FixedEndpoint, HeldLogFilter, QuietNetwork, ShortBackups, own_instance};
+use ports::{FixedChain, FixedEndpoint, HeldLogFilter, OnePage, QuietNetwork, ShortBackups, own_instance};
 use watched_store::WatchedStore;
 
 /// The master password of a node.
@@ -61,6 +61,7 @@ pub const PASSWORD: &str = "the master password";
 pub struct TestConfig {
     pub internal: ApiConfig,
     pub external: ApiConfig,
+    pub dashboard: ApiConfig,
     pub uploads: UploadsConfig,
     pub anchor_patience: Duration,
     pub money_patience: Duration,
@@ -88,6 +89,7 @@ impl Default for TestConfig {
         Self {
             internal: local(ApiConfig::internal()),
             external: local(ApiConfig::external()),
+            dashboard: local(ApiConfig::dashboard()),
             uploads: UploadsConfig::default(),
             anchor_patience: Duration::from_millis(20),
             money_patience: Duration::from_secs(5),
@@ -109,6 +111,7 @@ impl Default for TestConfig {
 pub struct TestNode {
     pub internal: String,
     pub external: String,
+    pub console: String,
     pub keys: Keys,
     pub api_keys: Arc<MemoryApiKeys>,
     pub scrubber: Scrubber,
@@ -324,7 +327,13 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     .unwrap();
     let listing = inbox.clone();
     tokio::spawn(async move { listing.run(tokio_util::sync::CancellationToken::new()).await });
-    let servers = ApiServers::bind(&config.internal, &config.external, config.uploads).unwrap();
+    let console = Console {
+        node_id: "test".to_owned(),
+        pages: Arc::new(OnePage),
+    };
+    let servers = ApiServers::bind(&config.internal, &config.external, config.uploads)
+        .and_then(|servers| servers.with_console(&config.dashboard, console))
+        .unwrap();
     let mut checks = config.checks;
     checks.extend(servers.health_checks());
     let health = HealthMonitor::start(
@@ -374,6 +383,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     TestNode {
         internal: servers.internal_url(),
         external: servers.external_url(),
+        console: servers.console_url().unwrap(),
         keys: Keys {
             share: new_key(&api_keys, Scope::Share).await,
             read: new_key(&api_keys, Scope::Read).await,

@@ -16,8 +16,8 @@ use dm_core::{
     peer::{NetworkStats, PeerRecord, PeerStanding, PeerStatus},
     ports::{
         AddressDirectory, BackupError, BackupStream, Backups, Chain, ChainControl, ChainError, ChainHead,
-        ChainSwitchError, FetchError, Found, InvalidLogFilter, LogControl, NetworkError, NetworkStatus,
-        ObjectExchange, PushReport,
+        ChainSwitchError, ConsolePages, FetchError, Found, InvalidLogFilter, LogControl, NetworkError,
+        NetworkStatus, ObjectExchange, PageFile, PushReport,
     },
     secret::SecretString,
     token::{NATIVE_TOKEN, TokenInfo, TokenKind},
@@ -225,5 +225,19 @@ pub fn own_instance() -> Instance {
         version: "1.2.3".to_owned(),
         peer_id: Some("own peer".to_owned()),
         addresses: Vec::new(),
+    }
+}
+
+/// A console of one file.
+pub struct OnePage;
+
+impl ConsolePages for OnePage {
+    fn file(&self, path: &str) -> Option<PageFile> {
+        (path == "/").then_some(PageFile {
+            media_type: "text/html; charset=utf-8",
+            policy: "default-src 'none'",
+            etag: "\"1\"",
+            bytes: b"<!doctype html>",
+        })
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_node(config, &mut faults);
     check_api("internal_api", &config.internal_api, &mut faults);
     check_api("external_api", &config.external_api, &mut faults);
+    check_api("dashboard_api", &config.dashboard_api, &mut faults);
     check_uploads(config, &mut faults);
     check_network(config, &mut faults);
     check_catalog(config, &mut faults);

@@ -11,6 +11,7 @@ mod catalog;
 mod chain;
 mod chain_control;
 mod compliance;
+mod console_pages;
 mod contact_book;
 mod crypto;
 mod deliveries;
@@ -64,6 +65,7 @@ pub use catalog::{
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
+pub use console_pages::{ConsolePages, PageFile};
 pub use contact_book::ContactBook;
 pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
 pub use deliveries::DeliveryCatalog;

@@ -1,0 +1,87 @@
+//! The console in the browser: its page, its sessions, and the routes that only it has.
+//! Both APIs are served below `/api` as they are.
+
+mod pages;
+mod routes;
+mod sessions;
+mod sockets;
+mod wire;
+
+use std::sync::Arc;
+
+use actix_web::{
+    body::BoxBody,
+    middleware::{Next, from_fn},
+    web,
+};
+use dm_core::ports::ConsolePages;
+
+use self::sockets::Sockets;
+use crate::{
+    endpoint::not_found,
+    middleware::{rate_limit::RateLimits, session},
+    routes::{external, external_health, internal, internal_health},
+};
+
+pub(crate) use self::sessions::{Session, Sessions};
+
+/// What the console shows beside what the services know.
+#[derive(Clone)]
+pub struct Console {
+    /// Name of the node.
+    pub node_id: String,
+    /// The files of the page.
+    pub pages: Arc<dyn ConsolePages>,
+}
+
+/// TCP ports of the servers.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub(crate) struct Ports {
+    pub(crate) internal: u16,
+    pub(crate) external: u16,
+    pub(crate) dashboard: u16,
+}
+
+/// What the handlers of the console work with, shared by the worker threads.
+#[derive(Clone)]
+pub(crate) struct ConsoleState {
+    console: Console,
+    ports: Ports,
+    pub(crate) sessions: Sessions,
+    sockets: Sockets,
+}
+
+impl ConsoleState {
+    pub(crate) fn new(console: Console, ports: Ports) -> Self {
+        Self {
+            console,
+            ports,
+            sessions: Sessions::default(),
+            sockets: Sockets::default(),
+        }
+    }
+
+    /// Serves the page, and both APIs below `/api`, to those who are signed in.
+    pub(crate) fn configure(self, rates: &RateLimits, config: &mut web::ServiceConfig) {
+        let sessions = self.sessions.clone();
+        let api = web::scope("/api")
+            .configure(|config| routes::of_api().configure(config))
+            .configure(|config| internal_health().configure(config))
+            .configure(|config| internal().configure(config))
+            // What both APIs have, such as `/health`, is answered as operators are.
+            .configure(|config| external_health().configure(config))
+            .configure(|config| external().configure(config))
+            .default_service(web::to(not_found))
+            .wrap(rates.layer())
+            .wrap(from_fn(pages::keep_from_view));
+        let all = web::scope("")
+            .service(api)
+            .configure(|config| wire::router().configure(config))
+            .default_service(web::to(pages::serve))
+            // Before the rate limit, which counts by API key.
+            .wrap(from_fn(move |request, next: Next<BoxBody>| {
+                session::recognise(sessions.clone(), request, next)
+            }));
+        config.app_data(web::Data::new(self)).service(all);
+    }
+}

@@ -1,0 +1,34 @@
+// What happened, as a sentence.
+import { named } from "./i18n";
+import { plain, short } from "./format";
+import { nameOf } from "./contacts";
+import type { Happening } from "./live";
+import type { Tone } from "./ui/parts";
+
+const TONES: Record<string, Tone> = {
+  "data.shared": "info", "data.received": "info", "data.fetched": "info", "data.acknowledged": "good",
+  "share.anchored": "good", "token.transfer_completed": "good", "token.transfer_failed": "bad",
+  "data.revoked": "warn", "data.erased": "warn", "data.expired": "warn", "system.error": "bad",
+};
+
+export function toneOf({ type, data }: Happening): Tone {
+  if (type === "health.component_change") return data.connected === false || data.status === "unhealthy" ? "bad" : "info";
+  return TONES[type] ?? "none";
+}
+
+export function titleOf(type: string): string {
+  return named("event", type);
+}
+
+export function whoOf({ type, data }: Happening): string | undefined {
+  if (type.startsWith("system.")) return undefined;
+  const party = data.recipient ?? data.owner ?? data.address;
+  return typeof party === "string" ? (nameOf(party) ?? short(party)) : undefined;
+}
+
+export function detailOf(happening: Happening): string {
+  const { data } = happening;
+  const said = [data.component ?? data.part, data.reason, data.symbol, data.node_id].filter((text) => typeof text === "string");
+  if (typeof data.event_type === "string") said.push(named("kind", data.event_type));
+  return said.map((text) => plain(String(text))).join(" · ");
+}

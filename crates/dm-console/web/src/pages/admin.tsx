@@ -1,0 +1,26 @@
+// Who may do what, and how the node is set up. One file for each part.
+import { may } from "../api";
+import { t, type Key } from "../i18n";
+import { Empty, PageHead } from "../ui/parts";
+import { ContactsPart } from "./admin/contacts";
+import { ApiKeysPart } from "./admin/api_keys";
+import { UsersPart } from "./admin/users";
+import { SubscriptionsPart } from "./admin/subscriptions";
+import { PluginsPart } from "./admin/plugins";
+import { KeysPart } from "./admin/keys";
+
+const PARTS = { contacts: ContactsPart, api_keys: ApiKeysPart, users: UsersPart, subscriptions: SubscriptionsPart, plugins: PluginsPart, keys: KeysPart };
+
+export function AdminPage({ part }: { part: string | undefined }) {
+  const name = part && part in PARTS ? (part as keyof typeof PARTS) : "contacts";
+  const Part = PARTS[name];
+  return (
+    <>
+      <PageHead title={t("nav.admin")} lead={t("admin.lead")} />
+      <nav class="tabs" aria-label={t("nav.admin")}>
+        {Object.keys(PARTS).map((key) => <a href={`#/admin/${key}`} aria-current={key === name ? "page" : undefined}>{t(`admin.${key}` as Key)}</a>)}
+      </nav>
+      {may("admin") || name === "contacts" ? <Part /> : <Empty title={t("error.noScope")}>{t("error.noScopeDo", { scope: "admin" })}</Empty>}
+    </>
+  );
+}
