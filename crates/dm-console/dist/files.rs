@@ -14,7 +14,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/javascript; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"5ecf341312d021f0450ee57ae64b6cc2\"",
+            etag: "\"2bc34555fa2b1241e7d76a851d9bcd5d\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.js")),
         },
     ),
@@ -40,8 +40,8 @@ const FILES: [(&str, PageFile); 5] = [
         "/receipt.html",
         PageFile {
             media_type: "text/html; charset=utf-8",
-            policy: "default-src 'none'; script-src 'sha256-zMVEbBjCVfpoWrHrUTlbgvOhAQgspVnQLDH7RjAA/m8='; style-src 'sha256-Ocbsq5vX3VY/Rx/v7F0hhfVU44J2PSK4pHMTK5Pooao='; connect-src http: https:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; sandbox allow-scripts allow-forms allow-downloads",
-            etag: "\"2ced4f6277ee9fa121e597e673d8298d\"",
+            policy: "default-src 'none'; script-src 'sha256-Sr45pOYj5+Ll2VK1iRLEbbPD7NhNleQiXjx5eDpVmTA='; style-src 'sha256-Ocbsq5vX3VY/Rx/v7F0hhfVU44J2PSK4pHMTK5Pooao='; connect-src http: https:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; sandbox allow-scripts allow-forms allow-downloads",
+            etag: "\"1112b00c22eccda165d6a41af9891c27\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/receipt.html")),
         },
     ),

@@ -32,7 +32,13 @@ const define = {
   PROVES_SELECTOR: JSON.stringify(selectorOf("proves")),
 };
 
-async function bundle(entry, format) {
+/** The licences of what others have written go with it. */
+async function licences(...names) {
+  const texts = await Promise.all(names.map((name) => readFile(`${here}node_modules/${name}/LICENSE`, "utf8")));
+  return `/*!\n${names.map((name, index) => `${name}\n\n${texts[index].trim()}\n`).join("\n")}*/`;
+}
+
+async function bundle(entry, format, others = []) {
   const { outputFiles } = await build({
     entryPoints: [`${here}src/${entry}`],
     bundle: true,
@@ -44,6 +50,7 @@ async function bundle(entry, format) {
     jsxImportSource: "preact",
     charset: "utf8",
     legalComments: "none",
+    ...(others.length ? { banner: { js: await licences(...others) } } : {}),
     define,
     external: ["/icon.svg"],
     logLevel: "warning",
@@ -54,9 +61,9 @@ async function bundle(entry, format) {
 const hashOf = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 
 const [app, style, receipt, receiptStyle, page, icon] = await Promise.all([
-  bundle("main.tsx", "esm"),
+  bundle("main.tsx", "esm", ["preact", "@preact/signals", "@preact/signals-core"]),
   bundle("styles/app.css", "esm"),
-  bundle("receipt/page.tsx", "iife"),
+  bundle("receipt/page.tsx", "iife", ["preact", "@preact/signals", "@preact/signals-core", "@noble/hashes"]),
   bundle("styles/receipt.css", "esm"),
   readFile(`${here}src/index.html`, "utf8"),
   readFile(`${here}src/icon.svg`, "utf8"),
