@@ -55,6 +55,7 @@ where
         .rustls_0_23_with_config(config, patience)
     }
 
+    #[expect(clippy::type_complexity, reason = "what it is made of has no names")]
     fn http<T, C>(
         self,
         connected: C,

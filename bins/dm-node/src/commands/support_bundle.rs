@@ -20,7 +20,7 @@ pub(crate) async fn run(args: &SupportBundleArgs, as_json: bool) -> anyhow::Resu
     let mut bundle = Bundle::begin(loaded.as_ref(), &args.client.api_key).await;
     bundle.ask(&client).await;
     if let Some(log) = &args.log {
-        bundle.add_log(&input_path(log))?;
+        bundle.add_log(input_path(log))?;
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
