@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::{
-    s3::{in_bucket, must_put},
+    s3::{LARGE, in_bucket, must_put},
     support::{
         Node, NodeSetup, SOMEBODY, bytes, eventually,
         http::answer,
@@ -27,8 +27,6 @@ use crate::{
 
 /// Clients that share at the same time.
 const CLIENTS: u64 = 8;
-/// Bytes of a large object: more than two parts.
-const LARGE: usize = 20 << 20;
 /// Shares that are acknowledged before something is killed.
 const SHARES: usize = 20;
 /// Of a client after a share that was not acknowledged.

@@ -10,7 +10,7 @@ use tempfile::{TempDir, tempdir};
 use crate::support::{Node, NodeSetup, SOMEBODY, bytes, eventually, http::answer};
 
 /// Bytes of the large objects: more than two parts.
-const LARGE: usize = 20 << 20;
+pub(crate) const LARGE: usize = 20 << 20;
 
 fn setup(home: &TempDir, endpoint: &str, bucket: &str) -> NodeSetup {
     in_bucket(NodeSetup::new(home.path()), endpoint, bucket)

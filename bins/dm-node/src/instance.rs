@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -13,10 +14,14 @@ use dm_storage::SqliteCatalog;
 
 use crate::catalog::process_file;
 
-/// Begins a run of the node: its id, and the catalog as it may write to it.
+/// Between two looks of a process that waits at whether the other one has ended.
+const TURN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Begins a run of the node: its id, and the catalog as it may write to it. Where another process
+/// runs the node, and this one may take over, that is when the other one has ended.
 ///
 /// # Errors
-/// Where another process runs the node on another data directory, or the database fails.
+/// Where another process runs the node with objects of its own, or the database fails.
 pub(crate) async fn begin(
     config: &NodeConfig,
     catalog: SqliteCatalog,
@@ -24,19 +29,34 @@ pub(crate) async fn begin(
     give_back_lease_of_earlier_run(config, &catalog).await?;
     let own = InstanceId::random();
     remember(config, own)?;
-    let catalog = as_only_instance(catalog, own).await?;
+    let catalog = as_only_instance(config, catalog, own).await?;
     Ok((own, catalog))
 }
 
 /// The leader's queues and plans are in the memory of their process, and without a bucket its objects
 /// are on its disk. So one process runs the node, and one that was replaced changes nothing any more.
-async fn as_only_instance(catalog: SqliteCatalog, own: InstanceId) -> anyhow::Result<SqliteCatalog> {
+/// Where another one runs it and both have the same objects, this one waits for its end.
+async fn as_only_instance(
+    config: &NodeConfig,
+    catalog: SqliteCatalog,
+    own: InstanceId,
+) -> anyhow::Result<SqliteCatalog> {
     let lasts = LeadershipConfig::default().lasts;
-    if catalog.take_lease(own, lasts).await?.is_none() {
-        bail!(
-            "another process of this node uses the database: stop it, or wait for {} s after it has ended",
-            lasts.as_secs()
-        );
+    let mut waits = false;
+    while catalog.take_lease(own, lasts).await?.is_none() {
+        if config.storage.objects_url.is_none() {
+            bail!(
+                "another process of this node uses the database: stop it, or wait for {} s after it has ended",
+                lasts.as_secs()
+            );
+        }
+        if !waits {
+            tracing::info!(
+                "another process runs this node: this one waits, and takes over when that one ends"
+            );
+            waits = true;
+        }
+        tokio::time::sleep(TURN_INTERVAL).await;
     }
     Ok(catalog.while_last_leader(own))
 }

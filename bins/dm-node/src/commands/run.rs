@@ -12,8 +12,13 @@ use crate::{
 
 pub(crate) async fn run(args: &RunArgs, as_json: bool, plugins: RegisteredPlugins) -> anyhow::Result<()> {
     let loaded = home::load_to_run(args)?;
-    let stop = StopSignal::catch()?;
-    let node = start::start(&loaded, plugins, home::open_or_create_keys).await?;
+    let mut stop = StopSignal::catch()?;
+    // One that waits for another instance to end can be told to stop as well.
+    let node = tokio::select! {
+        biased;
+        node = start::start(&loaded, plugins, home::open_or_create_keys) => node?,
+        () = stop.wait() => return Ok(()),
+    };
     output::print(as_json, &node.document(), |document| {
         format!(
             "The node runs as {}.\n  API for clients    {}\n  API for operators  {}\n  console            {}\n  peers reach it at  {}",
