@@ -10,7 +10,11 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::BoxBody;
 use tokio::net::TcpStream;
 
-use crate::{app::Blueprint, on_demand, tls::LiveTls};
+use crate::{
+    app::Blueprint,
+    on_demand,
+    tls::{Encrypted, LiveTls},
+};
 
 /// How long a client may take for a request's head, and for the handshake of TLS.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -48,6 +52,7 @@ where
     ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = impl Sized, InitError = ()> {
         let patience = TlsAcceptorConfig::default().handshake_timeout(HEAD_PATIENCE);
         self.http(move |stream: &TlsStream<TcpStream>, about: &mut Extensions| {
+            about.insert(Encrypted);
             if let Some(client) = tls.client(stream.get_ref().1) {
                 about.insert(client);
             }

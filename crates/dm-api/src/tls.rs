@@ -14,12 +14,20 @@ pub(crate) use clients::CertifiedClient;
 pub use files::TlsFault;
 pub(crate) use live::LiveTls;
 
-/// How the certificates of both APIs are, by the names of their settings; nothing for an API
+/// That a connection has TLS, among the data of the connection.
+pub(crate) struct Encrypted;
+
+/// How the certificates of the servers are, by the names of their settings; nothing for a server
 /// that has none. It reads the files, and needs no server.
-pub fn examine_tls(internal: &ApiConfig, external: &ApiConfig) -> Vec<(&'static str, Finding)> {
+pub fn examine_tls(
+    internal: &ApiConfig,
+    external: &ApiConfig,
+    console: &ApiConfig,
+) -> Vec<(&'static str, Finding)> {
     let loaded = [
         ("internal_api", LiveTls::internal(internal)),
         ("external_api", LiveTls::external(external)),
+        ("dashboard_api", LiveTls::console(console)),
     ];
     let found = |(api, loaded): (&'static str, Result<Option<_>, TlsFault>)| match loaded {
         Ok(tls) => Some((api, tls.as_deref().map(LiveTls::finding)?)),

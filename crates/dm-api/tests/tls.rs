@@ -59,6 +59,7 @@ impl Files {
     async fn start(&self) -> TestNode {
         let mut setup = TestConfig::default();
         setup.external.tls = self.config();
+        setup.dashboard.tls = self.config();
         start_with(setup).await
     }
 }
@@ -107,6 +108,21 @@ async fn an_api_with_a_certificate_is_served_over_tls_alone() {
     let answer = raw::exchange(&address, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(!answer.contains("HTTP/1.1"), "{answer}");
     assert_eq!(part(&node).await["status"], "healthy");
+}
+
+#[actix_web::test]
+async fn the_cookie_of_a_console_with_a_certificate_is_for_encrypted_connections_alone() {
+    let authority = Authority::new("ours");
+    let node = Files::with(&authority.issue(&[HOST])).start().await;
+    let client = client(&authority).build().unwrap();
+    let request = client.post(format!("{}/api/session", node.console));
+    let request = request
+        .header("Origin", &node.console)
+        .json(&serde_json::json!({"api_key": node.keys.read}));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
 }
 
 #[actix_web::test]

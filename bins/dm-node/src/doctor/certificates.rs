@@ -7,10 +7,11 @@ use super::Finding;
 const CHECK: &str = "certificates";
 
 pub(super) fn examine(config: &NodeConfig) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = dm_api::examine_tls(&config.internal_api, &config.external_api)
-        .into_iter()
-        .map(|(api, found)| judge(api, found))
-        .collect();
+    let mut findings: Vec<Finding> =
+        dm_api::examine_tls(&config.internal_api, &config.external_api, &config.dashboard_api)
+            .into_iter()
+            .map(|(api, found)| judge(api, found))
+            .collect();
     let (external, host) = (&config.external_api, config.external_api.host);
     if !external.tls.is_on() && !host.is_loopback() && external.trusted_proxies.is_empty() {
         let found = format!("external_api: clients reach {host} without TLS, and no proxy is named");

@@ -74,6 +74,10 @@ fn private_files(config: &NodeConfig) -> Vec<Private> {
             "external_api.tls.key_file",
             config.external_api.tls.key_file.as_ref(),
         ),
+        (
+            "dashboard_api.tls.key_file",
+            config.dashboard_api.tls.key_file.as_ref(),
+        ),
     ];
     let named = named
         .into_iter()

@@ -40,11 +40,15 @@ fn ports(config: &NodeConfig) -> Vec<Port> {
         address: SocketAddr::new(host, port),
         is_udp: false,
     };
-    let (internal, external) = (&config.internal_api, &config.external_api);
-    let mut ports = vec![
-        tcp("internal_api.port", internal.host, internal.port),
-        tcp("external_api.port", external.host, external.port),
+    let apis = [
+        ("internal_api.port", &config.internal_api),
+        ("external_api.port", &config.external_api),
+        ("dashboard_api.port", &config.dashboard_api),
     ];
+    let mut ports: Vec<Port> = apis
+        .into_iter()
+        .map(|(setting, api)| tcp(setting, api.host, api.port))
+        .collect();
     let network = &config.network;
     if network.listen {
         let port = tcp("p2p_port", network.host, config.p2p_port);

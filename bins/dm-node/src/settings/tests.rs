@@ -18,9 +18,12 @@ fn read_toml(text: &str) -> (LoadedConfig, Vec<String>) {
 }
 
 /// Settings that the default file shows with an example, not with their default.
-const EXAMPLES: [&str; 18] = [
+const EXAMPLES: [&str; 21] = [
     "catalog.password_file",
     "catalog_url",
+    "dashboard_api.tls.cert_file",
+    "dashboard_api.tls.client_ca_file",
+    "dashboard_api.tls.key_file",
     "db_path",
     "external_api.tls.cert_file",
     "external_api.tls.client_ca_file",

@@ -110,15 +110,15 @@ fn in_settings(config: &NodeConfig) -> Vec<String> {
 }
 
 fn files(config: &NodeConfig) -> Vec<&Path> {
-    let (internal, external) = (&config.internal_api.tls, &config.external_api.tls);
     [
         &config.private_key_file,
         &config.key_master_password_file,
         &config.catalog.password_file,
         &config.storage.s3.credentials_file,
         &config.network.swarm_key_file,
-        &internal.key_file,
-        &external.key_file,
+        &config.internal_api.tls.key_file,
+        &config.external_api.tls.key_file,
+        &config.dashboard_api.tls.key_file,
     ]
     .into_iter()
     .flatten()

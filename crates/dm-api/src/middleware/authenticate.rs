@@ -22,7 +22,12 @@ use dm_core::{
 };
 
 use super::{client_address::client_address, known_keys::KnownKeys, meter};
-use crate::{error::ApiError, route_info::Access, state::State, tls::CertifiedClient};
+use crate::{
+    error::ApiError,
+    route_info::Access,
+    state::State,
+    tls::{CertifiedClient, Encrypted},
+};
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -81,7 +86,7 @@ pub(super) fn address_of(request: &HttpRequest, trusted_proxies: &[IpAddr]) -> I
 pub(crate) fn came_encrypted(request: &HttpRequest, state: &State) -> bool {
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     let forwarded = request.headers().get(X_FORWARDED_PROTO);
-    request.app_config().secure()
+    request.conn_data::<Encrypted>().is_some()
         || peer.is_some_and(|peer| state.trusted_proxies.contains(&peer))
             && forwarded.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
 }

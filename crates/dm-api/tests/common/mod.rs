@@ -8,9 +8,8 @@ use dm_core::{
     Address,
     api_key::{Rights, Scope},
     bus::EventBus,
-    config::{Acknowledge, ApiConfig, ApiKeysConfig, RateLimit, UploadsConfig},
     damage::DamageLog,
-    ports::{ApiKeys, HealthCheck, NewApiKeyRequest, Plugin, Signer},
+    ports::{ApiKeys, NewApiKeyRequest, Signer},
     tasks::Supervisor,
 };
 use dm_services::{
@@ -41,6 +40,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 mod answer;
+mod config;
 mod names;
 pub mod operation;
 mod plugins;
@@ -50,62 +50,13 @@ pub mod schema;
 pub mod watched_store;
 
 pub use answer::Answer;
+pub use config::TestConfig;
 pub use names::*;
 use ports::{FixedChain, FixedEndpoint, HeldLogFilter, OnePage, QuietNetwork, ShortBackups, own_instance};
 use watched_store::WatchedStore;
 
 /// The master password of a node.
 pub const PASSWORD: &str = "the master password";
-
-/// What a test may change before the servers start.
-pub struct TestConfig {
-    pub internal: ApiConfig,
-    pub external: ApiConfig,
-    pub dashboard: ApiConfig,
-    pub uploads: UploadsConfig,
-    pub anchor_patience: Duration,
-    pub money_patience: Duration,
-    pub stop_patience: Duration,
-    pub plugins: Vec<Arc<dyn Plugin>>,
-    pub authorization_required: bool,
-    pub api_keys: ApiKeysConfig,
-    pub acknowledge: Acknowledge,
-    pub checks: Vec<Arc<dyn HealthCheck>>,
-    /// Keys that there are before the servers start.
-    pub api_keys_before: Arc<MemoryApiKeys>,
-}
-
-impl Default for TestConfig {
-    fn default() -> Self {
-        let local = |config: ApiConfig| ApiConfig {
-            host: [127, 0, 0, 1].into(),
-            port: 0,
-            rate_limit: RateLimit {
-                per_second: 100_000,
-                burst: 100_000,
-            },
-            ..config
-        };
-        Self {
-            internal: local(ApiConfig::internal()),
-            external: local(ApiConfig::external()),
-            dashboard: local(ApiConfig::dashboard()),
-            uploads: UploadsConfig::default(),
-            anchor_patience: Duration::from_millis(20),
-            money_patience: Duration::from_secs(5),
-            stop_patience: Duration::from_secs(5),
-            plugins: Vec::new(),
-            authorization_required: false,
-            api_keys: ApiKeysConfig {
-                max_wrong: 100_000,
-                ..ApiKeysConfig::default()
-            },
-            acknowledge: Acknowledge::OnRequest,
-            checks: Vec::new(),
-            api_keys_before: Arc::new(MemoryApiKeys::new()),
-        }
-    }
-}
 
 /// A running node as far as HTTP goes.
 pub struct TestNode {
