@@ -63,13 +63,6 @@ pub(super) enum Command {
     },
 }
 
-/// Who waits for an answer of the queue.
-enum Waiting {
-    Begun(oneshot::Sender<Result<B256, ChainError>>),
-    State(oneshot::Sender<Result<Option<OperationState>, ChainError>>),
-    Concluded(oneshot::Sender<Result<(), ChainError>>),
-}
-
 /// What the task works with.
 #[derive(Clone)]
 pub(crate) struct AccountDeps {
@@ -87,14 +80,13 @@ pub(crate) struct AccountDeps {
 
 /// Carries out commands until all who could give some are gone.
 pub(super) async fn run(config: QueueConfig, deps: AccountDeps, mut commands: mpsc::Receiver<Command>) {
-    while let Some(mut account) = open(&config, &deps, &mut commands).await {
+    let mut held = Vec::new();
+    while let Some(mut account) = open(&config, &deps, held, &mut commands).await {
         if let End::NobodyAsks = account.run(&mut commands).await {
             return;
         }
         tracing::warn!("another instance has changed the journal of this account; it is read again");
-        account.refuse_all(&ChainError::Journal(
-            "another instance of this node has changed it; ask again".to_owned(),
-        ));
+        held = account.unanswered();
     }
 }
 
@@ -106,18 +98,24 @@ enum End {
     Outdated,
 }
 
-/// Waits for the chain; who asks for something meanwhile hears why it is not there.
+/// Waits for the chain; who asks for something meanwhile hears why it is not there, and so do
+/// those whose commands are held.
 async fn open(
     config: &QueueConfig,
     deps: &AccountDeps,
+    mut held: Vec<Command>,
     commands: &mut mpsc::Receiver<Command>,
 ) -> Option<Account> {
     let mut pause = config.poll_interval;
     loop {
         let error = match Account::load(config, deps).await {
-            Ok(account) => return Some(account),
+            Ok(mut account) => {
+                held.into_iter().for_each(|command| account.take(command));
+                return Some(account);
+            }
             Err(error) => error,
         };
+        held.drain(..).for_each(|command| command.refuse(&error));
         tracing::debug!(%error, "the account's transactions wait for the chain");
         let until = Instant::now() + pause;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -143,7 +141,8 @@ struct Account {
     queue: Queue,
     performer: Performer,
     work: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
-    waiting: HashMap<Ticket, Waiting>,
+    /// Commands that wait for an answer of the queue.
+    waiting: HashMap<Ticket, Command>,
     next_ticket: Ticket,
 }
 
@@ -206,42 +205,32 @@ impl Account {
     }
 
     fn take(&mut self, command: Command) {
-        let event = match command {
-            Command::Begin { id, draft, answer } => Event::Ordered {
-                ticket: self.ticket(Waiting::Begun(answer)),
-                id,
-                draft,
+        let ticket = self.next_ticket;
+        let event = match &command {
+            Command::Begin { id, draft, .. } => Event::Ordered {
+                ticket,
+                id: *id,
+                draft: draft.clone(),
             },
-            Command::Find { id, answer } => {
-                let _ = answer.send(Ok(self.queue.begun(&id)));
-                return;
-            }
-            Command::Report { answer } => {
-                let _ = answer.send(Ok(self.queue.report(Instant::now())));
-                return;
-            }
-            Command::Ask {
-                subject,
-                until,
-                answer,
-            } => Event::Asked {
-                ticket: self.ticket(Waiting::State(answer)),
-                subject,
-                until,
+            Command::Ask { subject, until, .. } => Event::Asked {
+                ticket,
+                subject: *subject,
+                until: *until,
             },
-            Command::Conclude { id, answer } => Event::Concluded {
-                ticket: self.ticket(Waiting::Concluded(answer)),
-                id,
-            },
+            Command::Conclude { id, .. } => Event::Concluded { ticket, id: *id },
+            Command::Find { .. } | Command::Report { .. } => return self.answer_at_once(command),
         };
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, command);
         self.tell(event);
     }
 
-    fn ticket(&mut self, waiting: Waiting) -> Ticket {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiting.insert(ticket, waiting);
-        ticket
+    fn answer_at_once(&self, command: Command) {
+        match command {
+            Command::Find { id, answer } => drop(answer.send(Ok(self.queue.begun(&id)))),
+            Command::Report { answer } => drop(answer.send(Ok(self.queue.report(Instant::now())))),
+            Command::Begin { .. } | Command::Ask { .. } | Command::Conclude { .. } => {}
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -262,22 +251,19 @@ impl Account {
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
         // Who asked may have gone; what was begun goes on.
         match (self.waiting.remove(&ticket), answer) {
-            (Some(Waiting::Begun(sender)), Answer::Begun(result)) => drop(sender.send(result)),
-            (Some(Waiting::State(sender)), Answer::State(state)) => drop(sender.send(Ok(state))),
-            (Some(Waiting::Concluded(sender)), Answer::Concluded) => drop(sender.send(Ok(()))),
+            (Some(Command::Begin { answer, .. }), Answer::Begun(result)) => drop(answer.send(result)),
+            (Some(Command::Ask { answer, .. }), Answer::State(state)) => drop(answer.send(Ok(state))),
+            (Some(Command::Conclude { answer, .. }), Answer::Concluded) => drop(answer.send(Ok(()))),
             _ => {}
         }
     }
 
-    /// Tells all who wait why they get no answer.
-    fn refuse_all(&mut self, error: &ChainError) {
-        for (_, waiting) in self.waiting.drain() {
-            match waiting {
-                Waiting::Begun(sender) => drop(sender.send(Err(error.clone()))),
-                Waiting::State(sender) => drop(sender.send(Err(error.clone()))),
-                Waiting::Concluded(sender) => drop(sender.send(Err(error.clone()))),
-            }
-        }
+    /// The commands that have no answer, in their order. Nothing of those that begin something
+    /// was written down, so that they can be given again.
+    fn unanswered(self) -> Vec<Command> {
+        let mut waiting: Vec<_> = self.waiting.into_iter().collect();
+        waiting.sort_unstable_by_key(|(ticket, _)| *ticket);
+        waiting.into_iter().map(|(_, command)| command).collect()
     }
 
     /// A transaction that does nothing, so that those behind it can be mined.
