@@ -92,12 +92,16 @@ impl NodeSetup {
             .env("DM_INTERNAL_API__RATE_LIMIT__BURST", "100000")
             // By its variable, which earlier binaries know as well.
             .env("DM_DASHBOARD_API__PORT", "0")
-            .env("DM_DASHBOARD_API__RATE_LIMIT__PER_SECOND", "100000")
-            .env("DM_DASHBOARD_API__RATE_LIMIT__BURST", "100000")
             .env("DM_API_KEYS__MAX_WRONG", "100000")
             .env("DM_NETWORK__RETRY_INTERVAL_SECS", "1")
             .env("DM_COMPLIANCE__WATCH_INTERVAL_SECS", "1")
             .envs(self.env.iter().map(|(name, value)| (name, value)));
+        if self.binary.is_none() {
+            // Earlier binaries have no limit for the console.
+            command
+                .env("DM_DASHBOARD_API__RATE_LIMIT__PER_SECOND", "100000")
+                .env("DM_DASHBOARD_API__RATE_LIMIT__BURST", "100000");
+        }
         command
     }
 
