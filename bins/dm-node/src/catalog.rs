@@ -154,6 +154,8 @@ async fn open_in_database(
 
 /// Tells that the catalog is in a database, and which instance was the last one to run on this
 /// data directory.
+pub(crate) const PROCESS_FILE: &str = "catalog-process";
+
 pub(crate) fn process_file(config: &NodeConfig) -> PathBuf {
-    config.data_dir.join("catalog-process")
+    config.data_dir.join(PROCESS_FILE)
 }

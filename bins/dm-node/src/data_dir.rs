@@ -51,6 +51,23 @@ pub(crate) fn instance(data_dir: &Path) -> anyhow::Result<[u8; 16]> {
     Ok(instance)
 }
 
+/// Writes a file of a data directory as a whole, or not at all; durable when it returns.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn replace_file(data_dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let file = data_dir.join(name);
+    let write = || {
+        let next = data_dir.join(format!("{name}.new"));
+        let mut written = fs::File::create(&next)?;
+        written.write_all(text.as_bytes())?;
+        written.sync_all()?;
+        fs::rename(&next, &file)?;
+        fs::File::open(data_dir)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
 /// Writes a new file that only its owner can read; never over another one.
 ///
 /// # Errors

@@ -2,13 +2,11 @@
 //! newer one has written. Most stores tell that by themselves; their first change of form may
 //! come before any of them is opened.
 
-use std::{
-    fs::{self, File},
-    io::{ErrorKind, Write},
-    path::Path,
-};
+use std::{fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context, bail};
+
+use crate::data_dir::replace_file;
 
 /// The form that this version writes. It grows when an older version would misread or damage
 /// what this one leaves behind; `docs/upgrade.md` says what changes.
@@ -50,17 +48,7 @@ pub(crate) fn note(data_dir: &Path) -> anyhow::Result<()> {
     if fs::read(&file).is_ok_and(|text| text == noted.as_bytes()) {
         return Ok(());
     }
-    write(data_dir, &file, &noted).with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Writes the file as a whole, or not at all.
-fn write(data_dir: &Path, file: &Path, text: &str) -> std::io::Result<()> {
-    let next = data_dir.join(format!("{FILE}.new"));
-    let mut written = File::create(&next)?;
-    written.write_all(text.as_bytes())?;
-    written.sync_all()?;
-    fs::rename(&next, file)?;
-    File::open(data_dir)?.sync_all()
+    replace_file(data_dir, FILE, &noted)
 }
 
 #[cfg(test)]

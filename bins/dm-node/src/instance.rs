@@ -1,18 +1,16 @@
 //! This process as one instance of its node, where the catalog is in a database.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use dm_core::{config::NodeConfig, instance::InstanceId, ports::Leases};
 use dm_services::LeadershipConfig;
 use dm_storage::SqliteCatalog;
 
-use crate::catalog::process_file;
+use crate::{
+    catalog::{PROCESS_FILE, process_file},
+    data_dir::replace_file,
+};
 
 /// Between two looks of a process that waits at whether the other one has ended.
 const TURN_INTERVAL: Duration = Duration::from_secs(1);
@@ -82,14 +80,5 @@ fn remembered(file: &Path) -> Option<InstanceId> {
 /// # Errors
 /// Where the file cannot be written.
 pub(crate) fn remember(config: &NodeConfig, instance: InstanceId) -> anyhow::Result<()> {
-    let file = process_file(config);
-    let write = || {
-        let fresh = file.with_extension("new");
-        let mut written = File::create(&fresh)?;
-        writeln!(written, "{instance}")?;
-        written.sync_all()?;
-        fs::rename(&fresh, &file)?;
-        File::open(&config.data_dir)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", file.display()))
+    replace_file(&config.data_dir, PROCESS_FILE, &format!("{instance}\n"))
 }
