@@ -21,10 +21,10 @@ use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{
-    Devnet, FUNDED_KEYS, Node, NodeSetup,
+    Devnet, FUNDED_KEYS, Node, NodeSetup, PATIENCE,
     auditor::verify_offline,
     copies::{have_copies, watchful},
-    eventually,
+    eventually, eventually_within,
     http::answer,
     node::dm_node,
 };
@@ -311,7 +311,8 @@ async fn killed_at_any_moment_both_sides_have_one_event_for_each_read() {
         owner.has_peers(1).await;
     }
     for (node, kind) in [(&reader, "acknowledgement"), (&owner, "delivery")] {
-        eventually("every read is recorded", async || {
+        // A letter that met nobody is sent again after a pause, which is longer the next time.
+        eventually_within(3 * PATIENCE, &format!("every read has its {kind}"), async || {
             (recorded(node, kind).await.len() >= shared.len()).then_some(())
         })
         .await;

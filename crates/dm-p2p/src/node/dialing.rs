@@ -139,6 +139,7 @@ impl Dialing {
     /// A connection stands; `dialled` where this node opened it.
     pub(super) fn on_connected(&mut self, peer: PeerId, dialled: Option<&Multiaddr>) {
         self.bootstrap.connected(peer, dialled);
+        self.context.notice_routes.peer_connected();
         self.hinted_by.remove(&peer);
     }
 

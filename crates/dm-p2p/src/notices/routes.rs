@@ -12,6 +12,8 @@ pub(super) const FRESH: Duration = Duration::from_secs(5 * 60);
 /// How long it is remembered that an account was not reached, and which few peers keep its
 /// letters in a network that is still growing.
 pub(super) const BRIEF: Duration = Duration::from_secs(20);
+/// How long it is remembered that nobody knew where an account is: somebody may know soon.
+pub(super) const UNKNOWN: Duration = Duration::from_secs(5);
 /// Accounts that are remembered; the longest known is forgotten.
 const MAX_RECIPIENTS: usize = 1024;
 
@@ -27,6 +29,14 @@ pub(crate) struct NoticeRoutes {
     /// The right to look for the peer of an addressee: one does, and the others wait for what it
     /// finds.
     pub(super) looking: KeyedLocks<Address>,
+}
+
+impl NoticeRoutes {
+    /// A peer has connected: it may know, or be, who was not found, and may keep letters.
+    pub(crate) fn peer_connected(&self) {
+        self.away.forget(Option::is_none);
+        self.keepers.forget(Vec::is_empty);
+    }
 }
 
 /// What was found out about accounts lately.
@@ -69,6 +79,11 @@ impl<T: Clone> Recent<T> {
         self.lock().remove(recipient);
     }
 
+    /// What is like this counts no more.
+    fn forget(&self, is_stale: impl Fn(&T) -> bool) {
+        self.lock().retain(|_, finding| !is_stale(&finding.found));
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Address, Finding<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,6 +105,20 @@ mod tests {
         assert_eq!(recent.get(&recipient(1)), Some(1));
         recent.remove(&recipient(1));
         assert_eq!(recent.get(&recipient(1)), None);
+    }
+
+    #[test]
+    fn who_was_not_found_is_looked_for_again_when_a_peer_connects() {
+        let routes = NoticeRoutes::default();
+        let (unknown, known) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let peer = Some(PeerId::random());
+        routes.away.insert(unknown, None, FRESH);
+        routes.away.insert(known, peer, FRESH);
+        routes.keepers.insert(unknown, Vec::new(), FRESH);
+        routes.peer_connected();
+        assert_eq!(routes.away.get(&unknown), None);
+        assert_eq!(routes.away.get(&known), Some(peer));
+        assert_eq!(routes.keepers.get(&unknown), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use libp2p::{PeerId, Stream};
 use super::{
     exchange::exchange,
     message::{LetterKind, MAX_TOGETHER, NoticeReply, NoticeRequest, Outcome},
-    routes::{BRIEF, FRESH},
+    routes::{BRIEF, FRESH, UNKNOWN},
 };
 use crate::{
     dht::find_address,
@@ -114,7 +114,8 @@ async fn deliver(
             return Ok(taken);
         }
     }
-    routes.away.insert(addressee, peers.first().copied(), BRIEF);
+    let lasts = if peers.is_empty() { UNKNOWN } else { BRIEF };
+    routes.away.insert(addressee, peers.first().copied(), lasts);
     Ok(vec![Taken::Unreached; letters.len()])
 }
 

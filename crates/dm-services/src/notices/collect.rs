@@ -5,6 +5,7 @@ use std::{collections::HashSet, iter, time::Duration};
 use alloy_primitives::Address;
 use dm_core::{
     bus::NodeEvent,
+    clock::now_ms,
     contact::Trust,
     letter::Letter,
     news::News,
@@ -61,7 +62,7 @@ impl Company {
 
 impl Notices {
     /// Asks soon after a start, and whenever the network was gone and is back: what peers kept
-    /// meanwhile is not waited for until the next time.
+    /// meanwhile is not waited for until the next time. What nobody took is sent again then.
     pub(super) async fn collect_all(&self) -> Result<(), ServiceError> {
         let mut company = Company {
             events: self.ports.bus.subscribe(),
@@ -74,6 +75,10 @@ impl Notices {
                     () = company.comes() => break,
                 }
                 self.collect().await?;
+                if pause < PAUSE {
+                    self.outbox.lock().await.hurry_unsent(now_ms()).await?;
+                    self.bell.notify_one();
+                }
             }
         }
     }

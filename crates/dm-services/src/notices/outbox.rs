@@ -9,10 +9,11 @@ use dm_core::{
     hash::Locator,
     ports::{KeyValueStore, StoreError, WriteBatch},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{pauses::Attempts, queue_front::QueueFront};
 
-/// Time, addressee, locator and kind → attempts: what is to be brought.
+/// Time, addressee, locator and kind → attempts and state: what is to be brought.
 const DUE: u8 = b'd';
 /// Position in the journal up to which everything is in the outbox.
 const READ_TO: &[u8] = b"c";
@@ -47,6 +48,17 @@ impl LetterKind {
     }
 }
 
+/// Where a letter is, and what it waits for. The order is that of the stored form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum LetterState {
+    /// Here alone: it was not sent yet, or nobody took it.
+    Unsent,
+    /// With other peers, which keep it for the addressee.
+    Kept,
+    /// Here alone, until the recipient has a grant.
+    Ungranted,
+}
+
 /// A letter that is to be brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Due {
@@ -56,8 +68,7 @@ pub(super) struct Due {
     pub(super) addressee: Address,
     pub(super) locator: Locator,
     pub(super) attempts: Attempts,
-    /// Whether other peers keep the letter for the addressee.
-    pub(super) is_kept: bool,
+    pub(super) state: LetterState,
 }
 
 impl Due {
@@ -76,14 +87,14 @@ impl Due {
         let (at, rest) = key.strip_prefix(&[DUE])?.split_first_chunk::<8>()?;
         let (addressee, rest) = rest.split_first_chunk::<20>()?;
         let (locator, kind) = rest.split_first_chunk::<32>()?;
-        let (attempts, is_kept) = postcard::from_bytes(value).ok()?;
+        let (attempts, state) = postcard::from_bytes(value).ok()?;
         Some(Self {
             at: u64::from_be_bytes(*at),
             kind: LetterKind::ALL.into_iter().find(|known| known.suffix() == kind)?,
             addressee: Address::from(*addressee),
             locator: Locator::from_bytes(*locator),
             attempts,
-            is_kept,
+            state,
         })
     }
 }
@@ -136,17 +147,29 @@ impl Outbox {
     }
 
     /// Has these recipients told at `now` of all shares of which nobody keeps a letter: there is
-    /// more to say than at the last attempt, and pauses begin anew.
+    /// more to say than at the last attempt.
     pub(super) async fn hurry(&mut self, recipients: &BTreeSet<Address>, now: u64) -> Result<(), StoreError> {
+        self.bring_forward(now, |due| {
+            let is_here = due.kind == LetterKind::Share && due.state != LetterState::Kept;
+            is_here && recipients.contains(&due.addressee)
+        })
+        .await
+    }
+
+    /// Has every letter sent at `now` that nobody took.
+    pub(super) async fn hurry_unsent(&mut self, now: u64) -> Result<(), StoreError> {
+        self.bring_forward(now, |due| due.state == LetterState::Unsent)
+            .await
+    }
+
+    /// Makes letters due at `now` that were to be sent later; their pauses begin anew.
+    async fn bring_forward(&mut self, now: u64, is_meant: impl Fn(&Due) -> bool) -> Result<(), StoreError> {
         let mut after: Option<Bytes> = None;
         loop {
             let page = self.store.scan(&[DUE], after.as_deref(), PAGE).await?;
             let letters = page.iter().filter_map(|(key, value)| Due::read(key, value));
-            let waiting = letters.filter(|due| {
-                let is_late = due.kind == LetterKind::Share && !due.is_kept && due.at > now;
-                is_late && recipients.contains(&due.addressee)
-            });
-            let hurried: Vec<_> = waiting
+            let hurried: Vec<_> = letters
+                .filter(|due| due.at > now && is_meant(due))
                 .map(|due| {
                     let again = Due {
                         at: now,
@@ -188,7 +211,7 @@ impl Outbox {
 }
 
 fn put(batch: &mut WriteBatch, due: &Due) {
-    // Numbers and switches always have this form.
-    let value = postcard::to_stdvec(&(due.attempts, due.is_kept)).unwrap_or_default();
+    // Numbers and names always have this form.
+    let value = postcard::to_stdvec(&(due.attempts, due.state)).unwrap_or_default();
     batch.put(due.key(), Bytes::from(value));
 }

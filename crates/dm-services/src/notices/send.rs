@@ -14,7 +14,7 @@ use dm_core::{
 
 use super::{
     Notices, notice_of,
-    outbox::{Due, LetterKind},
+    outbox::{Due, LetterKind, LetterState},
 };
 use crate::{
     ServiceError,
@@ -36,7 +36,7 @@ const TOGETHER: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Letters that are looked at in the outbox besides those that are under way.
 const ROUND: usize = 256;
-/// First and longest pause where nobody has taken a letter.
+/// First and longest pause where nobody has taken a letter, or there is nothing to say yet.
 const UNHEARD: (u64, u64) = (30_000, 3_600_000);
 /// First and longest pause where other peers keep it for the addressee.
 const KEPT: (u64, u64) = (600_000, 24 * 3_600_000);
@@ -59,8 +59,10 @@ const ACKNOWLEDGED: &str = "data.acknowledged";
 /// What is sent for an entry of the outbox.
 enum Prepared {
     Ready(Letter),
-    /// Something is still to come, for which these are the first and the longest pause.
-    Later((u64, u64)),
+    /// The recipient's key may not be known yet.
+    Ungranted,
+    /// The envelope does not say yet what has been decided.
+    Unspread,
     /// There is nothing to say any more.
     Over,
 }
@@ -180,7 +182,7 @@ impl Notices {
             addressee,
             locator: data_hash.locator(),
             attempts: Attempts::none(event.at),
-            is_kept: false,
+            state: LetterState::Unsent,
         });
         Ok(due.collect())
     }
@@ -202,8 +204,15 @@ impl Notices {
                     letters.push(letter);
                     ready.push(due);
                 }
-                Prepared::Later(pauses) => {
-                    let again = again(&due, pauses, now);
+                Prepared::Ungranted => {
+                    let ungranted = Due {
+                        state: LetterState::Ungranted,
+                        ..again(&due, UNHEARD, now)
+                    };
+                    done.push((due, Some(ungranted)));
+                }
+                Prepared::Unspread => {
+                    let again = again(&due, UNSPREAD, now);
                     done.push((due, Some(again)));
                 }
                 Prepared::Over => done.push((due, None)),
@@ -260,15 +269,14 @@ impl Notices {
         };
         if !envelope.grants_to(due.addressee) {
             return Ok(match due.kind {
-                // The recipient's key may not be known yet.
-                LetterKind::Share => Prepared::Later(UNHEARD),
+                LetterKind::Share => Prepared::Ungranted,
                 // Whoever learns of the share later learns of the receipt with it.
                 _ => Prepared::Over,
             });
         }
         let shares = &self.ports.shares;
         if due.kind == LetterKind::Receipt && !shares.is_receipt_spread(&due.locator, due.addressee).await? {
-            return Ok(Prepared::Later(UNSPREAD));
+            return Ok(Prepared::Unspread);
         }
         self.speak_of(&envelope, due, now)
     }
@@ -280,7 +288,7 @@ impl Notices {
                 self.speak_of(&envelope, due, now)
             }
             // The end is decided before the envelope has it, or it was shared again.
-            Some(_) if due.attempts.failed < MAX_WAITS => Ok(Prepared::Later(UNSPREAD)),
+            Some(_) if due.attempts.failed < MAX_WAITS => Ok(Prepared::Unspread),
             _ => Ok(Prepared::Over),
         }
     }
@@ -335,10 +343,13 @@ fn by_addressee(letters: Vec<Due>) -> Vec<(Address, Vec<Due>)> {
 
 /// The same once more: the addressee does not have it yet, though peers may keep it.
 fn undelivered(due: &Due, is_kept: bool, now: u64) -> Due {
-    let is_kept = is_kept || due.is_kept;
+    let (state, pauses) = match is_kept || due.state == LetterState::Kept {
+        true => (LetterState::Kept, KEPT),
+        false => (LetterState::Unsent, UNHEARD),
+    };
     Due {
-        is_kept,
-        ..again(due, if is_kept { KEPT } else { UNHEARD }, now)
+        state,
+        ..again(due, pauses, now)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Recipients that become known after data was shared with them.
+//! Recipients that cannot be told at once of what was shared with them.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use dm_core::{
     bus::EventBus,
     clock::now_ms,
     config::Acknowledge,
+    hash::DataHash,
     letter::Letter,
-    ports::{KeyValueStore, Signer, WriteBatch},
+    news::News,
+    ports::{KeyValueStore, NetworkStatus, Signer, WriteBatch},
 };
 use dm_services::{NoticePorts, Notices, inbox::Arrivals};
 use dm_testing::{key_value::MemoryKeyValueStore, network::MemoryInbox, signer::TestSigner};
@@ -19,7 +21,7 @@ use crate::support::{TestNode, World, data, deliveries_of, eventually, terms};
 
 const HOUR: u64 = 3_600_000;
 
-async fn run_notices(owner: &TestNode, outbox: &MemoryKeyValueStore) -> JoinHandle<()> {
+async fn run_notices(owner: &TestNode, outbox: &MemoryKeyValueStore, bus: &EventBus) -> JoinHandle<()> {
     let ports = NoticePorts {
         network: owner.network.clone(),
         journal: owner.catalog.clone(),
@@ -31,7 +33,7 @@ async fn run_notices(owner: &TestNode, outbox: &MemoryKeyValueStore) -> JoinHand
         contacts: owner.catalog.clone(),
         arrivals: Arrivals::new(owner.catalog.clone(), owner.address()),
         deliveries: deliveries_of(owner, Acknowledge::OnRequest),
-        bus: EventBus::new(),
+        bus: bus.clone(),
         late_grants: owner.ports.late_grants.clone(),
     };
     let notices = Notices::open(ports).await.unwrap();
@@ -47,6 +49,37 @@ async fn letter(outbox: &MemoryKeyValueStore) -> Option<(u64, (Bytes, Bytes))> {
     Some((at, entry))
 }
 
+/// Waits until an attempt to tell has failed, and has the next one made in more than an hour, as
+/// after many attempts.
+async fn fails_for_hours(owner: &TestNode, outbox: &MemoryKeyValueStore) {
+    let running = run_notices(owner, outbox, &EventBus::new()).await;
+    let now = now_ms();
+    let (at, (key, value)) = eventually("an attempt has failed", async || {
+        letter(outbox).await.filter(|(at, _)| *at > now)
+    })
+    .await;
+    running.abort();
+    let mut late = key.to_vec();
+    late[1..9].copy_from_slice(&(at + HOUR).to_be_bytes());
+    let mut batch = WriteBatch::new();
+    batch.delete(key);
+    batch.put(late, value);
+    outbox.commit(batch).await.unwrap();
+}
+
+/// Waits until the recipient is told of the object, and of nothing twice.
+async fn is_told(inbox: &MemoryInbox, shared: DataHash, outbox: &MemoryKeyValueStore) {
+    eventually("the recipient is told", async || {
+        let told = inbox.taken().iter().map(Letter::object).collect::<Vec<_>>();
+        (told.first()?.locator == shared.locator()).then_some(())
+    })
+    .await;
+    eventually("nothing is left to tell", async || {
+        letter(outbox).await.is_none().then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_recipient_that_becomes_known_after_hours_is_told_at_once() {
     let world = World::new();
@@ -54,34 +87,36 @@ async fn a_recipient_that_becomes_known_after_hours_is_told_at_once() {
     let later = TestSigner::new(2).address();
     let shared = owner.data.share_bytes(data(100), terms(later)).await.unwrap();
     let outbox = MemoryKeyValueStore::new();
-    let running = run_notices(&owner, &outbox).await;
-    let now = now_ms();
-    let (at, (key, value)) = eventually("the letter waits for the grant", async || {
-        letter(&outbox).await.filter(|(at, _)| *at > now)
-    })
-    .await;
-    running.abort();
-    // As it stands there after many attempts.
-    let mut late = key.to_vec();
-    late[1..9].copy_from_slice(&(at + HOUR).to_be_bytes());
-    let mut batch = WriteBatch::new();
-    batch.delete(key);
-    batch.put(late, value);
-    outbox.commit(batch).await.unwrap();
+    fails_for_hours(&owner, &outbox).await;
 
-    let running = run_notices(&owner, &outbox).await;
+    let running = run_notices(&owner, &outbox, &EventBus::new()).await;
     let reader = world.node(2).await;
     let inbox = Arc::new(MemoryInbox::default());
     reader.network.take_notices(later, inbox.clone());
     owner.data.catch_up().await;
-    eventually("the recipient is told", async || {
-        let told = inbox.taken().iter().map(Letter::object).collect::<Vec<_>>();
-        (told.first()?.locator == shared.data_hash.locator()).then_some(())
-    })
-    .await;
-    eventually("nothing is left to tell", async || {
-        letter(&outbox).await.is_none().then_some(())
-    })
-    .await;
+    is_told(&inbox, shared.data_hash, &outbox).await;
+    running.abort();
+}
+
+#[tokio::test]
+async fn what_nobody_took_for_hours_is_told_when_the_network_is_back() {
+    let world = World::new();
+    let owner = world.node(1).await;
+    let reader = world.node(2).await;
+    let terms = terms(reader.address());
+    let shared = owner.data.share_bytes(data(100), terms).await.unwrap();
+    let outbox = MemoryKeyValueStore::new();
+    reader.network.set_online(false);
+    fails_for_hours(&owner, &outbox).await;
+
+    let bus = EventBus::new();
+    let running = run_notices(&owner, &outbox, &bus).await;
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.network.take_notices(reader.address(), inbox.clone());
+    reader.network.set_online(true);
+    bus.publish(News::PeerConnected {
+        peer_id: reader.network.local_peer_id(),
+    });
+    is_told(&inbox, shared.data_hash, &outbox).await;
     running.abort();
 }
