@@ -1,4 +1,4 @@
-//! Processes of one node, on one database.
+//! Processes of one node on one database, of which each has objects of its own.
 
 use std::process::Command;
 
@@ -7,17 +7,13 @@ use dm_core::{
     ports::Leases,
 };
 use dm_storage::{PostgresOptions, SqliteCatalog};
-use dm_testing::{catalog::leases::assert_one_at_a_time, s3::Moto};
+use dm_testing::catalog::leases::assert_one_at_a_time;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::{
-    s3::{LARGE, in_bucket, must_put},
-    support::{
-        Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, bytes, data_hash, eventually, http::answer,
-        postgres::Postgres,
-    },
+use crate::support::{
+    Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, data_hash, eventually, http::answer, postgres::Postgres,
 };
 
 /// A node on one database with a data directory and a copy of it, as on another machine.
@@ -76,20 +72,22 @@ impl Copied {
 
     /// Every lease, oldest first.
     async fn leases(&self) -> Vec<Lease> {
-        let options = PostgresOptions::at(&self.postgres.url()).unwrap();
-        let options = options
-            .password_file(&self.postgres.password_file())
-            .await
-            .unwrap();
-        let catalog = SqliteCatalog::open_postgres(options).await.unwrap();
-        let leases = catalog.leases(Epoch(0), 10_000).await.unwrap();
-        catalog.close().await.unwrap();
-        leases
+        leases(&self.postgres).await
     }
 }
 
+/// Every lease that a database has, oldest first.
+pub(crate) async fn leases(postgres: &Postgres) -> Vec<Lease> {
+    let options = PostgresOptions::at(&postgres.url()).unwrap();
+    let options = options.password_file(&postgres.password_file()).await.unwrap();
+    let catalog = SqliteCatalog::open_postgres(options).await.unwrap();
+    let leases = catalog.leases(Epoch(0), 10_000).await.unwrap();
+    catalog.close().await.unwrap();
+    leases
+}
+
 /// What a node says of its instances, once one of them leads.
-async fn led(node: &Node) -> Value {
+pub(crate) async fn led(node: &Node) -> Value {
     eventually("somebody leads", || async {
         let (status, list) = answer(node.internal(Method::GET, "/instances")).await;
         (status == StatusCode::OK && leader(&list).is_some()).then_some(list)
@@ -98,7 +96,7 @@ async fn led(node: &Node) -> Value {
 }
 
 /// The id of the instance that leads.
-fn leader(list: &Value) -> Option<String> {
+pub(crate) fn leader(list: &Value) -> Option<String> {
     let mut listed = list["instances"].as_array()?.iter();
     let leader = listed.find(|instance| instance["leader"] == true)?;
     Some(leader["id"].as_str()?.to_owned())
@@ -168,45 +166,6 @@ async fn a_suspended_process_that_was_replaced_writes_nothing_when_it_wakes() {
         move |lease: &Lease| Some(lease.instance.to_string()) == id
     };
     assert!(leases.iter().rposition(of(&first_id)) < leases.iter().position(of(&second_id)));
-}
-
-/// A node whose keys and objects are in the database and in a bucket, on an empty data directory.
-fn with_nothing_of_its_own(home: &TempDir, postgres: &Postgres, chain: &Devnet, bucket: &str) -> NodeSetup {
-    let password = postgres.password_file();
-    let moto = Moto::running().unwrap();
-    in_bucket(NodeSetup::new(home.path()), moto.url(), bucket)
-        .on_chain(&chain.url, FUNDED_KEYS[0])
-        .env("KEY_MASTER_PASSWORD", "correct horse battery staple")
-        .env("DM_CATALOG_URL", &postgres.url())
-        .env("DM_CATALOG__PASSWORD_FILE", password.to_str().unwrap())
-}
-
-#[tokio::test]
-async fn a_process_that_waits_takes_over_with_everything_when_the_other_one_is_killed() {
-    let (Some(postgres), Some(moto)) = (Postgres::running().await, Moto::running()) else {
-        return;
-    };
-    let (bucket, chain_home) = (moto.make_bucket(), tempdir().unwrap());
-    let chain = Devnet::start(chain_home.path()).await;
-    let homes = [tempdir().unwrap(), tempdir().unwrap()];
-    let setup = |home: usize| with_nothing_of_its_own(&homes[home], &postgres, &chain, &bucket);
-    let first = setup(0).start().await;
-    let waiting = tokio::spawn(setup(1).start());
-    let (small, large) = (b"small".to_vec(), bytes(LARGE, 1));
-    let mut shared = vec![(first.must_share("small", SOMEBODY).await, small)];
-    shared.push((must_put(&first, &large).await, large));
-    let before = led(&first).await;
-    assert!(!waiting.is_finished(), "two processes run the node");
-    first.kill().await;
-
-    let second = waiting.await.unwrap();
-    assert!(led(&second).await["epoch"].as_u64() > before["epoch"].as_u64());
-    for (hash, data) in &shared {
-        assert!(second.reads(hash).await == *data);
-        assert_eq!(second.verifies(hash).await["verified"], true);
-    }
-    let hash = second.must_share("after", SOMEBODY).await;
-    assert_eq!(second.verifies(&hash).await["verified"], true);
 }
 
 #[tokio::test]

@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{
-    Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, eventually, http::answer, node::dm_node,
+    Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, eventually, http::answer, money::COIN, node::dm_node,
 };
-
-const COIN: &str = "0x0000000000000000000000000000000000000000";
 
 /// A seller and a buyer on one chain, and a token of which the buyer has 1000.
 pub(crate) struct Market {

@@ -2,12 +2,14 @@
 
 pub(crate) mod anvil;
 pub(crate) mod auditor;
+pub(crate) mod commons;
 pub(crate) mod copies;
 pub(crate) mod devnet;
 pub(crate) mod disk;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod link;
+pub(crate) mod mixed_load;
 pub(crate) mod money;
 pub(crate) mod node;
 pub(crate) mod plugin;

@@ -8,6 +8,9 @@ use super::{
     http::{Answer, answer},
 };
 
+/// The chain's own coin.
+pub(crate) const COIN: &str = "0x0000000000000000000000000000000000000000";
+
 impl Node {
     /// Hands a JSON document to the API for operators.
     pub(crate) async fn order(&self, route: &str, body: &Value) -> Answer {

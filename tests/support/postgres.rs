@@ -20,7 +20,7 @@ const PASSWORD: &str = "right-password";
 /// Says the process of the server, and ends it when whoever started it is gone.
 const RUN: &str = r#"
     "$0/postgres" -D "$1/data" -k "$1" -p "$2" -c listen_addresses=127.0.0.1 \
-        -c max_connections=50 >>"$1/log" 2>&1 &
+        -c max_connections=100 >>"$1/log" 2>&1 &
     echo $!
     cat >/dev/null
     kill -QUIT $! 2>/dev/null

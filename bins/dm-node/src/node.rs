@@ -9,7 +9,7 @@ use dm_chain::embedded::EmbeddedChain;
 use dm_core::{Address, bus::EventBus, config::NodeConfig, news::News, ports::Network, tasks::Supervisor};
 use dm_keys::NodeKeys;
 use dm_metrics::Listener;
-use dm_services::{DataManager, PluginManager, Readiness, RegisteredPlugins, events::Events};
+use dm_services::{DataManager, Leadership, PluginManager, Readiness, RegisteredPlugins, events::Events};
 use dm_storage::{SqliteCatalog, Storage};
 use serde_json::json;
 
@@ -41,6 +41,8 @@ struct Ground<'a> {
     /// The node account.
     address: Address,
     supervisor: Supervisor,
+    /// Where the node may have several instances.
+    leadership: Option<Leadership>,
     bus: EventBus,
 }
 
@@ -84,11 +86,13 @@ impl Node {
     ) -> anyhow::Result<Self> {
         let address = keys.signer().address();
         let stores = Stores::open(config, address).await?;
+        let (supervisor, leadership) = leadership::start(config, &stores);
         let ground = Ground {
             config,
             keys,
             address,
-            supervisor: leadership::start(config, &stores),
+            supervisor,
+            leadership,
             bus: EventBus::new(),
         };
         let internal_api = servers.internal_url();
@@ -113,12 +117,15 @@ impl Node {
         )?;
         let ledger = Ledger::start(&ground, &stores).await?;
         let peers = Peers::start(&ground, &stores, &ledger).await?;
+        // Before it takes turns at data, which it would lose if it were silent.
+        let membership = leadership::join(&ground, &stores, &*peers.network);
         let data = Data::start(&ground, &stores, &ledger, &peers).await?;
         let parts = Parts {
             stores: &stores,
             ledger: &ledger,
             peers: &peers,
             data: &data,
+            membership,
             events: events.clone(),
             subscriptions,
             metrics,

@@ -46,7 +46,7 @@ pub(crate) async fn start(
     let sources: Vec<Arc<dyn PluginSource>> = vec![Arc::new(registered), Arc::new(folder)];
     manager.start(sources, supervisor).await;
     if config.catalog_url.is_some() {
-        manager.follow_switches(supervisor);
+        manager.follow_others(supervisor);
     }
     Ok(())
 }

@@ -72,6 +72,13 @@ impl Operations for EvmClient {
             .await
     }
 
+    async fn read_anew(&self) -> Result<(), ChainError> {
+        for account in self.accounts.all() {
+            account.read_anew().await?;
+        }
+        Ok(())
+    }
+
     async fn conclude(&self, id: OperationId) -> Result<(), ChainError> {
         self.accounts.that_began(id).await?.conclude(id).await
     }

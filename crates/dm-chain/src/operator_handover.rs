@@ -34,6 +34,10 @@ impl OperatorHandover for EvmClient {
         self.accounts.change_to(successor);
         Ok(())
     }
+
+    fn act_as(&self, operator: Arc<dyn Signer>) {
+        self.accounts.change_to(operator);
+    }
 }
 
 impl EvmClient {

@@ -187,7 +187,10 @@ impl Replication for P2p {
             .find(&object.locator, &[object.owner], &Trace::default())
             .await?;
         let of_object = found.into_iter().find(|found| found.envelope.id == *object);
-        Ok(of_object.map(|found| found.holders).unwrap_or_default())
+        let mut holders = of_object.map(|found| found.holders).unwrap_or_default();
+        let siblings = self.context.siblings();
+        holders.retain(|holder| holder.parse().is_ok_and(|peer| !siblings.contains(&peer)));
+        Ok(holders)
     }
 
     async fn place(
@@ -201,15 +204,18 @@ impl Replication for P2p {
     }
 
     fn reachable(&self) -> HashSet<String> {
-        let peers = self.context.peers.book.reachable();
-        peers.into_iter().map(PeerId::to_base58).collect()
+        let (peers, siblings) = (self.context.peers.book.reachable(), self.context.siblings());
+        let others = peers.into_iter().filter(|peer| !siblings.contains(peer));
+        others.map(PeerId::to_base58).collect()
     }
 
     async fn next_news(&self) -> HoldersNews {
         let update = self.context.holder_updates.next().await;
+        let siblings = self.context.siblings();
+        let holders = update.holders.into_iter().filter(|peer| !siblings.contains(peer));
         HoldersNews {
             object: update.object,
-            holders: update.holders.into_iter().map(PeerId::to_base58).collect(),
+            holders: holders.map(PeerId::to_base58).collect(),
             evidence: match update.said_by {
                 Some(by) => Evidence::Said { by: by.to_base58() },
                 None => Evidence::Transferred,

@@ -17,7 +17,6 @@ use dm_core::{
     event::EventKind,
     hash::{DataHash, Locator},
     health::Finding,
-    keyed_locks::KeyedLocks,
     plugin::Notes,
     ports::HealthCheck,
     receipt::Receipt,
@@ -27,7 +26,7 @@ use dm_core::{
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::{KnownObjects, ServiceError};
+use super::{Bell, KnownObjects, ServiceError, turns::Turns};
 
 mod address;
 mod collect;
@@ -73,7 +72,7 @@ use upkeep::{Upkeep, UpkeepOf};
 use verify::Verifier;
 
 /// Locks of data, by its locator: work on the same data waits for the work before it.
-type DataLocks = Arc<KeyedLocks<Locator>>;
+type DataLocks = Arc<Turns<Locator>>;
 
 /// What more than one room stands on.
 struct Basis {
@@ -92,8 +91,9 @@ struct Basis {
 impl Basis {
     fn new(ports: &DataPorts, config: &DataConfig) -> Result<Self, ServiceError> {
         let owed = Arc::default();
+        let turns = ports.instances.as_ref().map(|instances| instances.turns.clone());
         Ok(Self {
-            locks: Arc::default(),
+            locks: Arc::new(Turns::new(turns)),
             known: KnownObjects::new(
                 ports.objects.clone(),
                 ports.catalog.clone(),
@@ -388,6 +388,11 @@ impl DataManager {
     /// starts it again.
     pub async fn run_own_upkeep(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         self.inner.upkeep.run_own(shutdown).await
+    }
+
+    /// The bells that wake [`DataManager::run_upkeep`], each with a name.
+    pub fn bells(&self) -> Vec<(&'static str, Bell)> {
+        self.inner.upkeep.bells()
     }
 
     /// Completes in the background what the node owes, until `shutdown`: one instance does it

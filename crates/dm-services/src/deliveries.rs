@@ -13,14 +13,15 @@ use dm_core::{
     config::Acknowledge,
     envelope::ObjectId,
     event::NewEvent,
-    keyed_locks::KeyedLocks,
     ports::{Catalog, CatalogError, ComplianceLog, ObjectStore, Signer},
 };
 use futures::{StreamExt, stream};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ServiceError, run_to_completion};
+use crate::{
+    Bell, ServiceError, run_to_completion,
+    turns::{SharedTurns, Turns},
+};
 
 mod acknowledge;
 mod receive;
@@ -63,21 +64,30 @@ struct Inner {
     own: Address,
     settings: DeliverySettings,
     /// A delivery is recorded by one at a time.
-    locks: KeyedLocks<(ObjectId, Address)>,
+    locks: Turns<(ObjectId, Address)>,
     /// Rings when there is something to record.
-    bell: Notify,
+    bell: Bell,
 }
 
 impl Deliveries {
     /// Nothing is recorded before [`Deliveries::run`].
     pub fn new(ports: DeliveryPorts, settings: DeliverySettings) -> Self {
+        Self::with_turns(ports, settings, None)
+    }
+
+    /// The same, where the node may have several instances.
+    pub fn among_instances(ports: DeliveryPorts, settings: DeliverySettings, turns: SharedTurns) -> Self {
+        Self::with_turns(ports, settings, Some(turns))
+    }
+
+    fn with_turns(ports: DeliveryPorts, settings: DeliverySettings, turns: Option<SharedTurns>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 own: ports.signer.address(),
                 ports,
                 settings,
-                locks: KeyedLocks::default(),
-                bell: Notify::new(),
+                locks: Turns::new(turns),
+                bell: Bell::default(),
             }),
         }
     }
@@ -91,8 +101,7 @@ impl Deliveries {
             let work = async {
                 self.record_all().await?;
                 let Inner { settings, bell, .. } = &*self.inner;
-                // That nobody rang is no failure.
-                let _ = tokio::time::timeout(settings.retry_interval, bell.notified()).await;
+                bell.wait(settings.retry_interval).await;
                 Ok::<_, ServiceError>(())
             };
             shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))?;
@@ -111,7 +120,12 @@ impl Deliveries {
 
     /// Has what is kept recorded now.
     pub(crate) fn record_soon(&self) {
-        self.inner.bell.notify_one();
+        self.inner.bell.ring();
+    }
+
+    /// Rings when there is something to record.
+    pub fn bell(&self) -> Bell {
+        self.inner.bell.clone()
     }
 
     async fn record_all(&self) -> Result<(), ServiceError> {
@@ -148,7 +162,7 @@ impl Deliveries {
 impl Inner {
     async fn record(&self, delivery: Delivery) -> Result<Delivery, ServiceError> {
         let (object, recipient) = (delivery.statement.object, delivery.statement.recipient);
-        let _turn = self.locks.lock((object, recipient)).await;
+        let _turn = self.locks.lock((object, recipient)).await?;
         let kept = self.ports.catalog.delivery(&object, recipient).await?;
         let kept = kept.ok_or(ServiceError::NotFound)?;
         if kept.leaf_index.is_some() {

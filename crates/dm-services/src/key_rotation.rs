@@ -12,11 +12,11 @@ use dm_core::{
     secret::SecretString,
     share::ReadableObject,
 };
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ServiceError,
+    Bell, ServiceError,
     cpu::Cpu,
     key_journal::{KeyJournal, details},
     run_to_completion,
@@ -74,7 +74,7 @@ pub struct KeyRotation {
     /// Held by the one change at a time.
     turn: Arc<Mutex<()>>,
     cpu: Cpu,
-    rotated: Arc<Notify>,
+    rotated: Bell,
 }
 
 impl KeyRotation {
@@ -86,8 +86,13 @@ impl KeyRotation {
             config,
             turn: Arc::default(),
             cpu: Cpu::new(),
-            rotated: Arc::default(),
+            rotated: Bell::default(),
         }
+    }
+
+    /// Rings when there is a new version of the key-encryption key.
+    pub fn bell(&self) -> Bell {
+        self.rotated.clone()
     }
 
     /// Makes a new version of the key-encryption key, which wraps everything from now on, and
@@ -105,7 +110,7 @@ impl KeyRotation {
             let version = rotation
                 .note(KeyChange::KeyEncryptionKey { newest }, rotating)
                 .await?;
-            rotation.rotated.notify_one();
+            rotation.rotated.ring();
             tracing::info!(version, "a new version of the key-encryption key is in use");
             Ok(version)
         })
@@ -243,8 +248,7 @@ impl KeyRotation {
                 if self.config.destroy_retired {
                     self.destroy_retired().await?;
                 }
-                // That nobody rang is no failure.
-                let _ = tokio::time::timeout(LOOK_AGAIN_AFTER, self.rotated.notified()).await;
+                self.rotated.wait(LOOK_AGAIN_AFTER).await;
             }
         };
         shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))

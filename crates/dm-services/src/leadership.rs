@@ -1,6 +1,8 @@
 //! The right to do what only one instance may do: taken, kept while that is possible, and
 //! given up before another instance can have it.
 
+mod led_health;
+mod led_store;
 mod term;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod anchored_owners;
 mod attachments;
 mod authorization;
 mod authorizer;
+mod bells;
 mod contacts;
 mod cpu;
 mod data;
@@ -18,6 +19,7 @@ mod key_rotation;
 mod known_objects;
 mod known_owners;
 mod late_grants;
+mod leader_calls;
 mod leadership;
 mod listing_keys;
 mod membership;
@@ -40,10 +42,12 @@ mod scrubber;
 pub mod shares;
 mod subscriptions;
 mod token_manager;
+mod turns;
 
 pub use anchored_owners::AnchoredOwners;
 pub use authorization::{AuthorizationConfig, AuthorizationPorts, ShareAuthorization, StatementContext};
 pub use authorizer::{Authorizer, AuthorizerError, UserKey};
+pub use bells::{Bell, SharedBells};
 pub use contacts::{ContactError, ContactPorts, Contacts, NewContact};
 pub use data::{
     Counts, DataConfig, DataManager, DataPorts, Erasure, ManyInstances, OpenObject, Revocation,
@@ -59,6 +63,7 @@ pub use key_rotation::{
 pub use known_objects::KnownObjects;
 pub use known_owners::KnownOwners;
 pub use late_grants::LateGrants;
+pub use leader_calls::LeaderCalls;
 pub use leadership::{Leadership, LeadershipConfig, Term};
 pub use membership::{InstanceList, ListedInstance, Membership};
 pub use network_health::NetworkHealth;
@@ -72,5 +77,6 @@ pub use repairer::{HeldBy, HeldObject, RepairMeter, RepairPorts, RepairTotals, R
 pub use scrubber::{ScrubConfig, ScrubPorts, ScrubReport, Scrubber, StorageStatus};
 pub use subscriptions::{DeliveryMeter, DeliveryTotals, NewSubscription, SubscriptionPorts, Subscriptions};
 pub use token_manager::{NewToken, TokenManager};
+pub use turns::SharedTurns;
 
 use run_to_completion::run_to_completion;

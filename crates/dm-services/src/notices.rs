@@ -18,7 +18,7 @@ use dm_core::{
     notice::Notice,
     ports::{
         ContactBook, EventJournal, KeyValueStore, NoticeNetwork, ObjectStore, SentCatalog, ShareCatalog,
-        Signer, StoreError,
+        Signer,
     },
     signed::Signed,
 };
@@ -93,33 +93,35 @@ pub struct NoticePorts {
 pub struct Notices {
     ports: NoticePorts,
     own: Address,
-    outbox: Arc<Mutex<Outbox>>,
     /// Rings when something new is to be told.
     bell: Arc<Notify>,
 }
 
 impl Notices {
     /// Nothing happens before [`Notices::run`].
-    ///
-    /// # Errors
-    /// Faults of the store.
-    pub async fn open(ports: NoticePorts) -> Result<Self, StoreError> {
-        let outbox = Outbox::open(ports.outbox.clone()).await?;
-        Ok(Self {
+    pub fn new(ports: NoticePorts) -> Self {
+        Self {
             own: ports.signer.address(),
-            outbox: Arc::new(Mutex::new(outbox)),
             bell: Arc::default(),
             ports,
-        })
+        }
     }
 
-    /// Works until it is told to stop. What is still to be told stays in the store.
+    /// Works until it is told to stop. What is still to be told stays in the store: each run
+    /// begins with what is there, since another instance may have led before.
     ///
     /// # Errors
     /// Faults of the stores.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
-        let work =
-            async { tokio::try_join!(self.take_all_news(), self.send_all(), self.collect_all()).map(|_| ()) };
+        let work = async {
+            let outbox = Mutex::new(Outbox::open(self.ports.outbox.clone()).await?);
+            tokio::try_join!(
+                self.take_all_news(&outbox),
+                self.send_all(&outbox),
+                self.collect_all(&outbox),
+            )?;
+            Ok(())
+        };
         shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
     }
 }

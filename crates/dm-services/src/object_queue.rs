@@ -130,6 +130,12 @@ impl ObjectQueue {
         }
     }
 
+    /// Forgets what was read: another instance may have changed the store since then.
+    pub(crate) fn read_anew(&mut self) {
+        self.front.forget();
+        self.aside.clear();
+    }
+
     /// Takes objects, except those that are here already; durable when it returns.
     pub(crate) async fn add(&mut self, new: &[DueObject]) -> Result<(), StoreError> {
         let (mut batch, mut seen) = (WriteBatch::new(), HashSet::new());

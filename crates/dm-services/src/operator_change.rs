@@ -4,7 +4,7 @@
 //! named after. What changes is who anchors, pays and is paid: the controller of
 //! the log on the chain, to which the account before hands it over.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -22,8 +22,11 @@ use super::{
     key_journal::{KeyJournal, details},
 };
 
-/// Pause between two looks for a change that was interrupted.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Pause between two looks for a change that was interrupted, or that another instance has begun
+/// or finished.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long a request waits for the leader to finish a change.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What events call the operator account.
 const OPERATOR_ACCOUNT: &str = "operator_account";
@@ -105,8 +108,47 @@ impl OperatorChange {
         }
         let (keys, private_key) = (self.ports.keys.clone(), private_key.clone());
         let successor = blocking(move || keys.keep_successor(&private_key)).await?;
-        self.finish(successor).await?;
+        match self.executor.must_ask() {
+            true => self.until_operator_is(account).await?,
+            false => self.finish(successor).await?,
+        }
         Ok(account)
+    }
+
+    /// Waits for the leader, which finds the successor with the keys, and finishes the change.
+    async fn until_operator_is(&self, account: Address) -> Result<(), ChainError> {
+        let changed = async {
+            while self.ports.chain.operator() != account {
+                tokio::time::sleep(LOOK_AGAIN_AFTER / 4).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, changed).await;
+        waited.map_err(|_| ChainError::Unavailable("the leader has not handed the log over yet".to_owned()))
+    }
+
+    /// Acts as the operator account that the keys have, which another instance may have changed,
+    /// until `shutdown`: for a node that may have several instances.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn follow(&self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        let (keys, chain) = (&self.ports.keys, &self.ports.chain);
+        let following = async {
+            loop {
+                // Whoever finishes a change acts as the successor before the keys say so. So this
+                // is looked at first.
+                if keys.successor().is_none() {
+                    let operator = keys.operator();
+                    if operator.address() != chain.operator() {
+                        tracing::info!(account = %operator.address(), "another account is the operator account");
+                        chain.act_as(operator);
+                    }
+                }
+                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            }
+        };
+        shutdown.run_until_cancelled(following).await;
+        Ok(())
     }
 
     /// Finishes changes that were interrupted, until `shutdown`; an error ends it, and
@@ -116,6 +158,9 @@ impl OperatorChange {
     /// [`OperatorChangeError`]: the log is not handed over yet.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), OperatorChangeError> {
         let finishing = async {
+            if let Err(error) = self.executor.read_anew().await {
+                tracing::warn!(%error, "what another instance has begun is not known");
+            }
             loop {
                 self.finish_interrupted().await?;
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;

@@ -13,10 +13,11 @@ use dm_core::{
     ports::{Chain, ChainError, ComplianceLog, Operations, OrderCatalog, TokenCatalog, Tokens},
 };
 
-use super::ServiceError;
+use super::{LeaderCalls, ServiceError};
 
 mod advance;
 mod balances;
+mod calls;
 mod event;
 mod kept;
 mod prepare;
@@ -81,12 +82,24 @@ struct Inner {
     refund_attempts: RefundAttempts,
     balances: Arc<Balances>,
     locks: KeyedLocks<OperationId>,
+    /// Where the node may have several instances: the leader alone moves money.
+    calls: Option<LeaderCalls>,
 }
 
 impl OrderExecutor {
     /// An executor over these ports. What a stop has interrupted goes on in
     /// [`OrderExecutor::run`], which the caller runs as a supervised task.
     pub fn new(ports: MoneyPorts, settings: MoneyConfig) -> Self {
+        Self::with_calls(ports, settings, None)
+    }
+
+    /// The same, where the node may have several instances: requests have the leader carry
+    /// their orders out, in its [`OrderExecutor::run`].
+    pub fn among_instances(ports: MoneyPorts, settings: MoneyConfig, calls: LeaderCalls) -> Self {
+        Self::with_calls(ports, settings, Some(calls))
+    }
+
+    fn with_calls(ports: MoneyPorts, settings: MoneyConfig, calls: Option<LeaderCalls>) -> Self {
         let balances = Arc::new(Balances::new(&ports));
         let kept = Arc::new(KeptOrders::new(&ports, balances.clone()));
         Self {
@@ -96,6 +109,7 @@ impl OrderExecutor {
                 kept,
                 balances,
                 locks: KeyedLocks::default(),
+                calls,
                 settings,
                 ports,
             }),
@@ -158,6 +172,9 @@ impl OrderExecutor {
     /// Goes on with a kept order as far as the patience of the settings allows.
     /// Runs to its end also where the client goes away.
     pub(super) async fn continue_with(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
+        if self.must_ask() {
+            return self.ask_to_continue(id).await;
+        }
         let executor = self.clone();
         let patience = self.inner.settings.patience;
         super::run_to_completion(async move { executor.advance(id, patience).await }).await

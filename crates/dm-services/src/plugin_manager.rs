@@ -171,8 +171,12 @@ impl PluginManager {
     }
 
     /// The notes on a share that is not in the log yet.
-    pub(super) fn notes_of(&self, data_hash: &DataHash, recipient: Address) -> Notes {
-        self.inner.share_notes.of(data_hash, recipient)
+    pub(super) async fn notes_of(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<Notes, ServiceError> {
+        Ok(self.inner.share_notes.of(data_hash, recipient).await?)
     }
 
     /// The share is in the log.

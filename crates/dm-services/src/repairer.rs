@@ -21,17 +21,19 @@ use dm_core::{
     },
 };
 use serde::Serialize;
-use tokio::sync::{Mutex, MutexGuard, Notify, OnceCell};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    current_plan::CurrentPlan,
     holder_index::EarlierHolders,
-    plan::{Peer, PeerKey, RepairConfig, RepairPlan},
+    plan::{Peer, PeerKey, RepairConfig},
 };
 use super::{ServiceError, inbox::Arrivals, notices::ReplicaNotices};
 
 mod act;
 mod collect;
+mod current_plan;
 mod follow;
 mod health;
 mod holder_index;
@@ -80,8 +82,7 @@ struct Inner {
     own: Address,
     local: PeerKey,
     config: RepairConfig,
-    /// Opened by whoever needs it first.
-    plan: OnceCell<Mutex<RepairPlan>>,
+    plan: CurrentPlan,
     /// Rings when the plan has something to do.
     bell: Notify,
     /// Whether no peer can be reached: then nothing is tried that needs one.
@@ -134,7 +135,7 @@ impl Repairer {
                 own,
                 local: PeerKey::of(local_peer),
                 config,
-                plan: OnceCell::new(),
+                plan: CurrentPlan::default(),
                 bell: Notify::new(),
                 is_alone: AtomicBool::new(false),
                 meter: RepairMeter::default(),
@@ -144,11 +145,12 @@ impl Repairer {
     }
 
     /// Runs until `shutdown`; an error ends it, and whoever supervises it
-    /// starts it again.
+    /// starts it again. Each run begins with what the store has.
     ///
     /// # Errors
     /// Faults of the stores.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), StoreError> {
+        let _plan = self.begin_plan().await?;
         let work = async {
             tokio::try_join!(
                 self.follow_changes(),
@@ -250,15 +252,5 @@ impl Repairer {
             before = now;
             tokio::time::sleep(PEERS_INTERVAL).await;
         }
-    }
-
-    async fn plan(&self) -> Result<MutexGuard<'_, RepairPlan>, StoreError> {
-        let inner = &self.inner;
-        let open = || async {
-            let index = inner.ports.index.clone();
-            let plan = RepairPlan::open(inner.local, inner.config, index, now_ms()).await?;
-            Ok::<_, StoreError>(Mutex::new(plan))
-        };
-        Ok(inner.plan.get_or_try_init(open).await?.lock().await)
     }
 }

@@ -9,11 +9,11 @@ use dm_chain::AccountHealth;
 use dm_core::ports::{BackupError, BackupStream, Backups, HealthCheck};
 use dm_metrics::{Listener, ListenerHealth};
 use dm_services::{
-    HealthMonitor, HealthPorts, KeyGuard, NetworkHealth, Readiness, RegisteredPlugins, Subscriptions,
-    TokenManager, events::Events,
+    HealthMonitor, HealthPorts, KeyGuard, Membership, NetworkHealth, Readiness, RegisteredPlugins,
+    Subscriptions, TokenManager, events::Events,
 };
 
-use super::{Ground, data::Data, leadership, ledger::Ledger, network::Peers, stores::Stores};
+use super::{Ground, data::Data, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
     background,
     chain::ChainSwitch,
@@ -31,6 +31,7 @@ pub(super) struct Parts<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) peers: &'a Peers,
     pub(super) data: &'a Data,
+    pub(super) membership: Membership,
     pub(super) events: Events,
     pub(super) subscriptions: Subscriptions,
     pub(super) metrics: Option<Listener>,
@@ -46,13 +47,13 @@ pub(super) async fn serve(
     registered: RegisteredPlugins,
 ) -> anyhow::Result<(ApiHandle, Arc<Readiness>)> {
     let health = health(ground, &parts, servers.health_checks()).await;
-    let membership = leadership::join(ground, parts.stores, &*parts.peers.network);
-    let readiness = Arc::new(Readiness::new(health.clone(), membership.clone()));
+    let readiness = Arc::new(Readiness::new(health.clone(), parts.membership.clone()));
     let Parts {
         stores,
         ledger,
         peers,
         data,
+        membership,
         events,
         subscriptions,
         metrics,
@@ -140,11 +141,16 @@ async fn health(
     of_servers: Vec<Arc<dyn HealthCheck>>,
 ) -> Arc<HealthMonitor> {
     let chain = &parts.ledger.chain;
+    let account: Arc<dyn HealthCheck> = Arc::new(AccountHealth::new(chain.clone()));
+    let account = match &ground.leadership {
+        Some(leadership) => leadership.judge(account),
+        None => account,
+    };
     let mut checks: Vec<Arc<dyn HealthCheck>> = vec![
         parts.stores.catalog.clone(),
         parts.stores.storage.health(),
         chain.clone(),
-        Arc::new(AccountHealth::new(chain.clone())),
+        account,
         parts.ledger.compliance.clone(),
         Arc::new(NetworkHealth::new(parts.peers.network.clone())),
         Arc::new(parts.peers.repairer.clone()),

@@ -6,7 +6,7 @@ use dm_core::{config::NodeConfig, upload::UploadPlace};
 use dm_keys::PublicKeys;
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
-    DataPorts, KeyRotation, KeyRotationPorts, ManyInstances, PluginManager, ShareAuthorization,
+    DataPorts, KeyRotation, KeyRotationPorts, ManyInstances, PluginManager, ShareAuthorization, SharedBells,
     inbox::{FetchPolicy, FetchPorts, Fetches, Inbox, InboxPorts, InboxSettings},
     shares::{Shares, SharesPorts},
 };
@@ -101,6 +101,10 @@ impl Data {
         supervise(supervisor, "own upkeep", &data, |data, shutdown| async move {
             data.run_own_upkeep(shutdown).await
         });
+        let key_rotation = key_rotation(ground, stores, ledger);
+        if ground.leadership.is_some() {
+            share_bells(ground, stores, peers, &data, &key_rotation);
+        }
         Ok(Self {
             inbox: inbox(ground, stores, ledger, peers, &plugins, &data)?,
             shares: shares(ground, stores, ledger, &data)?,
@@ -109,21 +113,43 @@ impl Data {
             users,
             contacts,
             authorization,
-            key_rotation: key_rotation(ground, stores, ledger),
+            key_rotation,
         })
     }
 }
 
 /// The instances of the node, where its catalog is in a database.
 fn many_instances(config: &NodeConfig, stores: &Stores) -> anyhow::Result<Option<ManyInstances>> {
-    if config.catalog_url.is_none() {
+    let Some(turns) = stores.turns() else {
         return Ok(None);
-    }
+    };
     let [first, second, third, fourth, ..] = data_dir::instance(&config.data_dir)?;
     Ok(Some(ManyInstances {
         all: stores.catalog.clone(),
         place: UploadPlace([first, second, third, fourth]),
+        turns,
     }))
+}
+
+/// Lets the leader hear of the work that requests of other instances leave to it.
+fn share_bells(
+    ground: &Ground<'_>,
+    stores: &Stores,
+    peers: &Peers,
+    data: &DataManager,
+    key_rotation: &KeyRotation,
+) {
+    let mut bells = data.bells();
+    bells.push(("arrivals", peers.arrivals.bell()));
+    bells.push(("deliveries", peers.deliveries.bell()));
+    bells.push(("key rotation", key_rotation.bell()));
+    let bells = SharedBells::new(stores.namespace("bells"), bells);
+    supervise(
+        &ground.supervisor,
+        "bells",
+        &bells,
+        |bells, shutdown| async move { bells.run(shutdown).await },
+    );
 }
 
 fn inbox(

@@ -10,9 +10,9 @@ use crate::background::supervise;
 
 /// What runs the node's tasks. With a catalog in a database it lets those of the leader run while
 /// this instance has the lease; else they always run, and no lease is written.
-pub(super) fn start(config: &NodeConfig, stores: &Stores) -> Supervisor {
+pub(super) fn start(config: &NodeConfig, stores: &Stores) -> (Supervisor, Option<Leadership>) {
     if config.catalog_url.is_none() {
-        return Supervisor::new();
+        return (Supervisor::new(), None);
     }
     let leadership = Leadership::new(
         stores.catalog.clone(),
@@ -26,7 +26,7 @@ pub(super) fn start(config: &NodeConfig, stores: &Stores) -> Supervisor {
         &leadership,
         |leadership, shutdown| async move { leadership.run(shutdown).await },
     );
-    supervisor
+    (supervisor, Some(leadership))
 }
 
 /// Says that this instance is there, where others may ask for it.

@@ -6,12 +6,13 @@ use dm_chain::{EvmClient, embedded::EmbeddedChain};
 use dm_compliance::ComplianceManager;
 use dm_core::{address::parse_address, ports::ComplianceLog};
 use dm_services::{
-    MoneyConfig, MoneyPorts, OperatorChange, OperatorChangePorts, OrderExecutor, PaymentProcessor,
+    LeaderCalls, MoneyConfig, MoneyPorts, OperatorChange, OperatorChangePorts, OrderExecutor,
+    PaymentProcessor,
 };
 
 use super::{Ground, stores::Stores};
 use crate::{
-    background::{self, supervise_leading},
+    background::{self, supervise, supervise_leading},
     chain,
 };
 
@@ -28,10 +29,12 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) async fn start(ground: &Ground<'_>, stores: &Stores) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
-        let journal = match config.uses_devnet() {
+        let journal = match &ground.leadership {
             // Each data directory has an embedded chain of its own.
-            true => stores.storage.namespace("transactions"),
-            false => stores.namespace("transactions"),
+            _ if config.uses_devnet() => stores.storage.namespace("transactions"),
+            // Whatever is sent is written down before, so that the leader alone sends.
+            Some(leadership) => leadership.guard(stores.namespace("transactions")),
+            None => stores.namespace("transactions"),
         };
         let (chain, embedded_chain) = chain::connect(config, ground.keys, &stores.storage, journal).await?;
         let chain = Arc::new(chain);
@@ -45,23 +48,7 @@ impl Ledger {
         )
         .await?;
         let log: Arc<dyn ComplianceLog> = compliance.clone();
-        let executor = OrderExecutor::new(
-            MoneyPorts {
-                chain: chain.clone(),
-                tokens: chain.clone(),
-                operations: chain.clone(),
-                orders: stores.catalog.clone(),
-                supported: stores.catalog.clone(),
-                log: log.clone(),
-                bus: ground.bus.clone(),
-            },
-            MoneyConfig {
-                native_alias: parse_address(&config.native_token_address)?,
-                patience: Duration::from_secs(config.payments.patience_secs),
-                refund_after: Duration::from_secs(config.payments.refund_after_secs),
-                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
-            },
-        );
+        let executor = executor(ground, stores, &chain, log.clone())?;
         let operator_change = background::start_operator_change(
             OperatorChangePorts {
                 chain: chain.clone(),
@@ -72,6 +59,14 @@ impl Ledger {
             executor.clone(),
             supervisor,
         );
+        if ground.leadership.is_some() {
+            supervise(
+                supervisor,
+                "operator account of all",
+                &operator_change,
+                |change, shutdown| async move { change.follow(shutdown).await },
+            );
+        }
         supervise_leading(supervisor, "orders", &executor, |executor, shutdown| async move {
             executor.run(shutdown).await
         });
@@ -84,4 +79,37 @@ impl Ledger {
             operator_change,
         })
     }
+}
+
+/// What keeps orders, and carries them out.
+fn executor(
+    ground: &Ground<'_>,
+    stores: &Stores,
+    chain: &Arc<EvmClient>,
+    log: Arc<dyn ComplianceLog>,
+) -> anyhow::Result<OrderExecutor> {
+    let config = ground.config;
+    let ports = MoneyPorts {
+        chain: chain.clone(),
+        tokens: chain.clone(),
+        operations: chain.clone(),
+        orders: stores.catalog.clone(),
+        supported: stores.catalog.clone(),
+        log,
+        bus: ground.bus.clone(),
+    };
+    let settings = MoneyConfig {
+        native_alias: parse_address(&config.native_token_address)?,
+        patience: Duration::from_secs(config.payments.patience_secs),
+        refund_after: Duration::from_secs(config.payments.refund_after_secs),
+        retry_interval: Duration::from_secs(config.network.retry_interval_secs),
+    };
+    Ok(match ground.leadership {
+        Some(_) => OrderExecutor::among_instances(
+            ports,
+            settings,
+            LeaderCalls::new(stores.namespace("leader_calls")),
+        ),
+        None => OrderExecutor::new(ports, settings),
+    })
 }

@@ -35,24 +35,7 @@ impl Peers {
         let owners = Arc::new(KnownOwners::new(stores.catalog.clone(), anchored));
         let standing: Arc<dyn OwnerStanding> = owners.clone();
         let arrivals = Arrivals::new(stores.catalog.clone(), ground.address);
-        let deliveries = Deliveries::new(
-            DeliveryPorts {
-                catalog: stores.catalog.clone(),
-                objects: stores.known.clone(),
-                log: ledger.compliance.clone(),
-                signer: ground.keys.signer(),
-            },
-            DeliverySettings {
-                acknowledge: config.inbox.acknowledge,
-                retry_interval: Duration::from_secs(config.network.retry_interval_secs),
-            },
-        );
-        supervise_leading(
-            supervisor,
-            "deliveries",
-            &deliveries,
-            |deliveries, shutdown| async move { deliveries.run(shutdown).await },
-        );
+        let deliveries = deliveries(ground, stores, ledger);
         let letterbox = Letterbox::new(
             ground.address,
             owners.clone(),
@@ -82,7 +65,7 @@ impl Peers {
         .await?;
         let network: Arc<dyn Network> = p2p.clone();
         let late_grants = LateGrants::default();
-        let notices = Notices::open(NoticePorts {
+        let notices = Notices::new(NoticePorts {
             network: p2p.clone(),
             journal: stores.catalog.clone(),
             objects: stores.known.clone(),
@@ -95,8 +78,7 @@ impl Peers {
             deliveries: deliveries.clone(),
             bus: ground.bus.clone(),
             late_grants: late_grants.clone(),
-        })
-        .await?;
+        });
         supervise_leading(supervisor, "notices", &notices, |notices, shutdown| async move {
             notices.run(shutdown).await
         });
@@ -140,6 +122,31 @@ impl Peers {
             owners,
         })
     }
+}
+
+/// What records and brings acknowledgements.
+fn deliveries(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> Deliveries {
+    let ports = DeliveryPorts {
+        catalog: stores.catalog.clone(),
+        objects: stores.known.clone(),
+        log: ledger.compliance.clone(),
+        signer: ground.keys.signer(),
+    };
+    let settings = DeliverySettings {
+        acknowledge: ground.config.inbox.acknowledge,
+        retry_interval: Duration::from_secs(ground.config.network.retry_interval_secs),
+    };
+    let deliveries = match stores.turns() {
+        Some(turns) => Deliveries::among_instances(ports, settings, turns),
+        None => Deliveries::new(ports, settings),
+    };
+    supervise_leading(
+        &ground.supervisor,
+        "deliveries",
+        &deliveries,
+        |deliveries, shutdown| async move { deliveries.run(shutdown).await },
+    );
+    deliveries
 }
 
 /// Who this process is among its peers: instances that have their keys in common are several.

@@ -8,7 +8,7 @@ use dm_core::{
     instance::InstanceId,
     ports::{KeptLimits, KeyValueStore, ObjectStore},
 };
-use dm_services::KnownObjects;
+use dm_services::{KnownObjects, SharedTurns};
 use dm_storage::{SqliteCatalog, Storage};
 
 use crate::{catalog, instance};
@@ -46,6 +46,15 @@ impl Stores {
             known: Arc::new(known),
             is_in_database: config.catalog_url.is_some(),
         })
+    }
+
+    /// The turns that its instances keep to, where the node may have several.
+    pub(super) fn turns(&self) -> Option<SharedTurns> {
+        let turns = || {
+            let store = self.namespace("turns");
+            SharedTurns::new(self.instance, self.catalog.clone(), store)
+        };
+        self.is_in_database.then(turns)
     }
 
     /// What the node keeps under this name for all its instances. What describes the objects

@@ -57,6 +57,10 @@ pub(super) enum Command {
         id: OperationId,
         answer: oneshot::Sender<Result<(), ChainError>>,
     },
+    /// Read the journal again, which another instance may have changed.
+    ReadAnew {
+        answer: oneshot::Sender<Result<(), ChainError>>,
+    },
     /// Say how the transactions get on.
     Report {
         answer: oneshot::Sender<Result<Report, ChainError>>,
@@ -82,10 +86,13 @@ pub(crate) struct AccountDeps {
 pub(super) async fn run(config: QueueConfig, deps: AccountDeps, mut commands: mpsc::Receiver<Command>) {
     let mut held = Vec::new();
     while let Some(mut account) = open(&config, &deps, held, &mut commands).await {
-        if let End::NobodyAsks = account.run(&mut commands).await {
-            return;
+        match account.run(&mut commands).await {
+            End::NobodyAsks => return,
+            End::ReadAnew => {}
+            End::Outdated => {
+                tracing::warn!("another instance has changed the journal of this account; it is read again");
+            }
         }
-        tracing::warn!("another instance has changed the journal of this account; it is read again");
         held = account.unanswered();
     }
 }
@@ -96,6 +103,8 @@ enum End {
     NobodyAsks,
     /// Its journal is not what it was loaded from.
     Outdated,
+    /// Somebody wants it to be loaded again.
+    ReadAnew,
 }
 
 /// Waits for the chain; who asks for something meanwhile hears why it is not there, and so do
@@ -173,6 +182,12 @@ impl Account {
             let wake_at = self.queue.wake_at().unwrap_or_else(|| Instant::now() + NEVER);
             tokio::select! {
                 command = commands.recv() => match command {
+                    Some(Command::ReadAnew { answer }) => {
+                        self.end_writing().await;
+                        // Who asked may have gone.
+                        let _ = answer.send(Ok(()));
+                        return End::ReadAnew;
+                    }
                     Some(command) => self.take(command),
                     None => {
                         self.finish_writing().await;
@@ -204,6 +219,17 @@ impl Account {
         }
     }
 
+    /// Whoever waits for a change that is under way learns what comes of it.
+    async fn end_writing(&mut self) {
+        while self.queue.is_writing() && !self.performer.journal.is_outdated() {
+            match self.work.next().await {
+                Some(Some(event)) => self.tell(event),
+                Some(None) => {}
+                None => return,
+            }
+        }
+    }
+
     fn take(&mut self, command: Command) {
         let ticket = self.next_ticket;
         let event = match &command {
@@ -218,7 +244,9 @@ impl Account {
                 until: *until,
             },
             Command::Conclude { id, .. } => Event::Concluded { ticket, id: *id },
-            Command::Find { .. } | Command::Report { .. } => return self.answer_at_once(command),
+            Command::Find { .. } | Command::Report { .. } | Command::ReadAnew { .. } => {
+                return self.answer_at_once(command);
+            }
         };
         self.next_ticket += 1;
         self.waiting.insert(ticket, command);
@@ -229,6 +257,8 @@ impl Account {
         match command {
             Command::Find { id, answer } => drop(answer.send(Ok(self.queue.begun(&id)))),
             Command::Report { answer } => drop(answer.send(Ok(self.queue.report(Instant::now())))),
+            // It was loaded just now.
+            Command::ReadAnew { answer } => drop(answer.send(Ok(()))),
             Command::Begin { .. } | Command::Ask { .. } | Command::Conclude { .. } => {}
         }
     }
@@ -290,6 +320,8 @@ impl Command {
             Self::Ask { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Conclude { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Report { answer } => drop(answer.send(Err(error.clone()))),
+            // Nothing is loaded, so that nothing is out of date.
+            Self::ReadAnew { answer } => drop(answer.send(Ok(()))),
         }
     }
 }

@@ -142,6 +142,11 @@ impl Transactions {
         self.command(|answer| Command::Conclude { id, answer }).await
     }
 
+    /// Reads the journal again before whatever is asked after this.
+    pub(crate) async fn read_anew(&self) -> Result<(), ChainError> {
+        self.command(|answer| Command::ReadAnew { answer }).await
+    }
+
     /// How the account's transactions get on.
     ///
     /// # Errors

@@ -59,6 +59,15 @@ pub trait Operations: Send + Sync {
     /// and says how far it has come then. Waiting holds nothing else up.
     async fn wait(&self, id: OperationId, patience: Duration) -> Result<Option<OperationState>, ChainError>;
 
+    /// Takes note of what other instances have begun with the same accounts. Without it, an
+    /// operation of theirs may be unknown here; it happens once all the same.
+    ///
+    /// # Errors
+    /// [`ChainError::Unavailable`] where nobody carries operations out any more.
+    async fn read_anew(&self) -> Result<(), ChainError> {
+        Ok(())
+    }
+
     /// Forgets an operation that is final. Whoever began it has noted what came
     /// of it and will never begin it again. Others stay.
     async fn conclude(&self, id: OperationId) -> Result<(), ChainError>;

@@ -30,6 +30,9 @@ pub trait OperatorHandover: Send + Sync {
     /// [`ChainError`]; then the operator account is the same, and the
     /// transaction may still be mined: try again.
     async fn hand_over(&self, successor: Arc<dyn Signer>) -> Result<(), ChainError>;
+
+    /// Acts as this account from now on, to which another instance has handed the log over.
+    fn act_as(&self, operator: Arc<dyn Signer>);
 }
 
 /// Where the operator account's key is kept. Methods block while they write.

@@ -52,7 +52,7 @@ impl Pushing {
     /// larger than this node knows, to the closest that a walk through the DHT
     /// finds.
     ///
-    /// Nothing is offered to the peers in `avoid`.
+    /// Nothing is offered to the peers in `avoid`, nor to other instances of this node.
     pub(crate) async fn push(
         &self,
         context: &Arc<Context>,
@@ -110,7 +110,12 @@ type OfferEnd = (PeerId, Result<OfferAnswer, OfferError>);
 impl Round {
     fn new(context: Arc<Context>, envelope: SignedEnvelope, copies: usize, avoid: &[PeerId]) -> Self {
         Self {
-            offered: avoid.iter().copied().chain([context.local]).collect(),
+            offered: avoid
+                .iter()
+                .copied()
+                .chain(context.siblings())
+                .chain([context.local])
+                .collect(),
             context,
             envelope: Arc::new(envelope),
             copies,

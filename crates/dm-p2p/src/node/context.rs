@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -108,6 +109,15 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The other instances of this node, as its address record names them: they have the same
+    /// store, so that what they hold is no further copy.
+    pub(crate) fn siblings(&self) -> HashSet<PeerId> {
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = announced.iter().flat_map(|own| own.newest().peers());
+        let peers = named.filter_map(|peer| peer.parse().ok());
+        peers.filter(|peer| *peer != self.local).collect()
     }
 
     pub(crate) fn set_external(&self, addresses: Vec<Multiaddr>) {

@@ -10,10 +10,9 @@ use dm_core::{
     ports::{AddressDirectory, Grants},
     secret::ContentKey,
 };
-use tokio::sync::Notify;
 
-use super::{DataConfig, DataPorts, owed::pause_or};
-use crate::ServiceError;
+use super::{DataConfig, DataPorts};
+use crate::{Bell, ServiceError};
 
 mod own_record;
 mod recipients;
@@ -27,7 +26,7 @@ pub(super) struct AddressBook {
     grants: Arc<dyn Grants>,
     own_record: OwnRecord,
     /// Rings when what the own record says has changed.
-    changed: Notify,
+    changed: Bell,
     recipients: Recipients,
     retry_interval: Duration,
 }
@@ -40,7 +39,7 @@ impl AddressBook {
             network: ports.network.clone(),
             grants: ports.grants.clone(),
             own_record: OwnRecord::sign(ports)?,
-            changed: Notify::new(),
+            changed: Bell::default(),
             recipients: Recipients::default(),
             retry_interval: config.retry_interval,
         })
@@ -59,7 +58,7 @@ impl AddressBook {
 
     /// Has the address record looked at now, after a change of what it says.
     pub(super) fn announce_changes(&self) {
-        self.changed.notify_one();
+        self.changed.ring();
     }
 
     /// Announces a new record whenever the key for grants, the operator account or the
@@ -70,7 +69,7 @@ impl AddressBook {
                 self.announce().await?;
                 tracing::info!("a new address record is announced");
             }
-            pause_or(self.retry_interval, &self.changed).await;
+            self.changed.wait(self.retry_interval).await;
         }
     }
 

@@ -99,7 +99,7 @@ impl Payments {
         let Purpose::Payment { data_hash, recipient } = payment.purpose else {
             return Ok(());
         };
-        let _turn = self.locks.lock(data_hash.locator()).await;
+        let _turn = self.locks.lock(data_hash.locator()).await?;
         let is_shared = self.shares.share(&data_hash, recipient).await?.is_some();
         match &self.payments {
             Some(payments) if !is_shared => payments.refund(payment.id).await,

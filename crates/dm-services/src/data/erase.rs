@@ -75,7 +75,7 @@ impl Eraser {
     pub(super) async fn erase(&self, data_hash: &DataHash) -> Result<Erasure, ServiceError> {
         let (eraser, data_hash) = (self.clone(), *data_hash);
         run_to_completion(async move {
-            let turn = eraser.locks.lock(data_hash.locator()).await;
+            let turn = eraser.locks.lock(data_hash.locator()).await?;
             eraser.recorder.ensure_log_accepts()?;
             let recorded = if eraser.has(&data_hash).await? {
                 eraser

@@ -102,7 +102,7 @@ impl OwnObjects {
     ) -> Result<(), ServiceError> {
         let shares = &self.shares;
         shares.set_grant_owed(data_hash, recipient, true).await?;
-        self.owed.grants.notify_one();
+        self.owed.grants.ring();
         Ok(())
     }
 }

@@ -1,19 +1,16 @@
 //! Tells the background work that something is owed.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Notify;
+use crate::Bell;
 
 /// One bell for each kind of background work.
 #[derive(Default)]
 pub(super) struct Owed {
     /// A grant waits for its recipient's key.
-    pub(super) grants: Notify,
+    pub(super) grants: Bell,
     /// A share was anchored, and its receipt is to follow its object.
-    pub(super) receipts: Notify,
+    pub(super) receipts: Bell,
     /// Some object has fewer copies than it could have.
     copies: AtomicBool,
     /// Some object has as many copies as peers were connected, and should have more.
@@ -40,10 +37,4 @@ impl Owed {
     pub(super) fn take_copies_for_others(&self) -> bool {
         self.copies_for_others.swap(false, Ordering::Relaxed)
     }
-}
-
-/// Waits for the interval to pass, or for the bell.
-pub(super) async fn pause_or(interval: Duration, bell: &Notify) {
-    // That nobody rang is no failure.
-    let _ = tokio::time::timeout(interval, bell.notified()).await;
 }

@@ -13,7 +13,7 @@ use dm_core::{
     upload::UploadPlace,
 };
 
-use crate::{Deliveries, LateGrants, PaymentProcessor, PluginManager, ShareAuthorization};
+use crate::{Deliveries, LateGrants, PaymentProcessor, PluginManager, ShareAuthorization, SharedTurns};
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -63,6 +63,8 @@ pub struct ManyInstances {
     pub all: Arc<dyn Instances>,
     /// Where this one keeps the parts of its uploads.
     pub place: UploadPlace,
+    /// At data: no two change the same at the same time.
+    pub turns: SharedTurns,
 }
 
 /// What an operator can set.

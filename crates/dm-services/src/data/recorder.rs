@@ -161,7 +161,7 @@ impl Recorder {
         let Some(plugins) = &self.plugins else {
             return Ok(log.record(event).await?);
         };
-        for (plugin, note) in plugins.notes_of(&data_hash, recipient) {
+        for (plugin, note) in plugins.notes_of(&data_hash, recipient).await? {
             event.details.insert(format!("plugin.{plugin}"), note);
         }
         let recorded = log.record(event).await?;

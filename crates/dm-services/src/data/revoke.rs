@@ -111,7 +111,7 @@ impl Revoker {
         }
         let (revoker, data_hash) = (self.clone(), *data_hash);
         run_to_completion(async move {
-            let turn = revoker.locks.lock(data_hash.locator()).await;
+            let turn = revoker.locks.lock(data_hash.locator()).await?;
             revoker.recorder.ensure_log_accepts()?;
             let Some(object) = revoker.own.own_object(&data_hash).await? else {
                 return Err(ServiceError::NotFound);

@@ -11,21 +11,13 @@
 use std::{sync::Arc, time::Duration};
 
 use dm_core::ports::ShareCatalog;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Basis, DataConfig, DataPorts,
-    address::AddressBook,
-    collect::Payments,
-    copies::Copies,
-    erase::Eraser,
-    owed::{Owed, pause_or},
-    read::Reader,
-    revoke::Revoker,
-    uploads::Uploads,
+    Basis, DataConfig, DataPorts, address::AddressBook, collect::Payments, copies::Copies, erase::Eraser,
+    owed::Owed, read::Reader, revoke::Revoker, uploads::Uploads,
 };
-use crate::ServiceError;
+use crate::{Bell, ServiceError};
 
 mod due;
 mod ends;
@@ -170,8 +162,8 @@ impl Upkeep {
         }
     }
 
-    /// What each instance does for itself: it shares what came to it in parts, and announces
-    /// whose peer it is. Runs until `shutdown`.
+    /// What each instance does for itself: it shares what came to it in parts, brings what it has
+    /// changed to peers, and announces whose peer it is. Runs until `shutdown`.
     ///
     /// # Errors
     /// Where this node's address record cannot be signed or announced.
@@ -181,10 +173,19 @@ impl Upkeep {
                 self.again_and_again(&self.uploading, None),
                 self.collect_uploads(),
                 self.addresses.keep_record_current(),
+                self.copies.tell_peers(),
             )?;
             Ok(())
         });
         shutdown.run_until_cancelled(upkeep).await.unwrap_or(Ok(()))
+    }
+
+    /// What wakes the work that one instance does for all.
+    pub(super) fn bells(&self) -> Vec<(&'static str, Bell)> {
+        vec![
+            ("grants", self.owed.grants.clone()),
+            ("receipts", self.owed.receipts.clone()),
+        ]
     }
 
     /// What one instance does for all. Runs until `shutdown`; what fails is tried again after
@@ -194,6 +195,7 @@ impl Upkeep {
     /// Where the copies cannot be listed.
     pub(super) async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let own = self.addresses.own_record().address;
+        let _run = self.works.run_of_leader();
         // Boxed: the tasks together are a large future.
         let upkeep = Box::pin(async {
             tokio::try_join!(
@@ -205,7 +207,6 @@ impl Upkeep {
                 self.again_and_again(&self.expiring, None),
                 self.again_and_again(&self.revoking, None),
                 self.collect_now_and_then(),
-                self.copies.tell_peers(),
                 self.copies.replicate(own),
             )?;
             Ok(())
@@ -232,12 +233,12 @@ impl Upkeep {
     async fn again_and_again<Kind: DueWork>(
         &self,
         kind: &Kind,
-        bell: Option<&Notify>,
+        bell: Option<&Bell>,
     ) -> Result<(), ServiceError> {
         loop {
             self.works.each_due(kind).await;
             match bell {
-                Some(bell) => pause_or(self.retry_interval, bell).await,
+                Some(bell) => bell.wait(self.retry_interval).await,
                 None => tokio::time::sleep(self.retry_interval).await,
             }
         }

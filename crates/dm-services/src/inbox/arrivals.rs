@@ -8,7 +8,8 @@ use dm_core::{
     inbox::Arrival,
     ports::{CatalogError, InboxCatalog},
 };
-use tokio::sync::Notify;
+
+use crate::Bell;
 
 /// Keeps what has come until the inbox has looked at it; cheap to clone.
 #[derive(Clone)]
@@ -16,7 +17,7 @@ pub struct Arrivals {
     catalog: Arc<dyn InboxCatalog>,
     own: Address,
     /// Rings when something has come.
-    bell: Arc<Notify>,
+    bell: Bell,
 }
 
 impl Arrivals {
@@ -25,7 +26,7 @@ impl Arrivals {
         Self {
             catalog,
             own,
-            bell: Arc::default(),
+            bell: Bell::default(),
         }
     }
 
@@ -36,7 +37,7 @@ impl Arrivals {
     pub async fn have_come(&self, arrivals: &[Arrival]) -> Result<(), CatalogError> {
         if !arrivals.is_empty() {
             self.catalog.note_arrivals(arrivals).await?;
-            self.bell.notify_one();
+            self.bell.ring();
         }
         Ok(())
     }
@@ -55,7 +56,11 @@ impl Arrivals {
 
     /// Waits until something has come, no longer than `patience`.
     pub(super) async fn wait(&self, patience: Duration) {
-        // That nobody rang is no failure.
-        let _ = tokio::time::timeout(patience, self.bell.notified()).await;
+        self.bell.wait(patience).await;
+    }
+
+    /// Rings when something has come.
+    pub fn bell(&self) -> Bell {
+        self.bell.clone()
     }
 }

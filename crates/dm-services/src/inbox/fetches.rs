@@ -200,7 +200,10 @@ impl Inner {
     /// Fetches whatever is due, some items at the same time, of which no sender has more than
     /// its share.
     async fn fetch_all(&self) -> Result<(), ServiceError> {
-        self.queue.lock().await.take_back_all().await?;
+        let mut queue = self.queue.lock().await;
+        queue.read_anew();
+        queue.take_back_all().await?;
+        drop(queue);
         let mut running = Running::new(AT_ONCE);
         loop {
             let pause = self.begin_due(&mut running).await?;

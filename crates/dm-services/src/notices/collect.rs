@@ -12,9 +12,12 @@ use dm_core::{
     ports::{CatalogError, MAX_NAMED_SENDERS, NetworkError},
 };
 use futures::{TryStreamExt, stream};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::{
+    Mutex,
+    broadcast::{Receiver, error::RecvError},
+};
 
-use super::{Notices, arrival_of};
+use super::{Notices, arrival_of, outbox::Outbox};
 use crate::ServiceError;
 
 /// Pauses after a start, and when the network is back: it is to be found, and the address
@@ -63,7 +66,7 @@ impl Company {
 impl Notices {
     /// Asks soon after a start, and whenever the network was gone and is back: what peers kept
     /// meanwhile is not waited for until the next time. What nobody took is sent again then.
-    pub(super) async fn collect_all(&self) -> Result<(), ServiceError> {
+    pub(super) async fn collect_all(&self, outbox: &Mutex<Outbox>) -> Result<(), ServiceError> {
         let mut company = Company {
             events: self.ports.bus.subscribe(),
             peers: HashSet::new(),
@@ -76,7 +79,7 @@ impl Notices {
                 }
                 self.collect().await?;
                 if pause < PAUSE {
-                    self.outbox.lock().await.hurry_unsent(now_ms()).await?;
+                    outbox.lock().await.hurry_unsent(now_ms()).await?;
                     self.bell.notify_one();
                 }
             }

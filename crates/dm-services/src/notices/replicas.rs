@@ -123,6 +123,7 @@ impl ReplicaNotices {
     /// Faults of the stores.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
         let work = async {
+            self.inner.queue.lock().await.read_anew();
             loop {
                 let pause = self.inner.tell_due().await?;
                 // That nobody rang is no failure.

@@ -11,10 +11,11 @@ use dm_core::{
     letter::Letter,
     ports::{JOURNAL_WINDOW, NetworkError, NoticeReport},
 };
+use tokio::sync::Mutex;
 
 use super::{
     Notices, notice_of,
-    outbox::{Due, LetterKind, LetterState},
+    outbox::{Due, LetterKind, LetterState, Outbox},
 };
 use crate::{
     ServiceError,
@@ -75,20 +76,20 @@ type Sent = (Due, Option<Due>);
 
 impl Notices {
     /// Puts what happens into the outbox.
-    pub(super) async fn take_all_news(&self) -> Result<(), ServiceError> {
+    pub(super) async fn take_all_news(&self, outbox: &Mutex<Outbox>) -> Result<(), ServiceError> {
         let mut growth = self.ports.journal.journal_growth();
         let last = self.ports.journal.journal_extent().await?.last;
-        self.outbox.lock().await.read_at_most_to(last);
+        outbox.lock().await.read_at_most_to(last);
         loop {
             growth.mark_unchanged();
-            self.take_news().await?;
+            self.take_news(outbox).await?;
             tokio::select! {
                 grown = growth.changed() => if grown.is_err() {
                     // The catalog is closed.
                     return Ok(());
                 },
                 recipients = self.ports.late_grants.next() => {
-                    self.outbox.lock().await.hurry(&recipients, now_ms()).await?;
+                    outbox.lock().await.hurry(&recipients, now_ms()).await?;
                     self.bell.notify_one();
                 }
             }
@@ -96,12 +97,12 @@ impl Notices {
     }
 
     /// Puts what has happened since the last time into the outbox.
-    async fn take_news(&self) -> Result<(), ServiceError> {
+    async fn take_news(&self, outbox: &Mutex<Outbox>) -> Result<(), ServiceError> {
         let journal = &self.ports.journal;
         // Names of the journal are always valid.
         let topics = Topics::new([SHARED, ANCHORED, REVOKED, ERASED, ACKNOWLEDGED]).unwrap_or_default();
         loop {
-            let after = self.outbox.lock().await.read_to();
+            let after = outbox.lock().await.read_to();
             let page = journal.journal_page(&topics, after, PAGE).await?;
             if page.read_to == after {
                 return Ok(());
@@ -110,7 +111,7 @@ impl Notices {
             for event in &page.events {
                 new.extend(self.due_of(event).await?);
             }
-            self.outbox.lock().await.add(&new, page.read_to).await?;
+            outbox.lock().await.add(&new, page.read_to).await?;
             self.bell.notify_one();
             if page.events.len() < PAGE && page.read_to < after.saturating_add(JOURNAL_WINDOW) {
                 // The journal ends here.
@@ -121,13 +122,13 @@ impl Notices {
 
     /// Sends what is due, as it becomes due: to each addressee together what waits for it. A
     /// letter that takes long holds up no others.
-    pub(super) async fn send_all(&self) -> Result<(), ServiceError> {
+    pub(super) async fn send_all(&self, outbox: &Mutex<Outbox>) -> Result<(), ServiceError> {
         let mut sending = Running::new(AT_ONCE);
         loop {
-            let pause = self.begin_due(&mut sending).await?;
+            let pause = self.begin_due(outbox, &mut sending).await?;
             tokio::select! {
                 Some(ended) = sending.ended() => {
-                    self.outbox.lock().await.replace(ended?.concat()).await?;
+                    outbox.lock().await.replace(ended?.concat()).await?;
                 }
                 () = self.bell.notified() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -136,10 +137,14 @@ impl Notices {
     }
 
     /// Begins to send what is due, as much as may be begun; how long nothing more is to be begun.
-    async fn begin_due<'a>(&'a self, sending: &mut Sending<'a>) -> Result<Duration, ServiceError> {
+    async fn begin_due<'a>(
+        &'a self,
+        outbox: &Mutex<Outbox>,
+        sending: &mut Sending<'a>,
+    ) -> Result<Duration, ServiceError> {
         let now = now_ms();
         let limit = sending.entries() + ROUND;
-        let (mut due, next) = self.outbox.lock().await.due(now, limit).await?;
+        let (mut due, next) = outbox.lock().await.due(now, limit).await?;
         let until_next = next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at - now));
         due.retain(|letter| !sending.contains(&letter.key()));
         let mut left = due.len();

@@ -6,7 +6,7 @@ use dm_core::{
     ports::OperationState,
 };
 
-use super::{OrderExecutor, kept::KeptOrders};
+use super::{OrderExecutor, calls::Call, kept::KeptOrders};
 use crate::{ServiceError, run_to_completion};
 
 /// The refund of a payment.
@@ -35,8 +35,17 @@ impl Refunds {
     pub(crate) async fn owe(&self, payment: OperationId, order: Order) -> Result<OrderRecord, ServiceError> {
         let id = refund_of(payment);
         let purpose = Purpose::Refund { of: payment };
-        let placed = self.kept().place(id, order, purpose, None).await?;
-        if placed.state == OrderState::CalledOff {
+        self.kept().place(id, order, purpose, None).await?;
+        if self.executor.must_ask() {
+            self.executor.ask(Call::OweAgain(id)).await?;
+            return self.kept().order(id).await;
+        }
+        self.owe_if_called_off(id).await
+    }
+
+    /// Goes on with a refund that is kept; one that was called off is owed again.
+    pub(super) async fn owe_if_called_off(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
+        if self.refund(id).await?.state == OrderState::CalledOff {
             let _turn = self.executor.lock(id).await;
             self.owe_again(id).await?;
         }
@@ -60,6 +69,9 @@ impl Refunds {
     /// Calls the refund of a payment off, so that the payment counts for its share
     /// again; whether it counts. It does not where the refund was made or may be.
     pub(crate) async fn call_off(&self, payment: OperationId) -> Result<bool, ServiceError> {
+        if self.executor.must_ask() {
+            return self.executor.must_hear(Call::TakeBackRefund(payment)).await;
+        }
         let id = refund_of(payment);
         let _turn = self.executor.lock(id).await;
         let Some(mut record) = self.kept().find(id).await? else {
@@ -79,6 +91,10 @@ impl Refunds {
     /// [`ServiceError::UnknownRefund`], and [`ServiceError::RefundSettled`] where
     /// nothing is left to try.
     pub(crate) async fn retry(&self, id: OperationId) -> Result<OrderRecord, ServiceError> {
+        if self.executor.must_ask() {
+            self.executor.must_hear(Call::Retry(id)).await?;
+            return self.refund(id).await;
+        }
         let refunds = self.clone();
         run_to_completion(async move {
             refunds.hasten(id).await?;
@@ -124,6 +140,10 @@ impl Refunds {
     /// [`ServiceError::UnknownRefund`], and [`ServiceError::RefundSettled`] where it
     /// was made or may still be.
     pub(crate) async fn end(&self, id: OperationId, reason: String) -> Result<OrderRecord, ServiceError> {
+        if self.executor.must_ask() {
+            self.executor.must_hear(Call::End { id, reason }).await?;
+            return self.refund(id).await;
+        }
         let refunds = self.clone();
         run_to_completion(async move { refunds.end_in_turn(id, reason).await }).await
     }

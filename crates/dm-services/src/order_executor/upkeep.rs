@@ -10,7 +10,7 @@ use dm_core::{
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{OrderExecutor, prepare};
+use super::{OrderExecutor, calls::Call, prepare};
 use crate::ServiceError;
 
 /// Orders that are taken from the catalog at a time.
@@ -25,14 +25,25 @@ impl OrderExecutor {
     /// # Errors
     /// Faults of the catalog.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ServiceError> {
-        let upkeep = async {
-            loop {
-                self.look_after_all().await?;
-                self.inner.balances.tell().await;
-                tokio::time::sleep(self.inner.settings.retry_interval).await;
-            }
-        };
-        shutdown.run_until_cancelled(upkeep).await.unwrap_or(Ok(()))
+        self.read_anew().await?;
+        let work = async { tokio::try_join!(self.look_after_always(), self.answer_calls()).map(drop) };
+        shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()))
+    }
+
+    async fn look_after_always(&self) -> Result<(), ServiceError> {
+        loop {
+            self.look_after_all().await?;
+            self.inner.balances.tell().await;
+            tokio::time::sleep(self.inner.settings.retry_interval).await;
+        }
+    }
+
+    /// Takes note of what another instance has begun before this one led.
+    pub(crate) async fn read_anew(&self) -> Result<(), ServiceError> {
+        match self.inner.calls {
+            Some(_) => Ok(self.inner.ports.operations.read_anew().await?),
+            None => Ok(()),
+        }
     }
 
     /// Takes every open order one step further: those that were accepted are begun.
@@ -61,9 +72,7 @@ impl OrderExecutor {
         // Held until it is closed: a refund may be owed again in the meantime.
         let _turn = self.lock(id).await;
         let mut record = self.advance_in_turn(id, Duration::ZERO).await?;
-        if self.settle(&mut record).await?
-            && (std::env::var("H1_NOFIX").is_ok() || self.inner.preparation.is_over(id).await?)
-        {
+        if self.settle(&mut record).await? && self.inner.preparation.is_over(id).await? {
             for operation in record.operation_ids().chain(prepare::before(id)) {
                 self.inner.ports.operations.conclude(operation).await?;
             }
@@ -101,6 +110,10 @@ impl OrderExecutor {
     /// # Errors
     /// Faults of the catalog, and [`ServiceError::Unavailable`] where the chain is away.
     pub(crate) async fn look_again(&self, id: OperationId) -> Result<(OrderRecord, bool), ServiceError> {
+        if self.must_ask() {
+            let is_settled = self.must_hear(Call::LookAgain(id)).await?;
+            return Ok((self.kept().order(id).await?, is_settled));
+        }
         let _turn = self.lock(id).await;
         let mut record = self.kept().order(id).await?;
         let is_settled = self.settle(&mut record).await?;

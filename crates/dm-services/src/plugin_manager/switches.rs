@@ -30,8 +30,10 @@ pub(super) async fn switched_off(store: &dyn KeyValueStore) -> Result<BTreeSet<S
 
 impl PluginManager {
     /// Switches plugins on and off in the background as operators do it with other
-    /// instances of the node, which have the same store.
-    pub fn follow_switches(&self, supervisor: &Supervisor) {
+    /// instances of the node, which have the same store. The notes of their plugins are found
+    /// there as well.
+    pub fn follow_others(&self, supervisor: &Supervisor) {
+        self.inner.share_notes.share();
         let manager = self.clone();
         supervisor.spawn("switches of plugins", move |shutdown| {
             manager.clone().keep_following(shutdown)

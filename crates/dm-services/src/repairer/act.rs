@@ -8,6 +8,7 @@ use dm_core::{
     lease::in_same_epoch,
     ports::{Challenged, NetworkError, NotTaken, StoreError},
 };
+use tokio::task::JoinSet;
 
 use super::{
     Repairer,
@@ -22,14 +23,17 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 
 impl Repairer {
     pub(super) async fn act(&self) -> Result<(), StoreError> {
+        // They end with the run: what comes of them belongs to its plan.
+        let mut under_way = JoinSet::new();
         loop {
             let actions = self.due(now_ms()).await?;
             for action in actions {
                 match action {
                     Action::Count { object, replicas } => self.count_replicas(&object, replicas).await?,
-                    action => self.begin(action),
+                    action => self.begin(action, &mut under_way),
                 }
             }
+            while under_way.try_join_next().is_some() {}
             self.sleep().await?;
         }
     }
@@ -65,9 +69,9 @@ impl Repairer {
 
     /// Does an action in a task of its own and tells the plan what came of it.
     /// The plan bounds how many are under way.
-    fn begin(&self, action: Action) {
+    fn begin(&self, action: Action, under_way: &mut JoinSet<()>) {
         let repairer = self.clone();
-        tokio::spawn(in_same_epoch(async move {
+        under_way.spawn(in_same_epoch(async move {
             let done = match action {
                 Action::Challenge { object, peer, known } => repairer.challenge(&object, &peer, &known).await,
                 Action::Search { object } => repairer.search(&object).await,

@@ -9,8 +9,8 @@ use dm_core::{
     ports::Instances,
     upload::UploadPlace,
 };
-use dm_services::{DataManager, DataPorts, ManyInstances};
-use dm_testing::catalog::MemoryLeases;
+use dm_services::{DataManager, DataPorts, ManyInstances, SharedTurns};
+use dm_testing::{catalog::MemoryLeases, key_value::MemoryKeyValueStore};
 
 use crate::support::{World, eventually, settings};
 
@@ -33,6 +33,11 @@ async fn the_address_record_names_the_instances_that_are_there() {
         instances: Some(ManyInstances {
             all: instances.clone(),
             place: UploadPlace([1; 4]),
+            turns: SharedTurns::new(
+                InstanceId([1; 16]),
+                instances.clone(),
+                Arc::new(MemoryKeyValueStore::new()),
+            ),
         }),
         ..node.ports.clone()
     };

@@ -36,7 +36,7 @@ async fn run_notices(owner: &TestNode, outbox: &MemoryKeyValueStore, bus: &Event
         bus: bus.clone(),
         late_grants: owner.ports.late_grants.clone(),
     };
-    let notices = Notices::open(ports).await.unwrap();
+    let notices = Notices::new(ports);
     tokio::spawn(async move { notices.run(CancellationToken::new()).await.unwrap() })
 }
 

@@ -63,7 +63,7 @@ impl Owner {
     }
 
     pub(crate) async fn run(&self) -> Running {
-        let notices = Notices::open(NoticePorts {
+        let notices = Notices::new(NoticePorts {
             network: self.node.clone(),
             journal: self.catalog.clone(),
             objects: Arc::new(self.objects.clone()),
@@ -76,9 +76,7 @@ impl Owner {
             deliveries: deliveries(&self.catalog, &self.objects, &self.signer),
             bus: self.bus.clone(),
             late_grants: LateGrants::default(),
-        })
-        .await
-        .unwrap();
+        });
         let stop = CancellationToken::new();
         let (running, stopping) = (notices, stop.clone());
         Running {

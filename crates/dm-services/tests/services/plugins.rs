@@ -233,7 +233,7 @@ async fn a_plugin_that_is_switched_off_with_one_instance_is_off_on_all() {
     let guards = std::slice::from_ref(&guard);
     let first = plugged_over(guards, &[], store.clone()).await;
     let second = plugged_over(guards, &[], store).await;
-    second.plugins.follow_switches(&second.supervisor);
+    second.plugins.follow_others(&second.supervisor);
     let is = async |state| {
         let reached = || async { (second.state("guard") == state).then_some(()) };
         eventually("the other instance follows", reached).await;

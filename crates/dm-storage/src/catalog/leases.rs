@@ -28,6 +28,12 @@ const LEASES: Source = Source::new("leases", "epoch");
 pub(super) const NEWEST: Dialects = with_now!(
     ", l.* FROM (SELECT max(epoch) AS epoch FROM leases) n LEFT JOIN leases l ON l.epoch = n.epoch"
 );
+/// Waits for transactions that the leader makes beside the lock of all writers, on its objects: they
+/// have looked at this row.
+pub(super) const SETTLE: Dialects = Dialects {
+    sqlite: "SELECT 1 FROM leases WHERE epoch = (SELECT max(epoch) FROM leases)",
+    postgres: "SELECT 1 FROM leases WHERE epoch = (SELECT max(epoch) FROM leases) FOR UPDATE",
+};
 pub(super) const PUT: &str = "INSERT INTO leases (epoch, instance, taken_at, renewed_at, ends_at)
     VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (epoch) DO UPDATE SET renewed_at = excluded.renewed_at, ends_at = excluded.ends_at";
@@ -39,6 +45,10 @@ pub(super) async fn change(
     connection: &mut Connection<'_>,
     change: LeaseChange,
 ) -> Result<Outcome, CatalogError> {
+    if let LeaseChange::Take { .. } = change {
+        let settling = sql::query(SETTLE).fetch_optional(&mut *connection).await;
+        settling.map_err(from_sqlx)?;
+    }
     let (now, newest) = newest(&mut *connection).await?;
     let changed = match change {
         LeaseChange::Take { instance, lasts } => {

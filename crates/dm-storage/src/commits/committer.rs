@@ -10,10 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use dm_core::{envelope::SignedEnvelope, meter::CommitMeter, ports::StoreError};
+use dm_core::{
+    envelope::SignedEnvelope,
+    lease::{Epoch, current_epoch},
+    meter::CommitMeter,
+    ports::StoreError,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    gathering::Gathering,
     meta,
     totals::Totals,
     transaction::{Group, Transaction},
@@ -101,6 +107,8 @@ impl Committer {
     /// Where it fails, nothing of it is applied. Work that has been handed
     /// over is done even if nobody waits for it any more. It may be run several
     /// times; what counts is the last.
+    ///
+    /// [In an epoch](dm_core::lease::in_epoch) of the leader it is refused where that is over.
     pub(crate) async fn run<T, Work>(&self, need: Need, work: Work) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -130,7 +138,7 @@ impl Committer {
         T: Send + 'static,
         Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let (job, outcome) = task(need, None, work);
+        let (job, outcome) = task(need, None, None, work);
         let jobs = self.jobs()?;
         jobs.blocking_send(job).map_err(|_| StorageFault::Stopped)?;
         outcome.blocking_recv().map_err(|_| StorageFault::Stopped)?
@@ -146,7 +154,7 @@ impl Committer {
         T: Send + 'static,
         Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let (job, outcome) = task(need, key, work);
+        let (job, outcome) = task(need, key, current_epoch(), work);
         let jobs = self.jobs()?;
         jobs.send(job).await.map_err(|_| StorageFault::Stopped)?;
         outcome.await.map_err(|_| StorageFault::Stopped)?
@@ -217,7 +225,7 @@ impl Drop for Committer {
 /// A caller's work, and what becomes of it.
 type Handed<T> = (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>);
 
-fn task<T, Work>(need: Need, key: Option<(Table, Bytes)>, work: Work) -> Handed<T>
+fn task<T, Work>(need: Need, key: Option<(Table, Bytes)>, epoch: Option<Epoch>, work: Work) -> Handed<T>
 where
     T: Send + 'static,
     Work: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -226,6 +234,7 @@ where
     let job = Box::new(Task {
         need,
         key,
+        epoch,
         work,
         done: None,
         reply,
@@ -234,7 +243,7 @@ where
 }
 
 /// A caller's work with its type taken away.
-trait Job: Send {
+pub(super) trait Job: Send {
     fn need(&self) -> Need;
     /// The key that it reads, where that is known.
     fn key(&self) -> Option<&(Table, Bytes)>;
@@ -247,6 +256,8 @@ trait Job: Send {
 struct Task<T, Work> {
     need: Need,
     key: Option<(Table, Bytes)>,
+    /// In which somebody leads, by whose right it is done.
+    epoch: Option<Epoch>,
     work: Work,
     done: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -266,7 +277,12 @@ where
     }
 
     fn apply(&mut self, group: &mut Group<'_>) {
-        self.done = Some(group.apply(&self.work));
+        self.done = Some(group.apply(|transaction| {
+            if let Some(epoch) = self.epoch {
+                transaction.check_epoch(epoch)?;
+            }
+            (self.work)(transaction)
+        }));
     }
 
     fn reply(self: Box<Self>, commit: &Result<(), StoreError>) {
@@ -395,51 +411,6 @@ impl Worker {
                 tracing::error!(%error, "the object store could not commit");
             }
         }
-    }
-}
-
-/// Callers that share a commit.
-struct Gathering<'q> {
-    /// Whether the disk takes new data.
-    space: Result<(), StoreError>,
-    /// Who comes first, until it is among the others.
-    first: Option<Box<dyn Job>>,
-    queue: &'q mut mpsc::Receiver<Box<dyn Job>>,
-    jobs: Vec<Box<dyn Job>>,
-    /// What is stored when the commit is made, where there is something to commit.
-    after: Option<Totals>,
-}
-
-impl Gathering<'_> {
-    /// Takes in at most so many who wait. Those for which there is no room are told so.
-    fn take(&mut self, limit: usize) {
-        for _ in 0..limit {
-            let Some(job) = self.first.take().or_else(|| self.queue.try_recv().ok()) else {
-                return;
-            };
-            match &self.space {
-                Err(full) if job.need() == Need::Space => job.reply(&Err(repeat(full))),
-                _ => self.jobs.push(job),
-            }
-        }
-    }
-
-    /// Reads what all from the one at `from` on will read, and `keys`.
-    fn expect(
-        &self,
-        from: usize,
-        reads: &dyn Reads,
-        mut keys: Vec<(Table, Bytes)>,
-    ) -> Result<(), StoreError> {
-        keys.extend(self.jobs.iter().skip(from).filter_map(|job| job.key().cloned()));
-        if keys.is_empty() {
-            return Ok(());
-        }
-        reads.expect(&keys)
-    }
-
-    fn frees_room(&self) -> bool {
-        self.jobs.iter().all(|job| job.need() == Need::Nothing)
     }
 }
 

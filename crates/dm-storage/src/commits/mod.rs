@@ -3,6 +3,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod committer;
+mod gathering;
 pub(crate) mod meta;
 pub(crate) mod totals;
 pub(crate) mod transaction;

@@ -1,5 +1,9 @@
 use bytes::Bytes;
-use dm_core::{envelope::SignedEnvelope, ports::StoreError};
+use dm_core::{
+    envelope::SignedEnvelope,
+    lease::Epoch,
+    ports::{CatalogError, StoreError},
+};
 
 use super::{changes::Changes, totals::Totals};
 use crate::engine::{Reads, Table};
@@ -69,6 +73,19 @@ impl Transaction<'_> {
     /// Milliseconds since the Unix epoch, by the one clock of all who write.
     pub(crate) fn now_ms(&self) -> Result<u64, StoreError> {
         self.group.reads.now_ms()
+    }
+
+    /// Whether the lease of the leader is of that epoch, and stays so until the commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where it is not.
+    pub(crate) fn check_epoch(&self, epoch: Epoch) -> Result<(), StoreError> {
+        match self.group.reads.is_led_in(epoch)? {
+            true => Ok(()),
+            false => Err(StoreError::Unavailable(
+                CatalogError::NotLeading(epoch).to_string(),
+            )),
+        }
     }
 
     pub(crate) fn put(&mut self, table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) {

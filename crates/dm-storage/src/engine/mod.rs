@@ -19,6 +19,7 @@ use bytes::Bytes;
 use dm_core::{
     clock,
     config::{ObjectEngine, StorageConfig},
+    lease::Epoch,
     ports::StoreError,
 };
 
@@ -110,6 +111,12 @@ pub(crate) trait Reads {
 
     /// Milliseconds since the Unix epoch, by the one clock of all who write.
     fn now_ms(&self) -> Result<u64, StoreError>;
+
+    /// Whether the lease of the leader is of that epoch and has not ended; it stays so until the
+    /// end of the transaction. Where nobody else has the tables there is no lease.
+    fn is_led_in(&self, _epoch: Epoch) -> Result<bool, StoreError> {
+        Ok(true)
+    }
 }
 
 /// What is committed in an engine.

@@ -135,7 +135,7 @@ impl Check {
     /// Keeps what has been checked, so that it can be read again at once.
     async fn keep(&mut self) -> Result<(), ServiceError> {
         let object = &self.object;
-        let _turn = object.reader.locks.lock(object.data_hash.locator()).await;
+        let _turn = object.reader.locks.lock(object.data_hash.locator()).await?;
         if let Some(keeper) = self.keeper.take() {
             match keeper.finish(&object.envelope).await {
                 // Somebody else stored it, or a newer envelope of it, meanwhile.

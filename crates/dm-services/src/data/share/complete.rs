@@ -216,7 +216,7 @@ impl Sharing {
             }
         };
         if !is_made {
-            self.owed.grants.notify_one();
+            self.owed.grants.ring();
         }
         is_made
     }

@@ -47,7 +47,7 @@ impl Sharing {
             let Some(first) = requests.first() else {
                 return Ok(Vec::new());
             };
-            let lock = sharing.locks.lock(first.data_hash.locator()).await;
+            let lock = sharing.locks.lock(first.data_hash.locator()).await?;
             let begun = sharing.begin_each(&requests, source).await;
             let completed = sharing.complete_each(begun).await;
             drop(lock);
@@ -122,7 +122,7 @@ impl Sharing {
     async fn conclude(&self, share: Completed) -> ShareOutcome {
         let tx_hash = self.anchor(&share).await;
         if tx_hash.is_some() && share.replicas > 0 {
-            self.owed.receipts.notify_one();
+            self.owed.receipts.ring();
         }
         share.tell(tx_hash.as_ref());
         share.outcome(tx_hash)

@@ -138,7 +138,22 @@ impl Progress {
     }
 }
 
+/// The work of a run of the leader: what is known of it ends with the run.
+pub(super) struct RunOfLeader<'a>(&'a Works);
+
+impl Drop for RunOfLeader<'_> {
+    fn drop(&mut self) {
+        // Each instance does this for itself.
+        self.0.lock().retain(|work, _| *work == Work::Uploading);
+    }
+}
+
 impl Works {
+    /// Until what comes of it is dropped.
+    pub(super) fn run_of_leader(&self) -> RunOfLeader<'_> {
+        RunOfLeader(self)
+    }
+
     /// What is known of every kind of work.
     pub(super) fn progress(&self) -> BTreeMap<Work, Progress> {
         self.lock().clone()

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use dm_core::{
     clock::now_ms,
     hash::DataHash,
-    keyed_locks::LockGuard,
     order::OrderRecord,
     ports::{Erasures, Revocations},
 };
@@ -19,6 +18,7 @@ use super::{
 use crate::{
     ServiceError,
     data::{DataLocks, collect::Payments, erase::Eraser, revoke::Revoker},
+    turns::Turn,
 };
 
 /// Payments whose share did not come in time.
@@ -57,7 +57,7 @@ pub(super) struct EndingData {
 
 impl EndingData {
     /// Waits for whoever works on this data.
-    async fn lock(&self, data_hash: &DataHash) -> LockGuard {
+    async fn lock(&self, data_hash: &DataHash) -> Result<Turn, ServiceError> {
         self.locks.lock(data_hash.locator()).await
     }
 }
@@ -85,7 +85,7 @@ impl DueWork for Erasing {
     }
 
     async fn handle(&self, data_hash: Self::Item) -> Result<(), ServiceError> {
-        let _lock = self.0.lock(&data_hash).await;
+        let _lock = self.0.lock(&data_hash).await?;
         self.0.eraser.finish_erasure_later(&data_hash).await
     }
 }
@@ -113,7 +113,7 @@ impl DueWork for Expiring {
     }
 
     async fn handle(&self, data_hash: Self::Item) -> Result<(), ServiceError> {
-        let _lock = self.0.lock(&data_hash).await;
+        let _lock = self.0.lock(&data_hash).await?;
         self.0.eraser.end_if_expired(&data_hash).await
     }
 }
@@ -146,7 +146,7 @@ impl DueWork for Revoking {
     }
 
     async fn handle(&self, (data_hash, recipient): Self::Item) -> Result<(), ServiceError> {
-        let _lock = self.locks.lock(data_hash.locator()).await;
+        let _lock = self.locks.lock(data_hash.locator()).await?;
         self.revoker.finish_revocation_later(&data_hash, recipient).await
     }
 }

@@ -148,7 +148,7 @@ impl Granting {
 
     /// Makes a grant that is owed; whether the recipient has it now.
     async fn complete_grant(&self, share: &ShareRecord) -> Result<bool, ServiceError> {
-        let _lock = self.locks.lock(share.data_hash.locator()).await;
+        let _lock = self.locks.lock(share.data_hash.locator()).await?;
         let Some(object) = self.own.own_object(&share.data_hash).await? else {
             return Ok(false);
         };

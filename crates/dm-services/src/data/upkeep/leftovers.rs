@@ -57,7 +57,7 @@ impl DueWork for LostObjects {
         if self.objects.envelope(&id).await?.is_some() {
             return Ok(());
         }
-        let lock = self.locks.lock(data_hash.locator()).await;
+        let lock = self.locks.lock(data_hash.locator()).await?;
         let stays = self.eraser.forget_lost_key(&data_hash).await?;
         drop(lock);
         if stays {
@@ -118,7 +118,7 @@ impl Orphans {
     /// Puts a tombstone in the place of an object without a key, so that copies of it
     /// end, and what was erased before it stays erased.
     async fn collect_object(&self, id: &ObjectId) -> Result<(), ServiceError> {
-        let _lock = self.locks.lock(id.locator).await;
+        let _lock = self.locks.lock(id.locator).await?;
         let Some(envelope) = self.orphan(id).await? else {
             return Ok(());
         };

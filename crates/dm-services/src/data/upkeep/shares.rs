@@ -107,7 +107,7 @@ impl ShareWork for Receipts {
 
 impl Recording {
     async fn record_interrupted_share(&self, share: &ShareRecord) -> Result<(), ServiceError> {
-        let _lock = self.locks.lock(share.data_hash.locator()).await;
+        let _lock = self.locks.lock(share.data_hash.locator()).await?;
         if was_taken_back(self.shares.as_ref(), share).await? {
             return Ok(());
         }
@@ -147,7 +147,7 @@ impl Recording {
 impl Receipts {
     /// Puts the receipt of a share into the envelope of its object.
     async fn spread_receipt(&self, share: &ShareRecord) -> Result<(), ServiceError> {
-        let _lock = self.locks.lock(share.data_hash.locator()).await;
+        let _lock = self.locks.lock(share.data_hash.locator()).await?;
         let id = self.own.own_id(&share.data_hash);
         if let Some(recorded) = self
             .recorder

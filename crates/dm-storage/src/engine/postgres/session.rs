@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dm_core::ports::StoreError;
+use dm_core::{lease::Epoch, ports::StoreError};
 use sqlx::{
     PgConnection, Postgres, Row,
     postgres::{PgArguments, PgRow},
@@ -30,6 +30,8 @@ const PUT: &str = "INSERT INTO object_entries (part, key, value)
 const DELETE: &str =
     "DELETE FROM object_entries e USING unnest($1::bigint[], $2::bytea[]) AS gone (part, key)
     WHERE e.part = gone.part AND e.key = gone.key";
+/// Whoever takes the lease waits for this lock.
+const LEASE: &str = "SELECT epoch, ends_at FROM leases ORDER BY epoch DESC LIMIT 1 FOR KEY SHARE";
 const NOW: &str = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
 /// A transaction in which nobody else writes.
@@ -40,6 +42,8 @@ pub(super) struct Session {
     statements: Statements,
     /// What was read.
     known: RefCell<HashMap<(Table, Bytes), Option<Bytes>>>,
+    /// The epoch of the lease of the leader, where it was asked for and is held.
+    led_in: Cell<Option<Option<Epoch>>>,
 }
 
 impl Session {
@@ -49,6 +53,7 @@ impl Session {
             connection: Cell::new(Some(connection)),
             statements,
             known: RefCell::default(),
+            led_in: Cell::default(),
         }
     }
 
@@ -128,6 +133,20 @@ impl Reads for Session {
 
     fn expect(&self, keys: &[(Table, Bytes)]) -> Result<(), StoreError> {
         self.find(keys)
+    }
+
+    fn is_led_in(&self, epoch: Epoch) -> Result<bool, StoreError> {
+        if let Some(known) = self.led_in.get() {
+            return Ok(known == Some(epoch));
+        }
+        let rows = self.fetch(sqlx::query(LEASE))?;
+        let now = self.now_ms()?;
+        let lease = rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let lease: Option<(i64, i64)> = lease.transpose().map_err(|error| store_error(from_sqlx(error)))?;
+        let held = lease.filter(|(_, ends_at)| now < ends_at.unsigned_abs());
+        let led_in = held.map(|(epoch, _)| Epoch(epoch.unsigned_abs()));
+        self.led_in.set(Some(led_in));
+        Ok(led_in == Some(epoch))
     }
 
     fn now_ms(&self) -> Result<u64, StoreError> {
