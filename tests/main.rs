@@ -45,6 +45,7 @@ mod links;
 mod log;
 mod master_password;
 mod metrics;
+mod migration;
 mod money;
 mod money_under_fire;
 mod network;

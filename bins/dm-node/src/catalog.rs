@@ -7,11 +7,13 @@ use anyhow::Context;
 use anyhow::bail;
 use dm_core::{Address, config::NodeConfig, ports::SecretFiles};
 use dm_keys::{KEY_FILE, SecretDirectory};
-use dm_storage::SqliteCatalog;
 #[cfg(feature = "postgres")]
 use dm_storage::{CatalogSecrets, PostgresOptions};
+use dm_storage::{CatalogTables, SqliteCatalog};
 #[cfg(feature = "postgres")]
 use futures::FutureExt;
+
+use crate::migration::mark;
 
 #[cfg(not(feature = "postgres"))]
 const WITHOUT_POSTGRES: &str = "catalog_url is set, and this binary was built without the feature `postgres`";
@@ -28,8 +30,8 @@ pub(crate) async fn open_for_node(config: &NodeConfig, account: Address) -> anyh
 /// For a command beside the node, or without it.
 ///
 /// # Errors
-/// Where there is no catalog: a typing error must not make a new one; and where it cannot be
-/// opened.
+/// Where there is no catalog: a typing error must not make a new one; where it cannot be opened,
+/// and where the node was moved elsewhere.
 pub(crate) async fn open_existing(config: &NodeConfig) -> anyhow::Result<SqliteCatalog> {
     let file = match config.catalog_url {
         Some(_) => process_file(config),
@@ -42,6 +44,7 @@ pub(crate) async fn open_existing(config: &NodeConfig) -> anyhow::Result<SqliteC
             config.data_dir.display()
         );
     }
+    secret_files(config).await?;
     open(config, None).await
 }
 
@@ -49,9 +52,19 @@ pub(crate) async fn open_existing(config: &NodeConfig) -> anyhow::Result<SqliteC
 /// database, for all instances.
 ///
 /// # Errors
-/// Where the data directory belongs to another place than the settings say, and where the
-/// settings of the database cannot be used.
+/// Where the data directory belongs to another place than the settings say, where the settings of
+/// the database cannot be used, and where the node was moved elsewhere.
 pub(crate) async fn secret_files(config: &NodeConfig) -> anyhow::Result<Arc<dyn SecretFiles>> {
+    let files = secret_files_of_any(config).await?;
+    mark::refuse(&files).await?;
+    Ok(files)
+}
+
+/// As [`secret_files`], also of a node that is moved, or was.
+///
+/// # Errors
+/// Those of [`secret_files`].
+pub(crate) async fn secret_files_of_any(config: &NodeConfig) -> anyhow::Result<Arc<dyn SecretFiles>> {
     refuse_other_place(config)?;
     let directory = SecretDirectory::at(&config.data_dir);
     let Some(url) = &config.catalog_url else {
@@ -60,7 +73,7 @@ pub(crate) async fn secret_files(config: &NodeConfig) -> anyhow::Result<Arc<dyn 
     let file = directory.place(KEY_FILE);
     if file.exists() {
         bail!(
-            "catalog_url is set, and {} holds the keys of this node, which cannot be moved yet",
+            "catalog_url is set, and {} holds the keys of this node: `dm-node migrate` moves a node",
             file.display()
         );
     }
@@ -75,11 +88,38 @@ fn refuse_other_place(config: &NodeConfig) -> anyhow::Result<()> {
             config.data_dir.display()
         ),
         Some(_) if file.exists() => bail!(
-            "catalog_url is set, and {} holds the catalog of this node, which cannot be moved yet",
+            "catalog_url is set, and {} holds the catalog of this node: `dm-node migrate` moves a node",
             file.display()
         ),
         _ => Ok(()),
     }
+}
+
+/// The tables of the catalog, which nobody else has open.
+///
+/// # Errors
+/// As [`open_for_node`].
+pub(crate) async fn tables(config: &NodeConfig) -> anyhow::Result<CatalogTables> {
+    refuse_other_place(config)?;
+    match &config.catalog_url {
+        None => Ok(CatalogTables::in_file(config.catalog_file()).await?),
+        #[cfg(feature = "postgres")]
+        Some(url) => Ok(CatalogTables::in_database(&database_options(config, url.expose()).await?).await?),
+        #[cfg(not(feature = "postgres"))]
+        Some(_) => bail!("{WITHOUT_POSTGRES}"),
+    }
+}
+
+/// Where the catalog is, for people, without a password.
+///
+/// # Errors
+/// Where the settings of the database cannot be used.
+pub(crate) async fn place(config: &NodeConfig) -> anyhow::Result<String> {
+    #[cfg(feature = "postgres")]
+    if let Some(database) = database(config).await? {
+        return Ok(database.place());
+    }
+    Ok(config.data_dir.display().to_string())
 }
 
 async fn open(config: &NodeConfig, account: Option<Address>) -> anyhow::Result<SqliteCatalog> {

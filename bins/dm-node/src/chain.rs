@@ -17,6 +17,8 @@ use dm_keys::NodeKeys;
 use dm_services::{OperatorChange, OperatorChangeError};
 use dm_storage::Storage;
 
+use crate::namespaces::Namespace;
+
 /// Wei in a gwei.
 const GWEI: u128 = 1_000_000_000;
 
@@ -51,7 +53,7 @@ async fn open(
         return Ok((EvmClient::start(client_config, deps)?, None));
     }
     let genesis = Genesis::funding([keys.signer().address()]);
-    let chain = EmbeddedChain::open(storage.namespace("chain"), genesis).await?;
+    let chain = EmbeddedChain::open(storage.namespace(Namespace::Chain.name()), genesis).await?;
     // Its blocks are never taken back, and made on demand.
     client_config.confirmations = 0;
     client_config.stall_after = None;

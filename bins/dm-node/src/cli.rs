@@ -11,6 +11,7 @@ mod client;
 mod contacts;
 mod inbox;
 mod key;
+mod migrate;
 mod money;
 mod share;
 mod user;
@@ -22,6 +23,7 @@ pub(crate) use client::{ClientArgs, InternalClientArgs, SupportBundleArgs, Trust
 pub(crate) use contacts::{ContactsArgs, ContactsCommand};
 pub(crate) use inbox::{AckArgs, GetArgs, InboxArgs};
 pub(crate) use key::{KeyCommand, KeyPlace};
+pub(crate) use migrate::MigrateArgs;
 pub(crate) use money::{
     AmountArgs, BalanceArgs, ConfirmArgs, TokensArgs, TokensCommand, TransferArgs, TransfersArgs,
     TransfersCommand,
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     /// Make, check and restore backups
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// Move a stopped node to other stores: into a database and a bucket, or back
+    Migrate(MigrateArgs),
     /// Withdraw a reader's access to data that this node has shared
     Revoke(RevokeArgs),
     /// Erase data for good

@@ -20,6 +20,7 @@ pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod manual;
+pub(crate) mod migrate;
 pub(crate) mod peers;
 pub(crate) mod plugins;
 pub(crate) mod revoke;

@@ -139,6 +139,17 @@ pub(crate) async fn open_keys(config: &NodeConfig) -> anyhow::Result<NodeKeys> {
     with_keys(config, catalog::secret_files(config).await?, NodeKeys::open_in).await
 }
 
+/// Opens keys that are in these files, whatever the settings say.
+///
+/// # Errors
+/// As [`open_or_create_keys`].
+pub(crate) async fn open_keys_in(
+    config: &NodeConfig,
+    files: Arc<dyn SecretFiles>,
+) -> anyhow::Result<NodeKeys> {
+    with_keys(config, files, NodeKeys::open_in).await
+}
+
 /// Makes the keys of a new node.
 ///
 /// # Errors

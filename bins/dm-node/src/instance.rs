@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::bail;
 use dm_core::{
     config::NodeConfig,
-    instance::{Instance, InstanceId},
+    instance::{Instance, InstanceId, SeenInstance},
     ports::{Instances, Leases},
 };
 use dm_services::LeadershipConfig;
@@ -14,7 +14,12 @@ use dm_storage::SqliteCatalog;
 use crate::{
     catalog::{PROCESS_FILE, process_file},
     data_dir::replace_file,
+    migration::mark,
 };
+
+/// An instance that has been silent for so long, in milliseconds by the clock of the database, has
+/// ended: it gives signs of life every five seconds.
+const GONE_AFTER_MS: u64 = 20_000;
 
 /// Begins a run of the node: its id, and the catalog as it may write to it.
 ///
@@ -27,13 +32,35 @@ pub(crate) async fn begin(
     end_earlier_run(config, &catalog).await?;
     let own = InstanceId::random();
     remember(config, own)?;
+    // Others know it before it takes a turn at anything, and a move does not begin from here on.
+    catalog.note_instance(&described(config, own)).await?;
+    // It may have been moved meanwhile.
+    mark::refuse_in(&catalog).await?;
     let catalog = match has_everything_in_common(config) {
         true => catalog,
         false => as_only_instance(catalog, own).await?,
     };
-    // Others know it before it takes a turn at anything.
-    catalog.note_instance(&described(config, own)).await?;
     Ok((own, catalog))
+}
+
+/// Ends the term of whoever led before, so that nobody who is not stopped changes the catalog.
+///
+/// # Errors
+/// Where another process runs the node, or the database fails.
+pub(crate) async fn end_others(config: &NodeConfig, catalog: &SqliteCatalog) -> anyhow::Result<()> {
+    end_earlier_run(config, catalog).await?;
+    let own = InstanceId::random();
+    remember(config, own)?;
+    lead_alone(catalog, own).await?;
+    let is_there = |seen: &SeenInstance| seen.instance.id != own && seen.silent_ms < GONE_AFTER_MS;
+    match catalog.instances().await?.iter().find(|seen| is_there(seen)) {
+        Some(other) => bail!(
+            "the instance {} of this node runs: stop it, or wait for {} s after it has ended",
+            other.instance.name,
+            GONE_AFTER_MS / 1000
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Whether instances with these settings have the same objects and the same chain.
@@ -55,6 +82,11 @@ fn described(config: &NodeConfig, id: InstanceId) -> Instance {
 /// Another process would lack what is in the data directory of this one: its objects, or its
 /// embedded chain. So one process runs the node, and one that was replaced changes nothing any more.
 async fn as_only_instance(catalog: SqliteCatalog, own: InstanceId) -> anyhow::Result<SqliteCatalog> {
+    lead_alone(&catalog, own).await?;
+    Ok(catalog.while_last_leader(own))
+}
+
+async fn lead_alone(catalog: &SqliteCatalog, own: InstanceId) -> anyhow::Result<()> {
     let lasts = LeadershipConfig::default().lasts;
     if catalog.take_lease(own, lasts).await?.is_none() {
         bail!(
@@ -62,7 +94,7 @@ async fn as_only_instance(catalog: SqliteCatalog, own: InstanceId) -> anyhow::Re
             lasts.as_secs()
         );
     }
-    Ok(catalog.while_last_leader(own))
+    Ok(())
 }
 
 /// An earlier process on this data directory has ended, since it had the lock of the directory:

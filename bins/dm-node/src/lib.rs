@@ -25,6 +25,8 @@ mod home;
 mod instance;
 mod logging;
 mod metrics;
+mod migration;
+mod namespaces;
 mod node;
 mod node_attestation;
 mod order;
@@ -38,6 +40,7 @@ mod service_manager;
 mod settings;
 mod shared_keys;
 mod stop_signal;
+mod storage;
 mod support_bundle;
 mod times;
 mod upload;
@@ -91,6 +94,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Get(args) => commands::get::run(args, as_json).await?,
         Command::Grant(args) => commands::grant::run(args, as_json).await?,
         Command::Backup(command) => commands::backup::run(command, as_json).await?,
+        Command::Migrate(args) => commands::migrate::run(args, as_json).await?,
         Command::Revoke(args) => commands::revoke::run(args, as_json).await?,
         Command::Erase(args) => commands::erase::run(args, as_json).await?,
         Command::Verify(args) => return commands::verify::run(args, as_json).await,

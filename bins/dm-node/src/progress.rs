@@ -26,3 +26,37 @@ pub(crate) fn bytes(total: Option<u64>) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }
+
+/// What a long command is at: a line on standard error for each step, and on a terminal how far it is.
+pub(crate) struct Steps(ProgressBar);
+
+impl Steps {
+    /// Nothing is done yet.
+    pub(crate) fn start() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::no_length();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+
+    /// The next step begins.
+    pub(crate) fn begin(&self, step: &str) {
+        self.0.set_message("");
+        self.0.suspend(|| eprintln!("{step}"));
+    }
+
+    /// So much of the step is done.
+    pub(crate) fn done(&self, so_far: &str) {
+        self.0.set_message(so_far.to_owned());
+    }
+
+    /// Everything is done.
+    pub(crate) fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -35,6 +35,17 @@ pub(crate) use texts::expanded;
 /// The commented default file.
 pub(crate) const DEFAULT_FILE: &str = include_str!("dm-node.default.toml");
 
+/// Settings that say who somebody is, and nothing of where a node keeps anything.
+const CREDENTIALS: [&str; 7] = [
+    "key_master_password",
+    "key_master_password_file",
+    "private_key",
+    "private_key_file",
+    "storage.s3.access_key_id",
+    "storage.s3.secret_access_key",
+    "storage.s3.session_token",
+];
+
 /// A setting by its dotted name, and its value.
 pub(crate) type Override = (String, Value);
 
@@ -50,6 +61,9 @@ pub(crate) struct Sources<'a> {
     pub(crate) flags: Vec<Override>,
     /// Whether a node is to run with the settings.
     pub(crate) to_run: bool,
+    /// Whether the environment gives credentials alone: the settings are of another node than
+    /// the one that it is for.
+    pub(crate) is_other_node: bool,
 }
 
 /// The configuration, and what else is known of its settings.
@@ -92,7 +106,11 @@ pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<LoadedConfig> {
     for (name, value) in sources.presets {
         dict::insert_default(&mut merged, &name, value);
     }
-    for (name, value) in environment::overrides().into_iter().chain(sources.flags) {
+    let mut given = environment::overrides();
+    if sources.is_other_node {
+        given.retain(|(name, _)| CREDENTIALS.contains(&name.as_str()));
+    }
+    for (name, value) in given.into_iter().chain(sources.flags) {
         dict::insert(&mut merged, &name, value);
     }
     let loaded = read(merged, &mut faults);

@@ -15,6 +15,7 @@ mod tree;
 mod unanchored;
 mod verify;
 
+pub use local_log::log_head;
 pub use manager::ComplianceManager;
 pub use meter::LogReading;
 pub use verify::{ReceiptFlaw, verify_offline};

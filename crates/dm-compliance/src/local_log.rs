@@ -75,6 +75,17 @@ impl LocalLog {
     }
 }
 
+/// Size and root of the tree that an event log keeps; `None` where it is empty.
+///
+/// # Errors
+/// Where the log cannot be read, or its tree is incomplete.
+pub async fn log_head(events: Arc<dyn EventLog>) -> Result<Option<Checkpoint>, ComplianceError> {
+    match events.event_count().await? {
+        0 => Ok(None),
+        size => LocalLog::new(events).checkpoint(size).await.map(Some),
+    }
+}
+
 fn incomplete(size: u64) -> ComplianceError {
     CatalogError::Corrupt(format!("the tree of {size} events is incomplete")).into()
 }

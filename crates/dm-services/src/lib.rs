@@ -23,6 +23,7 @@ mod leader_calls;
 mod leadership;
 mod listing_keys;
 mod membership;
+pub mod migration;
 mod network_health;
 mod notices;
 mod object_queue;

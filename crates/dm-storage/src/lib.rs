@@ -23,7 +23,7 @@ mod storage;
 
 #[cfg(feature = "postgres")]
 pub use catalog::PostgresOptions;
-pub use catalog::{CatalogMeter, CatalogSecrets, SqliteCatalog};
+pub use catalog::{CatalogMeter, CatalogSecrets, CatalogTables, SqliteCatalog, TableTotals};
 pub use error::StorageFault;
 pub use objects::StorageMeter;
 pub use storage::Storage;

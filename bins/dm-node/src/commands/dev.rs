@@ -39,6 +39,7 @@ pub(crate) async fn run(args: DevArgs, as_json: bool, plugins: RegisteredPlugins
         file: None,
         flags: home::overrides(&args.options),
         to_run: true,
+        ..Sources::default()
     })?;
     home::choose_port(&mut loaded.config, &args.options);
     choose_metrics_port(&mut loaded.config.metrics);

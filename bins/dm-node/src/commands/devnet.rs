@@ -12,6 +12,7 @@ use crate::{
     cli::DevnetArgs,
     data_dir_lock::DataDirLock,
     logging,
+    namespaces::Namespace,
     output::{self, cell},
     stop_signal::StopSignal,
 };
@@ -29,7 +30,7 @@ pub(crate) async fn run(args: DevnetArgs, as_json: bool) -> anyhow::Result<()> {
     let data_dir = args.data_dir.clone();
     let storage =
         tokio::task::spawn_blocking(move || Storage::open(&data_dir, &StorageConfig::default())).await??;
-    let chain = EmbeddedChain::open(storage.namespace("chain"), Genesis::default()).await?;
+    let chain = EmbeddedChain::open(storage.namespace(Namespace::Chain.name()), Genesis::default()).await?;
     let server = dm_api::serve_json_rpc(listener, Arc::new(chain.clone()))?;
     lock.keep();
     let document = json!({"url": url, "chain_id": chain.chain_id(), "accounts": DEV_ACCOUNTS.map(|account| account.to_string())});

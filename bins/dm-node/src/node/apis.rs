@@ -19,6 +19,7 @@ use crate::{
     chain::ChainSwitch,
     logging::LogFilter,
     metrics::{self, Metered},
+    namespaces::Namespace,
     plugins::{self, Functions},
 };
 
@@ -193,7 +194,9 @@ fn backups(ground: &Ground<'_>, stores: &Stores, data: &Data) -> Arc<dyn Backups
         catalog: stores.catalog.clone(),
         namespaces: stores.storage.namespaces(),
         // Not the journal of transactions: nothing that it speaks of is to be sent again.
-        namespace_names: vec!["chain", "plugins"],
+        namespace_names: [Namespace::Chain, Namespace::Plugins]
+            .map(Namespace::name)
+            .to_vec(),
         objects: stores.known.clone(),
         keys: Arc::new(ground.keys.clone()),
         rekeying: Arc::new(data.data.content_keys()),

@@ -14,7 +14,9 @@ use dm_services::{
 use super::{Ground, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
     background::{self, supervise, supervise_leading},
-    data_dir, node_attestation, plugins,
+    data_dir,
+    namespaces::Namespace,
+    node_attestation, plugins,
 };
 
 /// The node's main job.
@@ -38,7 +40,7 @@ impl Data {
     ) -> anyhow::Result<Self> {
         let (config, keys, supervisor) = (ground.config, ground.keys, &ground.supervisor);
         let (catalog, address) = (&stores.catalog, ground.address);
-        let namespace = stores.namespace("plugins");
+        let namespace = stores.namespace(config, Namespace::Plugins);
         let plugins = plugins::open(config, address, namespace, catalog.clone(), ground.bus.clone()).await?;
         let users = Authorizer::new(catalog.clone(), Arc::new(PublicKeys));
         let contacts = Contacts::new(ContactPorts {
@@ -120,7 +122,7 @@ impl Data {
 
 /// The instances of the node, where its catalog is in a database.
 fn many_instances(config: &NodeConfig, stores: &Stores) -> anyhow::Result<Option<ManyInstances>> {
-    let Some(turns) = stores.turns() else {
+    let Some(turns) = stores.turns(ground.config) else {
         return Ok(None);
     };
     let [first, second, third, fourth, ..] = data_dir::instance(&config.data_dir)?;
@@ -143,7 +145,7 @@ fn share_bells(
     bells.push(("arrivals", peers.arrivals.bell()));
     bells.push(("deliveries", peers.deliveries.bell()));
     bells.push(("key rotation", key_rotation.bell()));
-    let bells = SharedBells::new(stores.namespace("bells"), bells);
+    let bells = SharedBells::new(stores.namespace(ground.config, Namespace::Bells), bells);
     supervise(
         &ground.supervisor,
         "bells",
@@ -202,7 +204,7 @@ fn fetches(
         catalog: stores.catalog.clone(),
         objects: stores.storage.objects(),
         quota: Some(stores.storage.quota()),
-        queue: stores.namespace("fetches"),
+        queue: stores.namespace(ground.config, Namespace::Fetches),
         sealer: ground.keys.sealer(),
         signer: ground.keys.signer(),
         acquaintance: Some(peers.owners.clone()),

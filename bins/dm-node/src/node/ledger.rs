@@ -14,6 +14,7 @@ use super::{Ground, stores::Stores};
 use crate::{
     background::{self, supervise, supervise_leading},
     chain,
+    namespaces::Namespace,
 };
 
 /// What stands on the chain.
@@ -29,12 +30,11 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) async fn start(ground: &Ground<'_>, stores: &Stores) -> anyhow::Result<Self> {
         let (config, supervisor) = (ground.config, &ground.supervisor);
+        let journal = stores.namespace(config, Namespace::Transactions);
         let journal = match &ground.leadership {
-            // Each data directory has an embedded chain of its own.
-            _ if config.uses_devnet() => stores.storage.namespace("transactions"),
             // Whatever is sent is written down before, so that the leader alone sends.
-            Some(leadership) => leadership.guard(stores.namespace("transactions")),
-            None => stores.namespace("transactions"),
+            Some(leadership) if !config.uses_devnet() => leadership.guard(journal),
+            _ => journal,
         };
         let (chain, embedded_chain) = chain::connect(config, ground.keys, &stores.storage, journal).await?;
         let chain = Arc::new(chain);
@@ -108,7 +108,7 @@ fn executor(
         Some(_) => OrderExecutor::among_instances(
             ports,
             settings,
-            LeaderCalls::new(stores.namespace("leader_calls")),
+            LeaderCalls::new(stores.namespace(ground.config, Namespace::LeaderCalls)),
         ),
         None => OrderExecutor::new(ports, settings),
     })

@@ -14,6 +14,7 @@ use super::{Ground, ledger::Ledger, stores::Stores};
 use crate::{
     background::{self, supervise_leading},
     data_dir,
+    namespaces::Namespace,
 };
 
 /// The network and those who work with it alone.
@@ -43,7 +44,7 @@ impl Peers {
             deliveries.clone(),
         );
         // It follows the changes of the objects that are kept here.
-        let index = stores.storage.namespace("repair");
+        let index = stores.namespace(config, Namespace::Repair);
         let holders = Arc::new(StoredHolderIndex::new(index.clone()));
         let p2p = P2p::start(
             P2pConfig {
@@ -56,7 +57,7 @@ impl Peers {
                 holder_index: Some(holders),
                 quota: Some(stores.storage.quota()),
                 standing: Some(standing.clone()),
-                notices: Some(stores.namespace("notices")),
+                notices: Some(stores.namespace(config, Namespace::Notices)),
                 notice_sink: Some(Arc::new(letterbox)),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
@@ -69,7 +70,7 @@ impl Peers {
             network: p2p.clone(),
             journal: stores.catalog.clone(),
             objects: stores.known.clone(),
-            outbox: stores.namespace("outbox"),
+            outbox: stores.namespace(config, Namespace::Outbox),
             shares: stores.catalog.clone(),
             sent: stores.catalog.clone(),
             signer: ground.keys.signer(),
@@ -89,7 +90,7 @@ impl Peers {
                 changes: stores.storage.changes(),
                 replication: p2p,
                 index,
-                earlier_holders: stores.storage.namespace("holders"),
+                earlier_holders: stores.namespace(config, Namespace::Holders),
                 shares: stores.catalog.clone(),
                 quota: stores.storage.quota(),
                 arrivals: Some(arrivals.clone()),
@@ -136,7 +137,7 @@ fn deliveries(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> Deliveri
         acknowledge: ground.config.inbox.acknowledge,
         retry_interval: Duration::from_secs(ground.config.network.retry_interval_secs),
     };
-    let deliveries = match stores.turns() {
+    let deliveries = match stores.turns(ground.config) {
         Some(turns) => Deliveries::among_instances(ports, settings, turns),
         None => Deliveries::new(ports, settings),
     };
@@ -170,7 +171,7 @@ fn replica_notices(
     let ports = ReplicaNoticePorts {
         network,
         objects: stores.known.clone(),
-        queue: stores.namespace("replica_notices"),
+        queue: stores.namespace(ground.config, Namespace::ReplicaNotices),
         standing: Some(standing),
         signer: ground.keys.signer(),
     };

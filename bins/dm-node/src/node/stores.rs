@@ -11,7 +11,7 @@ use dm_core::{
 use dm_services::{KnownObjects, SharedTurns};
 use dm_storage::{SqliteCatalog, Storage};
 
-use crate::{catalog, instance};
+use crate::{catalog, instance, namespaces::Namespace, storage};
 
 /// Everything that is kept.
 pub(super) struct Stores {
@@ -21,8 +21,6 @@ pub(super) struct Stores {
     pub(super) instance: InstanceId,
     /// What belongs to a share: peers, repair and backups see nothing else.
     pub(super) known: Arc<dyn ObjectStore>,
-    /// Whether the catalog is in a database, which keeps the namespaces as well.
-    is_in_database: bool,
 }
 
 impl Stores {
@@ -37,47 +35,29 @@ impl Stores {
             None => (InstanceId::random(), catalog),
         };
         let catalog = Arc::new(catalog);
-        let storage = open_storage(config, address).await?;
+        let storage = storage::open(config, kept_limits(config, address)).await?;
         let known = KnownObjects::new(storage.objects(), catalog.clone(), address);
         Ok(Self {
             storage,
             catalog,
             instance,
             known: Arc::new(known),
-            is_in_database: config.catalog_url.is_some(),
         })
     }
 
     /// The turns that its instances keep to, where the node may have several.
-    pub(super) fn turns(&self) -> Option<SharedTurns> {
+    pub(super) fn turns(&self, config: &NodeConfig) -> Option<SharedTurns> {
         let turns = || {
-            let store = self.namespace("turns");
+            let store = self.namespace(config, Namespace::Turns);
             SharedTurns::new(self.instance, self.catalog.clone(), store)
         };
-        self.is_in_database.then(turns)
+        config.catalog_url.is_some().then(turns)
     }
 
-    /// What the node keeps under this name for all its instances. What describes the objects
-    /// or the chain of this data directory is in a namespace of [`Stores::storage`].
-    pub(super) fn namespace(&self, name: &str) -> Arc<dyn KeyValueStore> {
-        match self.is_in_database {
-            true => self.catalog.namespace(name),
-            false => self.storage.namespace(name),
-        }
+    /// What a part of the node keeps, where the settings say that it is.
+    pub(super) fn namespace(&self, config: &NodeConfig, namespace: Namespace) -> Arc<dyn KeyValueStore> {
+        namespace.open(config, &self.storage, &self.catalog)
     }
-}
-
-/// Opens the object store where the settings say that its index is.
-async fn open_storage(config: &NodeConfig, address: Address) -> anyhow::Result<Storage> {
-    let (dir, storage) = (config.objects_dir(), config.storage.clone());
-    let limits = kept_limits(config, address);
-    #[cfg(feature = "postgres")]
-    if let Some(database) = catalog::database(config).await? {
-        let open = move || Storage::open_shared(&dir, &storage, limits, &database);
-        return Ok(tokio::task::spawn_blocking(open).await??);
-    }
-    let open = move || Storage::open_within(&dir, &storage, limits);
-    Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 /// How much is kept; nothing by a node that only introduces others.

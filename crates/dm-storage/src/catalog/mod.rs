@@ -48,6 +48,7 @@ mod share_writes;
 mod shares;
 pub(crate) mod sql;
 mod subscriptions;
+mod tables;
 mod tokens;
 mod transaction;
 mod uploads;
@@ -72,6 +73,7 @@ pub use self::meter::CatalogMeter;
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresOptions;
 pub use self::secrets::CatalogSecrets;
+pub use self::tables::{CatalogTables, TableTotals};
 use self::{
     cache::ReadableCache,
     change::{Change, Outcome},

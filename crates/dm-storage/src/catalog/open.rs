@@ -172,7 +172,7 @@ fn reader_settings(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Every version of the schema, oldest first. A published one never changes.
-fn schema() -> Migrator {
+pub(super) fn schema() -> Migrator {
     Migrator::with_migrations(vec![
         version(1, "catalog", include_str!("../../migrations/0001_catalog.sql")),
         version(2, "orders", include_str!("../../migrations/0002_orders.sql")),

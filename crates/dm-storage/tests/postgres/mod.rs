@@ -9,6 +9,7 @@ mod opening;
 mod pooler;
 mod schema;
 mod server;
+mod tables;
 mod writers;
 
 use std::sync::Arc;

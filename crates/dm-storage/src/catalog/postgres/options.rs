@@ -120,6 +120,11 @@ impl PostgresOptions {
         &self.server
     }
 
+    /// How statements reach the server.
+    pub(in super::super) fn statements(&self) -> Statements {
+        self.server.statements
+    }
+
     /// The connections that read, opened when they are needed.
     pub(crate) fn pool(&self) -> PostgresPool {
         let pool = PgPoolOptions::new()

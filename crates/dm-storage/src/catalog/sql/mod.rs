@@ -22,6 +22,7 @@ pub(crate) use self::{
     query::{Query, query, query_scalar},
     row::{FromColumn, Row},
     statement::{Dialects, Statement},
+    value::Value,
 };
 
 /// A connection to either database, within a transaction.

@@ -60,6 +60,13 @@ impl From<&'static str> for Statement {
     }
 }
 
+/// A text that was put together of fixed parts.
+impl From<&Arc<str>> for Statement {
+    fn from(both: &Arc<str>) -> Self {
+        Self::Built(Arc::clone(both))
+    }
+}
+
 impl From<Dialects> for Statement {
     fn from(dialects: Dialects) -> Self {
         Self::Fixed(dialects)

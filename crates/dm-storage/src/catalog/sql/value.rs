@@ -5,7 +5,7 @@ use std::{borrow::Cow, convert::identity};
 use sqlx::{Arguments, error::BoxDynError, sqlite::SqliteArguments};
 
 /// A value of one of the kinds that the catalog keeps; NULL has a kind as well.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Number(Option<i64>),
     Bytes(Option<Vec<u8>>),
