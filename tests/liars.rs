@@ -1,12 +1,6 @@
 //! Peers that keep copies, and lie about them and about others.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dm_core::{
     Address,
@@ -14,6 +8,7 @@ use dm_core::{
     bus::EventBus,
     config::NetworkConfig,
     envelope::CHUNK_SIZE,
+    hash::DataHash,
     ports::{AddressDirectory, NetworkStatus, ObjectStore, Signer},
     signed::Signed,
     tasks::Supervisor,
@@ -21,18 +16,24 @@ use dm_core::{
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_testing::{
     catalog::MemoryCatalog, network::LyingStore, objects::MemoryObjectStore, signer::TestSigner,
+    waiting::eventually_within,
 };
 use reqwest::{Method, StatusCode};
 use tempfile::tempdir;
 
-use crate::support::{Devnet, FUNDED_KEYS, Node, NodeSetup, bytes, eventually};
+use crate::support::{Devnet, FUNDED_KEYS, Node, NodeSetup, bytes, copies::held_version, eventually};
 
+/// How long it may take until all have copies: a busy machine interrupts pushes, and each is tried
+/// again after a pause.
+const SPREADING: Duration = Duration::from_secs(300);
 /// How often the reader asks while only liars have the object.
 const ATTEMPTS: usize = 6;
 
 /// A peer within this process that serves wrong chunks.
 struct Liar {
     p2p: Arc<P2p>,
+    /// What it has, as it came.
+    store: MemoryObjectStore,
     /// The peer runs as long as this does.
     _supervisor: Supervisor,
 }
@@ -40,7 +41,7 @@ struct Liar {
 impl Liar {
     /// A peer whose chunks are wrong from this one on.
     async fn start(first_lie: u64, initial_peers: Vec<String>) -> Self {
-        let store: Arc<dyn ObjectStore> = Arc::new(MemoryObjectStore::new());
+        let store = MemoryObjectStore::new();
         let config = P2pConfig {
             initial_peers,
             network: NetworkConfig {
@@ -53,7 +54,7 @@ impl Liar {
         let p2p = P2p::start(
             config,
             P2pDeps::new(
-                Arc::new(LyingStore::from_chunk(store, first_lie)),
+                Arc::new(LyingStore::from_chunk(Arc::new(store.clone()), first_lie)),
                 Arc::new(MemoryCatalog::new()),
                 EventBus::new(),
             ),
@@ -63,8 +64,17 @@ impl Liar {
         .unwrap();
         Self {
             p2p,
+            store,
             _supervisor: supervisor,
         }
+    }
+
+    /// Whether it has a copy that this account may read.
+    async fn tempts(&self, data_hash: &str, account: &str) -> bool {
+        let (data_hash, account): (DataHash, Address) =
+            (data_hash.parse().unwrap(), account.parse().unwrap());
+        let envelopes = self.store.envelopes(&data_hash.locator()).await.unwrap();
+        envelopes.iter().any(|envelope| envelope.grants_to(account))
     }
 
     fn address(&self) -> String {
@@ -148,25 +158,25 @@ async fn a_lying_provider_cannot_make_a_reader_accept_wrong_bytes() {
     reader.has_peers(3).await;
     late_liar.pose_as(reader.address()).await;
 
-    // A peer that was too busy to answer is asked again soon.
+    // Copies that a busy machine kept from being made are tried again soon.
     let owner = setup(0)
         .peer(&honest)
         .env("DM_NETWORK__HEALTH_CHECK_INTERVAL_SECS", "1")
+        .env("DM_NETWORK__RETRY_INTERVAL_SECS", "1")
         .start()
         .await;
     owner.has_peers(4).await;
-    // A busy peer may take no copy: the honest one and a liar are enough. A liar is found out
-    // soon, so that each attempt is made with other data.
-    let attempts = AtomicU64::new(11);
-    let (data, hash) = eventually("others have copies, and the reader a grant", || async {
-        let seed = attempts.fetch_add(1, Ordering::Relaxed);
-        let data = bytes(5 * CHUNK_SIZE as usize + 123, seed);
-        let (status, answer) = owner.put(data.clone(), reader.address()).await;
-        assert_eq!(status, StatusCode::CREATED, "{answer}");
-        let hash = answer["data_hash"].as_str().unwrap().to_owned();
-        let (status, _) = honest.get(&format!("/network/objects/{hash}")).await;
-        let held = status == StatusCode::OK && answer["replicas"].as_u64() >= Some(2);
-        (held && answer["grant"].is_null()).then_some((data, hash))
+    let data = bytes(5 * CHUNK_SIZE as usize + 123, 11);
+    let (status, answer) = owner.put(data.clone(), reader.address()).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let hash = answer["data_hash"].as_str().unwrap().to_owned();
+    // The copies that the owner counts would not do: it soon finds out who lies, and counts it no
+    // more.
+    eventually_within(SPREADING, "all others have copies with a grant", async || {
+        let tempted =
+            liar.tempts(&hash, reader.address()).await && late_liar.tempts(&hash, reader.address()).await;
+        let held = held_version(&honest, &hash).await;
+        (tempted && held.is_some() && held == held_version(&owner, &hash).await).then_some(())
     })
     .await;
     owner.kill().await;

@@ -6,7 +6,7 @@ use tempfile::tempdir;
 
 use crate::support::{
     Devnet, FUNDED_KEYS, Node, NodeSetup,
-    copies::{have_copies, watchful},
+    copies::{have_copies, held_version, watchful},
     eventually,
 };
 
@@ -112,8 +112,11 @@ async fn a_recipient_learns_from_replicas_of_a_share_whose_owner_went_before_it_
     eventually("the replicas know the reader", async || {
         let (_, shared) = owner.get(&format!("/shares/{hash}")).await;
         let is_granted = shared["readers"].as_array()?.contains(&Value::from(READER));
-        let newest = sequence(&owner, &hash).await;
-        let known = [sequence(&keeper, &hash).await, sequence(&second, &hash).await];
+        let newest = held_version(&owner, &hash).await;
+        let known = [
+            held_version(&keeper, &hash).await,
+            held_version(&second, &hash).await,
+        ];
         (is_granted && known == [newest; 2]).then_some(())
     })
     .await;
@@ -128,10 +131,4 @@ async fn a_recipient_learns_from_replicas_of_a_share_whose_owner_went_before_it_
     })
     .await;
     drop((keeper, second));
-}
-
-/// Which version of the object a node has.
-async fn sequence(node: &Node, hash: &str) -> Option<u64> {
-    let (_, held) = node.get(&format!("/network/objects/{hash}")).await;
-    held["objects"][0]["sequence"].as_u64()
 }

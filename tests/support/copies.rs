@@ -28,6 +28,12 @@ pub(crate) fn quick(home: &TempDir) -> NodeSetup {
         .env("DM_NETWORK__REPAIR_GRACE_SECS", "1")
 }
 
+/// Which version of the object a node has: the sequence number of its envelope.
+pub(crate) async fn held_version(node: &Node, hash: &str) -> Option<u64> {
+    let (_, held) = node.get(&format!("/network/objects/{hash}")).await;
+    held["objects"][0]["sequence"].as_u64()
+}
+
 /// How many of these nodes store the object.
 pub(crate) async fn copies<'a>(nodes: impl IntoIterator<Item = &'a Node>, hash: &str) -> usize {
     let mut copies = 0;

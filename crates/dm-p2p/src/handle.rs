@@ -237,6 +237,10 @@ impl NoticeNetwork for P2p {
     async fn is_there(&self, account: Address) -> Result<bool, NetworkError> {
         is_there(&self.context, account).await
     }
+
+    fn has_peers(&self) -> bool {
+        self.context.peers.book.has_connected()
+    }
 }
 
 fn peer_ids(texts: &[String]) -> Vec<PeerId> {

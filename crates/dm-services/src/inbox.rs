@@ -33,6 +33,7 @@ mod misses;
 
 use self::misses::Misses;
 pub use arrivals::Arrivals;
+pub(crate) use arrivals::Stored;
 pub use fetches::{FetchPolicy, FetchPorts, Fetches};
 
 /// What the inbox works with.

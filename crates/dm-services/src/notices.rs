@@ -2,12 +2,13 @@
 //! of what this node has read, until they know it. This node learns the same from others.
 
 mod collect;
+mod granted_meanwhile;
 mod outbox;
 mod replicas;
 mod send;
 mod sink;
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
@@ -31,6 +32,10 @@ pub use self::{
     sink::Letterbox,
 };
 use crate::{Deliveries, LateGrants, ServiceError, inbox::Arrivals};
+
+/// Until the next look at whether a peer is connected, where none is: nobody takes a letter, so none
+/// is prepared.
+const ALONE: Duration = Duration::from_millis(500);
 
 /// Tells a recipient of what an envelope says now. It counts in this time (milliseconds since the
 /// Unix epoch), or until the data ends.

@@ -122,7 +122,7 @@ impl Data {
 
 /// The instances of the node, where its catalog is in a database.
 fn many_instances(config: &NodeConfig, stores: &Stores) -> anyhow::Result<Option<ManyInstances>> {
-    let Some(turns) = stores.turns(ground.config) else {
+    let Some(turns) = stores.turns(config) else {
         return Ok(None);
     };
     let [first, second, third, fourth, ..] = data_dir::instance(&config.data_dir)?;

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
 use super::CatalogError;
@@ -19,6 +21,9 @@ pub trait InboxCatalog: Send + Sync {
 
     /// The item of an object, unless it was removed.
     async fn inbox_item(&self, object: &ObjectId) -> Result<Option<InboxItem>, CatalogError>;
+
+    /// Those of these objects that have an item, unless it was removed.
+    async fn listed_among(&self, objects: &[ObjectId]) -> Result<HashSet<ObjectId>, CatalogError>;
 
     /// The items of this data, the newest first.
     async fn items_of(&self, data_hash: &DataHash) -> Result<Vec<InboxItem>, CatalogError>;

@@ -49,6 +49,9 @@ pub trait NoticeNetwork: Send + Sync {
     /// # Errors
     /// [`NetworkError::Stopped`] where the network is not running.
     async fn is_there(&self, account: Address) -> Result<bool, NetworkError>;
+
+    /// Whether a peer is connected: where none is, nobody takes a letter.
+    fn has_peers(&self) -> bool;
 }
 
 /// Where a letter has got.

@@ -62,6 +62,11 @@ impl SharedBook {
         self.lock().reachable(now_ms())
     }
 
+    /// Whether a peer is connected.
+    pub(crate) fn has_connected(&self) -> bool {
+        self.lock().has_connected()
+    }
+
     /// Peers that are away and the likeliest to answer, with their addresses.
     pub(crate) fn best_disconnected(&self, limit: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
         self.lock().best_disconnected(limit)

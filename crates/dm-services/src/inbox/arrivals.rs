@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
-    envelope::SignedEnvelope,
+    envelope::{ObjectId, SignedEnvelope},
     inbox::Arrival,
     ports::{CatalogError, InboxCatalog},
 };
@@ -18,6 +18,34 @@ pub struct Arrivals {
     own: Address,
     /// Rings when something has come.
     bell: Bell,
+}
+
+/// Objects of others that are stored here, of some changes together.
+#[derive(Default)]
+pub(crate) struct Stored {
+    /// They are for this node.
+    come: Vec<Arrival>,
+    /// They are not, and may have been.
+    others: Vec<Arrival>,
+}
+
+impl Stored {
+    /// Adds what is stored with this envelope, unless this node, whose account is `own`, has
+    /// shared it.
+    pub(crate) fn add(&mut self, envelope: &SignedEnvelope, own: Address) {
+        if envelope.id.owner == own {
+            return;
+        }
+        let list = if envelope.grants_to(own) {
+            &mut self.come
+        } else {
+            &mut self.others
+        };
+        list.push(Arrival {
+            object: envelope.id,
+            sequence: envelope.sequence,
+        });
+    }
 }
 
 impl Arrivals {
@@ -42,16 +70,19 @@ impl Arrivals {
         Ok(())
     }
 
-    /// Whether the inbox is to look at an object that is stored here with this envelope: it
-    /// is for this node, or it was.
+    /// These are stored here now. Those that are for this node have come, and so have those that
+    /// were: the inbox lists them.
     ///
     /// # Errors
     /// Those of the catalog.
-    pub(crate) async fn concerns(&self, envelope: &SignedEnvelope) -> Result<bool, CatalogError> {
-        if envelope.id.owner == self.own {
-            return Ok(false);
+    pub(crate) async fn are_stored(&self, stored: Stored) -> Result<(), CatalogError> {
+        let Stored { mut come, others } = stored;
+        let objects: Vec<ObjectId> = others.iter().map(|arrival| arrival.object).collect();
+        if !objects.is_empty() {
+            let listed = self.catalog.listed_among(&objects).await?;
+            come.extend(others.into_iter().filter(|other| listed.contains(&other.object)));
         }
-        Ok(envelope.grants_to(self.own) || self.catalog.inbox_item(&envelope.id).await?.is_some())
+        self.have_come(&come).await
     }
 
     /// Waits until something has come, no longer than `patience`.

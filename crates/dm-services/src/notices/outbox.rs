@@ -83,6 +83,20 @@ impl Due {
         key
     }
 
+    /// Whether it is about a share of which nobody keeps a letter for the recipient.
+    pub(super) fn waits_unheard(&self) -> bool {
+        self.kind == LetterKind::Share && self.state != LetterState::Kept
+    }
+
+    /// The same at `now`: there is more to say than at the last attempt, and pauses begin anew.
+    pub(super) fn hurried(&self, now: u64) -> Self {
+        Self {
+            at: now,
+            attempts: Attempts::none(self.attempts.since),
+            ..self.clone()
+        }
+    }
+
     fn read(key: &[u8], value: &[u8]) -> Option<Self> {
         let (at, rest) = key.strip_prefix(&[DUE])?.split_first_chunk::<8>()?;
         let (addressee, rest) = rest.split_first_chunk::<20>()?;
@@ -146,12 +160,10 @@ impl Outbox {
         self.front.commit(&*self.store, batch).await
     }
 
-    /// Has these recipients told at `now` of all shares of which nobody keeps a letter: there is
-    /// more to say than at the last attempt.
+    /// Has these recipients told at `now` of all shares of which nobody keeps a letter.
     pub(super) async fn hurry(&mut self, recipients: &BTreeSet<Address>, now: u64) -> Result<(), StoreError> {
         self.bring_forward(now, |due| {
-            let is_here = due.kind == LetterKind::Share && due.state != LetterState::Kept;
-            is_here && recipients.contains(&due.addressee)
+            due.waits_unheard() && recipients.contains(&due.addressee)
         })
         .await
     }
@@ -171,11 +183,7 @@ impl Outbox {
             let hurried: Vec<_> = letters
                 .filter(|due| due.at > now && is_meant(due))
                 .map(|due| {
-                    let again = Due {
-                        at: now,
-                        attempts: Attempts::none(due.attempts.since),
-                        ..due.clone()
-                    };
+                    let again = due.hurried(now);
                     (due, Some(again))
                 })
                 .collect();

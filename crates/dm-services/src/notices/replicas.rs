@@ -18,7 +18,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::notice_of;
+use super::{ALONE, notice_of};
 use crate::{
     ServiceError,
     object_queue::{DueObject, ObjectQueue},
@@ -146,6 +146,9 @@ impl Inner {
     /// Deals with what is due; how long nothing is then.
     async fn tell_due(&self) -> Result<Duration, ServiceError> {
         loop {
+            if !self.ports.network.has_peers() {
+                return Ok(ALONE);
+            }
             let (due, pause) = self.queue.lock().await.due(now_ms(), ROUND).await?;
             if due.is_empty() {
                 return Ok(pause);

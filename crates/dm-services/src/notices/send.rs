@@ -11,10 +11,12 @@ use dm_core::{
     letter::Letter,
     ports::{JOURNAL_WINDOW, NetworkError, NoticeReport},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    Notices, notice_of,
+    ALONE, Notices,
+    granted_meanwhile::GrantedMeanwhile,
+    notice_of,
     outbox::{Due, LetterKind, LetterState, Outbox},
 };
 use crate::{
@@ -68,11 +70,12 @@ enum Prepared {
     Over,
 }
 
-/// The batches of letters that are under way, each to one addressee.
-type Sending<'a> = Running<'a, Vec<u8>, Vec<Sent>>;
+/// The batches of letters that are under way, each to one addressee; of those that have ended, when
+/// they began.
+type Sending<'a> = Running<'a, Vec<u8>, (Instant, Vec<Sent>)>;
 
 /// What came of an attempt to send a letter: the letter, and what is to be sent again of it.
-type Sent = (Due, Option<Due>);
+pub(super) type Sent = (Due, Option<Due>);
 
 impl Notices {
     /// Puts what happens into the outbox.
@@ -83,15 +86,9 @@ impl Notices {
         loop {
             growth.mark_unchanged();
             self.take_news(outbox).await?;
-            tokio::select! {
-                grown = growth.changed() => if grown.is_err() {
-                    // The catalog is closed.
-                    return Ok(());
-                },
-                recipients = self.ports.late_grants.next() => {
-                    outbox.lock().await.hurry(&recipients, now_ms()).await?;
-                    self.bell.notify_one();
-                }
+            if growth.changed().await.is_err() {
+                // The catalog is closed.
+                return Ok(());
             }
         }
     }
@@ -123,12 +120,22 @@ impl Notices {
     /// Sends what is due, as it becomes due: to each addressee together what waits for it. A
     /// letter that takes long holds up no others.
     pub(super) async fn send_all(&self, outbox: &Mutex<Outbox>) -> Result<(), ServiceError> {
-        let mut sending = Running::new(AT_ONCE);
+        let (mut sending, mut granted) = (Running::new(AT_ONCE), GrantedMeanwhile::default());
         loop {
-            let pause = self.begin_due(outbox, &mut sending).await?;
+            let pause = match self.ports.network.has_peers() {
+                true => self.begin_due(outbox, &mut sending).await?,
+                false => ALONE,
+            };
             tokio::select! {
                 Some(ended) = sending.ended() => {
-                    outbox.lock().await.replace(ended?.concat()).await?;
+                    let sent = granted.hurry(ended?, now_ms());
+                    granted.forget_all_but(|recipient| sending.newest(recipient).is_some());
+                    outbox.lock().await.replace(sent).await?;
+                }
+                recipients = self.ports.late_grants.next() => {
+                    outbox.lock().await.hurry(&recipients, now_ms()).await?;
+                    let under_way = recipients.into_iter().filter(|recipient| sending.newest(recipient).is_some());
+                    granted.note(under_way, Instant::now());
                 }
                 () = self.bell.notified() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -152,8 +159,9 @@ impl Notices {
             let is_early = sending.newest(&addressee).is_some_and(|ago| ago < PATIENCE);
             if !is_early && sending.has_room_for(&addressee) && !sending.is_full() {
                 left -= batch.len();
-                let keys = batch.iter().map(Due::key).collect();
-                sending.begin(addressee, keys, self.attempt(batch));
+                let (began, keys) = (Instant::now(), batch.iter().map(Due::key).collect());
+                let attempt = async move { self.attempt(batch).await.map(|sent| (began, sent)) };
+                sending.begin(addressee, keys, attempt);
             }
         }
         let until_room = if left == 0 { LONGEST_SLEEP } else { PATIENCE };

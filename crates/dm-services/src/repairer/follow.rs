@@ -5,12 +5,11 @@ use std::time::Duration;
 use dm_core::{
     clock::now_ms,
     envelope::{ObjectId, SignedEnvelope},
-    inbox::Arrival,
     ports::{CatalogError, ObjectChange, StoreError},
 };
 
-use super::{EarlierHolders, RepairPorts, Repairer};
-use crate::object_queue::DueObject;
+use super::{EarlierHolders, Repairer};
+use crate::{inbox::Stored, object_queue::DueObject};
 
 /// Changes that are taken at once, in one commit.
 const CHANGES: usize = 512;
@@ -34,7 +33,7 @@ impl Repairer {
             let mut told = Told::default();
             for ObjectChange { object, .. } in &changes {
                 if let Some(envelope) = self.keep_readable(object).await? {
-                    self.note_readers(&envelope, &mut told).await?;
+                    self.note_readers(&envelope, &mut told);
                 }
             }
             self.plan().await?.flush().await?;
@@ -46,33 +45,18 @@ impl Repairer {
     }
 
     /// Notes whether the inbox is to be told of a changed object, or other readers of it.
-    async fn note_readers(&self, envelope: &SignedEnvelope, told: &mut Told) -> Result<(), StoreError> {
-        let RepairPorts {
-            arrivals,
-            replica_notices,
-            ..
-        } = &self.inner.ports;
-        if let Some(arrivals) = arrivals
-            && arrivals.concerns(envelope).await.map_err(unavailable)?
-        {
-            told.come.push(Arrival {
-                object: envelope.id,
-                sequence: envelope.sequence,
-            });
-        }
-        told.held.extend(
-            replica_notices
-                .iter()
-                .filter_map(|notices| notices.due_of(envelope)),
-        );
-        Ok(())
+    fn note_readers(&self, envelope: &SignedEnvelope, told: &mut Told) {
+        told.stored.add(envelope, self.inner.own);
+        let notices = &self.inner.ports.replica_notices;
+        told.held
+            .extend(notices.iter().filter_map(|notices| notices.due_of(envelope)));
     }
 
     /// Tells the inbox of changed objects that are for this node, or were, and other readers of
     /// theirs where the owners do not.
     async fn tell_readers(&self, told: Told) -> Result<(), StoreError> {
         if let Some(arrivals) = &self.inner.ports.arrivals {
-            arrivals.have_come(&told.come).await.map_err(unavailable)?;
+            arrivals.are_stored(told.stored).await.map_err(unavailable)?;
         }
         match &self.inner.ports.replica_notices {
             Some(notices) => notices.take(told.held).await,
@@ -156,8 +140,8 @@ impl Repairer {
 /// Whom some changes concern beside the index.
 #[derive(Default)]
 struct Told {
-    /// Objects that the inbox is told of.
-    come: Vec<Arrival>,
+    /// What the inbox may have to be told of.
+    stored: Stored,
     /// Objects whose readers are told where their owners do not.
     held: Vec<DueObject>,
 }

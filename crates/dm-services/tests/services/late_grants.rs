@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
     bus::EventBus,
     clock::now_ms,
     config::Acknowledge,
+    envelope::{ObjectId, SignedEnvelope},
     hash::DataHash,
     letter::Letter,
     news::News,
-    ports::{KeyValueStore, NetworkStatus, Signer, WriteBatch},
+    ports::{
+        KeyValueStore, NetworkStatus, NoticeSink, ObjectStore, ObjectStoreLayer, Signer, StoreError,
+        WriteBatch,
+    },
 };
 use dm_services::{NoticePorts, Notices, inbox::Arrivals};
 use dm_testing::{key_value::MemoryKeyValueStore, network::MemoryInbox, signer::TestSigner};
-use tokio::task::JoinHandle;
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{TestNode, World, data, deliveries_of, eventually, terms};
@@ -22,10 +27,19 @@ use crate::support::{TestNode, World, data, deliveries_of, eventually, terms};
 const HOUR: u64 = 3_600_000;
 
 async fn run_notices(owner: &TestNode, outbox: &MemoryKeyValueStore, bus: &EventBus) -> JoinHandle<()> {
+    run_notices_of(owner, owner.objects.clone(), outbox, bus).await
+}
+
+async fn run_notices_of(
+    owner: &TestNode,
+    objects: Arc<dyn ObjectStore>,
+    outbox: &MemoryKeyValueStore,
+    bus: &EventBus,
+) -> JoinHandle<()> {
     let ports = NoticePorts {
         network: owner.network.clone(),
         journal: owner.catalog.clone(),
-        objects: owner.objects.clone(),
+        objects,
         outbox: Arc::new(outbox.clone()),
         shares: owner.catalog.clone(),
         sent: owner.catalog.clone(),
@@ -38,6 +52,39 @@ async fn run_notices(owner: &TestNode, outbox: &MemoryKeyValueStore, bus: &Event
     };
     let notices = Notices::new(ports);
     tokio::spawn(async move { notices.run(CancellationToken::new()).await.unwrap() })
+}
+
+/// Hands over each envelope a good while after it was read.
+struct Held {
+    objects: Arc<dyn ObjectStore>,
+    /// Envelopes that were read.
+    read: Semaphore,
+    /// Envelopes that may be handed over.
+    let_go: Semaphore,
+}
+
+#[async_trait]
+impl ObjectStoreLayer for Held {
+    fn inner(&self) -> &dyn ObjectStore {
+        &*self.objects
+    }
+
+    async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
+        let envelope = self.objects.envelope(id).await;
+        self.read.add_permits(1);
+        self.let_go.acquire().await.unwrap().forget();
+        envelope
+    }
+}
+
+/// Takes nothing.
+struct Deaf;
+
+#[async_trait]
+impl NoticeSink for Deaf {
+    async fn arrived(&self, letters: Vec<Letter>) -> Vec<bool> {
+        vec![false; letters.len()]
+    }
 }
 
 /// When the only letter of the outbox is due, and its entry.
@@ -84,6 +131,8 @@ async fn is_told(inbox: &MemoryInbox, shared: DataHash, outbox: &MemoryKeyValueS
 async fn a_recipient_that_becomes_known_after_hours_is_told_at_once() {
     let world = World::new();
     let owner = world.node(1).await;
+    // Letters are prepared where somebody may take them.
+    let _other = world.node(3).await;
     let later = TestSigner::new(2).address();
     let shared = owner.data.share_bytes(data(100), terms(later)).await.unwrap();
     let outbox = MemoryKeyValueStore::new();
@@ -106,17 +155,50 @@ async fn what_nobody_took_for_hours_is_told_when_the_network_is_back() {
     let terms = terms(reader.address());
     let shared = owner.data.share_bytes(data(100), terms).await.unwrap();
     let outbox = MemoryKeyValueStore::new();
-    reader.network.set_online(false);
+    reader.network.take_notices(reader.address(), Arc::new(Deaf));
     fails_for_hours(&owner, &outbox).await;
 
     let bus = EventBus::new();
     let running = run_notices(&owner, &outbox, &bus).await;
     let inbox = Arc::new(MemoryInbox::default());
     reader.network.take_notices(reader.address(), inbox.clone());
-    reader.network.set_online(true);
     bus.publish(News::PeerConnected {
         peer_id: reader.network.local_peer_id(),
     });
     is_told(&inbox, shared.data_hash, &outbox).await;
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_letter_that_is_under_way_when_its_recipient_gets_a_grant_does_not_wait_for_its_pause() {
+    let world = World::new();
+    let owner = world.node(1).await;
+    let _other = world.node(3).await;
+    let later = TestSigner::new(2).address();
+    let shared = owner.data.share_bytes(data(100), terms(later)).await.unwrap();
+    let outbox = MemoryKeyValueStore::new();
+    let objects = Arc::new(Held {
+        objects: owner.objects.clone(),
+        read: Semaphore::new(0),
+        let_go: Semaphore::new(0),
+    });
+    let running = run_notices_of(&owner, objects.clone(), &outbox, &EventBus::new()).await;
+    // The letter has seen that there is no grant.
+    objects.read.acquire().await.unwrap().forget();
+
+    let reader = world.node(2).await;
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.network.take_notices(later, inbox.clone());
+    owner.data.catch_up().await;
+    // The notices hear of the grant before the letter gets any further.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    objects.let_go.add_permits(1000);
+    eventually("the recipient is told", async || {
+        let told = inbox.taken().iter().map(Letter::object).collect::<Vec<_>>();
+        (told.first()?.locator == shared.data_hash.locator()).then_some(())
+    })
+    .await;
     running.abort();
 }

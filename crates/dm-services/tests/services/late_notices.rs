@@ -10,7 +10,7 @@ use dm_core::{
     envelope::ObjectId,
     letter::Letter,
     news::News,
-    ports::{InboxCatalog, NetworkStatus, NoticeNetwork, NoticeSink, Signer},
+    ports::{InboxCatalog, KeyValueStore, NetworkStatus, NoticeNetwork, NoticeSink, Signer},
 };
 use dm_testing::{
     network::{MemoryInbox, MemoryNetwork},
@@ -123,5 +123,28 @@ async fn what_waits_at_peers_is_asked_for_soon_after_the_network_is_back() {
     .await;
     // Of a clock that stands still while anything is done.
     assert!(began.elapsed() < Duration::from_secs(60));
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_waits_unprepared_until_a_peer_is_there_to_take_it() {
+    let network = MemoryNetwork::new();
+    let owner = Owner::join(&network);
+    let running = owner.run().await;
+    let shared = owner.share(1, recipient(), true).await;
+    let letters = eventually("the letter is in the outbox", async || {
+        let letters = owner.outbox.scan(b"d", None, 9).await.unwrap();
+        (!letters.is_empty()).then_some(letters)
+    })
+    .await;
+    // On a clock that goes as fast as nothing is to be done.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(owner.outbox.scan(b"d", None, 9).await.unwrap(), letters);
+
+    let reader = network.join(Arc::new(MemoryObjectStore::new()));
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.take_notices(recipient(), inbox.clone());
+    knows(&inbox, 1).await;
+    assert_eq!(objects(&inbox), [shared]);
     running.stop().await;
 }

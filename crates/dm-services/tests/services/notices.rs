@@ -45,7 +45,7 @@ pub(crate) struct Owner {
     pub(crate) signer: Arc<TestSigner>,
     pub(crate) catalog: Arc<MemoryCatalog>,
     objects: MemoryObjectStore,
-    outbox: MemoryKeyValueStore,
+    pub(crate) outbox: MemoryKeyValueStore,
     pub(crate) bus: EventBus,
 }
 

@@ -50,7 +50,7 @@ struct Replica {
     store: MemoryObjectStore,
     queue: MemoryKeyValueStore,
     inbox: Arc<MemoryInbox>,
-    _reader: Arc<MemoryNode>,
+    reader: Arc<MemoryNode>,
 }
 
 impl Replica {
@@ -65,7 +65,7 @@ impl Replica {
             store,
             queue: MemoryKeyValueStore::new(),
             inbox,
-            _reader: reader,
+            reader,
         }
     }
 
@@ -224,4 +224,26 @@ async fn a_notice_of_a_replica_waits_for_a_recipient_that_is_away() {
     let waiting = reader.collect(&[]).await.unwrap();
     let objects: Vec<ObjectId> = waiting.iter().map(Letter::object).collect();
     assert_eq!(objects, [object]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_prepares_no_notice_before_a_peer_is_there_to_take_it() {
+    let replica = Replica::new();
+    replica.reader.set_online(false);
+    let _tasks = replica.run(false);
+    let object = replica.takes(1, 7, &[READER]).await;
+    replica.has_looked().await;
+    let queued = replica.queue.scan(b"", None, 9).await.unwrap();
+    let (key, _) = queued.iter().find(|(key, _)| key.starts_with(b"d")).unwrap();
+    let at = u64::from_be_bytes(key[1..9].try_into().unwrap());
+    // The clock of the machine goes by itself, that of the runtime as fast as nothing is to be done.
+    while now_ms() <= at {
+        std::thread::yield_now();
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(replica.queue.scan(b"", None, 9).await.unwrap(), queued);
+
+    replica.reader.set_online(true);
+    replica.is_done().await;
+    assert_eq!(replica.told(), [object]);
 }

@@ -1,15 +1,15 @@
-//! The readable objects that were asked for lately, so that a hot read does
-//! not wait for SQLite's thread.
+//! The readable objects that were asked for lately, so that a hot read, and each look at an own
+//! object, does not wait for SQLite's thread.
 
 use std::future::Future;
 
-use dm_core::{hash::DataHash, ports::CatalogError, share::ReadableObject};
+use dm_core::{hash::Locator, ports::CatalogError, share::ReadableObject};
 use quick_cache::sync::Cache;
 
 /// Entries; each takes some 400 bytes.
 const CAPACITY: usize = 8192;
 
-pub(super) struct ReadableCache(Option<Cache<DataHash, ReadableObject>>);
+pub(super) struct ReadableCache(Option<Cache<Locator, ReadableObject>>);
 
 impl ReadableCache {
     pub(super) fn new() -> Self {
@@ -26,13 +26,13 @@ impl ReadableCache {
     /// loads is not kept: a reader never puts back what a writer replaced.
     pub(super) async fn get_or_load(
         &self,
-        data_hash: &DataHash,
+        locator: &Locator,
         load: impl Future<Output = Result<Option<ReadableObject>, CatalogError>>,
     ) -> Result<Option<ReadableObject>, CatalogError> {
         let Some(cache) = &self.0 else {
             return load.await;
         };
-        match cache.get_value_or_guard_async(data_hash).await {
+        match cache.get_value_or_guard_async(locator).await {
             Ok(object) => Ok(Some(object)),
             Err(place) => {
                 let object = load.await?;
@@ -46,16 +46,16 @@ impl ReadableCache {
     }
 
     /// Drops an entry, and keeps a load under way from leaving one.
-    pub(super) fn forget(&self, data_hash: &DataHash) {
+    pub(super) fn forget(&self, locator: &Locator) {
         if let Some(cache) = &self.0 {
-            cache.remove(data_hash);
+            cache.remove(locator);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use dm_core::{Address, envelope::ObjectId, share::WrappedKey};
+    use dm_core::{Address, envelope::ObjectId, hash::DataHash, share::WrappedKey};
 
     use super::*;
 
@@ -79,25 +79,28 @@ mod tests {
     #[tokio::test]
     async fn what_is_forgotten_while_it_loads_is_not_kept() {
         let cache = ReadableCache::new();
-        let hash = object().data_hash;
+        let locator = object().id.locator;
         let load = async {
-            cache.forget(&hash);
+            cache.forget(&locator);
             Ok(Some(object()))
         };
-        assert_eq!(cache.get_or_load(&hash, load).await.unwrap(), Some(object()));
-        assert_eq!(cache.get_or_load(&hash, async { Ok(None) }).await.unwrap(), None);
+        assert_eq!(cache.get_or_load(&locator, load).await.unwrap(), Some(object()));
+        assert_eq!(
+            cache.get_or_load(&locator, async { Ok(None) }).await.unwrap(),
+            None
+        );
     }
 
     #[tokio::test]
     async fn what_was_loaded_is_not_loaded_again() {
         let cache = ReadableCache::new();
-        let hash = object().data_hash;
+        let locator = object().id.locator;
         cache
-            .get_or_load(&hash, async { Ok(Some(object())) })
+            .get_or_load(&locator, async { Ok(Some(object())) })
             .await
             .unwrap();
         assert_eq!(
-            cache.get_or_load(&hash, async { Ok(None) }).await.unwrap(),
+            cache.get_or_load(&locator, async { Ok(None) }).await.unwrap(),
             Some(object())
         );
     }

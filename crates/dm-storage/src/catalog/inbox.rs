@@ -1,5 +1,7 @@
 //! The inbox: items that were listed, and objects that have come.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
@@ -11,6 +13,7 @@ use dm_core::{
 
 use super::{
     SqliteCatalog,
+    bulk::BulkStatement,
     change::{OrderedChange, Outcome, SingleChange},
     columns::{Columns, bound, storable},
     error::{corrupt, from_sqlx},
@@ -28,6 +31,13 @@ const REMOVED: i64 = 6;
 pub(super) const GET: &str = "SELECT * FROM inbox WHERE locator = ? AND owner = ?";
 pub(super) const IS_LISTED: &str =
     "SELECT EXISTS (SELECT 1 FROM inbox WHERE locator = ? AND owner = ? AND state < 6)";
+pub(super) static LISTED_AMONG: LazyLock<BulkStatement> = LazyLock::new(|| {
+    BulkStatement::new(
+        "SELECT i.locator, i.owner FROM inbox i,",
+        2,
+        "AND i.locator = column1 AND i.owner = column2 AND i.state < 6",
+    )
+});
 pub(super) const OF_DATA: &str = "SELECT * FROM inbox WHERE locator = ? AND state < 6";
 pub(super) const INSERT: &str = "INSERT INTO inbox
     (locator, owner, data_hash, size, descriptor, sequence, shared_at, received_at, expires_at, state,
@@ -260,11 +270,15 @@ pub(super) fn read(row: &Row) -> Result<(u64, InboxItem), CatalogError> {
 
 fn read_arrival(row: &Row) -> Result<Arrival, CatalogError> {
     Ok(Arrival {
-        object: ObjectId {
-            locator: Locator::from_bytes(row.bytes("locator")?),
-            owner: row.address("owner")?,
-        },
+        object: read_object(row)?,
         sequence: row.number("sequence")?,
+    })
+}
+
+fn read_object(row: &Row) -> Result<ObjectId, CatalogError> {
+    Ok(ObjectId {
+        locator: Locator::from_bytes(row.bytes("locator")?),
+        owner: row.address("owner")?,
     })
 }
 
@@ -287,6 +301,20 @@ impl InboxCatalog for SqliteCatalog {
             Some(row) if row.value::<i64>("state")? != REMOVED => Ok(Some(read(&row)?.1)),
             _ => Ok(None),
         }
+    }
+
+    async fn listed_among(&self, objects: &[ObjectId]) -> Result<HashSet<ObjectId>, CatalogError> {
+        let mut listed = HashSet::new();
+        for (sql, run) in LISTED_AMONG.runs(objects) {
+            let query = run.iter().fold(sql::query(sql), |query, object| {
+                let (locator, owner) = (object.locator.as_bytes().to_vec(), object.owner.to_vec());
+                query.bind(locator).bind(owner)
+            });
+            for row in query.fetch_all(&self.reads).await.map_err(from_sqlx)? {
+                listed.insert(read_object(&row)?);
+            }
+        }
+        Ok(listed)
     }
 
     async fn items_of(&self, data_hash: &DataHash) -> Result<Vec<InboxItem>, CatalogError> {

@@ -213,6 +213,7 @@ async fn every_lookup_uses_an_index() {
         &share_writes::INSERT,
         &readable_objects::PUT,
         &event_log::MARK_RECORDED,
+        &inbox::LISTED_AMONG,
         &order_writes::INSERT,
         &order_writes::SET_STATE,
         &order_writes::CLOSE,

@@ -164,17 +164,22 @@ async fn get(pool: &Pool, locator: &Locator) -> Result<Option<ReadableObject>, C
     row.as_ref().map(read).transpose()
 }
 
-/// Whether there is a key for these chunks of the object, present or prepared.
+/// Whether there is a key for these chunks of the object, present or prepared. It is asked of each
+/// own object that is looked at, so that the cache answers where it can.
 pub(super) async fn is_known(
-    pool: &Pool,
+    catalog: &SqliteCatalog,
     id: &ObjectId,
     chunk_list: &[u8; 32],
 ) -> Result<bool, CatalogError> {
+    let present = catalog.readable_at(&id.locator).await?;
+    if present.is_some_and(|object| object.id == *id && object.chunk_list == *chunk_list) {
+        return Ok(true);
+    }
     let query = sql::query(IS_KNOWN)
         .bind(id.locator.as_bytes().to_vec())
         .bind(id.owner.to_vec())
         .bind(chunk_list.to_vec());
-    let row = query.fetch_one(pool).await.map_err(from_sqlx)?;
+    let row = query.fetch_one(&catalog.reads).await.map_err(from_sqlx)?;
     row.value("is_known")
 }
 
@@ -260,13 +265,11 @@ impl ReadableObjects for SqliteCatalog {
     }
 
     async fn readable_at(&self, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
-        get(&self.reads, locator).await
+        self.cache.get_or_load(locator, get(&self.reads, locator)).await
     }
 
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {
-        self.cache
-            .get_or_load(data_hash, get(&self.reads, &data_hash.locator()))
-            .await
+        self.readable_at(&data_hash.locator()).await
     }
 
     async fn wrapped_before(

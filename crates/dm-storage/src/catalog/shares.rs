@@ -155,7 +155,7 @@ impl ShareCatalog for SqliteCatalog {
     }
 
     async fn is_known(&self, id: &ObjectId, chunk_list: &[u8; 32]) -> Result<bool, CatalogError> {
-        readable_objects::is_known(&self.reads, id, chunk_list).await
+        readable_objects::is_known(self, id, chunk_list).await
     }
 
     async fn objects_of(

@@ -260,17 +260,20 @@ impl WriterTask {
         let mut destroyed = Vec::new();
         for ((change, reply), outcome) in writes.into_iter().zip(made.outcomes) {
             match change.unfenced() {
-                Change::Bulk(BulkChange::PutReadable(object)) => self.cache.forget(&object.data_hash),
-                Change::Bulk(BulkChange::CommitShare(share)) => self.cache.forget(&share.record.data_hash),
+                Change::Bulk(BulkChange::PutReadable(object)) => self.cache.forget(&object.id.locator),
+                Change::Bulk(BulkChange::CommitShare(share)) => {
+                    self.cache.forget(&share.record.data_hash.locator())
+                }
                 Change::Single(SingleChange::Rewrap(keys)) => {
-                    keys.iter().for_each(|key| self.cache.forget(&key.data_hash));
+                    keys.iter()
+                        .for_each(|key| self.cache.forget(&key.data_hash.locator()));
                 }
                 Change::Ordered(
                     OrderedChange::RemoveReadable(data_hash)
                     | OrderedChange::BeginErasure { data_hash, .. }
                     | OrderedChange::AdoptPreparedKey { data_hash, .. },
                 ) => {
-                    self.cache.forget(data_hash);
+                    self.cache.forget(&data_hash.locator());
                     if outcome == Outcome::Existed(true) || self.wiping.is_owed() {
                         destroyed.push((reply, outcome));
                         continue;

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, reason = "the name of a check is the promise")]
 
+use std::collections::HashSet;
+
 use dm_core::{
     envelope::ObjectId,
     inbox::{Arrival, InboxItem, InboxQuery, ItemState, Term},
@@ -19,6 +21,7 @@ macro_rules! inbox_catalog_conformance {
     ($empty:path) => {
         $crate::conformance_tests! { $empty, inbox:
             an_item_is_listed_once_and_a_newer_envelope_brings_it_up_to_date,
+            of_many_objects_those_are_known_that_are_listed,
             items_come_newest_first_in_pages,
             every_filter_finds_its_items_and_no_others,
             an_item_goes_forward_and_after_its_end_only_with_a_newer_envelope,
@@ -101,6 +104,22 @@ pub async fn an_item_is_listed_once_and_a_newer_envelope_brings_it_up_to_date(ca
         };
         assert_eq!(found(catalog, query).await, expected, "term {n}");
     }
+}
+
+pub async fn of_many_objects_those_are_known_that_are_listed(catalog: &impl InboxLedger) {
+    assert!(catalog.listed_among(&[]).await.unwrap().is_empty());
+    // More than one statement asks for, of two owners each.
+    let all: Vec<ObjectId> = (0..150)
+        .flat_map(|n| [1, 2].map(|owner| item(n, owner).id()))
+        .collect();
+    assert!(catalog.listed_among(&all).await.unwrap().is_empty());
+    for (n, owner) in [(3, 1), (70, 2), (140, 1), (149, 2)] {
+        catalog.list_item(&item(n, owner), &[]).await.unwrap();
+    }
+    catalog.remove_items(&data_hash(140)).await.unwrap();
+    let expected = [(3, 1), (70, 2), (149, 2)].map(|(n, owner)| item(n, owner).id());
+    assert_eq!(catalog.listed_among(&all).await.unwrap(), HashSet::from(expected));
+    assert!(catalog.listed_among(&all[..4]).await.unwrap().is_empty());
 }
 
 pub async fn items_come_newest_first_in_pages(catalog: &impl InboxLedger) {

@@ -1,6 +1,6 @@
 //! The inbox of a [`MemoryCatalog`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use dm_core::{
@@ -123,6 +123,17 @@ impl InboxCatalog for MemoryCatalog {
         let mut entries = state.inbox.entries.iter().filter(|entry| !entry.is_removed);
         let found = entries.find(|entry| entry.item.id() == *object);
         Ok(found.map(|entry| entry.item.clone()))
+    }
+
+    async fn listed_among(&self, objects: &[ObjectId]) -> Result<HashSet<ObjectId>, CatalogError> {
+        let state = self.read()?;
+        let listed = state.inbox.entries.iter().filter(|entry| !entry.is_removed);
+        let listed: HashSet<ObjectId> = listed.map(|entry| entry.item.id()).collect();
+        Ok(objects
+            .iter()
+            .filter(|object| listed.contains(object))
+            .copied()
+            .collect())
     }
 
     async fn items_of(&self, data_hash: &DataHash) -> Result<Vec<InboxItem>, CatalogError> {

@@ -128,4 +128,8 @@ impl NoticeNetwork for MemoryNode {
         let others = self.others();
         Ok(record.is_some_and(|record| others.iter().any(|other| other.local_peer_id() == record.peer_id)))
     }
+
+    fn has_peers(&self) -> bool {
+        !self.others().is_empty()
+    }
 }

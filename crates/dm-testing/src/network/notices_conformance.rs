@@ -324,6 +324,7 @@ pub async fn an_account_is_there_whose_record_names_a_peer_that_is<Opened, Guard
 {
     let (members, _) = members(3);
     let (nodes, _guard) = open(members).await;
+    assert!(nodes.iter().all(|node| node.has_peers()));
     let account = TestSigner::new(1).address();
     assert!(!nodes[1].is_there(account).await.unwrap());
     announce(&*nodes[0], 1).await;

@@ -107,6 +107,11 @@ impl PeerBook {
         entries.map(|(peer, _)| *peer).collect()
     }
 
+    /// Whether a peer is connected.
+    pub(crate) fn has_connected(&self) -> bool {
+        self.entries.values().any(|entry| entry.connected)
+    }
+
     /// Healthy peers that others may want to meet, the last seen first.
     pub(crate) fn hints(&self, limit: usize, now: u64) -> Vec<Hint> {
         let mut healthy: Vec<_> = self
