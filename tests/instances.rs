@@ -7,13 +7,17 @@ use dm_core::{
     ports::Leases,
 };
 use dm_storage::{PostgresOptions, SqliteCatalog};
-use dm_testing::catalog::leases::assert_one_at_a_time;
+use dm_testing::{catalog::leases::assert_one_at_a_time, collector::Collector};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{
-    Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, data_hash, eventually, http::answer, postgres::Postgres,
+use crate::{
+    support::{
+        Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, bytes, data_hash, eventually, http::answer,
+        postgres::Postgres,
+    },
+    traces::{share_in_trace, trace_with, traced},
 };
 
 /// A node on one database with a data directory and a copy of it, as on another machine.
@@ -126,6 +130,28 @@ async fn another_process_leads_once_the_leader_was_killed_and_its_lease_has_ende
     let hash = second.must_share("after", SOMEBODY).await;
     assert_eq!(second.verifies(&hash).await["verified"], true);
     assert_one_at_a_time(&copied.leases().await);
+}
+
+#[tokio::test]
+async fn a_share_that_one_process_records_and_another_anchors_is_one_trace() {
+    let Some(copied) = Copied::make().await else {
+        return;
+    };
+    let (of_first, of_second) = (Collector::start().await, Collector::start().await);
+    // The first one never reaches the chain.
+    let first = copied.setup(0).env("BLOCKCHAIN_URL", "http://127.0.0.1:9");
+    let first = traced(first, &of_first).start().await;
+    assert_eq!(share_in_trace(&first, "handed on").await, StatusCode::ACCEPTED);
+    let begun = trace_with(&of_first, &["share.record"]).await;
+    first.kill().await;
+    let second = eventually("the second process starts", || async {
+        traced(copied.setup(1), &of_second).try_start().await.ok()
+    });
+    let _second = second.await;
+    let anchored = trace_with(&of_second, &["share.anchor"]).await;
+    let recorded = begun.iter().find(|span| span.name == "share.record").unwrap();
+    let anchor = anchored.iter().find(|span| span.name == "share.anchor").unwrap();
+    assert_eq!(anchor.parent_span_id, recorded.span_id);
 }
 
 #[tokio::test]

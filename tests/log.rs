@@ -77,7 +77,7 @@ async fn no_client_can_write_a_line_at_error() {
 }
 
 #[tokio::test]
-async fn a_share_has_one_line_at_info_with_the_id_of_its_request() {
+async fn a_share_has_one_line_at_info_with_the_ids_of_its_request_and_its_trace() {
     let home = tempdir().unwrap();
     let node = NodeSetup::new(home.path())
         .env("DM_LOG__FILTER", "info,dm_api=debug")
@@ -87,7 +87,11 @@ async fn a_share_has_one_line_at_info_with_the_id_of_its_request() {
     let body = json!({"data": "told once", "recipient": SOMEBODY});
     let request = node
         .request(Method::POST, "/share_data")
-        .header("X-Request-Id", "my-request-7");
+        .header("X-Request-Id", "my-request-7")
+        .header(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        );
     let (status, _) = answer(request.json(&body)).await;
     assert!(status.is_success());
     let lines = lines_of(node).await;
@@ -104,7 +108,12 @@ async fn a_share_has_one_line_at_info_with_the_id_of_its_request() {
     }
     let of_request = |line: &&Value| {
         let spans = line["spans"].as_array();
-        spans.is_some_and(|spans| spans.iter().any(|span| span["id"] == "my-request-7"))
+        spans.is_some_and(|spans| {
+            spans.iter().any(|span| {
+                (&span["id"], &span["trace_id"])
+                    == (&json!("my-request-7"), &json!("0af7651916cd43dd8448eb211c80319c"))
+            })
+        })
     };
     let told: Vec<&Value> = lines.iter().filter(|line| line["message"] == "shared").collect();
     assert_eq!(told.len(), 1, "{told:#?}");

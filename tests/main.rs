@@ -71,6 +71,7 @@ mod shares;
 mod sharing;
 mod support_bundle;
 mod tls;
+mod traces;
 mod uploads;
 mod users;
 mod vouching;

@@ -22,6 +22,7 @@ use anyhow::{Context, bail};
 
 mod acknowledged;
 mod chain;
+mod collector;
 mod growth;
 mod http;
 mod inbox;

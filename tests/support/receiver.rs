@@ -9,10 +9,18 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// A call that was taken.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) event: Value,
+    /// The header of that name.
+    pub(crate) traceparent: Option<String>,
+}
+
 /// Takes every event, and remembers them in the order in which they came.
 pub(crate) struct Receiver {
     address: std::net::SocketAddr,
-    events: Arc<Mutex<Vec<Value>>>,
+    events: Arc<Mutex<Vec<Call>>>,
     task: JoinHandle<()>,
 }
 
@@ -22,7 +30,7 @@ impl Receiver {
         Self::serve(listener, Arc::default())
     }
 
-    fn serve(listener: TcpListener, events: Arc<Mutex<Vec<Value>>>) -> Self {
+    fn serve(listener: TcpListener, events: Arc<Mutex<Vec<Call>>>) -> Self {
         let address = listener.local_addr().unwrap();
         let taken = events.clone();
         let task = tokio::spawn(async move {
@@ -64,22 +72,27 @@ impl Receiver {
 
     /// Everything that came, in its order.
     pub(crate) fn bodies(&self) -> Vec<Value> {
+        self.all().into_iter().map(|call| call.event).collect()
+    }
+
+    /// Every call, in the order in which they came.
+    pub(crate) fn all(&self) -> Vec<Call> {
         self.events.lock().unwrap().clone()
     }
 
     /// The events so far, without those that came again.
     pub(crate) fn events(&self) -> Vec<Value> {
         let mut seen = std::collections::HashSet::new();
-        let events = self.events.lock().unwrap();
-        let first = events.iter().filter(|event| seen.insert(event["id"].clone()));
-        first.cloned().collect()
+        let mut events = self.bodies();
+        events.retain(|event| seen.insert(event["id"].clone()));
+        events
     }
 }
 
 /// A receiver that was killed.
 pub(crate) struct Fallen {
     address: std::net::SocketAddr,
-    events: Arc<Mutex<Vec<Value>>>,
+    events: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Fallen {
@@ -90,13 +103,13 @@ impl Fallen {
 }
 
 /// Answers the requests of one connection.
-async fn take(stream: TcpStream, events: Arc<Mutex<Vec<Value>>>) {
+async fn take(stream: TcpStream, events: Arc<Mutex<Vec<Call>>>) {
     let mut stream = BufReader::new(stream);
-    while let Some(body) = body(&mut stream).await {
-        events
-            .lock()
-            .unwrap()
-            .push(serde_json::from_slice(&body).unwrap());
+    while let Some((traceparent, body)) = request(&mut stream).await {
+        events.lock().unwrap().push(Call {
+            event: serde_json::from_slice(&body).unwrap(),
+            traceparent,
+        });
         let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
         if stream.get_mut().write_all(answer).await.is_err() {
             return;
@@ -104,8 +117,8 @@ async fn take(stream: TcpStream, events: Arc<Mutex<Vec<Value>>>) {
     }
 }
 
-async fn body(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
-    let mut length = 0;
+async fn request(stream: &mut BufReader<TcpStream>) -> Option<(Option<String>, Vec<u8>)> {
+    let (mut length, mut traceparent) = (0, None);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
@@ -114,11 +127,14 @@ async fn body(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
+        if let Some(value) = line.to_lowercase().strip_prefix("traceparent:") {
+            traceparent = Some(value.trim().to_owned());
+        }
         if line.trim().is_empty() {
             break;
         }
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(body)
+    Some((traceparent, body))
 }

@@ -7,6 +7,7 @@ use dm_core::{
     Address,
     bus::EventBus,
     config::{EventsConfig, KeysConfig, NetworkConfig, StorageConfig},
+    span::Tracer,
     tasks::Supervisor,
 };
 use dm_keys::{ApiKeyManager, NodeKeys};
@@ -156,6 +157,7 @@ pub(crate) fn start_subscriptions(
     catalog: Arc<SqliteCatalog>,
     keys: &NodeKeys,
     config: &EventsConfig,
+    tracer: Tracer,
     supervisor: &Supervisor,
 ) -> anyhow::Result<Subscriptions> {
     let networks = config.allowed_networks.iter().map(|network| {
@@ -172,6 +174,7 @@ pub(crate) fn start_subscriptions(
         webhooks: Arc::new(webhooks),
         sealer: keys.sealer(),
         signer: keys.signer(),
+        tracer,
     })?;
     supervise_leading(
         supervisor,

@@ -43,6 +43,7 @@ mod stop_signal;
 mod storage;
 mod support_bundle;
 mod times;
+mod traces;
 mod upload;
 
 use cli::{Cli, Command};

@@ -17,6 +17,7 @@ use dm_core::{
 use dm_metrics::{Listener, Page, ProcessSource, Server, Source};
 use dm_services::{HealthMonitor, KeyGuard, PluginManager, Repairer, Subscriptions};
 use dm_storage::{SqliteCatalog, StorageMeter};
+use dm_traces::Exporter;
 
 use self::samples::Samples;
 use crate::background::supervise;
@@ -34,6 +35,8 @@ pub(crate) struct Metered {
     pub(crate) repairer: Repairer,
     pub(crate) network: Arc<dyn NetworkStatus>,
     pub(crate) subscriptions: Subscriptions,
+    /// Where traces are sent at all.
+    pub(crate) exporter: Option<Exporter>,
     pub(crate) key_ring: Arc<dyn KeyRing>,
     pub(crate) plugins: PluginManager,
     pub(crate) health: Arc<HealthMonitor>,

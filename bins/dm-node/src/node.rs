@@ -6,7 +6,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use dm_api::{ApiHandle, ApiServers};
 use dm_chain::embedded::EmbeddedChain;
-use dm_core::{Address, bus::EventBus, config::NodeConfig, news::News, ports::Network, tasks::Supervisor};
+use dm_core::{
+    Address, bus::EventBus, config::NodeConfig, news::News, ports::Network, span::Tracer, tasks::Supervisor,
+};
 use dm_keys::NodeKeys;
 use dm_metrics::Listener;
 use dm_services::{DataManager, Leadership, PluginManager, Readiness, RegisteredPlugins, events::Events};
@@ -15,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     background, data_dir_lock::DataDirLock, logging::LogFilter, service_manager::Service, shared_keys,
-    stop_signal::StopSignal,
+    stop_signal::StopSignal, traces,
 };
 
 mod apis;
@@ -44,6 +46,8 @@ struct Ground<'a> {
     /// Where the node may have several instances.
     leadership: Option<Leadership>,
     bus: EventBus,
+    /// Is told of requests and their parts.
+    tracer: Tracer,
 }
 
 /// A node that runs.
@@ -87,6 +91,7 @@ impl Node {
         let address = keys.signer().address();
         let stores = Stores::open(config, address).await?;
         let (supervisor, leadership) = leadership::start(config, &stores);
+        let exporter = traces::start(&config.traces, &supervisor)?;
         let ground = Ground {
             config,
             keys,
@@ -94,6 +99,7 @@ impl Node {
             supervisor,
             leadership,
             bus: EventBus::new(),
+            tracer: traces::tracer(exporter.as_ref(), &config.traces),
         };
         let internal_api = servers.internal_url();
         let external_api = servers.external_url();
@@ -113,6 +119,7 @@ impl Node {
             stores.catalog.clone(),
             keys,
             &config.events,
+            ground.tracer.clone(),
             &ground.supervisor,
         )?;
         let ledger = Ledger::start(&ground, &stores).await?;
@@ -129,6 +136,7 @@ impl Node {
             events: events.clone(),
             subscriptions,
             metrics,
+            exporter,
         };
         let (apis, readiness) = apis::serve(&ground, parts, servers, log_filter, registered).await?;
         let Ground {

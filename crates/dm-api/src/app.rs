@@ -97,6 +97,7 @@ impl Blueprint {
             routes::served_routes().into(),
         );
         let (hosts, requests, meter) = (self.hosts.clone(), self.requests.clone(), self.meter.clone());
+        let tracer = self.services.tracer.clone();
         let (audience, rates) = (self.audience.clone(), &self.rates);
         let rest = web::scope("")
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
@@ -116,7 +117,7 @@ impl Blueprint {
             .default_service(web::to(not_found))
             .wrap(from_fn(dialect::fit))
             .wrap(from_fn(move |request, next: Next<BoxBody>| {
-                trace::span(meter.clone(), request, next)
+                trace::span(meter.clone(), tracer.clone(), request, next)
             }))
             .wrap(from_fn(request_id::assign))
             .wrap(from_fn(move |request, next: Next<BoxBody>| {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use actix_web::http::{Method, StatusCode};
-use dm_core::meter::{Counter, Histogram, HistogramReading};
+use dm_core::{
+    meter::{Counter, Histogram, HistogramReading},
+    span::TraceContext,
+};
 
 /// The route of requests that no endpoint has got: their path is nobody's, or they were
 /// refused before.
@@ -32,13 +35,15 @@ struct Answers {
 pub(crate) struct RequestMeter(Arc<RwLock<BTreeMap<Kind, Answers>>>);
 
 impl RequestMeter {
-    /// Counts a request that was answered; `route` is the pattern of its endpoint.
+    /// Counts a request that was answered; `route` is the pattern of its endpoint, and `trace` an
+    /// example of what took so long.
     pub(crate) fn note(
         &self,
         method: &Method,
         route: Option<&'static str>,
         status: StatusCode,
         took: Duration,
+        trace: Option<TraceContext>,
     ) {
         let kind = Kind {
             method: known(method),
@@ -47,13 +52,13 @@ impl RequestMeter {
         let kinds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let is_counted = kinds
             .get(&kind)
-            .is_some_and(|answers| answers.note(status.as_u16(), took));
+            .is_some_and(|answers| answers.note(status.as_u16(), took, trace));
         drop(kinds);
         if !is_counted {
             let mut kinds = self.0.write().unwrap_or_else(PoisonError::into_inner);
             let answers = kinds.entry(kind).or_default();
             answers.by_status.entry(status.as_u16()).or_default();
-            answers.note(status.as_u16(), took);
+            answers.note(status.as_u16(), took, trace);
         }
     }
 
@@ -84,18 +89,18 @@ impl Default for Answers {
 
 impl Answers {
     /// Counts an answer, unless it is the first one with this status; whether it is counted.
-    fn note(&self, status: u16, took: Duration) -> bool {
+    fn note(&self, status: u16, took: Duration, trace: Option<TraceContext>) -> bool {
         let Some(count) = self.by_status.get(&status) else {
             return false;
         };
         count.increment();
-        self.seconds.took(took);
+        self.seconds.took_in(took, trace);
         true
     }
 }
 
 /// A client may invent methods; those that no endpoint has are counted together.
-fn known(method: &Method) -> &'static str {
+pub(crate) fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -131,15 +136,23 @@ mod tests {
         let took = Duration::from_millis(1);
         for method in ["GET", "BREW", "WHEN"] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            meter.note(&method, None, StatusCode::NOT_FOUND, took);
+            meter.note(&method, None, StatusCode::NOT_FOUND, took, None);
         }
-        meter.note(&Method::GET, Some("/data/{data_hash}"), StatusCode::OK, took);
-        meter.note(&Method::GET, Some("/data/{data_hash}"), StatusCode::OK, took);
+        for _ in 0..2 {
+            meter.note(
+                &Method::GET,
+                Some("/data/{data_hash}"),
+                StatusCode::OK,
+                took,
+                None,
+            );
+        }
         meter.note(
             &Method::GET,
             Some("/data/{data_hash}"),
             StatusCode::NOT_FOUND,
             took,
+            None,
         );
         let readings = meter.readings();
         let counted: Vec<_> = readings

@@ -8,6 +8,7 @@ use dm_core::{
     config::ApiConfig,
     contact::Party,
     ports::{ApiKeys, Backups, ChainControl, ComplianceLog, LogControl, Network},
+    span::{Tracer, in_same_trace},
 };
 use dm_services::{
     Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, Membership,
@@ -36,6 +37,8 @@ pub struct Services {
     pub membership: Membership,
     /// The transparency log: history, and checking receipts.
     pub log: Arc<dyn ComplianceLog>,
+    /// Is told of requests and their parts.
+    pub tracer: Tracer,
     /// What happened.
     pub events: Events,
     /// Programs that are called when something happens.
@@ -139,7 +142,7 @@ impl State {
         T: Send + 'static,
         E: Into<ApiError> + Send + 'static,
     {
-        match self.runtime.spawn(call.in_current_span()).await {
+        match self.runtime.spawn(in_same_trace(call).in_current_span()).await {
             Ok(result) => result.map_err(Into::into),
             Err(error) => Err(ServiceError::Unavailable(format!("work was cut off: {error}").into()).into()),
         }

@@ -53,7 +53,14 @@ async fn append_bare(events: &MemoryEvents, next: &mut u64) {
     for n in 0..CONCURRENT {
         let event: Event = share(n as u8).into_event(Address::ZERO, 0);
         events
-            .append(&[LogEntry { index: *next, event }], &[])
+            .append(
+                &[LogEntry {
+                    index: *next,
+                    event,
+                    trace: None,
+                }],
+                &[],
+            )
             .await
             .unwrap();
         *next += 1;

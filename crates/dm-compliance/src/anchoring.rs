@@ -13,6 +13,7 @@ use dm_core::{
     config::ComplianceConfig,
     ports::{Anchors, CatalogError, ChainError, ComplianceError},
     receipt::Checkpoint,
+    span::Tracer,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::{
 mod contradiction;
 mod head;
 mod send;
+mod traces;
 mod watch;
 
 /// First pause after the chain did not answer or refused.
@@ -45,6 +47,7 @@ pub(crate) struct Deps {
     pub(crate) anchors: Arc<dyn Anchors>,
     pub(crate) board: Arc<Board>,
     pub(crate) bus: EventBus,
+    pub(crate) tracer: Tracer,
     pub(crate) config: ComplianceConfig,
 }
 

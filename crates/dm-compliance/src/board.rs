@@ -1,8 +1,14 @@
 //! What the manager, the sequencer and the anchoring task tell each other.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use dm_core::ports::{AnchoredCheckpoint, ChainError};
+use dm_core::{
+    ports::{AnchoredCheckpoint, ChainError},
+    span::TraceContext,
+};
 use tokio::sync::watch;
 
 use crate::meter::{LogMeter, LogReading};
@@ -200,6 +206,11 @@ impl Board {
             });
             state.anchored = size;
         });
+    }
+
+    /// Notes a request as an example of how long events wait for their anchors.
+    pub(crate) fn note_example(&self, waited: Duration, trace: TraceContext) {
+        self.meter.note_example(waited, trace);
     }
 
     /// Notes that anchors changed or left the chain, and how many events are

@@ -14,6 +14,7 @@ use dm_core::{
         HistoryPage, HistoryQuery, Recorded,
     },
     receipt::{Anchor, Receipt, Verification},
+    span::Tracer,
     tasks::Supervisor,
 };
 
@@ -54,6 +55,8 @@ impl ComplianceManager {
     /// was accepted is still recorded then, and an anchor in flight is waited
     /// for briefly.
     ///
+    /// `tracer` is told of the anchors of events that belong to traces.
+    ///
     /// The local log is compared with the chain before the first event is
     /// recorded. Where the chain cannot be reached, events are recorded, and
     /// compared as soon as it is back.
@@ -66,6 +69,7 @@ impl ComplianceManager {
         anchors: Arc<dyn Anchors>,
         config: ComplianceConfig,
         bus: EventBus,
+        tracer: Tracer,
         supervisor: &Supervisor,
     ) -> Result<Arc<Self>, ComplianceError> {
         let recorded = events.event_count().await?;
@@ -81,7 +85,7 @@ impl ComplianceManager {
             board: Arc::new(Board::new(recorded, anchored)),
         };
         manager.spawn_sequencer(supervisor);
-        manager.spawn_anchoring(config, bus, supervisor);
+        manager.spawn_anchoring(config, bus, tracer, supervisor);
         manager.spawn_follower(supervisor);
         Ok(Arc::new(manager))
     }
@@ -97,13 +101,20 @@ impl ComplianceManager {
         });
     }
 
-    fn spawn_anchoring(&self, config: ComplianceConfig, bus: EventBus, supervisor: &Supervisor) {
+    fn spawn_anchoring(
+        &self,
+        config: ComplianceConfig,
+        bus: EventBus,
+        tracer: Tracer,
+        supervisor: &Supervisor,
+    ) {
         let deps = Deps {
             account: self.account,
             log: self.log.clone(),
             anchors: self.anchors.clone(),
             board: self.board.clone(),
             bus,
+            tracer,
             config,
         };
         supervisor.spawn_leading("compliance.anchor", move |shutdown| {

@@ -3,10 +3,13 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use dm_core::meter::{Counter, Histogram, HistogramReading};
+use dm_core::{
+    meter::{Counter, Histogram, HistogramReading},
+    span::TraceContext,
+};
 
 /// Groups of events whose times are remembered until they are anchored. Later groups are
 /// taken for a part of the last one: then a chain was away for long, and a group more or
@@ -71,6 +74,11 @@ impl LogMeter {
         }
     }
 
+    /// A request whose event has waited so long.
+    pub(crate) fn note_example(&self, waited: Duration, trace: TraceContext) {
+        self.to_anchor.exemplify(waited.as_secs_f64(), trace);
+    }
+
     /// Another instance has anchored the log up to this size, and counts it.
     pub(crate) fn anchored_elsewhere(&self, size: u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,8 +112,6 @@ pub struct LogReading {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 use dm_core::{
     lease::{Epoch, current_epoch},
     ports::{ComplianceError, Recorded},
+    span::{self, TraceContext},
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -23,6 +24,8 @@ pub(crate) struct Waiting {
     pub(crate) leaf: Leaf,
     /// In which epoch it is recorded, where only the leader may do so.
     pub(crate) epoch: Option<Epoch>,
+    /// The trace that it belongs to, where that is recorded.
+    pub(crate) trace: Option<TraceContext>,
     /// Who waits for it.
     pub(crate) answer: oneshot::Sender<Answer>,
 }
@@ -69,6 +72,7 @@ impl Queue {
         state.waiting.push_back(Waiting {
             leaf,
             epoch: current_epoch(),
+            trace: span::recorded(),
             answer,
         });
         drop(state);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dm_core::{
     lease::in_epoch,
     ports::{CatalogError, ComplianceError, LogEntry, Recorded},
+    span::TraceContext,
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +64,7 @@ impl Sequencer {
     async fn append(&self, edge: Option<RightEdge>, batch: Vec<Waiting>) -> Option<RightEdge> {
         let (leaves, answers): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .map(|waiting| (waiting.leaf, waiting.answer))
+            .map(|waiting| ((waiting.leaf, waiting.trace), waiting.answer))
             .unzip();
         match self.append_at_end(edge, leaves).await {
             Ok((edge, entries)) => {
@@ -92,7 +93,7 @@ impl Sequencer {
     async fn append_at_end(
         &self,
         edge: Option<RightEdge>,
-        leaves: Vec<Leaf>,
+        leaves: Vec<(Leaf, Option<TraceContext>)>,
     ) -> Result<(RightEdge, Vec<LogEntry>), ComplianceError> {
         let mut edge = match edge {
             Some(edge) => edge,
@@ -100,7 +101,10 @@ impl Sequencer {
         };
         let (mut entries, hashes): (Vec<_>, Vec<_>) = leaves
             .into_iter()
-            .map(|Leaf { event, hash }| (LogEntry { index: 0, event }, hash))
+            .map(|(Leaf { event, hash }, trace)| {
+                let index = 0;
+                (LogEntry { index, event, trace }, hash)
+            })
             .unzip();
         loop {
             let start = edge.size();
@@ -122,7 +126,7 @@ impl Sequencer {
     }
 
     fn answer(&self, entries: Vec<LogEntry>, answers: Vec<oneshot::Sender<Answer>>) {
-        for (LogEntry { index, event }, answer) in entries.into_iter().zip(answers) {
+        for (LogEntry { index, event, .. }, answer) in entries.into_iter().zip(answers) {
             // An error only says that the caller has gone away; the event stands.
             let _ = answer.send(Ok(Recorded { index, event }));
         }

@@ -14,3 +14,4 @@ mod receipts;
 mod recording;
 mod restarts;
 mod support;
+mod traces;

@@ -19,6 +19,7 @@ mod network;
 mod plugins;
 mod s3;
 mod tls;
+mod traces;
 mod uploads;
 mod validate;
 
@@ -34,6 +35,7 @@ pub use network::NetworkConfig;
 pub use plugins::PluginsConfig;
 pub use s3::{InvalidObjectsUrl, ObjectsUrl, S3Config};
 pub use tls::{ClientCertificate, ClientKey, InvalidClientKey, TlsConfig};
+pub use traces::{InvalidTraces, TracesConfig};
 pub use uploads::UploadsConfig;
 pub use validate::ConfigFault;
 
@@ -116,6 +118,8 @@ pub struct NodeConfig {
     pub plugins: PluginsConfig,
     /// Figures for programs that watch the node.
     pub metrics: MetricsConfig,
+    /// Traces of requests for a collector.
+    pub traces: TracesConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -158,6 +162,7 @@ impl Default for NodeConfig {
             events: EventsConfig::default(),
             plugins: PluginsConfig::default(),
             metrics: MetricsConfig::default(),
+            traces: TracesConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use serde_json::Value;
 
-use crate::{hash::DataHash, news::DURABLE_TOPICS};
+use crate::{hash::DataHash, news::DURABLE_TOPICS, span::TraceContext};
 
 /// Topics in one filter.
 pub const MAX_TOPICS: usize = 64;
@@ -23,6 +23,8 @@ pub struct JournalEvent {
     pub subject: Option<DataHash>,
     /// What belongs to it; see [`News`](crate::news::News).
     pub data: Value,
+    /// The trace of the request that it comes of, where that is recorded.
+    pub trace: Option<TraceContext>,
 }
 
 /// Tells the journal of one catalog from all others.

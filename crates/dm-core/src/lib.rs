@@ -38,6 +38,7 @@ pub mod secret;
 pub mod sent;
 pub mod share;
 pub mod signed;
+pub mod span;
 pub mod subscription;
 pub mod tasks;
 pub mod token;

@@ -1,10 +1,16 @@
 //! What a part of the node counts of its own work, for whoever shows it. Noting something
-//! costs some nanoseconds, takes no lock and asks nobody; nothing of it survives a restart.
+//! costs some nanoseconds, waits for no lock and asks nobody; nothing of it survives a restart.
+
+mod exemplar;
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+
+pub use self::exemplar::Exemplar;
+use self::exemplar::ExemplarPlace;
+use crate::span::{self, TraceContext};
 
 /// Upper bounds in seconds for what a client waits for.
 const SECONDS: [f64; 15] = [
@@ -49,6 +55,8 @@ pub struct Histogram {
     bounds: &'static [f64],
     /// One for each bound, and one for what is above the last.
     counts: Box<[Counter]>,
+    /// One for each count.
+    exemplars: Box<[ExemplarPlace]>,
     /// The bits of a float.
     sum: AtomicU64,
 }
@@ -73,13 +81,31 @@ impl Histogram {
         Self {
             bounds,
             counts: (0..=bounds.len()).map(|_| Counter::default()).collect(),
+            exemplars: (0..=bounds.len()).map(|_| ExemplarPlace::default()).collect(),
             sum: AtomicU64::new(0f64.to_bits()),
         }
     }
 
-    /// Counts a duration.
+    /// Counts a duration. Where it is part of a trace that is recorded, the trace is an example
+    /// of it.
     pub fn took(&self, duration: Duration) {
-        self.note(duration.as_secs_f64(), 1);
+        self.took_in(duration, span::recorded());
+    }
+
+    /// Counts a duration of which this trace is an example.
+    pub fn took_in(&self, duration: Duration, trace: Option<TraceContext>) {
+        let seconds = duration.as_secs_f64();
+        self.note(seconds, 1);
+        if let Some(trace) = trace {
+            self.exemplify(seconds, trace);
+        }
+    }
+
+    /// Says of which request a value is that was counted.
+    pub fn exemplify(&self, value: f64, trace: TraceContext) {
+        if let Some(place) = self.exemplars.get(self.bucket_of(value)) {
+            place.offer(trace, value);
+        }
     }
 
     /// Counts the same value so many times.
@@ -87,13 +113,16 @@ impl Histogram {
         if times == 0 {
             return;
         }
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
-        if let Some(count) = self.counts.get(bucket) {
+        if let Some(count) = self.counts.get(self.bucket_of(value)) {
             count.add(times);
         }
         let sum = |bits| Some((f64::from_bits(bits) + value * times as f64).to_bits());
         // It is never refused.
         let _ = self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+    }
+
+    fn bucket_of(&self, value: f64) -> usize {
+        self.bounds.partition_point(|bound| *bound < value)
     }
 
     /// What was counted.
@@ -102,6 +131,7 @@ impl Histogram {
         HistogramReading {
             sum: f64::from_bits(self.sum.load(Ordering::Relaxed)),
             buckets: bounds.zip(self.counts.iter().map(Counter::value)).collect(),
+            exemplars: self.exemplars.iter().map(ExemplarPlace::get).collect(),
         }
     }
 }
@@ -114,6 +144,8 @@ pub struct HistogramReading {
     /// Upper bounds, the last of which is infinite, and the number of values above the bound
     /// before and not above this one.
     pub buckets: Vec<(f64, u64)>,
+    /// For each of these buckets an example of what is counted in it, where there is one.
+    pub exemplars: Vec<Option<Exemplar>>,
 }
 
 impl HistogramReading {

@@ -14,6 +14,7 @@ use crate::{
     mandate::{KeptMandate, Mandate, VerifiedMandate},
     payment::{PaymentReceipt, PaymentTerms},
     sent::ShareListing,
+    span::TraceContext,
     upload::UploadId,
 };
 
@@ -151,6 +152,8 @@ pub struct NewShare {
     pub listing: Option<ShareListing>,
     /// The upload whose data it shares. The same transaction notes the share with it.
     pub upload: Option<UploadId>,
+    /// The trace of the request, where it is recorded: the news of the share belong to it.
+    pub trace: Option<TraceContext>,
 }
 
 /// A further share of stored data, whose recipient has its grant.
@@ -162,6 +165,7 @@ impl From<ShareRecord> for NewShare {
             grant_owed: false,
             listing: None,
             upload: None,
+            trace: None,
         }
     }
 }

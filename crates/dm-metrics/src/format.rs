@@ -1,8 +1,8 @@
 //! Readings as OpenMetrics text.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-use dm_core::meter::HistogramReading;
+use dm_core::meter::{Exemplar, HistogramReading};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text},
@@ -20,11 +20,48 @@ pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 
 /// The readings of all metrics of the list, in its order.
 pub(crate) fn text(readings: Readings) -> Result<String, fmt::Error> {
+    let exemplars = exemplars_of_buckets(&readings);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Moment(readings)));
     let mut text = String::with_capacity(64 * 1024);
     text::encode(&mut text, &registry)?;
-    Ok(text)
+    if exemplars.iter().all(Option::is_none) {
+        return Ok(text);
+    }
+    with_exemplars(&text, exemplars)
+}
+
+/// The exemplars of all buckets in the order of their lines; `None` for a bucket without one.
+fn exemplars_of_buckets(readings: &Readings) -> Vec<Option<Exemplar>> {
+    let values = list::all().flat_map(|metric| readings.of(metric));
+    let of_buckets = values.filter_map(|(_, value)| match value {
+        Value::Number(_) => None,
+        Value::Buckets(reading) => Some(&reading.exemplars),
+    });
+    of_buckets.flatten().copied().collect()
+}
+
+/// Writes exemplars behind the lines of their buckets: the library has no way to make one.
+fn with_exemplars(text: &str, exemplars: Vec<Option<Exemplar>>) -> Result<String, fmt::Error> {
+    let mut exemplars = exemplars.into_iter();
+    let mut whole = String::with_capacity(text.len() + 16 * 1024);
+    for line in text.lines() {
+        whole.push_str(line);
+        let name = line.split('{').next().unwrap_or_default();
+        if !line.starts_with('#')
+            && name.ends_with("_bucket")
+            && let Some(exemplar) = exemplars.next().flatten()
+        {
+            let (trace, seconds) = (exemplar.trace, exemplar.at as f64 / 1000.0);
+            write!(
+                whole,
+                " # {{trace_id=\"{}\",span_id=\"{}\"}} {} {seconds:.3}",
+                trace.trace_id, trace.span_id, exemplar.value
+            )?;
+        }
+        whole.push('\n');
+    }
+    Ok(whole)
 }
 
 #[derive(Debug)]
@@ -88,9 +125,41 @@ fn encode(encoder: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> Result<
             encoder.encode_counter::<NoLabelSet, f64, f64>(number, None)
         }
         Value::Number(number) => encoder.encode_gauge(number),
-        Value::Buckets(HistogramReading { sum, buckets }) => {
+        Value::Buckets(HistogramReading { sum, buckets, .. }) => {
             let count = buckets.iter().map(|(_, count)| count).sum();
             encoder.encode_histogram::<NoLabelSet>(*sum, count, buckets, None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use std::time::Duration;
+
+    use dm_core::{meter::Histogram, span::TraceContext};
+
+    use super::*;
+
+    #[test]
+    fn the_bucket_of_a_traced_value_has_its_trace_as_exemplar_and_no_other_line_has() {
+        let trace = TraceContext::parse(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
+        let (plain, traced) = (Histogram::of_seconds(), Histogram::of_seconds());
+        plain.took(Duration::from_millis(30));
+        traced.took_in(Duration::from_millis(30), Some(trace));
+        let mut readings = Readings::default();
+        readings.add(&list::WEBHOOK_SECONDS, &[], plain.reading());
+        readings.add(
+            &list::HTTP_SECONDS,
+            &["external", "GET", "/x{y}"],
+            traced.reading(),
+        );
+        let text = text(readings).unwrap();
+        let with: Vec<&str> = text.lines().filter(|line| line.contains(" # ")).collect();
+        assert_eq!(with.len(), 1, "{text}");
+        let start = r#"dm_http_request_duration_seconds_bucket{le="0.05",api="external",method="GET",route="/x{y}"} 1 # {trace_id="0af7651916cd43dd8448eb211c80319c",span_id="b7ad6b7169203331"} 0.03 "#;
+        assert!(with[0].starts_with(start), "{}", with[0]);
+        assert!(text.ends_with("# EOF\n"));
     }
 }

@@ -211,6 +211,11 @@ metrics! {
             "Time of a call of a receiver",
             "One subscription has one call at a time: a slow receiver falls behind.";
     }
+    "Traces" {
+        TRACE_SPANS = Counter "dm_trace_spans_total" ["result"]
+            "Spans of traces: exported, dropped because too many waited, lost because the collector did not take them",
+            "`dropped` and `lost` grow while the collector is slow or away: see the part `traces` of `/health`. Else lower `traces.sample_ratio`.", optional;
+    }
     "Keys" {
         KEY_AGE = Gauge "dm_key_age_seconds" []
             "Age of the newest key-encryption key",

@@ -5,6 +5,7 @@ use dm_core::{
     bus::EventBus,
     config::NetworkConfig,
     ports::{HolderIndex, KeyValueStore, NoticeSink, ObjectStore, OwnerStanding, PeerCatalog, StorageQuota},
+    span::Tracer,
 };
 
 use crate::identity::Identity;
@@ -70,6 +71,8 @@ pub struct P2pDeps {
     pub notices: Option<Arc<dyn KeyValueStore>>,
     /// Takes the notices that are for this node; without it they are kept like others.
     pub notice_sink: Option<Arc<dyn NoticeSink>>,
+    /// Is told of the requests of peers that belong to a trace; by default nobody is.
+    pub tracer: Tracer,
 }
 
 impl P2pDeps {
@@ -84,6 +87,7 @@ impl P2pDeps {
             standing: None,
             notices: None,
             notice_sink: None,
+            tracer: Tracer::default(),
         }
     }
 }

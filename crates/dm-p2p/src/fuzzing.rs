@@ -87,7 +87,7 @@ fn is_message<T: Message>(bytes: &[u8]) -> bool {
         runtime.block_on(async {
             let mut wire = Wire::new(
                 Cursor::new(bytes.to_vec()),
-                Version::Three,
+                Version::Four,
                 Arc::default(),
                 Duration::from_secs(60),
             );

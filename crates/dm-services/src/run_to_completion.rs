@@ -1,6 +1,6 @@
 //! Work that is done also where nobody waits for it any more.
 
-use dm_core::lease::in_same_epoch;
+use dm_core::{lease::in_same_epoch, span::in_same_trace};
 use tracing::Instrument;
 
 use super::ServiceError;
@@ -10,7 +10,7 @@ use super::ServiceError;
 pub(super) async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> Result<T, ServiceError> {
-    match tokio::spawn(in_same_epoch(work).in_current_span()).await {
+    match tokio::spawn(in_same_trace(in_same_epoch(work)).in_current_span()).await {
         Ok(result) => result,
         Err(error) => Err(ServiceError::Unavailable(
             format!("work was cut off: {error}").into(),

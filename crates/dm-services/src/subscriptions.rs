@@ -15,6 +15,7 @@ use dm_core::{
     clock::now_ms,
     journal::{Cursor, Topics},
     ports::{CatalogError, EventJournal, JournalExtent, Sealer, Signer, SubscriptionCatalog, Webhooks},
+    span::Tracer,
     subscription::{
         DeadLetter, EventMatch, MAX_FILTER_LABELS, MAX_NAME, MAX_URL, Progress, Subscription, SubscriptionId,
         SubscriptionState,
@@ -45,6 +46,8 @@ pub struct SubscriptionPorts {
     pub sealer: Arc<dyn Sealer>,
     /// The node account.
     pub signer: Arc<dyn Signer>,
+    /// Is told of calls about events that belong to a trace.
+    pub tracer: Tracer,
 }
 
 /// A subscription that is asked for.

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod catalog;
 pub mod certificates;
 pub mod chain;
+pub mod collector;
 pub mod compliance;
 pub mod crypto;
 pub mod faults;

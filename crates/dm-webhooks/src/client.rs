@@ -61,7 +61,7 @@ impl HttpWebhooks {
             .check(&call.url)
             .map_err(|reason| format!("the address {reason}"))?;
         let signature = sign(&call.secret, &call.id, call.at, &call.body);
-        let request = self
+        let mut request = self
             .client
             .post(url)
             .header(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")
@@ -69,6 +69,9 @@ impl HttpWebhooks {
             .header("webhook-timestamp", call.at)
             .header("webhook-signature", signature.ok_or("the key cannot be used")?)
             .body(call.body);
+        if let Some(trace) = call.trace {
+            request = request.header("traceparent", trace.traceparent());
+        }
         let response = request.send().await.map_err(|error| describe(&error))?;
         let answer = judge(response.status(), response.headers());
         drain(response).await;

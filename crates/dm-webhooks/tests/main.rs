@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use bytes::Bytes;
-use dm_core::ports::{WebhookAnswer, WebhookCall, Webhooks};
+use dm_core::{
+    ports::{WebhookAnswer, WebhookCall, Webhooks},
+    span::TraceContext,
+};
 use dm_webhooks::{HttpWebhooks, WebhooksConfig};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,6 +27,7 @@ fn call(url: &str) -> WebhookCall {
         id: "01020304050607ff-42".to_owned(),
         at: 1_700_000_000,
         body: Bytes::from_static(b"{\"type\":\"datamgmt.data.shared\"}"),
+        trace: None,
     }
 }
 
@@ -82,6 +86,19 @@ async fn a_call_is_signed_and_carries_the_event() {
         "webhook-signature: v1,",
     ] {
         assert!(head.to_lowercase().contains(line), "{line}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_tells_the_trace_that_it_belongs_to() {
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for trace in [TraceContext::parse(traceparent.as_bytes()), None] {
+        let (url, mut requests) = receiver("HTTP/1.1 204 No Content\r\n\r\n").await;
+        let call = WebhookCall { trace, ..call(&url) };
+        webhooks(&["127.0.0.0/8"]).call(call).await;
+        let request = requests.recv().await.unwrap();
+        let header = format!("traceparent: {traceparent}\r\n");
+        assert_eq!(request.contains(&header), trace.is_some(), "{request}");
     }
 }
 

@@ -15,6 +15,7 @@ use dm_core::{
     event::NewEvent,
     hash::DataHash,
     ports::{ComplianceLog, Signer},
+    span::Tracer,
     tasks::Supervisor,
 };
 use dm_keys::LocalAccount;
@@ -45,6 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         anchors,
         ComplianceConfig::default(),
         EventBus::new(),
+        Tracer::default(),
         &tasks,
     )
     .await?;

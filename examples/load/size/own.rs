@@ -16,6 +16,7 @@ use dm_core::{
     ports::{ComplianceLog, Grants, KeyRing, ObjectStore, Sealer, ShareCatalog, Signer},
     secret::ContentKey,
     share::{NewShare, ReadableObject, ShareRecord},
+    span::Tracer,
     tasks::Supervisor,
 };
 use dm_keys::NodeKeys;
@@ -61,6 +62,7 @@ impl Own {
             Arc::new(MemoryAnchors::new(chain, signer.address())),
             ComplianceConfig::default(),
             EventBus::new(),
+            Tracer::default(),
             &supervisor,
         )
         .await?;

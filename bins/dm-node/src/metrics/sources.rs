@@ -11,7 +11,7 @@ use super::{
 
 /// A source for each part.
 pub(super) fn of(metered: Metered, samples: Samples) -> Vec<Box<dyn Source>> {
-    let parts: [fn(&Metered, &mut Readings); 10] = [
+    let parts: [fn(&Metered, &mut Readings); 11] = [
         requests,
         shares,
         log,
@@ -20,6 +20,7 @@ pub(super) fn of(metered: Metered, samples: Samples) -> Vec<Box<dyn Source>> {
         repair,
         network,
         webhooks,
+        traces,
         keys,
         plugins,
     ];
@@ -149,6 +150,20 @@ fn webhooks(metered: &Metered, readings: &mut Readings) {
     readings.add(&list::WEBHOOK_CALLS, &["gone"], meter.gone.value());
     readings.add(&list::WEBHOOK_GIVEN_UP, &[], meter.given_up.value());
     readings.add(&list::WEBHOOK_SECONDS, &[], meter.seconds.reading());
+}
+
+fn traces(metered: &Metered, readings: &mut Readings) {
+    let Some(exporter) = &metered.exporter else {
+        return;
+    };
+    let meter = exporter.meter();
+    for (result, counter) in [
+        ("exported", &meter.exported),
+        ("dropped", &meter.dropped),
+        ("lost", &meter.lost),
+    ] {
+        readings.add(&list::TRACE_SPANS, &[result], counter.value());
+    }
 }
 
 fn keys(metered: &Metered, readings: &mut Readings) {

@@ -12,6 +12,7 @@ use dm_services::{
     HealthMonitor, HealthPorts, KeyGuard, Membership, NetworkHealth, Readiness, RegisteredPlugins,
     Subscriptions, TokenManager, events::Events,
 };
+use dm_traces::{CollectorHealth, Exporter};
 
 use super::{Ground, data::Data, ledger::Ledger, network::Peers, stores::Stores};
 use crate::{
@@ -36,6 +37,8 @@ pub(super) struct Parts<'a> {
     pub(super) events: Events,
     pub(super) subscriptions: Subscriptions,
     pub(super) metrics: Option<Listener>,
+    /// Where traces are sent at all.
+    pub(super) exporter: Option<Exporter>,
 }
 
 /// Starts the plugins, which may ask for health, and serves. What comes of it says when the node
@@ -58,6 +61,7 @@ pub(super) async fn serve(
         events,
         subscriptions,
         metrics,
+        exporter,
     } = parts;
     let functions = Functions {
         health: health.clone(),
@@ -84,6 +88,7 @@ pub(super) async fn serve(
         readiness: readiness.clone(),
         membership,
         log: ledger.compliance.clone(),
+        tracer: ground.tracer.clone(),
         events,
         subscriptions,
         inbox: data.inbox.clone(),
@@ -104,7 +109,10 @@ pub(super) async fn serve(
     };
     let apis = servers.serve(&services, REQUEST_PATIENCE)?;
     if let Some(listener) = metrics {
-        let metered = metered(ground, stores, ledger, peers, &services, apis.meters());
+        let metered = Metered {
+            exporter,
+            ..metered(ground, stores, ledger, peers, &services, apis.meters())
+        };
         metrics::start(listener, metered, &ground.supervisor);
     }
     Ok((apis, readiness))
@@ -130,6 +138,7 @@ fn metered(
         repairer: peers.repairer.clone(),
         network: peers.network.clone(),
         subscriptions: services.subscriptions.clone(),
+        exporter: None,
         key_ring: ground.keys.key_ring(),
         plugins: services.plugins.clone(),
         health: services.health.clone(),
@@ -161,6 +170,9 @@ async fn health(
     ];
     if let Some(listener) = &parts.metrics {
         checks.push(Arc::new(ListenerHealth(listener.clone())));
+    }
+    if let Some(exporter) = &parts.exporter {
+        checks.push(Arc::new(CollectorHealth(exporter.clone())));
     }
     checks.extend(of_servers);
     let ports = HealthPorts {

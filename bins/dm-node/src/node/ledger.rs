@@ -44,6 +44,7 @@ impl Ledger {
             chain.clone(),
             config.compliance.clone(),
             ground.bus.clone(),
+            ground.tracer.clone(),
             supervisor,
         )
         .await?;

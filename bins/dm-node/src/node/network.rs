@@ -59,6 +59,7 @@ impl Peers {
                 standing: Some(standing.clone()),
                 notices: Some(stores.namespace(config, Namespace::Notices)),
                 notice_sink: Some(Arc::new(letterbox)),
+                tracer: ground.tracer.clone(),
                 ..P2pDeps::new(stores.known.clone(), stores.catalog.clone(), ground.bus.clone())
             },
             supervisor,

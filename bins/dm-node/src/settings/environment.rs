@@ -68,7 +68,7 @@ const LISTS: [&str; 18] = [
 ];
 
 /// Settings that are `true` or `false`.
-const SWITCHES: [&str; 13] = [
+const SWITCHES: [&str; 14] = [
     "authorization.required",
     "catalog.through_pooler",
     "keys.destroy_retired",
@@ -82,6 +82,7 @@ const SWITCHES: [&str; 13] = [
     "storage.s3.allow_http",
     "storage.s3.instance_metadata",
     "storage.s3.path_style",
+    "traces.show_data",
 ];
 /// Begins the settings that grant a plugin something, which are lists as well.
 const GRANTED: &str = "plugins.granted.";

@@ -10,6 +10,7 @@ use dm_core::{
     bus::EventBus,
     damage::DamageLog,
     ports::{ApiKeys, NewApiKeyRequest, Signer},
+    span::Tracer,
     tasks::Supervisor,
 };
 use dm_services::{
@@ -228,6 +229,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     let events = Events::new(catalog.clone(), address);
     let webhooks = Arc::new(MemoryWebhooks::new());
     let subscriptions = Subscriptions::new(SubscriptionPorts {
+        tracer: Tracer::default(),
         catalog: catalog.clone(),
         journal: catalog.clone(),
         webhooks: webhooks.clone(),
@@ -311,6 +313,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         membership,
         health,
         log: log.clone(),
+        tracer: Tracer::default(),
         events: events.clone(),
         subscriptions,
         network: network.clone(),

@@ -79,7 +79,8 @@ impl Anchorer {
     /// Keeps the head's checkpoint with its anchor, if it is not kept already.
     async fn take_over(&self, head: &AnchorHead, checkpoint: Checkpoint) -> Result<(), Trouble> {
         let events = self.deps.log.events();
-        let is_kept = events.last_checkpoint().await?.is_some_and(|last| {
+        let last = events.last_checkpoint().await?;
+        let is_kept = last.is_some_and(|last| {
             last.checkpoint == checkpoint
                 && last.anchor.block == head.block
                 && last.anchor.timestamp == head.timestamp
@@ -95,6 +96,8 @@ impl Anchorer {
             is_final: false,
         };
         events.put_checkpoint(&anchored).await?;
+        let first = last.map_or(0, |last| last.checkpoint.size);
+        self.tell_traces(first..checkpoint.size).await;
         tracing::info!(size = checkpoint.size, tx = %anchor.tx_hash, "took over an anchor that was sent before");
         Ok(())
     }

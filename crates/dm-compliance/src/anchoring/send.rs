@@ -42,7 +42,12 @@ impl Anchorer {
                 .record("size", sent.next.size)
                 .record("tx", tracing::field::display(sent.tx_hash));
             match self.deps.anchors.wait_for_anchor(sent.tx_hash).await {
-                Ok(anchor) => self.keep(sent.next, anchor).await,
+                Ok(anchor) => {
+                    self.keep(sent.next, anchor).await?;
+                    let first = previous.map_or(0, |previous| previous.size);
+                    self.tell_traces(first..sent.next.size).await;
+                    Ok(())
+                }
                 Err(error) => {
                     let is_over = matches!(error, ChainError::Reverted(_));
                     let waits = sent.waits + 1;

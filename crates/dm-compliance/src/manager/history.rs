@@ -18,7 +18,7 @@ impl ComplianceManager {
     ) -> Result<Vec<HistoryEntry>, ComplianceError> {
         let indexes: Vec<u64> = page.iter().map(|entry| entry.index).collect();
         let anchors = self.anchors_of_events(&indexes).await?;
-        let with_transaction = |LogEntry { index, event }| HistoryEntry {
+        let with_transaction = |LogEntry { index, event, .. }| HistoryEntry {
             index,
             event,
             tx_hash: anchors.get(&index).map(|anchor| anchor.tx_hash),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -12,7 +13,9 @@ use std::{
 use async_trait::async_trait;
 use dm_core::{
     B256,
-    ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
+    ports::{
+        AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TracedEvent, TreeNode,
+    },
 };
 use dm_testing::catalog::MemoryCatalog;
 
@@ -113,6 +116,14 @@ impl EventLog for MemoryEvents {
         limit: usize,
     ) -> Result<LogPage, CatalogError> {
         self.0.catalog.events(filter, before, limit).await
+    }
+
+    async fn traced_events(
+        &self,
+        positions: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<TracedEvent>, CatalogError> {
+        self.0.catalog.traced_events(positions, limit).await
     }
 
     async fn tree_nodes(&self, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {

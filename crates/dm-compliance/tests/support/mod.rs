@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use dm_compliance::ComplianceManager;
 use dm_core::{
-    bus::EventBus, config::ComplianceConfig, ports::ComplianceLog, receipt::Anchor, tasks::Supervisor,
+    bus::EventBus, config::ComplianceConfig, ports::ComplianceLog, receipt::Anchor, span::Tracer,
+    tasks::Supervisor,
 };
 use dm_testing::{
     compliance::conformance::share,
@@ -47,6 +48,22 @@ impl Life {
         config: ComplianceConfig,
         supervisor: Supervisor,
     ) -> Self {
+        Self::start_told(events, chain, config, supervisor, Tracer::default()).await
+    }
+
+    /// A node with the defaults whose spans are told to `tracer`.
+    pub async fn start_traced(events: &MemoryEvents, chain: &SimulatedChain, tracer: &Tracer) -> Self {
+        let config = ComplianceConfig::default();
+        Self::start_told(events, chain, config, Supervisor::new(), tracer.clone()).await
+    }
+
+    async fn start_told(
+        events: &MemoryEvents,
+        chain: &SimulatedChain,
+        config: ComplianceConfig,
+        supervisor: Supervisor,
+        tracer: Tracer,
+    ) -> Self {
         let (endpoint, bus) = (chain.endpoint(), EventBus::new());
         let manager = ComplianceManager::start(
             ACCOUNT,
@@ -54,6 +71,7 @@ impl Life {
             Arc::new(endpoint.clone()),
             config,
             bus.clone(),
+            tracer,
             &supervisor,
         );
         Self {

@@ -62,16 +62,20 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     if let Err(error) = config.metrics.address() {
         faults.require(false, "metrics.listen", error.to_string());
     }
+    if let Err(error) = config.traces.collector() {
+        faults.require(false, "traces.otlp_url", error.to_string());
+    }
     faults.require(
-        config.events.keep_secs > 0,
-        "events.keep_secs",
-        "must be at least 1",
+        (0.0..=1.0).contains(&config.traces.sample_ratio),
+        "traces.sample_ratio",
+        "must be between 0 and 1",
     );
-    faults.require(
-        config.events.max_kept > 0,
-        "events.max_kept",
-        "must be at least 1",
-    );
+    for (kept, field) in [
+        (config.events.keep_secs, "events.keep_secs"),
+        (config.events.max_kept, "events.max_kept"),
+    ] {
+        faults.require(kept > 0, field, "must be at least 1");
+    }
     faults.require(
         (1..=86_400).contains(&config.api_keys.longest_wait_secs),
         "api_keys.longest_wait_secs",

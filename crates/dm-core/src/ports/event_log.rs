@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use alloy_primitives::{Address, B256};
 use async_trait::async_trait;
@@ -8,6 +11,7 @@ use crate::{
     event::{Event, EventKind},
     hash::DataHash,
     receipt::{Anchor, Checkpoint},
+    span::TraceContext,
 };
 
 /// An event at its position in the log.
@@ -17,6 +21,17 @@ pub struct LogEntry {
     pub index: u64,
     /// The fact.
     pub event: Event,
+    /// The trace of the request that it comes of, where that is recorded. It is no part of the log.
+    pub trace: Option<TraceContext>,
+}
+
+/// An event that a trace waits for: where in the trace, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TracedEvent {
+    /// The trace of the request that it comes of.
+    pub trace: TraceContext,
+    /// When it was recorded, in milliseconds since the Unix epoch.
+    pub recorded_at: u64,
 }
 
 /// A node of the Merkle tree over a full subtree, which never changes again.
@@ -87,6 +102,14 @@ pub trait EventLog: Send + Sync {
         before: Option<u64>,
         limit: usize,
     ) -> Result<LogPage, CatalogError>;
+
+    /// Of the events at these positions those that belong to a trace that is recorded, in their
+    /// order, and at most `limit`.
+    async fn traced_events(
+        &self,
+        positions: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<TracedEvent>, CatalogError>;
 
     /// The hashes of tree nodes, in the order asked; all must exist.
     ///

@@ -70,7 +70,7 @@ pub use contact_book::ContactBook;
 pub use crypto::{GrantError, GrantKeyInfo, Grants, KeyRing, KeyRingError, KeyVersion, Sealer, Unsealable};
 pub use deliveries::DeliveryCatalog;
 pub use event_journal::{EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage};
-pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TreeNode};
+pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TracedEvent, TreeNode};
 pub use health_check::HealthCheck;
 pub use holder_index::HolderIndex;
 pub use inbox::InboxCatalog;

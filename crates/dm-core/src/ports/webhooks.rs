@@ -2,6 +2,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use crate::span::TraceContext;
+
 /// One call of a receiver.
 #[derive(Debug, Clone)]
 pub struct WebhookCall {
@@ -15,6 +17,8 @@ pub struct WebhookCall {
     pub at: u64,
     /// The event in JSON.
     pub body: Bytes,
+    /// The place in a trace from which the call is made, where it belongs to one.
+    pub trace: Option<TraceContext>,
 }
 
 /// What came of a call.

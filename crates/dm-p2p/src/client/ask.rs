@@ -72,7 +72,7 @@ async fn ask_on(
     };
     match wire.version() {
         Version::One => ask_for_all(wire, &mut answer).await?,
-        Version::Two | Version::Three => ask_for_pages(wire, &mut answer).await?,
+        Version::Two | Version::Three | Version::Four => ask_for_pages(wire, &mut answer).await?,
     }
     Ok(answer)
 }

@@ -7,6 +7,7 @@ use dm_core::{
     envelope::{Chunk, MAX_CHUNK_BYTES, SignedEnvelope},
     hash::ChunkName,
     ports::{FetchError, Found},
+    span::in_same_trace,
     trace::{AskedFor, Trace},
 };
 use futures::{FutureExt, StreamExt, stream::BoxStream};
@@ -58,10 +59,10 @@ pub(crate) fn fetch(
         .collect();
     let begin = async move {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        tokio::spawn(fetch_into(context, wanted, holders, sender));
+        tokio::spawn(in_same_trace(fetch_into(context, wanted, holders, sender)));
         ReceiverStream::new(receiver)
     };
-    futures::stream::once(begin).flatten().boxed()
+    futures::stream::once(in_same_trace(begin)).flatten().boxed()
 }
 
 /// What is asked for.
@@ -205,8 +206,8 @@ impl Fetch {
             for holder in self.pool.activate() {
                 if let Some(run) = self.plan.assign(holder, Instant::now()) {
                     self.pool.lane_started(&holder);
-                    self.lanes
-                        .spawn(lane(self.context.clone(), self.source.clone(), holder, run));
+                    let lane = lane(self.context.clone(), self.source.clone(), holder, run);
+                    self.lanes.spawn(in_same_trace(lane));
                     started = true;
                 }
             }

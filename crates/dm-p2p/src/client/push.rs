@@ -6,6 +6,7 @@ use std::{
 use dm_core::{
     envelope::{ObjectId, SignedEnvelope},
     ports::{NetworkError, NotTaken, PushReport, StoreError},
+    span::in_same_trace,
 };
 use libp2p::PeerId;
 use tokio::{
@@ -186,8 +187,8 @@ impl Round {
         let patience = self.context.peers.answer_times.patience(&peer);
         self.open.insert(peer, Instant::now() + patience);
         let (context, envelope, takers) = (self.context.clone(), self.envelope.clone(), self.takers.clone());
-        self.offers
-            .spawn(async move { (peer, offer(&context, peer, &envelope, &takers).await) });
+        let offering = async move { (peer, offer(&context, peer, &envelope, &takers).await) };
+        self.offers.spawn(in_same_trace(offering));
     }
 
     async fn on_ended(&mut self, ended: Result<OfferEnd, JoinError>) -> Result<(), NetworkError> {

@@ -4,6 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dm_core::span::{self, Span, SpanKind};
 use futures::future::BoxFuture;
 use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::OpenStreamError;
@@ -169,8 +170,25 @@ impl StreamPool {
         peer: PeerId,
         exchange: impl for<'a> Fn(&'a mut Wire<Stream>) -> BoxFuture<'a, Result<T, WireError>>,
     ) -> Result<T, WireError> {
+        let mut span = Span::child("peer.request", SpanKind::Client);
+        let outcome = span::within(span.as_ref(), self.attempt(context, peer, exchange)).await;
+        if let (Err(error), Some(span)) = (&outcome, &mut span)
+            && !matches!(error, WireError::Missing | WireError::Unneeded)
+        {
+            span.fail();
+        }
+        note_outcome(context, peer, &outcome);
+        outcome
+    }
+
+    async fn attempt<T>(
+        &self,
+        context: &Context,
+        peer: PeerId,
+        exchange: impl for<'a> Fn(&'a mut Wire<Stream>) -> BoxFuture<'a, Result<T, WireError>>,
+    ) -> Result<T, WireError> {
         let mut pauses = REOPEN_PAUSES.iter();
-        let outcome = loop {
+        loop {
             let mut lease = match self.lease(context, peer).await {
                 Ok(lease) => lease,
                 Err(error) => break Err(error),
@@ -189,9 +207,7 @@ impl StreamPool {
                 },
                 Err(error) => break Err(error),
             }
-        };
-        note_outcome(context, peer, &outcome);
-        outcome
+        }
     }
 
     /// Drops the idle streams of a peer that is gone, and what it was found to speak: it

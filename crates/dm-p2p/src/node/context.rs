@@ -9,6 +9,7 @@ use dm_core::{
     address_record::Announcement,
     config::NetworkConfig,
     ports::{HolderIndex, ObjectStore},
+    span::Tracer,
 };
 use libp2p::{Multiaddr, PeerId};
 
@@ -55,6 +56,8 @@ pub(crate) struct Context {
     pub(crate) listening: Mutex<Vec<Multiaddr>>,
     /// Where it is reached from outside, as far as that is known, relays included.
     pub(crate) external: Mutex<Vec<Multiaddr>>,
+    /// Is told of the requests of peers that belong to a trace.
+    pub(crate) tracer: Tracer,
     /// The address records that this node announces.
     pub(crate) announced: Mutex<Option<Announcement>>,
     pub(crate) started: Instant,
@@ -94,6 +97,7 @@ impl Context {
             )),
             listening: Mutex::default(),
             external: Mutex::default(),
+            tracer: deps.tracer.clone(),
             announced: Mutex::default(),
             started: Instant::now(),
         }

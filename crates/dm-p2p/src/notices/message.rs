@@ -197,7 +197,7 @@ impl Message for NoticeRequest {
         match version {
             Version::One => 2,
             Version::Two => 3,
-            Version::Three => 4,
+            Version::Three | Version::Four => 4,
         }
     }
 }
@@ -207,7 +207,7 @@ impl Message for NoticeReply {
         match version {
             Version::One => 5,
             Version::Two => 6,
-            Version::Three => 7,
+            Version::Three | Version::Four => 7,
         }
     }
 

@@ -245,7 +245,7 @@ fn page_reply(version: Version, letters: &[Letter], next: Option<(Address, Objec
             lengths: described.map(|(_, len)| len).collect(),
             next,
         },
-        Version::Two | Version::Three => NoticeReply::Letters {
+        Version::Two | Version::Three | Version::Four => NoticeReply::Letters {
             letters: described.collect(),
             next,
         },

@@ -3,6 +3,7 @@ use std::time::Duration;
 use dm_core::{
     envelope::{Chunk, MAX_CHUNK_BYTES, ObjectId},
     ports::StoreError,
+    span::{self, SpanKind},
 };
 use libp2p::PeerId;
 
@@ -30,9 +31,14 @@ pub(super) async fn serve<S>(shared: &Shared, peer: PeerId, place: &Admitted, mu
 where
     S: futures::AsyncRead + futures::AsyncWrite + Unpin,
 {
-    while let Some(request) = next_request(shared, peer, place, &mut wire).await {
+    while let Some(request) = next_request::<_, Request>(shared, peer, place, &mut wire).await {
         let answered = match request {
-            Ok(request) => answer(shared, peer, &mut wire, request).await,
+            Ok(request) => {
+                let caller = wire.trace();
+                let tracer = &shared.context.tracer;
+                let span = tracer.begin_recorded(request.name(), SpanKind::Server, caller);
+                span::within(span.as_ref(), answer(shared, peer, &mut wire, request)).await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = answered {

@@ -1,6 +1,7 @@
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use dm_core::span::{self, TraceContext};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Message, Version, counted::Counted};
@@ -58,6 +59,8 @@ pub(crate) struct Wire<S> {
     version: Version,
     traffic: Arc<Traffic>,
     step_timeout: Duration,
+    /// That of the last message.
+    trace: Option<TraceContext>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
@@ -69,12 +72,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             version,
             traffic,
             step_timeout,
+            trace: None,
         }
     }
 
     /// What is spoken on the stream.
     pub(crate) fn version(&self) -> Version {
         self.version
+    }
+
+    /// To which trace the last message belongs that has come, if it says so.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        self.trace
     }
 
     /// Sends a message.
@@ -86,6 +95,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) async fn send_with<T: Message>(&mut self, message: &T, bytes: &[u8]) -> Result<(), WireError> {
         let mut frame = postcard::to_extend(message, vec![0, 0])
             .map_err(|_| WireError::Malformed("a message cannot be encoded"))?;
+        if may_be_traced::<T>(self.version)
+            && let Some(trace) = span::recorded()
+        {
+            frame.extend_from_slice(&trace.to_bytes());
+        }
         let len = frame.len() - 2;
         if len > MAX_MESSAGE {
             return Err(WireError::Malformed("a message is too long"));
@@ -145,7 +159,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if !is_known::<T>(&body, self.version) {
             return Err(WireError::Unsupported);
         }
+        self.trace = None;
         match postcard::take_from_bytes::<T>(&body) {
+            Ok((message, trace))
+                if trace.len() == TraceContext::BYTES && may_be_traced::<T>(self.version) =>
+            {
+                self.trace = TraceContext::from_bytes(trace);
+                Ok(message)
+            }
             Ok((message, [])) if message.is_unsupported() => Err(WireError::Unsupported),
             Ok((message, [])) => Ok(message),
             _ => Err(WireError::Malformed("a message cannot be read")),
@@ -177,6 +198,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             step => step,
         }
     }
+}
+
+/// Whether a message in this version may say to which trace it belongs.
+fn may_be_traced<T: Message>(version: Version) -> bool {
+    T::TRACED_SINCE.is_some_and(|since| version >= since)
 }
 
 /// Whether the message is of a kind that the version has; one that is too short to say

@@ -24,6 +24,10 @@ pub(crate) const MAX_ANNOUNCED: usize = 1000;
 
 /// What is sent on a stream of the protocol.
 pub(crate) trait Message: Serialize + DeserializeOwned {
+    /// The first version in which a message may say to which trace it belongs; `None` where it
+    /// never does.
+    const TRACED_SINCE: Option<Version> = None;
+
     /// How many kinds of the message there are in a version: the first ones of the
     /// enum. A kind that a later version adds is put at its end.
     fn kinds(version: Version) -> u32;
@@ -107,11 +111,28 @@ pub(crate) enum Request {
     },
 }
 
+impl Request {
+    /// What the request is in a trace.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Envelopes { .. } | Self::FindEnvelopes { .. } => "peer.find",
+            Self::Names { .. } => "peer.names",
+            Self::Chunks { .. } => "peer.chunks",
+            Self::Offer { .. } => "peer.offer",
+            Self::Peers => "peer.peers",
+            Self::Prove { .. } => "peer.prove",
+            Self::Announce { .. } => "peer.announce",
+        }
+    }
+}
+
 impl Message for Request {
+    const TRACED_SINCE: Option<Version> = Some(Version::Four);
+
     fn kinds(version: Version) -> u32 {
         match version {
             Version::One => 6,
-            Version::Two | Version::Three => 8,
+            Version::Two | Version::Three | Version::Four => 8,
         }
     }
 }
@@ -180,7 +201,7 @@ impl Message for Reply {
         match version {
             Version::One => 7,
             Version::Two => 10,
-            Version::Three => 12,
+            Version::Three | Version::Four => 12,
         }
     }
 

@@ -5,7 +5,8 @@
 //!
 //! A stream carries requests, one after the other. A message is two bytes of
 //! length (big-endian, at most 1024) and that many bytes of
-//! postcard; the bytes of envelopes, names and chunks follow the message that
+//! postcard, from version 4 on in a request perhaps with the 25 bytes of a
+//! [`TraceContext`](dm_core::span::TraceContext) behind it; the bytes of envelopes, names and chunks follow the message that
 //! says how many they are.
 
 mod counted;

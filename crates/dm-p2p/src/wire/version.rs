@@ -11,12 +11,14 @@ pub(crate) enum Version {
     Two,
     /// Goes on with a push where an earlier one broke off.
     Three,
+    /// A request may say to which trace it belongs.
+    Four,
 }
 
 impl Version {
     /// All that this node speaks, the newest first: a stream is in the first one that
     /// both sides know.
-    pub(crate) const ALL: [Self; 3] = [Self::Three, Self::Two, Self::One];
+    pub(crate) const ALL: [Self; 4] = [Self::Four, Self::Three, Self::Two, Self::One];
 
     /// The name under which libp2p negotiates it.
     pub(crate) const fn protocol(self) -> StreamProtocol {
@@ -24,6 +26,7 @@ impl Version {
             Self::One => StreamProtocol::new("/datamgmt/objects/1"),
             Self::Two => StreamProtocol::new("/datamgmt/objects/2"),
             Self::Three => StreamProtocol::new("/datamgmt/objects/3"),
+            Self::Four => StreamProtocol::new("/datamgmt/objects/4"),
         }
     }
 }

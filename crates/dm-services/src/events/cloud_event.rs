@@ -86,6 +86,7 @@ mod tests {
             topic: "data.erased".into(),
             subject: Some(data_hash),
             data: json!({"data_hash": data_hash}),
+            trace: None,
         };
         let journal = JournalId([1, 2, 3, 4, 5, 6, 7, 0xff]);
         let written = serde_json::to_value(CloudEvent::new(journal, event, Address::ZERO)).unwrap();

@@ -7,6 +7,7 @@ use dm_core::{
     clock::now_ms,
     journal::{JournalEvent, JournalId},
     ports::{CatalogError, WebhookAnswer, WebhookCall},
+    span::{self, Span, SpanKind},
     subscription::{DeadLetter, Progress, Subscription, SubscriptionId, SubscriptionState},
 };
 use tokio::{
@@ -213,6 +214,11 @@ impl Delivery<'_> {
 
     async fn call(&self, event: &JournalEvent) -> WebhookAnswer {
         let ports = &self.subscriptions.ports;
+        let mut span = ports
+            .tracer
+            .begin_recorded("webhook", SpanKind::Client, event.trace);
+        // Another instance may record the trace.
+        let trace = span.as_ref().map(Span::context).or(event.trace);
         let event = CloudEvent::new(self.journal, event.clone(), ports.signer.address());
         let call = WebhookCall {
             url: self.subscription.url.clone(),
@@ -221,10 +227,18 @@ impl Delivery<'_> {
             at: now_ms() / 1000,
             // An event always has a JSON form.
             body: Bytes::from(serde_json::to_vec(&event).unwrap_or_default()),
+            trace,
         };
-        let started = Instant::now();
-        let answer = ports.webhooks.call(call).await;
-        self.subscriptions.meter.called(started, &answer);
+        let calling = async {
+            let started = Instant::now();
+            let answer = ports.webhooks.call(call).await;
+            self.subscriptions.meter.called(started, &answer);
+            answer
+        };
+        let answer = span::within(span.as_ref(), calling).await;
+        if let (WebhookAnswer::Failed { .. }, Some(span)) = (&answer, &mut span) {
+            span.fail();
+        }
         answer
     }
 

@@ -39,6 +39,7 @@ mod tests {
     use dm_core::{
         journal::Topics,
         ports::SubscriptionCatalog,
+        span::Tracer,
         subscription::{EventMatch, Progress, Subscription, SubscriptionId, SubscriptionState},
     };
     use dm_testing::{
@@ -69,6 +70,7 @@ mod tests {
     async fn a_receiver_that_takes_nothing_for_long_is_told() {
         let catalog = Arc::new(MemoryCatalog::new());
         let subscriptions = Subscriptions::new(SubscriptionPorts {
+            tracer: Tracer::default(),
             catalog: catalog.clone(),
             journal: catalog.clone(),
             webhooks: Arc::new(MemoryWebhooks::new()),

@@ -431,7 +431,14 @@ async fn an_owner_is_told_of_what_was_read_until_it_knows() {
     let event = event.into_event(reader.signer.address(), now_ms());
     reader
         .catalog
-        .append(&[LogEntry { index: 0, event }], &[])
+        .append(
+            &[LogEntry {
+                index: 0,
+                event,
+                trace: None,
+            }],
+            &[],
+        )
         .await
         .unwrap();
     let owner = network.join(Arc::new(MemoryObjectStore::new()));

@@ -59,6 +59,7 @@ async fn leave_row_and_key_without_an_object(owner: &TestNode, record: ShareReco
         grant_owed: false,
         listing: None,
         upload: None,
+        trace: None,
     };
     owner.catalog.commit_share(&left).await.unwrap();
 }

@@ -17,6 +17,7 @@ use super::{
     share_writes,
     sql::Connection,
     subscriptions, tokens,
+    traced_news::NewsOfCommit,
     transaction::{self, Failure},
     uploads, users,
 };
@@ -29,7 +30,7 @@ pub(super) struct Made {
     /// Position of the newest event of the journal, if the transaction wrote any.
     pub(super) journal_end: Option<u64>,
     /// What has happened.
-    pub(super) news: Vec<News>,
+    pub(super) news: NewsOfCommit,
 }
 
 /// Makes the changes in one transaction and writes down in the journal what has
@@ -56,7 +57,7 @@ pub(super) async fn make(connection: &mut Connection<'_>, changes: &[&Change]) -
     }
     batch.flush().await?;
     Ok(Made {
-        journal_end: journal::append(batch.connection, &batch.news).await?,
+        journal_end: journal::append(batch.connection, batch.news.all()).await?,
         outcomes: batch.outcomes,
         news: batch.news,
     })
@@ -77,7 +78,7 @@ struct Batch<'a, 'c> {
     nodes: Vec<&'a TreeNode>,
     log_length: Option<u64>,
     singles: Vec<(usize, &'a SingleChange)>,
-    news: Vec<News>,
+    news: NewsOfCommit,
     /// What the lease allows, as this transaction has found.
     fences: Vec<(Fence, bool)>,
 }
@@ -96,7 +97,7 @@ impl<'a, 'c> Batch<'a, 'c> {
             nodes: Vec::new(),
             log_length: None,
             singles: Vec::new(),
-            news: Vec::new(),
+            news: NewsOfCommit::default(),
             fences: Vec::new(),
         }
     }
@@ -176,7 +177,9 @@ impl<'a, 'c> Batch<'a, 'c> {
             return Ok(());
         }
         self.log_length = Some(length + entries.len() as u64);
-        self.news.extend(entries.iter().map(News::of_event));
+        for entry in entries {
+            self.news.push_traced(News::of_event(entry), entry.trace);
+        }
         self.news.extend(entries.iter().filter_map(News::of_evidence));
         self.entries.extend(entries);
         self.nodes.extend(nodes);
@@ -188,7 +191,7 @@ impl<'a, 'c> Batch<'a, 'c> {
         let outcomes = share_writes::commit(self.connection, &new_shares).await?;
         for ((place, inserted), (_, share)) in outcomes.into_iter().zip(new_shares) {
             if inserted == ShareInsert::Inserted {
-                self.news.push(News::of_share(&share.record));
+                self.news.push_traced(News::of_share(&share.record), share.trace);
             }
             self.set_outcome(place, Outcome::Share(inserted));
         }
@@ -226,7 +229,7 @@ impl<'a, 'c> Batch<'a, 'c> {
 async fn make_ordered(
     connection: &mut Connection<'_>,
     change: &OrderedChange,
-    news: &mut Vec<News>,
+    news: &mut NewsOfCommit,
 ) -> Result<Outcome, CatalogError> {
     Ok(match change {
         OrderedChange::RemoveReadable(data_hash) => {
@@ -269,7 +272,7 @@ async fn make_ordered(
 async fn make_single(
     connection: &mut Connection<'_>,
     change: &SingleChange,
-    news: &mut Vec<News>,
+    news: &mut NewsOfCommit,
 ) -> Result<Outcome, CatalogError> {
     match change {
         SingleChange::SetGrantOwed {

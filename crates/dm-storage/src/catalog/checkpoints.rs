@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dm_core::{
     B256,
     news::News,
-    ports::{AnchoredCheckpoint, CatalogError},
+    ports::{AnchoredCheckpoint, CatalogError, LogEntry},
     receipt::{Anchor, Checkpoint},
 };
 
@@ -16,6 +16,7 @@ use super::{
     event_log,
     pages::Source,
     sql::{self, Connection, Dialects, Pool, Row},
+    traced_news::TracedNews,
 };
 
 const CHECKPOINTS: Source = Source::new("checkpoints", "size");
@@ -50,7 +51,7 @@ pub(super) const OPEN: &str = "SELECT * FROM checkpoints WHERE is_final = 0 ORDE
 pub(super) async fn put(
     connection: &mut Connection<'_>,
     anchored: &AnchoredCheckpoint,
-) -> Result<Vec<News>, CatalogError> {
+) -> Result<Vec<TracedNews>, CatalogError> {
     let before = sql::query(AT).bind(storable(anchored.checkpoint.size)?);
     let before = before.fetch_optional(&mut *connection).await.map_err(from_sqlx)?;
     let place = |anchor: &Anchor| (anchor.tx_hash, anchor.block, anchor.timestamp);
@@ -65,12 +66,14 @@ pub(super) async fn put(
 async fn anchored_shares(
     connection: &mut Connection<'_>,
     anchored: &AnchoredCheckpoint,
-) -> Result<Vec<News>, CatalogError> {
+) -> Result<Vec<TracedNews>, CatalogError> {
     let query = sql::query(SHARES_COVERED_FIRST).bind(storable(anchored.checkpoint.size)?);
     let rows = query.fetch_all(connection).await.map_err(from_sqlx)?;
     let mut news = Vec::with_capacity(rows.len());
     for row in &rows {
-        news.extend(News::of_anchor(&event_log::read(row)?.event, &anchored.anchor));
+        let LogEntry { event, trace, .. } = event_log::read(row)?;
+        let of_anchor = News::of_anchor(&event, &anchored.anchor);
+        news.extend(of_anchor.map(|news| TracedNews { news, trace }));
     }
     Ok(news)
 }

@@ -56,7 +56,7 @@ pub(super) async fn mark_recorded(
     connection: &mut Connection<'_>,
     entries: &[&LogEntry],
 ) -> Result<(), CatalogError> {
-    for LogEntry { index, event } in entries {
+    for LogEntry { index, event, .. } in entries {
         let Some(statement) = event.trusted_evidence() else {
             continue;
         };

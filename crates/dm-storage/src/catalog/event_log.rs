@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
     str::FromStr,
     sync::LazyLock,
 };
@@ -12,7 +13,10 @@ use dm_core::{
     event::{Event, EventKind},
     hash::{DataHash, Locator},
     mandate::Mandate,
-    ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
+    ports::{
+        AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TracedEvent, TreeNode,
+    },
+    span::TraceContext,
 };
 
 use super::{
@@ -20,7 +24,7 @@ use super::{
     bulk::BulkStatement,
     change::{BulkChange, SingleChange},
     checkpoints,
-    columns::{Columns, bound, storable},
+    columns::{Columns, bound, row_limit, storable},
     deliveries,
     error::{corrupt, failed, from_sqlx},
     history, order_writes,
@@ -29,6 +33,8 @@ use super::{
 
 pub(super) const LENGTH: &str = "SELECT coalesce(max(position) + 1, 0) AS length FROM events";
 pub(super) const GET: &str = "SELECT * FROM events WHERE position = ?";
+pub(super) const TRACED: &str = "SELECT trace, timestamp FROM events
+    WHERE position >= ? AND position < ? AND trace IS NOT NULL ORDER BY position LIMIT ?";
 /// The positions come as one JSON array, so that one statement serves any number.
 pub(super) const NODES: Dialects = Dialects {
     sqlite: "SELECT n.position, n.hash FROM json_each(?) AS wanted
@@ -40,9 +46,9 @@ pub(super) const NODES: Dialects = Dialects {
 static INSERT_EVENTS: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
         "INSERT INTO events
-            (position, version, kind, log, data_hash, recipient, timestamp, nonce, details, mandate)
+            (position, version, kind, log, data_hash, recipient, timestamp, nonce, details, mandate, trace)
          SELECT * FROM",
-        10,
+        11,
         "",
     )
 });
@@ -83,7 +89,7 @@ pub(super) async fn append(
 async fn insert_events(connection: &mut Connection<'_>, entries: &[&LogEntry]) -> Result<(), CatalogError> {
     for (sql, run) in INSERT_EVENTS.runs(entries) {
         let mut query = sql::query(sql);
-        for LogEntry { index, event } in run {
+        for LogEntry { index, event, trace } in run {
             query = query
                 .bind(storable(*index)?)
                 .bind(event.version)
@@ -94,7 +100,8 @@ async fn insert_events(connection: &mut Connection<'_>, entries: &[&LogEntry]) -
                 .bind(storable(event.timestamp)?)
                 .bind(event.nonce.to_vec())
                 .bind(details_to_json(&event.details)?)
-                .bind(mandate_to_json(event.mandate.as_deref())?);
+                .bind(mandate_to_json(event.mandate.as_deref())?)
+                .bind(trace.map(|trace| trace.to_bytes().to_vec()));
         }
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
@@ -132,7 +139,7 @@ async fn mark_recorded(connection: &mut Connection<'_>, entries: &[&LogEntry]) -
 fn first_records(entries: &[&LogEntry]) -> Vec<(Locator, Address, u64)> {
     let mut seen = HashSet::new();
     let mut records = Vec::new();
-    for LogEntry { index, event } in entries {
+    for LogEntry { index, event, .. } in entries {
         if matches!(event.event_type, EventKind::DataShare | EventKind::Grant)
             && let (Some(data_hash), Some(recipient)) = (event.data_hash, event.recipient)
             && seen.insert((data_hash, recipient))
@@ -179,7 +186,32 @@ pub(super) fn read(row: &Row) -> Result<LogEntry, CatalogError> {
             details: details_from_json(row.value("details")?)?,
             mandate: mandate_from_json(row.value("mandate")?)?,
         },
+        trace: trace_of(row)?,
     })
+}
+
+/// The trace that a row belongs to. Bytes that are none cost the row nothing else.
+pub(super) fn trace_of(row: &Row) -> Result<Option<TraceContext>, CatalogError> {
+    let bytes: Option<&[u8]> = row.value("trace")?;
+    Ok(bytes.and_then(TraceContext::from_bytes))
+}
+
+async fn traced(pool: &Pool, positions: Range<u64>, limit: usize) -> Result<Vec<TracedEvent>, CatalogError> {
+    let rows = sql::query(TRACED)
+        .bind(bound(positions.start))
+        .bind(bound(positions.end))
+        .bind(row_limit(limit))
+        .fetch_all(pool)
+        .await
+        .map_err(from_sqlx)?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if let Some(trace) = trace_of(row)? {
+            let recorded_at = row.number("timestamp")?;
+            found.push(TracedEvent { trace, recorded_at });
+        }
+    }
+    Ok(found)
 }
 
 fn details_to_json(details: &BTreeMap<String, String>) -> Result<Option<String>, CatalogError> {
@@ -239,6 +271,14 @@ impl EventLog for SqliteCatalog {
         limit: usize,
     ) -> Result<LogPage, CatalogError> {
         history::page(&self.reads, filter, before.map_or(i64::MAX, bound), limit).await
+    }
+
+    async fn traced_events(
+        &self,
+        positions: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<TracedEvent>, CatalogError> {
+        traced(&self.reads, positions, limit).await
     }
 
     async fn tree_nodes(&self, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {

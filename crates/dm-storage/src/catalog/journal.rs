@@ -18,8 +18,10 @@ use super::{
     change::{Outcome, SingleChange},
     columns::{Columns, bound, row_limit, storable},
     error::{corrupt, failed, from_sqlx},
+    event_log::trace_of,
     pages::Source,
     sql::{self, Connection, Dialects, Row},
+    traced_news::TracedNews,
 };
 
 const JOURNAL: Source = Source::new("journal", "position");
@@ -28,8 +30,8 @@ const MAX_FORGOTTEN: u64 = 5_000;
 
 static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
-        "INSERT INTO journal (position, at, topic, subject, data) SELECT * FROM",
-        5,
+        "INSERT INTO journal (position, at, topic, subject, data, trace) SELECT * FROM",
+        6,
         "",
     )
 });
@@ -53,7 +55,7 @@ pub(super) const FORGET: &str = "DELETE FROM journal WHERE position < ?";
 /// The position of the last one, where there is one.
 pub(super) async fn append(
     connection: &mut Connection<'_>,
-    news: &[News],
+    news: &[TracedNews],
 ) -> Result<Option<u64>, CatalogError> {
     if news.is_empty() {
         return Ok(None);
@@ -61,17 +63,18 @@ pub(super) async fn append(
     let now = storable(now_ms())?;
     let row = sql::query(LAST).fetch_one(&mut *connection).await;
     let last = row.map_err(from_sqlx)?.value::<i64>("last")?;
-    let numbered: Vec<(i64, &News)> = (last + 1..).zip(news).collect();
+    let numbered: Vec<(i64, &TracedNews)> = (last + 1..).zip(news).collect();
     for (sql, run) in INSERT.runs(&numbered) {
         let mut query = sql::query(sql);
-        for (position, news) in run {
+        for (position, TracedNews { news, trace }) in run {
             let (topic, data) = news.parts();
             query = query
                 .bind(*position)
                 .bind(now)
                 .bind(topic)
                 .bind(news.subject().map(|subject| subject.as_bytes().to_vec()))
-                .bind(data.to_string());
+                .bind(data.to_string())
+                .bind(trace.map(|trace| trace.to_bytes().to_vec()));
         }
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
@@ -118,6 +121,7 @@ fn event(row: &Row) -> Result<JournalEvent, CatalogError> {
         topic: row.value("topic")?,
         subject: row.optional_bytes("subject")?.map(DataHash::from_bytes),
         data: serde_json::from_str(data).map_err(|_| corrupt("an event of the journal is not JSON"))?,
+        trace: trace_of(row)?,
     })
 }
 

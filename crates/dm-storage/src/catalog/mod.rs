@@ -50,6 +50,7 @@ pub(crate) mod sql;
 mod subscriptions;
 mod tables;
 mod tokens;
+mod traced_news;
 mod transaction;
 mod uploads;
 mod users;

@@ -255,6 +255,7 @@ pub(super) fn schema() -> Migrator {
             "namespaces",
             include_str!("../../migrations/0032_namespaces.sql"),
         ),
+        version(33, "traces", include_str!("../../migrations/0033_traces.sql")),
     ])
 }
 

@@ -216,7 +216,7 @@ pub(super) async fn mark_recorded(
 fn first_records(entries: &[&LogEntry]) -> Vec<(OperationId, u64)> {
     let mut seen = HashSet::new();
     let mut records = Vec::new();
-    for LogEntry { index, event } in entries {
+    for LogEntry { index, event, .. } in entries {
         if event.event_type == EventKind::Transfer
             && let Some(operation) = event.details.get(OPERATION)
             && let Ok(id) = operation.parse::<OperationId>()

@@ -162,6 +162,7 @@ async fn every_lookup_uses_an_index() {
         sent::REMOVE_TERMS,
         event_log::LENGTH,
         event_log::GET,
+        event_log::TRACED,
         event_log::NODES.sqlite,
         checkpoints::REMOVE,
         checkpoints::COVERING,

@@ -256,7 +256,10 @@ impl WriterTask {
         if let Some(end) = made.journal_end {
             self.journal_growth.send_replace(end);
         }
-        made.news.iter().for_each(|news| self.meter.note(news));
+        made.news
+            .all()
+            .iter()
+            .for_each(|traced| self.meter.note(&traced.news));
         let mut destroyed = Vec::new();
         for ((change, reply), outcome) in writes.into_iter().zip(made.outcomes) {
             match change.unfenced() {

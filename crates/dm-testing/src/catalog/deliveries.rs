@@ -69,7 +69,17 @@ fn delivery_event(delivery: &Delivery) -> (NewEvent, Address) {
 async fn record(catalog: &impl DeliveryLedger, (event, log): (NewEvent, Address)) -> u64 {
     let index = catalog.event_count().await.unwrap();
     let event = event.into_event(log, 1_700_000_000_200);
-    catalog.append(&[LogEntry { index, event }], &[]).await.unwrap();
+    catalog
+        .append(
+            &[LogEntry {
+                index,
+                event,
+                trace: None,
+            }],
+            &[],
+        )
+        .await
+        .unwrap();
     index
 }
 

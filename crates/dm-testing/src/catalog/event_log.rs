@@ -5,7 +5,8 @@
 
 use dm_core::{
     event::{Event, EventKind},
-    ports::{CatalogError, EventLog, LogEntry, TreeNode},
+    ports::{CatalogError, EventLog, LogEntry, TracedEvent, TreeNode},
+    span::TraceContext,
 };
 
 use super::samples::{entries, event, mandate, node};
@@ -17,6 +18,7 @@ macro_rules! event_log_conformance {
         $crate::conformance_tests! { $empty, event_log:
             an_event_is_kept_as_it_was_given,
             an_event_is_kept_with_its_mandate,
+            events_of_traces_are_found_by_their_positions,
             a_long_append_is_kept_whole,
             an_append_that_leaves_a_gap_changes_nothing,
             an_append_to_a_taken_position_changes_nothing,
@@ -73,6 +75,25 @@ pub async fn an_event_is_kept_with_its_mandate(catalog: &impl EventLog) {
     for entry in kept {
         assert_eq!(catalog.event(entry.index).await.unwrap(), Some(entry));
     }
+}
+
+pub async fn events_of_traces_are_found_by_their_positions(catalog: &impl EventLog) {
+    let mut kept = shares(0, 6);
+    let trace = |n: u8| TraceContext::from_bytes(&[n; TraceContext::BYTES]);
+    for n in [1, 2, 4] {
+        kept[n].trace = trace(n as u8);
+    }
+    catalog.append(&kept, &[]).await.unwrap();
+    assert_eq!(catalog.event(4).await.unwrap(), Some(kept[4].clone()));
+    let traced = |n: usize| TracedEvent {
+        trace: kept[n].trace.unwrap(),
+        recorded_at: kept[n].event.timestamp,
+    };
+    let found = |positions, limit| catalog.traced_events(positions, limit);
+    assert_eq!(found(0..6, 10).await.unwrap(), [traced(1), traced(2), traced(4)]);
+    assert_eq!(found(2..4, 10).await.unwrap(), [traced(2)]);
+    assert_eq!(found(0..u64::MAX, 2).await.unwrap(), [traced(1), traced(2)]);
+    assert_eq!(found(5..6, 10).await.unwrap(), []);
 }
 
 pub async fn a_long_append_is_kept_whole(catalog: &impl EventLog) {

@@ -8,6 +8,7 @@ use dm_core::{
     journal::{JournalEvent, Topics},
     news::News,
     ports::{ErasureCause, JOURNAL_WINDOW},
+    span::TraceContext,
 };
 use serde_json::json;
 
@@ -28,6 +29,7 @@ macro_rules! event_journal_conformance {
             a_share_is_news_once,
             a_share_that_is_refused_is_no_news,
             every_event_of_the_log_is_news,
+            news_of_a_share_belong_to_the_trace_of_its_request,
             an_append_that_is_refused_is_no_news,
             a_share_is_news_again_when_its_anchor_moves,
             only_the_first_checkpoint_over_a_share_is_news,
@@ -64,6 +66,24 @@ pub async fn a_journal_begins_empty_and_has_an_id_of_its_own(catalog: &impl Jour
     assert_eq!((extent.first, extent.last), (1, 0));
     assert_eq!(all(catalog).await, []);
     assert_eq!(catalog.journal_extent().await.unwrap().id, extent.id);
+}
+
+pub async fn news_of_a_share_belong_to_the_trace_of_its_request(catalog: &impl JournalLedger) {
+    let trace = TraceContext::from_bytes(&[7; TraceContext::BYTES]);
+    let mut traced = whole_share(1, 1);
+    traced.trace = trace;
+    catalog.commit_share(&traced).await.unwrap();
+    catalog.commit_share(&whole_share(2, 1)).await.unwrap();
+    let mut recorded = entries(0, [1, 2].map(|n| event(EventKind::DataShare, n, 1)));
+    recorded[0].trace = trace;
+    catalog.append(&recorded, &[]).await.unwrap();
+    catalog.put_checkpoint(&checkpoint(2, false)).await.unwrap();
+    let told = all(catalog).await;
+    assert_eq!(told.len(), 6);
+    for event in told {
+        let of_traced = event.subject == Some(data_hash(1));
+        assert_eq!(event.trace, trace.filter(|_| of_traced), "{event:?}");
+    }
 }
 
 pub async fn positions_have_no_gaps(catalog: &impl JournalLedger) {

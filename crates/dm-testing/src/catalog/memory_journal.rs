@@ -6,6 +6,7 @@ use dm_core::{
     journal::{JournalEvent, JournalId, Topics},
     news::News,
     ports::{CatalogError, EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage},
+    span::TraceContext,
 };
 use tokio::sync::watch;
 
@@ -30,6 +31,10 @@ impl Default for MemoryJournal {
 
 impl MemoryJournal {
     pub(super) fn append(&mut self, news: &News) {
+        self.append_traced(news, None);
+    }
+
+    pub(super) fn append_traced(&mut self, news: &News, trace: Option<TraceContext>) {
         let (topic, data) = news.parts();
         let position = self.last() + 1;
         self.events.push(JournalEvent {
@@ -38,6 +43,7 @@ impl MemoryJournal {
             topic,
             subject: news.subject(),
             data,
+            trace,
         });
         self.growth.send_replace(position);
     }

@@ -1,6 +1,6 @@
 //! The compliance log of a [`MemoryCatalog`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use async_trait::async_trait;
 use dm_core::{
@@ -9,9 +9,12 @@ use dm_core::{
     hash::DataHash,
     news::News,
     operation::OperationId,
-    ports::{AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TreeNode},
+    ports::{
+        AnchoredCheckpoint, CatalogError, EventFilter, EventLog, LogEntry, LogPage, TracedEvent, TreeNode,
+    },
     receipt::Anchor,
     share::ShareRecord,
+    span::TraceContext,
 };
 
 use super::{MemoryCatalog, memory::State};
@@ -19,6 +22,8 @@ use super::{MemoryCatalog, memory::State};
 #[derive(Default)]
 pub(super) struct MemoryLog {
     events: Vec<Event>,
+    /// One for each event.
+    traces: Vec<Option<TraceContext>>,
     nodes: BTreeMap<u64, B256>,
     checkpoints: BTreeMap<u64, AnchoredCheckpoint>,
 }
@@ -94,14 +99,19 @@ impl MemoryLog {
         }
         self.events
             .extend(entries.iter().map(|entry| entry.event.clone()));
+        self.traces.extend(entries.iter().map(|entry| entry.trace));
         self.nodes
             .extend(nodes.iter().map(|node| (node.position, node.hash)));
         Ok(())
     }
 
     pub(super) fn entry(&self, index: u64) -> Option<LogEntry> {
-        let event = self.events.get(usize::try_from(index).ok()?)?.clone();
-        Some(LogEntry { index, event })
+        let place = usize::try_from(index).ok()?;
+        Some(LogEntry {
+            index,
+            event: self.events.get(place)?.clone(),
+            trace: self.traces.get(place).copied().flatten(),
+        })
     }
 
     fn page(&self, filter: &EventFilter, before: Option<u64>, limit: usize) -> LogPage {
@@ -128,7 +138,9 @@ fn matches(filter: &EventFilter, event: &Event) -> bool {
 impl State {
     fn append_events(&mut self, entries: &[LogEntry], nodes: &[TreeNode]) -> Result<(), CatalogError> {
         self.log.append(entries, nodes)?;
-        self.journal.append_all(entries.iter().map(News::of_event));
+        for entry in entries {
+            self.journal.append_traced(&News::of_event(entry), entry.trace);
+        }
         self.journal
             .append_all(entries.iter().filter_map(News::of_evidence));
         entries.iter().for_each(|entry| self.mark_delivered(entry));
@@ -169,6 +181,22 @@ impl EventLog for MemoryCatalog {
         Ok(self.read()?.log.page(filter, before, limit))
     }
 
+    async fn traced_events(
+        &self,
+        positions: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<TracedEvent>, CatalogError> {
+        let state = self.read()?;
+        let entries = positions.filter_map(|index| state.log.entry(index));
+        let traced = entries.filter_map(|entry| {
+            Some(TracedEvent {
+                trace: entry.trace?,
+                recorded_at: entry.event.timestamp,
+            })
+        });
+        Ok(traced.take(limit).collect())
+    }
+
     async fn tree_nodes(&self, positions: &[u64]) -> Result<Vec<B256>, CatalogError> {
         let state = self.read()?;
         let hash = |position: &u64| {
@@ -185,8 +213,13 @@ impl EventLog for MemoryCatalog {
             if before.is_none_or(|before| before.anchor != checkpoint.anchor) {
                 let covered = state.log.covered_first(size);
                 let events = covered.filter_map(|index| state.log.entry(index));
-                let news = events.filter_map(|entry| News::of_anchor(&entry.event, &checkpoint.anchor));
-                state.journal.append_all(news);
+                let news = events.filter_map(|entry| {
+                    Some((News::of_anchor(&entry.event, &checkpoint.anchor)?, entry.trace))
+                });
+                let news: Vec<_> = news.collect();
+                for (news, trace) in news {
+                    state.journal.append_traced(&news, trace);
+                }
             }
             let place = |anchor: &Anchor| (anchor.block, anchor.timestamp);
             if before.is_some_and(|before| place(&before.anchor) != place(&checkpoint.anchor)) {

@@ -54,7 +54,7 @@ impl State {
             receipt_spread: false,
         });
         self.begin_sent(share);
-        self.journal.append(&News::of_share(record));
+        self.journal.append_traced(&News::of_share(record), share.trace);
         Ok(ShareInsert::Inserted)
     }
 

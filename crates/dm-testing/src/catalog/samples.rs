@@ -55,6 +55,7 @@ pub fn whole_share(n: u64, recipient: u8) -> NewShare {
         grant_owed: true,
         listing: None,
         upload: None,
+        trace: None,
     }
 }
 
@@ -172,7 +173,11 @@ pub fn event(kind: EventKind, n: u64, recipient: u8) -> Event {
 pub fn entries(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<LogEntry> {
     (first..)
         .zip(events)
-        .map(|(index, event)| LogEntry { index, event })
+        .map(|(index, event)| LogEntry {
+            index,
+            event,
+            trace: None,
+        })
         .collect()
 }
 

@@ -288,7 +288,17 @@ pub async fn a_recipient_is_notified_once_and_acknowledges_once(catalog: &impl S
     catalog.keep_delivery(&shared).await.unwrap();
     for index in 0..2 {
         let event = NewEvent::delivery(data_hash(1), &shared.statement).into_event(address(1), 5);
-        catalog.append(&[LogEntry { index, event }], &[]).await.unwrap();
+        catalog
+            .append(
+                &[LogEntry {
+                    index,
+                    event,
+                    trace: None,
+                }],
+                &[],
+            )
+            .await
+            .unwrap();
     }
     let acknowledged = of_recipient().await;
     let statement = shared.statement.statement();

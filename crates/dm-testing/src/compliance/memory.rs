@@ -16,6 +16,7 @@ use dm_core::{
         Recorded,
     },
     receipt::{Anchor, Checkpoint, Receipt, Verification},
+    span,
 };
 
 use super::tree;
@@ -186,6 +187,7 @@ impl ComplianceLog for MemoryComplianceLog {
             Some(catalog) => catalog.append_event(LogEntry {
                 index,
                 event: event.clone(),
+                trace: span::recorded(),
             }),
             None => (true, Ok(())),
         };

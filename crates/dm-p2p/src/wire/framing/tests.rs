@@ -1,4 +1,7 @@
-use dm_core::hash::DataHash;
+use dm_core::{
+    hash::DataHash,
+    span::{EndedSpan, Span, SpanKind, SpanSink, Tracer},
+};
 use futures::io::Cursor;
 use proptest::prelude::*;
 
@@ -133,6 +136,62 @@ fn each_version_has_all_kinds_of_the_ones_before_it() {
     assert!(Version::ALL.is_sorted_by(|newer, older| newer > older));
     let kinds = Version::ALL.map(|version| (Request::kinds(version), Reply::kinds(version)));
     assert!(kinds.is_sorted_by(|newer, older| newer.0 >= older.0 && newer.1 >= older.1));
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl SpanSink for Nobody {
+    fn take(&self, _: EndedSpan) {}
+}
+
+fn recorded_span() -> Span {
+    Tracer::new(Arc::new(Nobody), 1.0, false).begin("test", SpanKind::Internal, None)
+}
+
+#[test]
+fn a_request_says_its_trace_in_the_version_that_has_a_place_for_it_alone() {
+    let (span, request) = (recorded_span(), Request::Announce { count: 7 });
+    run(async {
+        for version in Version::ALL {
+            let bytes = span.run(framed_in(version, &request)).await;
+            let mut received = wire_of(version, bytes);
+            assert_eq!(received.receive::<Request>().await.unwrap(), request);
+            let told = (version >= Version::Four).then_some(span.context());
+            assert_eq!(received.trace(), told, "{version:?}");
+        }
+        let reply = Reply::Missing;
+        let answered = span.run(framed_in(Version::Four, &reply)).await;
+        assert_eq!(answered, framed_in(Version::Four, &reply).await);
+    });
+}
+
+#[test]
+fn a_trace_ends_with_its_request_and_one_that_is_none_counts_as_nothing() {
+    let (span, request) = (recorded_span(), Request::Peers);
+    run(async {
+        let mut bytes = span.run(framed_in(Version::Four, &request)).await;
+        bytes.extend(framed_in(Version::Four, &request).await);
+        let mut received = wire_of(Version::Four, bytes);
+        for told in [true, false] {
+            assert_eq!(received.receive::<Request>().await.unwrap(), request);
+            assert_eq!(received.trace().is_some(), told);
+        }
+        let mut zeros = span.run(framed_in(Version::Four, &request)).await;
+        let trace = zeros.len() - TraceContext::BYTES;
+        zeros[trace..].fill(0);
+        let mut received = wire_of(Version::Four, zeros);
+        assert_eq!(received.receive::<Request>().await.unwrap(), request);
+        assert_eq!(received.trace(), None);
+        let mut cut = span.run(framed_in(Version::Four, &request)).await;
+        cut.pop();
+        cut[1] -= 1;
+        let error = wire_of(Version::Four, cut)
+            .receive::<Request>()
+            .await
+            .unwrap_err();
+        assert!(error.is_misbehaviour());
+    });
 }
 
 /// The figure in `docs/network.md`.

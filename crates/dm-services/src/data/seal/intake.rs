@@ -11,6 +11,7 @@ use dm_core::{
     plugin::Notes,
     ports::ObjectWriter,
     secret::ContentKey,
+    span::in_same_trace,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::sync::oneshot;
@@ -178,7 +179,7 @@ pub(super) fn passed<T>(value: T) -> oneshot::Receiver<T> {
 fn begun<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, ServiceError>> {
-    let task = tokio::spawn(in_same_epoch(work));
+    let task = tokio::spawn(in_same_trace(in_same_epoch(work)));
     async move {
         match task.await {
             Ok(result) => result,

@@ -8,6 +8,7 @@ use dm_core::{
     hash::DataHash,
     payment::PaymentReceipt,
     share::{ReadableObject, ShareOutcome, ShareRecord, ShareStatus},
+    span::{SpanKind, in_child},
 };
 
 use super::{Request, Sharing};
@@ -230,7 +231,8 @@ impl Sharing {
                 None => 0,
             };
         };
-        match self.copies.distribute_soon(&share.id).await {
+        let distributing = self.copies.distribute_soon(&share.id);
+        match in_child("share.distribute", SpanKind::Internal, distributing).await {
             Ok(replicas) => replicas,
             Err(error) => {
                 share.warn(&error, "the copies of a share are owed");
@@ -264,7 +266,8 @@ impl Sharing {
     }
 
     async fn write_into_log(&self, share: &Existing) -> Option<u64> {
-        match self.recorder.record_share(&share.record).await {
+        let recording = self.recorder.record_share(&share.record);
+        match in_child("share.record", SpanKind::Internal, recording).await {
             Ok(recorded) => Some(recorded.index),
             Err(error) => {
                 share.warn(&error, "a share is recorded later");

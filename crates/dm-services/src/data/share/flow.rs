@@ -9,7 +9,10 @@
 //! What fails before it is undone, and the client is told. After it the share exists:
 //! the answer is a success, and what cannot be done at once is done by the upkeep.
 
-use dm_core::share::ShareOutcome;
+use dm_core::{
+    share::ShareOutcome,
+    span::{self, Span, SpanKind, in_child},
+};
 use futures::future::join_all;
 
 use super::{
@@ -47,11 +50,15 @@ impl Sharing {
             let Some(first) = requests.first() else {
                 return Ok(Vec::new());
             };
-            let lock = sharing.locks.lock(first.data_hash.locator()).await?;
-            let begun = sharing.begin_each(&requests, source).await;
-            let completed = sharing.complete_each(begun).await;
-            drop(lock);
-            Ok(sharing.conclude_each(completed).await)
+            let span = span_of(first);
+            let work = async {
+                let lock = sharing.locks.lock(first.data_hash.locator()).await?;
+                let begun = sharing.begin_each(&requests, source).await;
+                let completed = sharing.complete_each(begun).await;
+                drop(lock);
+                Ok(sharing.conclude_each(completed).await)
+            };
+            span::within(span.as_ref(), work).await
         })
         .await
     }
@@ -85,8 +92,11 @@ impl Sharing {
             self.recorder
                 .keep_notes(data_hash, terms.recipient, notes)
                 .await?;
-            let draft = self.store(request, source, stored).await?;
-            self.commit(draft, payment.clone()).await
+            let storing = self.store(request, source, stored);
+            let mut draft = in_child("share.store", SpanKind::Internal, storing).await?;
+            draft.share.trace = span::recorded();
+            let committing = self.commit(draft, payment.clone());
+            in_child("share.commit", SpanKind::Internal, committing).await
         };
         let made = made.await;
         if made.is_err() {
@@ -127,4 +137,12 @@ impl Sharing {
         share.tell(tx_hash.as_ref());
         share.outcome(tx_hash)
     }
+}
+
+/// The span of shares that are made together.
+fn span_of(first: &Request) -> Option<Span> {
+    let mut span = Span::child("share", SpanKind::Internal)?;
+    span.set_data("dm.locator", || first.data_hash.locator().to_string());
+    span.set_data("dm.recipient", || first.terms.recipient.to_string());
+    Some(span)
 }

@@ -88,6 +88,7 @@ impl Sharing {
             grant_owed,
             listing: Some(self.list.listing(&descriptor)),
             upload: request.upload,
+            trace: None,
         };
         let placed = Placed { envelope, replaced };
         if let Err(error) = sealed.writer.finish(&placed.envelope).await {
@@ -153,6 +154,7 @@ impl Sharing {
                 grant_owed: true,
                 listing: Some(self.list.listing(&descriptor)),
                 upload: request.upload,
+                trace: None,
             },
             id,
             grant: GrantStep::Owed(grant),

@@ -8,6 +8,7 @@ use dm_core::{
     lease::in_same_epoch,
     plugin::Notes,
     share::{ShareOutcome, ShareTerms},
+    span::in_same_trace,
     upload::{UploadId, UploadRecord, UploadStage},
 };
 
@@ -236,7 +237,7 @@ impl Room {
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
 ) -> Result<T, UploadError> {
-    let done = tokio::spawn(in_same_epoch(work)).await;
+    let done = tokio::spawn(in_same_trace(in_same_epoch(work))).await;
     done.unwrap_or_else(|error| {
         Err(ServiceError::Unavailable(format!("work was cut off: {error}").into()).into())
     })

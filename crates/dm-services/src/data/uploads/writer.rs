@@ -4,7 +4,10 @@
 use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use dm_core::upload::{UploadId, UploadRecord, UploadStage};
+use dm_core::{
+    span::in_same_trace,
+    upload::{UploadId, UploadRecord, UploadStage},
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::Instrument;
 
@@ -49,7 +52,7 @@ impl UploadWriter {
         };
         Self {
             messages: sender,
-            work: tokio::spawn(work.run().in_current_span()),
+            work: tokio::spawn(in_same_trace(work.run()).in_current_span()),
         }
     }
 

@@ -8,7 +8,10 @@ use sqlx::PgConnection;
 use super::super::error::from_sqlx;
 
 /// Every version of the schema, oldest first. A published one never changes.
-const VERSIONS: [(i64, &str); 1] = [(1, include_str!("../../../migrations/postgres/0001_catalog.sql"))];
+const VERSIONS: [(i64, &str); 2] = [
+    (1, include_str!("../../../migrations/postgres/0001_catalog.sql")),
+    (2, include_str!("../../../migrations/postgres/0002_traces.sql")),
+];
 /// How often the schema is tried while another instance makes the same one.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
