@@ -13,7 +13,9 @@
 //! take some ten minutes and 2 GB of the folder for temporary files. `fill OBJECTS FOLDER` only
 //! makes the data directory of a node with as many objects, a tenth of them its own, for
 //! `dm-node dev --data-dir FOLDER`. `peers OBJECTS PEERS` measures an idle node with as many objects,
-//! alone and beside as many peers, each a process of 50 MiB. `leaving OBJECTS` simulates that a holder of as many objects
+//! alone and beside as many peers, each a process of 50 MiB. `against OTHER [ROUNDS]` does the same
+//! work with this binary and another one in turn and prints the ratios, and `iroh PEER [ROUNDS]` does
+//! so with the program of `examples/iroh-blobs`. `leaving OBJECTS` simulates that a holder of as many objects
 //! leaves for good.
 
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 mod acknowledged;
+mod beside;
 mod chain;
 mod collector;
 mod growth;
@@ -50,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|metrics|waiting|growth]… [fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|metrics|waiting|growth]… [against OTHER [ROUNDS] | iroh PEER [ROUNDS] | fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -71,6 +74,14 @@ async fn main() -> anyhow::Result<()> {
         && command == "peers"
     {
         return peers::measure(&binary, objects.parse()?, peers.parse()?).await;
+    }
+    if let [command, other, rounds @ ..] = &wanted[..]
+        && let Some(other) = beside::Side::of(command, Path::new(other))?
+    {
+        let rounds = rounds
+            .first()
+            .map_or(Ok(beside::ROUNDS), |rounds| rounds.parse())?;
+        return beside::measure(&beside::Side::Node(binary), &other, rounds).await;
     }
     if let [command, objects] = &wanted[..]
         && command == "leaving"

@@ -128,13 +128,7 @@ impl Node {
 
     /// CPU time that the process has used.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        /// `sysconf(_SC_CLK_TCK)` of Linux on every architecture that matters.
-        const TICKS_PER_SECOND: u64 = 100;
-        let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/stat", self.pid())))?;
-        let (_, fields) = stat.rsplit_once(')').context("the format of /proc/PID/stat")?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+        cpu_of(&self.pid().to_string())
     }
 
     /// Lists what this account shares at once, and as much of it as comes.
@@ -187,6 +181,17 @@ impl Node {
         // Where the kernel does not allow it, the peak is that since the start.
         let _ = std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5");
     }
+}
+
+/// CPU time that a process has used, by its id; `self` is this one.
+pub(crate) fn cpu_of(pid: &str) -> anyhow::Result<Duration> {
+    /// `sysconf(_SC_CLK_TCK)` of Linux on every architecture that matters.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{pid}/stat")))?;
+    let (_, fields) = stat.rsplit_once(')').context("the format of /proc/PID/stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
 /// The JSON document that a command of the binary prints once it is ready.

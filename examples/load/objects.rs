@@ -11,7 +11,7 @@ use crate::{
     report,
 };
 
-const SIZE: usize = 1 << 30;
+pub(crate) const SIZE: usize = 1 << 30;
 const PIECE: usize = 1 << 20;
 
 pub(crate) async fn measure_upload(binary: &Path) -> anyhow::Result<()> {
@@ -82,7 +82,7 @@ pub(crate) async fn measure_download(binary: &Path) -> anyhow::Result<()> {
 }
 
 /// Uploads an object; MiB/s and its data hash.
-async fn upload(node: &Node, recipient: &str) -> anyhow::Result<(f64, String)> {
+pub(crate) async fn upload(node: &Node, recipient: &str) -> anyhow::Result<(f64, String)> {
     let mut piece = vec![0; PIECE];
     let mut connection = Connection::open(&node.external_api).await?;
     let began = Instant::now();
@@ -104,7 +104,7 @@ async fn upload(node: &Node, recipient: &str) -> anyhow::Result<(f64, String)> {
 }
 
 /// Downloads an object; MiB/s and milliseconds to the first byte of the body.
-async fn download(node: &Node, hash: &str) -> anyhow::Result<(f64, f64)> {
+pub(crate) async fn download(node: &Node, hash: &str) -> anyhow::Result<(f64, f64)> {
     let mut connection = Connection::open(&node.external_api).await?;
     let began = Instant::now();
     connection
@@ -121,7 +121,7 @@ async fn download(node: &Node, hash: &str) -> anyhow::Result<(f64, f64)> {
     Ok((rate, first_byte))
 }
 
-async fn wait_for_peer(node: &Node) -> anyhow::Result<()> {
+pub(crate) async fn wait_for_peer(node: &Node) -> anyhow::Result<()> {
     let mut connection = Connection::open(&node.external_api).await?;
     for _ in 0..200 {
         let response = connection

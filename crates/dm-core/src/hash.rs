@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 
 /// Domain prefix of a [`Locator`]'s preimage.
 const LOCATOR_DOMAIN: &[u8] = b"datamgmt/locator/1";
+/// Bytes of a block of SHA-256.
+const BLOCK: usize = 64;
 
 /// The text was not 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +119,25 @@ impl ChunkName {
     pub fn of(chunk: &[u8]) -> Self {
         Self(Sha256::digest(chunk).into())
     }
+
+    /// The names of two chunks. A block of SHA-256 waits for the one before it: taking blocks of
+    /// two chunks in turn lets the processor work on both at once.
+    pub fn of_both(chunks: [&[u8]; 2]) -> [Self; 2] {
+        let [mut first, mut second] = [ChunkHasher::new(), ChunkHasher::new()];
+        let [mut of_first, mut of_second] = chunks.map(|chunk| chunk.chunks(BLOCK));
+        loop {
+            let blocks = (of_first.next(), of_second.next());
+            if let Some(block) = blocks.0 {
+                first.update(block);
+            }
+            if let Some(block) = blocks.1 {
+                second.update(block);
+            }
+            if blocks == (None, None) {
+                return [first.finish(), second.finish()];
+            }
+        }
+    }
 }
 
 macro_rules! hasher {
@@ -163,6 +184,15 @@ mod tests {
         let hash = DataHash::of(b"hello");
         let expected = Sha256::digest([LOCATOR_DOMAIN, hash.as_bytes()].concat());
         assert_eq!(hash.locator().as_bytes()[..], expected[..]);
+    }
+
+    #[test]
+    fn two_chunks_that_are_named_together_have_the_names_of_each() {
+        let bytes: Vec<u8> = (0..1000_u32).map(|n| (n % 251) as u8).collect();
+        for lengths in [[0, 0], [0, 1], [64, 64], [63, 129], [1000, 200], [640, 641]] {
+            let chunks = lengths.map(|length| &bytes[..length]);
+            assert_eq!(ChunkName::of_both(chunks), chunks.map(ChunkName::of));
+        }
     }
 
     #[test]

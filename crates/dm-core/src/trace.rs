@@ -50,8 +50,7 @@ pub struct PeerPath {
 pub struct Exchanged {
     /// Peer id in text form.
     pub peer_id: String,
-    /// The connections with the peer; where there are several, one of them
-    /// was used.
+    /// The connections with the peer; where there are several, the first was used.
     pub paths: Vec<PeerPath>,
     /// What was asked for.
     pub asked_for: AskedFor,
@@ -71,7 +70,7 @@ pub struct PeerTrace {
     /// Peer id in text form.
     pub peer_id: String,
     /// The connections with the peer when it was last asked; where there are
-    /// several, one of them was used.
+    /// several, the first was used.
     pub paths: Vec<PeerPath>,
     /// What it was asked for.
     pub asked_for: AskedFor,

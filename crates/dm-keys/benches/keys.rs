@@ -17,8 +17,8 @@ use dm_core::{
     address::Address,
     address_record::AddressRecord,
     api_key::{ApiKeyRecord, KeyUsage, Rights, Scope},
-    envelope::{Envelope, ObjectId},
-    hash::DataHash,
+    envelope::{Chunk, Envelope, ObjectId},
+    hash::{ChunkName, DataHash, DataHasher},
     ports::{ApiKeyCatalog, ApiKeys, CatalogError, Grants, KeyRing, NewApiKeyRequest, Sealer, Signer},
     secret::{ContentKey, SecretString},
 };
@@ -74,6 +74,42 @@ fn open_with_parts(token: &[u8]) -> Vec<u8> {
         .unwrap()
 }
 
+/// What passes cost that are made together, beside one after the other.
+fn passes_at_once(key: &ContentKey, plaintext: &[u8], chunk: &Chunk) {
+    let (name, bytes) = (chunk.name(), chunk.bytes());
+    print_ratio(
+        "open and name at once to one after the other",
+        median(|| drop(black_box(FernetSealer.open_named(key, name, bytes.clone())))),
+        median(|| {
+            let chunk = Chunk::checked(name, bytes.clone()).unwrap();
+            drop(black_box(FernetSealer.open(key, chunk.bytes())));
+        }),
+    );
+    print_ratio(
+        "seal and hash at once to one after the other",
+        median(|| {
+            drop(black_box(FernetSealer.seal_and_hash(
+                key,
+                plaintext,
+                &mut DataHasher::new(),
+            )))
+        }),
+        median(|| {
+            black_box(DataHash::of(plaintext));
+            drop(black_box(FernetSealer.seal(key, plaintext)));
+        }),
+    );
+    print_ratio(
+        "two names at once to one after the other",
+        median(|| {
+            black_box(ChunkName::of_both([bytes, plaintext]));
+        }),
+        median(|| {
+            black_box([ChunkName::of(bytes), ChunkName::of(plaintext)]);
+        }),
+    );
+}
+
 fn chunks(criterion: &mut Criterion) {
     let key = ContentKey::random();
     let peer = Fernet::new(&BASE64_URL_SAFE.encode(key.as_bytes())).unwrap();
@@ -113,6 +149,7 @@ fn chunks(criterion: &mut Criterion) {
         opening,
         median(|| drop(black_box(open_with_parts(&parts)))),
     );
+    passes_at_once(&key, &plaintext, &chunk);
     println!(
         "seal {:.0} MiB/s, open {:.0} MiB/s",
         mebibytes_per_second(sealing),

@@ -25,8 +25,9 @@ const TAG: usize = 32;
 /// is as long.
 const STEP: usize = 64;
 
-/// The token over a plaintext, named.
-pub(crate) fn seal(key: &ContentKey, plaintext: &[u8], seconds: u64) -> Chunk {
+/// The token over a plaintext, named. `look` is shown the plaintext in steps while each is
+/// encrypted.
+pub(crate) fn seal(key: &ContentKey, plaintext: &[u8], seconds: u64, mut look: impl FnMut(&[u8])) -> Chunk {
     let (signing, encryption) = halves(key);
     let iv: [u8; BLOCK] = rand::random();
     let padding = BLOCK - plaintext.len() % BLOCK;
@@ -44,7 +45,11 @@ pub(crate) fn seal(key: &ContentKey, plaintext: &[u8], seconds: u64) -> Chunk {
     };
     let mut hashed = 0;
     let mut encrypted = HEADER;
+    let mut steps = plaintext.chunks(STEP);
     while encrypted < token.len() {
+        if let Some(step) = steps.next() {
+            look(step);
+        }
         let (ready, rest) = token.split_at_mut(encrypted);
         let step = rest.len().min(STEP);
         for block in rest[..step].as_chunks_mut::<BLOCK>().0 {
@@ -66,10 +71,35 @@ pub(crate) fn seal(key: &ContentKey, plaintext: &[u8], seconds: u64) -> Chunk {
 /// The plaintext of a token, however old or young; `None` where the key did
 /// not make it.
 pub(crate) fn open(key: &ContentKey, token: &[u8]) -> Option<Vec<u8>> {
-    let (signing, encryption) = halves(key);
+    let (signing, _) = halves(key);
     let (message, tag) = token.split_last_chunk::<TAG>()?;
-    let (header, ciphertext) = message.split_first_chunk::<HEADER>()?;
     mac(signing).chain_update(message).verify_slice(tag).ok()?;
+    decrypt(key, message)
+}
+
+/// The name of a token, and its plaintext as [`open`] finds it, in one pass.
+pub(crate) fn open_and_name(key: &ContentKey, token: &[u8]) -> (ChunkHasher, Option<Vec<u8>>) {
+    let (signing, _) = halves(key);
+    let mut hashes = Hashes {
+        mac: mac(signing),
+        name: ChunkHasher::new(),
+    };
+    let message = &token[..token.len().saturating_sub(TAG)];
+    let tag = &token[message.len()..];
+    // In steps, as when it is made: the processor works on both hashes at once.
+    for step in message.chunks(STEP) {
+        hashes.update(step);
+    }
+    hashes.name.update(tag);
+    let is_made_with_key = hashes.mac.verify_slice(tag).is_ok();
+    let plaintext = is_made_with_key.then(|| decrypt(key, message)).flatten();
+    (hashes.name, plaintext)
+}
+
+/// What is encrypted in a message whose tag holds; `None` where it is none of ours.
+fn decrypt(key: &ContentKey, message: &[u8]) -> Option<Vec<u8>> {
+    let (_, encryption) = halves(key);
+    let (header, ciphertext) = message.split_first_chunk::<HEADER>()?;
     let (&[version], iv) = (header.first_chunk()?, header.last_chunk::<BLOCK>()?);
     if version != VERSION {
         return None;
@@ -79,7 +109,7 @@ pub(crate) fn open(key: &ContentKey, token: &[u8]) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// What is computed over a token while it is made.
+/// What is computed over a token while it is made or opened.
 struct Hashes {
     mac: Hmac<Sha256>,
     name: ChunkHasher,

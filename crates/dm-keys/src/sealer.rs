@@ -1,8 +1,10 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE};
+use bytes::Bytes;
 use dm_core::{
     clock::now_ms,
     envelope::Chunk,
-    ports::{Sealer, Unsealable},
+    hash::{ChunkName, DataHasher},
+    ports::{OpenedChunk, Sealer, Unsealable},
     secret::ContentKey,
 };
 use fernet::Fernet;
@@ -21,11 +23,24 @@ pub struct FernetSealer;
 
 impl Sealer for FernetSealer {
     fn seal(&self, key: &ContentKey, plaintext: &[u8]) -> Chunk {
-        raw_token::seal(key, plaintext, now_ms() / 1000)
+        raw_token::seal(key, plaintext, now_ms() / 1000, |_| {})
+    }
+
+    fn seal_and_hash(&self, key: &ContentKey, plaintext: &[u8], hasher: &mut DataHasher) -> Chunk {
+        raw_token::seal(key, plaintext, now_ms() / 1000, |step| hasher.update(step))
     }
 
     fn open(&self, key: &ContentKey, token: &[u8]) -> Result<Vec<u8>, Unsealable> {
         raw_token::open(key, token).ok_or(Unsealable)
+    }
+
+    fn open_named(&self, key: &ContentKey, name: ChunkName, bytes: Bytes) -> Option<OpenedChunk> {
+        let (hasher, plaintext) = raw_token::open_and_name(key, &bytes);
+        let chunk = Chunk::hashed(hasher, bytes);
+        (chunk.name() == name).then(|| OpenedChunk {
+            chunk,
+            plaintext: plaintext.map(Bytes::from).ok_or(Unsealable),
+        })
     }
 }
 
@@ -56,7 +71,7 @@ pub(crate) fn seal_secret(cipher: &Fernet, secret: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::hash::ChunkName;
+    use dm_core::hash::DataHash;
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -74,8 +89,42 @@ mod tests {
         }
 
         #[test]
+        fn what_is_hashed_while_it_is_sealed_is_the_plaintext(pieces in vec(vec(any::<u8>(), 0..300), 0..4)) {
+            let (key, mut hasher) = (ContentKey::random(), DataHasher::new());
+            for piece in &pieces {
+                let chunk = FernetSealer.seal_and_hash(&key, piece, &mut hasher);
+                prop_assert_eq!(chunk.name(), ChunkName::of(chunk.bytes()));
+                prop_assert_eq!(&FernetSealer.open(&key, chunk.bytes()).unwrap(), piece);
+            }
+            prop_assert_eq!(hasher.finish(), DataHash::of(&pieces.concat()));
+        }
+
+        #[test]
         fn random_bytes_do_not_open(token: Vec<u8>) {
             prop_assert_eq!(FernetSealer.open(&ContentKey::random(), &token), Err(Unsealable));
+            let opened = FernetSealer.open_named(&ContentKey::random(), ChunkName::of(&token), token.into());
+            prop_assert_eq!(opened.unwrap().plaintext, Err(Unsealable));
+        }
+
+        #[test]
+        fn a_chunk_opens_under_its_name_alone_and_no_changed_bytes_open(
+            plaintext in vec(any::<u8>(), 0..300),
+            place: prop::sample::Index,
+            other: [u8; 32],
+        ) {
+            let key = ContentKey::random();
+            let chunk = FernetSealer.seal(&key, &plaintext);
+            let opened = FernetSealer.open_named(&key, chunk.name(), chunk.bytes().clone()).unwrap();
+            prop_assert_eq!(&opened.chunk, &chunk);
+            prop_assert_eq!(opened.plaintext.unwrap(), plaintext);
+            let of_other_name = FernetSealer.open_named(&key, ChunkName::from_bytes(other), chunk.bytes().clone());
+            prop_assert!(of_other_name.is_none());
+            let mut changed = chunk.bytes().to_vec();
+            let place = place.index(changed.len());
+            changed[place] ^= 1;
+            prop_assert!(FernetSealer.open_named(&key, chunk.name(), changed.clone().into()).is_none());
+            let renamed = FernetSealer.open_named(&key, ChunkName::of(&changed), changed.into()).unwrap();
+            prop_assert_eq!(renamed.plaintext, Err(Unsealable));
         }
     }
 

@@ -9,8 +9,8 @@ use dm_core::{
     letter::Letter,
     peer::{NetworkStats, PeerStatus},
     ports::{
-        AddressDirectory, Challenged, Evidence, FetchError, Found, HoldersNews, NetworkError, NetworkStatus,
-        NoticeNetwork, NoticeReport, ObjectExchange, PushReport, Replication,
+        AddressDirectory, Challenged, ChunkOpener, Evidence, FetchError, Found, HoldersNews, NetworkError,
+        NetworkStatus, NoticeNetwork, NoticeReport, ObjectExchange, OpenedChunk, PushReport, Replication,
     },
     tasks::Supervisor,
     trace::Trace,
@@ -123,7 +123,24 @@ impl ObjectExchange for P2p {
         first: u64,
         trace: &Trace,
     ) -> BoxStream<'static, Result<Chunk, FetchError>> {
-        fetch(self.context.clone(), found, first, trace)
+        fetch(
+            self.context.clone(),
+            found,
+            first,
+            Arc::new(Chunk::checked),
+            trace,
+        )
+    }
+
+    fn fetch_opened(
+        &self,
+        found: &Found,
+        first: u64,
+        opener: ChunkOpener,
+        trace: &Trace,
+    ) -> BoxStream<'static, Result<OpenedChunk, FetchError>> {
+        let check = Arc::new(move |name, bytes| opener.open_named(name, bytes));
+        fetch(self.context.clone(), found, first, check, trace)
     }
 }
 

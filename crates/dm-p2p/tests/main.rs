@@ -30,4 +30,5 @@ mod private_network;
 mod repair;
 mod resumed_pushes;
 mod retrieval;
+mod two_connections;
 mod versions;

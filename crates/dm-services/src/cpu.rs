@@ -25,6 +25,11 @@ impl Cpu {
         }
     }
 
+    /// Cores on which no work runs now.
+    pub(super) fn idle_cores(&self) -> usize {
+        self.cores.available_permits()
+    }
+
     /// Runs `work` on a thread of its own as soon as a core is free; dropping
     /// this gives up the place in the queue.
     ///

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use dm_core::{
-    envelope::{ObjectId, SignedEnvelope},
+    envelope::{Chunk, ObjectId, SignedEnvelope},
     hash::{ChunkName, Locator},
     ports::{ObjectStore, ObjectStoreLayer, ShareCatalog, StoreError},
 };
@@ -114,6 +114,10 @@ impl ObjectStoreLayer for KnownObjects {
             return Err(StoreError::Missing);
         }
         self.objects.chunk_names(id, first, count).await
+    }
+
+    async fn chunks(&self, id: &ObjectId, first: u64, count: u64) -> Result<Vec<Chunk>, StoreError> {
+        self.objects.chunks(id, first, count).await
     }
 
     /// A page is shorter than `limit` only at the end.

@@ -228,6 +228,11 @@ fn a_damaged_chunk_is_reported_and_the_others_are_read() {
         let objects = storage.objects();
         let damaged = objects.chunk(&large.id(), 0).await;
         assert!(matches!(damaged, Err(StoreError::Corrupt(_))), "{damaged:?}");
+        let with_others = objects.chunks(&large.id(), 0, 2).await;
+        assert!(
+            matches!(with_others, Err(StoreError::Corrupt(_))),
+            "{with_others:?}"
+        );
         assert_eq!(objects.chunk(&large.id(), 1).await.unwrap(), large.chunks[1]);
         assert_eq!(
             objects.chunk_from_medium(&large.id(), 1).await.unwrap(),

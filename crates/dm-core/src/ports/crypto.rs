@@ -1,6 +1,10 @@
+use bytes::Bytes;
+
+use super::OpenedChunk;
 use crate::{
     address_record::AddressRecord,
     envelope::{Chunk, Envelope, Grant, ObjectId},
+    hash::{ChunkName, DataHasher},
     secret::ContentKey,
     share::WrappedKey,
 };
@@ -12,11 +16,27 @@ pub trait Sealer: Send + Sync {
     /// costs less than afterwards.
     fn seal(&self, key: &ContentKey, plaintext: &[u8]) -> Chunk;
 
+    /// Like [`Sealer::seal`], and the hasher takes the plaintext: together that costs less
+    /// than one after the other.
+    fn seal_and_hash(&self, key: &ContentKey, plaintext: &[u8], hasher: &mut DataHasher) -> Chunk {
+        hasher.update(plaintext);
+        self.seal(key, plaintext)
+    }
+
     /// The plaintext of a token.
     ///
     /// # Errors
     /// [`Unsealable`] where the token was not made with this key or was changed.
     fn open(&self, key: &ContentKey, token: &[u8]) -> Result<Vec<u8>, Unsealable>;
+
+    /// Checks that bytes have the name of a chunk, and opens them: together that costs less
+    /// than one after the other. `None` where they have another name; then nothing of the
+    /// plaintext is handed out.
+    fn open_named(&self, key: &ContentKey, name: ChunkName, bytes: Bytes) -> Option<OpenedChunk> {
+        let chunk = Chunk::checked(name, bytes)?;
+        let plaintext = self.open(key, chunk.bytes()).map(Bytes::from);
+        Some(OpenedChunk { chunk, plaintext })
+    }
 }
 
 /// The bytes were not sealed with this key, or were changed since.

@@ -10,6 +10,7 @@ mod backups;
 mod catalog;
 mod chain;
 mod chain_control;
+mod chunk_opener;
 mod compliance;
 mod console_pages;
 mod contact_book;
@@ -64,6 +65,7 @@ pub use catalog::{
 };
 pub use chain::{Chain, ChainError, ChainHead};
 pub use chain_control::{ChainControl, ChainSwitchError};
+pub use chunk_opener::{ChunkOpener, OpenedChunk};
 pub use compliance::{ComplianceError, ComplianceLog, HistoryEntry, HistoryPage, HistoryQuery, Recorded};
 pub use console_pages::{ConsolePages, PageFile};
 pub use contact_book::ContactBook;

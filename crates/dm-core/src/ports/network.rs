@@ -1,8 +1,9 @@
 use alloy_primitives::Address;
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 
+use super::{ChunkOpener, OpenedChunk};
 use crate::{
     address_record::{Announcement, SignedAddressRecord},
     envelope::{Chunk, ObjectId, SignedEnvelope},
@@ -99,6 +100,20 @@ pub trait ObjectExchange: Send + Sync {
         first: u64,
         trace: &Trace,
     ) -> BoxStream<'static, Result<Chunk, FetchError>>;
+
+    /// Like [`ObjectExchange::fetch`], and opens each chunk where it is checked: one pass over
+    /// bytes that have just arrived costs less than several. A chunk that has its name and
+    /// cannot be opened is the owner's fault, and not that of the peer that sent it.
+    fn fetch_opened(
+        &self,
+        found: &Found,
+        first: u64,
+        opener: ChunkOpener,
+        trace: &Trace,
+    ) -> BoxStream<'static, Result<OpenedChunk, FetchError>> {
+        let chunks = self.fetch(found, first, trace);
+        chunks.map_ok(move |chunk| opener.open(chunk)).boxed()
+    }
 }
 
 /// What is known of the network now.

@@ -71,6 +71,12 @@ pub trait ObjectStoreLayer: Send + Sync {
         self.inner().chunk(id, index).await
     }
 
+    /// [`ObjectStore::chunks`]; one by one as [`ObjectStoreLayer::chunk`] reads them, unless the
+    /// layer defines it.
+    async fn chunks(&self, id: &ObjectId, first: u64, _count: u64) -> Result<Vec<Chunk>, StoreError> {
+        Ok(vec![self.chunk(id, first).await?])
+    }
+
     /// [`ObjectStore::chunk_from_medium`].
     async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
         self.inner().chunk_from_medium(id, index).await
@@ -132,6 +138,10 @@ impl<Layer: ObjectStoreLayer> ObjectStore for Layer {
 
     async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {
         ObjectStoreLayer::chunk(self, id, index).await
+    }
+
+    async fn chunks(&self, id: &ObjectId, first: u64, count: u64) -> Result<Vec<Chunk>, StoreError> {
+        ObjectStoreLayer::chunks(self, id, first, count).await
     }
 
     async fn chunk_from_medium(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError> {

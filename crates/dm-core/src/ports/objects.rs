@@ -63,6 +63,16 @@ pub trait ObjectStore: Send + Sync {
     /// where its bytes do not have its name any more.
     async fn chunk(&self, id: &ObjectId, index: u64) -> Result<Chunk, StoreError>;
 
+    /// Chunks from `first` on, for whoever reads all: at least one, at most `count`, and no more
+    /// than the store reads at a time.
+    ///
+    /// # Errors
+    /// Those of [`ObjectStore::chunk`], for any of them.
+    async fn chunks(&self, id: &ObjectId, first: u64, count: u64) -> Result<Vec<Chunk>, StoreError> {
+        debug_assert!(count > 0, "at least one is asked for");
+        Ok(vec![self.chunk(id, first).await?])
+    }
+
     /// The chunk at `index` as it stands on the medium now: nothing that was
     /// read or written before answers for it, as far as the store can help it.
     ///

@@ -3,8 +3,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use dm_core::{
-    envelope::{Chunk, MAX_CHUNK_BYTES, SignedEnvelope},
+    envelope::{MAX_CHUNK_BYTES, SignedEnvelope},
     hash::ChunkName,
     ports::{FetchError, Found},
     span::in_same_trace,
@@ -35,14 +36,19 @@ const BUFFER: usize = 4;
 /// How often a slow holder may be overtaken.
 const PULSE: Duration = Duration::from_millis(250);
 
+/// Makes of the bytes of a chunk what is handed on; `None` where they do not have its name.
+/// Keeps a core busy.
+pub(crate) type Check<T> = Arc<dyn Fn(ChunkName, Bytes) -> Option<T> + Send + Sync>;
+
 /// The chunks of an object from `first` on in their order, each checked;
 /// fetching begins when the stream is first read and ends when it is dropped.
-pub(crate) fn fetch(
+pub(crate) fn fetch<T: Send + 'static>(
     context: Arc<Context>,
     found: &Found,
     first: u64,
+    check: Check<T>,
     trace: &Trace,
-) -> BoxStream<'static, Result<Chunk, FetchError>> {
+) -> BoxStream<'static, Result<T, FetchError>> {
     let envelope = found.envelope.clone();
     if first >= envelope.chunk_count() {
         return futures::stream::empty().boxed();
@@ -59,7 +65,7 @@ pub(crate) fn fetch(
         .collect();
     let begin = async move {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        tokio::spawn(in_same_trace(fetch_into(context, wanted, holders, sender)));
+        tokio::spawn(in_same_trace(fetch_into(context, wanted, holders, check, sender)));
         ReceiverStream::new(receiver)
     };
     futures::stream::once(in_same_trace(begin)).flatten().boxed()
@@ -73,11 +79,12 @@ struct Wanted {
     trace: Trace,
 }
 
-async fn fetch_into(
+async fn fetch_into<T: Send + 'static>(
     context: Arc<Context>,
     wanted: Wanted,
     holders: Vec<PeerId>,
-    reader: mpsc::Sender<Result<Chunk, FetchError>>,
+    check: Check<T>,
+    reader: mpsc::Sender<Result<T, FetchError>>,
 ) {
     let mut pool = HolderPool::new(
         holders
@@ -90,7 +97,7 @@ async fn fetch_into(
     };
     let outcome = match names {
         Ok(names) => {
-            Fetch::new(context.clone(), wanted, names, pool)
+            Fetch::new(context.clone(), wanted, names, pool, check)
                 .run(&reader)
                 .await
         }
@@ -108,25 +115,26 @@ async fn fetch_into(
 }
 
 /// One object being fetched.
-struct Fetch {
+struct Fetch<T> {
     context: Arc<Context>,
-    source: Arc<Source>,
-    plan: Plan<Chunk>,
+    source: Arc<Source<T>>,
+    plan: Plan<T>,
     pool: HolderPool,
-    lanes: JoinSet<LaneEnd>,
+    lanes: JoinSet<LaneEnd<T>>,
     last_error: String,
 }
 
 /// What is being fetched.
-struct Source {
+struct Source<T> {
     envelope: SignedEnvelope,
     names: Arc<[ChunkName]>,
+    check: Check<T>,
     trace: Trace,
     /// Everything was handed on: what is still under way is not needed.
     complete: CancellationToken,
 }
 
-impl Source {
+impl<T> Source<T> {
     /// Whether anybody waits for chunks.
     fn check_need(&self) -> Result<(), WireError> {
         if self.complete.is_cancelled() {
@@ -138,14 +146,27 @@ impl Source {
 }
 
 /// How a lane ended.
-struct LaneEnd {
+struct LaneEnd<T> {
     holder: PeerId,
     run: Run,
-    outcome: Result<Vec<Chunk>, WireError>,
+    outcome: Result<Received<T>, WireError>,
 }
 
-impl Fetch {
-    fn new(context: Arc<Context>, wanted: Wanted, names: Arc<[ChunkName]>, pool: HolderPool) -> Self {
+/// What came of a run.
+struct Received<T> {
+    chunks: Vec<T>,
+    /// Their bytes.
+    bytes: usize,
+}
+
+impl<T: Send + 'static> Fetch<T> {
+    fn new(
+        context: Arc<Context>,
+        wanted: Wanted,
+        names: Arc<[ChunkName]>,
+        pool: HolderPool,
+        check: Check<T>,
+    ) -> Self {
         let Wanted {
             envelope,
             first,
@@ -154,6 +175,7 @@ impl Fetch {
         let source = Source {
             envelope,
             names,
+            check,
             trace,
             complete: CancellationToken::new(),
         };
@@ -169,7 +191,7 @@ impl Fetch {
 
     /// Hands chunks to the reader until all are there, the reader has gone,
     /// or no holder is left.
-    async fn run(mut self, reader: &mpsc::Sender<Result<Chunk, FetchError>>) -> Result<(), String> {
+    async fn run(mut self, reader: &mpsc::Sender<Result<T, FetchError>>) -> Result<(), String> {
         while !self.plan.is_done() {
             self.start_lanes();
             if self.lanes.is_empty() && !self.plan.has_ready() {
@@ -217,7 +239,7 @@ impl Fetch {
         }
     }
 
-    fn on_lane_end(&mut self, end: Result<LaneEnd, JoinError>) {
+    fn on_lane_end(&mut self, end: Result<LaneEnd<T>, JoinError>) {
         let LaneEnd { holder, run, outcome } = match end {
             Ok(end) => end,
             // Lanes neither panic nor are aborted while anybody waits for them.
@@ -225,9 +247,9 @@ impl Fetch {
         };
         self.pool.lane_ended(&holder);
         match outcome {
-            Ok(chunks) => {
+            Ok(received) => {
                 self.context.peers.was_useful(holder);
-                self.plan.arrived(holder, run, chunks, Instant::now());
+                self.plan.arrived(holder, run, received.chunks, Instant::now());
             }
             Err(error) => {
                 tracing::debug!(%holder, %error, "a holder did not deliver");
@@ -243,26 +265,33 @@ impl Fetch {
     }
 }
 
-async fn lane(context: Arc<Context>, source: Arc<Source>, holder: PeerId, run: Run) -> LaneEnd {
+async fn lane<T: Send + 'static>(
+    context: Arc<Context>,
+    source: Arc<Source<T>>,
+    holder: PeerId,
+    run: Run,
+) -> LaneEnd<T> {
     let exchange = context.streams.exchange(&context, holder, |wire| {
         let source = source.clone();
         async move { run_on(wire, &source, run).await }.boxed()
     });
-    let count = |chunks: &Vec<Chunk>| {
-        let bytes = chunks.iter().map(|chunk| chunk.bytes().len()).sum();
-        (chunks.len(), bytes)
-    };
+    let count = |received: &Received<T>| (received.chunks.len(), received.bytes);
     let outcome = trace_exchange(&context, &source.trace, holder, AskedFor::Chunks, count, exchange).await;
     LaneEnd { holder, run, outcome }
 }
 
 /// Receives a run; each chunk is checked while the next one arrives.
-async fn run_on(wire: &mut Wire<Stream>, source: &Source, run: Run) -> Result<Vec<Chunk>, WireError> {
+async fn run_on<T: Send + 'static>(
+    wire: &mut Wire<Stream>,
+    source: &Source<T>,
+    run: Run,
+) -> Result<Received<T>, WireError> {
     let Run { first, count } = run;
     let id = source.envelope.id;
     source.check_need()?;
     wire.send(&Request::Chunks { id, first, count }).await?;
     let mut checks = Vec::with_capacity(count as usize);
+    let mut received = 0;
     for index in first..first + u64::from(count) {
         source.check_need()?;
         let bytes = match wire.receive().await? {
@@ -273,8 +302,9 @@ async fn run_on(wire: &mut Wire<Stream>, source: &Source, run: Run) -> Result<Ve
             Reply::Missing => return Err(WireError::Missing),
             _ => return Err(WireError::Malformed("a chunk was expected")),
         };
-        let name = source.names[index as usize];
-        checks.push(tokio::task::spawn_blocking(move || Chunk::checked(name, bytes)));
+        received += bytes.len();
+        let (name, check) = (source.names[index as usize], source.check.clone());
+        checks.push(tokio::task::spawn_blocking(move || check(name, bytes)));
     }
     let mut chunks = Vec::with_capacity(checks.len());
     for check in checks {
@@ -283,5 +313,8 @@ async fn run_on(wire: &mut Wire<Stream>, source: &Source, run: Run) -> Result<Ve
             _ => return Err(WireError::Malformed("a chunk does not have its name")),
         }
     }
-    Ok(chunks)
+    Ok(Received {
+        chunks,
+        bytes: received,
+    })
 }

@@ -6,7 +6,7 @@ use std::{
 
 use dm_core::span::{self, Span, SpanKind};
 use futures::future::BoxFuture;
-use libp2p::{PeerId, Stream, StreamProtocol};
+use libp2p::{PeerId, Stream, StreamProtocol, swarm::ConnectionId};
 use libp2p_stream::OpenStreamError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -51,9 +51,15 @@ pub(crate) struct StreamPool {
 
 struct Lane {
     permits: Arc<Semaphore>,
-    idle: Vec<(Instant, Wire<Stream>)>,
+    idle: Vec<Idle>,
     /// What the peer was found to speak on this connection.
     version: Option<Version>,
+}
+
+struct Idle {
+    since: Instant,
+    wire: Wire<Stream>,
+    connection: Option<ConnectionId>,
 }
 
 impl Lane {
@@ -70,6 +76,8 @@ impl Lane {
 pub(crate) struct Lease {
     pub(crate) wire: Wire<Stream>,
     peer: PeerId,
+    /// What the peer's best connection was when the stream was opened.
+    connection: Option<ConnectionId>,
     was_idle: bool,
     _permit: OwnedSemaphorePermit,
     _asking: Asking,
@@ -112,10 +120,11 @@ impl StreamPool {
         let permits = self.permits(peer);
         let permit = permits.acquire_owned().await.map_err(|_| WireError::Closed)?;
         let asking = context.peers.asked.begin(peer);
-        if let Some(wire) = self.take_idle(&peer) {
+        if let Some(Idle { wire, connection, .. }) = self.take_idle(context, &peer) {
             return Ok(Lease {
                 wire,
                 peer,
+                connection,
                 was_idle: true,
                 _permit: permit,
                 _asking: asking,
@@ -125,6 +134,7 @@ impl StreamPool {
         Ok(Lease {
             wire: Wire::new(stream, version, self.traffic.clone(), self.request_timeout),
             peer,
+            connection: context.paths.best(&peer),
             was_idle: false,
             _permit: permit,
             _asking: asking,
@@ -157,7 +167,11 @@ impl StreamPool {
         let mut lanes = self.lock();
         let lane = self.lane(&mut lanes, lease.peer);
         if lane.idle.len() < MAX_IDLE {
-            lane.idle.push((Instant::now(), lease.wire));
+            lane.idle.push(Idle {
+                since: Instant::now(),
+                wire: lease.wire,
+                connection: lease.connection,
+            });
         }
     }
 
@@ -231,11 +245,13 @@ impl StreamPool {
         lanes.entry(peer).or_insert_with(|| Lane::new(self.max_of_peer))
     }
 
-    fn take_idle(&self, peer: &PeerId) -> Option<Wire<Stream>> {
+    /// A stream over the connection that is the best one now: another may have come since.
+    fn take_idle(&self, context: &Context, peer: &PeerId) -> Option<Idle> {
+        let best = context.paths.best(peer);
         let mut lanes = self.lock();
         let idle = &mut lanes.get_mut(peer)?.idle;
-        idle.retain(|(since, _)| since.elapsed() < MAX_IDLE_TIME);
-        idle.pop().map(|(_, wire)| wire)
+        idle.retain(|idle| idle.connection == best && idle.since.elapsed() < MAX_IDLE_TIME);
+        idle.pop()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Lane>> {

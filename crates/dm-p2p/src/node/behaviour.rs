@@ -11,7 +11,10 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use super::{peer_book_behaviour::PeerBookBehaviour, slots_behaviour::SlotsBehaviour};
+use super::{
+    peer_book_behaviour::PeerBookBehaviour, preferred_streams::PreferredStreams,
+    slots_behaviour::SlotsBehaviour,
+};
 use crate::{
     config::{P2pConfig, Transport},
     dht::{BoundedStore, ProviderRecords, RECORD_TTL, RecordLimits},
@@ -56,7 +59,7 @@ pub(crate) struct Behaviour {
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     pub(crate) kad: kad::Behaviour<BoundedStore>,
-    pub(crate) objects: libp2p_stream::Behaviour,
+    pub(crate) objects: PreferredStreams,
     /// Asks peers whether this node is reached from outside.
     pub(crate) autonat_client: Toggle<autonat::client::Behaviour>,
     /// Tests it for peers.
@@ -91,6 +94,9 @@ impl Behaviour {
             .with_cache_size(0);
         let check_interval = Duration::from_secs(network.health_check_interval_secs);
         let ping_interval = PING_INTERVAL.min(check_interval / PINGS_PER_CHECK);
+        let ping = ping::Config::new()
+            .with_interval(ping_interval)
+            .with_timeout(Duration::from_secs(network.request_timeout_secs));
         // Within one process everybody is reached.
         let autonat = network.autonat && config.transport == Transport::TcpAndQuic;
         Ok(Self {
@@ -99,9 +105,9 @@ impl Behaviour {
             slots: SlotsBehaviour::new(network, peers.clone()),
             peer_book: PeerBookBehaviour::new(peers.clone()),
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
+            ping: ping::Behaviour::new(ping),
             kad: kademlia(keypair, providers.clone()),
-            objects: libp2p_stream::Behaviour::new(),
+            objects: PreferredStreams::default(),
             autonat_client: autonat.then(|| ask_each(REACH_INTERVAL)).into(),
             autonat_server: autonat.then(autonat::server::Behaviour::default).into(),
             relay_client,

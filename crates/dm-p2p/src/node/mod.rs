@@ -16,14 +16,17 @@ mod exchange_schedule;
 mod handshakes;
 mod inbound_filter;
 mod kad_driver;
+mod multiplexer;
 mod nearest;
 #[cfg(feature = "mdns")]
 mod neighbours;
 mod origin;
 mod paths;
 mod peer_book_behaviour;
+mod preferred_streams;
 mod queries;
 mod reachability;
+mod read_ahead;
 mod relays;
 #[cfg(feature = "upnp")]
 mod router;

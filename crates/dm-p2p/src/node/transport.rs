@@ -12,7 +12,7 @@ use libp2p::{
     },
     dns, noise,
     pnet::PnetConfig,
-    quic, relay, tcp, yamux,
+    quic, relay, tcp,
 };
 
 use super::{
@@ -21,6 +21,8 @@ use super::{
     dial_filter::{DialFilter, ObservedAddresses},
     handshakes::HandshakeLimits,
     inbound_filter::InboundFilter,
+    multiplexer::Multiplexer,
+    read_ahead::ReadAhead,
 };
 use crate::{config, error::P2pError, identity::Identity, swarm_key::SwarmKey};
 
@@ -140,16 +142,14 @@ where
     T::ListenerUpgrade: Send,
 {
     plain
-        .map(|connection, _| Box::new(connection) as Box<dyn Plain>)
+        .map(|connection, _| Box::new(ReadAhead::new(connection)) as Box<dyn Plain>)
         .boxed()
 }
 
 fn with_streams(plain: PlainConnections, noise: noise::Config) -> Connections {
-    let mut yamux = yamux::Config::default();
-    yamux.set_max_num_streams(MAX_STREAMS);
     plain
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux)
+        .multiplex(Multiplexer::new(MAX_STREAMS))
         .boxed()
 }

@@ -22,6 +22,8 @@ use crate::{
     },
 };
 
+/// Chunks that are read at a time.
+const READ_AT_ONCE: u64 = 2;
 /// How long a stream may wait for its next request.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -189,7 +191,7 @@ where
     }
 }
 
-/// Sends chunks in their order; the next one is read while one is sent.
+/// Sends chunks in their order; the next ones are read while some are sent.
 async fn send_chunks<S>(
     shared: &Shared,
     peer: PeerId,
@@ -205,15 +207,20 @@ where
         return wire.send(&Reply::Missing).await;
     };
     let mut index = first;
-    let mut next = read_chunk(shared, peer, id, index, end).await;
-    while let Some((chunk, memory)) = next {
-        index += 1;
-        let len = chunk.bytes().len() as u32;
-        let reply = Reply::Chunk { len };
-        let sending = wire.send_with(&reply, chunk.bytes());
+    let mut next = read_chunks(shared, peer, id, index, end).await;
+    while let Some((chunks, memory)) = next {
+        index += chunks.len() as u64;
+        let sending = async {
+            for chunk in &chunks {
+                let len = chunk.bytes().len() as u32;
+                wire.send_with(&Reply::Chunk { len }, chunk.bytes()).await?;
+                memory.moved();
+            }
+            Ok(())
+        };
         let (sent, following) = tokio::join!(
             memory.unless_displaced(sending),
-            read_chunk(shared, peer, id, index, end),
+            read_chunks(shared, peer, id, index, end),
         );
         sent?;
         next = following;
@@ -225,25 +232,28 @@ where
     }
 }
 
-/// The chunk at `index` and the memory that it takes; `None` at the end, or where it
-/// cannot be read.
-async fn read_chunk(
+/// The first chunks between two indexes and the memory that they take; `None` at the end, or
+/// where they cannot be read.
+async fn read_chunks(
     shared: &Shared,
     peer: PeerId,
     id: &ObjectId,
     index: u64,
     end: u64,
-) -> Option<(Chunk, Reserved)> {
-    if index >= end {
+) -> Option<(Vec<Chunk>, Reserved)> {
+    let count = end.saturating_sub(index).min(READ_AT_ONCE);
+    if count == 0 {
         return None;
     }
-    let memory = shared.memory_to_send(peer, MAX_CHUNK_BYTES).await?;
-    match shared.context.objects.chunk(id, index).await {
-        Ok(chunk) => {
-            let len = chunk.bytes().len() as u64;
+    let memory = shared
+        .memory_to_send(peer, count as usize * MAX_CHUNK_BYTES)
+        .await?;
+    match shared.context.objects.chunks(id, index, count).await {
+        Ok(chunks) => {
+            let len = chunks.iter().map(|chunk| chunk.bytes().len() as u64).sum();
             memory.shrink(len);
             shared.context.peers.count_bytes(peer, len);
-            Some((chunk, memory))
+            Some((chunks, memory))
         }
         Err(error) => {
             log_store_error(&error);

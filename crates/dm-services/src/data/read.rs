@@ -411,20 +411,6 @@ impl OpenObject {
     async fn stored_chunk(&self, index: u64) -> Result<Chunk, ServiceError> {
         Ok(self.reader.objects.chunk(&self.envelope.id, index).await?)
     }
-
-    /// Decrypts a chunk and checks that it has the length of its place.
-    async fn open_chunk(&self, index: u64, chunk: Chunk) -> Result<Bytes, ServiceError> {
-        let opened = self.reader.sealing.open_chunk(&self.key, chunk).await?;
-        match opened {
-            Ok(plaintext) if plaintext.len() as u64 == self.envelope.chunk_plaintext_len(index) => {
-                Ok(plaintext.into())
-            }
-            Ok(_) => Err(ServiceError::Damaged(
-                format!("chunk {index} has another length than it should").into(),
-            )),
-            Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}").into())),
-        }
-    }
 }
 
 /// Those objects that were not erased and have not ended, as far as is known here.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dm_core::{
     envelope::{CHUNK_SIZE, Chunk, ChunkListHasher, Envelope, MAX_ATTACHMENT},
     hash::{DataHash, DataHasher},
-    ports::{ObjectStore, ObjectWriter, Sealer, Unsealable},
+    ports::{ChunkOpener, ObjectStore, ObjectWriter, Sealer, Unsealable},
     receipt::Receipt,
     secret::ContentKey,
 };
@@ -18,8 +18,9 @@ use crate::{ServiceError, attachments, cpu::Cpu};
 mod descriptors;
 mod intake;
 mod parts;
+mod passing_hash;
 
-pub(super) use {intake::Intake, parts::PartIntake};
+pub(super) use {intake::Intake, parts::PartIntake, passing_hash::PassingHash};
 
 /// Chunks that were handed to the store, and what the envelope says of them.
 pub(super) struct Sealed {
@@ -50,18 +51,25 @@ impl Sealing {
         self.cpu.run_on(data.len(), move || DataHash::of(&data)).await
     }
 
-    /// Adds a piece to a hash.
+    /// Adds pieces to a hash.
     pub(super) async fn hash_on(
         &self,
         mut hasher: DataHasher,
-        piece: Bytes,
+        pieces: Vec<Bytes>,
     ) -> Result<DataHasher, ServiceError> {
-        let length = piece.len();
+        let length = pieces.iter().map(Bytes::len).sum();
         let work = move || {
-            hasher.update(&piece);
+            for piece in &pieces {
+                hasher.update(piece);
+            }
             hasher
         };
         self.cpu.run_on(length, work).await
+    }
+
+    /// Opens chunks under this key, for whoever has a thread to do it on.
+    pub(super) fn opener(&self, key: &ContentKey) -> ChunkOpener {
+        ChunkOpener::new(self.sealer.clone(), key.clone())
     }
 
     /// Seals data that is in memory under a fresh content key.

@@ -130,6 +130,38 @@ impl Files {
         Chunk::checked(ChunkName::from_bytes(name), bytes.into()).ok_or_else(|| ReadError::damaged(index))
     }
 
+    /// Two chunks in a row.
+    fn read_pair(&self, envelope: &Envelope, body: BodyId, first: u64) -> Result<Vec<Chunk>, ReadError> {
+        let file = File::open(self.path(&envelope.id, body))?;
+        let indexes = [first, first + 1];
+        let mut names = [[0; NAME_LEN as usize]; 2];
+        for (name, index) in names.iter_mut().zip(indexes) {
+            file.read_exact_at(name, name_offset(index))?;
+        }
+        let read = |index| {
+            let mut bytes = vec![0; envelope.chunk_len(index) as usize];
+            file.read_exact_at(&mut bytes, chunk_offset(index))?;
+            Ok::<_, ReadError>(bytes.into())
+        };
+        let bytes = [read(first)?, read(first + 1)?];
+        let chunks = Chunk::both_checked(names.map(ChunkName::from_bytes), bytes);
+        let checked = chunks.into_iter().zip(indexes);
+        checked
+            .map(|(chunk, index)| chunk.ok_or_else(|| ReadError::damaged(index)))
+            .collect()
+    }
+
+    /// Two chunks in a row, for whoever reads all.
+    pub(crate) async fn pair(
+        &self,
+        envelope: &SignedEnvelope,
+        body: BodyId,
+        first: u64,
+    ) -> Result<Vec<Chunk>, ReadError> {
+        let (files, envelope) = (self.clone(), envelope.clone());
+        blocking(move || Ok(files.read_pair(&envelope, body, first))).await?
+    }
+
     /// Has the operating system drop what it keeps in memory of a chunk, so
     /// that it is read from the disk. What is not written out yet stays.
     fn forget_cached(&self, envelope: &Envelope, body: BodyId, index: u64) -> Result<(), ReadError> {

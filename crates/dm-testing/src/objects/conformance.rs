@@ -288,9 +288,24 @@ pub async fn names_and_chunks_are_read_in_ranges(store: &dyn ObjectStore) {
             .unwrap()
             .is_empty()
     );
+    for first in 0..7_usize {
+        for count in [1, 2, 3, 100_u64] {
+            let chunks = store.chunks(&object.id(), first as u64, count).await.unwrap();
+            assert!(
+                (1..=count).contains(&(chunks.len() as u64)),
+                "{count} chunks from {first}"
+            );
+            assert!(
+                object.chunks[first..].starts_with(&chunks),
+                "{count} chunks from {first}"
+            );
+        }
+    }
     for index in [7, 1 << 40, u64::MAX] {
         let beyond = store.chunk(&object.id(), index).await;
         assert!(matches!(beyond, Err(StoreError::Missing)), "chunk {index}");
+        let beyond = store.chunks(&object.id(), index, 2).await;
+        assert!(matches!(beyond, Err(StoreError::Missing)), "chunks from {index}");
     }
 }
 

@@ -12,9 +12,8 @@ use bytes::Bytes;
 use dm_core::{
     clock::now_ms,
     envelope::Chunk,
-    hash::DataHasher,
     inbox::ItemState,
-    ports::{Found, ObjectWriter, Resumed, StoreError},
+    ports::{FetchError, Found, ObjectWriter, OpenedChunk, Resumed, StoreError, Unsealable},
     share::ReadableObject,
 };
 use futures::{
@@ -23,20 +22,20 @@ use futures::{
 };
 
 use super::{OpenObject, READ_AHEAD, Source};
-use crate::{ServiceError, plugin_manager::Examiner};
+use crate::{ServiceError, data::seal::PassingHash, plugin_manager::Examiner};
 
-/// A sealed chunk and its plaintext.
-type OpenedChunk = (Chunk, Bytes);
+/// A sealed chunk and its plaintext, which has the length of its place.
+type Piece = (Chunk, Bytes);
 
 /// An object on its way through the check.
 struct Check {
     object: Arc<OpenObject>,
-    chunks: BoxStream<'static, Result<OpenedChunk, ServiceError>>,
+    chunks: BoxStream<'static, Result<Piece, ServiceError>>,
     /// Keeps what comes from peers.
     keeper: Option<Box<dyn ObjectWriter>>,
     /// Shows plugins what comes from others.
     examiner: Examiner,
-    hasher: DataHasher,
+    hash: PassingHash,
     /// The newest piece; it is handed on once there is another or all is checked.
     held_back: Option<Bytes>,
 }
@@ -61,9 +60,11 @@ impl Check {
             Source::Remote(found) => {
                 let objects = &object.reader.objects;
                 let Resumed { kept, writer } = objects.resume(&object.envelope).await?;
-                (rest_from_peers(&object, found, kept), Some(writer))
+                (kept_and_fetched(&object, found, kept), Some(writer))
             }
-            Source::Checked | Source::Local => (stored_chunks(object.clone()), None),
+            Source::Checked | Source::Local => {
+                (opened_chunks(object.clone(), stored_chunks(object.clone())), None)
+            }
         };
         let examiner = match object.reader.comes_first(&object) {
             true => object.reader.plugins.examiner_of_received(),
@@ -71,10 +72,10 @@ impl Check {
         };
         Ok(Self {
             examiner,
-            chunks: opened_chunks(object.clone(), chunks),
+            chunks,
+            hash: PassingHash::new(object.reader.sealing.clone()),
             object,
             keeper,
-            hasher: DataHasher::new(),
             held_back: None,
         })
     }
@@ -97,7 +98,7 @@ impl Check {
             if let Some(keeper) = &mut self.keeper {
                 keeper.append(sealed).await?;
             }
-            self.hash(plaintext.clone()).await?;
+            self.hash.add(plaintext.clone()).await?;
             self.examiner.examine(&plaintext).await?;
             if let Some(piece) = self.held_back.replace(plaintext) {
                 return Ok(Some(piece));
@@ -110,16 +111,10 @@ impl Check {
         Ok(Some(last))
     }
 
-    async fn hash(&mut self, plaintext: Bytes) -> Result<(), ServiceError> {
-        let hasher = std::mem::take(&mut self.hasher);
-        self.hasher = self.object.reader.sealing.hash_on(hasher, plaintext).await?;
-        Ok(())
-    }
-
     /// The whole plaintext has passed: does it have the hash that was asked for?
     async fn conclude(&mut self) -> Result<(), ServiceError> {
         let object = &self.object;
-        if std::mem::take(&mut self.hasher).finish() != object.data_hash {
+        if self.hash.finish().await? != object.data_hash {
             object.reader.distrust.add(object.envelope.id);
             return Err(ServiceError::Damaged(
                 format!(
@@ -170,10 +165,14 @@ impl Check {
         if let Some(deliveries) = &object.reader.deliveries {
             deliveries.has_read(&object.envelope, &object.data_hash).await;
         }
-        object.reader.readable.put_readable(&readable).await?;
+        // Both in one commit, as a rule.
         let id = &object.envelope.id;
-        let inbox = &object.reader.inbox;
-        if let Err(error) = inbox.advance_item(id, ItemState::Fetched, now_ms()).await {
+        let (kept, advanced) = tokio::join!(
+            object.reader.readable.put_readable(&readable),
+            object.reader.inbox.advance_item(id, ItemState::Fetched, now_ms()),
+        );
+        kept?;
+        if let Err(error) = advanced {
             tracing::warn!(locator = %id.locator, %error, "an item was not marked as fetched");
         }
         if let Some(deliveries) = &object.reader.deliveries {
@@ -183,10 +182,32 @@ impl Check {
     }
 }
 
+impl OpenObject {
+    /// Decrypts a chunk and checks that it has the length of its place.
+    pub(super) async fn open_chunk(&self, index: u64, chunk: Chunk) -> Result<Bytes, ServiceError> {
+        let opened = self.reader.sealing.open_chunk(&self.key, chunk).await?;
+        self.in_place(index, opened.map(Bytes::from))
+    }
+
+    /// The plaintext of a chunk where it could be opened and has the length of its place.
+    fn in_place(&self, index: u64, opened: Result<Bytes, Unsealable>) -> Result<Bytes, ServiceError> {
+        match opened {
+            Ok(plaintext) if plaintext.len() as u64 == self.envelope.chunk_plaintext_len(index) => {
+                Ok(plaintext)
+            }
+            Ok(_) => Err(ServiceError::Damaged(
+                format!("chunk {index} has another length than it should").into(),
+            )),
+            Err(error) => Err(ServiceError::Damaged(format!("chunk {index} is {error}").into())),
+        }
+    }
+}
+
+/// Chunks that have their names, opened.
 fn opened_chunks(
     object: Arc<OpenObject>,
     sealed: BoxStream<'static, Result<Chunk, ServiceError>>,
-) -> BoxStream<'static, Result<OpenedChunk, ServiceError>> {
+) -> BoxStream<'static, Result<Piece, ServiceError>> {
     sealed
         .enumerate()
         .map(move |(index, chunk)| {
@@ -212,22 +233,42 @@ fn stored_chunks(object: Arc<OpenObject>) -> BoxStream<'static, Result<Chunk, Se
 }
 
 /// The chunks that were kept, and those that follow, from peers.
-fn rest_from_peers(
-    object: &OpenObject,
+fn kept_and_fetched(
+    object: &Arc<OpenObject>,
     found: &Found,
     kept: BoxStream<'static, Chunk>,
-) -> BoxStream<'static, Result<Chunk, ServiceError>> {
-    let network = object.reader.network.clone();
-    let (found, trace) = (found.clone(), object.trace.clone());
+) -> BoxStream<'static, Result<Piece, ServiceError>> {
     let count = Arc::new(AtomicU64::new(0));
-    let (counted, counting_trace) = (count.clone(), trace.clone());
-    let kept = kept.inspect(move |_| {
+    let (counted, trace) = (count.clone(), object.trace.clone());
+    let kept = kept.map(move |chunk| {
         counted.fetch_add(1, Ordering::Relaxed);
-        counting_trace.kept_chunk();
+        trace.kept_chunk();
+        Ok(chunk)
     });
+    let kept = opened_chunks(object.clone(), kept.boxed());
+    let (object, found) = (object.clone(), found.clone());
     // How many were kept is known once they have passed.
-    let rest = stream::once(async move { network.fetch(&found, count.load(Ordering::Relaxed), &trace) })
-        .flatten()
-        .map_err(ServiceError::from);
-    kept.map(Ok).chain(rest).boxed()
+    let rest = stream::once(async move { fetched(&object, &found, count.load(Ordering::Relaxed)) });
+    kept.chain(rest.flatten()).boxed()
+}
+
+/// The chunks from `first` on, from peers; they are opened as they arrive.
+fn fetched(
+    object: &Arc<OpenObject>,
+    found: &Found,
+    first: u64,
+) -> BoxStream<'static, Result<Piece, ServiceError>> {
+    let opener = object.reader.sealing.opener(&object.key);
+    let chunks = object
+        .reader
+        .network
+        .fetch_opened(found, first, opener, &object.trace);
+    let object = object.clone();
+    let pieces = chunks.zip(stream::iter(first..));
+    pieces
+        .map(move |(opened, index): (Result<OpenedChunk, FetchError>, u64)| {
+            let OpenedChunk { chunk, plaintext } = opened?;
+            Ok((chunk, object.in_place(index, plaintext)?))
+        })
+        .boxed()
 }

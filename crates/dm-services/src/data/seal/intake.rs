@@ -22,6 +22,9 @@ use crate::{ServiceError, plugin_manager::Examiner};
 /// Chunks that are sealed at the same time or wait to be written.
 const IN_FLIGHT: usize = 8;
 
+/// Idle cores that receive and write while a chunk is sealed.
+const KEPT_FREE: usize = 1;
+
 /// Data on its way into the store. Nothing of it is visible before its object is
 /// finished, and dropping it leaves nothing behind.
 pub(in crate::data) struct Intake<Writer: ObjectWriter + ?Sized = dyn ObjectWriter> {
@@ -146,8 +149,10 @@ impl Intake {
     }
 }
 
-/// Hashes a chunk once those before it are hashed, passes the hasher on, and
-/// seals the chunk while it is in the processor's cache and the next is hashed.
+/// Hashes a chunk once those before it are hashed, passes the hasher on, and seals the chunk.
+///
+/// Hashing and sealing in one pass costs less. Where cores are idle, though, the next chunk
+/// shall not wait for both.
 async fn hash_and_seal(
     sealing: Arc<Sealing>,
     key: ContentKey,
@@ -156,13 +161,19 @@ async fn hash_and_seal(
     pass_on: oneshot::Sender<DataHasher>,
 ) -> Result<Chunk, ServiceError> {
     let mut hasher = before.await.map_err(cut_off)?;
-    let sealer = sealing.sealer.clone();
+    let (sealer, cpu) = (sealing.sealer.clone(), sealing.cpu.clone());
     let length = plaintext.len();
     let work = move || {
-        hasher.update(&plaintext);
-        // Where the upload was given up, nobody takes it.
-        let _ = pass_on.send(hasher);
-        sealer.seal(&key, &plaintext)
+        if cpu.idle_cores() > KEPT_FREE {
+            hasher.update(&plaintext);
+            // Where the upload was given up, nobody takes it.
+            let _ = pass_on.send(hasher);
+            sealer.seal(&key, &plaintext)
+        } else {
+            let chunk = sealer.seal_and_hash(&key, &plaintext, &mut hasher);
+            let _ = pass_on.send(hasher);
+            chunk
+        }
     };
     sealing.cpu.run_on(length, work).await
 }
@@ -176,7 +187,7 @@ pub(super) fn passed<T>(value: T) -> oneshot::Receiver<T> {
 }
 
 /// Runs a piece of work at once, and not only when it is awaited.
-fn begun<T: Send + 'static>(
+pub(super) fn begun<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, ServiceError>> {
     let task = tokio::spawn(in_same_trace(in_same_epoch(work)));

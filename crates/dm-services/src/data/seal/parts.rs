@@ -75,7 +75,7 @@ impl PartIntake {
         while let Some((chunk, plaintext)) = opened.try_next().await? {
             let plaintext = Bytes::from(plaintext);
             intake.examiner.examine(&plaintext).await?;
-            hasher = sealing.hash_on(hasher, plaintext).await?;
+            hasher = sealing.hash_on(hasher, vec![plaintext]).await?;
             intake.names.push(&chunk.name());
             intake.writer.append(chunk).await?;
         }
