@@ -69,6 +69,7 @@ mod several_recipients;
 mod shared_keys;
 mod shares;
 mod sharing;
+mod sign_in;
 mod support_bundle;
 mod tls;
 mod traces;

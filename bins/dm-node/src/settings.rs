@@ -234,6 +234,7 @@ fn read_secret_files(config: &mut NodeConfig, faults: &mut Vec<ConfigFault>) {
         private_key_file,
         key_master_password,
         key_master_password_file,
+        sign_in,
         ..
     } = config;
     for (name, value, file) in [
@@ -242,6 +243,11 @@ fn read_secret_files(config: &mut NodeConfig, faults: &mut Vec<ConfigFault>) {
             "key_master_password_file",
             key_master_password,
             key_master_password_file,
+        ),
+        (
+            "sign_in.client_secret_file",
+            &mut sign_in.client_secret,
+            &mut sign_in.client_secret_file,
         ),
     ] {
         let (Some(path), None) = (file.as_ref(), value.as_ref()) else {

@@ -16,7 +16,7 @@ use actix_web::{
 use tokio::runtime::Handle;
 
 use crate::{
-    console::ConsoleState,
+    console::{ConsoleState, Sessions},
     endpoint::{Router, not_found},
     middleware::{
         dialect,
@@ -63,6 +63,7 @@ pub(crate) struct Blueprint {
     pub(crate) hosts: AllowedHosts,
     pub(crate) known_keys: KnownKeys,
     pub(crate) uploads: UploadPlaces,
+    pub(crate) sessions: Sessions,
     pub(crate) trusted_proxies: Arc<[IpAddr]>,
     pub(crate) runtime: Handle,
     pub(crate) requests: Requests,
@@ -95,6 +96,7 @@ impl Blueprint {
             self.runtime.clone(),
             self.uploads.clone(),
             routes::served_routes().into(),
+            self.sessions.clone(),
         );
         let (hosts, requests, meter) = (self.hosts.clone(), self.requests.clone(), self.meter.clone());
         let tracer = self.services.tracer.clone();

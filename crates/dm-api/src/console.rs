@@ -1,9 +1,11 @@
 //! The console in the browser: its page, its sessions, and the routes that only it has.
 //! Both APIs are served below `/api` as they are.
 
+mod attempts;
 mod pages;
 mod routes;
 mod sessions;
+mod sign_in;
 mod sockets;
 mod wire;
 
@@ -16,14 +18,14 @@ use actix_web::{
 };
 use dm_core::ports::ConsolePages;
 
-use self::sockets::Sockets;
+use self::{attempts::Attempts, sockets::Sockets};
 use crate::{
     endpoint::not_found,
     middleware::{rate_limit::RateLimits, session},
     routes::{external, external_health, internal, internal_health},
 };
 
-pub(crate) use self::sessions::{Session, Sessions};
+pub(crate) use self::sessions::{Holder, Session, Sessions};
 
 /// What the console shows beside what the services know.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub struct Console {
     pub node_id: String,
     /// The files of the page.
     pub pages: Arc<dyn ConsolePages>,
+    /// URL under which browsers reach it; that of its own address if there is none.
+    pub url: Option<String>,
 }
 
 /// TCP ports of the servers.
@@ -49,15 +53,20 @@ pub(crate) struct ConsoleState {
     ports: Ports,
     pub(crate) sessions: Sessions,
     sockets: Sockets,
+    attempts: Attempts,
+    /// URL under which browsers reach it, without a slash at its end.
+    url: Arc<str>,
 }
 
 impl ConsoleState {
-    pub(crate) fn new(console: Console, ports: Ports) -> Self {
+    pub(crate) fn new(console: Console, ports: Ports, sessions: Sessions, url: &str) -> Self {
         Self {
             console,
             ports,
-            sessions: Sessions::default(),
+            sessions,
             sockets: Sockets::default(),
+            attempts: Attempts::default(),
+            url: url.trim_end_matches('/').into(),
         }
     }
 
@@ -66,6 +75,7 @@ impl ConsoleState {
         let sessions = self.sessions.clone();
         let api = web::scope("/api")
             .configure(|config| routes::of_api().configure(config))
+            .configure(|config| sign_in::of_api().configure(config))
             .configure(|config| internal_health().configure(config))
             .configure(|config| internal().configure(config))
             // What both APIs have, such as `/health`, is answered as operators are.

@@ -17,6 +17,7 @@ use dm_core::{
 use dm_services::{AuthorizerError, ContactError, ServiceError};
 use serde::Serialize;
 
+mod identity;
 mod payment_needed;
 mod uploads;
 

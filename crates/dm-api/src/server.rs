@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{Audience, Blueprint},
-    console::{Console, ConsoleState, Ports},
+    console::{Console, ConsoleState, Ports, Sessions},
     listener::listen,
     middleware::{host::AllowedHosts, in_progress::Requests, known_keys::KnownKeys, rate_limit::RateLimits},
     protocol::Protocol,
@@ -183,13 +183,16 @@ impl ApiServers {
             (self.internal, Audience::Operators, INTERNAL_WORKERS),
             (self.external, Audience::Clients, external_workers),
         ];
+        let sessions = Sessions::default();
         if let Some((bound, console)) = self.console {
             let ports = Ports {
                 internal,
                 external,
                 dashboard: bound.address.port(),
             };
-            let audience = Audience::Console(ConsoleState::new(console, ports));
+            let address = console.url.clone().unwrap_or_else(|| bound.url());
+            let console = ConsoleState::new(console, ports, sessions.clone(), &address);
+            let audience = Audience::Console(console);
             plans.push((bound, audience, INTERNAL_WORKERS));
         }
         let mut servers = Vec::with_capacity(plans.len());
@@ -209,6 +212,7 @@ impl ApiServers {
                 rates: bound.rates,
                 known_keys: known_keys.clone(),
                 uploads: self.uploads.clone(),
+                sessions: sessions.clone(),
                 trusted_proxies: bound.config.trusted_proxies.as_slice().into(),
                 runtime: Handle::current(),
                 requests: Requests::default(),

@@ -12,13 +12,15 @@ use dm_core::{
 };
 use dm_services::{
     Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, Membership,
-    PaymentProcessor, PluginManager, Readiness, Repairer, Scrubber, ServiceError, ShareAuthorization,
+    PaymentProcessor, People, PluginManager, Readiness, Repairer, Scrubber, ServiceError, ShareAuthorization,
     Subscriptions, TokenManager, events::Events, inbox::Inbox, shares::Shares,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
-use crate::{error::ApiError, on_runtime::OnRuntime, route_info::RouteInfo, uploads::UploadPlaces};
+use crate::{
+    console::Sessions, error::ApiError, on_runtime::OnRuntime, route_info::RouteInfo, uploads::UploadPlaces,
+};
 
 /// The parts of the node that clients reach through HTTP; cheap to clone.
 #[derive(Clone)]
@@ -57,6 +59,8 @@ pub struct Services {
     pub plugins: PluginManager,
     /// Recognises clients.
     pub api_keys: Arc<dyn ApiKeys>,
+    /// Knows the people who sign in with an account.
+    pub people: People,
     /// Knows the users who may order shares.
     pub users: Authorizer,
     /// Names for the addresses of others.
@@ -83,6 +87,8 @@ pub(crate) struct State {
     pub(crate) uploads: UploadPlaces,
     /// The routes of both APIs, to which keys can be narrowed.
     pub(crate) served: Arc<[RouteInfo]>,
+    /// Who is signed in to the console.
+    pub(crate) sessions: Sessions,
     runtime: Handle,
 }
 
@@ -115,6 +121,7 @@ impl State {
         runtime: Handle,
         uploads: UploadPlaces,
         served: Arc<[RouteInfo]>,
+        sessions: Sessions,
     ) -> Self {
         Self {
             services,
@@ -122,6 +129,7 @@ impl State {
             trusted_proxies,
             uploads,
             served,
+            sessions,
             runtime,
         }
     }

@@ -31,6 +31,7 @@ mod retrieval;
 mod sent;
 mod several_recipients;
 mod shares;
+mod sign_in;
 mod subscriptions;
 mod tls;
 mod transfers_end;

@@ -35,7 +35,9 @@ fn check(text: &str, routes: &[RouteInfo]) {
             Access::Open => None,
             Access::Needs(scope) => Some(scope.as_str()),
         };
-        assert_eq!(operation["security"][0]["ApiKey"][0].as_str(), scope, "{route:?}");
+        for (place, way) in ["ApiKey", "Bearer"].into_iter().enumerate() {
+            assert_eq!(operation["security"][place][way][0].as_str(), scope, "{route:?}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/javascript; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"2bc34555fa2b1241e7d76a851d9bcd5d\"",
+            etag: "\"266d815742fb1c768a32e6213a2ef196\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.js")),
         },
     ),
@@ -23,7 +23,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/css; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"52d91b0b217b0993c314d524cac0307e\"",
+            etag: "\"2ef8de1267266346522d0d4c4e124bbc\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.css")),
         },
     ),

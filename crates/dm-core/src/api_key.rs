@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::named_enum::named_enum;
+use crate::{named_enum::named_enum, person::Person};
 
 mod rights;
 mod route_name;
@@ -61,13 +61,31 @@ pub struct KeyUsage {
     pub last_used_at: Option<u64>,
 }
 
-/// Who a request comes from, once its key was recognised; cheap to clone.
+/// Who a request comes from, once its key or token was recognised; cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Id of the API key.
+    /// Id of the API key; for a person [`Principal::PERSON`] and the id that the identity
+    /// provider gives them.
     pub key_id: Arc<str>,
     /// What it allows.
     pub rights: Arc<Rights>,
-    /// When the key ends, in milliseconds since the Unix epoch.
+    /// When the key ends, or the person's token, in milliseconds since the Unix epoch.
     pub expires_at: Option<u64>,
+    /// Who it is, where it is a person who has no API key.
+    pub person: Option<Arc<Person>>,
+}
+
+impl Principal {
+    /// Begins the id of a person; no API key has such an id.
+    pub const PERSON: &str = "person:";
+
+    /// A person with these rights.
+    pub fn of_person(person: Person, rights: Arc<Rights>, expires_at: Option<u64>) -> Self {
+        Self {
+            key_id: format!("{}{}", Self::PERSON, person.subject).into(),
+            rights,
+            expires_at,
+            person: Some(Arc::new(person)),
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod money;
 mod network;
 mod plugins;
 mod s3;
+mod sign_in;
 mod tls;
 mod traces;
 mod uploads;
@@ -34,6 +35,7 @@ pub use money::{ChainConfig, PaymentsConfig};
 pub use network::NetworkConfig;
 pub use plugins::PluginsConfig;
 pub use s3::{InvalidObjectsUrl, ObjectsUrl, S3Config};
+pub use sign_in::{InvalidRole, SignInConfig};
 pub use tls::{ClientCertificate, ClientKey, InvalidClientKey, TlsConfig};
 pub use traces::{InvalidTraces, TracesConfig};
 pub use uploads::UploadsConfig;
@@ -110,6 +112,8 @@ pub struct NodeConfig {
     pub authorization: AuthorizationConfig,
     /// How wrong API keys are met.
     pub api_keys: ApiKeysConfig,
+    /// Sign-in with an account of the company.
+    pub sign_in: SignInConfig,
     /// Recording shares on the chain.
     pub compliance: ComplianceConfig,
     /// Events for programs.
@@ -158,6 +162,7 @@ impl Default for NodeConfig {
             inbox: InboxConfig::default(),
             authorization: AuthorizationConfig::default(),
             api_keys: ApiKeysConfig::default(),
+            sign_in: SignInConfig::default(),
             compliance: ComplianceConfig::default(),
             events: EventsConfig::default(),
             plugins: PluginsConfig::default(),

@@ -31,6 +31,7 @@ pub mod operation;
 pub mod order;
 pub mod payment;
 pub mod peer;
+pub mod person;
 pub mod plugin;
 pub mod ports;
 pub mod receipt;

@@ -10,6 +10,7 @@ use crate::{
     event::EventKind,
     hash::{DataHash, Locator},
     health::{HealthReport, PartHealth},
+    person::{Act, Person},
     share::ShareStatus,
 };
 
@@ -203,6 +204,27 @@ pub enum News {
         /// Wrong keys in a row.
         attempts: u32,
     },
+    /// A person has signed in to the console.
+    #[serde(rename = "person.signed_in")]
+    PersonSignedIn {
+        /// Who.
+        #[serde(flatten)]
+        person: Person,
+        /// Id of the session.
+        session: String,
+    },
+    /// The session of a person was ended before its time.
+    #[serde(rename = "person.signed_out")]
+    PersonSignedOut {
+        /// Whose it was.
+        #[serde(flatten)]
+        person: Person,
+        /// Id of the session.
+        session: String,
+    },
+    /// A person has asked the node to change something.
+    #[serde(rename = "person.acted")]
+    PersonActed(Act),
     /// The node runs.
     #[serde(rename = "system.node_started")]
     NodeStarted {
@@ -318,7 +340,7 @@ pub enum SystemTrouble {
 
 /// Topics that the journal keeps, in the order of their names. The others pass and are
 /// gone: what peers and clients without a key can bring about must not fill it.
-pub const DURABLE_TOPICS: [&str; 17] = [
+pub const DURABLE_TOPICS: [&str; 20] = [
     "compliance.event",
     "contact.changed",
     "data.acknowledged",
@@ -329,6 +351,9 @@ pub const DURABLE_TOPICS: [&str; 17] = [
     "data.revoked",
     "data.shared",
     "health.component_change",
+    "person.acted",
+    "person.signed_in",
+    "person.signed_out",
     "share.anchored",
     "system.error",
     "system.node_started",

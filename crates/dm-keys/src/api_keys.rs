@@ -183,6 +183,7 @@ impl ApiKeyManager {
             key_id,
             rights: record.rights.clone(),
             expires_at: record.expires_at,
+            person: None,
         })
     }
 

@@ -32,6 +32,7 @@ mod order_executor;
 mod own_secret;
 mod pauses;
 mod payment_processor;
+mod people;
 mod plugin_manager;
 mod queue_front;
 mod readiness;
@@ -72,6 +73,7 @@ pub use notices::{Letterbox, NoticePorts, Notices, ReplicaNoticePorts, ReplicaNo
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};
 pub use order_executor::{MoneyConfig, MoneyPorts, OrderExecutor};
 pub use payment_processor::{PaymentProcessor, TransferRequest};
+pub use people::People;
 pub use plugin_manager::{PluginConfig, PluginManager, PluginReading, RegisteredPlugins};
 pub use readiness::Readiness;
 pub use repairer::{HeldBy, HeldObject, RepairMeter, RepairPorts, RepairTotals, Repairer};

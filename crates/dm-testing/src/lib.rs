@@ -9,6 +9,7 @@ pub mod collector;
 pub mod compliance;
 pub mod crypto;
 pub mod faults;
+pub mod identity;
 pub mod key_value;
 pub mod money;
 pub mod mortal;

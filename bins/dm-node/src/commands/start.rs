@@ -36,6 +36,7 @@ pub(crate) async fn start(
     let console = Console {
         node_id: config.node_id.clone(),
         pages: Arc::new(Pages),
+        url: config.sign_in.console_url.clone(),
     };
     let servers = ApiServers::bind(&config.internal_api, &config.external_api, config.uploads)?
         .with_console(&config.dashboard_api, console)?;

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use dm_api::{ApiHandle, ApiMeters, ApiServers, Services};
 use dm_backup::{BackupMaker, BackupPorts};
 use dm_chain::AccountHealth;
-use dm_core::ports::{BackupError, BackupStream, Backups, HealthCheck};
+use dm_core::ports::{BackupError, BackupStream, Backups, HealthCheck, IdentityProvider};
 use dm_metrics::{Listener, ListenerHealth};
+use dm_oidc::OidcProvider;
 use dm_services::{
-    HealthMonitor, HealthPorts, KeyGuard, Membership, NetworkHealth, Readiness, RegisteredPlugins,
+    HealthMonitor, HealthPorts, KeyGuard, Membership, NetworkHealth, People, Readiness, RegisteredPlugins,
     Subscriptions, TokenManager, events::Events,
 };
 use dm_traces::{CollectorHealth, Exporter};
@@ -99,6 +100,7 @@ pub(super) async fn serve(
         plugins: data.plugins.clone(),
         api_keys: background::start_api_keys(stores.catalog.clone(), &ground.supervisor),
         key_guard: Arc::new(KeyGuard::new(&ground.config.api_keys, ground.bus.clone())),
+        people: people(ground)?,
         users: data.users.clone(),
         contacts: data.contacts.clone(),
         authorization: data.authorization.clone(),
@@ -116,6 +118,13 @@ pub(super) async fn serve(
         metrics::start(listener, metered, &ground.supervisor);
     }
     Ok((apis, readiness))
+}
+
+/// Those who sign in with an account, where the configuration names who knows them.
+fn people(ground: &Ground<'_>) -> anyhow::Result<People> {
+    let provider = OidcProvider::new(&ground.config.sign_in)?;
+    let provider = provider.map(|provider| Arc::new(provider) as Arc<dyn IdentityProvider>);
+    Ok(People::new(provider, ground.bus.clone()))
 }
 
 /// Whom whoever reads the metrics asks.

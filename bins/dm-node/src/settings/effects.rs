@@ -146,6 +146,15 @@ keys.destroy_retired | tests/keys.rs | fn old_versions_end_by_themselves_where_t
 authorization.required | tests/users.rs | DM_AUTHORIZATION__REQUIRED
 api_keys.max_wrong | tests/api_keys.rs | fn who_tries_keys_has_to_wait_and_known_clients_do_not(
 api_keys.longest_wait_secs | crates/dm-services/src/key_guard.rs | config.longest_wait_secs
+sign_in.issuer | tests/sign_in.rs | fn a_token_of_the_company_opens_what_its_role_opens(
+sign_in.provider_name | crates/dm-console/web/tests/sign_in.test.mjs | DM_SIGN_IN__PROVIDER_NAME
+sign_in.client_id | crates/dm-console/web/tests/sign_in.test.mjs | DM_SIGN_IN__CLIENT_ID
+sign_in.client_secret_file | crates/dm-console/web/tests/sign_in.test.mjs | DM_SIGN_IN__CLIENT_SECRET_FILE
+sign_in.console_url | crates/dm-api/tests/sign_in.rs | fn the_provider_sends_browsers_back_to_the_configured_address_alone(
+sign_in.audience | tests/sign_in.rs | fn a_token_of_the_company_opens_what_its_role_opens(
+sign_in.request_scopes | crates/dm-oidc/tests/sign_in.rs | fn a_browser_is_sent_with_everything_that_the_provider_needs(
+sign_in.roles_claim | tests/sign_in.rs | DM_SIGN_IN__ROLES_CLAIM
+sign_in.roles | tests/sign_in.rs | DM_SIGN_IN__ROLES
 compliance.confirmations | crates/dm-compliance/src/anchoring/watch.rs | config.confirmations
 compliance.anchor_timeout_secs | bins/dm-node/src/node/data.rs | config.compliance.anchor_timeout_secs
 compliance.max_batch | crates/dm-compliance/tests/anchoring.rs | fn an_anchor_covers_no_more_new_events_than_configured(

@@ -46,7 +46,7 @@ const PREFIX: &str = "DM_";
 const NOT_SETTINGS: [&str; 4] = ["DM_API", "DM_API_CA", "DM_API_KEY", "DM_INTERNAL_API_URL"];
 
 /// Settings that are lists; in the environment their items are separated by commas.
-const LISTS: [&str; 18] = [
+const LISTS: [&str; 20] = [
     "dashboard_api.allowed_hosts",
     "dashboard_api.trusted_proxies",
     "dashboard_api.tls.client_keys",
@@ -65,6 +65,8 @@ const LISTS: [&str; 18] = [
     "external_api.tls.client_keys",
     "external_api.trusted_proxies",
     "plugins.required",
+    "sign_in.request_scopes",
+    "sign_in.roles",
 ];
 
 /// Settings that are `true` or `false`.

@@ -3,21 +3,23 @@
 use super::{DEFAULT_FILE, environment::variable_name};
 
 /// Settings that the default file does not show as lines of their own.
-const UNLISTED: [&str; 6] = [
+const UNLISTED: [&str; 7] = [
     "contracts_dir",
     "key_master_password",
     "private_key",
+    "sign_in.client_secret",
     "storage.s3.access_key_id",
     "storage.s3.secret_access_key",
     "storage.s3.session_token",
 ];
 
 /// Settings whose values no message may show: secrets, and URLs that may hold one.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "blockchain_url",
     "catalog_url",
     "key_master_password",
     "private_key",
+    "sign_in.client_secret",
     "storage.s3.secret_access_key",
     "storage.s3.session_token",
 ];

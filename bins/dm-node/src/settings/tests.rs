@@ -18,7 +18,7 @@ fn read_toml(text: &str) -> (LoadedConfig, Vec<String>) {
 }
 
 /// Settings that the default file shows with an example, not with their default.
-const EXAMPLES: [&str; 21] = [
+const EXAMPLES: [&str; 26] = [
     "catalog.password_file",
     "catalog_url",
     "dashboard_api.tls.cert_file",
@@ -36,6 +36,11 @@ const EXAMPLES: [&str; 21] = [
     "node_signature",
     "plugin_dir",
     "private_key_file",
+    "sign_in.audience",
+    "sign_in.client_id",
+    "sign_in.client_secret_file",
+    "sign_in.console_url",
+    "sign_in.issuer",
     "sqlite_db_path",
     "storage.objects_url",
     "storage.s3.credentials_file",

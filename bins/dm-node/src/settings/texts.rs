@@ -8,7 +8,7 @@ use figment::value::{Dict, Value};
 use super::{dict, environment::variable};
 
 /// Settings without a default, where an empty text means that they are not set.
-const OPTIONAL: [&str; 18] = [
+const OPTIONAL: [&str; 24] = [
     "catalog.password_file",
     "catalog_url",
     "contracts_dir",
@@ -20,6 +20,12 @@ const OPTIONAL: [&str; 18] = [
     "plugin_dir",
     "private_key",
     "private_key_file",
+    "sign_in.audience",
+    "sign_in.client_id",
+    "sign_in.client_secret",
+    "sign_in.client_secret_file",
+    "sign_in.console_url",
+    "sign_in.issuer",
     "sqlite_db_path",
     "storage.objects_url",
     "storage.s3.access_key_id",
@@ -30,7 +36,7 @@ const OPTIONAL: [&str; 18] = [
 ];
 
 /// Settings that are paths.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "catalog.password_file",
     "data_dir",
     "db_path",
@@ -38,6 +44,7 @@ const PATHS: [&str; 9] = [
     "network.swarm_key_file",
     "plugin_dir",
     "private_key_file",
+    "sign_in.client_secret_file",
     "sqlite_db_path",
     "storage.s3.credentials_file",
 ];

@@ -1,14 +1,23 @@
 //! `/api/session` and `/api/dashboard/info`: what only the console asks for.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     http::{Method, header},
     web::Data,
 };
-use dm_core::api_key::{Principal, Scope};
+use dm_core::{
+    api_key::{Principal, Scope},
+    person::Person,
+    secret::SecretString,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{ConsoleState, Ports, Session, sessions::LIFETIME};
+use super::{
+    ConsoleState, Ports, Session,
+    sessions::{Holder, LIFETIME},
+};
 use crate::{
     endpoint::{Endpoint, Router},
     error::ApiError,
@@ -43,8 +52,11 @@ struct SignIn {
 struct SessionAnswer {
     /// For the header `X-CSRF-Token` of requests that change something.
     csrf_token: String,
-    /// Id of the API key.
+    /// Id of the API key, or of the person.
     key_id: String,
+    /// Who has signed in with an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<Arc<Person>>,
     scopes: Vec<String>,
     /// Seconds until the session ends, however much it is used.
     ends_in: u64,
@@ -58,6 +70,7 @@ impl SessionAnswer {
         Self {
             csrf_token: session.csrf_token.to_string(),
             key_id: bearer.key_id.to_string(),
+            person: bearer.person.clone(),
             scopes: scopes.map(|scope| scope.to_string()).collect(),
             ends_in: session.remaining().as_secs(),
         }
@@ -77,28 +90,58 @@ async fn sign_in(
     if let Some(earlier) = session_id(request.headers()) {
         console.sessions.end(earlier);
     }
-    let (id, session) = console.sessions.open(api_key);
-    let cookie = cookie(&id, LIFETIME.as_secs(), came_encrypted(&request, &state));
+    let (id, session) = console.sessions.open(Holder::Key {
+        id: bearer.key_id.clone(),
+        key: Arc::new(SecretString::new(api_key)),
+    });
     Ok(HttpResponse::Ok()
-        .insert_header((header::SET_COOKIE, cookie))
+        .insert_header((header::SET_COOKIE, session_cookie(&id, &request, &state)))
         .json(SessionAnswer::new(&session, &bearer)))
 }
 
 async fn show(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, ApiError> {
     let session = request.extensions().get::<Session>().cloned();
     let session = session.ok_or_else(ApiError::unauthorized)?;
-    let bearer = bearer_of(session.key.expose(), &request, &state).await?;
+    let bearer = match &session.holder {
+        Holder::Key { key, .. } => bearer_of(key.expose(), &request, &state).await?,
+        Holder::Person { bearer, .. } => bearer.clone(),
+    };
     Ok(HttpResponse::Ok().json(SessionAnswer::new(&session, &bearer)))
 }
 
+#[derive(Serialize)]
+struct SignedOutAnswer {
+    /// Where the person's session at the identity provider ends, too.
+    provider_url: Option<String>,
+}
+
+/// What ends here has ended, also where the provider is away.
 async fn sign_out(request: HttpRequest, state: Data<State>, console: Data<ConsoleState>) -> HttpResponse {
-    if let Some(id) = session_id(request.headers()) {
-        console.sessions.end(id);
-    }
+    let ended = session_id(request.headers()).and_then(|id| console.sessions.end(id));
     let cookie = cookie("", 0, came_encrypted(&request, &state));
-    HttpResponse::NoContent()
+    let Some(Holder::Person { bearer, id_token }) = ended.as_ref().map(|session| &session.holder) else {
+        return HttpResponse::NoContent()
+            .insert_header((header::SET_COOKIE, cookie))
+            .finish();
+    };
+    if let (Some(session), Some(person)) = (&ended, &bearer.person) {
+        state.services.people.signed_out(person, &session.name);
+    }
+    let provider_url = match state.services.people.provider() {
+        Some(provider) => {
+            let back = format!("{}/", console.url);
+            state.run(provider.sign_out_url(id_token, &back)).await
+        }
+        None => None,
+    };
+    HttpResponse::Ok()
         .insert_header((header::SET_COOKIE, cookie))
-        .finish()
+        .json(SignedOutAnswer { provider_url })
+}
+
+/// The cookie of a session that was opened for this request.
+pub(super) fn session_cookie(id: &str, request: &HttpRequest, state: &State) -> String {
+    cookie(id, LIFETIME.as_secs(), came_encrypted(request, state))
 }
 
 fn cookie(id: &str, seconds: u64, is_encrypted: bool) -> String {

@@ -1,8 +1,9 @@
-//! Lets nobody pass whose API key does not allow it.
+//! Lets nobody pass whose API key, or whose roles, do not allow it.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{
@@ -11,18 +12,22 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{HeaderMap, HeaderName},
+        header::{self, HeaderMap, HeaderName},
     },
     middleware::Next,
     web,
 };
 use dm_core::{
     api_key::{Principal, RouteName, Scope},
-    ports::ApiKeyError,
+    clock::now_ms,
+    ports::{ApiKeyError, IdentityError},
 };
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
-use super::{client_address::client_address, known_keys::KnownKeys, meter};
+use super::{acts, client_address::client_address, known_keys::KnownKeys, meter, standing::Standing};
 use crate::{
+    console::{Holder, Session},
     error::ApiError,
     route_info::Access,
     state::State,
@@ -38,8 +43,16 @@ pub(crate) struct Gate {
     pub(crate) route: RouteName,
 }
 
-/// Looks up the request's API key, or the one that the client's certificate stands for, leaves its [`Principal`] among the request's
-/// extensions, and has the bytes counted that pass for it.
+/// Somebody who was recognised.
+struct Admitted {
+    bearer: Principal,
+    /// How long they stay so.
+    standing: Standing,
+}
+
+/// Looks up who makes the request: by its API key, its token, its session, or the API key that
+/// the client's certificate stands for. Leaves the [`Principal`] among the request's extensions.
+/// Bytes that pass for an API key are counted, and what a person does is noted.
 pub(crate) async fn check(
     gate: Arc<Gate>,
     request: ServiceRequest,
@@ -52,20 +65,38 @@ pub(crate) async fn check(
         .app_data::<web::Data<State>>()
         .cloned()
         .ok_or_else(ApiError::unauthorized)?;
-    let bearer = authenticate(request.request(), &state).await?;
+    let Admitted { bearer, standing } = authenticate(request.request(), &state).await?;
+    Span::current().record("client", &*bearer.key_id);
+    let who = match bearer.person {
+        Some(_) => "account",
+        None => "API key",
+    };
     if !bearer.rights.allow_scope(scope) {
-        return Err(forbidden(&format!("The API key does not have the scope `{scope}`.")).into());
+        return Err(forbidden(&format!("The {who} does not have the scope `{scope}`.")).into());
     }
     if !bearer.rights.allow_route(&gate.route) {
-        return Err(forbidden(&format!("The API key is not for `{}`.", gate.route)).into());
+        return Err(forbidden(&format!("The {who} is not for `{}`.", gate.route)).into());
     }
     request.extensions_mut().insert(bearer.clone());
-    meter::pass(bearer, &state, request, next).await
+    match bearer.person.clone() {
+        Some(person) => acts::pass(person, &gate.route, standing, &state, request, next).await,
+        None => meter::pass(bearer, standing, &state, request, next).await,
+    }
 }
 
 /// The request's API key, if it has one that is text.
 pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
     headers.get(&X_API_KEY)?.to_str().ok()
+}
+
+/// The request's access token, if it has one.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The client that the certificate of the connection names, if there is one.
@@ -94,18 +125,61 @@ pub(crate) fn came_encrypted(request: &HttpRequest, state: &State) -> bool {
 /// Whether the request comes with a key that may read what `route` shows, for routes that
 /// say more to such a one.
 pub(crate) async fn may_call(request: &HttpRequest, state: &State, scope: Scope, route: &RouteName) -> bool {
-    let bearer = authenticate(request, state).await;
-    bearer.is_ok_and(|bearer| bearer.rights.allow_scope(scope) && bearer.rights.allow_route(route))
+    let found = authenticate(request, state).await;
+    found.is_ok_and(|Admitted { bearer, .. }| {
+        bearer.rights.allow_scope(scope) && bearer.rights.allow_route(route)
+    })
 }
 
-async fn authenticate(request: &HttpRequest, state: &State) -> Result<Principal, ApiError> {
-    match api_key(request.headers()) {
-        Some(key) => bearer_of(key, request, state).await,
-        None => {
-            let client = certified_client(request).ok_or_else(ApiError::unauthorized)?;
-            Ok(state.run(state.services.api_keys.bearer(&client.key_id)).await?)
-        }
+async fn authenticate(request: &HttpRequest, state: &State) -> Result<Admitted, ApiError> {
+    if let Some(key) = api_key(request.headers()) {
+        return Ok(by_key(bearer_of(key, request, state).await?, state));
     }
+    if let Some(token) = bearer_token(request.headers()) {
+        let bearer = bearer_of_token(token, request, state).await?;
+        let standing = Standing::of_person(remaining(&bearer), CancellationToken::new());
+        return Ok(Admitted { bearer, standing });
+    }
+    let session = request.extensions().get::<Session>().cloned();
+    if let Some(session) = session
+        && let Holder::Person { bearer, .. } = &session.holder
+    {
+        let standing = Standing::of_person(session.remaining(), session.ended.clone());
+        let bearer = bearer.clone();
+        return Ok(Admitted { bearer, standing });
+    }
+    let client = certified_client(request).ok_or_else(ApiError::unauthorized)?;
+    let bearer = state.run(state.services.api_keys.bearer(&client.key_id)).await?;
+    Ok(by_key(bearer, state))
+}
+
+fn by_key(bearer: Principal, state: &State) -> Admitted {
+    let keys = state.services.api_keys.clone();
+    let standing = Standing::of_key(keys, bearer.clone(), state.runtime().clone());
+    Admitted { bearer, standing }
+}
+
+/// For how long a token still counts.
+fn remaining(bearer: &Principal) -> Duration {
+    let ends_at = bearer.expires_at.unwrap_or_default();
+    Duration::from_millis(ends_at.saturating_sub(now_ms()))
+}
+
+/// Whose this access token is. Wrong ones do not make their address wait: nobody finds a
+/// signature by trying.
+async fn bearer_of_token(token: &str, request: &HttpRequest, state: &State) -> Result<Principal, ApiError> {
+    let provider = state
+        .services
+        .people
+        .provider()
+        .ok_or_else(ApiError::unauthorized)?;
+    let found = state.run(provider.recognise(token)).await;
+    // A provider that does not answer says nothing about the token.
+    let is_known = !matches!(found, Err(IdentityError::Unreachable(_)));
+    if let Some(known) = request.app_data::<KnownKeys>().filter(|_| is_known) {
+        known.note(token, found.as_ref().ok());
+    }
+    Ok(found?)
 }
 
 /// Whose this key is, which has come with the request.

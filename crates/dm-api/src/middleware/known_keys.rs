@@ -1,4 +1,4 @@
-//! Which API keys were found valid lately.
+//! Which API keys and tokens were found valid lately.
 
 use std::{
     collections::HashMap,
@@ -64,6 +64,7 @@ mod tests {
             expires_at: None,
             key_id: id.into(),
             rights: Arc::default(),
+            person: None,
         }
     }
 

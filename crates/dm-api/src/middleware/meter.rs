@@ -33,12 +33,12 @@ struct Meter {
 /// every request once nothing is left.
 pub(super) async fn pass(
     bearer: Principal,
+    standing: Standing,
     state: &State,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let keys = state.services.api_keys.clone();
-    let standing = Standing::new(keys.clone(), bearer.clone(), state.runtime().clone());
     let meter = Meter { keys, bearer };
     meter.require_room(announced_length(&request).max(1))?;
     match request.take_payload() {

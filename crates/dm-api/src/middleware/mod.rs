@@ -1,5 +1,6 @@
 //! What happens to every request before and after its handler.
 
+mod acts;
 pub(crate) mod authenticate;
 mod client_address;
 pub(crate) mod deadline;

@@ -1,7 +1,7 @@
 //! Rate limits by actix-governor: a token bucket for each client.
 //!
-//! A client is its API key once that key was found valid, or the one that its certificate
-//! stands for, else its address, so that sending random keys opens no new bucket.
+//! A client is its API key or token once that was found valid, the person whose session it has, or
+//! the API key that its certificate stands for, else its address, so that sending random keys opens no new bucket.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -13,15 +13,15 @@ use actix_governor::{
         middleware::NoOpMiddleware,
     },
 };
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, dev::ServiceRequest};
+use actix_web::{HttpMessage, HttpResponse, HttpResponseBuilder, ResponseError, dev::ServiceRequest};
 use dm_core::config::ApiConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    authenticate::{address_of, api_key, certified_client},
+    authenticate::{address_of, api_key, bearer_token, certified_client},
     known_keys::KnownKeys,
 };
-use crate::error::ApiError;
+use crate::{console::Session, error::ApiError};
 
 /// Between two removals of buckets that are full again.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -75,7 +75,7 @@ pub(crate) struct Clients {
 /// Whose bucket it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
-    /// The bearer of the API key with this id.
+    /// The bearer of the API key with this id, or the person.
     Key(Arc<str>),
     /// Whoever comes from this address.
     Address(IpAddr),
@@ -87,9 +87,16 @@ impl KeyExtractor for Clients {
 
     fn extract(&self, request: &ServiceRequest) -> Result<Client, Self::KeyExtractionError> {
         let known = request.app_data::<KnownKeys>();
-        let id = match api_key(request.headers()) {
-            Some(key) => known.and_then(|known| known.id(key)),
-            None => certified_client(request.request()).map(|client| client.key_id.clone()),
+        let presented = api_key(request.headers()).or_else(|| bearer_token(request.headers()));
+        let id = match presented {
+            Some(presented) => known.and_then(|known| known.id(presented)),
+            None => {
+                let session = request.extensions().get::<Session>().cloned();
+                let certified = certified_client(request.request());
+                session
+                    .map(|session| session.holder.id().clone())
+                    .or_else(|| certified.map(|client| client.key_id.clone()))
+            }
         };
         if let Some(id) = id {
             return Ok(Client::Key(id));

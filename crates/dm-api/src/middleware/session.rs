@@ -11,9 +11,9 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::authenticate::X_API_KEY;
+use super::authenticate::{X_API_KEY, bearer_token};
 use crate::{
-    console::{Session, Sessions},
+    console::{Holder, Session, Sessions},
     error::ApiError,
 };
 
@@ -21,22 +21,26 @@ use crate::{
 pub(crate) const COOKIE: &str = "dm_session";
 const X_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
 
-/// Gives a request with the cookie of a session that session's API key, and leaves the
-/// [`Session`] among its extensions. One that may change something must show the session's
-/// token. A request with a key of its own is left as it is: no page can make a browser send one.
+/// Leaves the [`Session`] of a request with its cookie among the request's extensions, and gives
+/// the request the API key of a session that has one. One that may change something must show
+/// the session's token. A request with a key or token of its own is left as it is: no page can
+/// make a browser send one.
 pub(crate) async fn recognise(
     sessions: Sessions,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if !request.headers().contains_key(X_API_KEY)
+        && bearer_token(request.headers()).is_none()
         && let Some(session) = session_id(request.headers()).and_then(|id| sessions.find(id))
     {
         if !request.method().is_safe() {
             require_token(&session, request.headers())?;
         }
-        let key = HeaderValue::from_str(session.key.expose()).map_err(|_| ApiError::unauthorized())?;
-        request.headers_mut().insert(X_API_KEY, key);
+        if let Holder::Key { key, .. } = &session.holder {
+            let key = HeaderValue::from_str(key.expose()).map_err(|_| ApiError::unauthorized())?;
+            request.headers_mut().insert(X_API_KEY, key);
+        }
         request.extensions_mut().insert(session);
     }
     next.call(request).await
@@ -44,11 +48,16 @@ pub(crate) async fn recognise(
 
 /// The id in the cookie of a session.
 pub(crate) fn session_id(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, COOKIE)
+}
+
+/// What a cookie holds.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+        .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 fn require_token(session: &Session, headers: &HeaderMap) -> Result<(), ApiError> {

@@ -1,4 +1,5 @@
-//! Ends what is under way for an API key that is not valid any more.
+//! Ends what is under way for an API key that is not valid any more, or for a person whose session
+//! or token is over.
 
 use std::{
     pin::Pin,
@@ -23,45 +24,78 @@ use futures::{
     future::{Either, LocalBoxFuture, select},
     stream,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use crate::{error::ApiError, on_runtime::OnRuntime};
 
 /// Between two looks: a revoked key ends within a second, of which another process
 /// and the cache of keys may take a quarter.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long a token is believed at most, whatever it says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Watches whether a key is still valid.
+/// Watches whether who makes a request may still make it.
 #[derive(Clone)]
-pub(super) struct Standing {
-    keys: Arc<dyn ApiKeys>,
-    bearer: Principal,
-    runtime: Handle,
+pub(super) struct Standing(Ground);
+
+/// What it rests on.
+#[derive(Clone)]
+enum Ground {
+    /// An API key.
+    Key {
+        keys: Arc<dyn ApiKeys>,
+        bearer: Principal,
+        runtime: Handle,
+    },
+    /// The session or token of a person.
+    Person {
+        until: Instant,
+        ended: CancellationToken,
+    },
 }
 
 impl Standing {
-    pub(super) fn new(keys: Arc<dyn ApiKeys>, bearer: Principal, runtime: Handle) -> Self {
-        Self {
+    /// As long as the key is valid.
+    pub(super) fn of_key(keys: Arc<dyn ApiKeys>, bearer: Principal, runtime: Handle) -> Self {
+        Self(Ground::Key {
             keys,
             bearer,
             runtime,
-        }
+        })
     }
 
-    /// Comes to its end once the key is known to be invalid. A catalog that does not
-    /// answer says nothing about the key.
+    /// For so long, if it is not ended before.
+    pub(super) fn of_person(remaining: Duration, ended: CancellationToken) -> Self {
+        let until = Instant::now() + remaining.min(LONGEST);
+        Self(Ground::Person { until, ended })
+    }
+
+    /// Comes to its end once the request may not be made any more. A catalog that does not
+    /// answer says nothing about a key.
     fn lost(&self) -> LocalBoxFuture<'static, ()> {
-        let (keys, bearer) = (self.keys.clone(), self.bearer.clone());
-        let watching = async move {
-            loop {
-                tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-                if matches!(keys.is_valid(&bearer).await, Ok(false)) {
-                    tracing::info!(key = %bearer.key_id, "what was under way for an API key ended with it");
-                    return;
-                }
+        match self.0.clone() {
+            Ground::Key {
+                keys,
+                bearer,
+                runtime,
+            } => {
+                let watching = async move {
+                    loop {
+                        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+                        if matches!(keys.is_valid(&bearer).await, Ok(false)) {
+                            tracing::info!(key = %bearer.key_id, "what was under way for an API key ended with it");
+                            return;
+                        }
+                    }
+                };
+                OnRuntime::new(&runtime, watching).boxed_local()
             }
-        };
-        OnRuntime::new(&self.runtime, watching).boxed_local()
+            Ground::Person { until, ended } => async move {
+                let _ = tokio::time::timeout_at(until, ended.cancelled()).await;
+            }
+            .boxed_local(),
+        }
     }
 
     /// The answer of a handler. One that only reads is given up with the key; one that
@@ -80,7 +114,7 @@ impl Standing {
         }
     }
 
-    /// A request's body, which breaks off with the key.
+    /// A request's body, which breaks off with it.
     pub(super) fn received(&self, mut payload: Payload) -> Payload {
         let broken_off = || PayloadError::Io(std::io::Error::other(ApiKeyError::Unknown));
         let next = move |context: &mut Context<'_>| payload.poll_next_unpin(context);

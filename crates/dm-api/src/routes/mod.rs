@@ -28,6 +28,7 @@ mod retrievals;
 mod said_of_data;
 mod seconds;
 mod sent;
+mod sessions;
 mod share_answer;
 mod shares;
 mod subscriptions;
@@ -59,6 +60,7 @@ pub(crate) fn internal() -> Router {
     transfers::add(&mut router);
     blockchain::add(&mut router);
     api_keys::add(&mut router);
+    sessions::add(&mut router);
     users::add(&mut router);
     contacts::add(&mut router);
     backup::add(&mut router);

@@ -6,7 +6,7 @@ use dm_core::{
     config::{Acknowledge, ApiConfig, ApiKeysConfig, RateLimit, UploadsConfig},
     ports::{HealthCheck, Plugin},
 };
-use dm_testing::api_keys::MemoryApiKeys;
+use dm_testing::{api_keys::MemoryApiKeys, identity::MemoryIdentityProvider};
 
 /// What a test may change before the servers start.
 pub struct TestConfig {
@@ -22,6 +22,9 @@ pub struct TestConfig {
     pub api_keys: ApiKeysConfig,
     pub acknowledge: Acknowledge,
     pub checks: Vec<Arc<dyn HealthCheck>>,
+    /// Who knows people, and where browsers reach the console, if that is said.
+    pub identity: Option<Arc<MemoryIdentityProvider>>,
+    pub console_url: Option<String>,
     /// Keys that there are before the servers start.
     pub api_keys_before: Arc<MemoryApiKeys>,
 }
@@ -53,6 +56,8 @@ impl Default for TestConfig {
             },
             acknowledge: Acknowledge::OnRequest,
             checks: Vec::new(),
+            identity: None,
+            console_url: None,
             api_keys_before: Arc::new(MemoryApiKeys::new()),
         }
     }

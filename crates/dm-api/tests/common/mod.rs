@@ -9,7 +9,7 @@ use dm_core::{
     api_key::{Rights, Scope},
     bus::EventBus,
     damage::DamageLog,
-    ports::{ApiKeys, NewApiKeyRequest, Signer},
+    ports::{ApiKeys, IdentityProvider, NewApiKeyRequest, Signer},
     span::Tracer,
     tasks::Supervisor,
 };
@@ -17,8 +17,8 @@ use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, Deliveries, DeliveryPorts, DeliverySettings, HealthMonitor, HealthPorts, KeyGuard,
     KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants, Membership, MoneyConfig, MoneyPorts,
-    OrderExecutor, PaymentProcessor, Readiness, RepairPorts, Repairer, ScrubConfig, ScrubPorts, Scrubber,
-    ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
+    OrderExecutor, PaymentProcessor, People, Readiness, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
+    Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
     events::Events,
     inbox::{Arrivals, Inbox, InboxPorts, InboxSettings},
     repairer::plan::RepairConfig,
@@ -283,6 +283,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
     let console = Console {
         node_id: "test".to_owned(),
         pages: Arc::new(OnePage),
+        url: config.console_url,
     };
     let servers = ApiServers::bind(&config.internal, &config.external, config.uploads)
         .and_then(|servers| servers.with_console(&config.dashboard, console))
@@ -321,6 +322,12 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         scrubber: scrubber.clone(),
         plugins,
         api_keys: api_keys.clone(),
+        people: People::new(
+            config
+                .identity
+                .map(|provider| provider as Arc<dyn IdentityProvider>),
+            kept_bus.clone(),
+        ),
         users,
         contacts: Contacts::new(ContactPorts {
             book: catalog.clone(),

@@ -5,6 +5,8 @@ import { t } from "./i18n";
 export interface Session {
   csrf_token: string;
   key_id: string;
+  /** Who has signed in with an account. */
+  person?: { subject: string; name: string };
   scopes: string[];
   ends_in: number;
 }
@@ -86,8 +88,10 @@ export async function signIn(api_key: string) {
 }
 
 export async function signOut() {
-  await send("DELETE", "/session");
+  const ended = await send<{ provider_url: string | null } | undefined>("DELETE", "/session");
   session.value = null;
+  // Who signed in with an account signs out there, too.
+  if (ended?.provider_url) location.assign(ended.provider_url);
 }
 
 export function query(values: Record<string, string | number | undefined | null>): string {

@@ -22,12 +22,14 @@ export function titleOf(type: string): string {
 
 export function whoOf({ type, data }: Happening): string | undefined {
   if (type.startsWith("system.")) return undefined;
+  if (type.startsWith("person.")) return typeof data.name === "string" ? plain(data.name) : undefined;
   const party = data.recipient ?? data.owner ?? data.address;
   return typeof party === "string" ? (nameOf(party) ?? short(party)) : undefined;
 }
 
 export function detailOf(happening: Happening): string {
-  const { data } = happening;
+  const { type, data } = happening;
+  if (type === "person.acted") return plain(`${data.method} ${data.path} · ${data.status ?? "–"}`);
   const said = [data.component ?? data.part, data.reason, data.symbol, data.node_id].filter((text) => typeof text === "string");
   if (typeof data.event_type === "string") said.push(named("kind", data.event_type));
   return said.map((text) => plain(String(text))).join(" · ");

@@ -1,15 +1,15 @@
 // The console: sign-in, or the pages.
 import { render } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { hasEnded, may, recall, session, signIn, signOut, get } from "./api";
+import { useEffect, useState } from "preact/hooks";
+import { may, recall, session, signOut, get } from "./api";
 import { loadContacts } from "./contacts";
 import { follow, forget, isLive, leave } from "./live";
 import { route } from "./route";
-import { theme, type Theme } from "./theme";
-import { chooseLanguage, language, languages, t, type Key } from "./i18n";
+import { t, type Key } from "./i18n";
 import { watchNode, health } from "./ui/history";
 import { asFailure } from "./ui/load";
-import { Badge, Field, Foreign, Notes, QuestionDialog, say } from "./ui/parts";
+import { Badge, Foreign, Notes, QuestionDialog, say } from "./ui/parts";
+import { Preferences } from "./ui/preferences";
 import { HEALTH_TONE, Overview } from "./pages/overview";
 import { SharePage, unfinished } from "./pages/share";
 import { InboxPage } from "./pages/inbox";
@@ -18,6 +18,7 @@ import { ReceiptsPage } from "./pages/receipts";
 import { MoneyPage } from "./pages/money";
 import { NetworkPage } from "./pages/network";
 import { AdminPage } from "./pages/admin";
+import { comeBack, SignIn } from "./pages/sign_in";
 
 const PAGES = ["overview", "share", "inbox", "shares", "receipts", "money", "network", "admin"] as const;
 
@@ -69,6 +70,7 @@ function Console() {
             <ul>{PAGES.map((name) => <li><a href={`#/${name}`} aria-current={page === name ? "page" : undefined}><span class={`icon icon-${name}`} aria-hidden="true" />{t(`nav.${name}`)}</a></li>)}</ul>
           </nav>
           <section class="own" aria-label={t("pref.label")}>
+            <Self />
             <Preferences />
             <button type="button" class="quiet" onClick={() => signOut().then(forget).catch((error) => say(asFailure(error).message, "bad"))}>{t("act.signOut")}</button>
           </section>
@@ -81,64 +83,16 @@ function Console() {
   );
 }
 
-function Preferences() {
-  return (
-    <div class="preferences">
-      <label><span>{t("pref.theme")}</span>
-        <select value={theme.value} onChange={(event) => (theme.value = event.currentTarget.value as Theme)}>
-          {(["system", "light", "dark"] as const).map((name) => <option value={name}>{t(`theme.${name}`)}</option>)}
-        </select>
-      </label>
-      <label><span>{t("pref.language")}</span>
-        <select value={language.value} onChange={(event) => chooseLanguage(event.currentTarget.value)}>
-          {Object.entries(languages).map(([code, { name }]) => <option value={code} lang={code}>{name}</option>)}
-        </select>
-      </label>
-    </div>
-  );
-}
-
-function SignIn({ trouble }: { trouble: string }) {
-  const [key, setKey] = useState("");
-  const [fault, setFault] = useState(trouble);
-  const [isBusy, setBusy] = useState(false);
-  const input = useRef<HTMLInputElement>(null);
-  useEffect(() => setFault(trouble || (hasEnded.value ? t("signIn.ended") : "")), [trouble]);
-  useEffect(() => {
-    document.title = `${t("signIn.title")} · DataMgmt Node`;
-  });
-  const submit = async (event: Event) => {
-    event.preventDefault();
-    setBusy(true);
-    try {
-      await signIn(key);
-    } catch (error) {
-      const failure = asFailure(error);
-      setFault(failure.status === 401 ? t("signIn.wrong") : failure.message);
-      setBusy(false);
-      input.current?.focus();
-    }
-  };
-  return (
-    <main class="sign-in">
-      <form class="card form" onSubmit={submit}>
-        <p class="brand"><span class="brand-mark" aria-hidden="true" />DataMgmt</p>
-        <h1>{t("signIn.title")}</h1>
-        <p class="quiet-text">{t("signIn.lead")}</p>
-        <Field label={t("signIn.key")} hint={t("signIn.hint")} fault={fault || undefined}>
-          {(props) => <input {...props} ref={input} type="password" required autocomplete="current-password" spellcheck={false} value={key} onInput={(event) => setKey(event.currentTarget.value)} />}
-        </Field>
-        <button class="primary large" disabled={isBusy}>{t("signIn.do")}</button>
-        <Preferences />
-      </form>
-    </main>
-  );
+/** Who is signed in. */
+function Self() {
+  const { person, key_id } = session.value!;
+  return <p class="self"><span>{t("own.signedIn")}</span> {person ? <strong><Foreign text={person.name} /></strong> : <><strong>{t("signIn.key")}</strong> <span class="mono">{key_id}</span></>}</p>;
 }
 
 function App() {
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
-    recall().catch((error) => setTrouble(asFailure(error).message));
+    recall().then(() => session.value && comeBack()).catch((error) => setTrouble(asFailure(error).message));
   }, []);
   if (session.value === undefined) return <p class="waiting" role="status">{t("word.loading")}</p>;
   return session.value ? <Console key={session.value.key_id} /> : <SignIn trouble={trouble} />;

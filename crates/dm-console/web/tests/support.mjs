@@ -9,7 +9,7 @@ const BINARY = process.env.DM_NODE;
 if (!BINARY) throw new Error("DM_NODE must name the program dm-node");
 
 /** Accounts that the embedded chain has funded, as anvil and hardhat have. */
-const KEYS = [
+export const KEYS = [
   "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
   "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
 ];
@@ -69,16 +69,17 @@ function document(output) {
 }
 
 export class Node {
-  constructor(name, folder, chain, key, peer) {
+  constructor(name, folder, chain, key, { peer, env = {}, ports = {} } = {}) {
     const more = peer ? ["--peer", peer] : [];
     const args = ["dev", "--json", "--data-dir", join(folder, name), "--node-id", name, "--blockchain-url", chain, ...more];
-    this.ports = { "--p2p-port": "0", "--internal-port": "0", "--external-port": "0", "--dashboard-port": "0" };
+    this.ports = { "--p2p-port": "0", "--internal-port": "0", "--external-port": "0", "--dashboard-port": "0", ...ports };
+    this.env = env;
     this.baseArgs = args;
     this.key = key;
   }
 
   async start() {
-    this.program = new Program([...this.baseArgs, ...Object.entries(this.ports).flat()], { ...FAST, PRIVATE_KEY: this.key });
+    this.program = new Program([...this.baseArgs, ...Object.entries(this.ports).flat()], { ...FAST, PRIVATE_KEY: this.key, ...this.env });
     this.started = await this.program.start(document);
     const { console, internal_api, external_api, p2p, api_key, address } = this.started;
     Object.assign(this, { console, internal: internal_api, external: external_api, apiKey: api_key, address });
@@ -122,7 +123,7 @@ export class World {
     this.chainProgram = new Program(["devnet", "--port", "0", "--data-dir", join(this.folder, "chain")]);
     this.chain = await this.chainProgram.start((output) => /http:\/\/[\d.:]+/.exec(output)?.[0]);
     this.alpha = await new Node("alpha", this.folder, this.chain, KEYS[0]).start();
-    this.beta = await new Node("beta", this.folder, this.chain, KEYS[1], this.alpha.peer).start();
+    this.beta = await new Node("beta", this.folder, this.chain, KEYS[1], { peer: this.alpha.peer }).start();
     await this.alpha.ask("PUT", "/contacts/beta", { address: this.beta.address, trust: "accept" });
     await this.beta.ask("PUT", "/contacts/alpha", { address: this.alpha.address, trust: "accept" });
     this.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });

@@ -59,6 +59,7 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
     check_compliance(config, &mut faults);
     check_plugins(config, &mut faults);
     check_inbox(config, &mut faults);
+    faults.0.extend(config.sign_in.faults(config.dashboard_api.host));
     if let Err(error) = config.metrics.address() {
         faults.require(false, "metrics.listen", error.to_string());
     }

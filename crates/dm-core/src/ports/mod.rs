@@ -20,6 +20,7 @@ mod event_journal;
 mod event_log;
 mod health_check;
 mod holder_index;
+mod identity_provider;
 mod inbox;
 mod instances;
 mod json_rpc;
@@ -75,6 +76,7 @@ pub use event_journal::{EventJournal, JOURNAL_WINDOW, JournalExtent, JournalPage
 pub use event_log::{AnchoredCheckpoint, EventFilter, EventLog, LogEntry, LogPage, TracedEvent, TreeNode};
 pub use health_check::HealthCheck;
 pub use holder_index::HolderIndex;
+pub use identity_provider::{IdentityError, IdentityProvider, SignInAnswer, SignInAttempt, SignedIn};
 pub use inbox::InboxCatalog;
 pub use instances::{INSTANCE_KEPT_MS, Instances};
 pub use json_rpc::JsonRpc;

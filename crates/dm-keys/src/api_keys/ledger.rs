@@ -130,6 +130,7 @@ mod tests {
     fn bearer(id: &str, bytes_budget: Option<u64>) -> Principal {
         Principal {
             expires_at: None,
+            person: None,
             key_id: id.into(),
             rights: Arc::new(Rights {
                 bytes_budget,

@@ -61,6 +61,7 @@ impl MemoryApiKeys {
                     key_id: record.id.as_str().into(),
                     rights: record.rights.clone(),
                     expires_at: record.expires_at,
+                    person: None,
                 }
             })
             .ok_or(ApiKeyError::Unknown)

@@ -4,12 +4,13 @@ import { t, type Key } from "../i18n";
 import { Empty, PageHead } from "../ui/parts";
 import { ContactsPart } from "./admin/contacts";
 import { ApiKeysPart } from "./admin/api_keys";
+import { SessionsPart } from "./admin/sessions";
 import { UsersPart } from "./admin/users";
 import { SubscriptionsPart } from "./admin/subscriptions";
 import { PluginsPart } from "./admin/plugins";
 import { KeysPart } from "./admin/keys";
 
-const PARTS = { contacts: ContactsPart, api_keys: ApiKeysPart, users: UsersPart, subscriptions: SubscriptionsPart, plugins: PluginsPart, keys: KeysPart };
+const PARTS = { contacts: ContactsPart, api_keys: ApiKeysPart, sessions: SessionsPart, users: UsersPart, subscriptions: SubscriptionsPart, plugins: PluginsPart, keys: KeysPart };
 
 export function AdminPage({ part }: { part: string | undefined }) {
   const name = part && part in PARTS ? (part as keyof typeof PARTS) : "contacts";

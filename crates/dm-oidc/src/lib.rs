@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod claims;
+mod discovery;
+mod http;
+mod keys;
+mod provider;
+mod remembered;
+mod token;
+
+pub use provider::{OidcError, OidcProvider};

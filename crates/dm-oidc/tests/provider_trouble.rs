@@ -1,0 +1,127 @@
+//! A provider that is away, slow, or not what it should be.
+
+use dm_core::{
+    ports::{IdentityError, IdentityProvider, SignInAttempt},
+    secret::SecretString,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Issuer, SigningKey, with};
+
+const DISCOVERY: &str = "/company/.well-known/openid-configuration";
+
+fn attempt() -> SignInAttempt {
+    SignInAttempt {
+        return_to: "https://console.example.org/".to_owned(),
+        state: String::new(),
+        nonce: String::new(),
+        verifier: SecretString::new("v"),
+    }
+}
+
+/// Why a browser cannot be sent to the provider.
+async fn trouble(issuer: &Issuer) -> String {
+    match issuer.provider().sign_in_url(&attempt()).await {
+        Err(IdentityError::Unreachable(reason)) => reason,
+        other => panic!("no trouble: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn who_is_known_stays_known_while_the_provider_is_away() {
+    let key = SigningKey::p256("a");
+    let issuer = Issuer::start(&[&key]).await;
+    let provider = issuer.provider();
+    let token = key.sign(&issuer.claims());
+    issuer.set_away(true);
+    let found = provider.recognise(&token).await;
+    assert!(matches!(found, Err(IdentityError::Unreachable(_))), "{found:?}");
+    issuer.set_away(false);
+    assert!(provider.recognise(&token).await.is_ok());
+    issuer.set_away(true);
+    assert!(provider.recognise(&token).await.is_ok());
+    let unknown = SigningKey::p256("b").sign(&issuer.claims());
+    assert!(matches!(
+        provider.recognise(&unknown).await,
+        Err(IdentityError::Refused(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_discovery_document_that_speaks_of_somebody_else_is_not_believed() {
+    let issuer = Issuer::start(&[]).await;
+    let evil = "ftp://evil.example/authorize";
+    for (change, part) in [
+        (
+            json!({"issuer": "https://evil.example"}),
+            "calls itself \"https://evil.example\"",
+        ),
+        (json!({"issuer": format!("{}/", issuer.url)}), "calls itself"),
+        (
+            json!({"code_challenge_methods_supported": ["plain"]}),
+            "does not know PKCE",
+        ),
+        (json!({"authorization_endpoint": evil}), "no https URL"),
+        (json!({"token_endpoint": "/token"}), "no https URL"),
+        (json!({"jwks_uri": "javascript:alert(1)"}), "no https URL"),
+        (json!({"jwks_uri": null}), "not what it should be"),
+        (
+            json!({"authorization_endpoint": null}),
+            "has no authorization_endpoint",
+        ),
+    ] {
+        issuer.answer(DISCOVERY, &with(issuer.discovery(), change.clone()));
+        let reason = trouble(&issuer).await;
+        assert!(reason.contains(part), "{change}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_none_are_trouble_and_nothing_worse() {
+    let issuer = Issuer::start(&[]).await;
+    let endless = format!("\"{}\"", "x".repeat(300 * 1024));
+    for (status, text, part) in [
+        (200, "<html>", "not what it should be"),
+        (200, "", "not what it should be"),
+        (200, endless.as_str(), "larger than"),
+        (302, "", "302"),
+        (500, "{}", "500"),
+        (404, "", "404"),
+    ] {
+        issuer.answer_with(DISCOVERY, status, text);
+        let reason = trouble(&issuer).await;
+        assert!(reason.contains(part), "{status}: {reason}");
+    }
+    assert!(
+        issuer.asked("/company/elsewhere").is_empty(),
+        "no redirect is followed"
+    );
+    issuer.answer(DISCOVERY, &issuer.discovery());
+    for keys in [json!({}), json!([]), json!({"keys": 5}), Value::Null] {
+        issuer.answer("/company/keys", &keys);
+        let token = SigningKey::p256("a").sign(&issuer.claims());
+        let found = issuer.provider().recognise(&token).await;
+        assert!(
+            matches!(found, Err(IdentityError::Unreachable(_))),
+            "{keys}: {found:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_message_has_a_secret_or_what_the_provider_has_said() {
+    let key = SigningKey::p256("a");
+    let issuer = Issuer::start(&[&key]).await;
+    issuer.answer_with("/company/token", 200, "{\"id_token\": \"a-secret-token\", oops");
+    let answer = dm_core::ports::SignInAnswer {
+        code: "secret-code",
+        issuer: None,
+    };
+    let mut told = format!("{:?}", issuer.provider().redeem(&answer, &attempt()).await);
+    issuer.set_away(true);
+    told.push_str(&format!(
+        "{:?}",
+        issuer.provider().redeem(&answer, &attempt()).await
+    ));
+    assert!(told.contains("Unreachable") && !told.contains("secret"), "{told}");
+}
