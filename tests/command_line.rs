@@ -63,6 +63,48 @@ async fn the_lines_that_dev_prints_work_when_they_are_pasted() {
     assert!(status.success(), "{errors}");
 }
 
+/// Runs a node that `init` has made; what it prints once it is ready.
+async fn start(args: &[&str]) -> (Process, Value) {
+    let mut command = dm_node();
+    command
+        .args(["run", "--json", "--dashboard-port", "0"])
+        .args(["--internal-port", "0", "--external-port", "0", "--p2p-port", "0"])
+        .args(args)
+        .env("KEY_MASTER_PASSWORD", "correct horse battery staple");
+    let mut process = Process::start(&mut command);
+    let started = process
+        .read_until(|output| serde_json::from_str(output).ok())
+        .await
+        .unwrap();
+    (process, started)
+}
+
+#[tokio::test]
+async fn a_node_is_made_for_a_configuration_that_is_kept_elsewhere() {
+    let home = tempdir().unwrap();
+    let (dir, file) = (home.path().join("node"), home.path().join("node.toml"));
+    let settings = format!(
+        "data_dir = {:?}\nblockchain_url = \"devnet\"\n",
+        dir.to_str().unwrap()
+    );
+    std::fs::write(&file, &settings).unwrap();
+    let path = file.to_str().unwrap();
+    let password = [("KEY_MASTER_PASSWORD", "correct horse battery staple")];
+
+    let both = ["init", "--config", path, "--data-dir", "elsewhere"];
+    assert!(!output(&both, &password).await.status.success());
+    let made = run(&["init", "--json", "--config", path], &password).await;
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(made["config"], path);
+    assert!(!dir.join("dm-node.toml").exists(), "there is one configuration");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), settings);
+
+    let (process, started) = start(&["--config", path]).await;
+    assert_eq!(started["address"], made["address"]);
+    let (status, errors) = process.terminate().await;
+    assert!(status.success(), "{errors}");
+}
+
 #[tokio::test]
 async fn a_node_is_made_by_init_and_started_by_run() {
     let home = tempdir().unwrap();
@@ -83,28 +125,7 @@ async fn a_node_is_made_by_init_and_started_by_run() {
     let again = output(&["init", "--data-dir", dir], &password).await;
     assert!(!again.status.success(), "init never overwrites");
 
-    let mut command = dm_node();
-    command
-        .args([
-            "run",
-            "--json",
-            "--data-dir",
-            dir,
-            "--dashboard-port",
-            "0",
-            "--internal-port",
-            "0",
-            "--external-port",
-            "0",
-            "--p2p-port",
-            "0",
-        ])
-        .envs(password);
-    let mut process = Process::start(&mut command);
-    let started: Value = process
-        .read_until(|output| serde_json::from_str(output).ok())
-        .await
-        .unwrap();
+    let (process, started) = start(&["--data-dir", dir]).await;
     assert_eq!(started["address"], made["address"]);
     let (api, key) = (
         started["external_api"].as_str().unwrap(),

@@ -11,6 +11,7 @@
 mod support;
 
 mod acknowledgements;
+mod alerts;
 mod api_keys;
 mod backup;
 mod chain_endpoints;

@@ -86,11 +86,7 @@ impl FaultyDisk {
             home: tempfile::tempdir().unwrap(),
         };
         fs::create_dir(disk.path()).unwrap();
-        let source = disk.home.path().join("faulty_disk.c");
-        fs::write(&source, SHIM).unwrap();
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-o"]);
-        run(cc.arg(disk.shim()).arg(&source).arg("-ldl"))?;
+        compile(SHIM, &disk.shim())?;
         Ok(disk)
     }
 
@@ -107,7 +103,7 @@ impl FaultyDisk {
             .env("FAULTY_CONTROL", &text(&self.control()))
     }
 
-    /// From now on the disk fails like this: `fsync`, `full` or `readonly`.
+    /// From now on the disk fails like this: `fsync`, `full`, `readonly` or `slow`.
     pub(crate) fn fails(&self, how: &str) {
         let next = self.home.path().join("next");
         fs::write(&next, how).unwrap();
@@ -126,6 +122,15 @@ impl FaultyDisk {
     fn control(&self) -> PathBuf {
         self.home.path().join("control")
     }
+}
+
+/// Compiles a library that is loaded before libc (`LD_PRELOAD`), or says why it cannot be.
+pub(crate) fn compile(source: &str, library: &Path) -> Result<(), String> {
+    let text = library.with_extension("c");
+    fs::write(&text, source).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]);
+    run(cc.arg(library).arg(&text).arg("-ldl"))
 }
 
 fn run(command: &mut Command) -> Result<(), String> {

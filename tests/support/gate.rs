@@ -3,13 +3,16 @@
 use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// The code by which providers say that somebody has asked too often.
+const LIMIT: i64 = -32005;
 
 /// What the endpoint shares with the test.
 struct Rules {
     target: String,
-    /// Requests that contain this text meet a limit.
-    limited: Mutex<Option<String>>,
+    /// Requests that contain this text get this error in place of an answer.
+    errors: Mutex<Option<(String, Value)>>,
     client: reqwest::Client,
 }
 
@@ -25,7 +28,7 @@ impl Gate {
     pub(crate) fn before(target: &str) -> Self {
         let rules = Arc::new(Rules {
             target: target.to_owned(),
-            limited: Mutex::default(),
+            errors: Mutex::default(),
             client: reqwest::Client::new(),
         });
         let shared = rules.clone();
@@ -47,12 +50,22 @@ impl Gate {
 
     /// From now on requests that contain the text meet a limit.
     pub(crate) fn limit(&self, text: &str) {
-        *self.rules.limited.lock().unwrap() = Some(text.to_owned());
+        self.answer(text, LIMIT, "daily request count exceeded");
     }
 
-    /// No request meets a limit any more.
+    /// From now on requests that contain the text are refused with this message.
+    pub(crate) fn refuse(&self, text: &str, message: &str) {
+        self.answer(text, -32000, message);
+    }
+
+    fn answer(&self, text: &str, code: i64, message: &str) {
+        let error = json!({"code": code, "message": message});
+        *self.rules.errors.lock().unwrap() = Some((text.to_owned(), error));
+    }
+
+    /// Every request is passed on again.
     pub(crate) fn open(&self) {
-        *self.rules.limited.lock().unwrap() = None;
+        *self.rules.errors.lock().unwrap() = None;
     }
 }
 
@@ -64,11 +77,15 @@ impl Drop for Gate {
 }
 
 async fn pass(body: String, rules: web::Data<Rules>) -> HttpResponse {
-    let limited = rules.limited.lock().unwrap().clone();
-    if limited.is_some_and(|text| body.contains(&text)) {
-        return HttpResponse::TooManyRequests().json(json!({
-            "jsonrpc": "2.0", "id": 1, "error": {"code": -32005, "message": "daily request count exceeded"}
-        }));
+    let error = rules.errors.lock().unwrap().clone();
+    if let Some((text, error)) = error
+        && body.contains(&text)
+    {
+        let mut answer = match error["code"].as_i64() {
+            Some(LIMIT) => HttpResponse::TooManyRequests(),
+            _ => HttpResponse::Ok(),
+        };
+        return answer.json(json!({"jsonrpc": "2.0", "id": id_of(&body), "error": error}));
     }
     let request = rules
         .client
@@ -82,4 +99,9 @@ async fn pass(body: String, rules: web::Data<Rules>) -> HttpResponse {
         Ok(answer) => HttpResponse::Ok().content_type("application/json").body(answer),
         Err(_) => HttpResponse::BadGateway().finish(),
     }
+}
+
+/// The id by which the asker knows the answer.
+fn id_of(request: &str) -> Value {
+    serde_json::from_str::<Value>(request).map_or(Value::Null, |request| request["id"].clone())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod anvil;
 pub(crate) mod auditor;
+pub(crate) mod clock;
 pub(crate) mod commons;
 pub(crate) mod copies;
 pub(crate) mod devnet;
@@ -15,6 +16,7 @@ pub(crate) mod node;
 pub(crate) mod plugin;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod receiver;
 pub(crate) mod sources;
 

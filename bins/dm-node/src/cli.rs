@@ -172,6 +172,9 @@ pub(crate) struct DevArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
+    /// Configuration file of the new node, which is there already; without it one is made
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data_dir", "blockchain_url"])]
+    pub(crate) config: Option<PathBuf>,
     /// Where the node will keep everything
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,

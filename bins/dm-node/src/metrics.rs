@@ -15,7 +15,7 @@ use dm_core::{
     tasks::Supervisor,
 };
 use dm_metrics::{Listener, Page, ProcessSource, Server, Source};
-use dm_services::{HealthMonitor, KeyGuard, PluginManager, Repairer, Subscriptions};
+use dm_services::{HealthMonitor, KeyGuard, Membership, PluginManager, Repairer, Subscriptions};
 use dm_storage::{SqliteCatalog, StorageMeter};
 use dm_traces::Exporter;
 
@@ -37,6 +37,7 @@ pub(crate) struct Metered {
     pub(crate) subscriptions: Subscriptions,
     /// Where traces are sent at all.
     pub(crate) exporter: Option<Exporter>,
+    pub(crate) membership: Membership,
     pub(crate) key_ring: Arc<dyn KeyRing>,
     pub(crate) plugins: PluginManager,
     pub(crate) health: Arc<HealthMonitor>,

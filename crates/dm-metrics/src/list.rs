@@ -165,6 +165,9 @@ metrics! {
         CATALOG_COMMITS_FAILED = Counter "dm_catalog_commits_failed_total" []
             "Commits of the catalog that failed",
             "Look at the part `catalog` of `/health`.";
+        CATALOG_READ_SECONDS = Histogram "dm_catalog_read_duration_seconds" []
+            "Time of a read of the catalog that memory does not answer, with the wait for a connection",
+            "Listings and retrievals wait for it. Where it grows, the disk or the database is busy, or `catalog.readers` is too small.";
         CATALOG_WAITING = Gauge "dm_catalog_waiting_changes" []
             "Changes that wait for the next commit of the catalog",
             "Where it stays in the hundreds, the disk or the database is slower than the load.";
@@ -215,6 +218,14 @@ metrics! {
         TRACE_SPANS = Counter "dm_trace_spans_total" ["result"]
             "Spans of traces: exported, dropped because too many waited, lost because the collector did not take them",
             "`dropped` and `lost` grow while the collector is slow or away: see the part `traces` of `/health`. Else lower `traces.sample_ratio`.", optional;
+    }
+    "Instances" {
+        INSTANCES = Gauge "dm_instances" ["state"]
+            "Processes of this node that have not left: there, or silent for more than 15 s",
+            "A silent one was killed or hangs; it is forgotten after a day. `GET /instances` names them.";
+        INSTANCE_LEADS = Gauge "dm_instance_leads" []
+            "1 while this process does what only one process of its node may do, else 0",
+            "The sum over the processes of a node is 1, but for some seconds after the leader was killed. Without a leader nothing is anchored.";
     }
     "Keys" {
         KEY_AGE = Gauge "dm_key_age_seconds" []

@@ -67,7 +67,7 @@ pub use known_owners::KnownOwners;
 pub use late_grants::LateGrants;
 pub use leader_calls::LeaderCalls;
 pub use leadership::{Leadership, LeadershipConfig, Term};
-pub use membership::{InstanceList, ListedInstance, Membership};
+pub use membership::{InstanceList, InstanceTotals, ListedInstance, Membership};
 pub use network_health::NetworkHealth;
 pub use notices::{Letterbox, NoticePorts, Notices, ReplicaNoticePorts, ReplicaNotices};
 pub use operator_change::{OperatorChange, OperatorChangeError, OperatorChangePorts};

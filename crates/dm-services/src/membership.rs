@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two signs of life.
 const SIGN_INTERVAL: Duration = Duration::from_secs(5);
+/// Milliseconds after its last sign of life from which an instance counts as silent.
+const SILENT_AFTER_MS: u64 = 15_000;
 
 /// An instance, as it is shown. Times are milliseconds since the Unix epoch, by the clock of
 /// the catalog.
@@ -45,6 +47,17 @@ pub struct InstanceList {
     pub instances: Vec<ListedInstance>,
     /// The epoch of the lease, where somebody has it and there may be several instances.
     pub epoch: Option<u64>,
+}
+
+/// How many instances there are, and whether this one leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstanceTotals {
+    /// Those that have lately given a sign of life.
+    pub there: u64,
+    /// Those that have not, and have not left.
+    pub silent: u64,
+    /// Whether this instance has the lease of the leader.
+    pub leads: bool,
 }
 
 /// Gives signs of life of this instance, and lists all. Cheap to clone.
@@ -141,6 +154,30 @@ impl Membership {
         })
     }
 
+    /// How many instances there are, and whether this one leads.
+    ///
+    /// # Errors
+    /// Where the catalog cannot be asked.
+    pub async fn totals(&self) -> Result<InstanceTotals, CatalogError> {
+        let Some(Others { instances, leases }) = &self.inner.others else {
+            return Ok(InstanceTotals {
+                there: 1,
+                silent: 0,
+                leads: true,
+            });
+        };
+        let (seen, lease) = tokio::try_join!(instances.instances(), leases.lease())?;
+        let silent = seen
+            .iter()
+            .filter(|seen| seen.silent_ms > SILENT_AFTER_MS)
+            .count();
+        Ok(InstanceTotals {
+            there: (seen.len() - silent) as u64,
+            silent: silent as u64,
+            leads: lease.is_some_and(|lease| lease.instance == self.inner.own.id),
+        })
+    }
+
     fn alone_at(&self, now: u64) -> InstanceList {
         let own = SeenInstance {
             instance: self.inner.own.clone(),
@@ -191,6 +228,36 @@ mod tests {
         assert_eq!(list.instances.len(), 1);
         assert!(list.instances[0].leader);
         assert_eq!(list.instances[0].peer_id.as_deref(), Some("peer 1"));
+        let alone = InstanceTotals {
+            there: 1,
+            silent: 0,
+            leads: true,
+        };
+        assert_eq!(membership.totals().await.unwrap(), alone);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_gives_no_sign_of_life_any_more_counts_as_silent() {
+        let catalog = Arc::new(MemoryLeases::new());
+        let [alive, killed] =
+            [1, 2].map(|n| Membership::among(instance(n), catalog.clone(), catalog.clone()));
+        let shutdown = CancellationToken::new();
+        let killed_run = tokio::spawn(async move { killed.run(CancellationToken::new()).await });
+        let (living, until) = (alive.clone(), shutdown.clone());
+        let run = tokio::spawn(async move { living.run(until).await });
+        let counts = async |there, silent| {
+            let found = alive.totals().await.unwrap();
+            ((found.there, found.silent) == (there, silent)).then_some(found)
+        };
+        let totals = eventually("both are there", async || counts(2, 0).await).await;
+        assert!(!totals.leads);
+        killed_run.abort();
+        eventually("one is silent", async || counts(1, 1).await).await;
+        let lease = catalog.take_lease(InstanceId([1; 16]), Duration::from_secs(3600));
+        assert!(lease.await.unwrap().is_some());
+        assert!(alive.totals().await.unwrap().leads);
+        shutdown.cancel();
+        run.await.unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! `dm-node init`: makes the keys and the configuration of a new node.
 
+use std::path::Path;
+
 use anyhow::bail;
 use dm_core::{
     api_key::{Rights, Scope},
@@ -28,6 +30,7 @@ pub(crate) async fn run(args: InitArgs, as_json: bool) -> anyhow::Result<()> {
         ("blockchain_url", args.blockchain_url),
     ];
     let loaded = settings::load(Sources {
+        file: args.config.as_deref(),
         flags: flags
             .into_iter()
             .filter_map(|(name, value)| Some(parsed(name.to_owned(), &value?)))
@@ -36,7 +39,7 @@ pub(crate) async fn run(args: InitArgs, as_json: bool) -> anyhow::Result<()> {
     })?;
     let mut lock = DataDirLock::make(&loaded.config.data_dir)?;
     refuse_existing(&loaded.config).await?;
-    let document = make(&loaded).await?;
+    let document = make(&loaded, args.config.as_deref()).await?;
     lock.keep();
     output::print(as_json, &document, describe)
 }
@@ -59,7 +62,8 @@ async fn refuse_existing(config: &NodeConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make(loaded: &LoadedConfig) -> anyhow::Result<serde_json::Value> {
+/// Makes the node, and a configuration where none was given.
+async fn make(loaded: &LoadedConfig, given: Option<&Path>) -> anyhow::Result<serde_json::Value> {
     let config = &loaded.config;
     let keys = home::create_keys(config).await?;
     let catalog = catalog::open_for_node(config, keys.signer().address()).await?;
@@ -68,12 +72,19 @@ async fn make(loaded: &LoadedConfig) -> anyhow::Result<serde_json::Value> {
     }
     let key = api_key::create(&catalog, "first", Rights::of(Scope::ALL), None).await?;
     catalog.close().await?;
-    let file = config.data_dir.join(CONFIG_FILE);
     data_dir::mark_made_by_init(&config.data_dir)?;
-    data_dir::write_private(&file, &config_file(loaded))?;
+    let made = config.data_dir.join(CONFIG_FILE);
+    if given.is_none() {
+        data_dir::write_private(&made, &config_file(loaded))?;
+    }
+    let start = match given {
+        Some(file) => format!("dm-node run --config {}", file.display()),
+        None => format!("dm-node run --data-dir {}", config.data_dir.display()),
+    };
     Ok(json!({
         "data_dir": config.data_dir,
-        "config": file,
+        "config": given.unwrap_or(&made),
+        "start": start,
         "chain": loaded.names_chain.then(|| chain_name(config)),
         "address": keys.signer().address().to_string(),
         "api_key": key.key,
@@ -118,12 +129,12 @@ fn describe(document: &serde_json::Value) -> String {
          chain             {}\n\
          configuration     {}\n\
          API key           {}   (shown only now)\n\n\
-         {next} with `dm-node run --data-dir {}` and the same KEY_MASTER_PASSWORD.",
+         {next} with `{}` and the same KEY_MASTER_PASSWORD.",
         cell(&document["data_dir"]),
         cell(&document["address"]),
         cell(&document["chain"]),
         cell(&document["config"]),
         cell(&document["api_key"]),
-        cell(&document["data_dir"]),
+        cell(&document["start"]),
     )
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use dm_chain::TransactionReading;
-use dm_services::{DeliveryTotals, RepairTotals};
+use dm_services::{DeliveryTotals, InstanceTotals, RepairTotals};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ pub(super) struct Sample {
     pub(super) transactions: Option<TransactionReading>,
     pub(super) repair: Option<RepairTotals>,
     pub(super) deliveries: Option<DeliveryTotals>,
+    /// `None` also where the catalog does not answer: then nobody knows who leads.
+    pub(super) instances: Option<InstanceTotals>,
 }
 
 /// Asks; cheap to clone.
@@ -61,16 +63,19 @@ impl Samples {
             chain,
             repairer,
             subscriptions,
+            membership,
             ..
         } = &self.metered;
-        let (transactions, repair, deliveries) = tokio::join!(
+        let (transactions, repair, deliveries, instances) = tokio::join!(
             timeout(PATIENCE, chain.transactions()),
             timeout(PATIENCE, repairer.totals()),
             timeout(PATIENCE, subscriptions.totals()),
+            timeout(PATIENCE, membership.totals()),
         );
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.transactions = transactions.ok().or(last.transactions);
         last.repair = repair.ok().and_then(Result::ok).or(last.repair);
         last.deliveries = deliveries.ok().and_then(Result::ok).or(last.deliveries);
+        last.instances = instances.ok().and_then(Result::ok);
     }
 }

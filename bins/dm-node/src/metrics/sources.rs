@@ -100,6 +100,11 @@ fn object_store(metered: &Metered, readings: &mut Readings) {
 }
 
 fn catalog(metered: &Metered, readings: &mut Readings) {
+    readings.add(
+        &list::CATALOG_READ_SECONDS,
+        &[],
+        metered.catalog.reads().reading(),
+    );
     readings.add(&list::CATALOG_WAITING, &[], metered.catalog.waiting_changes());
     let metrics = [
         &list::CATALOG_COMMIT_SECONDS,
@@ -224,5 +229,10 @@ fn sampled(sample: &Sample, readings: &mut Readings) {
         readings.add(&list::WEBHOOK_SUBSCRIPTIONS, &["ended"], deliveries.ended);
         readings.add(&list::WEBHOOK_SUBSCRIPTIONS, &["failing"], deliveries.failing);
         readings.add(&list::WEBHOOK_LAG, &[], deliveries.furthest_behind);
+    }
+    if let Some(instances) = sample.instances {
+        readings.add(&list::INSTANCES, &["there"], instances.there);
+        readings.add(&list::INSTANCES, &["silent"], instances.silent);
+        readings.add(&list::INSTANCE_LEADS, &[], instances.leads);
     }
 }

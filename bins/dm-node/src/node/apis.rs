@@ -148,6 +148,7 @@ fn metered(
         network: peers.network.clone(),
         subscriptions: services.subscriptions.clone(),
         exporter: None,
+        membership: services.membership.clone(),
         key_ring: ground.keys.key_ring(),
         plugins: services.plugins.clone(),
         health: services.health.clone(),

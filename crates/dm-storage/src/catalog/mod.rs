@@ -66,7 +66,7 @@ mod query_plans;
 
 use std::{ffi::OsString, fs::File, path::Path, sync::Arc};
 
-use dm_core::ports::CatalogError;
+use dm_core::{meter::Histogram, ports::CatalogError};
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
@@ -164,7 +164,7 @@ impl SqliteCatalog {
         };
         Ok(Self {
             writer: Writer::start(committer, Arc::clone(&cache), journal_growth.clone()),
-            reads: Pool::Sqlite(reads),
+            reads: reads.into(),
             cache,
             state,
             home: Home::Disk(space),
@@ -183,7 +183,7 @@ impl SqliteCatalog {
     #[cfg(feature = "postgres")]
     pub async fn open_postgres(options: PostgresOptions) -> Result<Self, CatalogError> {
         let connection = postgres::prepare(&options).await?;
-        let (reads, place) = (options.pool(), options.place());
+        let (reads, place) = (Pool::from(options.pool()), options.place());
         // Other instances change what is kept, and do not say so: nothing is kept ready.
         let (cache, state) = (Arc::new(ReadableCache::disabled()), WriteState::default());
         let journal_growth = watch::Sender::new(0);
@@ -191,13 +191,13 @@ impl SqliteCatalog {
         let committer = Committer::Postgres(Box::new(committing));
         let writer = Writer::start(committer, Arc::clone(&cache), journal_growth.clone());
         tokio::spawn(postgres::follow_journal(
-            Pool::Postgres(reads.clone()),
+            reads.clone(),
             journal_growth.clone(),
             writer.is_in_use(),
         ));
         Ok(Self {
             writer,
-            reads: Pool::Postgres(reads),
+            reads,
             cache,
             state,
             home: Home::Server(place),
@@ -209,6 +209,12 @@ impl SqliteCatalog {
     /// What this process has committed since the catalog was opened.
     pub fn meter(&self) -> &CatalogMeter {
         self.writer.meter()
+    }
+
+    /// How long each read of the database took since the catalog was opened. What is kept in
+    /// memory is not read.
+    pub fn reads(&self) -> &Histogram {
+        self.reads.seconds()
     }
 
     /// How many changes wait to be committed.

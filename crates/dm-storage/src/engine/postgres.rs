@@ -78,7 +78,7 @@ impl PostgresEngine {
         };
         let (transactions, connection, pool) = wait(&runtime.handle(), opening)?.map_err(store_error)?;
         Ok(Self {
-            reads: Pool::Postgres(pool),
+            reads: pool.into(),
             writing: Mutex::new(Writing {
                 transactions,
                 connection: Some(connection),

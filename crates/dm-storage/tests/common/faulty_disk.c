@@ -2,7 +2,8 @@
  *
  * FAULTY_FOLDER   files below it are on the disk that fails
  * FAULTY_CONTROL  a file that says how: "fsync", "full" or "readonly", and
- *                 " once" behind it for a single failure; none: no failure
+ *                 " once" behind it for a single failure; "slow": each sync
+ *                 takes 1.5 s; none: no failure
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -53,6 +54,7 @@ static int refuse(int error) {
 
 #define NEXT(name) ((typeof(&name))dlsym(RTLD_NEXT, #name))
 #define SYNCING(fd) \
+    if (is_on_disk(fd) && told("slow")) usleep(1500000); \
     if (is_on_disk(fd) && told("fsync")) return refuse(EIO); \
     if (is_on_disk(fd) && told("readonly")) return refuse(EROFS);
 #define WRITING(fd) \

@@ -13,6 +13,9 @@ mod row;
 mod statement;
 mod value;
 
+use std::sync::Arc;
+
+use dm_core::meter::Histogram;
 use sqlx::{SqliteConnection, SqlitePool};
 
 #[cfg(feature = "postgres")]
@@ -32,40 +35,69 @@ pub(crate) enum Connection<'c> {
     Postgres(PostgresConnection<'c>),
 }
 
-/// The connections that read.
+/// The connections that read, and how long reads took, with the wait for a connection.
 #[derive(Clone)]
-pub(crate) enum Pool {
+pub(crate) struct Pool {
+    connections: Connections,
+    seconds: Arc<Histogram>,
+}
+
+#[derive(Clone)]
+enum Connections {
     Sqlite(SqlitePool),
     #[cfg(feature = "postgres")]
     Postgres(PostgresPool),
 }
 
 impl Pool {
+    fn new(connections: Connections) -> Self {
+        Self {
+            connections,
+            seconds: Arc::new(Histogram::of_seconds()),
+        }
+    }
+
+    /// How long reads took.
+    pub(crate) fn seconds(&self) -> &Histogram {
+        &self.seconds
+    }
+
     #[cfg(feature = "postgres")]
     pub(crate) fn is_closed(&self) -> bool {
-        match self {
-            Self::Sqlite(pool) => pool.is_closed(),
-            Self::Postgres(target) => target.pool.is_closed(),
+        match &self.connections {
+            Connections::Sqlite(pool) => pool.is_closed(),
+            Connections::Postgres(target) => target.pool.is_closed(),
         }
     }
 
     pub(crate) async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) => pool.close().await,
+        match &self.connections {
+            Connections::Sqlite(pool) => pool.close().await,
             #[cfg(feature = "postgres")]
-            Self::Postgres(target) => target.pool.close().await,
+            Connections::Postgres(target) => target.pool.close().await,
         }
+    }
+}
+
+impl From<SqlitePool> for Pool {
+    fn from(pool: SqlitePool) -> Self {
+        Self::new(Connections::Sqlite(pool))
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<PostgresPool> for Pool {
+    fn from(pool: PostgresPool) -> Self {
+        Self::new(Connections::Postgres(pool))
     }
 }
 
 /// What a query runs on.
 pub(crate) enum Target<'c> {
     Sqlite(&'c mut SqliteConnection),
-    SqlitePool(&'c SqlitePool),
     #[cfg(feature = "postgres")]
     Postgres(PostgresConnection<'c>),
-    #[cfg(feature = "postgres")]
-    PostgresPool(&'c PostgresPool),
+    Pool(&'c Pool),
 }
 
 impl<'c> From<&'c mut Connection<'_>> for Target<'c> {
@@ -83,10 +115,6 @@ impl<'c> From<&'c mut Connection<'_>> for Target<'c> {
 
 impl<'c> From<&'c Pool> for Target<'c> {
     fn from(pool: &'c Pool) -> Self {
-        match pool {
-            Pool::Sqlite(pool) => Self::SqlitePool(pool),
-            #[cfg(feature = "postgres")]
-            Pool::Postgres(pool) => Self::PostgresPool(pool),
-        }
+        Self::Pool(pool)
     }
 }

@@ -1,11 +1,14 @@
 //! A statement with the values of its parameters.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, time::Instant};
 
-use sqlx::{Error, sqlite::SqliteArguments};
+use sqlx::{
+    Error,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use super::{
-    Connection, Target,
+    Connection, Connections, Pool, Target,
     row::{FromColumn, Row},
     statement::Statement,
     value::Value,
@@ -55,11 +58,18 @@ impl Query {
     pub(crate) async fn fetch_all<'c>(self, target: impl Into<Target<'c>>) -> Result<Vec<Row>, Error> {
         match target.into() {
             Target::Sqlite(connection) => self.sqlite()?.fetch_all(connection).await.map(wrap_all),
-            Target::SqlitePool(pool) => self.sqlite()?.fetch_all(pool).await.map(wrap_all),
             #[cfg(feature = "postgres")]
             Target::Postgres(mut target) => self.fetch_postgres(&mut target).await,
-            #[cfg(feature = "postgres")]
-            Target::PostgresPool(pool) => self.fetch_from_pool(pool).await,
+            Target::Pool(pool) => {
+                timed(pool, async {
+                    match &pool.connections {
+                        Connections::Sqlite(pool) => self.sqlite()?.fetch_all(pool).await.map(wrap_all),
+                        #[cfg(feature = "postgres")]
+                        Connections::Postgres(pool) => self.fetch_from_pool(pool).await,
+                    }
+                })
+                .await
+            }
         }
     }
 
@@ -68,16 +78,19 @@ impl Query {
         target: impl Into<Target<'c>>,
     ) -> Result<Option<Row>, Error> {
         match target.into() {
-            Target::Sqlite(connection) => {
-                let row = self.sqlite()?.fetch_optional(connection).await;
-                row.map(|row| row.map(Row::Sqlite))
-            }
-            Target::SqlitePool(pool) => {
-                let row = self.sqlite()?.fetch_optional(pool).await;
-                row.map(|row| row.map(Row::Sqlite))
-            }
+            Target::Sqlite(connection) => self.sqlite()?.fetch_optional(connection).await.map(wrap),
             #[cfg(feature = "postgres")]
-            target => Ok(self.fetch_all(target).await?.into_iter().next()),
+            Target::Postgres(mut target) => self.fetch_postgres(&mut target).await.map(first),
+            Target::Pool(pool) => {
+                timed(pool, async {
+                    match &pool.connections {
+                        Connections::Sqlite(pool) => self.sqlite()?.fetch_optional(pool).await.map(wrap),
+                        #[cfg(feature = "postgres")]
+                        Connections::Postgres(pool) => self.fetch_from_pool(pool).await.map(first),
+                    }
+                })
+                .await
+            }
         }
     }
 
@@ -94,8 +107,25 @@ impl Query {
     }
 }
 
-fn wrap_all(rows: Vec<sqlx::sqlite::SqliteRow>) -> Vec<Row> {
+/// Counts how long a read on a pool takes, also one that fails.
+async fn timed<T>(pool: &Pool, reading: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let read = reading.await;
+    pool.seconds.took(began.elapsed());
+    read
+}
+
+fn wrap(row: Option<SqliteRow>) -> Option<Row> {
+    row.map(Row::Sqlite)
+}
+
+fn wrap_all(rows: Vec<SqliteRow>) -> Vec<Row> {
     rows.into_iter().map(Row::Sqlite).collect()
+}
+
+#[cfg(feature = "postgres")]
+fn first(rows: Vec<Row>) -> Option<Row> {
+    rows.into_iter().next()
 }
 
 /// A query for one value.
