@@ -73,6 +73,7 @@ mod sharing;
 mod sign_in;
 mod support_bundle;
 mod tls;
+mod top;
 mod traces;
 mod uploads;
 mod users;

@@ -171,13 +171,19 @@ async fn the_variables_of_a_kubernetes_service_do_not_stop_the_node() {
 }
 
 #[tokio::test]
-async fn settings_without_effect_are_warned_of() {
-    let dir = dir_with("dm-node.toml", "contracts_dir = \"contracts\"\n");
-    let checked = check(dir.path(), &[("DASHBOARD_API_PORT", "8082")]).await;
-    assert!(checked.success, "{}", checked.errors);
-    let warning = "warning: contracts_dir is set and has no effect";
-    assert!(checked.errors.contains(warning), "{}", checked.errors);
-    assert!(!checked.errors.contains("dashboard_api"), "{}", checked.errors);
+async fn a_setting_that_is_gone_is_warned_of_wherever_it_stands() {
+    let file = dir_with("dm-node.toml", "contracts_dir = \"contracts\"\n");
+    let none = dir_with("dm-node.toml", "");
+    for (dir, name, value) in [
+        (&file, "DASHBOARD_API_PORT", "8082"),
+        (&none, "CONTRACTS_DIR", "contracts"),
+        (&none, "DM_CONTRACTS_DIR", "contracts"),
+    ] {
+        let checked = check(dir.path(), &[(name, value)]).await;
+        assert!(checked.success, "{name}: {}", checked.errors);
+        let warning = "warning: contracts_dir is no setting any more, because the contract is part of the program: take it out\n";
+        assert_eq!(checked.errors, warning, "{name}");
+    }
 }
 
 #[tokio::test]

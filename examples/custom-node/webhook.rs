@@ -78,7 +78,10 @@ impl Webhook {
 
 /// What a receiver cares about; the node's own ticks are left out.
 fn is_of_interest(topic: &str) -> bool {
-    !matches!(topic, "health.update" | "network.peer_health")
+    !matches!(
+        topic,
+        "health.update" | "network.peer_health" | "network.stats_update"
+    )
 }
 
 #[async_trait]

@@ -19,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod receiver;
 pub(crate) mod sources;
+pub(crate) mod tmux;
 
 pub(crate) use anvil::Anvil;
 pub(crate) use devnet::Devnet;

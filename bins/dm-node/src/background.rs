@@ -142,11 +142,11 @@ pub(crate) fn start_events(
     config: &EventsConfig,
     supervisor: &Supervisor,
 ) -> Events {
-    let keeper = EventKeeper::new(catalog.clone(), bus, config.clone());
+    let keeper = EventKeeper::new(catalog.clone(), bus.clone(), config.clone());
     supervise(supervisor, "events", &keeper, |keeper, shutdown| async move {
         keeper.run(shutdown).await
     });
-    Events::new(catalog, node)
+    Events::new(catalog, bus, node)
 }
 
 /// Calls programs in the background when something happens.

@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Show how a running node is
     Status(StatusArgs),
+    /// Watch a running node on one live screen: health, rates, peers, shares, events
+    Top(TopArgs),
     /// Show the peers that a running node knows
     Peers(PeersArgs),
     /// Show, add, issue, mint or allow tokens of a running node
@@ -282,6 +284,12 @@ pub(crate) struct VerifyArgs {
     /// JSON-RPC endpoint of the chain, for --receipt
     #[arg(long, env = "BLOCKCHAIN_URL", default_value = LOCAL_CHAIN, value_parser = or_default(LOCAL_CHAIN))]
     pub(crate) chain: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -140,6 +140,13 @@ impl NodeClient {
             .await
     }
 
+    /// The same, asked for once: a node that asks the client to come back later refuses.
+    pub(crate) async fn get_once(&self, route: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+        let request = self.request(Method::GET, &with_query(route, query));
+        let response = self.execute(request).await.with_context(|| self.silent())?;
+        json(successful(response).await?).await
+    }
+
     /// Sends a request and reads the JSON document that comes back.
     pub(crate) async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         json(self.send(request).await?).await

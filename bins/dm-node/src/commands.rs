@@ -34,6 +34,7 @@ pub(crate) mod status;
 pub(crate) mod subscriptions;
 pub(crate) mod support_bundle;
 pub(crate) mod tokens;
+pub(crate) mod top;
 pub(crate) mod transfer;
 pub(crate) mod transfers;
 pub(crate) mod user;

@@ -94,12 +94,11 @@ pub(crate) async fn examine(loaded: &LoadedConfig) -> Vec<Finding> {
 }
 
 fn configuration(loaded: &LoadedConfig) -> Vec<Finding> {
-    let warnings = loaded.warnings();
-    if warnings.is_empty() {
+    if loaded.warnings.is_empty() {
         return vec![Finding::good("configuration", "the settings are valid")];
     }
     let remove = "remove the setting";
-    let warnings = warnings.into_iter();
+    let warnings = loaded.warnings.iter();
     warnings
         .map(|warning| Finding::warning("configuration", warning, remove))
         .collect()

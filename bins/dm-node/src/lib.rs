@@ -100,6 +100,7 @@ async fn execute(cli: Cli, plugins: RegisteredPlugins) -> anyhow::Result<ExitCod
         Command::Erase(args) => commands::erase::run(args, as_json).await?,
         Command::Verify(args) => return commands::verify::run(args, as_json).await,
         Command::Status(args) => commands::status::run(args, as_json).await?,
+        Command::Top(args) => commands::top::run(args, as_json).await?,
         Command::Peers(args) => commands::peers::run(args, as_json).await?,
         Command::Tokens(args) => commands::tokens::run(args, as_json).await?,
         Command::Balance(args) => commands::balance::run(args, as_json).await?,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::bail;
+use dm_api::{SettingOrigin, ShownSetting};
 use dm_core::{
     config::{ConfigFault, NodeConfig},
     secret::SecretString,
@@ -26,10 +27,12 @@ mod effects;
 mod environment;
 mod file;
 mod names;
+mod origins;
 mod shown;
 mod texts;
 
 pub(crate) use environment::{parsed, variable};
+use origins::Origins;
 pub(crate) use texts::expanded;
 
 /// The commented default file.
@@ -72,19 +75,18 @@ pub(crate) struct LoadedConfig {
     pub(crate) config: NodeConfig,
     /// Whether a source names the chain, which is the embedded one else.
     pub(crate) names_chain: bool,
-    /// Settings that are given and have no effect.
-    pub(crate) without_effect: Vec<String>,
+    /// What the operator should know, a sentence each.
+    pub(crate) warnings: Vec<String>,
     /// The settings that are given, as they may be shown: without secrets.
     pub(crate) shown: serde_json::Value,
+    origins: Origins,
 }
 
 impl LoadedConfig {
-    /// What the operator should know, a sentence each.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        self.without_effect
-            .iter()
-            .map(|name| format!("{name} is set and has no effect"))
-            .collect()
+    /// Every setting as it may be shown, in the order of the default file, and where its value
+    /// comes from.
+    pub(crate) fn settings(&self) -> Vec<ShownSetting> {
+        self.origins.settings(&self.shown)
     }
 }
 
@@ -95,25 +97,40 @@ impl LoadedConfig {
 /// the message has one line for each. No message shows the value of a secret.
 pub(crate) fn load(sources: Sources<'_>) -> anyhow::Result<LoadedConfig> {
     let mut faults = Vec::new();
-    let mut merged = match sources.file.map(file::read) {
+    let mut origins = Origins::default();
+    let mut merged = match sources.file.map(|file| (file, file::read(file))) {
         None => Dict::new(),
-        Some(Ok(settings)) => settings,
-        Some(Err(fault)) => {
+        Some((file, Ok(settings))) => {
+            origins.note_file(file, &settings);
+            settings
+        }
+        Some((_, Err(fault))) => {
             faults.push(fault);
             Dict::new()
         }
     };
     for (name, value) in sources.presets {
-        dict::insert_default(&mut merged, &name, value);
+        if dict::get(&merged, &name).is_none() {
+            origins.note(&name, SettingOrigin::Command);
+            dict::insert(&mut merged, &name, value);
+        }
     }
     let mut given = environment::overrides();
     if sources.is_other_node {
-        given.retain(|(name, _)| CREDENTIALS.contains(&name.as_str()));
+        given.retain(|(_, (name, _))| CREDENTIALS.contains(&name.as_str()));
     }
-    for (name, value) in given.into_iter().chain(sources.flags) {
+    for (variable, (name, value)) in given {
+        origins.note(&name, SettingOrigin::Environment(variable));
         dict::insert(&mut merged, &name, value);
     }
-    let loaded = read(merged, &mut faults);
+    for (name, value) in sources.flags {
+        origins.note(&name, SettingOrigin::Option);
+        dict::insert(&mut merged, &name, value);
+    }
+    let loaded = LoadedConfig {
+        origins,
+        ..read(merged, &mut faults)
+    };
     if sources.to_run {
         faults.extend(chain_missing(&loaded));
     }
@@ -129,7 +146,7 @@ fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> LoadedConfig {
     texts::drop_empty(&mut merged);
     faults.extend(texts::expand_paths(&mut merged));
     let names_chain = merged.contains_key("blockchain_url");
-    let without_effect = names::without_effect(merged.keys());
+    let warnings = names::take_removed(&mut merged);
     let shown = shown::shown(&merged);
     let mut config = extract(merged, faults);
     read_secret_files(&mut config, faults);
@@ -138,8 +155,9 @@ fn read(mut merged: Dict, faults: &mut Vec<ConfigFault>) -> LoadedConfig {
     LoadedConfig {
         config,
         names_chain,
-        without_effect,
+        warnings,
         shown,
+        origins: Origins::default(),
     }
 }
 

@@ -34,6 +34,15 @@ pub(crate) fn local_iso(text: &str) -> String {
     }
 }
 
+/// The time of day of a point in time in ISO 8601, for people; what is no time is shown as it is.
+pub(crate) fn clock(text: &str) -> String {
+    let time = text.parse::<Timestamp>();
+    time.map_or_else(
+        |_| text.to_owned(),
+        |time| time.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string(),
+    )
+}
+
 /// Adds to each of the lines the time in its field `timestamp` (seconds since the Unix
 /// epoch) as ISO 8601 in UTC, under the name `time`.
 pub(crate) fn add_iso(lines: &mut Value) {

@@ -5,6 +5,7 @@ mod attempts;
 mod pages;
 mod routes;
 mod sessions;
+mod settings;
 mod sign_in;
 mod sockets;
 mod wire;
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub(crate) use self::sessions::{Holder, Session, Sessions};
+pub use self::settings::{SettingOrigin, ShownSetting};
 
 /// What the console shows beside what the services know.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub struct Console {
     pub pages: Arc<dyn ConsolePages>,
     /// URL under which browsers reach it; that of its own address if there is none.
     pub url: Option<String>,
+    /// How it is set up.
+    pub settings: Arc<[ShownSetting]>,
 }
 
 /// TCP ports of the servers.

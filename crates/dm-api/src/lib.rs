@@ -24,7 +24,7 @@ mod state;
 mod tls;
 mod uploads;
 
-pub use console::Console;
+pub use console::{Console, SettingOrigin, ShownSetting};
 pub use disposition::{attached_name, attachment};
 pub use error::ApiError;
 pub use json_rpc::serve_json_rpc;

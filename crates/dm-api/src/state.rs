@@ -13,7 +13,7 @@ use dm_core::{
 use dm_services::{
     Authorizer, ContactError, Contacts, DataManager, HealthMonitor, KeyGuard, KeyRotation, Membership,
     PaymentProcessor, People, PluginManager, Readiness, Repairer, Scrubber, ServiceError, ShareAuthorization,
-    Subscriptions, TokenManager, events::Events, inbox::Inbox, shares::Shares,
+    Subscriptions, TokenManager, Trend, events::Events, inbox::Inbox, shares::Shares,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -33,6 +33,8 @@ pub struct Services {
     pub payments: PaymentProcessor,
     /// How the node is.
     pub health: Arc<HealthMonitor>,
+    /// How it was.
+    pub trend: Trend,
     /// Whether clients should be sent here.
     pub readiness: Arc<Readiness>,
     /// Which instances the node has.

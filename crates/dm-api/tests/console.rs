@@ -1,10 +1,10 @@
 //! The console: its page, sign-in, both APIs below `/api`, and the WebSocket.
 
-use dm_core::{
-    news::News,
-    ports::{ApiKeys, EventJournal},
-};
-use futures::{SinkExt, StreamExt};
+mod sockets;
+
+use dm_core::ports::ApiKeys;
+use dm_testing::waiting::eventually;
+use futures::StreamExt;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -66,8 +66,19 @@ async fn sign_in(node: &TestNode, api_key: &str) -> Answer {
     Answer::of(request.json(&json!({"api_key": api_key}))).await
 }
 
-/// The next message that is text.
+/// The next message that is text and nothing that the node tells every few seconds.
 async fn next(socket: &mut Socket) -> Option<Value> {
+    loop {
+        let message = next_of_all(socket).await?;
+        let kind = message["type"].as_str().unwrap_or_default();
+        if !matches!(kind, "health.update" | "network.stats_update") {
+            return Some(message);
+        }
+    }
+}
+
+/// The next message that is text.
+async fn next_of_all(socket: &mut Socket) -> Option<Value> {
     loop {
         match socket.next().await?.ok()? {
             Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
@@ -75,13 +86,6 @@ async fn next(socket: &mut Socket) -> Option<Value> {
             _ => {}
         }
     }
-}
-
-async fn happen(node: &TestNode, times: usize) {
-    node.catalog
-        .append_news(vec![News::NodeStopping {}; times])
-        .await
-        .unwrap();
 }
 
 #[actix_web::test]
@@ -118,6 +122,41 @@ async fn a_session_has_the_rights_of_its_key_and_no_more() {
     let answer = Answer::of(browser.request(Method::POST, "/api/share_data").json(&share)).await;
     assert_eq!(answer.status, 403);
     assert!(answer.body["error"].as_str().unwrap().contains("scope `share`"));
+}
+
+#[actix_web::test]
+async fn how_the_node_was_is_told_from_its_start_on() {
+    let node = start().await;
+    let browser = Browser::sign_in(&node, &node.keys.read).await;
+    let samples = eventually("there is a sample", async || {
+        let answer = browser.get("/api/dashboard/trend").await;
+        let samples = answer.body["samples"].as_array().unwrap().clone();
+        (!samples.is_empty()).then_some(samples)
+    });
+    let sample = samples.await[0].clone();
+    assert!(sample["at"].as_u64().unwrap() > 1_700_000_000_000, "{sample}");
+    assert!(sample["health"].is_string(), "{sample}");
+    for count in [
+        "peers",
+        "sent",
+        "received",
+        "objects",
+        "own_bytes",
+        "foreign_bytes",
+    ] {
+        assert!(sample[count].is_u64(), "{count}: {sample}");
+    }
+}
+
+#[actix_web::test]
+async fn administrators_see_the_settings_and_where_each_comes_from() {
+    let node = start().await;
+    let admin = Browser::sign_in(&node, &node.keys.admin).await;
+    let answer = admin.get("/api/dashboard/settings").await;
+    let port = json!({"name": "p2p_port", "value": 9000, "from": "environment", "place": "P2P_PORT"});
+    assert_eq!(answer.body, json!({"settings": [port]}));
+    let reader = Browser::sign_in(&node, &node.keys.read).await;
+    assert_eq!(reader.get("/api/dashboard/settings").await.status, 403);
 }
 
 #[actix_web::test]
@@ -284,113 +323,4 @@ async fn the_page_comes_with_its_policy_and_once() {
     }
     let post = node.bare(Method::POST, &format!("{}/", node.console));
     Answer::of(post).await.is_error(405, "Method not allowed", None);
-}
-
-#[actix_web::test]
-async fn a_socket_tells_the_last_events_and_then_each_as_it_happens() {
-    let node = start().await;
-    happen(&node, 30).await;
-    let browser = Browser::sign_in(&node, &node.keys.read).await;
-    let mut socket = browser.socket("").await.unwrap();
-    let welcome = next(&mut socket).await.unwrap();
-    assert_eq!(welcome["type"], "connected");
-    assert_eq!(welcome["data"]["history_available"], 30);
-    for _ in 0..20 {
-        let event = next(&mut socket).await.unwrap();
-        assert_eq!(event["type"], "system.node_stopping");
-        assert!(event["timestamp"].as_f64().unwrap() > 1.7e9, "{event}");
-    }
-    happen(&node, 1).await;
-    let event = next(&mut socket).await.unwrap();
-    assert!(event["id"].as_str().unwrap().ends_with("-31"), "{event}");
-    assert_eq!(
-        browser.get("/api/dashboard/info").await.body["websocket_clients"],
-        1
-    );
-}
-
-#[actix_web::test]
-async fn a_page_that_was_away_misses_nothing() {
-    let node = start().await;
-    let browser = Browser::sign_in(&node, &node.keys.read).await;
-    happen(&node, 1).await;
-    let mut socket = browser.socket("").await.unwrap();
-    next(&mut socket).await.unwrap();
-    let seen = next(&mut socket).await.unwrap()["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    drop(socket);
-    happen(&node, 250).await;
-    let mut socket = browser.socket(&format!("?cursor={seen}")).await.unwrap();
-    assert_eq!(next(&mut socket).await.unwrap()["type"], "connected");
-    for position in 2..=251 {
-        let id = next(&mut socket).await.unwrap()["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        assert!(id.ends_with(&format!("-{position}")), "{id}");
-    }
-    node.catalog.prune_journal(0, 1).await.unwrap();
-    let mut late = browser.socket(&format!("?cursor={seen}")).await.unwrap();
-    next(&mut late).await.unwrap();
-    let missed = next(&mut late).await.unwrap();
-    assert_eq!(
-        (&missed["type"], &missed["data"]["missed"]),
-        (&json!("missed"), &json!(249))
-    );
-}
-
-#[actix_web::test]
-async fn a_socket_answers_pings_and_tells_history() {
-    let node = start().await;
-    happen(&node, 3).await;
-    let browser = Browser::sign_in(&node, &node.keys.read).await;
-    let mut socket = browser.socket("?cursor=").await;
-    assert!(socket.is_err(), "an empty cursor names no place");
-    socket = browser.socket("").await;
-    let mut socket = socket.unwrap();
-    for _ in 0..4 {
-        next(&mut socket).await.unwrap();
-    }
-    for (asked, kind) in [
-        (json!({"type": "ping"}), "pong"),
-        (json!({"type": "get_history", "count": 2}), "history"),
-        (json!({"type": "get_history"}), "history"),
-        (json!({"type": "unknown"}), "error"),
-        (json!(1), "error"),
-    ] {
-        socket.send(Message::text(asked.to_string())).await.unwrap();
-        let answer = next(&mut socket).await.unwrap();
-        assert_eq!(answer["type"], kind, "{asked}");
-        if kind == "history" {
-            let count = asked["count"].as_u64().unwrap_or(3);
-            assert_eq!(answer["data"]["count"], count);
-            assert_eq!(answer["data"]["events"].as_array().unwrap().len() as u64, count);
-        }
-    }
-    socket.send(Message::text("x".repeat(5000))).await.unwrap();
-    assert_eq!(
-        next(&mut socket).await,
-        None,
-        "a message is not larger than 4 KiB"
-    );
-}
-
-#[actix_web::test]
-async fn a_socket_needs_a_session_and_a_place_in_this_journal() {
-    let node = start().await;
-    let url = format!("{}/ws", node.console.replace("http", "ws"));
-    let refused = connect_async(&url).await.err().unwrap();
-    assert!(matches!(refused, tungstenite::Error::Http(answer) if answer.status() == 401));
-    let browser = Browser::sign_in(&node, &node.keys.read).await;
-    for query in ["?cursor=x", "?cursor=0000000000000000-1"] {
-        let refused = browser.socket(query).await.err().unwrap();
-        assert!(
-            matches!(refused, tungstenite::Error::Http(answer) if answer.status() == 422),
-            "{query}"
-        );
-    }
-    let plain = browser.get("/ws").await;
-    assert_eq!(plain.status, 400, "{:?}", plain.body);
 }

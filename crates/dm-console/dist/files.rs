@@ -14,7 +14,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/javascript; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"266d815742fb1c768a32e6213a2ef196\"",
+            etag: "\"071f69917ef9ac012449652060b315c1\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.js")),
         },
     ),
@@ -23,7 +23,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/css; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"2ef8de1267266346522d0d4c4e124bbc\"",
+            etag: "\"8d59f8e089a1d71eacdb83b04a58be3b\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.css")),
         },
     ),

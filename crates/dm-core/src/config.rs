@@ -81,9 +81,6 @@ pub struct NodeConfig {
     pub node_signature: Option<String>,
     /// Peers to begin with: multiaddrs, `host:port`, or `http://host:port`.
     pub initial_peers: Vec<String>,
-    /// Folder of contract artefacts of the older node; accepted, without effect: the
-    /// contract is part of the program.
-    pub contracts_dir: Option<PathBuf>,
     /// Password that protects the node's keys.
     pub key_master_password: Option<SecretString>,
     /// File that holds `key_master_password`.
@@ -147,7 +144,6 @@ impl Default for NodeConfig {
             node_id: "dm-node".to_owned(),
             node_signature: None,
             initial_peers: Vec::new(),
-            contracts_dir: None,
             key_master_password: None,
             key_master_password_file: None,
             internal_api: ApiConfig::internal(),

@@ -10,6 +10,7 @@ use crate::{
     event::EventKind,
     hash::{DataHash, Locator},
     health::{HealthReport, PartHealth},
+    peer::NetworkStats,
     person::{Act, Person},
     share::ShareStatus,
 };
@@ -196,6 +197,9 @@ pub enum News {
     /// A peer's health changed, or it is banned.
     #[serde(rename = "network.peer_health")]
     PeerHealth(PeerNews),
+    /// The node looked at the totals of its network.
+    #[serde(rename = "network.stats_update")]
+    NetworkStatsUpdate(NetworkStats),
     /// An address that sends wrong API keys has to wait.
     #[serde(rename = "security.wrong_api_keys")]
     WrongApiKeys {
@@ -374,6 +378,7 @@ impl News {
                 | Self::PeerConnected { .. }
                 | Self::PeerDisconnected { .. }
                 | Self::PeerHealth(_)
+                | Self::NetworkStatsUpdate(_)
                 | Self::WrongApiKeys { .. }
         )
     }

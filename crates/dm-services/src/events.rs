@@ -7,10 +7,14 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
 use dm_core::{
+    bus::{EventBus, NodeEvent},
     journal::{Cursor, JournalId, Topics},
     ports::{EventJournal, JournalExtent},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{cloud_event::CloudEvent, keeper::EventKeeper};
@@ -39,19 +43,21 @@ pub struct EventPage {
     pub missed: u64,
 }
 
-/// Reads the journal of events; cheap to clone.
+/// Reads the journal of events, and tells what passes; cheap to clone.
 #[derive(Clone)]
 pub struct Events {
     journal: Arc<dyn EventJournal>,
+    bus: EventBus,
     node: Address,
     ending: CancellationToken,
 }
 
 impl Events {
     /// Events of the node with this account.
-    pub fn new(journal: Arc<dyn EventJournal>, node: Address) -> Self {
+    pub fn new(journal: Arc<dyn EventJournal>, bus: EventBus, node: Address) -> Self {
         Self {
             journal,
+            bus,
             node,
             ending: CancellationToken::new(),
         }
@@ -125,6 +131,12 @@ impl Events {
         })
     }
 
+    /// What passes from now on: news that the journal does not keep. Whoever comes late has
+    /// missed them.
+    pub fn passing(&self) -> Passing {
+        Passing(self.bus.subscribe())
+    }
+
     /// How many events are kept.
     ///
     /// # Errors
@@ -151,6 +163,23 @@ impl Events {
     pub async fn end(&self) -> Result<Cursor, ServiceError> {
         let extent = self.journal.journal_extent().await?;
         Ok(cursor(extent.id, extent.last))
+    }
+}
+
+/// News that the journal does not keep, as they happen.
+pub struct Passing(broadcast::Receiver<NodeEvent>);
+
+impl Passing {
+    /// The next one; `None` where nobody tells any more. Those that were not taken in time are
+    /// passed over.
+    pub async fn next(&mut self) -> Option<NodeEvent> {
+        loop {
+            match self.0.recv().await {
+                Ok(event) if event.news.is_passing() => return Some(event),
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
     }
 }
 

@@ -79,8 +79,9 @@ impl HealthMonitor {
         let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             self.look().await;
-            let report = self.report();
-            self.ports.bus.publish(News::HealthUpdate(Box::new(report)));
+            let bus = &self.ports.bus;
+            bus.publish(News::HealthUpdate(Box::new(self.report())));
+            bus.publish(News::NetworkStatsUpdate(self.ports.network.stats()));
         }
         Ok(())
     }

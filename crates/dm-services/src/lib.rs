@@ -44,6 +44,7 @@ mod scrubber;
 pub mod shares;
 mod subscriptions;
 mod token_manager;
+mod trend;
 mod turns;
 
 pub use anchored_owners::AnchoredOwners;
@@ -80,6 +81,7 @@ pub use repairer::{HeldBy, HeldObject, RepairMeter, RepairPorts, RepairTotals, R
 pub use scrubber::{ScrubConfig, ScrubPorts, ScrubReport, Scrubber, StorageStatus};
 pub use subscriptions::{DeliveryMeter, DeliveryTotals, NewSubscription, SubscriptionPorts, Subscriptions};
 pub use token_manager::{NewToken, TokenManager};
+pub use trend::{Trend, TrendPorts, TrendSample};
 pub use turns::SharedTurns;
 
 use run_to_completion::run_to_completion;

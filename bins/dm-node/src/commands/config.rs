@@ -9,7 +9,7 @@ pub(crate) fn run(command: ConfigCommand, as_json: bool) -> anyhow::Result<()> {
         ConfigCommand::Default => output::print_raw(DEFAULT_FILE.as_bytes()),
         ConfigCommand::Check(args) => {
             let loaded = home::load_to_run(&args)?;
-            for warning in loaded.warnings() {
+            for warning in &loaded.warnings {
                 eprintln!("warning: {warning}");
             }
             output::print(as_json, &json!({"valid": true}), |_| {

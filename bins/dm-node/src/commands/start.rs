@@ -30,13 +30,14 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Node> {
     let config = &loaded.config;
     let log_filter = logging::start(&config.log)?;
-    for warning in loaded.warnings() {
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let console = Console {
         node_id: config.node_id.clone(),
         pages: Arc::new(Pages),
         url: config.sign_in.console_url.clone(),
+        settings: loaded.settings().into(),
     };
     let servers = ApiServers::bind(&config.internal_api, &config.external_api, config.uploads)?
         .with_console(&config.dashboard_api, console)?;

@@ -11,7 +11,7 @@ use dm_metrics::{Listener, ListenerHealth};
 use dm_oidc::OidcProvider;
 use dm_services::{
     HealthMonitor, HealthPorts, KeyGuard, Membership, NetworkHealth, People, Readiness, RegisteredPlugins,
-    Subscriptions, TokenManager, events::Events,
+    Subscriptions, TokenManager, Trend, TrendPorts, events::Events,
 };
 use dm_traces::{CollectorHealth, Exporter};
 
@@ -81,11 +81,18 @@ pub(super) async fn serve(
         ledger.embedded_chain.is_some(),
         ledger.operator_change.clone(),
     );
+    let trend = Trend::new(TrendPorts {
+        health: health.clone(),
+        network: peers.network.clone(),
+        storage: peers.scrubber.clone(),
+    });
+    background::supervise(&ground.supervisor, "trend", &trend, Trend::run);
     let services = Services {
         data: data.data.clone(),
         tokens: TokenManager::new(ledger.executor.clone()),
         payments: ledger.payments.clone(),
         health,
+        trend,
         readiness: readiness.clone(),
         membership,
         log: ledger.compliance.clone(),

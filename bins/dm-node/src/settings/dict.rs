@@ -22,13 +22,6 @@ pub(super) fn insert(dict: &mut Dict, name: &str, value: Value) {
     }
 }
 
-/// Sets what is not set yet.
-pub(super) fn insert_default(dict: &mut Dict, name: &str, value: Value) {
-    if get(dict, name).is_none() {
-        insert(dict, name, value);
-    }
-}
-
 /// What a setting is set to.
 pub(super) fn get<'a>(dict: &'a Dict, name: &str) -> Option<&'a Value> {
     match name.split_once('.') {
@@ -53,4 +46,22 @@ pub(super) fn remove(dict: &mut Dict, path: &[&str]) -> bool {
             removed_inside || dict.remove(*section).is_some()
         }
     }
+}
+
+/// The dotted names of all settings.
+pub(super) fn names(dict: &Dict) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, value) in dict {
+        match value {
+            Value::Dict(_, section) => {
+                names.extend(
+                    self::names(section)
+                        .into_iter()
+                        .map(|inner| format!("{name}.{inner}")),
+                );
+            }
+            _ => names.push(name.clone()),
+        }
+    }
+    names
 }

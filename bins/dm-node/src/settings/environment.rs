@@ -95,29 +95,30 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// What the environment sets: the names of others first, ours after them.
-pub(super) fn overrides() -> Vec<Override> {
+/// What the environment sets, each by the variable that sets it: the names of others first, ours
+/// after them.
+pub(super) fn overrides() -> Vec<(String, Override)> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     settings_in(variables.collect())
 }
 
-fn settings_in(mut variables: BTreeMap<String, String>) -> Vec<Override> {
+fn settings_in(mut variables: BTreeMap<String, String>) -> Vec<(String, Override)> {
     variables.retain(|name, value| !value.is_empty() && !describes_a_service(name, value));
     let older = OLDER_NAMES
         .iter()
         .chain(&S3_NAMES)
-        .filter_map(|(name, setting)| Some(((*setting).to_owned(), variables.get(*name)?.as_str())));
+        .filter_map(|(name, setting)| Some((*name, (*setting).to_owned(), variables.get(*name)?.as_str())));
     let ours = variables
         .iter()
         .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
         .filter_map(|(name, value)| {
             let setting = name.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
-            Some((setting, value.as_str()))
+            Some((name.as_str(), setting, value.as_str()))
         });
     older
         .chain(ours)
-        .map(|(setting, value)| parsed(setting, value))
+        .map(|(name, setting, value)| (name.to_owned(), parsed(setting, value)))
         .collect()
 }
 
@@ -226,7 +227,7 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         settings_in(variables.collect())
             .into_iter()
-            .map(|(name, _)| name)
+            .map(|(_, (setting, _))| setting)
             .collect()
     }
 

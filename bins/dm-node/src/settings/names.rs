@@ -1,10 +1,11 @@
 //! The names of all settings, and what is special about some.
 
+use figment::value::Dict;
+
 use super::{DEFAULT_FILE, environment::variable_name};
 
 /// Settings that the default file does not show as lines of their own.
-const UNLISTED: [&str; 7] = [
-    "contracts_dir",
+const UNLISTED: [&str; 6] = [
     "key_master_password",
     "private_key",
     "sign_in.client_secret",
@@ -24,8 +25,38 @@ const SECRETS: [&str; 7] = [
     "storage.s3.session_token",
 ];
 
-/// Settings that are accepted for the sake of older configurations and have no effect.
-const WITHOUT_EFFECT: [&str; 1] = ["contracts_dir"];
+/// Settings that are gone, and why. Configurations that have them are read all the same.
+const REMOVED: [(&str, &str); 1] = [("contracts_dir", "the contract is part of the program")];
+
+/// Settings that the default file shows with an example, not with their default, which is none.
+pub(super) const EXAMPLES: [&str; 26] = [
+    "catalog.password_file",
+    "catalog_url",
+    "dashboard_api.tls.cert_file",
+    "dashboard_api.tls.client_ca_file",
+    "dashboard_api.tls.key_file",
+    "db_path",
+    "external_api.tls.cert_file",
+    "external_api.tls.client_ca_file",
+    "external_api.tls.key_file",
+    "internal_api.tls.cert_file",
+    "internal_api.tls.client_ca_file",
+    "internal_api.tls.key_file",
+    "key_master_password_file",
+    "network.swarm_key_file",
+    "node_signature",
+    "plugin_dir",
+    "private_key_file",
+    "sign_in.audience",
+    "sign_in.client_id",
+    "sign_in.client_secret_file",
+    "sign_in.console_url",
+    "sign_in.issuer",
+    "sqlite_db_path",
+    "storage.objects_url",
+    "storage.s3.credentials_file",
+    "storage.s3.endpoint",
+];
 
 /// Whether the setting at this path is a secret, or a part of one.
 pub(super) fn is_secret(path: &[String]) -> bool {
@@ -36,11 +67,13 @@ pub(super) fn is_secret(path: &[String]) -> bool {
     })
 }
 
-/// Those of the settings, or sections, with these names that have no effect.
-pub(super) fn without_effect<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
-    names
-        .filter(|name| WITHOUT_EFFECT.contains(&name.as_str()))
-        .cloned()
+/// Takes out the settings that are gone, and says of each what to do, as a sentence without a
+/// full stop.
+pub(super) fn take_removed(settings: &mut Dict) -> Vec<String> {
+    REMOVED
+        .into_iter()
+        .filter(|(name, _)| settings.remove(*name).is_some())
+        .map(|(name, reason)| format!("{name} is no setting any more, because {reason}: take it out"))
         .collect()
 }
 

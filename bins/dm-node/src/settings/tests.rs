@@ -17,41 +17,11 @@ fn read_toml(text: &str) -> (LoadedConfig, Vec<String>) {
     (loaded, faults.iter().map(ToString::to_string).collect())
 }
 
-/// Settings that the default file shows with an example, not with their default.
-const EXAMPLES: [&str; 26] = [
-    "catalog.password_file",
-    "catalog_url",
-    "dashboard_api.tls.cert_file",
-    "dashboard_api.tls.client_ca_file",
-    "dashboard_api.tls.key_file",
-    "db_path",
-    "external_api.tls.cert_file",
-    "external_api.tls.client_ca_file",
-    "external_api.tls.key_file",
-    "internal_api.tls.cert_file",
-    "internal_api.tls.client_ca_file",
-    "internal_api.tls.key_file",
-    "key_master_password_file",
-    "network.swarm_key_file",
-    "node_signature",
-    "plugin_dir",
-    "private_key_file",
-    "sign_in.audience",
-    "sign_in.client_id",
-    "sign_in.client_secret_file",
-    "sign_in.console_url",
-    "sign_in.issuer",
-    "sqlite_db_path",
-    "storage.objects_url",
-    "storage.s3.credentials_file",
-    "storage.s3.endpoint",
-];
-
 #[test]
 fn the_default_file_shows_the_defaults() {
     let mut merged = Dict::new();
     for (name, value) in names::shown_in_default_file() {
-        if !EXAMPLES.contains(&name.as_str()) {
+        if !names::EXAMPLES.contains(&name.as_str()) {
             let line: Dict = toml::from_str(&format!("value = {value}")).unwrap();
             dict::insert(&mut merged, &name, line["value"].clone());
         }
@@ -66,7 +36,7 @@ fn the_default_file_shows_the_defaults() {
 fn the_default_file_can_be_used_as_it_is() {
     let (settings, faults) = read_toml(DEFAULT_FILE);
     assert_eq!(faults, [""; 0]);
-    assert_eq!(settings.warnings(), [""; 0]);
+    assert_eq!(settings.warnings, [""; 0]);
     assert_eq!(
         format!("{:?}", settings.config),
         format!("{:?}", NodeConfig::default())
@@ -204,11 +174,12 @@ fn a_catalog_is_in_a_file_or_in_a_database() {
 }
 
 #[test]
-fn what_has_no_effect_is_said() {
+fn a_setting_that_is_gone_is_passed_over_and_told() {
     let (settings, faults) = read_toml("contracts_dir = \"c\"\n[dashboard_api]\nport = 1");
     assert_eq!(faults, [""; 0]);
-    let warnings = settings.warnings();
-    assert_eq!(warnings, ["contracts_dir is set and has no effect"]);
+    let told =
+        "contracts_dir is no setting any more, because the contract is part of the program: take it out";
+    assert_eq!(settings.warnings, [told]);
 }
 
 #[test]

@@ -8,10 +8,9 @@ use figment::value::{Dict, Value};
 use super::{dict, environment::variable};
 
 /// Settings without a default, where an empty text means that they are not set.
-const OPTIONAL: [&str; 24] = [
+const OPTIONAL: [&str; 23] = [
     "catalog.password_file",
     "catalog_url",
-    "contracts_dir",
     "db_path",
     "key_master_password",
     "key_master_password_file",

@@ -1,4 +1,4 @@
-//! `/api/session` and `/api/dashboard/info`: what only the console asks for.
+//! `/api/session` and `/api/dashboard`: what only the console asks for.
 
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use dm_core::{
     person::Person,
     secret::SecretString,
 };
+use dm_services::TrendSample;
 use serde::{Deserialize, Serialize};
 
 use super::{
     ConsoleState, Ports, Session,
     sessions::{Holder, LIFETIME},
+    settings,
 };
 use crate::{
     endpoint::{Endpoint, Router},
@@ -40,6 +42,8 @@ pub(super) fn of_api() -> Router {
             .on(Method::DELETE, Access::Open, sign_out),
     );
     router.add(Endpoint::at("/dashboard/info").on(Method::GET, Access::Needs(Scope::Read), info));
+    router.add(Endpoint::at("/dashboard/trend").on(Method::GET, Access::Needs(Scope::Read), trend));
+    settings::add(&mut router);
     router
 }
 
@@ -167,4 +171,16 @@ async fn info(state: Data<State>, console: Data<ConsoleState>) -> Result<HttpRes
         api_version: env!("CARGO_PKG_VERSION"),
         ports: console.ports,
     }))
+}
+
+#[derive(Serialize)]
+struct TrendAnswer {
+    /// Oldest first.
+    samples: Vec<TrendSample>,
+}
+
+async fn trend(state: Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(TrendAnswer {
+        samples: state.services.trend.samples(),
+    })
 }

@@ -1,4 +1,4 @@
-//! `GET /ws`: what happens, from the journal, over a WebSocket.
+//! `GET /ws`: what happens, over a WebSocket: from the journal, and what passes.
 
 use std::{pin::pin, time::Duration};
 
@@ -10,9 +10,11 @@ use actix_web::{
 use actix_ws::{Message, MessageStream};
 use dm_core::{
     api_key::Scope,
+    bus::NodeEvent,
     journal::{Cursor, Topics},
+    news::News,
 };
-use dm_services::events::{CloudEvent, EventPage, From};
+use dm_services::events::{CloudEvent, EventPage, From, Passing};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -85,6 +87,7 @@ async fn connect(
             page(&state, cursor, Duration::ZERO).await?
         }
     };
+    let passing = state.services.events.passing();
     let kept = state.run(state.services.events.kept()).await?;
     let session = request.extensions().get::<Session>().cloned();
     let (response, socket, messages) = actix_ws::handle(&request, body).map_err(|error| {
@@ -103,7 +106,7 @@ async fn connect(
     actix_web::rt::spawn(async move {
         // However it comes to its end, the page connects again from where it was.
         let _ = ended
-            .run_until_cancelled(wire.converse(first, kept, messages))
+            .run_until_cancelled(wire.converse(first, kept, passing, messages))
             .await;
     });
     Ok(response)
@@ -130,6 +133,7 @@ impl Wire {
         mut self,
         first: EventPage,
         kept: u64,
+        mut passing: Passing,
         mut messages: MessageStream,
     ) -> Result<(), Gone> {
         let state = self.state.clone();
@@ -147,6 +151,9 @@ impl Wire {
                 message = messages.next() => {
                     heard = Instant::now();
                     self.answer(message.and_then(Result::ok).ok_or(Gone)?).await?;
+                }
+                passed = passing.next() => {
+                    self.tell_passing(&passed.ok_or(Gone)?).await?;
                 }
                 page_of_events = &mut next => {
                     let news = page_of_events.map_err(|_| Gone)?;
@@ -198,6 +205,17 @@ impl Wire {
             self.say(&frame(event)).await?;
         }
         Ok(())
+    }
+
+    /// Tells what has no place in the journal. That somebody tries API keys is not for everybody
+    /// who may read.
+    async fn tell_passing(&mut self, event: &NodeEvent) -> Result<(), Gone> {
+        if matches!(event.news, News::WrongApiKeys { .. }) {
+            return Ok(());
+        }
+        let (topic, data) = event.parts();
+        let message = json!({"type": topic, "data": data, "timestamp": event.timestamp});
+        self.say(&message).await
     }
 
     async fn ping(&mut self) -> Result<(), Gone> {

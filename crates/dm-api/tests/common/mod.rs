@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dm_api::{ApiHandle, ApiServers, Console, Services};
+use dm_api::{ApiHandle, ApiServers, Console, Services, SettingOrigin, ShownSetting};
 use dm_core::{
     Address,
     api_key::{Rights, Scope},
@@ -18,7 +18,7 @@ use dm_services::{
     DataPorts, Deliveries, DeliveryPorts, DeliverySettings, HealthMonitor, HealthPorts, KeyGuard,
     KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants, Membership, MoneyConfig, MoneyPorts,
     OrderExecutor, PaymentProcessor, People, Readiness, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
-    Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager,
+    Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager, Trend, TrendPorts,
     events::Events,
     inbox::{Arrivals, Inbox, InboxPorts, InboxSettings},
     repairer::plan::RepairConfig,
@@ -226,7 +226,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
             interval: Duration::from_secs(3600),
         },
     );
-    let events = Events::new(catalog.clone(), address);
+    let events = Events::new(catalog.clone(), bus.clone(), address);
     let webhooks = Arc::new(MemoryWebhooks::new());
     let subscriptions = Subscriptions::new(SubscriptionPorts {
         tracer: Tracer::default(),
@@ -284,6 +284,11 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         node_id: "test".to_owned(),
         pages: Arc::new(OnePage),
         url: config.console_url,
+        settings: Arc::new([ShownSetting {
+            name: "p2p_port".to_owned(),
+            value: 9000.into(),
+            origin: SettingOrigin::Environment("P2P_PORT".to_owned()),
+        }]),
     };
     let servers = ApiServers::bind(&config.internal, &config.external, config.uploads)
         .and_then(|servers| servers.with_console(&config.dashboard, console))
@@ -302,6 +307,13 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         &Supervisor::new(),
     )
     .await;
+    let trend = Trend::new(TrendPorts {
+        health: health.clone(),
+        network: network.clone(),
+        storage: scrubber.clone(),
+    });
+    let sampling = trend.clone();
+    tasks.spawn("trend", move |shutdown| sampling.clone().run(shutdown));
     let membership = Membership::alone(own_instance());
     let readiness = Arc::new(Readiness::new(health.clone(), membership.clone()));
     let services = Services {
@@ -313,6 +325,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         readiness: readiness.clone(),
         membership,
         health,
+        trend,
         log: log.clone(),
         tracer: Tracer::default(),
         events: events.clone(),

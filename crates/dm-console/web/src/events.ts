@@ -1,5 +1,5 @@
 // What happened, as a sentence.
-import { named } from "./i18n";
+import { named, t } from "./i18n";
 import { plain, short } from "./format";
 import { nameOf } from "./contacts";
 import type { Happening } from "./live";
@@ -12,7 +12,7 @@ const TONES: Record<string, Tone> = {
 };
 
 export function toneOf({ type, data }: Happening): Tone {
-  if (type === "health.component_change") return data.connected === false || data.status === "unhealthy" ? "bad" : "info";
+  if (type === "health.component_change") return data.connected === false || (data.health as { status?: string } | undefined)?.status === "unhealthy" ? "bad" : "info";
   return TONES[type] ?? "none";
 }
 
@@ -30,7 +30,12 @@ export function whoOf({ type, data }: Happening): string | undefined {
 export function detailOf(happening: Happening): string {
   const { type, data } = happening;
   if (type === "person.acted") return plain(`${data.method} ${data.path} · ${data.status ?? "–"}`);
-  const said = [data.component ?? data.part, data.reason, data.symbol, data.node_id].filter((text) => typeof text === "string");
+  const said = [data.part, data.reason, data.symbol, data.node_id, data.name].filter((text) => typeof text === "string");
+  if (typeof data.component === "string") said.unshift(named("part", data.component));
+  if (typeof data.connected === "boolean") said.push(t(data.connected ? "part.reached" : "part.away"));
+  const { health } = data as { health?: { status?: string; reason?: string } };
+  if (health?.status) said.push(named("health", health.status), ...(health.reason ? [health.reason] : []));
+  if (typeof data.peer_id === "string") said.push(short(data.peer_id));
   if (typeof data.event_type === "string") said.push(named("kind", data.event_type));
   return said.map((text) => plain(String(text))).join(" · ");
 }

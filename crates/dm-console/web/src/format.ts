@@ -1,20 +1,21 @@
 // How values are written: local times, sizes, amounts in tokens, short addresses.
-import { language } from "./i18n";
+import { locale } from "./i18n";
+import { isolated } from "./plain";
 
 export function time(ms: number | null | undefined): string {
   if (ms == null) return "–";
-  return new Intl.DateTimeFormat(language.value, { dateStyle: "medium", timeStyle: "medium" }).format(ms);
+  return isolated(new Intl.DateTimeFormat(locale.value, { dateStyle: "medium", timeStyle: "medium" }).format(ms));
 }
 
 export function shortTime(ms: number): string {
   const today = new Date(ms).toDateString() === new Date().toDateString();
   const style: Intl.DateTimeFormatOptions = today ? { timeStyle: "medium" } : { dateStyle: "short", timeStyle: "short" };
-  return new Intl.DateTimeFormat(language.value, style).format(ms);
+  return isolated(new Intl.DateTimeFormat(locale.value, style).format(ms));
 }
 
 export function since(ms: number): string {
   const seconds = Math.round((ms - Date.now()) / 1000);
-  const format = new Intl.RelativeTimeFormat(language.value, { numeric: "auto" });
+  const format = new Intl.RelativeTimeFormat(locale.value, { numeric: "auto" });
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]] as const) {
     if (Math.abs(seconds) >= size) return format.format(Math.round(seconds / size), unit);
   }
@@ -24,7 +25,7 @@ export function since(ms: number): string {
 export function duration(seconds: number): string {
   const parts = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]] as const;
   const [unit, size] = parts.find(([, size]) => seconds >= size) ?? parts[3];
-  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "long" }).format(Math.floor(seconds / size));
+  return new Intl.NumberFormat(locale.value, { style: "unit", unit, unitDisplay: "long" }).format(Math.floor(seconds / size));
 }
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -36,20 +37,20 @@ export function bytes(count: number | null | undefined): string {
     count /= 1024;
     unit += 1;
   }
-  return `${number(count, unit === 0 ? 0 : 1)} ${UNITS[unit]}`;
+  return isolated(`${number(count, unit === 0 ? 0 : 1)} ${UNITS[unit]}`);
 }
 
 export function number(value: number, digits = 0): string {
-  return new Intl.NumberFormat(language.value, { maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(locale.value, { maximumFractionDigits: digits }).format(value);
 }
 
 /** An amount in the smallest unit, written in tokens. */
 export function tokens(amount: string, decimals: number): string {
   const digits = amount.padStart(decimals + 1, "0");
-  const whole = new Intl.NumberFormat(language.value).format(BigInt(digits.slice(0, digits.length - decimals)));
+  const whole = new Intl.NumberFormat(locale.value).format(BigInt(digits.slice(0, digits.length - decimals)));
   const rest = digits.slice(digits.length - decimals).replace(/0+$/, "");
-  const point = new Intl.NumberFormat(language.value).formatToParts(1.5).find((part) => part.type === "decimal")!.value;
-  return rest ? `${whole}${point}${rest}` : whole;
+  const point = new Intl.NumberFormat(locale.value).formatToParts(1.5).find((part) => part.type === "decimal")!.value;
+  return isolated(rest ? `${whole}${point}${rest}` : whole);
 }
 
 /** The smallest unit of an amount that a person wrote in tokens; null if it is none. */

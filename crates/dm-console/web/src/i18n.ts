@@ -1,5 +1,6 @@
 // The language of the page. A language is one file of texts and one line here.
-import { signal, effect } from "@preact/signals";
+import { computed, signal, effect } from "@preact/signals";
+import { isolated } from "./plain";
 import { en } from "./texts/en";
 import { de } from "./texts/de";
 
@@ -22,6 +23,9 @@ function first(): string {
 
 export const language = signal(first());
 
+/** How this person's region writes times and numbers in this language. */
+export const locale = computed(() => navigator.languages.find((tag) => tag.split("-")[0] === language.value) ?? language.value);
+
 effect(() => {
   document.documentElement.lang = language.value;
   document.documentElement.dir = languages[language.value]!.dir;
@@ -34,7 +38,7 @@ export function chooseLanguage(code: string) {
 
 /** A text, with `{name}` replaced by the values. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return textOf(key).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  return textOf(key).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? isolated(String(values[name])) : whole));
 }
 
 /** What something is called that the node may know and this page not. */

@@ -1,15 +1,19 @@
 // What happens, as it happens. After a break the page goes on from the last event that it has
 // seen, so that it misses none.
 import { signal } from "@preact/signals";
+import { Failure, get, query } from "./api";
 
 export interface Happening {
   type: string;
   data: Record<string, unknown>;
   timestamp: number;
+  /** Its place in the journal, or a name of its own if it passes and is kept nowhere. */
   id: string;
 }
 
 const KEPT = 500;
+/** What says how the node is, every few seconds, and not what happens. */
+const STATES = ["health.update", "network.stats_update", "token.balance_update"];
 const LONGEST_PAUSE = 15_000;
 
 export const happenings = signal<Happening[]>([]);
@@ -28,6 +32,7 @@ let owner = "";
 let socket: WebSocket | null = null;
 let cursor = "";
 let failures = 0;
+let passed = 0;
 let timer = 0;
 
 /** Follows what happens, for the bearer of a key. Who signs in again goes on from before. */
@@ -48,10 +53,21 @@ function connect() {
     socket = null;
     isLive.value = false;
     failures += 1;
-    // The journal may be another one by now.
-    if (failures > 3) cursor = "";
+    examineCursor();
     timer = window.setTimeout(connect, Math.min(500 * 2 ** failures, LONGEST_PAUSE));
   };
+}
+
+/** Forgets the place where the node answers that there is none such: its journal is another one
+ * by now. A node that is away says nothing of it. So it is seen, too, that the session has ended. */
+async function examineCursor() {
+  const place = cursor;
+  if (!place) return;
+  try {
+    await get(`/events${query({ cursor: place, limit: 1 })}`);
+  } catch (error) {
+    if (error instanceof Failure && error.status === 422 && cursor === place) cursor = "";
+  }
 }
 
 /** Follows no more, until it is asked to again. */
@@ -79,11 +95,11 @@ function hear(message: { type: string; data: Record<string, unknown>; timestamp?
     isLive.value = true;
   } else if (message.type === "missed") {
     missed.value += Number(message.data.missed);
-  } else if (message.id) {
-    const happening = message as Happening;
+  } else if (message.timestamp) {
+    if (message.id) cursor = message.id;
+    const happening = { ...message, id: message.id ?? `passing-${(passed += 1)}` } as Happening;
     if (happenings.value.some(({ id }) => id === happening.id)) return;
-    cursor = happening.id;
-    happenings.value = [happening, ...happenings.value].slice(0, KEPT);
+    if (!STATES.includes(happening.type)) happenings.value = [happening, ...happenings.value].slice(0, KEPT);
     for (const listener of listeners) listener(happening);
   }
 }

@@ -59,7 +59,7 @@ function Console() {
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>{t("act.skip")}</a>
       <header class="top">
         <button type="button" class="menu-button quiet" aria-expanded={isMenuOpen} aria-controls="menu" onClick={() => setMenuOpen(!isMenuOpen)}><span aria-hidden="true">☰</span><span class="visually-hidden">{t("act.menu")}</span></button>
-        <p class="brand"><span class="brand-mark" aria-hidden="true" />DataMgmt{node && <span class="brand-node"><Foreign text={node} /></span>}</p>
+        <p class="brand"><span class="brand-mark" aria-hidden="true" /><span class="brand-word">DataMgmt</span>{node && <span class="brand-node"><Foreign text={node} /></span>}</p>
         <div class="top-state" role="status">
           {!isLive.value && may("read") ? <Badge tone="warn">{t("live.off")}</Badge> : state && <Badge tone={HEALTH_TONE[state]}>{t(`health.${state}` as Key)}</Badge>}
         </div>

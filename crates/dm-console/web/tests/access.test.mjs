@@ -18,7 +18,7 @@ before(async () => {
   const received = await world.beta.share("alpha", "an offer", { name: "offer.txt", labels: { kind: "offer" } });
   await world.alpha.ask("POST", "/subscriptions", { name: "archive", url: "https://archive.example.org/", topics: ["data.*"] }).catch(() => {});
   paths = ["overview", "share", "inbox", `inbox/${received}`, "shares", `shares/${sent}`, "receipts", "receipts/event/0", "money", "network",
-    "admin/contacts", "admin/api_keys", "admin/sessions", "admin/users", "admin/subscriptions", "admin/plugins", "admin/keys"];
+    "admin/contacts", "admin/api_keys", "admin/sessions", "admin/users", "admin/subscriptions", "admin/plugins", "admin/keys", "admin/instances", "admin/settings"];
   if (PICTURES) await mkdir(PICTURES, { recursive: true });
 });
 after(() => world.stop());

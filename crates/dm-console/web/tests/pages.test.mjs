@@ -90,6 +90,8 @@ test("a page that was away while the node was killed misses nothing", async () =
   await events.getByText(before.slice(0, 6)).first().waitFor();
   await world.beta.kill();
   await page.getByText("Connecting…").first().waitFor();
+  // It is away for longer than one attempt to connect again.
+  for (let attempt = 0; attempt < 4; attempt += 1) await page.waitForEvent("websocket");
   await world.beta.start();
   const away = [];
   for (let number = 0; number < 30; number += 1) away.push(await world.beta.share("alpha", `while away ${number}`));
@@ -175,22 +177,84 @@ test("the network is shown with its peers", async () => {
   await page.getByRole("row", { name: /Healthy/ }).waitFor();
 });
 
-test("100,000 lines scroll, and few of them are in the page", async () => {
+test("plots grow by themselves, and the node keeps the last day for them", async () => {
   const page = await world.signedIn(world.alpha);
-  const line = (number) => ({ data_hash: number.toString(16).padStart(64, "0"), recipient: world.beta.address, contact: "beta", name: `file ${number}`, labels: {}, state: "notified", status: "anchored", created_at: Date.now(), replicas: 3, replicas_wanted: 3 });
-  await page.route("**/api/shares?*", (route) => {
-    const from = Number(new URL(route.request().url()).searchParams.get("cursor") ?? 0);
-    const shares = Array.from({ length: 5000 }, (_, index) => line(from + index));
-    route.fulfill({ json: { shares, next_cursor: from + 5000 < 100_000 ? String(from + 5000) : null } });
+  await open(page, "network");
+  const plots = page.locator("section", { has: page.getByRole("heading", { name: "Over time" }) });
+  await plots.getByRole("img", { name: /^Connected peers: now 1, at most 1/ }).waitFor();
+  await plots.getByRole("img", { name: /^Health: now/ }).waitFor();
+  const length = () => plots.locator(".plot").first().locator("polyline").evaluate((line) => line.points.numberOfItems);
+  const before = await length();
+  await page.waitForFunction((before) => document.querySelector(".charts polyline").points.numberOfItems > before, before);
+  const noted = Date.now() - 3_600_000;
+  await page.route("**/api/dashboard/trend", (route) => {
+    const sample = (minute) => ({ at: noted + minute * 60_000, health: minute === 3 ? "unhealthy" : "healthy", peers: minute, sent: minute * 60_000, received: 0, objects: minute, own_bytes: 2048, foreign_bytes: 0 });
+    route.fulfill({ json: { samples: [0, 1, 2, 3, 4, 5].map(sample) } });
   });
-  await open(page, "shares");
-  const list = page.getByRole("region", { name: "Shares" });
-  await page.getByText("file 0", { exact: true }).waitFor();
-  for (let loaded = 5000; loaded < 100_000; loaded += 5000) {
-    await list.evaluate((element) => (element.scrollTop = element.scrollHeight));
-    await page.getByText(`file ${loaded + 1}`, { exact: true }).waitFor();
-  }
-  await list.evaluate((element) => (element.scrollTop = element.scrollHeight));
-  await page.getByText("file 99999", { exact: true }).waitFor();
-  assert.ok((await list.locator("li").count()) < 60);
+  await plots.getByLabel("Time shown").selectOption("Last day");
+  await plots.getByRole("img", { name: "Connected peers: now 5, at most 5" }).waitFor();
+  await plots.getByRole("img", { name: "Sent: now 1,000 B/s, at most 1,000 B/s" }).waitFor();
+  await plots.getByRole("img", { name: "Health: now Healthy, at worst Unhealthy" }).waitFor();
+  assert.deepEqual(page.faults, []);
+});
+
+test("copies are shown as pictures, and what waits for some by its name", async () => {
+  await world.alpha.share("beta", "in a picture", { name: "pictured.txt" });
+  const page = await world.signedIn(world.alpha);
+  await open(page, "network");
+  const copies = page.locator("section", { has: page.getByRole("heading", { name: "Copies" }) });
+  await copies.getByRole("img", { name: /wait for some/ }).waitFor();
+  await copies.getByRole("link", { name: "pictured.txt" }).click();
+  await page.getByRole("heading", { name: "pictured.txt" }).waitFor();
+});
+
+test("instances and settings are shown, with the source of each and without secrets", async () => {
+  const page = await world.signedIn(world.alpha);
+  await open(page, "admin/instances");
+  await page.getByRole("row", { name: /Leader/ }).waitFor();
+  await open(page, "admin/settings");
+  const row = (name) => page.getByRole("row", { name: new RegExp(`^${name} `) });
+  await row("node_id").getByText("alpha").waitFor();
+  assert.match(await row("node_id").innerText(), /Command line/);
+  assert.match(await row("inbox.acknowledge").innerText(), /on_request[^]*Environment[^]*DM_INBOX__ACKNOWLEDGE/);
+  assert.match(await row("private_key").innerText(), /\(removed\)[^]*PRIVATE_KEY/);
+  assert.match(await row("chain.confirmations").innerText(), /Default/);
+  await page.getByLabel("Find a setting").fill("dashboard_api.");
+  await page.getByLabel("Only those that are given").check();
+  await row("dashboard_api.port").waitFor();
+  assert.equal(await row("node_id").count(), 0);
+  const shown = await page.locator("main").innerText();
+  assert.ok(!shown.includes(world.alpha.key) && !shown.includes(world.chain));
+});
+
+test("peers come and go before the eyes of a person", async () => {
+  const page = await world.signedIn(world.alpha);
+  const events = page.locator(".events");
+  await world.beta.kill();
+  await events.getByText("Peer left").first().waitFor();
+  await world.beta.start();
+  await events.getByText("Peer connected").first().waitFor();
+  assert.deepEqual(page.faults, []);
+});
+
+test("a refund that is stuck is tried again, or ended", async () => {
+  const refund = { id: "0x01", kind: "transfer", purpose: "refund", status: "failed", token: "0x0000000000000000000000000000000000000000", from: world.alpha.address, to: world.beta.address, amount: "1500000000000000000", tx_hash: null, reason: "the token is paused", attempts: 4, next_try: Date.now() / 1000 + 3600, timestamp: Date.now() / 1000 };
+  const page = await world.signedIn(world.alpha);
+  const asked = [];
+  await page.route("**/api/transfers*", (route) => route.fulfill({ json: { transfers: [refund], next_cursor: null } }));
+  await page.route("**/api/transfers/*/*", (route) => {
+    asked.push([new URL(route.request().url()).pathname, route.request().headers()["x-csrf-token"]?.length]);
+    route.fulfill({ json: refund });
+  });
+  await open(page, "money");
+  const row = page.getByRole("row", { name: /the token is paused/ });
+  await row.getByText("1.5 ETH").waitFor();
+  assert.match(await row.innerText(), /beta/);
+  await page.getByText("1 stuck").waitFor();
+  await row.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("The refund is tried again.").waitFor();
+  await row.getByRole("button", { name: "Settled otherwise" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Settled otherwise" }).click();
+  await page.getByText("The refund has ended.").waitFor();
+  assert.deepEqual(asked, [["/api/transfers/0x01/retry", 64], ["/api/transfers/0x01/end", 64]]);
 });

@@ -74,6 +74,7 @@ fn what_passes_has_no_topic_of_the_journal() {
             banned_until: None,
             reason: None,
         }),
+        News::NetworkStatsUpdate(NetworkStats::default()),
         News::TokenBalanceUpdate {
             address: Address::ZERO,
             token: Address::ZERO,

@@ -9,6 +9,9 @@ import { Plot } from "../ui/plot";
 
 export const HEALTH_TONE: Record<Part["status"], Tone> = { healthy: "good", degraded: "warn", unhealthy: "bad" };
 
+/** Events that are listed. */
+const SHOWN = 200;
+
 export function Overview() {
   return (
     <>
@@ -88,7 +91,7 @@ function EventsCard() {
         <Empty title={t("overview.noEvents")}>{t("overview.noEventsDo")} <a href="#/share">{t("nav.share")}</a></Empty>
       ) : (
         <ol class="events" tabIndex={0} aria-label={t("overview.events")}>
-          {events.slice(0, 100).map((event) => (
+          {events.slice(0, SHOWN).map((event) => (
             <li key={event.id}>
               <span class={`dot ${toneOf(event)}`} aria-hidden="true" />
               <div class="event-text">

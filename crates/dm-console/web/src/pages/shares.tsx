@@ -123,6 +123,7 @@ function Detail({ hash }: { hash: string }) {
           [t("word.size"), bytes(shared.size)],
           [t("word.mediaType"), <Foreign text={shared.media_type ?? "–"} />],
           [t("share.expires"), shared.expires_at ? time(shared.expires_at) : t("word.never")],
+          [t("shares.readers"), shared.readers.length ? shared.readers.map((reader, index) => <>{index > 0 && ", "}<Foreign text={nameOf(reader) ?? short(reader)} /></>) : t("shares.noReaders")],
           [t("word.hash"), <><Hash id={hash} /> <Copy text={hash} label={t("word.hash")} /></>],
           ...(shared.correlation_id ? [[t("word.correlation"), <Foreign text={shared.correlation_id} />] as [string, preact.JSX.Element]] : []),
           ...(shared.supersedes ? [[t("word.supersedes"), <Hash id={shared.supersedes} href={`#/shares/${shared.supersedes}`} />] as [string, preact.JSX.Element]] : []),
@@ -147,6 +148,14 @@ function Detail({ hash }: { hash: string }) {
   );
 }
 
+/** A step of a share: done at a time, or done at no time that is known. */
+interface Step {
+  key: Key;
+  at?: number | null;
+  isDone?: boolean;
+  detail?: string | undefined;
+}
+
 function Timeline({ share, reload }: { share: Share; reload: () => void }) {
   const { value: known } = useLoad((signal) => (share.payment ? get<{ tokens: Token[] }>("/tokens", signal) : Promise.resolve({ tokens: [] })), [!!share.payment]);
   const token = known?.tokens.find(({ address }) => address === share.payment?.token);
@@ -160,24 +169,25 @@ function Timeline({ share, reload }: { share: Share; reload: () => void }) {
       isDanger: true,
       run: () => act(() => send("DELETE", `/data/${share.data_hash}/grants`, { recipient: share.recipient }), t("shares.revoked", { who })).then(reload),
     });
-  const steps: [Key, number | null, string?][] = [
-    ["step.requested", share.created_at],
-    ...(share.payment ? [["step.paid", share.created_at, token ? `${tokens(share.payment.amount, token.decimals)} ${token.symbol}` : share.payment.amount] as [Key, number, string]] : []),
-    ["step.granted", share.granted_at, share.grant === "pending" ? t("step.grantPending") : undefined] as [Key, number | null, string?],
-    ["step.distributed", share.replicas > 0 ? share.created_at : null, t("shares.copiesOf", { made: share.replicas, wanted: share.replicas_wanted })],
-    ["step.recorded", share.recorded_at, share.receipt === null ? undefined : t("step.position", { position: share.receipt })] as [Key, number | null, string?],
-    ["step.anchored", share.anchored_at, share.block === null ? undefined : t("step.block", { block: share.block })] as [Key, number | null, string?],
-    ["step.notified", share.notified_at],
-    ["step.fetched", share.fetched_at],
-    ["step.acknowledged", share.acknowledged_at],
+  const isCopied = share.replicas >= share.replicas_wanted;
+  const steps: Step[] = [
+    { key: "step.requested", at: share.created_at },
+    ...(share.payment ? [{ key: "step.paid", isDone: true, detail: token ? `${tokens(share.payment.amount, token.decimals)} ${token.symbol}` : share.payment.amount } as Step] : []),
+    { key: "step.granted", at: share.granted_at, detail: share.grant === "pending" ? t("step.grantPending") : undefined },
+    { key: "step.distributed", isDone: isCopied, detail: t("shares.copiesOf", { made: share.replicas, wanted: share.replicas_wanted }) },
+    { key: "step.recorded", at: share.recorded_at, detail: share.receipt === null ? undefined : t("step.position", { position: share.receipt }) },
+    { key: "step.anchored", at: share.anchored_at, detail: share.block === null ? undefined : t("step.block", { block: share.block }) },
+    { key: "step.notified", at: share.notified_at },
+    { key: "step.fetched", at: share.fetched_at },
+    { key: "step.acknowledged", at: share.acknowledged_at },
   ];
   return (
     <Section level={3} title={t("shares.toWhom", { who })} actions={<><Badge tone={TONE[share.state]}>{t(`shares.state.${share.state}` as Key)}</Badge>{may("share") && !hasEnded && <button type="button" class="danger-quiet small" onClick={revoke}>{t("shares.revoke")}</button>}</>}>
       <ol class="timeline">
-        {steps.map(([key, at, detail]) => (
-          <li class={at === null ? "open-step" : "done-step"}>
-            <span class="step-name">{t(key)} <span class="visually-hidden">({t(at === null ? "word.notYet" : "word.done")})</span></span>
-            <span class="quiet-text">{at === null ? t("word.notYet") : time(at)}{detail && ` · ${detail}`}</span>
+        {steps.map(({ key, at, isDone = at != null, detail }) => (
+          <li class={isDone ? "done-step" : "open-step"}>
+            <span class="step-name">{t(key)} <span class="visually-hidden">({t(isDone ? "word.done" : "word.notYet")})</span></span>
+            <span class="quiet-text">{[at != null ? time(at) : !isDone && !detail && t("word.notYet"), detail].filter(Boolean).join(" · ")}</span>
           </li>
         ))}
         {hasEnded && <li class="ended-step"><span class="step-name">{t(`shares.state.${share.state}` as Key)}</span><span class="quiet-text">{time(share.ended_at)}</span></li>}

@@ -115,7 +115,7 @@ export interface Column<T> {
 /** A table; on a narrow screen each row is a card. */
 export function Table<T>({ label, columns, rows, id }: { label: string; columns: Column<T>[]; rows: T[]; id: (row: T) => string }) {
   return (
-    <table class="table" aria-label={label}>
+    <div class="table-box"><table class="table" aria-label={label}>
       <thead>
         <tr>{columns.map(({ title, isNumber }) => <th scope="col" class={isNumber ? "number" : ""}>{title}</th>)}</tr>
       </thead>
@@ -126,7 +126,7 @@ export function Table<T>({ label, columns, rows, id }: { label: string; columns:
           </tr>
         ))}
       </tbody>
-    </table>
+    </table></div>
   );
 }
 

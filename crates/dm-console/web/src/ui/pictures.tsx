@@ -72,3 +72,23 @@ export function CopiesPicture({ object }: { object: Held["objects"][number] }) {
     </ul>
   );
 }
+
+export interface Copied {
+  data_hash: string;
+  name: string | null;
+  state: string;
+  replicas: number;
+  replicas_wanted: number;
+}
+
+/** A square for each share, the newest first: full where it has all its copies. */
+export function SharesPicture({ shares }: { shares: Copied[] }) {
+  const whole = shares.filter(({ replicas, replicas_wanted }) => replicas >= replicas_wanted).length;
+  return (
+    <div class="squares" role="img" aria-label={t("network.copiesSay", { whole, waiting: shares.length - whole })}>
+      {shares.map(({ data_hash, replicas, replicas_wanted }, index) => (
+        <span key={`${data_hash}${index}`} class={replicas >= replicas_wanted ? "good" : replicas > 0 ? "warn" : "none"} />
+      ))}
+    </div>
+  );
+}

@@ -58,7 +58,7 @@ function One({ subscription, reload }: { subscription: Subscription; reload: () 
     </>}>
       <p class="mono break"><Foreign text={url} /></p>
       <p class="quiet-text">{topics.length ? topics.join(", ") : t("subs.allTopics")}</p>
-      {failed_attempts > 0 && <p class="fault">{t("subs.failing", { count: failed_attempts })} {last_error && <Foreign text={last_error} />} {next_try && t("money.nextTry", { time: time(next_try) })}</p>}
+      {failed_attempts > 0 && <p class="fault">{t("subs.failing", { count: failed_attempts })} {last_error && <><Foreign text={last_error} />.</>} {next_try && t("money.nextTry", { time: time(next_try) })}</p>}
       {missed > 0 && <p class="fault">{t("live.missed", { count: missed })}</p>}
       {failed.length > 0 && (
         <Table<Delivery> label={t("subs.failed")} rows={failed} id={({ event }) => event} columns={[

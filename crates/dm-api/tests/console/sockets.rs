@@ -1,0 +1,158 @@
+//! The WebSocket of the console.
+
+use std::collections::BTreeMap;
+
+use dm_core::{news::News, ports::EventJournal};
+use futures::SinkExt;
+use serde_json::json;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{self, Message},
+};
+
+use super::{Browser, next, next_of_all};
+use crate::common::{TestNode, start};
+
+async fn happen(node: &TestNode, times: usize) {
+    node.catalog
+        .append_news(vec![News::NodeStopping {}; times])
+        .await
+        .unwrap();
+}
+
+#[actix_web::test]
+async fn a_socket_tells_the_last_events_and_then_each_as_it_happens() {
+    let node = start().await;
+    happen(&node, 30).await;
+    let browser = Browser::sign_in(&node, &node.keys.read).await;
+    let mut socket = browser.socket("").await.unwrap();
+    let welcome = next(&mut socket).await.unwrap();
+    assert_eq!(welcome["type"], "connected");
+    assert_eq!(welcome["data"]["history_available"], 30);
+    for _ in 0..20 {
+        let event = next(&mut socket).await.unwrap();
+        assert_eq!(event["type"], "system.node_stopping");
+        assert!(event["timestamp"].as_f64().unwrap() > 1.7e9, "{event}");
+    }
+    happen(&node, 1).await;
+    let event = next(&mut socket).await.unwrap();
+    assert!(event["id"].as_str().unwrap().ends_with("-31"), "{event}");
+    assert_eq!(
+        browser.get("/api/dashboard/info").await.body["websocket_clients"],
+        1
+    );
+}
+
+#[actix_web::test]
+async fn a_socket_tells_what_passes_and_the_journal_does_not_keep() {
+    let node = start().await;
+    let browser = Browser::sign_in(&node, &node.keys.read).await;
+    let mut socket = browser.socket("").await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap()["type"], "connected");
+    node.bus.publish(News::WrongApiKeys {
+        address: "192.0.2.1".to_owned(),
+        attempts: 9,
+    });
+    node.bus.publish(News::PeerConnected {
+        peer_id: "somebody".to_owned(),
+    });
+    let event = next(&mut socket).await.unwrap();
+    assert_eq!(event["type"], "network.peer_connected");
+    assert_eq!(event["data"]["peer_id"], "somebody");
+    assert!(event["timestamp"].as_f64().unwrap() > 1.7e9, "{event}");
+    assert!(event["id"].is_null(), "it has no place in the journal: {event}");
+    let mut seen = BTreeMap::new();
+    while seen.len() < 2 {
+        let mut event = next_of_all(&mut socket).await.unwrap();
+        let kind = event["type"].as_str().unwrap_or_default().to_owned();
+        seen.insert(kind, event["data"].take());
+    }
+    assert!(seen["health.update"]["parts"].is_object(), "{seen:?}");
+    assert!(seen["network.stats_update"]["active_peers"].is_u64(), "{seen:?}");
+}
+
+#[actix_web::test]
+async fn a_page_that_was_away_misses_nothing() {
+    let node = start().await;
+    let browser = Browser::sign_in(&node, &node.keys.read).await;
+    happen(&node, 1).await;
+    let mut socket = browser.socket("").await.unwrap();
+    next(&mut socket).await.unwrap();
+    let seen = next(&mut socket).await.unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    drop(socket);
+    happen(&node, 250).await;
+    let mut socket = browser.socket(&format!("?cursor={seen}")).await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap()["type"], "connected");
+    for position in 2..=251 {
+        let id = next(&mut socket).await.unwrap()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(id.ends_with(&format!("-{position}")), "{id}");
+    }
+    node.catalog.prune_journal(0, 1).await.unwrap();
+    let mut late = browser.socket(&format!("?cursor={seen}")).await.unwrap();
+    next(&mut late).await.unwrap();
+    let missed = next(&mut late).await.unwrap();
+    assert_eq!(
+        (&missed["type"], &missed["data"]["missed"]),
+        (&json!("missed"), &json!(249))
+    );
+}
+
+#[actix_web::test]
+async fn a_socket_answers_pings_and_tells_history() {
+    let node = start().await;
+    happen(&node, 3).await;
+    let browser = Browser::sign_in(&node, &node.keys.read).await;
+    let mut socket = browser.socket("?cursor=").await;
+    assert!(socket.is_err(), "an empty cursor names no place");
+    socket = browser.socket("").await;
+    let mut socket = socket.unwrap();
+    for _ in 0..4 {
+        next(&mut socket).await.unwrap();
+    }
+    for (asked, kind) in [
+        (json!({"type": "ping"}), "pong"),
+        (json!({"type": "get_history", "count": 2}), "history"),
+        (json!({"type": "get_history"}), "history"),
+        (json!({"type": "unknown"}), "error"),
+        (json!(1), "error"),
+    ] {
+        socket.send(Message::text(asked.to_string())).await.unwrap();
+        let answer = next(&mut socket).await.unwrap();
+        assert_eq!(answer["type"], kind, "{asked}");
+        if kind == "history" {
+            let count = asked["count"].as_u64().unwrap_or(3);
+            assert_eq!(answer["data"]["count"], count);
+            assert_eq!(answer["data"]["events"].as_array().unwrap().len() as u64, count);
+        }
+    }
+    socket.send(Message::text("x".repeat(5000))).await.unwrap();
+    assert_eq!(
+        next(&mut socket).await,
+        None,
+        "a message is not larger than 4 KiB"
+    );
+}
+
+#[actix_web::test]
+async fn a_socket_needs_a_session_and_a_place_in_this_journal() {
+    let node = start().await;
+    let url = format!("{}/ws", node.console.replace("http", "ws"));
+    let refused = connect_async(&url).await.err().unwrap();
+    assert!(matches!(refused, tungstenite::Error::Http(answer) if answer.status() == 401));
+    let browser = Browser::sign_in(&node, &node.keys.read).await;
+    for query in ["?cursor=x", "?cursor=0000000000000000-1"] {
+        let refused = browser.socket(query).await.err().unwrap();
+        assert!(
+            matches!(refused, tungstenite::Error::Http(answer) if answer.status() == 422),
+            "{query}"
+        );
+    }
+    let plain = browser.get("/ws").await;
+    assert_eq!(plain.status, 400, "{:?}", plain.body);
+}
