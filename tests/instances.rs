@@ -14,7 +14,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::{
     support::{
-        Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, bytes, data_hash, eventually, http::answer,
+        Devnet, FUNDED_KEYS, Node, NodeSetup, SOMEBODY, data_hash, eventually, http::answer,
         postgres::Postgres,
     },
     traces::{share_in_trace, trace_with, traced},

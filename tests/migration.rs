@@ -85,7 +85,6 @@ impl Place {
         }
         credentials()
             .into_iter()
-            .chain([("PRIVATE_KEY", FUNDED_KEYS[0])])
             .fold(setup, |setup, (name, value)| setup.env(name, value))
     }
 
@@ -98,8 +97,9 @@ impl Place {
     }
 }
 
-fn credentials() -> [(&'static str, &'static str); 3] {
+fn credentials() -> [(&'static str, &'static str); 4] {
     [
+        ("PRIVATE_KEY", FUNDED_KEYS[0]),
         ("KEY_MASTER_PASSWORD", PASSWORD),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -233,7 +233,8 @@ async fn a_node_goes_into_a_database_and_a_bucket_and_back_with_everything() {
     };
 
     fs::create_dir_all(first.data_dir()).unwrap();
-    install_sample_in(&first.data_dir());
+    install_sample(&user_home, "events");
+    fs::rename(user_home.path().join("plugins"), first.data_dir().join("plugins")).unwrap();
     let node = first.setup().start().await;
     let api_key = node.started.api_key.clone();
     let reader = reader_setup().peer(&node).start().await;
@@ -318,18 +319,6 @@ async fn a_node_goes_into_a_database_and_a_bucket_and_back_with_everything() {
     assert!(passes(&node, &api_key).await);
     let after = node.must_share("at home again", SOMEBODY).await;
     has(&node, &[(after, b"at home again".to_vec())]).await;
-}
-
-fn install_sample_in(data_dir: &Path) {
-    // The helper takes a temporary directory.
-    let folder = tempdir().unwrap();
-    install_sample(&folder, "events");
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .arg(folder.path().join("plugins"))
-        .arg(data_dir)
-        .status();
-    assert!(copied.unwrap().success());
 }
 
 /// Every file below a folder with its size.

@@ -6,6 +6,11 @@ use tokio::process::Command;
 
 use crate::support::{Node, SOMEBODY, eventually, node::dm_node, tmux::Tmux};
 
+/// Begins what colours a text, as tmux writes it.
+const COLOUR: &str = "\u{1b}[38;";
+/// What makes a text green.
+const GREEN: &str = "\u{1b}[38;5;2m";
+
 /// The variables by which the command reaches a node.
 fn access(node: &Node) -> [(&str, &str); 2] {
     [
@@ -66,10 +71,7 @@ async fn the_screen_lives_fits_and_leaves_the_terminal_as_it_was() {
     assert!(screen.lines().all(|line| line.chars().count() <= 60), "{screen}");
     tmux.resize(110, 40).await;
     let is_coloured = eventually("the screen is coloured", async || {
-        tmux.coloured_screen()
-            .await
-            .contains("\u{1b}[32m")
-            .then_some(true)
+        tmux.coloured_screen().await.contains(GREEN).then_some(true)
     });
     assert!(is_coloured.await);
 
@@ -93,9 +95,7 @@ async fn ctrl_c_and_signals_end_the_screen_also_while_the_node_is_away() {
     };
     begin().await;
     let screen = tmux.coloured_screen().await;
-    for colour in ["\u{1b}[3", "\u{1b}[9", "\u{1b}[4"] {
-        assert!(!screen.contains(colour), "{screen:?}");
-    }
+    assert!(!screen.contains(COLOUR), "{screen:?}");
     tmux.press("C-c").await;
     is_as_before(&tmux, &settings, 0).await;
 

@@ -131,7 +131,8 @@ async fn a_receiver_of_events_is_told_the_trace_of_the_share() {
     .await;
     let trace = trace_with(&collector, &["webhook"]).await;
     let trace = eventually("both calls are in the trace", async || {
-        let webhooks = trace.iter().chain(&collector.trace(TRACE)).cloned();
+        let later = collector.trace(TRACE);
+        let webhooks = trace.iter().chain(&later).cloned();
         let webhooks: Vec<_> = webhooks.filter(|span| span.name == "webhook").collect();
         let ids: BTreeSet<_> = webhooks.iter().map(|span| span.span_id.clone()).collect();
         (ids.len() >= 2).then_some(ids)
@@ -177,7 +178,7 @@ async fn spans_tell_of_data_and_accounts_only_where_that_is_switched_on() {
         let trace = trace_with(&collector, &["share", "share.anchor"]).await;
         eventually("the retrieval is told of", async || {
             let mut spans = collector.spans().into_iter();
-            spans.find(|span| span.name == "GET /data/{data_hash}")
+            spans.find(|span| span.name == "GET /objects/{data_hash}")
         })
         .await;
         let told = named(&trace, "share").attributes.clone();
@@ -198,7 +199,7 @@ async fn spans_tell_of_data_and_accounts_only_where_that_is_switched_on() {
 #[tokio::test]
 async fn only_the_part_that_is_set_is_recorded_of_traces_that_begin_here() {
     let (home, collector) = (tempdir().unwrap(), Collector::start().await);
-    let setup = NodeSetup::new(home.path()).env("DM_TRACES__SAMPLE_RATIO", "0");
+    let setup = NodeSetup::new(home.path()).env("DM_TRACES__SAMPLE_PERCENT", "0");
     let node = traced(setup, &collector).start().await;
     node.must_share("not recorded", SOMEBODY).await;
     assert!(share_in_trace(&node, "asked for").await.is_success());

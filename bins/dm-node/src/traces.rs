@@ -26,6 +26,6 @@ pub(crate) fn start(config: &TracesConfig, supervisor: &Supervisor) -> anyhow::R
 /// Makes the node's spans; without an exporter nobody is told of them.
 pub(crate) fn tracer(exporter: Option<&Exporter>, config: &TracesConfig) -> Tracer {
     exporter.map_or_else(Tracer::default, |exporter| {
-        exporter.tracer(config.sample_ratio, config.show_data)
+        exporter.tracer(f64::from(config.sample_percent) / 100.0, config.show_data)
     })
 }

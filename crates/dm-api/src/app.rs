@@ -39,7 +39,7 @@ pub(crate) enum Audience {
     Operators,
     Clients,
     /// The console in the browser.
-    Console(ConsoleState),
+    Console(Box<ConsoleState>),
 }
 
 impl Audience {

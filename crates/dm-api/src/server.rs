@@ -192,7 +192,7 @@ impl ApiServers {
             };
             let address = console.url.clone().unwrap_or_else(|| bound.url());
             let console = ConsoleState::new(console, ports, sessions.clone(), &address);
-            let audience = Audience::Console(console);
+            let audience = Audience::Console(Box::new(console));
             plans.push((bound, audience, INTERNAL_WORKERS));
         }
         let mut servers = Vec::with_capacity(plans.len());

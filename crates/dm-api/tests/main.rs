@@ -7,6 +7,7 @@
 )]
 
 mod backups;
+mod bearer_tokens;
 mod common;
 mod compliance;
 mod console;

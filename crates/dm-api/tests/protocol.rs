@@ -10,7 +10,7 @@ use crate::common::{Answer, NO_DATA, OTHER, RECIPIENT, TestNode, raw, start};
 /// The head of an answer without what differs in each.
 fn lasting(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
-    for name in ["date", "x-request-id", "x-retrieval"] {
+    for name in ["date", "x-request-id", "x-retrieval", "traceparent"] {
         headers.remove(name);
     }
     headers

@@ -1,137 +1,17 @@
 //! Sign-in with an account of the company: for the console, and with tokens for both APIs.
 
-use std::{sync::Arc, time::Duration};
-
-use dm_core::{
-    api_key::{Principal, Rights, Scope},
-    clock::now_ms,
-    news::News,
-    person::Person,
-};
-use dm_testing::{identity::MemoryIdentityProvider, waiting::eventually};
+use dm_core::{api_key::Scope, news::News};
+use dm_testing::identity::MemoryIdentityProvider;
 use futures::StreamExt;
-use reqwest::{Client, Method, redirect::Policy};
-use serde_json::{Value, json};
+use reqwest::Method;
+use serde_json::json;
 use tokio_tungstenite::{connect_async, tungstenite::client::IntoClientRequest};
 
-use crate::common::{Answer, RECIPIENT, TestConfig, TestNode, start, start_with};
-
-const CALLBACK: &str = "/api/sign-in/callback";
-
-struct Company {
-    node: TestNode,
-    provider: Arc<MemoryIdentityProvider>,
-}
-
-impl Company {
-    async fn start() -> Self {
-        Self::start_with(|_| {}).await
-    }
-
-    async fn start_with(change: impl FnOnce(&mut TestConfig)) -> Self {
-        let provider = Arc::new(MemoryIdentityProvider::new());
-        let mut config = TestConfig {
-            identity: Some(provider.clone()),
-            ..TestConfig::default()
-        };
-        change(&mut config);
-        let node = start_with(config).await;
-        Self { node, provider }
-    }
-
-    fn browser(&self) -> Browser<'_> {
-        Browser {
-            node: &self.node,
-            client: Client::builder().redirect(Policy::none()).build().unwrap(),
-            cookies: Vec::new(),
-            csrf_token: String::new(),
-        }
-    }
-
-    /// A browser in which this person has signed in.
-    async fn signed_in(&self, person: Principal) -> Browser<'_> {
-        let mut browser = self.browser();
-        let page = browser.begin().await;
-        let code = self.provider.give_code(&page, person);
-        let callback = format!("{CALLBACK}?code={code}&state={}", state_of(&page));
-        assert_eq!(browser.go(&callback).await, "/");
-        let session = browser.get("/api/session").await;
-        assert_eq!(session.status, 200, "{:?}", session.body);
-        browser.csrf_token = session.body["csrf_token"].as_str().unwrap().to_owned();
-        browser
-    }
-}
-
-/// A browser that keeps cookies and follows no redirect by itself.
-struct Browser<'a> {
-    node: &'a TestNode,
-    client: Client,
-    cookies: Vec<(String, String)>,
-    csrf_token: String,
-}
-
-impl Browser<'_> {
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let cookies: Vec<_> = self
-            .cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        self.client
-            .request(method, format!("{}{path}", self.node.console))
-            .header("Cookie", cookies.join("; "))
-            .header("X-CSRF-Token", &self.csrf_token)
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path)).await
-    }
-
-    /// Goes to a page of the console, keeps its cookies, and returns where it leads.
-    async fn go(&mut self, path: &str) -> String {
-        let response = self.request(Method::GET, path).send().await.unwrap();
-        assert_eq!(response.status(), 303, "{path}");
-        for line in response.headers().get_all("set-cookie") {
-            let (name, value) = line.to_str().unwrap().split_once('=').unwrap();
-            let value = value.split(';').next().unwrap();
-            self.cookies.retain(|(known, _)| known != name);
-            if !value.is_empty() {
-                self.cookies.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        response.headers()["location"].to_str().unwrap().to_owned()
-    }
-
-    /// Begins to sign in, and returns the provider's page.
-    async fn begin(&mut self) -> String {
-        let page = self.go("/api/sign-in/account").await;
-        assert!(page.starts_with(MemoryIdentityProvider::PAGE), "{page}");
-        page
-    }
-
-    fn is_signed_in(&self) -> bool {
-        self.cookies.iter().any(|(name, _)| name == "dm_session")
-    }
-}
-
-fn state_of(page: &str) -> &str {
-    page.split_once("state=").unwrap().1.split('&').next().unwrap()
-}
-
-fn person(subject: &str, scopes: impl IntoIterator<Item = Scope>) -> Principal {
-    let person = Person {
-        subject: subject.to_owned(),
-        name: format!("name of {subject}"),
-    };
-    Principal::of_person(person, Arc::new(Rights::of(scopes)), None)
-}
-
-/// What the bus has heard of people.
-fn told(node: &TestNode) -> Vec<(String, Value)> {
-    let events = node.bus.history(200).into_iter();
-    let parts = events.map(|event| event.parts());
-    parts.filter(|(topic, _)| topic.starts_with("person.")).collect()
-}
+use crate::common::{
+    Answer, RECIPIENT,
+    company::{CALLBACK, Company, browser_token, person, state_of, told},
+    start,
+};
 
 #[actix_web::test]
 async fn a_person_signs_in_with_an_account_and_may_do_what_their_role_opens() {
@@ -211,91 +91,6 @@ async fn everything_that_a_person_changes_has_their_name_among_the_events() {
     assert_eq!(
         (told[0].0.as_str(), &told[0].1["subject"]),
         ("person.signed_in", &json!("ann"))
-    );
-}
-
-/// A token for both APIs.
-fn browser_token(company: &Company, person: Principal) -> String {
-    let ends = Principal {
-        expires_at: Some(now_ms() + 3_600_000),
-        ..person
-    };
-    let token = format!("token of {}", ends.key_id).replace(' ', "-");
-    company.provider.give_token(&token, ends);
-    token
-}
-
-#[actix_web::test]
-async fn a_token_opens_both_apis_and_the_console() {
-    let company = Company::start().await;
-    let node = &company.node;
-    let token = browser_token(&company, person("ann", [Scope::Admin]));
-    for url in [
-        format!("{}/shares", node.external),
-        format!("{}/api_keys", node.internal),
-        format!("{}/api/shares", node.console),
-    ] {
-        for scheme in ["Bearer", "bearer"] {
-            let request = node.bare(Method::GET, &url);
-            let request = request.header("Authorization", format!("{scheme} {token}"));
-            assert_eq!(Answer::of(request).await.status, 200, "{url}");
-        }
-        let wrong = Answer::of(node.bare(Method::GET, &url).bearer_auth("another")).await;
-        wrong.is_error(401, "Unauthorized. Not accepted: nobody's token.", None);
-        assert_eq!(wrong.header("www-authenticate"), "Bearer error=\"invalid_token\"");
-        for header in ["Basic YTpi", "Bearer", "Bearer ", &token] {
-            let request = node.bare(Method::GET, &url).header("Authorization", header);
-            assert_eq!(Answer::of(request).await.status, 401, "{url} {header}");
-        }
-    }
-    company.provider.set_away(true);
-    let url = format!("{}/shares", node.external);
-    let away = Answer::of(node.bare(Method::GET, &url).bearer_auth(&token)).await;
-    away.is_error(503, "the identity provider cannot be asked at the moment", None);
-    assert!(away.headers.contains_key("retry-after"));
-    let by_key = company
-        .node
-        .external(Method::GET, "/shares")
-        .bearer_auth("another");
-    assert_eq!(Answer::of(by_key).await.status, 200, "the API key counts");
-}
-
-#[actix_web::test]
-async fn a_node_without_a_provider_accepts_no_token() {
-    let node = start().await;
-    let request = node.bare(Method::GET, &format!("{}/shares", node.external));
-    assert_eq!(Answer::of(request.bearer_auth("a.b.c")).await.status, 401);
-}
-
-#[actix_web::test]
-async fn what_is_under_way_for_a_token_ends_with_it() {
-    let company = Company::start().await;
-    let short = Principal {
-        expires_at: Some(now_ms() + 500),
-        ..person("ann", [Scope::Read])
-    };
-    company.provider.give_token("short", short);
-    let url = format!("{}/events/stream", company.node.external);
-    let response = company.node.bare(Method::GET, &url).bearer_auth("short");
-    let mut stream = response.send().await.unwrap().bytes_stream();
-    while let Some(Ok(_)) = stream.next().await {}
-}
-
-#[actix_web::test]
-async fn a_token_that_ends_makes_no_key_that_does_not() {
-    let company = Company::start().await;
-    let token = browser_token(&company, person("ann", [Scope::Admin]));
-    let url = format!("{}/api_keys", company.node.internal);
-    let asked = json!({"name": "a", "scopes": ["admin"]});
-    let request = company
-        .node
-        .bare(Method::POST, &url)
-        .bearer_auth(&token)
-        .json(&asked);
-    let answer = Answer::of(request).await;
-    assert_eq!(
-        (answer.status, &answer.body["field"]),
-        (403, &json!("expires_at"))
     );
 }
 
@@ -561,29 +356,4 @@ async fn sessions_that_are_made_up_open_nothing() {
         .request(Method::GET, "/api/shares")
         .header("X-API-Key", "person:ann");
     assert_eq!(Answer::of(header).await.status, 401);
-}
-
-#[actix_web::test]
-async fn what_a_person_has_begun_is_told_although_they_go_away() {
-    let company = Company::start().await;
-    let browser = company.signed_in(person("ann", [Scope::Share])).await;
-    let path = format!("/api/objects?recipient={RECIPIENT}");
-    // An attempt that is broken off too early has begun nothing: then another one is made.
-    eventually("an upload that was broken off is told", async || {
-        let first = futures::stream::iter([Ok::<_, std::io::Error>("begin")]);
-        let endless = reqwest::Body::wrap_stream(first.chain(futures::stream::pending()));
-        let upload = browser.request(Method::PUT, &path).body(endless).send();
-        let _ = tokio::time::timeout(Duration::from_millis(100), upload).await;
-        let mut acts = told(&company.node)
-            .into_iter()
-            .filter(|(topic, _)| topic == "person.acted");
-        acts.next()
-    })
-    .await;
-    let acts = told(&company.node);
-    let act = &acts.iter().find(|(topic, _)| topic == "person.acted").unwrap().1;
-    assert_eq!(
-        (&act["route"], &act["status"]),
-        (&json!("/objects"), &Value::Null)
-    );
 }

@@ -14,7 +14,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/javascript; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"071f69917ef9ac012449652060b315c1\"",
+            etag: "\"571a2e8d476c8904d2a16d45545a3e1b\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.js")),
         },
     ),
@@ -23,7 +23,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/css; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"8d59f8e089a1d71eacdb83b04a58be3b\"",
+            etag: "\"f9cdbf396a9e3b7a58d2391247c4d473\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.css")),
         },
     ),

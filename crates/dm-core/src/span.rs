@@ -150,9 +150,10 @@ impl Span {
         self.open.is_some()
     }
 
-    /// Does work within the span.
-    pub async fn run<Work: Future>(&self, work: Work) -> Work::Output {
-        current::within(self.context, self.tracer.clone(), work).await
+    /// Does work within the span. The work has a place of its own in memory, so that what waits
+    /// for it does not grow with each span around it.
+    pub fn run<Work: Future>(&self, work: Work) -> impl Future<Output = Work::Output> {
+        current::within(self.context, self.tracer.clone(), Box::pin(work))
     }
 
     /// Gives it another name, once more is known.
@@ -203,10 +204,13 @@ impl Drop for Span {
 }
 
 /// Does work within a span, where there is one.
-pub async fn within<Work: Future>(span: Option<&Span>, work: Work) -> Work::Output {
-    match span {
-        Some(span) => span.run(work).await,
-        None => work.await,
+pub fn within<Work: Future>(span: Option<&Span>, work: Work) -> impl Future<Output = Work::Output> {
+    let work = Box::pin(work);
+    async move {
+        match span {
+            Some(span) => span.run(work).await,
+            None => work.await,
+        }
     }
 }
 
@@ -214,19 +218,22 @@ pub async fn within<Work: Future>(span: Option<&Span>, work: Work) -> Work::Outp
 ///
 /// # Errors
 /// Those of the work.
-pub async fn in_child<T, E>(
+pub fn in_child<T, E>(
     name: &'static str,
     kind: SpanKind,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let Some(mut span) = Span::child(name, kind) else {
-        return work.await;
-    };
-    let outcome = span.run(work).await;
-    if outcome.is_err() {
-        span.fail();
+) -> impl Future<Output = Result<T, E>> {
+    let work = Box::pin(work);
+    async move {
+        let Some(mut span) = Span::child(name, kind) else {
+            return work.await;
+        };
+        let outcome = span.run(work).await;
+        if outcome.is_err() {
+            span.fail();
+        }
+        outcome
     }
-    outcome
 }
 
 fn now_ns() -> u64 {

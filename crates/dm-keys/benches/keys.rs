@@ -92,7 +92,7 @@ fn passes_at_once(key: &ContentKey, plaintext: &[u8], chunk: &Chunk) {
                 key,
                 plaintext,
                 &mut DataHasher::new(),
-            )))
+            )));
         }),
         median(|| {
             black_box(DataHash::of(plaintext));

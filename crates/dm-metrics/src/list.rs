@@ -217,7 +217,7 @@ metrics! {
     "Traces" {
         TRACE_SPANS = Counter "dm_trace_spans_total" ["result"]
             "Spans of traces: exported, dropped because too many waited, lost because the collector did not take them",
-            "`dropped` and `lost` grow while the collector is slow or away: see the part `traces` of `/health`. Else lower `traces.sample_ratio`.", optional;
+            "`dropped` and `lost` grow while the collector is slow or away: see the part `traces` of `/health`. Else lower `traces.sample_percent`.", optional;
     }
     "Instances" {
         INSTANCES = Gauge "dm_instances" ["state"]

@@ -45,14 +45,14 @@ impl Metadata {
 
     fn check(&self, issuer: &str) -> Result<(), IdentityError> {
         if self.issuer != issuer {
-            return Err(wrong(format!(
+            return Err(wrong(&format!(
                 "calls itself {:?}, and not {issuer:?}",
                 self.issuer
             )));
         }
         let methods = self.code_challenge_methods_supported.as_deref();
         if methods.is_some_and(|methods| !methods.iter().any(|method| method == "S256")) {
-            return Err(wrong("does not know PKCE with S256".to_owned()));
+            return Err(wrong("does not know PKCE with S256"));
         }
         let is_plain = issuer.starts_with("http://");
         let endpoints = [
@@ -67,13 +67,13 @@ impl Metadata {
             let is_secure =
                 url.is_some_and(|url| url.scheme() == "https" || is_plain && url.scheme() == "http");
             if !is_secure {
-                return Err(wrong(format!("names {endpoint:?}, which is no https URL")));
+                return Err(wrong(&format!("names {endpoint:?}, which is no https URL")));
             }
         }
         Ok(())
     }
 }
 
-fn wrong(how: String) -> IdentityError {
+fn wrong(how: &str) -> IdentityError {
     IdentityError::Unreachable(format!("its discovery document {how}"))
 }

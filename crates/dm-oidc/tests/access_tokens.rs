@@ -31,7 +31,7 @@ async fn a_token_of_each_algorithm_says_who_somebody_is_and_what_they_may_do() {
     let provider = issuer.provider();
     let claims = issuer.claims();
     let mut tokens: Vec<_> = keys.iter().map(|key| key.sign(&claims)).collect();
-    tokens.push(keys[0].sign_with_head(json!({"alg": "PS256"}), &claims));
+    tokens.push(keys[0].sign_with_head(&json!({"alg": "PS256"}), &claims));
     for token in tokens {
         let bearer = provider.recognise(&token).await.unwrap();
         assert_eq!(&*bearer.key_id, "person:ann-1");
@@ -81,7 +81,7 @@ async fn a_token_of_another_issuer_audience_or_time_is_refused_with_the_reason()
             "the token is bound to a key of its bearer, which is not checked here",
         ),
     ] {
-        let token = key.sign(&with(issuer.claims(), change.clone()));
+        let token = key.sign(&with(issuer.claims(), &change));
         assert_eq!(refusal(provider.recognise(&token).await), reason, "{change}");
     }
 }
@@ -97,7 +97,7 @@ async fn clocks_that_differ_a_little_keep_nobody_out() {
         json!({"aud": ["other", AUDIENCE]}),
         json!({"iat": null}),
     ] {
-        let token = key.sign(&with(issuer.claims(), change.clone()));
+        let token = key.sign(&with(issuer.claims(), &change));
         assert!(provider.recognise(&token).await.is_ok(), "{change}");
     }
 }
@@ -136,15 +136,15 @@ async fn a_token_without_a_signature_of_the_provider_is_refused() {
     }
     // A key of somebody else under the same name, also where the token brings it along.
     bad.push(foreign.sign(&claims));
-    bad.push(foreign.sign_with_head(json!({"jwk": foreign.jwk()}), &claims));
-    bad.push(foreign.sign_with_head(json!({"jku": "http://127.0.0.1:9/keys"}), &claims));
+    bad.push(foreign.sign_with_head(&json!({"jwk": foreign.jwk()}), &claims));
+    bad.push(foreign.sign_with_head(&json!({"jku": "http://127.0.0.1:9/keys"}), &claims));
     // Another algorithm than that of the signature.
-    bad.push(key.sign_with_head(json!({"alg": "RS512"}), &claims));
-    bad.push(key.sign_with_head(json!({"alg": "ES256"}), &claims));
+    bad.push(key.sign_with_head(&json!({"alg": "RS512"}), &claims));
+    bad.push(key.sign_with_head(&json!({"alg": "ES256"}), &claims));
     // What only looks like it.
     let (rest, signature) = good.rsplit_once('.').unwrap();
     let (head, _) = rest.split_once('.').unwrap();
-    let boss = with(claims.clone(), json!({"roles": ["boss"]}));
+    let boss = with(claims.clone(), &json!({"roles": ["boss"]}));
     let other = key.sign(&boss);
     let other_payload = other.split('.').nth(1).unwrap();
     bad.push(format!("{head}.{other_payload}.{signature}"));
@@ -176,7 +176,7 @@ async fn a_token_of_another_kind_opens_nothing() {
         (json!({"typ": 5}), false),
     ] {
         let found = provider
-            .recognise(&key.sign_with_head(head.clone(), &issuer.claims()))
+            .recognise(&key.sign_with_head(&head, &issuer.claims()))
             .await;
         assert_eq!(found.is_ok(), counts, "{head}: {found:?}");
     }
@@ -189,10 +189,10 @@ async fn a_key_that_is_no_key_for_signatures_signs_nothing() {
     let token = key.sign(&issuer.claims());
     let secret = json!({"kty": "oct", "kid": "a", "k": "c2VjcmV0", "alg": "HS256"});
     for set in [
-        json!([with(key.jwk(), json!({"use": "enc"}))]),
-        json!([with(key.jwk(), json!({"alg": "PS256"}))]),
-        json!([with(key.jwk(), json!({"alg": "RSA-OAEP"}))]),
-        json!([with(key.jwk(), json!({"kid": "b"}))]),
+        json!([with(key.jwk(), &json!({"use": "enc"}))]),
+        json!([with(key.jwk(), &json!({"alg": "PS256"}))]),
+        json!([with(key.jwk(), &json!({"alg": "RSA-OAEP"}))]),
+        json!([with(key.jwk(), &json!({"kid": "b"}))]),
         json!([secret]),
         json!([]),
     ] {
@@ -255,7 +255,7 @@ async fn tokens_that_name_keys_at_random_do_not_make_the_node_ask_again_and_agai
     let good = key.sign(&issuer.claims());
     assert!(provider.recognise(&good).await.is_ok());
     for number in 0..1000 {
-        let token = key.sign_with_head(json!({"kid": number.to_string()}), &issuer.claims());
+        let token = key.sign_with_head(&json!({"kid": number.to_string()}), &issuer.claims());
         assert!(provider.recognise(&token).await.is_err());
     }
     assert_eq!(issuer.asked("/company/keys").len(), 1);
@@ -271,7 +271,7 @@ async fn without_an_audience_no_token_opens_the_apis() {
         ..issuer.config()
     };
     let found = issuer
-        .provider_with(config)
+        .provider_with(&config)
         .recognise(&key.sign(&issuer.claims()))
         .await;
     assert_eq!(refusal(found), "this node accepts no access tokens");
@@ -283,7 +283,7 @@ async fn whose_roles_open_nothing_is_known_and_gets_nowhere() {
     let key = SigningKey::p256("a");
     let issuer = Issuer::start(&[&key]).await;
     for roles in [json!(null), json!([]), json!(["Boss", "admin"])] {
-        let token = key.sign(&with(issuer.claims(), json!({"roles": roles})));
+        let token = key.sign(&with(issuer.claims(), &json!({"roles": roles})));
         let found = issuer.provider().recognise(&token).await;
         assert_eq!(found, Err(IdentityError::NoRole("Ann".to_owned())), "{roles}");
     }

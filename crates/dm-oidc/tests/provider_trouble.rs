@@ -70,7 +70,7 @@ async fn a_discovery_document_that_speaks_of_somebody_else_is_not_believed() {
             "has no authorization_endpoint",
         ),
     ] {
-        issuer.answer(DISCOVERY, &with(issuer.discovery(), change.clone()));
+        issuer.answer(DISCOVERY, &with(issuer.discovery(), &change));
         let reason = trouble(&issuer).await;
         assert!(reason.contains(part), "{change}: {reason}");
     }

@@ -29,11 +29,11 @@ fn attempt() -> SignInAttempt {
 
 /// What a good ID token says.
 fn claims(issuer: &Issuer) -> Value {
-    with(issuer.claims(), json!({"aud": CLIENT, "nonce": "the nonce"}))
+    with(issuer.claims(), &json!({"aud": CLIENT, "nonce": "the nonce"}))
 }
 
 async fn redeem(issuer: &Issuer, key: &SigningKey, claims: &Value) -> Result<SignedIn, IdentityError> {
-    let id_token = key.sign_with_head(json!({"typ": "JWT"}), claims);
+    let id_token = key.sign_with_head(&json!({"typ": "JWT"}), claims);
     let tokens = json!({"id_token": id_token, "access_token": "opaque", "token_type": "Bearer"});
     issuer.answer("/company/token", &tokens);
     issuer.provider().redeem(&CODE, &attempt()).await
@@ -49,7 +49,7 @@ fn refusal(found: Result<SignedIn, IdentityError>) -> String {
 #[tokio::test]
 async fn a_browser_is_sent_with_everything_that_the_provider_needs() {
     let issuer = Issuer::start(&[]).await;
-    let provider = issuer.provider_with(SignInConfig {
+    let provider = issuer.provider_with(&SignInConfig {
         request_scopes: vec!["profile".to_owned(), "groups".to_owned()],
         ..issuer.config()
     });
@@ -115,10 +115,10 @@ async fn a_client_proves_itself_as_the_provider_wants_it() {
     let key = SigningKey::p256("a");
     let issuer = Issuer::start(&[&key]).await;
     let methods = json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]});
-    let discovery = with(issuer.discovery(), methods);
+    let discovery = with(issuer.discovery(), &methods);
     issuer.answer("/company/.well-known/openid-configuration", &discovery);
     redeem(&issuer, &key, &claims(&issuer)).await.unwrap();
-    let public = issuer.provider_with(SignInConfig {
+    let public = issuer.provider_with(&SignInConfig {
         client_secret: None,
         ..issuer.config()
     });
@@ -153,7 +153,7 @@ async fn an_id_token_that_is_not_of_this_attempt_signs_nobody_in() {
         ),
         (json!({"exp": 1}), "the token has expired"),
     ] {
-        let found = redeem(&issuer, &key, &with(good.clone(), change.clone())).await;
+        let found = redeem(&issuer, &key, &with(good.clone(), &change)).await;
         assert_eq!(refusal(found), reason, "{change}");
     }
     let found = redeem(&issuer, &foreign, &good).await;
@@ -168,10 +168,10 @@ async fn an_id_token_that_is_not_of_this_attempt_signs_nobody_in() {
 async fn an_id_token_does_not_open_the_apis() {
     let key = SigningKey::p256("a");
     let issuer = Issuer::start(&[&key]).await;
-    let id_token = key.sign_with_head(json!({"typ": "JWT"}), &claims(&issuer));
+    let id_token = key.sign_with_head(&json!({"typ": "JWT"}), &claims(&issuer));
     assert!(issuer.provider().recognise(&id_token).await.is_err());
-    let for_both = with(claims(&issuer), json!({"aud": [CLIENT, AUDIENCE]}));
-    let id_token = key.sign_with_head(json!({"typ": "JWT"}), &for_both);
+    let for_both = with(claims(&issuer), &json!({"aud": [CLIENT, AUDIENCE]}));
+    let id_token = key.sign_with_head(&json!({"typ": "JWT"}), &for_both);
     assert!(issuer.provider().recognise(&id_token).await.is_err());
 }
 
@@ -193,7 +193,7 @@ async fn a_code_of_another_issuer_is_not_redeemed() {
     let says = json!({"authorization_response_iss_parameter_supported": true});
     issuer.answer(
         "/company/.well-known/openid-configuration",
-        &with(issuer.discovery(), says),
+        &with(issuer.discovery(), &says),
     );
     let provider = issuer.provider();
     assert_eq!(
@@ -225,7 +225,7 @@ async fn a_code_that_the_provider_does_not_take_signs_nobody_in() {
 async fn roles_that_are_not_in_the_token_are_asked_for() {
     let key = SigningKey::p256("a");
     let issuer = Issuer::start(&[&key]).await;
-    let without = with(claims(&issuer), json!({"roles": null}));
+    let without = with(claims(&issuer), &json!({"roles": null}));
     issuer.answer("/company/me", &json!({"sub": "ann-1", "roles": ["boss"]}));
     let signed_in = redeem(&issuer, &key, &without).await.unwrap();
     assert!(signed_in.bearer.rights.allow_scope(Scope::Admin));

@@ -21,7 +21,7 @@ mod watch;
 /// Columns of the single frame where there is no terminal.
 const PLAIN_COLUMNS: u16 = 100;
 /// Rows of it.
-const PLAIN_ROWS: u16 = 50;
+const PLAIN_ROWS: u16 = 40;
 
 pub(crate) async fn run(args: TopArgs, as_json: bool) -> anyhow::Result<()> {
     let client = args.client.connect()?;

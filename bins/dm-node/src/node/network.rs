@@ -35,7 +35,7 @@ impl Peers {
         let anchored = Arc::new(AnchoredOwners::new(ledger.chain.clone()));
         let owners = Arc::new(KnownOwners::new(stores.catalog.clone(), anchored));
         let standing: Arc<dyn OwnerStanding> = owners.clone();
-        let arrivals = Arrivals::new(stores.catalog.clone(), ground.address);
+        let arrivals = Arrivals::new(stores.catalog.clone());
         let deliveries = deliveries(ground, stores, ledger);
         let letterbox = Letterbox::new(
             ground.address,

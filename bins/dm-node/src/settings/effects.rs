@@ -167,7 +167,7 @@ plugins.max_call_ms | crates/dm-plugins/src/folder.rs | config.max_call_ms
 plugins.max_store_bytes | crates/dm-plugins/src/folder.rs | config.max_store_bytes
 metrics.listen | tests/metrics.rs | DM_METRICS__LISTEN
 traces.otlp_url | tests/traces.rs | DM_TRACES__OTLP_URL
-traces.sample_ratio | tests/traces.rs | DM_TRACES__SAMPLE_RATIO
+traces.sample_percent | tests/traces.rs | DM_TRACES__SAMPLE_PERCENT
 traces.show_data | tests/traces.rs | DM_TRACES__SHOW_DATA
 log.filter | tests/requests.rs | DM_LOG__FILTER
 log.format | tests/requests.rs | fn nothing_secret_and_no_payload_is_in_the_log(

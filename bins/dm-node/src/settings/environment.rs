@@ -194,7 +194,7 @@ fn switch(text: &str) -> Option<bool> {
 /// Whether a setting is a number; a name such as `node_id` may consist of
 /// digits and is a text all the same.
 fn is_number(setting: &str) -> bool {
-    const ENDINGS: [&str; 18] = [
+    const ENDINGS: [&str; 19] = [
         "port",
         "readers",
         "per_second",
@@ -204,6 +204,7 @@ fn is_number(setting: &str) -> bool {
         "_secs",
         "_days",
         "_factor",
+        "_percent",
         "_circuits",
         "_in_flight",
         ".min_peers",

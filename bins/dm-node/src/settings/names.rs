@@ -15,7 +15,7 @@ const UNLISTED: [&str; 6] = [
 ];
 
 /// Settings whose values no message may show: secrets, and URLs that may hold one.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "blockchain_url",
     "catalog_url",
     "key_master_password",
@@ -23,6 +23,7 @@ const SECRETS: [&str; 7] = [
     "sign_in.client_secret",
     "storage.s3.secret_access_key",
     "storage.s3.session_token",
+    "traces.otlp_url",
 ];
 
 /// Settings that are gone, and why. Configurations that have them are read all the same.

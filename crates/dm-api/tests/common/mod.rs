@@ -41,6 +41,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 mod answer;
+pub mod company;
 mod config;
 mod names;
 pub mod operation;
@@ -188,7 +189,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         log: log.clone(),
         bus: bus.clone(),
     };
-    let arrivals = Arrivals::new(catalog.clone(), address);
+    let arrivals = Arrivals::new(catalog.clone());
     let settings = DataConfig {
         replication_factor: 3,
         anchor_patience: config.anchor_patience,

@@ -39,7 +39,7 @@ async function picture(page, name) {
   assert.ok(size < MOST_BYTES, `${name}.png has ${size} bytes`);
 }
 
-const VIEW = { viewport: { width: 1280, height: 800 }, reducedMotion: "reduce" };
+const VIEW = { viewport: { width: 1140, height: 740 }, reducedMotion: "reduce" };
 
 test("the pictures of the documents are those of the console", async () => {
   const alpha = await world.signedIn(world.alpha, VIEW);
@@ -60,12 +60,13 @@ test("the pictures of the documents are those of the console", async () => {
   await open(alpha, "overview");
   await alpha.waitForFunction(() => document.querySelector(".tile polyline")?.points.numberOfItems > 4);
   await picture(alpha, "console-overview");
-  const dark = await world.signedIn(world.alpha, { ...VIEW, colorScheme: "dark" });
+  const dark = await world.signedIn(world.alpha, { ...VIEW, viewport: { width: 1140, height: 960 }, colorScheme: "dark" });
   await open(dark, "network");
-  await dark.waitForFunction(() => document.querySelector(".charts polyline")?.points.numberOfItems > 4);
+  await dark.waitForFunction(() => document.querySelector(".charts polyline")?.points.numberOfItems > 4, undefined, { timeout: 60_000 });
   await picture(dark, "console-network");
   const narrow = await world.signedIn(world.alpha, { ...VIEW, viewport: { width: 390, height: 780 } });
-  await open(narrow, `shares/${report}`);
+  // The list has no room beside it.
+  await narrow.evaluate((to) => (location.hash = to), `/shares/${report}`);
   await narrow.locator(".timeline").first().waitFor();
   await picture(narrow, "console-narrow");
   for (const page of [alpha, beta, dark, narrow]) assert.deepEqual(page.faults, []);

@@ -1,15 +1,15 @@
 use serde::Deserialize;
 
 /// Whether and where the spans of requests are sent.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TracesConfig {
     /// Where a collector of OpenTelemetry takes spans over OTLP/HTTP, such as
     /// `http://127.0.0.1:4318/v1/traces`; empty or `off` for nowhere.
     pub otlp_url: String,
-    /// Part of the traces that begin at this node and are recorded, 0 to 1. Where a caller says
-    /// that it records its trace, this node does as well.
-    pub sample_ratio: f64,
+    /// Percentage of the traces that begin at this node and are recorded, 0 to 100. Where a caller
+    /// says that it records its trace, this node does as well.
+    pub sample_percent: u8,
     /// Whether spans tell locators of data and addresses of recipients.
     pub show_data: bool,
 }
@@ -18,7 +18,7 @@ impl Default for TracesConfig {
     fn default() -> Self {
         Self {
             otlp_url: String::new(),
-            sample_ratio: 1.0,
+            sample_percent: 100,
             show_data: false,
         }
     }

@@ -67,9 +67,9 @@ pub(super) fn faults(config: &NodeConfig) -> Vec<ConfigFault> {
         faults.require(false, "traces.otlp_url", error.to_string());
     }
     faults.require(
-        (0.0..=1.0).contains(&config.traces.sample_ratio),
-        "traces.sample_ratio",
-        "must be between 0 and 1",
+        config.traces.sample_percent <= 100,
+        "traces.sample_percent",
+        "must be between 0 and 100",
     );
     for (kept, field) in [
         (config.events.keep_secs, "events.keep_secs"),

@@ -1,4 +1,5 @@
 //! An OpenID Connect provider that does what a test says.
+#![allow(unreachable_pub, reason = "the tests of this crate share it")]
 
 use std::{
     collections::HashMap,
@@ -122,11 +123,11 @@ impl Issuer {
 
     /// A node's side, which asks again as often as it likes.
     pub fn provider(&self) -> OidcProvider {
-        self.provider_with(self.config())
+        self.provider_with(&self.config())
     }
 
-    pub fn provider_with(&self, config: SignInConfig) -> OidcProvider {
-        OidcProvider::new(&config)
+    pub fn provider_with(&self, config: &SignInConfig) -> OidcProvider {
+        OidcProvider::new(config)
             .unwrap()
             .unwrap()
             .with_pause(Duration::ZERO)
@@ -151,7 +152,7 @@ pub fn now() -> i64 {
 }
 
 /// The claims with some of them replaced; `null` takes one away.
-pub fn with(mut claims: Value, changes: Value) -> Value {
+pub fn with(mut claims: Value, changes: &Value) -> Value {
     let all = claims.as_object_mut().unwrap();
     for (name, value) in changes.as_object().unwrap() {
         match value {

@@ -83,11 +83,11 @@ impl SigningKey {
 
     /// A token as providers sign it.
     pub fn sign(&self, claims: &Value) -> String {
-        self.sign_with_head(json!({"typ": "at+jwt"}), claims)
+        self.sign_with_head(&json!({"typ": "at+jwt"}), claims)
     }
 
     /// A token with more in its head, or with something else there.
-    pub fn sign_with_head(&self, head: Value, claims: &Value) -> String {
+    pub fn sign_with_head(&self, head: &Value, claims: &Value) -> String {
         let mut whole = json!({"alg": self.algorithm()});
         if let Some(id) = self.id {
             whole["kid"] = id.into();

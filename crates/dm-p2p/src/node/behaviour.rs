@@ -94,9 +94,6 @@ impl Behaviour {
             .with_cache_size(0);
         let check_interval = Duration::from_secs(network.health_check_interval_secs);
         let ping_interval = PING_INTERVAL.min(check_interval / PINGS_PER_CHECK);
-        let ping = ping::Config::new()
-            .with_interval(ping_interval)
-            .with_timeout(Duration::from_secs(network.request_timeout_secs));
         // Within one process everybody is reached.
         let autonat = network.autonat && config.transport == Transport::TcpAndQuic;
         Ok(Self {
@@ -105,7 +102,7 @@ impl Behaviour {
             slots: SlotsBehaviour::new(network, peers.clone()),
             peer_book: PeerBookBehaviour::new(peers.clone()),
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
             kad: kademlia(keypair, providers.clone()),
             objects: PreferredStreams::default(),
             autonat_client: autonat.then(|| ask_each(REACH_INTERVAL)).into(),

@@ -224,11 +224,6 @@ impl Runner {
                 result: Ok(time),
                 ..
             }) => self.context.peers.book.answered_ping(peer, time),
-            BehaviourEvent::Ping(ping::Event {
-                peer,
-                connection,
-                result: Err(ping::Failure::Timeout),
-            }) => self.on_silent(&peer, connection),
             BehaviourEvent::AutonatClient(event) => self.reachability.on_probed(&event),
             BehaviourEvent::Dcutr(event) => self.connections.on_hole_punched(&mut self.swarm, event),
             #[cfg(feature = "mdns")]
@@ -267,15 +262,6 @@ impl Runner {
             }
             self.dialing.on_disconnected(&peer, Instant::now());
             self.reachability.on_disconnected(&peer);
-        }
-    }
-
-    /// Nobody answers on a connection. Where there is another one with the peer, streams go
-    /// over that from now on; whether the peer is there at all, the health check finds out.
-    fn on_silent(&mut self, peer: &PeerId, connection: ConnectionId) {
-        if self.context.paths.to(peer).len() > 1 {
-            tracing::debug!(%peer, "one of several connections is closed, on which nobody answers");
-            self.swarm.close_connection(connection);
         }
     }
 

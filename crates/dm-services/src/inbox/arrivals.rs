@@ -15,7 +15,6 @@ use crate::Bell;
 #[derive(Clone)]
 pub struct Arrivals {
     catalog: Arc<dyn InboxCatalog>,
-    own: Address,
     /// Rings when something has come.
     bell: Bell,
 }
@@ -49,11 +48,10 @@ impl Stored {
 }
 
 impl Arrivals {
-    /// Keeps there what comes for this account.
-    pub fn new(catalog: Arc<dyn InboxCatalog>, own: Address) -> Self {
+    /// Keeps there what comes.
+    pub fn new(catalog: Arc<dyn InboxCatalog>) -> Self {
         Self {
             catalog,
-            own,
             bell: Bell::default(),
         }
     }

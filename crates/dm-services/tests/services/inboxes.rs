@@ -65,7 +65,7 @@ pub(crate) fn inbox_of(
         signer: node.ports.signer.clone(),
         log: node.ports.log.clone(),
         acquaintance,
-        arrivals: Arrivals::new(node.ports.catalog.clone(), node.address()),
+        arrivals: Arrivals::new(node.ports.catalog.clone()),
         deliveries: deliveries_of(node, Acknowledge::OnRequest),
         plugins: None,
         fetches: None,

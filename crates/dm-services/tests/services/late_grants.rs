@@ -45,7 +45,7 @@ async fn run_notices_of(
         sent: owner.catalog.clone(),
         signer: owner.ports.signer.clone(),
         contacts: owner.catalog.clone(),
-        arrivals: Arrivals::new(owner.catalog.clone(), owner.address()),
+        arrivals: Arrivals::new(owner.catalog.clone()),
         deliveries: deliveries_of(owner, Acknowledge::OnRequest),
         bus: bus.clone(),
         late_grants: owner.ports.late_grants.clone(),

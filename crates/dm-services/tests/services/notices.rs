@@ -72,7 +72,7 @@ impl Owner {
             sent: self.catalog.clone(),
             signer: self.signer.clone(),
             contacts: self.catalog.clone(),
-            arrivals: Arrivals::new(self.catalog.clone(), self.signer.address()),
+            arrivals: Arrivals::new(self.catalog.clone()),
             deliveries: deliveries(&self.catalog, &self.objects, &self.signer),
             bus: self.bus.clone(),
             late_grants: LateGrants::default(),
@@ -383,7 +383,7 @@ pub(crate) fn notice_for(recipient: Address, owner: u8, n: u64) -> Letter {
 #[tokio::test]
 async fn a_flood_of_strangers_does_not_hide_the_notice_of_a_contact() {
     let catalog = Arc::new(MemoryCatalog::new());
-    let arrivals = Arrivals::new(catalog.clone(), recipient());
+    let arrivals = Arrivals::new(catalog.clone());
     let signer = Arc::new(TestSigner::new(2));
     let deliveries = deliveries(&catalog, &MemoryObjectStore::new(), &signer);
     let sink = Letterbox::new(recipient(), Arc::new(Known), arrivals, deliveries);
@@ -429,18 +429,9 @@ async fn an_owner_is_told_of_what_was_read_until_it_knows() {
     reader.catalog.keep_delivery(&read).await.unwrap();
     let event = NewEvent::acknowledgement(read.data_hash, &read.statement);
     let event = event.into_event(reader.signer.address(), now_ms());
-    reader
-        .catalog
-        .append(
-            &[LogEntry {
-                index: 0,
-                event,
-                trace: None,
-            }],
-            &[],
-        )
-        .await
-        .unwrap();
+    let (index, trace) = (0, None);
+    let entry = LogEntry { index, event, trace };
+    reader.catalog.append(&[entry], &[]).await.unwrap();
     let owner = network.join(Arc::new(MemoryObjectStore::new()));
     let inbox = Arc::new(MemoryInbox::default());
     owner.take_notices(read.statement.object.owner, inbox.clone());

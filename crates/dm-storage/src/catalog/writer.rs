@@ -265,7 +265,7 @@ impl WriterTask {
             match change.unfenced() {
                 Change::Bulk(BulkChange::PutReadable(object)) => self.cache.forget(&object.id.locator),
                 Change::Bulk(BulkChange::CommitShare(share)) => {
-                    self.cache.forget(&share.record.data_hash.locator())
+                    self.cache.forget(&share.record.data_hash.locator());
                 }
                 Change::Single(SingleChange::Rewrap(keys)) => {
                     keys.iter()

@@ -131,7 +131,7 @@ impl InboxCatalog for MemoryCatalog {
         let listed: HashSet<ObjectId> = listed.map(|entry| entry.item.id()).collect();
         Ok(objects
             .iter()
-            .filter(|object| listed.contains(object))
+            .filter(|object| listed.contains(*object))
             .copied()
             .collect())
     }

@@ -174,10 +174,11 @@ pub(super) fn render_with_plots(
 /// Shares, inbox and anchors.
 pub(super) fn lists(overview: &Overview) -> Pane {
     let anchors = &overview.anchors;
-    let newest = anchors
-        .newest
-        .as_deref()
-        .map_or_else(|| "none yet".to_owned(), short);
+    let newest = anchors.newest.as_deref();
+    let newest = newest.map_or_else(
+        || "none yet".to_owned(),
+        |tx_hash| format!("newest {}", short(tx_hash)),
+    );
     let mut lines = tally(
         "shares",
         &overview.shares,
@@ -200,7 +201,7 @@ pub(super) fn lists(overview: &Overview) -> Pane {
         anchors.events, anchors.waiting
     );
     lines.push(Line::raw(format!("{:<9} {waiting}", "log")));
-    lines.push(Line::raw(format!("{:<9} newest {newest}", "anchor")));
+    lines.push(Line::raw(format!("{:<9} {newest}", "anchor")));
     Pane::new("Shares, inbox, anchors", lines)
 }
 
@@ -281,7 +282,16 @@ fn event_line(frame: Frame, event: &Value) -> Line<'static> {
         .into_iter()
         .find_map(|field| data[field].as_str())
         .map(short);
-    let details: Vec<String> = subject.into_iter().chain(party).collect();
+    let state = match data["connected"].as_bool() {
+        Some(true) => Some("can be reached"),
+        Some(false) => Some("cannot be reached"),
+        None => data["health"]["status"].as_str(),
+    };
+    let details: Vec<String> = subject
+        .into_iter()
+        .chain(party)
+        .chain(state.map(str::to_owned))
+        .collect();
     Line::from(vec![
         Span::raw(format!(
             "{} ",

@@ -151,7 +151,7 @@ fn recorded_span() -> Span {
 
 #[test]
 fn a_request_says_its_trace_in_the_version_that_has_a_place_for_it_alone() {
-    let (span, request) = (recorded_span(), Request::Announce { count: 7 });
+    let (span, request) = (recorded_span(), Request::Peers);
     run(async {
         for version in Version::ALL {
             let bytes = span.run(framed_in(version, &request)).await;

@@ -181,7 +181,7 @@ impl Setup {
             signer: ports.signer.clone(),
             log: ports.log.clone(),
             acquaintance: None,
-            arrivals: Arrivals::new(ports.catalog.clone(), node.address()),
+            arrivals: Arrivals::new(ports.catalog.clone()),
             deliveries: deliveries_of(&node, Acknowledge::OnRequest),
             plugins: Some(plugins),
             fetches: Some(fetches.clone()),

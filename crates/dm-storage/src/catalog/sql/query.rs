@@ -8,7 +8,7 @@ use sqlx::{
 };
 
 use super::{
-    Connection, Connections, Pool, Target,
+    Connection, Connections, Target,
     row::{FromColumn, Row},
     statement::Statement,
     value::Value,
@@ -61,14 +61,14 @@ impl Query {
             #[cfg(feature = "postgres")]
             Target::Postgres(mut target) => self.fetch_postgres(&mut target).await,
             Target::Pool(pool) => {
-                timed(pool, async {
-                    match &pool.connections {
-                        Connections::Sqlite(pool) => self.sqlite()?.fetch_all(pool).await.map(wrap_all),
-                        #[cfg(feature = "postgres")]
-                        Connections::Postgres(pool) => self.fetch_from_pool(pool).await,
-                    }
-                })
-                .await
+                let began = Instant::now();
+                let read = match &pool.connections {
+                    Connections::Sqlite(pool) => self.sqlite()?.fetch_all(pool).await.map(wrap_all),
+                    #[cfg(feature = "postgres")]
+                    Connections::Postgres(pool) => self.fetch_from_pool(pool).await,
+                };
+                pool.seconds.took(began.elapsed());
+                read
             }
         }
     }
@@ -82,14 +82,14 @@ impl Query {
             #[cfg(feature = "postgres")]
             Target::Postgres(mut target) => self.fetch_postgres(&mut target).await.map(first),
             Target::Pool(pool) => {
-                timed(pool, async {
-                    match &pool.connections {
-                        Connections::Sqlite(pool) => self.sqlite()?.fetch_optional(pool).await.map(wrap),
-                        #[cfg(feature = "postgres")]
-                        Connections::Postgres(pool) => self.fetch_from_pool(pool).await.map(first),
-                    }
-                })
-                .await
+                let began = Instant::now();
+                let read = match &pool.connections {
+                    Connections::Sqlite(pool) => self.sqlite()?.fetch_optional(pool).await.map(wrap),
+                    #[cfg(feature = "postgres")]
+                    Connections::Postgres(pool) => self.fetch_from_pool(pool).await.map(first),
+                };
+                pool.seconds.took(began.elapsed());
+                read
             }
         }
     }
@@ -105,14 +105,6 @@ impl Query {
         }
         Ok(sqlx::query_with(self.statement.sqlite(), arguments))
     }
-}
-
-/// Counts how long a read on a pool takes, also one that fails.
-async fn timed<T>(pool: &Pool, reading: impl Future<Output = T>) -> T {
-    let began = Instant::now();
-    let read = reading.await;
-    pool.seconds.took(began.elapsed());
-    read
 }
 
 fn wrap(row: Option<SqliteRow>) -> Option<Row> {

@@ -16,9 +16,11 @@ use super::{
 };
 
 /// The greatest number that a row of a table had, also one that is gone.
+#[cfg(feature = "postgres")]
 const LAST_NUMBER_OF_SERVER: &str =
     "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(?1, ?2)::regclass), 0)";
 /// Nothing where no sequence numbers the rows.
+#[cfg(feature = "postgres")]
 const GO_ON_OF_SERVER: &str =
     "SELECT setval(pg_get_serial_sequence(?1, ?2)::regclass, greatest(?3, 1), ?3 > 0)";
 const FORGET_NUMBER: &str = "DELETE FROM sqlite_sequence WHERE name = ?";
@@ -109,6 +111,10 @@ impl Database {
     }
 
     /// Gives rows greater numbers than this one from now on, where numbers are not given again.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(unused_variables, reason = "a file has one sequence for each table")
+    )]
     pub(super) async fn go_on_after(
         &mut self,
         table: &Table,
