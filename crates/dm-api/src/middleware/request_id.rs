@@ -60,14 +60,23 @@ pub(crate) async fn assign(
             .map_or_else(|| HeaderValue::from_static("-"), RequestIds::make),
     };
     request.extensions_mut().insert(RequestId(id.clone()));
-    match next.call(request).await {
+    with_header(next.call(request).await, X_REQUEST_ID, id)
+}
+
+/// Adds a header to an answer, or to that which an error becomes.
+pub(super) fn with_header(
+    answer: Result<ServiceResponse<BoxBody>, Error>,
+    name: HeaderName,
+    value: HeaderValue,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match answer {
         Ok(mut response) => {
-            response.headers_mut().insert(X_REQUEST_ID, id);
+            response.headers_mut().insert(name, value);
             Ok(response)
         }
         Err(mut error) => {
             error.add_response_mapper(move |mut response: HttpResponse| {
-                response.headers_mut().insert(X_REQUEST_ID, id.clone());
+                response.headers_mut().insert(name.clone(), value.clone());
                 response
             });
             Err(error)

@@ -7,7 +7,7 @@
 use std::{cell::Cell, rc::Rc, time::Instant};
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpMessage,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -19,7 +19,7 @@ use actix_web::{
 use dm_core::span::{Span as TraceSpan, SpanKind, TraceContext, Tracer};
 use tracing::{Instrument, Span, field::Empty};
 
-use super::request_id::RequestId;
+use super::request_id::{RequestId, with_header};
 use crate::request_meter::{self, RequestMeter};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -112,21 +112,9 @@ fn with_traceparent(
     answer: Result<ServiceResponse<BoxBody>, Error>,
     context: &TraceContext,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Ok(traceparent) = HeaderValue::try_from(context.traceparent()) else {
-        return answer;
-    };
-    match answer {
-        Ok(mut response) => {
-            response.headers_mut().insert(TRACEPARENT, traceparent);
-            Ok(response)
-        }
-        Err(mut error) => {
-            error.add_response_mapper(move |mut response: HttpResponse| {
-                response.headers_mut().insert(TRACEPARENT, traceparent.clone());
-                response
-            });
-            Err(error)
-        }
+    match HeaderValue::try_from(context.traceparent()) {
+        Ok(traceparent) => with_header(answer, TRACEPARENT, traceparent),
+        Err(_) => answer,
     }
 }
 
