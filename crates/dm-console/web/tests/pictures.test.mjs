@@ -39,6 +39,9 @@ async function picture(page, name) {
   assert.ok(size < MOST_BYTES, `${name}.png has ${size} bytes`);
 }
 
+/** A point is added every five seconds. */
+const FIVE_POINTS_MS = 60_000;
+const hasFivePoints = (selector) => document.querySelector(selector)?.points.numberOfItems > 4;
 const VIEW = { viewport: { width: 1140, height: 740 }, reducedMotion: "reduce" };
 
 test("the pictures of the documents are those of the console", async () => {
@@ -58,11 +61,11 @@ test("the pictures of the documents are those of the console", async () => {
   await alpha.locator("pre").getByText("12 pumps").waitFor();
   await picture(alpha, "console-inbox");
   await open(alpha, "overview");
-  await alpha.waitForFunction(() => document.querySelector(".tile polyline")?.points.numberOfItems > 4);
+  await alpha.waitForFunction(hasFivePoints, ".tile polyline", { timeout: FIVE_POINTS_MS });
   await picture(alpha, "console-overview");
   const dark = await world.signedIn(world.alpha, { ...VIEW, viewport: { width: 1140, height: 960 }, colorScheme: "dark" });
   await open(dark, "network");
-  await dark.waitForFunction(() => document.querySelector(".charts polyline")?.points.numberOfItems > 4, undefined, { timeout: 60_000 });
+  await dark.waitForFunction(hasFivePoints, ".charts polyline", { timeout: FIVE_POINTS_MS });
   await picture(dark, "console-network");
   const narrow = await world.signedIn(world.alpha, { ...VIEW, viewport: { width: 390, height: 780 } });
   // The list has no room beside it.
