@@ -15,10 +15,11 @@ const ROUNDS: u32 = 6;
 /// Between two readings; Prometheus waits fifteen times as long by default.
 const PACE: Duration = Duration::from_secs(1);
 
-/// A node, and how many shares it has made.
+/// A node, how many shares it has made, and its processor time for them.
 struct Measured {
     node: Node,
     shares: u64,
+    cpu: Duration,
     _home: TempDir,
 }
 
@@ -62,13 +63,21 @@ impl Measured {
         Ok(Self {
             node,
             shares: 0,
+            cpu: Duration::ZERO,
             _home: home,
         })
     }
 
     async fn work(&mut self) -> anyhow::Result<()> {
+        let began = self.node.cpu()?;
         self.shares += share_for(&self.node, SPELL).await?;
+        self.cpu += self.node.cpu()? - began;
         Ok(())
+    }
+
+    /// Milliseconds of processor time for a share.
+    fn cpu_ms(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1000.0 / self.shares as f64
     }
 
     async fn work_and_be_read(&mut self) -> anyhow::Result<()> {
@@ -89,6 +98,11 @@ impl Measured {
                 100.0 * self.shares as f64 / alone.shares as f64,
                 alone.shares as f64 / seconds
             ),
+        );
+        report::line(
+            "CPU for each",
+            &format!("{:.3} ms", self.cpu_ms()),
+            &format!("{:.3} times {:.3} ms", self.cpu_ms() / alone.cpu_ms(), alone.cpu_ms()),
         );
     }
 }

@@ -19,8 +19,11 @@ pub(crate) use table::write_plots;
 
 /// Lets the node take all these objects of others.
 const ENVIRONMENT: [(&str, &str); 1] = [("DM_NETWORK__MAX_FOREIGN_BYTES", "1099511627776")];
-/// How long a node may take to come to rest.
+/// How long a node may take to come to rest, and how much longer for each of its objects.
 const REST_PATIENCE: Duration = Duration::from_secs(15 * 60);
+const REST_PER_OBJECT: Duration = Duration::from_millis(1);
+/// Of a core: a node that uses less has indexed what it found.
+const SETTLED: f64 = 0.08;
 /// Over this the CPU time of an idle node is taken.
 const IDLE: Duration = Duration::from_secs(60);
 /// Starts after a close, and after a kill, of which the median counts.
@@ -77,16 +80,17 @@ pub(crate) async fn fill(binary: &Path, home: &Path, objects: u64) -> anyhow::Re
 async fn measure_one(binary: &Path, objects: u64) -> anyhow::Result<Costs> {
     let home = tempfile::tempdir()?;
     let filled = fill(binary, home.path(), objects).await?;
-    // The first start anchors what is in the log.
+    let patience = REST_PATIENCE + REST_PER_OBJECT * u32::try_from(objects)?;
+    // The first start anchors what is in the log, and indexes the objects.
     let node = start(binary, home.path()).await?;
-    node.rest(REST_PATIENCE).await?;
+    node.rest_below(SETTLED, patience).await?;
     node.stop().await?;
 
     let start_after_close = after_close(binary, home.path()).await?;
     let node = start(binary, home.path()).await?;
     let began = node.cpu()?;
     node.forget_peak();
-    node.rest(REST_PATIENCE).await?;
+    node.rest_below(SETTLED, patience).await?;
     let settling = (node.cpu()? - began).as_secs_f64();
     let (idle_mib, settling_mib) = node.memory()?;
     let idle_percent = idle_percent(&node).await?;
