@@ -1,24 +1,16 @@
 //! Tokens for the APIs: those that count, and all the others.
 
 use dm_core::{
-    api_key::{Principal, Scope},
+    api_key::Scope,
     ports::{IdentityError, IdentityProvider},
 };
 use serde_json::{Value, json};
 
 use crate::support::{
-    AUDIENCE, Issuer, SigningKey, now,
+    AUDIENCE, Issuer, SigningKey, now, refusal,
     signing::{message, signed_with_secret},
     with,
 };
-
-/// The reason why a token is refused.
-fn refusal(found: Result<Principal, IdentityError>) -> String {
-    match found {
-        Err(IdentityError::Refused(reason)) => reason,
-        other => panic!("not refused: {other:?}"),
-    }
-}
 
 #[tokio::test]
 async fn a_token_of_each_algorithm_says_who_somebody_is_and_what_they_may_do() {
@@ -48,8 +40,7 @@ async fn a_token_of_each_algorithm_says_who_somebody_is_and_what_they_may_do() {
 
 #[tokio::test]
 async fn a_token_of_another_issuer_audience_or_time_is_refused_with_the_reason() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let provider = issuer.provider();
     let url = &issuer.url;
     let (other_issuer, early) = ("the token is of another issuer", "the token does not count yet");
@@ -88,8 +79,7 @@ async fn a_token_of_another_issuer_audience_or_time_is_refused_with_the_reason()
 
 #[tokio::test]
 async fn clocks_that_differ_a_little_keep_nobody_out() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let provider = issuer.provider();
     for change in [
         json!({"exp": now() - 5}),
@@ -162,8 +152,7 @@ async fn a_token_without_a_signature_of_the_provider_is_refused() {
 
 #[tokio::test]
 async fn a_token_of_another_kind_opens_nothing() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let provider = issuer.provider();
     for (head, counts) in [
         (json!({"typ": "JWT"}), true),
@@ -249,8 +238,7 @@ async fn a_new_key_counts_at_once_and_a_retired_one_no_more() {
 
 #[tokio::test]
 async fn tokens_that_name_keys_at_random_do_not_make_the_node_ask_again_and_again() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let provider = dm_oidc::OidcProvider::new(&issuer.config()).unwrap().unwrap();
     let good = key.sign(&issuer.claims());
     assert!(provider.recognise(&good).await.is_ok());
@@ -264,8 +252,7 @@ async fn tokens_that_name_keys_at_random_do_not_make_the_node_ask_again_and_agai
 
 #[tokio::test]
 async fn without_an_audience_no_token_opens_the_apis() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let config = dm_core::config::SignInConfig {
         audience: None,
         ..issuer.config()
@@ -280,8 +267,7 @@ async fn without_an_audience_no_token_opens_the_apis() {
 
 #[tokio::test]
 async fn whose_roles_open_nothing_is_known_and_gets_nowhere() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     for roles in [json!(null), json!([]), json!(["Boss", "admin"])] {
         let token = key.sign(&with(issuer.claims(), &json!({"roles": roles})));
         let found = issuer.provider().recognise(&token).await;

@@ -11,7 +11,7 @@ use dm_oidc::OidcProvider;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{AUDIENCE, CLIENT, Issuer, SigningKey, with};
+use crate::support::{AUDIENCE, CLIENT, Issuer, SigningKey, refusal, with};
 
 const CODE: SignInAnswer<'static> = SignInAnswer {
     code: "the code",
@@ -37,13 +37,6 @@ async fn redeem(issuer: &Issuer, key: &SigningKey, claims: &Value) -> Result<Sig
     let tokens = json!({"id_token": id_token, "access_token": "opaque", "token_type": "Bearer"});
     issuer.answer("/company/token", &tokens);
     issuer.provider().redeem(&CODE, &attempt()).await
-}
-
-fn refusal(found: Result<SignedIn, IdentityError>) -> String {
-    match found {
-        Err(IdentityError::Refused(reason)) => reason,
-        other => panic!("not refused: {other:?}"),
-    }
 }
 
 #[tokio::test]
@@ -112,8 +105,7 @@ async fn a_code_becomes_a_person() {
 
 #[tokio::test]
 async fn a_client_proves_itself_as_the_provider_wants_it() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let methods = json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]});
     let discovery = with(issuer.discovery(), &methods);
     issuer.answer("/company/.well-known/openid-configuration", &discovery);
@@ -166,8 +158,7 @@ async fn an_id_token_that_is_not_of_this_attempt_signs_nobody_in() {
 
 #[tokio::test]
 async fn an_id_token_does_not_open_the_apis() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let id_token = key.sign_with_head(&json!({"typ": "JWT"}), &claims(&issuer));
     assert!(issuer.provider().recognise(&id_token).await.is_err());
     let for_both = with(claims(&issuer), &json!({"aud": [CLIENT, AUDIENCE]}));
@@ -177,8 +168,7 @@ async fn an_id_token_does_not_open_the_apis() {
 
 #[tokio::test]
 async fn a_code_of_another_issuer_is_not_redeemed() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     redeem(&issuer, &key, &claims(&issuer)).await.unwrap();
     let from = |issuer| SignInAnswer {
         code: "the code",
@@ -223,8 +213,7 @@ async fn a_code_that_the_provider_does_not_take_signs_nobody_in() {
 
 #[tokio::test]
 async fn roles_that_are_not_in_the_token_are_asked_for() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let without = with(claims(&issuer), &json!({"roles": null}));
     issuer.answer("/company/me", &json!({"sub": "ann-1", "roles": ["boss"]}));
     let signed_in = redeem(&issuer, &key, &without).await.unwrap();
@@ -243,8 +232,7 @@ async fn roles_that_are_not_in_the_token_are_asked_for() {
 
 #[tokio::test]
 async fn a_browser_signs_out_at_the_provider_too() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let provider = issuer.provider();
     let token = SecretString::new("a.b.c");
     let back = "https://console.example.org/";

@@ -4,11 +4,12 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    fmt::Debug,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use dm_core::{config::SignInConfig, secret::SecretString};
+use dm_core::{config::SignInConfig, ports::IdentityError, secret::SecretString};
 use dm_oidc::OidcProvider;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -60,6 +61,12 @@ impl Issuer {
         issuer.answer("/company/.well-known/openid-configuration", &issuer.discovery());
         issuer.publish(keys);
         issuer
+    }
+
+    /// An issuer with one key, which is called `a`.
+    pub async fn with_key() -> (Self, SigningKey) {
+        let key = SigningKey::p256("a");
+        (Self::start(&[&key]).await, key)
     }
 
     pub fn discovery(&self) -> Value {
@@ -144,6 +151,14 @@ impl Issuer {
             "iat": now(),
             "exp": now() + 300,
         })
+    }
+}
+
+/// The reason why a token or code is refused.
+pub fn refusal<T: Debug>(found: Result<T, IdentityError>) -> String {
+    match found {
+        Err(IdentityError::Refused(reason)) => reason,
+        other => panic!("not refused: {other:?}"),
     }
 }
 
