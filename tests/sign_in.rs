@@ -3,7 +3,10 @@
 //! do not count.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -30,6 +33,8 @@ const AUDIENCE: &str = "https://node.example.org";
 struct Company {
     url: String,
     key: EcdsaKeyPair,
+    /// It closes each connection without an answer.
+    is_away: Arc<AtomicBool>,
 }
 
 impl Company {
@@ -44,13 +49,21 @@ impl Company {
         });
         let discovery = json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string();
         let documents = Arc::new((discovery, json!({ "keys": [jwk] }).to_string()));
+        let is_away: Arc<AtomicBool> = Arc::default();
+        let knows = is_away.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, documents.clone()));
+                if !knows.load(Ordering::Relaxed) {
+                    tokio::spawn(serve(stream, documents.clone()));
+                }
             }
         });
-        Self { url, key }
+        Self { url, key, is_away }
+    }
+
+    fn set_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
     }
 
     fn token(&self, subject: &str, role: &str) -> String {
@@ -164,6 +177,30 @@ async fn a_provider_that_is_away_keeps_no_node_from_starting() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
     let (status, _) = node.get("/shares").await;
     assert_eq!(status, StatusCode::OK, "API keys count as ever");
+}
+
+#[tokio::test]
+async fn health_tells_while_the_provider_cannot_be_asked_and_not_afterwards() {
+    let company = Company::start().await;
+    company.set_away(true);
+    let home = tempdir().unwrap();
+    let node = company.settings(NodeSetup::new(home.path())).start().await;
+    let part = async |status: &str| {
+        eventually(&format!("the part sign_in is {status}"), async || {
+            let (_, health) = answer(node.internal(Method::GET, "/health")).await;
+            let part = &health["parts"]["sign_in"];
+            (part["status"] == status).then(|| part.clone())
+        })
+        .await
+    };
+    let trouble = part("degraded").await;
+    let told = |field: &str, text: &str| trouble[field].as_str().unwrap().contains(text);
+    assert!(told("reason", &company.url), "{trouble}");
+    assert!(told("action", "sign_in.issuer"), "{trouble}");
+    assert!(trouble["since"].is_u64(), "{trouble}");
+    company.set_away(false);
+    let well = part("healthy").await;
+    assert!(well["reason"].is_null(), "{well}");
 }
 
 #[tokio::test]

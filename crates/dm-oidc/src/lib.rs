@@ -2,6 +2,7 @@
 
 mod claims;
 mod discovery;
+mod health;
 mod http;
 mod keys;
 mod provider;

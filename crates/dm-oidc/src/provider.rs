@@ -44,15 +44,17 @@ pub enum OidcError {
     Http(#[from] reqwest::Error),
 }
 
-/// An OpenID Connect provider. It is asked when it is needed: that it is away keeps no node
-/// from starting, and ends no session.
+/// An OpenID Connect provider. It is asked when it is needed, and otherwise to tell how it is: that it
+/// is away keeps no node from starting, and ends no session.
 pub struct OidcProvider {
     config: SignInConfig,
-    issuer: String,
+    pub(crate) issuer: String,
     rights_by_role: BTreeMap<String, Rights>,
     client: Client,
-    metadata: Remembered<Metadata>,
-    keys: Remembered<Keys>,
+    pub(crate) metadata: Remembered<Metadata>,
+    pub(crate) keys: Remembered<Keys>,
+    /// Between two questions of one kind.
+    pub(crate) pause: Duration,
 }
 
 impl OidcProvider {
@@ -79,6 +81,7 @@ impl OidcProvider {
                 fresh: KEYS_FRESH,
                 pause: PAUSE,
             }),
+            pause: PAUSE,
         }))
     }
 
@@ -88,12 +91,20 @@ impl OidcProvider {
         let pace = |fresh| Pace { fresh, pause };
         self.metadata = Remembered::new(pace(METADATA_FRESH));
         self.keys = Remembered::new(pace(KEYS_FRESH));
+        self.pause = pause;
         self
     }
 
     async fn metadata(&self) -> Result<Arc<Metadata>, IdentityError> {
-        let fetch = Metadata::fetch(&self.client, &self.issuer);
-        self.metadata.get(|_| true, fetch).await
+        self.metadata.get(|_| true, self.fetch_metadata()).await
+    }
+
+    pub(crate) async fn fetch_metadata(&self) -> Result<Metadata, IdentityError> {
+        Metadata::fetch(&self.client, &self.issuer).await
+    }
+
+    pub(crate) async fn fetch_keys(&self) -> Result<Keys, IdentityError> {
+        Keys::fetch(&self.client, &self.metadata().await?.jwks_uri).await
     }
 
     /// What a token says, once everything about it was checked.
@@ -102,9 +113,7 @@ impl OidcProvider {
         let id = head.kid.as_deref();
         let keys = self
             .keys
-            .get(|keys| keys.find(id, head.alg).is_some(), async {
-                Keys::fetch(&self.client, &self.metadata().await?.jwks_uri).await
-            })
+            .get(|keys| keys.find(id, head.alg).is_some(), self.fetch_keys())
             .await?;
         let key = keys.find(id, head.alg);
         let key = key.ok_or_else(|| refused("the token's key is none of the provider's"))?;

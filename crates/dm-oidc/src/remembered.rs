@@ -1,7 +1,7 @@
 //! What the provider has published: kept for a while, and asked for again within bounds.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
@@ -23,23 +23,41 @@ pub(crate) struct Pace {
 /// One document of the provider.
 pub(crate) struct Remembered<T> {
     pace: Pace,
-    value: RwLock<Option<(Arc<T>, Instant)>>,
-    /// When it was last asked for, and what went wrong; held by who asks.
-    last: Mutex<Option<(Instant, Option<IdentityError>)>>,
+    known: RwLock<Known<T>>,
+    /// Held by who asks.
+    asking: Mutex<()>,
+}
+
+/// What the provider has answered.
+struct Known<T> {
+    value: Option<(Arc<T>, Instant)>,
+    /// When the pause has begun in which nobody asks.
+    asked_at: Option<Instant>,
+    /// Why the last question had no answer.
+    failure: Option<IdentityError>,
 }
 
 impl<T> Remembered<T> {
     pub(crate) fn new(pace: Pace) -> Self {
         Self {
             pace,
-            value: RwLock::default(),
-            last: Mutex::default(),
+            known: RwLock::new(Known {
+                value: None,
+                asked_at: None,
+                failure: None,
+            }),
+            asking: Mutex::default(),
         }
     }
 
     /// What is known now, however old it is.
     pub(crate) fn known(&self) -> Option<Arc<T>> {
         self.younger_than(LONGEST)
+    }
+
+    /// Why the last question had no answer.
+    pub(crate) fn failure(&self) -> Option<IdentityError> {
+        self.read().failure.clone()
     }
 
     /// The document, asked for again where it is old or `is_enough` does not hold for it, and
@@ -56,38 +74,74 @@ impl<T> Remembered<T> {
         if let Some(value) = fresh() {
             return Ok(value);
         }
-        let mut last = self.last.lock().await;
+        let _asking = self.asking.lock().await;
         if let Some(value) = fresh() {
             return Ok(value);
         }
-        let failure = match &*last {
-            Some((asked, failure)) if asked.elapsed() < self.pace.pause => failure.clone(),
-            _ => {
-                let failure = self.ask(fetch).await.err();
-                *last = Some((Instant::now(), failure.clone()));
-                failure
-            }
-        };
-        match (self.known(), failure) {
-            (Some(value), _) => Ok(value),
-            (None, Some(failure)) => Err(failure),
-            (None, None) => Err(IdentityError::Unreachable("it was not asked yet".to_owned())),
+        if !self.must_pause() {
+            self.ask(fetch).await;
+            self.pause();
+        }
+        self.known().ok_or_else(|| {
+            let not_asked = || IdentityError::Unreachable("it was not asked yet".to_owned());
+            self.failure().unwrap_or_else(not_asked)
+        })
+    }
+
+    /// Asks for the document where it is older than `age` or could not be had, although nobody needs
+    /// it, so that [`Remembered::failure`] tells how the provider is. Only where there is no answer,
+    /// who needs the document has to wait for the next question.
+    pub(crate) async fn look(&self, age: Duration, fetch: impl Future<Output = Result<T, IdentityError>>) {
+        let _asking = self.asking.lock().await;
+        let is_well = self.younger_than(age).is_some() && self.failure().is_none();
+        if is_well || self.must_pause() {
+            return;
+        }
+        self.ask(fetch).await;
+        if self.failure().is_some() {
+            self.pause();
         }
     }
 
-    async fn ask(&self, fetch: impl Future<Output = Result<T, IdentityError>>) -> Result<(), IdentityError> {
-        let fetched = fetch
-            .await
-            .inspect_err(|error| tracing::warn!(%error, "sign-in with accounts"))?;
-        let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
-        *value = Some((Arc::new(fetched), Instant::now()));
-        Ok(())
+    async fn ask(&self, fetch: impl Future<Output = Result<T, IdentityError>>) {
+        let answer = fetch.await;
+        let mut known = self.write();
+        match answer {
+            Ok(value) => {
+                known.value = Some((Arc::new(value), Instant::now()));
+                known.failure = None;
+            }
+            Err(error) => {
+                // A provider that stays away has one line, however often it is asked.
+                if known.failure.as_ref() != Some(&error) {
+                    tracing::warn!(%error, "sign-in with accounts");
+                }
+                known.failure = Some(error);
+            }
+        }
+    }
+
+    fn must_pause(&self) -> bool {
+        let asked_at = self.read().asked_at;
+        asked_at.is_some_and(|at| at.elapsed() < self.pace.pause)
+    }
+
+    fn pause(&self) {
+        self.write().asked_at = Some(Instant::now());
     }
 
     fn younger_than(&self, age: Duration) -> Option<Arc<T>> {
-        let value = self.value.read().unwrap_or_else(PoisonError::into_inner);
-        let (value, at) = value.as_ref()?;
+        let known = self.read();
+        let (value, at) = known.value.as_ref()?;
         (at.elapsed() < age).then(|| value.clone())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known<T>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known<T>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,5 +198,42 @@ mod tests {
         assert!(remembered.get(|_| true, async { away() }).await.is_err());
         let told = remembered.get(|_| true, async { Ok(1) }).await;
         assert_eq!(told, Err(IdentityError::Unreachable("away".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_look_keeps_nobody_from_asking_for_what_is_missing() {
+        let remembered = Remembered::new(Pace {
+            fresh: HOUR,
+            pause: HOUR,
+        });
+        remembered.look(HOUR, async { Ok(1) }).await;
+        assert_eq!(
+            *remembered
+                .get(|value| *value == 2, async { Ok(2) })
+                .await
+                .unwrap(),
+            2
+        );
+        remembered.look(HOUR, async { away() }).await;
+        assert_eq!(remembered.failure(), None, "it is young, so nobody was asked");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_until_there_is_an_answer_again() {
+        let remembered = Remembered::new(Pace {
+            fresh: HOUR,
+            pause: Duration::ZERO,
+        });
+        assert_eq!(remembered.failure(), None);
+        remembered.look(HOUR, async { away() }).await;
+        assert_eq!(remembered.failure(), away().err());
+        remembered.look(HOUR, async { Ok(1) }).await;
+        assert_eq!(remembered.failure(), None);
+        assert!(remembered.get(|_| false, async { away() }).await.is_ok());
+        assert_eq!(
+            remembered.failure(),
+            away().err(),
+            "what is known counts, and it is away"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! A provider that is away, slow, or not what it should be.
 
 use dm_core::{
-    ports::{IdentityError, IdentityProvider, SignInAttempt},
+    health::Finding,
+    ports::{HealthCheck, IdentityError, IdentityProvider, SignInAttempt},
     secret::SecretString,
 };
 use serde_json::{Value, json};
@@ -29,8 +30,7 @@ async fn trouble(issuer: &Issuer) -> String {
 
 #[tokio::test]
 async fn who_is_known_stays_known_while_the_provider_is_away() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     let provider = issuer.provider();
     let token = key.sign(&issuer.claims());
     issuer.set_away(true);
@@ -110,8 +110,7 @@ async fn answers_that_are_none_are_trouble_and_nothing_worse() {
 
 #[tokio::test]
 async fn no_message_has_a_secret_or_what_the_provider_has_said() {
-    let key = SigningKey::p256("a");
-    let issuer = Issuer::start(&[&key]).await;
+    let (issuer, key) = Issuer::with_key().await;
     issuer.answer_with("/company/token", 200, "{\"id_token\": \"a-secret-token\", oops");
     let answer = dm_core::ports::SignInAnswer {
         code: "secret-code",
@@ -124,4 +123,61 @@ async fn no_message_has_a_secret_or_what_the_provider_has_said() {
         issuer.provider().redeem(&answer, &attempt()).await
     ));
     assert!(told.contains("Unreachable") && !told.contains("secret"), "{told}");
+}
+
+#[tokio::test]
+async fn health_tells_while_discovery_or_keys_cannot_be_read_and_what_to_do() {
+    let (issuer, key) = Issuer::with_key().await;
+    let provider = issuer.provider();
+    let found = async || {
+        provider.look().await;
+        provider.check().await
+    };
+    assert_eq!(found().await, Finding::Working);
+    let stranger = with(issuer.discovery(), &json!({"issuer": "https://evil.example"}));
+    for (path, answer, part) in [
+        (DISCOVERY, (500, "{}".to_owned()), "500"),
+        (DISCOVERY, (200, stranger.to_string()), "calls itself"),
+        ("/company/keys", (404, String::new()), "404"),
+        (
+            "/company/keys",
+            (200, "<html>".to_owned()),
+            "not what it should be",
+        ),
+    ] {
+        issuer.answer_with(path, answer.0, &answer.1);
+        let Finding::Degraded(trouble) = found().await else {
+            panic!("{path} {answer:?} is no trouble");
+        };
+        let is_told = trouble.reason.contains(&issuer.url) && trouble.reason.contains(part);
+        assert!(is_told, "{trouble:?}");
+        assert!(trouble.action.contains("sign_in.issuer"), "{trouble:?}");
+        issuer.answer(DISCOVERY, &issuer.discovery());
+        issuer.publish(&[&key]);
+        assert_eq!(found().await, Finding::Working);
+    }
+    issuer.set_away(true);
+    assert!(matches!(found().await, Finding::Degraded(_)));
+    issuer.set_away(false);
+    assert_eq!(found().await, Finding::Working);
+}
+
+#[tokio::test]
+async fn who_fails_to_sign_in_has_the_health_tell_it_too() {
+    let issuer = Issuer::start(&[]).await;
+    let provider = issuer.provider();
+    issuer.set_away(true);
+    assert!(provider.sign_in_url(&attempt()).await.is_err());
+    assert!(matches!(provider.check().await, Finding::Degraded(_)));
+}
+
+#[tokio::test]
+async fn a_provider_that_stays_well_is_asked_once_a_minute_to_know_it() {
+    let issuer = Issuer::start(&[]).await;
+    let provider = dm_oidc::OidcProvider::new(&issuer.config()).unwrap().unwrap();
+    for _ in 0..100 {
+        provider.look().await;
+    }
+    assert_eq!(issuer.asked(DISCOVERY).len(), 1);
+    assert_eq!(issuer.asked("/company/keys").len(), 1);
 }

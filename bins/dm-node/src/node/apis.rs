@@ -51,7 +51,10 @@ pub(super) async fn serve(
     log_filter: LogFilter,
     registered: RegisteredPlugins,
 ) -> anyhow::Result<(ApiHandle, Arc<Readiness>)> {
-    let health = health(ground, &parts, servers.health_checks()).await;
+    let provider = identity_provider(ground)?;
+    let mut of_servers = servers.health_checks();
+    of_servers.extend(provider.clone().map(|provider| provider as Arc<dyn HealthCheck>));
+    let health = health(ground, &parts, of_servers).await;
     let readiness = Arc::new(Readiness::new(health.clone(), parts.membership.clone()));
     let Parts {
         stores,
@@ -107,7 +110,10 @@ pub(super) async fn serve(
         plugins: data.plugins.clone(),
         api_keys: background::start_api_keys(stores.catalog.clone(), &ground.supervisor),
         key_guard: Arc::new(KeyGuard::new(&ground.config.api_keys, ground.bus.clone())),
-        people: people(ground)?,
+        people: People::new(
+            provider.map(|provider| provider as Arc<dyn IdentityProvider>),
+            ground.bus.clone(),
+        ),
         users: data.users.clone(),
         contacts: data.contacts.clone(),
         authorization: data.authorization.clone(),
@@ -127,11 +133,13 @@ pub(super) async fn serve(
     Ok((apis, readiness))
 }
 
-/// Those who sign in with an account, where the configuration names who knows them.
-fn people(ground: &Ground<'_>) -> anyhow::Result<People> {
-    let provider = OidcProvider::new(&ground.config.sign_in)?;
-    let provider = provider.map(|provider| Arc::new(provider) as Arc<dyn IdentityProvider>);
-    Ok(People::new(provider, ground.bus.clone()))
+/// Who knows those that sign in with an account, where the configuration names somebody.
+fn identity_provider(ground: &Ground<'_>) -> anyhow::Result<Option<Arc<OidcProvider>>> {
+    let provider = OidcProvider::new(&ground.config.sign_in)?.map(Arc::new);
+    if let Some(provider) = &provider {
+        background::supervise(&ground.supervisor, "sign_in", provider, OidcProvider::run);
+    }
+    Ok(provider)
 }
 
 /// Whom whoever reads the metrics asks.
