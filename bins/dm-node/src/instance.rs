@@ -17,10 +17,6 @@ use crate::{
     migration::mark,
 };
 
-/// An instance that has been silent for so long, in milliseconds by the clock of the database, has
-/// ended: it gives signs of life every five seconds.
-const GONE_AFTER_MS: u64 = 20_000;
-
 /// Begins a run of the node: its id, and the catalog as it may write to it.
 ///
 /// # Errors
@@ -52,12 +48,12 @@ pub(crate) async fn end_others(config: &NodeConfig, catalog: &SqliteCatalog) -> 
     let own = InstanceId::random();
     remember(config, own)?;
     lead_alone(catalog, own).await?;
-    let is_there = |seen: &SeenInstance| seen.instance.id != own && seen.silent_ms < GONE_AFTER_MS;
+    let is_there = |seen: &SeenInstance| seen.instance.id != own && !seen.is_gone();
     match catalog.instances().await?.iter().find(|seen| is_there(seen)) {
         Some(other) => bail!(
             "the instance {} of this node runs: stop it, or wait for {} s after it has ended",
             other.instance.name,
-            GONE_AFTER_MS / 1000
+            SeenInstance::GONE_AFTER_MS / 1000
         ),
         None => Ok(()),
     }

@@ -70,6 +70,17 @@ pub struct SeenInstance {
     pub silent_ms: u64,
 }
 
+impl SeenInstance {
+    /// An instance that has been silent for so long, in milliseconds by the clock of the catalog, has
+    /// ended, and its turns with it. It gives signs of life every five seconds.
+    pub const GONE_AFTER_MS: u64 = 20_000;
+
+    /// Whether it counts as one that has ended.
+    pub fn is_gone(&self) -> bool {
+        self.silent_ms >= Self::GONE_AFTER_MS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,9 +15,6 @@ use dm_core::{
 
 use crate::ServiceError;
 
-/// An instance that has been silent for so long, in milliseconds by the clock of the catalog, has
-/// lost its turns. It gives signs of life every five seconds.
-const LOST_AFTER_MS: u64 = 20_000;
 /// Between two looks at whether another instance has ended its turn: doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -143,7 +140,7 @@ impl SharedTurns {
         }
         let instances = self.instances.instances().await?;
         let mut holders = instances.iter().filter(|seen| is_of(seen.instance.id));
-        Ok(holders.any(|holder| holder.silent_ms < LOST_AFTER_MS))
+        Ok(holders.any(|holder| !holder.is_gone()))
     }
 }
 
