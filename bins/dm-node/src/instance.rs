@@ -65,7 +65,7 @@ fn has_everything_in_common(config: &NodeConfig) -> bool {
 }
 
 /// What an instance says of itself before it has joined the network.
-fn described(config: &NodeConfig, id: InstanceId) -> Instance {
+pub(crate) fn described(config: &NodeConfig, id: InstanceId) -> Instance {
     Instance {
         id,
         name: config.node_id.clone(),

@@ -6,7 +6,7 @@ use dm_core::{config::NodeConfig, instance::Instance, ports::Network, tasks::Sup
 use dm_services::{Leadership, LeadershipConfig, Membership};
 
 use super::{Ground, stores::Stores};
-use crate::background::supervise;
+use crate::{background::supervise, instance::described};
 
 /// What runs the node's tasks. With a catalog in a database it lets those of the leader run while
 /// this instance has the lease; else they always run, and no lease is written.
@@ -32,11 +32,9 @@ pub(super) fn start(config: &NodeConfig, stores: &Stores) -> (Supervisor, Option
 /// Says that this instance is there, where others may ask for it.
 pub(super) fn join(ground: &Ground<'_>, stores: &Stores, network: &dyn Network) -> Membership {
     let own = Instance {
-        id: stores.instance,
-        name: ground.config.node_id.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
         peer_id: Some(network.local_peer_id()),
         addresses: network.listen_addresses(),
+        ..described(ground.config, stores.instance)
     };
     if ground.config.catalog_url.is_none() {
         return Membership::alone(own);
