@@ -195,3 +195,38 @@ async fn a_folder_with_a_link_is_not_shared() {
     let (_, history) = node.get("/compliance_history").await;
     assert_eq!(history["count"], 0, "{history}");
 }
+
+#[tokio::test]
+async fn a_dash_is_standard_output_which_takes_no_folder() {
+    let (home, here) = (tempdir().unwrap(), tempdir().unwrap());
+    let node = Node::start(&home).await;
+    let work = here.path().join("work");
+    fs::create_dir(&work).unwrap();
+    let (file, report) = (here.path().join("file"), here.path().join("report"));
+    fs::write(&file, bytes(200_000, 3)).unwrap();
+    make_report(&report);
+    let share = async |path: &Path| {
+        let args = ["share", "--json", path.to_str().unwrap(), "--to", SOMEBODY];
+        let shared: Value = serde_json::from_str(&succeeds(&node, &args, &work).await).unwrap();
+        shared["data_hash"].as_str().unwrap().to_owned()
+    };
+    let (of_file, of_report) = (share(&file).await, share(&report).await);
+
+    let output = run(&node, &["get", &of_file, "-o", "-"], &work).await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout == fs::read(&file).unwrap());
+
+    let refused = run(&node, &["get", &of_report, "-o", "-"], &work).await;
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{error}");
+    assert!(
+        error.contains("is a folder") && error.contains("--archive"),
+        "{error}"
+    );
+    assert!(contents(&work).is_empty(), "no file is named so");
+
+    let packed = run(&node, &["get", &of_report, "--archive", "-o", "-"], &work).await;
+    assert!(packed.status.success(), "{packed:?}");
+    succeeds(&node, &["get", &of_report, "-o", "report.tar"], &work).await;
+    assert!(packed.stdout == fs::read(work.join("report.tar")).unwrap());
+}

@@ -12,7 +12,7 @@ pub(crate) struct GetArgs {
     /// The data hash, or the name of the newest item of the inbox that has it
     #[arg(value_name = "HASH-OR-NAME")]
     pub(crate) data: String,
-    /// Where to write it (default: standard output). A folder is unpacked into a new one, unless
+    /// Where to write it; - is standard output (the default). A folder is unpacked into a new one, unless
     /// this ends with .tar
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

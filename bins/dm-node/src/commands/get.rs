@@ -11,17 +11,26 @@ use serde_json::json;
 use super::{explain, get_folder};
 use crate::{cli::GetArgs, client::NodeClient, download, output};
 
+/// Where other tools write what is to be piped on; `./-` is a file of that name.
+const STANDARD_OUTPUT: &str = "-";
+
 pub(crate) async fn run(args: GetArgs, as_json: bool) -> anyhow::Result<()> {
     let client = args.client.connect()?;
     let hash = data_hash(&client, &args.data).await?;
     let route = format!("/objects/{hash}?explain={}", args.explain);
     let response = client.send(client.request(Method::GET, &route)).await?;
     let retrieval = response.headers().get("x-retrieval").cloned();
+    let is_standard_output = args.output.as_deref() == Some(Path::new(STANDARD_OUTPUT));
     let target = match args.named {
         true => Some(own_name(&response)?),
-        false => args.output.clone(),
+        false => args.output.clone().filter(|_| !is_standard_output),
     };
     let folder = get_folder::declared(&response);
+    ensure!(
+        folder.is_none() || args.archive || !is_standard_output,
+        "the data is a folder, which cannot be unpacked on standard output; choose a place with -o, or \
+         take it as a tar archive with --archive"
+    );
     match (&target, folder) {
         (Some(path), Some(declared)) if !args.archive && !get_folder::is_archive(args.output.as_deref()) => {
             get_folder::run(response, declared, &hash, path, as_json).await?;
