@@ -200,3 +200,45 @@ async fn a_directory_of_a_newer_version_is_refused_with_one_sentence_and_left_as
     std::fs::write(&format, "1\n").unwrap();
     setup.start().await;
 }
+
+#[tokio::test]
+async fn a_node_whose_catalog_is_missing_does_not_start_over_its_objects() {
+    let home = tempdir().unwrap();
+    let node = Node::start(&home).await;
+    let hash = node.must_share("known to the catalog alone", SOMEBODY).await;
+    let (setup, _, _) = node.stop().await;
+    let (catalog, aside) = (home.path().join("catalog.sqlite"), home.path().join("aside"));
+    std::fs::rename(&catalog, &aside).unwrap();
+
+    let failure = setup.clone().try_start().await.err().unwrap();
+    let lines: Vec<&str> = failure
+        .lines()
+        .filter(|line| line.starts_with("error:"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{failure}");
+    let objects = home.path().join("objects");
+    for told in [
+        catalog.to_str().unwrap(),
+        objects.to_str().unwrap(),
+        "restore a backup",
+    ] {
+        assert!(lines[0].contains(told), "{told}: {failure}");
+    }
+    assert!(!catalog.exists(), "no empty one is made");
+
+    // Once it is back, everything is.
+    std::fs::rename(&aside, &catalog).unwrap();
+    let node = setup.start().await;
+    assert_eq!(node.object(&hash).await.0, StatusCode::OK);
+
+    // Who wants to begin with nothing takes the objects away, too.
+    let address = node.address().to_owned();
+    let (setup, _, _) = node.stop().await;
+    std::fs::remove_file(&catalog).unwrap();
+    std::fs::rename(&objects, home.path().join("objects-before")).unwrap();
+    std::fs::remove_file(home.path().join("dev-api-key")).unwrap();
+    let node = setup.start().await;
+    assert_eq!(node.address(), address);
+    assert_eq!(node.object(&hash).await.0, StatusCode::NOT_FOUND);
+    node.must_share("the first one again", SOMEBODY).await;
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::ensure;
 use dm_core::{
     Address,
     config::{NodeConfig, ObjectEngine},
@@ -28,7 +29,10 @@ impl Stores {
         if config.storage.engine == ObjectEngine::Sled {
             tracing::warn!("storage.engine is sled, which may lose acknowledged data when the power goes");
         }
-        // First: it refuses the database of another account.
+        if config.catalog_url.is_none() && !config.catalog_file().exists() {
+            refuse_objects_without_catalog(config, address).await?;
+        }
+        // Before the objects: it refuses the database of another account.
         let catalog = catalog::open_for_node(config, address).await?;
         let (instance, catalog) = match config.catalog_url {
             Some(_) => instance::begin(config, catalog).await?,
@@ -58,6 +62,26 @@ impl Stores {
     pub(super) fn namespace(&self, config: &NodeConfig, namespace: Namespace) -> Arc<dyn KeyValueStore> {
         namespace.open(config, &self.storage, &self.catalog)
     }
+}
+
+/// A catalog that is gone is not replaced by an empty one: the node would know none of its shares, and
+/// take its objects for leftovers.
+async fn refuse_objects_without_catalog(config: &NodeConfig, account: Address) -> anyhow::Result<()> {
+    let folder = config.objects_dir();
+    if !folder.exists() {
+        return Ok(());
+    }
+    let storage = storage::open(config, kept_limits(config, account)).await?;
+    let objects = storage.meter().objects();
+    storage.close().await?;
+    ensure!(
+        objects == 0,
+        "the catalog {} is missing, and {} has {objects} objects: put the catalog back, or restore a backup \
+         into an empty directory (docs/recovery.md); move the objects away to begin without any of it",
+        config.catalog_file().display(),
+        folder.display(),
+    );
+    Ok(())
 }
 
 /// How much is kept; nothing by a node that only introduces others.
