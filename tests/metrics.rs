@@ -31,7 +31,7 @@ fn value(page: &str, series: &str) -> Option<f64> {
 }
 
 /// A page on which a series has at least this value.
-async fn page_with(node: &Node, series: &str, least: f64) -> String {
+pub(crate) async fn page_with(node: &Node, series: &str, least: f64) -> String {
     eventually(&format!("{series} is {least}"), async || {
         let page = page(node).await;
         (value(&page, series)? >= least).then_some(page)
