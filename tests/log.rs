@@ -119,6 +119,9 @@ async fn a_share_has_one_line_at_info_with_the_ids_of_its_request_and_its_trace(
     assert_eq!(told.len(), 1, "{told:#?}");
     assert_eq!(told[0]["level"], "INFO");
     assert!(of_request(&told[0]), "{}", told[0]);
+    let has_client = |span: &Value| span["client"].is_string() && span["client_name"] == "dev";
+    let spans = told[0]["spans"].as_array().unwrap();
+    assert!(spans.iter().any(has_client), "{}", told[0]);
     let answered: Vec<&Value> = lines
         .iter()
         .filter(of_request)
@@ -127,4 +130,37 @@ async fn a_share_has_one_line_at_info_with_the_ids_of_its_request_and_its_trace(
     assert_eq!(answered.len(), 1, "{answered:#?}");
     assert_eq!(answered[0]["level"], "DEBUG");
     assert_eq!(answered[0]["span"]["route"], "/share_data");
+}
+
+#[tokio::test]
+async fn a_change_that_is_asked_for_with_a_key_has_a_line_with_its_name() {
+    let home = tempdir().unwrap();
+    let node = NodeSetup::new(home.path())
+        .env("DM_LOG__FILTER", "info")
+        .env("DM_LOG__FORMAT", "json")
+        .start()
+        .await;
+    let contact = json!({"address": SOMEBODY, "trust": "accept"});
+    let put = node.internal(Method::PUT, "/contacts/acme").json(&contact);
+    assert!(answer(put).await.0.is_success());
+    let grants = |hash: &str| format!("/data/{hash}/grants");
+    let hash = node.must_share("read by two", SOMEBODY).await;
+    let reader = json!({"recipient": format!("0x{}", "cd".repeat(20))});
+    let grant = node.request(Method::POST, &grants(&hash)).json(&reader);
+    let (status, granted) = answer(grant).await;
+    assert!(status.is_success(), "{granted}");
+    let lines = lines_of(node).await;
+    let acts: Vec<_> = lines
+        .iter()
+        .filter(|line| line["message"] == "the bearer of an API key has acted")
+        .map(|line| (&line["name"], &line["method"], &line["path"], &line["level"]))
+        .collect();
+    let (name, info) = (json!("dev"), json!("INFO"));
+    let (put, post) = (json!("PUT"), json!("POST"));
+    let (contact, grants) = (json!("/contacts/acme"), json!(grants(&hash)));
+    assert_eq!(
+        acts,
+        [(&name, &put, &contact, &info), (&name, &post, &grants, &info)],
+        "a share has a line of its own"
+    );
 }

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod acts;
 mod backups;
 mod bearer_tokens;
 mod common;

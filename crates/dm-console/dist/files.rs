@@ -14,7 +14,7 @@ const FILES: [(&str, PageFile); 5] = [
         PageFile {
             media_type: "text/javascript; charset=utf-8",
             policy: "default-src 'none'",
-            etag: "\"571a2e8d476c8904d2a16d45545a3e1b\"",
+            etag: "\"2943011ce903bb8dc56301a4f9445a73\"",
             bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/app.js")),
         },
     ),

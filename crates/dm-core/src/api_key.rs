@@ -67,6 +67,8 @@ pub struct Principal {
     /// Id of the API key; for a person [`Principal::PERSON`] and the id that the identity
     /// provider gives them.
     pub key_id: Arc<str>,
+    /// What people call the key, or the person.
+    pub name: Arc<str>,
     /// What it allows.
     pub rights: Arc<Rights>,
     /// When the key ends, or the person's token, in milliseconds since the Unix epoch.
@@ -83,6 +85,7 @@ impl Principal {
     pub fn of_person(person: Person, rights: Arc<Rights>, expires_at: Option<u64>) -> Self {
         Self {
             key_id: format!("{}{}", Self::PERSON, person.subject).into(),
+            name: person.name.as_str().into(),
             rights,
             expires_at,
             person: Some(Arc::new(person)),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod acknowledgement;
+pub mod act;
 pub mod address;
 pub mod address_record;
 pub mod api_key;

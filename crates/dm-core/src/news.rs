@@ -1,17 +1,20 @@
 //! News: what happens in the node, for operators, clients and plugins.
 
+use std::sync::Arc;
+
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    act::Act,
     address::{checksummed, checksummed_if_any},
     contact::{ContactName, RecordPart},
     event::EventKind,
     hash::{DataHash, Locator},
     health::{HealthReport, PartHealth},
     peer::NetworkStats,
-    person::{Act, Person},
+    person::Person,
     share::ShareStatus,
 };
 
@@ -228,7 +231,25 @@ pub enum News {
     },
     /// A person has asked the node to change something.
     #[serde(rename = "person.acted")]
-    PersonActed(Act),
+    PersonActed {
+        /// Who.
+        #[serde(flatten)]
+        person: Person,
+        /// For what, and what came of it.
+        #[serde(flatten)]
+        act: Act,
+    },
+    /// Somebody has administered the node with an API key.
+    #[serde(rename = "api_key.acted")]
+    ApiKeyActed {
+        /// Id of the key.
+        key_id: Arc<str>,
+        /// What the operator calls the key.
+        name: Arc<str>,
+        /// What was asked for, and what came of it.
+        #[serde(flatten)]
+        act: Act,
+    },
     /// The node runs.
     #[serde(rename = "system.node_started")]
     NodeStarted {
@@ -344,7 +365,8 @@ pub enum SystemTrouble {
 
 /// Topics that the journal keeps, in the order of their names. The others pass and are
 /// gone: what peers and clients without a key can bring about must not fill it.
-pub const DURABLE_TOPICS: [&str; 20] = [
+pub const DURABLE_TOPICS: [&str; 21] = [
+    "api_key.acted",
     "compliance.event",
     "contact.changed",
     "data.acknowledged",

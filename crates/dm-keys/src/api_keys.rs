@@ -181,6 +181,7 @@ impl ApiKeyManager {
         self.ledger().touch(&key_id, record.usage, now);
         Ok(Principal {
             key_id,
+            name: record.name.as_str().into(),
             rights: record.rights.clone(),
             expires_at: record.expires_at,
             person: None,

@@ -1,16 +1,13 @@
-//! People who sign in with an account of their company: who knows them, and what they do.
+//! People who sign in with an account of their company: who knows them, and what they do. What is
+//! done with API keys is noted beside it.
 
 use std::sync::Arc;
 
 use dm_core::{
-    bus::EventBus,
-    news::News,
-    person::{Act, Person},
-    ports::IdentityProvider,
+    act::Act, api_key::Principal, bus::EventBus, news::News, person::Person, ports::IdentityProvider,
 };
 
-/// Knows who recognises people, and has their acts in the log and among the events; cheap
-/// to clone.
+/// Knows who recognises people, and has acts in the log and among the events; cheap to clone.
 #[derive(Clone)]
 pub struct People {
     provider: Option<Arc<dyn IdentityProvider>>,
@@ -57,16 +54,40 @@ impl People {
     }
 
     /// Tells that a person has asked for a change.
-    pub fn acted(&self, act: Act) {
+    pub fn acted(&self, person: &Person, act: Act) {
         tracing::info!(
-            subject = act.person.subject,
-            name = act.person.name,
+            subject = person.subject,
+            name = person.name,
             method = act.method,
             path = act.path,
             status = act.status,
             request = act.request_id,
             "a person has acted"
         );
-        self.bus.publish(News::PersonActed(act));
+        self.bus.publish(News::PersonActed {
+            person: person.clone(),
+            act,
+        });
+    }
+
+    /// Tells that the bearer of an API key has asked for a change. What programs do all day stays
+    /// out of the events: it has others, which speak of the data.
+    pub fn key_acted(&self, bearer: &Principal, act: Act, is_administration: bool) {
+        tracing::info!(
+            key = &*bearer.key_id,
+            name = &*bearer.name,
+            method = act.method,
+            path = act.path,
+            status = act.status,
+            request = act.request_id,
+            "the bearer of an API key has acted"
+        );
+        if is_administration {
+            self.bus.publish(News::ApiKeyActed {
+                key_id: bearer.key_id.clone(),
+                name: bearer.name.clone(),
+                act,
+            });
+        }
     }
 }

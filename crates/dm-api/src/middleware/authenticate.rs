@@ -52,7 +52,7 @@ struct Admitted {
 
 /// Looks up who makes the request: by its API key, its token, its session, or the API key that
 /// the client's certificate stands for. Leaves the [`Principal`] among the request's extensions.
-/// Bytes that pass for an API key are counted, and what a person does is noted.
+/// Bytes that pass for an API key are counted, and what somebody changes is noted.
 pub(crate) async fn check(
     gate: Arc<Gate>,
     request: ServiceRequest,
@@ -67,6 +67,7 @@ pub(crate) async fn check(
         .ok_or_else(ApiError::unauthorized)?;
     let Admitted { bearer, standing } = authenticate(request.request(), &state).await?;
     Span::current().record("client", &*bearer.key_id);
+    Span::current().record("client_name", &*bearer.name);
     let who = match bearer.person {
         Some(_) => "account",
         None => "API key",
@@ -78,10 +79,15 @@ pub(crate) async fn check(
         return Err(forbidden(&format!("The {who} is not for `{}`.", gate.route)).into());
     }
     request.extensions_mut().insert(bearer.clone());
-    match bearer.person.clone() {
-        Some(person) => acts::pass(person, &gate.route, standing, &state, request, next).await,
+    let act = acts::begin(&bearer, &gate, &request, &state.services.people);
+    let answer = match bearer.person {
+        Some(_) => standing.pass(request, next).await,
         None => meter::pass(bearer, standing, &state, request, next).await,
+    };
+    if let Some(act) = act {
+        act.end(&answer);
     }
+    answer
 }
 
 /// The request's API key, if it has one that is text.

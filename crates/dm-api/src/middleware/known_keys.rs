@@ -63,6 +63,7 @@ mod tests {
         Principal {
             expires_at: None,
             key_id: id.into(),
+            name: id.into(),
             rights: Arc::default(),
             person: None,
         }

@@ -9,11 +9,12 @@ use std::{
 };
 
 use actix_web::{
-    Error,
+    Error, HttpMessage,
     body::{self, BodySize, BodyStream, BoxBody, MessageBody, SizedStream},
-    dev::Payload,
+    dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
     http::Method,
+    middleware::Next,
 };
 use dm_core::{
     api_key::Principal,
@@ -96,6 +97,24 @@ impl Standing {
             }
             .boxed_local(),
         }
+    }
+
+    /// Has a request answered as long as it may be made.
+    pub(super) async fn pass(
+        self,
+        mut request: ServiceRequest,
+        next: Next<BoxBody>,
+    ) -> Result<ServiceResponse<BoxBody>, Error> {
+        match request.take_payload() {
+            Payload::None => {}
+            payload => request.set_payload(self.received(payload)),
+        }
+        let method = request.method().clone();
+        let answer = self.answered(&method, next.call(request)).await?;
+        if method == Method::HEAD {
+            return Ok(answer);
+        }
+        Ok(answer.map_body(|_, body| self.sent(body)))
     }
 
     /// The answer of a handler. One that only reads is given up with the key; one that

@@ -1,7 +1,7 @@
 //! One tracing span, one span of a distributed trace and one count for each request.
 //!
-//! The spans hold the method, the route's pattern, the id of the API key or person, the status, and
-//! the time to the response's head. Paths, query strings and headers stay out of them: they may
+//! The spans hold the method, the route's pattern, the id and name of the API key or person, the status,
+//! and the time to the response's head. Paths, query strings and headers stay out of them: they may
 //! hold what is nobody's business, the API key first of all.
 
 use std::{cell::Cell, rc::Rc, time::Instant};
@@ -48,6 +48,7 @@ pub(crate) async fn span(
         method = %request.method(),
         route = Empty,
         client = Empty,
+        client_name = Empty,
         status = Empty,
         duration_ms = Empty,
     );

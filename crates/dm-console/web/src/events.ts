@@ -22,14 +22,14 @@ export function titleOf(type: string): string {
 
 export function whoOf({ type, data }: Happening): string | undefined {
   if (type.startsWith("system.")) return undefined;
-  if (type.startsWith("person.")) return typeof data.name === "string" ? plain(data.name) : undefined;
+  if (type.startsWith("person.") || type.startsWith("api_key.")) return typeof data.name === "string" ? plain(data.name) : undefined;
   const party = data.recipient ?? data.owner ?? data.address;
   return typeof party === "string" ? (nameOf(party) ?? short(party)) : undefined;
 }
 
 export function detailOf(happening: Happening): string {
   const { type, data } = happening;
-  if (type === "person.acted") return plain(`${data.method} ${data.path} · ${data.status ?? "–"}`);
+  if (type === "person.acted" || type === "api_key.acted") return plain(`${data.method} ${data.path} · ${data.status ?? "–"}`);
   const said = [data.part, data.reason, data.symbol, data.node_id, data.name].filter((text) => typeof text === "string");
   if (typeof data.component === "string") said.unshift(named("part", data.component));
   if (typeof data.connected === "boolean") said.push(t(data.connected ? "part.reached" : "part.away"));

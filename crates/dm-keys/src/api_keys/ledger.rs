@@ -132,6 +132,7 @@ mod tests {
             expires_at: None,
             person: None,
             key_id: id.into(),
+            name: id.into(),
             rights: Arc::new(Rights {
                 bytes_budget,
                 ..Rights::default()

@@ -59,6 +59,7 @@ impl MemoryApiKeys {
                 record.usage.last_used_at = Some(now_ms());
                 Principal {
                     key_id: record.id.as_str().into(),
+                    name: record.name.as_str().into(),
                     rights: record.rights.clone(),
                     expires_at: record.expires_at,
                     person: None,
