@@ -1,7 +1,5 @@
 //! Who has asked for a change, and what came of it.
 
-use std::time::Duration;
-
 use dm_core::api_key::Scope;
 use dm_testing::waiting::eventually;
 use reqwest::Method;
@@ -12,6 +10,7 @@ use crate::common::{
     Answer, RECIPIENT, TestNode,
     company::{Company, browser_token, person, told},
     raw, start,
+    watched_store::WatchedStore,
 };
 
 /// What the bus has heard of acts with API keys.
@@ -24,30 +23,32 @@ fn acts_with_keys(node: &TestNode) -> Vec<Value> {
 
 #[actix_web::test]
 async fn an_act_whose_client_goes_away_is_told_without_a_status() {
-    let company = Company::start_with(|config| config.anchor_patience = Duration::from_secs(3600)).await;
+    let company = Company::start().await;
     let node = &company.node;
-    node.log.set_chain_away(true);
+    let hash = node.put(vec![7; 300_000]).await;
     let token = browser_token(&company, person("ann", [Scope::Share]));
-    let body = json!({"data": "hello", "recipient": RECIPIENT}).to_string();
+    // Who withdraws access has the data encrypted again, which is read for that.
+    node.store.stuck.send_replace(true);
+    let body = json!({"recipient": RECIPIENT}).to_string();
     let request = format!(
-        "POST /share_data HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+        "DELETE /data/{hash}/grants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let mut socket = raw::connect(&node.external).await;
     socket.write_all(request.as_bytes()).await.unwrap();
-    eventually("the share waits for its anchor", async || {
-        let history = node.get("/compliance_history").await;
-        (history.body["count"] == 1).then_some(())
-    })
-    .await;
+    WatchedStore::until(&node.store.waiting, |waiting| *waiting > 0).await;
     assert!(told(node).is_empty(), "it is under way");
     drop(socket);
     let (topic, act) = eventually("the act is told", async || told(node).pop()).await;
     assert_eq!(topic, "person.acted");
     assert_eq!(
         (&act["subject"], &act["path"], &act["status"]),
-        (&json!("ann"), &json!("/share_data"), &Value::Null)
+        (
+            &json!("ann"),
+            &json!(format!("/data/{hash}/grants")),
+            &Value::Null
+        )
     );
 }
 
