@@ -279,28 +279,28 @@ async fn a_receiver_and_a_plugin_fail_and_descriptors_are_few(world: &World) -> 
 
 async fn the_peers_are_gone(world: &World) -> Fired {
     let homes = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
-    let chain = Devnet::start(homes[0].path()).await;
-    let owner = with_metrics(watchful(&homes[1], &chain, FUNDED_KEYS[0]))
-        .env("DM_NETWORK__REPLICATION_FACTOR", "1")
+    let chain_home = tempdir().unwrap();
+    let chain = Devnet::start(chain_home.path()).await;
+    let owner = with_metrics(watchful(&homes[0], &chain, FUNDED_KEYS[0]))
         .start()
         .await;
-    let holder = watchful(&homes[2], &chain, FUNDED_KEYS[1])
-        .peer(&owner)
-        .start()
-        .await;
+    let holder = async |home: &TempDir, key: &str| watchful(home, &chain, key).peer(&owner).start().await;
+    let first = holder(&homes[1], FUNDED_KEYS[1]).await;
+    let second = holder(&homes[2], FUNDED_KEYS[2]).await;
     let instance = world.prometheus.watch(&owner).await;
-    owner.has_peers(1).await;
-    let hash = owner.must_share("kept by one peer", SOMEBODY).await;
-    // A copy of which the owner hears after its holder went away counts for five minutes.
-    eventually("the owner counts the copy", async || {
+    owner.has_peers(2).await;
+    let hash = owner.must_share("kept by two peers", SOMEBODY).await;
+    eventually("the owner counts both copies", async || {
         let (_, held) = owner.get(&format!("/network/objects/{hash}")).await;
-        (held["objects"][0]["live"] == 1).then_some(())
+        (held["objects"][0]["live"] == 2).then_some(())
     })
     .await;
-    kill_9(holder.id()).await;
-    world
-        .fires(&instance, &["DmNoPeers", "DmCopiesMissing"], nothing)
-        .await
+    // A node that reaches nobody looks after no copies, so they go one after the other.
+    kill_9(first.id()).await;
+    let mut fired = world.fires(&instance, &["DmCopiesMissing"], nothing).await;
+    kill_9(second.id()).await;
+    fired.extend(world.fires(&instance, &["DmNoPeers"], nothing).await);
+    fired
 }
 
 async fn the_process_starts_again_and_again_years_later(world: &World) -> Fired {
