@@ -3,7 +3,7 @@
 
 use dm_core::{
     hash::{DataHash, Locator},
-    ports::NetworkStatus,
+    ports::{NetworkStatus, ObjectExchange},
 };
 use dm_p2p::SweepTrace;
 use dm_testing::{
@@ -50,6 +50,32 @@ async fn all_that_is_stored_is_found_after_a_few_messages() {
     for number in [0, 1, OBJECTS / 2, OBJECTS - 1] {
         let locator = SampleObject::new(1, number, 10).id().locator;
         assert_eq!(providers(&reader, &locator).await, [holder.p2p.local_peer_id()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_objects_that_come_together_are_all_found() {
+    let first = start_plain(Vec::new()).await;
+    let store = MemoryObjectStore::new();
+    let holder = start_over(&store, vec![first.address()]).await;
+    holder.knows_peers(1).await;
+    let samples: Vec<SampleObject> = (0..40).map(|number| SampleObject::new(1, number, 10)).collect();
+    for sample in &samples {
+        sample.store_in(&store).await.unwrap();
+    }
+    let pushes = samples
+        .iter()
+        .map(async |sample| holder.p2p.push(&sample.id(), 1).await.unwrap());
+    futures::future::join_all(pushes).await;
+    let reader = start_plain(vec![first.address()]).await;
+    reader.knows_peers(1).await;
+    let holder = holder.p2p.local_peer_id();
+    for sample in &samples {
+        eventually("the owner is found", async || {
+            let providers = providers(&reader, &sample.id().locator).await;
+            providers.contains(&holder).then_some(())
+        })
+        .await;
     }
 }
 

@@ -73,6 +73,10 @@ impl Pushing {
         }
         let _permit = self.permits.acquire().await.map_err(|_| NetworkError::Stopped)?;
         let knows_everybody = known.len() < candidates;
+        if knows_everybody && known.iter().all(|peer| avoid.contains(peer)) {
+            // There is nobody to offer it to.
+            return Ok(PushReport::default());
+        }
         let mut round = Round::new(context.clone(), envelope, copies, avoid);
         round.offer_to(known).await?;
         if round.is_short() && !knows_everybody {
@@ -80,7 +84,9 @@ impl Pushing {
                 .offer_to(context.runner.find_closest(&id.locator).await?)
                 .await?;
         }
-        context.provide.push(id.locator);
+        if !round.has_told_holders_alone() {
+            context.provide.push(id.locator);
+        }
         context
             .holder_updates
             .transferred(*id, round.holders.iter().copied());
@@ -127,6 +133,12 @@ impl Round {
             holders: Vec::new(),
             not_taken: None,
         }
+    }
+
+    /// Whether peers hold the object, and none of them was sent anything but the envelope: it
+    /// was announced when they got it.
+    fn has_told_holders_alone(&self) -> bool {
+        !self.holders.is_empty() && !self.takers.was_sent_any()
     }
 
     fn is_short(&self) -> bool {

@@ -22,6 +22,8 @@ struct TakersState {
     missing: usize,
     /// When something last moved to each peer that takes one.
     moved: HashMap<PeerId, Instant>,
+    /// Whether any peer has begun to take one.
+    was_sent: bool,
 }
 
 impl Takers {
@@ -30,6 +32,7 @@ impl Takers {
             state: Mutex::new(TakersState {
                 missing,
                 moved: HashMap::new(),
+                was_sent: false,
             }),
         })
     }
@@ -55,7 +58,13 @@ impl Takers {
             return Err(WireError::Unneeded);
         }
         state.moved.insert(peer, now);
+        state.was_sent = true;
         Ok(())
+    }
+
+    /// Whether any peer has begun to take a copy.
+    pub(super) fn was_sent_any(&self) -> bool {
+        self.lock().was_sent
     }
 
     pub(super) fn moved(&self, peer: PeerId) {
@@ -80,7 +89,9 @@ mod tests {
     async fn no_more_peers_take_an_object_than_copies_are_missing() {
         let takers = Takers::new(2);
         let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
+        assert!(!takers.was_sent_any());
         assert!(takers.begin(peers[0]).is_ok() && takers.begin(peers[1]).is_ok());
+        assert!(takers.was_sent_any());
         assert!(takers.begin(peers[2]).is_err());
         assert!(takers.begin(peers[0]).is_ok(), "it goes on");
         assert!(takers.ended(&peers[0]) && !takers.ended(&peers[0]));

@@ -10,14 +10,17 @@ use dm_core::{hash::Locator, ports::StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::node::Context;
+use super::sweep::announce_together;
+use crate::{node::Context, wire::MAX_ANNOUNCED};
 
 /// Locators that wait to be announced. Where more come, the sweep of
 /// everything that is stored finds them.
 const MAX_WAITING: usize = 64 * 1024;
-/// Between two announcements of new objects: each is a walk through the DHT,
-/// and a burst of small shares must not drown everything else.
+/// After the announcement of a new object, which is a walk through the DHT.
 const PACE: Duration = Duration::from_millis(5);
+/// After that of several together. A burst of small shares must not drown everything else: the
+/// longer the pause, the more of them share a walk.
+const BURST_PACE: Duration = Duration::from_millis(100);
 /// Locators of new objects, in the order in which they are to be announced.
 #[derive(Default)]
 pub(crate) struct ProvideQueue {
@@ -42,21 +45,26 @@ impl ProvideQueue {
         }
     }
 
-    async fn pop(&self) -> Locator {
+    /// Waits until there are some, and takes at most so many.
+    async fn next(&self, limit: usize) -> Vec<Locator> {
         loop {
             let arrived = self.arrived.notified();
-            if let Some(locator) = self.try_pop() {
-                return locator;
+            let next = self.take(limit);
+            if !next.is_empty() {
+                return next;
             }
             arrived.await;
         }
     }
 
-    fn try_pop(&self) -> Option<Locator> {
+    fn take(&self, limit: usize) -> Vec<Locator> {
         let mut waiting = self.lock();
-        let locator = waiting.order.pop_front()?;
-        waiting.known.remove(&locator);
-        Some(locator)
+        let count = limit.min(waiting.order.len());
+        let next: Vec<Locator> = waiting.order.drain(..count).collect();
+        for locator in &next {
+            waiting.known.remove(locator);
+        }
+        next
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -64,18 +72,29 @@ impl ProvideQueue {
     }
 }
 
-/// Announces new objects as they come.
+/// Announces new objects as they come: one by itself, and together those that come while it is
+/// announced.
 pub(crate) async fn provide_from_queue(
     context: Arc<Context>,
     shutdown: CancellationToken,
 ) -> Result<(), StoreError> {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            locator = context.provide.pop() => context.runner.provide(&locator).await,
+    let announcing = async {
+        loop {
+            let pause = match context.provide.next(MAX_ANNOUNCED).await.as_slice() {
+                [one] => {
+                    context.runner.provide(one).await;
+                    PACE
+                }
+                several => {
+                    announce_together(&context, several).await;
+                    BURST_PACE
+                }
+            };
+            tokio::time::sleep(pause).await;
         }
-        tokio::time::sleep(PACE).await;
-    }
+    };
+    shutdown.run_until_cancelled(announcing).await;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -91,10 +110,11 @@ mod tests {
         queue.push(one);
         queue.push(two);
         queue.push(one);
-        assert_eq!((queue.pop().await, queue.pop().await), (one, two));
-        assert_eq!(queue.try_pop(), None);
+        assert_eq!(queue.next(9).await, [one, two]);
+        assert_eq!(queue.take(9), []);
         queue.push(one);
-        assert_eq!(queue.pop().await, one);
+        queue.push(two);
+        assert_eq!((queue.next(1).await, queue.take(1)), (vec![one], vec![two]));
     }
 
     #[test]

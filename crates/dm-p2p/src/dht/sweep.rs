@@ -90,6 +90,16 @@ fn pace_for(locators: u64) -> Duration {
     PACE.min(PERIOD / count)
 }
 
+/// Announces a few locators at once, as soon as there are peers.
+pub(crate) async fn announce_together(context: &Context, locators: &[Locator]) {
+    let placed = locators
+        .iter()
+        .map(|locator| (KeyBits::of(locator.as_bytes()), *locator));
+    let mut placed: Vec<Placed> = placed.collect();
+    placed.sort_unstable_by_key(|(place, _)| *place);
+    Sweep::new(context, None).announce(&placed).await;
+}
+
 /// One pass over the store. Its state is a window of locators, however many there are.
 struct Sweep<'a> {
     context: &'a Context,
