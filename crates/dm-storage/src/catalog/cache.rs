@@ -1,24 +1,51 @@
 //! The readable objects that were asked for lately, so that a hot read, and each look at an own
-//! object, does not wait for SQLite's thread.
+//! object, does not wait for SQLite's thread; and which data was found not to be readable, since
+//! whatever comes is looked up several times before it is.
 
 use std::future::Future;
 
 use dm_core::{hash::Locator, ports::CatalogError, share::ReadableObject};
 use quick_cache::sync::Cache;
 
+use super::contact_cache::ContactCache;
+
 /// Entries; each takes some 400 bytes.
 const CAPACITY: usize = 8192;
 
-pub(super) struct ReadableCache(Option<Cache<Locator, ReadableObject>>);
+/// What a catalog keeps in memory, where nobody else changes its database.
+pub(super) struct Caches {
+    pub(super) readable: ReadableCache,
+    pub(super) contacts: ContactCache,
+}
+
+impl Caches {
+    pub(super) fn new() -> Self {
+        Self {
+            readable: ReadableCache::new(),
+            contacts: ContactCache::new(),
+        }
+    }
+
+    /// Those that keep nothing.
+    #[cfg(feature = "postgres")]
+    pub(super) fn disabled() -> Self {
+        Self {
+            readable: ReadableCache::disabled(),
+            contacts: ContactCache::disabled(),
+        }
+    }
+}
+
+pub(super) struct ReadableCache(Option<Cache<Locator, Option<ReadableObject>>>);
 
 impl ReadableCache {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self(Some(Cache::new(CAPACITY)))
     }
 
     /// One that keeps nothing.
     #[cfg(feature = "postgres")]
-    pub(super) fn disabled() -> Self {
+    fn disabled() -> Self {
         Self(None)
     }
 
@@ -33,13 +60,11 @@ impl ReadableCache {
             return load.await;
         };
         match cache.get_value_or_guard_async(locator).await {
-            Ok(object) => Ok(Some(object)),
+            Ok(object) => Ok(object),
             Err(place) => {
                 let object = load.await?;
-                if let Some(object) = &object {
-                    // Refused where the entry was forgotten meanwhile.
-                    let _ = place.insert(object.clone());
-                }
+                // Refused where the entry was forgotten meanwhile.
+                let _ = place.insert(object.clone());
                 Ok(object)
             }
         }
@@ -103,5 +128,16 @@ mod tests {
             cache.get_or_load(&locator, async { Ok(None) }).await.unwrap(),
             Some(object())
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_not_there_is_not_looked_for_again_before_it_comes() {
+        let cache = ReadableCache::new();
+        let locator = object().id.locator;
+        let load = |found: Option<ReadableObject>| cache.get_or_load(&locator, async { Ok(found) });
+        assert_eq!(load(None).await.unwrap(), None);
+        assert_eq!(load(Some(object())).await.unwrap(), None);
+        cache.forget(&locator);
+        assert_eq!(load(Some(object())).await.unwrap(), Some(object()));
     }
 }

@@ -13,7 +13,7 @@ use super::{
     columns::{Columns, storable},
     error::{corrupt, from_sqlx},
     pages::Source,
-    sql::{self, Connection, Row},
+    sql::{self, Connection, Pool, Row},
 };
 
 const CONTACTS: Source = Source::new("contacts", "name");
@@ -31,7 +31,7 @@ pub(super) const REMOVE: &str = "DELETE FROM contacts WHERE name = ?";
 pub(super) const GET: &str = "SELECT * FROM contacts WHERE name = ?";
 pub(super) const AT: &str = "SELECT * FROM contacts WHERE address = ?";
 /// No name is empty, so that all come after the empty one.
-pub(super) const PAGE: &str = "SELECT * FROM contacts WHERE name > ? ORDER BY name LIMIT ?";
+pub(super) const PAGE: &str = "SELECT * FROM contacts WHERE name > ? ORDER BY name LIMIT +?";
 const COUNT: &str = "SELECT count(*) FROM contacts";
 
 pub(super) async fn put(connection: &mut Connection<'_>, contact: &Contact) -> Result<Outcome, CatalogError> {
@@ -68,6 +68,12 @@ pub(super) async fn remove(
     let query = sql::query(REMOVE).bind(name.as_str().to_owned());
     let done = query.execute(connection).await.map_err(from_sqlx)?;
     Ok(Outcome::Existed(done > 0))
+}
+
+async fn at(pool: &Pool, address: Address) -> Result<Option<Contact>, CatalogError> {
+    let query = sql::query(AT).bind(address.to_vec());
+    let row = query.fetch_optional(pool).await.map_err(from_sqlx)?;
+    row.as_ref().map(read).transpose()
 }
 
 fn read(row: &Row) -> Result<Contact, CatalogError> {
@@ -112,9 +118,8 @@ impl ContactBook for SqliteCatalog {
     }
 
     async fn contact_at(&self, address: Address) -> Result<Option<Contact>, CatalogError> {
-        let query = sql::query(AT).bind(address.to_vec());
-        let row = query.fetch_optional(&self.reads).await.map_err(from_sqlx)?;
-        row.as_ref().map(read).transpose()
+        let load = at(&self.reads, address);
+        self.caches.contacts.get_or_load(address, load).await
     }
 
     async fn contacts(

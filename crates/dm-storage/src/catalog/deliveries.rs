@@ -31,7 +31,7 @@ pub(super) const GET: &str = "SELECT * FROM deliveries WHERE locator = ? AND own
 pub(super) const OF_OBJECT: &str =
     "SELECT * FROM deliveries WHERE locator = ? AND owner = ? ORDER BY recipient";
 pub(super) const UNRECORDED: &str =
-    "SELECT * FROM deliveries WHERE event_index IS NULL AND number > ? ORDER BY number LIMIT ?";
+    "SELECT * FROM deliveries WHERE event_index IS NULL AND number > ? ORDER BY number LIMIT +?";
 pub(super) const MARK_RECORDED: &str = "UPDATE deliveries SET event_index = ?
     WHERE locator = ? AND owner = ? AND recipient = ? AND statement = ? AND event_index IS NULL";
 

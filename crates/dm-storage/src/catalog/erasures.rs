@@ -23,13 +23,13 @@ pub(super) const BEGIN: &str =
     "INSERT INTO erasures (locator, data_hash) VALUES (?, ?) ON CONFLICT DO NOTHING";
 pub(super) const END: &str = "DELETE FROM erasures WHERE locator = ?";
 pub(super) const UNFINISHED: &str =
-    "SELECT locator, data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT ?";
+    "SELECT locator, data_hash FROM erasures WHERE locator > ? ORDER BY locator LIMIT +?";
 
 pub(super) const SCHEDULE: &str = "INSERT INTO expiries (locator, data_hash, expires_at) VALUES (?, ?, ?)
     ON CONFLICT (locator) DO UPDATE SET data_hash = excluded.data_hash, expires_at = excluded.expires_at";
 pub(super) const UNSCHEDULE: &str = "DELETE FROM expiries WHERE locator = ?";
 pub(super) const DUE: &str = "SELECT locator, data_hash, expires_at FROM expiries
-    WHERE expires_at <= ? AND (expires_at, locator) > (?, ?) ORDER BY expires_at, locator LIMIT ?";
+    WHERE expires_at <= ? AND (expires_at, locator) > (?, ?) ORDER BY expires_at, locator LIMIT +?";
 
 pub(super) async fn schedule(
     connection: &mut Connection<'_>,

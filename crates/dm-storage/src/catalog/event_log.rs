@@ -34,7 +34,7 @@ use super::{
 pub(super) const LENGTH: &str = "SELECT coalesce(max(position) + 1, 0) AS length FROM events";
 pub(super) const GET: &str = "SELECT * FROM events WHERE position = ?";
 pub(super) const TRACED: &str = "SELECT trace, timestamp FROM events
-    WHERE position >= ? AND position < ? AND trace IS NOT NULL ORDER BY position LIMIT ?";
+    WHERE position >= ? AND position < ? AND trace IS NOT NULL ORDER BY position LIMIT +?";
 /// The positions come as one JSON array, so that one statement serves any number.
 pub(super) const NODES: Dialects = Dialects {
     sqlite: "SELECT n.position, n.hash FROM json_each(?) AS wanted

@@ -43,7 +43,7 @@ pub(super) fn query(filter: &EventFilter, before: i64, rows: i64) -> QueryBuilde
         push_range(&mut query, filter, kind, before, rows);
     }
     query
-        .push(") AS subquery ORDER BY position DESC LIMIT ")
+        .push(") AS subquery ORDER BY position DESC LIMIT +")
         .push_bind(rows);
     query
 }
@@ -90,7 +90,7 @@ fn push_range(
         query.push(column).push_bind(recipient.to_vec());
     }
     query
-        .push(" ORDER BY position DESC LIMIT ")
+        .push(" ORDER BY position DESC LIMIT +")
         .push_bind(rows)
         .push(") AS subquery");
 }

@@ -71,7 +71,7 @@ pub(super) const NOTE_ARRIVAL: &str = "INSERT INTO arrivals (locator, owner, seq
     ON CONFLICT (locator, owner) DO UPDATE SET sequence = excluded.sequence
     WHERE arrivals.sequence < excluded.sequence";
 pub(super) const ARRIVED: &str = "SELECT locator, owner, sequence FROM arrivals
-    WHERE (locator, owner) > (?, ?) ORDER BY locator, owner LIMIT ?";
+    WHERE (locator, owner) > (?, ?) ORDER BY locator, owner LIMIT +?";
 pub(super) const SETTLE_ARRIVAL: &str =
     "DELETE FROM arrivals WHERE locator = ? AND owner = ? AND sequence <= ?";
 

@@ -42,9 +42,9 @@ pub(super) const LAST: &str = "SELECT coalesce(max(position), 0) AS last FROM jo
 /// The topics come as one JSON array, so that one statement serves any number.
 pub(super) const PAGE: Dialects = Dialects {
     sqlite: "SELECT * FROM journal WHERE position > ? AND position <= ?
-        AND topic IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
+        AND topic IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT +?",
     postgres: "SELECT * FROM journal WHERE position > ? AND position <= ?
-        AND topic IN (SELECT json_array_elements_text(CAST(? AS JSON))) ORDER BY position LIMIT ?",
+        AND topic IN (SELECT json_array_elements_text(CAST(? AS JSON))) ORDER BY position LIMIT +?",
 };
 /// The oldest event that is young enough to stay.
 pub(super) const FIRST_SINCE: &str = "SELECT position FROM journal WHERE at >= ? ORDER BY position LIMIT 1";

@@ -38,7 +38,7 @@ pub(super) const PUT: &str = "INSERT INTO leases (epoch, instance, taken_at, ren
     VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (epoch) DO UPDATE SET renewed_at = excluded.renewed_at, ends_at = excluded.ends_at";
 pub(super) const FORGET: &str = "DELETE FROM leases WHERE epoch <= ?";
-pub(super) const PAGE: &str = "SELECT * FROM leases WHERE epoch > ? ORDER BY epoch LIMIT ?";
+pub(super) const PAGE: &str = "SELECT * FROM leases WHERE epoch > ? ORDER BY epoch LIMIT +?";
 
 /// Makes a change of the lease.
 pub(super) async fn change(

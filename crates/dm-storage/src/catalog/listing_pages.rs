@@ -46,7 +46,7 @@ pub(super) const SENT: Listing = Listing {
 impl Listing {
     pub(super) fn count(&self) -> String {
         format!(
-            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE term = ? LIMIT ?) AS subquery",
+            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE term = ? LIMIT +?) AS subquery",
             self.terms
         )
     }
@@ -80,7 +80,7 @@ impl Listing {
             self.push_state(query, range, *state);
         }
         query
-            .push(") AS subquery ORDER BY number DESC LIMIT ")
+            .push(") AS subquery ORDER BY number DESC LIMIT +")
             .push_bind(range.rows);
     }
 
@@ -110,7 +110,7 @@ impl Listing {
                 .push(")");
         }
         query
-            .push(" ORDER BY r.number DESC LIMIT ")
+            .push(" ORDER BY r.number DESC LIMIT +")
             .push_bind(range.rows)
             .push(") AS subquery");
     }

@@ -11,6 +11,7 @@ mod clock;
 mod columns;
 mod committer;
 mod committing;
+mod contact_cache;
 mod contacts;
 mod copy;
 mod deliveries;
@@ -76,7 +77,7 @@ pub use self::postgres::PostgresOptions;
 pub use self::secrets::CatalogSecrets;
 pub use self::tables::{CatalogTables, TableTotals};
 use self::{
-    cache::ReadableCache,
+    cache::Caches,
     change::{Change, Outcome},
     committer::Committer,
     committing::{Committing, KEPT_FREE, Place, RESERVE},
@@ -120,7 +121,7 @@ use crate::disk::{reserve::Reserve, space::Space, write_state::WriteState};
 pub struct SqliteCatalog {
     writer: Writer,
     reads: Pool,
-    cache: Arc<ReadableCache>,
+    caches: Arc<Caches>,
     state: WriteState,
     home: Home,
     unreadable: UnreadableRows,
@@ -152,9 +153,9 @@ impl SqliteCatalog {
             space: space.clone(),
             reserve: Reserve::at(reserve.into(), RESERVE),
         };
-        let (reads, cache, state) = (
+        let (reads, caches, state) = (
             open::reading(path),
-            Arc::new(ReadableCache::new()),
+            Arc::new(Caches::new()),
             WriteState::default(),
         );
         let journal_growth = watch::Sender::new(0);
@@ -163,9 +164,9 @@ impl SqliteCatalog {
             readers: reads.clone(),
         };
         Ok(Self {
-            writer: Writer::start(committer, Arc::clone(&cache), journal_growth.clone()),
+            writer: Writer::start(committer, Arc::clone(&caches), journal_growth.clone()),
             reads: reads.into(),
-            cache,
+            caches,
             state,
             home: Home::Disk(space),
             unreadable: UnreadableRows::default(),
@@ -185,11 +186,11 @@ impl SqliteCatalog {
         let connection = postgres::prepare(&options).await?;
         let (reads, place) = (Pool::from(options.pool()), options.place());
         // Other instances change what is kept, and do not say so: nothing is kept ready.
-        let (cache, state) = (Arc::new(ReadableCache::disabled()), WriteState::default());
+        let (caches, state) = (Arc::new(Caches::disabled()), WriteState::default());
         let journal_growth = watch::Sender::new(0);
         let committing = postgres::Committing::new(options, connection, state.clone()).await?;
         let committer = Committer::Postgres(Box::new(committing));
-        let writer = Writer::start(committer, Arc::clone(&cache), journal_growth.clone());
+        let writer = Writer::start(committer, Arc::clone(&caches), journal_growth.clone());
         tokio::spawn(postgres::follow_journal(
             reads.clone(),
             journal_growth.clone(),
@@ -198,7 +199,7 @@ impl SqliteCatalog {
         Ok(Self {
             writer,
             reads,
-            cache,
+            caches,
             state,
             home: Home::Server(place),
             unreadable: UnreadableRows::default(),

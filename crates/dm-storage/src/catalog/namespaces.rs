@@ -22,10 +22,10 @@ use crate::namespaces::check_keys;
 pub(super) const GET: &str = "SELECT value FROM namespaces WHERE namespace = ? AND key = ?";
 pub(super) const REMOVE: &str = "DELETE FROM namespaces WHERE namespace = ? AND key = ?";
 pub(super) const PAGE: &str = "SELECT key, value FROM namespaces
-    WHERE namespace = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?";
+    WHERE namespace = ? AND key >= ? AND key < ? ORDER BY key LIMIT +?";
 /// Where no key can be greater than those with the prefix.
 pub(super) const LAST_PAGE: &str = "SELECT key, value FROM namespaces
-    WHERE namespace = ? AND key >= ? ORDER BY key LIMIT ?";
+    WHERE namespace = ? AND key >= ? ORDER BY key LIMIT +?";
 
 static PUT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(

@@ -31,12 +31,12 @@ pub(super) const BY_KEY: &str = concat!(
 pub(super) const OPEN: &str = concat!(
     "SELECT ",
     order_columns!(),
-    " FROM orders o WHERE o.is_closed = 0 AND o.number > ? ORDER BY o.number LIMIT ?"
+    " FROM orders o WHERE o.is_closed = 0 AND o.number > ? ORDER BY o.number LIMIT +?"
 );
 pub(super) const PAGE: &str = concat!(
     "SELECT ",
     order_columns!(),
-    " FROM orders o WHERE o.number < ? ORDER BY o.number DESC LIMIT ?"
+    " FROM orders o WHERE o.number < ? ORDER BY o.number DESC LIMIT +?"
 );
 pub(super) const PAYMENT_FOR: &str = concat!(
     "SELECT ",
@@ -51,7 +51,7 @@ pub(super) const UNDELIVERED: &str = concat!(
     "SELECT ",
     order_columns!(),
     " FROM orders o WHERE o.undelivered = 1 AND o.status = 'completed' AND o.created_at < ?
-      AND (o.created_at, o.number) > (?, ?) ORDER BY o.created_at, o.number LIMIT ?"
+      AND (o.created_at, o.number) > (?, ?) ORDER BY o.created_at, o.number LIMIT +?"
 );
 
 pub(super) async fn by_id(

@@ -20,6 +20,7 @@ use super::{
 };
 
 async fn plan(connection: &mut SqliteConnection, sql: &str, arguments: SqliteArguments) -> Vec<String> {
+    assert!(!sql.contains("LIMIT ?"), "it is planned anew at each call: {sql}");
     let explain = format!("EXPLAIN QUERY PLAN {sql}");
     let rows = sqlx::query_with(AssertSqlSafe(explain), arguments)
         .fetch_all(connection)

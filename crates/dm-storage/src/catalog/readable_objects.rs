@@ -39,7 +39,7 @@ pub(super) const ORDINAL: &str = "SELECT id FROM readable_objects WHERE locator 
 pub(super) const WITH_REPLICAS: &str = concat!(
     "SELECT ",
     object_columns!(),
-    " FROM readable_objects r WHERE r.owner = ? AND r.replicas = ? AND r.id > ? ORDER BY r.id LIMIT ?"
+    " FROM readable_objects r WHERE r.owner = ? AND r.replicas = ? AND r.id > ? ORDER BY r.id LIMIT +?"
 );
 
 pub(super) const IS_KNOWN: &str = "SELECT
@@ -48,12 +48,12 @@ pub(super) const IS_KNOWN: &str = "SELECT
 pub(super) const OF_OWNER: &str = concat!(
     "SELECT ",
     object_columns!(),
-    " FROM readable_objects r WHERE r.locator > ? AND +r.owner = ? ORDER BY r.locator LIMIT ?"
+    " FROM readable_objects r WHERE r.locator > ? AND +r.owner = ? ORDER BY r.locator LIMIT +?"
 );
 pub(super) const WRAPPED_BY: &str = concat!(
     "SELECT ",
     object_columns!(),
-    " FROM readable_objects r WHERE r.key_version = ? AND r.id > ? ORDER BY r.id LIMIT ?"
+    " FROM readable_objects r WHERE r.key_version = ? AND r.id > ? ORDER BY r.id LIMIT +?"
 );
 pub(super) const VERSION_BEFORE: &str = "SELECT max(key_version) FROM readable_objects WHERE key_version < ?";
 pub(super) const REWRAP: &str = "UPDATE readable_objects SET key_version = ?, key_token = ?
@@ -265,7 +265,10 @@ impl ReadableObjects for SqliteCatalog {
     }
 
     async fn readable_at(&self, locator: &Locator) -> Result<Option<ReadableObject>, CatalogError> {
-        self.cache.get_or_load(locator, get(&self.reads, locator)).await
+        self.caches
+            .readable
+            .get_or_load(locator, get(&self.reads, locator))
+            .await
     }
 
     async fn readable(&self, data_hash: &DataHash) -> Result<Option<ReadableObject>, CatalogError> {

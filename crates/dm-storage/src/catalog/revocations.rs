@@ -24,7 +24,7 @@ pub(super) const BEGIN: &str =
     "INSERT INTO revocations (locator, recipient, data_hash) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 pub(super) const END: &str = "DELETE FROM revocations WHERE locator = ? AND recipient = ?";
 pub(super) const UNFINISHED: &str = "SELECT locator, data_hash, recipient FROM revocations
-    WHERE (locator, recipient) > (?, ?) ORDER BY locator, recipient LIMIT ?";
+    WHERE (locator, recipient) > (?, ?) ORDER BY locator, recipient LIMIT +?";
 pub(super) const END_ALL: &str = "DELETE FROM revocations WHERE locator = ?";
 pub(super) const PREPARE: &str = "INSERT INTO prepared_keys
     (locator, data_hash, owner, size, chunk_list, key_version, key_token) VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -43,7 +43,7 @@ macro_rules! select_shares {
 
 pub(super) const OF_DATA: &str = concat!(
     select_shares!("sent s"),
-    " WHERE s.locator = ? ORDER BY s.number DESC LIMIT ?"
+    " WHERE s.locator = ? ORDER BY s.number DESC LIMIT +?"
 );
 pub(super) const WITH_RECIPIENT: &str = concat!(
     select_shares!("sent s"),

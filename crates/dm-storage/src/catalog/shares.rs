@@ -39,7 +39,7 @@ pub(super) const BY_RECIPIENT: &str = concat!(select_shares!(), " WHERE s.locato
 pub(super) const BY_KEY: &str = concat!(select_shares!(), " WHERE s.client = ? AND s.idempotency_key = ?");
 pub(super) const UNRECORDED: &str = concat!(
     select_shares!(),
-    " WHERE s.event_index IS NULL AND s.id > ? ORDER BY s.id LIMIT ?"
+    " WHERE s.event_index IS NULL AND s.id > ? ORDER BY s.id LIMIT +?"
 );
 pub(super) const UNRECORDED_OF: &str = concat!(
     select_shares!(),
@@ -47,16 +47,16 @@ pub(super) const UNRECORDED_OF: &str = concat!(
 );
 pub(super) const IS_SHARED: &str = "SELECT EXISTS (SELECT 1 FROM shares WHERE locator = ?) AS is_shared";
 pub(super) const OWED_RECIPIENTS: &str = "SELECT DISTINCT recipient FROM shares
-    WHERE grant_owed = 1 AND recipient > ? ORDER BY recipient LIMIT ?";
+    WHERE grant_owed = 1 AND recipient > ? ORDER BY recipient LIMIT +?";
 pub(super) const GRANT_OWED: &str = concat!(
     select_shares!(),
-    " WHERE s.grant_owed = 1 AND s.recipient = ? AND s.id > ? ORDER BY s.id LIMIT ?"
+    " WHERE s.grant_owed = 1 AND s.recipient = ? AND s.id > ? ORDER BY s.id LIMIT +?"
 );
 pub(super) const RECEIPT_DUE: &str = concat!(
     select_shares!(),
     " WHERE s.receipt_state = 1 AND s.event_index >= ? AND s.event_index < ?
       AND EXISTS (SELECT 1 FROM readable_objects r WHERE r.locator = s.locator AND r.replicas > 0)
-      ORDER BY s.event_index LIMIT ?"
+      ORDER BY s.event_index LIMIT +?"
 );
 pub(super) const IS_RECEIPT_SPREAD: &str = "SELECT EXISTS (SELECT 1 FROM shares
     WHERE locator = ? AND recipient = ? AND receipt_state = 2) AS is_spread";

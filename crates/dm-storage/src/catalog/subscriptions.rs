@@ -37,7 +37,7 @@ pub(super) const TRIM: &str = "DELETE FROM dead_letters WHERE subscription = ?1 
     SELECT position FROM dead_letters WHERE subscription = ?1 ORDER BY position DESC LIMIT 1 OFFSET ?2)";
 pub(super) const FORGET_BEYOND: &str = "DELETE FROM dead_letters WHERE subscription = ? AND position > ?";
 pub(super) const DEAD_LETTERS: &str = "SELECT * FROM dead_letters
-    WHERE subscription = ? AND position > ? ORDER BY position LIMIT ?";
+    WHERE subscription = ? AND position > ? ORDER BY position LIMIT +?";
 pub(super) const REMOVE: &str = "DELETE FROM subscriptions WHERE id = ?";
 
 pub(super) async fn insert(

@@ -38,7 +38,7 @@ pub(super) const DUE: &str = "SELECT id FROM (
         UNION
         SELECT id FROM uploads INDEXED BY uploads_complete
         WHERE data_hash IS NULL AND received = length AND refused = 0 AND id > ?2
-    ) AS subquery ORDER BY id LIMIT ?3";
+    ) AS subquery ORDER BY id LIMIT +?3";
 pub(super) const OPEN_OF: &str =
     "SELECT count(*) AS uploads, CAST(coalesce(sum(length), 0) AS BIGINT) AS bytes
     FROM uploads WHERE data_hash IS NULL AND key_id = ?";

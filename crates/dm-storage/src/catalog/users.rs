@@ -22,7 +22,7 @@ pub(super) const INSERT: &str = "INSERT INTO authorized_users (id, kind, public_
 pub(super) const REMOVE: &str = "DELETE FROM authorized_users WHERE id = ?";
 pub(super) const GET: &str = "SELECT * FROM authorized_users WHERE id = ?";
 /// No id is empty, so that all come after the empty one.
-pub(super) const PAGE: &str = "SELECT * FROM authorized_users WHERE id > ? ORDER BY id LIMIT ?";
+pub(super) const PAGE: &str = "SELECT * FROM authorized_users WHERE id > ? ORDER BY id LIMIT +?";
 
 pub(super) async fn insert(
     connection: &mut Connection<'_>,

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     batch::Made,
-    cache::ReadableCache,
+    cache::Caches,
     change::{BulkChange, Change, Fence, OrderedChange, Outcome, SingleChange},
     committer::Committer,
     copy::{CopyJob, Moment, from_store},
@@ -60,14 +60,14 @@ impl Writer {
     /// Starts the task on its own connection.
     pub(super) fn start(
         committer: Committer,
-        cache: Arc<ReadableCache>,
+        caches: Arc<Caches>,
         journal_growth: watch::Sender<u64>,
     ) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let meter = Arc::new(CatalogMeter::default());
         let task = WriterTask {
             committer,
-            cache,
+            caches,
             journal_growth,
             wiping: Wiping::owed(),
             copies: Vec::new(),
@@ -153,7 +153,7 @@ impl Writer {
 
 struct WriterTask {
     committer: Committer,
-    cache: Arc<ReadableCache>,
+    caches: Arc<Caches>,
     journal_growth: watch::Sender<u64>,
     wiping: Wiping,
     /// Copies that are not begun, and until when they wait.
@@ -263,20 +263,25 @@ impl WriterTask {
         let mut destroyed = Vec::new();
         for ((change, reply), outcome) in writes.into_iter().zip(made.outcomes) {
             match change.unfenced() {
-                Change::Bulk(BulkChange::PutReadable(object)) => self.cache.forget(&object.id.locator),
+                Change::Bulk(BulkChange::PutReadable(object)) => {
+                    self.caches.readable.forget(&object.id.locator);
+                }
                 Change::Bulk(BulkChange::CommitShare(share)) => {
-                    self.cache.forget(&share.record.data_hash.locator());
+                    self.caches.readable.forget(&share.record.data_hash.locator());
+                }
+                Change::Single(SingleChange::PutContact(_) | SingleChange::RemoveContact(_)) => {
+                    self.caches.contacts.forget_all();
                 }
                 Change::Single(SingleChange::Rewrap(keys)) => {
                     keys.iter()
-                        .for_each(|key| self.cache.forget(&key.data_hash.locator()));
+                        .for_each(|key| self.caches.readable.forget(&key.data_hash.locator()));
                 }
                 Change::Ordered(
                     OrderedChange::RemoveReadable(data_hash)
                     | OrderedChange::BeginErasure { data_hash, .. }
                     | OrderedChange::AdoptPreparedKey { data_hash, .. },
                 ) => {
-                    self.cache.forget(&data_hash.locator());
+                    self.caches.readable.forget(&data_hash.locator());
                     if outcome == Outcome::Existed(true) || self.wiping.is_owed() {
                         destroyed.push((reply, outcome));
                         continue;

@@ -2,6 +2,9 @@
 //!
 //! Most statements are one text for both, with the parameters of SQLite; where the
 //! databases need different words, the two texts stand side by side as [`Dialects`].
+//!
+//! A limit is written `LIMIT +?`: SQLite plans a query with `LIMIT ?` anew each time that
+//! another value is bound, which takes longer than most queries do.
 
 mod builder;
 #[cfg(feature = "postgres")]

@@ -6,7 +6,7 @@ const INDEX_HINT: &str = "INDEXED BY ";
 const ORDERED_JOIN: (&str, &str) = ("CROSS JOIN", "JOIN");
 
 /// Numbers the parameters, and leaves out what is meant for SQLite's planner alone: a `+`
-/// before a column, `INDEXED BY`, and that a `CROSS JOIN` has an order.
+/// before a column or a parameter, `INDEXED BY`, and that a `CROSS JOIN` has an order.
 pub(super) fn of(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
@@ -44,7 +44,7 @@ pub(super) fn of(text: &str) -> String {
                 }
             }
             '+' if before.is_none_or(|before| before.is_whitespace() || before == '(')
-                && tail.starts_with(|next: char| next.is_ascii_alphabetic()) => {}
+                && tail.starts_with(|next: char| next.is_ascii_alphabetic() || next == '?') => {}
             _ => out.push(next),
         }
     }
@@ -67,6 +67,8 @@ mod tests {
         assert_eq!(of("a = ? AND +kind = 'x'"), "a = $1 AND kind = 'x'");
         assert_eq!(of("(a = 1 OR +t.kind = 2)"), "(a = 1 OR t.kind = 2)");
         assert_eq!(of("max(a) + 1"), "max(a) + 1");
+        assert_eq!(of("a = a + ? LIMIT +?"), "a = a + $1 LIMIT $2");
+        assert_eq!(of("ORDER BY id LIMIT +?3"), "ORDER BY id LIMIT $3");
         assert_eq!(of("FROM t INDEXED BY t_by_a WHERE a = 1"), "FROM t WHERE a = 1");
         assert_eq!(of("n CROSS JOIN i ON i.a = n.a"), "n JOIN i ON i.a = n.a");
     }
