@@ -23,7 +23,7 @@ use dm_core::{
 };
 use dm_keys::PublicKeys;
 use dm_services::{
-    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts, LateGrants,
+    AuthorizationConfig, AuthorizationPorts, Authorizer, DataConfig, DataManager, DataPorts, LateNews,
     ShareAuthorization,
 };
 use dm_storage::SqliteCatalog;
@@ -96,7 +96,7 @@ async fn node(users: Option<u32>) -> BenchNode {
         attestation: None,
         instances: None,
         deliveries: None,
-        late_grants: LateGrants::default(),
+        late_news: LateNews::default(),
         plugins: None,
         bus: EventBus::new(),
     };

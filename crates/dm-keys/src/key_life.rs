@@ -21,7 +21,7 @@ use dm_core::{
     share::{ReadableObject, ShareTerms},
 };
 use dm_services::{
-    DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants,
+    DataConfig, DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, LateNews,
     ServiceError,
 };
 use dm_testing::{
@@ -166,7 +166,7 @@ impl Kept {
             attestation: None,
             instances: None,
             deliveries: None,
-            late_grants: LateGrants::default(),
+            late_news: LateNews::default(),
             plugins: None,
             bus: EventBus::new(),
         };

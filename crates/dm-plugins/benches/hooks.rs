@@ -25,7 +25,7 @@ use dm_core::{
     tasks::Supervisor,
 };
 use dm_services::{
-    DataConfig, DataManager, DataPorts, LateGrants, PluginConfig, PluginManager, RegisteredPlugins,
+    DataConfig, DataManager, DataPorts, LateNews, PluginConfig, PluginManager, RegisteredPlugins,
 };
 use dm_testing::{
     catalog::MemoryCatalog,
@@ -98,7 +98,7 @@ async fn node(sources: Option<Vec<Arc<dyn PluginSource>>>) -> (DataManager, Data
         attestation: None,
         instances: None,
         deliveries: None,
-        late_grants: LateGrants::default(),
+        late_news: LateNews::default(),
         plugins,
         bus,
     };

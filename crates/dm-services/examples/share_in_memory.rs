@@ -9,7 +9,7 @@ use dm_core::{
     ports::{ComplianceLog, Signer},
     share::ShareTerms,
 };
-use dm_services::{DataConfig, DataManager, DataPorts, KnownObjects, LateGrants};
+use dm_services::{DataConfig, DataManager, DataPorts, KnownObjects, LateNews};
 use dm_testing::{
     catalog::MemoryCatalog,
     compliance::{MemoryComplianceLog, TestLedger},
@@ -44,7 +44,7 @@ async fn node(n: u8, network: &MemoryNetwork) -> Result<DataManager, Box<dyn std
         attestation: None,
         instances: None,
         deliveries: None,
-        late_grants: LateGrants::default(),
+        late_news: LateNews::default(),
         plugins: None,
         bus: EventBus::new(),
     };

@@ -23,7 +23,7 @@ use dm_core::{
 
 use crate::{
     DataManager, Deliveries, PluginManager, ServiceError, contacts::names_of, listing_keys::ListingKeys,
-    remembered_objects::RememberedObjects,
+    remembered::RememberedObjects,
 };
 
 mod admit;

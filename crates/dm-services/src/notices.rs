@@ -1,6 +1,7 @@
 //! Notices and acknowledgements: recipients are told of what was shared with them, and owners
 //! of what this node has read, until they know it. This node learns the same from others.
 
+mod awaited_receipts;
 mod collect;
 mod granted_meanwhile;
 mod outbox;
@@ -31,7 +32,7 @@ pub use self::{
     replicas::{ReplicaNoticePorts, ReplicaNotices},
     sink::Letterbox,
 };
-use crate::{Deliveries, LateGrants, ServiceError, inbox::Arrivals};
+use crate::{Deliveries, LateNews, ServiceError, inbox::Arrivals};
 
 /// Until the next look at whether a peer is connected, where none is: nobody takes a letter, so none
 /// is prepared.
@@ -89,8 +90,9 @@ pub struct NoticePorts {
     pub deliveries: Deliveries,
     /// Tells of peers that come and go.
     pub bus: EventBus,
-    /// Knows to whom grants were made late: who makes them has the same.
-    pub late_grants: LateGrants,
+    /// Knows to whom grants were made late, and which receipts are in their envelopes: who makes and
+    /// adds them has the same.
+    pub late_news: LateNews,
 }
 
 /// Tells recipients and owners, and learns what has come; cheap to clone.

@@ -85,7 +85,7 @@ impl Data {
                 attestation: node_attestation::check(config, &users, address, &peer_id).await?,
                 instances: many_instances(config, stores)?,
                 deliveries: Some(peers.deliveries.clone()),
-                late_grants: peers.late_grants.clone(),
+                late_news: peers.late_news.clone(),
                 plugins: Some(plugins.clone()),
                 bus: ground.bus.clone(),
             },

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dm_core::ports::{Network, OwnerStanding};
 use dm_p2p::{Identity, P2p, P2pConfig, P2pDeps};
 use dm_services::{
-    AnchoredOwners, Deliveries, DeliveryPorts, DeliverySettings, KnownOwners, LateGrants, Letterbox,
+    AnchoredOwners, Deliveries, DeliveryPorts, DeliverySettings, KnownOwners, LateNews, Letterbox,
     NoticePorts, Notices, RepairPorts, Repairer, ReplicaNoticePorts, ReplicaNotices, ScrubPorts, Scrubber,
     inbox::Arrivals, repairer::StoredHolderIndex,
 };
@@ -24,8 +24,8 @@ pub(super) struct Peers {
     pub(super) scrubber: Scrubber,
     pub(super) arrivals: Arrivals,
     pub(super) deliveries: Deliveries,
-    /// Who has got a grant that was owed.
-    pub(super) late_grants: LateGrants,
+    /// Who has got a grant that was owed, and which envelopes have got receipts.
+    pub(super) late_news: LateNews,
     pub(super) owners: Arc<KnownOwners>,
 }
 
@@ -66,7 +66,7 @@ impl Peers {
         )
         .await?;
         let network: Arc<dyn Network> = p2p.clone();
-        let late_grants = LateGrants::default();
+        let late_news = LateNews::default();
         let notices = Notices::new(NoticePorts {
             network: p2p.clone(),
             journal: stores.catalog.clone(),
@@ -79,7 +79,7 @@ impl Peers {
             arrivals: arrivals.clone(),
             deliveries: deliveries.clone(),
             bus: ground.bus.clone(),
-            late_grants: late_grants.clone(),
+            late_news: late_news.clone(),
         });
         supervise_leading(supervisor, "notices", &notices, |notices, shutdown| async move {
             notices.run(shutdown).await
@@ -120,7 +120,7 @@ impl Peers {
             scrubber,
             arrivals,
             deliveries,
-            late_grants,
+            late_news,
             owners,
         })
     }

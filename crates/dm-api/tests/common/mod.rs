@@ -16,7 +16,7 @@ use dm_core::{
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, Authorizer, ContactPorts, Contacts, DataConfig, DataManager,
     DataPorts, Deliveries, DeliveryPorts, DeliverySettings, HealthMonitor, HealthPorts, KeyGuard,
-    KeyRotation, KeyRotationConfig, KeyRotationPorts, LateGrants, Membership, MoneyConfig, MoneyPorts,
+    KeyRotation, KeyRotationConfig, KeyRotationPorts, LateNews, Membership, MoneyConfig, MoneyPorts,
     OrderExecutor, PaymentProcessor, People, Readiness, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
     Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions, TokenManager, Trend, TrendPorts,
     events::Events,
@@ -179,7 +179,7 @@ pub async fn start_with(config: TestConfig) -> TestNode {
         attestation: None,
         instances: None,
         deliveries: Some(deliveries.clone()),
-        late_grants: LateGrants::default(),
+        late_news: LateNews::default(),
         sealer: Arc::new(MemorySealer),
         key_ring: key_ring.clone(),
         grants,

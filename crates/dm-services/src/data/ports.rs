@@ -13,7 +13,7 @@ use dm_core::{
     upload::UploadPlace,
 };
 
-use crate::{Deliveries, LateGrants, PaymentProcessor, PluginManager, ShareAuthorization, SharedTurns};
+use crate::{Deliveries, LateNews, PaymentProcessor, PluginManager, ShareAuthorization, SharedTurns};
 
 /// What the manager works with.
 #[derive(Clone)]
@@ -48,8 +48,8 @@ pub struct DataPorts {
     pub instances: Option<ManyInstances>,
     /// Acknowledges what was read; where there is nobody, nothing is.
     pub deliveries: Option<Deliveries>,
-    /// Tells who has got a grant that was owed.
-    pub late_grants: LateGrants,
+    /// Tells who has got a grant that was owed, and which envelopes have got receipts.
+    pub late_news: LateNews,
     /// Have a say in what is shared and read; where there are none, nobody has.
     pub plugins: Option<PluginManager>,
     /// Who wants to know.

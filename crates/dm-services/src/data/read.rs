@@ -25,7 +25,7 @@ use futures::{
 };
 
 use super::{Basis, DataLocks, DataPorts, consult::Consultation, objects::OwnObjects, seal::Sealing};
-use crate::{Deliveries, KnownObjects, ServiceError, remembered_objects::RememberedObjects};
+use crate::{Deliveries, KnownObjects, ServiceError, remembered::RememberedObjects};
 
 mod check;
 mod retrievals;

@@ -72,6 +72,16 @@ impl Recorder {
         recipient: Address,
     ) -> Result<Option<Recorded>, ServiceError> {
         let log = &self.log;
+        let newest = self.newest_event(data_hash).await?;
+        let is_of_share = |newest: &Recorded| {
+            let event = &newest.event;
+            let is_share = matches!(event.event_type, EventKind::DataShare | EventKind::Grant);
+            is_share && event.recipient == Some(recipient)
+        };
+        // Mostly there is one recipient, and nothing has ended.
+        if newest.as_ref().is_none_or(is_of_share) {
+            return Ok(newest);
+        }
         let Some(shared) = log.find(&EventFilter::share(*data_hash, recipient)).await? else {
             return Ok(None);
         };
@@ -80,6 +90,22 @@ impl Recorder {
         let is_over = |ended: &Recorded| ended.index > shared.index;
         let holds = !erased.iter().chain(&revoked).any(is_over);
         Ok(holds.then_some(shared))
+    }
+
+    /// The newest of the events by which the data was shared with anybody, or ended for one or all.
+    async fn newest_event(&self, data_hash: &DataHash) -> Result<Option<Recorded>, ServiceError> {
+        let kinds = [
+            EventKind::DataShare,
+            EventKind::Grant,
+            EventKind::DataDelete,
+            EventKind::Revoke,
+        ];
+        let filter = EventFilter {
+            kinds: kinds.into(),
+            data_hash: Some(*data_hash),
+            recipient: None,
+        };
+        Ok(self.log.find(&filter).await?)
     }
 
     /// The event of the erasure, where nothing was shared since.

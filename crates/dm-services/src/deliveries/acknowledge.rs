@@ -24,14 +24,23 @@ struct Fetched {
     at: u64,
 }
 
+/// What this node says of data that it has read.
+pub(crate) struct Word {
+    delivery: Delivery,
+    /// Whether it is kept already.
+    is_kept: bool,
+    /// When the data was read, in milliseconds since the Unix epoch.
+    read_at: u64,
+}
+
 impl Deliveries {
-    /// This node has read an object and checked its data, and is about to say so of the data.
-    /// What is kept here is recorded once it does ([`Deliveries::record_soon`]), or after a
-    /// restart. That something cannot be acknowledged keeps nobody from reading.
-    pub(crate) async fn has_read(&self, envelope: &SignedEnvelope, data_hash: &DataHash) {
+    /// What this node is to say of an object that it has read and whose data it has checked;
+    /// `None` where it says nothing. That something cannot be acknowledged keeps nobody from
+    /// reading.
+    pub(crate) async fn word_on(&self, envelope: &SignedEnvelope, data_hash: &DataHash) -> Option<Word> {
         let is_wanted = self.inner.settings.acknowledge == Acknowledge::OnFetch;
         if !is_wanted || envelope.id.owner == self.inner.own {
-            return;
+            return None;
         }
         let fetched = Fetched {
             object: envelope.id,
@@ -39,12 +48,22 @@ impl Deliveries {
             sequence: envelope.sequence,
             at: now_ms(),
         };
-        let kept = async {
+        let word = async {
             let is_another = self.inner.is_another_version(envelope, data_hash).await?;
-            self.inner.keep_own(&fetched, is_another).await
+            self.inner.word_on(&fetched, is_another).await
         };
-        if let Err(error) = kept.await {
-            tracing::warn!(locator = %envelope.id.locator, %error, "what was read is not acknowledged");
+        let word = word.await;
+        word.inspect_err(|error| not_acknowledged(&fetched.object, error))
+            .ok()
+    }
+
+    /// Keeps what is to be said, if anything is. It is recorded once the catalog says that the data
+    /// was read ([`Deliveries::record_soon`]), or after a restart.
+    pub(crate) async fn keep(&self, word: Option<&Word>) {
+        if let Some(word) = word
+            && let Err(error) = self.inner.keep(word).await
+        {
+            not_acknowledged(&word.delivery.statement.object, &error);
         }
     }
 
@@ -79,9 +98,14 @@ impl Deliveries {
             sequence: item.sequence,
             at: item.fetched_at.unwrap_or_else(now_ms),
         };
-        let kept = self.inner.keep_own(&fetched, true).await?;
+        let word = self.inner.word_on(&fetched, true).await?;
+        let kept = self.inner.keep(&word).await?;
         self.record(kept).await
     }
+}
+
+fn not_acknowledged(object: &ObjectId, error: &ServiceError) {
+    tracing::warn!(locator = %object.locator, %error, "what was read is not acknowledged");
 }
 
 /// Whether nothing more is to be said of an item.
@@ -119,17 +143,33 @@ impl Inner {
         Ok(!anew || stored.is_none_or(|stored| stored.chunk_list == read.chunk_list))
     }
 
-    /// Keeps what this node says of data, or returns what it has said before. What it has said
-    /// of an earlier envelope makes way where it says so of another version.
-    async fn keep_own(&self, fetched: &Fetched, is_another: bool) -> Result<Delivery, ServiceError> {
-        let (catalog, object) = (&self.ports.catalog, &fetched.object);
-        let kept = match catalog.delivery(object, self.own).await? {
-            Some(kept) if !is_another => kept,
-            _ => catalog.keep_delivery(&self.signed(fetched)?).await?,
+    /// What this node says of data, which is what it has said before unless this is another
+    /// version.
+    async fn word_on(&self, fetched: &Fetched, is_another: bool) -> Result<Word, ServiceError> {
+        let kept = match is_another {
+            true => None,
+            false => self.ports.catalog.delivery(&fetched.object, self.own).await?,
+        };
+        Ok(Word {
+            is_kept: kept.is_some(),
+            read_at: fetched.at,
+            delivery: match kept {
+                Some(kept) => kept,
+                None => self.signed(fetched)?,
+            },
+        })
+    }
+
+    /// Keeps what this node says of data. What it has said of an earlier envelope makes way.
+    async fn keep(&self, word: &Word) -> Result<Delivery, ServiceError> {
+        let catalog = &self.ports.catalog;
+        let kept = match word.is_kept {
+            true => word.delivery.clone(),
+            false => catalog.keep_delivery(&word.delivery).await?,
         };
         if kept.leaf_index.is_some() {
-            let next = ItemState::Acknowledged;
-            catalog.advance_item(object, next, fetched.at).await?;
+            let (object, next) = (&kept.statement.object, ItemState::Acknowledged);
+            catalog.advance_item(object, next, word.read_at).await?;
         }
         Ok(kept)
     }

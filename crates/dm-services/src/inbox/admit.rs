@@ -107,6 +107,7 @@ impl Inner {
             (Some(_), Some(end)) => Ok(catalog.advance_item(object, end, now_ms()).await.map(drop)?),
             (None, Some(_)) => Ok(()),
             (Some(item), None) if is_settled(&item, envelope) => Ok(()),
+            (Some(item), None) if self.is_listed_as_it_is(&item, envelope) => self.take_up(&item).await,
             (listed, None) => self.list(envelope, listed.as_ref()).await,
         }
     }
@@ -174,10 +175,24 @@ impl Inner {
         if self.ports.catalog.list_item(&item, &terms).await? {
             tracing::info!(locator = %envelope.id.locator, %owner, "the inbox has a new item");
         }
+        self.take_up(&item).await
+    }
+
+    /// Has a listed item fetched at once, if it is one that is to be.
+    async fn take_up(&self, item: &InboxItem) -> Result<(), ServiceError> {
         match &self.ports.fetches {
-            Some(fetches) => fetches.take_up(&envelope.id).await,
+            Some(fetches) => fetches.take_up(item).await,
             None => Ok(()),
         }
+    }
+
+    /// Whether an item says all that this envelope does, which has no receipt yet: an object and
+    /// the notice of it come one after the other.
+    fn is_listed_as_it_is(&self, item: &InboxItem, envelope: &SignedEnvelope) -> bool {
+        let (sealer, own) = (self.ports.sealer.as_ref(), Some(self.own));
+        !item.state.is_over()
+            && item.sequence == envelope.sequence
+            && attachments::receipt_in(sealer, envelope, &item.data_hash, own).is_none()
     }
 
     /// What the sender says of the object. One of an earlier version says nothing, not even

@@ -150,13 +150,13 @@ impl Fetches {
 
     /// Has a listed item fetched, if it is one that is wanted at once. Durable when it
     /// returns.
-    pub(super) async fn take_up(&self, object: &ObjectId) -> Result<(), ServiceError> {
+    pub(super) async fn take_up(&self, item: &InboxItem) -> Result<(), ServiceError> {
         let inner = &self.inner;
-        if inner.wanted(object).await?.is_none() {
+        if !inner.may_be_wanted(item) || !inner.is_from_wanted(item).await? {
             return Ok(());
         }
         let now = now_ms();
-        let fetch = DueObject::new(*object, now, now);
+        let fetch = DueObject::new(item.id(), now, now);
         inner.add(fetch).await?;
         inner.bell.notify_one();
         Ok(())
@@ -227,6 +227,7 @@ impl Inner {
         while !running.is_full() {
             let mut queue = self.queue.lock().await;
             let (mut due, pause) = queue.due(now_ms(), ROUND).await?;
+            let are_all = due.len() < ROUND;
             due.retain(|fetch| !running.contains(&fetch.object));
             if due.is_empty() {
                 return Ok(pause);
@@ -239,6 +240,10 @@ impl Inner {
                     let object = fetch.object;
                     running.begin(object.owner, vec![object], self.attempt(fetch));
                 }
+            }
+            if are_all {
+                // Those that wait for others of their senders hide nobody.
+                return Ok(pause);
             }
             queue.set_aside(&beyond_share).await?;
         }

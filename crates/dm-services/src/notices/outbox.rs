@@ -11,6 +11,7 @@ use dm_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::awaited_receipts::AwaitedReceipts;
 use crate::{pauses::Attempts, queue_front::QueueFront};
 
 /// Time, addressee, locator and kind → attempts and state: what is to be brought.
@@ -117,6 +118,7 @@ pub(super) struct Outbox {
     store: Arc<dyn KeyValueStore>,
     read_to: u64,
     front: QueueFront,
+    receipts: AwaitedReceipts,
 }
 
 impl Outbox {
@@ -127,6 +129,7 @@ impl Outbox {
             read_to: read_to.map_or(0, u64::from_be_bytes),
             store,
             front: QueueFront::new(DUE),
+            receipts: AwaitedReceipts::default(),
         })
     }
 
@@ -147,6 +150,7 @@ impl Outbox {
         batch.put(READ_TO, read_to.to_be_bytes().to_vec());
         self.front.commit(&*self.store, batch).await?;
         self.read_to = read_to;
+        self.receipts.added(new);
         Ok(())
     }
 
@@ -157,15 +161,27 @@ impl Outbox {
             batch.delete(old.key());
             new.iter().for_each(|due| put(&mut batch, due));
         }
-        self.front.commit(&*self.store, batch).await
+        self.front.commit(&*self.store, batch).await?;
+        for (old, new) in &done {
+            self.receipts.replaced(old, new.as_ref());
+        }
+        Ok(())
     }
 
-    /// Has these recipients told at `now` of all shares of which nobody keeps a letter.
-    pub(super) async fn hurry(&mut self, recipients: &BTreeSet<Address>, now: u64) -> Result<(), StoreError> {
-        self.bring_forward(now, |due| {
-            due.waits_unheard() && recipients.contains(&due.addressee)
-        })
-        .await
+    /// Has recipients who have got grants told at `now` of all shares of which nobody keeps a
+    /// letter, and others of the receipts that are in the envelopes of these shares.
+    pub(super) async fn hear(
+        &mut self,
+        granted: &BTreeSet<Address>,
+        receipts: &BTreeSet<(Address, Locator)>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        self.receipts.are_in(receipts);
+        if granted.is_empty() {
+            return Ok(());
+        }
+        self.bring_forward(now, |due| due.waits_unheard() && granted.contains(&due.addressee))
+            .await
     }
 
     /// Has every letter sent at `now` that nobody took.
@@ -198,7 +214,7 @@ impl Outbox {
     }
 
     /// Those that are due at `now`, among the first ones of which there are at most so many, and
-    /// when the next one is.
+    /// when the next one is; behind them those whose receipts are there.
     pub(super) async fn due(
         &mut self,
         now: u64,
@@ -212,8 +228,11 @@ impl Outbox {
                 next = Some(letter.at);
                 break;
             }
-            due.push(letter);
+            if !self.receipts.is_ready(&letter) {
+                due.push(letter);
+            }
         }
+        due.extend(self.receipts.ready().take(limit).cloned());
         Ok((due, next))
     }
 }

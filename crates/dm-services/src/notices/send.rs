@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     ServiceError,
+    late_news::Tellable,
     pauses::Attempts,
     running::{Limits, Running},
 };
@@ -43,8 +44,10 @@ const ROUND: usize = 256;
 const UNHEARD: (u64, u64) = (30_000, 3_600_000);
 /// First and longest pause where other peers keep it for the addressee.
 const KEPT: (u64, u64) = (600_000, 24 * 3_600_000);
-/// First and longest pause until an envelope says what has been decided.
+/// First and longest pause until an envelope says that a share has ended.
 const UNSPREAD: (u64, u64) = (250, 3_600_000);
+/// First and longest pause until an envelope has a receipt, where nobody tells that it has.
+const UNRECEIPTED: (u64, u64) = (5_000, 3_600_000);
 /// How often an envelope is looked at that does not say yet that a share has ended: for a
 /// good hour.
 const MAX_WAITS: u32 = 15;
@@ -132,8 +135,9 @@ impl Notices {
                     granted.forget_all_but(|recipient| sending.newest(recipient).is_some());
                     outbox.lock().await.replace(sent).await?;
                 }
-                recipients = self.ports.late_grants.next() => {
-                    outbox.lock().await.hurry(&recipients, now_ms()).await?;
+                news = self.ports.late_news.next() => {
+                    let Tellable { granted: recipients, receipts } = news;
+                    outbox.lock().await.hear(&recipients, &receipts, now_ms()).await?;
                     let under_way = recipients.into_iter().filter(|recipient| sending.newest(recipient).is_some());
                     granted.note(under_way, Instant::now());
                 }
@@ -185,8 +189,8 @@ impl Notices {
         // This node has shared it with itself, or was told of its own object.
         let others = addressees.into_iter().filter(|addressee| *addressee != self.own);
         let at = match kind {
-            // The envelope has it a little later.
-            LetterKind::Receipt => now_ms().saturating_add(UNSPREAD.0),
+            // The envelope has it a little later; who adds it tells so.
+            LetterKind::Receipt => now_ms().saturating_add(UNRECEIPTED.0),
             _ => now_ms(),
         };
         let due = others.map(|addressee| Due {
@@ -225,7 +229,11 @@ impl Notices {
                     done.push((due, Some(ungranted)));
                 }
                 Prepared::Unspread => {
-                    let again = again(&due, UNSPREAD, now);
+                    let pauses = match due.kind {
+                        LetterKind::Receipt => UNRECEIPTED,
+                        _ => UNSPREAD,
+                    };
+                    let again = again(&due, pauses, now);
                     done.push((due, Some(again)));
                 }
                 Prepared::Over => done.push((due, None)),

@@ -176,7 +176,9 @@ impl Repairer {
         };
         let counted = match ports.shares.replicas(id).await {
             // A newer envelope that nobody has yet is still owed to all of them.
-            Ok(Some((known, sequence))) if sequence == envelope.sequence && known > 0 => {
+            Ok(Some((known, sequence)))
+                if sequence == envelope.sequence && known > 0 && known != replicas =>
+            {
                 ports.shares.set_replicas(id, sequence, replicas).await
             }
             other => other.map(drop),

@@ -1,10 +1,14 @@
 //! Recipients that cannot be told at once of what was shared with them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use dm_core::{
+    B256,
     bus::EventBus,
     clock::now_ms,
     config::Acknowledge,
@@ -13,8 +17,8 @@ use dm_core::{
     letter::Letter,
     news::News,
     ports::{
-        KeyValueStore, NetworkStatus, NoticeSink, ObjectStore, ObjectStoreLayer, Signer, StoreError,
-        WriteBatch,
+        EventJournal, KeyValueStore, NetworkStatus, NoticeSink, ObjectStore, ObjectStoreLayer, Signer,
+        StoreError, WriteBatch,
     },
 };
 use dm_services::{NoticePorts, Notices, inbox::Arrivals};
@@ -48,7 +52,7 @@ async fn run_notices_of(
         arrivals: Arrivals::new(owner.catalog.clone()),
         deliveries: deliveries_of(owner, Acknowledge::OnRequest),
         bus: bus.clone(),
-        late_grants: owner.ports.late_grants.clone(),
+        late_news: owner.ports.late_news.clone(),
     };
     let notices = Notices::new(ports);
     tokio::spawn(async move { notices.run(CancellationToken::new()).await.unwrap() })
@@ -92,8 +96,12 @@ async fn letter(outbox: &MemoryKeyValueStore) -> Option<(u64, (Bytes, Bytes))> {
     let mut letters = outbox.scan(b"d", None, 9).await.unwrap();
     assert!(letters.len() <= 1);
     let entry = letters.pop()?;
-    let at = u64::from_be_bytes(entry.0[1..9].try_into().unwrap());
-    Some((at, entry))
+    Some((due_at(&entry.0), entry))
+}
+
+/// When the letter with this key is due.
+fn due_at(key: &[u8]) -> u64 {
+    u64::from_be_bytes(key[1..9].try_into().unwrap())
 }
 
 /// Waits until an attempt to tell has failed, and has the next one made in more than an hour, as
@@ -201,4 +209,69 @@ async fn a_letter_that_is_under_way_when_its_recipient_gets_a_grant_does_not_wai
     })
     .await;
     running.abort();
+}
+
+/// Counts the envelopes that are read.
+struct Counted {
+    objects: Arc<dyn ObjectStore>,
+    read: AtomicUsize,
+}
+
+#[async_trait]
+impl ObjectStoreLayer for Counted {
+    fn inner(&self) -> &dyn ObjectStore {
+        &*self.objects
+    }
+
+    async fn envelope(&self, id: &ObjectId) -> Result<Option<SignedEnvelope>, StoreError> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.objects.envelope(id).await
+    }
+}
+
+#[tokio::test]
+async fn a_letter_about_a_receipt_is_looked_at_once_the_envelope_has_it() {
+    let world = World::new();
+    let (owner, reader) = (world.node(1).await, world.node(2).await);
+    let inbox = Arc::new(MemoryInbox::default());
+    reader.network.take_notices(reader.address(), inbox.clone());
+    let objects = Arc::new(Counted {
+        objects: owner.objects.clone(),
+        read: AtomicUsize::new(0),
+    });
+    let outbox = MemoryKeyValueStore::new();
+    let running = run_notices_of(&owner, objects.clone(), &outbox, &EventBus::new()).await;
+    let terms = terms(reader.address());
+    let shared = owner.data.share_bytes(data(100), terms).await.unwrap();
+    is_known_to(&inbox, 1).await;
+    let anchored = News::ShareAnchored {
+        data_hash: shared.data_hash,
+        recipient: reader.address(),
+        tx_hash: B256::ZERO,
+        block: 1,
+        anchored_at: 1,
+    };
+    owner.catalog.append_news(vec![anchored]).await.unwrap();
+    // By itself, it would be looked at after seconds.
+    eventually("the letter about the receipt waits", async || {
+        let letters = outbox.scan(b"d", None, 9).await.unwrap();
+        let at = letters.iter().map(|(key, _)| due_at(key)).collect::<Vec<_>>();
+        (at.len() == 1 && at[0] > now_ms() + 1_000).then_some(())
+    })
+    .await;
+    owner.spread();
+    is_known_to(&inbox, 2).await;
+    is_told(&inbox, shared.data_hash, &outbox).await;
+    let letters = inbox.taken();
+    assert!(letters[0].sequence() < letters[1].sequence());
+    assert_eq!(objects.read.load(Ordering::Relaxed), 2);
+    running.abort();
+}
+
+/// Waits until the recipient has taken so many letters.
+async fn is_known_to(inbox: &MemoryInbox, letters: usize) {
+    eventually("the recipient has the letters", async || {
+        (inbox.taken().len() == letters).then_some(())
+    })
+    .await;
 }

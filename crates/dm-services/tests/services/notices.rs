@@ -25,7 +25,7 @@ use dm_core::{
     signed::Signed,
 };
 use dm_services::{
-    Deliveries, DeliveryPorts, DeliverySettings, LateGrants, Letterbox, NoticePorts, Notices, inbox::Arrivals,
+    Deliveries, DeliveryPorts, DeliverySettings, LateNews, Letterbox, NoticePorts, Notices, inbox::Arrivals,
 };
 use dm_testing::{
     catalog::{MemoryCatalog, deliveries::delivery},
@@ -75,7 +75,7 @@ impl Owner {
             arrivals: Arrivals::new(self.catalog.clone()),
             deliveries: deliveries(&self.catalog, &self.objects, &self.signer),
             bus: self.bus.clone(),
-            late_grants: LateGrants::default(),
+            late_news: LateNews::default(),
         });
         let stop = CancellationToken::new();
         let (running, stopping) = (notices, stop.clone());

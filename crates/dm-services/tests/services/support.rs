@@ -17,8 +17,8 @@ use dm_core::{
     trace::Trace,
 };
 use dm_services::{
-    DataConfig, DataManager, DataPorts, Deliveries, DeliveryPorts, DeliverySettings, KnownObjects,
-    LateGrants, MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, ServiceError, TokenManager,
+    DataConfig, DataManager, DataPorts, Deliveries, DeliveryPorts, DeliverySettings, KnownObjects, LateNews,
+    MoneyConfig, MoneyPorts, OrderExecutor, PaymentProcessor, ServiceError, TokenManager,
 };
 pub(crate) use dm_testing::waiting::eventually;
 use dm_testing::{
@@ -127,7 +127,7 @@ impl World {
             attestation: None,
             instances: None,
             deliveries: None,
-            late_grants: LateGrants::default(),
+            late_news: LateNews::default(),
             plugins: None,
             bus,
         };

@@ -160,14 +160,21 @@ impl Check {
                 .schedule_erasure(&object.data_hash, object.envelope.expires_at)
                 .await?;
         }
-        // Before anything says that the data was read: a node that is killed in between
-        // acknowledges it all the same.
-        if let Some(deliveries) = &object.reader.deliveries {
-            deliveries.has_read(&object.envelope, &object.data_hash).await;
-        }
-        // Both in one commit, as a rule.
         let id = &object.envelope.id;
-        let (kept, advanced) = tokio::join!(
+        let deliveries = object.reader.deliveries.as_ref();
+        let word = match deliveries {
+            Some(deliveries) => deliveries.word_on(&object.envelope, &object.data_hash).await,
+            None => None,
+        };
+        // In one commit, as a rule. What is said of the data never comes after what says that it
+        // was read: a node that is killed in between acknowledges it all the same.
+        let ((), kept, advanced) = tokio::join!(
+            biased;
+            async {
+                if let Some(deliveries) = deliveries {
+                    deliveries.keep(word.as_ref()).await;
+                }
+            },
             object.reader.readable.put_readable(&readable),
             object.reader.inbox.advance_item(id, ItemState::Fetched, now_ms()),
         );
@@ -175,7 +182,7 @@ impl Check {
         if let Err(error) = advanced {
             tracing::warn!(locator = %id.locator, %error, "an item was not marked as fetched");
         }
-        if let Some(deliveries) = &object.reader.deliveries {
+        if let Some(deliveries) = deliveries {
             deliveries.record_soon();
         }
         Ok(())

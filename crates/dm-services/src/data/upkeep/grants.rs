@@ -19,7 +19,7 @@ use super::{
     shares::was_taken_back,
 };
 use crate::{
-    LateGrants, ServiceError,
+    LateNews, ServiceError,
     data::{DataLocks, address::AddressBook, copies::Copies, objects::OwnObjects},
 };
 
@@ -68,7 +68,7 @@ pub(super) struct Granting {
     pub(super) addresses: Arc<AddressBook>,
     pub(super) copies: Copies,
     pub(super) locks: DataLocks,
-    pub(super) late_grants: LateGrants,
+    pub(super) late_news: LateNews,
     pub(super) retry_interval: Duration,
     /// Recipients who were not found.
     pub(super) absent: Mutex<Absent>,
@@ -121,7 +121,7 @@ impl Granting {
             after = *last;
             for (_, share) in &owed {
                 match self.complete_grant(share).await {
-                    Ok(true) => self.late_grants.made_to(recipient),
+                    Ok(true) => self.late_news.granted_to(recipient),
                     Ok(false) => {}
                     Err(error) => outcome = Err(error),
                 }

@@ -15,7 +15,7 @@ use super::{
     due::{Due, DueWork, Work},
 };
 use crate::{
-    ServiceError,
+    LateNews, ServiceError,
     data::{
         DataLocks, copies::Copies, erase::Eraser, objects::OwnObjects, recorder::Recorder, seal::Sealing,
     },
@@ -87,6 +87,7 @@ pub(super) struct Receipts {
     pub(super) copies: Copies,
     pub(super) recorder: Arc<Recorder>,
     pub(super) sealing: Arc<Sealing>,
+    pub(super) late_news: LateNews,
     pub(super) locks: DataLocks,
 }
 
@@ -161,10 +162,14 @@ impl Receipts {
             self.own.add_receipt(&id, sealed, is_receipt).await?;
             self.copies.tell_later(&id);
         }
-        Ok(self
-            .shares
-            .set_receipt_spread(&share.data_hash, share.recipient)
-            .await?)
+        let recipient = share.recipient;
+        self.shares
+            .set_receipt_spread(&share.data_hash, recipient)
+            .await?;
+        if recipient != self.own.address() {
+            self.late_news.receipt_is_in(recipient, id.locator);
+        }
+        Ok(())
     }
 }
 
