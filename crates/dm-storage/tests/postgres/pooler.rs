@@ -128,3 +128,21 @@ async fn instances_share_a_pooler_that_is_restarted_in_between() {
         pooler.restart();
     }
 }
+
+#[tokio::test]
+async fn instances_that_start_at_the_same_time_behind_a_pooler_all_open() {
+    let database = Database::new().await;
+    let Some(pooler) = Pooler::start(&database) else {
+        return;
+    };
+    let first = open(&pooler, &database).await;
+    for _ in 0..5 {
+        let opening = (0..12).map(|_| SqliteCatalog::open_postgres(pooler.options(&database)));
+        let working = (0..SHARES_OF_EACH).map(async |n| first.share(&data_hash(n), address(1)).await);
+        let (opened, worked) = futures::join!(join_all(opening), join_all(working));
+        worked
+            .into_iter()
+            .for_each(|found| assert_eq!(found.unwrap(), None));
+        opened.into_iter().for_each(|opened| drop(opened.unwrap()));
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dm_core::ports::CatalogError;
-use sqlx::PgConnection;
+use sqlx::{Decode, PgConnection, Postgres, Row, Type};
 
 use super::{
     super::{
@@ -62,11 +62,7 @@ impl Transactions {
         connection: &mut PgConnection,
     ) -> Result<Self, CatalogError> {
         // Made by the server, whose random numbers differ from instance to instance.
-        let id: Vec<u8> = sqlx::query_scalar("SELECT uuid_send(gen_random_uuid())")
-            .persistent(false)
-            .fetch_one(connection)
-            .await
-            .map_err(from_sqlx)?;
+        let id: Vec<u8> = value(connection, "SELECT uuid_send(gen_random_uuid())").await?;
         let id = <[u8; 16]>::try_from(id).map_err(|_| unavailable("the server makes no ids"))?;
         Ok(Self {
             server,
@@ -155,6 +151,22 @@ impl Transactions {
 pub(crate) async fn run(connection: &mut PgConnection, statements: &'static str) -> Result<(), CatalogError> {
     let done = sqlx::raw_sql(statements).execute(connection).await;
     done.map(|_| ()).map_err(from_sqlx)
+}
+
+/// The value that a statement without parameters gives, outside a transaction. It is one message: a
+/// pooler may send a second one to another connection of the server.
+///
+/// # Errors
+/// Where the database fails.
+pub(super) async fn value<T>(
+    connection: &mut PgConnection,
+    statement: &'static str,
+) -> Result<T, CatalogError>
+where
+    T: for<'r> Decode<'r, Postgres> + Type<Postgres>,
+{
+    let row = sqlx::raw_sql(statement).fetch_one(connection).await;
+    row.and_then(|row| row.try_get(0)).map_err(from_sqlx)
 }
 
 /// Whether the same may succeed a moment later.

@@ -50,11 +50,7 @@ async fn connect(server: &Server) -> Result<PgConnection, CatalogError> {
 
 async fn warn_of_weak_settings(connection: &mut PgConnection) -> Result<(), CatalogError> {
     for setting in ["SHOW synchronous_commit", "SHOW fsync"] {
-        let value: String = sqlx::query_scalar(setting)
-            .persistent(false)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(from_sqlx)?;
+        let value: String = answers::value(connection, setting).await?;
         if value == "off" {
             tracing::warn!(
                 setting = setting.trim_start_matches("SHOW "),
