@@ -6,7 +6,7 @@ use std::{
 };
 
 use dm_core::{
-    lease::{Epoch, current_epoch},
+    lease::{Right, current_right},
     ports::{ComplianceError, Recorded},
     span::{self, TraceContext},
 };
@@ -22,8 +22,8 @@ pub(crate) type Answer = Result<Recorded, ComplianceError>;
 pub(crate) struct Waiting {
     /// The event.
     pub(crate) leaf: Leaf,
-    /// In which epoch it is recorded, where only the leader may do so.
-    pub(crate) epoch: Option<Epoch>,
+    /// By which right it is recorded.
+    pub(crate) right: Right,
     /// The trace that it belongs to, where that is recorded.
     pub(crate) trace: Option<TraceContext>,
     /// Who waits for it.
@@ -71,7 +71,7 @@ impl Queue {
         }
         state.waiting.push_back(Waiting {
             leaf,
-            epoch: current_epoch(),
+            right: current_right(),
             trace: span::recorded(),
             answer,
         });
@@ -80,7 +80,7 @@ impl Queue {
         Ok(receiver)
     }
 
-    /// Takes what waits, at most `limit` events and of one epoch, and waits for the first one;
+    /// Takes what waits, at most `limit` events by one right, and waits for the first one;
     /// `None` once the queue is closed and empty. Dropping the future loses nothing.
     pub(crate) async fn next_batch(&self, limit: usize) -> Option<Vec<Waiting>> {
         loop {
@@ -100,9 +100,9 @@ impl Queue {
 
     fn take(&self, limit: usize) -> (Vec<Waiting>, bool) {
         let mut state = self.lock();
-        let first = state.waiting.front().map(|waiting| waiting.epoch);
+        let first = state.waiting.front().map(|waiting| &waiting.right);
         let same = state.waiting.iter().take(limit);
-        let count = same.take_while(|waiting| Some(waiting.epoch) == first).count();
+        let count = same.take_while(|waiting| Some(&waiting.right) == first).count();
         (state.waiting.drain(..count).collect(), state.closed)
     }
 
@@ -113,7 +113,12 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::{Address, event::NewEvent, hash::DataHash, lease::in_epoch};
+    use dm_core::{
+        Address,
+        event::NewEvent,
+        hash::DataHash,
+        lease::{Epoch, in_epoch},
+    };
 
     use super::*;
 
@@ -140,7 +145,7 @@ mod tests {
         for (events, epoch) in [(2, None), (1, Some(Epoch(3))), (1, None)] {
             let batch = queue.next_batch(10).await.unwrap();
             assert_eq!(batch.len(), events);
-            assert!(batch.iter().all(|waiting| waiting.epoch == epoch));
+            assert!(batch.iter().all(|waiting| waiting.right.epoch == epoch));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dm_core::{
-    lease::in_epoch,
+    lease::in_right,
     ports::{CatalogError, ComplianceError, LogEntry, Recorded},
     span::TraceContext,
 };
@@ -40,12 +40,9 @@ impl Sequencer {
         let mut edge = None;
         while let Some(batch) = self.next_batch(&shutdown).await {
             let span = tracing::debug_span!("append", events = batch.len());
-            let epoch = batch.first().and_then(|first| first.epoch);
+            let right = batch.first().map(|first| first.right.clone());
             let append = self.append(edge, batch).instrument(span);
-            edge = match epoch {
-                Some(epoch) => in_epoch(epoch, append).await,
-                None => append.await,
-            };
+            edge = in_right(right.unwrap_or_default(), append).await;
         }
         Ok(())
     }
@@ -73,8 +70,9 @@ impl Sequencer {
                 Some(edge)
             }
             Err(error) => {
-                if let ComplianceError::Catalog(CatalogError::NotLeading(_)) = error {
-                    tracing::info!(%error, "what an earlier leader wanted to record is left to the next one");
+                if let ComplianceError::Catalog(CatalogError::NotLeading(_) | CatalogError::TurnLost) = error
+                {
+                    tracing::info!(%error, "what this instance wanted to record is left to another one");
                 } else {
                     tracing::error!(%error, events = answers.len(), "events could not be recorded");
                 }

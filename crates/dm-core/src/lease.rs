@@ -6,7 +6,9 @@ mod acting;
 
 use std::{fmt, time::Duration};
 
-pub use self::acting::{current_epoch, in_epoch, in_same_epoch};
+pub use self::acting::{
+    Right, Standing, current_epoch, current_right, in_epoch, in_right, in_same_epoch, in_turn,
+};
 use crate::instance::InstanceId;
 
 /// Numbers the times that somebody takes the lease. Each is greater than all before it.

@@ -162,7 +162,7 @@ impl Deliveries {
 impl Inner {
     async fn record(&self, delivery: Delivery) -> Result<Delivery, ServiceError> {
         let (object, recipient) = (delivery.statement.object, delivery.statement.recipient);
-        let _turn = self.locks.lock((object, recipient)).await?;
+        let turn = self.locks.lock((object, recipient)).await?;
         let kept = self.ports.catalog.delivery(&object, recipient).await?;
         let kept = kept.ok_or(ServiceError::NotFound)?;
         if kept.leaf_index.is_some() {
@@ -172,7 +172,7 @@ impl Inner {
             true => NewEvent::acknowledgement(kept.data_hash, &kept.statement),
             false => NewEvent::delivery(kept.data_hash, &kept.statement),
         };
-        let recorded = self.ports.log.record(event).await?;
+        let recorded = turn.work(self.ports.log.record(event)).await?;
         Ok(Delivery {
             leaf_index: Some(recorded.index),
             ..kept

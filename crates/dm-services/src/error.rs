@@ -203,6 +203,14 @@ impl ServiceError {
         }
     }
 
+    /// Whether another instance has taken over what was to be done.
+    pub(crate) fn is_of_a_lost_turn(&self) -> bool {
+        let Self::Unavailable(cause) = self else {
+            return false;
+        };
+        matches!(cause.downcast_ref(), Some(CatalogError::TurnLost))
+    }
+
     /// A field that is not accepted, with a reason that completes "`<field>` …".
     pub fn rejected(field: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Rejected {
@@ -236,6 +244,7 @@ impl From<CatalogError> for ServiceError {
             CatalogError::Unavailable(_)
             | CatalogError::Unsettled(_)
             | CatalogError::NotLeading(_)
+            | CatalogError::TurnLost
             | CatalogError::Failed(_) => Self::Unavailable(error.into()),
             CatalogError::Conflict(_) | CatalogError::Corrupt(_) => Self::Fault(error.into()),
         }

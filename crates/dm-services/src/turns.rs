@@ -1,7 +1,11 @@
 //! Turns at what no two may change at the same time, whether in this process or in another
 //! instance of the node.
 
-use std::{hash::Hash, sync::Arc, time::Duration};
+use std::{
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use bytes::Bytes;
@@ -10,6 +14,7 @@ use dm_core::{
     hash::Locator,
     instance::InstanceId,
     keyed_locks::{KeyedLocks, LockGuard},
+    lease::{Standing, in_turn},
     ports::{Instances, KeyValueStore, StoreError, WriteBatch},
 };
 
@@ -54,7 +59,18 @@ pub(crate) struct Turns<K> {
 /// Held while the work is done.
 pub(crate) struct Turn {
     _here: LockGuard,
-    _shared: Option<Held>,
+    shared: Option<Held>,
+}
+
+impl Turn {
+    /// Does work of this turn. Once another instance has taken the turn away, the work changes
+    /// nothing more in the catalog.
+    pub(crate) async fn work<Work: Future>(&self, work: Work) -> Work::Output {
+        match &self.shared {
+            Some(held) => in_turn(held.standing.clone(), work).await,
+            None => work.await,
+        }
+    }
 }
 
 impl<K: TurnKey> Turns<K> {
@@ -76,29 +92,41 @@ impl<K: TurnKey> Turns<K> {
             Some(shared) => Some(shared.take(key.name().into()).await?),
             None => None,
         };
-        Ok(Turn {
-            _here: here,
-            _shared: shared,
-        })
+        Ok(Turn { _here: here, shared })
     }
 }
 
 /// Turns that all instances of a node keep to, in a namespace that they share; cheap to clone.
 /// The entry of a turn names who has it. It ends with the turn, or with the instance.
+///
+/// An instance that is only suspended would go on with its turns when it wakes. So each has a
+/// further entry, which whoever takes one of its turns away changes, and what it writes in a turn is
+/// only made while that entry is [what it was](Standing) when it took the turn.
 #[derive(Clone)]
 pub struct SharedTurns {
     own: InstanceId,
     instances: Arc<dyn Instances>,
     store: Arc<dyn KeyValueStore>,
+    namespace: Arc<str>,
+    /// How this instance stands, as far as it knows.
+    standing: Arc<Mutex<Option<Arc<Standing>>>>,
 }
 
 impl SharedTurns {
-    /// Those of this instance, which is known to the others already.
-    pub fn new(own: InstanceId, instances: Arc<dyn Instances>, store: Arc<dyn KeyValueStore>) -> Self {
+    /// Those of this instance, which is known to the others already, in the namespace of this name
+    /// of the catalog.
+    pub fn new(
+        own: InstanceId,
+        instances: Arc<dyn Instances>,
+        store: Arc<dyn KeyValueStore>,
+        namespace: &str,
+    ) -> Self {
         Self {
             own,
             instances,
             store,
+            namespace: namespace.into(),
+            standing: Arc::default(),
         }
     }
 
@@ -106,47 +134,99 @@ impl SharedTurns {
     /// before: what this instance has here is a turn whose end is not noted yet.
     async fn take(&self, key: Bytes) -> Result<Held, ServiceError> {
         // Dropped, it takes back what may have been written.
-        let held = Held {
+        let mut held = Held {
             entry: [self.own.0, rand::random()].concat().into(),
             store: self.store.clone(),
+            standing: self.standing().await?,
             key,
         };
-        let (mut expected, mut pause) = (None, FIRST_PAUSE);
+        let (mut found, mut pause) = (None, FIRST_PAUSE);
         loop {
             let mut batch = WriteBatch::new();
-            batch.expect(held.key.clone(), expected);
+            if let Some(holder) = found.as_deref().and_then(|entry| self.other_holder(entry)) {
+                self.take_away_from(holder, &mut batch).await?;
+            }
+            batch.expect(held.key.clone(), found);
             batch.put(held.key.clone(), held.entry.clone());
-            match self.store.commit(batch).await {
+            match in_turn(held.standing.clone(), self.store.commit(batch)).await {
                 Ok(()) => return Ok(held),
                 Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let before = std::mem::replace(&mut held.standing, self.read_standing().await?);
+                    // Others have taken turns away from this instance since.
+                    if before == held.standing {
+                        return Err(error.into());
+                    }
+                }
             }
-            expected = self.store.get(&held.key).await?;
-            if let Some(entry) = &expected
-                && self.is_of_another(entry).await?
+            found = self.store.get(&held.key).await?;
+            if let Some(holder) = found.as_deref().and_then(|entry| self.other_holder(entry))
+                && self.is_there(holder).await?
             {
                 tokio::time::sleep(pause).await;
                 pause = (2 * pause).min(LONGEST_PAUSE);
-                expected = None;
+                found = None;
             }
         }
     }
 
-    /// Whether another instance has the turn, and is there.
-    async fn is_of_another(&self, entry: &[u8]) -> Result<bool, ServiceError> {
-        let is_of = |id: InstanceId| entry.starts_with(&id.0);
-        if is_of(self.own) {
-            return Ok(false);
-        }
+    /// The other instance of which the entry of a turn is.
+    fn other_holder(&self, entry: &[u8]) -> Option<InstanceId> {
+        let holder = InstanceId(*entry.first_chunk()?);
+        (holder != self.own).then_some(holder)
+    }
+
+    async fn is_there(&self, holder: InstanceId) -> Result<bool, ServiceError> {
         let instances = self.instances.instances().await?;
-        let mut holders = instances.iter().filter(|seen| is_of(seen.instance.id));
+        let mut holders = instances.iter().filter(|seen| seen.instance.id == holder);
         Ok(holders.any(|holder| !holder.is_gone()))
     }
+
+    /// Adds that the instance writes nothing more in the turns that it has.
+    async fn take_away_from(&self, holder: InstanceId, batch: &mut WriteBatch) -> Result<(), ServiceError> {
+        let key = standing_key(holder);
+        let before = self.store.get(&key).await?;
+        let times = before.as_deref().and_then(|entry| entry.first_chunk().copied());
+        let times = times.map_or(0, u64::from_be_bytes) + 1;
+        batch.expect(key.clone(), before);
+        batch.put(key, times.to_be_bytes().to_vec());
+        Ok(())
+    }
+
+    async fn standing(&self) -> Result<Arc<Standing>, ServiceError> {
+        let known = self.known_standing().clone();
+        match known {
+            Some(standing) => Ok(standing),
+            None => self.read_standing().await,
+        }
+    }
+
+    async fn read_standing(&self) -> Result<Arc<Standing>, ServiceError> {
+        let key = standing_key(self.own);
+        let standing = Arc::new(Standing {
+            namespace: self.namespace.clone(),
+            value: self.store.get(&key).await?,
+            key,
+        });
+        *self.known_standing() = Some(standing.clone());
+        Ok(standing)
+    }
+
+    fn known_standing(&self) -> MutexGuard<'_, Option<Arc<Standing>>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The entry of an instance, in which is counted how often others have taken turns away from it.
+fn standing_key(instance: InstanceId) -> Bytes {
+    [b"i", instance.0.as_slice()].concat().into()
 }
 
 /// A turn that this instance has among all.
 struct Held {
     store: Arc<dyn KeyValueStore>,
+    /// As it was when the turn was taken.
+    standing: Arc<Standing>,
     key: Bytes,
     /// Who has it, and which turn it is: another one of this instance may follow at once.
     entry: Bytes,
@@ -174,5 +254,54 @@ impl Drop for Held {
                 pause = (2 * pause).min(LONGEST_PAUSE);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_core::instance::Instance;
+    use dm_testing::{catalog::MemoryLeases, key_value::MemoryKeyValueStore};
+
+    use super::*;
+
+    const FIRST: InstanceId = InstanceId([1; 16]);
+    const SECOND: InstanceId = InstanceId([2; 16]);
+
+    async fn note(instances: &MemoryLeases, id: InstanceId) {
+        let instance = Instance {
+            id,
+            name: String::new(),
+            version: String::new(),
+            peer_id: None,
+            addresses: Vec::new(),
+        };
+        instances.note_instance(&instance).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_a_turn_away_ends_what_its_holder_may_write() {
+        let instances = Arc::new(MemoryLeases::new());
+        let store = Arc::new(MemoryKeyValueStore::new());
+        let turns = |own| SharedTurns::new(own, instances.clone(), store.clone(), "turns");
+        let (first, second) = (turns(FIRST), turns(SECOND));
+        note(&instances, FIRST).await;
+        let key = Bytes::from_static(b"d1");
+        let held = first.take(key.clone()).await.unwrap();
+        let is_as_before = async |standing: &Standing| {
+            let found = store.get(&standing.key).await.unwrap();
+            found == standing.value
+        };
+        tokio::time::advance(Duration::from_millis(LOST_AFTER_MS - 1)).await;
+        let waiting = tokio::time::timeout(Duration::ZERO, second.take(key.clone())).await;
+        assert!(waiting.is_err(), "its holder is there");
+        assert!(is_as_before(&held.standing).await);
+
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let taken = second.take(key.clone()).await.unwrap();
+        assert!(!is_as_before(&held.standing).await);
+        assert!(is_as_before(&taken.standing).await);
+        // Another turn of the second one is nobody's loss.
+        second.take(Bytes::from_static(b"d2")).await.unwrap();
+        assert!(is_as_before(&taken.standing).await);
     }
 }

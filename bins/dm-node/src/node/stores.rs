@@ -52,8 +52,8 @@ impl Stores {
     /// The turns that its instances keep to, where the node may have several.
     pub(super) fn turns(&self, config: &NodeConfig) -> Option<SharedTurns> {
         let turns = || {
-            let store = self.namespace(config, Namespace::Turns);
-            SharedTurns::new(self.instance, self.catalog.clone(), store)
+            let (store, name) = (self.namespace(config, Namespace::Turns), Namespace::Turns.name());
+            SharedTurns::new(self.instance, self.catalog.clone(), store, name)
         };
         config.catalog_url.is_some().then(turns)
     }

@@ -36,6 +36,10 @@ pub enum CatalogError {
     /// Nothing was changed.
     #[error("epoch {0} of the lease has ended: this instance does not lead any more")]
     NotLeading(Epoch),
+    /// This instance seemed to be gone, and another one has taken over what it was about. Nothing was
+    /// changed.
+    #[error("another instance has taken this work over: this one was silent for too long")]
+    TurnLost,
     /// The database failed.
     #[error("the catalog failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -52,6 +56,7 @@ impl CatalogError {
             Self::Unavailable(why) => Self::Unavailable(why.clone()),
             Self::Unsettled(why) => Self::Unsettled(why.clone()),
             Self::NotLeading(epoch) => Self::NotLeading(*epoch),
+            Self::TurnLost => Self::TurnLost,
             Self::Failed(source) => Self::Failed(source.to_string().into()),
         }
     }

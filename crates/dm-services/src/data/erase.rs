@@ -77,29 +77,27 @@ impl Eraser {
         run_to_completion(async move {
             let turn = eraser.locks.lock(data_hash.locator()).await?;
             eraser.recorder.ensure_log_accepts()?;
-            let recorded = if eraser.has(&data_hash).await? {
-                eraser
-                    .erasures
-                    .begin_erasure(&data_hash, ErasureCause::Ordered)
-                    .await?;
-                eraser.finish_erasure(&data_hash).await?
-            } else {
-                let event = eraser.recorder.erasure_event(&data_hash).await?;
-                let event = event.ok_or(ServiceError::NotFound)?;
-                // Where an earlier answer was that a file still holds the key: this waits for it.
-                eraser.erasures.end_erasure(&data_hash).await?;
-                RecordedErasure {
-                    event,
-                    replicas: eraser
-                        .copies
-                        .known_replicas(&eraser.own.own_id(&data_hash))
-                        .await?,
-                }
-            };
+            let recorded = turn.work(eraser.erase_or_find(&data_hash)).await?;
             drop(turn);
             eraser.conclude_erasure(data_hash, recorded).await
         })
         .await
+    }
+
+    /// Erases the data, or finds that it was erased.
+    async fn erase_or_find(&self, data_hash: &DataHash) -> Result<RecordedErasure, ServiceError> {
+        if self.has(data_hash).await? {
+            self.erasures
+                .begin_erasure(data_hash, ErasureCause::Ordered)
+                .await?;
+            return self.finish_erasure(data_hash).await;
+        }
+        let event = self.recorder.erasure_event(data_hash).await?;
+        let event = event.ok_or(ServiceError::NotFound)?;
+        // Where an earlier answer was that a file still holds the key: this waits for it.
+        self.erasures.end_erasure(data_hash).await?;
+        let replicas = self.copies.known_replicas(&self.own.own_id(data_hash)).await?;
+        Ok(RecordedErasure { event, replicas })
     }
 
     /// Whether this node has the data's key, or an object that holds it for this node.

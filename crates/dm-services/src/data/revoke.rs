@@ -113,22 +113,7 @@ impl Revoker {
         run_to_completion(async move {
             let turn = revoker.locks.lock(data_hash.locator()).await?;
             revoker.recorder.ensure_log_accepts()?;
-            let Some(object) = revoker.own.own_object(&data_hash).await? else {
-                return Err(ServiceError::NotFound);
-            };
-            let recorded = if revoker.may_read(&object, recipient).await? {
-                let revocations = &revoker.revocations;
-                revocations.begin_revocation(&data_hash, recipient).await?;
-                revoker.finish_revocation(&data_hash, recipient).await?
-            } else {
-                let event = revoker.recorder.revocation_event(&data_hash, recipient).await?;
-                let stranger = || ServiceError::invalid("recipient", "has no access to this data");
-                RecordedRevocation {
-                    event: event.ok_or_else(stranger)?,
-                    replicas: revoker.copies.known_replicas(&object.id).await?,
-                    waiting: Vec::new(),
-                }
-            };
+            let recorded = turn.work(revoker.revoke_or_find(&data_hash, recipient)).await?;
             drop(turn);
             let tx_hash = revoker.recorder.anchor_of(recorded.event.index).await?;
             Ok(Revocation {
@@ -142,6 +127,28 @@ impl Revoker {
             })
         })
         .await
+    }
+
+    /// Withdraws access, or finds that it was withdrawn.
+    async fn revoke_or_find(
+        &self,
+        data_hash: &DataHash,
+        recipient: Address,
+    ) -> Result<RecordedRevocation, ServiceError> {
+        let object = self.own.own_object(data_hash).await?;
+        let object = object.ok_or(ServiceError::NotFound)?;
+        if self.may_read(&object, recipient).await? {
+            let revocations = &self.revocations;
+            revocations.begin_revocation(data_hash, recipient).await?;
+            return self.finish_revocation(data_hash, recipient).await;
+        }
+        let event = self.recorder.revocation_event(data_hash, recipient).await?;
+        let stranger = || ServiceError::invalid("recipient", "has no access to this data");
+        Ok(RecordedRevocation {
+            event: event.ok_or_else(stranger)?,
+            replicas: self.copies.known_replicas(&object.id).await?,
+            waiting: Vec::new(),
+        })
     }
 
     /// Whether the address has a grant, or a share whose grant is still owed.

@@ -37,6 +37,7 @@ async fn the_address_record_names_the_instances_that_are_there() {
                 InstanceId([1; 16]),
                 instances.clone(),
                 Arc::new(MemoryKeyValueStore::new()),
+                "turns",
             ),
         }),
         ..node.ports.clone()

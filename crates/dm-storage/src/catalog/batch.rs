@@ -79,8 +79,8 @@ struct Batch<'a, 'c> {
     log_length: Option<u64>,
     singles: Vec<(usize, &'a SingleChange)>,
     news: NewsOfCommit,
-    /// What the lease allows, as this transaction has found.
-    fences: Vec<(Fence, bool)>,
+    /// What holds and what does not, as this transaction has found.
+    fences: Vec<(&'a Fence, bool)>,
 }
 
 impl<'a, 'c> Batch<'a, 'c> {
@@ -110,10 +110,10 @@ impl<'a, 'c> Batch<'a, 'c> {
                 Ok(())
             }
             Change::Fenced(fence, change) => {
-                if self.allows(*fence).await? {
+                if self.allows(fence).await? {
                     return Box::pin(self.add(place, change)).await;
                 }
-                self.set_outcome(place, Outcome::Fenced(*fence));
+                self.set_outcome(place, Outcome::Fenced(fence.clone()));
                 Ok(())
             }
             Change::Ordered(change) => {
@@ -126,13 +126,17 @@ impl<'a, 'c> Batch<'a, 'c> {
         }
     }
 
-    /// Whether the lease allows it. Nobody else changes it before the commit: all who write
-    /// wait for the end of this transaction.
-    async fn allows(&mut self, fence: Fence) -> Result<bool, CatalogError> {
+    /// Whether that holds. Nobody else changes it before the commit: all who write wait for the
+    /// end of this transaction.
+    async fn allows(&mut self, fence: &'a Fence) -> Result<bool, CatalogError> {
         if let Some((_, allows)) = self.fences.iter().find(|(known, _)| *known == fence) {
             return Ok(*allows);
         }
-        let allows = leases::allows(self.connection, fence).await?;
+        let allows = match fence {
+            Fence::Epoch(epoch) => leases::is_of(self.connection, *epoch).await?,
+            Fence::Last(instance) => leases::was_last(self.connection, *instance).await?,
+            Fence::Standing(standing) => namespaces::is_as(self.connection, standing).await?,
+        };
         self.fences.push((fence, allows));
         Ok(allows)
     }

@@ -11,7 +11,7 @@ use dm_core::{
     hash::{DataHash, Locator},
     inbox::{Arrival, InboxItem, ItemState, Term},
     instance::{Instance, InstanceId},
-    lease::Epoch,
+    lease::{Epoch, Standing},
     news::News,
     operation::OperationId,
     order::{OrderRecord, OrderState, TokenRecord, Tries},
@@ -39,17 +39,19 @@ pub(super) enum Change {
     Ordered(OrderedChange),
     /// Made on its own, in any order.
     Single(SingleChange),
-    /// Made only where the lease allows it.
+    /// Made only where this holds.
     Fenced(Fence, Box<Self>),
 }
 
-/// What must hold of the newest lease for a change to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What must hold for a change to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fence {
-    /// It is of this epoch and has not ended.
+    /// The newest lease is of this epoch and has not ended.
     Epoch(Epoch),
-    /// It is or was that of this instance: no other one has had it since.
+    /// The newest lease is or was that of this instance: no other one has had it since.
     Last(InstanceId),
+    /// The instance stands as it did when it took its turn.
+    Standing(Arc<Standing>),
 }
 
 /// Frequent changes, of which many are made by one statement.
@@ -297,6 +299,6 @@ pub(super) enum Outcome {
     Lease(Option<Epoch>),
     /// It contradicts what is kept; nothing was changed.
     Refused(String),
-    /// The lease does not allow it; nothing was changed.
+    /// What must hold for it does not; nothing was changed.
     Fenced(Fence),
 }

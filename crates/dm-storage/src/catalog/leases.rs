@@ -14,7 +14,7 @@ use dm_core::{
 
 use super::{
     SqliteCatalog,
-    change::{Fence, LeaseChange, OrderedChange, Outcome},
+    change::{LeaseChange, OrderedChange, Outcome},
     clock::with_now,
     columns::{Columns, bound, storable},
     error::{failed, from_sqlx},
@@ -70,13 +70,19 @@ pub(super) async fn change(
     Ok(Outcome::Existed(changed.is_some()))
 }
 
-/// Whether the lease allows a change, within a transaction that writes.
-pub(super) async fn allows(connection: &mut Connection<'_>, fence: Fence) -> Result<bool, CatalogError> {
+/// Whether the lease is of that epoch and has not ended, within a transaction that writes.
+pub(super) async fn is_of(connection: &mut Connection<'_>, epoch: Epoch) -> Result<bool, CatalogError> {
     let (now, newest) = newest(connection).await?;
-    Ok(newest.is_some_and(|lease| match fence {
-        Fence::Epoch(epoch) => lease.is_valid(epoch, now),
-        Fence::Last(instance) => lease.instance == instance,
-    }))
+    Ok(newest.is_some_and(|lease| lease.is_valid(epoch, now)))
+}
+
+/// Whether that instance was the last to have the lease, within a transaction that writes.
+pub(super) async fn was_last(
+    connection: &mut Connection<'_>,
+    instance: InstanceId,
+) -> Result<bool, CatalogError> {
+    let (_, newest) = newest(connection).await?;
+    Ok(newest.is_some_and(|lease| lease.instance == instance))
 }
 
 async fn newest<'c>(target: impl Into<Target<'c>>) -> Result<(u64, Option<Lease>), CatalogError> {

@@ -7,7 +7,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dm_core::ports::{CatalogError, KeyValueStore, StoreError, WriteBatch};
+use dm_core::{
+    lease::Standing,
+    ports::{CatalogError, KeyValueStore, StoreError, WriteBatch},
+};
 
 use super::{
     SqliteCatalog,
@@ -56,9 +59,7 @@ pub(super) async fn write(
 ) -> Result<Outcome, CatalogError> {
     let EntryChanges { namespace, batch } = changes;
     for (key, expected) in &batch.expected {
-        let row = get(namespace, key).fetch_optional(&mut *connection).await;
-        let found = row.map_err(from_sqlx)?.as_ref().map(value).transpose()?;
-        if found != *expected {
+        if find(connection, namespace, key).await? != *expected {
             return Ok(Outcome::Refused("an entry is not what was expected".to_owned()));
         }
     }
@@ -82,6 +83,24 @@ pub(super) async fn write(
         query.execute(&mut *connection).await.map_err(from_sqlx)?;
     }
     Ok(Outcome::Done)
+}
+
+/// Whether an entry is what an instance relies on, within a transaction that writes.
+pub(super) async fn is_as(
+    connection: &mut Connection<'_>,
+    standing: &Standing,
+) -> Result<bool, CatalogError> {
+    let found = find(connection, &standing.namespace, &standing.key).await?;
+    Ok(found == standing.value)
+}
+
+async fn find(
+    connection: &mut Connection<'_>,
+    namespace: &str,
+    key: &[u8],
+) -> Result<Option<Bytes>, CatalogError> {
+    let row = get(namespace, key).fetch_optional(connection).await;
+    row.map_err(from_sqlx)?.as_ref().map(value).transpose()
 }
 
 fn get(namespace: &str, key: &[u8]) -> Query {
@@ -167,7 +186,7 @@ fn to_store(error: CatalogError) -> StoreError {
         CatalogError::Corrupt(what) => StoreError::Corrupt(what),
         CatalogError::Unavailable(why) => StoreError::Unavailable(why),
         CatalogError::Unsettled(why) => StoreError::Unsettled(why),
-        CatalogError::NotLeading(_) => StoreError::Unavailable(error.to_string()),
+        CatalogError::NotLeading(_) | CatalogError::TurnLost => StoreError::Unavailable(error.to_string()),
         CatalogError::Failed(source) => StoreError::Failed(source),
     }
 }

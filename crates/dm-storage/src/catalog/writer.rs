@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dm_core::{instance::InstanceId, lease::current_epoch, ports::CatalogError};
+use dm_core::{instance::InstanceId, lease::current_right, ports::CatalogError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -94,15 +94,17 @@ impl Writer {
     /// Makes a change; it is durable when this returns. A caller that goes
     /// away meanwhile does not take the change back.
     pub(super) async fn write(&self, change: impl Into<Change>) -> Result<Outcome, CatalogError> {
+        let right = current_right();
         // Whoever leads is the last who has led.
-        let epoch = current_epoch().map(Fence::Epoch);
-        let change = match epoch.or(self.sole.map(Fence::Last)) {
-            Some(fence) => Change::Fenced(fence, Box::new(change.into())),
-            None => change.into(),
-        };
+        let led = right.epoch.map(Fence::Epoch).or(self.sole.map(Fence::Last));
+        let fences = led.into_iter().chain(right.standing.map(Fence::Standing));
+        let change = fences.fold(change.into(), |change, fence| {
+            Change::Fenced(fence, Box::new(change))
+        });
         match self.ask(|reply| Message::Write(change, reply)).await?? {
             Outcome::Refused(reason) => Err(CatalogError::Conflict(reason)),
             Outcome::Fenced(Fence::Epoch(epoch)) => Err(CatalogError::NotLeading(epoch)),
+            Outcome::Fenced(Fence::Standing(_)) => Err(CatalogError::TurnLost),
             Outcome::Fenced(Fence::Last(_)) => Err(unavailable(
                 "another process of this node has taken the database over; this one changes nothing any more",
             )),

@@ -1,11 +1,12 @@
 //! The node whose database it is, and which of its processes changes anything.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use dm_core::{
     instance::InstanceId,
-    lease::in_epoch,
-    ports::{CatalogError, Leases, ShareCatalog},
+    lease::{Standing, in_epoch, in_turn},
+    ports::{CatalogError, Leases, ShareCatalog, WriteBatch},
 };
 use dm_storage::SqliteCatalog;
 use dm_testing::{
@@ -81,4 +82,46 @@ async fn the_database_of_another_account_is_refused() {
         refused.err()
     );
     SqliteCatalog::open_postgres(own()).await.unwrap();
+}
+
+/// As where an instance was suspended in its turn, and another one has taken the turn.
+#[tokio::test]
+async fn what_is_written_in_a_turn_that_was_taken_away_changes_nothing() {
+    let database = Database::new().await;
+    let (suspended, other) = (open(&database).await, open(&database).await);
+    let standing = |value: Option<Bytes>| {
+        let namespace = "turns".into();
+        let key = Bytes::from_static(b"suspended");
+        Arc::new(Standing {
+            namespace,
+            key,
+            value,
+        })
+    };
+    let mut times: Option<Bytes> = None;
+    for n in [1, 10] {
+        let before = standing(times.clone());
+        in_turn(before.clone(), suspended.commit_share(&share(n, 1).into()))
+            .await
+            .unwrap();
+        let next = Bytes::from(vec![u8::try_from(n).unwrap()]);
+        let mut batch = WriteBatch::new();
+        batch.expect(before.key.clone(), times.replace(next.clone()));
+        batch.put(before.key.clone(), next);
+        other.namespace("turns").commit(batch).await.unwrap();
+
+        let (late, free) = (share(n + 1, 1).into(), share(n + 2, 1).into());
+        let (refused, made) = futures::join!(
+            in_turn(before.clone(), suspended.commit_share(&late)),
+            suspended.commit_share(&free),
+        );
+        assert!(matches!(refused, Err(CatalogError::TurnLost)), "{refused:?}");
+        made.unwrap();
+        assert_eq!(other.share(&data_hash(n + 1), address(1)).await.unwrap(), None);
+        // Also where it leads.
+        let epoch = suspended.take_lease(instance(1), LONG).await.unwrap().unwrap();
+        let refused = in_epoch(epoch, in_turn(before, suspended.commit_share(&late))).await;
+        assert!(matches!(refused, Err(CatalogError::TurnLost)), "{refused:?}");
+        suspended.give_back_lease(epoch).await.unwrap();
+    }
 }

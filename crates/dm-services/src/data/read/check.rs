@@ -130,7 +130,12 @@ impl Check {
     /// Keeps what has been checked, so that it can be read again at once.
     async fn keep(&mut self) -> Result<(), ServiceError> {
         let object = &self.object;
-        let _turn = object.reader.locks.lock(object.data_hash.locator()).await?;
+        let turn = object.reader.locks.lock(object.data_hash.locator()).await?;
+        turn.work(self.keep_in_turn()).await
+    }
+
+    async fn keep_in_turn(&mut self) -> Result<(), ServiceError> {
+        let object = &self.object;
         if let Some(keeper) = self.keeper.take() {
             match keeper.finish(&object.envelope).await {
                 // Somebody else stored it, or a newer envelope of it, meanwhile.

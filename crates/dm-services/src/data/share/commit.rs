@@ -31,7 +31,10 @@ impl Sharing {
         let committed = match self.commit_settled(draft.share).await {
             Ok(committed) => committed,
             Err(error) => {
-                self.undo(&draft.prepared).await;
+                // What is stored may be the other instance's by now.
+                if !error.is_of_a_lost_turn() {
+                    self.undo(&draft.prepared).await;
+                }
                 return Err(error);
             }
         };

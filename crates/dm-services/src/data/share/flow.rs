@@ -52,10 +52,13 @@ impl Sharing {
             };
             let span = span_of(first);
             let work = async {
-                let lock = sharing.locks.lock(first.data_hash.locator()).await?;
-                let begun = sharing.begin_each(&requests, source).await;
-                let completed = sharing.complete_each(begun).await;
-                drop(lock);
+                let turn = sharing.locks.lock(first.data_hash.locator()).await?;
+                let making = async {
+                    let begun = sharing.begin_each(&requests, source).await;
+                    sharing.complete_each(begun).await
+                };
+                let completed = turn.work(making).await;
+                drop(turn);
                 Ok(sharing.conclude_each(completed).await)
             };
             span::within(span.as_ref(), work).await
