@@ -14,7 +14,7 @@ use dm_keys::{ApiKeyManager, NodeKeys};
 use dm_services::{
     AuthorizationConfig, AuthorizationPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts,
     OperatorChange, OperatorChangePorts, OrderExecutor, RepairPorts, Repairer, ScrubConfig, ScrubPorts,
-    Scrubber, ShareAuthorization, SubscriptionPorts, Subscriptions,
+    Scrubber, ShareAuthorization, SharedTurns, SubscriptionPorts, Subscriptions,
     events::{EventKeeper, Events},
     repairer::plan::RepairConfig,
 };
@@ -92,6 +92,7 @@ pub(crate) fn start_authorization(
 pub(crate) fn start_key_rotation(
     ports: KeyRotationPorts,
     config: &KeysConfig,
+    turns: Option<SharedTurns>,
     supervisor: &Supervisor,
 ) -> KeyRotation {
     let days = u64::from(config.rotate_after_days);
@@ -99,7 +100,10 @@ pub(crate) fn start_key_rotation(
         max_age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         destroy_retired: config.destroy_retired,
     };
-    let rotation = KeyRotation::new(ports, settings);
+    let rotation = match turns {
+        Some(turns) => KeyRotation::among_instances(ports, settings, turns),
+        None => KeyRotation::new(ports, settings),
+    };
     supervise_leading(
         supervisor,
         "key rotation",

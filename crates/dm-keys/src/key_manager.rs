@@ -394,4 +394,8 @@ impl KeyRing for KeyManager {
     fn versions(&self) -> Vec<KeyVersion> {
         self.read_keys(|keys| keys.key_encryption_keys.iter().map(|key| key.info).collect())
     }
+
+    fn refresh(&self) -> Result<(), KeyRingError> {
+        Ok(self.refresh()?)
+    }
 }

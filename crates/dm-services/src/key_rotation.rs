@@ -12,7 +12,6 @@ use dm_core::{
     secret::SecretString,
     share::ReadableObject,
 };
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,6 +19,7 @@ use super::{
     cpu::Cpu,
     key_journal::{KeyJournal, details},
     run_to_completion,
+    turns::{OwnKeys, SharedTurns, Turn, Turns},
 };
 
 mod retirement;
@@ -71,8 +71,8 @@ pub struct KeyRotation {
     ports: KeyRotationPorts,
     config: KeyRotationConfig,
     journal: KeyJournal,
-    /// Held by the one change at a time.
-    turn: Arc<Mutex<()>>,
+    /// Held by the one change at a time, whichever instance makes it.
+    turns: Arc<Turns<OwnKeys>>,
     cpu: Cpu,
     rotated: Bell,
 }
@@ -80,11 +80,20 @@ pub struct KeyRotation {
 impl KeyRotation {
     /// A rotation over these ports; its background work is [`KeyRotation::run`].
     pub fn new(ports: KeyRotationPorts, config: KeyRotationConfig) -> Self {
+        Self::with_turns(ports, config, None)
+    }
+
+    /// The same where other instances of the node may change its keys.
+    pub fn among_instances(ports: KeyRotationPorts, config: KeyRotationConfig, turns: SharedTurns) -> Self {
+        Self::with_turns(ports, config, Some(turns))
+    }
+
+    fn with_turns(ports: KeyRotationPorts, config: KeyRotationConfig, turns: Option<SharedTurns>) -> Self {
         Self {
             journal: KeyJournal::new(ports.changes.clone(), ports.log.clone()),
             ports,
             config,
-            turn: Arc::default(),
+            turns: Arc::new(Turns::new(turns)),
             cpu: Cpu::new(),
             rotated: Bell::default(),
         }
@@ -103,13 +112,12 @@ impl KeyRotation {
     pub async fn rotate(&self) -> Result<u32, ServiceError> {
         let rotation = self.clone();
         run_to_completion(async move {
-            let _turn = rotation.turn.lock().await;
+            let turn = rotation.turn().await?;
             let key_ring = rotation.ports.key_ring.clone();
             let newest = key_ring.versions().last().map_or(0, |newest| newest.version);
             let rotating = blocking(move || key_ring.rotate());
-            let version = rotation
-                .note(KeyChange::KeyEncryptionKey { newest }, rotating)
-                .await?;
+            let noting = rotation.note(KeyChange::KeyEncryptionKey { newest }, rotating);
+            let version = turn.work(noting).await?;
             rotation.rotated.ring();
             tracing::info!(version, "a new version of the key-encryption key is in use");
             Ok(version)
@@ -125,13 +133,14 @@ impl KeyRotation {
     pub async fn rotate_grant_key(&self) -> Result<[u8; 32], ServiceError> {
         let rotation = self.clone();
         run_to_completion(async move {
-            let _turn = rotation.turn.lock().await;
+            let turn = rotation.turn().await?;
             let grants = rotation.ports.grants.clone();
             let newest = grants.keys().last().map(|key| hex::encode(key.public_key));
             let change = KeyChange::GrantKey {
                 newest: newest.unwrap_or_default(),
             };
-            let public_key = rotation.note(change, blocking(move || grants.rotate())).await?;
+            let rotating = blocking(move || grants.rotate());
+            let public_key = turn.work(rotation.note(change, rotating)).await?;
             tracing::info!("a new key for grants is in use");
             Ok(public_key)
         })
@@ -151,7 +160,7 @@ impl KeyRotation {
     pub async fn change_password(&self, old: SecretString, new: SecretString) -> Result<(), ServiceError> {
         let rotation = self.clone();
         run_to_completion(async move {
-            let _turn = rotation.turn.lock().await;
+            let turn = rotation.turn().await?;
             let password = rotation.ports.password.clone();
             let change = KeyChange::MasterPassword {
                 generation: password.generation(),
@@ -160,11 +169,19 @@ impl KeyRotation {
                 let changed = tokio::task::spawn_blocking(move || password.change(&old, &new)).await;
                 changed.unwrap_or_else(|_| Err(PasswordError::Failed("the write was cut off".to_owned())))
             };
-            rotation.note(change, changing).await?;
+            turn.work(rotation.note(change, changing)).await?;
             tracing::info!("the master password was changed");
             Ok(())
         })
         .await
+    }
+
+    /// Waits for whoever changes keys now, and takes over what was changed.
+    async fn turn(&self) -> Result<Turn, ServiceError> {
+        let turn = self.turns.lock(OwnKeys).await?;
+        let key_ring = self.ports.key_ring.clone();
+        blocking(move || key_ring.refresh()).await?;
+        Ok(turn)
     }
 
     /// Makes a change and records its event, whose place is durable before the change is
@@ -190,14 +207,20 @@ impl KeyRotation {
 
     /// Settles what a stop has interrupted, and what the log did not take.
     async fn settle_all(&self) -> Result<(), ServiceError> {
-        let _turn = self.turn.lock().await;
-        for begun in self.journal.begun().await? {
-            // The change of the operator account has a service of its own.
-            if !matches!(begun.change, KeyChange::Operator { .. }) {
-                self.settle(&begun).await?;
-            }
+        if self.journal.begun().await?.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let turn = self.turn().await?;
+        let settling = async {
+            for begun in self.journal.begun().await? {
+                // The change of the operator account has a service of its own.
+                if !matches!(begun.change, KeyChange::Operator { .. }) {
+                    self.settle(&begun).await?;
+                }
+            }
+            Ok(())
+        };
+        turn.work(settling).await
     }
 
     /// What the event of a change says, where the keys show that it was made.

@@ -49,6 +49,16 @@ impl TurnKey for (ObjectId, Address) {
     }
 }
 
+/// The keys of the node, of which only one change is made at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct OwnKeys;
+
+impl TurnKey for OwnKeys {
+    fn name(&self) -> Vec<u8> {
+        b"k".to_vec()
+    }
+}
+
 /// One turn a key.
 pub(crate) struct Turns<K> {
     here: KeyedLocks<K>,

@@ -249,5 +249,6 @@ fn key_rotation(ground: &Ground<'_>, stores: &Stores, ledger: &Ledger) -> KeyRot
         changes: catalog.clone(),
         log: ledger.compliance.clone(),
     };
-    background::start_key_rotation(ports, &ground.config.keys, &ground.supervisor)
+    let turns = stores.turns(ground.config);
+    background::start_key_rotation(ports, &ground.config.keys, turns, &ground.supervisor)
 }

@@ -62,8 +62,18 @@ pub trait KeyRing: Send + Sync {
     /// [`KeyRingError::Failed`] where it cannot be kept.
     fn rotate(&self) -> Result<u32, KeyRingError>;
 
-    /// All versions, oldest first.
+    /// All versions, oldest first; of what other instances have made since the last
+    /// [refresh](Self::refresh), some may be missing.
     fn versions(&self) -> Vec<KeyVersion>;
+
+    /// Takes over what other instances have made of the keys; blocking. Whoever keeps the keys alone
+    /// has nothing to do.
+    ///
+    /// # Errors
+    /// [`KeyRingError::Failed`] where that cannot be read.
+    fn refresh(&self) -> Result<(), KeyRingError> {
+        Ok(())
+    }
 
     /// Destroys an older version: what it still wraps can never be unwrapped again.
     /// Durable when it returns; blocking.

@@ -95,15 +95,14 @@ impl KeyRotation {
     pub async fn destroy(&self, version: u32) -> Result<(), ServiceError> {
         let rotation = self.clone();
         run_to_completion(async move {
-            let _turn = rotation.turn.lock().await;
+            let turn = rotation.turn().await?;
             let (key_ring, uses) = (rotation.ports.key_ring.clone(), &rotation.ports.uses);
             if key_ring.versions().iter().all(|held| held.version != version) {
                 return Err(ServiceError::UnknownKey(version));
             }
             let destroying = destroy_key_version(key_ring, uses.as_ref(), version);
-            rotation
-                .note(KeyChange::KeyEncryptionKeyEnd { version }, destroying)
-                .await?;
+            let noting = rotation.note(KeyChange::KeyEncryptionKeyEnd { version }, destroying);
+            turn.work(noting).await?;
             tracing::info!(version, "a version of the key-encryption key is destroyed");
             Ok(())
         })

@@ -7,11 +7,20 @@ use dm_core::{
     envelope::ObjectId,
     event::{Event, EventKind},
     hash::DataHash,
-    ports::{ComplianceLog, EventFilter, OperatorKeyError, OperatorKeys, ReadableObjects, Signer},
+    instance::{Instance, InstanceId},
+    ports::{
+        ComplianceLog, EventFilter, HistoryQuery, Instances, OperatorKeyError, OperatorKeys, ReadableObjects,
+        Signer,
+    },
     secret::SecretString,
 };
-use dm_services::{DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, ServiceError};
-use dm_testing::{crypto::MemoryPassword, signer::TestSigner};
+use dm_services::{
+    DataManager, DataPorts, KeyRotation, KeyRotationConfig, KeyRotationPorts, ServiceError, SharedTurns,
+};
+use dm_testing::{
+    catalog::MemoryLeases, crypto::MemoryPassword, key_value::MemoryKeyValueStore, signer::TestSigner,
+};
+use futures::future::join_all;
 
 use crate::support::{TestNode, World, eventually, settings, terms};
 
@@ -20,7 +29,11 @@ fn rotation(node: &TestNode) -> KeyRotation {
 }
 
 fn rotation_with(node: &TestNode, settings: KeyRotationConfig) -> KeyRotation {
-    let ports = KeyRotationPorts {
+    KeyRotation::new(ports(node), settings)
+}
+
+fn ports(node: &TestNode) -> KeyRotationPorts {
+    KeyRotationPorts {
         key_ring: node.ports.key_ring.clone(),
         readable: node.catalog.clone(),
         uses: node.catalog.clone(),
@@ -28,8 +41,55 @@ fn rotation_with(node: &TestNode, settings: KeyRotationConfig) -> KeyRotation {
         password: Arc::new(MemoryPassword::new("password")),
         changes: node.catalog.clone(),
         log: node.log.clone(),
+    }
+}
+
+#[tokio::test]
+async fn each_rotation_is_recorded_once_whichever_instances_rotate_at_the_same_time() {
+    const ROUNDS: usize = 5;
+    let world = World::new();
+    let node = world.node(1).await;
+    let (instances, store) = (
+        Arc::new(MemoryLeases::new()),
+        Arc::new(MemoryKeyValueStore::new()),
+    );
+    let mut rotations = Vec::new();
+    for n in 1..=3 {
+        let id = InstanceId([n; 16]);
+        let instance = Instance {
+            id,
+            name: String::new(),
+            version: String::new(),
+            peer_id: None,
+            addresses: Vec::new(),
+        };
+        instances.note_instance(&instance).await.unwrap();
+        let turns = SharedTurns::new(id, instances.clone(), store.clone(), "turns");
+        let config = KeyRotationConfig::default();
+        rotations.push(KeyRotation::among_instances(ports(&node), config, turns));
+    }
+    let mut made = Vec::new();
+    for _ in 0..ROUNDS {
+        let rotated = join_all(rotations.iter().map(KeyRotation::rotate)).await;
+        made.extend(rotated.into_iter().map(|version| version.unwrap().to_string()));
+    }
+    let filter = EventFilter {
+        kinds: [EventKind::KeyRotation].into(),
+        ..EventFilter::default()
     };
-    KeyRotation::new(ports, settings)
+    let query = HistoryQuery {
+        filter,
+        before: None,
+        limit: 100,
+    };
+    let history = node.log.history(&query).await.unwrap().entries;
+    let mut recorded: Vec<String> = history
+        .iter()
+        .map(|entry| entry.event.details["version"].clone())
+        .collect();
+    made.sort();
+    recorded.sort();
+    assert_eq!(recorded, made);
 }
 
 /// The newest rotation in the node's log.
