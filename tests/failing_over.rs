@@ -11,16 +11,19 @@ use std::{
 
 use dm_testing::catalog::leases::assert_one_at_a_time;
 use futures::future::join_all;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
 use crate::{
     instances::{leases, led},
+    s3::{LARGE, must_put},
     support::{
-        Node, SOMEBODY,
-        commons::{Commons, comes_to_lead, leads},
-        eventually,
+        Node, PATIENCE, SOMEBODY, bytes,
+        commons::{Commons, comes_to_lead, events, leads},
+        data_hash, eventually, eventually_within,
+        http::answer,
+        link::{Link, Quality},
         mixed_load::Load,
         money::COIN,
         process::kill_9,
@@ -89,6 +92,92 @@ async fn a_leader_that_was_suspended_past_its_lease_serves_on_as_a_follower() {
     second.verifies(&hash).await;
     first.verifies(&hash).await;
     load.is_there(&first, before).await;
+    assert_one_at_a_time(&leases(&commons.postgres).await);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_suspended_for_long_in_the_middle_of_a_share_does_not_record_it_again() {
+    let Some(commons) = Commons::make().await else {
+        return;
+    };
+    let [first, second] = commons.two().await;
+    let other = commons.other_node(&first).await;
+    second.has_peers(2).await;
+    // A share waits for a peer that does not answer, and is recorded after that.
+    other.signal("-STOP").await;
+    let text = "shared by two";
+    let hash = data_hash(text.as_bytes());
+    let recorded = async |hash: &str| events(&first, "data_share").await.get(hash).copied();
+    let (answer, ()) = tokio::join!(second.share(text, SOMEBODY), async {
+        eventually("the share exists", || async {
+            (first.object(&hash).await.0 == StatusCode::OK).then_some(())
+        })
+        .await;
+        second.signal("-STOP").await;
+        assert_eq!(recorded(&hash).await, None, "it is not in the middle of it");
+        eventually_within(3 * PATIENCE, "the leader has recorded the share", || async {
+            recorded(&hash).await
+        })
+        .await;
+        second.signal("-CONT").await;
+        other.signal("-CONT").await;
+    });
+    assert!(answer.0.is_success(), "{} {}", answer.0, answer.1);
+    second.verifies(&hash).await;
+    assert_eq!(recorded(&hash).await, Some(1));
+    // It goes on with others.
+    let later = second.must_share("after the suspension", SOMEBODY).await;
+    first.verifies(&later).await;
+    assert_eq!(recorded(&later).await, Some(1));
+}
+
+#[tokio::test]
+async fn an_instance_without_database_is_not_ready_and_the_other_serves() {
+    let Some(commons) = Commons::make().await else {
+        return;
+    };
+    let [first, second] = commons.two().await;
+    let hash = first.must_share("before", SOMEBODY).await;
+    second.verifies(&hash).await;
+    let large = must_put(&second, &bytes(LARGE, 1)).await;
+    let (setup, ..) = second.stop().await;
+    let line = Link::to_port(commons.postgres.port(), Quality::PERFECT).await;
+    let url = format!("postgres://postgres@{}/postgres", line.address());
+    let second = setup.env("DM_CATALOG_URL", &url).start().await;
+    assert!(second.reads(&hash).await == b"before");
+
+    line.cut();
+    eventually("it is not ready", || async {
+        (second.get("/readyz").await.0 == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    // What the other one erases meanwhile is not served, nor what is there.
+    let request = first.request(Method::DELETE, &format!("/data/{hash}"));
+    let (status, erased) = answer(request).await;
+    assert_eq!(status, StatusCode::OK, "{erased}");
+    let routes = ["/objects", "/data", "/verify_data", "/shares"]
+        .map(|route| [&hash, &large].map(|hash| format!("{route}/{hash}")));
+    let lists = ["/shares", "/compliance_history", "/inbox"].map(str::to_owned);
+    let routes = routes.into_iter().flatten().chain(lists);
+    join_all(routes.map(async |route| {
+        let (status, found) = second.get(&route).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{route}: {found}");
+    }))
+    .await;
+    let (status, refused) = second.share("too early", SOMEBODY).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{refused}");
+    assert_eq!(first.get("/readyz").await.0, StatusCode::OK);
+    let meanwhile = first.must_share("meanwhile", SOMEBODY).await;
+    first.verifies(&meanwhile).await;
+
+    line.heal();
+    eventually("it is ready again", || async {
+        (second.get("/readyz").await.0 == StatusCode::OK).then_some(())
+    })
+    .await;
+    assert!(second.reads(&meanwhile).await == b"meanwhile");
+    assert_eq!(second.object(&hash).await.0, StatusCode::NOT_FOUND);
+    assert!(second.reads(&large).await == bytes(LARGE, 1));
     assert_one_at_a_time(&leases(&commons.postgres).await);
 }
 

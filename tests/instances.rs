@@ -6,7 +6,6 @@ use dm_core::{
     lease::{Epoch, Lease},
     ports::Leases,
 };
-use dm_storage::{PostgresOptions, SqliteCatalog};
 use dm_testing::{catalog::leases::assert_one_at_a_time, collector::Collector};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -82,9 +81,7 @@ impl Copied {
 
 /// Every lease that a database has, oldest first.
 pub(crate) async fn leases(postgres: &Postgres) -> Vec<Lease> {
-    let options = PostgresOptions::at(&postgres.url()).unwrap();
-    let options = options.password_file(&postgres.password_file()).await.unwrap();
-    let catalog = SqliteCatalog::open_postgres(options).await.unwrap();
+    let catalog = postgres.catalog().await;
     let leases = catalog.leases(Epoch(0), 10_000).await.unwrap();
     catalog.close().await.unwrap();
     leases

@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use super::{Devnet, FUNDED_KEYS, Node, NodeSetup, http::answer, postgres::Postgres};
+use super::{Devnet, FUNDED_KEYS, Node, NodeSetup, http::answer, pooler::Pooler, postgres::Postgres};
 use crate::{
     instances::{leader, led},
     s3::in_bucket,
@@ -19,6 +19,10 @@ use crate::{
 /// What the instances of a node have in common.
 pub(crate) struct Commons {
     pub(crate) postgres: Postgres,
+    /// Between the instances and the database, where there is one.
+    pooler: Option<Pooler>,
+    /// Has every commit that clients were told of, where there is one.
+    standby: Option<Postgres>,
     bucket: String,
     /// Before the store, and what goes wrong there.
     pub(crate) store: FaultProxy,
@@ -32,6 +36,8 @@ impl Commons {
         let homes = [(); 5].map(|()| tempdir().unwrap());
         Some(Self {
             postgres,
+            pooler: None,
+            standby: None,
             bucket: moto.make_bucket(),
             store: FaultProxy::before(moto.url()),
             chain: Devnet::start(homes[4].path()).await,
@@ -39,19 +45,58 @@ impl Commons {
         })
     }
 
+    /// The same with a synchronous standby of the database, and pgbouncer before both.
+    pub(crate) async fn with_standby() -> Option<Self> {
+        let mut commons = Self::make().await?;
+        commons.pooler = Some(Pooler::before(&commons.postgres).await?);
+        commons.add_standby().await;
+        Some(commons)
+    }
+
+    /// Gives the database a synchronous standby, where it has none.
+    pub(crate) async fn add_standby(&mut self) {
+        if self.standby.is_none() {
+            self.standby = Some(self.postgres.synchronous_standby().await);
+        }
+    }
+
+    /// Kills the database, and lets its standby take its place.
+    pub(crate) async fn fail_over(&mut self) {
+        self.postgres.kill().await;
+        let standby = self.standby.take().expect("there is a standby");
+        standby.promote().await;
+        if let Some(pooler) = &self.pooler {
+            pooler.turn_to(&standby);
+        }
+        self.postgres = standby;
+    }
+
+    /// Kills pgbouncer, and starts it again.
+    pub(crate) async fn restart_pooler(&mut self) {
+        let pooler = self.pooler.as_mut().expect("there is a pooler");
+        pooler.restart().await;
+    }
+
     /// An instance on a data directory that was empty at first.
     pub(crate) fn instance(&self, home: usize) -> NodeSetup {
-        let password = self.postgres.password_file();
-        in_bucket(
+        let setup = in_bucket(
             NodeSetup::new(self.homes[home].path()),
             &self.store.url(),
             &self.bucket,
         )
         .on_chain(&self.chain.url, FUNDED_KEYS[0])
         .env("KEY_MASTER_PASSWORD", "correct horse battery staple")
-        .env("DM_CATALOG_URL", &self.postgres.url())
-        .env("DM_CATALOG__PASSWORD_FILE", password.to_str().unwrap())
-        .env("DM_NETWORK__REPLICATION_FACTOR", "1")
+        .env("DM_NETWORK__REPLICATION_FACTOR", "1");
+        match &self.pooler {
+            // It has the password.
+            Some(pooler) => setup
+                .env("DM_CATALOG_URL", &pooler.url())
+                .env("DM_CATALOG__THROUGH_POOLER", "true"),
+            None => setup.env("DM_CATALOG_URL", &self.postgres.url()).env(
+                "DM_CATALOG__PASSWORD_FILE",
+                self.postgres.password_file().to_str().unwrap(),
+            ),
+        }
     }
 
     /// Two instances, of which the first one leads.
@@ -61,6 +106,24 @@ impl Commons {
         let second = self.instance(1).peer(&first).start().await;
         assert_eq!(first.address(), second.address());
         [first, second]
+    }
+
+    /// How many large objects the bucket has.
+    pub(crate) async fn bodies(&self) -> usize {
+        let (mut count, mut last) = (0, String::new());
+        loop {
+            let url = format!(
+                "{}/{}?list-type=2&prefix=node/bodies/&start-after={last}",
+                self.store.url(),
+                self.bucket
+            );
+            let page = reqwest::get(url).await.unwrap().text().await.unwrap();
+            let keys = page.split("<Key>").skip(1);
+            let names: Vec<&str> = keys.filter_map(|key| key.split('<').next()).collect();
+            let Some(end) = names.last() else { return count };
+            count += names.len();
+            last = (*end).to_owned();
+        }
     }
 
     /// A node of somebody else, which knows the first instance.

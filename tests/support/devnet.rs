@@ -39,12 +39,19 @@ impl Devnet {
     }
 
     /// Unplugs the chain; it comes back at the same place with [`Unplugged::plug_in`].
-    pub(crate) async fn unplug(self) -> Unplugged {
+    pub(crate) async fn unplug(mut self) -> Unplugged {
         self.process.kill().await;
         Unplugged {
             port: self.port,
             data_dir: self.data_dir,
         }
+    }
+
+    /// Unplugs the chain as long as `meanwhile` lasts.
+    pub(crate) async fn without(&mut self, meanwhile: impl Future<Output = ()>) {
+        self.process.kill().await;
+        meanwhile.await;
+        *self = Self::start_on(&self.data_dir, &self.port).await;
     }
 }
 

@@ -66,12 +66,18 @@ type Passed = Mutex<Vec<u8>>;
 impl Link {
     /// A link to the TCP port of a node.
     pub(crate) async fn tcp(node: &Node, quality: Quality) -> Self {
+        let mut link = Self::to_port(port_of(node, "/tcp/"), quality).await;
+        let (_, port) = link.address.rsplit_once(':').unwrap();
+        link.address = format!("/dns4/localhost/tcp/{port}/p2p/{}", peer_id(node));
+        link
+    }
+
+    /// A link to a TCP port of this machine, under an address and a port.
+    pub(crate) async fn to_port(target: u16, quality: Quality) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let target = port_of(node, "/tcp/");
         let shared = Shared::new(quality);
         Self {
-            address: format!("/dns4/localhost/tcp/{port}/p2p/{}", peer_id(node)),
+            address: listener.local_addr().unwrap().to_string(),
             accepting: tokio::spawn(streams::pass_all(listener, target, shared.clone())),
             shared,
         }
@@ -90,7 +96,7 @@ impl Link {
         }
     }
 
-    /// Where the node is dialled over this link.
+    /// Where its end is reached over this link.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }

@@ -14,12 +14,15 @@ pub(crate) mod mixed_load;
 pub(crate) mod money;
 pub(crate) mod node;
 pub(crate) mod plugin;
+pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod receiver;
 pub(crate) mod sources;
 pub(crate) mod tmux;
+pub(crate) mod told;
+pub(crate) mod whole_log;
 
 pub(crate) use anvil::Anvil;
 pub(crate) use devnet::Devnet;

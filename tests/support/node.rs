@@ -173,7 +173,7 @@ impl Node {
     }
 
     /// Ends it as a power failure of the process would.
-    pub(crate) async fn kill(self) -> NodeSetup {
+    pub(crate) async fn kill(mut self) -> NodeSetup {
         self.process.kill().await;
         self.setup
     }

@@ -2,21 +2,23 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader},
+    fs::OpenOptions,
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
+use dm_storage::{PostgresOptions, SqliteCatalog};
 use dm_testing::waiting::eventually;
 use tempfile::TempDir;
 
-use super::process::kill_9;
+use super::process::{is_running, kill_9};
 
 /// Where Debian has its programs.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
-const PASSWORD: &str = "right-password";
+pub(super) const PASSWORD: &str = "right-password";
 /// Says the process of the server, and ends it when whoever started it is gone.
 const RUN: &str = r#"
     "$0/postgres" -D "$1/data" -k "$1" -p "$2" -c listen_addresses=127.0.0.1 \
@@ -47,37 +49,80 @@ impl Postgres {
             eprintln!("skipped: there is no PostgreSQL in {place}; POSTGRES_BIN says where it is");
             return None;
         }
+        let mut postgres = Self::in_new_folder(programs);
+        let mut initdb = postgres.program("initdb");
+        initdb.arg("-D").arg(postgres.data()).args([
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]);
+        must_run(initdb.arg("--pwfile").arg(postgres.password_file()));
+        postgres.start().await;
+        Some(postgres)
+    }
+
+    /// A standby of this server, which follows it. From now on each commit is in both before
+    /// anybody is told of it.
+    pub(crate) async fn synchronous_standby(&self) -> Self {
+        let mut standby = Self::in_new_folder(self.programs.clone());
+        let mut copy = standby.program("pg_basebackup");
+        copy.args(["-R", "-X", "stream", "-c", "fast", "-U", "postgres"])
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .arg("-D")
+            .arg(standby.data())
+            .env("PGPASSWORD", PASSWORD);
+        must_run(&mut copy);
+        standby.start().await;
+        // After the copy: a standby that is promoted has none of its own yet.
+        let mut settings = OpenOptions::new()
+            .append(true)
+            .open(self.data().join("postgresql.conf"))
+            .unwrap();
+        settings.write_all(b"synchronous_standby_names = '*'\n").unwrap();
+        must_run(self.program("pg_ctl").arg("reload").arg("-D").arg(self.data()));
+        standby
+    }
+
+    /// Makes a standby the server that takes writes.
+    pub(crate) async fn promote(&self) {
+        let mut promote = self.program("pg_ctl");
+        promote.args(["promote", "-w", "-D"]).arg(self.data());
+        // Clients go on meanwhile.
+        let promoting = tokio::task::spawn_blocking(move || must_run(&mut promote));
+        promoting.await.unwrap();
+    }
+
+    /// One that is not there yet.
+    fn in_new_folder(programs: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-        let password = folder.path().join("password");
-        std::fs::write(&password, format!("{PASSWORD}\n")).unwrap();
-        let made = unprivileged(&programs.join("initdb"))
-            .arg("-D")
-            .arg(folder.path().join("data"))
-            .args([
-                "-U",
-                "postgres",
-                "-A",
-                "scram-sha-256",
-                "-E",
-                "UTF8",
-                "--locale=C.UTF-8",
-            ])
-            .arg("--pwfile")
-            .arg(&password)
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut postgres = Self {
+        std::fs::write(folder.path().join("password"), format!("{PASSWORD}\n")).unwrap();
+        Self {
             programs,
             port: free_port(),
             folder,
             runner: None,
             server: 0,
-        };
-        postgres.start().await;
-        Some(postgres)
+        }
+    }
+
+    /// A program that comes with the server.
+    fn program(&self, name: &str) -> Command {
+        let mut command = unprivileged(&self.programs.join(name));
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where the database is, without the password.
@@ -88,6 +133,13 @@ impl Postgres {
     /// A file with the password of the database's user.
     pub(crate) fn password_file(&self) -> PathBuf {
         self.folder.path().join("password")
+    }
+
+    /// The catalog that it has, for whoever looks at it from outside.
+    pub(crate) async fn catalog(&self) -> SqliteCatalog {
+        let options = PostgresOptions::at(&self.url()).unwrap();
+        let options = options.password_file(&self.password_file()).await.unwrap();
+        SqliteCatalog::open_postgres(options).await.unwrap()
     }
 
     /// Ends it as a power failure of its process would.
@@ -101,10 +153,9 @@ impl Postgres {
         // keep a new one from starting.
         for _ in 0..20 {
             self.run();
-            let process = PathBuf::from(format!("/proc/{}", self.server));
             let is_there = || async {
                 let is_ready = self.takes_connections();
-                (is_ready || !is_running(&process)).then_some(is_ready)
+                (is_ready || !is_running(self.server)).then_some(is_ready)
             };
             if eventually("PostgreSQL takes connections or ends", is_there).await {
                 return;
@@ -116,9 +167,9 @@ impl Postgres {
 
     /// It listens before it does.
     fn takes_connections(&self) -> bool {
-        let asked = unprivileged(&self.programs.join("pg_isready"))
+        let asked = self
+            .program("pg_isready")
             .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
-            .current_dir(self.folder.path())
             .status();
         asked.unwrap().success()
     }
@@ -156,18 +207,19 @@ impl Drop for Postgres {
     }
 }
 
-/// Whether there is a process, and it has not ended.
-fn is_running(process: &Path) -> bool {
-    std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
+fn must_run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+}
+
 /// A program under a user who may run PostgreSQL, which refuses root.
-fn unprivileged(program: &Path) -> Command {
+pub(super) fn unprivileged(program: &Path) -> Command {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !is_root {
         return Command::new(program);

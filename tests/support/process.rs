@@ -64,7 +64,7 @@ impl Process {
     }
 
     /// Ends the process at once, as `kill -9` does.
-    pub(crate) async fn kill(mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
@@ -107,6 +107,11 @@ fn lines(output: ChildStdout) -> mpsc::UnboundedReceiver<String> {
         }
     });
     receiver
+}
+
+/// Whether there is a process, and it has not ended.
+pub(crate) fn is_running(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Ends a process as a power failure of it would, while others hold it.
