@@ -1,17 +1,9 @@
 //! Who has asked for a change, and what came of it.
 
-use dm_core::api_key::Scope;
-use dm_testing::waiting::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
 
-use crate::common::{
-    Answer, RECIPIENT, TestNode,
-    company::{Company, browser_token, person, told},
-    raw, start,
-    watched_store::WatchedStore,
-};
+use crate::common::{Answer, RECIPIENT, TestNode, company::told, start};
 
 /// What the bus has heard of acts with API keys.
 fn acts_with_keys(node: &TestNode) -> Vec<Value> {
@@ -19,37 +11,6 @@ fn acts_with_keys(node: &TestNode) -> Vec<Value> {
     let parts = events.map(|event| event.parts());
     let acts = parts.filter(|(topic, _)| topic == "api_key.acted");
     acts.map(|(_, act)| act).collect()
-}
-
-#[actix_web::test]
-async fn an_act_whose_client_goes_away_is_told_without_a_status() {
-    let company = Company::start().await;
-    let node = &company.node;
-    let hash = node.put(vec![7; 300_000]).await;
-    let token = browser_token(&company, person("ann", [Scope::Share]));
-    // Who withdraws access has the data encrypted again, which is read for that.
-    node.store.stuck.send_replace(true);
-    let body = json!({"recipient": RECIPIENT}).to_string();
-    let request = format!(
-        "DELETE /data/{hash}/grants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut socket = raw::connect(&node.external).await;
-    socket.write_all(request.as_bytes()).await.unwrap();
-    WatchedStore::until(&node.store.waiting, |waiting| *waiting > 0).await;
-    assert!(told(node).is_empty(), "it is under way");
-    drop(socket);
-    let (topic, act) = eventually("the act is told", async || told(node).pop()).await;
-    assert_eq!(topic, "person.acted");
-    assert_eq!(
-        (&act["subject"], &act["path"], &act["status"]),
-        (
-            &json!("ann"),
-            &json!(format!("/data/{hash}/grants")),
-            &Value::Null
-        )
-    );
 }
 
 #[actix_web::test]
