@@ -110,7 +110,7 @@ async fn answers_that_are_none_are_trouble_and_nothing_worse() {
 
 #[tokio::test]
 async fn no_message_has_a_secret_or_what_the_provider_has_said() {
-    let (issuer, key) = Issuer::with_key().await;
+    let (issuer, _) = Issuer::with_key().await;
     issuer.answer_with("/company/token", 200, "{\"id_token\": \"a-secret-token\", oops");
     let answer = dm_core::ports::SignInAnswer {
         code: "secret-code",

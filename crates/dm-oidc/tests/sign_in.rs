@@ -232,7 +232,7 @@ async fn roles_that_are_not_in_the_token_are_asked_for() {
 
 #[tokio::test]
 async fn a_browser_signs_out_at_the_provider_too() {
-    let (issuer, key) = Issuer::with_key().await;
+    let (issuer, _) = Issuer::with_key().await;
     let provider = issuer.provider();
     let token = SecretString::new("a.b.c");
     let back = "https://console.example.org/";
