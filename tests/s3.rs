@@ -27,10 +27,18 @@ pub(crate) fn in_bucket(setup: NodeSetup, endpoint: &str, bucket: &str) -> NodeS
         .env("AWS_SECRET_ACCESS_KEY", "test")
 }
 
+/// Stores data, as a client does that is told to try again later: a machine that does much else may
+/// not store a part within the time that the node has for it here.
 pub(crate) async fn must_put(node: &Node, data: &[u8]) -> String {
-    let (status, body) = node.put(data.to_vec(), SOMEBODY).await;
-    assert_eq!(status, StatusCode::CREATED, "{body}");
-    body["data_hash"].as_str().unwrap().to_owned()
+    eventually("the bucket takes the data", || async {
+        let (status, body) = node.put(data.to_vec(), SOMEBODY).await;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return None;
+        }
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        Some(body["data_hash"].as_str().unwrap().to_owned())
+    })
+    .await
 }
 
 /// Waits until the object store has this status; what `/health` says of it.

@@ -102,7 +102,11 @@ impl Measured {
         report::line(
             "CPU for each",
             &format!("{:.3} ms", self.cpu_ms()),
-            &format!("{:.3} times {:.3} ms", self.cpu_ms() / alone.cpu_ms(), alone.cpu_ms()),
+            &format!(
+                "{:.3} times {:.3} ms",
+                self.cpu_ms() / alone.cpu_ms(),
+                alone.cpu_ms()
+            ),
         );
     }
 }

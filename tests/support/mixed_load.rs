@@ -13,7 +13,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{
-    Node, SOMEBODY, data_hash, eventually,
+    Node, PATIENCE, SOMEBODY, data_hash, eventually_within,
     money::COIN,
     told::{Buyer, PRICE, Piece, Told},
 };
@@ -193,7 +193,8 @@ impl Load {
     /// Waits until further shares and transfers are acknowledged.
     pub(crate) async fn goes_on(&self) {
         let (shares, transfers) = self.counts();
-        eventually("further requests are acknowledged", || async {
+        // They are many for a machine that does much else.
+        eventually_within(4 * PATIENCE, "further requests are acknowledged", || async {
             let now = self.counts();
             (now.0 >= shares + DONE.0 && now.1 >= transfers + DONE.1).then_some(())
         })

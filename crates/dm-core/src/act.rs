@@ -11,7 +11,7 @@ pub struct Act {
     pub route: String,
     /// What the request named in its path, without the query.
     pub path: String,
-    /// HTTP status of the answer; `None` where the client went away before it.
+    /// HTTP status of the answer; `None` where the connection broke before it.
     pub status: Option<u16>,
     /// The answer's `X-Request-Id`.
     pub request_id: String,

@@ -17,6 +17,7 @@ use dm_core::{
     lease::{Standing, in_turn},
     ports::{Instances, KeyValueStore, StoreError, WriteBatch},
 };
+use futures::future::Either;
 
 use crate::ServiceError;
 
@@ -75,10 +76,11 @@ pub(crate) struct Turn {
 impl Turn {
     /// Does work of this turn. Once another instance has taken the turn away, the work changes
     /// nothing more in the catalog.
-    pub(crate) async fn work<Work: Future>(&self, work: Work) -> Work::Output {
+    pub(crate) fn work<Work: Future>(&self, work: Work) -> impl Future<Output = Work::Output> {
         match &self.shared {
-            Some(held) => in_turn(held.standing.clone(), work).await,
-            None => work.await,
+            // In a place of its own: each layer of `in_turn` would hold the work once more.
+            Some(held) => Either::Left(in_turn(held.standing.clone(), Box::pin(work))),
+            None => Either::Right(work),
         }
     }
 }
@@ -269,7 +271,7 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
-    use dm_core::instance::Instance;
+    use dm_core::instance::{Instance, SeenInstance};
     use dm_testing::{catalog::MemoryLeases, key_value::MemoryKeyValueStore};
 
     use super::*;
@@ -301,7 +303,7 @@ mod tests {
             let found = store.get(&standing.key).await.unwrap();
             found == standing.value
         };
-        tokio::time::advance(Duration::from_millis(LOST_AFTER_MS - 1)).await;
+        tokio::time::advance(Duration::from_millis(SeenInstance::GONE_AFTER_MS - 1)).await;
         let waiting = tokio::time::timeout(Duration::ZERO, second.take(key.clone())).await;
         assert!(waiting.is_err(), "its holder is there");
         assert!(is_as_before(&held.standing).await);

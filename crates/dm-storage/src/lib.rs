@@ -17,6 +17,7 @@ mod commits;
 mod disk;
 mod engine;
 mod error;
+mod key_range;
 mod namespaces;
 mod objects;
 mod storage;

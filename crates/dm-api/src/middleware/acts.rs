@@ -28,7 +28,7 @@ const TOLD_ELSEWHERE: [&str; 5] = [
     "POST /receipts/verify",
 ];
 
-/// An act that is under way. What becomes of it is not known where the client goes away
+/// An act that is under way. What becomes of it is not known where its connection breaks
 /// meanwhile: it is told then, too.
 pub(super) struct UnderWay {
     people: People,

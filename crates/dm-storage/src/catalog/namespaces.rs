@@ -20,7 +20,7 @@ use super::{
     error::from_sqlx,
     sql::{self, Connection, Query, Row},
 };
-use crate::namespaces::check_keys;
+use crate::{key_range::first_behind, namespaces::check_keys};
 
 pub(super) const GET: &str = "SELECT value FROM namespaces WHERE namespace = ? AND key = ?";
 pub(super) const REMOVE: &str = "DELETE FROM namespaces WHERE namespace = ? AND key = ?";
@@ -111,14 +111,6 @@ fn value(row: &Row) -> Result<Bytes, CatalogError> {
     row.value::<Vec<u8>>("value").map(Bytes::from)
 }
 
-/// The smallest key that is greater than all keys with this prefix.
-fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let mut end = prefix.get(..=last)?.to_vec();
-    *end.last_mut()? += 1;
-    Some(end)
-}
-
 /// A key-value store of its own in a catalog.
 struct CatalogNamespace {
     catalog: SqliteCatalog,
@@ -155,7 +147,7 @@ impl KeyValueStore for CatalogNamespace {
             Some(after) if after >= prefix => [after, &[0]].concat(),
             _ => prefix.to_vec(),
         };
-        let query = match end_of(prefix) {
+        let query = match first_behind(prefix) {
             Some(end) => sql::query(PAGE).bind(self.name.to_string()).bind(first).bind(end),
             None => sql::query(LAST_PAGE).bind(self.name.to_string()).bind(first),
         };
@@ -188,18 +180,5 @@ fn to_store(error: CatalogError) -> StoreError {
         CatalogError::Unsettled(why) => StoreError::Unsettled(why),
         CatalogError::NotLeading(_) | CatalogError::TurnLost => StoreError::Unavailable(error.to_string()),
         CatalogError::Failed(source) => StoreError::Failed(source),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::end_of;
-
-    #[test]
-    fn a_prefix_ends_before_the_next_key_without_it() {
-        assert_eq!(end_of(b"ab"), Some(b"ac".to_vec()));
-        assert_eq!(end_of(b"a\xff\xff"), Some(b"b".to_vec()));
-        assert_eq!(end_of(b"\xff\xff"), None);
-        assert_eq!(end_of(b""), None);
     }
 }

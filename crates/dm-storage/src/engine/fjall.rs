@@ -2,7 +2,7 @@
 
 mod manifest;
 
-use std::path::Path;
+use std::{ops::Bound, path::Path};
 
 use bytes::Bytes;
 use dm_core::ports::StoreError;
@@ -12,7 +12,10 @@ use fjall::{
 };
 
 use super::{Change, Engine, Entry, Snapshot, Table};
-use crate::error::{StorageFault, failed};
+use crate::{
+    error::{StorageFault, failed},
+    key_range::first_behind,
+};
 
 /// Bytes of a table's memtable before it is written out. fjall's own 64 MiB
 /// would be most of what a node may use.
@@ -94,7 +97,9 @@ impl Engine for FjallEngine {
         prefix: &[u8],
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        entries(self.keyspace(table).range(start..), prefix, limit)
+        entries(prefix, start, limit, |range| {
+            self.keyspace(table).range::<&[u8], _>(range)
+        })
     }
 
     /// Keeps no file and no lock of the database; that the versions of the moment are
@@ -112,7 +117,9 @@ impl Engine for FjallEngine {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let snapshot: &fjall::Snapshot = snapshot.get()?;
-        entries(snapshot.range(self.keyspace(table), start..), prefix, limit)
+        entries(prefix, start, limit, |range| {
+            snapshot.range::<&[u8], _>(self.keyspace(table), range)
+        })
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -127,10 +134,25 @@ impl Engine for FjallEngine {
     }
 }
 
-fn entries(iter: fjall::Iter, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// The range ends where the prefix does: behind it may be millions of entries that were deleted,
+/// each of which the engine looks at to find the next one that was not.
+fn entries(
+    prefix: &[u8],
+    start: &[u8],
+    limit: usize,
+    read: impl FnOnce(KeyRange<'_>) -> fjall::Iter,
+) -> Result<Vec<Entry>, StoreError> {
+    let end = first_behind(prefix);
+    if end.as_deref().is_some_and(|end| end <= start) {
+        return Ok(Vec::new());
+    }
+    let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut entries = Vec::new();
-    for guard in iter.take(limit) {
+    for guard in read((Bound::Included(start), end)).take(limit) {
         let (key, value) = guard.into_inner().map_err(store_error)?;
+        // A range may begin before its prefix.
         if !key.starts_with(prefix) {
             break;
         }

@@ -31,6 +31,7 @@ use crate::{
         sql::{self, Pool, Row},
     },
     error::failed,
+    key_range::first_behind,
 };
 
 /// Threads that wait for the server.
@@ -236,16 +237,6 @@ fn part(table: Table) -> i64 {
     table as i64
 }
 
-/// The first key behind all that begin with `prefix`; `None` where there is no such key.
-fn first_behind(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let mut end = prefix.get(..=last)?.to_vec();
-    if let Some(byte) = end.last_mut() {
-        *byte += 1;
-    }
-    Some(end)
-}
-
 /// Waits for work on the threads of the engine. The caller's thread may be an async one.
 fn wait<T: Send + 'static>(
     handle: &Handle,
@@ -275,20 +266,5 @@ fn store_error(error: CatalogError) -> StoreError {
         CatalogError::Unsettled(why) => StoreError::Unsettled(why),
         CatalogError::Failed(source) => StoreError::Failed(source),
         other => failed(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::first_behind;
-
-    proptest! {
-        #[test]
-        fn keys_with_a_prefix_are_those_before_its_end(prefix in proptest::collection::vec(250_u8.., 0..4), key in proptest::collection::vec(250_u8.., 0..6)) {
-            let is_before = first_behind(&prefix).is_none_or(|end| key < end);
-            prop_assert_eq!(key.starts_with(&prefix), key >= prefix && is_before);
-        }
     }
 }
