@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// Rounds of an ordinary run of the tests. `.ci/run postgres` has one of each kind.
+/// Rounds of an ordinary run of the tests: eight have each happening once.
 const FEW_ROUNDS: u64 = 2;
 const INSTANCES: usize = 3;
 /// How long the store or the chain is away: longer than requests to it are made again.
