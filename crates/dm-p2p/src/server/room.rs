@@ -1,8 +1,9 @@
 //! Shares out the room for the objects of others.
 //!
-//! Established owners may use all of it, those that the operator blocks none of it. Strangers together may fill half, and
-//! each stranger, as owner and as the peer that pushes, may take an eighth of
-//! the room in a day.
+//! Established owners may use all of it, those that the operator blocks none of it. Strangers
+//! together may fill half, and each stranger, as owner and as the peer that pushes, may take an
+//! eighth of the room in a day. Where there are too many strangers to remember, those who have
+//! taken least are forgotten: names that cost nothing keep nobody out.
 
 use std::{
     collections::HashMap,
@@ -21,8 +22,7 @@ use libp2p::PeerId;
 const ONE_STRANGER: u64 = 8;
 /// After this time it is forgotten what strangers have taken.
 const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
-/// Strangers of whom it is remembered what they have taken; of more no object is
-/// taken before the period is over.
+/// Strangers of whom it is remembered what they have taken.
 const MAX_STRANGERS: usize = 16 * 1024;
 
 /// The room for the objects of others.
@@ -47,9 +47,12 @@ pub(crate) struct Arriving {
 struct Taken {
     reserved: u64,
     since: Instant,
-    of_owner: HashMap<Address, u64>,
-    by_peer: HashMap<PeerId, u64>,
+    of_owner: Parts<Address>,
+    by_peer: Parts<PeerId>,
 }
+
+/// What each stranger has taken, in bytes. None of them is zero.
+struct Parts<K>(HashMap<K, u64>);
 
 /// Room for an object that is being received; given back when it is dropped.
 pub(crate) struct Reservation {
@@ -72,8 +75,8 @@ impl ForeignRoom {
             taken: Mutex::new(Taken {
                 reserved: 0,
                 since: Instant::now(),
-                of_owner: HashMap::new(),
-                by_peer: HashMap::new(),
+                of_owner: Parts(HashMap::new()),
+                by_peer: Parts(HashMap::new()),
             }),
         }
     }
@@ -106,13 +109,12 @@ impl ForeignRoom {
         if let Some((owner, peer)) = stranger {
             taken.start_anew(Instant::now());
             let most = self.limit / ONE_STRANGER;
-            let fits = has_part(&taken.of_owner, &owner, bytes, most)
-                && has_part(&taken.by_peer, &peer, bytes, most);
+            let fits = taken.of_owner.fits(&owner, bytes, most) && taken.by_peer.fits(&peer, bytes, most);
             if !fits {
                 return None;
             }
-            *taken.of_owner.entry(owner).or_default() += bytes;
-            *taken.by_peer.entry(peer).or_default() += bytes;
+            taken.of_owner.add(owner, bytes);
+            taken.by_peer.add(peer, bytes);
         }
         taken.reserved += bytes;
         drop(taken);
@@ -143,10 +145,35 @@ impl ForeignRoom {
     }
 }
 
-fn has_part<K: Eq + Hash>(taken: &HashMap<K, u64>, who: &K, bytes: u64, most: u64) -> bool {
-    match taken.get(who) {
-        Some(taken) => taken.saturating_add(bytes) <= most,
-        None => taken.len() < MAX_STRANGERS && bytes <= most,
+impl<K: Eq + Hash> Parts<K> {
+    fn fits(&self, who: &K, bytes: u64, most: u64) -> bool {
+        let taken = self.0.get(who).copied().unwrap_or_default();
+        taken.saturating_add(bytes) <= most
+    }
+
+    fn add(&mut self, who: K, bytes: u64) {
+        if self.0.len() >= MAX_STRANGERS && !self.0.contains_key(&who) {
+            self.forget_small();
+        }
+        *self.0.entry(who).or_default() += bytes;
+    }
+
+    fn give_back(&mut self, who: &K, bytes: u64) {
+        if let Some(taken) = self.0.get_mut(who) {
+            *taken = taken.saturating_sub(bytes);
+            if *taken == 0 {
+                self.0.remove(who);
+            }
+        }
+    }
+
+    /// Forgets the half of them who have taken least.
+    fn forget_small(&mut self) {
+        let mut all: Vec<u64> = self.0.values().copied().collect();
+        let middle = all.len() / 2;
+        let (_, median, _) = all.select_nth_unstable(middle);
+        let median = *median;
+        self.0.retain(|_, taken| *taken > median);
     }
 }
 
@@ -154,16 +181,8 @@ impl Taken {
     fn start_anew(&mut self, now: Instant) {
         if now.duration_since(self.since) >= PERIOD {
             self.since = now;
-            self.of_owner.clear();
-            self.by_peer.clear();
-        }
-    }
-
-    fn give_back(&mut self, owner: &Address, peer: &PeerId, bytes: u64) {
-        let of_owner = self.of_owner.get_mut(owner);
-        let by_peer = self.by_peer.get_mut(peer);
-        for taken in of_owner.into_iter().chain(by_peer) {
-            *taken = taken.saturating_sub(bytes);
+            self.of_owner.0.clear();
+            self.by_peer.0.clear();
         }
     }
 }
@@ -182,7 +201,8 @@ impl Drop for Reservation {
         if let Some((owner, peer)) = &self.stranger
             && !self.is_kept
         {
-            taken.give_back(owner, peer, self.bytes);
+            taken.of_owner.give_back(owner, self.bytes);
+            taken.by_peer.give_back(peer, self.bytes);
         }
     }
 }
@@ -286,6 +306,44 @@ mod tests {
             store(&world, &room, honest, 100).await,
             "an established owner's is not counted"
         );
+    }
+
+    #[tokio::test]
+    async fn owners_without_number_that_one_peer_invents_keep_no_stranger_out() {
+        let world = Arc::new(World::default());
+        let room = Arc::new(ForeignRoom::new(
+            1 << 30,
+            Some(world.clone()),
+            Some(world.clone()),
+        ));
+        let (peer, large) = (PeerId::random(), from(3));
+        assert!(store(&world, &room, large, 100 << 20).await);
+        let invented = |number: u64| Arriving {
+            owner: Address::left_padding_from(&number.to_be_bytes()),
+            peer,
+            is_for_us: false,
+        };
+        // Half of them offer and bring nothing, the others bring a little.
+        for number in 1000..1000 + 3 * MAX_STRANGERS as u64 {
+            match number % 2 {
+                0 => drop(room.reserve(invented(number), 70, 0).await.unwrap()),
+                _ => assert!(store(&world, &room, invented(number), 70).await),
+            }
+        }
+        assert!(
+            store(&world, &room, from(4), 70).await,
+            "a stranger by another peer"
+        );
+        let most = (1 << 30) / ONE_STRANGER;
+        let again = Arriving {
+            peer: PeerId::random(),
+            ..large
+        };
+        assert!(
+            !store(&world, &room, again, most - (50 << 20)).await,
+            "who has taken much is remembered"
+        );
+        assert!(room.lock().of_owner.0.len() <= MAX_STRANGERS);
     }
 
     #[tokio::test]
