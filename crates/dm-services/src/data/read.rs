@@ -178,6 +178,22 @@ impl Reader {
 
     /// Looks for an object that this node can open, here and then at peers: by a grant,
     /// or by the key that it has kept of an object that its store has lost.
+    /// Who has shared the data with this node, as far as it knows: peers are asked for their
+    /// objects, so that no others under the same locator hide them.
+    async fn owners_of(
+        &self,
+        data_hash: &DataHash,
+        readable: Option<&ReadableObject>,
+    ) -> Result<Vec<Address>, ServiceError> {
+        let known = readable.map(|readable| readable.id.owner);
+        let items = self.inbox.items_of(data_hash).await?;
+        let senders = items.iter().map(|item| item.owner);
+        Ok(known
+            .into_iter()
+            .chain(senders.filter(|sender| Some(*sender) != known))
+            .collect())
+    }
+
     async fn open_unchecked(
         &self,
         data_hash: &DataHash,
@@ -194,7 +210,7 @@ impl Reader {
         }
         let mut exists = local.iter().any(|envelope| !envelope.is_gone(now));
         let network = &self.network;
-        let owners: Vec<Address> = readable.iter().map(|readable| readable.id.owner).collect();
+        let owners = self.owners_of(data_hash, readable.as_ref()).await?;
         let known = network.find_at_known(&locator, &owners, &trace).await?;
         let known = present(known, &local);
         exists |= !known.is_empty();

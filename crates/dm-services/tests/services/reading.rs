@@ -4,12 +4,18 @@ use bytes::Bytes;
 use dm_core::{
     envelope::{CHUNK_SIZE, ObjectId},
     hash::DataHash,
-    ports::ObjectStore,
+    ports::{InboxCatalog, ObjectStore},
     share::ReadableObject,
+    signed::Signed,
     trace::{AskedFor, TraceReport, TraceSource},
 };
 use dm_services::ServiceError;
-use dm_testing::{network::LyingStore, objects::MemoryObjectStore};
+use dm_testing::{
+    catalog::samples,
+    network::LyingStore,
+    objects::{MemoryObjectStore, SampleObject},
+    signer::TestSigner,
+};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::support::{TestNode, World, data, holders, terms};
@@ -141,6 +147,33 @@ async fn an_object_that_is_not_what_it_was_found_under_is_never_delivered_whole(
         .await
         .unwrap();
     assert!(reader.read(&DataHash::of(&asked)).await.unwrap() == asked);
+}
+
+#[tokio::test]
+async fn what_a_sender_was_listed_with_is_found_among_any_number_of_other_owners() {
+    let world = World::new();
+    let (sender, crowd, reader) = (world.node(1).await, world.node(2).await, world.node(3).await);
+    reader.network.set_online(false);
+    let shared = sender.data.share_bytes(data(100), terms(reader.address())).await;
+    let data_hash = shared.unwrap().data_hash;
+    let locator = data_hash.locator();
+    reader.network.set_online(true);
+    // The owners that a network names of its own accord are those with the lowest addresses.
+    for number in 4..=u8::MAX {
+        let object = SampleObject::new(number, 1, 100);
+        let mut envelope = object.envelope.statement().clone();
+        envelope.id.locator = locator;
+        let envelope = Signed::sign(envelope, &TestSigner::new(number)).unwrap();
+        object.store_under(&*crowd.objects, &envelope).await.unwrap();
+    }
+    assert!(
+        matches!(reader.read(&data_hash).await, Err(ServiceError::NotGranted)),
+        "who knows nothing of the sender"
+    );
+
+    let item = samples::inbox_item(data_hash, sender.address());
+    reader.catalog.list_item(&item, &[]).await.unwrap();
+    assert!(reader.read(&data_hash).await.unwrap() == data(100));
 }
 
 /// Publishes the object of `from` under the locator of `to`.

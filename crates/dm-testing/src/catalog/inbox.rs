@@ -12,7 +12,7 @@ use dm_core::{
 
 use super::{
     InboxLedger,
-    samples::{address, data_hash},
+    samples::{address, data_hash, inbox_item},
 };
 
 /// Makes a test of each promise of [`InboxCatalog`](dm_core::ports::InboxCatalog).
@@ -36,17 +36,10 @@ macro_rules! inbox_catalog_conformance {
 /// Data number `n` of owner number `owner`.
 fn item(n: u64, owner: u8) -> InboxItem {
     InboxItem {
-        data_hash: data_hash(n),
-        owner: address(owner),
         size: 100 + n,
         descriptor: vec![n as u8; 40].into(),
-        sequence: 1000,
-        shared_at: 5,
         received_at: 10_000 + n,
-        expires_at: None,
-        state: ItemState::New,
-        fetched_at: None,
-        anchored: false,
+        ..inbox_item(data_hash(n), address(owner))
     }
 }
 

@@ -12,6 +12,7 @@ use dm_core::{
     event::{Event, EventKind, NewEvent},
     hash::DataHash,
     idempotency::IdempotencyKey,
+    inbox::{InboxItem, ItemState},
     mandate::{KeptMandate, Mandate},
     peer::PeerRecord,
     ports::{AnchoredCheckpoint, LogEntry, ShareCatalog, TreeNode},
@@ -263,5 +264,22 @@ pub fn upload(n: u8) -> UploadRecord {
             received: Received::default(),
             refused: false,
         },
+    }
+}
+
+/// A new item of the inbox.
+pub fn inbox_item(data_hash: DataHash, owner: Address) -> InboxItem {
+    InboxItem {
+        data_hash,
+        owner,
+        size: 100,
+        descriptor: Bytes::from_static(&[1; 40]),
+        sequence: 1000,
+        shared_at: 5,
+        received_at: 10_000,
+        expires_at: None,
+        state: ItemState::New,
+        fetched_at: None,
+        anchored: false,
     }
 }
