@@ -13,7 +13,7 @@ use dm_core::{
     ports::{Chain, ChainError, ComplianceLog, Operations, OrderCatalog, TokenCatalog, Tokens},
 };
 
-use super::{LeaderCalls, ServiceError};
+use super::{LeaderCalls, ServiceError, run_to_completion};
 
 mod advance;
 mod balances;
@@ -177,6 +177,6 @@ impl OrderExecutor {
         }
         let executor = self.clone();
         let patience = self.inner.settings.patience;
-        super::run_to_completion(async move { executor.advance(id, patience).await }).await
+        run_to_completion(async move { executor.advance(id, patience).await }).await
     }
 }

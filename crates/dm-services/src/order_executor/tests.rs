@@ -27,6 +27,7 @@ use super::{MoneyConfig, MoneyPorts, OrderExecutor};
 use crate::PaymentProcessor;
 
 mod closing;
+mod given_up;
 
 const SELLER: Address = Address::repeat_byte(1);
 const SUCCESSOR: Address = Address::repeat_byte(2);

@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{OrderExecutor, calls::Call, prepare};
-use crate::ServiceError;
+use crate::{ServiceError, run_to_completion};
 
 /// Orders that are taken from the catalog at a time.
 const PAGE: usize = 256;
@@ -68,7 +68,14 @@ impl OrderExecutor {
         }
     }
 
+    /// Has the turn of the order to its end also where the caller gives up: the next one would
+    /// not find what still waits for its place in the log, and record it once more.
     async fn look_after(&self, id: OperationId) -> Result<(), ServiceError> {
+        let executor = self.clone();
+        run_to_completion(async move { executor.look_after_to_its_end(id).await }).await
+    }
+
+    async fn look_after_to_its_end(&self, id: OperationId) -> Result<(), ServiceError> {
         // Held until it is closed: a refund may be owed again in the meantime.
         let _turn = self.lock(id).await;
         let mut record = self.advance_in_turn(id, Duration::ZERO).await?;

@@ -18,6 +18,7 @@ use dm_core::{
     receipt::{Anchor, Checkpoint, Receipt, Verification},
     span,
 };
+use tokio::sync::oneshot;
 
 use super::tree;
 use crate::catalog::MemoryCatalog;
@@ -70,6 +71,9 @@ pub struct MemoryComplianceLog {
     catalog: Option<Arc<MemoryCatalog>>,
 }
 
+/// What comes of an event.
+type Answer = Result<Recorded, ComplianceError>;
+
 #[derive(Debug, Default)]
 struct State {
     events: Vec<Event>,
@@ -78,6 +82,8 @@ struct State {
     checkpoints: BTreeMap<u64, (Checkpoint, Anchor)>,
     chain_is_away: bool,
     is_overloaded: bool,
+    is_held: bool,
+    waiting: Vec<(NewEvent, oneshot::Sender<Answer>)>,
     fault: Option<String>,
 }
 
@@ -150,9 +156,68 @@ impl MemoryComplianceLog {
         self.lock().is_overloaded = overloaded;
     }
 
+    /// Lets what is recorded from now on wait, or records what waits: also where nobody
+    /// waits for it any more.
+    pub fn set_held(&self, held: bool) {
+        let mut state = self.lock();
+        state.is_held = held;
+        self.append_waiting(&mut state);
+    }
+
+    /// How many events wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Breaks the log: from now on nothing is recorded.
     pub fn set_fault(&self, fault: &str) {
         self.lock().fault = Some(fault.to_owned());
+    }
+
+    /// Records an event at once, or lets it wait; what comes of it.
+    fn take(&self, event: NewEvent) -> Result<oneshot::Receiver<Answer>, ComplianceError> {
+        let mut state = self.lock();
+        if let Some(fault) = &state.fault {
+            return Err(ComplianceError::Forked(fault.clone()));
+        }
+        if state.is_overloaded {
+            return Err(ComplianceError::Overloaded);
+        }
+        let (answer, answered) = oneshot::channel();
+        state.waiting.push((event, answer));
+        self.append_waiting(&mut state);
+        Ok(answered)
+    }
+
+    /// Records what waits, unless it is held.
+    fn append_waiting(&self, state: &mut State) {
+        if state.is_held {
+            return;
+        }
+        for (event, answer) in std::mem::take(&mut state.waiting) {
+            // An error only says that the caller has gone away.
+            let _ = answer.send(self.append(state, event));
+        }
+    }
+
+    fn append(&self, state: &mut State, event: NewEvent) -> Result<Recorded, ComplianceError> {
+        let event = event.into_event(self.account, now_ms());
+        let index = state.events.len() as u64;
+        let (stands, kept) = match &self.catalog {
+            Some(catalog) => catalog.append_event(LogEntry {
+                index,
+                event: event.clone(),
+                trace: span::recorded(),
+            }),
+            None => (true, Ok(())),
+        };
+        if stands {
+            state.leaves.push(tree::leaf_hash(&event.canonical().unwrap()));
+            state.events.push(event.clone());
+            self.anchor_rest(state);
+        }
+        kept?;
+        Ok(Recorded { index, event })
     }
 
     fn anchor_rest(&self, state: &mut State) {
@@ -174,30 +239,8 @@ impl MemoryComplianceLog {
 #[async_trait]
 impl ComplianceLog for MemoryComplianceLog {
     async fn record(&self, event: NewEvent) -> Result<Recorded, ComplianceError> {
-        let mut state = self.lock();
-        if let Some(fault) = &state.fault {
-            return Err(ComplianceError::Forked(fault.clone()));
-        }
-        if state.is_overloaded {
-            return Err(ComplianceError::Overloaded);
-        }
-        let event = event.into_event(self.account, now_ms());
-        let index = state.events.len() as u64;
-        let (stands, kept) = match &self.catalog {
-            Some(catalog) => catalog.append_event(LogEntry {
-                index,
-                event: event.clone(),
-                trace: span::recorded(),
-            }),
-            None => (true, Ok(())),
-        };
-        if stands {
-            state.leaves.push(tree::leaf_hash(&event.canonical().unwrap()));
-            state.events.push(event.clone());
-            self.anchor_rest(&mut state);
-        }
-        kept?;
-        Ok(Recorded { index, event })
+        let answered = self.take(event)?;
+        answered.await.unwrap_or(Err(ComplianceError::Stopped))
     }
 
     async fn wait_for_anchor(
