@@ -9,7 +9,8 @@
 //! `latency`, `reads`, `verify`, `upload`, `download`, `webhooks`, `subscriptions`, `inbox`,
 //! `acknowledged`, `metrics`; and some that are left out otherwise: `waiting` starts twenty nodes;
 //! `growth` takes some ten minutes; `size`, and numbers of objects behind it, measures nodes
-//! that store as many, and writes plots into the folder that `--plots` names. A million objects
+//! that store as many, keeps their data directories in the folder that `--in` names or uses those that
+//! are there, and writes plots into the folder that `--plots` names. A million objects
 //! take some ten minutes and 2 GB of the folder for temporary files. `fill OBJECTS FOLDER` only
 //! makes the data directory of a node with as many objects, a tenth of them its own, for
 //! `dm-node dev --data-dir FOLDER`. `peers OBJECTS PEERS` measures an idle node with as many objects,
@@ -53,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|metrics|waiting|growth]… [against OTHER [ROUNDS] | iroh PEER [ROUNDS] | fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|metrics|waiting|growth]… [against OTHER [ROUNDS] | iroh PEER [ROUNDS] | fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--in FOLDER] [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -140,14 +141,17 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The numbers of objects, and where the plots go.
+/// The numbers of objects, where data directories are kept, and where the plots go.
 async fn measure_sizes(binary: &Path, args: &[String]) -> anyhow::Result<()> {
-    let mut parts = args.split(|arg| arg == "--plots");
-    let sizes = parts.next().unwrap_or_default();
-    let sizes: Vec<u64> = sizes.iter().map(|size| size.parse()).collect::<Result<_, _>>()?;
-    let costs = size::measure(binary, &sizes).await?;
-    match parts.next() {
-        Some([folder]) => size::write_plots(Path::new(folder), &costs),
-        _ => Ok(()),
+    let (mut sizes, mut kept, mut plots) = (Vec::new(), None, None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--in" => kept = args.next().map(Path::new),
+            "--plots" => plots = args.next().map(Path::new),
+            size => sizes.push(size.parse()?),
+        }
     }
+    let costs = size::measure(binary, &sizes, kept).await?;
+    plots.map_or(Ok(()), |folder| size::write_plots(folder, &costs))
 }

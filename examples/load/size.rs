@@ -57,37 +57,43 @@ pub(crate) struct Costs {
     pub(crate) shares_mib: f64,
 }
 
-/// Measures nodes with these numbers of objects, one after the other.
-pub(crate) async fn measure(binary: &Path, sizes: &[u64]) -> anyhow::Result<Vec<Costs>> {
+/// Measures nodes with these numbers of objects, one after the other. `kept` names a folder whose
+/// data directories are used where they are there, and which keeps those that are made.
+pub(crate) async fn measure(binary: &Path, sizes: &[u64], kept: Option<&Path>) -> anyhow::Result<Vec<Costs>> {
     table::heading();
     let mut all = Vec::new();
     for objects in sizes {
-        let costs = measure_one(binary, *objects).await?;
+        let costs = match kept {
+            Some(kept) => measure_one(binary, &kept.join(objects.to_string()), *objects).await?,
+            None => measure_one(binary, tempfile::tempdir()?.path(), *objects).await?,
+        };
         table::line(&costs);
         all.push(costs);
     }
     Ok(all)
 }
 
-/// Makes the data directory of a node that stores so many objects.
+/// Makes the data directory of a node that stores so many objects, unless it is there.
 pub(crate) async fn fill(binary: &Path, home: &Path, objects: u64) -> anyhow::Result<Filled> {
+    if let Some(filled) = Filled::before(home)? {
+        return Ok(filled);
+    }
     // The node makes its keys.
     start(binary, home).await?.stop().await?;
     let folder = home.to_owned();
     tokio::task::spawn_blocking(move || fill::fill(&folder, objects)).await?
 }
 
-async fn measure_one(binary: &Path, objects: u64) -> anyhow::Result<Costs> {
-    let home = tempfile::tempdir()?;
-    let filled = fill(binary, home.path(), objects).await?;
+async fn measure_one(binary: &Path, home: &Path, objects: u64) -> anyhow::Result<Costs> {
+    let filled = fill(binary, home, objects).await?;
     let patience = REST_PATIENCE + REST_PER_OBJECT * u32::try_from(objects)?;
     // The first start anchors what is in the log, and indexes the objects.
-    let node = start(binary, home.path()).await?;
+    let node = start(binary, home).await?;
     node.rest_below(SETTLED, patience).await?;
     node.stop().await?;
 
-    let start_after_close = after_close(binary, home.path()).await?;
-    let node = start(binary, home.path()).await?;
+    let start_after_close = after_close(binary, home).await?;
+    let node = start(binary, home).await?;
     let began = node.cpu()?;
     node.forget_peak();
     node.rest_below(SETTLED, patience).await?;
@@ -103,7 +109,7 @@ async fn measure_one(binary: &Path, objects: u64) -> anyhow::Result<Costs> {
         fill_rate: objects as f64 / filled.took.as_secs_f64(),
         disk_gib: filled.bytes as f64 / (1_u64 << 30) as f64,
         start: start_after_close,
-        start_after_kill: after_kill(binary, home.path()).await?,
+        start_after_kill: after_kill(binary, home).await?,
         settling,
         settling_mib,
         idle_mib,

@@ -2,7 +2,7 @@
 //! that before: through the ports that the node uses, with everything signed.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -36,14 +36,36 @@ pub(crate) struct Filled {
     pub(super) bytes: u64,
 }
 
+impl Filled {
+    /// The same of a directory that was filled before, if it was.
+    pub(super) fn before(home: &Path) -> anyhow::Result<Option<Self>> {
+        let note = note_of(home);
+        if !note.try_exists()? {
+            return Ok(None);
+        }
+        let milliseconds = std::fs::read_to_string(note)?.trim().parse()?;
+        Ok(Some(Self {
+            took: Duration::from_millis(milliseconds),
+            bytes: bytes_below(home)?,
+        }))
+    }
+}
+
 /// Fills the data directory of a `dm-node dev` that has run before. Blocks.
 pub(super) fn fill(home: &Path, objects: u64) -> anyhow::Result<Filled> {
     let began = Instant::now();
     Runtime::new()?.block_on(fill_all(home, objects))?;
+    let took = began.elapsed();
+    std::fs::write(note_of(home), took.as_millis().to_string())?;
     Ok(Filled {
-        took: began.elapsed(),
+        took,
         bytes: bytes_below(home)?,
     })
+}
+
+/// Beside the directory: how many milliseconds it took to fill it.
+fn note_of(home: &Path) -> PathBuf {
+    home.with_extension("filled")
 }
 
 async fn fill_all(home: &Path, objects: u64) -> anyhow::Result<()> {
