@@ -1,6 +1,6 @@
 //! The log of a node as its database has it, and as the chain does.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use dm_core::ports::{EventFilter, EventLog, LogEntry};
 use dm_storage::SqliteCatalog;
@@ -42,7 +42,7 @@ pub(crate) async fn is_whole_and_accepted(node: &Node, postgres: &Postgres, chai
     .await;
     let events = all_events(&catalog).await;
     catalog.close().await.unwrap();
-    let mut seen = BTreeSet::new();
+    let mut seen = BTreeMap::new();
     for (position, entry) in (0..).zip(&events) {
         assert_eq!(entry.index, position, "the log has a gap");
         let event = &entry.event;
@@ -52,7 +52,9 @@ pub(crate) async fn is_whole_and_accepted(node: &Node, postgres: &Postgres, chai
             event.recipient,
             event.details.clone(),
         );
-        assert!(seen.insert(fact.clone()), "recorded twice: {fact:?}");
+        if let Some(first) = seen.insert(fact, entry) {
+            panic!("recorded twice: {first:?}, {entry:?}");
+        }
     }
     let folder = tempfile::tempdir().unwrap();
     let (status, receipt) = node.get(&format!("/receipts/events/{}", size - 1)).await;
