@@ -165,6 +165,8 @@ async fn objects_above_the_quota_are_refused() {
         offer(&mut stream, second.envelope.bytes()).await,
         refused(Refusal::Full)
     );
+    let held = node.store.envelope(&second.id()).await.unwrap();
+    assert_eq!(held, None, "what its owner has replaced is served to nobody");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,6 +234,8 @@ async fn an_envelope_that_grows_beyond_the_quota_is_refused() {
         offer(&mut stream, second.envelope.bytes()).await,
         refused(Refusal::Full)
     );
+    let held = node.store.envelope(&second.id()).await.unwrap();
+    assert_eq!(held, None, "what its owner has replaced is served to nobody");
     // The chunks are there already: one that does not grow needs no space for them.
     let newer = large.envelope_with_sequence(1, 2);
     assert_eq!(

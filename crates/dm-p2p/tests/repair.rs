@@ -224,3 +224,27 @@ async fn who_knows_its_copy_to_be_damaged_does_not_say_that_it_has_it() {
     damaged.log().mended(&object().id());
     assert_eq!(find().await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_its_owner_has_replaced_over_other_chunks_is_kept_by_no_replica() {
+    // It holds the object and looks after nothing, so that it brings the newer version to nobody.
+    let config = config(Identity::generate(), Vec::new());
+    let store = Arc::new(MemoryObjectStore::new());
+    let idle = start(config, store, Arc::new(MemoryCatalog::new())).await;
+    let replica = guard(vec![idle.address()]).await;
+    let replaced = object();
+    for node in [&idle, &replica.node] {
+        replaced.store_in(&*node.store).await.unwrap();
+    }
+    replica.has_live(1).await;
+
+    let chunks = vec![SampleObject::chunk(8, 0, 100)];
+    let envelope = SampleObject::sign(1, 7, 100, &chunks, 2);
+    let newer = SampleObject { envelope, chunks };
+    newer.store_in(&*idle.store).await.unwrap();
+    eventually("the replaced version is gone", async || {
+        let held = replica.node.store.envelope(&replaced.id()).await.unwrap();
+        (held.as_ref() != Some(&replaced.envelope)).then_some(())
+    })
+    .await;
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use dm_core::{
+    clock::now_ms,
     envelope::SignedEnvelope,
     event::NewEvent,
     hash::DataHash,
@@ -133,8 +134,10 @@ impl Eraser {
 
     /// What of an erasure is done at this node; each step can be repeated.
     pub(super) async fn finish_erasure_here(&self, data_hash: &DataHash) -> Result<Recorded, ServiceError> {
+        let now = now_ms();
         for envelope in self.to_erase(self.objects.as_ref(), data_hash).await? {
-            if envelope.id.owner == self.own.address() {
+            // What has expired is over for whoever has it: no tombstone has to say so.
+            if envelope.id.owner == self.own.address() && !envelope.is_expired(now) {
                 self.own.bury(&envelope).await?;
             } else {
                 self.objects.remove(&envelope.id).await?;
