@@ -88,6 +88,9 @@ impl Eraser {
     /// Erases the data, or finds that it was erased.
     async fn erase_or_find(&self, data_hash: &DataHash) -> Result<RecordedErasure, ServiceError> {
         if self.has(data_hash).await? {
+            if self.own.own_object(data_hash).await?.is_some() {
+                self.recorder.record_waiting(&*self.shares, data_hash).await?;
+            }
             self.erasures
                 .begin_erasure(data_hash, ErasureCause::Ordered)
                 .await?;

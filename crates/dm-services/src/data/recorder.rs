@@ -9,7 +9,7 @@ use dm_core::{
     event::{EventKind, NewEvent},
     hash::DataHash,
     plugin::Notes,
-    ports::{ComplianceLog, EventFilter, Recorded},
+    ports::{ComplianceLog, EventFilter, Recorded, ShareCatalog},
     share::ShareRecord,
 };
 use tokio_util::sync::CancellationToken;
@@ -193,6 +193,21 @@ impl Recorder {
         let recorded = log.record(event).await?;
         self.drop_notes(&data_hash, recipient).await;
         Ok(recorded)
+    }
+
+    /// Records the shares of the data that the log did not take when they were made, before
+    /// what ends them is recorded.
+    pub(super) async fn record_waiting(
+        &self,
+        shares: &dyn ShareCatalog,
+        data_hash: &DataHash,
+    ) -> Result<(), ServiceError> {
+        for share in shares.unrecorded_shares_of(data_hash).await? {
+            if self.share_event(data_hash, share.recipient).await?.is_none() {
+                self.record_share(&share).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets the notes on a share that is in the log, or never will be.

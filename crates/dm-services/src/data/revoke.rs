@@ -138,6 +138,7 @@ impl Revoker {
         let object = self.own.own_object(data_hash).await?;
         let object = object.ok_or(ServiceError::NotFound)?;
         if self.may_read(&object, recipient).await? {
+            self.recorder.record_waiting(&*self.shares, data_hash).await?;
             let revocations = &self.revocations;
             revocations.begin_revocation(data_hash, recipient).await?;
             return self.finish_revocation(data_hash, recipient).await;

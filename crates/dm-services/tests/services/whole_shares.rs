@@ -6,7 +6,9 @@ use dm_core::{
     event::EventKind,
     hash::DataHash,
     payment::PaymentTerms,
-    ports::{ComplianceLog, ObjectStore, ReadableObjects, ShareCatalog, UsedMandates},
+    ports::{
+        ComplianceLog, EventFilter, HistoryQuery, ObjectStore, ReadableObjects, ShareCatalog, UsedMandates,
+    },
     share::{NewShare, ShareRecord, ShareTerms},
 };
 use dm_services::ServiceError;
@@ -197,6 +199,44 @@ async fn a_share_that_cannot_be_recorded_now_is_accepted_and_recorded_later() {
         .await
         .unwrap();
     assert_eq!(again.leaf_index, Some(0));
+}
+
+#[tokio::test]
+async fn an_accepted_share_is_recorded_before_what_ends_it() {
+    let world = World::new();
+    let (owner, reader) = (world.node(1).await, world.node(2).await);
+    for ends_all in [true, false] {
+        owner.log.set_overloaded(true);
+        let content = data(if ends_all { 100 } else { 200 });
+        let shared = owner.data.share_bytes(content, terms(reader.address())).await;
+        let data_hash = shared.unwrap().data_hash;
+        owner.log.set_overloaded(false);
+        match ends_all {
+            true => drop(owner.data.erase(&data_hash).await.unwrap()),
+            false => drop(owner.data.revoke(&data_hash, reader.address()).await.unwrap()),
+        }
+        owner.data.catch_up().await;
+        let of_data = HistoryQuery {
+            filter: EventFilter {
+                data_hash: Some(data_hash),
+                ..EventFilter::default()
+            },
+            before: None,
+            limit: 9,
+        };
+        let recorded = owner.log.history(&of_data).await.unwrap().entries;
+        let kinds: Vec<EventKind> = recorded
+            .iter()
+            .rev()
+            .map(|entry| entry.event.event_type)
+            .collect();
+        let end = if ends_all {
+            EventKind::DataDelete
+        } else {
+            EventKind::Revoke
+        };
+        assert_eq!(kinds, [EventKind::DataShare, end]);
+    }
 }
 
 #[tokio::test]
