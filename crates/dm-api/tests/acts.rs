@@ -1,9 +1,17 @@
 //! Who has asked for a change, and what came of it.
 
+use dm_core::api_key::Scope;
+use dm_testing::waiting::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
-use crate::common::{Answer, RECIPIENT, TestNode, company::told, start};
+use crate::common::{
+    Answer, RECIPIENT, TestNode,
+    company::{Company, browser_token, person, told},
+    raw, start,
+    watched_store::WatchedStore,
+};
 
 /// What the bus has heard of acts with API keys.
 fn acts_with_keys(node: &TestNode) -> Vec<Value> {
@@ -11,6 +19,28 @@ fn acts_with_keys(node: &TestNode) -> Vec<Value> {
     let parts = events.map(|event| event.parts());
     let acts = parts.filter(|(topic, _)| topic == "api_key.acted");
     acts.map(|(_, act)| act).collect()
+}
+
+#[actix_web::test]
+async fn an_upload_whose_connection_breaks_is_told_without_a_status() {
+    let company = Company::start().await;
+    let node = &company.node;
+    let token = browser_token(&company, person("ann", [Scope::Share]));
+    let request = format!(
+        "PUT /objects?recipient={RECIPIENT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: 100\r\n\r\nsome"
+    );
+    let mut socket = raw::connect(&node.external).await;
+    socket.write_all(request.as_bytes()).await.unwrap();
+    WatchedStore::until(&node.store.writers, |open| *open == 1).await;
+    assert!(told(node).is_empty(), "it is under way");
+    raw::reset(socket);
+    let (topic, act) = eventually("the act is told", async || told(node).pop()).await;
+    assert_eq!(topic, "person.acted");
+    assert_eq!(
+        (&act["subject"], &act["path"], &act["status"]),
+        (&json!("ann"), &json!("/objects"), &Value::Null)
+    );
 }
 
 #[actix_web::test]

@@ -27,6 +27,13 @@ pub async fn read_all(mut socket: TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Breaks a connection off. A client that only closes its side may still wait for the answer: its
+/// request runs to its end.
+pub fn reset(socket: TcpStream) {
+    socket.set_zero_linger().unwrap();
+    drop(socket);
+}
+
 /// Reads up to the end of a response's head.
 pub async fn read_head(socket: &mut TcpStream) -> String {
     let mut head = Vec::new();
