@@ -17,7 +17,8 @@
 //! alone and beside as many peers, each a process of 50 MiB. `against OTHER [ROUNDS]` does the same
 //! work with this binary and another one in turn and prints the ratios, and `iroh PEER [ROUNDS]` does
 //! so with the program of `examples/iroh-blobs`. `leaving OBJECTS` simulates that a holder of as many objects
-//! leaves for good.
+//! leaves for good. `instances`, and any of `shares`, `failover`, `reads` and `bucket` behind it,
+//! measures instances of one node over PostgreSQL (`POSTGRES_BIN`) and a bucket (`MOTO_SERVER`).
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ mod collector;
 mod growth;
 mod http;
 mod inbox;
+mod instances;
 mod latency;
 mod leaving;
 mod limits;
@@ -54,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         bail!(
-            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|metrics|waiting|growth]… [against OTHER [ROUNDS] | iroh PEER [ROUNDS] | fill OBJECTS FOLDER | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--in FOLDER] [--plots FOLDER]]"
+            "usage: load PATH-OF-DM-NODE [start|shares|recipients|latency|reads|verify|upload|download|webhooks|subscriptions|inbox|acknowledged|metrics|waiting|growth]… [against OTHER [ROUNDS] | iroh PEER [ROUNDS] | fill OBJECTS FOLDER | instances [shares|failover|reads|bucket]… | leaving OBJECTS | peers OBJECTS PEERS | size OBJECTS… [--in FOLDER] [--plots FOLDER]]"
         );
     };
     if first == limits::EMPTY_SERVER {
@@ -83,6 +85,11 @@ async fn main() -> anyhow::Result<()> {
             .first()
             .map_or(Ok(beside::ROUNDS), |rounds| rounds.parse())?;
         return beside::measure(&beside::Side::Node(binary), &other, rounds).await;
+    }
+    if let [command, parts @ ..] = &wanted[..]
+        && command == "instances"
+    {
+        return instances::measure(&binary, parts).await;
     }
     if let [command, objects] = &wanted[..]
         && command == "leaving"

@@ -21,13 +21,9 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
     let node = Node::start(binary, &[]).await?;
-    let routes = share_objects(&node).await?;
+    let requests = requests(&node).await?;
     let empty = EmptyServer::start().await?;
     let empty_requests = [request("GET", "/", "", b"")];
-    let requests: Vec<Vec<u8>> = routes
-        .iter()
-        .map(|route| request("GET", route, &node.api_key, b""))
-        .collect();
     let cpu = node.cpu()?;
     let (reads, read_rate) = ask_for(&node.external_api, &requests).await?;
     let cpu = (node.cpu()? - cpu).as_secs_f64() * 1000.0 / reads as f64;
@@ -45,22 +41,21 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn share_objects(node: &Node) -> anyhow::Result<Vec<String>> {
+/// Shares objects; the requests that read them.
+pub(crate) async fn requests(node: &Node) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut connection = Connection::open(&node.external_api).await?;
-    let mut routes = Vec::new();
+    let mut requests = Vec::new();
     for number in 0..OBJECTS {
         let response = connection.exchange(&share_request(node, number)).await?;
         let answer: serde_json::Value = serde_json::from_slice(&response.body)?;
-        routes.push(format!(
-            "/data/{}",
-            answer["data_hash"].as_str().unwrap_or_default()
-        ));
+        let route = format!("/data/{}", answer["data_hash"].as_str().unwrap_or_default());
+        requests.push(request("GET", &route, &node.api_key, b""));
     }
-    Ok(routes)
+    Ok(requests)
 }
 
 /// Sends the requests again and again over all connections; answers and rate.
-async fn ask_for(api: &str, requests: &[Vec<u8>]) -> anyhow::Result<(u64, f64)> {
+pub(crate) async fn ask_for(api: &str, requests: &[Vec<u8>]) -> anyhow::Result<(u64, f64)> {
     let began = Instant::now();
     let clients = (0..CONNECTIONS).map(|first| async move {
         let mut connection = Connection::open(api).await?;

@@ -40,9 +40,14 @@ pub(crate) async fn measure(binary: &Path) -> anyhow::Result<()> {
 
 /// Shares as fast as it goes; how many shares were anchored.
 pub(crate) async fn share_for(node: &Node, period: Duration) -> anyhow::Result<u64> {
+    share_through(std::slice::from_ref(node), period).await
+}
+
+/// Shares through several instances of a node, each with its part of the connections; how many
+/// shares were anchored.
+pub(crate) async fn share_through(nodes: &[Node], period: Duration) -> anyhow::Result<u64> {
     let deadline = Instant::now() + period;
-    let request = |number| share_request(node, number);
-    share_while(node, request, |_| Instant::now() < deadline).await
+    share_while(nodes, share_request, |_| Instant::now() < deadline).await
 }
 
 /// Makes this many shares with the node itself as fast as it goes.
@@ -62,20 +67,24 @@ pub(crate) async fn make_many(
     request: impl Fn(u64) -> Vec<u8>,
     shares: u64,
 ) -> anyhow::Result<()> {
-    share_while(node, request, |begun| begun < shares).await.map(drop)
+    let nodes = std::slice::from_ref(node);
+    let request = |_: &Node, number| request(number);
+    share_while(nodes, request, |begun| begun < shares)
+        .await
+        .map(drop)
 }
 
 /// Shares until `goes_on`, which is told how many shares have begun, says no; how many
 /// shares were anchored.
 async fn share_while(
-    node: &Node,
-    request: impl Fn(u64) -> Vec<u8>,
+    nodes: &[Node],
+    request: impl Fn(&Node, u64) -> Vec<u8>,
     goes_on: impl Fn(u64) -> bool,
 ) -> anyhow::Result<u64> {
     let first = u64::from(rand::random::<u32>());
     let (begun, request, goes_on) = (Arc::new(AtomicU64::new(0)), &request, &goes_on);
-    let clients = (0..CONNECTIONS).map(|_| {
-        let begun = begun.clone();
+    let clients = (0..CONNECTIONS).map(|client| {
+        let (begun, node) = (begun.clone(), &nodes[client % nodes.len()]);
         async move {
             let mut connection = Connection::open(&node.external_api).await?;
             let mut anchored = 0;
@@ -84,7 +93,7 @@ async fn share_while(
                 if !goes_on(number) {
                     return Ok(anchored);
                 }
-                let response = connection.exchange(&request(first + number)).await?;
+                let response = connection.exchange(&request(node, first + number)).await?;
                 ensure!(
                     response.status == 201,
                     "{}",
