@@ -154,6 +154,11 @@ async fn a_header_that_describes_nothing_is_refused_before_the_bytes_are_taken()
         ("Content-Type", "pdf"),
         ("Content-Disposition", "attachment; filename*=UTF-8''..%2Fsecret"),
         ("Content-Disposition", "attachment; filename*=latin"),
+        // invoice‹right-to-left override›fdp.exe shows as invoiceexe.pdf.
+        (
+            "Content-Disposition",
+            "attachment; filename*=UTF-8''invoice%E2%80%AEfdp.exe",
+        ),
         ("X-Labels", "stage=final"),
         ("X-Labels", r#"{"a": "1", "a": "2"}"#),
         ("X-Labels", r#"{"a": {"b": "1"}}"#),

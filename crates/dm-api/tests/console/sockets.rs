@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use dm_core::{news::News, ports::EventJournal};
+use dm_testing::waiting::eventually;
 use futures::SinkExt;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 use tokio_tungstenite::{
     connect_async,
     tungstenite::{self, Message},
@@ -155,4 +160,64 @@ async fn a_socket_needs_a_session_and_a_place_in_this_journal() {
     }
     let plain = browser.get("/ws").await;
     assert_eq!(plain.status, 400, "{:?}", plain.body);
+}
+
+#[actix_web::test]
+async fn a_client_that_never_reads_loses_its_socket_and_little_waits_for_it() {
+    const QUESTIONS: usize = 1000;
+    let node = start().await;
+    happen(&node, 500).await;
+    let browser = Browser::sign_in(&node, &node.keys.read).await;
+    let open = async || {
+        let info = browser.get("/api/dashboard/info").await.body;
+        info["websocket_clients"].as_u64()
+    };
+    let question = json!({"type": "get_history", "count": 500}).to_string();
+    let mut reader = browser.socket("").await.unwrap();
+    reader.send(Message::text(question.clone())).await.unwrap();
+    let mut history = next(&mut reader).await.unwrap();
+    while history["type"] != "history" {
+        history = next(&mut reader).await.unwrap();
+    }
+    let answer = history.to_string().len();
+    drop(reader);
+    eventually("the first socket is gone", async || {
+        (open().await == Some(0)).then_some(())
+    })
+    .await;
+
+    let authority = node.console.strip_prefix("http://").unwrap();
+    let connection = TcpSocket::new_v4().unwrap();
+    // Else the system keeps much for a client that does not read.
+    connection.set_recv_buffer_size(4096).unwrap();
+    let mut connection = connection.connect(authority.parse().unwrap()).await.unwrap();
+    let upgrade = format!(
+        "GET /ws HTTP/1.1\r\nHost: {authority}\r\nCookie: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        browser.cookie
+    );
+    connection.write_all(upgrade.as_bytes()).await.unwrap();
+    eventually("the socket is open", async || {
+        (open().await == Some(1)).then_some(())
+    })
+    .await;
+    // A frame of text, masked with zeros.
+    let mut frame = vec![0x81, 0x80 | u8::try_from(question.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend(question.as_bytes());
+    connection.write_all(&frame.repeat(QUESTIONS)).await.unwrap();
+    eventually("the socket is closed", async || {
+        (open().await == Some(0)).then_some(())
+    })
+    .await;
+
+    let mut kept = Vec::new();
+    // However the connection ends, what was kept for it has been read.
+    let _ = connection.read_to_end(&mut kept).await;
+    assert!(kept.starts_with(b"HTTP/1.1 101"), "{} bytes", kept.len());
+    let asked = QUESTIONS * answer;
+    assert!(
+        kept.len() < asked / 3,
+        "{} of {asked} bytes were kept",
+        kept.len()
+    );
 }
