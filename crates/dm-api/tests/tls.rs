@@ -16,7 +16,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity, tls::Version};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{TestConfig, TestNode, raw, start_with};
+use crate::common::{RECIPIENT, TestConfig, TestNode, raw, start_with};
 
 /// The host of the servers under test.
 const HOST: &str = "127.0.0.1";
@@ -242,6 +242,64 @@ async fn a_client_certificate_stands_for_its_api_key() {
     })
     .await;
     assert!(status(&named, &node, "/network/peers").await.is_err());
+}
+
+#[actix_web::test]
+async fn a_foreign_page_changes_nothing_with_the_certificate_of_a_browser() {
+    let (server, clients) = (Authority::new("ours"), Authority::new("clients"));
+    let files = Files::with(&server.issue(&[HOST]));
+    files.write("clients.pem", &clients.pem());
+    let mut setup = TestConfig::default();
+    let key = setup
+        .api_keys_before
+        .create(NewApiKeyRequest {
+            name: "person".to_owned(),
+            rights: std::sync::Arc::new(Rights::of([Scope::Share, Scope::Read])),
+            expires_at: None,
+        })
+        .await
+        .unwrap();
+    setup.external.tls = TlsConfig {
+        client_ca_file: Some(files.path("clients.pem")),
+        client_keys: vec![format!("{}=cn:person", key.record.id)],
+        ..files.config()
+    };
+    let node = start_with(setup).await;
+    let browser = client(&server)
+        .identity(identity(&clients.issue(&["person"])))
+        .build()
+        .unwrap();
+    let body = serde_json::json!({"data": "made by a page", "recipient": RECIPIENT});
+    let share = |headers: &[(&str, &str)]| {
+        // The type of a simple request, which no browser asks about first.
+        let request = browser
+            .post(format!("{}/share_data", node.external))
+            .header("Content-Type", "text/plain")
+            .body(body.to_string());
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value));
+        async { request.send().await.unwrap().status().as_u16() }
+    };
+    for foreign in [
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+    ] {
+        assert_eq!(share(&[foreign]).await, 403, "{foreign:?}");
+    }
+    // What a page can show of a key is its own.
+    let with_key = [
+        ("Origin", "https://evil.example"),
+        ("X-API-Key", key.key.as_str()),
+    ];
+    assert_eq!(share(&with_key).await, 201);
+    assert_eq!(share(&[("Origin", &node.external)]).await, 201);
+    assert_eq!(share(&[]).await, 201);
+    let read = browser.get(format!("{}/network/peers", node.external));
+    let read = read.header("Sec-Fetch-Site", "cross-site").send().await;
+    assert_eq!(read.unwrap().status(), 200);
 }
 
 #[actix_web::test]

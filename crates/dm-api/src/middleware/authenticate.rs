@@ -25,7 +25,7 @@ use dm_core::{
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::{acts, client_address::client_address, known_keys::KnownKeys, meter, standing::Standing};
+use super::{acts, client_address::client_address, host, known_keys::KnownKeys, meter, standing::Standing};
 use crate::{
     console::{Holder, Session},
     error::ApiError,
@@ -155,6 +155,7 @@ async fn authenticate(request: &HttpRequest, state: &State) -> Result<Admitted, 
         return Ok(Admitted { bearer, standing });
     }
     let client = certified_client(request).ok_or_else(ApiError::unauthorized)?;
+    host::refuse_foreign_page(request.method(), request.headers())?;
     let bearer = state.run(state.services.api_keys.bearer(&client.key_id)).await?;
     Ok(by_key(bearer, state))
 }

@@ -2,7 +2,9 @@
 //!
 //! A page can make a name of its own point to 127.0.0.1 (DNS rebinding) and
 //! then read what it is answered. Its requests still name its own host, and
-//! their `Origin` still is its own: both are refused.
+//! their `Origin` still is its own: both are refused. A certificate of the client is presented to
+//! any page's requests, as cookies are: where it is the credential, no API lets a foreign page
+//! change anything.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,14 +16,18 @@ use actix_web::{
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode, Uri,
-        header::{self, HeaderMap},
+        Method, StatusCode, Uri,
+        header::{self, HeaderMap, HeaderName},
         uri::Authority,
     },
     middleware::Next,
 };
 
 use crate::error::ApiError;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What browsers say of the pages of a server itself, and of what a person has asked for.
+const OWN_SITES: [&[u8]; 2] = [b"same-origin", b"none"];
 
 /// Under which names a server may be called.
 #[derive(Clone)]
@@ -40,14 +46,11 @@ impl AllowedHosts {
         let Self::Only { bound, allowed } = self else {
             return Ok(());
         };
-        let host = header_text(headers, &header::HOST).and_then(|text| text.parse::<Authority>().ok());
-        let Some(host) = host.filter(|host| is_own_name(host, bound.ip(), allowed)) else {
+        let host = named_host(headers).filter(|host| is_own_name(host, bound.ip(), allowed));
+        if host.is_none() {
             return Err(foreign("Host"));
-        };
-        if headers.contains_key(header::ORIGIN) && !is_same_origin(headers, &host) {
-            return Err(foreign("Origin"));
         }
-        Ok(())
+        check_origin(headers, host.as_ref())
     }
 }
 
@@ -59,6 +62,36 @@ pub(crate) async fn check(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     policy.check(request.headers())?;
     next.call(request).await
+}
+
+/// Refuses a request that changes something where the browser says that a page of somebody else has
+/// made it. For requests whose credential is the client's certificate: browsers present that by
+/// themselves, whoever has made the page. Programs send neither of these headers.
+pub(super) fn refuse_foreign_page(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    if method.is_safe() {
+        return Ok(());
+    }
+    if let Some(site) = headers.get(&SEC_FETCH_SITE)
+        && !OWN_SITES.contains(&site.as_bytes())
+    {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "Forbidden. The Sec-Fetch-Site header says that a page of another origin has made the request.",
+        ));
+    }
+    check_origin(headers, named_host(headers).as_ref())
+}
+
+fn named_host(headers: &HeaderMap) -> Option<Authority> {
+    header_text(headers, &header::HOST)?.parse().ok()
+}
+
+fn check_origin(headers: &HeaderMap, host: Option<&Authority>) -> Result<(), ApiError> {
+    let is_own = |host| is_same_origin(headers, host);
+    if headers.contains_key(header::ORIGIN) && !host.is_some_and(is_own) {
+        return Err(foreign("Origin"));
+    }
+    Ok(())
 }
 
 fn is_own_name(host: &Authority, bound: IpAddr, allowed: &[String]) -> bool {
@@ -83,7 +116,7 @@ fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {
         .is_some_and(|origin| origin.as_str().eq_ignore_ascii_case(host.as_str()))
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -157,6 +190,35 @@ mod tests {
             "localhost:8080/x",
         ] {
             assert!(!allows("127.0.0.1:8080", host, Some(origin)), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_somebody_else_changes_nothing() {
+        let allows = |method: Method, name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("node.example:8081"));
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            refuse_foreign_page(&method, &headers).is_ok()
+        };
+        for (name, value) in [
+            ("origin", "https://evil.example"),
+            ("origin", "https://node.example"),
+            ("origin", "https://user@node.example:8081"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert!(!allows(Method::POST, name, value), "{name}: {value}");
+            assert!(allows(Method::GET, name, value), "{name}: {value}");
+        }
+        for (name, value) in [
+            ("origin", "https://node.example:8081"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-site", "none"),
+            ("accept", "*/*"),
+        ] {
+            assert!(allows(Method::POST, name, value), "{name}: {value}");
         }
     }
 }
