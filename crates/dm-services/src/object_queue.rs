@@ -1,6 +1,10 @@
 //! With which objects something is to be done, and when. It outlives the process.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use bytes::Bytes;
@@ -116,8 +120,9 @@ fn time_key(object: &ObjectId) -> Bytes {
 pub(crate) struct ObjectQueue {
     store: Arc<dyn KeyValueStore>,
     front: QueueFront,
-    /// Owners of which objects were set aside and may still be.
-    aside: HashSet<Address>,
+    /// Owners of which objects were set aside and may still be, and up to which key none is: the
+    /// store walks over what was deleted before it otherwise.
+    aside: HashMap<Address, Vec<u8>>,
 }
 
 impl ObjectQueue {
@@ -126,7 +131,7 @@ impl ObjectQueue {
         Self {
             store,
             front,
-            aside: HashSet::new(),
+            aside: HashMap::new(),
         }
     }
 
@@ -184,8 +189,12 @@ impl ObjectQueue {
         let mut batch = WriteBatch::new();
         for due in some {
             batch.delete(due.key());
-            batch.put(due.aside_key(), due.value());
-            self.aside.insert(due.object.owner);
+            let key = due.aside_key();
+            let none_to = self.aside.entry(due.object.owner).or_default();
+            if *none_to >= key {
+                none_to.clear();
+            }
+            batch.put(key, due.value());
         }
         if batch.changes.is_empty() {
             return Ok(());
@@ -201,29 +210,38 @@ impl ObjectQueue {
         limit: usize,
         now: u64,
     ) -> Result<(), StoreError> {
-        if self.aside.contains(owner) && self.take_back_below(&aside_of(owner), limit, now).await? < limit {
-            self.aside.remove(owner);
-        }
+        let Some(none_to) = self.aside.get(owner) else {
+            return Ok(());
+        };
+        let after = (!none_to.is_empty()).then(|| none_to.clone());
+        let taken = self
+            .take_back_below(&aside_of(owner), after.as_deref(), limit, now)
+            .await?;
+        match taken.last() {
+            Some(last) if taken.len() == limit => self.aside.insert(*owner, last.to_vec()),
+            _ => self.aside.remove(owner),
+        };
         Ok(())
     }
 
     /// Puts everything back that is set aside: who has set it aside is no more.
     pub(crate) async fn take_back_all(&mut self) -> Result<(), StoreError> {
-        while self.take_back_below(&[ASIDE], PAGE, 0).await? > 0 {}
+        while !self.take_back_below(&[ASIDE], None, PAGE, 0).await?.is_empty() {}
         Ok(())
     }
 
-    /// Puts at most so many objects back that are set aside under this prefix, and not before
-    /// `not_before`; how many there were.
+    /// Puts at most so many objects back that are set aside under this prefix, behind the key
+    /// `after`, and not before `not_before`; the keys that they had.
     async fn take_back_below(
         &mut self,
         prefix: &[u8],
+        after: Option<&[u8]>,
         limit: usize,
         not_before: u64,
-    ) -> Result<usize, StoreError> {
-        let entries = self.store.scan(prefix, None, limit).await?;
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let entries = self.store.scan(prefix, after, limit).await?;
         if entries.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let mut batch = WriteBatch::new();
         for (key, value) in &entries {
@@ -234,7 +252,7 @@ impl ObjectQueue {
             }
         }
         self.front.commit(&*self.store, batch).await?;
-        Ok(entries.len())
+        Ok(entries.into_iter().map(|(key, _)| key).collect())
     }
 
     async fn first(&mut self, limit: usize) -> Result<Vec<DueObject>, StoreError> {
@@ -250,9 +268,50 @@ impl ObjectQueue {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
     use dm_testing::key_value::MemoryKeyValueStore;
 
     use super::*;
+
+    /// Notes behind which keys it was asked for what is set aside.
+    #[derive(Clone, Default)]
+    struct AskedFrom {
+        store: MemoryKeyValueStore,
+        after: Arc<Mutex<Vec<Option<Vec<u8>>>>>,
+    }
+
+    #[async_trait]
+    impl KeyValueStore for AskedFrom {
+        async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+            self.store.get(key).await
+        }
+
+        async fn scan(
+            &self,
+            prefix: &[u8],
+            after: Option<&[u8]>,
+            limit: usize,
+        ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+            if prefix.first() == Some(&ASIDE) {
+                self.after.lock().unwrap().push(after.map(<[u8]>::to_vec));
+            }
+            self.store.scan(prefix, after, limit).await
+        }
+
+        async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+            self.store.commit(batch).await
+        }
+    }
+
+    const ONE: Address = Address::repeat_byte(1);
+
+    /// One of several objects of the same owner.
+    fn of_one(number: u8, at: u64) -> DueObject {
+        let locator = Locator::from_bytes([number; 32]);
+        DueObject::new(ObjectId { owner: ONE, locator }, at, 1)
+    }
 
     fn due(number: u8, at: u64) -> DueObject {
         let object = ObjectId {
@@ -315,6 +374,38 @@ mod tests {
         queue.replace(&done).await.unwrap();
         queue.take_back_all().await.unwrap();
         assert_eq!(queue.first(9).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn what_is_set_aside_comes_back_once_whatever_its_time() {
+        let mut queue = ObjectQueue::new(Arc::new(MemoryKeyValueStore::new()));
+        let later: Vec<_> = (1..=4).map(|number| of_one(number, 50)).collect();
+        queue.add(&later).await.unwrap();
+        queue.set_aside(&later).await.unwrap();
+        queue.take_back(&ONE, 2, 60).await.unwrap();
+        // What stands before what was taken back already.
+        let earlier = of_one(9, 10);
+        queue.add(&[earlier.clone()]).await.unwrap();
+        queue.set_aside(&[earlier]).await.unwrap();
+        for _ in 0..3 {
+            queue.take_back(&ONE, 2, 60).await.unwrap();
+        }
+        let back = queue.first(9).await.unwrap();
+        let expected: Vec<_> = [1, 2, 3, 4, 9].map(|number| of_one(number, 60)).into();
+        assert_eq!(back, expected);
+    }
+
+    #[tokio::test]
+    async fn taking_back_begins_behind_what_was_taken_back_before() {
+        let store = AskedFrom::default();
+        let mut queue = ObjectQueue::new(Arc::new(store.clone()));
+        let some: Vec<_> = (1..=4).map(|number| of_one(number, 50)).collect();
+        queue.add(&some).await.unwrap();
+        queue.set_aside(&some).await.unwrap();
+        queue.take_back(&ONE, 2, 60).await.unwrap();
+        queue.take_back(&ONE, 2, 60).await.unwrap();
+        let asked = store.after.lock().unwrap().clone();
+        assert_eq!(asked, [None, Some(some[1].aside_key())]);
     }
 
     #[test]
