@@ -20,7 +20,13 @@ const DATABASE_PASSWORD: &str = "planted-database-6";
 const VARIABLE: &str = "planted-variable-7";
 const WEBHOOK_SECRET: &str = "planted-webhook-8-0123456789abcdef";
 const LOGGED: &str = "planted-logged-9";
+const OIDC_SECRET: &str = "planted-oidc-10";
+const OIDC_FILE_SECRET: &str = "planted-oidc-file-11";
 const PLANTED: &str = "planted";
+/// Secrets with a form of their own, which no setting holds.
+const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.MEUCIQDx_7-sig";
+const CODE: &str = "SplxlOBeZQQYbYS6WxSbIA";
 
 async fn bundle(file: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = dm_node();
@@ -54,7 +60,8 @@ fn texts(file: &Path) -> BTreeMap<String, String> {
 
 fn no_secret(texts: &BTreeMap<String, String>, api_key: &str) {
     for (name, text) in texts {
-        for secret in [PLANTED, PRIVATE_KEY, api_key] {
+        let of_a_form = [WHSEC, TOKEN, CODE].map(|secret| &secret[..secret.len().min(20)]);
+        for secret in of_a_form.into_iter().chain([PLANTED, PRIVATE_KEY, api_key]) {
             assert!(!text.contains(secret), "{secret} is in {name}:\n{text}");
         }
     }
@@ -85,6 +92,8 @@ async fn a_bundle_of_a_running_node_has_what_helps_and_no_secret() {
         format!("2026-11-30 DEBUG key {} of a client", node.started.api_key),
         format!("2026-11-30 WARN https://u:{LOGGED}@hooks.example/{LOGGED}?t={LOGGED} is away"),
         format!("2026-11-30 WARN password={LOGGED} secret: \"{LOGGED}\" {PASSWORD} {PRIVATE_KEY} {hash}"),
+        format!("2026-11-30 DEBUG signs with {WHSEC}, was shown {TOKEN}"),
+        format!("2026-11-30 DEBUG GET /api/sign_in/answer?code={CODE}&state=1"),
     ];
     fs::write(&log, lines.join("\n")).unwrap();
     let file = home.path().join("support.tar.gz");
@@ -199,4 +208,71 @@ async fn a_bundle_without_a_node_shows_no_secret_of_its_settings() {
         "{}",
         texts["doctor.json"]
     );
+}
+
+#[tokio::test]
+async fn the_secrets_for_sign_in_are_in_no_bundle() {
+    let home = tempdir().unwrap();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("oidc"), OIDC_FILE_SECRET).unwrap();
+    for (given, secret) in [
+        (
+            format!("client_secret_file = \"{}\"", path("oidc")),
+            OIDC_FILE_SECRET,
+        ),
+        (format!("client_secret = \"{OIDC_SECRET}\""), OIDC_SECRET),
+    ] {
+        let config = format!(
+            "blockchain_url = \"devnet\"\n\
+             [sign_in]\nissuer = \"https://id.example\"\nclient_id = \"node\"\nroles = [\"operators=admin\"]\n{given}\n"
+        );
+        let texts = bundle_with(home.path(), &config, &format!("the client says {secret} to it")).await;
+        assert_ne!(texts["settings.json"].trim(), "null", "the settings are valid");
+        assert_eq!(texts["log.txt"], "the client says (removed) to it");
+        no_secret(&texts, "dm_abc_planted");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_used_gives_no_secret_away() {
+    let home = tempdir().unwrap();
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("oidc"), OIDC_FILE_SECRET).unwrap();
+    for fault in ["p2p_port = \"many\"", "p2p_port = [[["] {
+        let config = format!(
+            "key_master_password = \"{PASSWORD}\"\n{fault}\n[sign_in]\nclient_secret = '{OIDC_SECRET}'\n\
+             client_secret_file = \"{}\"\n[storage.s3]\nsecret_access_key = \"{S3_SECRET}\"\n",
+            path("oidc")
+        );
+        let log = [PASSWORD, OIDC_SECRET, OIDC_FILE_SECRET, S3_SECRET].join(" then ");
+        let texts = bundle_with(home.path(), &config, &log).await;
+        assert_eq!(texts["settings.json"].trim(), "null", "{fault}");
+        assert!(texts["doctor.json"].contains("dm-node.toml") || texts["doctor.json"].contains("p2p_port"));
+        assert_eq!(
+            texts["log.txt"].matches("(removed)").count(),
+            4,
+            "{}",
+            texts["log.txt"]
+        );
+        no_secret(&texts, "dm_abc_planted");
+    }
+}
+
+/// The texts of a bundle without a node, of a configuration and a log.
+async fn bundle_with(home: &Path, config: &str, log: &str) -> BTreeMap<String, String> {
+    let path = |name: &str| home.join(name).to_str().unwrap().to_owned();
+    fs::write(path("dm-node.toml"), config).unwrap();
+    fs::write(path("log"), log).unwrap();
+    let file = home.join("support.tar.gz");
+    let _ = fs::remove_file(&file);
+    let data_dir = path("node");
+    let env = [
+        ("DM_API_KEY", "dm_abc_planted"),
+        ("DM_API", "http://127.0.0.1:1"),
+        ("DATA_DIR", data_dir.as_str()),
+    ];
+    let args = ["--config", &path("dm-node.toml"), "--log", &path("log")];
+    let made = bundle(&file, &args, &env).await;
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    texts(&file)
 }

@@ -34,10 +34,7 @@ pub(crate) fn load_to_run(args: &RunArgs) -> anyhow::Result<LoadedConfig> {
 }
 
 fn load(args: &RunArgs, to_run: bool) -> anyhow::Result<LoadedConfig> {
-    let file = match &args.config {
-        Some(file) => Some(file.clone()),
-        None => find_config_file(&args.options)?,
-    };
+    let file = config_file(args)?;
     let mut loaded = settings::load(Sources {
         file: file.as_deref(),
         flags: overrides(&args.options),
@@ -46,6 +43,17 @@ fn load(args: &RunArgs, to_run: bool) -> anyhow::Result<LoadedConfig> {
     })?;
     choose_port(&mut loaded.config, &args.options);
     Ok(loaded)
+}
+
+/// The configuration file that a command reads, if there is one.
+///
+/// # Errors
+/// Where the data directory is not one that a file can be looked for in.
+pub(crate) fn config_file(args: &RunArgs) -> anyhow::Result<Option<PathBuf>> {
+    match &args.config {
+        Some(file) => Ok(Some(file.clone())),
+        None => find_config_file(&args.options),
+    }
 }
 
 /// The file in the data directory, else the one in the working directory.

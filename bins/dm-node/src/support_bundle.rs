@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod redaction;
+mod written;
 
 use redaction::Redaction;
 
@@ -41,14 +42,20 @@ pub(crate) struct Bundle {
 
 impl Bundle {
     /// Begins with what is known without the node: version, settings and the doctor's findings.
-    pub(crate) async fn begin(loaded: Result<&LoadedConfig, &anyhow::Error>, api_key: &str) -> Self {
+    /// No secret that is written in `config_file` gets into it, even if the settings in there
+    /// cannot be used.
+    pub(crate) async fn begin(
+        loaded: Result<&LoadedConfig, &anyhow::Error>,
+        config_file: Option<&Path>,
+        api_key: &str,
+    ) -> Self {
         let (findings, settings): (Vec<Finding>, Value) = match loaded {
             Ok(loaded) => (doctor::examine(loaded).await, loaded.shown.clone()),
             Err(error) => (doctor::unusable(error), Value::Null),
         };
         let mut bundle = Self {
             entries: Vec::new(),
-            redaction: Redaction::of(loaded.ok().map(|loaded| &loaded.config), api_key),
+            redaction: Redaction::of(loaded.ok().map(|loaded| &loaded.config), config_file, api_key),
         };
         bundle.add("version.json", &version());
         bundle.add("settings.json", &settings);

@@ -17,7 +17,8 @@ use crate::{
 pub(crate) async fn run(args: &SupportBundleArgs, as_json: bool) -> anyhow::Result<()> {
     let client = args.client.connect()?;
     let loaded = home::load_to_run(&args.node);
-    let mut bundle = Bundle::begin(loaded.as_ref(), &args.client.api_key).await;
+    let config_file = home::config_file(&args.node).ok().flatten();
+    let mut bundle = Bundle::begin(loaded.as_ref(), config_file.as_deref(), &args.client.api_key).await;
     bundle.ask(&client).await;
     if let Some(log) = &args.log {
         bundle.add_log(input_path(log))?;

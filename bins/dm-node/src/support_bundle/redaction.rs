@@ -6,6 +6,8 @@ use std::{borrow::Cow, fs, path::Path, sync::LazyLock};
 use dm_core::config::NodeConfig;
 use regex::Regex;
 
+use super::written::{self, Written};
+
 /// What stands for a secret.
 const HIDDEN: &str = "(removed)";
 /// Shorter texts are no secrets: taking them out would take out half of the words.
@@ -18,13 +20,18 @@ const MAX_FILE: u64 = 64 * 1024;
 /// A form of secrets, and what stays of one.
 struct Form(Regex, &'static str);
 
-/// User, path and query of URLs, which may hold passwords and keys; API keys; values behind a
-/// name that says what they are; and runs of 64 hexadecimal digits, which may be private keys,
-/// and else are hashes of data.
+/// User, path and query of URLs, which may hold passwords and keys; API keys; secrets of webhooks;
+/// tokens of accounts, and the codes that they are fetched with; values behind a name that says
+/// what they are; and runs of 64 hexadecimal digits, which may be private keys, and else are
+/// hashes of data.
 static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
     [
         (r#"\b([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/"'<>]*@)?([^\s/"'<>?#]+)[^\s"'<>]*"#, "$1$2"),
         (r"\bdm_[0-9A-Za-z]+_[0-9A-Za-z_-]+", HIDDEN),
+        (r"\bwhsec_[0-9A-Za-z+/_-]+=*", HIDDEN),
+        (r"\beyJ[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]*){2,4}", HIDDEN),
+        // Shorter ones are codes of errors.
+        (r#"\b(code|code_verifier)=[^\s&"'<>,;]{8,}"#, "$1=(removed)"),
         (
             r#"(?i)"([a-z0-9_-]*(?:password|passwd|secret|token|authorization|api[-_]key|private_key))"\s*:\s*"[^"]*""#,
             r#""$1": "(removed)""#,
@@ -44,13 +51,25 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
 pub(super) struct Redaction(Vec<String>);
 
 impl Redaction {
-    /// Knows the secrets of the settings, of the files that they name, of the environment, and
-    /// the API key of the command.
-    pub(super) fn of(config: Option<&NodeConfig>, api_key: &str) -> Self {
+    /// Knows the secrets of the settings, of the configuration file as it is written, of the
+    /// environment, of the files that these name, and the API key of the command. Without
+    /// `config` the settings cannot be used, and what is written is all that is known.
+    pub(super) fn of(config: Option<&NodeConfig>, config_file: Option<&Path>, api_key: &str) -> Self {
         let mut secrets = vec![api_key.to_owned()];
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        secrets.extend(in_environment(variables));
+        let variables: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        secrets.extend(in_environment(&variables));
+        secrets.extend(named_in_environment(&variables).flat_map(in_file));
+        for found in config_file
+            .into_iter()
+            .flat_map(|file| written::find(&text_of(file)))
+        {
+            match found {
+                Written::Secret(secret) => secrets.push(secret),
+                Written::File(path) => secrets.extend(in_file(&path)),
+            }
+        }
         if let Some(config) = config {
             secrets.extend(in_settings(config));
             secrets.extend(files(config).into_iter().flat_map(in_file));
@@ -88,12 +107,23 @@ impl Redaction {
     }
 }
 
-fn in_environment(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
-    let is_secret = |name: &str| SECRET_NAMES.iter().any(|part| name.to_uppercase().contains(part));
+fn in_environment(variables: &[(String, String)]) -> impl Iterator<Item = String> {
     variables
+        .iter()
         .filter(|(name, _)| is_secret(name) && !name.ends_with("_FILE"))
-        .map(|(_, value)| value)
-        .collect()
+        .map(|(_, value)| value.clone())
+}
+
+fn named_in_environment(variables: &[(String, String)]) -> impl Iterator<Item = &Path> {
+    variables
+        .iter()
+        .filter(|(name, _)| name.ends_with("_FILE") && (is_secret(name) || name.contains("CREDENTIALS")))
+        .map(|(_, value)| Path::new(value))
+}
+
+fn is_secret(variable: &str) -> bool {
+    let name = variable.to_uppercase();
+    SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
 fn in_settings(config: &NodeConfig) -> Vec<String> {
@@ -102,6 +132,7 @@ fn in_settings(config: &NodeConfig) -> Vec<String> {
         &config.private_key,
         &config.key_master_password,
         &config.catalog_url,
+        &config.sign_in.client_secret,
         &s3.secret_access_key,
         &s3.session_token,
     ];
@@ -114,6 +145,7 @@ fn files(config: &NodeConfig) -> Vec<&Path> {
         &config.private_key_file,
         &config.key_master_password_file,
         &config.catalog.password_file,
+        &config.sign_in.client_secret_file,
         &config.storage.s3.credentials_file,
         &config.network.swarm_key_file,
         &config.internal_api.tls.key_file,
@@ -128,13 +160,18 @@ fn files(config: &NodeConfig) -> Vec<&Path> {
 
 /// Each line of a file of secrets, and what stands behind `=` in it.
 fn in_file(path: &Path) -> Vec<String> {
-    let is_small = fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() <= MAX_FILE);
-    let text = is_small.then(|| fs::read_to_string(path).ok()).flatten();
-    let text = text.unwrap_or_default();
+    let text = text_of(path);
     let values = text
         .lines()
         .flat_map(|line| [Some(line), line.split_once('=').map(|(_, value)| value)]);
     values.flatten().map(str::to_owned).collect()
+}
+
+/// What a file holds; nothing if it is too large for a file of secrets.
+fn text_of(path: &Path) -> String {
+    let is_small = fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() <= MAX_FILE);
+    let text = is_small.then(|| fs::read(path).ok()).flatten();
+    String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]
@@ -173,6 +210,20 @@ mod tests {
             ("secret=abc", "secret=(removed)"),
             ("secret: \"abc\"", "secret: (removed)\""),
             ("amqp://u:p@ss@h/x", "amqp://h"),
+            (
+                "signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw=.",
+                "signed with (removed).",
+            ),
+            ("eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0. came", "(removed) came"),
+            ("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln came", "(removed) came"),
+            (
+                "GET /sign_in/answer?code=SplxlOBeZQQYbYS6WxSbIA&state=1",
+                "GET /sign_in/answer?code=(removed)&state=1",
+            ),
+            (
+                "exit code=1, error_code=connection_refused",
+                "exit code=1, error_code=connection_refused",
+            ),
         ] {
             assert_eq!(redaction.apply(text), expected, "{text}");
         }
@@ -193,7 +244,11 @@ mod tests {
             ("HOME", "/h"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(in_environment(variables.into_iter()), ["one"]);
+        assert_eq!(in_environment(&variables).collect::<Vec<_>>(), ["one"]);
+        assert_eq!(
+            named_in_environment(&variables).collect::<Vec<_>>(),
+            [Path::new("/f")]
+        );
     }
 
     #[test]
