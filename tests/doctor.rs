@@ -88,6 +88,37 @@ async fn the_doctor_names_each_fault_around_a_node_and_no_secret() {
 }
 
 #[tokio::test]
+async fn each_port_that_another_program_has_is_named_by_its_setting() {
+    let home = tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let port = address.port().to_string();
+    let free = [
+        ("BLOCKCHAIN_URL", "devnet"),
+        ("DM_INTERNAL_API__PORT", "0"),
+        ("DM_EXTERNAL_API__PORT", "0"),
+        ("DM_DASHBOARD_API__PORT", "0"),
+        ("DM_NETWORK__LISTEN", "false"),
+        ("DM_METRICS__LISTEN", "127.0.0.1:0"),
+    ];
+    for (setting, variable, value) in [
+        ("dashboard_api.port", "DM_DASHBOARD_API__PORT", &port),
+        ("metrics.listen", "DM_METRICS__LISTEN", &address.to_string()),
+    ] {
+        let env: Vec<(&str, &str)> = free.into_iter().chain([(variable, value.as_str())]).collect();
+        let document = document(&doctor(home.path(), &env).await);
+        let found = findings(&document, "ports");
+        let expected = format!("{setting}: TCP {address} cannot be taken");
+        assert!(found.len() == 1 && found[0].1.starts_with(&expected), "{found:?}");
+    }
+    let document = document(&doctor(home.path(), &free).await);
+    assert_eq!(
+        findings(&document, "ports"),
+        [("good", "all ports of the node are free")]
+    );
+}
+
+#[tokio::test]
 async fn the_doctor_lets_a_running_node_work() {
     let home = tempdir().unwrap();
     let node = Node::start(&home).await;

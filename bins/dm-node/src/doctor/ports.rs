@@ -49,6 +49,9 @@ fn ports(config: &NodeConfig) -> Vec<Port> {
         .into_iter()
         .map(|(setting, api)| tcp(setting, api.host, api.port))
         .collect();
+    if let Ok(Some(address)) = config.metrics.address() {
+        ports.push(tcp("metrics.listen", address.ip(), address.port()));
+    }
     let network = &config.network;
     if network.listen {
         let port = tcp("p2p_port", network.host, config.p2p_port);
@@ -103,6 +106,8 @@ mod tests {
         config.network.listen = false;
         config.internal_api.port = 0;
         config.external_api.port = 0;
+        config.dashboard_api.port = 0;
+        config.metrics.listen = "127.0.0.1:0".to_owned();
         config.external_api.host = [127, 0, 0, 1].into();
         assert_eq!(examine(&config, false)[0].severity, Severity::Good);
         config.external_api.port = taken.local_addr().unwrap().port();
