@@ -25,7 +25,10 @@ use tokio::{
     process::Command,
 };
 
-use crate::support::{Node, NodeSetup, SOMEBODY, http::answer, node::dm_node};
+use crate::{
+    log::lines_of,
+    support::{Node, NodeSetup, SOMEBODY, http::answer, node::dm_node},
+};
 
 const AUDIENCE: &str = "https://node.example.org";
 
@@ -236,4 +239,50 @@ async fn settings_that_would_let_the_wrong_ones_in_end_the_start() {
         );
         assert!(!home.path().join("node").exists(), "nothing is left");
     }
+}
+
+#[tokio::test]
+async fn what_a_person_changes_has_a_line_in_the_log_with_the_person() {
+    let company = Company::start().await;
+    let home = tempdir().unwrap();
+    let setup = NodeSetup::new(home.path())
+        .env("DM_LOG__FILTER", "info")
+        .env("DM_LOG__FORMAT", "json");
+    let node = company.settings(setup).start().await;
+    let clerk = company.token("ann", "clerks");
+    let share = json!({"data": "hello", "recipient": SOMEBODY});
+    let (shared_status, shared) = with_token(&node, &clerk, Method::POST, "/share_data", &share).await;
+    assert!(shared_status.is_success(), "{shared_status} {shared}");
+    // A person gives no right that ends later than the token does.
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() + 600_000;
+    let soon = u64::try_from(soon).unwrap();
+    let key = json!({"name": "reports", "scopes": ["read"], "expires_at": soon});
+    let (status, _) = with_token(&node, &clerk, Method::POST, "/api_keys", &key).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, _) = with_token(&node, &clerk, Method::GET, "/network/peers", &json!({})).await;
+    assert_eq!(status, StatusCode::OK);
+    let boss = company.token("bob", "operators");
+    let (made_status, made) = with_token(&node, &boss, Method::POST, "/api_keys", &key).await;
+    assert!(made_status.is_success(), "{made_status} {made}");
+    let lines = lines_of(node).await;
+    let acts: Vec<Value> = lines
+        .iter()
+        .filter(|line| line["message"] == "a person has acted")
+        .map(|line| {
+            assert_eq!(line["level"], "INFO", "{line}");
+            assert!(
+                line["request"].as_str().is_some_and(|id| !id.is_empty()),
+                "{line}"
+            );
+            json!([line["subject"], line["method"], line["path"], line["status"]])
+        })
+        .collect();
+    assert_eq!(
+        acts,
+        [
+            json!(["ann", "POST", "/share_data", shared_status.as_u16()]),
+            json!(["bob", "POST", "/api_keys", made_status.as_u16()])
+        ],
+        "who only reads, and who is not let through, has not acted"
+    );
 }

@@ -14,7 +14,11 @@ use tracing_subscriber::{
 };
 
 /// Modules of the HTTP library that call what a client did an error, and have no errors of their own.
-const CLIENT_FAULTS: [&str; 2] = ["actix_http::h1::dispatcher", "actix_http::h1::decoder"];
+const CLIENT_FAULTS: [&str; 3] = [
+    "actix_http::h1::dispatcher",
+    "actix_http::h1::decoder",
+    "actix_http::ws::codec",
+];
 
 /// Begins to log and returns the control of the filter.
 ///
@@ -40,7 +44,7 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<LogFilter> {
 }
 
 /// Whether a line of the HTTP library calls a fault of the node what a client did: it sent what
-/// is no HTTP, or broke a body off. The client has its answer, and nobody may fill the log with
+/// is no HTTP or no WebSocket, or broke a body off. The client has its answer, and nobody may fill the log with
 /// errors from outside.
 fn is_about_a_client(line: &Metadata<'_>) -> bool {
     *line.level() == Level::ERROR && CLIENT_FAULTS.contains(&line.target())
