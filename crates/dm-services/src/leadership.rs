@@ -1,6 +1,7 @@
 //! The right to do what only one instance may do: taken, kept while that is possible, and
 //! given up before another instance can have it.
 
+mod leader_health;
 mod led_health;
 mod led_store;
 mod term;
@@ -32,6 +33,14 @@ pub struct LeadershipConfig {
     /// end, and the clocks of the database and of this machine may run as far apart during one
     /// lease.
     pub margin: Duration,
+}
+
+impl LeadershipConfig {
+    /// How long nobody leads at most where a leader is killed and another instance runs: its lease
+    /// ends, and the pause between two attempts is one and a half of the usual one at most.
+    fn longest_takeover(&self) -> Duration {
+        self.lasts + self.renew_every.mul_f64(1.5)
+    }
 }
 
 impl Default for LeadershipConfig {

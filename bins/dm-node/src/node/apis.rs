@@ -193,6 +193,9 @@ async fn health(
         Arc::new(parts.data.plugins.clone()),
         Arc::new(parts.subscriptions.clone()),
     ];
+    if let Some(leadership) = &ground.leadership {
+        checks.push(leadership.health());
+    }
     if let Some(listener) = &parts.metrics {
         checks.push(Arc::new(ListenerHealth(listener.clone())));
     }

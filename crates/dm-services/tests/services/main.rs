@@ -17,6 +17,7 @@ mod key_changes;
 mod key_rotation;
 mod late_grants;
 mod late_notices;
+mod leader_health;
 mod mandates;
 mod notices;
 mod ordered;
