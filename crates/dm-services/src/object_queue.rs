@@ -385,7 +385,7 @@ mod tests {
         queue.take_back(&ONE, 2, 60).await.unwrap();
         // What stands before what was taken back already.
         let earlier = of_one(9, 10);
-        queue.add(&[earlier.clone()]).await.unwrap();
+        queue.add(std::slice::from_ref(&earlier)).await.unwrap();
         queue.set_aside(&[earlier]).await.unwrap();
         for _ in 0..3 {
             queue.take_back(&ONE, 2, 60).await.unwrap();
