@@ -396,14 +396,8 @@ async fn a_flood_of_strangers_does_not_hide_the_notice_of_a_contact() {
     let of_somebody_else = notice_for(TestSigner::new(4).address(), 5, 2);
     // A stranger's, one of a contact, one of a contact for somebody else, and one that is blocked,
     // who does not learn of it.
-    let together = |n| {
-        vec![
-            notice(7, n),
-            of_contact.clone(),
-            of_somebody_else.clone(),
-            notice(6, 1),
-        ]
-    };
+    let others = [of_contact.clone(), of_somebody_else, notice(6, 1)];
+    let together = |n| [&[notice(7, n)][..], &others].concat();
     // Strangers have room again from time to time.
     let refused = eventually("a stranger's is refused", async || {
         let answers = sink.arrived(together(3000 + taken as u64)).await;
