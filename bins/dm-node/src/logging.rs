@@ -44,8 +44,8 @@ pub(crate) fn start(config: &LogConfig) -> anyhow::Result<LogFilter> {
 }
 
 /// Whether a line of the HTTP library calls a fault of the node what a client did: it sent what
-/// is no HTTP or no WebSocket, or broke a body off. The client has its answer, and nobody may fill the log with
-/// errors from outside.
+/// is no HTTP or no WebSocket, or broke a body off. The client has its answer, and nobody may fill
+/// the log with errors from outside.
 fn is_about_a_client(line: &Metadata<'_>) -> bool {
     *line.level() == Level::ERROR && CLIENT_FAULTS.contains(&line.target())
 }

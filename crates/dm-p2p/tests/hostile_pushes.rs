@@ -166,7 +166,7 @@ async fn objects_above_the_quota_are_refused() {
         refused(Refusal::Full)
     );
     let held = node.store.envelope(&second.id()).await.unwrap();
-    assert_eq!(held, None, "what its owner has replaced is served to nobody");
+    assert_eq!(held, None, "nothing of it is kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
