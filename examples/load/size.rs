@@ -75,7 +75,7 @@ pub(crate) async fn measure(binary: &Path, sizes: &[u64], kept: Option<&Path>) -
 
 /// Makes the data directory of a node that stores so many objects, unless it is there.
 pub(crate) async fn fill(binary: &Path, home: &Path, objects: u64) -> anyhow::Result<Filled> {
-    if let Some(filled) = Filled::before(home)? {
+    if let Some(filled) = Filled::before(home, objects)? {
         return Ok(filled);
     }
     // The node makes its keys.

@@ -37,13 +37,19 @@ pub(crate) struct Filled {
 }
 
 impl Filled {
-    /// The same of a directory that was filled before, if it was.
-    pub(super) fn before(home: &Path) -> anyhow::Result<Option<Self>> {
+    /// The same of a directory that was filled before with as many objects, if it was.
+    pub(super) fn before(home: &Path, objects: u64) -> anyhow::Result<Option<Self>> {
         let note = note_of(home);
         if !note.try_exists()? {
             return Ok(None);
         }
-        let milliseconds = std::fs::read_to_string(note)?.trim().parse()?;
+        let note = std::fs::read_to_string(note)?;
+        let (of, milliseconds) = note.split_once(' ').context("a number of objects and a time")?;
+        ensure!(
+            of.parse() == Ok(objects),
+            "the directory was filled with {of} objects"
+        );
+        let milliseconds = milliseconds.parse()?;
         Ok(Some(Self {
             took: Duration::from_millis(milliseconds),
             bytes: bytes_below(home)?,
@@ -56,14 +62,14 @@ pub(super) fn fill(home: &Path, objects: u64) -> anyhow::Result<Filled> {
     let began = Instant::now();
     Runtime::new()?.block_on(fill_all(home, objects))?;
     let took = began.elapsed();
-    std::fs::write(note_of(home), took.as_millis().to_string())?;
+    std::fs::write(note_of(home), format!("{objects} {}", took.as_millis()))?;
     Ok(Filled {
         took,
         bytes: bytes_below(home)?,
     })
 }
 
-/// Beside the directory: how many milliseconds it took to fill it.
+/// Beside the directory: how many objects it was filled with, and how many milliseconds that took.
 fn note_of(home: &Path) -> PathBuf {
     home.with_extension("filled")
 }
